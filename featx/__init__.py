@@ -1,0 +1,59 @@
+"""featx: turn images into reusable features.
+
+`extract` runs a TensorFlow model once over a folder of images and keeps the activations of
+chosen layers in a feature store; `fit_head`, `build_index` and everything after it read the
+store. Names are imported when first used: ``import featx`` itself imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "extract": "featx.extraction",
+    "ExtractReport": "featx.extraction",
+    "open_store": "featx.store",
+    "FeatureStore": "featx.store",
+    "FeatureTable": "featx.store",
+    "load_model": "featx.models",
+    "fit_head": "featx.heads",
+    "load_head": "featx.heads",
+    "predict": "featx.heads",
+    "build_index": "featx.index",
+    "open_index": "featx.index",
+    "search": "featx.index",
+    "FeatxError": "featx.errors",
+}
+"""Public name → the module that defines it."""
+
+__all__ = [*_PUBLIC, "__version__"]
+
+if TYPE_CHECKING:
+    from featx.errors import FeatxError as FeatxError
+    from featx.extraction import ExtractReport as ExtractReport
+    from featx.extraction import extract as extract
+    from featx.heads import fit_head as fit_head
+    from featx.heads import load_head as load_head
+    from featx.heads import predict as predict
+    from featx.index import build_index as build_index
+    from featx.index import open_index as open_index
+    from featx.index import search as search
+    from featx.models import load_model as load_model
+    from featx.store import FeatureStore as FeatureStore
+    from featx.store import FeatureTable as FeatureTable
+    from featx.store import open_store as open_store
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        value = getattr(importlib.import_module(_PUBLIC[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'featx' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,53 @@
+"""Files that are either whole or absent: write beside, flush to the disk, rename."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def replace_file(path: Path) -> Iterator[Path]:
+    """Give a temporary path to write to; on success it becomes `path`, all at once.
+
+    The content reaches the disk before the new name does, and the folder's entry after it:
+    neither a killed process nor a power cut leaves half a file under `path`. After an error
+    the temporary file is removed and an older `path` is untouched.
+
+    Args:
+        path: Where the file is to be.
+
+    Yields:
+        A path in the same folder.
+
+    Example:
+        >>> import tempfile
+        >>> target = Path(tempfile.mkdtemp()) / "note.txt"
+        >>> with replace_file(target) as temporary:
+        ...     _ = temporary.write_text("whole")
+        >>> target.read_text()
+        'whole'
+    """
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        sync_path(temporary)
+        os.replace(temporary, path)
+        sync_path(path.parent)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def sync_path(path: Path) -> None:
+    """Ask the operating system to bring a file's or folder's content to the disk."""
+    if os.name == "nt" and path.is_dir():  # Windows cannot open folders for this.
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,149 @@
+"""The errors featx raises: what was expected, what came, what to do.
+
+Every error a user can cause derives from `FeatxError` and from the built-in
+exception it resembles, so both ``except featx.errors.StoreNotFound`` and
+``except FileNotFoundError`` work. Nothing below the command line exits or
+prints; the command line turns these into one line on stderr.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class FeatxError(Exception):
+    """Base of every error that featx raises on purpose."""
+
+
+class InvalidValue(FeatxError, ValueError):
+    """An argument or option has a value that featx cannot use."""
+
+
+class UnknownName(FeatxError, LookupError):
+    """A model, layer, class or key was named that does not exist.
+
+    Attributes:
+        kind: What kind of thing was looked up, for example ``"layer"``.
+        name: The name as it was given.
+        suggestions: Existing names that look like it, best first.
+    """
+
+    def __init__(
+        self, kind: str, name: str, candidates: Iterable[str], *, remedy: str = ""
+    ) -> None:
+        self.kind = kind
+        self.name = name
+        self.suggestions = closest_names(name, candidates)
+        message = f"There is no {kind} named {name!r}."
+        if self.suggestions:
+            message += f" Did you mean {join_names(self.suggestions)}?"
+        super().__init__(f"{message} {remedy}".strip())
+
+
+class AmbiguousName(FeatxError, LookupError):
+    """A name has several readings; the message lists the spellings to choose from."""
+
+
+class ModelError(FeatxError, RuntimeError):
+    """A model could not be loaded, or cannot do what was asked of it."""
+
+
+class ImageError(FeatxError, ValueError):
+    """One image could not be used. Extraction records it and goes on.
+
+    Attributes:
+        reason: Why, in a few words, without the path.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class ImagesNotFound(FeatxError, FileNotFoundError):
+    """No images where images were expected."""
+
+
+class TooManyFailures(FeatxError, RuntimeError):
+    """More images failed than ``--strict`` or ``--max-failures`` allows."""
+
+
+class DimensionMismatch(FeatxError, ValueError):
+    """An array has another shape than its place in the pipeline needs."""
+
+
+class StoreError(FeatxError, OSError):
+    """A feature store could not be written or read."""
+
+
+class StoreNotFound(StoreError, FileNotFoundError):
+    """There is no feature store at the given path."""
+
+
+class StoreDamaged(StoreError, ValueError):
+    """A file is not a feature store, or its parts contradict each other."""
+
+
+class StoreLocked(StoreError, BlockingIOError):
+    """Another process is writing to the same store."""
+
+
+class HeadError(FeatxError, ValueError):
+    """A head could not be trained, written or read."""
+
+
+class IndexFileError(FeatxError, ValueError):
+    """A vector index could not be built, written or read."""
+
+
+class FingerprintMismatch(FeatxError, ValueError):
+    """Two things were made by different models, preprocessing, taps or pooling.
+
+    Attributes:
+        differences: One ``(field, expected, received)`` for each field that differs.
+    """
+
+    def __init__(
+        self, subject: str, differences: Sequence[tuple[str, object, object]], *, remedy: str
+    ) -> None:
+        self.differences = tuple(differences)
+        fields = "; ".join(
+            f"{field}: expected {expected}, received {received}"
+            for field, expected, received in self.differences
+        )
+        super().__init__(f"{subject} {fields}. {remedy}")
+
+
+def closest_names(name: str, candidates: Iterable[str], *, limit: int = 3) -> tuple[str, ...]:
+    """Return the candidates that look most like `name`, best first.
+
+    Args:
+        name: What was typed.
+        candidates: What exists.
+        limit: The most names to return.
+
+    Returns:
+        At most `limit` names; none when nothing is close.
+
+    Example:
+        >>> closest_names("block4_pol", ["block4_pool", "fc1", "block3_pool"])
+        ('block4_pool', 'block3_pool')
+    """
+    by_folded: dict[str, str] = {}
+    for candidate in candidates:
+        by_folded.setdefault(candidate.casefold(), candidate)
+    folded = difflib.get_close_matches(name.casefold(), list(by_folded), n=limit, cutoff=0.6)
+    return tuple(by_folded[match] for match in folded)
+
+
+def join_names(names: Sequence[str], *, conjunction: str = "or") -> str:
+    """Write names as a person would: ``a, b or c``.
+
+    Example:
+        >>> join_names(["conv1", "conv2", "fc1"])
+        'conv1, conv2 or fc1'
+    """
+    if len(names) <= 1:
+        return "".join(names)
+    return f"{', '.join(names[:-1])} {conjunction} {names[-1]}"

@@ -1,0 +1,327 @@
+"""What made a feature: model, input contract, tap and pooling, as frozen data.
+
+Everything here is plain data with `to_dict`/`from_dict`, imports nothing heavy,
+and is what a store, a head and an index carry. The *fingerprint* of a feature is
+the SHA-256 of its identity: two features with equal fingerprints were computed
+by the same weights from pixels prepared in the same way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal, get_args
+
+from featx.errors import InvalidValue, UnknownName, join_names
+
+Scaling = Literal["caffe", "tf", "torch", "unit", "raw"]
+Preprocess = Literal["auto", "caffe", "tf", "torch", "unit", "raw"]
+ChannelOrder = Literal["rgb", "bgr"]
+Resize = Literal["stretch", "crop", "pad"]
+Interpolation = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
+Exif = Literal["apply", "ignore"]
+Pooling = Literal["none", "avg", "max", "gem", "flatten"]
+StorageType = Literal["float32", "float16"]
+
+PREPROCESS_NAMES: tuple[str, ...] = get_args(Preprocess)
+POOLING_NAMES: tuple[str, ...] = get_args(Pooling)
+
+DEFAULT_POOLING: Pooling = "none"
+DEFAULT_STORAGE_TYPE: StorageType = "float32"
+DEFAULT_READ_POOLING: Pooling = "avg"
+DEFAULT_BATCH_SIZE = 32
+DEFAULT_STORE = "features.h5"
+DEFAULT_HEAD = "head"
+
+
+def check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:
+    """Refuse a value that is not among `choices`, naming those that are.
+
+    Raises:
+        UnknownName: If `value` is not one of `choices`.
+    """
+    if value not in choices:
+        raise UnknownName(what, str(value), choices, remedy=f"Choose {join_names(choices)}.")
+
+
+def digest(value: object) -> str:
+    """Return the SHA-256 of a JSON-serialisable value, in hexadecimal.
+
+    The value is written as canonical JSON: sorted keys, no spaces, UTF-8.
+
+    Example:
+        >>> digest({"b": 1, "a": 2}) == digest({"a": 2, "b": 1})
+        True
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """The input contract of a model: how a picture becomes the array it was trained on.
+
+    Attributes:
+        height: Rows of the model's input, in pixels.
+        width: Columns of the model's input, in pixels.
+        channels: 3 for colour, 1 for greyscale (ITU-R 601-2 luma).
+        scaling: ``caffe``: subtract the ImageNet mean, in [0, 255]; ``tf``: to [-1, 1];
+            ``torch``: to [0, 1], then ImageNet mean and standard deviation;
+            ``unit``: to [0, 1]; ``raw``: [0, 255] as it is. None: not known, which
+            extraction refuses rather than guesses.
+        channel_order: ``rgb`` or ``bgr``, as the model was trained.
+        resize: ``stretch`` to the size, ``crop`` the centre, or ``pad`` with the background.
+        interpolation: The resampling filter, as Pillow names it.
+        exif: Whether the camera's orientation tag is applied.
+        background: RGB, 0 to 255, that transparent pixels and padding get.
+    """
+
+    height: int
+    width: int
+    channels: int = 3
+    scaling: Scaling | None = None
+    channel_order: ChannelOrder = "rgb"
+    resize: Resize = "stretch"
+    interpolation: Interpolation = "bilinear"
+    exif: Exif = "apply"
+    background: tuple[int, int, int] = (255, 255, 255)
+
+    def __post_init__(self) -> None:
+        if self.height < 1 or self.width < 1:
+            raise InvalidValue(
+                "An image size is at least 1 x 1 pixel. "
+                f"Received: {self.height} x {self.width} (height x width)."
+            )
+        if self.channels not in (1, 3):
+            raise InvalidValue(
+                "featx feeds models images of 1 or 3 channels. "
+                f"Received: a model with {self.channels} input channels."
+            )
+        if self.scaling is not None:
+            check_choice("preprocessing", self.scaling, get_args(Scaling))
+        if self.channels == 1 and (
+            self.scaling in ("caffe", "torch") or self.channel_order != "rgb"
+        ):
+            raise InvalidValue(
+                "'caffe' and 'torch' scaling and the channel order 'bgr' are defined for colour "
+                "images. Received: a model with 1 input channel. Use --preprocess tf, unit or raw."
+            )
+        check_choice("channel order", self.channel_order, get_args(ChannelOrder))
+        check_choice("resize rule", self.resize, get_args(Resize))
+        check_choice("interpolation", self.interpolation, get_args(Interpolation))
+        check_choice("EXIF policy", self.exif, get_args(Exif))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON-serialisable values."""
+        return asdict(self) | {"background": list(self.background)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> InputSpec:
+        """Rebuild a spec from `to_dict`."""
+        known = _known_fields(cls, data)
+        return cls(**(known | {"background": tuple(known["background"])}))
+
+
+@dataclass(frozen=True, slots=True)
+class InputOverrides:
+    """What a user may change of a model's input contract; None keeps the model's own.
+
+    Attributes are those of `InputSpec`; `img_size` is ``(height, width)`` in pixels and
+    `preprocess` also takes ``"auto"`` for the model's own scaling.
+    """
+
+    img_size: tuple[int, int] | None = None
+    preprocess: Preprocess = "auto"
+    channel_order: ChannelOrder | None = None
+    resize: Resize | None = None
+    interpolation: Interpolation | None = None
+    exif: Exif | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("preprocessing", self.preprocess, PREPROCESS_NAMES)
+
+    def apply(self, contract: InputSpec) -> InputSpec:
+        """Return `contract` with these changes made.
+
+        A named scaling brings its own channel order along (``caffe`` is BGR, all others
+        RGB, as in Keras) unless `channel_order` says otherwise.
+
+        Example:
+            >>> InputOverrides(preprocess="caffe").apply(InputSpec(224, 224)).channel_order
+            'bgr'
+        """
+        changes: dict[str, Any] = {}
+        if self.img_size is not None:
+            changes["height"], changes["width"] = self.img_size
+        if self.preprocess != "auto":
+            changes["scaling"] = self.preprocess
+            changes["channel_order"] = "bgr" if self.preprocess == "caffe" else "rgb"
+        for name in ("channel_order", "resize", "interpolation", "exif"):
+            value = getattr(self, name)
+            if value is not None:
+                changes[name] = value
+        return replace(contract, **changes)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """A model, resolved: where it came from, its weights' hash, its input contract.
+
+    Attributes:
+        source: The adapter that loads it: ``keras``, ``file`` or ``savedmodel``.
+        name: The name below the source: ``MobileNetV2``, or a file's or folder's name.
+        arguments: Constructor arguments, sorted by name.
+        location: Where the weights came from: ``imagenet``, ``random`` or an absolute path.
+            Not part of the identity: the same weights elsewhere are the same model.
+        weights_sha256: SHA-256 of the weights (keras) or of the files (file, savedmodel).
+        input: The input contract.
+    """
+
+    source: str
+    name: str
+    arguments: tuple[tuple[str, Any], ...]
+    location: str
+    weights_sha256: str
+    input: InputSpec
+
+    @property
+    def reference(self) -> str:
+        """The model as ``-m`` takes it, for example ``keras:MobileNet,alpha=0.25``."""
+        return format_reference(self.source, self.name, self.arguments)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON-serialisable values."""
+        return {
+            "source": self.source,
+            "name": self.name,
+            "arguments": dict(self.arguments),
+            "location": self.location,
+            "weights_sha256": self.weights_sha256,
+            "input": self.input.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> ModelSpec:
+        """Rebuild a spec from `to_dict`."""
+        return cls(
+            source=data["source"],
+            name=data["name"],
+            arguments=tuple(sorted(data["arguments"].items())),
+            location=data["location"],
+            weights_sha256=data["weights_sha256"],
+            input=InputSpec.from_dict(data["input"]),
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """Return the fields that decide the numbers, flat, for comparison and hashing.
+
+        Files and SavedModels are identified by their content alone, so that they may be
+        renamed and moved; a Keras application also by its name and arguments.
+        """
+        named = self.source == "keras"
+        return {
+            "model": self.reference if named else self.source,
+            "weights_sha256": self.weights_sha256,
+        } | {f"input.{name}": value for name, value in self.input.to_dict().items()}
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the identity, in hexadecimal."""
+        return digest(self.identity())
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSpec:
+    """One feature: a tap of a model, pooled in one way, with the shape of a row.
+
+    Attributes:
+        name: The tap, as ``--layer`` takes it.
+        kind: What the tap is: ``layer``, ``output`` or ``tensor``.
+        pool: The pooling that was applied.
+        shape: The shape of one row after pooling.
+    """
+
+    name: str
+    kind: str
+    pool: Pooling
+    shape: tuple[int, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON-serialisable values."""
+        return asdict(self) | {"shape": list(self.shape)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> FeatureSpec:
+        """Rebuild a spec from `to_dict`."""
+        known = _known_fields(cls, data)
+        return cls(**(known | {"shape": tuple(known["shape"])}))
+
+    def identity(self) -> dict[str, Any]:
+        """Return the fields that decide the numbers."""
+        return {"layer": self.name, "pool": self.pool, "shape": list(self.shape)}
+
+    def fingerprint(self, model: ModelSpec) -> str:
+        """Return the SHA-256 that identifies this feature of `model`, in hexadecimal."""
+        return digest(model.identity() | self.identity())
+
+
+def identity_differences(
+    expected: Mapping[str, Any], received: Mapping[str, Any]
+) -> list[tuple[str, Any, Any]]:
+    """Compare two identities field by field.
+
+    Returns:
+        ``(field, expected, received)`` for each field that differs, in order.
+
+    Example:
+        >>> identity_differences({"pool": "avg", "layer": "a"}, {"pool": "max", "layer": "a"})
+        [('pool', 'avg', 'max')]
+    """
+    names = [*expected, *(name for name in received if name not in expected)]
+    return [
+        (name, expected.get(name), received.get(name))
+        for name in names
+        if expected.get(name) != received.get(name)
+    ]
+
+
+def format_reference(source: str, name: str, arguments: tuple[tuple[str, Any], ...]) -> str:
+    """Write a model reference as ``-m`` reads it.
+
+    Example:
+        >>> format_reference("keras", "MobileNet", (("alpha", 0.25),))
+        'keras:MobileNet,alpha=0.25'
+    """
+    return ",".join([f"{source}:{name}", *(f"{key}={value}" for key, value in arguments)])
+
+
+def parse_img_size(text: str) -> tuple[int, int]:
+    """Read an image size: ``224`` for a square, ``224x320`` for height x width.
+
+    Returns:
+        ``(height, width)`` in pixels.
+
+    Raises:
+        InvalidValue: If the text is neither form.
+
+    Example:
+        >>> parse_img_size("224"), parse_img_size("224x320")
+        ((224, 224), (224, 320))
+    """
+    parts = text.lower().split("x")
+    if len(parts) in (1, 2) and all(part.isascii() and part.isdigit() for part in parts):
+        height, width = int(parts[0]), int(parts[-1])
+        if height >= 1 and width >= 1:
+            return height, width
+    raise InvalidValue(
+        "An image size is one number of pixels, or HEIGHTxWIDTH. "
+        f"Received: {text!r}. For example: --img-size 224 or --img-size 224x320."
+    )
+
+
+def _known_fields(cls: Any, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep what `cls` knows: a newer featx may have written further fields."""
+    names = {field.name for field in fields(cls)}
+    return {name: value for name, value in data.items() if name in names}
