@@ -1,0 +1,1 @@
+"""From files to pixels: find images, decode them, fit them to a model's input, scale them."""

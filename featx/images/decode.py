@@ -1,0 +1,124 @@
+"""From a file's bytes to 8-bit pixels of the size a model takes, with Pillow.
+
+How each kind of picture becomes RGB (or grey, for models of one channel):
+
+- the first frame of an animation or multi-page file;
+- the camera's EXIF orientation is applied (``exif="apply"``), damaged EXIF data ignored;
+- 16-bit samples keep their high byte, in grey and in colour alike;
+- palette, grey and bilevel pictures are expanded;
+- transparency is composited onto the contract's background (white unless changed);
+- CMYK and YCCK are converted by Pillow's plain formula, without colour profiles;
+- floating-point pictures have no defined 8-bit meaning and are refused.
+"""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from featx.errors import ImageError
+from featx.specs import InputSpec
+
+MAX_PIXELS = 178_956_970
+"""Largest picture that is decoded: the limit above which Pillow itself refuses a
+file as a decompression bomb (a quarter of a GiB of RGB, doubled)."""
+
+_FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "box": Image.Resampling.BOX,
+    "bilinear": Image.Resampling.BILINEAR,
+    "hamming": Image.Resampling.HAMMING,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
+def decode_image(data: bytes, contract: InputSpec) -> np.ndarray:
+    """Decode one picture and fit it to a model's input size.
+
+    Args:
+        data: The bytes of the file.
+        contract: Size, channels, resize rule, interpolation, EXIF policy, background.
+
+    Returns:
+        Pixels in [0, 255], uint8, shape (H, W, C), RGB or grey, not yet scaled.
+
+    Raises:
+        ImageError: If the bytes are not a picture that can be decoded whole.
+
+    Example:
+        >>> file = io.BytesIO()
+        >>> Image.new("L", (30, 20), 7).save(file, "PNG")
+        >>> decode_image(file.getvalue(), InputSpec(height=4, width=6)).shape
+        (4, 6, 3)
+    """
+    if not data:
+        raise ImageError("the file is empty (0 bytes)")
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ImageError(
+                    f"{image.width} x {image.height} pixels: the limit is {MAX_PIXELS:,} pixels"
+                )
+            image.load()
+            upright = _upright(image) if contract.exif == "apply" else image
+            plain = _to_channels(upright, contract)
+            return _fit(plain, contract)
+    except ImageError:
+        raise
+    except UnidentifiedImageError:
+        raise ImageError("not an image in a format that Pillow can read") from None
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"too many pixels: {error}") from None
+    except Exception as error:
+        # Decoders meet arbitrary bytes here and raise whatever their parser stumbles on
+        # (struct.error, SyntaxError, KeyError, ...): all of it means "damaged file".
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise ImageError(f"damaged or unsupported image: {text}") from error
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Apply the EXIF orientation; a tag that cannot be parsed counts as absent."""
+    try:
+        return ImageOps.exif_transpose(image) or image
+    except Exception:
+        return image
+
+
+def _to_channels(image: Image.Image, contract: InputSpec) -> Image.Image:
+    """Bring any Pillow mode to RGB, or to L for a one-channel model."""
+    if image.mode == "F":
+        raise ImageError("floating-point pixels have no defined 8-bit meaning")
+    if image.mode.startswith("I"):  # 16-bit grey: I;16 in its byte orders, or I (32-bit)
+        samples = np.asarray(image)
+        if samples.min() < 0 or samples.max() > 65535:
+            raise ImageError("32-bit integer pixels have no defined 8-bit meaning")
+        image = Image.fromarray((samples.astype(np.uint16) >> 8).astype(np.uint8))
+    if image.has_transparency_data:
+        canvas = Image.new("RGBA", image.size, (*contract.background, 255))
+        image = Image.alpha_composite(canvas, image.convert("RGBA"))
+    target = "L" if contract.channels == 1 else "RGB"
+    return image if image.mode == target else image.convert(target)
+
+
+def _fit(image: Image.Image, contract: InputSpec) -> np.ndarray:
+    """Resize by the contract's rule and return pixels of shape (H, W, C)."""
+    width, height = contract.width, contract.height
+    resample = _FILTERS[contract.interpolation]
+    if contract.resize == "crop":
+        # The largest centred box of the target's proportions, in whole pixels as
+        # keras.utils.load_img(keep_aspect_ratio=True) takes it.
+        box_width = min(image.width, max(1, image.height * width // height))
+        box_height = min(image.height, max(1, image.width * height // width))
+        left, top = (image.width - box_width) // 2, (image.height - box_height) // 2
+        box = (left, top, left + box_width, top + box_height)
+        image = image.resize((width, height), resample, box=box)
+    elif contract.resize == "pad":
+        color = contract.background if image.mode == "RGB" else round(sum(contract.background) / 3)
+        image = ImageOps.pad(image, (width, height), resample, color=color)
+    elif image.size != (width, height):
+        image = image.resize((width, height), resample)
+    pixels = np.array(image, dtype=np.uint8)
+    return pixels if pixels.ndim == 3 else pixels[:, :, np.newaxis]

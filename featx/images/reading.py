@@ -1,0 +1,107 @@
+"""Reading images ahead of the network: several threads, bounded, in order."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from featx.errors import ImageError
+from featx.images.decode import decode_image
+from featx.images.sources import ImageFailure, ImageItem
+from featx.specs import InputSpec
+
+HASH_BYTES = 16
+"""Length of a content hash: BLAKE2b-128 of a file's bytes."""
+
+MAX_DEFAULT_WORKERS = 8
+"""Decoding threads beyond this many only take cores from the network."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedImage:
+    """An image ready for a model: pixels uint8 (H, W, C); hash of the file's bytes."""
+
+    item: ImageItem
+    content_hash: bytes
+    pixels: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class UnchangedImage:
+    """An image whose bytes are those already known, although its time or size differs."""
+
+    item: ImageItem
+
+
+ReadResult = DecodedImage | UnchangedImage | ImageFailure
+
+
+def default_workers() -> int:
+    """Return the number of reading threads used unless told otherwise."""
+    return max(1, min(os.cpu_count() or 1, MAX_DEFAULT_WORKERS))
+
+
+def hash_content(data: bytes) -> bytes:
+    """Return the BLAKE2b-128 of a file's bytes.
+
+    Example:
+        >>> hash_content(b"").hex()
+        'cae66941d9efbd404e4d88758ea67670'
+    """
+    return hashlib.blake2b(data, digest_size=HASH_BYTES).digest()
+
+
+def read_images(
+    items: Sequence[ImageItem],
+    contract: InputSpec,
+    *,
+    workers: int | None = None,
+    lookahead: int = 64,
+    is_known: Callable[[ImageItem, bytes], bool] | None = None,
+) -> Iterator[ReadResult]:
+    """Read and decode images in threads, at most `lookahead` ahead, in the order given.
+
+    Args:
+        items: What to read.
+        contract: The model's input contract.
+        workers: Threads; None for one per core, at most 8.
+        lookahead: The most images held decoded at a time: this bounds memory.
+        is_known: Told an item and its content hash, says whether that content was
+            processed before; such an image is not decoded.
+
+    Yields:
+        One result for each item, in order: pixels, "unchanged", or a failure.
+    """
+
+    def read(item: ImageItem) -> ReadResult:
+        try:
+            data = item.path.read_bytes()
+            content_hash = hash_content(data)
+            if is_known is not None and is_known(item, content_hash):
+                return UnchangedImage(item)
+            return DecodedImage(item, content_hash, decode_image(data, contract))
+        except ImageError as error:
+            reason = error.reason
+        except OSError as error:
+            reason = error.strerror or str(error)
+        return ImageFailure(item.key, reason, item.size, item.mtime_ns)
+
+    pending: deque[Future[ReadResult]] = deque()
+    upcoming = iter(items)
+    with ThreadPoolExecutor(workers or default_workers(), thread_name_prefix="featx") as pool:
+        try:
+            for item in upcoming:
+                pending.append(pool.submit(read, item))
+                if len(pending) >= max(1, lookahead):
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()
