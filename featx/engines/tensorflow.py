@@ -1,0 +1,147 @@
+"""Running graphs with TensorFlow: quiet import, freezing, pruning to the taps asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from featx.errors import ModelError
+
+_LOG_LINE = re.compile(
+    rb"WARNING: All log messages before absl|[IWEF]\d{4} |\d{4}-\d\d-\d\d .*: [IWE] "
+)
+
+
+def import_tensorflow() -> Any:
+    """Import TensorFlow with Keras 3 on top, without its log lines reaching the user.
+
+    A log level that the user set in ``TF_CPP_MIN_LOG_LEVEL`` is respected.
+
+    Returns:
+        The module `tensorflow`.
+
+    Raises:
+        ModelError: If Keras was already imported with another backend.
+    """
+    if "tensorflow" not in sys.modules:
+        quiet = "TF_CPP_MIN_LOG_LEVEL" not in os.environ
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        if "keras" not in sys.modules:
+            os.environ["KERAS_BACKEND"] = "tensorflow"  # A user's setting is for their programs.
+        with _without_log_lines() if quiet else contextlib.nullcontext():
+            import keras
+            import tensorflow
+        if quiet:
+            tensorflow.get_logger().setLevel("ERROR")
+            tensorflow.autograph.set_verbosity(0)
+    import keras
+    import tensorflow
+
+    if keras.backend.backend() != "tensorflow":
+        raise ModelError(
+            "featx runs Keras on TensorFlow. Received: a process in which Keras was imported "
+            f"with the backend {keras.backend.backend()!r}. Import featx first, or set "
+            "KERAS_BACKEND=tensorflow."
+        )
+    return tensorflow
+
+
+@contextlib.contextmanager
+def _without_log_lines() -> Iterator[None]:
+    """Hold back what native code writes to stderr; let through what is not a log line.
+
+    TensorFlow writes some lines before its log level is in force, straight to the file
+    descriptor, so that no Python setting can stop them.
+    """
+    try:
+        saved = os.dup(2)
+    except OSError:  # No stderr at all: nothing to keep quiet.
+        yield
+        return
+    with tempfile.TemporaryFile() as captured:
+        sys.stderr.flush()
+        os.dup2(captured.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(saved, 2)
+            os.close(saved)
+            captured.seek(0)
+            kept = [line for line in captured if not _LOG_LINE.match(line)]
+            os.write(2, b"".join(kept))
+
+
+class FrozenGraph:
+    """A TensorFlow graph of one image input whose variables have become constants.
+
+    Args:
+        concrete: A concrete function of one tensor (keyword or positional).
+
+    Freezing inlines nested calls, so that every tensor inside can be tapped, and lets
+    TensorFlow fold batch normalisation: measured at 1.1 to 1.5 times the speed of the same
+    `tf.function` with variables.
+    """
+
+    def __init__(self, concrete: Any) -> None:
+        import_tensorflow()
+        from tensorflow.python.framework.convert_to_constants import (
+            convert_variables_to_constants_v2,
+        )
+
+        self._function = convert_variables_to_constants_v2(concrete)
+        # Captured resources (tables) stay in `inputs` behind the real arguments.
+        self.input = self._function.inputs[0]
+        self.outputs: list[Any] = list(self._function.outputs)
+
+    @property
+    def operations(self) -> list[Any]:
+        """The operations of the inlined graph, in topological order as TensorFlow keeps it."""
+        return list(self._function.graph.get_operations())
+
+    def prune(self, taps: dict[str, Any]) -> CompiledTaps:
+        """Return a callable that computes the tensors in `taps` and nothing beyond them."""
+        tensors = [_behind_identities(tensor) for tensor in taps.values()]
+        pruned = self._function.prune(self._function.inputs, tensors)
+        return CompiledTaps(pruned, tuple(taps), self.input.dtype)
+
+
+def _behind_identities(tensor: Any) -> Any:
+    """Return the tensor that `tensor` is a copy of.
+
+    The copies that a traced function returns wait, by control dependencies, for every
+    variable read in the trace; pruning to them would keep the weights of all layers.
+    """
+    while tensor.op.type == "Identity" and tensor.op.inputs[0].op.type != "Placeholder":
+        tensor = tensor.op.inputs[0]
+    return tensor
+
+
+class CompiledTaps:
+    """A pruned graph, ready to run on batches.
+
+    Attributes:
+        num_operations: Operations in the graph, after pruning.
+    """
+
+    def __init__(self, function: Any, names: tuple[str, ...], input_dtype: Any) -> None:
+        self._function = function
+        self._names = names
+        self._input_dtype = input_dtype
+        self.num_operations = len(function.graph.get_operations())
+
+    def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Run one batch: images (B, H, W, C), scaled, to one float32 array for each tap."""
+        tensorflow = import_tensorflow()
+        results = self._function(tensorflow.cast(images, self._input_dtype))
+        return {
+            name: np.asarray(result, dtype=np.float32)
+            for name, result in zip(self._names, results, strict=True)
+        }

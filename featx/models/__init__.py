@@ -1,0 +1,83 @@
+"""Models by name: `load_model` finds the adapter for a reference and loads it."""
+
+from __future__ import annotations
+
+import importlib
+
+from featx.errors import FingerprintMismatch
+from featx.models.backbone import Backbone, ModelRequest, Tap
+from featx.models.reference import SOURCES, parse_reference
+from featx.specs import InputOverrides, ModelSpec, identity_differences
+
+__all__ = ["SOURCES", "Backbone", "ModelRequest", "Tap", "load_model", "restore_model"]
+
+
+def load_model(
+    model: str, *, weights: str | None = None, overrides: InputOverrides | None = None
+) -> Backbone:
+    """Load a model, ready to describe its taps and to compute them.
+
+    Args:
+        model: ``keras:NAME,argument=value``, ``file:PATH``, ``savedmodel:DIR``, or a bare
+            name or path with only one reading.
+        weights: For Keras applications: ``imagenet`` (downloaded by Keras once; the default),
+            ``random`` (seeded: the same in every run), or the path of a weights file, with or
+            without the classifier. None for models that bring their own.
+        overrides: Changes to the model's input contract.
+
+    Returns:
+        The backbone. Nothing is compiled before it is called.
+
+    Raises:
+        UnknownName: If there is no such model; similar names are suggested.
+        AmbiguousName: If the name has several readings.
+        ModelError: If the model cannot be loaded or is not one image in, arrays out.
+
+    Example:
+        >>> load_model("keras:VGG91")
+        Traceback (most recent call last):
+        ...
+        featx.errors.UnknownName: There is no Keras application named 'VGG91'. Did you mean ...
+    """
+    source, name, arguments = parse_reference(model)
+    return _load(source, ModelRequest(name, arguments, weights, overrides or InputOverrides()))
+
+
+def restore_model(spec: ModelSpec) -> Backbone:
+    """Load the very model that made some features, and prove that it is the same.
+
+    Raises:
+        FingerprintMismatch: If the weights or files have changed since; says what differs.
+        ModelError: If they can no longer be loaded.
+    """
+    contract = spec.input
+    overrides = InputOverrides(
+        img_size=(contract.height, contract.width),
+        preprocess=contract.scaling or "auto",
+        channel_order=contract.channel_order,
+        resize=contract.resize,
+        interpolation=contract.interpolation,
+        exif=contract.exif,
+    )
+    named = spec.source == "keras"
+    request = ModelRequest(
+        name=spec.name if named else spec.location,
+        arguments=dict(spec.arguments),
+        weights=spec.location if named else None,
+        overrides=overrides,
+    )
+    backbone = _load(spec.source, request)
+    differences = identity_differences(spec.identity(), backbone.spec.identity())
+    if differences:
+        raise FingerprintMismatch(
+            f"The model at {spec.location!r} is no longer the one that made these features.",
+            differences,
+            remedy="Bring the old model back, or extract again into a new store.",
+        )
+    return backbone
+
+
+def _load(source: str, request: ModelRequest) -> Backbone:
+    adapter = importlib.import_module(SOURCES[source])
+    backbone: Backbone = adapter.load(request)
+    return backbone

@@ -1,0 +1,164 @@
+"""Models of `keras.applications`, with ImageNet weights, a weights file, or seeded random ones."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import os
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from featx.engines.tensorflow import import_tensorflow
+from featx.errors import InvalidValue, ModelError, UnknownName
+from featx.models.backbone import GraphBackbone, ModelRequest, first_line, hash_arrays
+from featx.models.contracts import APPLICATIONS
+from featx.models.keras_taps import compile_taps, describe_taps
+from featx.specs import ModelSpec
+
+RANDOM_SEED = 0
+"""Seed of ``--weights random``: the same network in every run, so that features can be reused."""
+
+_OWN_OPTIONS = {
+    "weights": "--weights",
+    "input_shape": "--img-size",
+    "input_tensor": "--img-size",
+    "pooling": "--pool",
+}
+"""Constructor arguments that featx sets itself → the option to use instead."""
+
+
+def load(request: ModelRequest) -> GraphBackbone:
+    """Build a Keras application and load its weights; see `featx.models.load_model`."""
+    import_tensorflow()
+    import keras
+
+    application = APPLICATIONS[request.name]
+    constructor = getattr(keras.applications, request.name)
+    arguments = dict(request.arguments)
+    _check_arguments(constructor, request)
+    contract = request.overrides.apply(
+        application.contract(
+            include_preprocessing=bool(arguments.get("include_preprocessing", True))
+        )
+    )
+    weights = request.weights or "imagenet"
+    resized = (contract.height, contract.width) != (application.size, application.size)
+
+    # With no word from the user, the classifier is kept where it can be: with a size of its
+    # own it cannot, and a weights file may come without it.
+    if "include_top" in arguments:
+        attempts = [arguments]
+    elif resized and weights != "random":
+        attempts = [arguments | {"include_top": False}]
+    elif weights in ("imagenet", "random"):
+        attempts = [arguments]
+    else:
+        attempts = [arguments, arguments | {"include_top": False}]
+
+    shape = (contract.height, contract.width, contract.channels)
+    with _channels_last(keras), contextlib.redirect_stdout(sys.stderr):
+        if weights in ("imagenet", "random"):
+            used, location = attempts[0], weights
+            model = _build(constructor, used, shape, weights)
+        else:
+            model, used = _load_from_file(constructor, attempts, shape, weights)
+            location = os.path.abspath(weights)
+    spec = ModelSpec(
+        source="keras",
+        name=request.name,
+        arguments=tuple(sorted(used.items())),
+        location=location,
+        weights_sha256=hash_arrays(np.asarray(value) for value in model.weights),
+        input=contract,
+    )
+    return GraphBackbone(
+        spec, describe_taps(model, contract), lambda names: compile_taps(model, contract, names)
+    )
+
+
+def _check_arguments(constructor: Any, request: ModelRequest) -> None:
+    """Refuse arguments that do not exist or that an option of featx sets."""
+    known = inspect.signature(constructor).parameters
+    for argument in request.arguments:
+        if argument in _OWN_OPTIONS:
+            raise InvalidValue(
+                f"{argument!r} is not given with the model's name. "
+                f"Use the option {_OWN_OPTIONS[argument]} instead."
+            )
+        if argument not in known:
+            raise UnknownName(
+                f"argument of {request.name}",
+                argument,
+                known,
+                remedy=f"It takes {', '.join(name for name in known if name not in _OWN_OPTIONS)}.",
+            )
+
+
+def _build(
+    constructor: Any, arguments: dict[str, Any], shape: tuple[int, ...], weights: str
+) -> Any:
+    """Construct the network, with ImageNet weights or with seeded random ones."""
+    import keras
+
+    def construct() -> Any:
+        if weights == "random":
+            keras.utils.set_random_seed(RANDOM_SEED)
+        return constructor(
+            **arguments, input_shape=shape, weights=None if weights == "random" else weights
+        )
+
+    try:
+        # Keras numbers unnamed layers (conv2d_7) by counters of the thread. In a new thread
+        # they start afresh, so that a tap has one name whatever was built before.
+        with ThreadPoolExecutor(max_workers=1) as thread:
+            return thread.submit(construct).result()
+    except Exception as error:  # Keras raises a bare Exception when a download fails.
+        text = first_line(error)
+        if "URL fetch failure" in text:
+            raise ModelError(
+                f"The ImageNet weights of {constructor.__name__} could not be downloaded: {text} "
+                "Without a network, place the file in ~/.keras/models under its own name, or "
+                "give one with --weights PATH."
+            ) from error
+        raise ModelError(f"{constructor.__name__} could not be built: {text}") from error
+
+
+def _load_from_file(
+    constructor: Any, attempts: list[dict[str, Any]], shape: tuple[int, ...], weights: str
+) -> tuple[Any, dict[str, Any]]:
+    """Load a weights file into the first attempted network that it fits."""
+    path = Path(weights)
+    if not path.is_file():
+        raise ModelError(
+            "--weights takes imagenet, random, or the path of a weights file. "
+            f"Received: {weights!r}, which is not a file."
+        )
+    reasons = []
+    for arguments in attempts:
+        model = _build(constructor, arguments, shape, "random")
+        try:
+            model.load_weights(path.absolute())
+            return model, arguments
+        except Exception as error:  # Keras and h5py raise many kinds for a file that does not fit.
+            top = arguments.get("include_top", True)
+            reasons.append(f"{'with' if top else 'without'} classifier: {first_line(error)}")
+    raise ModelError(
+        f"The weights in {weights!r} do not fit {constructor.__name__} ({'; '.join(reasons)}). "
+        "Check the constructor arguments, for example ',alpha=0.35'."
+    )
+
+
+@contextlib.contextmanager
+def _channels_last(keras: Any) -> Iterator[None]:
+    """Build with channels last, whatever the user's keras.json says."""
+    before = keras.config.image_data_format()
+    keras.config.set_image_data_format("channels_last")
+    try:
+        yield
+    finally:
+        keras.config.set_image_data_format(before)

@@ -1,0 +1,94 @@
+"""A person's own network, saved by Keras: ``.keras`` and ``.h5`` files."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from featx.engines.tensorflow import import_tensorflow
+from featx.errors import InvalidValue, ModelError
+from featx.models.backbone import (
+    GraphBackbone,
+    ModelRequest,
+    first_line,
+    hash_files,
+    require_image_input,
+)
+from featx.models.keras_taps import compile_taps, describe_taps
+from featx.specs import InputSpec, ModelSpec
+
+_SCALING_LAYERS = ("Rescaling", "Normalization")
+_LAYERS_SEARCHED = 4
+"""How deep from the input a scaling layer counts as the model's own preprocessing."""
+
+
+def load(request: ModelRequest) -> GraphBackbone:
+    """Load a Keras file without running code from it; see `featx.models.load_model`."""
+    path = Path(request.name).absolute()
+    if request.arguments or request.weights:
+        raise InvalidValue(
+            f"A Keras file brings its own architecture and weights. Received: {request.name!r} "
+            "with constructor arguments or --weights. Leave them out."
+        )
+    model = _load_model(path)
+    contract = request.overrides.apply(_contract(model, request, path.name))
+    spec = ModelSpec(
+        source="file",
+        name=path.name,
+        arguments=(),
+        location=str(path),
+        weights_sha256=hash_files(path.parent, [path]),
+        input=contract,
+    )
+    return GraphBackbone(
+        spec, describe_taps(model, contract), lambda names: compile_taps(model, contract, names)
+    )
+
+
+def _load_model(path: Path) -> Any:
+    import_tensorflow()
+    import keras
+
+    if not path.is_file():
+        raise ModelError(f"There is no model file {str(path)!r}.")
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            model = keras.models.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises many kinds for files that it cannot read.
+        raise ModelError(f"Keras cannot load {str(path)!r}: {first_line(error)}") from error
+    if not getattr(model, "inputs", None):
+        raise ModelError(
+            f"{path.name!r} is a subclassed model without a symbolic input, so its layers cannot "
+            "be tapped. Write it with model.export('folder') and use savedmodel:folder."
+        )
+    if len(model.inputs) != 1:
+        names = ", ".join(repr(tensor.name) for tensor in model.inputs)
+        raise ModelError(
+            f"featx feeds models one image. Received: {path.name!r} with "
+            f"{len(model.inputs)} inputs ({names})."
+        )
+    return model
+
+
+def _contract(model: Any, request: ModelRequest, name: str) -> InputSpec:
+    """Read size and channels from the model; its scaling is known only if it is inside."""
+    height, width, channels = require_image_input(model.inputs[0].shape, name)
+    size = request.overrides.img_size
+    if (height is None or width is None) and size is None:
+        raise InvalidValue(
+            f"{name!r} takes images of any size. Choose one with --img-size, for example 224."
+        )
+    fixed = (height, width)
+    if size is not None and any(f is not None and f != s for f, s in zip(fixed, size, strict=True)):
+        raise InvalidValue(
+            f"{name!r} was built for images of {height} x {width} pixels (height x width). "
+            f"Received: --img-size {size[0]}x{size[1]}."
+        )
+    rows, columns = size or (height or 0, width or 0)
+    contract = InputSpec(rows, columns, channels=channels or 0)
+    first_layers = [type(layer).__name__ for layer in model.layers[:_LAYERS_SEARCHED]]
+    scales_itself = any(layer in _SCALING_LAYERS for layer in first_layers)
+    return replace(contract, scaling="raw") if scales_itself else contract

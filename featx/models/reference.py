@@ -1,0 +1,101 @@
+"""Reading model references such as ``keras:MobileNet,alpha=0.25``, without loading anything."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any
+
+from featx.errors import AmbiguousName, InvalidValue, ModelError, UnknownName, join_names
+from featx.models.contracts import APPLICATIONS
+
+SOURCES: dict[str, str] = {
+    "keras": "featx.models.keras_applications",
+    "file": "featx.models.keras_file",
+    "savedmodel": "featx.models.savedmodel",
+}
+"""Sources of models: prefix of a reference → module with `load(ModelRequest) -> Backbone`."""
+
+KERAS_FILE_SUFFIXES = (".keras", ".h5", ".hdf5")
+
+
+def parse_reference(text: str) -> tuple[str, str, dict[str, Any]]:
+    """Split a model reference into source, name and constructor arguments.
+
+    Args:
+        text: ``source:name,argument=value,...``, or a bare name or existing path.
+
+    Returns:
+        ``(source, name, arguments)``; the source is a key of `SOURCES`.
+
+    Raises:
+        UnknownName: If no reading is possible.
+        AmbiguousName: If several are.
+        InvalidValue: If an argument is not of the form ``name=value``.
+
+    Example:
+        >>> parse_reference("keras:MobileNet,alpha=0.25")
+        ('keras', 'MobileNet', {'alpha': 0.25})
+        >>> parse_reference("VGG19")
+        ('keras', 'VGG19', {})
+    """
+    source, colon, rest = text.partition(":")
+    if colon and source in SOURCES:
+        if not rest:
+            raise InvalidValue(f"A model name follows '{source}:'. Received: {text!r}.")
+        name, arguments = (rest, {}) if Path(rest).exists() else _split_arguments(rest)
+        if source == "keras" and name not in APPLICATIONS:
+            raise UnknownName("Keras application", name, APPLICATIONS)
+        return source, name, arguments
+
+    name, arguments = (text, {}) if Path(text).exists() else _split_arguments(text)
+    readings = []
+    if name in APPLICATIONS:
+        readings.append("keras")
+    file_source = _source_of_path(Path(name))
+    if file_source is not None:
+        readings.append(file_source)
+    if len(readings) == 1:
+        return readings[0], name, arguments
+    if readings:
+        spellings = [f"{reading}:{name}" for reading in readings]
+        raise AmbiguousName(f"{name!r} can mean {join_names(spellings)}. Write one of these.")
+    if Path(name).exists():
+        raise ModelError(
+            f"{name!r} is not a model that featx can read. Expected: a folder with "
+            f"saved_model.pb, or a file ending in {join_names(KERAS_FILE_SUFFIXES)}."
+        )
+    raise UnknownName(
+        "model",
+        name,
+        APPLICATIONS,
+        remedy="Name a Keras application (for example keras:MobileNetV2), or the path of a "
+        ".keras or .h5 file or of a SavedModel folder.",
+    )
+
+
+def _source_of_path(path: Path) -> str | None:
+    """Return the source that reads an existing path, or None."""
+    if (path / "saved_model.pb").is_file():
+        return "savedmodel"
+    if path.is_file() and path.suffix.lower() in KERAS_FILE_SUFFIXES:
+        return "file"
+    return None
+
+
+def _split_arguments(text: str) -> tuple[str, dict[str, Any]]:
+    """Split ``name,a=1,b=x`` into the name and its arguments as Python values."""
+    name, *pairs = text.split(",")
+    arguments: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key.strip().isidentifier():
+            raise InvalidValue(
+                "Constructor arguments follow the name as ',argument=value'. "
+                f"Received: {pair!r} in {text!r}. For example: keras:MobileNet,alpha=0.25."
+            )
+        try:
+            arguments[key.strip()] = ast.literal_eval(value.strip())
+        except (ValueError, SyntaxError):
+            arguments[key.strip()] = value.strip()
+    return name.strip(), arguments
