@@ -1,0 +1,147 @@
+"""The loop that all of featx shares: decoded images in, pooled features out, batch by batch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from featx.errors import InvalidValue
+from featx.images.reading import DecodedImage, ReadResult, UnchangedImage
+from featx.images.sources import ImageFailure, ImageItem
+from featx.models.backbone import Backbone
+from featx.models.selection import select_taps
+from featx.pooling import pool_features, pooled_shape
+from featx.specs import FeatureSpec, Pooling, StorageType
+
+
+@dataclass(frozen=True, slots=True)
+class ComputedBatch:
+    """Features of consecutive images: `features` maps each tap to (B, *shape)."""
+
+    items: Sequence[ImageItem]
+    content_hash: np.ndarray
+    features: dict[str, np.ndarray]
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """Seconds spent waiting for decoded images, in the network and in writing."""
+
+    read: float = 0.0
+    compute: float = 0.0
+    write: float = 0.0
+    started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def total(self) -> float:
+        """Seconds since the stopwatch was made."""
+        return time.perf_counter() - self.started
+
+
+def plan_features(
+    backbone: Backbone, layers: Sequence[str], pool: Pooling
+) -> tuple[FeatureSpec, ...]:
+    """Resolve ``--layer`` and ``--pool`` to feature specs, in the network's order."""
+    chosen = {tap.name for tap in select_taps(layers, backbone.features())}
+    specs = []
+    for tap in backbone.features():
+        if tap.name in chosen:
+            shape = tuple(size for size in tap.shape if size is not None)
+            # Pooling a vector changes nothing: the same feature gets the same fingerprint.
+            applied: Pooling = "none" if len(shape) == 1 else pool
+            specs.append(FeatureSpec(tap.name, tap.kind, applied, pooled_shape(shape, applied)))
+    return tuple(specs)
+
+
+def compute_features(
+    images: Iterable[ReadResult],
+    backbone: Backbone,
+    specs: Sequence[FeatureSpec],
+    *,
+    batch_size: int,
+    dtype: StorageType = "float32",
+    stopwatch: Stopwatch | None = None,
+) -> Iterator[ComputedBatch | UnchangedImage | ImageFailure]:
+    """Run images through a backbone, several taps in one pass, pooled and cast.
+
+    Args:
+        images: What `featx.images.reading.read_images` yields.
+        backbone: The model.
+        specs: The features, from `plan_features`.
+        batch_size: Images for each run of the network; the last batch may be smaller.
+        dtype: Type of the results.
+        stopwatch: Gets the time spent reading and computing.
+
+    Yields:
+        Batches, and failures and unchanged images as they come. An image for which the
+        network gives NaN or infinity is a failure.
+
+    Raises:
+        InvalidValue: If a value does not fit into float16.
+    """
+    watch = stopwatch or Stopwatch()
+    names = [spec.name for spec in specs]
+    waiting: list[DecodedImage] = []
+    source = iter(images)
+    while True:
+        began = time.perf_counter()
+        result = next(source, None)
+        watch.read += time.perf_counter() - began
+        if isinstance(result, DecodedImage):
+            waiting.append(result)
+        elif result is not None:
+            yield result
+        if waiting and (result is None or len(waiting) >= batch_size):
+            began = time.perf_counter()
+            arrays = backbone(np.stack([image.pixels for image in waiting]), names)
+            pooled = {spec.name: pool_features(arrays[spec.name], spec.pool) for spec in specs}
+            batch, failures = _split_finite(waiting, pooled)
+            batch = ComputedBatch(batch.items, batch.content_hash, _cast(batch.features, dtype))
+            waiting = []
+            watch.compute += time.perf_counter() - began
+            yield from failures
+            if batch.items:
+                yield batch
+        if result is None:
+            return
+
+
+def _split_finite(
+    images: Sequence[DecodedImage], features: dict[str, np.ndarray]
+) -> tuple[ComputedBatch, list[ImageFailure]]:
+    """Separate images whose features are all finite from those whose are not."""
+    good = np.ones(len(images), dtype=bool)
+    failures = []
+    for name, values in features.items():
+        finite = np.isfinite(values.reshape(len(images), -1)).all(axis=1)
+        for row in np.flatnonzero(good & ~finite).tolist():
+            item = images[row].item
+            reason = f"the model gives NaN or infinity at {name!r}"
+            failures.append(ImageFailure(item.key, reason, item.size, item.mtime_ns))
+        good &= finite
+    kept = np.flatnonzero(good).tolist()
+    hashes = np.frombuffer(b"".join(image.content_hash for image in images), np.uint8)
+    batch = ComputedBatch(
+        items=[images[row].item for row in kept],
+        content_hash=hashes.reshape(len(images), -1)[kept],
+        features={name: values[kept] for name, values in features.items()},
+    )
+    return batch, failures
+
+
+def _cast(features: dict[str, np.ndarray], dtype: StorageType) -> dict[str, np.ndarray]:
+    """Cast to the storage type, refusing values that float16 cannot hold."""
+    if dtype == "float32":
+        return features
+    limit = float(np.finfo(np.float16).max)
+    for name, values in features.items():
+        largest = float(np.abs(values).max(initial=0.0))
+        if largest > limit:
+            raise InvalidValue(
+                f"float16 holds values up to {limit:.0f}. Received: {largest:.0f} at {name!r}. "
+                "Use --dtype float32."
+            )
+    return {name: values.astype(np.float16) for name, values in features.items()}

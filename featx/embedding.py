@@ -1,0 +1,86 @@
+"""Features of a few images in memory, computed exactly as a store's were."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from featx.compute import ComputedBatch, compute_features
+from featx.errors import UnknownName
+from featx.events import Listener
+from featx.images.reading import read_images
+from featx.images.sources import ImageFailure, ImageItem, find_images
+from featx.models import restore_model
+from featx.specs import DEFAULT_BATCH_SIZE, FeatureSpec, ModelSpec
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedImages:
+    """Features of the images that could be used, row for row, and the failures.
+
+    Attributes:
+        items: N images.
+        values: float32 (N, D).
+        failures: Images that could not be used.
+        classes: Labels that occur, from class folders.
+    """
+
+    items: tuple[ImageItem, ...]
+    values: np.ndarray
+    failures: tuple[ImageFailure, ...]
+
+
+def embed_images(
+    images: Sequence[str | Path],
+    model: ModelSpec,
+    feature: FeatureSpec,
+    *,
+    batch_size: int = DEFAULT_BATCH_SIZE,
+    workers: int | None = None,
+    listener: Listener | None = None,
+) -> EmbeddedImages:
+    """Compute one feature of images with the model that made a store, head or index.
+
+    Args:
+        images: Folders and files, as for `featx.extract`.
+        model: The model as recorded.
+        feature: The feature as recorded, pooling included.
+        batch_size: Images for each run of the network.
+        workers: Threads that read and decode.
+        listener: Receives progress and failures.
+
+    Raises:
+        ImagesNotFound: If there are no images.
+        FingerprintMismatch: If the model is no longer the one that was recorded.
+    """
+    listener = listener or Listener()
+    found = find_images(images)
+    backbone = restore_model(model)
+    taps = [tap.name for tap in backbone.features()]
+    if feature.name not in taps:
+        raise UnknownName("layer", feature.name, taps)
+    items: list[ImageItem] = []
+    blocks: list[np.ndarray] = []
+    failures = list(found.failures)
+    for failure in found.failures:
+        listener.failure(failure.key, failure.reason)
+    listener.start(len(found.items), "images")
+    try:
+        results = read_images(found.items, model.input, workers=workers, lookahead=2 * batch_size)
+        for result in compute_features(results, backbone, [feature], batch_size=batch_size):
+            if isinstance(result, ComputedBatch):
+                items.extend(result.items)
+                blocks.append(result.features[feature.name].reshape(len(result.items), -1))
+                listener.advance(len(result.items))
+            elif isinstance(result, ImageFailure):
+                failures.append(result)
+                listener.failure(result.key, result.reason)
+                listener.advance(1)
+    finally:
+        listener.finish()
+    width = int(np.prod(feature.shape))
+    values = np.concatenate(blocks) if blocks else np.zeros((0, width), np.float32)
+    return EmbeddedImages(tuple(items), values, tuple(failures))

@@ -1,0 +1,221 @@
+"""One extraction as a job: compare the folder with the store, compute the rest, assemble."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import numpy as np
+
+from featx.compute import ComputedBatch, Stopwatch, compute_features
+from featx.errors import FingerprintMismatch, StoreDamaged, TooManyFailures
+from featx.events import Listener
+from featx.images.reading import UnchangedImage, read_images
+from featx.images.sources import ImageFailure, ImageItem, ImageSet
+from featx.models.backbone import Backbone
+from featx.specs import identity_differences
+from featx.store.format import Rows, StoreHeader
+from featx.store.reader import FeatureStore, open_store, parts_folder
+from featx.store.writer import PartWriter, assemble_store, list_parts
+
+
+class ExtractionJob:
+    """One extraction: what is stored already, what is to be done, what came out.
+
+    Args:
+        output: The store.
+        found: The images as they are now.
+        listener: Receives progress and failures.
+        stack: Keeps the files that are read open until the caller closes it.
+        overwrite: Leave the existing store out of account.
+
+    Attributes:
+        base: The existing store, or None.
+        todo: Images to read.
+        failures: Images that cannot be used, in this run or, unchanged since, in an earlier.
+        vanished: Keys of rows whose image is gone.
+        skipped: Images whose features are there already.
+        done: Images computed in this run.
+    """
+
+    def __init__(
+        self,
+        output: Path,
+        found: ImageSet,
+        listener: Listener,
+        stack: contextlib.ExitStack,
+        *,
+        overwrite: bool,
+    ) -> None:
+        self.output = output
+        self.listener = listener
+        self.folder = parts_folder(output)
+        self._stack = stack
+        self.base = (
+            stack.enter_context(open_store(output)) if output.exists() and not overwrite else None
+        )
+        self.parts: list[FeatureStore] = []
+        for path in list_parts(self.folder):
+            self.parts.append(stack.enter_context(_open_part(path)))
+
+        known: dict[str, tuple[bytes, int, int]] = {}
+        ledger: dict[str, ImageFailure] = {}
+        for source in [*([self.base] if self.base else []), *self.parts]:
+            hashes = source.content_hash
+            stats = zip(source.file_size.tolist(), source.file_mtime_ns.tolist(), strict=True)
+            for row, (key, (size, mtime)) in enumerate(zip(source.keys, stats, strict=True)):
+                known[key] = (hashes[row].tobytes(), size, mtime)
+                ledger.pop(key, None)
+            for failure in source.failures:
+                known.pop(failure.key, None)
+                ledger[failure.key] = failure
+        self._hashes = {key: content for key, (content, _, _) in known.items()}
+
+        self.todo: list[ImageItem] = []
+        self.failures: dict[str, ImageFailure] = {}
+        self.skipped = self.done = 0
+        self.touched: dict[str, tuple[int, int]] = {}
+        listed = {item.key for item in found.items}
+        for item in found.items:
+            stamp = (item.size, item.mtime_ns)
+            earlier = ledger.get(item.key)
+            if item.key in known and known[item.key][1:] == stamp:
+                self.skipped += 1
+            elif earlier is not None and (earlier.size, earlier.mtime_ns) == stamp:
+                self.failures[item.key] = earlier
+            else:
+                self.todo.append(item)
+        self.new_failures = [f for f in found.failures if f.key not in ledger]
+        for failure in found.failures:
+            self.failures[failure.key] = failure
+        listed |= set(self.failures)
+        self.vanished = [key for key in known if key not in listed]
+        self.vanished_failures = [key for key in ledger if key not in listed]
+
+    def is_complete(self, prune: bool) -> bool:
+        """Whether the store's file already is what this command would make."""
+        pending = self.todo or self.parts or self.vanished_failures or self.new_failures
+        return not pending and not (prune and self.vanished)
+
+    def check_header(self, header: StoreHeader) -> None:
+        """Refuse to add to a store, or to finish parts, that were made in another way."""
+        if self.base is not None:
+            _check_same(self.base, header, f"{str(self.output)!r} was made in another way.")
+        for part in self.parts:
+            _check_same(
+                part, header, f"{str(self.folder)!r} holds unfinished work of another command."
+            )
+
+    def run(
+        self,
+        backbone: Backbone,
+        batch_size: int,
+        workers: int | None,
+        max_failures: int | None,
+        header: StoreHeader,
+    ) -> Stopwatch:
+        """Read, compute and write what is to be done."""
+        watch = Stopwatch()
+        writer = PartWriter(self.folder, header)
+        for failure in self.new_failures:
+            self._fail(failure, writer, max_failures)
+        results = read_images(
+            self.todo,
+            header.model.input,
+            workers=workers,
+            lookahead=2 * batch_size,
+            is_known=lambda item, content: self._hashes.get(item.key) == content,
+        )
+        self.listener.start(len(self.todo), "images")
+        try:
+            for result in compute_features(
+                results,
+                backbone,
+                header.features,
+                batch_size=batch_size,
+                dtype=header.dtype,
+                stopwatch=watch,
+            ):
+                if isinstance(result, UnchangedImage):
+                    self.touched[result.item.key] = (result.item.size, result.item.mtime_ns)
+                    self.skipped += 1
+                    self.listener.advance(1)
+                elif isinstance(result, ImageFailure):
+                    self._fail(result, writer, max_failures)
+                    self.listener.advance(1)
+                else:
+                    began = watch.total
+                    writer.add(_to_rows(result))
+                    watch.write += watch.total - began
+                    self.done += len(result.items)
+                    self.listener.advance(len(result.items))
+        finally:
+            # Also after Ctrl-C and errors: what was computed is kept for the next run.
+            began = watch.total
+            writer.commit()
+            watch.write += watch.total - began
+            self.listener.finish()
+        return watch
+
+    def assemble(self, header: StoreHeader, prune: bool, watch: Stopwatch) -> int:
+        """Make the one file; return its number of rows."""
+        if self.base is not None and self.is_complete(prune) and not self.touched:
+            return len(self.base)
+        began = watch.total
+        opened = {part.path for part in self.parts}
+        for path in list_parts(self.folder):
+            if path not in opened:
+                self.parts.append(self._stack.enter_context(_open_part(path)))
+        rows = assemble_store(
+            self.output,
+            header,
+            [*([self.base] if self.base else []), *self.parts],
+            dropped=self.vanished if prune else (),
+            file_stats=self.touched,
+            dropped_failures=self.vanished_failures,
+        )
+        watch.write += watch.total - began
+        return rows
+
+    def _fail(self, failure: ImageFailure, writer: PartWriter, limit: int | None) -> None:
+        writer.fail(failure)
+        self.failures[failure.key] = failure
+        self.listener.failure(failure.key, failure.reason)
+        if limit is not None and len(self.failures) > limit:
+            raise TooManyFailures(
+                f"{len(self.failures)} images failed; the limit is {limit}. The last one: "
+                f"{failure.key}: {failure.reason}. What was computed is kept: the same command "
+                "without --strict or --max-failures goes on from here."
+            )
+
+
+def _to_rows(batch: ComputedBatch) -> Rows:
+    return Rows(
+        keys=[item.key for item in batch.items],
+        content_hash=batch.content_hash,
+        labels=[item.label for item in batch.items],
+        file_size=np.array([item.size for item in batch.items], np.int64),
+        file_mtime_ns=np.array([item.mtime_ns for item in batch.items], np.int64),
+        features=batch.features,
+    )
+
+
+def _open_part(path: Path) -> FeatureStore:
+    try:
+        return open_store(path)
+    except StoreDamaged as error:
+        raise StoreDamaged(
+            f"{error} It is a part of an unfinished extraction: delete that one file and run "
+            "again to compute its images anew."
+        ) from error
+
+
+def _check_same(source: FeatureStore, header: StoreHeader, subject: str) -> None:
+    differences = identity_differences(source.header.identity(), header.identity())
+    if differences:
+        raise FingerprintMismatch(
+            subject,
+            differences,
+            remedy="Use the same options, write to another file with -o, or start afresh with "
+            "--overwrite.",
+        )
