@@ -1,0 +1,178 @@
+"""A trained head: what it predicts, from which feature, and its folder on the disk."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from featx.atomic import sync_path
+from featx.errors import DimensionMismatch, HeadError
+from featx.specs import FeatureSpec, ModelSpec
+
+FORMAT = "featx-head"
+FORMAT_VERSION = 1
+DESCRIPTION_FILE = "head.json"
+WEIGHTS_FILE = "weights.npz"
+
+HEAD_KINDS: dict[str, str] = {
+    "linear": "featx.heads.linear",
+}
+"""Kinds of head → module with `fit(values, targets, num_classes, seed)`,
+`refit(values, targets, num_classes, settings)` and `predict(weights, values)`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A classifier on one feature.
+
+    Attributes:
+        kind: A key of `HEAD_KINDS`.
+        classes: C class names, in the order of the probabilities.
+        feature: The feature it was fitted on, pooling included.
+        model: The model that computes that feature.
+        weights: The kind's arrays.
+        report: What was measured when it was fitted; see `FitReport`.
+    """
+
+    kind: str
+    classes: tuple[str, ...]
+    feature: FeatureSpec
+    model: ModelSpec
+    weights: dict[str, np.ndarray]
+    report: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 that identifies model, input contract, tap and pooling."""
+        return self.feature.fingerprint(self.model)
+
+    def predict_proba(self, values: np.ndarray) -> np.ndarray:
+        """Return class probabilities.
+
+        Args:
+            values: Feature vectors, shape (N, D).
+
+        Returns:
+            float32 (N, C), rows summing to 1.
+
+        Raises:
+            DimensionMismatch: If D is not the width that the head was fitted on.
+        """
+        width = int(np.prod(self.feature.shape))
+        if values.ndim != 2 or values.shape[1] != width:
+            raise DimensionMismatch(
+                f"The head takes vectors of shape (N, {width}), {self.feature.name!r} pooled with "
+                f"{self.feature.pool!r}. Received: shape={values.shape}."
+            )
+        module = importlib.import_module(HEAD_KINDS[self.kind])
+        probabilities: np.ndarray = module.predict(self.weights, values)
+        return probabilities
+
+    def save(self, folder: Path) -> None:
+        """Write the head's folder: `head.json` and `weights.npz`, all at once.
+
+        Raises:
+            HeadError: If `folder` exists and is something else than a head.
+        """
+        folder = Path(os.path.abspath(folder))
+        check_replaceable(folder)
+        description = {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "kind": self.kind,
+            "classes": list(self.classes),
+            "fingerprint": self.fingerprint,
+            "feature": self.feature.to_dict(),
+            "model": self.model.to_dict(),
+            "report": self.report,
+        }
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        try:
+            text = json.dumps(description, indent=1, ensure_ascii=False)
+            (temporary / DESCRIPTION_FILE).write_text(text, encoding="utf-8")
+            np.savez(temporary / WEIGHTS_FILE, **self.weights)  # type: ignore[arg-type]
+            for name in (DESCRIPTION_FILE, WEIGHTS_FILE):
+                sync_path(temporary / name)
+            temporary.chmod(0o777 & ~_umask())
+            if folder.exists():
+                former = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+                os.rename(folder, former / folder.name)
+                os.rename(temporary, folder)
+                shutil.rmtree(former)
+            else:
+                os.rename(temporary, folder)
+            sync_path(folder.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def load_head(folder: str | Path) -> Head:
+    """Read a head's folder.
+
+    Args:
+        folder: What `featx fit-head` wrote.
+
+    Raises:
+        HeadError: If it is missing, damaged, or written by a newer featx.
+
+    Example:
+        >>> load_head("no-such-head")
+        Traceback (most recent call last):
+        ...
+        featx.errors.HeadError: There is no head 'no-such-head'. `featx fit-head` makes one.
+    """
+    folder = Path(folder)
+    path = folder / DESCRIPTION_FILE
+    if not path.is_file():
+        raise HeadError(f"There is no head {str(folder)!r}. `featx fit-head` makes one.")
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if data["format"] != FORMAT:
+            raise HeadError(f"{str(path)!r} does not describe a featx head.")
+        if data["format_version"] != FORMAT_VERSION:
+            raise HeadError(
+                f"{str(folder)!r} has format version {data['format_version']}; this featx reads "
+                f"version {FORMAT_VERSION}. Update featx: pip install -U featx."
+            )
+        with np.load(folder / WEIGHTS_FILE, allow_pickle=False) as arrays:
+            weights = {name: arrays[name] for name in arrays.files}
+        head = Head(
+            kind=data["kind"],
+            classes=tuple(data["classes"]),
+            feature=FeatureSpec.from_dict(data["feature"]),
+            model=ModelSpec.from_dict(data["model"]),
+            weights=weights,
+            report=data["report"],
+        )
+    except HeadError:
+        raise
+    except Exception as error:  # json, zipfile and NumPy each raise their own for damaged files.
+        raise HeadError(f"The head {str(folder)!r} is damaged ({error}). Fit it again.") from error
+    if head.kind not in HEAD_KINDS or head.fingerprint != data["fingerprint"]:
+        raise HeadError(f"The head {str(folder)!r} is damaged: its parts disagree. Fit it again.")
+    return head
+
+
+def check_replaceable(folder: Path) -> None:
+    """Refuse to write a head over something that is not one."""
+    occupied = folder.is_file() or (folder.is_dir() and any(folder.iterdir()))
+    if occupied and not (folder / DESCRIPTION_FILE).is_file():
+        raise HeadError(
+            f"{str(folder)!r} exists and is not a head; it is left alone. "
+            "Choose another folder with -o."
+        )
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

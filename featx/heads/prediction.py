@@ -1,0 +1,116 @@
+"""`predict`: classes of images that are in no store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from featx.embedding import embed_images
+from featx.errors import InvalidValue
+from featx.events import Listener
+from featx.heads.head import Head, load_head
+from featx.images.sources import ImageFailure
+from featx.specs import DEFAULT_BATCH_SIZE, DEFAULT_HEAD
+
+DEFAULT_TOP = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The most probable classes of one image.
+
+    Attributes:
+        path: The image.
+        label: Its class folder, or None.
+        classes: The best classes, most probable first.
+        probabilities: Their probabilities, in [0, 1].
+    """
+
+    path: str
+    label: str | None
+    classes: tuple[str, ...]
+    probabilities: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PredictReport:
+    """Predictions in natural order of the images, failures, and accuracy where known.
+
+    Attributes:
+        predictions: One for each image that could be used.
+        failures: The others, with the reason.
+        num_labelled: Images whose class folder has the name of one of the head's classes.
+        accuracy: Share of those whose first prediction is right; None if there are none.
+    """
+
+    predictions: tuple[Prediction, ...]
+    failures: tuple[ImageFailure, ...]
+    num_labelled: int
+    accuracy: float | None
+
+
+def predict(
+    images: str | Path | Sequence[str | Path],
+    *,
+    head: str | Path | Head = DEFAULT_HEAD,
+    top: int = DEFAULT_TOP,
+    batch_size: int = DEFAULT_BATCH_SIZE,
+    workers: int | None = None,
+    listener: Listener | None = None,
+) -> PredictReport:
+    """Classify images with a head, prepared exactly as those it was fitted on.
+
+    Args:
+        images: A folder, a file, or several.
+        head: A head, or its folder.
+        top: The most classes to name for each image.
+        batch_size: Images for each run of the network.
+        workers: Threads that read and decode.
+        listener: Receives progress and failures.
+
+    Raises:
+        HeadError: If the head cannot be read.
+        ImagesNotFound: If there are no images.
+        FingerprintMismatch: If the model's weights are no longer those of the head.
+
+    Example:
+        >>> predict("photos", head="no-such-head")
+        Traceback (most recent call last):
+        ...
+        featx.errors.HeadError: There is no head 'no-such-head'. `featx fit-head` makes one.
+    """
+    if top < 1:
+        raise InvalidValue(f"At least one class is named for an image. Received: {top}.")
+    if not isinstance(head, Head):
+        head = load_head(head)
+    paths = [images] if isinstance(images, (str, Path)) else list(images)
+    embedded = embed_images(
+        paths,
+        head.model,
+        head.feature,
+        batch_size=batch_size,
+        workers=workers,
+        listener=listener,
+    )
+    probabilities = head.predict_proba(embedded.values)
+    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
+    predictions = tuple(
+        Prediction(
+            path=str(item.path),
+            label=item.label,
+            classes=tuple(head.classes[number] for number in best),
+            probabilities=tuple(float(row[number]) for number in best),
+        )
+        for item, row, best in zip(embedded.items, probabilities, order, strict=True)
+    )
+    labelled = [p for p in predictions if p.label in head.classes]
+    right = sum(p.classes[0] == p.label for p in labelled)
+    return PredictReport(
+        predictions=predictions,
+        failures=embedded.failures,
+        num_labelled=len(labelled),
+        accuracy=right / len(labelled) if labelled else None,
+    )

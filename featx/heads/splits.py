@@ -1,0 +1,44 @@
+"""Dividing labelled rows into a training and a held-out part."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def split_stratified(
+    targets: np.ndarray, groups: np.ndarray, *, test_size: float, seed: int
+) -> np.ndarray:
+    """Choose held-out rows, the same share of every class, identical files on one side.
+
+    A picture that is in the folder twice must not be learned from and tested on, or the
+    accuracy is too good to be true: rows of one group go together.
+
+    Args:
+        targets: Class numbers, (N,).
+        groups: Group numbers, (N,): equal for identical files.
+        test_size: Share of each class to hold out, in [0, 1).
+        seed: For the shuffling; the same seed gives the same split.
+
+    Returns:
+        bool (N,), True for held-out rows. A class of one group is trained on entirely; of two
+        or more, at least one group is held out and at least one is not.
+
+    Example:
+        >>> held_out = split_stratified(np.repeat([0, 1], 10), np.arange(20), test_size=0.2, seed=0)
+        >>> held_out[:10].sum(), held_out[10:].sum()
+        (np.int64(2), np.int64(2))
+    """
+    random = np.random.default_rng(seed)
+    held_out_groups: set[int] = set()
+    if test_size > 0:
+        # Identical files may carry different labels; the group follows its first row.
+        first_rows = {int(group): row for row, group in reversed(list(enumerate(groups)))}
+        group_numbers = np.array(sorted(first_rows))
+        group_targets = targets[[first_rows[int(group)] for group in group_numbers]]
+        for target in np.unique(group_targets):
+            members = group_numbers[group_targets == target]
+            if len(members) < 2:
+                continue
+            count = min(max(1, round(test_size * len(members))), len(members) - 1)
+            held_out_groups.update(random.permutation(members)[:count].tolist())
+    return np.isin(groups, list(held_out_groups))
