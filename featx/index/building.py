@@ -1,0 +1,114 @@
+"""`build_index`: from a feature store to an index. Never imports TensorFlow."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from featx.errors import IndexFileError
+from featx.events import Listener
+from featx.index import flat
+from featx.index.vector_index import IndexDescription, VectorIndex, normalize_rows
+from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORE, Pooling
+from featx.store import open_store
+
+INDEX_SUFFIX = ".faiss"
+
+
+def default_index_path(features: str | Path) -> Path:
+    """Return where the index of a store lies unless told otherwise.
+
+    Example:
+        >>> default_index_path("photos/features.h5").as_posix()
+        'photos/features.faiss'
+    """
+    return Path(features).with_suffix(INDEX_SUFFIX)
+
+
+def build_index(
+    features: str | Path = DEFAULT_STORE,
+    *,
+    layer: str | None = None,
+    pool: Pooling = DEFAULT_READ_POOLING,
+    output: str | Path | None = None,
+    listener: Listener | None = None,
+) -> VectorIndex:
+    """Build an exact index (cosine similarity) over the images of a store.
+
+    Args:
+        features: The feature store.
+        layer: The tap; the deepest in the store when None.
+        pool: Pooling of taps that were stored as maps.
+        output: Where to write it; the store's name ending in ``.faiss`` when None.
+        listener: Receives notes.
+
+    Returns:
+        The index, written and ready to search.
+
+    Raises:
+        StoreNotFound: If there is no store.
+        IndexFileError: If the store is empty, or the index cannot be written.
+
+    Example:
+        >>> import featx
+        >>> from featx.testing import toy_model, write_images
+        >>> _ = featx.extract(write_images(3), model=toy_model(), layers=["mean"], output="i.h5")
+        >>> len(build_index("i.h5"))
+        3
+    """
+    listener = listener or Listener()
+    features = Path(features)
+    path = default_index_path(features) if output is None else Path(output)
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise IndexFileError(
+            f"{str(path)!r} cannot be written: -o names a file in a folder that exists."
+        )
+    with open_store(features) as store:
+        if not len(store):
+            raise IndexFileError(
+                f"{str(features)!r} holds no features: none of its images could be used. "
+                "`featx info` lists the reasons."
+            )
+        if layer is None and len(store.taps) > 1:
+            listener.note(f"layer {store.taps[-1]!r}, the deepest in {str(features)!r}")
+        table = store.table(layer, pooling=pool)
+        contents, root = store.contents, store.root
+    values = table.values.reshape(len(table.values), -1)
+    folder = path.absolute().parent
+    description = IndexDescription(
+        keys=table.keys,
+        labels=table.labels,
+        feature=table.spec,
+        model=table.model,
+        contents=contents,
+        store=str(features.absolute()),
+        store_relative=_relative(features.absolute(), folder),
+        root=str(root),
+        root_relative=_relative(root, folder),
+    )
+    index = VectorIndex(flat.build_flat(normalize_rows(values)), description, path)
+    index.save(path)
+    return index
+
+
+def is_current(index: VectorIndex, features: Path) -> bool:
+    """Whether an index was built from a store as it is now."""
+    with open_store(features) as store:
+        return store.contents == index.description.contents
+
+
+def find_store(index: VectorIndex) -> Path | None:
+    """Return the store that an index was built from, if it is still there."""
+    candidates = [Path(index.description.store)]
+    if index.path is not None:
+        folder = index.path.absolute().parent
+        moved = os.path.normpath(folder / index.description.store_relative)
+        candidates.insert(0, Path(moved))
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def _relative(path: Path, folder: Path) -> str:
+    try:
+        return Path(os.path.relpath(path, folder)).as_posix()
+    except ValueError:  # Another drive on Windows.
+        return str(path)

@@ -1,0 +1,274 @@
+"""A vector index with the keys and the identity of what is in it.
+
+On the disk it is two files: ``features.faiss`` in FAISS's own format, readable with FAISS
+alone (row i belongs to the i-th key), and ``features.faiss.json`` with keys, labels, model,
+feature and the state of the store that it was built from.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from featx.atomic import replace_file
+from featx.errors import DimensionMismatch, IndexFileError, InvalidValue, UnknownName
+from featx.index import flat
+from featx.specs import FeatureSpec, ModelSpec
+
+FORMAT = "featx-index"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One answer to a query.
+
+    Attributes:
+        rank: 1 for the best.
+        key: The image's key in the store.
+        path: Where the image lies.
+        score: Cosine similarity, in [-1, 1].
+        label: Its class, or None.
+    """
+
+    rank: int
+    key: str
+    path: str
+    score: float
+    label: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class IndexDescription:
+    """Everything but the vectors: the content of the ``.json`` file.
+
+    Attributes:
+        keys: N keys, in the order of the rows.
+        labels: N class names, None where there is none.
+        feature: The feature, pooling included.
+        model: The model that computes it.
+        contents: The store's `contents` when the index was built.
+        store: The store's absolute path then.
+        store_relative: The same relative to the index's folder.
+        root: The folder that keys are relative to.
+        root_relative: The same relative to the index's folder.
+    """
+
+    keys: tuple[str, ...]
+    labels: tuple[str | None, ...]
+    feature: FeatureSpec
+    model: ModelSpec
+    contents: str
+    store: str
+    store_relative: str
+    root: str
+    root_relative: str
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 that identifies model, input contract, tap and pooling."""
+        return self.feature.fingerprint(self.model)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON-serialisable values."""
+        return {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "metric": "cosine",
+            "fingerprint": self.fingerprint,
+            "feature": self.feature.to_dict(),
+            "model": self.model.to_dict(),
+            "contents": self.contents,
+            "store": self.store,
+            "store_relative": self.store_relative,
+            "root": self.root,
+            "root_relative": self.root_relative,
+            "keys": list(self.keys),
+            "labels": list(self.labels),
+        }
+
+
+class VectorIndex:
+    """An exact cosine index over the images of a store.
+
+    Attributes:
+        description: Keys, labels, feature, model.
+        path: Where it lies, or None if it was never written.
+    """
+
+    def __init__(self, index: Any, description: IndexDescription, path: Path | None) -> None:
+        self._index = index
+        self.description = description
+        self.path = path
+
+    def __len__(self) -> int:
+        return len(self.description.keys)
+
+    @property
+    def root(self) -> Path:
+        """The folder that keys are relative to, also after it was moved with the index."""
+        description = self.description
+        if self.path is not None:
+            folder = self.path.absolute().parent
+            moved = Path(os.path.normpath(folder / description.root_relative))
+            if len(self) and (moved / description.keys[0]).exists():
+                return moved
+        return Path(description.root)
+
+    def search(
+        self, queries: np.ndarray, k: int = 10, *, threshold: float | None = None
+    ) -> list[list[Match]]:
+        """Find the vectors most similar to each query.
+
+        Args:
+            queries: Feature vectors, shape (Q, D), not necessarily normalised.
+            k: The most matches for each query; all N when k is larger.
+            threshold: Leave out matches with a lower cosine similarity.
+
+        Returns:
+            For each query its matches, best first. A query of zeros scores 0 with all.
+
+        Raises:
+            DimensionMismatch: If D is not the index's.
+            InvalidValue: If k is less than 1, or a query holds NaN or infinity.
+        """
+        width = flat.shape_of(self._index)[1]
+        if queries.ndim != 2 or queries.shape[1] != width:
+            raise DimensionMismatch(
+                f"The index holds vectors of {width} values; queries have the shape (Q, {width}). "
+                f"Received: shape={queries.shape}."
+            )
+        if k < 1:
+            raise InvalidValue(f"At least one match is asked for. Received: k={k}.")
+        if not np.isfinite(queries).all():
+            raise InvalidValue("A query vector holds NaN or infinity.")
+        scores, rows = flat.search_flat(self._index, normalize_rows(queries), min(k, len(self)))
+        root = self.root
+        return [
+            [
+                self._match(rank, int(row), float(score), root)
+                for rank, (score, row) in enumerate(zip(line_scores, line_rows, strict=True), 1)
+                if threshold is None or score >= threshold
+            ]
+            for line_scores, line_rows in zip(scores, rows, strict=True)
+        ]
+
+    def search_key(self, key: str, k: int = 10, *, threshold: float | None = None) -> list[Match]:
+        """Find the images most similar to one that is in the index, without itself.
+
+        Raises:
+            UnknownName: If there is no such key.
+        """
+        if key not in self.description.keys:
+            raise UnknownName("image in the index", key, self.description.keys)
+        row = self.description.keys.index(key)
+        vector = flat.reconstruct(self._index, row)[np.newaxis]
+        matches = self.search(vector, k + 1, threshold=threshold)[0]
+        others = [match for match in matches if match.key != key][:k]
+        return [
+            Match(rank, match.key, match.path, match.score, match.label)
+            for rank, match in enumerate(others, 1)
+        ]
+
+    def save(self, path: Path) -> None:
+        """Write both files; a crash in between is noticed when they are opened."""
+        with replace_file(path) as temporary:
+            flat.write_flat(self._index, temporary)
+        data = self.description.to_dict() | {"faiss_bytes": path.stat().st_size}
+        with replace_file(description_path(path)) as temporary:
+            temporary.write_text(json.dumps(data, ensure_ascii=False), encoding="utf-8")
+        self.path = path
+
+    def _match(self, rank: int, row: int, score: float, root: Path) -> Match:
+        key = self.description.keys[row]
+        return Match(rank, key, str(root / key), score, self.description.labels[row])
+
+
+def open_index(path: str | Path) -> VectorIndex:
+    """Open an index for searching.
+
+    Args:
+        path: The ``.faiss`` file that `featx index` wrote; its ``.json`` lies beside it.
+
+    Raises:
+        IndexFileError: If either file is missing or damaged, or they do not belong together.
+
+    Example:
+        >>> open_index("no-such.faiss")
+        Traceback (most recent call last):
+        ...
+        featx.errors.IndexFileError: There is no index 'no-such.faiss'. ...
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise IndexFileError(f"There is no index {str(path)!r}. `featx index` makes one.")
+    if not description_path(path).is_file():
+        raise IndexFileError(
+            f"{str(description_path(path))!r} is missing: it names the images in {str(path)!r}. "
+            "Build the index again with `featx index`."
+        )
+    description, faiss_bytes = _read_description(description_path(path))
+    damaged = IndexFileError(
+        f"{str(path)!r} and {description_path(path).name!r} do not belong together. "
+        "Build the index again with `featx index`."
+    )
+    if path.stat().st_size != faiss_bytes:
+        raise damaged
+    index = flat.read_flat(path)
+    width = int(np.prod(description.feature.shape))
+    if flat.shape_of(index) != (len(description.keys), width):
+        raise damaged
+    return VectorIndex(index, description, path)
+
+
+def description_path(path: Path) -> Path:
+    """Return where the keys of an index lie: its path with ``.json`` behind."""
+    return path.with_name(f"{path.name}.json")
+
+
+def normalize_rows(vectors: np.ndarray) -> np.ndarray:
+    """Scale rows to length 1, so that their inner product is the cosine; zeros stay zeros.
+
+    Example:
+        >>> normalize_rows(np.array([[3.0, 4.0], [0.0, 0.0]])).round(3).tolist()
+        [[0.6, 0.8], [0.0, 0.0]]
+    """
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+    return np.asarray(vectors / np.where(lengths == 0, 1, lengths), dtype=np.float32)
+
+
+def _read_description(path: Path) -> tuple[IndexDescription, int]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if data["format"] != FORMAT:
+            raise IndexFileError(f"{str(path)!r} does not describe a featx index.")
+        if data["format_version"] != FORMAT_VERSION:
+            raise IndexFileError(
+                f"{str(path)!r} has format version {data['format_version']}; this featx reads "
+                f"version {FORMAT_VERSION}. Update featx: pip install -U featx."
+            )
+        description = IndexDescription(
+            keys=tuple(data["keys"]),
+            labels=tuple(data["labels"]),
+            feature=FeatureSpec.from_dict(data["feature"]),
+            model=ModelSpec.from_dict(data["model"]),
+            **{
+                name: data[name]
+                for name in ("contents", "store", "store_relative", "root", "root_relative")
+            },
+        )
+        intact = data["fingerprint"] == description.fingerprint
+        if not intact or len(description.labels) != len(description.keys):
+            raise ValueError("its fields disagree")
+        return description, int(data["faiss_bytes"])
+    except IndexFileError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        raise IndexFileError(
+            f"{str(path)!r} is damaged ({error}). Build the index again with `featx index`."
+        ) from error
