@@ -1,0 +1,8 @@
+"""Fakes with outputs that can be computed by hand, shipped for the tests of users too."""
+
+from __future__ import annotations
+
+from featx.testing.images import write_images
+from featx.testing.toy import TOY_SIZE, ToyBackbone, register_toy_model, toy_model
+
+__all__ = ["TOY_SIZE", "ToyBackbone", "register_toy_model", "toy_model", "write_images"]
