@@ -1,0 +1,96 @@
+"""The `featx` program: its commands, and the only place that exits.
+
+Exit status: 0 done, 1 error, 2 usage, 3 finished but some images failed, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from typing import Annotated
+
+import typer
+
+import featx
+from featx.cli import (
+    extract,
+    fit_head,
+    index,
+    info,
+    layers,
+    predict,
+    search,
+)
+from featx.errors import FeatxError
+
+app = typer.Typer(
+    name="featx",
+    help="Turn images into reusable features: run a model once, then classify and search.",
+    epilog="Each command explains itself: featx extract --help",
+    add_completion=True,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("layers")(layers.layers)
+app.command("extract")(extract.extract)
+app.command("info")(info.info)
+app.command("fit-head")(fit_head.fit_head)
+app.command("predict")(predict.predict)
+app.command("index")(index.index)
+app.command("search")(search.search)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"featx {featx.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", "-v", callback=_show_version, is_eager=True, help="Show it."),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error (in any place).")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the program with the arguments of the process."""
+    arguments = sys.argv[1:]
+    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    debug = "--debug" in own
+    if debug:
+        arguments.remove("--debug")
+    if not sys.warnoptions and not debug:
+        warnings.simplefilter("ignore")
+    try:
+        app(args=arguments)
+    except FeatxError as error:
+        if debug:
+            raise
+        _fail(str(error), 1)
+    except KeyboardInterrupt:
+        _fail("interrupted; what was finished is kept: the same command goes on from there.", 130)
+    except BrokenPipeError:
+        # The reader (`head`, a pager) has seen enough; leave nothing to flush at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except (OSError, MemoryError) as error:
+        if debug:
+            raise
+        _fail(f"{type(error).__name__}: {error}", 1)
+
+
+def _fail(message: str, status: int) -> None:
+    from featx.report.text import printable
+
+    sys.stderr.write(f"featx: {printable(message)}\n")
+    sys.exit(status)

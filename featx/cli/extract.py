@@ -1,0 +1,143 @@
+"""`featx extract`: images in, feature store out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from featx.cli.options import BatchSize, Json, Workers, exit_with
+from featx.specs import (
+    DEFAULT_BATCH_SIZE,
+    DEFAULT_POOLING,
+    DEFAULT_STORAGE_TYPE,
+    DEFAULT_STORE,
+    ChannelOrder,
+    Exif,
+    Interpolation,
+    Pooling,
+    Preprocess,
+    Resize,
+    StorageType,
+    parse_img_size,
+)
+
+SOME_FAILED = 3
+
+
+def extract(
+    images: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[IMAGES]...", help="Folders and files. [default: the current folder]"
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            "--model-name",
+            metavar="MODEL",
+            help="keras:NAME[,argument=value], file:PATH, savedmodel:DIR, or a bare name or path.",
+        ),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="imagenet|random|PATH",
+            help="Weights of a Keras application. [default: imagenet]",
+        ),
+    ] = None,
+    layer: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--layer",
+            "--module-name",
+            metavar="NAME|GLOB|INDEX",
+            help="A tap; repeat it, or separate by commas. [default: the last feature map]",
+        ),
+    ] = None,
+    pool: Annotated[
+        Pooling, typer.Option(help="Reduce maps (h, w, c); 'none' stores them as they are.")
+    ] = DEFAULT_POOLING,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The feature store to write or to go on with.")
+    ] = Path(DEFAULT_STORE),
+    dtype: Annotated[
+        StorageType, typer.Option(help="How values are stored.")
+    ] = DEFAULT_STORAGE_TYPE,
+    img_size: Annotated[
+        str | None,
+        typer.Option(metavar="N|HxW", help="Input size in pixels. [default: the model's]"),
+    ] = None,
+    preprocess: Annotated[
+        Preprocess, typer.Option(help="Scaling of pixels; 'auto' is the model's own.")
+    ] = "auto",
+    channel_order: Annotated[
+        ChannelOrder | None, typer.Option(help="[default: the model's]")
+    ] = None,
+    resize: Annotated[
+        Resize | None, typer.Option(help="How a picture is fitted to the size. [default: stretch]")
+    ] = None,
+    interpolation: Annotated[
+        Interpolation | None, typer.Option(help="Resampling filter. [default: bilinear]")
+    ] = None,
+    exif: Annotated[
+        Exif | None, typer.Option(help="The camera's orientation tag. [default: apply]")
+    ] = None,
+    batch_size: BatchSize = DEFAULT_BATCH_SIZE,
+    workers: Workers = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Start afresh instead of adding to the store.")
+    ] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Remove rows whose image is gone.")
+    ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop at the first image that fails.")
+    ] = False,
+    max_failures: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Stop when more than N images fail.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Compute features of images once, into a feature store.
+
+    Running it again computes only what is new or changed, and finishes what was interrupted.
+
+    Example: featx extract photos -m keras:VGG19 --layer block4_pool --pool avg
+    """
+    import featx
+    from featx.report.console import ConsoleListener
+    from featx.report.json_lines import write_json
+    from featx.report.tables import show_extract_report
+
+    report = featx.extract(
+        images or ["."],
+        model=model,
+        weights=weights,
+        layers=[name for value in layer or [] for name in value.split(",")],
+        pool=pool,
+        output=output,
+        dtype=dtype,
+        img_size=parse_img_size(img_size) if img_size else None,
+        preprocess=preprocess,
+        channel_order=channel_order,
+        resize=resize,
+        interpolation=interpolation,
+        exif=exif,
+        batch_size=batch_size,
+        workers=workers,
+        overwrite=overwrite,
+        prune=prune,
+        strict=strict,
+        max_failures=max_failures,
+        listener=ConsoleListener(),
+    )
+    if as_json:
+        write_json(report.to_dict())
+    else:
+        show_extract_report(report)
+    exit_with(SOME_FAILED if report.failed else 0)

@@ -1,0 +1,56 @@
+"""`featx index`: a vector index over a store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from featx.cli.options import Json, OneLayer, ReadPool, StoreArgument
+from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORE, Pooling
+
+
+def index(
+    features: StoreArgument = Path(DEFAULT_STORE),
+    layer: OneLayer = None,
+    pool: ReadPool = DEFAULT_READ_POOLING,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="The index. [default: the store's name ending in .faiss]"
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Build an exact index for `search` (cosine similarity) from stored features.
+
+    The network is not run, and TensorFlow not needed.
+
+    Example: featx index flowers.h5 --layer out_relu -o flowers.faiss
+    """
+    import featx
+    from featx.report.console import ConsoleListener
+    from featx.report.json_lines import write_json
+    from featx.report.tables import show_index
+
+    built = featx.build_index(
+        features,
+        layer=layer,
+        pool=cast(Pooling, pool),
+        output=output,
+        listener=ConsoleListener(),
+    )
+    if as_json:
+        feature = built.description.feature
+        write_json(
+            {
+                "output": str(built.path),
+                "rows": len(built),
+                "layer": feature.name,
+                "pool": feature.pool,
+                "metric": "cosine",
+            }
+        )
+    else:
+        show_index(built)

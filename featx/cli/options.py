@@ -1,0 +1,45 @@
+"""Options that several commands share: one name, one help text, one meaning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object per line on stdout.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", "-j", min=1, help="Threads that read and decode. [default: one per core]"
+    ),
+]
+BatchSize = Annotated[
+    int, typer.Option("--batch-size", "-b", min=1, help="Images for each run of the network.")
+]
+StoreArgument = Annotated[
+    Path, typer.Argument(metavar="[FEATURES]", help="A feature store that `extract` wrote.")
+]
+OneLayer = Annotated[
+    str | None,
+    typer.Option(
+        "--layer",
+        "--module-name",
+        metavar="NAME",
+        help="A tap of the store. [default: its deepest]",
+    ),
+]
+ReadPool = Annotated[
+    str,
+    typer.Option(
+        "--pool",
+        metavar="avg|max|gem|flatten",
+        help="Pooling of taps that were stored as maps.",
+    ),
+]
+
+
+def exit_with(status: int) -> None:
+    """Leave the program with a status other than 0."""
+    if status:
+        raise typer.Exit(status)

@@ -1,0 +1,51 @@
+"""`featx predict`: classes of new images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from featx.cli.options import BatchSize, Json, Workers, exit_with
+from featx.specs import DEFAULT_BATCH_SIZE, DEFAULT_HEAD
+
+SOME_FAILED = 3
+
+
+def predict(
+    images: Annotated[list[Path], typer.Argument(help="Folders and files.")],
+    head: Annotated[Path, typer.Option(help="The head's folder, from `fit-head`.")] = Path(
+        DEFAULT_HEAD
+    ),
+    top: Annotated[
+        int, typer.Option("--top", "-k", "-t", "--topk", min=1, help="Classes for each image.")
+    ] = 3,
+    batch_size: BatchSize = DEFAULT_BATCH_SIZE,
+    workers: Workers = None,
+    as_json: Json = False,
+) -> None:
+    """Classify images with a head, prepared exactly as those it was fitted on.
+
+    Where images lie in folders named like the head's classes, the accuracy is shown too.
+
+    Example: featx predict new_photos --head head --json
+    """
+    import featx
+    from featx.report.console import ConsoleListener
+    from featx.report.json_lines import write_predictions
+    from featx.report.tables import show_predictions
+
+    listener = ConsoleListener()
+    report = featx.predict(
+        images, head=head, top=top, batch_size=batch_size, workers=workers, listener=listener
+    )
+    if as_json:
+        write_predictions(report)
+    else:
+        show_predictions(report)
+    if report.accuracy is not None:
+        listener.note(
+            f"accuracy {report.accuracy:.4f} on the {report.num_labelled:,} images in class folders"
+        )
+    exit_with(SOME_FAILED if report.failures else 0)

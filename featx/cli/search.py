@@ -1,0 +1,74 @@
+"""`featx search`: similar pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from featx.cli.options import Json, OneLayer, Workers, exit_with
+
+SOME_FAILED = 3
+
+
+def search(
+    queries: Annotated[
+        list[Path] | None, typer.Argument(metavar="[QUERY]...", help="Pictures, or folders.")
+    ] = None,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY", help="An image of the store as query; runs no network."),
+    ] = None,
+    index: Annotated[
+        Path | None,
+        typer.Option(help="The index. [default: the store's name ending in .faiss, built if new]"),
+    ] = None,
+    features: Annotated[
+        Path | None, typer.Option(help="The feature store. [default: features.h5]")
+    ] = None,
+    layer: OneLayer = None,
+    k: Annotated[
+        int, typer.Option("-k", "--top", "-t", "--topk", min=1, help="Matches for each query.")
+    ] = 10,
+    threshold: Annotated[
+        float | None, typer.Option(metavar="S", help="Only matches of at least this similarity.")
+    ] = None,
+    filepath_only: Annotated[
+        bool, typer.Option("--filepath-only", "-f", help="Only the paths of the matches.")
+    ] = False,
+    workers: Workers = None,
+    as_json: Json = False,
+) -> None:
+    """Find the stored images that look most like a picture.
+
+    The query may have any size and colours: it is prepared exactly as the stored images were.
+    The index is built when it is missing, and brought up to date when the store has changed.
+
+    Example: featx search query.jpg -k 5
+    """
+    import featx
+    from featx.report.console import ConsoleListener
+    from featx.report.json_lines import write_matches
+    from featx.report.tables import show_matches, show_paths
+
+    if not queries and not key:
+        raise typer.BadParameter("name a picture, or an image of the store with --key")
+    report = featx.search(
+        queries or [],
+        keys=key or [],
+        features=features,
+        index=index,
+        layer=layer,
+        k=k,
+        threshold=threshold,
+        workers=workers,
+        listener=ConsoleListener(),
+    )
+    if as_json:
+        write_matches(report)
+    elif filepath_only:
+        show_paths(report)
+    else:
+        show_matches(report)
+    exit_with(SOME_FAILED if report.failures else 0)

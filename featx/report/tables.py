@@ -1,0 +1,230 @@
+"""Results for people: tables on stdout, drawn by rich."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from featx.report.text import printable, short_path
+from featx.units import format_bytes
+
+if TYPE_CHECKING:
+    from featx.extraction import ExtractReport
+    from featx.heads import FitReport, PredictReport
+    from featx.index import SearchReport, VectorIndex
+    from featx.models import Tap
+    from featx.specs import ModelSpec
+
+SHOWN_FAILURES = 10
+SHOWN_CONFUSIONS = 5
+WIDE = 1000
+"""Columns assumed where stdout is not a terminal: nothing is cut off in a pipe."""
+
+
+def show_layers(model: ModelSpec, taps: Sequence[Tap], total: int) -> None:
+    """Draw what ``featx layers`` found."""
+    contract = model.input
+    table = _table("index", "layer", "type", "shape", "stride", "per image", right=(0, 4, 5))
+    for tap in taps:
+        stride = tap.stride(contract.height)
+        table.add_row(
+            "" if tap.index is None else str(tap.index),
+            _text(tap.name),
+            tap.type,
+            _shape(tap.shape),
+            "" if stride is None else str(stride),
+            "" if tap.num_bytes is None else format_bytes(tap.num_bytes),
+        )
+    _print(table)
+    scaling = contract.scaling or "unknown (choose with --preprocess)"
+    _print(
+        f"{len(taps)} of {total} taps of {model.reference}, input "
+        f"{contract.height}×{contract.width}×{contract.channels}, preprocessing {scaling}"
+    )
+
+
+def show_extract_report(report: ExtractReport) -> None:
+    """Write what an extraction did, in a line or two."""
+    parts = [f"{report.done:,} computed", f"{report.skipped:,} already there"]
+    parts += [f"{report.failed:,} failed"] if report.failed else []
+    parts += [f"{report.removed:,} removed"] if report.removed else []
+    parts += [f"{report.missing:,} without their image"] if report.missing else []
+    _print(f"{short_path(report.output)}: {report.rows:,} rows ({', '.join(parts)})")
+    if report.done:
+        seconds = report.seconds
+        _print(
+            f"{report.images_per_second:,.0f} images/s; seconds: load {seconds['load']:.1f}, "
+            f"waiting for images {seconds['read']:.1f}, compute {seconds['compute']:.1f}, "
+            f"write {seconds['write']:.1f}"
+        )
+
+
+def show_store(summary: Mapping[str, Any]) -> None:
+    """Draw what ``featx info`` found."""
+    contract = summary["input"]
+    classes = summary["classes"]
+    facts = _table("", "", right=(), header=False)
+    for name, value in (
+        ("store", f"{short_path(summary['path'])}, {format_bytes(summary['bytes'])}"),
+        ("rows", f"{summary['rows']:,}"),
+        ("images in", short_path(summary["root"])),
+        ("classes", _describe_classes(classes, summary["unlabelled"])),
+        ("model", f"{summary['model']}, weights {short_path(summary['weights'])}"),
+        ("weights SHA-256", summary["weights_sha256"]),
+        (
+            "input",
+            f"{contract['height']}×{contract['width']}×{contract['channels']} "
+            f"{contract['channel_order']}, {contract['scaling']} scaling, {contract['resize']}, "
+            f"{contract['interpolation']}, EXIF orientation "
+            f"{'applied' if contract['exif'] == 'apply' else 'ignored'}",
+        ),
+        ("fingerprint", summary["fingerprint"]),
+        ("made by", ", ".join(f"{k} {v}" for k, v in summary["provenance"].items())),
+    ):
+        facts.add_row(name, _text(value))
+    _print(facts)
+    table = _table("layer", "pool", "shape of a row", "type", "size", right=(4,))
+    for feature in summary["features"]:
+        table.add_row(
+            _text(feature["layer"]),
+            feature["pool"],
+            _shape(feature["shape"]),
+            feature["dtype"],
+            format_bytes(feature["bytes"]),
+        )
+    _print(table)
+    failures = summary["failures"]
+    if failures:
+        _print(f"{len(failures):,} images failed:")
+        for failure in failures[:SHOWN_FAILURES]:
+            _print(f"  {failure['key']}: {failure['reason']}")
+        if len(failures) > SHOWN_FAILURES:
+            _print(f"  and {len(failures) - SHOWN_FAILURES:,} more (--json lists all)")
+
+
+def show_fit_report(report: FitReport) -> None:
+    """Draw how well a head does on images it has not seen."""
+    evaluation = report.evaluation
+    if evaluation is not None:
+        table = _table("class", "precision", "recall", "F1", "held out", right=(1, 2, 3, 4))
+        for line in evaluation.classes:
+            table.add_row(
+                _text(line.name),
+                f"{line.precision:.3f}",
+                f"{line.recall:.3f}",
+                f"{line.f1:.3f}",
+                f"{line.support:,}",
+            )
+        _print(table)
+        for true, predicted, count in evaluation.confusions[:SHOWN_CONFUSIONS]:
+            _print(f"  {count} × {true} taken for {predicted}")
+        _print(
+            f"accuracy {evaluation.accuracy:.4f} on {evaluation.num_examples:,} held-out images "
+            f"(mean F1 {evaluation.macro_f1:.4f}), fitted on {report.num_train:,}"
+        )
+    else:
+        _print(f"fitted on {report.num_train:,} images; none were held out to measure on")
+    again = ", then fitted again on all labelled images" if report.refitted else ""
+    unlabelled = f"; {report.num_unlabelled:,} without label" if report.num_unlabelled else ""
+    _print(
+        f"{short_path(report.output)}: {report.kind} head, {len(report.classes)} classes, layer "
+        f"{report.layer} ({report.width:,} values){unlabelled}, settings "
+        f"{report.settings}{again}"
+    )
+
+
+def show_predictions(report: PredictReport) -> None:
+    """Draw the most probable classes of each image."""
+    table = _table("image", "class", "probability", right=(2,))
+    for prediction in report.predictions:
+        pairs = zip(prediction.classes, prediction.probabilities, strict=True)
+        for rank, (name, probability) in enumerate(pairs):
+            path = _text(short_path(prediction.path)) if rank == 0 else ""
+            table.add_row(path, _text(name), f"{probability:.4f}")
+    if report.predictions:
+        _print(table)
+
+
+def show_index(index: VectorIndex) -> None:
+    """Write what was built."""
+    feature = index.description.feature
+    _print(
+        f"{short_path(index.path or '')}: {len(index):,} images, exact, cosine similarity, layer "
+        f"{feature.name}, {feature.shape[0]:,} values each"
+    )
+
+
+def show_matches(report: SearchReport) -> None:
+    """Draw the matches of each query."""
+    several = len(report.results) > 1
+    headers = ["query"] if several else []
+    offset = len(headers)
+    table = _table(*headers, "rank", "score", "label", "image", right=(offset, offset + 1))
+    for result in report.results:
+        for match in result.matches:
+            first = [_text(short_path(result.query)) if match.rank == 1 else ""] if several else []
+            table.add_row(
+                *first,
+                str(match.rank),
+                f"{match.score:.4f}",
+                _text(match.label or ""),
+                _text(short_path(match.path)),
+            )
+        if not result.matches:
+            _print(f"{short_path(result.query)}: no match")
+        elif several:
+            table.add_section()
+    if table.row_count:
+        _print(table)
+
+
+def show_paths(report: SearchReport) -> None:
+    """Write the matches' paths, one on a line, for pipes."""
+    for result in report.results:
+        for match in result.matches:
+            sys.stdout.write(short_path(match.path) + "\n")
+
+
+def _table(*headers: str, right: Sequence[int], header: bool = True) -> Table:
+    table = Table(box=SIMPLE_HEAD, show_header=header, pad_edge=False, show_edge=False)
+    for number, name in enumerate(headers):
+        table.add_column(
+            name, justify="right" if number in right else "left", overflow="fold", no_wrap=False
+        )
+    return table
+
+
+def _print(content: Table | str) -> None:
+    shown = _text(content) if isinstance(content, str) else content
+    if sys.stdout.isatty():
+        Console(highlight=False).print(shown, soft_wrap=isinstance(content, str))
+        return
+    console = Console(file=io.StringIO(), highlight=False, width=WIDE)
+    with console.capture() as captured:
+        console.print(shown, soft_wrap=isinstance(content, str))
+    sys.stdout.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+
+
+def _text(value: str) -> Text:
+    """Text without markup: a file may be called ``[red]``."""
+    return Text(printable(value))
+
+
+def _shape(shape: Sequence[int | None]) -> str:
+    return "×".join("?" if size is None else str(size) for size in shape)
+
+
+def _describe_classes(classes: Mapping[str, int], unlabelled: int) -> str:
+    if not classes:
+        return "none (images are not in class folders)"
+    shown = ", ".join(f"{name} {count:,}" for name, count in list(classes.items())[:20])
+    more = f" and {len(classes) - 20} more" if len(classes) > 20 else ""
+    rest = f"; {unlabelled:,} without" if unlabelled else ""
+    return f"{len(classes)}: {shown}{more}{rest}"

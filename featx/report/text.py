@@ -1,0 +1,39 @@
+"""Text from outside (file names, labels, messages) made safe to show on a terminal."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from pathlib import Path
+
+_BIDI_CONTROLS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def printable(text: str) -> str:
+    """Escape control characters, so that a file's name cannot steer the terminal.
+
+    Example:
+        >>> printable("a\\x1b[31mred.jpg")
+        'a\\\\x1b[31mred.jpg'
+    """
+    return "".join(
+        char.encode("unicode_escape", "backslashreplace").decode("ascii")
+        if unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") or char in _BIDI_CONTROLS
+        else char
+        for char in text
+    )
+
+
+def short_path(path: str | Path) -> str:
+    """Return a path as a person would write it here: relative if it lies below this folder.
+
+    Example:
+        >>> short_path(Path.cwd() / "photos" / "a.jpg")
+        'photos/a.jpg'
+    """
+    text = str(path)
+    try:
+        here = os.getcwd()
+    except OSError:  # The folder was removed under us.
+        return text
+    return text[len(here) + 1 :] if text.startswith(here + os.sep) else text
