@@ -169,6 +169,8 @@ def extract(
         job = ExtractionJob(output, found, listener, stack, overwrite=overwrite)
         if job.base is not None:
             _check_root(job.base, found)
+        limit = 0 if strict else max_failures
+        job.check_failures(limit)
         complete = job.base is not None and job.is_complete(prune)
         if job.base is not None and complete and job.base.header.request == request:
             # The same command again, and nothing to do: the model is not even loaded.
@@ -180,7 +182,6 @@ def extract(
             header = _make_header(backbone, layers, pool, dtype, output, found, request)
             job.check_header(header)
             _announce(header, len(job.todo), output, listener)
-            limit = 0 if strict else max_failures
             watch = job.run(backbone, batch_size, workers, limit, header)
             rows = job.assemble(header, prune, watch)
         seconds = watch.total

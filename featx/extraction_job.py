@@ -89,8 +89,11 @@ class ExtractionJob:
         for failure in found.failures:
             self.failures[failure.key] = failure
         listed |= set(self.failures)
-        self.vanished = [key for key in known if key not in listed]
-        self.vanished_failures = [key for key in ledger if key not in listed]
+        # What lies in a folder that cannot be read now is not known to be gone.
+        unread = tuple("" if f.key == "." else f"{f.key}/" for f in found.failures)
+        gone = {key for key in [*known, *ledger] if not key.startswith(unread)} - listed
+        self.vanished = [key for key in known if key in gone]
+        self.vanished_failures = [key for key in ledger if key in gone]
 
     def is_complete(self, prune: bool) -> bool:
         """Whether the store's file already is what this command would make."""
@@ -104,6 +107,16 @@ class ExtractionJob:
         for part in self.parts:
             _check_same(
                 part, header, f"{str(self.folder)!r} holds unfinished work of another command."
+            )
+
+    def check_failures(self, limit: int | None) -> None:
+        """Refuse to go on when more than `limit` images cannot be used, whenever they failed."""
+        if limit is not None and len(self.failures) > limit:
+            last = list(self.failures.values())[-1]
+            raise TooManyFailures(
+                f"{len(self.failures)} images failed; the limit is {limit}. The last one: "
+                f"{last.key}: {last.reason}. What was computed is kept: the same command "
+                "without --strict or --max-failures goes on from here."
             )
 
     def run(
@@ -181,12 +194,7 @@ class ExtractionJob:
         writer.fail(failure)
         self.failures[failure.key] = failure
         self.listener.failure(failure.key, failure.reason)
-        if limit is not None and len(self.failures) > limit:
-            raise TooManyFailures(
-                f"{len(self.failures)} images failed; the limit is {limit}. The last one: "
-                f"{failure.key}: {failure.reason}. What was computed is kept: the same command "
-                "without --strict or --max-failures goes on from here."
-            )
+        self.check_failures(limit)
 
 
 def _to_rows(batch: ComputedBatch) -> Rows:

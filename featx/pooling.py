@@ -50,7 +50,8 @@ def pool_features(values: np.ndarray, pooling: Pooling) -> np.ndarray:
     if pooling == "none":
         return np.asarray(values, dtype=np.float32)
     if pooling == "flatten":
-        return values.reshape(len(values), -1).astype(np.float32, copy=False)
+        length = math.prod(values.shape[1:])  # not -1: a batch may be empty
+        return values.reshape(len(values), length).astype(np.float32, copy=False)
     if values.ndim == 2:
         return values.astype(np.float32, copy=False)
     space = tuple(range(1, values.ndim - 1))

@@ -16,7 +16,7 @@ from __future__ import annotations
 import io
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from featx.errors import ImageError
 from featx.specs import InputSpec
@@ -33,6 +33,19 @@ _FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation → what brings the stored pixels upright (Exif 2.32, tag 0x0112)."""
+
+_TURNS_BACK = _TURNS | {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
 
 
 def decode_image(data: bytes, contract: InputSpec) -> np.ndarray:
@@ -62,10 +75,7 @@ def decode_image(data: bytes, contract: InputSpec) -> np.ndarray:
                 raise ImageError(
                     f"{image.width} x {image.height} pixels: the limit is {MAX_PIXELS:,} pixels"
                 )
-            image.load()
-            upright = _upright(image) if contract.exif == "apply" else image
-            plain = _to_channels(upright, contract)
-            return _fit(plain, contract)
+            return _fit(_to_channels(_load(image, contract), contract), contract)
     except ImageError:
         raise
     except UnidentifiedImageError:
@@ -79,12 +89,28 @@ def decode_image(data: bytes, contract: InputSpec) -> np.ndarray:
         raise ImageError(f"damaged or unsupported image: {text}") from error
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """Apply the EXIF orientation; a tag that cannot be parsed counts as absent."""
+def _load(image: Image.Image, contract: InputSpec) -> Image.Image:
+    """Decode the pixels, turned as the contract's EXIF policy says.
+
+    `ImageOps.exif_transpose` is not used: it fails, orientation and all, over any other tag
+    of a kind that it cannot write back.
+    """
+    if image.format == "TIFF":  # Pillow turns these while loading, and drops the tag.
+        orientation = _orientation(image)
+        image.load()
+        turn = _TURNS_BACK.get(orientation) if contract.exif == "ignore" else None
+    else:
+        image.load()
+        turn = _TURNS.get(_orientation(image)) if contract.exif == "apply" else None
+    return image if turn is None else image.transpose(turn)
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation; 1, upright, where there is none that can be parsed."""
     try:
-        return ImageOps.exif_transpose(image) or image
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:
-        return image
+        return 1
 
 
 def _to_channels(image: Image.Image, contract: InputSpec) -> Image.Image:
@@ -95,7 +121,10 @@ def _to_channels(image: Image.Image, contract: InputSpec) -> Image.Image:
         samples = np.asarray(image)
         if samples.min() < 0 or samples.max() > 65535:
             raise ImageError("32-bit integer pixels have no defined 8-bit meaning")
+        key = image.info.get("transparency")
         image = Image.fromarray((samples.astype(np.uint16) >> 8).astype(np.uint8))
+        if isinstance(key, int):  # PNG: the one grey value that is transparent
+            image.putalpha(Image.fromarray(np.where(samples == key, 0, 255).astype(np.uint8)))
     if image.has_transparency_data:
         canvas = Image.new("RGBA", image.size, (*contract.background, 255))
         image = Image.alpha_composite(canvas, image.convert("RGBA"))
@@ -116,8 +145,12 @@ def _fit(image: Image.Image, contract: InputSpec) -> np.ndarray:
         box = (left, top, left + box_width, top + box_height)
         image = image.resize((width, height), resample, box=box)
     elif contract.resize == "pad":
-        color = contract.background if image.mode == "RGB" else round(sum(contract.background) / 3)
-        image = ImageOps.pad(image, (width, height), resample, color=color)
+        fitted = ImageOps.contain(image, (width, height), resample)
+        if 0 in fitted.size:  # So narrow that its shorter side rounds to nothing.
+            fitted = image.resize((max(1, fitted.width), max(1, fitted.height)), resample)
+        image = Image.new("RGB", (width, height), contract.background).convert(image.mode)
+        left, top = round((width - fitted.width) / 2), round((height - fitted.height) / 2)
+        image.paste(fitted, (left, top))
     elif image.size != (width, height):
         image = image.resize((width, height), resample)
     pixels = np.array(image, dtype=np.uint8)

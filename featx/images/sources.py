@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +90,8 @@ def find_images(paths: Sequence[str | Path]) -> ImageSet:
     """List images in folders (recursively) and single files, in natural order.
 
     Hidden files and folders (a leading dot, macOS ``._`` files too) are skipped.
-    Links to folders are followed, each folder once.
+    Links to folders are followed, each folder once: under its own name where it has one
+    below the path, else under the first link to it.
 
     Args:
         paths: Folders and files. One folder is the root itself; the root of one file is
@@ -137,7 +139,8 @@ def find_images(paths: Sequence[str | Path]) -> ImageSet:
             if isinstance(item, ImageItem):
                 items[key] = item
             else:
-                failures[key] = ImageFailure(key, str(item), -1, -1)
+                reason = item if isinstance(item, str) else item.strerror or str(item)
+                failures[key] = ImageFailure(key, reason, -1, -1)
     if not items and not failures:
         places = ", ".join(repr(str(path)) for path in paths)
         raise ImagesNotFound(
@@ -152,26 +155,40 @@ def find_images(paths: Sequence[str | Path]) -> ImageSet:
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, OSError | None]]:
-    """Yield each image file below `folder`, and each folder that could not be listed."""
+    """Yield each image file below `folder`, and each folder that could not be listed.
+
+    Folders reached through links come last, and all in the order of their names: which name
+    a folder gets must not depend on the order in which the file system lists it.
+    """
     seen: set[tuple[int, int]] = set()
     pending = [folder]
-    while pending:
-        current = pending.pop()
+    linked: deque[Path] = deque()
+    while pending or linked:
+        current = pending.pop() if pending else linked.popleft()
         try:
             status = current.stat()
             if (status.st_dev, status.st_ino) in seen:
                 continue  # A link back up would otherwise be followed for ever.
             seen.add((status.st_dev, status.st_ino))
-            with os.scandir(current) as entries:
-                for entry in entries:
-                    if entry.name.startswith("."):
-                        continue
-                    if entry.is_dir():
-                        pending.append(Path(entry.path))
-                    elif os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES:
-                        yield Path(entry.path), None
+            with os.scandir(current) as listing:
+                entries = sorted(listing, key=lambda entry: entry.name)
         except OSError as error:
             yield current, error
+            continue
+        folders: list[Path] = []
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            try:
+                is_folder = entry.is_dir()
+            except OSError as error:  # A link to itself, or to where we may not look.
+                yield Path(entry.path), error
+                continue
+            if is_folder:
+                (linked if entry.is_symlink() else folders).append(Path(entry.path))
+            elif os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES:
+                yield Path(entry.path), None
+        pending.extend(reversed(folders))
 
 
 def _stat_item(file: Path, key: str) -> ImageItem | str:

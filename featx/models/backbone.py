@@ -132,6 +132,12 @@ def hash_arrays(arrays: Iterable[np.ndarray]) -> str:
     return sha.hexdigest()
 
 
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of one file's content, as `sha256sum` prints it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def hash_files(root: Path, files: Iterable[Path]) -> str:
     """Return the SHA-256 of files in order: path relative to `root`, length and content."""
     sha = hashlib.sha256()

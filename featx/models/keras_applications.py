@@ -11,13 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from featx.engines.tensorflow import import_tensorflow
 from featx.errors import InvalidValue, ModelError, UnknownName
 from featx.models.backbone import GraphBackbone, ModelRequest, first_line, hash_arrays
 from featx.models.contracts import APPLICATIONS
-from featx.models.keras_taps import compile_taps, describe_taps
+from featx.models.keras_taps import KerasTaps
 from featx.specs import ModelSpec
 
 RANDOM_SEED = 0
@@ -73,12 +71,11 @@ def load(request: ModelRequest) -> GraphBackbone:
         name=request.name,
         arguments=tuple(sorted(used.items())),
         location=location,
-        weights_sha256=hash_arrays(np.asarray(value) for value in model.weights),
+        weights_sha256=hash_arrays(value.numpy() for value in model.weights),
         input=contract,
     )
-    return GraphBackbone(
-        spec, describe_taps(model, contract), lambda names: compile_taps(model, contract, names)
-    )
+    taps = KerasTaps(model, contract)
+    return GraphBackbone(spec, taps.taps, taps.compile)
 
 
 def _check_arguments(constructor: Any, request: ModelRequest) -> None:

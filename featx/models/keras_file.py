@@ -14,10 +14,10 @@ from featx.models.backbone import (
     GraphBackbone,
     ModelRequest,
     first_line,
-    hash_files,
+    hash_file,
     require_image_input,
 )
-from featx.models.keras_taps import compile_taps, describe_taps
+from featx.models.keras_taps import KerasTaps
 from featx.specs import InputSpec, ModelSpec
 
 _SCALING_LAYERS = ("Rescaling", "Normalization")
@@ -40,12 +40,11 @@ def load(request: ModelRequest) -> GraphBackbone:
         name=path.name,
         arguments=(),
         location=str(path),
-        weights_sha256=hash_files(path.parent, [path]),
+        weights_sha256=hash_file(path),
         input=contract,
     )
-    return GraphBackbone(
-        spec, describe_taps(model, contract), lambda names: compile_taps(model, contract, names)
-    )
+    taps = KerasTaps(model, contract)
+    return GraphBackbone(spec, taps.taps, taps.compile)
 
 
 def _load_model(path: Path) -> Any:

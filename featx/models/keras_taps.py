@@ -10,90 +10,133 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from featx.engines.tensorflow import CompiledTaps, FrozenGraph, import_tensorflow
+from featx.engines.tensorflow import CompiledTaps, compile_function, import_tensorflow
 from featx.errors import ModelError
 from featx.models.backbone import Tap, first_line
 from featx.specs import InputSpec
 
 _recording = threading.Lock()
 
-
-def describe_taps(model: Any, contract: InputSpec) -> list[Tap]:
-    """Trace `model` at the contract's size and describe every layer output in it."""
-    tensorflow = import_tensorflow()
-    taps: list[Tap] = []
-
-    def trace(images: Any) -> None:
-        taps.extend(tap for tap, _ in _run_and_record(model, images))
-
-    _trace(tensorflow, trace, contract)
-    return taps
+_INPUT = -1
+"""Stands for the model's input where a call number is expected."""
 
 
-def compile_taps(model: Any, contract: InputSpec, names: Sequence[str]) -> CompiledTaps:
-    """Build a graph from scaled images to the named taps, with nothing beyond them."""
-    tensorflow = import_tensorflow()
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One call of one layer during a trace: `outputs` maps a tap's suffix to its tensor."""
 
-    def trace(images: Any) -> list[Any]:
-        tensors = {tap.name: tensor for tap, tensor in _run_and_record(model, images)}
-        return [tensorflow.identity(tensors[name]) for name in names]
-
-    graph = FrozenGraph(_trace(tensorflow, trace, contract))
-    return graph.prune(dict(zip(names, graph.outputs, strict=True)))
+    path: str
+    type: str
+    outputs: dict[str, Any]
 
 
-def _trace(tensorflow: Any, function: Any, contract: InputSpec) -> Any:
-    shape = [None, contract.height, contract.width, contract.channels]
-    try:
-        return tensorflow.function(function, autograph=False).get_concrete_function(
-            tensorflow.TensorSpec(shape, tensorflow.float32)
+class _LastCallSeen(BaseException):
+    """Ends a trace early. Not an `Exception`, which Keras would catch and reword."""
+
+
+class KerasTaps:
+    """The taps of a Keras model of one image input.
+
+    Args:
+        model: A built model.
+        contract: The input size to trace at.
+
+    Attributes:
+        taps: Every tap, in the order of computation.
+
+    Raises:
+        ModelError: If the model cannot run on images of that size.
+    """
+
+    def __init__(self, model: Any, contract: InputSpec) -> None:
+        self._model = model
+        self._contract = contract
+        self._places: dict[str, tuple[int, str]] = {}
+        taps: list[Tap] = []
+
+        def trace(images: Any) -> None:
+            for tap, number, suffix in self._describe(images):
+                taps.append(tap)
+                self._places[tap.name] = (number, suffix)
+
+        self._trace(trace)
+        self.taps = tuple(taps)
+
+    def compile(self, names: Sequence[str]) -> CompiledTaps:
+        """Build a graph from scaled images to the named taps, with nothing beyond them."""
+        places = [self._places[name] for name in names]
+        last = max(number for number, _ in places)
+
+        def trace(images: Any) -> list[Any]:
+            tensorflow = import_tensorflow()
+            calls = self._run(images, last)
+            return [
+                tensorflow.identity(images if number == _INPUT else calls[number].outputs[suffix])
+                for number, suffix in places
+            ]
+
+        return compile_function(self._trace(trace), tuple(names))
+
+    def _trace(self, function: Callable[[Any], Any]) -> Any:
+        tensorflow = import_tensorflow()
+        height, width = self._contract.height, self._contract.width
+        signature = tensorflow.TensorSpec(
+            [None, height, width, self._contract.channels], tensorflow.float32
         )
-    except (ValueError, TypeError) as error:
-        raise ModelError(
-            f"The model cannot be run on {contract.height} x {contract.width} images: "
-            f"{first_line(error)}"
-        ) from error
+        try:
+            return tensorflow.function(function, autograph=False).get_concrete_function(signature)
+        except (ValueError, TypeError) as error:
+            raise ModelError(
+                f"The model cannot be run on {height} x {width} images: {first_line(error)}"
+            ) from error
+
+    def _run(self, images: Any, last: int | None = None) -> list[_Call]:
+        """Call the model on a symbolic batch, up to call number `last` if one is given."""
+        tensorflow = import_tensorflow()
+        calls: list[_Call] = []
+        if last == _INPUT:
+            return calls
+        typed = tensorflow.cast(images, self._model.inputs[0].dtype)
+        with contextlib.suppress(_LastCallSeen), _record_calls(calls, last):
+            self._model(typed, training=False)
+        return calls
+
+    def _describe(self, images: Any) -> Iterator[tuple[Tap, int, str]]:
+        """Yield each tap with the call and the suffix that lead to its tensor."""
+        calls = self._run(images)
+        indices = {layer.name: index for index, layer in enumerate(self._model.layers)}
+        for layer in self._model.layers:
+            if type(layer).__name__ == "InputLayer":
+                shape = tuple(images.shape[1:])
+                yield Tap(layer.name, "layer", "InputLayer", indices[layer.name], shape), _INPUT, ""
+        times = Counter(call.path for call in calls)
+        seen: Counter[str] = Counter()
+        for number, call in enumerate(calls):
+            seen[call.path] += 1
+            name = f"{call.path}#{seen[call.path]}" if times[call.path] > 1 else call.path
+            for suffix, tensor in call.outputs.items():
+                if _is_feature(tensor, images):
+                    shape = tuple(tensor.shape[1:])
+                    index = indices.get(call.path)
+                    yield Tap(name + suffix, "layer", call.type, index, shape), number, suffix
 
 
-def _run_and_record(model: Any, images: Any) -> list[tuple[Tap, Any]]:
-    """Call `model` on a symbolic batch; return each tap with its tensor, in call order."""
-    tensorflow = import_tensorflow()
-    calls: list[tuple[str, Any, Any]] = []
-    placeholder = model.inputs[0]
-    with _record_calls(calls):
-        model(tensorflow.cast(images, placeholder.dtype), training=False)
-
-    indices = {layer.name: index for index, layer in enumerate(model.layers)}
-    results: list[tuple[Tap, Any]] = []
-
-    def add(name: str, path: str, layer_type: str, tensor: Any) -> None:
-        # A tensor of another graph (the body of a loop) cannot be an output of this one.
-        if not tensorflow.is_tensor(tensor) or tensor.graph is not images.graph:
-            return
-        if tensor.shape.rank is None or tensor.shape.rank < 2 or not tensor.dtype.is_floating:
-            return
-        shape = tuple(tensor.shape[1:])
-        results.append((Tap(name, "layer", layer_type, indices.get(path), shape), tensor))
-
-    for layer in model.layers:
-        if type(layer).__name__ == "InputLayer":
-            add(layer.name, layer.name, "InputLayer", images)
-    times = Counter(path for path, _, _ in calls)
-    seen: Counter[str] = Counter()
-    for path, layer, outputs in calls:
-        seen[path] += 1
-        name = f"{path}#{seen[path]}" if times[path] > 1 else path
-        for suffix, tensor in _flatten(outputs):
-            add(name + suffix, path, type(layer).__name__, tensor)
-    return results
+def _is_feature(tensor: Any, images: Any) -> bool:
+    """Whether a layer's output is a float tensor with a batch axis, in the traced graph."""
+    if not import_tensorflow().is_tensor(tensor) or tensor.graph is not images.graph:
+        return False  # A tensor of another graph, such as a loop's body, cannot be returned.
+    return bool(
+        tensor.dtype.is_floating and tensor.shape.rank is not None and tensor.shape.rank > 1
+    )
 
 
 @contextlib.contextmanager
-def _record_calls(calls: list[tuple[str, Any, Any]]) -> Iterator[None]:
-    """Append ``(path, layer, outputs)`` for each layer call below the outermost model.
+def _record_calls(calls: list[_Call], last: int | None) -> Iterator[None]:
+    """Append each layer call below the outermost model; stop after call number `last`.
 
     Every layer call passes through `keras.layers.Layer.__call__`, also those that the
     functional graph makes; it is wrapped for the time of one trace.
@@ -114,7 +157,9 @@ def _record_calls(calls: list[tuple[str, Any, Any]]) -> Iterator[None]:
         finally:
             stack.pop()
         if path:
-            calls.append((path, self, outputs))
+            calls.append(_Call(path, type(self).__name__, _by_suffix(outputs)))
+            if len(calls) - 1 == last:
+                raise _LastCallSeen
         return outputs
 
     with _recording:
@@ -125,12 +170,10 @@ def _record_calls(calls: list[tuple[str, Any, Any]]) -> Iterator[None]:
             keras.layers.Layer.__call__ = original
 
 
-def _flatten(outputs: Any) -> list[tuple[str, Any]]:
-    """Return each tensor with the suffix that names it: none for a single output."""
+def _by_suffix(outputs: Any) -> dict[str, Any]:
+    """Return each tensor under the suffix that names it: none for a single output."""
     if isinstance(outputs, dict):
-        return [(f":{key}", tensor) for key, tensor in outputs.items()]
-    if isinstance(outputs, (list, tuple)):
-        if len(outputs) == 1:
-            return [("", outputs[0])]
-        return [(f":{position}", tensor) for position, tensor in enumerate(outputs)]
-    return [("", outputs)]
+        return {f":{key}": tensor for key, tensor in outputs.items()}
+    if isinstance(outputs, (list, tuple)) and len(outputs) != 1:
+        return {f":{position}": tensor for position, tensor in enumerate(outputs)}
+    return {"": outputs[0] if isinstance(outputs, (list, tuple)) else outputs}

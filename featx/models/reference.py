@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from pathlib import Path
+import os.path
 from typing import Any
 
 from featx.errors import AmbiguousName, InvalidValue, ModelError, UnknownName, join_names
@@ -43,16 +43,16 @@ def parse_reference(text: str) -> tuple[str, str, dict[str, Any]]:
     if colon and source in SOURCES:
         if not rest:
             raise InvalidValue(f"A model name follows '{source}:'. Received: {text!r}.")
-        name, arguments = (rest, {}) if Path(rest).exists() else _split_arguments(rest)
+        name, arguments = (rest, {}) if os.path.exists(rest) else _split_arguments(rest)
         if source == "keras" and name not in APPLICATIONS:
             raise UnknownName("Keras application", name, APPLICATIONS)
         return source, name, arguments
 
-    name, arguments = (text, {}) if Path(text).exists() else _split_arguments(text)
+    name, arguments = (text, {}) if os.path.exists(text) else _split_arguments(text)
     readings = []
     if name in APPLICATIONS:
         readings.append("keras")
-    file_source = _source_of_path(Path(name))
+    file_source = _source_of_path(name)
     if file_source is not None:
         readings.append(file_source)
     if len(readings) == 1:
@@ -60,7 +60,7 @@ def parse_reference(text: str) -> tuple[str, str, dict[str, Any]]:
     if readings:
         spellings = [f"{reading}:{name}" for reading in readings]
         raise AmbiguousName(f"{name!r} can mean {join_names(spellings)}. Write one of these.")
-    if Path(name).exists():
+    if os.path.exists(name):
         raise ModelError(
             f"{name!r} is not a model that featx can read. Expected: a folder with "
             f"saved_model.pb, or a file ending in {join_names(KERAS_FILE_SUFFIXES)}."
@@ -74,11 +74,14 @@ def parse_reference(text: str) -> tuple[str, str, dict[str, Any]]:
     )
 
 
-def _source_of_path(path: Path) -> str | None:
-    """Return the source that reads an existing path, or None."""
-    if (path / "saved_model.pb").is_file():
+def _source_of_path(path: str) -> str | None:
+    """Return the source that reads an existing path, or None.
+
+    `os.path` rather than `Path`: text that cannot be a path at all is then just not one.
+    """
+    if os.path.isfile(os.path.join(path, "saved_model.pb")):
         return "savedmodel"
-    if path.is_file() and path.suffix.lower() in KERAS_FILE_SUFFIXES:
+    if os.path.isfile(path) and os.path.splitext(path)[1].lower() in KERAS_FILE_SUFFIXES:
         return "file"
     return None
 
@@ -96,6 +99,6 @@ def _split_arguments(text: str) -> tuple[str, dict[str, Any]]:
             )
         try:
             arguments[key.strip()] = ast.literal_eval(value.strip())
-        except (ValueError, SyntaxError):
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             arguments[key.strip()] = value.strip()
     return name.strip(), arguments

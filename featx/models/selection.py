@@ -59,8 +59,8 @@ def default_tap(taps: Sequence[Tap]) -> Tap:
 
     For a classification network this is what ``include_top=False`` would output.
     """
-    maps = [tap for tap in taps if len(tap.shape) == 3 and (tap.shape[0] or 0) > 1]
     usable = [tap for tap in taps if tap.num_bytes is not None]
+    maps = [tap for tap in usable if len(tap.shape) == 3 and (tap.shape[0] or 0) > 1]
     if not usable:
         raise ModelError("The model has no tap of fixed shape. Give --img-size.")
     return maps[-1] if maps else usable[-1]

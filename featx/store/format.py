@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from featx.errors import StoreDamaged, StoreNotFound
 from featx.images.reading import HASH_BYTES
 from featx.images.sources import ImageFailure, natural_key
 from featx.specs import FeatureSpec, ModelSpec, StorageType, digest
+from featx.store.guarded_file import write_hdf5
 
 FORMAT = "featx-store"
 FORMAT_VERSION = 1
@@ -22,6 +24,9 @@ FORMAT_VERSION = 1
 CHUNK_BYTES = 1 << 20
 """Aimed size of an HDF5 chunk. Chunks of about this size were within 10 % of the fastest,
 both when written in sequence and when single rows are read."""
+
+COLUMN_CHUNK = 4096
+"""Rows in a chunk of keys, hashes, labels, sizes and times."""
 
 _TEXT = h5py.string_dtype("utf-8")
 
@@ -117,8 +122,9 @@ def write_store(
     """
     ordered_classes = sorted(set(classes), key=natural_key)
     class_ids = {name: number for number, name in enumerate(ordered_classes)}
-    keys_digest = _ContentsDigest(header.fingerprint)
-    with h5py.File(path, "w", libver=("v110", "v110"), locking=False) as file:
+    contents = ContentsDigest(header.fingerprint)
+
+    def fill(file: h5py.File, check: Callable[[], None]) -> None:
         file.attrs["format"] = FORMAT
         file.attrs["format_version"] = FORMAT_VERSION
         file.attrs["fingerprint"] = header.fingerprint
@@ -147,10 +153,13 @@ def write_store(
             columns["file_mtime_ns"][start:end] = rows.file_mtime_ns
             for name, dataset in taps.items():
                 dataset[start:end] = rows.features[name]
-            keys_digest.update(rows)
+            contents.update(rows.keys, rows.content_hash)
+            check()
             start = end
         assert start == num_rows, f"{num_rows} rows were announced, {start} came"
-        file.attrs["contents"] = keys_digest.hexdigest()
+        file.attrs["contents"] = contents.hexdigest()
+
+    write_hdf5(path, fill)
 
 
 def read_header(file: h5py.File, path: Path) -> StoreHeader:
@@ -159,12 +168,15 @@ def read_header(file: h5py.File, path: Path) -> StoreHeader:
     Raises:
         StoreDamaged: If it is something else, newer than this featx, or incomplete.
     """
-    if file.attrs.get("format") != FORMAT:
+    try:
+        form, version = file.attrs.get("format"), file.attrs.get("format_version")
+    except (KeyError, OSError, RuntimeError) as error:
+        raise StoreDamaged(f"{str(path)!r} is damaged: {error}") from error
+    if form != FORMAT:
         raise StoreDamaged(
             f"{str(path)!r} is an HDF5 file, but not a feature store "
             f"(its attribute 'format' is not {FORMAT!r})."
         )
-    version = int(file.attrs.get("format_version", -1))
     if version != FORMAT_VERSION:
         raise StoreDamaged(
             f"{str(path)!r} has format version {version}; this featx reads version "
@@ -184,15 +196,21 @@ def read_header(file: h5py.File, path: Path) -> StoreHeader:
         num_rows = len(file["keys"])
         columns = ["content_hash", "labels", "file_size", "file_mtime_ns"]
         lengths = {name: len(file[name]) for name in columns}
-        lengths |= {spec.name: len(d) for spec, d in zip(header.features, datasets, strict=True)}
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        for spec, dataset in zip(header.features, datasets, strict=True):
+            lengths[spec.name] = len(dataset)
+            if dataset.shape[1:] != spec.shape:
+                raise ValueError(f"rows of {spec.name!r} have the shape {dataset.shape[1:]}")
+        _ = (file["classes"], file.attrs["contents"])
+        _ = [file["failures"][name] for name in ("key", "reason", "size", "mtime_ns")]
+        intact = file.attrs["fingerprint"] == header.fingerprint
+    except (LookupError, ValueError, TypeError, AttributeError, OSError, RuntimeError) as error:
         raise StoreDamaged(f"{str(path)!r} is a damaged feature store: {error}") from error
     wrong = {name: length for name, length in lengths.items() if length != num_rows}
     if wrong:
         raise StoreDamaged(
             f"{str(path)!r} is a damaged feature store: {num_rows} keys, but {wrong} rows."
         )
-    if file.attrs.get("fingerprint") != header.fingerprint:
+    if not intact:
         raise StoreDamaged(
             f"{str(path)!r} is a damaged feature store: its fingerprint does not belong to its "
             "model and features."
@@ -228,13 +246,9 @@ def dataset_name(number: int) -> str:
 
 def _create_columns(file: h5py.File, num_rows: int) -> dict[str, h5py.Dataset]:
     def column(name: str, dtype: Any, *shape: int) -> h5py.Dataset:
-        return file.create_dataset(
-            name,
-            (num_rows, *shape),
-            dtype,
-            chunks=(max(1, min(num_rows, 4096)), *shape),
-            fletcher32=dtype is not _TEXT,
-        )
+        # HDF5 has no checksums for text; `contents` is the keys' checksum.
+        checked = dtype is not _TEXT
+        return _create_rows(file, name, (num_rows, *shape), dtype, COLUMN_CHUNK, checked)
 
     return {
         "keys": column("keys", _TEXT),
@@ -245,18 +259,22 @@ def _create_columns(file: h5py.File, num_rows: int) -> dict[str, h5py.Dataset]:
     }
 
 
+def _create_rows(
+    file: h5py.File, name: str, shape: tuple[int, ...], dtype: Any, chunk_rows: int, checked: bool
+) -> h5py.Dataset:
+    if shape[0] == 0:  # Nothing to divide into chunks, and h5py refuses to try.
+        return file.create_dataset(name, shape, dtype)
+    chunks = (min(chunk_rows, shape[0]), *shape[1:])
+    return file.create_dataset(name, shape, dtype, chunks=chunks, fletcher32=checked)
+
+
 def _create_taps(file: h5py.File, header: StoreHeader, num_rows: int) -> dict[str, h5py.Dataset]:
     taps = {}
     for number, spec in enumerate(header.features):
         row_bytes = int(np.prod(spec.shape)) * np.dtype(header.dtype).itemsize
-        rows = max(1, min(CHUNK_BYTES // max(1, row_bytes), max(1, num_rows)))
-        dataset = file.create_dataset(
-            f"features/{dataset_name(number)}",
-            (num_rows, *spec.shape),
-            header.dtype,
-            chunks=(rows, *spec.shape),
-            fletcher32=True,
-        )
+        rows = max(1, CHUNK_BYTES // max(1, row_bytes))
+        name = f"features/{dataset_name(number)}"
+        dataset = _create_rows(file, name, (num_rows, *spec.shape), header.dtype, rows, True)
         dataset.attrs["name"] = spec.name
         dataset.attrs["spec"] = json.dumps(spec.to_dict())
         dataset.attrs["fingerprint"] = spec.fingerprint(header.model)
@@ -278,17 +296,17 @@ def _texts(values: Sequence[str]) -> np.ndarray:
     return array
 
 
-class _ContentsDigest:
+class ContentsDigest:
     """SHA-256 over fingerprint, keys and content hashes: changes when any row does."""
 
     def __init__(self, fingerprint: str) -> None:
-        import hashlib
-
         self._sha = hashlib.sha256(fingerprint.encode())
 
-    def update(self, rows: Rows) -> None:
-        for key, content in zip(rows.keys, rows.content_hash, strict=True):
+    def update(self, keys: Sequence[str], content_hash: np.ndarray) -> None:
+        """Take further rows."""
+        for key, content in zip(keys, content_hash, strict=True):
             self._sha.update(key.encode() + b"\0" + content.tobytes())
 
     def hexdigest(self) -> str:
+        """Return the digest of the rows taken so far."""
         return self._sha.hexdigest()

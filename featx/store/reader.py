@@ -16,10 +16,20 @@ from featx.errors import StoreDamaged, StoreNotFound, UnknownName, join_names
 from featx.images.sources import ImageFailure
 from featx.pooling import pool_features
 from featx.specs import DEFAULT_READ_POOLING, FeatureSpec, ModelSpec, Pooling
-from featx.store.format import StoreHeader, dataset_name, open_file, read_header
+from featx.store.format import (
+    ContentsDigest,
+    StoreHeader,
+    dataset_name,
+    open_file,
+    read_header,
+)
 
 BLOCK_BYTES = 32 << 20
 """Most bytes of one tap that are held in memory at a time while reading in sequence."""
+
+
+_READ_ERRORS = (OSError, RuntimeError, KeyError, ValueError)
+"""What h5py raises for damaged files: a wrong checksum, metadata that lead nowhere, no UTF-8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,46 +143,54 @@ class FeatureStore:
     @cached_property
     def keys(self) -> tuple[str, ...]:
         """N keys: paths relative to the root, with ``/``."""
-        return tuple(self._column("keys").asstr()[:])
+        keys = self._texts("keys")
+        digest = ContentsDigest(self.fingerprint)
+        digest.update(keys, self.content_hash)
+        if digest.hexdigest() != self.contents:
+            raise self._damaged("keys", "they are not those that were written")
+        return keys
 
     @cached_property
     def content_hash(self) -> np.ndarray:
         """uint8 (N, 16): BLAKE2b-128 of each file's bytes."""
-        return np.asarray(self._column("content_hash")[:])
+        return self._column("content_hash")
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
         """The labels that occur, in natural order."""
-        return tuple(self._column("classes").asstr()[:])
+        return self._texts("classes")
 
     @cached_property
     def labels(self) -> tuple[str | None, ...]:
         """N class names, None where there is none."""
         names = self.classes
-        return tuple(names[n] if n >= 0 else None for n in self._column("labels")[:].tolist())
+        numbers = self._column("labels")
+        if numbers.max(initial=-1) >= len(names):
+            raise self._damaged("labels", "a number has no class")
+        return tuple(names[number] if number >= 0 else None for number in numbers.tolist())
 
     @cached_property
     def file_size(self) -> np.ndarray:
         """int64 (N,): size of each file in bytes when it was read."""
-        return np.asarray(self._column("file_size")[:])
+        return self._column("file_size")
 
     @cached_property
     def file_mtime_ns(self) -> np.ndarray:
         """int64 (N,): modification time of each file when it was read."""
-        return np.asarray(self._column("file_mtime_ns")[:])
+        return self._column("file_mtime_ns")
 
     @cached_property
     def failures(self) -> tuple[ImageFailure, ...]:
         """The failure ledger: images that could not be used, and why."""
-        group = self._file["failures"]
-        columns = zip(
-            group["key"].asstr()[:],
-            group["reason"].asstr()[:],
-            group["size"][:].tolist(),
-            group["mtime_ns"][:].tolist(),
-            strict=True,
+        columns = (
+            self._texts("failures/key"),
+            self._texts("failures/reason"),
+            self._column("failures/size").tolist(),
+            self._column("failures/mtime_ns").tolist(),
         )
-        return tuple(ImageFailure(*values) for values in columns)
+        if len({len(column) for column in columns}) > 1:
+            raise self._damaged("failures", "its columns have different lengths")
+        return tuple(ImageFailure(*values) for values in zip(*columns, strict=True))
 
     @cached_property
     def root(self) -> Path:
@@ -182,8 +200,9 @@ class FeatureStore:
         holds the first image; if neither does, the relative one.
         """
         relative = Path(os.path.normpath(self.path.absolute().parent / self.header.root_relative))
+        first = self._texts("keys", slice(0, 1))
         for candidate in (relative, Path(self.header.root)):
-            if len(self) and (candidate / str(self._column("keys").asstr()[0])).exists():
+            if first and (candidate / first[0]).exists():
                 return candidate
         return relative if relative.exists() else Path(self.header.root)
 
@@ -254,14 +273,26 @@ class FeatureStore:
     def _read(self, dataset: h5py.Dataset, rows: Sequence[int] | slice) -> np.ndarray:
         try:
             return np.asarray(dataset[rows])
-        except OSError as error:  # A chunk whose checksum is wrong.
-            raise StoreDamaged(
-                f"{str(self.path)!r} is damaged: rows of {dataset.attrs['name']!r} cannot be "
-                f"read ({error}). Extract again with --overwrite."
-            ) from error
+        except _READ_ERRORS as error:  # A chunk whose checksum is wrong.
+            raise self._damaged(dataset.attrs["name"], error) from error
 
-    def _column(self, name: str) -> h5py.Dataset:
-        return self._file[name]
+    def _column(self, name: str) -> np.ndarray:
+        try:
+            return np.asarray(self._file[name][:])
+        except _READ_ERRORS as error:
+            raise self._damaged(name, error) from error
+
+    def _texts(self, name: str, rows: slice = slice(None)) -> tuple[str, ...]:
+        try:
+            return tuple(self._file[name].asstr()[rows])
+        except _READ_ERRORS as error:
+            raise self._damaged(name, error) from error
+
+    def _damaged(self, name: str, reason: object) -> StoreDamaged:
+        return StoreDamaged(
+            f"{str(self.path)!r} is damaged: rows of {name!r} cannot be read ({reason}). "
+            "Extract again with --overwrite."
+        )
 
 
 def parts_folder(path: Path) -> Path:

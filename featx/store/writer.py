@@ -9,6 +9,7 @@ Whatever instant a process is killed at, every part that was reported stays.
 from __future__ import annotations
 
 import errno
+import glob
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -162,6 +163,9 @@ def assemble_store(
             for start in range(0, len(rows), step):
                 yield _read_rows(source, rows[start : start + step], file_stats or {})
 
+    # A writer that was killed here left its file; this one holds the lock, so it is nobody's.
+    for leftover in path.parent.glob(f"{glob.escape(path.name)}.[0-9]*.tmp"):
+        leftover.unlink(missing_ok=True)
     with _explained(path), replace_file(path) as temporary:
         write_store(
             temporary,

@@ -1,0 +1,272 @@
+"""Taps of Keras models: every kind, against activations computed by hand and by Keras."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from featx.errors import AmbiguousName, InvalidValue, ModelError, UnknownName
+from featx.models import load_model, restore_model
+from featx.models.backbone import Backbone
+from featx.models.selection import select_taps
+from featx.specs import InputOverrides
+from featx.testing.keras_models import toy_keras_model
+
+pytestmark = pytest.mark.tensorflow
+
+COLOR = np.array([255, 153, 51], np.uint8)  # / 255 = 1, 0.6, 0.2; - 0.5 = 0.5, 0.1, -0.3
+SUM = (0.5 + 0.1) / 2
+
+
+@pytest.fixture(scope="module")
+def toy_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import keras
+
+    model = toy_keras_model()
+    # A custom layer cannot be read back without its code; everything before it can.
+    plain = keras.Model(model.input, model.get_layer("both").input)
+    path = tmp_path_factory.mktemp("toy") / "toy.keras"
+    plain.save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def toy(toy_path: Path) -> Backbone:
+    return load_model(str(toy_path))
+
+
+def compute(backbone: Backbone, *names: str) -> dict[str, np.ndarray]:
+    images = np.tile(COLOR, (2, 4, 4, 1)).astype(np.uint8)
+    return backbone(images, names)
+
+
+def test_every_kind_of_tap_gives_the_value_computed_by_hand(toy: Backbone) -> None:
+    names = ["scale", "relu", "block/halve", "block/sum", "average", "twice#1", "twice#2"]
+    result = compute(toy, *names)
+    expected = {
+        "scale": np.tile([1, 0.6, 0.2], (4, 4, 1)),
+        "relu": np.tile([0.5, 0.1, 0], (4, 4, 1)),
+        "block/halve": np.tile([0.25, 0.05, 0], (4, 4, 1)),
+        "block/sum": np.full((2, 2, 1), SUM),
+        "average": [SUM],
+        "twice#1": [2 * SUM],
+        "twice#2": [4 * SUM],
+    }
+    assert list(result) == names
+    for name, value in expected.items():
+        assert result[name].dtype == np.float32
+        np.testing.assert_allclose(result[name], np.stack([value] * 2), atol=1e-6)
+
+
+def test_a_layer_with_two_outputs_has_two_taps() -> None:
+    from featx.models.keras_taps import KerasTaps
+    from featx.specs import InputSpec
+
+    taps = KerasTaps(toy_keras_model(), InputSpec(4, 4, scaling="raw"))
+    assert [tap.name for tap in taps.taps][-3:] == ["both:0", "both:1", "joined"]
+    images = np.tile(COLOR, (1, 4, 4, 1)).astype(np.float32)
+    result = taps.compile(["both:1", "joined"])(images)
+    np.testing.assert_allclose(result["both:1"], [[-4 * SUM]], atol=1e-6)
+    np.testing.assert_allclose(result["joined"], [[4 * SUM, -4 * SUM]], atol=1e-6)
+
+
+def test_taps_are_described_with_keras_indices_and_shapes(toy: Backbone) -> None:
+    by_name = {tap.name: tap for tap in toy.features()}
+    assert by_name["images"].index == 0
+    assert by_name["images"].shape == (4, 4, 3)
+    assert by_name["block/sum"].index is None
+    assert by_name["block/sum"].shape == (2, 2, 1)
+    assert by_name["block/sum"].stride(4) == 2
+    assert by_name["relu"].type == "ReLU"
+    assert by_name["relu"].num_bytes == 4 * 4 * 3 * 4
+    assert by_name["average"].index == 5
+
+
+def test_the_input_layer_is_a_tap_too(toy: Backbone) -> None:
+    np.testing.assert_array_equal(compute(toy, "images")["images"][0, 0, 0], [255, 153, 51])
+
+
+def test_a_layer_called_twice_is_refused_by_its_bare_name(toy: Backbone) -> None:
+    with pytest.raises(AmbiguousName, match="'twice' is called several times.*twice#1 or twice#2"):
+        select_taps(["twice"], toy.features())
+    with pytest.raises(AmbiguousName, match="twice#1 or twice#2"):
+        select_taps(["-1"], toy.features())
+
+
+def test_a_nested_layer_is_found_by_the_unique_end_of_its_path(toy: Backbone) -> None:
+    assert [tap.name for tap in select_taps(["halve"], toy.features())] == ["block/halve"]
+
+
+def test_nothing_beyond_the_tap_is_computed(toy: Backbone) -> None:
+    from featx.models.keras_taps import KerasTaps
+
+    taps = KerasTaps(toy_keras_model(), toy.spec.input)
+    early, late = taps.compile(["scale"]), taps.compile(["joined"])
+    assert "Conv2D" not in _operation_types(early)
+    assert _operation_types(late).count("Conv2D") == 3
+    # The weights of later layers are not kept in memory either.
+    assert early.num_operations < 10 < late.num_operations
+
+
+def _operation_types(compiled: Any) -> list[str]:
+    return [op.type for op in compiled._function.graph.get_operations()]
+
+
+def test_large_weights_are_not_copied_into_the_graph(
+    toy: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from featx.engines import tensorflow as engine
+    from featx.models.keras_taps import KerasTaps
+
+    monkeypatch.setattr(engine, "FREEZE_LIMIT_BYTES", 0)
+    compiled = KerasTaps(toy_keras_model(), toy.spec.input).compile(["relu", "joined"])
+    assert "ReadVariableOp" in _operation_types(compiled)
+    result = compiled(np.tile(COLOR, (1, 4, 4, 1)).astype(np.float32))
+    np.testing.assert_allclose(result["joined"], [[4 * SUM, -4 * SUM]], atol=1e-6)
+    np.testing.assert_allclose(result["relu"][0, 0, 0], [0.5, 0.1, 0], atol=1e-6)
+
+
+def test_the_graph_is_built_once_per_set_of_taps(
+    toy_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from featx.models.keras_taps import KerasTaps
+
+    built: list[tuple[str, ...]] = []
+    original = KerasTaps.compile
+
+    def counted(self: KerasTaps, names: Any) -> Any:
+        built.append(tuple(names))
+        return original(self, names)
+
+    monkeypatch.setattr(KerasTaps, "compile", counted)
+    backbone = load_model(str(toy_path))
+    for size in (1, 2, 5):
+        backbone(np.zeros((size, 4, 4, 3), np.uint8), ["relu", "average"])
+    assert built == [("relu", "average")]
+
+
+def test_a_model_with_its_own_rescaling_gets_raw_pixels(toy: Backbone) -> None:
+    assert toy.spec.input.scaling == "raw"
+    assert (toy.spec.input.height, toy.spec.input.width) == (4, 4)
+
+
+def test_a_model_without_rescaling_has_unknown_preprocessing(tmp_path: Path) -> None:
+    import keras
+
+    images = keras.Input((6, 6, 1))
+    keras.Model(images, keras.layers.Flatten(name="flat")(images)).save(tmp_path / "grey.keras")
+    backbone = load_model(str(tmp_path / "grey.keras"))
+    assert backbone.spec.input.scaling is None
+    with pytest.raises(InvalidValue, match="--preprocess"):
+        backbone(np.zeros((1, 6, 6, 1), np.uint8), ["flat"])
+    unit = load_model(str(tmp_path / "grey.keras"), overrides=InputOverrides(preprocess="unit"))
+    result = unit(np.full((1, 6, 6, 1), 51, np.uint8), ["flat"])["flat"]
+    np.testing.assert_allclose(result, np.full((1, 36), 0.2), atol=1e-7)
+    with pytest.raises(InvalidValue, match="1 input channel"):
+        load_model(str(tmp_path / "grey.keras"), overrides=InputOverrides(preprocess="caffe"))
+
+
+def test_a_renamed_file_is_the_same_model(toy_path: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "renamed.keras"
+    copy.write_bytes(toy_path.read_bytes())
+    assert load_model(str(copy)).spec.fingerprint == load_model(str(toy_path)).spec.fingerprint
+
+
+def test_h5_files_load_too(tmp_path: Path) -> None:
+    import keras
+
+    images = keras.Input((4, 4, 3))
+    x = keras.layers.Rescaling(1 / 255, name="scale")(images)
+    keras.Model(images, keras.layers.GlobalMaxPooling2D(name="most")(x)).save(tmp_path / "n.h5")
+    result = compute(load_model(str(tmp_path / "n.h5")), "most")["most"]
+    np.testing.assert_allclose(result, [[1, 0.6, 0.2]] * 2, atol=1e-6)
+
+
+def test_restoring_refuses_a_file_that_has_changed(toy_path: Path, tmp_path: Path) -> None:
+    import keras
+
+    from featx.errors import FingerprintMismatch
+
+    path = tmp_path / "net.keras"
+    path.write_bytes(toy_path.read_bytes())
+    spec = load_model(str(path)).spec
+    assert restore_model(spec).spec == spec
+    model = keras.models.load_model(path)
+    model.get_layer("twice").set_weights([np.array([[3.0]])])
+    model.save(path)
+    with pytest.raises(FingerprintMismatch, match="weights_sha256: expected"):
+        restore_model(spec)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda k: ([k.Input((4, 4, 3)), k.Input((4, 4, 3))], None), "2 inputs"),
+        (lambda k: (k.Input((4,)), None), "batches of images"),
+        (lambda k: (k.Input((4, 4, 7)), None), "1 or 3 channels"),
+        (lambda k: (k.Input((3, 32, 32)), None), "channels first is not supported"),
+    ],
+)
+def test_models_that_do_not_take_one_image_are_refused(
+    build: Any, message: str, tmp_path: Path
+) -> None:
+    import keras
+
+    inputs, _ = build(keras)
+    outputs = keras.layers.Add()(inputs) if isinstance(inputs, list) else inputs
+    outputs = keras.layers.Flatten()(outputs)
+    keras.Model(inputs, outputs).save(tmp_path / "net.keras")
+    with pytest.raises(ModelError, match=message):
+        load_model(str(tmp_path / "net.keras"))
+
+
+def test_a_model_of_any_size_asks_for_one(tmp_path: Path) -> None:
+    import keras
+
+    images = keras.Input((None, None, 3))
+    outputs = keras.layers.MaxPooling2D(2, name="pool")(images)
+    keras.Model(images, outputs).save(tmp_path / "any.keras")
+    with pytest.raises(InvalidValue, match="--img-size"):
+        load_model(str(tmp_path / "any.keras"))
+    overrides = InputOverrides(img_size=(6, 8), preprocess="raw")
+    backbone = load_model(str(tmp_path / "any.keras"), overrides=overrides)
+    assert backbone.features()[-1].shape == (3, 4, 3)
+
+
+def test_another_size_than_a_fixed_one_is_refused(toy_path: Path) -> None:
+    with pytest.raises(InvalidValue, match="4 x 4 pixels.*Received: --img-size 8x8"):
+        load_model(str(toy_path), overrides=InputOverrides(img_size=(8, 8)))
+
+
+def test_code_in_a_model_file_is_not_run(tmp_path: Path) -> None:
+    import keras
+
+    images = keras.Input((4, 4, 3))
+    outputs = keras.layers.Lambda(lambda x: x * 2, output_shape=(4, 4, 3))(images)
+    keras.Model(images, outputs).save(tmp_path / "lambda.keras")
+    with pytest.raises(ModelError, match="cannot load"):
+        load_model(str(tmp_path / "lambda.keras"))
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "broken.keras").write_bytes(b"not a model")
+    with pytest.raises(ModelError, match=r"broken\.keras"):
+        load_model(str(tmp_path / "broken.keras"))
+
+
+def test_keras_itself_agrees_on_the_nested_model(toy_path: Path, toy: Backbone) -> None:
+    import keras
+
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (3, 4, 4, 3)).astype(np.uint8)
+    model = keras.models.load_model(toy_path)
+    expected = model.predict(images.astype(np.float32), verbose=0)
+    np.testing.assert_allclose(toy(images, ["twice#2"])["twice#2"], expected, rtol=1e-5)
+
+
+def test_unknown_layers_get_suggestions(toy: Backbone) -> None:
+    with pytest.raises(UnknownName, match="Did you mean average"):
+        select_taps(["averag"], toy.features())

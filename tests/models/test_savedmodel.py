@@ -1,0 +1,126 @@
+"""SavedModels: what Keras exports, what TensorFlow saves, and a real one from TensorFlow 1."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from featx.errors import InvalidValue, ModelError, UnknownName
+from featx.images.decode import decode_image
+from featx.models import load_model
+from featx.models.backbone import Backbone
+from featx.models.selection import select_taps
+from featx.specs import InputOverrides
+from featx.testing.keras_models import toy_keras_model
+from tests.real_data import REAL_DATA, needs_real_data
+
+pytestmark = pytest.mark.tensorflow
+
+RAW = InputOverrides(preprocess="raw")
+COLOR = np.array([255, 153, 51], np.uint8)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("exported") / "toy"
+    toy_keras_model().export(folder, verbose=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def backbone(exported: Path) -> Backbone:
+    return load_model(str(exported), overrides=RAW)
+
+
+def test_an_export_computes_what_the_model_did(backbone: Backbone) -> None:
+    images = np.tile(COLOR, (2, 4, 4, 1)).astype(np.uint8)
+    last = backbone.features()[-1]
+    assert last.kind == "output"
+    np.testing.assert_allclose(
+        backbone(images, [last.name])[last.name], [[1.2, -1.2]] * 2, atol=1e-6
+    )
+
+
+def test_tensors_that_no_signature_names_can_be_tapped(backbone: Backbone) -> None:
+    images = np.tile(COLOR, (1, 4, 4, 1)).astype(np.uint8)
+    relu = select_taps(["*Relu*"], backbone.features())
+    assert [tap.type for tap in relu] == ["Relu"]
+    result = backbone(images, [relu[0].name])[relu[0].name]
+    np.testing.assert_allclose(result[0, 0, 0], [0.5, 0.1, 0], atol=1e-6)
+
+
+def test_the_same_content_elsewhere_is_the_same_model(exported: Path, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(exported, tmp_path / "copy")
+    first = load_model(f"savedmodel:{exported}", overrides=RAW).spec
+    second = load_model(f"savedmodel:{tmp_path / 'copy'}", overrides=RAW).spec
+    assert first.fingerprint == second.fingerprint
+
+
+def _save(folder: Path, shape: list[int | None], **signatures: Any) -> None:
+    import tensorflow as tf
+
+    class Module(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32)])
+        def mean(self, images: Any) -> Any:
+            return {"mean": tf.reduce_mean(images, [1, 2]), "most": tf.reduce_max(images, [1, 2])}
+
+    module = Module()
+    chosen = dict.fromkeys(signatures, module.mean) or None
+    tf.saved_model.save(module, str(folder), signatures=chosen)
+
+
+def test_a_signature_with_several_outputs_has_a_tap_for_each(tmp_path: Path) -> None:
+    _save(tmp_path / "m", [None, 2, 2, 3], serving_default=True)
+    loaded = load_model(str(tmp_path / "m"), overrides=RAW)
+    images = np.arange(12, dtype=np.uint8).reshape(1, 2, 2, 3)
+    result = loaded(images, ["most", "mean"])
+    assert result["most"].tolist() == [[9, 10, 11]]
+    assert result["mean"].tolist() == [[4.5, 5.5, 6.5]]
+
+
+def test_signatures_are_chosen_by_name(tmp_path: Path) -> None:
+    _save(tmp_path / "m", [None, 2, 2, 3], features=True, classes=True)
+    with pytest.raises(UnknownName, match="signature=NAME"):
+        load_model(str(tmp_path / "m"))
+    loaded = load_model(f"savedmodel:{tmp_path / 'm'},signature=features", overrides=RAW)
+    assert {tap.name for tap in loaded.features()} >= {"mean", "most"}
+
+
+def test_what_cannot_be_used_is_refused_with_the_reason(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    tf.saved_model.save(tf.Module(), str(tmp_path / "none"))
+    with pytest.raises(ModelError, match="has no signatures"):
+        load_model(f"savedmodel:{tmp_path / 'none'}")
+    _save(tmp_path / "one", [1, 2, 2, 3], serving_default=True)
+    with pytest.raises(ModelError, match="batches of exactly 1"):
+        load_model(f"savedmodel:{tmp_path / 'one'}")
+    _save(tmp_path / "any", [None, None, None, 3], serving_default=True)
+    with pytest.raises(InvalidValue, match="--img-size"):
+        load_model(f"savedmodel:{tmp_path / 'any'}")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "saved_model.pb").write_bytes(b"nothing")
+    with pytest.raises(ModelError, match="cannot load the SavedModel"):
+        load_model(f"savedmodel:{tmp_path / 'broken'}")
+
+
+@needs_real_data
+def test_the_real_tensorflow_1_savedmodel() -> None:
+    import tensorflow as tf
+
+    folder = REAL_DATA / "models/teachable_machine_savedmodel/model.savedmodel"
+    path = next((REAL_DATA / "images/flowers12/test/iris").glob("*.jpg"))
+    loaded = load_model(str(folder), overrides=InputOverrides(preprocess="tf"))
+    tap = "sequential_1/model1/out_relu/Relu6"
+    output = loaded.features()[-1].name
+    pixels = decode_image(path.read_bytes(), loaded.spec.input)[np.newaxis]
+    result = loaded(pixels, [tap, output])
+    assert result[tap].shape == (1, 7, 7, 1280)
+    signature = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    expected = signature(sequential_1_input=tf.constant(pixels / 127.5 - 1, tf.float32))
+    np.testing.assert_allclose(result[output], next(iter(expected.values())), rtol=1e-4, atol=1e-6)
