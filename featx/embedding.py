@@ -34,7 +34,7 @@ class EmbeddedImages:
 
 
 def embed_images(
-    images: Sequence[str | Path],
+    images: str | Path | Sequence[str | Path],
     model: ModelSpec,
     feature: FeatureSpec,
     *,

@@ -133,8 +133,11 @@ def closest_names(name: str, candidates: Iterable[str], *, limit: int = 3) -> tu
     by_folded: dict[str, str] = {}
     for candidate in candidates:
         by_folded.setdefault(candidate.casefold(), candidate)
-    folded = difflib.get_close_matches(name.casefold(), list(by_folded), n=limit, cutoff=0.6)
-    return tuple(by_folded[match] for match in folded)
+    typed = name.casefold()
+    begun = sorted((folded for folded in by_folded if folded.startswith(typed)), key=len)
+    close = difflib.get_close_matches(typed, list(by_folded), n=limit, cutoff=0.6)
+    ranked = dict.fromkeys([*(begun if len(typed) > 2 else []), *close])
+    return tuple(by_folded[folded] for folded in list(ranked)[:limit])
 
 
 def join_names(names: Sequence[str], *, conjunction: str = "or") -> str:

@@ -158,8 +158,7 @@ def extract(
             "downloads its ImageNet weights once, 14 MB) or -m my_network.keras."
         )
 
-    paths = [images] if isinstance(images, (str, Path)) else list(images)
-    found = find_images(paths)
+    found = find_images(images)
     listener.note(f"{len(found.items):,} images in {str(found.root)!r}{_describe(found)}")
     request = _describe_request(model, weights, layers, pool, dtype, overrides)
 

@@ -60,7 +60,7 @@ class ExtractionJob:
 
         known: dict[str, tuple[bytes, int, int]] = {}
         ledger: dict[str, ImageFailure] = {}
-        for source in [*([self.base] if self.base else []), *self.parts]:
+        for source in [*([self.base] if self.base is not None else []), *self.parts]:
             hashes = source.content_hash
             stats = zip(source.file_size.tolist(), source.file_mtime_ns.tolist(), strict=True)
             for row, (key, (size, mtime)) in enumerate(zip(source.keys, stats, strict=True)):
@@ -182,7 +182,7 @@ class ExtractionJob:
         rows = assemble_store(
             self.output,
             header,
-            [*([self.base] if self.base else []), *self.parts],
+            [*([self.base] if self.base is not None else []), *self.parts],
             dropped=self.vanished if prune else (),
             file_stats=self.touched,
             dropped_failures=self.vanished_failures,

@@ -25,8 +25,8 @@ def pool_features(values: np.ndarray, pooling: Pooling) -> np.ndarray:
     last axis counts as space: (B, h, w, C) maps and (B, tokens, C) sequences alike.
 
     Args:
-        values: Shape (B, ..., C). float16 input is accumulated in float32 (a sum over
-            112 x 112 positions can pass 65504).
+        values: Shape (B, ..., C). Means are accumulated in float64: float16 would overflow
+            (a sum over 112 x 112 positions can pass 65504), float32 lose digits.
         pooling: ``none`` keeps the shape; ``flatten`` gives (B, D) with everything;
             ``avg``, ``max`` and ``gem`` (generalised mean, exponent 3) give (B, C).
 
@@ -58,9 +58,9 @@ def pool_features(values: np.ndarray, pooling: Pooling) -> np.ndarray:
     if pooling == "max":
         return np.asarray(values.max(axis=space), dtype=np.float32)
     if pooling == "avg":
-        return np.asarray(values.mean(axis=space, dtype=np.float32))
+        return np.asarray(values.mean(axis=space, dtype=np.float64), dtype=np.float32)
     powers = np.maximum(values.astype(np.float32, copy=False), GEM_FLOOR) ** GEM_EXPONENT
-    means = powers.mean(axis=space, dtype=np.float32)
+    means = powers.mean(axis=space, dtype=np.float64)
     return np.asarray(means ** (1.0 / GEM_EXPONENT), dtype=np.float32)
 
 

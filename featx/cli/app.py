@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 import featx
 from featx.cli import (
@@ -24,8 +25,21 @@ from featx.cli import (
 )
 from featx.errors import FeatxError
 
+
+class _Commands(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; say what an interruption means before typer ends the program."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            _fail(
+                "interrupted. What was finished is kept: the same command goes on from there.", 130
+            )
+
+
 app = typer.Typer(
     name="featx",
+    cls=_Commands,
     help="Turn images into reusable features: run a model once, then classify and search.",
     epilog="Each command explains itself: featx extract --help",
     add_completion=True,
@@ -72,13 +86,11 @@ def main() -> None:
     if not sys.warnoptions and not debug:
         warnings.simplefilter("ignore")
     try:
-        app(args=arguments)
+        app(args=arguments, prog_name="featx")
     except FeatxError as error:
         if debug:
             raise
         _fail(str(error), 1)
-    except KeyboardInterrupt:
-        _fail("interrupted; what was finished is kept: the same command goes on from there.", 130)
     except BrokenPipeError:
         # The reader (`head`, a pager) has seen enough; leave nothing to flush at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

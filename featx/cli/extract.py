@@ -29,9 +29,7 @@ SOME_FAILED = 3
 def extract(
     images: Annotated[
         list[Path] | None,
-        typer.Argument(
-            metavar="[IMAGES]...", help="Folders and files. [default: the current folder]"
-        ),
+        typer.Argument(metavar="IMAGES", help="Folders and files. [default: the current folder]"),
     ] = None,
     model: Annotated[
         str | None,

@@ -32,9 +32,9 @@ def fit_head(
     ),
     as_json: Json = False,
 ) -> None:
-    """Train a classifier on stored features, and measure it on images it has not seen.
+    """Train and measure a classifier on stored features.
 
-    The network is not run, and TensorFlow not needed.
+    It is measured on images that it has not seen. The network is not run, and TensorFlow not needed.
 
     Example: featx fit-head flowers.h5 --layer out_relu -o head
     """

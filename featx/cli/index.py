@@ -23,9 +23,9 @@ def index(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Build an exact index for `search` (cosine similarity) from stored features.
+    """Build an exact index for `search`.
 
-    The network is not run, and TensorFlow not needed.
+    It compares by cosine similarity. The network is not run, and TensorFlow not needed.
 
     Example: featx index flowers.h5 --layer out_relu -o flowers.faiss
     """

@@ -9,7 +9,9 @@ from featx.specs import DEFAULT_STORE
 
 
 def info(features: StoreArgument = Path(DEFAULT_STORE), as_json: Json = False) -> None:
-    """Show what is in a feature store: rows, taps, model, preprocessing, failures.
+    """Show what is in a feature store.
+
+    Rows, taps with their shapes and sizes, model, preprocessing, images that failed.
 
     Example: featx info flowers.h5
     """

@@ -24,7 +24,7 @@ def layers(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List the layers of a model that features can be taken from.
+    """List what features can be taken from in a model.
 
     Shapes are those of one image. No weights are downloaded for this.
 

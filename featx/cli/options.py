@@ -18,7 +18,7 @@ BatchSize = Annotated[
     int, typer.Option("--batch-size", "-b", min=1, help="Images for each run of the network.")
 ]
 StoreArgument = Annotated[
-    Path, typer.Argument(metavar="[FEATURES]", help="A feature store that `extract` wrote.")
+    Path, typer.Argument(metavar="FEATURES", help="A feature store that `extract` wrote.")
 ]
 OneLayer = Annotated[
     str | None,

@@ -25,9 +25,9 @@ def predict(
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
-    """Classify images with a head, prepared exactly as those it was fitted on.
+    """Classify images with a head.
 
-    Where images lie in folders named like the head's classes, the accuracy is shown too.
+    They are prepared exactly as those it was fitted on. Where images lie in folders named like the head's classes, the accuracy is shown too.
 
     Example: featx predict new_photos --head head --json
     """

@@ -14,7 +14,7 @@ SOME_FAILED = 3
 
 def search(
     queries: Annotated[
-        list[Path] | None, typer.Argument(metavar="[QUERY]...", help="Pictures, or folders.")
+        list[Path] | None, typer.Argument(metavar="QUERY", help="Pictures, or folders.")
     ] = None,
     key: Annotated[
         list[str] | None,
@@ -40,7 +40,7 @@ def search(
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
-    """Find the stored images that look most like a picture.
+    """Find stored images that look like a picture.
 
     The query may have any size and colours: it is prepared exactly as the stored images were.
     The index is built when it is missing, and brought up to date when the store has changed.

@@ -143,7 +143,11 @@ def load_head(folder: str | Path) -> Head:
                 f"{str(folder)!r} has format version {data['format_version']}; this featx reads "
                 f"version {FORMAT_VERSION}. Update featx: pip install -U featx."
             )
-        with np.load(folder / WEIGHTS_FILE, allow_pickle=False) as arrays:
+        # Opened here: NumPy leaves the file open when it is damaged.
+        with (
+            (folder / WEIGHTS_FILE).open("rb") as file,
+            np.load(file, allow_pickle=False) as arrays,
+        ):
             weights = {name: arrays[name] for name in arrays.files}
         head = Head(
             kind=data["kind"],
@@ -153,11 +157,15 @@ def load_head(folder: str | Path) -> Head:
             weights=weights,
             report=data["report"],
         )
+        intact = head.kind in HEAD_KINDS and head.fingerprint == data["fingerprint"]
+        if intact:
+            zeros = np.zeros((1, int(np.prod(head.feature.shape))), np.float32)
+            intact = head.predict_proba(zeros).shape == (1, len(head.classes))
     except HeadError:
         raise
     except Exception as error:  # json, zipfile and NumPy each raise their own for damaged files.
         raise HeadError(f"The head {str(folder)!r} is damaged ({error}). Fit it again.") from error
-    if head.kind not in HEAD_KINDS or head.fingerprint != data["fingerprint"]:
+    if not intact:
         raise HeadError(f"The head {str(folder)!r} is damaged: its parts disagree. Fit it again.")
     return head
 

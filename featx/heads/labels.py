@@ -94,6 +94,11 @@ def read_labels_csv(path: Path, keys: Sequence[str], root: Path) -> RowLabels:
                     f"{str(path)!r}, line {number}: a split is one of {', '.join(SPLITS)}. "
                     f"Received: {line[split_column]!r}."
                 )
+            if sides[row] not in (None, side):
+                raise HeadError(
+                    f"{str(path)!r}, line {number}: {name!r} is in {side!r} here and in "
+                    f"{sides[row]!r} in an earlier line."
+                )
             sides[row] = side
     if not matched:
         example = (lines[0][path_column] or "") if lines else ""

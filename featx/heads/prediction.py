@@ -86,9 +86,8 @@ def predict(
         raise InvalidValue(f"At least one class is named for an image. Received: {top}.")
     if not isinstance(head, Head):
         head = load_head(head)
-    paths = [images] if isinstance(images, (str, Path)) else list(images)
     embedded = embed_images(
-        paths,
+        images,
         head.model,
         head.feature,
         batch_size=batch_size,

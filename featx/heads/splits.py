@@ -21,7 +21,8 @@ def split_stratified(
 
     Returns:
         bool (N,), True for held-out rows. A class of one group is trained on entirely; of two
-        or more, at least one group is held out and at least one is not.
+        or more, at least one group is held out and at least one is not. Identical files with
+        different labels are trained on: whatever is answered for them, half of it is wrong.
 
     Example:
         >>> held_out = split_stratified(np.repeat([0, 1], 10), np.arange(20), test_size=0.2, seed=0)
@@ -31,12 +32,11 @@ def split_stratified(
     random = np.random.default_rng(seed)
     held_out_groups: set[int] = set()
     if test_size > 0:
-        # Identical files may carry different labels; the group follows its first row.
-        first_rows = {int(group): row for row, group in reversed(list(enumerate(groups)))}
-        group_numbers = np.array(sorted(first_rows))
-        group_targets = targets[[first_rows[int(group)] for group in group_numbers]]
-        for target in np.unique(group_targets):
-            members = group_numbers[group_targets == target]
+        pairs = np.unique(np.stack([groups, targets]), axis=1)  # Sorted by group, then class.
+        group_numbers, group_sizes = np.unique(pairs[0], return_counts=True)
+        unambiguous = np.isin(pairs[0], group_numbers[group_sizes == 1])
+        for target in np.unique(targets):
+            members = pairs[0][unambiguous & (pairs[1] == target)]
             if len(members) < 2:
                 continue
             count = min(max(1, round(test_size * len(members))), len(members) - 1)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from featx.errors import ImageError
+from featx.errors import ImageError, InvalidValue
 from featx.images.decode import decode_image
 from featx.images.sources import ImageFailure, ImageItem
 from featx.specs import InputSpec
@@ -78,6 +78,9 @@ def read_images(
     Yields:
         One result for each item, in order: pixels, "unchanged", or a failure.
     """
+
+    if workers is not None and workers < 1:
+        raise InvalidValue(f"Reading takes at least one thread. Received: workers={workers}.")
 
     def read(item: ImageItem) -> ReadResult:
         try:

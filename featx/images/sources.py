@@ -86,7 +86,7 @@ def natural_key(name: str) -> tuple[object, ...]:
     return (parts, name)
 
 
-def find_images(paths: Sequence[str | Path]) -> ImageSet:
+def find_images(paths: str | Path | Sequence[str | Path]) -> ImageSet:
     """List images in folders (recursively) and single files, in natural order.
 
     Hidden files and folders (a leading dot, macOS ``._`` files too) are skipped.
@@ -94,7 +94,7 @@ def find_images(paths: Sequence[str | Path]) -> ImageSet:
     below the path, else under the first link to it.
 
     Args:
-        paths: Folders and files. One folder is the root itself; the root of one file is
+        paths: A folder, a file, or several. One folder is the root itself; the root of one file is
             its folder; several paths share their closest common folder.
 
     Returns:
@@ -109,6 +109,8 @@ def find_images(paths: Sequence[str | Path]) -> ImageSet:
         ...
         featx.errors.ImagesNotFound: There is no file or folder 'no/such/folder'. ...
     """
+    if isinstance(paths, (str, Path)):
+        paths = [paths]
     absolute = []
     for path in paths:
         if not os.path.lexists(path):

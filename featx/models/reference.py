@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import os.path
 from typing import Any
 
@@ -97,8 +98,11 @@ def _split_arguments(text: str) -> tuple[str, dict[str, Any]]:
                 "Constructor arguments follow the name as ',argument=value'. "
                 f"Received: {pair!r} in {text!r}. For example: keras:MobileNet,alpha=0.25."
             )
-        try:
-            arguments[key.strip()] = ast.literal_eval(value.strip())
-        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-            arguments[key.strip()] = value.strip()
+        parsed: Any = value.strip()
+        with contextlib.suppress(ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+            literal = ast.literal_eval(parsed)
+            # Only what JSON gives back as it was: arguments are part of the fingerprint.
+            if literal is None or isinstance(literal, (bool, int, float, str)):
+                parsed = literal
+        arguments[key.strip()] = parsed
     return name.strip(), arguments

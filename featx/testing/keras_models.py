@@ -31,7 +31,7 @@ def toy_keras_model() -> Any:
     import_tensorflow()
     import keras
 
-    class Both(keras.layers.Layer):
+    class Both(keras.layers.Layer):  # type: ignore[misc]
         """Returns its input and the negative of it."""
 
         def call(self, inputs: Any) -> tuple[Any, Any]:

@@ -1,0 +1,41 @@
+"""Write docs/commands.md from the program's own --help texts (a test compares them).
+
+python docs/make_commands.py
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+COMMANDS = ["layers", "extract", "info", "fit-head", "predict", "index", "search"]
+PAGE = Path(__file__).with_name("commands.md")
+
+
+def make_page() -> str:
+    """Return the page: one section for each command."""
+    sections = [
+        "# Commands\n\nMade by `python docs/make_commands.py` from the program itself.\n",
+        _section("featx", []),
+    ]
+    sections += [_section(f"featx {command}", [command]) for command in COMMANDS]
+    return "\n".join(sections)
+
+
+def _section(title: str, arguments: list[str]) -> str:
+    environment = os.environ | {"COLUMNS": "96", "TERMINAL_WIDTH": "96", "NO_COLOR": "1"}
+    result = subprocess.run(
+        [sys.executable, "-m", "featx", *arguments, "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+    )
+    text = "\n".join(line.rstrip() for line in result.stdout.strip().splitlines())
+    return f"## {title}\n\n```\n{text}\n```\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(make_page(), encoding="utf-8")

@@ -1,0 +1,144 @@
+"""What only a process of its own shows: start-up, imports, silence, exit statuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from featx.testing import write_images
+
+HEAVY = ("tensorflow", "keras", "faiss", "h5py", "numpy", "sklearn", "PIL")
+
+
+def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("TF_")}
+    return subprocess.run(
+        [sys.executable, "-m", "featx", *map(str, arguments)],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def imported_by(code: str) -> set[str]:
+    probe = f"import sys\n{code}\nprint([m for m in {HEAVY!r} if m in sys.modules])"
+    result = subprocess.run(
+        [sys.executable, "-c", probe], capture_output=True, text=True, check=True
+    )
+    return set(eval(result.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["extract", "--help"], ["search", "--help"], ["--version"]]
+)
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import contextlib, io\nfrom featx.cli.app import main\n"
+        f"sys.argv = ['featx', *{arguments!r}]\n"
+        "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit): main()"
+    )
+    assert imported_by(code) == set()
+
+
+def test_importing_featx_imports_nothing_heavy() -> None:
+    assert imported_by("import featx") == set()
+
+
+@pytest.fixture(scope="module")
+def toy_chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with photos and a small Keras network that brings its own preprocessing."""
+    import keras
+
+    folder = tmp_path_factory.mktemp("chain")
+    write_images(12, folder / "photos", classes=("dark", "light"), size=(40, 30))
+    images = keras.Input((16, 16, 3))
+    x = keras.layers.Rescaling(1 / 255, name="scale")(images)
+    x = keras.layers.MaxPooling2D(2, name="pool")(x)
+    keras.Model(images, keras.layers.GlobalAveragePooling2D(name="gap")(x)).save(folder / "n.keras")
+    return folder
+
+
+@pytest.mark.tensorflow
+def test_the_chain_as_processes_is_quiet_and_reads_the_cache_without_tensorflow(
+    toy_chain: Path,
+) -> None:
+    extracted = run("extract", "photos", "-m", "n.keras", "--layer", "gap", cwd=toy_chain)
+    assert extracted.returncode == 0, extracted.stderr
+    assert len(extracted.stderr.splitlines()) == 3, extracted.stderr
+    assert extracted.stderr.startswith("12 images in")
+    for arguments in (["info"], ["fit-head"], ["index"]):
+        result = run(*arguments, cwd=toy_chain)
+        assert result.returncode == 0, result.stderr
+        assert "TensorFlow" not in result.stderr
+    predicted = run("predict", "photos", "--json", "-k", "1", cwd=toy_chain)
+    assert predicted.returncode == 0
+    assert predicted.stderr == "accuracy 1.0000 on the 12 images in class folders\n"
+    assert len(predicted.stdout.splitlines()) == 12
+    found = run("search", "photos/light/image_1.png", "--json", cwd=toy_chain)
+    assert found.stderr == ""
+    best = json.loads(found.stdout.splitlines()[0])
+    assert (best["key"], best["rank"]) == ("light/image_1.png", 1)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize(
+    "call",
+    [
+        "featx.open_store('features.h5').table()",
+        "featx.fit_head('features.h5', output='h')",
+        "featx.build_index('features.h5', output='i.faiss')",
+        "featx.search(keys=['dark/image_0.png'], features='features.h5')",
+        "featx.extract('photos', model='n.keras', layers=['gap'])",
+    ],
+)
+def test_readers_of_the_cache_never_import_tensorflow(toy_chain: Path, call: str) -> None:
+    if not (toy_chain / "features.h5").exists():
+        run("extract", "photos", "-m", "n.keras", "--layer", "gap", cwd=toy_chain)
+    code = f"import os, featx\nos.chdir({str(toy_chain)!r})\n{call}"
+    assert not imported_by(code) & {"tensorflow", "keras"}
+
+
+def test_a_closed_pipe_is_no_error() -> None:
+    command = f"{sys.executable} -m featx extract --help | head -1"
+    result = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert "Traceback" not in result.stderr
+
+
+def test_progress_is_drawn_on_a_terminal_only(tmp_path: Path) -> None:
+    import pty
+
+    write_images(40, tmp_path / "photos")
+    code = (
+        "import sys, time, featx.testing.toy as toy\nfrom featx.cli.app import main\n"
+        "toy.register_toy_model()\ncall = toy.ToyBackbone.__call__\n"
+        "toy.ToyBackbone.__call__ = lambda *a: (time.sleep(0.05), call(*a))[1]\n"
+        f"sys.argv = ['featx', 'extract', {str(tmp_path / 'photos')!r}, '-m', 'toy:colors', "
+        f"'--layer', 'mean', '-b', '2', '-o', {str(tmp_path / 'f.h5')!r}]\nmain()"
+    )
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stderr=follower, stdout=subprocess.DEVNULL
+    )
+    os.close(follower)
+    shown = b""
+    while True:
+        try:
+            block = os.read(leader, 4096)
+        except OSError:  # The other side has closed.
+            break
+        if not block:
+            break
+        shown += block
+    os.close(leader)
+    assert process.wait() == 0
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode("utf-8", "replace"))
+    assert "/40 images" in text
+    assert "/s" in text

@@ -1,0 +1,151 @@
+"""Nothing in the documents goes unexecuted."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import featx
+from featx.cli import extract, fit_head, predict, search
+from featx.models.contracts import APPLICATIONS
+from featx.testing import write_images
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def _commands() -> list[str]:
+    from featx.cli.app import app
+
+    return [str(command.name) for command in app.registered_commands]
+
+
+def test_the_page_of_commands_is_what_help_prints() -> None:
+    path = ROOT / "docs" / "make_commands.py"
+    spec = importlib.util.spec_from_file_location("make_commands", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert sorted(_commands()) == sorted(module.COMMANDS)
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    assert page == module.make_page(), "run: python docs/make_commands.py"
+
+
+@pytest.mark.parametrize("command", _commands())
+def test_every_command_is_in_the_readme(command: str) -> None:
+    assert f"featx {command}" in README
+
+
+def test_numbers_in_the_readme_are_those_of_the_code() -> None:
+    from featx.images.decode import MAX_PIXELS
+    from featx.store.writer import PART_SECONDS
+
+    assert f"any of the {len(APPLICATIONS)} networks" in README
+    assert f"{MAX_PIXELS:,} pixels" in README
+    assert f"every {PART_SECONDS:.0f} seconds" in README
+
+
+def test_the_test_line_is_the_one_that_ci_runs() -> None:
+    block = README.split("<!-- test line", 1)[1].split("```", 2)[1].strip()
+    assert block.endswith(".venv/bin/python -m pytest -q")
+    assert "\n" not in block
+
+
+@pytest.mark.parametrize(
+    ("command", "function", "renamed"),
+    [
+        (extract.extract, featx.extract, {"layer": "layers", "as_json": None}),
+        (fit_head.fit_head, featx.fit_head, {"as_json": None}),
+        (predict.predict, featx.predict, {"as_json": None}),
+        (
+            search.search,
+            featx.search,
+            {"key": "keys", "as_json": None, "filepath_only": None},
+        ),
+    ],
+)
+def test_defaults_of_the_commands_are_those_of_the_library(
+    command: object, function: object, renamed: dict[str, str | None]
+) -> None:
+    library = inspect.signature(function).parameters  # type: ignore[arg-type]
+    compared = 0
+    for name, parameter in inspect.signature(command).parameters.items():  # type: ignore[arg-type]
+        own = renamed.get(name, name)
+        if own is None or parameter.default is inspect.Parameter.empty:
+            continue
+        expected = library[own].default
+        received = parameter.default
+        if isinstance(received, Path):
+            received = str(received)
+        if expected in ((), ".") and received is None:
+            continue  # An empty list, and the current folder, are None on the command line.
+        assert received == expected, name
+        compared += 1
+    assert compared >= 3
+
+
+def test_every_public_name_is_documented_and_typed() -> None:
+    for name in featx.__all__:
+        value = getattr(featx, name)
+        if callable(value):
+            assert value.__doc__, name
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photos in two class folders and a network, as the README's code expects them."""
+    import keras
+
+    folder = tmp_path_factory.mktemp("readme")
+    write_images(12, folder / "photos", classes=("cat", "dog"), size=(40, 30))
+    images = keras.Input((16, 16, 3))
+    x = keras.layers.Rescaling(1 / 255)(images)
+    keras.Model(images, keras.layers.GlobalAveragePooling2D(name="gap")(x)).save(
+        folder / "net.keras"
+    )
+    return folder
+
+
+@pytest.mark.tensorflow
+def test_the_python_blocks_of_the_readme_run(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == "12 computed, 0 failed"
+    assert out[1] == "(12, 3) cat/image_0.png"
+    assert out[2] == "accuracy 1.0"
+    assert out[-1] == "12 (12, 3) float32"
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("script", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.name)
+def test_every_example_runs(script: Path, folder: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, script, "photos", "--model", "net.keras", "--output", "example.h5"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "12 computed, 0 already there, 0 failed" in result.stdout
+    assert "accuracy 1.000 on 2" in result.stdout
+
+
+def test_links_in_the_documents_lead_somewhere() -> None:
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
