@@ -1,0 +1,35 @@
+"""Fixtures that all tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from featx.models import SOURCES
+from featx.store.writer import PartWriter
+from featx.testing import toy_model
+
+
+@pytest.fixture
+def toy() -> Iterator[str]:
+    """The toy's reference; the source ``toy`` is forgotten afterwards."""
+    yield toy_model()
+    SOURCES.pop("toy", None)
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every batch becomes a part of its own, as if a row were 64 MiB."""
+    defaults = PartWriter.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "max_bytes", 1)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """An empty folder for images, beside which stores may lie."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    return folder

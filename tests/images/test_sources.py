@@ -1,0 +1,414 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from featx.errors import ImagesNotFound
+from featx.images.sources import IMAGE_SUFFIXES, find_images, natural_key
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Callable[..., Path]:
+    """Write files of one byte each, and return their folder."""
+
+    def make_files(*names: str) -> Path:
+        for name in names:
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"x")
+        return tmp_path
+
+    return make_files
+
+
+def keys_of(*paths: str | Path) -> list[str]:
+    return [item.key for item in find_images(paths).items]
+
+
+# ---- order ----
+
+
+def test_keys_are_relative_with_slashes_in_natural_order(make: Callable[..., Path]) -> None:
+    root = make("b/10.jpg", "b/2.jpg", "b/1.jpg", "a/3.png", "top.jpg", "b2/1.jpg", "b10/1.jpg")
+    found = find_images([root])
+    assert [item.key for item in found.items] == [
+        "a/3.png",
+        "b/1.jpg",
+        "b/2.jpg",
+        "b/10.jpg",
+        "b2/1.jpg",
+        "b10/1.jpg",
+        "top.jpg",
+    ]
+    assert found.root == root
+    assert found.failures == ()
+
+
+def test_a_folder_sorts_before_names_that_go_on_after_its_own(make: Callable[..., Path]) -> None:
+    # Plain string order would put "a.jpg" and "a b/1.jpg" before "a/1.jpg".
+    root = make("a/1.jpg", "a.jpg", "a b/1.jpg")
+    assert keys_of(root) == ["a/1.jpg", "a b/1.jpg", "a.jpg"]
+
+
+def test_leading_zeros_sort_by_value_then_by_text() -> None:
+    names = ["10", "1", "01", "001", "2"]
+    assert sorted(names, key=natural_key) == ["001", "01", "1", "2", "10"]
+
+
+@given(st.lists(st.text(alphabet="a1029.B/é٣ ", max_size=8), max_size=8))
+def test_natural_order_is_total_and_does_not_depend_on_the_input_order(names: list[str]) -> None:
+    ordered = sorted(names, key=natural_key)
+    names.reverse()
+    assert sorted(names, key=natural_key) == ordered
+    for first, second in pairwise(ordered):
+        assert first == second or natural_key(first) < natural_key(second)
+
+
+@given(st.integers(0, 10**6), st.integers(0, 10**6), st.text(alphabet="ab/-", max_size=4))
+def test_natural_order_follows_the_numbers(first: int, second: int, prefix: str) -> None:
+    in_order = natural_key(f"{prefix}{first}.jpg") < natural_key(f"{prefix}{second}.jpg")
+    assert in_order == (first < second)
+
+
+# ---- what counts as an image, and its label ----
+
+
+def test_labels_are_the_first_folder_below_the_root(make: Callable[..., Path]) -> None:
+    root = make("rose/1.jpg", "rose/deep/er/2.jpg", "daisy 2/1.jpg", "daisy 10/1.jpg", "loose.jpg")
+    found = find_images([root])
+    assert {item.key: item.label for item in found.items} == {
+        "daisy 2/1.jpg": "daisy 2",
+        "daisy 10/1.jpg": "daisy 10",
+        "loose.jpg": None,
+        "rose/1.jpg": "rose",
+        "rose/deep/er/2.jpg": "rose",
+    }
+    assert found.classes == ("daisy 2", "daisy 10", "rose")
+
+
+def test_size_time_and_place_are_those_of_the_file(make: Callable[..., Path]) -> None:
+    root = make("a/1.jpg")
+    (root / "a/1.jpg").write_bytes(b"12345")
+    os.utime(root / "a/1.jpg", ns=(1, 1_700_000_000_123_456_000))
+    (item,) = find_images([root]).items
+    assert (item.size, item.mtime_ns) == (5, 1_700_000_000_123_456_000)
+    assert item.path == root / "a/1.jpg"
+
+
+def test_hidden_files_and_folders_and_other_endings_are_skipped(
+    make: Callable[..., Path],
+) -> None:
+    root = make(
+        "1.jpg",
+        ".hidden.jpg",
+        "._1.jpg",
+        ".git/2.jpg",
+        "a/._3.jpg",
+        "notes.txt",
+        "jpg",
+        "a.jpg.bak",
+    )
+    assert keys_of(root) == ["1.jpg"]
+
+
+def test_a_hidden_folder_that_is_named_is_read(make: Callable[..., Path]) -> None:
+    root = make(".cache/1.jpg")
+    assert keys_of(root / ".cache") == ["1.jpg"]
+
+
+def test_endings_are_recognised_in_any_case(make: Callable[..., Path]) -> None:
+    names = [f"{index}{suffix}" for index, suffix in enumerate(sorted(IMAGE_SUFFIXES))]
+    names += ["90.JPG", "91.JpEg", "92.TIFF"]
+    assert keys_of(make(*names)) == names
+
+
+def test_a_folder_with_an_image_ending_is_a_folder(make: Callable[..., Path]) -> None:
+    root = make("album.jpg/1.png")
+    (item,) = find_images([root]).items
+    assert (item.key, item.label) == ("album.jpg/1.png", "album.jpg")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "new\nline.jpg",
+        "\x1b[31mred.jpg",
+        " lead and trail .jpg",
+        "Blumen-äöü-花-🌼.jpg",
+        "e\u0301.jpg",
+        "semi;colon&quote'\".jpg",
+        "back\\slash.jpg",
+        "-rf.jpg",
+        "per%cent {0}.jpg",
+    ],
+)
+def test_any_name_is_kept_as_it_is(make: Callable[..., Path], name: str) -> None:
+    root = make(f"{name}.d/{name}")
+    (item,) = find_images([root]).items
+    assert (item.key, item.label) == (f"{name}.d/{name}", f"{name}.d")
+    assert item.path.read_bytes() == b"x"
+
+
+def test_composed_and_decomposed_letters_stay_two_files(make: Callable[..., Path]) -> None:
+    assert keys_of(make("\u00e9.jpg", "e\u0301.jpg")) == ["e\u0301.jpg", "\u00e9.jpg"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names that are not UTF-8 exist on Linux only")
+def test_names_that_are_not_utf8_are_failures_and_their_neighbours_are_found(
+    make: Callable[..., Path],
+) -> None:
+    root = make("1.jpg", "3.jpg")
+    (Path(os.fsdecode(os.fsencode(root) + b"/2-\xff\xe9.jpg"))).write_bytes(b"x")
+    folder = os.fsencode(root) + b"/dir-\xfe"
+    os.mkdir(folder)
+    Path(os.fsdecode(folder + b"/4.jpg")).write_bytes(b"x")
+    found = find_images([root])
+    assert [item.key for item in found.items] == ["1.jpg", "3.jpg"]
+    assert [(failure.key, failure.reason) for failure in found.failures] == [
+        (r"2-\xff\xe9.jpg", "its name is not valid UTF-8: rename it"),
+        (r"dir-\xfe/4.jpg", "its name is not valid UTF-8: rename it"),
+    ]
+    assert all(failure.key.isprintable() for failure in found.failures)
+
+
+# ---- links and special files ----
+
+
+def test_a_link_to_a_folder_outside_is_followed_under_its_own_name(
+    make: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "sub").mkdir()
+    (outside / "sub" / "1.jpg").write_bytes(b"x")
+    root = make("a/0.jpg")
+    (root / "linked").symlink_to(outside)
+    found = find_images([root])
+    assert {item.key: item.label for item in found.items} == {
+        "a/0.jpg": "a",
+        "linked/sub/1.jpg": "linked",
+    }
+
+
+@pytest.mark.parametrize("link", ["a/first", "zlast", "Alink"])
+def test_a_folder_that_is_also_linked_appears_once_under_its_own_name(
+    make: Callable[..., Path], link: str
+) -> None:
+    root = make("a/x/1.jpg", "m/y/2.jpg")
+    (root / link).symlink_to(root / "m")
+    assert keys_of(root) == ["a/x/1.jpg", "m/y/2.jpg"]
+
+
+def test_of_two_links_to_one_folder_the_first_by_name_counts(
+    make: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "1.jpg").write_bytes(b"x")
+    root = make("0.jpg")
+    for name in ("zeta", "beta", "omega"):
+        (root / name).symlink_to(outside)
+    assert keys_of(root) == ["0.jpg", "beta/1.jpg"]
+
+
+def test_of_links_in_two_folders_the_one_in_the_first_folder_counts(
+    make: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "1.jpg").write_bytes(b"x")
+    root = make("c/0.jpg", "a/0.jpg", "b/0.jpg")
+    for name in ("c", "b", "a"):
+        (root / name / "more").symlink_to(outside)
+    assert keys_of(root) == ["a/0.jpg", "a/more/1.jpg", "b/0.jpg", "c/0.jpg"]
+
+
+def test_cycles_of_links_end(make: Callable[..., Path]) -> None:
+    root = make("a/1.jpg", "b/2.jpg")
+    (root / "a" / "up").symlink_to(root)
+    (root / "a" / "over").symlink_to(root / "b")
+    (root / "b" / "over").symlink_to(root / "a")
+    (root / "b" / "self").symlink_to(".")
+    found = find_images([root])
+    assert [item.key for item in found.items] == ["a/1.jpg", "b/2.jpg"]
+    assert found.failures == ()
+
+
+def test_a_link_as_the_root_keeps_its_own_name(make: Callable[..., Path]) -> None:
+    root = make("real/rose/1.jpg")
+    (root / "link").symlink_to(root / "real")
+    found = find_images([root / "link"])
+    assert found.root == root / "link"
+    assert [(item.key, item.label) for item in found.items] == [("rose/1.jpg", "rose")]
+
+
+def test_links_to_files_are_images_of_their_own(make: Callable[..., Path]) -> None:
+    root = make("1.jpg")
+    (root / "2.jpg").symlink_to("1.jpg")
+    assert keys_of(root) == ["1.jpg", "2.jpg"]
+
+
+def test_a_broken_link_is_a_failure(make: Callable[..., Path]) -> None:
+    root = make("1.jpg")
+    (root / "0.jpg").symlink_to("gone.jpg")
+    (root / "notes").symlink_to("gone")
+    found = find_images([root])
+    assert [item.key for item in found.items] == ["1.jpg"]
+    assert [(f.key, f.reason) for f in found.failures] == [("0.jpg", "No such file or directory")]
+    assert (found.failures[0].size, found.failures[0].mtime_ns) == (-1, -1)
+
+
+def test_a_link_to_itself_costs_only_itself(make: Callable[..., Path]) -> None:
+    root = make("a.jpg", "sub/b.jpg", "z.jpg")
+    (root / "loop.jpg").symlink_to("loop.jpg")
+    found = find_images([root])
+    assert [item.key for item in found.items] == ["a.jpg", "sub/b.jpg", "z.jpg"]
+    assert [(f.key, f.reason) for f in found.failures] == [
+        ("loop.jpg", "Too many levels of symbolic links")
+    ]
+
+
+def test_a_folder_that_cannot_be_listed_is_a_failure_among_its_neighbours(
+    make: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make("a/1.jpg", "locked/2.jpg", "z/3.jpg")
+    scandir = os.scandir
+
+    def refuse(path: str | Path) -> object:
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)  # Tests may run as root, who may read all.
+    found = find_images([root])
+    assert [item.key for item in found.items] == ["a/1.jpg", "z/3.jpg"]
+    assert [(f.key, f.reason) for f in found.failures] == [("locked", "Permission denied")]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are POSIX")
+@pytest.mark.parametrize("explicit", [False, True])
+def test_a_named_pipe_is_a_failure_and_is_not_waited_for(
+    make: Callable[..., Path], explicit: bool
+) -> None:
+    root = make("1.jpg")
+    os.mkfifo(root / "pipe.jpg")
+    # In another process with a time limit: a hang must fail the test, not stop the suite.
+    script = (
+        "import sys; from featx.images.sources import find_images\n"
+        "found = find_images(sys.argv[1:])\n"
+        "print([i.key for i in found.items], [(f.key, f.reason) for f in found.failures])"
+    )
+    paths = [root / "1.jpg", root / "pipe.jpg"] if explicit else [root]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *map(str, paths)],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    )
+    assert done.stdout == "['1.jpg'] [('pipe.jpg', 'not a regular file')]\n"
+
+
+# ---- several paths ----
+
+
+def test_several_paths_share_their_closest_common_folder(make: Callable[..., Path]) -> None:
+    root = make("set/rose/1.jpg", "set/daisy/deep/2.jpg", "set/lily/3.jpg", "other/4.jpg")
+    found = find_images([root / "set/rose", root / "set/daisy/deep/2.jpg"])
+    assert found.root == root / "set"
+    assert [(item.key, item.label) for item in found.items] == [
+        ("daisy/deep/2.jpg", "daisy"),
+        ("rose/1.jpg", "rose"),
+    ]
+
+
+def test_files_of_one_folder_have_no_label(make: Callable[..., Path]) -> None:
+    root = make("daisy/1.jpg", "daisy/2.jpg", "daisy/3.jpg")
+    found = find_images([root / "daisy/2.jpg", root / "daisy/1.jpg"])
+    assert found.root == root / "daisy"
+    assert [(item.key, item.label) for item in found.items] == [("1.jpg", None), ("2.jpg", None)]
+    assert found.classes == ()
+
+
+def test_a_single_file_lies_in_its_folder(make: Callable[..., Path]) -> None:
+    root = make("rose/1.jpg", "rose/2.jpg")
+    found = find_images([root / "rose/1.jpg"])
+    assert found.root == root / "rose"
+    assert [(item.key, item.label) for item in found.items] == [("1.jpg", None)]
+
+
+@pytest.mark.parametrize("name", ["scan.dat", "noending", ".hidden.jpg", "photo.JPG~"])
+def test_a_file_that_is_named_is_taken_whatever_its_name(
+    make: Callable[..., Path], name: str
+) -> None:
+    root = make(name)
+    assert keys_of(root / name) == [name]
+
+
+def test_what_is_given_twice_is_found_once(make: Callable[..., Path]) -> None:
+    root = make("a/1.jpg", "a/2.jpg", "b/3.jpg")
+    paths: list[str | Path] = [
+        root,
+        root / "a",
+        root / "a/1.jpg",
+        root,
+        str(root / "b") + "/",
+        root / "a/../b",
+    ]
+    assert keys_of(*paths) == ["a/1.jpg", "a/2.jpg", "b/3.jpg"]
+
+
+def test_relative_paths_are_taken_from_the_current_folder(
+    make: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make("set/rose/1.jpg")
+    monkeypatch.chdir(root / "set")
+    for path in (".", "./", "rose/.."):
+        found = find_images([path])
+        assert (found.root, [item.key for item in found.items]) == (root / "set", ["rose/1.jpg"])
+
+
+# ---- nothing found ----
+
+
+def test_a_missing_path_is_named_with_the_current_folder(
+    make: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make("1.jpg")
+    monkeypatch.chdir(root)
+    with pytest.raises(ImagesNotFound) as caught:
+        find_images(["1.jpg", "no/such"])
+    assert str(caught.value) == (
+        f"There is no file or folder 'no/such'. featx looked from the folder {str(root)!r}."
+    )
+    assert isinstance(caught.value, FileNotFoundError)
+
+
+def test_a_folder_without_images_is_named_with_the_endings(make: Callable[..., Path]) -> None:
+    root = make("notes.txt", ".hidden.jpg")
+    with pytest.raises(ImagesNotFound, match=r"There are no images in .*\.jpg .*\.webp") as caught:
+        find_images([root])
+    assert repr(str(root)) in str(caught.value)
+
+
+def test_only_failures_are_not_nothing(make: Callable[..., Path]) -> None:
+    root = make("notes.txt")
+    (root / "gone.jpg").symlink_to("nowhere")
+    found = find_images([root])
+    assert (found.items, [failure.key for failure in found.failures]) == ((), ["gone.jpg"])
+
+
+def test_no_paths_at_all_is_refused() -> None:
+    with pytest.raises(ImagesNotFound, match="Name at least one folder or file"):
+        find_images([])
+
+
+def test_an_empty_folder_beside_a_full_one_does_not_matter(make: Callable[..., Path]) -> None:
+    root = make("full/1.jpg")
+    (root / "empty").mkdir()
+    assert keys_of(root / "full", root / "empty") == ["full/1.jpg"]
