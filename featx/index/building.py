@@ -8,7 +8,12 @@ from pathlib import Path
 from featx.errors import IndexFileError
 from featx.events import Listener
 from featx.index import flat
-from featx.index.vector_index import IndexDescription, VectorIndex, normalize_rows
+from featx.index.vector_index import (
+    IndexDescription,
+    VectorIndex,
+    description_path,
+    normalize_rows,
+)
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORE, Pooling
 from featx.store import open_store
 
@@ -63,6 +68,11 @@ def build_index(
         raise IndexFileError(
             f"{str(path)!r} cannot be written: -o names a file in a folder that exists."
         )
+    if path.absolute() == features.absolute() or _is_something_else(path):
+        raise IndexFileError(
+            f"{str(path)!r} exists and is not an index; it is left alone. "
+            "Choose another file with -o."
+        )
     with open_store(features) as store:
         if not len(store):
             raise IndexFileError(
@@ -105,6 +115,11 @@ def find_store(index: VectorIndex) -> Path | None:
         moved = os.path.normpath(folder / index.description.store_relative)
         candidates.insert(0, Path(moved))
     return next((path for path in candidates if path.is_file()), None)
+
+
+def _is_something_else(path: Path) -> bool:
+    """Whether a file is there that no index was ever written to."""
+    return path.exists() and not (description_path(path).exists() or flat.is_flat(path))
 
 
 def _relative(path: Path, folder: Path) -> str:

@@ -53,6 +53,12 @@ def read_flat(path: Path) -> Any:
         ) from error
 
 
+def is_flat(path: Path) -> bool:
+    """Whether a file begins as an exact inner-product index does."""
+    with path.open("rb") as file:
+        return file.read(4) == b"IxFI"
+
+
 def shape_of(index: Any) -> tuple[int, int]:
     """Return ``(N, D)`` of an index."""
     return int(index.ntotal), int(index.d)

@@ -163,7 +163,7 @@ def _ready_index(
     return build_index(
         source,
         layer=feature.name,
-        pool="avg" if feature.pool == "none" else feature.pool,
+        pool=feature.pool,
         output=path,
         listener=listener,
     )
@@ -185,7 +185,7 @@ def _is_same_feature(opened: VectorIndex, source: Path, *, explicit: bool) -> bo
             stored_as_map = spec.pool == "none" and len(spec.shape) > 1
             received |= description.feature.identity() if stored_as_map else spec.identity()
         else:
-            received |= {"layer": ", ".join(store.taps)}
+            received |= description.feature.identity() | {"layer": ", ".join(store.taps)}
     differences = identity_differences(expected, received)
     if differences and explicit:
         raise FingerprintMismatch(

@@ -7,6 +7,7 @@ feature and the state of the store that it was built from.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -176,12 +177,19 @@ class VectorIndex:
         ]
 
     def save(self, path: Path) -> None:
-        """Write both files; a crash in between is noticed when they are opened."""
-        with replace_file(path) as temporary:
-            flat.write_flat(self._index, temporary)
-        data = self.description.to_dict() | {"faiss_bytes": path.stat().st_size}
-        with replace_file(description_path(path)) as temporary:
-            temporary.write_text(json.dumps(data, ensure_ascii=False), encoding="utf-8")
+        """Write both files; a crash in between is noticed when they are opened.
+
+        Raises:
+            IndexFileError: If they cannot be written.
+        """
+        try:
+            with replace_file(path) as temporary:
+                flat.write_flat(self._index, temporary)
+                data = self.description.to_dict() | {"faiss_sha256": _hash_file(temporary)}
+            with replace_file(description_path(path)) as temporary:
+                temporary.write_text(json.dumps(data, ensure_ascii=False), encoding="utf-8")
+        except (OSError, RuntimeError) as error:
+            raise IndexFileError(f"{str(path)!r} could not be written: {error}") from error
         self.path = path
 
     def _match(self, rank: int, row: int, score: float, root: Path) -> Match:
@@ -212,12 +220,12 @@ def open_index(path: str | Path) -> VectorIndex:
             f"{str(description_path(path))!r} is missing: it names the images in {str(path)!r}. "
             "Build the index again with `featx index`."
         )
-    description, faiss_bytes = _read_description(description_path(path))
+    description, sha256 = _read_description(description_path(path))
     damaged = IndexFileError(
-        f"{str(path)!r} and {description_path(path).name!r} do not belong together. "
+        f"{str(path)!r} is damaged, or {description_path(path).name!r} belongs to another index. "
         "Build the index again with `featx index`."
     )
-    if path.stat().st_size != faiss_bytes:
+    if _hash_file(path) != sha256:
         raise damaged
     index = flat.read_flat(path)
     width = int(np.prod(description.feature.shape))
@@ -235,14 +243,20 @@ def normalize_rows(vectors: np.ndarray) -> np.ndarray:
     """Scale rows to length 1, so that their inner product is the cosine; zeros stay zeros.
 
     Example:
-        >>> normalize_rows(np.array([[3.0, 4.0], [0.0, 0.0]])).round(3).tolist()
-        [[0.6, 0.8], [0.0, 0.0]]
+        >>> normalize_rows(np.array([[3.0, 4.0], [0.0, 0.0]]))
+        array([[0.6, 0.8],
+               [0. , 0. ]], dtype=float32)
     """
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
     return np.asarray(vectors / np.where(lengths == 0, 1, lengths), dtype=np.float32)
 
 
-def _read_description(path: Path) -> tuple[IndexDescription, int]:
+def _hash_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_description(path: Path) -> tuple[IndexDescription, str]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         if data["format"] != FORMAT:
@@ -265,7 +279,7 @@ def _read_description(path: Path) -> tuple[IndexDescription, int]:
         intact = data["fingerprint"] == description.fingerprint
         if not intact or len(description.labels) != len(description.keys):
             raise ValueError("its fields disagree")
-        return description, int(data["faiss_bytes"])
+        return description, str(data["faiss_sha256"])
     except IndexFileError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:

@@ -1,0 +1,428 @@
+"""From a store to a head's folder, and from there to predictions."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import featx.testing.toy
+from featx.errors import (
+    DimensionMismatch,
+    FingerprintMismatch,
+    HeadError,
+    ImagesNotFound,
+    InvalidValue,
+    StoreNotFound,
+    UnknownName,
+)
+from featx.events import Listener
+from featx.extraction import extract
+from featx.heads import Head, fit_head, load_head, predict
+from featx.models.backbone import ModelRequest
+from featx.specs import FeatureSpec
+from featx.store import open_store
+from featx.testing import ToyBackbone, write_images
+from tests.store_samples import make_model, write_color, write_sample
+
+
+def class_values(targets: list[int], width: int = 4) -> np.ndarray:
+    """Vectors whose first values tell their class."""
+    random = np.random.default_rng(len(targets))
+    values = random.normal(scale=0.1, size=(len(targets), width))
+    values[:, 0] += targets
+    return values.astype(np.float32)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """30 images of the classes 2 and 10, and 3 without a label; two taps."""
+    path = tmp_path / "f.h5"
+    labels = ["2", "10"] * 15
+    values = class_values([int(label == "10") for label in labels])
+    unlabelled = np.zeros((3, 4), np.float32)
+    write_sample(
+        path,
+        {
+            "map": np.zeros((33, 2, 2, 3), np.float32),
+            "vector": np.concatenate([values, unlabelled]),
+        },
+        labels=[*labels, None, None, None],
+    )
+    return path
+
+
+def test_head_of_class_folders(store: Path, tmp_path: Path) -> None:
+    report = fit_head(store, output=tmp_path / "head")
+    assert (report.layer, report.pool, report.width) == ("vector", "none", 4)
+    assert report.classes == ("2", "10")
+    assert (report.num_train, report.num_unlabelled, report.refitted) == (24, 3, True)
+    assert report.evaluation is not None
+    assert report.evaluation.num_examples == 6
+    assert report.evaluation.accuracy == 1.0
+    assert [entry.support for entry in report.evaluation.classes] == [3, 3]
+    head = load_head(tmp_path / "head")
+    with open_store(store) as opened:
+        table = opened.table("vector")
+    assert head.fingerprint == table.fingerprint
+    probabilities = head.predict_proba(table.values[:30])
+    assert [head.classes[best] for best in probabilities.argmax(axis=1)] == ["2", "10"] * 15
+
+
+def test_saved_head_is_fitted_on_all_rows(store: Path, tmp_path: Path) -> None:
+    from featx.heads import linear
+
+    report = fit_head(store, output=tmp_path / "head")
+    with open_store(store) as opened:
+        values = opened.table("vector").values[:30]
+    expected = linear.refit(values, np.arange(30) % 2, 2, report.settings)
+    for name, array in load_head(tmp_path / "head").weights.items():
+        np.testing.assert_array_equal(array, expected[name])
+
+
+def test_head_folder_round_trip_and_json(store: Path, tmp_path: Path) -> None:
+    report = fit_head(store, layer="map", pool="max", output=tmp_path / "new" / "head")
+    folder = tmp_path / "new" / "head"
+    assert sorted(path.name for path in folder.iterdir()) == ["head.json", "weights.npz"]
+    data = json.loads((folder / "head.json").read_text(encoding="utf-8"))
+    assert data["format"] == "featx-head"
+    assert data["classes"] == ["2", "10"]
+    assert data["feature"] == {"name": "map", "kind": "layer", "pool": "max", "shape": [3]}
+    assert data["report"]["num_train"] == report.num_train
+    head = load_head(folder)
+    assert data["fingerprint"] == head.fingerprint
+    assert (head.kind, head.model, head.report) == ("linear", make_model(), data["report"])
+    head.save(tmp_path / "copy")
+    copy = load_head(tmp_path / "copy")
+    assert (copy.classes, copy.feature, copy.model) == (head.classes, head.feature, head.model)
+    for name, array in head.weights.items():
+        np.testing.assert_array_equal(array, copy.weights[name])
+    assert list((tmp_path / "new").iterdir()) == [folder]  # Nothing temporary stays.
+
+
+def test_given_split_is_kept_unseen(store: Path, tmp_path: Path) -> None:
+    lines = [f"image_{n}.png,{'ab'[n % 2]},{'train' if n < 20 else 'test'}" for n in range(30)]
+    csv = tmp_path / "labels.csv"
+    csv.write_text("path,label,split\n" + "\n".join(lines))
+    report = fit_head(store, labels=csv, output=tmp_path / "head")
+    assert (report.num_train, report.num_unlabelled, report.refitted) == (20, 3, False)
+    assert report.evaluation is not None
+    assert report.evaluation.num_examples == 10
+    assert report.classes == ("a", "b")
+    with open_store(store) as opened:
+        values = opened.table("vector").values
+    mean = load_head(tmp_path / "head").weights["mean"]
+    np.testing.assert_allclose(mean, values[:20].mean(axis=0), rtol=1e-6)
+
+
+def test_nothing_held_out(store: Path, tmp_path: Path) -> None:
+    report = fit_head(store, test_size=0, output=tmp_path / "head")
+    assert report.evaluation is None
+    assert (report.num_train, report.refitted) == (30, False)
+
+
+def test_identical_files_are_held_out_together(tmp_path: Path) -> None:
+    contents = [f"content {number // 2}" for number in range(40)]  # Each picture twice.
+    labels = ["a", "a", "b", "b"] * 10
+    values = class_values([int(label == "b") for label in labels])
+    write_sample(tmp_path / "f.h5", {"v": values}, labels=labels, contents=contents)
+    report = fit_head(tmp_path / "f.h5", output=tmp_path / "head")
+    assert report.evaluation is not None
+    assert [entry.support for entry in report.evaluation.classes] == [4, 4]
+
+
+def test_one_class_only(tmp_path: Path) -> None:
+    write_sample(tmp_path / "f.h5", {"v": np.zeros((3, 2), np.float32)}, labels=["cat"] * 3)
+    with pytest.raises(HeadError, match=r"at least two classes. Received: 1 \(cat\) for 3 images"):
+        fit_head(tmp_path / "f.h5", output=tmp_path / "head")
+    assert not (tmp_path / "head").exists()
+
+
+def test_no_labels(tmp_path: Path) -> None:
+    write_sample(tmp_path / "f.h5", {"v": np.zeros((3, 2), np.float32)})
+    with pytest.raises(HeadError, match=r"Received: 0 \(no labels\).*--labels FILE.csv"):
+        fit_head(tmp_path / "f.h5", output=tmp_path / "head")
+
+
+def test_class_of_one_image_is_trained_on(tmp_path: Path) -> None:
+    labels = ["a"] * 5 + ["b"]
+    values = class_values([0] * 5 + [3])
+    write_sample(tmp_path / "f.h5", {"v": values}, labels=labels)
+    report = fit_head(tmp_path / "f.h5", output=tmp_path / "head")
+    assert report.num_train == 5
+    assert report.settings["folds"] == 0
+    assert report.evaluation is not None
+    assert [entry.support for entry in report.evaluation.classes] == [1, 0]
+    head = load_head(tmp_path / "head")
+    assert head.predict_proba(values).argmax(axis=1).tolist() == [0] * 5 + [1]
+
+
+def test_class_absent_from_the_training_split(store: Path, tmp_path: Path) -> None:
+    csv = tmp_path / "labels.csv"
+    rows = ["image_0.png,a,train", "image_1.png,b,train", "image_2.png,c,test"]
+    csv.write_text("path,label,split\n" + "\n".join(rows))
+    with pytest.raises(HeadError, match="The training split has no image of: c"):
+        fit_head(store, labels=csv, output=tmp_path / "head")
+
+
+def test_classes_that_look_like_splits_are_pointed_out(tmp_path: Path) -> None:
+    notes: list[str] = []
+
+    class Notes(Listener):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    labels = ["train", "test"] * 5
+    write_sample(tmp_path / "f.h5", {"v": class_values([0, 1] * 5)}, labels=labels)
+    fit_head(tmp_path / "f.h5", output=tmp_path / "head", listener=Notes())
+    assert any("if these are splits" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"layer": "vectr"}, UnknownName, "vector"),
+        ({"kind": "forest"}, UnknownName, "linear"),
+        ({"pool": "mean"}, UnknownName, "pooling"),
+        ({"test_size": 1.0}, InvalidValue, r"\[0, 1\)"),
+        ({"test_size": -0.1}, InvalidValue, r"\[0, 1\)"),
+    ],
+)
+def test_wrong_arguments(
+    store: Path,
+    tmp_path: Path,
+    options: dict[str, str],
+    error: type[Exception],
+    message: str,
+) -> None:
+    with pytest.raises(error, match=message):
+        fit_head(store, output=tmp_path / "head", **options)  # type: ignore[arg-type]
+
+
+def test_missing_store(tmp_path: Path) -> None:
+    with pytest.raises(StoreNotFound):
+        fit_head(tmp_path / "no.h5", output=tmp_path / "head")
+
+
+# The head's folder
+
+
+def test_folder_that_is_not_a_head_is_left_alone(store: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    write_color(folder / "a.png", (1, 1, 1))
+    with pytest.raises(HeadError, match="exists and is not a head; it is left alone"):
+        fit_head(store, output=folder)
+    assert [path.name for path in folder.iterdir()] == ["a.png"]
+    with pytest.raises(HeadError, match="is not a head"):
+        fit_head(store, output=folder / "a.png")
+
+
+def test_empty_folder_is_used_and_a_head_replaced(store: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "head"
+    folder.mkdir()
+    fit_head(store, output=folder)
+    assert load_head(folder).feature.name == "vector"
+    (folder / "notes.txt").write_text("mine")
+    fit_head(store, layer="map", output=folder)
+    assert load_head(folder).feature.name == "map"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["f.h5", "head"]
+
+
+def truncate(folder: Path) -> None:
+    path = folder / "weights.npz"
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def flip(folder: Path) -> None:
+    path = folder / "weights.npz"
+    data = bytearray(path.read_bytes())
+    data[data.index(b"NUMPY") + 128 + 3] ^= 0xFF
+    path.write_bytes(data)
+
+
+def edit(**changes: object) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        data = json.loads((folder / "head.json").read_text(encoding="utf-8"))
+        (folder / "head.json").write_text(json.dumps(data | changes), encoding="utf-8")
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (truncate, "damaged"),
+        (flip, "damaged"),
+        (lambda folder: (folder / "weights.npz").unlink(), "damaged"),
+        (lambda folder: (folder / "head.json").write_text("{"), "damaged"),
+        (lambda folder: (folder / "head.json").write_text("[]"), "damaged"),
+        (lambda folder: (folder / "head.json").unlink(), "There is no head"),
+        (edit(format="other"), "does not describe a featx head"),
+        (edit(format_version=2), "version 2; this featx reads version 1. Update"),
+        (edit(fingerprint="0"), "parts disagree"),
+        (edit(kind="forest"), "parts disagree"),
+        (edit(classes=["a", "b", "c"]), "parts disagree"),
+        (edit(model={}), "damaged"),
+    ],
+)
+def test_damaged_head(
+    store: Path, tmp_path: Path, damage: Callable[[Path], object], message: str
+) -> None:
+    fit_head(store, output=tmp_path / "head")
+    damage(tmp_path / "head")
+    with pytest.raises(HeadError, match=message):
+        load_head(tmp_path / "head")
+
+
+def test_head_refuses_vectors_of_another_width(store: Path, tmp_path: Path) -> None:
+    fit_head(store, output=tmp_path / "head")
+    head = load_head(tmp_path / "head")
+    for shape in [(1, 3), (4,), (1, 4, 1)]:
+        with pytest.raises(DimensionMismatch, match=r"\(N, 4\)"):
+            head.predict_proba(np.zeros(shape, np.float32))
+    assert head.predict_proba(np.zeros((0, 4), np.float32)).shape == (0, 2)
+
+
+# Prediction
+
+
+@pytest.fixture
+def head(toy: str, tmp_path: Path) -> Path:
+    """A head that tells dark from light pictures by the toy's mean colour."""
+    images = write_images(12, tmp_path / "photos", classes=("dark", "light"))
+    extract(images, model=toy, layers=["mean"], output=tmp_path / "f.h5")
+    fit_head(tmp_path / "f.h5", output=tmp_path / "head")
+    return tmp_path / "head"
+
+
+def test_predictions(head: Path, tmp_path: Path) -> None:
+    images = tmp_path / "new"
+    write_color(images / "dark" / "10.png", (15, 0, 0))
+    write_color(images / "dark" / "9.png", (15, 5, 5))
+    write_color(images / "light" / "a.png", (15, 190, 190))
+    write_color(images / "light" / "wrong.png", (15, 10, 10))
+    write_color(images / "other" / "b.png", (15, 200, 200))
+    (images / "dark" / "broken.png").write_bytes(b"")
+    report = predict(images, head=head, batch_size=2)
+    assert [(Path(p.path).name, p.label, p.classes[0]) for p in report.predictions] == [
+        ("9.png", "dark", "dark"),
+        ("10.png", "dark", "dark"),
+        ("a.png", "light", "light"),
+        ("wrong.png", "light", "dark"),
+        ("b.png", "other", "light"),
+    ]
+    assert (report.num_labelled, report.accuracy) == (4, 0.75)
+    assert [(f.key, f.reason) for f in report.failures] == [
+        ("dark/broken.png", "the file is empty (0 bytes)")
+    ]
+    loaded = load_head(head)
+    for prediction in report.predictions:
+        assert sum(prediction.probabilities) == pytest.approx(1, abs=1e-6)
+        assert prediction.probabilities[0] >= prediction.probabilities[1]
+    expected = loaded.predict_proba(np.array([[15, 190, 190]], np.float32) / 255)[0]
+    assert report.predictions[2].probabilities == pytest.approx(expected[[1, 0]].tolist())
+
+
+def test_top_and_single_files(head: Path, tmp_path: Path) -> None:
+    image = write_color(tmp_path / "query.png", (15, 190, 190))
+    report = predict(image, head=load_head(head), top=1)
+    (prediction,) = report.predictions
+    assert (prediction.path, prediction.label) == (str(image), None)
+    assert prediction.classes == ("light",)
+    assert len(prediction.probabilities) == 1
+    assert (report.num_labelled, report.accuracy) == (0, None)
+    with pytest.raises(InvalidValue, match="Received: 0"):
+        predict(image, head=head, top=0)
+    with pytest.raises(ImagesNotFound):
+        predict(tmp_path / "no.png", head=head)
+
+
+def test_no_image_can_be_used(head: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.png").write_bytes(b"bad")
+    report = predict(tmp_path / "bad.png", head=head)
+    assert report.predictions == ()
+    assert len(report.failures) == 1
+
+
+def test_changed_weights_are_refused(
+    head: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dataclasses import replace
+
+    real = featx.testing.toy.load
+
+    def load(request: ModelRequest) -> ToyBackbone:
+        backbone = real(request)
+        backbone.spec = replace(backbone.spec, weights_sha256="other")
+        return backbone
+
+    monkeypatch.setattr(featx.testing.toy, "load", load)
+    with pytest.raises(FingerprintMismatch, match="no longer the one") as caught:
+        predict(tmp_path / "photos", head=head)
+    assert [name for name, _, _ in caught.value.differences] == ["weights_sha256"]
+
+
+def test_preprocessing_of_the_store_is_repeated(toy: str, tmp_path: Path) -> None:
+    images = write_images(12, tmp_path / "photos", classes=("dark", "light"))
+    extract(
+        images,
+        model=toy,
+        layers=["map"],
+        preprocess="caffe",
+        img_size=(4, 6),
+        output=tmp_path / "f.h5",
+    )
+    fit_head(tmp_path / "f.h5", pool="max", output=tmp_path / "head")
+    with open_store(tmp_path / "f.h5") as store:
+        table = store.table("map", pooling="max")
+    head = load_head(tmp_path / "head")
+    assert head.feature == FeatureSpec("map", "layer", "max", (3,))
+    expected = dict(zip(table.keys, head.predict_proba(table.values).max(axis=1), strict=True))
+    for prediction in predict(images, head=head).predictions:
+        key = Path(prediction.path).relative_to(images).as_posix()
+        assert prediction.probabilities[0] == pytest.approx(expected[key], abs=1e-6)
+
+
+def test_heads_never_import_tensorflow(store: Path, tmp_path: Path) -> None:
+    script = textwrap.dedent(
+        """
+        import sys
+        import numpy as np
+        import featx
+        report = featx.fit_head(sys.argv[1], output=sys.argv[2])
+        head = featx.load_head(sys.argv[2])
+        assert head.predict_proba(np.zeros((2, 4), np.float32)).shape == (2, 2)
+        print(sorted({"tensorflow", "keras", "faiss"} & set(sys.modules)))
+        """
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script, str(store), str(tmp_path / "head")],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == "[]\n"
+
+
+def test_head_is_plain_data() -> None:
+    head = Head(
+        kind="linear",
+        classes=("a", "b"),
+        feature=FeatureSpec("v", "layer", "none", (1,)),
+        model=make_model(),
+        weights={
+            "mean": np.array([1.0]),
+            "scale": np.array([2.0]),
+            "coefficients": np.array([[0.0], [np.log(3.0)]]),
+            "intercepts": np.zeros(2),
+        },
+    )
+    assert head.predict_proba(np.array([[3.0]]))[0] == pytest.approx([0.25, 0.75])

@@ -1,0 +1,396 @@
+"""The index against exact NumPy, its files, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+
+from featx.errors import (
+    DimensionMismatch,
+    IndexFileError,
+    InvalidValue,
+    StoreNotFound,
+    UnknownName,
+)
+from featx.index import VectorIndex, build_index, flat, is_current, open_index
+from featx.index.building import find_store
+from tests.store_samples import write_color, write_sample
+
+VECTORS = np.array([[1, 0], [10, 0], [1, 1], [0, 3], [-2, 0], [0, 0]], np.float32)
+"""Cosines to (1, 0): 1, 1, 0.7071, 0, -1, 0."""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    path = tmp_path / "f.h5"
+    write_sample(
+        path,
+        {"map": np.arange(72, dtype=np.float32).reshape(6, 2, 2, 3), "vector": VECTORS},
+        labels=["a", None, "a", "b", "b", None],
+        root=tmp_path / "photos",
+    )
+    return path
+
+
+@pytest.fixture
+def index(store: Path) -> VectorIndex:
+    return build_index(store)
+
+
+def query(*values: float) -> np.ndarray:
+    return np.array([values], np.float32)
+
+
+def test_ranks_scores_keys_labels_and_paths(index: VectorIndex, tmp_path: Path) -> None:
+    (matches,) = index.search(query(5, 0), 6)
+    assert [match.rank for match in matches] == [1, 2, 3, 4, 5, 6]
+    assert [match.score for match in matches] == pytest.approx([1, 1, 0.5**0.5, 0, 0, -1])
+    assert {match.key for match in matches[:2]} == {"image_0.png", "image_1.png"}
+    assert (matches[2].key, matches[2].label) == ("image_2.png", "a")
+    assert (matches[5].key, matches[5].label) == ("image_4.png", "b")
+    assert matches[2].path == str(tmp_path / "photos" / "image_2.png")
+    assert len(index) == 6
+
+
+def test_several_queries_and_threshold(index: VectorIndex) -> None:
+    first, second = index.search(np.array([[1, 0], [0, 1]], np.float32), 3, threshold=0.5)
+    assert [match.score for match in first] == pytest.approx([1, 1, 0.5**0.5])
+    assert [(match.key, match.rank) for match in second] == [
+        ("image_3.png", 1),
+        ("image_2.png", 2),
+    ]
+    assert index.search(query(-1, -1), 6, threshold=0.99) == [[]]
+
+
+def test_k(index: VectorIndex) -> None:
+    assert [len(matches) for matches in index.search(VECTORS, 100)] == [6] * 6
+    assert [len(matches) for matches in index.search(VECTORS, 1)] == [1] * 6
+    for k in (0, -1):
+        with pytest.raises(InvalidValue, match=f"k={k}"):
+            index.search(VECTORS, k)
+
+
+def test_zero_query_scores_zero_with_all(index: VectorIndex) -> None:
+    (matches,) = index.search(query(0, 0), 10)
+    assert [match.score for match in matches] == [0] * 6
+
+
+@pytest.mark.parametrize("strange", [np.nan, np.inf])
+def test_nan_and_infinity_are_refused(index: VectorIndex, strange: float) -> None:
+    with pytest.raises(InvalidValue, match="NaN or infinity"):
+        index.search(query(1, strange), 3)
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (2,), (1, 2, 1)])
+def test_wrong_width(index: VectorIndex, shape: tuple[int, ...]) -> None:
+    with pytest.raises(DimensionMismatch, match=r"2 values.*Received: shape="):
+        index.search(np.zeros(shape, np.float32), 3)
+
+
+def test_values_beyond_float32_squares(tmp_path: Path) -> None:
+    values = np.array([[1e30, 1e30], [1e-30, 0]], np.float32)
+    write_sample(tmp_path / "f.h5", {"v": values})
+    (matches,) = build_index(tmp_path / "f.h5").search(query(0, 1e25), 2)
+    assert [(match.key, match.score) for match in matches] == [
+        ("image_0.png", pytest.approx(0.5**0.5)),
+        ("image_1.png", pytest.approx(0)),
+    ]
+
+
+def cosine(queries: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Exact cosines in float64, (Q, N); 0 for vectors of zeros."""
+    scaled = []
+    for rows in (queries.astype(np.float64), vectors.astype(np.float64)):
+        lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+        scaled.append(np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0))
+    return scaled[0] @ scaled[1].T
+
+
+COARSE = st.integers(-3, 3).map(float)  # Draws are frequent.
+FINE = st.floats(-1000, 1000, width=32)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data(), st.integers(1, 12), st.integers(1, 6), st.integers(1, 4), st.integers(1, 15))
+def test_search_is_exact(
+    data: st.DataObject, count: int, width: int, num_queries: int, k: int
+) -> None:
+    elements = data.draw(st.sampled_from([COARSE, FINE]))
+    vectors = data.draw(npst.arrays(np.float32, (count, width), elements=elements))
+    queries = data.draw(npst.arrays(np.float32, (num_queries, width), elements=elements))
+    with tempfile.TemporaryDirectory() as folder:
+        write_sample(Path(folder) / "f.h5", {"v": vectors})
+        built = build_index(Path(folder) / "f.h5")
+        results = built.search(queries, k)
+        assert open_index(Path(folder) / "f.faiss").search(queries, k) == results
+    exact = cosine(queries, vectors)
+    for line, matches in zip(exact, results, strict=True):
+        rows = [built.description.keys.index(match.key) for match in matches]
+        assert len(set(rows)) == len(rows) == min(k, count)
+        scores = [match.score for match in matches]
+        # Which of several equal vectors comes first is free; that each has its score is not.
+        np.testing.assert_allclose(scores, np.sort(line)[::-1][: len(rows)], atol=2e-6)
+        np.testing.assert_allclose(scores, line[rows], atol=2e-6)
+        assert scores == sorted(scores, reverse=True)
+
+
+def test_search_key_leaves_the_image_itself_out(index: VectorIndex) -> None:
+    matches = index.search_key("image_0.png", 2)
+    assert [(match.rank, match.key) for match in matches] == [
+        (1, "image_1.png"),
+        (2, "image_2.png"),
+    ]
+    assert [match.score for match in matches] == pytest.approx([1, 0.5**0.5])
+    assert len(index.search_key("image_0.png", 100)) == 5
+    assert [m.key for m in index.search_key("image_0.png", 9, threshold=0.5)] == [
+        "image_1.png",
+        "image_2.png",
+    ]
+    with pytest.raises(UnknownName, match="no image in the index named 'image_9.png'"):
+        index.search_key("image_9.png")
+
+
+def test_search_key_among_many_equal_images(tmp_path: Path) -> None:
+    write_sample(tmp_path / "f.h5", {"v": np.ones((20, 3), np.float32)})
+    index = build_index(tmp_path / "f.h5")
+    for number in (0, 10, 19):
+        keys = [match.key for match in index.search_key(f"image_{number}.png", 5)]
+        assert len(set(keys)) == 5
+        assert f"image_{number}.png" not in keys
+
+
+# Building and files
+
+
+def test_maps_are_pooled(store: Path, tmp_path: Path) -> None:
+    maps = np.arange(72, dtype=np.float32).reshape(6, 2, 2, 3)
+    for pool, vectors in [
+        ("avg", maps.mean(axis=(1, 2))),
+        ("max", maps.max(axis=(1, 2))),
+        ("flatten", maps.reshape(6, 12)),
+        ("none", maps.reshape(6, 12)),
+    ]:
+        index = build_index(store, layer="map", pool=pool, output=tmp_path / f"{pool}.faiss")
+        assert index.description.feature.pool == pool
+        (matches,) = index.search(vectors[3:4], 6)
+        expected = np.sort(cosine(vectors[3:4], vectors)[0])[::-1]
+        np.testing.assert_allclose([match.score for match in matches], expected, atol=1e-6)
+        assert open_index(tmp_path / f"{pool}.faiss").search(vectors[3:4], 6) == [matches]
+
+
+def test_default_place_and_description(store: Path, index: VectorIndex) -> None:
+    assert index.path == store.with_name("f.faiss")
+    data = json.loads(store.with_name("f.faiss.json").read_text(encoding="utf-8"))
+    assert data["format"] == "featx-index"
+    assert data["metric"] == "cosine"
+    assert data["keys"] == [f"image_{number}.png" for number in range(6)]
+    assert data["labels"] == ["a", None, "a", "b", "b", None]
+    assert data["fingerprint"] == index.description.fingerprint
+    assert (data["store"], data["store_relative"]) == (str(store), "f.h5")
+    assert data["root_relative"] == "photos"
+
+
+def test_faiss_alone_reads_the_vectors(store: Path, index: VectorIndex) -> None:
+    import faiss
+
+    plain = faiss.read_index(str(store.with_name("f.faiss")))
+    assert (plain.ntotal, plain.d) == (6, 2)
+    np.testing.assert_allclose(
+        plain.reconstruct_n(0, 6),
+        [[1, 0], [1, 0], [0.5**0.5, 0.5**0.5], [0, 1], [-1, 0], [0, 0]],
+        atol=1e-6,
+    )
+
+
+def test_is_current(store: Path, index: VectorIndex) -> None:
+    assert is_current(index, store)
+    write_sample(store, {"vector": VECTORS}, [f"other_{number}.png" for number in range(6)])
+    assert not is_current(index, store)
+
+
+def test_empty_store(tmp_path: Path) -> None:
+    write_sample(tmp_path / "f.h5", {"v": np.zeros((0, 2), np.float32)})
+    with pytest.raises(IndexFileError, match="holds no features"):
+        build_index(tmp_path / "f.h5")
+    assert [path.name for path in tmp_path.iterdir()] == ["f.h5"]
+
+
+def test_missing_store_layer_and_folder(store: Path, tmp_path: Path) -> None:
+    with pytest.raises(StoreNotFound):
+        build_index(tmp_path / "no.h5")
+    with pytest.raises(UnknownName, match="map or vector"):
+        build_index(store, layer="vectr")
+    with pytest.raises(IndexFileError, match="a folder that exists"):
+        build_index(store, output=tmp_path / "no" / "f.faiss")
+
+
+def test_nothing_else_is_overwritten(store: Path, tmp_path: Path) -> None:
+    before = store.read_bytes()
+    with pytest.raises(IndexFileError, match="is not an index; it is left alone"):
+        build_index(store, output=store)
+    store_named_faiss = shutil.copy(store, tmp_path / "g.faiss")
+    with pytest.raises(IndexFileError, match="is not an index"):
+        build_index(store_named_faiss)
+    with pytest.raises(IndexFileError, match="is not an index"):
+        build_index(store, output=store_named_faiss)
+    assert store.read_bytes() == before == (tmp_path / "g.faiss").read_bytes()
+    picture = write_color(tmp_path / "a.png", (1, 1, 1))
+    with pytest.raises(IndexFileError, match="is not an index"):
+        build_index(store, output=picture)
+
+
+def test_old_indexes_are_replaced_even_damaged_ones(store: Path, index: VectorIndex) -> None:
+    path = store.with_name("f.faiss")
+    build_index(store, layer="map")
+    assert open_index(path).description.feature.name == "map"
+    path.write_bytes(b"")
+    build_index(store)
+    path.with_name("f.faiss.json").unlink()
+    build_index(store)
+    assert len(open_index(path)) == 6
+
+
+def test_failed_write_leaves_the_old_index(
+    store: Path, index: VectorIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(index: object, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise RuntimeError("Error: 'ret == (size)' failed: write error: No space left on device")
+
+    monkeypatch.setattr(flat, "write_flat", full)
+    with pytest.raises(IndexFileError, match=r"f\.faiss' could not be written.*No space left"):
+        build_index(store, layer="map")
+    assert open_index(store.with_name("f.faiss")).description.feature.name == "vector"
+    assert len(list(store.parent.iterdir())) == 3
+
+
+def test_missing_index(tmp_path: Path) -> None:
+    with pytest.raises(IndexFileError, match="There is no index.*`featx index` makes one"):
+        open_index(tmp_path / "no.faiss")
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-4])
+
+
+def flip_vector(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 1
+    path.write_bytes(data)
+
+
+def swap(path: Path) -> None:
+    """Put the vectors of another store of the same size under these keys."""
+    other = path.with_name("other.h5")
+    write_sample(other, {"vector": VECTORS[::-1].copy()})
+    build_index(other)
+    path.with_name("other.faiss").rename(path)
+
+
+def edit(**changes: object) -> Callable[[Path], None]:
+    def change(path: Path) -> None:
+        description = path.with_name(f"{path.name}.json")
+        data = json.loads(description.read_text(encoding="utf-8"))
+        description.write_text(json.dumps(data | changes), encoding="utf-8")
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (truncate, "damaged"),
+        (flip_vector, "damaged"),
+        (swap, "belongs to another index"),
+        (lambda path: path.write_bytes(b""), "damaged"),
+        (lambda path: path.write_text("not an index"), "damaged"),
+        (lambda path: path.with_name("f.faiss.json").unlink(), "is missing: it names the images"),
+        (lambda path: path.with_name("f.faiss.json").write_text("{"), "damaged"),
+        (lambda path: path.with_name("f.faiss.json").write_text("{}"), "damaged"),
+        (lambda path: path.with_name("f.faiss.json").write_bytes(b"\xff"), "damaged"),
+        (edit(format="other"), "does not describe a featx index"),
+        (edit(format_version=2), "version 2; this featx reads version 1. Update"),
+        (edit(fingerprint="0"), "damaged"),
+        (edit(keys=["a"], labels=[None]), "damaged"),
+        (edit(labels=[]), "damaged"),
+        (edit(model={}), "damaged"),
+    ],
+)
+def test_damaged_index(
+    store: Path, index: VectorIndex, damage: Callable[[Path], object], message: str
+) -> None:
+    damage(store.with_name("f.faiss"))
+    with pytest.raises(IndexFileError, match=message):
+        open_index(store.with_name("f.faiss"))
+
+
+def test_moved_together(tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    write_color(old / "photos" / "a.png", (1, 2, 3))
+    values = {"v": np.ones((1, 2), np.float32)}
+    write_sample(old / "f.h5", values, ["a.png"], root=old / "photos")
+    build_index(old / "f.h5")
+    shutil.copytree(old, tmp_path / "copy")
+    index = open_index(tmp_path / "copy" / "f.faiss")  # Both places exist: the near one counts.
+    assert index.search(query(1, 1))[0][0].path == str(tmp_path / "copy" / "photos" / "a.png")
+    assert find_store(index) == tmp_path / "copy" / "f.h5"
+    shutil.rmtree(old)
+    assert index.root == tmp_path / "copy" / "photos"
+
+
+def test_index_moved_alone_finds_images_and_store(tmp_path: Path) -> None:
+    write_color(tmp_path / "photos" / "a.png", (1, 2, 3))
+    values = {"v": np.ones((1, 2), np.float32)}
+    write_sample(tmp_path / "f.h5", values, ["a.png"], root=tmp_path / "photos")
+    build_index(tmp_path / "f.h5")
+    (tmp_path / "away").mkdir()
+    for name in ("f.faiss", "f.faiss.json"):
+        (tmp_path / name).rename(tmp_path / "away" / name)
+    index = open_index(tmp_path / "away" / "f.faiss")
+    assert index.root == tmp_path / "photos"
+    assert find_store(index) == tmp_path / "f.h5"
+    (tmp_path / "f.h5").unlink()
+    assert find_store(index) is None
+
+
+@pytest.mark.parametrize("order", ["faiss h5py sklearn", "sklearn h5py faiss"])
+def test_import_order_does_not_matter_and_tensorflow_stays_out(tmp_path: Path, order: str) -> None:
+    # Two OpenMP runtimes in one process have crashed people's programs.
+    script = textwrap.dedent(
+        """
+        import importlib, sys
+        for name in sys.argv[2].split():
+            importlib.import_module({"sklearn": "sklearn.linear_model"}.get(name, name))
+        import featx
+        featx.fit_head(sys.argv[1] + "/f.h5", output=sys.argv[1] + "/head")
+        index = featx.build_index(sys.argv[1] + "/f.h5")
+        print(index.search_key("image_0.png", 1)[0].key)
+        print(featx.search(keys=["image_0.png"], features=sys.argv[1] + "/f.h5").index_size)
+        print(sorted({"tensorflow", "keras"} & set(sys.modules)))
+        """
+    )
+    random = np.random.default_rng(0)
+    values = random.normal(size=(40, 8)).astype(np.float32)
+    values[1] = values[0]
+    write_sample(tmp_path / "f.h5", {"v": values}, labels=["a", "b"] * 20)
+    result = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path), order],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines() == ["image_1.png", "40", "[]"]
