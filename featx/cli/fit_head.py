@@ -34,7 +34,8 @@ def fit_head(
 ) -> None:
     """Train and measure a classifier on stored features.
 
-    It is measured on images that it has not seen. The network is not run, and TensorFlow not needed.
+    It is measured on images that it has not seen. The network is not run, and TensorFlow not
+    needed.
 
     Example: featx fit-head flowers.h5 --layer out_relu -o head
     """

@@ -27,7 +27,8 @@ def predict(
 ) -> None:
     """Classify images with a head.
 
-    They are prepared exactly as those it was fitted on. Where images lie in folders named like the head's classes, the accuracy is shown too.
+    They are prepared exactly as those it was fitted on. Where images lie in folders named like
+    the head's classes, the accuracy is shown too.
 
     Example: featx predict new_photos --head head --json
     """

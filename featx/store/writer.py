@@ -131,10 +131,14 @@ def assemble_store(
         StoreError: If the disk is full or cannot be written; the former file stays.
     """
     owner: dict[str, int] = {}
+    contents: dict[str, bytes] = {}
     failures: dict[str, ImageFailure] = {}
     for number, source in enumerate(sources):
-        for key in source.keys:
-            owner[key] = number
+        for key, content in zip(source.keys, source.content_hash, strict=True):
+            # A process killed while it removed its parts leaves rows that are in the former
+            # version already: these keep their place.
+            if key not in owner or contents[key] != content.tobytes():
+                owner[key], contents[key] = number, content.tobytes()
             failures.pop(key, None)
         for failure in source.failures:
             # It changed and can no longer be read: the old row is not its feature any more.
@@ -179,8 +183,11 @@ def assemble_store(
 
 
 def remove_parts(folder: Path) -> None:
-    """Delete the parts in a folder, finished or not; its lock stays with its owner."""
-    for path in folder.glob("part-*"):
+    """Delete the parts in a folder, finished or not; its lock stays with its owner.
+
+    The oldest first: what is left when the process is killed here is the newest there was.
+    """
+    for path in sorted(folder.glob("part-*")):
         path.unlink(missing_ok=True)
 
 
