@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from featx.errors import InvalidValue
+from featx.errors import ModelError
 from featx.images.reading import DecodedImage, ReadResult, UnchangedImage
 from featx.images.sources import ImageFailure, ImageItem
 from featx.models.backbone import Backbone
@@ -45,9 +45,10 @@ def plan_features(
     backbone: Backbone, layers: Sequence[str], pool: Pooling
 ) -> tuple[FeatureSpec, ...]:
     """Resolve ``--layer`` and ``--pool`` to feature specs, in the network's order."""
-    chosen = {tap.name for tap in select_taps(layers, backbone.features())}
+    taps = backbone.features()
+    chosen = {tap.name for tap in select_taps(layers, taps, backbone.num_layers)}
     specs = []
-    for tap in backbone.features():
+    for tap in taps:
         if tap.name in chosen:
             shape = tuple(size for size in tap.shape if size is not None)
             # Pooling a vector changes nothing: the same feature gets the same fingerprint.
@@ -77,10 +78,10 @@ def compute_features(
 
     Yields:
         Batches, and failures and unchanged images as they come. An image for which the
-        network gives NaN or infinity is a failure.
+        network gives NaN, infinity or more than `dtype` holds is a failure.
 
     Raises:
-        InvalidValue: If a value does not fit into float16.
+        ModelError: If a tap does not give one row for each image.
     """
     watch = stopwatch or Stopwatch()
     names = [spec.name for spec in specs]
@@ -97,9 +98,9 @@ def compute_features(
         if waiting and (result is None or len(waiting) >= batch_size):
             began = time.perf_counter()
             arrays = backbone(np.stack([image.pixels for image in waiting]), names)
+            _check_rows(arrays, len(waiting))
             pooled = {spec.name: pool_features(arrays[spec.name], spec.pool) for spec in specs}
-            batch, failures = _split_finite(waiting, pooled)
-            batch = ComputedBatch(batch.items, batch.content_hash, _cast(batch.features, dtype))
+            batch, failures = _split_storable(waiting, pooled, dtype)
             waiting = []
             watch.compute += time.perf_counter() - began
             yield from failures
@@ -109,39 +110,38 @@ def compute_features(
             return
 
 
-def _split_finite(
-    images: Sequence[DecodedImage], features: dict[str, np.ndarray]
+def _check_rows(arrays: dict[str, np.ndarray], count: int) -> None:
+    """Refuse a tap that does not give one row for each image, such as windows or patches."""
+    for name, values in arrays.items():
+        if len(values) != count:
+            raise ModelError(
+                f"A tap gives one row for each image. Received: {len(values)} rows of {name!r} "
+                f"for {count} images. Choose a layer before or after it."
+            )
+
+
+def _split_storable(
+    images: Sequence[DecodedImage], features: dict[str, np.ndarray], dtype: StorageType
 ) -> tuple[ComputedBatch, list[ImageFailure]]:
-    """Separate images whose features are all finite from those whose are not."""
+    """Separate images whose features can be stored from those that have other values."""
     good = np.ones(len(images), dtype=bool)
     failures = []
+    limit = float(np.finfo(dtype).max)
     for name, values in features.items():
-        finite = np.isfinite(values.reshape(len(images), -1)).all(axis=1)
-        for row in np.flatnonzero(good & ~finite).tolist():
+        largest = np.abs(values.reshape(len(images), -1)).max(axis=1, initial=0.0)
+        for row in np.flatnonzero(good & ~(largest <= limit)).tolist():  # NaN is not <= either
+            if np.isfinite(largest[row]):
+                reason = f"{dtype} cannot hold {largest[row]:.0f} at {name!r}: use --dtype float32"
+            else:
+                reason = f"the model gives NaN or infinity at {name!r}"
             item = images[row].item
-            reason = f"the model gives NaN or infinity at {name!r}"
             failures.append(ImageFailure(item.key, reason, item.size, item.mtime_ns))
-        good &= finite
+            good[row] = False
     kept = np.flatnonzero(good).tolist()
     hashes = np.frombuffer(b"".join(image.content_hash for image in images), np.uint8)
     batch = ComputedBatch(
         items=[images[row].item for row in kept],
         content_hash=hashes.reshape(len(images), -1)[kept],
-        features={name: values[kept] for name, values in features.items()},
+        features={name: values[kept].astype(dtype) for name, values in features.items()},
     )
     return batch, failures
-
-
-def _cast(features: dict[str, np.ndarray], dtype: StorageType) -> dict[str, np.ndarray]:
-    """Cast to the storage type, refusing values that float16 cannot hold."""
-    if dtype == "float32":
-        return features
-    limit = float(np.finfo(np.float16).max)
-    for name, values in features.items():
-        largest = float(np.abs(values).max(initial=0.0))
-        if largest > limit:
-            raise InvalidValue(
-                f"float16 holds values up to {limit:.0f}. Received: {largest:.0f} at {name!r}. "
-                "Use --dtype float32."
-            )
-    return {name: values.astype(np.float16) for name, values in features.items()}

@@ -155,7 +155,15 @@ class CompiledTaps:
     def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Run one batch: images (B, H, W, C), scaled, to one float32 array for each tap."""
         tensorflow = import_tensorflow()
-        results = self._function(tensorflow.cast(images, self._input_dtype))
+        try:
+            results = self._function(tensorflow.cast(images, self._input_dtype))
+        except tensorflow.errors.ResourceExhaustedError as error:
+            raise ModelError(
+                f"The network does not fit into memory with {len(images)} images at a time. "
+                "Use a smaller --batch-size."
+            ) from error
+        except tensorflow.errors.OpError as error:
+            raise ModelError(f"TensorFlow failed to run the network: {error.message}") from error
         return {
             name: np.asarray(result, dtype=np.float32)
             for name, result in zip(self._names, results, strict=True)

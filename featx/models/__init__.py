@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 
-from featx.errors import FingerprintMismatch
+from featx.errors import FingerprintMismatch, ModelError
 from featx.models.backbone import Backbone, ModelRequest, Tap
 from featx.models.reference import SOURCES, parse_reference
 from featx.specs import InputOverrides, ModelSpec, identity_differences
@@ -43,13 +44,23 @@ def load_model(
     return _load(source, ModelRequest(name, arguments, weights, overrides or InputOverrides()))
 
 
-def restore_model(spec: ModelSpec) -> Backbone:
+def restore_model(spec: ModelSpec, *, weights: str | None = None) -> Backbone:
     """Load the very model that made some features, and prove that it is the same.
+
+    Args:
+        spec: The model as recorded.
+        weights: Where its weights (or its file or folder) lie now; where they did when None.
 
     Raises:
         FingerprintMismatch: If the weights or files have changed since; says what differs.
-        ModelError: If they can no longer be loaded.
+        ModelError: If they are no longer there, or cannot be loaded.
     """
+    location = weights or spec.location
+    if os.path.isabs(spec.location) and not os.path.exists(location):
+        raise ModelError(
+            f"The model {spec.reference!r} that made these features lay at {location!r}; nothing "
+            "is there now. Put it back, or say where it is with --weights PATH."
+        )
     contract = spec.input
     overrides = InputOverrides(
         img_size=(contract.height, contract.width),
@@ -61,16 +72,16 @@ def restore_model(spec: ModelSpec) -> Backbone:
     )
     named = spec.source == "keras"
     request = ModelRequest(
-        name=spec.name if named else spec.location,
+        name=spec.name if named else location,
         arguments=dict(spec.arguments),
-        weights=spec.location if named else None,
+        weights=location if named else None,
         overrides=overrides,
     )
     backbone = _load(spec.source, request)
     differences = identity_differences(spec.identity(), backbone.spec.identity())
     if differences:
         raise FingerprintMismatch(
-            f"The model at {spec.location!r} is no longer the one that made these features.",
+            f"The model at {location!r} is not the one that made these features.",
             differences,
             remedy="Bring the old model back, or extract again into a new store.",
         )

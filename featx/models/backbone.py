@@ -6,15 +6,15 @@ import hashlib
 import math
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from featx.errors import ModelError
+from featx.errors import InvalidValue, ModelError
 from featx.images.preprocess import scale_pixels
-from featx.specs import InputOverrides, ModelSpec
+from featx.specs import InputOverrides, InputSpec, ModelSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +67,15 @@ class Tap:
 
 
 class Backbone(Protocol):
-    """A loaded model. Sources of models return one; tests bring their own."""
+    """A loaded model. Sources of models return one; tests bring their own.
+
+    Attributes:
+        spec: The resolved model.
+        num_layers: Length of Keras's `model.layers`; None for models without numbered layers.
+    """
 
     spec: ModelSpec
+    num_layers: int | None
 
     def features(self) -> Sequence[Tap]:
         """Describe every tap, in the order of computation."""
@@ -92,6 +98,7 @@ class GraphBackbone:
         taps: Every tap.
         compile_taps: Builds a callable from scaled images to named arrays, for given taps.
             Called once for each set of names, whatever the number of batches.
+        num_layers: See `Backbone`.
     """
 
     def __init__(
@@ -99,8 +106,10 @@ class GraphBackbone:
         spec: ModelSpec,
         taps: Sequence[Tap],
         compile_taps: Callable[[tuple[str, ...]], Callable[[np.ndarray], dict[str, np.ndarray]]],
+        num_layers: int | None = None,
     ) -> None:
         self.spec = spec
+        self.num_layers = num_layers
         self._taps = tuple(taps)
         self._compile_taps = compile_taps
         self._compiled: dict[tuple[str, ...], Callable[[np.ndarray], dict[str, np.ndarray]]] = {}
@@ -132,12 +141,6 @@ def hash_arrays(arrays: Iterable[np.ndarray]) -> str:
     return sha.hexdigest()
 
 
-def hash_file(path: Path) -> str:
-    """Return the SHA-256 of one file's content, as `sha256sum` prints it."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def hash_files(root: Path, files: Iterable[Path]) -> str:
     """Return the SHA-256 of files in order: path relative to `root`, length and content."""
     sha = hashlib.sha256()
@@ -153,6 +156,18 @@ def first_line(error: BaseException) -> str:
     """Return the first line of a foreign error's message, for use inside one of ours."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__
+
+
+def scale_for_dtype(contract: InputSpec, is_integer: bool, name: str) -> InputSpec:
+    """Give a model of integer input its pixels as they are, and refuse any other scaling."""
+    if not is_integer:
+        return contract
+    if contract.scaling not in (None, "raw"):
+        raise InvalidValue(
+            f"{name!r} takes whole numbers, so its pixels cannot be scaled to fractions. "
+            f"Received: --preprocess {contract.scaling}. Use --preprocess raw."
+        )
+    return replace(contract, scaling="raw")
 
 
 def require_image_input(shape: Sequence[int | None], name: str) -> tuple[int | None, ...]:

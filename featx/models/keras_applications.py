@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import os
+import random
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -37,8 +38,8 @@ def load(request: ModelRequest) -> GraphBackbone:
 
     application = APPLICATIONS[request.name]
     constructor = getattr(keras.applications, request.name)
-    arguments = dict(request.arguments)
     _check_arguments(constructor, request)
+    arguments = _without_defaults(constructor, request.arguments)
     contract = request.overrides.apply(
         application.contract(
             include_preprocessing=bool(arguments.get("include_preprocessing", True))
@@ -51,7 +52,7 @@ def load(request: ModelRequest) -> GraphBackbone:
     # own it cannot, and a weights file may come without it.
     if "include_top" in arguments:
         attempts = [arguments]
-    elif resized and weights != "random":
+    elif resized:
         attempts = [arguments | {"include_top": False}]
     elif weights in ("imagenet", "random"):
         attempts = [arguments]
@@ -75,7 +76,7 @@ def load(request: ModelRequest) -> GraphBackbone:
         input=contract,
     )
     taps = KerasTaps(model, contract)
-    return GraphBackbone(spec, taps.taps, taps.compile)
+    return GraphBackbone(spec, taps.taps, taps.compile, len(model.layers))
 
 
 def _check_arguments(constructor: Any, request: ModelRequest) -> None:
@@ -96,18 +97,34 @@ def _check_arguments(constructor: Any, request: ModelRequest) -> None:
             )
 
 
+def _without_defaults(constructor: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what the constructor would take anyway: one network has one name."""
+    kept = {}
+    for name, value in arguments.items():
+        default = inspect.signature(constructor).parameters[name].default
+        if isinstance(default, float) and type(value) is int:
+            value = float(value)
+        if value != default or type(value) is not type(default):
+            kept[name] = value
+    return kept
+
+
 def _build(
     constructor: Any, arguments: dict[str, Any], shape: tuple[int, ...], weights: str
 ) -> Any:
     """Construct the network, with ImageNet weights or with seeded random ones."""
-    import keras
 
     def construct() -> Any:
-        if weights == "random":
-            keras.utils.set_random_seed(RANDOM_SEED)
-        return constructor(
-            **arguments, input_shape=shape, weights=None if weights == "random" else weights
-        )
+        # Keras draws the seeds of its initialisers from Python's generator, and from no other;
+        # the caller's own random numbers go on as if nothing had happened.
+        state = random.getstate()
+        random.seed(RANDOM_SEED)
+        try:
+            return constructor(
+                **arguments, input_shape=shape, weights=None if weights == "random" else weights
+            )
+        finally:
+            random.setstate(state)
 
     try:
         # Keras numbers unnamed layers (conv2d_7) by counters of the thread. In a new thread

@@ -10,12 +10,13 @@ from typing import Any
 
 from featx.engines.tensorflow import import_tensorflow
 from featx.errors import InvalidValue, ModelError
+from featx.files import hash_file
 from featx.models.backbone import (
     GraphBackbone,
     ModelRequest,
     first_line,
-    hash_file,
     require_image_input,
+    scale_for_dtype,
 )
 from featx.models.keras_taps import KerasTaps
 from featx.specs import InputSpec, ModelSpec
@@ -35,6 +36,8 @@ def load(request: ModelRequest) -> GraphBackbone:
         )
     model = _load_model(path)
     contract = request.overrides.apply(_contract(model, request, path.name))
+    is_integer = "int" in str(model.inputs[0].dtype)
+    contract = scale_for_dtype(contract, is_integer, path.name)
     spec = ModelSpec(
         source="file",
         name=path.name,
@@ -44,7 +47,7 @@ def load(request: ModelRequest) -> GraphBackbone:
         input=contract,
     )
     taps = KerasTaps(model, contract)
-    return GraphBackbone(spec, taps.taps, taps.compile)
+    return GraphBackbone(spec, taps.taps, taps.compile, len(model.layers))
 
 
 def _load_model(path: Path) -> Any:

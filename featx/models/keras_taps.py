@@ -129,6 +129,8 @@ def _is_feature(tensor: Any, images: Any) -> bool:
     """Whether a layer's output is a float tensor with a batch axis, in the traced graph."""
     if not import_tensorflow().is_tensor(tensor) or tensor.graph is not images.graph:
         return False  # A tensor of another graph, such as a loop's body, cannot be returned.
+    if tensor.shape.rank and tensor.shape[0] is not None:
+        return False  # A table of the model's own, such as position embeddings.
     return bool(
         tensor.dtype.is_floating and tensor.shape.rank is not None and tensor.shape.rank > 1
     )

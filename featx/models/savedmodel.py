@@ -14,6 +14,7 @@ from featx.models.backbone import (
     first_line,
     hash_files,
     require_image_input,
+    scale_for_dtype,
 )
 from featx.specs import InputSpec, ModelSpec
 
@@ -46,6 +47,7 @@ def load(request: ModelRequest) -> GraphBackbone:
         )
     graph = FrozenGraph(signature)
     contract = request.overrides.apply(_contract(graph, request, path.name))
+    contract = scale_for_dtype(contract, graph.input.dtype.is_integer, path.name)
     tensors = _find_tensors(graph, sorted(signature.structured_outputs))
     taps = [tap for tap, _ in tensors.values()]
     files = [path / "saved_model.pb", *sorted((path / "variables").glob("*"))]

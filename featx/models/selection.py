@@ -14,7 +14,9 @@ _SHOWN = 6
 """Names listed in an error before it says "and N more"."""
 
 
-def select_taps(patterns: Sequence[str], taps: Sequence[Tap]) -> list[Tap]:
+def select_taps(
+    patterns: Sequence[str], taps: Sequence[Tap], num_layers: int | None = None
+) -> list[Tap]:
     """Find the taps that ``--layer`` names, each once, in the order asked for.
 
     A pattern is read as the first of these that applies: the exact name of a tap; an index
@@ -24,6 +26,8 @@ def select_taps(patterns: Sequence[str], taps: Sequence[Tap]) -> list[Tap]:
     Args:
         patterns: What was asked for. Empty: the model's default tap, see `default_tap`.
         taps: What the model has.
+        num_layers: Length of Keras's `model.layers`, which negative indices count from;
+            the taps' own when None.
 
     Returns:
         The taps, without repetitions.
@@ -43,7 +47,7 @@ def select_taps(patterns: Sequence[str], taps: Sequence[Tap]) -> list[Tap]:
         return [default_tap(taps)]
     chosen: dict[str, Tap] = {}
     for pattern in patterns:
-        for tap in _match(pattern, taps):
+        for tap in _match(pattern, taps, num_layers):
             if tap.num_bytes is None:
                 raise ModelError(
                     "A feature needs a row of fixed shape. "
@@ -66,12 +70,12 @@ def default_tap(taps: Sequence[Tap]) -> Tap:
     return maps[-1] if maps else usable[-1]
 
 
-def _match(pattern: str, taps: Sequence[Tap]) -> list[Tap]:
+def _match(pattern: str, taps: Sequence[Tap], num_layers: int | None) -> list[Tap]:
     exact = [tap for tap in taps if tap.name == pattern]
     if exact:
         return exact
     if re.fullmatch(r"[+-]?[0-9]+", pattern):
-        return [_by_index(int(pattern), taps)]
+        return [_by_index(int(pattern), taps, num_layers)]
     if _GLOB_CHARACTERS.search(pattern):
         matches = [tap for tap in taps if fnmatch.fnmatchcase(tap.name, pattern)]
         if not matches:
@@ -105,7 +109,7 @@ def _match(pattern: str, taps: Sequence[Tap]) -> list[Tap]:
     )
 
 
-def _by_index(index: int, taps: Sequence[Tap]) -> Tap:
+def _by_index(index: int, taps: Sequence[Tap], num_layers: int | None) -> Tap:
     numbered = {tap.index for tap in taps if tap.index is not None}
     if not numbered:
         raise UnknownName(
@@ -114,7 +118,7 @@ def _by_index(index: int, taps: Sequence[Tap]) -> Tap:
             [],
             remedy=f"This model has no layer numbers. {_list_names(taps)}",
         )
-    count = max(numbered) + 1
+    count = num_layers or max(numbered) + 1
     position = index + count if index < 0 else index
     found = [tap for tap in taps if tap.index == position]
     if not found:

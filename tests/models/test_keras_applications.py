@@ -170,6 +170,26 @@ def test_random_weights_are_the_same_in_every_run() -> None:
     assert first.weights_sha256 != other.weights_sha256
 
 
+def test_loading_leaves_the_callers_random_numbers_alone() -> None:
+    import random
+
+    random.seed(7)
+    np.random.seed(7)
+    expected = random.random(), np.random.random()
+    random.seed(7)
+    np.random.seed(7)
+    load_model("keras:MobileNet,alpha=0.25", weights="random")
+    assert (random.random(), np.random.random()) == expected
+
+
+def test_defaults_that_are_spelled_out_change_nothing() -> None:
+    specs = {
+        load_model(reference, weights="random").spec
+        for reference in ("MobileNet", "keras:MobileNet,alpha=1", "MobileNet,include_top=True")
+    }
+    assert len(specs) == 1
+
+
 def test_unnamed_layers_have_the_same_names_whatever_was_built_before() -> None:
     import keras
 

@@ -270,3 +270,97 @@ def test_keras_itself_agrees_on_the_nested_model(toy_path: Path, toy: Backbone) 
 def test_unknown_layers_get_suggestions(toy: Backbone) -> None:
     with pytest.raises(UnknownName, match="Did you mean average"):
         select_taps(["averag"], toy.features())
+
+
+def test_a_table_inside_the_model_is_no_tap(tmp_path: Path) -> None:
+    import keras
+
+    # Position embeddings have no batch axis: their rows would pass for images.
+    class Positions(keras.layers.Layer):  # type: ignore[misc]
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            self.table = keras.layers.Embedding(16, 4, name="table")
+
+        def call(self, inputs: Any) -> Any:
+            return inputs + self.table(keras.ops.arange(16))
+
+    from featx.models.keras_taps import KerasTaps
+    from featx.specs import InputSpec
+
+    images = keras.Input((4, 4, 4))
+    tokens = keras.layers.Reshape((16, 4), name="tokens")(images)
+    model = keras.Model(images, Positions(name="positions")(tokens))
+    contract = InputSpec(4, 4, channels=3, scaling="raw")
+    object.__setattr__(contract, "channels", 4)
+    names = [tap.name for tap in KerasTaps(model, contract).taps]
+    assert "positions" in names
+    assert not any("table" in name for name in names)
+
+
+def test_windows_are_refused_when_they_are_computed() -> None:
+    import keras
+
+    from featx.compute import compute_features, plan_features
+    from featx.images.reading import DecodedImage
+    from featx.images.sources import ImageItem
+    from featx.models.backbone import GraphBackbone
+    from featx.models.keras_taps import KerasTaps
+    from featx.specs import InputSpec, ModelSpec
+
+    class Windows(keras.layers.Layer):  # type: ignore[misc]
+        def call(self, inputs: Any) -> Any:
+            return keras.ops.reshape(inputs, (-1, 4, 3))
+
+    images = keras.Input((4, 4, 3))
+    windows = keras.layers.Dense(2, name="dense")(Windows(name="windows")(images))
+    model = keras.Model(images, windows)
+    contract = InputSpec(4, 4, scaling="raw")
+    taps = KerasTaps(model, contract)
+    spec = ModelSpec("keras", "windows", (), "random", "0", contract)
+    backbone = GraphBackbone(spec, taps.taps, taps.compile, len(model.layers))
+    item = ImageItem("a.png", Path("a.png"), None, 1, 1)
+    decoded = DecodedImage(item, bytes(16), np.zeros((4, 4, 3), np.uint8))
+    specs = plan_features(backbone, ["dense"], "avg")
+    with pytest.raises(ModelError, match="4 rows of 'dense' for 1 images"):
+        list(compute_features([decoded], backbone, specs, batch_size=8))
+
+
+def test_negative_indices_count_all_layers(tmp_path: Path) -> None:
+    import keras
+
+    images = keras.Input((4, 4, 3))
+    x = keras.layers.Rescaling(1 / 255)(images)
+    x = keras.layers.GlobalAveragePooling2D(name="probabilities")(x)
+    ends = keras.layers.Lambda(lambda v: keras.ops.argmax(v, -1), name="class", output_shape=())
+    from featx.models.keras_taps import KerasTaps
+    from featx.specs import InputSpec
+
+    model = keras.Model(images, ends(x))
+    taps = KerasTaps(model, InputSpec(4, 4, scaling="raw")).taps
+    chosen = select_taps(["-2"], taps, len(model.layers))
+    assert [tap.name for tap in chosen] == ["probabilities"]
+    with pytest.raises(UnknownName, match="numbered 0 to 3, or -4 to -1"):
+        select_taps(["-1"], taps, len(model.layers))
+
+
+def test_integer_inputs_get_their_pixels_as_they_are(tmp_path: Path) -> None:
+    import keras
+
+    images = keras.Input((4, 4, 3), dtype="uint8")
+    x = keras.layers.Rescaling(1 / 255, name="scale")(keras.ops.cast(images, "float32"))
+    keras.Model(images, keras.layers.GlobalMaxPooling2D(name="most")(x)).save(tmp_path / "i.keras")
+    backbone = load_model(str(tmp_path / "i.keras"))
+    assert backbone.spec.input.scaling == "raw"
+    np.testing.assert_allclose(compute(backbone, "most")["most"], [[1, 0.6, 0.2]] * 2, atol=1e-6)
+    with pytest.raises(InvalidValue, match="takes whole numbers"):
+        load_model(str(tmp_path / "i.keras"), overrides=InputOverrides(preprocess="tf"))
+
+
+def test_a_model_that_is_gone_can_be_shown_its_new_place(toy_path: Path, tmp_path: Path) -> None:
+    path = tmp_path / "net.keras"
+    path.write_bytes(toy_path.read_bytes())
+    spec = load_model(str(path)).spec
+    moved = path.rename(tmp_path / "moved.keras")
+    with pytest.raises(ModelError, match="nothing is there now.*--weights PATH"):
+        restore_model(spec)
+    assert restore_model(spec, weights=str(moved)).spec.fingerprint == spec.fingerprint
