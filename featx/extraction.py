@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -13,15 +12,16 @@ from typing import Any, get_args
 import featx
 from featx.compute import Stopwatch, plan_features
 from featx.errors import (
-    FingerprintMismatch,
     InvalidValue,
     StoreError,
 )
 from featx.events import Listener
 from featx.extraction_job import ExtractionJob
+from featx.files import relative_path
 from featx.images.sources import ImageSet, find_images
 from featx.models import load_model
 from featx.models.backbone import Backbone
+from featx.models.reference import parse_reference
 from featx.specs import (
     DEFAULT_BATCH_SIZE,
     DEFAULT_POOLING,
@@ -38,11 +38,11 @@ from featx.specs import (
     StorageType,
     check_choice,
 )
-from featx.store.format import StoreHeader
+from featx.store.format import StoreHeader, is_store
 from featx.store.lock import lock_for_writing
-from featx.store.reader import FeatureStore, parts_folder
-from featx.store.writer import remove_parts
-from featx.units import format_bytes
+from featx.store.reader import parts_folder
+from featx.store.writer import is_afresh, remove_parts, start_afresh
+from featx.units import format_bytes, format_shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +148,16 @@ def extract(
     check_choice("storage type", dtype, get_args(StorageType))
     overrides = InputOverrides(img_size, preprocess, channel_order, resize, interpolation, exif)
     output = Path(output)
+    if output.is_symlink():  # The file it points to is replaced, not the link.
+        output = output.resolve()
     if output.is_dir() or not output.absolute().parent.is_dir():
         raise StoreError(
             f"{str(output)!r} cannot be written: -o names a file in a folder that exists."
+        )
+    if overwrite and output.exists() and not is_store(output):
+        raise StoreError(
+            f"{str(output)!r} exists and is not a feature store; it is left alone. "
+            "Choose another file with -o, or delete it yourself."
         )
     if model is None:
         raise InvalidValue(
@@ -164,10 +171,9 @@ def extract(
 
     with lock_for_writing(parts_folder(output)), contextlib.ExitStack() as stack:
         if overwrite:
-            remove_parts(parts_folder(output))
-        job = ExtractionJob(output, found, listener, stack, overwrite=overwrite)
-        if job.base is not None:
-            _check_root(job.base, found)
+            start_afresh(parts_folder(output), request)
+        afresh = is_afresh(parts_folder(output))
+        job = ExtractionJob(output, found, listener, stack, overwrite=afresh)
         limit = 0 if strict else max_failures
         job.check_failures(limit)
         complete = job.base is not None and job.is_complete(prune)
@@ -181,7 +187,11 @@ def extract(
             header = _make_header(backbone, layers, pool, dtype, output, found, request)
             job.check_header(header)
             _announce(header, len(job.todo), output, listener)
-            watch = job.run(backbone, batch_size, workers, limit, header)
+            try:
+                watch = job.run(backbone, batch_size, workers, limit, header)
+            except KeyboardInterrupt:
+                listener.note("what was computed is kept: the same command goes on from there")
+                raise
             rows = job.assemble(header, prune, watch)
         seconds = watch.total
         report = ExtractReport(
@@ -205,17 +215,6 @@ def extract(
     return report
 
 
-def _check_root(base: FeatureStore, found: ImageSet) -> None:
-    """Refuse another folder while the store's own still exists: equal keys would collide."""
-    if len(base) and base.root != found.root and base.root.is_dir():
-        raise FingerprintMismatch(
-            f"{str(base.path)!r} holds the images of another folder.",
-            [("folder", str(base.root), str(found.root))],
-            remedy="Write to another file with -o, name the folder that contains both, or start "
-            "afresh with --overwrite.",
-        )
-
-
 def _make_header(
     backbone: Backbone,
     layers: Sequence[str],
@@ -232,17 +231,12 @@ def _make_header(
             "--preprocess: tf for [-1, 1], unit for [0, 1], raw for [0, 255], or caffe or torch "
             "for ImageNet's mean and deviation."
         )
-    root = found.root
-    try:
-        relative = Path(os.path.relpath(root, output.absolute().parent)).as_posix()
-    except ValueError:  # Another drive on Windows.
-        relative = str(root)
     return StoreHeader(
         model=backbone.spec,
         features=plan_features(backbone, layers, pool),
         dtype=dtype,
-        root=str(root),
-        root_relative=relative,
+        root=str(found.root),
+        root_relative=relative_path(found.root, output.absolute().parent),
         request=request,
         provenance={"featx": featx.__version__, "engine": "tensorflow", "precision": "float32"},
     )
@@ -250,7 +244,7 @@ def _make_header(
 
 def _announce(header: StoreHeader, num_todo: int, output: Path, listener: Listener) -> None:
     """Say what will be computed and how large it gets; check that the disk has room."""
-    taps = ", ".join(f"{spec.name} {_shape(spec.shape)}" for spec in header.features)
+    taps = ", ".join(f"{spec.name} {format_shape(spec.shape)}" for spec in header.features)
     contract = header.model.input
     listener.note(
         f"{header.model.reference} at {contract.height} x {contract.width}, "
@@ -264,7 +258,8 @@ def _announce(header: StoreHeader, num_todo: int, output: Path, listener: Listen
         f"{format_bytes(needed)} in {str(output)!r}"
     )
     # Parts and the file made from them exist side by side for a moment.
-    old = output.stat().st_size if output.exists() else 0
+    finished = [output, *parts_folder(output).glob("part-*.h5")]
+    old = sum(path.stat().st_size for path in finished if path.exists())
     free = shutil.disk_usage(output.absolute().parent).free
     if 2 * needed + old > free:
         raise StoreError(
@@ -297,21 +292,19 @@ def _describe_request(
         "pool": pool,
         "dtype": dtype,
         "input": changes,
-        "files": [_stamp(model.partition(":")[2] or model), _stamp(model), _stamp(weights)],
+        "files": [*_stamps(parse_reference(model)[1]), *_stamps(weights)],
     }
 
 
-def _stamp(path: str | None) -> list[Any] | None:
-    """Return ``[path, size, mtime]`` of a model's file, or None if it is not one."""
+def _stamps(path: str | None) -> list[list[Any]]:
+    """Return ``[path, size, mtime]`` of each file of a model; none if it is not a path."""
     if path is None:
-        return None
-    graph = Path(path) / "saved_model.pb"
-    file = graph if graph.is_file() else Path(path)
-    if not file.is_file():
-        return None
-    status = file.stat()
-    return [str(file.absolute()), status.st_size, status.st_mtime_ns]
-
-
-def _shape(shape: Sequence[int]) -> str:
-    return "×".join(str(size) for size in shape)
+        return []
+    place = Path(path)
+    files = [place, place / "saved_model.pb", *sorted((place / "variables").glob("*"))]
+    stamps = []
+    for file in files:
+        if file.is_file():
+            status = file.stat()
+            stamps.append([str(file.absolute()), status.st_size, status.st_mtime_ns])
+    return stamps

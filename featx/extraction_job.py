@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from featx.compute import ComputedBatch, Stopwatch, compute_features
 from featx.errors import FingerprintMismatch, StoreDamaged, TooManyFailures
 from featx.events import Listener
+from featx.files import is_same_file
 from featx.images.reading import UnchangedImage, read_images
 from featx.images.sources import ImageFailure, ImageItem, ImageSet
 from featx.models.backbone import Backbone
@@ -50,13 +52,14 @@ class ExtractionJob:
         self.output = output
         self.listener = listener
         self.folder = parts_folder(output)
-        self._stack = stack
         self.base = (
             stack.enter_context(open_store(output)) if output.exists() and not overwrite else None
         )
-        self.parts: list[FeatureStore] = []
-        for path in list_parts(self.folder):
-            self.parts.append(stack.enter_context(_open_part(path)))
+        self.parts = [_open_part(path) for path in list_parts(self.folder)]
+        if self.base is not None:
+            self._check_root(self.base.path, self.base.root, found.root)
+        for part in self.parts:
+            self._check_root(self.folder, Path(part.header.root), found.root)
 
         known: dict[str, tuple[bytes, int, int]] = {}
         ledger: dict[str, ImageFailure] = {}
@@ -85,20 +88,40 @@ class ExtractionJob:
                 self.failures[item.key] = earlier
             else:
                 self.todo.append(item)
-        self.new_failures = [f for f in found.failures if f.key not in ledger]
+        if self.failures:
+            listener.note(
+                f"{len(self.failures):,} images failed before and have not changed since "
+                "(`featx info` says why)"
+            )
+        # A picture that cannot even be listed now (a link to a disk that is not there) keeps
+        # the features it has.
+        self.new_failures = [
+            f for f in found.failures if f.key not in ledger and f.key not in known
+        ]
         for failure in found.failures:
+            if failure.key in known or failure.key in ledger:
+                listener.failure(failure.key, failure.reason)
             self.failures[failure.key] = failure
         listed |= set(self.failures)
-        # What lies in a folder that cannot be read now is not known to be gone.
+        self._moved = self.base is not None and not is_same_file(self.base.root, found.root)
+        # What lies in a folder that cannot be read now is not known to be gone; nor is a picture
+        # that this command did not name.
         unread = tuple("" if f.key == "." else f"{f.key}/" for f in found.failures)
-        gone = {key for key in [*known, *ledger] if not key.startswith(unread)} - listed
-        self.vanished = [key for key in known if key in gone]
-        self.vanished_failures = [key for key in ledger if key in gone]
+        self.vanished = [
+            key
+            for key in known
+            if key not in listed
+            and not key.startswith(unread)
+            and not os.path.lexists(found.root / key)
+        ]
+        self.vanished_failures = [
+            key for key in ledger if key not in listed and not key.startswith(unread)
+        ]
 
     def is_complete(self, prune: bool) -> bool:
         """Whether the store's file already is what this command would make."""
         pending = self.todo or self.parts or self.vanished_failures or self.new_failures
-        return not pending and not (prune and self.vanished)
+        return not pending and not self._moved and not (prune and self.vanished)
 
     def check_header(self, header: StoreHeader) -> None:
         """Refuse to add to a store, or to finish parts, that were made in another way."""
@@ -106,7 +129,10 @@ class ExtractionJob:
             _check_same(self.base, header, f"{str(self.output)!r} was made in another way.")
         for part in self.parts:
             _check_same(
-                part, header, f"{str(self.folder)!r} holds unfinished work of another command."
+                part,
+                header,
+                f"{str(self.folder)!r} holds unfinished work of another command (delete it to "
+                "give that up).",
             )
 
     def check_failures(self, limit: int | None) -> None:
@@ -176,9 +202,7 @@ class ExtractionJob:
             return len(self.base)
         began = watch.total
         opened = {part.path for part in self.parts}
-        for path in list_parts(self.folder):
-            if path not in opened:
-                self.parts.append(self._stack.enter_context(_open_part(path)))
+        self.parts += [_open_part(p) for p in list_parts(self.folder) if p not in opened]
         rows = assemble_store(
             self.output,
             header,
@@ -189,6 +213,16 @@ class ExtractionJob:
         )
         watch.write += watch.total - began
         return rows
+
+    def _check_root(self, where: Path, root: Path, found: Path) -> None:
+        """Refuse another folder while the former still exists: equal keys would collide."""
+        if root.is_dir() and not is_same_file(root, found):
+            raise FingerprintMismatch(
+                f"{str(where)!r} holds the images of another folder.",
+                [("folder", str(root), str(found))],
+                remedy="Write to another file with -o, name the folder that contains both, or "
+                "start afresh with --overwrite.",
+            )
 
     def _fail(self, failure: ImageFailure, writer: PartWriter, limit: int | None) -> None:
         writer.fail(failure)
@@ -209,8 +243,11 @@ def _to_rows(batch: ComputedBatch) -> Rows:
 
 
 def _open_part(path: Path) -> FeatureStore:
+    """Read a part's columns; its file is opened again when its features are."""
     try:
-        return open_store(path)
+        with open_store(path) as part:
+            part.load_columns()
+        return part
     except StoreDamaged as error:
         raise StoreDamaged(
             f"{error} It is a part of an unfinished extraction: delete that one file and run "

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -467,15 +468,166 @@ def test_overwrite_keeps_the_old_store_until_the_new_one_is_complete(
     assert all_rows(store) == before
 
 
-def test_overwrite_replaces_what_is_not_even_a_store(
-    photos: Path, store: Path, run: Callable[..., ExtractReport]
+@pytest.mark.parametrize("content", [b"my notes", b"\x89HDF\r\n\x1a\n and then nothing"])
+def test_overwrite_leaves_what_is_not_a_store_alone(
+    photos: Path, store: Path, run: Callable[..., ExtractReport], content: bytes
 ) -> None:
     fill(photos)
-    store.write_text("damaged")
+    store.write_bytes(content)
     with pytest.raises(StoreDamaged):
         run()
-    assert store.read_text() == "damaged"
-    assert counts(run(overwrite=True)) == {"rows": 9, "done": 9}
+    with pytest.raises(StoreError, match="not a feature store; it is left alone"):
+        run(overwrite=True)
+    assert store.read_bytes() == content
+
+
+def test_an_interrupted_overwrite_goes_on_with_and_without_the_option(
+    photos: Path,
+    store: Path,
+    run: Callable[..., ExtractReport],
+    calls: list[int],
+    small_parts: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fill(photos)
+    run(layers=["map"], batch_size=2)
+    for options in ({"overwrite": True}, {}):
+        with monkeypatch.context() as patch:
+            count = itertools.count()
+
+            def interrupt(values: np.ndarray, count: Iterator[int] = count) -> np.ndarray:
+                if next(count) == 2:
+                    raise KeyboardInterrupt
+                return values
+
+            patch_output(patch, interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                run(overwrite=True, batch_size=2)
+        with open_store(store) as opened:
+            assert opened.taps == ("map",), "the old store stays until the new one is complete"
+        report = run(batch_size=2, **options)
+        assert (report.done, report.skipped, report.rows) == (5, 4, 9)
+        run(layers=["map"], batch_size=2, overwrite=True)
+
+
+def test_one_image_of_the_folder_prunes_nothing(
+    photos: Path, store: Path, run: Callable[..., ExtractReport], toy: str
+) -> None:
+    fill(photos)
+    run()
+    report = extract(photos / "4.png", model=toy, layers=["mean"], output=store, prune=True)
+    assert (report.rows, report.removed, report.missing, report.skipped) == (9, 0, 0, 1)
+
+
+def test_a_link_whose_target_is_away_keeps_its_features(
+    photos: Path, store: Path, run: Callable[..., ExtractReport], tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    fill(disk)
+    (photos / "link.png").symlink_to(disk / "4.png")
+    run()
+    disk.rename(tmp_path / "away")
+    assert counts(run(prune=True)) == {"rows": 1, "failed": 1}
+    (tmp_path / "away").rename(disk)
+    assert counts(run()) == {"rows": 1, "skipped": 1}
+
+
+def test_a_read_error_is_tried_again_next_time(
+    photos: Path,
+    store: Path,
+    run: Callable[..., ExtractReport],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fill(photos)
+    real = Path.read_bytes
+
+    def failing(path: Path) -> bytes:
+        if path.name == "4.png":
+            raise OSError(errno.EIO, "Input/output error")
+        return real(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", failing)
+        assert counts(run()) == {"rows": 8, "done": 8, "failed": 1}
+    assert counts(run()) == {"rows": 9, "done": 1, "skipped": 8}
+
+
+def test_unfinished_parts_of_another_folder_are_refused(
+    photos: Path,
+    store: Path,
+    run: Callable[..., ExtractReport],
+    toy: str,
+    small_parts: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fill(photos)
+    with monkeypatch.context() as patch:
+        patch.setattr("featx.extraction_job.assemble_store", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run()
+    fill(tmp_path / "other")
+    with pytest.raises(FingerprintMismatch, match="images of another folder"):
+        extract(tmp_path / "other", model=toy, layers=["mean"], output=store)
+    assert counts(run()) == {"rows": 9, "skipped": 9}
+
+
+def interrupted(*arguments: object, **options: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_more_parts_than_open_files(photos: Path, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    fill(photos, [(i, 0, 0) for i in range(120)])
+    code = (
+        "import resource, featx\nfrom featx.store.writer import PartWriter\n"
+        "from featx.testing import toy_model\n"
+        "PartWriter.__init__.__kwdefaults__['max_bytes'] = 1\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\n"
+        f"report = featx.extract({str(photos)!r}, model=toy_model(), layers=['mean'], "
+        f"batch_size=1, output={str(tmp_path / 'many.h5')!r})\nprint(report.rows)"
+    )
+    assert resource.getrlimit(resource.RLIMIT_NOFILE)[1] > 64
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert result.stdout == "120\n", result.stderr
+
+
+def test_the_root_follows_moved_images(
+    photos: Path, store: Path, run: Callable[..., ExtractReport], toy: str
+) -> None:
+    fill(photos)
+    run()
+    moved = photos.rename(photos.with_name("moved"))
+    report = extract(moved, model=toy, layers=["mean"], output=store)
+    assert (report.done, report.skipped) == (0, 9)
+    with open_store(store) as opened:
+        assert opened.root == moved
+
+
+def test_a_link_to_the_folder_is_the_folder(
+    photos: Path, store: Path, run: Callable[..., ExtractReport], toy: str
+) -> None:
+    fill(photos)
+    run()
+    link = photos.with_name("link")
+    link.symlink_to(photos)
+    assert extract(link, model=toy, layers=["mean"], output=store).skipped == 9
+
+
+def test_a_store_behind_a_link_is_replaced_there(
+    photos: Path, store: Path, run: Callable[..., ExtractReport], toy: str, tmp_path: Path
+) -> None:
+    fill(photos)
+    run()
+    link = tmp_path / "link.h5"
+    link.symlink_to(store)
+    write_color(photos / "new.png", (3, 3, 3))
+    assert extract(photos, model=toy, layers=["mean"], output=link).rows == 10
+    assert link.is_symlink()
+    with open_store(store) as opened:
+        assert len(opened) == 10
 
 
 # What is refused
@@ -716,7 +868,7 @@ def test_nan_fails_that_image_alone(
         )
 
 
-def test_float16_overflow_is_an_error(
+def test_float16_overflow_fails_that_image_alone(
     photos: Path,
     store: Path,
     run: Callable[..., ExtractReport],
@@ -729,10 +881,11 @@ def test_float16_overflow_is_an_error(
         with open_store(store.with_name("fits.h5")) as opened:
             assert opened.features("mean")[0].tolist() == [65504, 0, 0]
     patch_output(monkeypatch, lambda values: values * np.float32(-70000))
-    with pytest.raises(InvalidValue, match="up to 65504. Received: 70000 at 'mean'"):
-        run(dtype="float16")
-    assert not store.exists()
-    assert counts(run()) == {"rows": 1, "done": 1}
+    write_color(photos / "small.png", (0, 0, 0))
+    assert counts(run(dtype="float16")) == {"rows": 1, "done": 1, "failed": 1}
+    with open_store(store) as opened:
+        (failure,) = opened.failures
+        assert failure.reason == "float16 cannot hold 70000 at 'mean': use --dtype float32"
 
 
 def test_batches_are_filled_across_failures(toy: str) -> None:

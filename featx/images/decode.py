@@ -76,7 +76,7 @@ def decode_image(data: bytes, contract: InputSpec) -> np.ndarray:
                     f"{image.width} x {image.height} pixels: the limit is {MAX_PIXELS:,} pixels"
                 )
             return _fit(_to_channels(_load(image, contract), contract), contract)
-    except ImageError:
+    except (ImageError, MemoryError):
         raise
     except UnidentifiedImageError:
         raise ImageError("not an image in a format that Pillow can read") from None

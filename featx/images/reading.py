@@ -90,10 +90,13 @@ def read_images(
                 return UnchangedImage(item)
             return DecodedImage(item, content_hash, decode_image(data, contract))
         except ImageError as error:
-            reason = error.reason
+            return ImageFailure(item.key, error.reason, item.size, item.mtime_ns)
         except OSError as error:
             reason = error.strerror or str(error)
-        return ImageFailure(item.key, reason, item.size, item.mtime_ns)
+        except MemoryError:
+            reason = "not enough memory to decode it"
+        # Not the picture's fault: without its stamp in the ledger it is tried again every time.
+        return ImageFailure(item.key, reason, -1, -1)
 
     pending: deque[Future[ReadResult]] = deque()
     upcoming = iter(items)

@@ -123,6 +123,11 @@ def find_images(paths: str | Path | Sequence[str | Path]) -> ImageSet:
     if not folders:
         raise ImagesNotFound("No images were given. Name at least one folder or file.")
     root = Path(os.path.commonpath(folders))
+    if any("\udc80" <= char <= "\udcff" for char in str(root)):
+        raise ImagesNotFound(
+            f"The name of the folder {os.fsencode(root)!r} is not valid UTF-8: it cannot be "
+            "recorded in a store. Rename it."
+        )
 
     items: dict[str, ImageItem] = {}
     failures: dict[str, ImageFailure] = {}

@@ -12,7 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from featx.errors import StoreDamaged, StoreNotFound
+from featx.errors import StoreDamaged, StoreError, StoreNotFound
 from featx.images.reading import HASH_BYTES
 from featx.images.sources import ImageFailure, natural_key
 from featx.specs import FeatureSpec, ModelSpec, StorageType, digest
@@ -183,7 +183,7 @@ def read_header(file: h5py.File, path: Path) -> StoreHeader:
             f"{FORMAT_VERSION}. Update featx: pip install -U featx."
         )
     try:
-        datasets = [file["features"][name] for name in sorted(file["features"])]
+        datasets = [file["features"][dataset_name(i)] for i in range(len(file["features"]))]
         header = StoreHeader(
             model=ModelSpec.from_dict(json.loads(file.attrs["model"])),
             features=tuple(FeatureSpec.from_dict(json.loads(d.attrs["spec"])) for d in datasets),
@@ -231,12 +231,25 @@ def open_file(path: Path) -> h5py.File:
     if not path.is_file():
         raise StoreNotFound(f"There is no feature store {str(path)!r}. `featx extract` makes one.")
     try:
+        path.open("rb").close()  # What the system refuses (too many files, rights) is no damage.
+    except OSError as error:
+        raise StoreError(f"{str(path)!r} cannot be opened: {error.strerror}.") from error
+    try:
         return h5py.File(path, "r", locking=False)
     except OSError as error:
         raise StoreDamaged(
             f"{str(path)!r} cannot be opened as an HDF5 file: {error}. It is damaged or "
             "something else; extract again into a new file."
         ) from error
+
+
+def is_store(path: Path) -> bool:
+    """Whether a file is a feature store, of whatever version and in whatever state."""
+    try:
+        with open_file(path) as file:
+            return bool(file.attrs.get("format") == FORMAT)
+    except (StoreError, OSError):
+        return False
 
 
 def dataset_name(number: int) -> str:

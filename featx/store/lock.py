@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -45,6 +46,10 @@ def lock_for_writing(folder: Path) -> Iterator[None]:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     raise StoreLocked(_describe_owner(folder, descriptor)) from None
+                except OSError as error:
+                    # Some network file systems have no locks; featx cannot do better there.
+                    if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+                        raise
                 if not _is_current(folder, descriptor):
                     continue  # Locked a file that the former owner had just removed.
             owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}

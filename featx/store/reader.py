@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +14,7 @@ import numpy as np
 
 from featx.errors import StoreDamaged, StoreNotFound, UnknownName, join_names
 from featx.images.sources import ImageFailure
-from featx.pooling import pool_features
+from featx.pooling import pool_features, pooled_shape
 from featx.specs import DEFAULT_READ_POOLING, FeatureSpec, ModelSpec, Pooling
 from featx.store.format import (
     ContentsDigest,
@@ -90,16 +90,16 @@ class FeatureStore:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        if not path.exists() and parts_folder(path).is_dir():
+        if not path.exists() and any(parts_folder(path).glob("part-*.h5")):
             raise StoreNotFound(
-                f"{str(path)!r} is not finished: an extraction was interrupted, and what it "
-                f"computed is kept in {str(parts_folder(path))!r}. Run the same command again."
+                f"{str(path)!r} is not finished: an extraction is running or was interrupted. What "
+                f"it computed is kept in {str(parts_folder(path))!r}; the same command goes on."
             )
-        self._file = open_file(path)
+        self._open: h5py.File | None = open_file(path)
         try:
-            self.header: StoreHeader = read_header(self._file, path)
+            self.header: StoreHeader = read_header(self._open, path)
         except BaseException:
-            self._file.close()
+            self.close()
             raise
 
     def __enter__(self) -> FeatureStore:
@@ -114,11 +114,28 @@ class FeatureStore:
         self.close()
 
     def __len__(self) -> int:
-        return len(self._file["keys"])
+        return self._num_rows
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file. It is opened again when something more is read from it."""
+        if self._open is not None:
+            self._open.close()
+            self._open = None
+
+    def load_columns(self) -> None:
+        """Read everything but the features into memory, so that the file can be closed."""
+        _ = self.keys, self.labels, self.content_hash, self.failures
+        _ = self.file_size, self.file_mtime_ns, self._num_rows
+
+    @property
+    def _file(self) -> h5py.File:
+        if self._open is None:
+            self._open = open_file(self.path)
+        return self._open
+
+    @cached_property
+    def _num_rows(self) -> int:
+        return len(self._file["keys"])
 
     @property
     def model(self) -> ModelSpec:
@@ -236,6 +253,19 @@ class FeatureStore:
         for start in range(0, len(dataset), step):
             yield self._read(dataset, slice(start, start + step))
 
+    def vector_spec(self, tap: str | None, pooling: Pooling) -> FeatureSpec:
+        """Return the spec of a tap as `iter_vectors` gives it."""
+        spec = self.spec(tap)
+        applied = pooling if self._is_map(spec) else spec.pool
+        shape = pooled_shape(spec.shape, pooling) if self._is_map(spec) else spec.shape
+        return replace(spec, pool=applied, shape=shape)
+
+    def iter_vectors(self, tap: str | None, pooling: Pooling) -> Iterator[np.ndarray]:
+        """Yield float32 blocks of a tap's rows in order, pooled where it was stored as maps."""
+        applied = pooling if self._is_map(self.spec(tap)) else "none"
+        for block in self.iter_features(tap):
+            yield pool_features(block, applied)
+
     def table(
         self, tap: str | None = None, *, pooling: Pooling = DEFAULT_READ_POOLING
     ) -> FeatureTable:
@@ -248,23 +278,16 @@ class FeatureStore:
         Returns:
             All rows. Memory: N x D float32, plus one block of maps.
         """
-        spec = self.spec(tap)
-        spatial = spec.pool == "none" and len(spec.shape) > 1
-        blocks = [
-            pool_features(block, pooling if spatial else "none")
-            for block in self.iter_features(spec.name)
-        ]
-        shape = blocks[0].shape[1:] if blocks else spec.shape[-1:]
-        values = np.concatenate(blocks) if blocks else np.zeros((0, *shape), np.float32)
-        effective = FeatureSpec(
-            name=spec.name,
-            kind=spec.kind,
-            pool=pooling if spatial else spec.pool,
-            shape=values.shape[1:],
-        )
-        return FeatureTable(
-            self.keys, values, self.labels, self.content_hash, effective, self.model
-        )
+        spec = self.vector_spec(tap, pooling)
+        values = np.empty((len(self), *spec.shape), np.float32)
+        start = 0
+        for block in self.iter_vectors(tap, pooling):
+            values[start : start + len(block)] = block
+            start += len(block)
+        return FeatureTable(self.keys, values, self.labels, self.content_hash, spec, self.model)
+
+    def _is_map(self, spec: FeatureSpec) -> bool:
+        return spec.pool == "none" and len(spec.shape) > 1
 
     def read_rows(self, tap: str, rows: Sequence[int] | slice) -> np.ndarray:
         """Read chosen rows of a tap, in increasing order, as stored."""

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import Any
 
 import numpy as np
 
-from featx.store import FeatureStore
+from featx.store.reader import FeatureStore
 
 
 def summarize_store(store: FeatureStore) -> dict[str, Any]:
     """Return the facts that ``featx info`` shows, as JSON-serialisable values."""
     header = store.header
     item = np.dtype(header.dtype).itemsize
-    labels = store.labels
+    counts = Counter(store.labels)
     return {
         "path": str(store.path),
         "bytes": store.path.stat().st_size,
@@ -38,8 +39,8 @@ def summarize_store(store: FeatureStore) -> dict[str, Any]:
         "fingerprint": store.fingerprint,
         "contents": store.contents,
         "root": str(store.root),
-        "classes": {name: labels.count(name) for name in store.classes},
-        "unlabelled": labels.count(None),
+        "classes": {name: counts[name] for name in store.classes},
+        "unlabelled": counts[None],
         "failures": [{"key": f.key, "reason": f.reason} for f in store.failures],
         "provenance": dict(header.provenance),
     }

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import errno
 import glob
+import json
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +30,10 @@ PART_BYTES = 64 << 20
 
 PART_SECONDS = 15.0
 """A part is written at the latest after this much work: the most that a kill can lose."""
+
+
+AFRESH_NAME = "overwrite.json"
+"""In a parts folder: the request whose parts replace the store, see `start_afresh`."""
 
 
 class PartWriter:
@@ -166,6 +172,7 @@ def assemble_store(
         for source, rows in zip(sources, kept, strict=True):
             for start in range(0, len(rows), step):
                 yield _read_rows(source, rows[start : start + step], file_stats or {})
+            source.close()  # A long run has more parts than a process may have files open.
 
     # A writer that was killed here left its file; this one holds the lock, so it is nobody's.
     for leftover in path.parent.glob(f"{glob.escape(path.name)}.[0-9]*.tmp"):
@@ -182,11 +189,31 @@ def assemble_store(
     return num_rows
 
 
+def start_afresh(folder: Path, request: Mapping[str, Any]) -> None:
+    """Mark a parts folder as one whose parts will replace the store instead of adding to it.
+
+    Parts of the same request are kept, so that an interrupted ``--overwrite`` goes on too.
+    """
+    marker = folder / AFRESH_NAME
+    text = json.dumps(request)
+    if marker.exists() and marker.read_text(encoding="utf-8") == text:
+        return
+    remove_parts(folder)
+    with _explained(marker), replace_file(marker) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def is_afresh(folder: Path) -> bool:
+    """Whether the parts in a folder will replace the store; see `start_afresh`."""
+    return (folder / AFRESH_NAME).exists()
+
+
 def remove_parts(folder: Path) -> None:
     """Delete the parts in a folder, finished or not; its lock stays with its owner.
 
     The oldest first: what is left when the process is killed here is the newest there was.
     """
+    (folder / AFRESH_NAME).unlink(missing_ok=True)
     for path in sorted(folder.glob("part-*")):
         path.unlink(missing_ok=True)
 
@@ -223,9 +250,11 @@ class _explained:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if not isinstance(error, (OSError, RuntimeError)) or isinstance(error, StoreError):
             return
-        full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
-        what = "the disk is full" if full else str(error)
+        number = getattr(error, "errno", None)
+        what = "the disk is full" if number in (errno.ENOSPC, errno.EDQUOT) else str(error)
+        no_room = number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        remedy = "make room" if no_room else "correct that"
         raise StoreError(
             f"{str(self._path)!r} could not be written: {what}. Everything committed before is "
-            "kept; make room and run the same command again."
+            f"kept; {remedy} and run the same command again."
         ) from error

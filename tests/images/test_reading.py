@@ -226,7 +226,7 @@ def test_any_mixture_keeps_one_result_for_each_item_in_order(
     for number, result in enumerate(results):
         if number in bad:
             reason = "Not a directory"
-            assert result == ImageFailure(items[number].key, reason, number, number)
+            assert result == ImageFailure(items[number].key, reason, -1, -1)  # retried every time
         elif number in known:
             assert isinstance(result, UnchangedImage)
             assert result.item.size == number

@@ -274,7 +274,12 @@ def test_missing_store() -> None:
 
 def test_unfinished_store_says_so(tmp_path: Path) -> None:
     (tmp_path / "features.h5.parts").mkdir()
-    with pytest.raises(StoreNotFound, match=r"interrupted.*Run the same command again"):
+    with pytest.raises(StoreNotFound, match="There is no feature store"):
+        open_store(tmp_path / "features.h5")
+    (tmp_path / "features.h5.parts" / "part-000000.h5").touch()
+    with pytest.raises(
+        StoreNotFound, match=r"running or was interrupted.*the same command goes on"
+    ):
         open_store(tmp_path / "features.h5")
 
 
@@ -391,7 +396,7 @@ def delete(name: str) -> Callable[[h5py.File], None]:
         (delete("classes"), "damaged"),
         (delete("failures"), "damaged"),
         (delete("features"), "damaged"),
-        (delete("features/f000"), "fingerprint does not belong"),
+        (delete("features/f000"), "damaged"),
     ],
 )
 def test_parts_that_contradict_each_other(

@@ -1,0 +1,33 @@
+"""Paths and contents of files."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of one file's content, as `sha256sum` prints it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def relative_path(path: Path, folder: Path) -> str:
+    """Write an absolute path relative to a folder, with ``/``, so that both can be moved.
+
+    Example:
+        >>> relative_path(Path("/data/photos"), Path("/data/features"))
+        '../photos'
+    """
+    try:
+        return Path(os.path.relpath(path, folder)).as_posix()
+    except ValueError:  # Another drive on Windows: no relative path leads there.
+        return str(path)
+
+
+def is_same_file(first: Path, second: Path) -> bool:
+    """Whether two paths lead to one file or folder, perhaps through links."""
+    return first == second or (
+        first.exists() and second.exists() and os.path.samefile(first, second)
+    )
