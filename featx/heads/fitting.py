@@ -20,13 +20,12 @@ from featx.specs import (
     DEFAULT_HEAD,
     DEFAULT_READ_POOLING,
     DEFAULT_STORE,
-    POOLING_NAMES,
+    DEFAULT_TEST_SIZE,
+    READ_POOLING_NAMES,
     Pooling,
     check_choice,
 )
-from featx.store import FeatureTable, open_store
-
-DEFAULT_TEST_SIZE = 0.2
+from featx.store import open_store
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +108,7 @@ def fit_head(
     """
     listener = listener or Listener()
     check_choice("kind of head", kind, tuple(HEAD_KINDS))
-    check_choice("pooling", pool, POOLING_NAMES)
+    check_choice("pooling of a head", pool, READ_POOLING_NAMES)
     if not 0 <= test_size < 1:
         raise InvalidValue(f"The held-out share lies in [0, 1). Received: {test_size}.")
     output = Path(output)
@@ -121,10 +120,15 @@ def fit_head(
             row_labels = RowLabels(store.labels)
         else:
             row_labels = read_labels_csv(Path(labels), store.keys, store.root)
-        table = store.table(layer, pooling="avg" if pool == "none" else pool)
+        spec = store.spec(layer)
+        if spec.pool not in ("none", pool) and pool != DEFAULT_READ_POOLING:
+            listener.note(f"{spec.name!r} was stored with {spec.pool!r} pooling: it stays so")
+        table = store.table(layer, pooling=pool)
     classes = _check_classes(row_labels, str(features), listener)
     rows, targets = _labelled_rows(row_labels, classes)
-    held_out = _held_out(row_labels, rows, targets, table, test_size, seed)
+    _, groups = np.unique(table.content_hash[rows], axis=0, return_inverse=True)
+    groups = groups.reshape(-1)
+    held_out = _held_out(row_labels, rows, targets, groups, test_size, seed)
     _check_training_classes(targets[~held_out], classes)
 
     values = table.values[rows].reshape(len(rows), -1)
@@ -133,7 +137,9 @@ def fit_head(
         f"fitting a {kind} head on {int((~held_out).sum()):,} of {len(rows):,} images, "
         f"{len(classes)} classes, {values.shape[1]:,} values each"
     )
-    weights, settings = module.fit(values[~held_out], targets[~held_out], len(classes), seed)
+    weights, settings = module.fit(
+        values[~held_out], targets[~held_out], len(classes), seed, groups[~held_out]
+    )
     evaluation = None
     if held_out.any():
         predicted = module.predict(weights, values[held_out]).argmax(axis=1)
@@ -188,14 +194,13 @@ def _held_out(
     row_labels: RowLabels,
     rows: np.ndarray,
     targets: np.ndarray,
-    table: FeatureTable,
+    groups: np.ndarray,
     test_size: float,
     seed: int,
 ) -> np.ndarray:
     if row_labels.sides is not None:
         return np.array([row_labels.sides[row] == "test" for row in rows])
-    _, groups = np.unique(table.content_hash[rows], axis=0, return_inverse=True)
-    return split_stratified(targets, groups.reshape(-1), test_size=test_size, seed=seed)
+    return split_stratified(targets, groups, test_size=test_size, seed=seed)
 
 
 def _check_training_classes(targets: np.ndarray, classes: tuple[str, ...]) -> None:

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import io
 import json
-import os
-import shutil
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from featx.atomic import sync_path
+from featx.atomic import replace_file
 from featx.errors import DimensionMismatch, HeadError
 from featx.specs import FeatureSpec, ModelSpec
 
 FORMAT = "featx-head"
 FORMAT_VERSION = 1
 DESCRIPTION_FILE = "head.json"
-WEIGHTS_FILE = "weights.npz"
 
 HEAD_KINDS: dict[str, str] = {
     "linear": "featx.heads.linear",
 }
-"""Kinds of head → module with `fit(values, targets, num_classes, seed)`,
+"""Kinds of head → module with `fit(values, targets, num_classes, seed, groups)`,
 `refit(values, targets, num_classes, settings)` and `predict(weights, values)`."""
 
 
@@ -77,13 +75,19 @@ class Head:
         return probabilities
 
     def save(self, folder: Path) -> None:
-        """Write the head's folder: `head.json` and `weights.npz`, all at once.
+        """Write the head's folder; a head that is there is replaced all at once.
+
+        The description names its weights file, whose name holds their hash: until the new
+        description is in place, the old one and its weights are.
 
         Raises:
             HeadError: If `folder` exists and is something else than a head.
         """
-        folder = Path(os.path.abspath(folder))
         check_replaceable(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        content = io.BytesIO()
+        np.savez(content, **self.weights)  # type: ignore[arg-type]
+        sha256 = hashlib.sha256(content.getvalue()).hexdigest()
         description = {
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
@@ -93,26 +97,18 @@ class Head:
             "feature": self.feature.to_dict(),
             "model": self.model.to_dict(),
             "report": self.report,
+            "weights": f"weights-{sha256[:12]}.npz",
+            "weights_sha256": sha256,
         }
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        try:
+        weights = folder / str(description["weights"])
+        with replace_file(weights) as temporary:
+            temporary.write_bytes(content.getvalue())
+        with replace_file(folder / DESCRIPTION_FILE) as temporary:
             text = json.dumps(description, indent=1, ensure_ascii=False)
-            (temporary / DESCRIPTION_FILE).write_text(text, encoding="utf-8")
-            np.savez(temporary / WEIGHTS_FILE, **self.weights)  # type: ignore[arg-type]
-            for name in (DESCRIPTION_FILE, WEIGHTS_FILE):
-                sync_path(temporary / name)
-            temporary.chmod(0o777 & ~_umask())
-            if folder.exists():
-                former = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-                os.rename(folder, former / folder.name)
-                os.rename(temporary, folder)
-                shutil.rmtree(former)
-            else:
-                os.rename(temporary, folder)
-            sync_path(folder.parent)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.write_text(text, encoding="utf-8")
+        for former in folder.glob("weights-*.npz"):
+            if former != weights:
+                former.unlink(missing_ok=True)
 
 
 def load_head(folder: str | Path) -> Head:
@@ -143,11 +139,10 @@ def load_head(folder: str | Path) -> Head:
                 f"{str(folder)!r} has format version {data['format_version']}; this featx reads "
                 f"version {FORMAT_VERSION}. Update featx: pip install -U featx."
             )
-        # Opened here: NumPy leaves the file open when it is damaged.
-        with (
-            (folder / WEIGHTS_FILE).open("rb") as file,
-            np.load(file, allow_pickle=False) as arrays,
-        ):
+        content = (folder / data["weights"]).read_bytes()
+        if hashlib.sha256(content).hexdigest() != data["weights_sha256"]:
+            raise ValueError(f"{data['weights']} has changed")
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             weights = {name: arrays[name] for name in arrays.files}
         head = Head(
             kind=data["kind"],
@@ -173,14 +168,15 @@ def load_head(folder: str | Path) -> Head:
 def check_replaceable(folder: Path) -> None:
     """Refuse to write a head over something that is not one."""
     occupied = folder.is_file() or (folder.is_dir() and any(folder.iterdir()))
-    if occupied and not (folder / DESCRIPTION_FILE).is_file():
+    if occupied and not _describes_head(folder / DESCRIPTION_FILE):
         raise HeadError(
             f"{str(folder)!r} exists and is not a head; it is left alone. "
             "Choose another folder with -o."
         )
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _describes_head(path: Path) -> bool:
+    try:
+        return FORMAT in path.read_text(encoding="utf-8")  # Damaged ones may be replaced too.
+    except (OSError, UnicodeDecodeError):
+        return False

@@ -15,7 +15,11 @@ MAX_ITERATIONS = 1000
 
 
 def fit(
-    values: np.ndarray, targets: np.ndarray, num_classes: int, seed: int
+    values: np.ndarray,
+    targets: np.ndarray,
+    num_classes: int,
+    seed: int,
+    groups: np.ndarray | None = None,
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Fit the head, choosing the regularisation by cross-validation on these rows alone.
 
@@ -24,27 +28,33 @@ def fit(
         targets: Class numbers, (N,), each of 0 ... num_classes - 1 present.
         num_classes: C, at least 2.
         seed: For the folds.
+        groups: Group numbers, (N,), equal for identical files, which then share a fold; each
+            row is its own when None.
 
     Returns:
         The weights ``mean`` (D,), ``scale`` (D,), ``coefficients`` (C, D), ``intercepts``
         (C,), and what was chosen: ``C`` and ``folds`` (0: too few examples to compare).
     """
     from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedKFold
+    from sklearn.model_selection import StratifiedGroupKFold
     from sklearn.preprocessing import StandardScaler
 
     standardised = StandardScaler().fit_transform(values)
-    folds = min(NUM_FOLDS, int(np.bincount(targets, minlength=num_classes).min()))
+    groups = np.arange(len(targets)) if groups is None else groups
+    pairs = np.unique(np.stack([targets, groups]), axis=1)
+    folds = min(NUM_FOLDS, int(np.bincount(pairs[0], minlength=num_classes).min()))
     strength = 1.0
     if folds >= 2:
-        splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
+        splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
         losses = np.zeros(len(REGULARISATIONS))
-        for train, test in splitter.split(standardised, targets):
+        for train, test in splitter.split(standardised, targets, groups):
             classifier = LogisticRegression(warm_start=True, max_iter=MAX_ITERATIONS)
             for number, candidate in enumerate(REGULARISATIONS):
                 classifier.set_params(C=candidate)
                 classifier.fit(standardised[train], targets[train])
-                probabilities = classifier.predict_proba(standardised[test])
+                probabilities = np.zeros((len(test), num_classes))
+                seen = classifier.classes_  # Grouping may leave a class out of a fold.
+                probabilities[:, seen] = classifier.predict_proba(standardised[test])
                 own = probabilities[np.arange(len(test)), targets[test]]
                 losses[number] -= np.log(np.maximum(own, 1e-12)).sum()
         strength = REGULARISATIONS[int(losses.argmin())]

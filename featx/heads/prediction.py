@@ -13,9 +13,7 @@ from featx.errors import InvalidValue
 from featx.events import Listener
 from featx.heads.head import Head, load_head
 from featx.images.sources import ImageFailure
-from featx.specs import DEFAULT_BATCH_SIZE, DEFAULT_HEAD
-
-DEFAULT_TOP = 3
+from featx.specs import DEFAULT_BATCH_SIZE, DEFAULT_HEAD, DEFAULT_TOP
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +57,7 @@ def predict(
     top: int = DEFAULT_TOP,
     batch_size: int = DEFAULT_BATCH_SIZE,
     workers: int | None = None,
+    weights: str | None = None,
     listener: Listener | None = None,
 ) -> PredictReport:
     """Classify images with a head, prepared exactly as those it was fitted on.
@@ -69,6 +68,7 @@ def predict(
         top: The most classes to name for each image.
         batch_size: Images for each run of the network.
         workers: Threads that read and decode.
+        weights: Where the model's weights (or its file or folder) lie now, if they have moved.
         listener: Receives progress and failures.
 
     Raises:
@@ -92,6 +92,7 @@ def predict(
         head.feature,
         batch_size=batch_size,
         workers=workers,
+        weights=weights,
         listener=listener,
     )
     probabilities = head.predict_proba(embedded.values)

@@ -86,10 +86,25 @@ def test_saved_head_is_fitted_on_all_rows(store: Path, tmp_path: Path) -> None:
         np.testing.assert_array_equal(array, expected[name])
 
 
+def weights_file(folder: Path) -> Path:
+    (path,) = folder.glob("weights-*.npz")
+    return path
+
+
+def test_other_files_in_the_folder_are_left_alone(store: Path, tmp_path: Path) -> None:
+    fit_head(store, output=tmp_path / "head")
+    (tmp_path / "head" / "notes.txt").write_text("mine")
+    fit_head(store, layer="map", output=tmp_path / "head")
+    assert (tmp_path / "head" / "notes.txt").read_text() == "mine"
+    assert load_head(tmp_path / "head").feature.name == "map"
+    assert len(list((tmp_path / "head").iterdir())) == 3
+
+
 def test_head_folder_round_trip_and_json(store: Path, tmp_path: Path) -> None:
     report = fit_head(store, layer="map", pool="max", output=tmp_path / "new" / "head")
     folder = tmp_path / "new" / "head"
-    assert sorted(path.name for path in folder.iterdir()) == ["head.json", "weights.npz"]
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == ["head.json", weights_file(folder).name]
     data = json.loads((folder / "head.json").read_text(encoding="utf-8"))
     assert data["format"] == "featx-head"
     assert data["classes"] == ["2", "10"]
@@ -235,12 +250,12 @@ def test_empty_folder_is_used_and_a_head_replaced(store: Path, tmp_path: Path) -
 
 
 def truncate(folder: Path) -> None:
-    path = folder / "weights.npz"
+    path = weights_file(folder)
     path.write_bytes(path.read_bytes()[:-200])
 
 
 def flip(folder: Path) -> None:
-    path = folder / "weights.npz"
+    path = weights_file(folder)
     data = bytearray(path.read_bytes())
     data[data.index(b"NUMPY") + 128 + 3] ^= 0xFF
     path.write_bytes(data)
@@ -259,7 +274,7 @@ def edit(**changes: object) -> Callable[[Path], None]:
     [
         (truncate, "damaged"),
         (flip, "damaged"),
-        (lambda folder: (folder / "weights.npz").unlink(), "damaged"),
+        (lambda folder: (weights_file(folder)).unlink(), "damaged"),
         (lambda folder: (folder / "head.json").write_text("{"), "damaged"),
         (lambda folder: (folder / "head.json").write_text("[]"), "damaged"),
         (lambda folder: (folder / "head.json").unlink(), "There is no head"),
