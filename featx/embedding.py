@@ -25,7 +25,6 @@ class EmbeddedImages:
         items: N images.
         values: float32 (N, D).
         failures: Images that could not be used.
-        classes: Labels that occur, from class folders.
     """
 
     items: tuple[ImageItem, ...]
@@ -40,6 +39,7 @@ def embed_images(
     *,
     batch_size: int = DEFAULT_BATCH_SIZE,
     workers: int | None = None,
+    weights: str | None = None,
     listener: Listener | None = None,
 ) -> EmbeddedImages:
     """Compute one feature of images with the model that made a store, head or index.
@@ -50,6 +50,7 @@ def embed_images(
         feature: The feature as recorded, pooling included.
         batch_size: Images for each run of the network.
         workers: Threads that read and decode.
+        weights: Where the model's weights lie now, if they have moved.
         listener: Receives progress and failures.
 
     Raises:
@@ -58,7 +59,7 @@ def embed_images(
     """
     listener = listener or Listener()
     found = find_images(images)
-    backbone = restore_model(model)
+    backbone = restore_model(model, weights=weights)
     taps = [tap.name for tap in backbone.features()]
     if feature.name not in taps:
         raise UnknownName("layer", feature.name, taps)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
 from featx.errors import IndexFileError
 from featx.events import Listener
+from featx.files import relative_path
 from featx.index import flat
 from featx.index.vector_index import (
     IndexDescription,
@@ -14,7 +16,13 @@ from featx.index.vector_index import (
     description_path,
     normalize_rows,
 )
-from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORE, Pooling
+from featx.specs import (
+    DEFAULT_READ_POOLING,
+    DEFAULT_STORE,
+    READ_POOLING_NAMES,
+    Pooling,
+    check_choice,
+)
 from featx.store import open_store
 
 INDEX_SUFFIX = ".faiss"
@@ -63,7 +71,10 @@ def build_index(
     """
     listener = listener or Listener()
     features = Path(features)
+    check_choice("pooling of an index", pool, READ_POOLING_NAMES)
     path = default_index_path(features) if output is None else Path(output)
+    if path.is_symlink():  # The file it points to is replaced, not the link.
+        path = path.resolve()
     if path.is_dir() or not path.absolute().parent.is_dir():
         raise IndexFileError(
             f"{str(path)!r} cannot be written: -o names a file in a folder that exists."
@@ -81,22 +92,22 @@ def build_index(
             )
         if layer is None and len(store.taps) > 1:
             listener.note(f"layer {store.taps[-1]!r}, the deepest in {str(features)!r}")
-        table = store.table(layer, pooling=pool)
-        contents, root = store.contents, store.root
-    values = table.values.reshape(len(table.values), -1)
-    folder = path.absolute().parent
-    description = IndexDescription(
-        keys=table.keys,
-        labels=table.labels,
-        feature=table.spec,
-        model=table.model,
-        contents=contents,
-        store=str(features.absolute()),
-        store_relative=_relative(features.absolute(), folder),
-        root=str(root),
-        root_relative=_relative(root, folder),
-    )
-    index = VectorIndex(flat.build_flat(normalize_rows(values)), description, path)
+        folder = path.absolute().parent
+        description = IndexDescription(
+            keys=store.keys,
+            labels=store.labels,
+            feature=store.vector_spec(layer, pool),
+            model=store.model,
+            contents=store.contents,
+            store=str(features.absolute()),
+            store_relative=relative_path(features.absolute(), folder),
+            root=str(store.root),
+            root_relative=relative_path(store.root, folder),
+        )
+        vectors = flat.new_flat(math.prod(description.feature.shape))
+        for block in store.iter_vectors(layer, pool):
+            flat.add_vectors(vectors, normalize_rows(block.reshape(len(block), -1)))
+    index = VectorIndex(vectors, description, path)
     index.save(path)
     return index
 
@@ -120,10 +131,3 @@ def find_store(index: VectorIndex) -> Path | None:
 def _is_something_else(path: Path) -> bool:
     """Whether a file is there that no index was ever written to."""
     return path.exists() and not (description_path(path).exists() or flat.is_flat(path))
-
-
-def _relative(path: Path, folder: Path) -> str:
-    try:
-        return Path(os.path.relpath(path, folder)).as_posix()
-    except ValueError:  # Another drive on Windows.
-        return str(path)

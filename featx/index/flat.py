@@ -15,11 +15,14 @@ import numpy as np
 from featx.errors import IndexFileError
 
 
-def build_flat(vectors: np.ndarray) -> Any:
-    """Return an exact inner-product index of float32 (N, D) vectors."""
-    index = faiss.IndexFlatIP(vectors.shape[1])
+def new_flat(width: int) -> Any:
+    """Return an empty exact inner-product index for vectors of `width` values."""
+    return faiss.IndexFlatIP(width)
+
+
+def add_vectors(index: Any, vectors: np.ndarray) -> None:
+    """Append float32 (n, D) vectors."""
     index.add(np.ascontiguousarray(vectors, dtype=np.float32))
-    return index
 
 
 def search_flat(index: Any, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -5,24 +5,36 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from featx.embedding import embed_images
-from featx.errors import FingerprintMismatch, IndexFileError, InvalidValue, StoreNotFound
+from featx.errors import FingerprintMismatch, IndexFileError, InvalidValue
 from featx.events import Listener
+from featx.files import is_same_file
 from featx.images.sources import ImageFailure
 from featx.index.building import build_index, default_index_path, find_store, is_current
 from featx.index.vector_index import Match, VectorIndex, description_path, open_index
-from featx.specs import DEFAULT_STORE, identity_differences
+from featx.specs import (
+    DEFAULT_K,
+    DEFAULT_READ_POOLING,
+    DEFAULT_STORE,
+    identity_differences,
+)
 from featx.store import open_store
-
-DEFAULT_K = 10
 
 
 @dataclass(frozen=True, slots=True)
 class QueryResult:
-    """A query (a path, or a key) and its matches, best first."""
+    """A query and its matches, best first.
+
+    Attributes:
+        query: The picture's path, or the key of an image in the store.
+        path: Where the picture lies.
+        matches: The matches.
+    """
 
     query: str
+    path: str
     matches: tuple[Match, ...]
 
 
@@ -53,6 +65,7 @@ def search(
     k: int = DEFAULT_K,
     threshold: float | None = None,
     workers: int | None = None,
+    weights: str | None = None,
     listener: Listener | None = None,
 ) -> SearchReport:
     """Find the stored images that look most like some pictures.
@@ -68,6 +81,7 @@ def search(
         k: The most matches for each query.
         threshold: Leave out matches with a lower cosine similarity, in [-1, 1].
         workers: Threads that read and decode the queries.
+        weights: Where the model's weights (or its file or folder) lie now, if they have moved.
         listener: Receives notes, progress and failures.
 
     Returns:
@@ -95,7 +109,12 @@ def search(
         listener.note(f"the index holds {len(opened)} images: all of them are ranked")
 
     results = [
-        QueryResult(key, tuple(opened.search_key(key, k, threshold=threshold))) for key in keys
+        QueryResult(
+            key,
+            str(opened.root / key),
+            tuple(opened.search_key(key, k, threshold=threshold)),
+        )
+        for key in keys
     ]
     failures: tuple[ImageFailure, ...] = ()
     if paths:
@@ -104,13 +123,14 @@ def search(
             opened.description.model,
             opened.description.feature,
             workers=workers,
+            weights=weights,
             listener=listener,
         )
         failures = embedded.failures
         if embedded.items:
             found = opened.search(embedded.values, k, threshold=threshold)
             results += [
-                QueryResult(str(item.path), tuple(matches))
+                QueryResult(str(item.path), str(item.path), tuple(matches))
                 for item, matches in zip(embedded.items, found, strict=True)
             ]
     return SearchReport(tuple(results), failures, len(opened), opened.description.feature.name)
@@ -123,74 +143,101 @@ def _ready_index(
     listener: Listener,
 ) -> VectorIndex:
     """Open the index that the arguments mean; build or renew it where needed."""
-    store: Path | None
+    store = Path(features) if features is not None else None
     if index is None or not Path(index).exists():
-        store = Path(features or DEFAULT_STORE)
-        path = Path(index) if index is not None else default_index_path(store)
-        if not store.is_file() and not path.is_file():
-            if index is not None and features is None:
-                raise IndexFileError(
-                    f"There is no index {str(path)!r}, and no {DEFAULT_STORE!r} to build it from."
-                )
-            with open_store(store):  # Says what is missing.
-                raise StoreNotFound(str(store))
-    else:
-        path = Path(index)
-        store = Path(features) if features is not None else None
-
+        store = store or Path(DEFAULT_STORE)
+    path = Path(index) if index is not None else default_index_path(store or DEFAULT_STORE)
     if not path.exists() or (index is None and not description_path(path).exists()):
+        store = store or Path(DEFAULT_STORE)
+        if index is not None and features is None and not store.is_file():
+            raise IndexFileError(
+                f"There is no index {str(path)!r}, and no {DEFAULT_STORE!r} to build it from."
+            )
         listener.note(f"building the index {str(path)!r} from {str(store)!r}")
-        return build_index(store or DEFAULT_STORE, layer=layer, output=path, listener=listener)
+        return build_index(store, layer=layer, output=path, listener=listener)
 
     opened = open_index(path)
-    source = store if store is not None and store.is_file() else find_store(opened)
-    if layer is not None and layer != opened.description.feature.name:
+    feature = opened.description.feature
+    built_from = find_store(opened)
+    source = store if store is not None and store.is_file() else built_from
+    if source is None or is_current(opened, source):
+        if layer in (None, feature.name):
+            return opened
+    elif built_from is not None and not is_same_file(source, built_from):
+        _refuse_other_store(opened, source, [("store", str(source), str(built_from))])
+    if layer is not None and layer != feature.name:
         if source is None or index is not None:
             raise FingerprintMismatch(
                 f"The index {str(path)!r} compares another layer.",
-                [("layer", layer, opened.description.feature.name)],
+                [("layer", layer, feature.name)],
                 remedy="Build one for this layer: featx index --layer LAYER -o OTHER.faiss.",
             )
         listener.note(f"building {str(path)!r} anew for the layer {layer!r}")
         return build_index(source, layer=layer, output=path, listener=listener)
-    if source is None or is_current(opened, source):
-        return opened
-    if not _is_same_feature(opened, source, explicit=features is not None and index is not None):
-        listener.note(f"{str(source)!r} was made in another way since: building the index anew")
-        return build_index(source, output=path, listener=listener)
-    listener.note(f"{str(source)!r} has changed: bringing {str(path)!r} up to date")
+    assert source is not None
+    named = index is not None
+    both_named = named and features is not None
+    return _renew(opened, source, path, listener, named=named, both_named=both_named)
+
+
+def _renew(
+    opened: VectorIndex,
+    source: Path,
+    path: Path,
+    listener: Listener,
+    *,
+    named: bool,
+    both_named: bool,
+) -> VectorIndex:
+    """Build an index again, for the same layer, from a store that has changed since.
+
+    Args:
+        opened: The index as it is.
+        source: The store.
+        path: The index's file.
+        listener: Receives notes.
+        named: Whether the user named the index: it is not turned into one of another layer.
+        both_named: Whether the user named index and store: they must belong together.
+    """
     feature = opened.description.feature
-    return build_index(
-        source,
-        layer=feature.name,
-        pool=feature.pool,
-        output=path,
-        listener=listener,
+    differences = _feature_differences(opened, source)
+    if differences and both_named:
+        _refuse_other_store(opened, source, [])
+    with open_store(source) as changed:
+        taps = changed.taps
+    if feature.name not in taps:
+        if named:
+            _refuse_other_store(opened, source, [])
+        listener.note(f"{str(source)!r} holds {feature.name!r} no more: building the index anew")
+        return build_index(source, output=path, listener=listener)
+    if differences:
+        listener.note(f"{str(source)!r} was made in another way since: building the index anew")
+    else:
+        listener.note(f"{str(source)!r} has changed: bringing {str(path)!r} up to date")
+    pool = DEFAULT_READ_POOLING if feature.pool == "none" else feature.pool
+    return build_index(source, layer=feature.name, pool=pool, output=path, listener=listener)
+
+
+def _refuse_other_store(
+    opened: VectorIndex, source: Path, differences: list[tuple[str, object, object]]
+) -> NoReturn:
+    raise FingerprintMismatch(
+        f"The index {str(opened.path)!r} does not belong to {str(source)!r}.",
+        [*differences, *_feature_differences(opened, source)],
+        remedy="Build one from this store: featx index FEATURES -o OTHER.faiss.",
     )
 
 
-def _is_same_feature(opened: VectorIndex, source: Path, *, explicit: bool) -> bool:
-    """Whether the store still holds the feature that the index was built from.
-
-    Raises:
-        FingerprintMismatch: If it does not and the user named both: no guess is made then.
-    """
+def _feature_differences(opened: VectorIndex, source: Path) -> list[tuple[str, object, object]]:
+    """Compare the feature that an index holds with what a store has under that name."""
     description = opened.description
-    expected = description.model.identity() | description.feature.identity()
+    feature = description.feature
+    expected = description.model.identity() | feature.identity()
     with open_store(source) as store:
-        received = dict(store.model.identity())
-        if description.feature.name in store.taps:
-            spec = store.spec(description.feature.name)
+        received = store.model.identity() | feature.identity()
+        if feature.name in store.taps:
             # A tap stored as maps is pooled when it is read, in whatever way is asked for.
-            stored_as_map = spec.pool == "none" and len(spec.shape) > 1
-            received |= description.feature.identity() if stored_as_map else spec.identity()
+            received |= store.vector_spec(feature.name, feature.pool).identity()
         else:
-            received |= description.feature.identity() | {"layer": ", ".join(store.taps)}
-    differences = identity_differences(expected, received)
-    if differences and explicit:
-        raise FingerprintMismatch(
-            f"The index {str(opened.path)!r} does not belong to {str(source)!r}.",
-            differences,
-            remedy="Build one from this store: featx index FEATURES -o OTHER.faiss.",
-        )
-    return not differences
+            received |= {"layer": ", ".join(store.taps)}
+    return identity_differences(expected, received)

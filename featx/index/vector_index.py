@@ -7,7 +7,6 @@ feature and the state of the store that it was built from.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -18,11 +17,15 @@ import numpy as np
 
 from featx.atomic import replace_file
 from featx.errors import DimensionMismatch, IndexFileError, InvalidValue, UnknownName
+from featx.files import hash_file
 from featx.index import flat
 from featx.specs import FeatureSpec, ModelSpec
 
 FORMAT = "featx-index"
 FORMAT_VERSION = 1
+
+SCORE_ROUNDING = 1e-6
+"""How far float32 may leave the cosine of two equal vectors from 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,13 +151,14 @@ class VectorIndex:
             raise InvalidValue(f"At least one match is asked for. Received: k={k}.")
         if not np.isfinite(queries).all():
             raise InvalidValue("A query vector holds NaN or infinity.")
-        scores, rows = flat.search_flat(self._index, normalize_rows(queries), min(k, len(self)))
+        found, rows = flat.search_flat(self._index, normalize_rows(queries), min(k, len(self)))
+        scores = np.clip(found, -1, 1)  # Rounding may leave 1.0000004.
         root = self.root
         return [
             [
                 self._match(rank, int(row), float(score), root)
                 for rank, (score, row) in enumerate(zip(line_scores, line_rows, strict=True), 1)
-                if threshold is None or score >= threshold
+                if threshold is None or score >= threshold - SCORE_ROUNDING
             ]
             for line_scores, line_rows in zip(scores, rows, strict=True)
         ]
@@ -185,7 +189,7 @@ class VectorIndex:
         try:
             with replace_file(path) as temporary:
                 flat.write_flat(self._index, temporary)
-                data = self.description.to_dict() | {"faiss_sha256": _hash_file(temporary)}
+                data = self.description.to_dict() | {"faiss_sha256": hash_file(temporary)}
             with replace_file(description_path(path)) as temporary:
                 temporary.write_text(json.dumps(data, ensure_ascii=False), encoding="utf-8")
         except (OSError, RuntimeError) as error:
@@ -225,7 +229,7 @@ def open_index(path: str | Path) -> VectorIndex:
         f"{str(path)!r} is damaged, or {description_path(path).name!r} belongs to another index. "
         "Build the index again with `featx index`."
     )
-    if _hash_file(path) != sha256:
+    if hash_file(path) != sha256:
         raise damaged
     index = flat.read_flat(path)
     width = int(np.prod(description.feature.shape))
@@ -249,11 +253,6 @@ def normalize_rows(vectors: np.ndarray) -> np.ndarray:
     """
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
     return np.asarray(vectors / np.where(lengths == 0, 1, lengths), dtype=np.float32)
-
-
-def _hash_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_description(path: Path) -> tuple[IndexDescription, str]:

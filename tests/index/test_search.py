@@ -182,7 +182,7 @@ def test_index_is_built_once_and_used_again(
 
 
 @pytest.mark.parametrize("explicit", [False, True])
-@pytest.mark.parametrize("pool", ["avg", "max", "none"])
+@pytest.mark.parametrize("pool", ["avg", "max", "flatten"])
 def test_stale_index_is_brought_up_to_date(
     toy: str, store: Path, photos: Path, explicit: bool, pool: Any
 ) -> None:
@@ -271,7 +271,7 @@ def test_index_of_another_store_is_refused(
     other = foreign(store, toy, photos, **options)
     with pytest.raises(FingerprintMismatch, match="does not belong to") as caught:
         search(photos / "0.png", index=path, features=other)
-    assert {name for name, _, _ in caught.value.differences} == fields
+    assert {name for name, _, _ in caught.value.differences} == fields | {"store"}
     assert all(name in str(caught.value) for name in fields)
 
 
@@ -289,11 +289,42 @@ def test_store_that_was_made_anew_in_another_way_gets_a_new_index(
     extract(photos, model=toy, layers=["map"], preprocess="tf", output=store, overwrite=True)
     notes = Notes()
     report = search(photos / "0.png", features=store, k=1, listener=notes)
-    assert any("made in another way since" in text for text in notes.texts)
+    assert any("holds 'mean' no more" in text for text in notes.texts)
     assert report.layer == "map"
     assert report.results[0].matches[0].score == pytest.approx(1)
     description = open_index(store.with_name("f.faiss")).description
     assert description.model.input.scaling == "tf"
+
+
+def test_store_with_another_preprocessing_keeps_the_layer(
+    toy: str, store: Path, photos: Path
+) -> None:
+    build_index(store, layer="map", pool="max")
+    layers = ["map", "mean"]
+    extract(photos, model=toy, layers=layers, preprocess="tf", output=store, overwrite=True)
+    notes = Notes()
+    report = search(photos / "0.png", features=store, k=1, listener=notes)
+    assert any("made in another way since" in text for text in notes.texts)
+    feature = open_index(store.with_name("f.faiss")).description.feature
+    assert (report.layer, feature.pool) == ("map", "max")
+
+
+def test_index_of_other_pictures_is_not_overwritten(toy: str, store: Path, tmp_path: Path) -> None:
+    write_color(tmp_path / "others" / "a.png", (9, 9, 9))
+    other = tmp_path / "other.h5"
+    extract(tmp_path / "others", model=toy, layers=["map", "mean"], output=other)
+    build_index(store)
+    before = store.with_name("f.faiss").read_bytes()
+    with pytest.raises(FingerprintMismatch, match="does not belong"):
+        search(tmp_path / "others", features=other, index=store.with_name("f.faiss"))
+    assert store.with_name("f.faiss").read_bytes() == before
+
+
+def test_threshold_one_finds_the_picture_itself(store: Path, photos: Path) -> None:
+    for number in range(5):
+        report = search(photos / f"{number}.png", features=store, threshold=1)
+        assert f"{number}.png" in keys_of(report)[0]
+        assert all(match.score <= 1 for match in report.results[0].matches)
 
 
 def test_model_that_changed_since_is_refused(

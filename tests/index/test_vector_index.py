@@ -180,7 +180,6 @@ def test_maps_are_pooled(store: Path, tmp_path: Path) -> None:
         ("avg", maps.mean(axis=(1, 2))),
         ("max", maps.max(axis=(1, 2))),
         ("flatten", maps.reshape(6, 12)),
-        ("none", maps.reshape(6, 12)),
     ]:
         index = build_index(store, layer="map", pool=pool, output=tmp_path / f"{pool}.faiss")
         assert index.description.feature.pool == pool
