@@ -28,12 +28,18 @@ StorageType = Literal["float32", "float16"]
 PREPROCESS_NAMES: tuple[str, ...] = get_args(Preprocess)
 POOLING_NAMES: tuple[str, ...] = get_args(Pooling)
 
+READ_POOLING_NAMES: tuple[str, ...] = tuple(name for name in POOLING_NAMES if name != "none")
+"""Poolings that make vectors of maps: what heads and indexes can read with."""
+
 DEFAULT_POOLING: Pooling = "none"
 DEFAULT_STORAGE_TYPE: StorageType = "float32"
 DEFAULT_READ_POOLING: Pooling = "avg"
 DEFAULT_BATCH_SIZE = 32
 DEFAULT_STORE = "features.h5"
 DEFAULT_HEAD = "head"
+DEFAULT_TEST_SIZE = 0.2
+DEFAULT_TOP = 3
+DEFAULT_K = 10
 
 
 def check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:

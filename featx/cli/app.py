@@ -28,13 +28,17 @@ from featx.errors import FeatxError
 
 class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
-        """Run a command; say what an interruption means before typer ends the program."""
+        """Run a command; end quietly when nobody reads on."""
         try:
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
+        except BrokenPipeError:
+            # The reader (`head`, a pager) has seen enough; leave nothing to flush at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
         except KeyboardInterrupt:
-            _fail(
-                "interrupted. What was finished is kept: the same command goes on from there.", 130
-            )
+            _fail("interrupted", 130)
 
 
 app = typer.Typer(
@@ -91,10 +95,6 @@ def main() -> None:
         if debug:
             raise
         _fail(str(error), 1)
-    except BrokenPipeError:
-        # The reader (`head`, a pager) has seen enough; leave nothing to flush at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except (OSError, MemoryError) as error:
         if debug:
             raise

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from featx.cli.options import BatchSize, Json, Workers, exit_with
+from featx.cli.options import SOME_FAILED, BatchSize, Json, Workers, exit_with
 from featx.specs import (
     DEFAULT_BATCH_SIZE,
     DEFAULT_POOLING,
@@ -22,8 +22,6 @@ from featx.specs import (
     StorageType,
     parse_img_size,
 )
-
-SOME_FAILED = 3
 
 
 def extract(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
 from featx.cli.options import Json, OneLayer, ReadPool, StoreArgument
-from featx.specs import DEFAULT_HEAD, DEFAULT_READ_POOLING, DEFAULT_STORE, Pooling
+from featx.specs import DEFAULT_HEAD, DEFAULT_STORE, DEFAULT_TEST_SIZE
 
 
 def fit_head(
@@ -22,10 +22,10 @@ def fit_head(
         ),
     ] = "folders",
     kind: Annotated[str, typer.Option(metavar="linear", help="The kind of head.")] = "linear",
-    pool: ReadPool = DEFAULT_READ_POOLING,
+    pool: ReadPool = "avg",
     test_size: Annotated[
         float, typer.Option(help="Share of each class held out to measure on, 0 to 1.")
-    ] = 0.2,
+    ] = DEFAULT_TEST_SIZE,
     seed: Annotated[int, typer.Option(help="For the split and the choice of settings.")] = 0,
     output: Annotated[Path, typer.Option("--output", "-o", help="The head's folder.")] = Path(
         DEFAULT_HEAD
@@ -49,7 +49,7 @@ def fit_head(
         layer=layer,
         labels=labels,
         kind=kind,
-        pool=cast(Pooling, pool),
+        pool=pool,
         test_size=test_size,
         seed=seed,
         output=output,

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
 from featx.cli.options import Json, OneLayer, ReadPool, StoreArgument
-from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORE, Pooling
+from featx.specs import DEFAULT_STORE
 
 
 def index(
     features: StoreArgument = Path(DEFAULT_STORE),
     layer: OneLayer = None,
-    pool: ReadPool = DEFAULT_READ_POOLING,
+    pool: ReadPool = "avg",
     output: Annotated[
         Path | None,
         typer.Option(
@@ -37,7 +37,7 @@ def index(
     built = featx.build_index(
         features,
         layer=layer,
-        pool=cast(Pooling, pool),
+        pool=pool,
         output=output,
         listener=ConsoleListener(),
     )

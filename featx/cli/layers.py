@@ -22,11 +22,19 @@ def layers(
             metavar="N|HxW", help="Show shapes at this input size. [default: the model's]"
         ),
     ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="imagenet|random|PATH",
+            help="Of a Keras application, as for `extract`. [default: random, nothing to download]",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """List what features can be taken from in a model.
 
-    Shapes are those of one image. No weights are downloaded for this.
+    Shapes are those of one image. A weights file without the classifier shows the network
+    without it.
 
     Example: featx layers keras:MobileNetV2,alpha=0.35 'block_*_expand_relu'
     """
@@ -39,8 +47,12 @@ def layers(
 
     overrides = InputOverrides(img_size=parse_img_size(img_size) if img_size else None)
     named = parse_reference(model)[0] == "keras"
-    backbone = load_model(model, weights="random" if named else None, overrides=overrides)
-    taps = backbone.features() if pattern is None else select_taps([pattern], backbone.features())
+    backbone = load_model(
+        model, weights=weights or ("random" if named else None), overrides=overrides
+    )
+    taps = backbone.features()
+    if pattern is not None:
+        taps = select_taps([pattern], taps, backbone.num_layers)
     height = backbone.spec.input.height
     if as_json:
         for tap in taps:

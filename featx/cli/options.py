@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -16,6 +16,12 @@ Workers = Annotated[
 ]
 BatchSize = Annotated[
     int, typer.Option("--batch-size", "-b", min=1, help="Images for each run of the network.")
+]
+MovedWeights = Annotated[
+    str | None,
+    typer.Option(
+        "--weights", metavar="PATH", help="Where the model's weights or file lie now, if moved."
+    ),
 ]
 StoreArgument = Annotated[
     Path, typer.Argument(metavar="FEATURES", help="A feature store that `extract` wrote.")
@@ -30,13 +36,13 @@ OneLayer = Annotated[
     ),
 ]
 ReadPool = Annotated[
-    str,
-    typer.Option(
-        "--pool",
-        metavar="avg|max|gem|flatten",
-        help="Pooling of taps that were stored as maps.",
-    ),
+    Literal["avg", "max", "gem", "flatten"],
+    typer.Option("--pool", help="Pooling of taps that were stored as maps."),
 ]
+
+
+SOME_FAILED = 3
+"""Exit status of a job that finished although some images failed."""
 
 
 def exit_with(status: int) -> None:

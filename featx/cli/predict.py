@@ -7,10 +7,8 @@ from typing import Annotated
 
 import typer
 
-from featx.cli.options import BatchSize, Json, Workers, exit_with
-from featx.specs import DEFAULT_BATCH_SIZE, DEFAULT_HEAD
-
-SOME_FAILED = 3
+from featx.cli.options import SOME_FAILED, BatchSize, Json, MovedWeights, Workers, exit_with
+from featx.specs import DEFAULT_BATCH_SIZE, DEFAULT_HEAD, DEFAULT_TOP
 
 
 def predict(
@@ -20,9 +18,10 @@ def predict(
     ),
     top: Annotated[
         int, typer.Option("--top", "-k", "-t", "--topk", min=1, help="Classes for each image.")
-    ] = 3,
+    ] = DEFAULT_TOP,
     batch_size: BatchSize = DEFAULT_BATCH_SIZE,
     workers: Workers = None,
+    weights: MovedWeights = None,
     as_json: Json = False,
 ) -> None:
     """Classify images with a head.
@@ -39,7 +38,13 @@ def predict(
 
     listener = ConsoleListener()
     report = featx.predict(
-        images, head=head, top=top, batch_size=batch_size, workers=workers, listener=listener
+        images,
+        head=head,
+        top=top,
+        batch_size=batch_size,
+        workers=workers,
+        weights=weights,
+        listener=listener,
     )
     if as_json:
         write_predictions(report)

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from featx.cli.options import Json, OneLayer, Workers, exit_with
-
-SOME_FAILED = 3
+from featx.cli.options import SOME_FAILED, Json, MovedWeights, OneLayer, Workers, exit_with
+from featx.specs import DEFAULT_K
 
 
 def search(
@@ -30,7 +29,7 @@ def search(
     layer: OneLayer = None,
     k: Annotated[
         int, typer.Option("-k", "--top", "-t", "--topk", min=1, help="Matches for each query.")
-    ] = 10,
+    ] = DEFAULT_K,
     threshold: Annotated[
         float | None, typer.Option(metavar="S", help="Only matches of at least this similarity.")
     ] = None,
@@ -38,6 +37,7 @@ def search(
         bool, typer.Option("--filepath-only", "-f", help="Only the paths of the matches.")
     ] = False,
     workers: Workers = None,
+    weights: MovedWeights = None,
     as_json: Json = False,
 ) -> None:
     """Find stored images that look like a picture.
@@ -63,6 +63,7 @@ def search(
         k=k,
         threshold=threshold,
         workers=workers,
+        weights=weights,
         listener=ConsoleListener(),
     )
     if as_json:

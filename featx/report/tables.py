@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from featx.report.text import printable, short_path
-from featx.units import format_bytes
+from featx.units import format_bytes, format_shape
 
 if TYPE_CHECKING:
     from featx.extraction import ExtractReport
@@ -38,7 +38,7 @@ def show_layers(model: ModelSpec, taps: Sequence[Tap], total: int) -> None:
             "" if tap.index is None else str(tap.index),
             _text(tap.name),
             tap.type,
-            _shape(tap.shape),
+            format_shape(tap.shape),
             "" if stride is None else str(stride),
             "" if tap.num_bytes is None else format_bytes(tap.num_bytes),
         )
@@ -95,7 +95,7 @@ def show_store(summary: Mapping[str, Any]) -> None:
         table.add_row(
             _text(feature["layer"]),
             feature["pool"],
-            _shape(feature["shape"]),
+            format_shape(feature["shape"]),
             feature["dtype"],
             format_bytes(feature["bytes"]),
         )
@@ -215,10 +215,6 @@ def _print(content: Table | str) -> None:
 def _text(value: str) -> Text:
     """Text without markup: a file may be called ``[red]``."""
     return Text(printable(value))
-
-
-def _shape(shape: Sequence[int | None]) -> str:
-    return "×".join("?" if size is None else str(size) for size in shape)
 
 
 def _describe_classes(classes: Mapping[str, int], unlabelled: int) -> str:
