@@ -378,7 +378,7 @@ def test_changed_weights_are_refused(
         return backbone
 
     monkeypatch.setattr(featx.testing.toy, "load", load)
-    with pytest.raises(FingerprintMismatch, match="no longer the one") as caught:
+    with pytest.raises(FingerprintMismatch, match="not the one that made") as caught:
         predict(tmp_path / "photos", head=head)
     assert [name for name, _, _ in caught.value.differences] == ["weights_sha256"]
 
