@@ -46,6 +46,8 @@ def plan_features(
 ) -> tuple[FeatureSpec, ...]:
     """Resolve ``--layer`` and ``--pool`` to feature specs, in the network's order."""
     taps = backbone.features()
+    if not layers and backbone.default_layer is not None:
+        layers = [backbone.default_layer]
     chosen = {tap.name for tap in select_taps(layers, taps, backbone.num_layers)}
     specs = []
     for tap in taps:

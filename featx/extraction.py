@@ -17,13 +17,15 @@ from featx.errors import (
 )
 from featx.events import Listener
 from featx.extraction_job import ExtractionJob
-from featx.files import relative_path
+from featx.files import describe_wrong_output, relative_path
 from featx.images.sources import ImageSet, find_images
 from featx.models import load_model
 from featx.models.backbone import Backbone
+from featx.models.builtin import describe_default
 from featx.models.reference import parse_reference
 from featx.specs import (
     DEFAULT_BATCH_SIZE,
+    DEFAULT_MODEL,
     DEFAULT_POOLING,
     DEFAULT_STORAGE_TYPE,
     DEFAULT_STORE,
@@ -106,9 +108,10 @@ def extract(
 
     Args:
         images: A folder (searched recursively), a file, or several.
-        model: The model, see `featx.load_model`.
+        model: The model, see `featx.load_model`; the built-in backbone when None.
         weights: ``imagenet``, ``random`` or a path; for Keras applications.
-        layers: Taps by name, index, glob or path; the last feature map when empty.
+        layers: Taps by name, index, glob or path; when empty the last feature map, of the
+            built-in backbone its ``embedding``.
         pool: How maps of shape (h, w, c) are reduced: ``none`` stores them as they are.
         output: The store, an HDF5 file.
         dtype: How values are stored.
@@ -151,19 +154,20 @@ def extract(
     if output.is_symlink():  # The file it points to is replaced, not the link.
         output = output.resolve()
     if output.is_dir() or not output.absolute().parent.is_dir():
-        raise StoreError(
-            f"{str(output)!r} cannot be written: -o names a file in a folder that exists."
-        )
+        raise StoreError(describe_wrong_output(output))
     if overwrite and output.exists() and not is_store(output):
         raise StoreError(
             f"{str(output)!r} exists and is not a feature store; it is left alone. "
             "Choose another file with -o, or delete it yourself."
         )
     if model is None:
-        raise InvalidValue(
-            "No model was named. Choose one with -m, for example -m keras:MobileNetV2 (Keras "
-            "downloads its ImageNet weights once, 14 MB) or -m my_network.keras."
-        )
+        model = DEFAULT_MODEL
+        if weights is not None:
+            raise InvalidValue(
+                f"--weights {weights} belongs to a Keras application: name it with -m, for "
+                "example -m keras:MobileNetV2."
+            )
+        listener.note(describe_default())
 
     found = find_images(images)
     listener.note(f"{len(found.items):,} images in {str(found.root)!r}{_describe(found)}")
@@ -254,7 +258,7 @@ def _announce(header: StoreHeader, num_todo: int, output: Path, listener: Listen
         return
     needed = num_todo * header.row_bytes
     listener.note(
-        f"{num_todo:,} images to compute: {format_bytes(header.row_bytes)} each, "
+        f"{num_todo:,} images to read: {format_bytes(header.row_bytes)} each, "
         f"{format_bytes(needed)} in {str(output)!r}"
     )
     # Parts and the file made from them exist side by side for a moment.

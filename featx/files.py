@@ -31,3 +31,18 @@ def is_same_file(first: Path, second: Path) -> bool:
     return first == second or (
         first.exists() and second.exists() and os.path.samefile(first, second)
     )
+
+
+def describe_wrong_output(path: Path) -> str:
+    """Say why a file cannot be written under `path`, and what to do.
+
+    Example:
+        >>> describe_wrong_output(Path("no/such/file.h5"))
+        "'no/such/file.h5' cannot be written: there is no folder 'no/such'. Make it, or ..."
+    """
+    if path.is_dir():
+        return f"{str(path)!r} is a folder. Name a file in it with -o."
+    return (
+        f"{str(path)!r} cannot be written: there is no folder {str(path.parent)!r}. Make it, or "
+        "choose another with -o."
+    )

@@ -35,6 +35,10 @@ DEFAULT_POOLING: Pooling = "none"
 DEFAULT_STORAGE_TYPE: StorageType = "float32"
 DEFAULT_READ_POOLING: Pooling = "avg"
 DEFAULT_BATCH_SIZE = 32
+NAMED_SOURCES = ("builtin", "keras")
+"""Sources whose models are known by name; others are known by the content of their files."""
+
+DEFAULT_MODEL = "builtin:mini"
 DEFAULT_STORE = "features.h5"
 DEFAULT_HEAD = "head"
 DEFAULT_TEST_SIZE = 0.2
@@ -176,10 +180,11 @@ class ModelSpec:
     """A model, resolved: where it came from, its weights' hash, its input contract.
 
     Attributes:
-        source: The adapter that loads it: ``keras``, ``file`` or ``savedmodel``.
+        source: The adapter that loads it: ``builtin``, ``keras``, ``file`` or ``savedmodel``.
         name: The name below the source: ``MobileNetV2``, or a file's or folder's name.
         arguments: Constructor arguments, sorted by name.
-        location: Where the weights came from: ``imagenet``, ``random`` or an absolute path.
+        location: Where the weights came from: ``builtin``, ``imagenet``, ``random`` or an
+            absolute path.
             Not part of the identity: the same weights elsewhere are the same model.
         weights_sha256: SHA-256 of the weights (keras) or of the files (file, savedmodel).
         input: The input contract.
@@ -226,7 +231,7 @@ class ModelSpec:
         Files and SavedModels are identified by their content alone, so that they may be
         renamed and moved; a Keras application also by its name and arguments.
         """
-        named = self.source == "keras"
+        named = self.source in NAMED_SOURCES
         return {
             "model": self.reference if named else self.source,
             "weights_sha256": self.weights_sha256,

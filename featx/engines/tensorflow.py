@@ -22,7 +22,7 @@ _LOG_LINE = re.compile(
 def import_tensorflow() -> Any:
     """Import TensorFlow with Keras 3 on top, without its log lines reaching the user.
 
-    A log level that the user set in ``TF_CPP_MIN_LOG_LEVEL`` is respected.
+    Who wants to see them sets ``TF_CPP_MIN_LOG_LEVEL`` to 0 or 1.
 
     Returns:
         The module `tensorflow`.
@@ -31,8 +31,7 @@ def import_tensorflow() -> Any:
         ModelError: If Keras was already imported with another backend.
     """
     if "tensorflow" not in sys.modules:
-        quiet = "TF_CPP_MIN_LOG_LEVEL" not in os.environ
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        quiet = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") not in ("0", "1")
         if "keras" not in sys.modules:
             os.environ["KERAS_BACKEND"] = "tensorflow"  # A user's setting is for their programs.
         with _without_log_lines() if quiet else contextlib.nullcontext():

@@ -80,8 +80,8 @@ def decode_image(data: bytes, contract: InputSpec) -> np.ndarray:
         raise
     except UnidentifiedImageError:
         raise ImageError("not an image in a format that Pillow can read") from None
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"too many pixels: {error}") from None
+    except Image.DecompressionBombError:
+        raise ImageError(f"too many pixels: the limit is {MAX_PIXELS:,}") from None
     except Exception as error:
         # Decoders meet arbitrary bytes here and raise whatever their parser stumbles on
         # (struct.error, SyntaxError, KeyError, ...): all of it means "damaged file".

@@ -12,6 +12,9 @@ from pathlib import Path
 
 from featx.errors import ImagesNotFound
 
+SHEET_MARK = "featx-sheet"
+"""Keyword of the text with which a contact sheet of featx begins: it is no photograph."""
+
 IMAGE_SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .png .gif .bmp .dib .webp .tif .tiff .ppm .pgm .pbm .pnm "
     ".avif .heic .heif .jp2 .tga".split()
@@ -193,9 +196,22 @@ def _walk(folder: Path) -> Iterator[tuple[Path, OSError | None]]:
                 continue
             if is_folder:
                 (linked if entry.is_symlink() else folders).append(Path(entry.path))
-            elif os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES:
+            elif _is_picture(entry):
                 yield Path(entry.path), None
         pending.extend(reversed(folders))
+
+
+def _is_picture(entry: os.DirEntry[str]) -> bool:
+    """Whether a file is named like a picture, and is not a contact sheet that featx drew."""
+    suffix = os.path.splitext(entry.name)[1].lower()
+    if suffix != ".png" or not entry.is_file():
+        return suffix in IMAGE_SUFFIXES
+    try:
+        with open(entry.path, "rb") as file:
+            head = file.read(64)
+    except OSError:
+        return True  # Reading it as a picture will say why it fails.
+    return head[37:41] != b"tEXt" or not head[41:].startswith(SHEET_MARK.encode() + b"\0")
 
 
 def _stat_item(file: Path, key: str) -> ImageItem | str:

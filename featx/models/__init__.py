@@ -8,7 +8,7 @@ import os
 from featx.errors import FingerprintMismatch, ModelError
 from featx.models.backbone import Backbone, ModelRequest, Tap
 from featx.models.reference import SOURCES, parse_reference
-from featx.specs import InputOverrides, ModelSpec, identity_differences
+from featx.specs import NAMED_SOURCES, InputOverrides, ModelSpec, identity_differences
 
 __all__ = ["SOURCES", "Backbone", "ModelRequest", "Tap", "load_model", "restore_model"]
 
@@ -19,8 +19,8 @@ def load_model(
     """Load a model, ready to describe its taps and to compute them.
 
     Args:
-        model: ``keras:NAME,argument=value``, ``file:PATH``, ``savedmodel:DIR``, or a bare
-            name or path with only one reading.
+        model: ``builtin:mini``, ``keras:NAME,argument=value``, ``file:PATH``,
+            ``savedmodel:DIR``, or a bare name or path with only one reading.
         weights: For Keras applications: ``imagenet`` (downloaded by Keras once; the default),
             ``random`` (seeded: the same in every run), or the path of a weights file, with or
             without the classifier. None for models that bring their own.
@@ -70,11 +70,11 @@ def restore_model(spec: ModelSpec, *, weights: str | None = None) -> Backbone:
         interpolation=contract.interpolation,
         exif=contract.exif,
     )
-    named = spec.source == "keras"
+    named = spec.source in NAMED_SOURCES
     request = ModelRequest(
         name=spec.name if named else location,
         arguments=dict(spec.arguments),
-        weights=location if named else None,
+        weights=location if spec.source == "keras" else None,
         overrides=overrides,
     )
     backbone = _load(spec.source, request)

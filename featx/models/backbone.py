@@ -72,10 +72,12 @@ class Backbone(Protocol):
     Attributes:
         spec: The resolved model.
         num_layers: Length of Keras's `model.layers`; None for models without numbered layers.
+        default_layer: The tap that is taken when none is named; None for the last feature map.
     """
 
     spec: ModelSpec
     num_layers: int | None
+    default_layer: str | None
 
     def features(self) -> Sequence[Tap]:
         """Describe every tap, in the order of computation."""
@@ -99,6 +101,7 @@ class GraphBackbone:
         compile_taps: Builds a callable from scaled images to named arrays, for given taps.
             Called once for each set of names, whatever the number of batches.
         num_layers: See `Backbone`.
+        default_layer: See `Backbone`.
     """
 
     def __init__(
@@ -107,9 +110,11 @@ class GraphBackbone:
         taps: Sequence[Tap],
         compile_taps: Callable[[tuple[str, ...]], Callable[[np.ndarray], dict[str, np.ndarray]]],
         num_layers: int | None = None,
+        default_layer: str | None = None,
     ) -> None:
         self.spec = spec
         self.num_layers = num_layers
+        self.default_layer = default_layer
         self._taps = tuple(taps)
         self._compile_taps = compile_taps
         self._compiled: dict[tuple[str, ...], Callable[[np.ndarray], dict[str, np.ndarray]]] = {}

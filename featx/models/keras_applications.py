@@ -33,6 +33,12 @@ _OWN_OPTIONS = {
 
 def load(request: ModelRequest) -> GraphBackbone:
     """Build a Keras application and load its weights; see `featx.models.load_model`."""
+    weights = request.weights or "imagenet"
+    if weights not in ("imagenet", "random") and not Path(weights).is_file():
+        raise ModelError(
+            "--weights takes imagenet, random, or the path of a weights file. "
+            f"Received: {weights!r}, which is not a file."
+        )
     import_tensorflow()
     import keras
 
@@ -45,7 +51,6 @@ def load(request: ModelRequest) -> GraphBackbone:
             include_preprocessing=bool(arguments.get("include_preprocessing", True))
         )
     )
-    weights = request.weights or "imagenet"
     resized = (contract.height, contract.width) != (application.size, application.size)
 
     # With no word from the user, the classifier is kept where it can be: with a size of its
@@ -135,7 +140,7 @@ def _build(
         text = first_line(error)
         if "URL fetch failure" in text:
             raise ModelError(
-                f"The ImageNet weights of {constructor.__name__} could not be downloaded: {text} "
+                f"The ImageNet weights of {constructor.__name__} could not be downloaded: {text}. "
                 "Without a network, place the file in ~/.keras/models under its own name, or "
                 "give one with --weights PATH."
             ) from error
@@ -147,11 +152,6 @@ def _load_from_file(
 ) -> tuple[Any, dict[str, Any]]:
     """Load a weights file into the first attempted network that it fits."""
     path = Path(weights)
-    if not path.is_file():
-        raise ModelError(
-            "--weights takes imagenet, random, or the path of a weights file. "
-            f"Received: {weights!r}, which is not a file."
-        )
     reasons = []
     for arguments in attempts:
         model = _build(constructor, arguments, shape, "random")
@@ -163,7 +163,7 @@ def _load_from_file(
             reasons.append(f"{'with' if top else 'without'} classifier: {first_line(error)}")
     raise ModelError(
         f"The weights in {weights!r} do not fit {constructor.__name__} ({'; '.join(reasons)}). "
-        "Check the constructor arguments, for example ',alpha=0.35'."
+        "Is it for another network, or for other constructor arguments (such as ',alpha=0.35')?"
     )
 
 

@@ -11,6 +11,7 @@ from featx.errors import AmbiguousName, InvalidValue, ModelError, UnknownName, j
 from featx.models.contracts import APPLICATIONS
 
 SOURCES: dict[str, str] = {
+    "builtin": "featx.models.builtin",
     "keras": "featx.models.keras_applications",
     "file": "featx.models.keras_file",
     "savedmodel": "featx.models.savedmodel",

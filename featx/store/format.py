@@ -228,6 +228,8 @@ def open_file(path: Path) -> h5py.File:
         StoreNotFound: If there is no such file.
         StoreDamaged: If it is not an HDF5 file.
     """
+    if path.is_dir():
+        raise StoreNotFound(f"{str(path)!r} is a folder. Name the feature store in it.")
     if not path.is_file():
         raise StoreNotFound(f"There is no feature store {str(path)!r}. `featx extract` makes one.")
     try:
@@ -238,8 +240,8 @@ def open_file(path: Path) -> h5py.File:
         return h5py.File(path, "r", locking=False)
     except OSError as error:
         raise StoreDamaged(
-            f"{str(path)!r} cannot be opened as an HDF5 file: {error}. It is damaged or "
-            "something else; extract again into a new file."
+            f"{str(path)!r} cannot be opened as an HDF5 file: it is damaged, or no feature store "
+            f"({error})."
         ) from error
 
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from featx.errors import StoreLocked
+from featx.errors import StoreError, StoreLocked
 
 try:
     import fcntl
@@ -35,11 +35,16 @@ def lock_for_writing(folder: Path) -> Iterator[None]:
         StoreLocked: If another process holds it; names the process and since when.
     """
     while True:
-        folder.mkdir(parents=True, exist_ok=True)
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o644)
         except FileNotFoundError:
             continue  # The former owner removed the folder in between.
+        except OSError as error:
+            store = str(folder).removesuffix(".parts")
+            raise StoreError(
+                f"{store!r} cannot be written: {error.strerror}. Choose another place with -o."
+            ) from error
         try:
             if fcntl is not None:
                 try:

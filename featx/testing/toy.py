@@ -30,6 +30,7 @@ class ToyBackbone:
     def __init__(self, spec: ModelSpec) -> None:
         self.spec = spec
         self.num_layers = 2
+        self.default_layer = None
         self.calls: list[int] = []
 
     def features(self) -> Sequence[Tap]:

@@ -1,0 +1,146 @@
+"""The backbone that featx ships: no download, no network, no choice to make."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from featx.errors import InvalidValue, ModelError, UnknownName
+from featx.models.backbone import GraphBackbone, ModelRequest, hash_arrays
+from featx.specs import DEFAULT_MODEL, InputSpec, ModelSpec
+
+MINI = "mini"
+REFERENCE = "MobileNetV2 1.0"
+"""The network that the built-in is compared with, as named in the measurements."""
+
+DEFAULT_LAYER = "embedding"
+"""The tap that is taken when none is named: the vector that the training shaped."""
+
+WEIGHTS_FOLDER = Path(__file__).with_name("weights")
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """How good one extractor's features are on one set of photographs that it never saw.
+
+    Attributes:
+        extractor: What computed the features.
+        dataset: The photographs.
+        nearest: Share of photographs whose nearest neighbour has their class.
+        precision_at_10: Share of the ten nearest that have it.
+        mean_average_precision: Over all others, ranked.
+        linear: Accuracy of a linear head fitted on the set's training part.
+    """
+
+    extractor: str
+    dataset: str
+    nearest: float
+    precision_at_10: float
+    mean_average_precision: float
+    linear: float
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltinCard:
+    """What is known of the built-in backbone: the content of ``weights/mini.json``."""
+
+    parameters: int
+    sha256: str
+    measurements: tuple[Measurement, ...]
+
+    def share_of(self, extractor: str, dataset: str) -> float:
+        """Return the built-in's precision@10 as a share of another extractor's."""
+        values = {m.extractor: m.precision_at_10 for m in self.measurements if m.dataset == dataset}
+        return values[f"builtin:{MINI}"] / values[extractor]
+
+
+@cache
+def read_card() -> BuiltinCard:
+    """Read what was measured when the weights were made."""
+    data = json.loads((WEIGHTS_FOLDER / f"{MINI}.json").read_text(encoding="utf-8"))
+    return BuiltinCard(
+        parameters=data["parameters"],
+        sha256=data["sha256"],
+        measurements=tuple(Measurement(**line) for line in data["measurements"]),
+    )
+
+
+def describe_default() -> str:
+    """Say in one line which backbone is taken when none is named, and how good it is."""
+    card = read_card()
+    shares = " and ".join(
+        f"{card.share_of(REFERENCE, dataset):.0%} on {dataset}"
+        for dataset in dict.fromkeys(m.dataset for m in card.measurements)
+    )
+    return (
+        f"no -m: {DEFAULT_MODEL}, featx's own small network; its precision@10 is {shares} of that "
+        f"of {REFERENCE}, which -m keras:MobileNetV2 takes (a download of 14 MB, once)"
+    )
+
+
+def load(request: ModelRequest) -> GraphBackbone:
+    """Load the built-in backbone; see `featx.models.load_model`."""
+    from featx.models.keras_taps import KerasTaps
+    from featx.models.mini_network import MINI_SIZE, build_mini
+
+    if request.name != MINI:
+        raise UnknownName("built-in model", request.name, [MINI], remedy=f"There is {MINI!r}.")
+    if request.arguments or request.weights:
+        raise InvalidValue(
+            f"builtin:{MINI} has no constructor arguments and brings its weights. "
+            "Leave out the arguments and --weights."
+        )
+    size = request.overrides.img_size
+    if size not in (None, (MINI_SIZE, MINI_SIZE)):
+        raise InvalidValue(
+            f"builtin:{MINI} takes images of {MINI_SIZE} x {MINI_SIZE} pixels. "
+            f"Received: --img-size {size[0]}x{size[1]}."
+        )
+    contract = request.overrides.apply(InputSpec(MINI_SIZE, MINI_SIZE, scaling="raw"))
+    arrays = _read_weights(WEIGHTS_FOLDER / f"{MINI}.npz", read_card().sha256)
+    model = build_mini()
+    _set_weights(model, arrays)
+    taps = KerasTaps(model, contract)
+    spec = ModelSpec(
+        source="builtin",
+        name=MINI,
+        arguments=(),
+        location="builtin",
+        weights_sha256=hash_arrays(arrays[name] for name in sorted(arrays)),
+        input=contract,
+    )
+    return GraphBackbone(
+        spec, taps.taps, taps.compile, len(model.layers), default_layer=DEFAULT_LAYER
+    )
+
+
+def _read_weights(path: Path, sha256: str) -> dict[str, np.ndarray]:
+    """Read the float16 arrays, ``layer/kernel`` and ``layer/bias``, after checking them."""
+    repair = "Install featx again: pip install --force-reinstall --no-deps featx."
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(
+            f"The built-in weights {str(path)!r} cannot be read ({error.strerror}). {repair}"
+        ) from error
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise ModelError(
+            f"The built-in weights {str(path)!r} are damaged: SHA-256 is not {sha256[:12]}... "
+            f"{repair}"
+        )
+    with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+        return {name: stored[name] for name in stored.files}
+
+
+def _set_weights(model: Any, arrays: dict[str, np.ndarray]) -> None:
+    for layer in model.layers:
+        if layer.weights:
+            names = (f"{layer.name}/kernel", f"{layer.name}/bias")
+            layer.set_weights([arrays[name].astype(np.float32) for name in names])
