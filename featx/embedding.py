@@ -11,7 +11,7 @@ import numpy as np
 from featx.compute import ComputedBatch, compute_features
 from featx.errors import UnknownName
 from featx.events import Listener
-from featx.images.reading import read_images
+from featx.images.reading import HASH_BYTES, read_images
 from featx.images.sources import ImageFailure, ImageItem, find_images
 from featx.models import restore_model
 from featx.specs import DEFAULT_BATCH_SIZE, FeatureSpec, ModelSpec
@@ -23,11 +23,13 @@ class EmbeddedImages:
 
     Attributes:
         items: N images.
+        content_hash: uint8 (N, 16), of each file's bytes.
         values: float32 (N, D).
         failures: Images that could not be used.
     """
 
     items: tuple[ImageItem, ...]
+    content_hash: np.ndarray
     values: np.ndarray
     failures: tuple[ImageFailure, ...]
 
@@ -65,6 +67,7 @@ def embed_images(
         raise UnknownName("layer", feature.name, taps)
     items: list[ImageItem] = []
     blocks: list[np.ndarray] = []
+    hashes: list[np.ndarray] = []
     failures = list(found.failures)
     for failure in found.failures:
         listener.failure(failure.key, failure.reason)
@@ -74,6 +77,7 @@ def embed_images(
         for result in compute_features(results, backbone, [feature], batch_size=batch_size):
             if isinstance(result, ComputedBatch):
                 items.extend(result.items)
+                hashes.append(result.content_hash)
                 blocks.append(result.features[feature.name].reshape(len(result.items), -1))
                 listener.advance(len(result.items))
             elif isinstance(result, ImageFailure):
@@ -84,4 +88,5 @@ def embed_images(
         listener.finish()
     width = int(np.prod(feature.shape))
     values = np.concatenate(blocks) if blocks else np.zeros((0, width), np.float32)
-    return EmbeddedImages(tuple(items), values, tuple(failures))
+    content_hash = np.concatenate(hashes) if hashes else np.zeros((0, HASH_BYTES), np.uint8)
+    return EmbeddedImages(tuple(items), content_hash, values, tuple(failures))

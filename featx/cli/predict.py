@@ -50,8 +50,14 @@ def predict(
         write_predictions(report)
     else:
         show_predictions(report)
+    if report.num_fitted_on:
+        listener.note(
+            f"the head was fitted on {report.num_fitted_on:,} of these "
+            f"{len(report.predictions):,} images: they say nothing about its accuracy"
+        )
     if report.accuracy is not None:
         listener.note(
-            f"accuracy {report.accuracy:.4f} on the {report.num_labelled:,} images in class folders"
+            f"accuracy {report.accuracy:.4f} on the {report.num_labelled:,} new images in class "
+            "folders"
         )
     exit_with(SOME_FAILED if report.failures else 0)

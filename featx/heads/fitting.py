@@ -160,7 +160,16 @@ def fit_head(
         refitted=refitted,
         settings=settings,
     )
-    Head(kind, classes, table.spec, table.model, weights, report.to_dict()).save(output)
+    fitted_rows = rows if refitted else rows[~held_out]
+    Head(
+        kind=kind,
+        classes=classes,
+        feature=table.spec,
+        model=table.model,
+        weights=weights,
+        fitted_on=table.content_hash[fitted_rows],
+        report=report.to_dict(),
+    ).save(output)
     return report
 
 

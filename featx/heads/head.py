@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import io
 import json
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,8 @@ class Head:
         feature: The feature it was fitted on, pooling included.
         model: The model that computes that feature.
         weights: The kind's arrays.
+        fitted_on: uint8 (N, 16), content hashes of the images it was fitted on: measuring it
+            on these would flatter it.
         report: What was measured when it was fitted; see `FitReport`.
     """
 
@@ -45,6 +49,7 @@ class Head:
     feature: FeatureSpec
     model: ModelSpec
     weights: dict[str, np.ndarray]
+    fitted_on: np.ndarray
     report: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -86,7 +91,7 @@ class Head:
         check_replaceable(folder)
         folder.mkdir(parents=True, exist_ok=True)
         content = io.BytesIO()
-        np.savez(content, **self.weights)  # type: ignore[arg-type]
+        np.savez(content, fitted_on=self.fitted_on, **self.weights)  # type: ignore[arg-type]
         sha256 = hashlib.sha256(content.getvalue()).hexdigest()
         description = {
             "format": FORMAT,
@@ -150,6 +155,7 @@ def load_head(folder: str | Path) -> Head:
             feature=FeatureSpec.from_dict(data["feature"]),
             model=ModelSpec.from_dict(data["model"]),
             weights=weights,
+            fitted_on=weights.pop("fitted_on"),
             report=data["report"],
         )
         intact = head.kind in HEAD_KINDS and head.fingerprint == data["fingerprint"]
@@ -166,13 +172,24 @@ def load_head(folder: str | Path) -> Head:
 
 
 def check_replaceable(folder: Path) -> None:
-    """Refuse to write a head over something that is not one."""
+    """Refuse to write a head over something else, or where nothing can be written."""
     occupied = folder.is_file() or (folder.is_dir() and any(folder.iterdir()))
     if occupied and not _describes_head(folder / DESCRIPTION_FILE):
         raise HeadError(
             f"{str(folder)!r} exists and is not a head; it is left alone. "
             "Choose another folder with -o."
         )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise HeadError(
+            f"{str(folder)!r} cannot be written: {error.strerror}. Choose another folder with -o."
+        ) from error
+    if not occupied:
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # Until there is a head to write.
 
 
 def _describes_head(path: Path) -> bool:

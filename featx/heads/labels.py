@@ -100,6 +100,8 @@ def read_labels_csv(path: Path, keys: Sequence[str], root: Path) -> RowLabels:
                     f"{sides[row]!r} in an earlier line."
                 )
             sides[row] = side
+    if not lines:
+        raise HeadError(f"{str(path)!r} has a header line and nothing below it.")
     if not matched:
         example = (lines[0][path_column] or "") if lines else ""
         known = keys[0] if keys else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,12 @@ REGULARISATIONS = tuple(10.0**exponent for exponent in range(-5, 2))
 thousand dimensions the best lies well inside this range."""
 
 NUM_FOLDS = 3
+
+SMALL_PROBLEM = 500_000_000
+"""Multiplications of one pass over the data (N x D x C) up to which one thread is used. A pass
+then takes milliseconds: more threads gain little, and where another program uses the cores they
+wait for each other at every step (measured: 44 s instead of 3 s)."""
+
 MAX_ITERATIONS = 1000
 
 
@@ -35,6 +42,17 @@ def fit(
         The weights ``mean`` (D,), ``scale`` (D,), ``coefficients`` (C, D), ``intercepts``
         (C,), and what was chosen: ``C`` and ``folds`` (0: too few examples to compare).
     """
+    with _threads_for(values.size * num_classes):
+        return _fit(values, targets, num_classes, seed, groups)
+
+
+def _fit(
+    values: np.ndarray,
+    targets: np.ndarray,
+    num_classes: int,
+    seed: int,
+    groups: np.ndarray | None,
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedGroupKFold
     from sklearn.preprocessing import StandardScaler
@@ -73,7 +91,8 @@ def refit(
 
     scaler = StandardScaler().fit(values)
     classifier = LogisticRegression(C=settings["C"], max_iter=MAX_ITERATIONS)
-    classifier.fit(scaler.transform(values), targets)
+    with _threads_for(values.size * num_classes):
+        classifier.fit(scaler.transform(values), targets)
     coefficients, intercepts = classifier.coef_, classifier.intercept_
     if num_classes == 2:
         # scikit-learn keeps one logit z for two classes; softmax(-z/2, z/2) = sigmoid(z).
@@ -85,6 +104,16 @@ def refit(
         "coefficients": np.asarray(coefficients, np.float32),
         "intercepts": np.asarray(intercepts, np.float32),
     }
+
+
+def _threads_for(multiplications: int) -> AbstractContextManager[Any]:
+    """Keep numerical libraries to one thread where more would cost time."""
+    from threadpoolctl import threadpool_limits
+
+    limits: AbstractContextManager[Any] = threadpool_limits(
+        1 if multiplications <= SMALL_PROBLEM else None
+    )
+    return limits
 
 
 def predict(weights: dict[str, np.ndarray], values: np.ndarray) -> np.ndarray:

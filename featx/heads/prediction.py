@@ -40,13 +40,17 @@ class PredictReport:
     Attributes:
         predictions: One for each image that could be used.
         failures: The others, with the reason.
-        num_labelled: Images whose class folder has the name of one of the head's classes.
-        accuracy: Share of those whose first prediction is right; None if there are none.
+        num_labelled: Images that the head was not fitted on and whose class folder has the
+            name of one of its classes.
+        num_fitted_on: Images that the head was fitted on (the same bytes).
+        accuracy: Share of the labelled ones whose first prediction is right; None if there
+            are none.
     """
 
     predictions: tuple[Prediction, ...]
     failures: tuple[ImageFailure, ...]
     num_labelled: int
+    num_fitted_on: int
     accuracy: float | None
 
 
@@ -106,11 +110,18 @@ def predict(
         )
         for item, row, best in zip(embedded.items, probabilities, order, strict=True)
     )
-    labelled = [p for p in predictions if p.label in head.classes]
+    known = {row.tobytes() for row in head.fitted_on}
+    seen = [row.tobytes() in known for row in embedded.content_hash]
+    labelled = [
+        prediction
+        for prediction, is_seen in zip(predictions, seen, strict=True)
+        if prediction.label in head.classes and not is_seen
+    ]
     right = sum(p.classes[0] == p.label for p in labelled)
     return PredictReport(
         predictions=predictions,
         failures=embedded.failures,
         num_labelled=len(labelled),
+        num_fitted_on=sum(seen),
         accuracy=right / len(labelled) if labelled else None,
     )

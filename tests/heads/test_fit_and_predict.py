@@ -439,5 +439,21 @@ def test_head_is_plain_data() -> None:
             "coefficients": np.array([[0.0], [np.log(3.0)]]),
             "intercepts": np.zeros(2),
         },
+        fitted_on=np.zeros((0, 16), np.uint8),
     )
     assert head.predict_proba(np.array([[3.0]]))[0] == pytest.approx([0.25, 0.75])
+
+
+def test_images_that_it_was_fitted_on_do_not_count_for_accuracy(
+    toy: str, photos: Path, tmp_path: Path
+) -> None:
+    for label, color in (("cat", (10, 0, 0)), ("dog", (0, 200, 0))):
+        for number in range(10):
+            write_color(photos / label / f"{number}.png", (color[0] + number, color[1], number))
+    featx.extract(photos, model=toy, layers=["mean"], output=tmp_path / "p.h5")
+    fit_head(tmp_path / "p.h5", output=tmp_path / "head")
+    write_color(photos / "cat" / "new.png", (33, 1, 1))
+    report = featx.predict(photos, head=tmp_path / "head")
+    assert (report.num_fitted_on, report.num_labelled, report.accuracy) == (20, 1, 1.0)
+    (photos / "cat" / "new.png").unlink()
+    assert featx.predict(photos, head=tmp_path / "head").accuracy is None

@@ -93,7 +93,7 @@ def test_missing_columns(csv: Path, text: str) -> None:
 
 
 def test_header_alone(csv: Path) -> None:
-    with pytest.raises(HeadError, match="None of the 0 paths"):
+    with pytest.raises(HeadError, match="a header line and nothing below it"):
         read(csv, "path,label\n")
 
 
