@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from pathlib import Path
 
 from featx.errors import IndexFileError
 from featx.events import Listener
-from featx.files import relative_path
+from featx.files import describe_wrong_output, relative_path
 from featx.index import flat
 from featx.index.vector_index import (
     IndexDescription,
@@ -28,14 +29,23 @@ from featx.store import open_store
 INDEX_SUFFIX = ".faiss"
 
 
-def default_index_path(features: str | Path) -> Path:
+def default_index_path(features: str | Path, layer: str | None = None) -> Path:
     """Return where the index of a store lies unless told otherwise.
+
+    Args:
+        features: The store.
+        layer: For an index of another layer than that of the store's first index.
 
     Example:
         >>> default_index_path("photos/features.h5").as_posix()
         'photos/features.faiss'
+        >>> default_index_path("photos/features.h5", "block/relu").as_posix()
+        'photos/features.block_relu.faiss'
     """
-    return Path(features).with_suffix(INDEX_SUFFIX)
+    path = Path(features).with_suffix(INDEX_SUFFIX)
+    if layer is None:
+        return path
+    return path.with_name(f"{path.stem}.{re.sub(r'[^A-Za-z0-9_.-]', '_', layer)}{INDEX_SUFFIX}")
 
 
 def build_index(
@@ -76,9 +86,7 @@ def build_index(
     if path.is_symlink():  # The file it points to is replaced, not the link.
         path = path.resolve()
     if path.is_dir() or not path.absolute().parent.is_dir():
-        raise IndexFileError(
-            f"{str(path)!r} cannot be written: -o names a file in a folder that exists."
-        )
+        raise IndexFileError(describe_wrong_output(path))
     if path.absolute() == features.absolute() or _is_something_else(path):
         raise IndexFileError(
             f"{str(path)!r} exists and is not an index; it is left alone. "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,6 +103,8 @@ def search(
     paths = [queries] if isinstance(queries, (str, Path)) else list(queries)
     if not paths and not keys:
         raise InvalidValue("Nothing to search for: name a picture, or an image with --key.")
+    if threshold is not None and math.isnan(threshold):
+        raise InvalidValue("A threshold is a number from -1 to 1. Received: nan.")
     if k < 1:
         raise InvalidValue(f"At least one match is asked for. Received: k={k}.")
     opened = _ready_index(features, index, layer, listener)
@@ -147,12 +150,16 @@ def _ready_index(
     if index is None or not Path(index).exists():
         store = store or Path(DEFAULT_STORE)
     path = Path(index) if index is not None else default_index_path(store or DEFAULT_STORE)
+    if index is None and layer is not None and _layer_of(path) not in (None, layer):
+        # The store's index stays as it is: later searches without --layer go on with it.
+        path = default_index_path(store or DEFAULT_STORE, layer)
     if not path.exists() or (index is None and not description_path(path).exists()):
         store = store or Path(DEFAULT_STORE)
         if index is not None and features is None and not store.is_file():
             raise IndexFileError(
                 f"There is no index {str(path)!r}, and no {DEFAULT_STORE!r} to build it from."
             )
+        open_store(store).close()  # Says what is missing before anything is announced.
         listener.note(f"building the index {str(path)!r} from {str(store)!r}")
         return build_index(store, layer=layer, output=path, listener=listener)
 
@@ -166,18 +173,23 @@ def _ready_index(
     elif built_from is not None and not is_same_file(source, built_from):
         _refuse_other_store(opened, source, [("store", str(source), str(built_from))])
     if layer is not None and layer != feature.name:
-        if source is None or index is not None:
-            raise FingerprintMismatch(
-                f"The index {str(path)!r} compares another layer.",
-                [("layer", layer, feature.name)],
-                remedy="Build one for this layer: featx index --layer LAYER -o OTHER.faiss.",
-            )
-        listener.note(f"building {str(path)!r} anew for the layer {layer!r}")
-        return build_index(source, layer=layer, output=path, listener=listener)
+        raise FingerprintMismatch(
+            f"The index {str(path)!r} compares another layer.",
+            [("layer", layer, feature.name)],
+            remedy="Build one for this layer: featx index --layer LAYER -o OTHER.faiss.",
+        )
     assert source is not None
     named = index is not None
     both_named = named and features is not None
     return _renew(opened, source, path, listener, named=named, both_named=both_named)
+
+
+def _layer_of(path: Path) -> str | None:
+    """Return the layer of an index that exists and can be read, else None."""
+    try:
+        return open_index(path).description.feature.name
+    except IndexFileError:
+        return None
 
 
 def _renew(

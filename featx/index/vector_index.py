@@ -188,12 +188,17 @@ class VectorIndex:
         """
         try:
             with replace_file(path) as temporary:
+                temporary.touch()
                 flat.write_flat(self._index, temporary)
                 data = self.description.to_dict() | {"faiss_sha256": hash_file(temporary)}
             with replace_file(description_path(path)) as temporary:
                 temporary.write_text(json.dumps(data, ensure_ascii=False), encoding="utf-8")
-        except (OSError, RuntimeError) as error:
-            raise IndexFileError(f"{str(path)!r} could not be written: {error}") from error
+        except OSError as error:
+            raise IndexFileError(f"{str(path)!r} cannot be written: {error.strerror}.") from error
+        except RuntimeError as error:  # FAISS says it in the words of its source code.
+            raise IndexFileError(
+                f"{str(path)!r} cannot be written: the disk is full, or took no more data."
+            ) from error
         self.path = path
 
     def _match(self, rank: int, row: int, score: float, root: Path) -> Match:

@@ -208,14 +208,17 @@ def test_changed_image_is_found_in_its_new_form(toy: str, store: Path, photos: P
     assert (result.matches[0].key, result.matches[0].score) == ("0.png", pytest.approx(1))
 
 
-def test_another_layer_builds_the_default_index_anew(store: Path, photos: Path) -> None:
+def test_another_layer_gets_an_index_of_its_own(store: Path, photos: Path) -> None:
     assert search(photos / "0.png", features=store).layer == "mean"
     notes = Notes()
     report = search(photos / "0.png", features=store, layer="map", listener=notes)
     assert report.layer == "map"
     assert report.results[0].matches[0].key == "0.png"
-    assert any("anew for the layer 'map'" in text for text in notes.texts)
-    assert search(photos / "0.png", features=store).layer == "map"
+    assert any("building the index" in text and "f.map.faiss" in text for text in notes.texts)
+    assert search(photos / "0.png", features=store).layer == "mean", "the first one stays"
+    notes = Notes()
+    assert search(photos / "0.png", features=store, layer="map", listener=notes).layer == "map"
+    assert not any("building" in text for text in notes.texts)
 
 
 def test_another_layer_than_that_of_a_named_index_is_refused(store: Path, photos: Path) -> None:
