@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-COMMANDS = ["layers", "extract", "info", "fit-head", "predict", "index", "search"]
+COMMANDS = ["demo", "models", "layers", "extract", "info", "fit-head", "predict", "index", "search"]
 PAGE = Path(__file__).with_name("commands.md")
 
 

@@ -8,11 +8,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import featx
 from featx.cli import extract, fit_head, predict, search
+from featx.models.builtin import read_card
 from featx.models.contracts import APPLICATIONS
 from featx.testing import write_images
 
@@ -27,12 +29,7 @@ def _commands() -> list[str]:
 
 
 def test_the_page_of_commands_is_what_help_prints() -> None:
-    path = ROOT / "docs" / "make_commands.py"
-    spec = importlib.util.spec_from_file_location("make_commands", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = _load("make_commands")
     assert sorted(_commands()) == sorted(module.COMMANDS)
     page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
     assert page == module.make_page(), "run: python docs/make_commands.py"
@@ -67,7 +64,7 @@ def test_the_test_line_is_the_one_that_ci_runs() -> None:
         (
             search.search,
             featx.search,
-            {"key": "keys", "as_json": None, "filepath_only": None},
+            {"key": "keys", "as_json": None, "filepath_only": None, "sheet": None},
         ),
     ],
 )
@@ -144,8 +141,36 @@ def test_every_example_runs(script: Path, folder: Path) -> None:
     assert "accuracy 1.000 on 2" in result.stdout
 
 
+@pytest.mark.parametrize("step", ["targets", "train", "export", "evaluate", "speed"])
+def test_the_training_recipe_explains_its_steps(step: str) -> None:
+    # Training itself takes hours and needs torch, which is no dependency.
+    script = ROOT / "examples" / "train_mini" / "train_mini.py"
+    result = subprocess.run(
+        [sys.executable, script, step, "--help"], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert "usage: train_mini.py" in result.stdout
+
+
 def test_links_in_the_documents_lead_somewhere() -> None:
     for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
             if "://" not in target:
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def _load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_measurements_in_the_readme_are_those_of_the_weights() -> None:
+    assert _load("make_readme_parts").insert_measurements(README) == README, (
+        "run: python docs/make_readme_parts.py"
+    )
+    parameters = read_card().parameters / 1e6
+    assert f"{parameters:.1f} million parameters" in README

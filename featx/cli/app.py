@@ -15,11 +15,13 @@ from typer.core import TyperGroup
 
 import featx
 from featx.cli import (
+    demo,
     extract,
     fit_head,
     index,
     info,
     layers,
+    models,
     predict,
     search,
 )
@@ -52,7 +54,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("layers")(layers.layers)
+app.command("demo")(demo.demo)
+app.command("models")(models.models)
+app.command("layers", context_settings={"ignore_unknown_options": True})(layers.layers)
 app.command("extract")(extract.extract)
 app.command("info")(info.info)
 app.command("fit-head")(fit_head.fit_head)

@@ -36,6 +36,10 @@ def search(
     filepath_only: Annotated[
         bool, typer.Option("--filepath-only", "-f", help="Only the paths of the matches.")
     ] = False,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT.png", help="Draw queries and matches as a contact sheet."),
+    ] = None,
     workers: Workers = None,
     weights: MovedWeights = None,
     as_json: Json = False,
@@ -66,6 +70,10 @@ def search(
         weights=weights,
         listener=ConsoleListener(),
     )
+    if sheet is not None:
+        from featx.report.contact_sheet import write_contact_sheet
+
+        write_contact_sheet(report, sheet)
     if as_json:
         write_matches(report)
     elif filepath_only:

@@ -20,12 +20,44 @@ if TYPE_CHECKING:
     from featx.heads import FitReport, PredictReport
     from featx.index import SearchReport, VectorIndex
     from featx.models import Tap
+    from featx.models.builtin import Measurement
+    from featx.models.catalogue import CatalogueEntry
     from featx.specs import ModelSpec
 
 SHOWN_FAILURES = 10
 SHOWN_CONFUSIONS = 5
 WIDE = 1000
 """Columns assumed where stdout is not a terminal: nothing is cut off in a pipe."""
+
+
+def show_models(entries: Sequence[CatalogueEntry]) -> None:
+    """Draw what ``featx models`` found."""
+    table = _table("model", "input", "parameters", "download", right=(1, 2, 3))
+    for entry in entries:
+        download = format_bytes(entry.download * 1e6) if entry.download else "none: built in"
+        table.add_row(
+            entry.reference, f"{entry.size}×{entry.size}", f"{entry.parameters:.1f} M", download
+        )
+    _print(table)
+
+
+def show_measurements(measurements: Sequence[Measurement]) -> None:
+    """Draw how good the built-in backbone is, beside others, on photographs it never saw."""
+    table = _table(
+        "features", "photographs", "nearest", "precision@10", "mAP", "linear head",
+        right=(2, 3, 4, 5),
+    )  # fmt: skip
+    for line in measurements:
+        table.add_row(
+            line.extractor,
+            line.dataset,
+            f"{line.nearest:.3f}",
+            f"{line.precision_at_10:.3f}",
+            f"{line.mean_average_precision:.3f}",
+            f"{line.linear:.3f}",
+        )
+    _print("")
+    _print(table)
 
 
 def show_layers(model: ModelSpec, taps: Sequence[Tap], total: int) -> None:
@@ -70,7 +102,6 @@ def show_store(summary: Mapping[str, Any]) -> None:
     """Draw what ``featx info`` found."""
     contract = summary["input"]
     classes = summary["classes"]
-    facts = _table("", "", right=(), header=False)
     for name, value in (
         ("store", f"{short_path(summary['path'])}, {format_bytes(summary['bytes'])}"),
         ("rows", f"{summary['rows']:,}"),
@@ -88,8 +119,8 @@ def show_store(summary: Mapping[str, Any]) -> None:
         ("fingerprint", summary["fingerprint"]),
         ("made by", ", ".join(f"{k} {v}" for k, v in summary["provenance"].items())),
     ):
-        facts.add_row(name, _text(value))
-    _print(facts)
+        _print(f"{name:<16}  {value}")
+    _print("")
     table = _table("layer", "pool", "shape of a row", "type", "size", right=(4,))
     for feature in summary["features"]:
         table.add_row(
@@ -117,12 +148,16 @@ def show_fit_report(report: FitReport) -> None:
         for line in evaluation.classes:
             table.add_row(
                 _text(line.name),
-                f"{line.precision:.3f}",
-                f"{line.recall:.3f}",
-                f"{line.f1:.3f}",
+                *(
+                    f"{value:.3f}" if line.support else "–"
+                    for value in (line.precision, line.recall, line.f1)
+                ),
                 f"{line.support:,}",
             )
         _print(table)
+        unmeasured = [line.name for line in evaluation.classes if not line.support]
+        if unmeasured:
+            _print(f"not measured, for want of different images: {', '.join(unmeasured)}")
         for true, predicted, count in evaluation.confusions[:SHOWN_CONFUSIONS]:
             _print(f"  {count} × {true} taken for {predicted}")
         _print(
@@ -196,7 +231,12 @@ def _table(*headers: str, right: Sequence[int], header: bool = True) -> Table:
     table = Table(box=SIMPLE_HEAD, show_header=header, pad_edge=False, show_edge=False)
     for number, name in enumerate(headers):
         table.add_column(
-            name, justify="right" if number in right else "left", overflow="fold", no_wrap=False
+            name,
+            justify="right" if number in right else "left",
+            # Names are there to be copied: only what is called a type may be cut off.
+            overflow="ellipsis" if name == "type" else "fold",
+            no_wrap=name not in ("image", "query", "type"),
+            max_width=None if name != "type" else 24,
         )
     return table
 

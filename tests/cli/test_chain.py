@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from featx.store import open_store
+from featx.testing import write_images
 from tests.cli.program import Outcome, Program
 
 TOY = ("-m", "toy:colors")
@@ -87,13 +88,17 @@ def test_predict_gives_classes_probabilities_and_accuracy(featx: Program, photos
     report = lines(fitted)[0]
     assert report["evaluation"]["accuracy"] == 1.0  # type: ignore[index]
     assert report["classes"] == ["dark", "light"]
-    outcome = featx("predict", ".", "-k", "1", "--json")
+    write_images(4, photos.with_name("new"), classes=("dark", "light"), size=(16, 16))
+    outcome = featx("predict", photos.with_name("new"), "-k", "1", "--json")
     assert outcome.status == 0
     predictions = lines(outcome)
-    assert len(predictions) == 12
+    assert len(predictions) == 4
     assert predictions[0].keys() == {"path", "rank", "class", "probability"}
-    assert all(str(line["path"]).split("/")[0] == line["class"] for line in predictions)
-    assert "accuracy 1.0000 on the 12 images in class folders" in outcome.err
+    assert all(str(line["path"]).split("/")[-2] == line["class"] for line in predictions)
+    assert outcome.err == "accuracy 1.0000 on the 4 new images in class folders\n"
+    known = featx("predict", ".").err
+    assert "fitted on 12 of these 12 images" in known
+    assert "accuracy 1" not in known
 
 
 def test_tables_for_people(featx: Program, photos: Path) -> None:

@@ -1,0 +1,43 @@
+"""`featx models`: what ``-m`` can name."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from featx.cli.options import Json
+
+
+def models(
+    pattern: Annotated[
+        str | None, typer.Argument(help="Only names that match, e.g. 'mobilenet*'.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the models that can be named.
+
+    The built-in one and the networks of keras.applications, with what was measured of the
+    built-in one beside ImageNet networks. Your own files and folders can be named too.
+
+    Example: featx models 'mobilenet*'
+    """
+    from dataclasses import asdict
+
+    from featx.errors import UnknownName
+    from featx.models.builtin import read_card
+    from featx.models.catalogue import list_models
+    from featx.report.json_lines import write_json
+    from featx.report.tables import show_measurements, show_models
+
+    entries = list_models(pattern)
+    if not entries:
+        everything = [entry.reference.partition(":")[2] for entry in list_models()]
+        raise UnknownName("model", pattern or "", everything, remedy="`featx models` lists all.")
+    if as_json:
+        for entry in entries:
+            write_json(asdict(entry))
+        return
+    show_models(entries)
+    if any(entry.reference.startswith("builtin:") for entry in entries):
+        show_measurements(read_card().measurements)

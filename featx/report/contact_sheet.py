@@ -1,0 +1,94 @@
+"""A contact sheet: each query and its matches in a row, as one PNG."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL.PngImagePlugin import PngInfo
+
+from featx.atomic import replace_file
+from featx.images.sources import SHEET_MARK
+from featx.report.text import printable
+
+if TYPE_CHECKING:
+    from featx.index import SearchReport
+
+TILE = 120
+"""Width and height of a picture on the sheet, in pixels."""
+
+MARGIN = 12
+CAPTION = 34
+BORDER = 3
+INK, PAPER, GREY = (32, 32, 32), (255, 255, 255), (120, 120, 120)
+RIGHT, WRONG = (38, 140, 70), (196, 60, 48)
+
+
+def write_contact_sheet(report: SearchReport, path: str | Path, *, max_queries: int = 50) -> None:
+    """Draw queries at the left, matches to the right, best first, with labels and scores.
+
+    A match has a green border if its label is the query's, a red one if it is another, and
+    none where either has no label. The query's label is the name of its folder if that is one
+    of the labels found.
+
+    Args:
+        report: The matches.
+        path: The PNG to write.
+        max_queries: Rows drawn at the most.
+    """
+    results = report.results[:max_queries]
+    columns = 1 + max((len(result.matches) for result in results), default=0)
+    width = MARGIN + columns * (TILE + MARGIN) + MARGIN
+    height = MARGIN + max(1, len(results)) * (TILE + CAPTION + MARGIN)
+    sheet = Image.new("RGB", (width, height), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(size=12)
+    labels = {match.label for result in results for match in result.matches}
+    for row, result in enumerate(results):
+        top = MARGIN + row * (TILE + CAPTION + MARGIN)
+        folder = Path(result.query).parent.name
+        truth = folder if folder in labels else None
+        _paste(sheet, result.path, MARGIN, top)
+        _write(draw, font, MARGIN, top, ["query", truth or Path(result.query).name])
+        for column, match in enumerate(result.matches, start=1):
+            left = 2 * MARGIN + column * (TILE + MARGIN)
+            if truth is not None and match.label is not None:
+                color = RIGHT if match.label == truth else WRONG
+                box = (left - BORDER, top - BORDER, left + TILE + BORDER, top + TILE + BORDER)
+                draw.rectangle(box, fill=color)
+            _paste(sheet, match.path, left, top)
+            name = match.label or Path(match.key).name
+            _write(draw, font, left, top, [name, f"{match.score:.3f}"])
+    draw.line((MARGIN * 1.5 + TILE, MARGIN, MARGIN * 1.5 + TILE, height - MARGIN), fill=GREY)
+    mark = PngInfo()
+    mark.add_text(SHEET_MARK, "made by featx search")
+    with replace_file(Path(path)) as temporary:
+        sheet.save(temporary, "PNG", pnginfo=mark)
+
+
+def _paste(sheet: Image.Image, path: str, left: int, top: int) -> None:
+    try:
+        with Image.open(path) as image:
+            image.draft("RGB", (TILE, TILE))
+            upright = ImageOps.exif_transpose(image) or image
+            tile = ImageOps.pad(upright.convert("RGB"), (TILE, TILE), color=(235, 235, 235))
+    except Exception:  # Gone or damaged since it was indexed: the sheet says so in its place.
+        tile = Image.new("RGB", (TILE, TILE), (235, 235, 235))
+        ImageDraw.Draw(tile).text((8, TILE // 2 - 8), "not readable", fill=GREY)
+    sheet.paste(tile, (left, top))
+
+
+def _write(
+    draw: ImageDraw.ImageDraw,
+    font: ImageFont.ImageFont | ImageFont.FreeTypeFont,
+    left: int,
+    top: int,
+    lines: list[str],
+) -> None:
+    for number, line in enumerate(lines):
+        text = printable(line)
+        while len(text) > 1 and draw.textlength(text, font=font) > TILE:
+            text = text[:-2] + "…"
+        color = INK if number == 0 else GREY
+        draw.text((left, top + TILE + 5 + 14 * number), text, fill=color, font=font)

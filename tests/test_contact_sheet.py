@@ -1,0 +1,61 @@
+"""The contact sheet, pixel by pixel where it matters, and that it is no photograph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from featx.images.sources import find_images
+from featx.index import Match, QueryResult, SearchReport
+from featx.report.contact_sheet import MARGIN, RIGHT, TILE, WRONG, write_contact_sheet
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> SearchReport:
+    paths = {}
+    for name, color in {"red": (200, 0, 0), "green": (0, 200, 0), "blue": (0, 0, 200)}.items():
+        path = tmp_path / "photos" / name / f"{name}.png"
+        path.parent.mkdir(parents=True)
+        Image.new("RGB", (30, 30), color).save(path)
+        paths[name] = str(path)
+    matches = (
+        Match(1, "red/red.png", paths["red"], 0.9, "red"),
+        Match(2, "green/green.png", paths["green"], 0.8, "green"),
+        Match(3, "blue/gone.png", str(tmp_path / "gone.png"), 0.7, None),
+    )
+    result = QueryResult(paths["red"], paths["red"], matches)
+    return SearchReport((result,), (), 3, "mean")
+
+
+def test_pictures_and_borders_are_where_they_belong(report: SearchReport, tmp_path: Path) -> None:
+    write_contact_sheet(report, tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as image:
+        sheet = np.asarray(image)
+    middle = MARGIN + TILE // 2
+    lefts = [MARGIN] + [2 * MARGIN + column * (TILE + MARGIN) for column in (1, 2, 3)]
+    centres = [tuple(sheet[middle, left + TILE // 2].tolist()) for left in lefts[:3]]
+    assert centres == [(200, 0, 0), (200, 0, 0), (0, 200, 0)]
+    assert tuple(sheet[middle, lefts[1] - 2].tolist()) == RIGHT
+    assert tuple(sheet[middle, lefts[2] - 2].tolist()) == WRONG
+    assert tuple(sheet[middle, lefts[3] - 2].tolist()) == (255, 255, 255), "no label, no border"
+    assert tuple(sheet[MARGIN + 3, lefts[3] + 3].tolist()) == (235, 235, 235), "not readable"
+
+
+def test_a_sheet_in_the_folder_is_not_taken_for_a_photograph(
+    report: SearchReport, tmp_path: Path
+) -> None:
+    before = find_images(tmp_path / "photos").items
+    write_contact_sheet(report, tmp_path / "photos" / "matches.png")
+    assert find_images(tmp_path / "photos").items == before
+    assert len(find_images(tmp_path / "photos" / "matches.png").items) == 1, "unless it is named"
+
+
+def test_queries_without_matches_and_no_queries_at_all(tmp_path: Path) -> None:
+    nothing = SearchReport((QueryResult("gone.png", "gone.png", ()),), (), 3, "mean")
+    for report in (nothing, SearchReport((), (), 3, "mean")):
+        write_contact_sheet(report, tmp_path / "sheet.png")
+        with Image.open(tmp_path / "sheet.png") as sheet:
+            assert sheet.size[0] > TILE

@@ -1,0 +1,102 @@
+"""The demo, and the built wheel in an environment of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from featx.demo import run_demo
+from featx.report.demo_screen import DemoScreen
+
+pytestmark = pytest.mark.tensorflow
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_demo_runs_twice_and_its_commands_can_be_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_demo("demo", DemoScreen())
+    first = capsys.readouterr().out
+    assert "1,597 rows (1,597 computed now" in first
+    commands = [line[2:] for line in first.splitlines() if line.startswith("$ ")]
+    assert [command.split()[1] for command in commands] == [
+        "extract",
+        "fit-head",
+        "predict",
+        "search",
+    ]
+    with Image.open("demo/matches.png") as sheet:
+        assert sheet.size[0] > 1000
+    accuracies = [float(line.split()[1]) for line in first.splitlines() if line[:8] == "accuracy"]
+    assert min(accuracies) > 0.85
+
+    run_demo("demo", DemoScreen())
+    assert "1,597 rows (0 computed now)" in capsys.readouterr().out
+
+    Path("demo/matches.png").unlink()
+    search = commands[-1].replace("featx", f"{sys.executable} -m featx", 1)
+    result = subprocess.run(
+        ["bash", "-c", search], capture_output=True, text=True, check=False, env=None
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("query_00") == 10
+    assert Path("demo/matches.png").exists()
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    from featx.errors import InvalidValue
+
+    (tmp_path / "demo").write_text("")
+    with pytest.raises(InvalidValue, match="The demo writes into a folder"):
+        run_demo(tmp_path / "demo", DemoScreen())
+
+
+def test_the_wheel_holds_the_weights_and_runs_the_demo(tmp_path: Path) -> None:
+    built = subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", tmp_path, ROOT],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert built.returncode == 0, built.stderr
+    (wheel,) = tmp_path.glob("featx-*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "featx/models/weights/mini.npz" in names
+    assert "featx/py.typed" in names
+    assert not any(name.startswith("tests/") for name in names)
+
+    # A new environment that sees the dependencies of this one, but not this checkout.
+    venv.create(tmp_path / "env", with_pip=True)
+    python = tmp_path / "env" / "bin" / "python"
+    site = next((tmp_path / "env" / "lib").glob("python*/site-packages"))
+    dependencies = tmp_path / "dependencies"
+    dependencies.mkdir()
+    for folder in {Path(path) for path in sys.path if path.endswith("site-packages")}:
+        for entry in folder.iterdir():
+            if "featx" not in entry.name and not (dependencies / entry.name).exists():
+                (dependencies / entry.name).symlink_to(entry)
+    (site / "dependencies.pth").write_text(str(dependencies))
+    subprocess.run(
+        [python, "-m", "pip", "install", "-q", "--no-deps", wheel], check=True, cwd=tmp_path
+    )
+    code = "import featx, sys; print(featx.__file__); sys.exit(0)"
+    where = subprocess.run([python, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert str(tmp_path / "env") in where.stdout
+    result = subprocess.run(
+        [tmp_path / "env" / "bin" / "featx", "demo"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "1,597 rows (1,597 computed now" in result.stdout
+    assert (tmp_path / "featx-demo" / "matches.png").exists()
