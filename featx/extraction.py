@@ -43,7 +43,7 @@ from featx.specs import (
 from featx.store.format import StoreHeader, is_store
 from featx.store.lock import lock_for_writing
 from featx.store.reader import parts_folder
-from featx.store.writer import is_afresh, remove_parts, start_afresh
+from featx.store.writer import is_afresh, list_parts, remove_parts, start_afresh
 from featx.units import format_bytes, format_shape
 
 
@@ -174,14 +174,20 @@ def extract(
     request = _describe_request(model, weights, layers, pool, dtype, overrides)
 
     with lock_for_writing(parts_folder(output)), contextlib.ExitStack() as stack:
-        if overwrite:
-            start_afresh(parts_folder(output), request)
-        afresh = is_afresh(parts_folder(output))
-        job = ExtractionJob(output, found, listener, stack, overwrite=afresh)
+        folder = parts_folder(output)
+        replacing = request | {"root": str(found.root)}
+        goes_on = not overwrite or is_afresh(folder, replacing)
+        job = ExtractionJob(
+            output,
+            found,
+            listener,
+            stack,
+            parts=list_parts(folder) if goes_on else [],
+            ignore_base=overwrite or is_afresh(folder),
+        )
         limit = 0 if strict else max_failures
         job.check_failures(limit)
-        complete = job.base is not None and job.is_complete(prune)
-        if job.base is not None and complete and job.base.header.request == request:
+        if job.base is not None and job.is_complete(prune) and job.base.header.request == request:
             # The same command again, and nothing to do: the model is not even loaded.
             watch, load_seconds, rows = Stopwatch(), 0.0, len(job.base)
         else:
@@ -191,6 +197,8 @@ def extract(
             header = _make_header(backbone, layers, pool, dtype, output, found, request)
             job.check_header(header)
             _announce(header, len(job.todo), output, listener)
+            if overwrite:  # Not before everything that can be wrong with it has been checked.
+                start_afresh(folder, replacing)
             try:
                 watch = job.run(backbone, batch_size, workers, limit, header)
             except KeyboardInterrupt:
@@ -215,7 +223,7 @@ def extract(
             },
         )
         stack.close()  # Everything is in the one file now.
-        remove_parts(parts_folder(output))
+        remove_parts(folder)
     return report
 
 

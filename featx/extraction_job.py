@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,8 @@ class ExtractionJob:
         found: The images as they are now.
         listener: Receives progress and failures.
         stack: Keeps the files that are read open until the caller closes it.
-        overwrite: Leave the existing store out of account.
+        parts: Finished parts of an earlier run to go on with.
+        ignore_base: Leave the existing store out of account; it will be replaced.
 
     Attributes:
         base: The existing store, or None.
@@ -47,15 +49,16 @@ class ExtractionJob:
         listener: Listener,
         stack: contextlib.ExitStack,
         *,
-        overwrite: bool,
+        parts: Sequence[Path],
+        ignore_base: bool,
     ) -> None:
         self.output = output
         self.listener = listener
         self.folder = parts_folder(output)
         self.base = (
-            stack.enter_context(open_store(output)) if output.exists() and not overwrite else None
+            stack.enter_context(open_store(output)) if output.exists() and not ignore_base else None
         )
-        self.parts = [_open_part(path) for path in list_parts(self.folder)]
+        self.parts = [_open_part(path) for path in parts]
         if self.base is not None and len(self.base):
             self._check_root(self.base.path, self.base.root, found.root)
         for part in self.parts:

@@ -1265,3 +1265,53 @@ def test_store_from_elsewhere_is_no_obstacle(
     write_sample(store, {"mean": np.zeros((1, 3), np.float32)}, root=photos)
     with pytest.raises(FingerprintMismatch, match="model: expected file, received toy"):
         run()
+
+
+def test_a_mistyped_overwrite_changes_nothing(
+    photos: Path, store: Path, run: Callable[..., ExtractReport]
+) -> None:
+    fill(photos)
+    run()
+    with pytest.raises(UnknownName):
+        run(layers=["nosuch"], overwrite=True)
+    assert not parts_folder(store).exists()
+    (photos / "4.png").unlink()
+    report = run()
+    assert (report.rows, report.skipped, report.missing) == (9, 8, 1)
+
+
+def test_a_mistyped_overwrite_keeps_the_parts_of_an_interrupted_run(
+    photos: Path,
+    store: Path,
+    run: Callable[..., ExtractReport],
+    small_parts: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fill(photos)
+    with monkeypatch.context() as patch:
+        patch.setattr("featx.extraction_job.assemble_store", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run()
+    with pytest.raises(UnknownName):
+        run(layers=["nosuch"], overwrite=True)
+    assert counts(run()) == {"rows": 9, "skipped": 9}
+
+
+def test_overwrite_goes_on_to_another_folder(
+    photos: Path,
+    store: Path,
+    run: Callable[..., ExtractReport],
+    toy: str,
+    small_parts: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fill(photos)
+    run()
+    with monkeypatch.context() as patch:
+        patch.setattr("featx.extraction_job.assemble_store", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(overwrite=True)
+    fill(tmp_path / "other", [(1, 2, 3)])
+    report = extract(tmp_path / "other", model=toy, layers=["mean"], output=store, overwrite=True)
+    assert (report.rows, report.done) == (1, 1)

@@ -96,8 +96,12 @@ def write_hdf5(path: Path, fill: Callable[[h5py.File, Callable[[], None]], None]
         except BaseException as error:
             failures.append(error)
         finally:
-            guard.close()
-            done.set()
+            try:
+                guard.close()  # Network file systems tell of a full disk here.
+            except OSError as error:
+                failures.append(error)
+            finally:
+                done.set()
 
     threading.Thread(target=work, name="featx-write").start()
     while not done.is_set():

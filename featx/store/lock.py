@@ -70,10 +70,12 @@ def lock_for_writing(folder: Path) -> Iterator[None]:
 
 
 def _tidy(folder: Path) -> None:
-    """Remove the folder if nothing but the lock, which is still held, is in it."""
+    """Remove the folder, whose lock is still held, if there are no parts in it."""
     with contextlib.suppress(OSError):
-        if os.listdir(folder) == [LOCK_NAME]:
-            os.unlink(folder / LOCK_NAME)
+        names = os.listdir(folder)
+        if not any(name.startswith("part-") for name in names):
+            for name in sorted(names, key=LOCK_NAME.__eq__):  # The lock itself last.
+                os.unlink(folder / name)
             os.rmdir(folder)
 
 

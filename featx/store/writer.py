@@ -194,18 +194,26 @@ def start_afresh(folder: Path, request: Mapping[str, Any]) -> None:
 
     Parts of the same request are kept, so that an interrupted ``--overwrite`` goes on too.
     """
+    if is_afresh(folder, request):
+        return
     marker = folder / AFRESH_NAME
     text = json.dumps(request)
-    if marker.exists() and marker.read_text(encoding="utf-8") == text:
-        return
     remove_parts(folder)
     with _explained(marker), replace_file(marker) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def is_afresh(folder: Path) -> bool:
-    """Whether the parts in a folder will replace the store; see `start_afresh`."""
-    return (folder / AFRESH_NAME).exists()
+def is_afresh(folder: Path, request: Mapping[str, Any] | None = None) -> bool:
+    """Whether a folder holds parts that will replace the store; see `start_afresh`.
+
+    Args:
+        folder: The parts folder.
+        request: Ask only for parts of this request; of any when None.
+    """
+    marker = folder / AFRESH_NAME
+    if not marker.exists() or not list_parts(folder):
+        return False
+    return request is None or marker.read_text(encoding="utf-8") == json.dumps(request)
 
 
 def remove_parts(folder: Path) -> None:
