@@ -65,7 +65,11 @@ def _fit(
     if folds >= 2:
         splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
         losses = np.zeros(len(REGULARISATIONS))
+        compared = 0
         for train, test in splitter.split(standardised, targets, groups):
+            if len(np.unique(targets[train])) < 2:
+                continue  # Copies with different labels can leave a fold with one class.
+            compared += 1
             classifier = LogisticRegression(warm_start=True, max_iter=MAX_ITERATIONS)
             for number, candidate in enumerate(REGULARISATIONS):
                 classifier.set_params(C=candidate)
@@ -75,7 +79,9 @@ def _fit(
                 probabilities[:, seen] = classifier.predict_proba(standardised[test])
                 own = probabilities[np.arange(len(test)), targets[test]]
                 losses[number] -= np.log(np.maximum(own, 1e-12)).sum()
-        strength = REGULARISATIONS[int(losses.argmin())]
+        folds = compared
+        if compared:
+            strength = REGULARISATIONS[int(losses.argmin())]
     else:
         folds = 0
     settings = {"C": strength, "folds": folds}

@@ -78,7 +78,8 @@ def search(
         features: The feature store; ``features.h5`` when neither it nor `index` is given.
         index: The index; the store's name ending in ``.faiss`` when None. Built when it is
             missing and brought up to date when the store has changed.
-        layer: The tap to compare, when an index is built; the deepest when None.
+        layer: The tap to compare; that of the index when None, or the deepest in the store
+            when it is built.
         k: The most matches for each query.
         threshold: Leave out matches with a lower cosine similarity, in [-1, 1].
         workers: Threads that read and decode the queries.
@@ -181,7 +182,7 @@ def _ready_index(
     assert source is not None
     named = index is not None
     both_named = named and features is not None
-    return _renew(opened, source, path, listener, named=named, both_named=both_named)
+    return _renew(opened, source, path, listener, layer=layer, named=named, both_named=both_named)
 
 
 def _layer_of(path: Path) -> str | None:
@@ -198,6 +199,7 @@ def _renew(
     path: Path,
     listener: Listener,
     *,
+    layer: str | None,
     named: bool,
     both_named: bool,
 ) -> VectorIndex:
@@ -208,6 +210,7 @@ def _renew(
         source: The store.
         path: The index's file.
         listener: Receives notes.
+        layer: The layer that the user named: another one is no answer.
         named: Whether the user named the index: it is not turned into one of another layer.
         both_named: Whether the user named index and store: they must belong together.
     """
@@ -217,6 +220,8 @@ def _renew(
         _refuse_other_store(opened, source, [])
     with open_store(source) as changed:
         taps = changed.taps
+        if layer is not None:
+            changed.spec(layer)  # Says which layers there are, if it is not one of them.
     if feature.name not in taps:
         if named:
             _refuse_other_store(opened, source, [])

@@ -207,3 +207,10 @@ def test_evaluation_by_hand() -> None:
     assert (cat.precision, cat.recall, cat.f1) == pytest.approx((1 / 2, 1 / 3, 2 / 5))
     assert (dog.precision, dog.recall, dog.f1) == pytest.approx((1 / 3, 1 / 2, 2 / 5))
     assert result.confusions == (("cat", "dog", 2), ("dog", "cat", 1))
+
+
+def test_copies_with_different_labels_do_not_stop_the_fit() -> None:
+    values = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
+    targets = np.array([0, 1, 0, 1, 0, 1, 0])
+    _, settings = linear.fit(values, targets, 2, seed=0, groups=np.array([2, 1, 0, 0, 2, 0, 2]))
+    assert settings["C"] in linear.REGULARISATIONS

@@ -373,3 +373,16 @@ def test_index_of_a_store_without_its_model_still_answers_keys(tmp_path: Path) -
     write_sample(tmp_path / "f.h5", {"v": np.eye(3, dtype=np.float32)})
     report = search(keys=["image_1.png"], features=tmp_path / "f.h5")
     assert [match.score for match in report.results[0].matches] == [0, 0]
+
+
+def test_a_layer_that_is_gone_is_not_answered_by_another(
+    toy: str, store: Path, photos: Path
+) -> None:
+    search(photos / "0.png", features=store)
+    assert search(photos / "0.png", features=store, layer="map").layer == "map"
+    extract(photos, model=toy, layers=["mean"], output=store, overwrite=True)
+    with pytest.raises(UnknownName, match="'map'"):
+        search(photos / "0.png", features=store, layer="map")
+    assert search(photos / "0.png", features=store).layer == "mean"
+    extract(photos, model=toy, layers=["map", "mean"], output=store, overwrite=True)
+    assert search(photos / "0.png", features=store, layer="map").layer == "map"
