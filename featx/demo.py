@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from PIL import Image
 
+from featx.atomic import replace_file
 from featx.errors import InvalidValue
 from featx.events import Listener
 from featx.extraction import ExtractReport, extract
 from featx.heads import FitReport, PredictReport, fit_head, predict
-from featx.index import SearchReport, search
+from featx.index import SearchReport, VectorIndex, build_index, search
 from featx.report.contact_sheet import write_contact_sheet
 
 PICTURE_SIZE = 64
 QUERIES_PER_DIGIT = 20
 """Pictures of each digit kept out of the store: for `predict` and `search`."""
 
-SHEET_QUERIES = 10
+MARK_FILE = "made-by-featx-demo.txt"
+"""Tells an earlier demo's folder from a person's own."""
+
+FIRST_QUERY = "query_000.png"
 MATCHES = 8
 
 
@@ -46,12 +51,16 @@ class Screen(Protocol):
         """Show what `predict` did."""
         ...
 
+    def indexed(self, index: VectorIndex) -> None:
+        """Show what `index` did."""
+        ...
+
     def found(self, report: SearchReport, sheet: Path) -> None:
         """Show what `search` did."""
         ...
 
 
-def run_demo(folder: str | Path, screen: Screen, listener: Listener | None = None) -> None:
+def run_demo(folder: str | Path, screen: Screen, listener: Listener | None = None) -> bool:
     """Write pictures of handwritten digits and run the chain on them.
 
     The digits are the test set of the UCI "Optical Recognition of Handwritten Digits" (E. Alpaydin
@@ -63,31 +72,49 @@ def run_demo(folder: str | Path, screen: Screen, listener: Listener | None = Non
         screen: Shows the commands and their results.
         listener: Receives progress.
 
+    Returns:
+        Whether every picture could be used.
+
     Raises:
-        InvalidValue: If `folder` is a file.
+        InvalidValue: If `folder` is a file, or holds something else than an earlier demo.
     """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise InvalidValue(f"The demo writes into a folder. Received: {str(folder)!r}, a file.")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / MARK_FILE).exists():
+        raise InvalidValue(
+            f"{str(folder)!r} holds other files; the demo leaves them alone. Name a new folder."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARK_FILE).write_text("Made by `featx demo`; it may be deleted.\n", encoding="utf-8")
     num_stored, num_queries = _write_digits(folder)
     screen.pictures(folder, num_stored, num_queries)
     store, head, sheet = folder / "digits.h5", folder / "head", folder / "matches.png"
+    index = folder / "digits.faiss"
 
-    screen.command(f"featx extract {folder}/digits -o {store}")
-    screen.extracted(extract(folder / "digits", output=store, listener=listener))
-    screen.command(f"featx fit-head {store} -o {head}")
+    screen.command(f"featx extract {_quoted(folder / 'digits')} -o {_quoted(store)}")
+    extracted = extract(folder / "digits", output=store, listener=listener)
+    screen.extracted(extracted)
+    screen.command(f"featx fit-head {_quoted(store)} -o {_quoted(head)}")
     screen.fitted(fit_head(store, output=head, listener=listener))
-    screen.command(f"featx predict {folder}/queries --head {head}")
-    screen.predicted(predict(folder / "queries", head=head, listener=listener))
-    queries = [folder / "queries" / str(digit) for digit in range(SHEET_QUERIES)]
-    first = [min(query.iterdir()) for query in queries]
+    screen.command(f"featx predict {_quoted(folder / 'queries')} --head {_quoted(head)}")
+    predicted = predict(folder / "queries", head=head, listener=listener)
+    screen.predicted(predicted)
+    screen.command(f"featx index {_quoted(store)} -o {_quoted(index)}")
+    screen.indexed(build_index(store, output=index, listener=listener))
     screen.command(
-        f"featx search {folder}/queries/*/{first[0].name} --features {store} "
-        f"-k {MATCHES} --sheet {sheet}"
+        f"featx search {_quoted(folder / 'queries')}/*/{FIRST_QUERY} --index {_quoted(index)} "
+        f"-k {MATCHES} --sheet {_quoted(sheet)}"
     )
-    report = search(first, features=store, k=MATCHES, listener=listener)
+    queries = [folder / "queries" / str(digit) / FIRST_QUERY for digit in range(10)]
+    report = search(queries, index=index, k=MATCHES, listener=listener)
     write_contact_sheet(report, sheet)
     screen.found(report, sheet)
+    return not (extracted.failed or predicted.failures or report.failures)
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))
 
 
 def _write_digits(folder: Path) -> tuple[int, int]:
@@ -109,5 +136,6 @@ def _write_digits(folder: Path) -> tuple[int, int]:
         place.mkdir(parents=True, exist_ok=True)
         grey = np.round(255 - pixels * 255 / 16).astype(np.uint8)  # 0 to 16, ink is dark
         image = Image.fromarray(grey).resize((PICTURE_SIZE, PICTURE_SIZE), Image.Resampling.BICUBIC)
-        image.save(path)
+        with replace_file(path) as temporary:
+            image.save(temporary, "PNG")
     return sum(counts.values()) - num_queries, num_queries

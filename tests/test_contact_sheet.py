@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from featx.errors import InvalidValue
 from featx.images.sources import find_images
 from featx.index import Match, QueryResult, SearchReport
 from featx.report.contact_sheet import MARGIN, RIGHT, TILE, WRONG, write_contact_sheet
@@ -59,3 +60,33 @@ def test_queries_without_matches_and_no_queries_at_all(tmp_path: Path) -> None:
         write_contact_sheet(report, tmp_path / "sheet.png")
         with Image.open(tmp_path / "sheet.png") as sheet:
             assert sheet.size[0] > TILE
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("sheet.jpg", "is a PNG file"),
+        ("photos/red/red.png", "exists and is not a contact sheet"),
+        ("no/such/sheet.png", "there is no folder"),
+    ],
+)
+def test_nothing_else_is_overwritten(
+    report: SearchReport, tmp_path: Path, name: str, message: str
+) -> None:
+    before = (tmp_path / "photos/red/red.png").read_bytes()
+    with pytest.raises(InvalidValue, match=message):
+        write_contact_sheet(report, tmp_path / name)
+    assert (tmp_path / "photos/red/red.png").read_bytes() == before
+    for _ in range(2):  # A sheet may be drawn again.
+        write_contact_sheet(report, tmp_path / "sheet.png")
+
+
+def test_a_sheet_has_bounds(tmp_path: Path) -> None:
+    match = Match(1, "a.png", "a.png", 0.5, None)
+    report = SearchReport(
+        tuple(QueryResult("q", "q", (match,) * 500) for _ in range(60)), (), 9, "m"
+    )
+    write_contact_sheet(report, tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.width < 3000
+        assert sheet.height < 9000

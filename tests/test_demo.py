@@ -23,7 +23,7 @@ def test_the_demo_runs_twice_and_its_commands_can_be_repeated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    run_demo("demo", DemoScreen())
+    assert run_demo("demo", DemoScreen())
     first = capsys.readouterr().out
     assert "1,597 rows (1,597 computed now" in first
     commands = [line[2:] for line in first.splitlines() if line.startswith("$ ")]
@@ -31,6 +31,7 @@ def test_the_demo_runs_twice_and_its_commands_can_be_repeated(
         "extract",
         "fit-head",
         "predict",
+        "index",
         "search",
     ]
     with Image.open("demo/matches.png") as sheet:
@@ -51,12 +52,26 @@ def test_the_demo_runs_twice_and_its_commands_can_be_repeated(
     assert Path("demo/matches.png").exists()
 
 
+def test_odd_folders_and_files_between_two_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_demo("my dämo", DemoScreen())
+    assert "featx extract 'my dämo/digits' -o 'my dämo/digits.h5'" in capsys.readouterr().out
+    (tmp_path / "my dämo" / "queries" / "0" / ".DS_Store").write_bytes(b"x")
+    (tmp_path / "my dämo" / "digits" / "3" / "digit_050.png").write_bytes(b"")
+    assert not run_demo("my dämo", DemoScreen()), "one picture is broken"
+    assert "of 80 matches" in capsys.readouterr().out
+
+
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     from featx.errors import InvalidValue
 
     (tmp_path / "demo").write_text("")
     with pytest.raises(InvalidValue, match="The demo writes into a folder"):
         run_demo(tmp_path / "demo", DemoScreen())
+    with pytest.raises(InvalidValue, match="holds other files; the demo leaves them alone"):
+        run_demo(tmp_path, DemoScreen())
 
 
 def test_the_wheel_holds_the_weights_and_runs_the_demo(tmp_path: Path) -> None:

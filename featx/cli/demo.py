@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from featx.cli.options import SOME_FAILED, exit_with
+
 
 def demo(
     folder: Annotated[
@@ -24,4 +26,5 @@ def demo(
     from featx.report.console import ConsoleListener
     from featx.report.demo_screen import DemoScreen
 
-    run_demo(folder, DemoScreen(), ConsoleListener())
+    complete = run_demo(folder, DemoScreen(), ConsoleListener())
+    exit_with(0 if complete else SOME_FAILED)

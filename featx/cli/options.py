@@ -32,7 +32,7 @@ OneLayer = Annotated[
         "--layer",
         "--module-name",
         metavar="NAME",
-        help="A tap of the store. [default: its deepest]",
+        help="A tap of the store. [default: its deepest; of `search` the index's]",
     ),
 ]
 ReadPool = Annotated[

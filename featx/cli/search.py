@@ -38,7 +38,9 @@ def search(
     ] = False,
     sheet: Annotated[
         Path | None,
-        typer.Option(metavar="OUT.png", help="Draw queries and matches as a contact sheet."),
+        typer.Option(
+            metavar="OUT.png", help="Draw queries (50 at most) and matches (20 at most) as a sheet."
+        ),
     ] = None,
     workers: Workers = None,
     weights: MovedWeights = None,
@@ -58,6 +60,10 @@ def search(
 
     if not queries and not key:
         raise typer.BadParameter("name a picture, or an image of the store with --key")
+    if sheet is not None:
+        from featx.report.contact_sheet import check_sheet_path, write_contact_sheet
+
+        check_sheet_path(sheet)
     report = featx.search(
         queries or [],
         keys=key or [],
@@ -71,8 +77,6 @@ def search(
         listener=ConsoleListener(),
     )
     if sheet is not None:
-        from featx.report.contact_sheet import write_contact_sheet
-
         write_contact_sheet(report, sheet)
     if as_json:
         write_matches(report)

@@ -201,17 +201,23 @@ def _walk(folder: Path) -> Iterator[tuple[Path, OSError | None]]:
         pending.extend(reversed(folders))
 
 
+def is_sheet(path: str | Path) -> bool:
+    """Whether a file is a contact sheet that featx drew; False if it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(64)
+    except OSError:
+        return False
+    # The mark is the first chunk behind the signature (8 bytes) and the header chunk (25).
+    return head[37:41] == b"tEXt" and head[41:].startswith(SHEET_MARK.encode() + b"\0")
+
+
 def _is_picture(entry: os.DirEntry[str]) -> bool:
     """Whether a file is named like a picture, and is not a contact sheet that featx drew."""
     suffix = os.path.splitext(entry.name)[1].lower()
-    if suffix != ".png" or not entry.is_file():
-        return suffix in IMAGE_SUFFIXES
-    try:
-        with open(entry.path, "rb") as file:
-            head = file.read(64)
-    except OSError:
-        return True  # Reading it as a picture will say why it fails.
-    return head[37:41] != b"tEXt" or not head[41:].startswith(SHEET_MARK.encode() + b"\0")
+    if suffix == ".png" and entry.is_file() and is_sheet(entry.path):
+        return False
+    return suffix in IMAGE_SUFFIXES
 
 
 def _stat_item(file: Path, key: str) -> ImageItem | str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from featx.errors import InvalidValue, ModelError, UnknownName
+from featx.errors import InvalidValue, ModelError, UnknownName, join_names
 from featx.models.backbone import GraphBackbone, ModelRequest, hash_arrays
 from featx.specs import DEFAULT_MODEL, InputSpec, ModelSpec
 
@@ -75,9 +75,10 @@ def read_card() -> BuiltinCard:
 def describe_default() -> str:
     """Say in one line which backbone is taken when none is named, and how good it is."""
     card = read_card()
-    shares = " and ".join(
-        f"{card.share_of(REFERENCE, dataset):.0%} on {dataset}"
-        for dataset in dict.fromkeys(m.dataset for m in card.measurements)
+    datasets = dict.fromkeys(m.dataset for m in card.measurements)
+    shares = join_names(
+        [f"{card.share_of(REFERENCE, dataset):.0%} ({dataset})" for dataset in datasets],
+        conjunction="and",
     )
     return (
         f"no -m: {DEFAULT_MODEL}, featx's own small network; its precision@10 is {shares} of that "
@@ -103,7 +104,13 @@ def load(request: ModelRequest) -> GraphBackbone:
             f"builtin:{MINI} takes images of {MINI_SIZE} x {MINI_SIZE} pixels. "
             f"Received: --img-size {size[0]}x{size[1]}."
         )
-    contract = request.overrides.apply(InputSpec(MINI_SIZE, MINI_SIZE, scaling="raw"))
+    overrides = request.overrides
+    if overrides.preprocess not in ("auto", "raw") or overrides.channel_order == "bgr":
+        raise InvalidValue(
+            f"builtin:{MINI} scales its pixels itself, from RGB in [0, 255]. "
+            "Leave out --preprocess and --channel-order."
+        )
+    contract = overrides.apply(InputSpec(MINI_SIZE, MINI_SIZE, scaling="raw"))
     arrays = _read_weights(WEIGHTS_FOLDER / f"{MINI}.npz", read_card().sha256)
     model = build_mini()
     _set_weights(model, arrays)
@@ -123,7 +130,7 @@ def load(request: ModelRequest) -> GraphBackbone:
 
 def _read_weights(path: Path, sha256: str) -> dict[str, np.ndarray]:
     """Read the float16 arrays, ``layer/kernel`` and ``layer/bias``, after checking them."""
-    repair = "Install featx again: pip install --force-reinstall --no-deps featx."
+    repair = "Install featx again from where it came, with pip's --force-reinstall."
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -21,7 +21,7 @@ def build_mini() -> Any:
     """Build the network with fresh weights, as a Keras functional model.
 
     The input is RGB in [0, 255], 128 x 128; the scaling is the first layer. Layers:
-    ``block1_conv1``, ``block1_pool``, ..., ``block4_conv3`` (the last map, 8 x 8 x 512),
+    ``block1_conv1``, ``block1_pool``, ..., ``block4_conv3`` (the last map, 4 x 4 x 512),
     ``block4_pool`` (its average) and ``embedding`` (256 values). In training, each convolution
     had batch normalisation and where the widths allow it a branch around it (RepVGG: Ding et
     al., 2021); both are folded into the kernels.

@@ -18,6 +18,7 @@ SOURCES: dict[str, str] = {
 }
 """Sources of models: prefix of a reference → module with `load(ModelRequest) -> Backbone`."""
 
+BUILTIN_NAMES = ("mini",)
 KERAS_FILE_SUFFIXES = (".keras", ".h5", ".hdf5")
 
 
@@ -52,6 +53,8 @@ def parse_reference(text: str) -> tuple[str, str, dict[str, Any]]:
 
     name, arguments = (text, {}) if os.path.exists(text) else _split_arguments(text)
     readings = []
+    if name in BUILTIN_NAMES:
+        readings.append("builtin")
     if name in APPLICATIONS:
         readings.append("keras")
     file_source = _source_of_path(name)

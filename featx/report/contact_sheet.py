@@ -9,7 +9,9 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
 from featx.atomic import replace_file
-from featx.images.sources import SHEET_MARK
+from featx.errors import InvalidValue
+from featx.files import describe_wrong_output
+from featx.images.sources import SHEET_MARK, is_sheet
 from featx.report.text import printable
 
 if TYPE_CHECKING:
@@ -25,20 +27,48 @@ INK, PAPER, GREY = (32, 32, 32), (255, 255, 255), (120, 120, 120)
 RIGHT, WRONG = (38, 140, 70), (196, 60, 48)
 
 
-def write_contact_sheet(report: SearchReport, path: str | Path, *, max_queries: int = 50) -> None:
+MAX_QUERIES = 50
+MAX_MATCHES = 20
+"""Rows and columns that are drawn at the most: a sheet is for looking at."""
+
+
+def check_sheet_path(path: Path) -> None:
+    """Refuse a path for a sheet that is no PNG, or where something else lies.
+
+    Raises:
+        InvalidValue: Says what to do.
+    """
+    if path.suffix.lower() != ".png":
+        raise InvalidValue(
+            f"A contact sheet is a PNG file: --sheet NAME.png. Received: {str(path)!r}."
+        )
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise InvalidValue(describe_wrong_output(path))
+    if path.exists() and not is_sheet(path):
+        raise InvalidValue(
+            f"{str(path)!r} exists and is not a contact sheet; it is left alone. Choose another "
+            "name for --sheet."
+        )
+
+
+def write_contact_sheet(report: SearchReport, path: str | Path) -> None:
     """Draw queries at the left, matches to the right, best first, with labels and scores.
 
     A match has a green border if its label is the query's, a red one if it is another, and
     none where either has no label. The query's label is the name of its folder if that is one
-    of the labels found.
+    of the labels found. Of more than 50 queries or 20 matches only the first are drawn.
 
     Args:
         report: The matches.
         path: The PNG to write.
-        max_queries: Rows drawn at the most.
+
+    Raises:
+        InvalidValue: If the path cannot be that of a sheet; see `check_sheet_path`.
     """
-    results = report.results[:max_queries]
-    columns = 1 + max((len(result.matches) for result in results), default=0)
+    check_sheet_path(Path(path))
+    results = report.results[:MAX_QUERIES]
+    most = max((len(result.matches) for result in results), default=0)
+    columns = 1 + min(most, MAX_MATCHES)
     width = MARGIN + columns * (TILE + MARGIN) + MARGIN
     height = MARGIN + max(1, len(results)) * (TILE + CAPTION + MARGIN)
     sheet = Image.new("RGB", (width, height), PAPER)
@@ -51,7 +81,7 @@ def write_contact_sheet(report: SearchReport, path: str | Path, *, max_queries: 
         truth = folder if folder in labels else None
         _paste(sheet, result.path, MARGIN, top)
         _write(draw, font, MARGIN, top, ["query", truth or Path(result.query).name])
-        for column, match in enumerate(result.matches, start=1):
+        for column, match in enumerate(result.matches[:MAX_MATCHES], start=1):
             left = 2 * MARGIN + column * (TILE + MARGIN)
             if truth is not None and match.label is not None:
                 color = RIGHT if match.label == truth else WRONG

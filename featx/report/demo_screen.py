@@ -15,7 +15,7 @@ from featx.report.text import printable, short_path
 if TYPE_CHECKING:
     from featx.extraction import ExtractReport
     from featx.heads import FitReport, PredictReport
-    from featx.index import SearchReport
+    from featx.index import SearchReport, VectorIndex
 
 
 class DemoScreen:
@@ -53,6 +53,10 @@ class DemoScreen:
         assert report.accuracy is not None
         self._say(f"accuracy {report.accuracy:.3f} on {report.num_labelled} digits never seen")
 
+    def indexed(self, index: VectorIndex) -> None:
+        """Show what `index` did."""
+        self._say(f"{len(index):,} digits, exact search by cosine similarity")
+
     def found(self, report: SearchReport, sheet: Path) -> None:
         """Show what `search` did."""
         answers = Counter(
@@ -62,10 +66,11 @@ class DemoScreen:
         )
         total = sum(answers.values())
         self._say(f"{answers[True]} of {total} matches show the query's digit")
-        self._say(f"\nLook at {short_path(sheet)}, then run these commands on your own folder.")
+        self._say("")
+        self._say(f"Look at {short_path(sheet)}, then run these commands on your own folder.")
 
     def _say(self, text: str) -> None:
-        self._console.print(Text(printable(text) if "\n" not in text else text), soft_wrap=True)
+        self._console.print(Text(printable(text)), soft_wrap=True)
 
 
 def _is_terminal() -> bool:

@@ -56,7 +56,7 @@ def test_the_line_about_the_default_names_the_alternative_and_its_size() -> None
     assert "builtin:mini" in line
     assert "-m keras:MobileNetV2" in line
     assert "14 MB" in line
-    assert f"{builtin.read_card().share_of(builtin.REFERENCE, 'clothing'):.0%} on clothing" in line
+    assert f"{builtin.read_card().share_of(builtin.REFERENCE, 'clothing'):.0%} (clothing)" in line
 
 
 @pytest.mark.tensorflow
@@ -127,6 +127,7 @@ def test_damaged_weights_say_so(damaged: Path) -> None:
         ("builtin:mini", "random", InputOverrides(), InvalidValue, "brings its weights"),
         ("builtin:mini,alpha=1", None, InputOverrides(), InvalidValue, "no constructor arguments"),
         ("builtin:mini", None, InputOverrides((64, 64)), InvalidValue, "128 x 128 pixels"),
+        ("mini", None, InputOverrides(preprocess="tf"), InvalidValue, "scales its pixels itself"),
     ],
 )
 def test_what_it_does_not_take_is_refused(
