@@ -22,7 +22,7 @@ from featx.images.sources import ImageSet, find_images
 from featx.models import load_model
 from featx.models.backbone import Backbone
 from featx.models.builtin import describe_default
-from featx.models.reference import parse_reference
+from featx.models.reference import parse_reference, savedmodel_files
 from featx.specs import (
     DEFAULT_BATCH_SIZE,
     DEFAULT_MODEL,
@@ -42,8 +42,8 @@ from featx.specs import (
 )
 from featx.store.format import StoreHeader, is_store
 from featx.store.lock import lock_for_writing
-from featx.store.reader import parts_folder
-from featx.store.writer import is_afresh, list_parts, remove_parts, start_afresh
+from featx.store.reader import list_parts, parts_folder
+from featx.store.writer import is_afresh, remove_parts, start_afresh
 from featx.units import format_bytes, format_shape
 
 
@@ -173,8 +173,8 @@ def extract(
     listener.note(f"{len(found.items):,} images in {str(found.root)!r}{_describe(found)}")
     request = _describe_request(model, weights, layers, pool, dtype, overrides)
 
-    with lock_for_writing(parts_folder(output)), contextlib.ExitStack() as stack:
-        folder = parts_folder(output)
+    folder = parts_folder(output)
+    with lock_for_writing(folder), contextlib.ExitStack() as stack:
         replacing = request | {"root": str(found.root)}
         goes_on = not overwrite or is_afresh(folder, replacing)
         job = ExtractionJob(
@@ -270,7 +270,7 @@ def _announce(header: StoreHeader, num_todo: int, output: Path, listener: Listen
         f"{format_bytes(needed)} in {str(output)!r}"
     )
     # Parts and the file made from them exist side by side for a moment.
-    finished = [output, *parts_folder(output).glob("part-*.h5")]
+    finished = [output, *list_parts(parts_folder(output))]
     old = sum(path.stat().st_size for path in finished if path.exists())
     free = shutil.disk_usage(output.absolute().parent).free
     if 2 * needed + old > free:
@@ -313,9 +313,8 @@ def _stamps(path: str | None) -> list[list[Any]]:
     if path is None:
         return []
     place = Path(path)
-    files = [place, place / "saved_model.pb", *sorted((place / "variables").glob("*"))]
     stamps = []
-    for file in files:
+    for file in [place, *savedmodel_files(place)]:
         if file.is_file():
             status = file.stat()
             stamps.append([str(file.absolute()), status.st_size, status.st_mtime_ns])

@@ -18,8 +18,8 @@ from featx.images.sources import ImageFailure, ImageItem, ImageSet
 from featx.models.backbone import Backbone
 from featx.specs import identity_differences
 from featx.store.format import Rows, StoreHeader
-from featx.store.reader import FeatureStore, open_store, parts_folder
-from featx.store.writer import PartWriter, assemble_store, list_parts
+from featx.store.reader import FeatureStore, list_parts, open_store, parts_folder
+from featx.store.writer import PartWriter, assemble_store
 
 
 class ExtractionJob:
@@ -66,7 +66,7 @@ class ExtractionJob:
 
         known: dict[str, tuple[bytes, int, int]] = {}
         ledger: dict[str, ImageFailure] = {}
-        for source in [*([self.base] if self.base is not None else []), *self.parts]:
+        for source in self._sources():
             hashes = source.content_hash
             stats = zip(source.file_size.tolist(), source.file_mtime_ns.tolist(), strict=True)
             for row, (key, (size, mtime)) in enumerate(zip(source.keys, stats, strict=True)):
@@ -209,13 +209,17 @@ class ExtractionJob:
         rows = assemble_store(
             self.output,
             header,
-            [*([self.base] if self.base is not None else []), *self.parts],
+            self._sources(),
             dropped=self.vanished if prune else (),
             file_stats=self.touched,
             dropped_failures=self.vanished_failures,
         )
         watch.write += watch.total - began
         return rows
+
+    def _sources(self) -> list[FeatureStore]:
+        """What is stored already, oldest first."""
+        return self.parts if self.base is None else [self.base, *self.parts]
 
     def _check_root(self, where: Path, root: Path, found: Path) -> None:
         """Refuse another folder while the former still exists: equal keys would collide."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from featx.models import SOURCES
+import featx.testing.toy
+from featx.models import SOURCES, ModelRequest
 from featx.store.writer import PartWriter
-from featx.testing import toy_model
+from featx.testing import ToyBackbone, toy_model
 
 
 @pytest.fixture
@@ -33,3 +35,16 @@ def photos(tmp_path: Path) -> Path:
     folder = tmp_path / "photos"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture
+def other_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From here on the toy loads with other weights than it had."""
+    real = featx.testing.toy.load
+
+    def load(request: ModelRequest) -> ToyBackbone:
+        backbone = real(request)
+        backbone.spec = replace(backbone.spec, weights_sha256="other")
+        return backbone
+
+    monkeypatch.setattr(featx.testing.toy, "load", load)

@@ -42,8 +42,7 @@ from featx.images.sources import ImageFailure, ImageItem
 from featx.models import load_model
 from featx.store import open_store
 from featx.store.lock import lock_for_writing
-from featx.store.reader import parts_folder
-from featx.store.writer import list_parts
+from featx.store.reader import list_parts, parts_folder
 from featx.testing import ToyBackbone, toy_model
 from tests.store_samples import Color, all_rows, mean_of, means, write_color, write_sample
 

@@ -92,10 +92,7 @@ Pair = tuple[Image.Image, Image.Image]
 def load_weights(model: Any, path: Path) -> Any:
     """Load exported float16 weights into a Keras network; return it."""
     with np.load(path) as stored:
-        for layer in model.layers:
-            if layer.weights:
-                names = (f"{layer.name}/kernel", f"{layer.name}/bias")
-                layer.set_weights([stored[name].astype(np.float32) for name in names])
+        mini_network.set_weights(model, stored)
     return model
 
 

@@ -148,13 +148,18 @@ def _ready_index(
 ) -> VectorIndex:
     """Open the index that the arguments mean; build or renew it where needed."""
     store = Path(features) if features is not None else None
-    if index is None or not Path(index).exists():
+    if index is None:
         store = store or Path(DEFAULT_STORE)
-    path = Path(index) if index is not None else default_index_path(store or DEFAULT_STORE)
-    if index is None and layer is not None and _layer_of(path) not in (None, layer):
-        # The store's index stays as it is: later searches without --layer go on with it.
-        path = default_index_path(store or DEFAULT_STORE, layer)
-    if not path.exists() or (index is None and not description_path(path).exists()):
+        path = default_index_path(store)
+        opened = _open_default(path)
+        if opened is not None and layer not in (None, opened.description.feature.name):
+            # The store's index stays as it is: later searches without --layer go on with it.
+            path = default_index_path(store, layer)
+            opened = _open_default(path)
+    else:
+        path = Path(index)
+        opened = open_index(path) if path.exists() else None
+    if opened is None:
         store = store or Path(DEFAULT_STORE)
         if index is not None and features is None and not store.is_file():
             raise IndexFileError(
@@ -164,7 +169,6 @@ def _ready_index(
         listener.note(f"building the index {str(path)!r} from {str(store)!r}")
         return build_index(store, layer=layer, output=path, listener=listener)
 
-    opened = open_index(path)
     feature = opened.description.feature
     built_from = find_store(opened)
     source = store if store is not None and store.is_file() else built_from
@@ -185,12 +189,9 @@ def _ready_index(
     return _renew(opened, source, path, listener, layer=layer, named=named, both_named=both_named)
 
 
-def _layer_of(path: Path) -> str | None:
-    """Return the layer of an index that exists and can be read, else None."""
-    try:
-        return open_index(path).description.feature.name
-    except IndexFileError:
-        return None
+def _open_default(path: Path) -> VectorIndex | None:
+    """Open an index that the user did not name; None if it is to be built, or built anew."""
+    return open_index(path) if path.exists() and description_path(path).exists() else None
 
 
 def _renew(

@@ -19,7 +19,7 @@ from featx.atomic import replace_file
 from featx.errors import DimensionMismatch, IndexFileError, InvalidValue, UnknownName
 from featx.files import hash_file
 from featx.index import flat
-from featx.specs import FeatureSpec, ModelSpec
+from featx.specs import DEFAULT_K, FeatureSpec, ModelSpec
 
 FORMAT = "featx-index"
 FORMAT_VERSION = 1
@@ -125,7 +125,7 @@ class VectorIndex:
         return Path(description.root)
 
     def search(
-        self, queries: np.ndarray, k: int = 10, *, threshold: float | None = None
+        self, queries: np.ndarray, k: int = DEFAULT_K, *, threshold: float | None = None
     ) -> list[list[Match]]:
         """Find the vectors most similar to each query.
 
@@ -163,7 +163,9 @@ class VectorIndex:
             for line_scores, line_rows in zip(scores, rows, strict=True)
         ]
 
-    def search_key(self, key: str, k: int = 10, *, threshold: float | None = None) -> list[Match]:
+    def search_key(
+        self, key: str, k: int = DEFAULT_K, *, threshold: float | None = None
+    ) -> list[Match]:
         """Find the images most similar to one that is in the index, without itself.
 
         Raises:

@@ -175,18 +175,19 @@ def scale_for_dtype(contract: InputSpec, is_integer: bool, name: str) -> InputSp
     return replace(contract, scaling="raw")
 
 
-def require_image_input(shape: Sequence[int | None], name: str) -> tuple[int | None, ...]:
-    """Check that a model takes one batch of channels-last images.
+def image_contract(
+    shape: Sequence[int | None], img_size: tuple[int, int] | None, name: str
+) -> InputSpec:
+    """Read the input contract off the shape of a model's input; the scaling is not known.
 
     Args:
         shape: The input's shape, batch axis first.
+        img_size: The size that the user chose, ``(height, width)``, or None.
         name: The model, for the message.
 
-    Returns:
-        ``(height, width, channels)``, None where the model takes any size.
-
     Raises:
-        ModelError: If it takes something else.
+        ModelError: If the model takes something else than one batch of channels-last images.
+        InvalidValue: If it takes any size and none was chosen, or one and another was.
     """
     if len(shape) != 4 or shape[3] is None:
         raise ModelError(
@@ -199,4 +200,15 @@ def require_image_input(shape: Sequence[int | None], name: str) -> tuple[int | N
             "featx feeds models images of 1 or 3 channels, channels last. "
             f"Received: {name!r} with an input of shape {tuple(shape)}{order}."
         )
-    return tuple(shape[1:])
+    height, width = shape[1:3]
+    rows, columns = img_size or (height, width)
+    if rows is None or columns is None:
+        raise InvalidValue(
+            f"{name!r} takes images of any size. Choose one with --img-size, for example 224."
+        )
+    if (height or rows, width or columns) != (rows, columns):
+        raise InvalidValue(
+            f"{name!r} was built for images of {height} x {width} pixels (height x width). "
+            f"Received: --img-size {rows}x{columns}."
+        )
+    return InputSpec(rows, columns, channels=shape[3])

@@ -8,7 +8,6 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -89,7 +88,7 @@ def describe_default() -> str:
 def load(request: ModelRequest) -> GraphBackbone:
     """Load the built-in backbone; see `featx.models.load_model`."""
     from featx.models.keras_taps import KerasTaps
-    from featx.models.mini_network import MINI_SIZE, build_mini
+    from featx.models.mini_network import MINI_SIZE, build_mini, set_weights
 
     if request.name != MINI:
         raise UnknownName("built-in model", request.name, [MINI], remedy=f"There is {MINI!r}.")
@@ -113,7 +112,7 @@ def load(request: ModelRequest) -> GraphBackbone:
     contract = overrides.apply(InputSpec(MINI_SIZE, MINI_SIZE, scaling="raw"))
     arrays = _read_weights(WEIGHTS_FOLDER / f"{MINI}.npz", read_card().sha256)
     model = build_mini()
-    _set_weights(model, arrays)
+    set_weights(model, arrays)
     taps = KerasTaps(model, contract)
     spec = ModelSpec(
         source="builtin",
@@ -144,10 +143,3 @@ def _read_weights(path: Path, sha256: str) -> dict[str, np.ndarray]:
         )
     with np.load(io.BytesIO(content), allow_pickle=False) as stored:
         return {name: stored[name] for name in stored.files}
-
-
-def _set_weights(model: Any, arrays: dict[str, np.ndarray]) -> None:
-    for layer in model.layers:
-        if layer.weights:
-            names = (f"{layer.name}/kernel", f"{layer.name}/bias")
-            layer.set_weights([arrays[name].astype(np.float32) for name in names])

@@ -15,7 +15,7 @@ from featx.models.backbone import (
     GraphBackbone,
     ModelRequest,
     first_line,
-    require_image_input,
+    image_contract,
     scale_for_dtype,
 )
 from featx.models.keras_taps import KerasTaps
@@ -77,20 +77,7 @@ def _load_model(path: Path) -> Any:
 
 def _contract(model: Any, request: ModelRequest, name: str) -> InputSpec:
     """Read size and channels from the model; its scaling is known only if it is inside."""
-    height, width, channels = require_image_input(model.inputs[0].shape, name)
-    size = request.overrides.img_size
-    if (height is None or width is None) and size is None:
-        raise InvalidValue(
-            f"{name!r} takes images of any size. Choose one with --img-size, for example 224."
-        )
-    fixed = (height, width)
-    if size is not None and any(f is not None and f != s for f, s in zip(fixed, size, strict=True)):
-        raise InvalidValue(
-            f"{name!r} was built for images of {height} x {width} pixels (height x width). "
-            f"Received: --img-size {size[0]}x{size[1]}."
-        )
-    rows, columns = size or (height or 0, width or 0)
-    contract = InputSpec(rows, columns, channels=channels or 0)
+    contract = image_contract(model.inputs[0].shape, request.overrides.img_size, name)
     first_layers = [type(layer).__name__ for layer in model.layers[:_LAYERS_SEARCHED]]
     scales_itself = any(layer in _SCALING_LAYERS for layer in first_layers)
     return replace(contract, scaling="raw") if scales_itself else contract

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
 
 from featx.engines.tensorflow import import_tensorflow
 
@@ -55,3 +58,11 @@ def build_mini() -> Any:
     return keras.Model(
         images, keras.layers.Dense(EMBEDDING_WIDTH, name="embedding")(x), name="mini"
     )
+
+
+def set_weights(model: Any, arrays: Mapping[str, np.ndarray]) -> None:
+    """Give the network its trained weights: ``layer/kernel`` and ``layer/bias``, any float type."""
+    for layer in model.layers:
+        if layer.weights:
+            names = (f"{layer.name}/kernel", f"{layer.name}/bias")
+            layer.set_weights([arrays[name].astype(np.float32) for name in names])

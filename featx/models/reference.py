@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import contextlib
 import os.path
+from pathlib import Path
 from typing import Any
 
 from featx.errors import AmbiguousName, InvalidValue, ModelError, UnknownName, join_names
+from featx.models.builtin import MINI
 from featx.models.contracts import APPLICATIONS
 
 SOURCES: dict[str, str] = {
@@ -18,7 +20,6 @@ SOURCES: dict[str, str] = {
 }
 """Sources of models: prefix of a reference → module with `load(ModelRequest) -> Backbone`."""
 
-BUILTIN_NAMES = ("mini",)
 KERAS_FILE_SUFFIXES = (".keras", ".h5", ".hdf5")
 
 
@@ -53,7 +54,7 @@ def parse_reference(text: str) -> tuple[str, str, dict[str, Any]]:
 
     name, arguments = (text, {}) if os.path.exists(text) else _split_arguments(text)
     readings = []
-    if name in BUILTIN_NAMES:
+    if name == MINI:
         readings.append("builtin")
     if name in APPLICATIONS:
         readings.append("keras")
@@ -77,6 +78,11 @@ def parse_reference(text: str) -> tuple[str, str, dict[str, Any]]:
         remedy="Name a Keras application (for example keras:MobileNetV2), or the path of a "
         ".keras or .h5 file or of a SavedModel folder.",
     )
+
+
+def savedmodel_files(folder: Path) -> list[Path]:
+    """Return where a SavedModel's graph and weights lie: what decides what it computes."""
+    return [folder / "saved_model.pb", *sorted((folder / "variables").glob("*"))]
 
 
 def _source_of_path(path: str) -> str | None:

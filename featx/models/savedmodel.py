@@ -13,9 +13,10 @@ from featx.models.backbone import (
     Tap,
     first_line,
     hash_files,
-    require_image_input,
+    image_contract,
     scale_for_dtype,
 )
+from featx.models.reference import savedmodel_files
 from featx.specs import InputSpec, ModelSpec
 
 DEFAULT_SIGNATURE = "serving_default"
@@ -50,13 +51,12 @@ def load(request: ModelRequest) -> GraphBackbone:
     contract = scale_for_dtype(contract, graph.input.dtype.is_integer, path.name)
     tensors = _find_tensors(graph, sorted(signature.structured_outputs))
     taps = [tap for tap, _ in tensors.values()]
-    files = [path / "saved_model.pb", *sorted((path / "variables").glob("*"))]
     spec = ModelSpec(
         source="savedmodel",
         name=path.name,
         arguments=(("signature", name),) if wanted else (),
         location=str(path),
-        weights_sha256=hash_files(path, files),
+        weights_sha256=hash_files(path, savedmodel_files(path)),
         input=contract,
     )
 
@@ -105,18 +105,7 @@ def _contract(graph: FrozenGraph, request: ModelRequest, name: str) -> InputSpec
             f"The signature of {name!r} takes batches of exactly {shape[0]}. "
             "Export it with a batch size of None."
         )
-    height, width, channels = require_image_input(tuple(shape), name)
-    size = request.overrides.img_size or (height, width)
-    if size[0] is None or size[1] is None:
-        raise InvalidValue(
-            f"{name!r} takes images of any size. Choose one with --img-size, for example 224."
-        )
-    if (height or size[0], width or size[1]) != size:
-        raise InvalidValue(
-            f"{name!r} was built for images of {height} x {width} pixels (height x width). "
-            f"Received: --img-size {size[0]}x{size[1]}."
-        )
-    return InputSpec(size[0], size[1], channels=channels or 0)
+    return image_contract(tuple(shape), request.overrides.img_size, name)
 
 
 def _find_tensors(graph: FrozenGraph, output_names: list[str]) -> dict[str, tuple[Tap, Any]]:

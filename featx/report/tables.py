@@ -227,8 +227,8 @@ def show_paths(report: SearchReport) -> None:
             sys.stdout.write(short_path(match.path) + "\n")
 
 
-def _table(*headers: str, right: Sequence[int], header: bool = True) -> Table:
-    table = Table(box=SIMPLE_HEAD, show_header=header, pad_edge=False, show_edge=False)
+def _table(*headers: str, right: Sequence[int]) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for number, name in enumerate(headers):
         table.add_column(
             name,

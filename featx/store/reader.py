@@ -90,7 +90,7 @@ class FeatureStore:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        if not path.exists() and any(parts_folder(path).glob("part-*.h5")):
+        if not path.exists() and list_parts(parts_folder(path)):
             raise StoreNotFound(
                 f"{str(path)!r} is not finished: an extraction is running or was interrupted. What "
                 f"it computed is kept in {str(parts_folder(path))!r}; the same command goes on."
@@ -321,3 +321,8 @@ class FeatureStore:
 def parts_folder(path: Path) -> Path:
     """Return the folder beside a store where an extraction keeps its finished parts."""
     return path.with_name(f"{path.name}.parts")
+
+
+def list_parts(folder: Path) -> list[Path]:
+    """Return the finished parts in a parts folder, oldest first."""
+    return sorted(folder.glob("part-[0-9]*.h5"))

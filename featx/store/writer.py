@@ -23,14 +23,13 @@ from featx.errors import StoreError
 from featx.images.reading import HASH_BYTES
 from featx.images.sources import ImageFailure
 from featx.store.format import Rows, StoreHeader, write_store
-from featx.store.reader import BLOCK_BYTES, FeatureStore
+from featx.store.reader import BLOCK_BYTES, FeatureStore, list_parts
 
 PART_BYTES = 64 << 20
 """A part is written when its rows reach this size: memory is bounded by it."""
 
 PART_SECONDS = 15.0
 """A part is written at the latest after this much work: the most that a kill can lose."""
-
 
 AFRESH_NAME = "overwrite.json"
 """In a parts folder: the request whose parts replace the store, see `start_afresh`."""
@@ -59,6 +58,7 @@ class PartWriter:
         self._max_bytes = max_bytes
         self._max_seconds = max_seconds
         self._rows: list[Rows] = []
+        self._num_rows = 0
         self._failures: list[ImageFailure] = []
         self._last_commit = time.monotonic()
         numbers = [int(path.stem.removeprefix("part-")) for path in list_parts(folder)]
@@ -67,6 +67,7 @@ class PartWriter:
     def add(self, rows: Rows) -> None:
         """Take rows; commit if a part is due."""
         self._rows.append(rows)
+        self._num_rows += len(rows.keys)
         self._commit_if_due()
 
     def fail(self, failure: ImageFailure) -> None:
@@ -90,24 +91,19 @@ class PartWriter:
             write_store(
                 temporary,
                 self._header,
-                num_rows=sum(len(rows.keys) for rows in self._rows),
+                num_rows=self._num_rows,
                 classes=labels,
                 blocks=self._rows,
                 failures=self._failures,
             )
         self._next_number += 1
-        self._rows, self._failures = [], []
+        self._rows, self._num_rows, self._failures = [], 0, []
 
     def _commit_if_due(self) -> None:
-        num_bytes = sum(len(rows.keys) for rows in self._rows) * self._header.row_bytes
+        num_bytes = self._num_rows * self._header.row_bytes
         waited = time.monotonic() - self._last_commit
         if num_bytes >= self._max_bytes or waited >= self._max_seconds:
             self.commit()
-
-
-def list_parts(folder: Path) -> list[Path]:
-    """Return the finished parts in a parts folder, oldest first."""
-    return sorted(folder.glob("part-[0-9]*.h5"))
 
 
 def assemble_store(

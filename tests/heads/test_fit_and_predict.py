@@ -25,10 +25,9 @@ from featx.errors import (
 from featx.events import Listener
 from featx.extraction import extract
 from featx.heads import Head, fit_head, load_head, predict
-from featx.models.backbone import ModelRequest
 from featx.specs import FeatureSpec
 from featx.store import open_store
-from featx.testing import ToyBackbone, write_images
+from featx.testing import write_images
 from tests.store_samples import make_model, write_color, write_sample
 
 
@@ -365,19 +364,7 @@ def test_no_image_can_be_used(head: Path, tmp_path: Path) -> None:
     assert len(report.failures) == 1
 
 
-def test_changed_weights_are_refused(
-    head: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from dataclasses import replace
-
-    real = featx.testing.toy.load
-
-    def load(request: ModelRequest) -> ToyBackbone:
-        backbone = real(request)
-        backbone.spec = replace(backbone.spec, weights_sha256="other")
-        return backbone
-
-    monkeypatch.setattr(featx.testing.toy, "load", load)
+def test_changed_weights_are_refused(head: Path, tmp_path: Path, other_weights: None) -> None:
     with pytest.raises(FingerprintMismatch, match="not the one that made") as caught:
         predict(tmp_path / "photos", head=head)
     assert [name for name, _, _ in caught.value.differences] == ["weights_sha256"]

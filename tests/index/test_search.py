@@ -331,18 +331,8 @@ def test_threshold_one_finds_the_picture_itself(store: Path, photos: Path) -> No
 
 
 def test_model_that_changed_since_is_refused(
-    store: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+    store: Path, photos: Path, other_weights: None
 ) -> None:
-    from dataclasses import replace
-
-    real = featx.testing.toy.load
-
-    def load(request: Any) -> Any:
-        backbone = real(request)
-        backbone.spec = replace(backbone.spec, weights_sha256="other")
-        return backbone
-
-    monkeypatch.setattr(featx.testing.toy, "load", load)
     with pytest.raises(FingerprintMismatch, match="weights_sha256"):
         search(photos / "0.png", features=store)
 

@@ -18,7 +18,8 @@ import featx.store.writer as writer_module
 from featx.errors import StoreDamaged, StoreError
 from featx.images.sources import ImageFailure
 from featx.store import FeatureStore, open_store
-from featx.store.writer import PartWriter, assemble_store, list_parts, remove_parts
+from featx.store.reader import list_parts
+from featx.store.writer import PartWriter, assemble_store, remove_parts
 from tests.store_samples import content_hash, make_header, make_rows, write_sample
 
 HEADER = make_header({"v": (2,)})  # 8 bytes a row
