@@ -48,12 +48,14 @@ _TURNS = {
 _TURNS_BACK = _TURNS | {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
 
 
-def decode_image(data: bytes, contract: InputSpec) -> np.ndarray:
+def decode_image(data: bytes, contract: InputSpec, *, draft: bool = False) -> np.ndarray:
     """Decode one picture and fit it to a model's input size.
 
     Args:
         data: The bytes of the file.
         contract: Size, channels, resize rule, interpolation, EXIF policy, background.
+        draft: Let JPEGs be decoded at a fraction of their size, several times as fast. Good for
+            looking at; a model must see the exact pixels.
 
     Returns:
         Pixels in [0, 255], uint8, shape (H, W, C), RGB or grey, not yet scaled.
@@ -75,6 +77,8 @@ def decode_image(data: bytes, contract: InputSpec) -> np.ndarray:
                 raise ImageError(
                     f"{image.width} x {image.height} pixels: the limit is {MAX_PIXELS:,} pixels"
                 )
+            if draft:  # Twice the size, so that the resizing still averages.
+                image.draft(None, (2 * contract.width, 2 * contract.height))
             return _fit(_to_channels(_load(image, contract), contract), contract)
     except (ImageError, MemoryError):
         raise
