@@ -25,6 +25,8 @@ _PUBLIC = {
     "build_index": "featx.index",
     "open_index": "featx.index",
     "search": "featx.index",
+    "export_store": "featx.exports",
+    "ExportReport": "featx.exports",
     "FeatxError": "featx.errors",
 }
 """Public name → the module that defines it."""
@@ -33,6 +35,8 @@ __all__ = [*_PUBLIC, "__version__"]
 
 if TYPE_CHECKING:
     from featx.errors import FeatxError as FeatxError
+    from featx.exports import ExportReport as ExportReport
+    from featx.exports import export_store as export_store
     from featx.extraction import ExtractReport as ExtractReport
     from featx.extraction import extract as extract
     from featx.heads import fit_head as fit_head

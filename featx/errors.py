@@ -97,6 +97,10 @@ class IndexFileError(FeatxError, ValueError):
     """A vector index could not be built, written or read."""
 
 
+class ExportError(FeatxError, OSError):
+    """Features could not be written in another format."""
+
+
 class FingerprintMismatch(FeatxError, ValueError):
     """Two things were made by different models, preprocessing, taps or pooling.
 

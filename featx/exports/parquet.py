@@ -1,0 +1,64 @@
+"""Apache Parquet, written by pyarrow: for pandas, Polars, DuckDB, Spark."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from featx.atomic import replace_file
+from featx.exports.source import ExportSource, Written
+
+SUFFIX = ".parquet"
+KEEPS_MAPS = False
+
+
+def list_files(output: Path) -> tuple[Path, ...]:
+    """Return the one file."""
+    return (output,)
+
+
+def write(source: ExportSource, output: Path) -> Written:
+    """Write the columns key, label, content_hash (hexadecimal) and features.
+
+    ``features`` is a list of D float32 in every row. What computed them is in the schema's
+    metadata: ``featx.fingerprint``, ``featx.feature`` and ``featx.model`` (JSON),
+    ``featx.stored_as``.
+    """
+    import pyarrow  # Here, because it takes as long to import as a small store to write.
+    import pyarrow.parquet
+
+    store, spec = source.store, source.spec
+    values_type = pyarrow.list_(
+        pyarrow.field("item", pyarrow.float32(), nullable=False), source.width
+    )
+    schema = pyarrow.schema(
+        [
+            pyarrow.field("key", pyarrow.string(), nullable=False),
+            pyarrow.field("label", pyarrow.string()),
+            pyarrow.field("content_hash", pyarrow.string(), nullable=False),
+            pyarrow.field("features", values_type, nullable=False),
+        ],
+        metadata={
+            "featx.fingerprint": spec.fingerprint(store.model),
+            "featx.feature": json.dumps(spec.to_dict()),
+            "featx.model": json.dumps(store.model.to_dict()),
+            "featx.stored_as": store.header.dtype,
+        },
+    )
+    with (
+        replace_file(output) as temporary,
+        # Only labels repeat: a dictionary of keys, hashes or floats would be built in vain.
+        pyarrow.parquet.ParquetWriter(temporary, schema, use_dictionary=["label"]) as writer,
+    ):
+        for start, block in source.iter_blocks():
+            end = start + len(block)
+            columns = [
+                pyarrow.array(store.keys[start:end], pyarrow.string()),
+                pyarrow.array(store.labels[start:end], pyarrow.string()),
+                pyarrow.array([row.tobytes().hex() for row in store.content_hash[start:end]]),
+                pyarrow.FixedSizeListArray.from_arrays(
+                    pyarrow.array(block.reshape(-1)), type=values_type
+                ),
+            ]
+            writer.write_table(pyarrow.table(columns, schema=schema))
+    return Written(len(store), (output,))

@@ -1,0 +1,101 @@
+"""What every export format is given: one feature of a store, row by row."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from featx.events import Listener
+from featx.specs import FeatureSpec, Pooling
+from featx.store import FeatureStore
+
+VALUES_AS_TEXT = 1 << 16
+"""Values that are text at one time: about 4 MB of it, whatever the width of a row."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportSource:
+    """One feature of an open store.
+
+    Attributes:
+        store: The store; keys, labels and content hashes are its own.
+        layer: The tap; the deepest when None.
+        pool: Pooling of taps that were stored as maps.
+        listener: Receives progress and notes.
+    """
+
+    store: FeatureStore
+    layer: str | None
+    pool: Pooling
+    listener: Listener
+
+    @property
+    def spec(self) -> FeatureSpec:
+        """The feature as it is exported, with the pooling that its values have."""
+        return self.store.vector_spec(self.layer, self.pool)
+
+    @property
+    def width(self) -> int:
+        """D, values in a row."""
+        return math.prod(self.spec.shape)
+
+    def iter_blocks(self, limit: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield the rows in order, in blocks of bounded size.
+
+        Args:
+            limit: Stop after this many rows.
+
+        Yields:
+            Number of the block's first row, and float32 values of shape (n, *shape).
+        """
+        total = len(self.store) if limit is None else min(limit, len(self.store))
+        self.listener.start(total, "rows")
+        try:
+            start = 0
+            for block in self.store.iter_vectors(self.layer, self.pool):
+                values = block[: total - start]
+                if len(values):
+                    yield start, values
+                    self.listener.advance(len(values))
+                start += len(values)
+            assert start == total, f"{total} rows were announced, {start} came"
+        finally:
+            self.listener.finish()
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a format has written.
+
+    Attributes:
+        rows: Rows of the store in it.
+        files: The files, all of them whole.
+    """
+
+    rows: int
+    files: tuple[Path, ...]
+
+
+def format_rows(values: np.ndarray) -> Iterator[list[str]]:
+    """Write rows of float32 as text that reads back to the same numbers.
+
+    Each number is the shortest decimal that no other float32 is closer to, as NumPy prints it.
+
+    Args:
+        values: float32 (n, D).
+
+    Yields:
+        D texts for each row.
+
+    Example:
+        >>> list(format_rows(np.array([[0.1, -3]], np.float32)))
+        [['0.1', '-3.0']]
+    """
+    step = max(1, VALUES_AS_TEXT // max(1, values.shape[1]))
+    for start in range(0, len(values), step):
+        # 15 characters are the longest float32, -1.17549435e-38.
+        yield from values[start : start + step].astype("U16").tolist()

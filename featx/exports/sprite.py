@@ -1,0 +1,108 @@
+"""The sprite of the Embedding Projector: small pictures of all rows in one image."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from featx.errors import ImageError
+from featx.events import Listener
+from featx.images.decode import decode_image
+from featx.specs import InputSpec
+
+MAX_SIDE = 8192
+"""Widest and highest sprite that the projector takes, in pixels: ``MAX_SPRITE_IMAGE_SIZE_PX`` in
+TensorBoard's ``vz_projector/data-provider.ts``."""
+
+LARGEST_TILE = 96
+"""Tiles of few pictures, in pixels: larger ones are not seen better among many points."""
+
+PAPER, GREY = (255, 255, 255), (200, 200, 200)
+
+_LOOK_AHEAD = 512
+"""Tiles that are made before they are drawn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sprite:
+    """A drawn sprite.
+
+    Attributes:
+        image: The square picture: tiles from left to right and from top to bottom.
+        tile: Width and height of a tile, in pixels.
+        failures: ``(key, reason)`` of each picture that could not be read; its tile is grey.
+    """
+
+    image: Image.Image
+    tile: int
+    failures: tuple[tuple[str, str], ...]
+
+
+def plan_sprite(count: int) -> tuple[int, int]:
+    """Return how many tiles a row has, and the size of one in pixels.
+
+    The projector divides width and height by the same number, so there are as many rows as
+    columns, the last of them perhaps empty.
+
+    Example:
+        >>> plan_sprite(240), plan_sprite(100_000)
+        ((16, 96), (317, 25))
+    """
+    columns = math.isqrt(count - 1) + 1
+    return columns, min(LARGEST_TILE, MAX_SIDE // columns)
+
+
+def draw_sprite(root: Path, keys: Sequence[str], listener: Listener) -> Sprite:
+    """Draw the pictures of all keys, whole and upright, on white.
+
+    Args:
+        root: The folder that the keys are relative to.
+        keys: At least one key, and no more than 67,108,864, of which a tile is one pixel.
+        listener: Receives progress.
+
+    Returns:
+        The sprite. Memory: 3 bytes for a pixel of it, 200 MB at the most.
+    """
+    columns, tile = plan_sprite(len(keys))
+    image = Image.new("RGB", (columns * tile, columns * tile), PAPER)
+    contract = InputSpec(tile, tile, resize="pad", background=PAPER)
+    failures = []
+    listener.start(len(keys), "pictures")
+    try:
+        for number, drawn in enumerate(_map(lambda key: _draw(root / key, contract), keys)):
+            place = (number % columns * tile, number // columns * tile)
+            if isinstance(drawn, str):
+                failures.append((keys[number], drawn))
+                drawn = Image.new("RGB", (tile, tile), GREY)
+            image.paste(drawn, place)
+            listener.advance(1)
+    finally:
+        listener.finish()
+    return Sprite(image, tile, tuple(failures))
+
+
+def _map(
+    draw: Callable[[str], Image.Image | str], keys: Sequence[str]
+) -> Iterator[Image.Image | str]:
+    """Draw in threads, in order, a bounded number ahead: Pillow decodes without the GIL."""
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        for start in range(0, len(keys), _LOOK_AHEAD):
+            yield from threads.map(draw, keys[start : start + _LOOK_AHEAD])
+
+
+def _draw(path: Path, contract: InputSpec) -> Image.Image | str:
+    """Return the tile of one picture, or why there is none."""
+    try:
+        if not path.is_file():  # Also: opening a named pipe would wait for ever.
+            return "there is no such file"
+        return Image.fromarray(decode_image(path.read_bytes(), contract, draft=True))
+    except ImageError as error:
+        return error.reason
+    except OSError as error:
+        return error.strerror or str(error)
