@@ -10,7 +10,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-COMMANDS = ["demo", "models", "layers", "extract", "info", "fit-head", "predict", "index", "search"]
+COMMANDS = [
+    "demo",
+    "models",
+    "layers",
+    "extract",
+    "info",
+    "export",
+    "fit-head",
+    "predict",
+    "index",
+    "search",
+]
 PAGE = Path(__file__).with_name("commands.md")
 
 

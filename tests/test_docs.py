@@ -13,7 +13,7 @@ from types import ModuleType
 import pytest
 
 import featx
-from featx.cli import extract, fit_head, predict, search
+from featx.cli import export, extract, fit_head, predict, search
 from featx.models.builtin import read_card
 from featx.models.contracts import APPLICATIONS
 from featx.testing import write_images
@@ -59,6 +59,11 @@ def test_the_test_line_is_the_one_that_ci_runs() -> None:
     ("command", "function", "renamed"),
     [
         (extract.extract, featx.extract, {"layer": "layers", "as_json": None}),
+        (
+            export.export,
+            featx.export_store,
+            {"features": None, "force": "overwrite", "as_json": None},
+        ),
         (fit_head.fit_head, featx.fit_head, {"as_json": None}),
         (predict.predict, featx.predict, {"as_json": None}),
         (

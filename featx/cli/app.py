@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 import featx
 from featx.cli import (
     demo,
+    export,
     extract,
     fit_head,
     index,
@@ -59,6 +60,7 @@ app.command("models")(models.models)
 app.command("layers", context_settings={"ignore_unknown_options": True})(layers.layers)
 app.command("extract")(extract.extract)
 app.command("info")(info.info)
+app.command("export")(export.export)
 app.command("fit-head")(fit_head.fit_head)
 app.command("predict")(predict.predict)
 app.command("index")(index.index)

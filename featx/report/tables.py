@@ -16,6 +16,7 @@ from featx.report.text import printable, short_path
 from featx.units import format_bytes, format_shape
 
 if TYPE_CHECKING:
+    from featx.exports import ExportReport
     from featx.extraction import ExtractReport
     from featx.heads import FitReport, PredictReport
     from featx.index import SearchReport, VectorIndex
@@ -138,6 +139,14 @@ def show_store(summary: Mapping[str, Any]) -> None:
             _print(f"  {failure['key']}: {failure['reason']}")
         if len(failures) > SHOWN_FAILURES:
             _print(f"  and {len(failures) - SHOWN_FAILURES:,} more (--json lists all)")
+
+
+def show_export(report: ExportReport) -> None:
+    """Write what was exported."""
+    _print(
+        f"{short_path(report.output)}: {report.rows:,} rows of layer {report.layer}, "
+        f"{report.columns:,} values each, {format_bytes(report.bytes)} ({report.format})"
+    )
 
 
 def show_fit_report(report: FitReport) -> None:

@@ -96,6 +96,7 @@ def test_the_chain_as_processes_is_quiet_and_reads_the_cache_without_tensorflow(
         "featx.open_store('features.h5').table()",
         "featx.fit_head('features.h5', output='h')",
         "featx.build_index('features.h5', output='i.faiss')",
+        "featx.export_store('features.h5', 'board')",
         "featx.search(keys=['dark/image_0.png'], features='features.h5')",
         "featx.extract('photos', model='n.keras', layers=['gap'])",
     ],

@@ -1,0 +1,60 @@
+"""`featx export`: stored features as files that other programs read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from featx.cli.options import Json, OneLayer, StoreArgument
+from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORE, Pooling
+
+
+def export(
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="OUT", help="The file; for TensorBoard a folder."),
+    ],
+    features: StoreArgument = Path(DEFAULT_STORE),
+    format: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="npy|parquet|csv|tensorboard",
+            help="[default: as OUT ends; without an ending, or a folder: tensorboard]",
+        ),
+    ] = None,
+    layer: OneLayer = None,
+    pool: Annotated[
+        Pooling,
+        typer.Option(help="Pooling of taps that were stored as maps; 'none' keeps them (npy)."),
+    ] = DEFAULT_READ_POOLING,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write features as files for other programs.
+
+    OUT.npy: an array, and its keys in OUT.keys.csv. OUT.parquet, OUT.csv: tables with key, label
+    and features. A folder: for TensorBoard's Embedding Projector, with the pictures.
+
+    Example: featx export flowers.h5 --layer out_relu -o flowers.parquet
+    """
+    import featx
+    from featx.report.console import ConsoleListener
+    from featx.report.json_lines import write_json
+    from featx.report.tables import show_export
+
+    report = featx.export_store(
+        features,
+        output,
+        format=format,
+        layer=layer,
+        pool=pool,
+        overwrite=force,
+        listener=ConsoleListener(),
+    )
+    if as_json:
+        write_json(report.to_dict())
+    else:
+        show_export(report)
