@@ -14,10 +14,13 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "extract": "featx.extraction",
-    "ExtractReport": "featx.extraction",
+    "ExtractReport": "featx.extraction_report",
     "open_store": "featx.store",
     "FeatureStore": "featx.store",
     "FeatureTable": "featx.store",
+    "verify_store": "featx.store",
+    "pack_store": "featx.store",
+    "merge_stores": "featx.store",
     "load_model": "featx.models",
     "fit_head": "featx.heads",
     "load_head": "featx.heads",
@@ -37,8 +40,8 @@ if TYPE_CHECKING:
     from featx.errors import FeatxError as FeatxError
     from featx.exports import ExportReport as ExportReport
     from featx.exports import export_store as export_store
-    from featx.extraction import ExtractReport as ExtractReport
     from featx.extraction import extract as extract
+    from featx.extraction_report import ExtractReport as ExtractReport
     from featx.heads import fit_head as fit_head
     from featx.heads import load_head as load_head
     from featx.heads import predict as predict
@@ -48,7 +51,10 @@ if TYPE_CHECKING:
     from featx.models import load_model as load_model
     from featx.store import FeatureStore as FeatureStore
     from featx.store import FeatureTable as FeatureTable
+    from featx.store import merge_stores as merge_stores
     from featx.store import open_store as open_store
+    from featx.store import pack_store as pack_store
+    from featx.store import verify_store as verify_store
 
 
 def __getattr__(name: str) -> Any:

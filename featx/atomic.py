@@ -42,6 +42,18 @@ def replace_file(path: Path) -> Iterator[Path]:
         raise
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, and have its name reach the disk: what is committed in it depends on it."""
+    if not path.is_dir():
+        path.mkdir(parents=True, exist_ok=True)
+        sync_path(path.parent)
+
+
+def remove_file(path: Path) -> None:
+    """Delete a file if it is there."""
+    path.unlink(missing_ok=True)
+
+
 def sync_path(path: Path) -> None:
     """Ask the operating system to bring a file's or folder's content to the disk."""
     if os.name == "nt" and path.is_dir():  # Windows cannot open folders for this.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from featx.errors import ModelError
-from featx.images.reading import DecodedImage, ReadResult, UnchangedImage
+from featx.images.reading import DecodedImage, KnownImage, ReadResult
 from featx.images.sources import ImageFailure, ImageItem
 from featx.models.backbone import Backbone
 from featx.models.selection import select_taps
@@ -67,7 +67,8 @@ def compute_features(
     batch_size: int,
     dtype: StorageType = "float32",
     stopwatch: Stopwatch | None = None,
-) -> Iterator[ComputedBatch | UnchangedImage | ImageFailure]:
+    known: Container[bytes] | None = None,
+) -> Iterator[ComputedBatch | KnownImage | ImageFailure]:
     """Run images through a backbone, several taps in one pass, pooled and cast.
 
     Args:
@@ -77,9 +78,12 @@ def compute_features(
         batch_size: Images for each run of the network; the last batch may be smaller.
         dtype: Type of the results.
         stopwatch: Gets the time spent reading and computing.
+        known: Content hashes that have features; the caller adds those of each batch. Identical
+            images are then computed once, and the others come as "known", behind the batch. When
+            None, each is computed.
 
     Yields:
-        Batches, and failures and unchanged images as they come. An image for which the
+        Batches, and failures and known images as they come. An image for which the
         network gives NaN, infinity or more than `dtype` holds is a failure.
 
     Raises:
@@ -88,13 +92,20 @@ def compute_features(
     watch = stopwatch or Stopwatch()
     names = [spec.name for spec in specs]
     waiting: list[DecodedImage] = []
+    twins: dict[bytes, list[ImageItem]] = {}  # of the images that wait
     source = iter(images)
     while True:
         began = time.perf_counter()
         result = next(source, None)
         watch.read += time.perf_counter() - began
         if isinstance(result, DecodedImage):
-            waiting.append(result)
+            if known is not None and result.content_hash in known:
+                yield KnownImage(result.item, result.content_hash)
+            elif known is not None and result.content_hash in twins:
+                twins[result.content_hash].append(result.item)
+            else:
+                waiting.append(result)
+                twins[result.content_hash] = []
         elif result is not None:
             yield result
         if waiting and (result is None or len(waiting) >= batch_size):
@@ -102,12 +113,15 @@ def compute_features(
             arrays = backbone(np.stack([image.pixels for image in waiting]), names)
             _check_rows(arrays, len(waiting))
             pooled = {spec.name: pool_features(arrays[spec.name], spec.pool) for spec in specs}
-            batch, failures = _split_storable(waiting, pooled, dtype)
-            waiting = []
+            batch, failed = _split_storable(waiting, pooled, dtype)
             watch.compute += time.perf_counter() - began
-            yield from failures
+            same, waiting, twins = twins, [], {}
+            for image, reason in failed:
+                for item in [image.item, *same.pop(image.content_hash, [])]:
+                    yield ImageFailure(item.key, reason, item.size, item.mtime_ns)
             if batch.items:
                 yield batch
+            yield from (KnownImage(item, h) for h, items in same.items() for item in items)
         if result is None:
             return
 
@@ -124,8 +138,8 @@ def _check_rows(arrays: dict[str, np.ndarray], count: int) -> None:
 
 def _split_storable(
     images: Sequence[DecodedImage], features: dict[str, np.ndarray], dtype: StorageType
-) -> tuple[ComputedBatch, list[ImageFailure]]:
-    """Separate images whose features can be stored from those that have other values."""
+) -> tuple[ComputedBatch, list[tuple[DecodedImage, str]]]:
+    """Separate images whose features can be stored from those that have other values, and why."""
     good = np.ones(len(images), dtype=bool)
     failures = []
     limit = float(np.finfo(dtype).max)
@@ -136,8 +150,7 @@ def _split_storable(
                 reason = f"{dtype} cannot hold {largest[row]:.0f} at {name!r}: use --dtype float32"
             else:
                 reason = f"the model gives NaN or infinity at {name!r}"
-            item = images[row].item
-            failures.append(ImageFailure(item.key, reason, item.size, item.mtime_ns))
+            failures.append((images[row], reason))
             good[row] = False
     kept = np.flatnonzero(good).tolist()
     hashes = np.frombuffer(b"".join(image.content_hash for image in images), np.uint8)

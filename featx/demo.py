@@ -12,7 +12,8 @@ from PIL import Image
 from featx.atomic import replace_file
 from featx.errors import InvalidValue
 from featx.events import Listener
-from featx.extraction import ExtractReport, extract
+from featx.extraction import extract
+from featx.extraction_report import ExtractReport
 from featx.heads import FitReport, PredictReport, fit_head, predict
 from featx.index import SearchReport, VectorIndex, build_index, search
 from featx.report.contact_sheet import write_contact_sheet

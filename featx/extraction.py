@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
-import featx
-from featx.compute import Stopwatch, plan_features
+from featx.atomic import remove_file
+from featx.compute import Stopwatch
 from featx.errors import (
     InvalidValue,
     StoreError,
 )
 from featx.events import Listener
-from featx.extraction_job import ExtractionJob
-from featx.files import describe_wrong_output, relative_path
-from featx.images.sources import ImageSet, find_images
+from featx.extraction_job import describe_dry_run, open_job
+from featx.extraction_report import ExtractReport
+from featx.extraction_request import announce, describe_images, describe_request, make_header
+from featx.files import describe_wrong_output
+from featx.images.sharding import select_shard
+from featx.images.sources import find_images
 from featx.models import load_model
-from featx.models.backbone import Backbone
 from featx.models.builtin import describe_default
-from featx.models.reference import parse_reference, savedmodel_files
 from featx.specs import (
     DEFAULT_BATCH_SIZE,
     DEFAULT_MODEL,
@@ -40,42 +39,18 @@ from featx.specs import (
     StorageType,
     check_choice,
 )
-from featx.store.format import StoreHeader, is_store
+from featx.store.format import is_store
 from featx.store.lock import lock_for_writing
-from featx.store.reader import list_parts, parts_folder
-from featx.store.writer import is_afresh, remove_parts, start_afresh
-from featx.units import format_bytes, format_shape
-
-
-@dataclass(frozen=True, slots=True)
-class ExtractReport:
-    """What an extraction did.
-
-    Attributes:
-        output: The store.
-        rows: Rows in the store now.
-        done: Images whose features were computed in this run.
-        skipped: Images whose features were there already.
-        removed: Rows removed because their image is gone (``prune``).
-        missing: Rows kept although their image is gone.
-        failed: Images that could not be used, in this run or, unchanged since, in an earlier.
-        images_per_second: Images computed per second of this run, model loading excluded.
-        seconds: ``load`` (model), ``read`` (waiting for images), ``compute``, ``write``.
-    """
-
-    output: str
-    rows: int
-    done: int
-    skipped: int
-    removed: int
-    missing: int
-    failed: int
-    images_per_second: float
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON-serialisable values."""
-        return asdict(self)
+from featx.store.parts import (
+    AFRESH_NAME,
+    find_afresh,
+    parts_folder,
+    remove_leftovers,
+    start_afresh,
+)
+from featx.store.reader import open_store
+from featx.store.rows import DEFAULT_SINGLE_FILE_LIMIT
+from featx.store.views import referenced_parts
 
 
 def extract(
@@ -99,12 +74,18 @@ def extract(
     prune: bool = False,
     strict: bool = False,
     max_failures: int | None = None,
+    retry_failed: bool = False,
+    shard: tuple[int, int] | None = None,
+    single_file_limit: int | None = None,
+    wait: bool = False,
+    dry_run: bool = False,
     listener: Listener | None = None,
 ) -> ExtractReport:
     """Compute features of images once, into a feature store.
 
     Running it again computes only what is new or changed, finishes what was interrupted,
     and refuses to mix features of another model, preprocessing, tap or pooling into the file.
+    Identical files are computed once; one that was renamed or moved keeps its features.
 
     Args:
         images: A folder (searched recursively), a file, or several.
@@ -127,6 +108,13 @@ def extract(
         prune: Remove rows whose image no longer exists.
         strict: Stop at the first image that fails.
         max_failures: Stop when more images than this fail.
+        retry_failed: Also try images again that failed and have not changed since.
+        shard: ``(i, n)``: only the i-th of n parts of the images, i from 1, divided by a hash of
+            their keys. Each into a store of its own; `featx.merge_stores` joins them.
+        single_file_limit: Above this many bytes of features, the store refers to its part files
+            instead of holding the features; None keeps the store's own (at first 4 GB).
+        wait: Wait for another process that writes to the store instead of refusing.
+        dry_run: Only say what would be done.
         listener: Receives notes, progress and failures.
 
     Returns:
@@ -170,35 +158,58 @@ def extract(
         listener.note(describe_default())
 
     found = find_images(images)
-    listener.note(f"{len(found.items):,} images in {str(found.root)!r}{_describe(found)}")
-    request = _describe_request(model, weights, layers, pool, dtype, overrides)
+    listener.note(f"{len(found.items):,} images in {str(found.root)!r}{describe_images(found)}")
+    if shard is not None:
+        found = select_shard(found, *shard)
+        listener.note(f"{len(found.items):,} of them in part {shard[0]} of {shard[1]}")
+    request = describe_request(model, weights, layers, pool, dtype, overrides)
 
     folder = parts_folder(output)
-    with lock_for_writing(folder), contextlib.ExitStack() as stack:
-        replacing = request | {"root": str(found.root)}
-        goes_on = not overwrite or is_afresh(folder, replacing)
-        job = ExtractionJob(
+    with contextlib.ExitStack() as stack:
+        if not dry_run:
+            stack.enter_context(lock_for_writing(folder, listener if wait else None))
+        afresh_request = request | {"root": str(found.root)}
+        job = open_job(
             output,
             found,
             listener,
             stack,
-            parts=list_parts(folder) if goes_on else [],
-            ignore_base=overwrite or is_afresh(folder),
+            afresh_request=afresh_request,
+            overwrite=overwrite,
+            retry_failed=retry_failed,
         )
+        if not dry_run and not overwrite and find_afresh(folder) != job.first_part:
+            remove_file(folder / AFRESH_NAME)  # Left by an --overwrite that was killed too early.
         limit = 0 if strict else max_failures
         job.check_failures(limit)
-        if job.base is not None and job.is_complete(prune) and job.base.header.request == request:
-            # The same command again, and nothing to do: the model is not even loaded.
-            watch, load_seconds, rows = Stopwatch(), 0.0, len(job.base)
+        unlimited = single_file_limit is None
+        same = (
+            job.base is not None
+            and job.is_complete(prune)
+            and job.base.header.request == request
+            and (unlimited or job.base.header.single_file_limit == single_file_limit)
+        )
+        watch, load_seconds = Stopwatch(), 0.0
+        if same:  # The same command again, and nothing to do: the model is not even loaded.
+            rows = len(job.base or ())
         else:
-            watch = Stopwatch()
             backbone = load_model(model, weights=weights, overrides=overrides)
             load_seconds = watch.total
-            header = _make_header(backbone, layers, pool, dtype, output, found, request)
+            if single_file_limit is None:
+                single_file_limit = (
+                    DEFAULT_SINGLE_FILE_LIMIT
+                    if job.base is None
+                    else job.base.header.single_file_limit
+                )
+            header = make_header(
+                backbone, layers, pool, dtype, output, found, request, single_file_limit
+            )
             job.check_header(header)
-            _announce(header, len(job.todo), output, listener)
+            announce(header, len(job.changes.todo), output, listener)
+            if dry_run:
+                return describe_dry_run(job, prune)
             if overwrite:  # Not before everything that can be wrong with it has been checked.
-                start_afresh(folder, replacing)
+                job.first_part = start_afresh(folder, afresh_request, job.first_part)
             try:
                 watch = job.run(backbone, batch_size, workers, limit, header)
             except KeyboardInterrupt:
@@ -211,10 +222,13 @@ def extract(
             rows=rows,
             done=job.done,
             skipped=job.skipped,
+            reused=job.reused,
+            renamed=len(job.renamed),
             removed=len(job.vanished) if prune else 0,
             missing=0 if prune else len(job.vanished),
             failed=len(job.failures),
             images_per_second=job.done / seconds if job.done else 0.0,
+            dry_run=dry_run,
             seconds={
                 "load": load_seconds,
                 "read": watch.read,
@@ -222,100 +236,10 @@ def extract(
                 "write": watch.write,
             },
         )
-        stack.close()  # Everything is in the one file now.
-        remove_parts(folder)
+        if job.base is not None:
+            job.base.close()
+        if not dry_run:
+            # Everything is in the store now, or referred to by it.
+            with open_store(output) as store:
+                remove_leftovers(folder, keep=referenced_parts(store))
     return report
-
-
-def _make_header(
-    backbone: Backbone,
-    layers: Sequence[str],
-    pool: Pooling,
-    dtype: StorageType,
-    output: Path,
-    found: ImageSet,
-    request: dict[str, Any],
-) -> StoreHeader:
-    contract = backbone.spec.input
-    if contract.scaling is None:
-        raise InvalidValue(
-            f"featx cannot know how {backbone.spec.reference!r} expects its pixels. Choose with "
-            "--preprocess: tf for [-1, 1], unit for [0, 1], raw for [0, 255], or caffe or torch "
-            "for ImageNet's mean and deviation."
-        )
-    return StoreHeader(
-        model=backbone.spec,
-        features=plan_features(backbone, layers, pool),
-        dtype=dtype,
-        root=str(found.root),
-        root_relative=relative_path(found.root, output.absolute().parent),
-        request=request,
-        provenance={"featx": featx.__version__, "engine": "tensorflow", "precision": "float32"},
-    )
-
-
-def _announce(header: StoreHeader, num_todo: int, output: Path, listener: Listener) -> None:
-    """Say what will be computed and how large it gets; check that the disk has room."""
-    taps = ", ".join(f"{spec.name} {format_shape(spec.shape)}" for spec in header.features)
-    contract = header.model.input
-    listener.note(
-        f"{header.model.reference} at {contract.height} x {contract.width}, "
-        f"'{contract.scaling}' preprocessing → {taps}"
-    )
-    if not num_todo:
-        return
-    needed = num_todo * header.row_bytes
-    listener.note(
-        f"{num_todo:,} images to read: {format_bytes(header.row_bytes)} each, "
-        f"{format_bytes(needed)} in {str(output)!r}"
-    )
-    # Parts and the file made from them exist side by side for a moment.
-    finished = [output, *list_parts(parts_folder(output))]
-    old = sum(path.stat().st_size for path in finished if path.exists())
-    free = shutil.disk_usage(output.absolute().parent).free
-    if 2 * needed + old > free:
-        raise StoreError(
-            f"{str(output)!r} needs {format_bytes(2 * needed + old)} of disk while it is made, "
-            f"and {format_bytes(free)} are free. Use --pool avg, --dtype float16 or another disk."
-        )
-
-
-def _describe(found: ImageSet) -> str:
-    classes = found.classes
-    return f", {len(classes)} class folders" if len(classes) > 1 else ""
-
-
-def _describe_request(
-    model: str,
-    weights: str | None,
-    layers: Sequence[str],
-    pool: str,
-    dtype: str,
-    overrides: InputOverrides,
-) -> dict[str, Any]:
-    """Return the arguments as JSON, with the time stamps of the files that they name."""
-    changes = asdict(overrides)
-    if overrides.img_size is not None:
-        changes["img_size"] = list(overrides.img_size)
-    return {
-        "model": model,
-        "weights": weights,
-        "layers": list(layers),
-        "pool": pool,
-        "dtype": dtype,
-        "input": changes,
-        "files": [*_stamps(parse_reference(model)[1]), *_stamps(weights)],
-    }
-
-
-def _stamps(path: str | None) -> list[list[Any]]:
-    """Return ``[path, size, mtime]`` of each file of a model; none if it is not a path."""
-    if path is None:
-        return []
-    place = Path(path)
-    stamps = []
-    for file in [place, *savedmodel_files(place)]:
-        if file.is_file():
-            status = file.stat()
-            stamps.append([str(file.absolute()), status.st_size, status.st_mtime_ns])
-    return stamps

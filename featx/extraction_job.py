@@ -3,23 +3,44 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from featx.compute import ComputedBatch, Stopwatch, compute_features
-from featx.errors import FingerprintMismatch, StoreDamaged, TooManyFailures
+from featx.errors import FingerprintMismatch, StoreDamaged, StoreError, TooManyFailures
 from featx.events import Listener
+from featx.extraction_report import ExtractReport
 from featx.files import is_same_file
-from featx.images.reading import UnchangedImage, read_images
+from featx.images.reading import HASH_BYTES, KnownImage, read_images
 from featx.images.sources import ImageFailure, ImageItem, ImageSet
 from featx.models.backbone import Backbone
-from featx.specs import identity_differences
-from featx.store.format import Rows, StoreHeader
-from featx.store.reader import FeatureStore, list_parts, open_store, parts_folder
-from featx.store.writer import PartWriter, assemble_store
+from featx.store.assembly import assemble_store
+from featx.store.parts import (
+    PartWriter,
+    find_afresh,
+    list_assembled,
+    list_parts,
+    part_number,
+    parts_folder,
+)
+from featx.store.planning import check_same, plan_rows
+from featx.store.reader import FeatureStore, open_store
+from featx.store.rows import Rows, StoreHeader
+from featx.synchronization import (
+    FolderChanges,
+    StoredImages,
+    compare_folder,
+    find_identical,
+    find_renamed,
+)
+
+BATCH_BYTES = 256 << 20
+"""Most bytes of features in one batch: taps of many megabytes get smaller batches."""
 
 
 class ExtractionJob:
@@ -29,16 +50,17 @@ class ExtractionJob:
         output: The store.
         found: The images as they are now.
         listener: Receives progress and failures.
-        stack: Keeps the files that are read open until the caller closes it.
+        base: The existing store, open; None if there is none or it will be replaced.
         parts: Finished parts of an earlier run to go on with.
-        ignore_base: Leave the existing store out of account; it will be replaced.
+        first_part: Number from which on parts belong to this job.
+        retry_failed: Also read again what failed and has not changed since.
 
     Attributes:
-        base: The existing store, or None.
-        todo: Images to read.
+        changes: What is new, changed and gone.
         failures: Images that cannot be used, in this run or, unchanged since, in an earlier.
-        vanished: Keys of rows whose image is gone.
         skipped: Images whose features are there already.
+        reused: Images that are identical to another one, whose features they got.
+        renamed: Keys of rows whose image now has another name.
         done: Images computed in this run.
     """
 
@@ -47,91 +69,72 @@ class ExtractionJob:
         output: Path,
         found: ImageSet,
         listener: Listener,
-        stack: contextlib.ExitStack,
         *,
+        base: FeatureStore | None,
         parts: Sequence[Path],
-        ignore_base: bool,
+        first_part: int = 0,
+        retry_failed: bool = False,
     ) -> None:
         self.output = output
+        self.found = found
         self.listener = listener
         self.folder = parts_folder(output)
-        self.base = (
-            stack.enter_context(open_store(output)) if output.exists() and not ignore_base else None
-        )
+        self.base = base
+        self.first_part = first_part
         self.parts = [_open_part(path) for path in parts]
-        if self.base is not None and len(self.base):
-            self._check_root(self.base.path, self.base.root, found.root)
+        if base is not None and len(base):
+            self._check_root(base.path, base.root, found.root)
         for part in self.parts:
             self._check_root(self.folder, Path(part.header.root), found.root)
 
-        known: dict[str, tuple[bytes, int, int]] = {}
-        ledger: dict[str, ImageFailure] = {}
-        for source in self._sources():
-            hashes = source.content_hash
-            stats = zip(source.file_size.tolist(), source.file_mtime_ns.tolist(), strict=True)
-            for row, (key, (size, mtime)) in enumerate(zip(source.keys, stats, strict=True)):
-                known[key] = (hashes[row].tobytes(), size, mtime)
-                ledger.pop(key, None)
-            for failure in source.failures:
-                known.pop(failure.key, None)
-                ledger[failure.key] = failure
-        self._hashes = {key: content for key, (content, _, _) in known.items()}
-
-        self.todo: list[ImageItem] = []
-        self.failures: dict[str, ImageFailure] = {}
-        self.skipped = self.done = 0
-        self.touched: dict[str, tuple[int, int]] = {}
-        listed = {item.key for item in found.items}
-        for item in found.items:
-            stamp = (item.size, item.mtime_ns)
-            earlier = ledger.get(item.key)
-            if item.key in known and known[item.key][1:] == stamp:
-                self.skipped += 1
-            elif earlier is not None and (earlier.size, earlier.mtime_ns) == stamp:
-                self.failures[item.key] = earlier
-            else:
-                self.todo.append(item)
-        if self.failures:
+        self.stored = StoredImages(self._sources())
+        self.changes: FolderChanges = compare_folder(found, self.stored, retry_failed=retry_failed)
+        self.skipped = self.changes.unchanged
+        self.done = self.reused = 0
+        self.renamed: set[str] = set()
+        self.failures = dict(self.changes.failures)
+        unchanged = len(self.failures) - len(found.failures)
+        if unchanged:
             listener.note(
-                f"{len(self.failures):,} images failed before and have not changed since "
-                "(`featx info` says why)"
+                f"{unchanged:,} images failed before and have not changed since "
+                "(`featx info` says why; --retry-failed tries again)"
             )
-        # A picture that cannot even be listed now (a link to a disk that is not there) keeps
-        # the features it has.
-        self.new_failures = [
-            f for f in found.failures if f.key not in ledger and f.key not in known
-        ]
         for failure in found.failures:
-            if failure.key in known or failure.key in ledger:
+            if failure not in self.changes.new_failures:
                 listener.failure(failure.key, failure.reason)
-            self.failures[failure.key] = failure
-        listed |= set(self.failures)
-        self._moved = self.base is not None and not is_same_file(self.base.root, found.root)
-        # What lies in a folder that cannot be read now is not known to be gone; nor is a picture
-        # that this command did not name.
-        unread = tuple("" if f.key == "." else f"{f.key}/" for f in found.failures)
-        self.vanished = [
-            key
-            for key in known
-            if key not in listed
-            and not key.startswith(unread)
-            and not os.path.lexists(found.root / key)
-        ]
-        self.vanished_failures = [
-            key for key in ledger if key not in listed and not key.startswith(unread)
-        ]
+        self._moved = base is not None and not is_same_file(base.root, found.root)
+
+    @property
+    def vanished(self) -> list[str]:
+        """Keys of rows whose image is gone, and not merely renamed."""
+        return [key for key in self.changes.vanished if key not in self.renamed]
+
+    @cached_property
+    def missing(self) -> set[str]:
+        """Keys that are to be marked as missing."""
+        marked = set()
+        if self.base is not None and self.base.missing.any():
+            marked = {self.base.keys[row] for row in np.flatnonzero(self.base.missing)}
+        return set(self.changes.vanished) | (marked & self.changes.unknown)
 
     def is_complete(self, prune: bool) -> bool:
         """Whether the store's file already is what this command would make."""
-        pending = self.todo or self.parts or self.vanished_failures or self.new_failures
-        return not pending and not self._moved and not (prune and self.vanished)
+        changes = self.changes
+        pending = changes.todo or self.parts or changes.vanished_failures or changes.new_failures
+        if pending or self._moved or self.base is None or (prune and changes.vanished):
+            return False
+        return int(self.base.missing.sum()) == len(self.missing) and all(
+            self.base.missing[row]
+            for row, key in enumerate(self.base.keys)
+            if self.missing and key in self.missing
+        )
 
     def check_header(self, header: StoreHeader) -> None:
         """Refuse to add to a store, or to finish parts, that were made in another way."""
         if self.base is not None:
-            _check_same(self.base, header, f"{str(self.output)!r} was made in another way.")
+            check_same(self.base, header, f"{str(self.output)!r} was made in another way.")
         for part in self.parts:
-            _check_same(
+            check_same(
                 part,
                 header,
                 f"{str(self.folder)!r} holds unfinished work of another command (delete it to "
@@ -158,39 +161,37 @@ class ExtractionJob:
     ) -> Stopwatch:
         """Read, compute and write what is to be done."""
         watch = Stopwatch()
-        writer = PartWriter(self.folder, header)
-        for failure in self.new_failures:
+        writer = PartWriter(self.folder, header, first_number=self.first_part)
+        for failure in self.changes.new_failures:
             self._fail(failure, writer, max_failures)
-        results = read_images(
-            self.todo,
-            header.model.input,
-            workers=workers,
-            lookahead=2 * batch_size,
-            is_known=lambda item, content: self._hashes.get(item.key) == content,
+        todo = self.changes.todo
+        known = self.stored.content_hashes() if todo else set()
+        batch_size = max(1, min(batch_size, BATCH_BYTES // max(1, header.row_bytes)))
+        images = read_images(
+            todo, header.model.input, workers=workers, lookahead=2 * batch_size, known=known
         )
-        self.listener.start(len(self.todo), "images")
+        self.listener.start(len(todo), "images")
         try:
             for result in compute_features(
-                results,
+                images,
                 backbone,
                 header.features,
                 batch_size=batch_size,
                 dtype=header.dtype,
                 stopwatch=watch,
+                known=known,
             ):
-                if isinstance(result, UnchangedImage):
-                    self.touched[result.item.key] = (result.item.size, result.item.mtime_ns)
-                    self.skipped += 1
-                    self.listener.advance(1)
-                elif isinstance(result, ImageFailure):
+                began = watch.total
+                if isinstance(result, ImageFailure):
                     self._fail(result, writer, max_failures)
-                    self.listener.advance(1)
+                elif isinstance(result, KnownImage):
+                    self._reuse(result, writer)
                 else:
-                    began = watch.total
-                    writer.add(_to_rows(result))
-                    watch.write += watch.total - began
+                    writer.add(_to_rows(result.items, result.content_hash, result))
+                    known.update(map(bytes, result.content_hash))
                     self.done += len(result.items)
-                    self.listener.advance(len(result.items))
+                watch.write += watch.total - began
+                self.listener.advance(len(result.items) if isinstance(result, ComputedBatch) else 1)
         finally:
             # Also after Ctrl-C and errors: what was computed is kept for the next run.
             began = watch.total
@@ -200,22 +201,55 @@ class ExtractionJob:
         return watch
 
     def assemble(self, header: StoreHeader, prune: bool, watch: Stopwatch) -> int:
-        """Make the one file; return its number of rows."""
-        if self.base is not None and self.is_complete(prune) and not self.touched:
-            return len(self.base)
+        """Make the store; return its number of rows."""
         began = watch.total
         opened = {part.path for part in self.parts}
-        self.parts += [_open_part(p) for p in list_parts(self.folder) if p not in opened]
-        rows = assemble_store(
+        pending = list_parts(self.folder, self.first_part)
+        self.parts += [_open_part(path) for path in pending if path not in opened]
+        self.renamed = self._find_renamed()
+        if self.base is not None and self.is_complete(prune):
+            return len(self.base)
+        sources = self._sources()
+        plan = plan_rows(
+            sources,
+            order=[item.key for item in self.found.items],
+            dropped=self.changes.vanished if prune else self.renamed,
+            dropped_failures=self.changes.vanished_failures,
+        )
+        assemble_store(
             self.output,
-            header,
-            self._sources(),
-            dropped=self.vanished if prune else (),
-            file_stats=self.touched,
-            dropped_failures=self.vanished_failures,
+            replace(header, runs=()),
+            sources,
+            plan,
+            next_part=max([self.first_part, *(part_number(p) + 1 for p in pending)]),
+            missing=() if prune else self.missing,
         )
         watch.write += watch.total - began
-        return rows
+        return len(plan)
+
+    def _find_renamed(self) -> set[str]:
+        """Return the keys that have vanished while identical images came under new names."""
+        if not self.changes.vanished:
+            return set()
+        before = set(self.base.keys) if self.base is not None else set()
+        new = (
+            (key, content)
+            for part in self.parts
+            for key, content in zip(
+                part.copies.keys, map(bytes, part.copies.content_hash), strict=True
+            )
+            if key not in before
+        )
+        return find_renamed(new, self.changes.vanished, self.stored)
+
+    def _reuse(self, image: KnownImage, writer: PartWriter) -> None:
+        """Take an image whose content has features already."""
+        if self.stored.content_hash(image.item.key) == image.content_hash:
+            self.skipped += 1  # Only its time stamp is new.
+        else:
+            self.reused += 1
+        content_hash = np.frombuffer(image.content_hash, np.uint8).reshape(1, HASH_BYTES)
+        writer.add_copies(_to_rows([image.item], content_hash, None))
 
     def _sources(self) -> list[FeatureStore]:
         """What is stored already, oldest first."""
@@ -238,21 +272,101 @@ class ExtractionJob:
         self.check_failures(limit)
 
 
-def _to_rows(batch: ComputedBatch) -> Rows:
+def open_job(
+    output: Path,
+    found: ImageSet,
+    listener: Listener,
+    stack: contextlib.ExitStack,
+    *,
+    afresh_request: dict[str, Any],
+    overwrite: bool,
+    retry_failed: bool,
+) -> ExtractionJob:
+    """Find out what there is to go on with: a store, parts of it, parts that replace it.
+
+    Args:
+        output: The store.
+        found: The images as they are now.
+        listener: Receives notes.
+        stack: Keeps the store open until the caller closes it.
+        afresh_request: What an interrupted ``--overwrite`` would have recorded.
+        overwrite: Leave the store out of account; it will be replaced.
+        retry_failed: See `ExtractionJob`.
+    """
+    folder = parts_folder(output)
+    base: FeatureStore | None = None
+    if output.exists() and not overwrite:
+        base = stack.enter_context(open_store(output))
+    elif output.exists():
+        with contextlib.suppress(StoreError):  # A damaged one may be replaced, too.
+            base = stack.enter_context(open_store(output))
+    if base is not None:
+        first = base.next_part
+    else:  # Of a store that cannot be read, nobody knows which parts are in use.
+        known = [part_number(path) for path in list_parts(folder)] if output.exists() else []
+        first = max(known, default=-1) + 1
+    afresh = find_afresh(folder, afresh_request if overwrite else None)
+    if afresh is not None and afresh >= first:
+        first, parts, base = afresh, list_parts(folder, afresh), None
+    elif overwrite:
+        parts, base = [], None
+    else:
+        # Where the store itself is gone, its parts still hold what was computed.
+        lost = [] if output.exists() else list_assembled(folder)
+        parts = [*lost, *list_parts(folder, first)]
+    return ExtractionJob(
+        output,
+        found,
+        listener,
+        base=base,
+        parts=parts,
+        first_part=first,
+        retry_failed=retry_failed,
+    )
+
+
+def describe_dry_run(job: ExtractionJob, prune: bool) -> ExtractReport:
+    """Say what the job would do; hashes the files that may be renamed or identical."""
+    changes = job.changes
+    identical = find_identical(changes, job.stored)
+    touched = {key for key, content in identical.items() if job.stored.content_hash(key) == content}
+    reused = {key: content for key, content in identical.items() if key not in touched}
+    new = ((key, content) for key, content in reused.items() if key not in job.stored)
+    job.renamed = find_renamed(new, changes.vanished, job.stored)
+    gone = len(job.vanished)
+    kept = sum(1 for _ in job.stored.keys) - len(job.renamed) - (gone if prune else 0)
+    return ExtractReport(
+        output=str(job.output),
+        rows=kept + len(changes.new),
+        done=len(changes.todo) - len(identical),
+        skipped=job.skipped + len(touched),
+        reused=len(reused),
+        renamed=len(job.renamed),
+        removed=gone if prune else 0,
+        missing=0 if prune else gone,
+        failed=len(job.failures),
+        dry_run=True,
+    )
+
+
+def _to_rows(
+    items: Sequence[ImageItem], content_hash: np.ndarray, batch: ComputedBatch | None
+) -> Rows:
+    features: dict[str, Any] = {} if batch is None else batch.features
     return Rows(
-        keys=[item.key for item in batch.items],
-        content_hash=batch.content_hash,
-        labels=[item.label for item in batch.items],
-        file_size=np.array([item.size for item in batch.items], np.int64),
-        file_mtime_ns=np.array([item.mtime_ns for item in batch.items], np.int64),
-        features=batch.features,
+        keys=[item.key for item in items],
+        content_hash=content_hash,
+        labels=[item.label for item in items],
+        file_size=np.array([item.size for item in items], np.int64),
+        file_mtime_ns=np.array([item.mtime_ns for item in items], np.int64),
+        features=features,
     )
 
 
 def _open_part(path: Path) -> FeatureStore:
     """Read a part's columns; its file is opened again when its features are."""
     try:
-        with open_store(path) as part:
+        with contextlib.closing(open_store(path)) as part:
             part.load_columns()
         return part
     except StoreDamaged as error:
@@ -260,20 +374,3 @@ def _open_part(path: Path) -> FeatureStore:
             f"{error} It is a part of an unfinished extraction: delete that one file and run "
             "again to compute its images anew."
         ) from error
-
-
-def _check_same(source: FeatureStore, header: StoreHeader, subject: str) -> None:
-    expected, received = source.header.identity(), header.identity()
-    # Of taps that only one side has, the list of layers says all there is to say.
-    common = expected.keys() & received.keys()
-    differences = identity_differences(
-        {name: value for name, value in expected.items() if name in common},
-        {name: value for name, value in received.items() if name in common},
-    )
-    if differences:
-        raise FingerprintMismatch(
-            subject,
-            differences,
-            remedy="Use the same options, write to another file with -o, or start afresh with "
-            "--overwrite.",
-        )

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+
+from featx.errors import InvalidValue
+
+_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+_UNITS |= {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
 
 
 def format_bytes(count: float) -> str:
@@ -27,3 +33,19 @@ def format_shape(shape: Sequence[int | None]) -> str:
         ('7×7×512', '?×64')
     """
     return "×".join("?" if size is None else str(size) for size in shape)
+
+
+def parse_bytes(text: str) -> int:
+    """Read a number of bytes with or without a unit.
+
+    Raises:
+        InvalidValue: If it is something else.
+
+    Example:
+        >>> parse_bytes("4GB"), parse_bytes("1.5 MiB"), parse_bytes("0")
+        (4000000000, 1572864, 0)
+    """
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]*)\s*", text)
+    if match is None or match[2].lower() not in _UNITS:
+        raise InvalidValue(f"A size is a number of bytes, as in 500MB or 4GB. Received: {text!r}.")
+    return int(float(match[1]) * _UNITS[match[2].lower()])

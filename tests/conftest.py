@@ -10,7 +10,7 @@ import pytest
 
 import featx.testing.toy
 from featx.models import SOURCES, ModelRequest
-from featx.store.writer import PartWriter
+from featx.store.parts import PartWriter
 from featx.testing import ToyBackbone, toy_model
 
 

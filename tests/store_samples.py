@@ -15,7 +15,9 @@ from featx.images.reading import HASH_BYTES
 from featx.images.sources import ImageFailure
 from featx.specs import FeatureSpec, InputSpec, ModelSpec, Pooling, StorageType
 from featx.store import open_store
-from featx.store.format import Rows, StoreHeader, write_store
+from featx.store.format import write_store
+from featx.store.parts import longest_key
+from featx.store.rows import Rows, StoreFacts, StoreHeader
 
 Color = tuple[int, int, int]
 
@@ -47,7 +49,7 @@ def make_header(
         root=str(root),
         root_relative=root_relative,
         request={"model": "file:net.keras"},
-        provenance={"featx": "test"},
+        runs=({"started": "2026-01-31T09:30:00+00:00", "featx": "test", "computed": 0},),
     )
 
 
@@ -95,7 +97,8 @@ def write_sample(
         num_rows=len(rows.keys),
         classes={label for label in rows.labels if label is not None},
         blocks=[rows],
-        failures=failures,
+        key_bytes=longest_key(iter(rows.keys)),
+        facts=StoreFacts(failures=failures),
     )
     return made
 

@@ -42,7 +42,7 @@ def test_every_command_is_in_the_readme(command: str) -> None:
 
 def test_numbers_in_the_readme_are_those_of_the_code() -> None:
     from featx.images.decode import MAX_PIXELS
-    from featx.store.writer import PART_SECONDS
+    from featx.store.parts import PART_SECONDS
 
     assert f"any of the {len(APPLICATIONS)} networks" in README
     assert f"{MAX_PIXELS:,} pixels" in README

@@ -6,10 +6,12 @@ import errno
 import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import textwrap
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,13 +38,14 @@ from featx.errors import (
     UnknownName,
 )
 from featx.events import Listener
-from featx.extraction import ExtractReport, extract
+from featx.extraction import extract
+from featx.extraction_report import ExtractReport
 from featx.images.reading import DecodedImage
-from featx.images.sources import ImageFailure, ImageItem
+from featx.images.sources import ImageFailure, ImageItem, natural_key
 from featx.models import load_model
 from featx.store import open_store
 from featx.store.lock import lock_for_writing
-from featx.store.reader import list_parts, parts_folder
+from featx.store.parts import list_parts, parts_folder
 from featx.testing import ToyBackbone, toy_model
 from tests.store_samples import Color, all_rows, mean_of, means, write_color, write_sample
 
@@ -100,7 +103,7 @@ def forbid_loading(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def counts(report: ExtractReport) -> dict[str, int]:
-    names = ("rows", "done", "skipped", "removed", "missing", "failed")
+    names = ("rows", "done", "skipped", "reused", "renamed", "removed", "missing", "failed")
     return {name: getattr(report, name) for name in names if getattr(report, name)}
 
 
@@ -225,7 +228,9 @@ def test_report_and_provenance(
     assert report.images_per_second > 0
     assert json.loads(json.dumps(report.to_dict()))["done"] == 9
     with open_store(store) as opened:
-        assert opened.header.provenance["featx"] == featx.__version__
+        (made,) = opened.header.runs
+        assert made["featx"] == featx.__version__
+        assert made["computed"] == 9
 
 
 def test_listener_hears_everything(photos: Path, run: Callable[..., ExtractReport]) -> None:
@@ -308,7 +313,7 @@ def test_only_new_and_changed_images_are_computed(
     assert counts(run()) == {"rows": 10, "done": 2, "skipped": 8}
     assert calls == [2]
     rows = means(store)
-    assert list(rows) == [key for key in keys if key != "2.png"] + ["2.png", "new.png"]
+    assert list(rows) == [*keys, "new.png"]  # A changed image keeps its place.
     assert rows["2.png"] == pytest.approx(mean_of((200, 1, 1)))
     assert rows["3.png"] == pytest.approx(mean_of(COLORS[3]))
 
@@ -579,7 +584,7 @@ def test_more_parts_than_open_files(photos: Path, tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")
     fill(photos, [(i, 0, 0) for i in range(120)])
     code = (
-        "import resource, featx\nfrom featx.store.writer import PartWriter\n"
+        "import resource, featx\nfrom featx.store.parts import PartWriter\n"
         "from featx.testing import toy_model\n"
         "PartWriter.__init__.__kwdefaults__['max_bytes'] = 1\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\n"
@@ -785,7 +790,7 @@ def test_disk_that_is_too_small_is_noticed_before_the_work(
 ) -> None:
     fill(photos)
     needed = 2 * len(COLORS) * 12
-    usage = type(featx.extraction.shutil.disk_usage("/"))
+    usage = type(shutil.disk_usage("/"))
     with monkeypatch.context() as patch:
         patch.setattr("shutil.disk_usage", lambda path: usage(10**9, 10**9, needed - 1))
         with pytest.raises(StoreError, match="216 B of disk while it is made, and 215 B are free"):
@@ -809,7 +814,7 @@ def test_full_disk_keeps_what_was_committed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fill(photos)
-    real, written = featx.store.writer.write_store, []
+    real, written = featx.store.parts.write_store, []
 
     def full_at_third(path: Path, *arguments: Any, **options: Any) -> None:
         if len(written) >= 2:
@@ -818,7 +823,7 @@ def test_full_disk_keeps_what_was_committed(
         real(path, *arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr("featx.store.writer.write_store", full_at_third)
+        patch.setattr("featx.store.parts.write_store", full_at_third)
         with pytest.raises(StoreError, match="disk is full.*run the same command again"):
             run(batch_size=2)
     assert len(list_parts(parts_folder(store))) == 2
@@ -1031,7 +1036,7 @@ def test_kill_while_parts_are_removed_moves_no_row(
     monkeypatch: pytest.MonkeyPatch,
     removed: int,
 ) -> None:
-    def killed(folder: Path) -> None:
+    def killed(folder: Path, *, keep: object) -> None:
         for path in list_parts(folder)[:removed]:
             path.unlink()
         raise KeyboardInterrupt
@@ -1039,7 +1044,7 @@ def test_kill_while_parts_are_removed_moves_no_row(
     fill(photos)
     break_image(photos / "3.png", mtime=50)
     with monkeypatch.context() as patch:
-        patch.setattr("featx.extraction.remove_parts", killed)
+        patch.setattr("featx.extraction.remove_leftovers", killed)
         with pytest.raises(KeyboardInterrupt):
             run(batch_size=2)
     before = all_rows(store)
@@ -1071,16 +1076,18 @@ KILLED = textwrap.dedent(
     # itself; prints how many were killed. Forked: a child starts in a millisecond.
     import os, random, signal, sys, time
     from pathlib import Path
-    import featx.store.writer as writer
+    import featx.store.parts as parts
     from featx.extraction import extract
     from featx.store import open_store
     from featx.testing import ToyBackbone, toy_model
 
     photos, store, seed = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     model, random = toy_model(), random.Random(seed)
-    writer.PartWriter.__init__.__kwdefaults__["max_bytes"] = 3 * 12
-    writer.BLOCK_BYTES = 2 * 12
-    compute, read_rows = ToyBackbone.__call__, writer._read_rows
+    import featx.store.assembly as assembly
+    from featx.store.planning import PlannedRows
+    parts.PartWriter.__init__.__kwdefaults__["max_bytes"] = 3 * 12
+    assembly.BLOCK_BYTES = 2 * 12
+    compute, read_rows = ToyBackbone.__call__, PlannedRows._features
 
     def slow_compute(*arguments):
         time.sleep(0.01)
@@ -1090,7 +1097,7 @@ KILLED = textwrap.dedent(
         time.sleep(0.002)
         return read_rows(*arguments)
 
-    ToyBackbone.__call__, writer._read_rows = slow_compute, slow_read
+    ToyBackbone.__call__, PlannedRows._features = slow_compute, slow_read
 
     def committed():
         keys, folder = set(), store.with_name(store.name + ".parts")
@@ -1199,17 +1206,31 @@ class Folder:
     def expect(self, prune: bool) -> dict[str, int]:
         """Bring `rows` to what the store must hold; return the report's counts."""
         good = {key: color for key, color in self.images.items() if color is not None}
-        done = {key for key, color in good.items() if self.rows.get(key) != color}
-        vanished = set(self.rows) - set(self.images)
-        rows = self.rows | good
+        gone = [key for key in self.rows if key not in self.images]
+        known, vanished = set(self.rows.values()), list(gone)
+        counted, renamed, rows = Counter[str](), set(), dict(self.rows)
+        for key in sorted(good, key=natural_key):
+            color = good[key]
+            if self.rows.get(key) == color:
+                counted["skipped"] += 1
+            elif color in known:
+                counted["reused"] += 1
+                same = [old for old in vanished if self.rows[old] == color]
+                if key not in self.rows and same:
+                    vanished.remove(same[0])
+                    renamed.add(same[0])
+            else:
+                counted["done"] += 1
+                known.add(color)
+            rows[key] = color
         broken = set(self.images) - set(good)
-        for key in broken | (vanished if prune else set()):
+        for key in broken | (set(gone) if prune else renamed):
             rows.pop(key, None)
         self.rows = rows
         expected = {
+            **counted,
             "rows": len(rows),
-            "done": len(done),
-            "skipped": len(good) - len(done),
+            "renamed": len(renamed),
             "removed" if prune else "missing": len(vanished),
             "failed": len(broken),
         }

@@ -22,9 +22,12 @@ from featx.cli import (
     index,
     info,
     layers,
+    merge,
     models,
+    pack,
     predict,
     search,
+    verify,
 )
 from featx.errors import FeatxError
 
@@ -61,6 +64,9 @@ app.command("layers", context_settings={"ignore_unknown_options": True})(layers.
 app.command("extract")(extract.extract)
 app.command("info")(info.info)
 app.command("export")(export.export)
+app.command("verify")(verify.verify)
+app.command("pack")(pack.pack)
+app.command("merge")(merge.merge)
 app.command("fit-head")(fit_head.fit_head)
 app.command("predict")(predict.predict)
 app.command("index")(index.index)

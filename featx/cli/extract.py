@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from featx.cli.options import SOME_FAILED, BatchSize, Json, Workers, exit_with
+from featx.cli.options import SOME_FAILED, BatchSize, Json, SingleFileLimit, Workers, exit_with
 from featx.specs import (
     DEFAULT_BATCH_SIZE,
     DEFAULT_POOLING,
@@ -22,6 +22,7 @@ from featx.specs import (
     StorageType,
     parse_img_size,
 )
+from featx.units import parse_bytes
 
 
 def extract(
@@ -97,6 +98,20 @@ def extract(
     max_failures: Annotated[
         int | None, typer.Option(min=0, metavar="N", help="Stop when more than N images fail.")
     ] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try again what failed and has not changed.")
+    ] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(metavar="i/n", help="Only the i-th of n parts of the images; see `merge`."),
+    ] = None,
+    single_file_limit: SingleFileLimit = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for another process that writes to the store.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be done.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Compute features of images once, into a feature store.
@@ -106,6 +121,7 @@ def extract(
     Example: featx extract photos -m keras:VGG19 --layer block4_pool --pool avg
     """
     import featx
+    from featx.images.sharding import parse_shard
     from featx.report.console import ConsoleListener
     from featx.report.json_lines import write_json
     from featx.report.tables import show_extract_report
@@ -130,6 +146,11 @@ def extract(
         prune=prune,
         strict=strict,
         max_failures=max_failures,
+        retry_failed=retry_failed,
+        shard=parse_shard(shard) if shard else None,
+        single_file_limit=parse_bytes(single_file_limit) if single_file_limit else None,
+        wait=wait,
+        dry_run=dry_run,
         listener=ConsoleListener(),
     )
     if as_json:

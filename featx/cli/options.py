@@ -26,6 +26,13 @@ MovedWeights = Annotated[
 StoreArgument = Annotated[
     Path, typer.Argument(metavar="FEATURES", help="A feature store that `extract` wrote.")
 ]
+SingleFileLimit = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        help="Above this size a store refers to part files. [default: 4 GB, or the store's own]",
+    ),
+]
 OneLayer = Annotated[
     str | None,
     typer.Option(

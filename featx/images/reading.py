@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -33,13 +33,14 @@ class DecodedImage:
 
 
 @dataclass(frozen=True, slots=True)
-class UnchangedImage:
-    """An image whose bytes are those already known, although its time or size differs."""
+class KnownImage:
+    """An image whose bytes are those of one that has been processed: it is not decoded."""
 
     item: ImageItem
+    content_hash: bytes
 
 
-ReadResult = DecodedImage | UnchangedImage | ImageFailure
+ReadResult = DecodedImage | KnownImage | ImageFailure
 
 
 def default_workers() -> int:
@@ -63,7 +64,7 @@ def read_images(
     *,
     workers: int | None = None,
     lookahead: int = 64,
-    is_known: Callable[[ImageItem, bytes], bool] | None = None,
+    known: Container[bytes] = (),
 ) -> Iterator[ReadResult]:
     """Read and decode images in threads, at most `lookahead` ahead, in the order given.
 
@@ -72,11 +73,11 @@ def read_images(
         contract: The model's input contract.
         workers: Threads; None for one per core, at most 8.
         lookahead: The most images held decoded at a time: this bounds memory.
-        is_known: Told an item and its content hash, says whether that content was
-            processed before; such an image is not decoded.
+        known: Content hashes that were processed before: such images are not decoded. It
+            may grow meanwhile.
 
     Yields:
-        One result for each item, in order: pixels, "unchanged", or a failure.
+        One result for each item, in order: pixels, "known", or a failure.
     """
 
     if workers is not None and workers < 1:
@@ -86,8 +87,8 @@ def read_images(
         try:
             data = item.path.read_bytes()
             content_hash = hash_content(data)
-            if is_known is not None and is_known(item, content_hash):
-                return UnchangedImage(item)
+            if content_hash in known:
+                return KnownImage(item, content_hash)
             return DecodedImage(item, content_hash, decode_image(data, contract))
         except ImageError as error:
             return ImageFailure(item.key, error.reason, item.size, item.mtime_ns)

@@ -72,6 +72,16 @@ class ImageSet:
         return tuple(sorted({i.label for i in self.items if i.label is not None}, key=natural_key))
 
 
+def label_of(key: str) -> str | None:
+    """Return the first folder of a key, or None for an image in the root itself.
+
+    Example:
+        >>> label_of("cats/1.jpg"), label_of("1.jpg")
+        ('cats', None)
+    """
+    return key.split("/", 1)[0] if "/" in key else None
+
+
 def natural_key(name: str) -> tuple[object, ...]:
     """Sort key under which ``2.jpg`` comes before ``10.jpg``, folder by folder.
 
@@ -228,5 +238,4 @@ def _stat_item(file: Path, key: str) -> ImageItem | str:
         return error.strerror or str(error)
     if not stat.S_ISREG(status.st_mode):
         return "not a regular file"  # Opening a named pipe would wait for ever.
-    label = key.split("/", 1)[0] if "/" in key else None
-    return ImageItem(key, file, label, status.st_size, status.st_mtime_ns)
+    return ImageItem(key, file, label_of(key), status.st_size, status.st_mtime_ns)

@@ -13,7 +13,7 @@ from rich.text import Text
 from featx.report.text import printable, short_path
 
 if TYPE_CHECKING:
-    from featx.extraction import ExtractReport
+    from featx.extraction_report import ExtractReport
     from featx.heads import FitReport, PredictReport
     from featx.index import SearchReport, VectorIndex
 

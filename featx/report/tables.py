@@ -17,16 +17,19 @@ from featx.units import format_bytes, format_shape
 
 if TYPE_CHECKING:
     from featx.exports import ExportReport
-    from featx.extraction import ExtractReport
+    from featx.extraction_report import ExtractReport
     from featx.heads import FitReport, PredictReport
     from featx.index import SearchReport, VectorIndex
     from featx.models import Tap
     from featx.models.builtin import Measurement
     from featx.models.catalogue import CatalogueEntry
     from featx.specs import ModelSpec
+    from featx.store import MergeReport, PackReport, VerifyReport
 
 SHOWN_FAILURES = 10
 SHOWN_CONFUSIONS = 5
+SHOWN_RUNS = 5
+SHOWN_KEYS = 5
 WIDE = 1000
 """Columns assumed where stdout is not a terminal: nothing is cut off in a pipe."""
 
@@ -85,12 +88,17 @@ def show_layers(model: ModelSpec, taps: Sequence[Tap], total: int) -> None:
 
 def show_extract_report(report: ExtractReport) -> None:
     """Write what an extraction did, in a line or two."""
-    parts = [f"{report.done:,} computed", f"{report.skipped:,} already there"]
+    reused = report.reused - report.renamed
+    parts = [f"{report.done:,} {'to compute' if report.dry_run else 'computed'}"]
+    parts += [f"{report.skipped:,} already there"]
+    parts += [f"{report.renamed:,} renamed"] if report.renamed else []
+    parts += [f"{reused:,} identical to others"] if reused else []
     parts += [f"{report.failed:,} failed"] if report.failed else []
     parts += [f"{report.removed:,} removed"] if report.removed else []
     parts += [f"{report.missing:,} without their image"] if report.missing else []
-    _print(f"{short_path(report.output)}: {report.rows:,} rows ({', '.join(parts)})")
-    if report.done:
+    prefix = "nothing was written; there would be " if report.dry_run else ""
+    _print(f"{short_path(report.output)}: {prefix}{report.rows:,} rows ({', '.join(parts)})")
+    if report.done and not report.dry_run:
         seconds = report.seconds
         _print(
             f"{report.images_per_second:,.0f} images/s; seconds: load {seconds['load']:.1f}, "
@@ -104,8 +112,8 @@ def show_store(summary: Mapping[str, Any]) -> None:
     contract = summary["input"]
     classes = summary["classes"]
     for name, value in (
-        ("store", f"{short_path(summary['path'])}, {format_bytes(summary['bytes'])}"),
-        ("rows", f"{summary['rows']:,}"),
+        ("store", _describe_store(summary)),
+        ("rows", _describe_rows(summary)),
         ("images in", short_path(summary["root"])),
         ("classes", _describe_classes(classes, summary["unlabelled"])),
         ("model", f"{summary['model']}, weights {short_path(summary['weights'])}"),
@@ -118,7 +126,7 @@ def show_store(summary: Mapping[str, Any]) -> None:
             f"{'applied' if contract['exif'] == 'apply' else 'ignored'}",
         ),
         ("fingerprint", summary["fingerprint"]),
-        ("made by", ", ".join(f"{k} {v}" for k, v in summary["provenance"].items())),
+        *(("computed", _describe_run(run)) for run in summary["runs"][-SHOWN_RUNS:]),
     ):
         _print(f"{name:<16}  {value}")
     _print("")
@@ -147,6 +155,60 @@ def show_export(report: ExportReport) -> None:
         f"{short_path(report.output)}: {report.rows:,} rows of layer {report.layer}, "
         f"{report.columns:,} values each, {format_bytes(report.bytes)} ({report.format})"
     )
+
+
+def show_verify_report(report: VerifyReport) -> None:
+    """Say that all is well, or what is damaged."""
+    hashed = f", {report.images:,} images" if report.images else ""
+    checked = (
+        f"{report.rows:,} rows in {report.files:,} file{'s' if report.files != 1 else ''}, "
+        f"{format_bytes(report.num_bytes)}{hashed}"
+    )
+    if report.is_intact:
+        _print(f"{short_path(report.store)}: intact ({checked})")
+    else:
+        for damage in report.damages:
+            rows = f"{len(damage.keys):,} rows: {_some(damage.keys)}" if damage.keys else ""
+            _print(f"{short_path(damage.file)}: {damage.problem}{'; ' if rows else ''}{rows}")
+        _print(f"{short_path(report.store)}: damaged ({checked})")
+        if report.repaired:
+            _print(
+                f"repaired: {report.dropped:,} rows were dropped; the same `featx extract` "
+                "computes them again"
+            )
+        else:
+            _print("`featx verify --repair` drops these rows; `featx extract` computes them again")
+    if report.missing:
+        _print(f"{len(report.missing):,} images are gone: {_some(report.missing)}")
+
+
+def show_pack_report(report: PackReport) -> None:
+    """Say what was packed."""
+    made = f" made of {report.parts:,} parts" if report.parts else ""
+    _print(
+        f"{short_path(report.output)}: {report.rows:,} rows in one file, "
+        f"{format_bytes(report.num_bytes)}{made}"
+    )
+
+
+def show_merge_report(report: MergeReport) -> None:
+    """Say what was merged, and which keys several stores had."""
+    _print(f"{short_path(report.output)}: {report.rows:,} rows from {report.sources:,} stores")
+    if report.duplicates:
+        _print(
+            f"{len(report.duplicates):,} images were in several, with the same content: "
+            f"{_some(report.duplicates)}"
+        )
+    if report.conflicts:
+        _print(
+            f"{len(report.conflicts):,} images were in several, with different content: "
+            f"{_some(report.conflicts)}"
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN_KEYS:,} more" if len(names) > SHOWN_KEYS else ""
+    return ", ".join(names[:SHOWN_KEYS]) + more
 
 
 def show_fit_report(report: FitReport) -> None:
@@ -264,6 +326,36 @@ def _print(content: Table | str) -> None:
 def _text(value: str) -> Text:
     """Text without markup: a file may be called ``[red]``."""
     return Text(printable(value))
+
+
+def _describe_store(summary: Mapping[str, Any]) -> str:
+    shown = f"{short_path(summary['path'])}, {format_bytes(summary['bytes'])}"
+    if summary["kind"] == "view":
+        shown += (
+            f", a view of {len(summary['parts']):,} part files "
+            f"({format_bytes(summary['parts_bytes'])}) that must stay beside it"
+        )
+    return shown
+
+
+def _describe_rows(summary: Mapping[str, Any]) -> str:
+    missing = summary["missing"]
+    gone = f", {missing:,} without their image (--prune removes them)" if missing else ""
+    return f"{summary['rows']:,}{gone}"
+
+
+def _describe_run(run: Mapping[str, Any]) -> str:
+    """Say when and by what rows were computed: ``720 images on 2026-01-31 09:30 UTC, ...``."""
+    rate = f" ({run['computed'] / run['seconds']:,.0f}/s)" if run.get("seconds") else ""
+    versions = [f"{k} {v}" for k, v in run.items() if k not in _RUN_FACTS]
+    return (
+        f"{run['computed']:,} images on {run['started'][:16].replace('T', ' ')} UTC in "
+        f"{run.get('seconds', 0):.1f} s{rate}, {run.get('engine')} {run.get('precision')}; "
+        f"{', '.join(versions)}"
+    )
+
+
+_RUN_FACTS = ("started", "computed", "seconds", "engine", "precision")
 
 
 def _describe_classes(classes: Mapping[str, int], unlabelled: int) -> str:

@@ -5,6 +5,21 @@ The format is described in the README, so that `h5py` alone is enough to read it
 
 from __future__ import annotations
 
-from featx.store.reader import FeatureStore, FeatureTable, open_store
+from featx.store.merging import MergeReport, merge_stores
+from featx.store.packing import PackReport, pack_store
+from featx.store.reader import FeatureStore, open_store
+from featx.store.values import FeatureTable
+from featx.store.verification import Damage, VerifyReport, verify_store
 
-__all__ = ["FeatureStore", "FeatureTable", "open_store"]
+__all__ = [
+    "Damage",
+    "FeatureStore",
+    "FeatureTable",
+    "MergeReport",
+    "PackReport",
+    "VerifyReport",
+    "merge_stores",
+    "open_store",
+    "pack_store",
+    "verify_store",
+]

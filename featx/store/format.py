@@ -1,11 +1,14 @@
-"""The store's format, version 1: what is written where. Parts and finished stores share it."""
+"""The store's format, version 2: what is written where. Parts and finished stores share it.
+
+Every byte is under a checksum: rows are chunked with Fletcher-32, text has a fixed length
+(HDF5 keeps text of variable length in a heap without checksums, where one flipped byte can
+make it hang), HDF5 of version 1.10 checks its metadata, and the seal covers the whole file.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +18,13 @@ import numpy as np
 from featx.errors import StoreDamaged, StoreError, StoreNotFound
 from featx.images.reading import HASH_BYTES
 from featx.images.sources import ImageFailure, natural_key
-from featx.specs import FeatureSpec, ModelSpec, StorageType, digest
+from featx.specs import FeatureSpec, ModelSpec
 from featx.store.guarded_file import write_hdf5
+from featx.store.rows import ContentsDigest, RowMap, Rows, StoreFacts, StoreHeader
+from featx.store.seal import is_seal_broken, read_seal
 
 FORMAT = "featx-store"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 CHUNK_BYTES = 1 << 20
 """Aimed size of an HDF5 chunk. Chunks of about this size were within 10 % of the fastest,
@@ -28,77 +33,8 @@ both when written in sequence and when single rows are read."""
 COLUMN_CHUNK = 4096
 """Rows in a chunk of keys, hashes, labels, sizes and times."""
 
-_TEXT = h5py.string_dtype("utf-8")
-
-
-@dataclass(frozen=True, slots=True)
-class StoreHeader:
-    """What all rows of a store have in common.
-
-    Attributes:
-        model: The model that computed them.
-        features: One spec for each tap, in the order of the datasets f000, f001, ...
-        dtype: How values are stored.
-        root: Absolute path of the folder that keys are relative to, when it was written.
-        root_relative: The same relative to the store's folder; survives moving both.
-        request: The command's arguments, to recognise the same command later.
-        provenance: Versions and engine, for people.
-    """
-
-    model: ModelSpec
-    features: tuple[FeatureSpec, ...]
-    dtype: StorageType
-    root: str
-    root_relative: str
-    request: Mapping[str, Any] = field(default_factory=dict)
-    provenance: Mapping[str, Any] = field(default_factory=dict)
-
-    def identity(self) -> dict[str, Any]:
-        """Return the fields that every row must share, flat."""
-        fields: dict[str, Any] = dict(self.model.identity())
-        fields["layers"] = [spec.name for spec in self.features]
-        for spec in self.features:
-            fields[f"pool of {spec.name}"] = spec.pool
-            fields[f"shape of {spec.name}"] = list(spec.shape)
-        fields["dtype"] = self.dtype
-        return fields
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of the identity, in hexadecimal."""
-        return digest(self.identity())
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of the features of one row."""
-        values = sum(int(np.prod(spec.shape)) for spec in self.features)
-        return values * np.dtype(self.dtype).itemsize
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """Consecutive rows: everything that belongs together, in one object.
-
-    Attributes:
-        keys: n keys.
-        content_hash: uint8 (n, 16).
-        labels: n class names, None where there is none.
-        file_size: int64 (n,), bytes.
-        file_mtime_ns: int64 (n,).
-        features: For each tap an array of shape (n, *shape).
-    """
-
-    keys: Sequence[str]
-    content_hash: np.ndarray
-    labels: Sequence[str | None]
-    file_size: np.ndarray
-    file_mtime_ns: np.ndarray
-    features: Mapping[str, np.ndarray]
-
-    def __post_init__(self) -> None:
-        lengths = {len(self.keys), len(self.content_hash), len(self.labels), len(self.file_size)}
-        lengths |= {len(self.file_mtime_ns), *(len(array) for array in self.features.values())}
-        assert len(lengths) == 1, f"rows and keys parted: {lengths}"
+READ_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError)
+"""What h5py raises for damaged files: a wrong checksum, metadata that lead nowhere, no UTF-8."""
 
 
 def write_store(
@@ -108,69 +44,90 @@ def write_store(
     num_rows: int,
     classes: Iterable[str],
     blocks: Iterable[Rows],
-    failures: Sequence[ImageFailure],
+    key_bytes: int,
+    facts: StoreFacts | None = None,
 ) -> None:
-    """Write a whole store or part file from blocks of rows.
+    """Write a whole store or part file from blocks of rows, and seal it.
 
     Args:
         path: The file to create. Not atomic by itself; see `featx.atomic.replace_file`.
         header: What all rows share.
         num_rows: The total of rows in `blocks`.
         classes: Every label that occurs.
-        blocks: The rows; one block is held in memory at a time.
-        failures: The failure ledger.
+        blocks: The rows; one block is held in memory at a time. Those of a view have no features.
+        key_bytes: Length of the longest key in UTF-8.
+        facts: Failures and the like.
     """
+    facts = facts or StoreFacts()
     ordered_classes = sorted(set(classes), key=natural_key)
-    class_ids = {name: number for number, name in enumerate(ordered_classes)}
+    class_ids: dict[str | None, int] = {name: i for i, name in enumerate(ordered_classes)}
+    class_ids[None] = -1
     contents = ContentsDigest(header.fingerprint)
 
     def fill(file: h5py.File, check: Callable[[], None]) -> None:
-        file.attrs["format"] = FORMAT
-        file.attrs["format_version"] = FORMAT_VERSION
-        file.attrs["fingerprint"] = header.fingerprint
-        file.attrs["model"] = json.dumps(header.model.to_dict())
-        file.attrs["dtype"] = header.dtype
-        file.attrs["root"] = header.root
-        file.attrs["root_relative"] = header.root_relative
-        file.attrs["request"] = json.dumps(header.request)
-        file.attrs["provenance"] = json.dumps(header.provenance)
+        _write_header(file, header)
+        file.attrs["next_part"] = facts.next_part
+        _write_texts(file, "classes", ordered_classes)
+        _write_failures(file, facts.failures)
+        if facts.copies is not None:
+            copies = _create_columns(file.create_group("copies"), len(facts.copies), key_bytes)
+            _write_columns(copies, 0, facts.copies, class_ids)
 
-        columns = _create_columns(file, num_rows)
-        # A dataset, because HDF5 limits an attribute to 64 KiB: a few thousand classes.
-        file.create_dataset("classes", data=_texts(ordered_classes), dtype=_TEXT)
-        taps = _create_taps(file, header, num_rows)
-        _write_failures(file, failures)
-
+        columns = _create_columns(file, num_rows, key_bytes)
+        missing = _create_rows(file, "missing", (num_rows,), np.bool_, COLUMN_CHUNK)
+        taps = {}
+        if facts.row_map is None:
+            taps = _create_taps(file, header, num_rows)
+        else:
+            _write_view(file, header, facts.row_map)
         start = 0
         for rows in blocks:
-            end = start + len(rows.keys)
-            columns["keys"][start:end] = _texts(rows.keys)
-            columns["content_hash"][start:end] = rows.content_hash
-            columns["labels"][start:end] = [
-                -1 if label is None else class_ids[label] for label in rows.labels
-            ]
-            columns["file_size"][start:end] = rows.file_size
-            columns["file_mtime_ns"][start:end] = rows.file_mtime_ns
+            end = start + len(rows)
+            _write_columns(columns, start, rows, class_ids)
+            if facts.missing:
+                missing[start:end] = [key in facts.missing for key in rows.keys]
             for name, dataset in taps.items():
                 dataset[start:end] = rows.features[name]
             contents.update(rows.keys, rows.content_hash)
             check()
             start = end
         assert start == num_rows, f"{num_rows} rows were announced, {start} came"
-        file.attrs["contents"] = contents.hexdigest()
+        _write_text_attribute(file, "contents", contents.hexdigest())
 
-    write_hdf5(path, fill)
+    write_hdf5(path, fill, kind="data" if facts.row_map is None else "view")
 
 
-def read_header(file: h5py.File, path: Path) -> StoreHeader:
+def _write_header(file: h5py.File, header: StoreHeader) -> None:
+    file.attrs["format_version"] = FORMAT_VERSION
+    file.attrs["single_file_limit"] = header.single_file_limit
+    for name, text in {
+        "format": FORMAT,
+        "fingerprint": header.fingerprint,
+        "model": json.dumps(header.model.to_dict()),
+        "dtype": header.dtype,
+        "root": header.root,
+        "root_relative": header.root_relative,
+    }.items():
+        _write_text_attribute(file, name, text)
+    # Datasets, because HDF5 has no checksums for attributes of more than 64 KiB.
+    _write_texts(file, "request", [json.dumps(header.request)])
+    _write_texts(file, "runs", [json.dumps(run) for run in header.runs])
+
+
+def read_header(file: h5py.File, path: Path, *, salvage: bool = False) -> StoreHeader:
     """Check that an open file is a store of this version, and read what its rows share.
+
+    Args:
+        file: The open file.
+        path: Its path, for messages.
+        salvage: Do without the records of commands and runs if these are damaged.
 
     Raises:
         StoreDamaged: If it is something else, newer than this featx, or incomplete.
     """
     try:
-        form, version = file.attrs.get("format"), file.attrs.get("format_version")
-    except (KeyError, OSError, RuntimeError) as error:
+        form, version = text_attribute(file, "format", ""), file.attrs.get("format_version")
+    except READ_ERRORS as error:
         raise StoreDamaged(f"{str(path)!r} is damaged: {error}") from error
     if form != FORMAT:
         raise StoreDamaged(
@@ -178,32 +135,42 @@ def read_header(file: h5py.File, path: Path) -> StoreHeader:
             f"(its attribute 'format' is not {FORMAT!r})."
         )
     if version != FORMAT_VERSION:
+        older = isinstance(version, (int, np.integer)) and version < FORMAT_VERSION
         raise StoreDamaged(
             f"{str(path)!r} has format version {version}; this featx reads version "
-            f"{FORMAT_VERSION}. Update featx: pip install -U featx."
+            f"{FORMAT_VERSION}. "
+            + (
+                "Extract again with --overwrite."
+                if older
+                else "Update featx: pip install -U featx."
+            )
         )
     try:
         datasets = [file["features"][dataset_name(i)] for i in range(len(file["features"]))]
         header = StoreHeader(
-            model=ModelSpec.from_dict(json.loads(file.attrs["model"])),
-            features=tuple(FeatureSpec.from_dict(json.loads(d.attrs["spec"])) for d in datasets),
-            dtype=file.attrs["dtype"],
-            root=file.attrs["root"],
-            root_relative=file.attrs["root_relative"],
-            request=json.loads(file.attrs["request"]),
-            provenance=json.loads(file.attrs["provenance"]),
+            model=ModelSpec.from_dict(json.loads(text_attribute(file, "model"))),
+            features=tuple(
+                FeatureSpec.from_dict(json.loads(text_attribute(d, "spec"))) for d in datasets
+            ),
+            dtype=text_attribute(file, "dtype"),  # type: ignore[arg-type]
+            root=text_attribute(file, "root"),
+            root_relative=text_attribute(file, "root_relative"),
+            request=dict(*_read_records(file, "request", salvage)),
+            runs=tuple(_read_records(file, "runs", salvage)),
+            single_file_limit=int(file.attrs["single_file_limit"]),
         )
         num_rows = len(file["keys"])
-        columns = ["content_hash", "labels", "file_size", "file_mtime_ns"]
+        columns = ["content_hash", "labels", "file_size", "file_mtime_ns", "missing"]
+        columns += ["row_part", "row_index"] if "parts" in file else []
         lengths = {name: len(file[name]) for name in columns}
         for spec, dataset in zip(header.features, datasets, strict=True):
             lengths[spec.name] = len(dataset)
             if dataset.shape[1:] != spec.shape:
                 raise ValueError(f"rows of {spec.name!r} have the shape {dataset.shape[1:]}")
-        _ = (file["classes"], file.attrs["contents"])
+        _ = (file["classes"], file.attrs["contents"], file.attrs["next_part"])
         _ = [file["failures"][name] for name in ("key", "reason", "size", "mtime_ns")]
-        intact = file.attrs["fingerprint"] == header.fingerprint
-    except (LookupError, ValueError, TypeError, AttributeError, OSError, RuntimeError) as error:
+        intact = text_attribute(file, "fingerprint") == header.fingerprint
+    except (*READ_ERRORS, LookupError, AttributeError) as error:
         raise StoreDamaged(f"{str(path)!r} is a damaged feature store: {error}") from error
     wrong = {name: length for name, length in lengths.items() if length != num_rows}
     if wrong:
@@ -218,24 +185,38 @@ def read_header(file: h5py.File, path: Path) -> StoreHeader:
     return header
 
 
-def open_file(path: Path) -> h5py.File:
+def open_file(path: Path, *, salvage: bool = False) -> h5py.File:
     """Open a store or part for reading, without HDF5's own file lock.
 
     A file that readers can see is never modified, only replaced, so that no lock is
     needed; and locks fail on many network file systems.
 
+    Args:
+        path: The file.
+        salvage: Open it although it is known to be damaged.
+
     Raises:
         StoreNotFound: If there is no such file.
-        StoreDamaged: If it is not an HDF5 file.
+        StoreDamaged: If it is not an HDF5 file, or not all of it.
     """
     if path.is_dir():
         raise StoreNotFound(f"{str(path)!r} is a folder. Name the feature store in it.")
     if not path.is_file():
         raise StoreNotFound(f"There is no feature store {str(path)!r}. `featx extract` makes one.")
-    try:
-        path.open("rb").close()  # What the system refuses (too many files, rights) is no damage.
-    except OSError as error:
-        raise StoreError(f"{str(path)!r} cannot be opened: {error.strerror}.") from error
+    seal, size = read_seal(path), path.stat().st_size
+    if salvage:
+        seal = None
+    if seal is not None and seal.num_bytes != size:
+        raise StoreDamaged(
+            f"{str(path)!r} is damaged: it has {size:,} bytes and was written with "
+            f"{seal.num_bytes:,}. Copy it again, or extract again with --overwrite."
+        )
+    # A view is small, and HDF5 keeps what it refers to in a heap without checksums.
+    if seal is not None and seal.kind == "view" and is_seal_broken(path):
+        raise StoreDamaged(
+            f"{str(path)!r} is damaged: its bytes are not those that were written. The features "
+            f"are in its parts; move it away, and the same `featx extract` makes it anew."
+        )
     try:
         return h5py.File(path, "r", locking=False)
     except OSError as error:
@@ -248,10 +229,21 @@ def open_file(path: Path) -> h5py.File:
 def is_store(path: Path) -> bool:
     """Whether a file is a feature store, of whatever version and in whatever state."""
     try:
+        if read_seal(path) is not None:
+            return True
         with open_file(path) as file:
-            return bool(file.attrs.get("format") == FORMAT)
-    except (StoreError, OSError):
+            return text_attribute(file, "format", "") == FORMAT
+    except (StoreError, *READ_ERRORS):
         return False
+
+
+def _read_records(file: h5py.File, name: str, salvage: bool) -> list[dict[str, Any]]:
+    try:
+        return [dict(json.loads(text)) for text in read_texts(file[name])]
+    except READ_ERRORS:
+        if salvage:
+            return []
+        raise
 
 
 def dataset_name(number: int) -> str:
@@ -259,14 +251,64 @@ def dataset_name(number: int) -> str:
     return f"f{number:03d}"
 
 
-def _create_columns(file: h5py.File, num_rows: int) -> dict[str, h5py.Dataset]:
+def read_texts(dataset: h5py.Dataset, rows: slice = slice(None)) -> list[str]:
+    """Read UTF-8 text of fixed length, a bounded piece at a time."""
+    texts: list[str] = []
+    for start in range(*rows.indices(len(dataset)))[::COLUMN_CHUNK]:
+        stop = min(start + COLUMN_CHUNK, rows.indices(len(dataset))[1])
+        texts += [text.decode() for text in dataset[start:stop].tolist()]
+    return texts
+
+
+def text_attribute(owner: Any, name: str, default: str | None = None) -> str:
+    """Read a text attribute, of fixed or (before version 2) variable length.
+
+    Raises:
+        KeyError: If there is none and no default.
+    """
+    value = owner.attrs[name] if default is None else owner.attrs.get(name, default)
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _write_text_attribute(owner: Any, name: str, text: str) -> None:
+    data = text.encode()
+    dtype = h5py.string_dtype("utf-8", max(1, len(data)))
+    owner.attrs.create(name, np.array(data, dtype=dtype), dtype=dtype)
+
+
+def _write_texts(parent: Any, name: str, texts: Sequence[str]) -> None:
+    longest = max((len(text.encode()) for text in texts), default=1)
+    dataset = _create_texts(parent, name, len(texts), longest)
+    if texts:
+        dataset[:] = _encode(texts, dataset)
+
+
+def _create_texts(parent: Any, name: str, count: int, num_bytes: int) -> h5py.Dataset:
+    dtype = h5py.string_dtype("utf-8", max(1, num_bytes))
+    if count == 0:
+        return parent.create_dataset(name, (0,), dtype)
+    # Compressed, because one long name makes all of them long.
+    return parent.create_dataset(
+        name,
+        (count,),
+        dtype,
+        chunks=(min(COLUMN_CHUNK, count),),
+        fletcher32=True,
+        compression="gzip",
+        compression_opts=1,
+    )
+
+
+def _encode(texts: Sequence[str], dataset: h5py.Dataset) -> np.ndarray:
+    return np.array([t.replace("\0", "\\0").encode() for t in texts], dtype=dataset.dtype)
+
+
+def _create_columns(parent: Any, num_rows: int, key_bytes: int) -> dict[str, h5py.Dataset]:
     def column(name: str, dtype: Any, *shape: int) -> h5py.Dataset:
-        # HDF5 has no checksums for text; `contents` is the keys' checksum.
-        checked = dtype is not _TEXT
-        return _create_rows(file, name, (num_rows, *shape), dtype, COLUMN_CHUNK, checked)
+        return _create_rows(parent, name, (num_rows, *shape), dtype, COLUMN_CHUNK)
 
     return {
-        "keys": column("keys", _TEXT),
+        "keys": _create_texts(parent, "keys", num_rows, key_bytes),
         "content_hash": column("content_hash", np.uint8, HASH_BYTES),
         "labels": column("labels", np.int32),
         "file_size": column("file_size", np.int64),
@@ -274,13 +316,26 @@ def _create_columns(file: h5py.File, num_rows: int) -> dict[str, h5py.Dataset]:
     }
 
 
+def _write_columns(
+    columns: dict[str, h5py.Dataset], start: int, rows: Rows, class_ids: dict[str | None, int]
+) -> None:
+    if not len(rows):
+        return
+    end = start + len(rows)
+    columns["keys"][start:end] = _encode(rows.keys, columns["keys"])
+    columns["content_hash"][start:end] = rows.content_hash
+    columns["labels"][start:end] = [class_ids[label] for label in rows.labels]
+    columns["file_size"][start:end] = rows.file_size
+    columns["file_mtime_ns"][start:end] = rows.file_mtime_ns
+
+
 def _create_rows(
-    file: h5py.File, name: str, shape: tuple[int, ...], dtype: Any, chunk_rows: int, checked: bool
+    parent: Any, name: str, shape: tuple[int, ...], dtype: Any, chunk_rows: int
 ) -> h5py.Dataset:
     if shape[0] == 0:  # Nothing to divide into chunks, and h5py refuses to try.
-        return file.create_dataset(name, shape, dtype)
+        return parent.create_dataset(name, shape, dtype)
     chunks = (min(chunk_rows, shape[0]), *shape[1:])
-    return file.create_dataset(name, shape, dtype, chunks=chunks, fletcher32=checked)
+    return parent.create_dataset(name, shape, dtype, chunks=chunks, fletcher32=True)
 
 
 def _create_taps(file: h5py.File, header: StoreHeader, num_rows: int) -> dict[str, h5py.Dataset]:
@@ -289,39 +344,51 @@ def _create_taps(file: h5py.File, header: StoreHeader, num_rows: int) -> dict[st
         row_bytes = int(np.prod(spec.shape)) * np.dtype(header.dtype).itemsize
         rows = max(1, CHUNK_BYTES // max(1, row_bytes))
         name = f"features/{dataset_name(number)}"
-        dataset = _create_rows(file, name, (num_rows, *spec.shape), header.dtype, rows, True)
-        dataset.attrs["name"] = spec.name
-        dataset.attrs["spec"] = json.dumps(spec.to_dict())
-        dataset.attrs["fingerprint"] = spec.fingerprint(header.model)
-        taps[spec.name] = dataset
+        taps[spec.name] = _create_rows(file, name, (num_rows, *spec.shape), header.dtype, rows)
+        _describe_tap(taps[spec.name], spec, header)
     return taps
+
+
+def _describe_tap(dataset: h5py.Dataset, spec: FeatureSpec, header: StoreHeader) -> None:
+    _write_text_attribute(dataset, "name", spec.name)
+    _write_text_attribute(dataset, "spec", json.dumps(spec.to_dict()))
+    _write_text_attribute(dataset, "fingerprint", spec.fingerprint(header.model))
+
+
+def _write_view(file: h5py.File, header: StoreHeader, row_map: RowMap) -> None:
+    """Write where the rows lie: once for featx, once as virtual datasets for everyone else."""
+    group = file.create_group("parts")
+    _write_texts(group, "file", [part.file for part in row_map.parts])
+    _write_texts(group, "sha256", [part.sha256 for part in row_map.parts])
+    num_rows = len(row_map.part)
+    counts = _create_rows(group, "rows", (len(row_map.parts),), np.int64, COLUMN_CHUNK)
+    part = _create_rows(file, "row_part", (num_rows,), np.int32, COLUMN_CHUNK)
+    index = _create_rows(file, "row_index", (num_rows,), np.int64, COLUMN_CHUNK)
+    if num_rows:
+        counts[:] = [part.num_rows for part in row_map.parts]
+        part[:], index[:] = row_map.part, row_map.row
+    for number, spec in enumerate(header.features):
+        name = f"features/{dataset_name(number)}"
+        layout = h5py.VirtualLayout((num_rows, *spec.shape), header.dtype)
+        sources = [
+            # HDF5 puts numbers in the place of a single "%b" in such a name.
+            h5py.VirtualSource(
+                part.file.replace("%", "%%"), name, (part.num_rows, *spec.shape), header.dtype
+            )
+            for part in row_map.parts
+        ]
+        for start, part_number, row, count in row_map.runs():
+            layout[start : start + count] = sources[part_number][row : row + count]
+        # Where a part is missing, HDF5 gives the fill value: it must not look like a feature.
+        dataset = file.create_virtual_dataset(name, layout, fillvalue=np.nan)
+        _describe_tap(dataset, spec, header)
 
 
 def _write_failures(file: h5py.File, failures: Sequence[ImageFailure]) -> None:
     group = file.create_group("failures")
-    group.create_dataset("key", data=_texts([f.key for f in failures]), dtype=_TEXT)
-    group.create_dataset("reason", data=_texts([f.reason for f in failures]), dtype=_TEXT)
-    group.create_dataset("size", data=np.array([f.size for f in failures], np.int64))
-    group.create_dataset("mtime_ns", data=np.array([f.mtime_ns for f in failures], np.int64))
-
-
-def _texts(values: Sequence[str]) -> np.ndarray:
-    array = np.empty(len(values), dtype=object)
-    array[:] = [value.replace("\0", "\\0") for value in values]
-    return array
-
-
-class ContentsDigest:
-    """SHA-256 over fingerprint, keys and content hashes: changes when any row does."""
-
-    def __init__(self, fingerprint: str) -> None:
-        self._sha = hashlib.sha256(fingerprint.encode())
-
-    def update(self, keys: Sequence[str], content_hash: np.ndarray) -> None:
-        """Take further rows."""
-        for key, content in zip(keys, content_hash, strict=True):
-            self._sha.update(key.encode() + b"\0" + content.tobytes())
-
-    def hexdigest(self) -> str:
-        """Return the digest of the rows taken so far."""
-        return self._sha.hexdigest()
+    _write_texts(group, "key", [f.key for f in failures])
+    _write_texts(group, "reason", [f.reason for f in failures])
+    for name in ("size", "mtime_ns"):
+        dataset = _create_rows(group, name, (len(failures),), np.int64, COLUMN_CHUNK)
+        if failures:
+            dataset[:] = [getattr(failure, name) for failure in failures]

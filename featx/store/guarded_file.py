@@ -19,6 +19,8 @@ from typing import Any
 
 import h5py
 
+from featx.store.seal import SEAL_BYTES, Kind, compute_seal
+
 
 class GuardedFile(io.RawIOBase):
     """A file for HDF5 to write to, which accepts everything after the first failed write.
@@ -35,6 +37,12 @@ class GuardedFile(io.RawIOBase):
         """Raise the first error, if there was one."""
         if self.error is not None:
             raise self.error
+
+    def seal(self, kind: Kind) -> None:
+        """Hash what was written, and write the hash before it."""
+        seal = compute_seal(self._file, kind).to_bytes()
+        self._file.seek(0)
+        self.write(seal)
 
     def close(self) -> None:
         """Close the file."""
@@ -74,13 +82,16 @@ class GuardedFile(io.RawIOBase):
         return size or 0
 
 
-def write_hdf5(path: Path, fill: Callable[[h5py.File, Callable[[], None]], None]) -> None:
-    """Create an HDF5 file that readers of HDF5 1.10 understand.
+def write_hdf5(
+    path: Path, fill: Callable[[h5py.File, Callable[[], None]], None], *, kind: Kind = "data"
+) -> None:
+    """Create a sealed HDF5 file that readers of HDF5 1.10 understand.
 
     Args:
         path: The file to create. Not atomic by itself; see `featx.atomic.replace_file`.
         fill: Writes the content. Its second argument, called between blocks, ends it early
             when a write has failed or the user has pressed Ctrl-C.
+        kind: See `featx.store.seal.Kind`.
 
     Raises:
         OSError: If the disk is full or cannot be written; the file is then not usable.
@@ -91,8 +102,16 @@ def write_hdf5(path: Path, fill: Callable[[h5py.File, Callable[[], None]], None]
 
     def work() -> None:
         try:
-            with h5py.File(guard, "w", libver=("v110", "v110"), locking=False) as file:
+            with h5py.File(
+                guard,
+                "w",
+                libver=("v110", "v110"),
+                locking=False,
+                userblock_size=SEAL_BYTES,
+            ) as file:
                 fill(file, guard.check)
+            if guard.error is None:
+                guard.seal(kind)
         except BaseException as error:
             failures.append(error)
         finally:

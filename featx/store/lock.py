@@ -1,4 +1,4 @@
-"""One writer for each store, by a lock that the system drops with the process."""
+"""One writer for each store, by a lock that ends with the process that holds it."""
 
 from __future__ import annotations
 
@@ -8,73 +8,185 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+from featx.atomic import make_folder
 from featx.errors import StoreError, StoreLocked
+from featx.events import Listener
 
 try:
     import fcntl
-except ImportError:  # Windows: no advisory locks; two writers are the user's care there.
+except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 LOCK_NAME = "lock"
+"""In a parts folder: the file that a writer holds a system lock on; it names its process."""
+
+CLAIM_NAME = "lock.claim"
+"""In a parts folder, where the file system has no locks: exists while a writer is at work."""
+
+WAIT_SECONDS = 0.5
+"""Pause between two attempts while another process writes."""
+
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
+"""What file systems without locks answer (some network file systems)."""
 
 
 @contextlib.contextmanager
-def lock_for_writing(folder: Path) -> Iterator[None]:
+def lock_for_writing(folder: Path, waiting: Listener | None = None) -> Iterator[None]:
     """Hold the writer's lock of a parts folder, creating the folder.
 
     The lock is an advisory lock on a file, which the system releases when its owner ends in
-    whatever way: a killed process leaves nothing stale behind.
+    whatever way: a killed process leaves nothing stale behind. Where the file system has no
+    such locks, a file that names its process is the lock; it is stale when that process, on this
+    machine, is gone.
 
     Args:
         folder: The parts folder.
+        waiting: Wait for another writer to end, and tell this listener; None to refuse.
 
     Raises:
         StoreLocked: If another process holds it; names the process and since when.
     """
+    told = False
     while True:
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            release = _try_lock(folder)
+            break
+        except StoreLocked as error:
+            if waiting is None:
+                raise
+            if not told:
+                waiting.note(f"{str(error).partition('. ')[0]}: waiting for it to finish")
+                told = True
+            time.sleep(WAIT_SECONDS)
+    try:
+        yield
+    finally:
+        _tidy(folder)
+        release()
+
+
+def _try_lock(folder: Path) -> Callable[[], None]:
+    """Take the lock or raise StoreLocked; return what releases it."""
+    while True:
+        try:
+            make_folder(folder)
             descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o644)
         except FileNotFoundError:
             continue  # The former owner removed the folder in between.
         except OSError as error:
-            store = str(folder).removesuffix(".parts")
             raise StoreError(
-                f"{store!r} cannot be written: {error.strerror}. Choose another place with -o."
+                f"{_store_of(folder)!r} cannot be written: {error.strerror}. Choose another place "
+                "with -o."
             ) from error
         try:
-            if fcntl is not None:
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    raise StoreLocked(_describe_owner(folder, descriptor)) from None
-                except OSError as error:
-                    # Some network file systems have no locks; featx cannot do better there.
-                    if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
-                        raise
-                if not _is_current(folder, descriptor):
-                    continue  # Locked a file that the former owner had just removed.
-            owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}
-            os.ftruncate(descriptor, 0)
-            os.write(descriptor, json.dumps(owner).encode())
-            try:
-                yield
-            finally:
-                _tidy(folder)
-            return
-        finally:
+            if not _lock_file(folder, descriptor):
+                os.close(descriptor)
+                return _claim(folder)
+            if _is_current(folder, descriptor):
+                _write_owner(descriptor)
+                return lambda: os.close(descriptor)
+        except BaseException:
             os.close(descriptor)
+            raise
+        os.close(descriptor)  # Locked a file that the former owner had just removed.
+
+
+def _lock_file(folder: Path, descriptor: int) -> bool:
+    """Lock an open file; False if the file system has no locks."""
+    if fcntl is not None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            raise _refusal(folder, _read_owner(folder / LOCK_NAME)) from None
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+    return False
+
+
+def _claim(folder: Path) -> Callable[[], None]:
+    """Make the file that stands for a lock, replacing one whose process is gone."""
+    path = folder / CLAIM_NAME
+    while True:
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+        except FileExistsError:
+            owner = _read_owner(path)
+            if not _is_gone(owner):
+                raise _refusal(folder, owner, remove=path) from None
+            _take_away(path, owner)
+            continue
+        _write_owner(descriptor)
+        os.close(descriptor)
+        return lambda: path.unlink(missing_ok=True)
+
+
+def _take_away(claim: Path, owner: dict[str, Any]) -> None:
+    """Remove a stale claim, but not one that another process has made in its place meanwhile."""
+    stale = claim.with_name(f"{CLAIM_NAME}.{os.getpid()}.stale")
+    with contextlib.suppress(FileNotFoundError):
+        os.rename(claim, stale)
+        if _read_owner(stale) != owner:
+            os.rename(stale, claim)
+        else:
+            stale.unlink()
+
+
+def _write_owner(descriptor: int) -> None:
+    owner = {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "since": time.time(),
+        "process_started": _process_start(os.getpid()),
+    }
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, json.dumps(owner).encode(), 0)
+
+
+def _read_owner(path: Path) -> dict[str, Any]:
+    try:
+        owner = json.loads(path.read_text(encoding="utf-8"))
+        return owner if isinstance(owner, dict) else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def _is_gone(owner: dict[str, Any]) -> bool:
+    """Whether the process that an owner's record names has certainly ended."""
+    if owner.get("host") != socket.gethostname() or not isinstance(owner.get("pid"), int):
+        return False  # Another machine's processes cannot be seen from here.
+    started = _process_start(owner["pid"])
+    if started is not None:
+        return bool(started != owner.get("process_started"))  # The number was given away again.
+    try:
+        os.kill(owner["pid"], 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _process_start(pid: int) -> int | None:
+    """Return when a process started, in clock ticks since the boot (Linux); else None."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    return int(status.rpartition(")")[2].split()[19])  # Field 22; the name may hold spaces.
 
 
 def _tidy(folder: Path) -> None:
     """Remove the folder, whose lock is still held, if there are no parts in it."""
     with contextlib.suppress(OSError):
         names = os.listdir(folder)
-        if not any(name.startswith("part-") for name in names):
-            for name in sorted(names, key=LOCK_NAME.__eq__):  # The lock itself last.
+        if all(name.startswith("lock") or name.endswith(".tmp") for name in names):
+            for name in sorted(names, key=lambda name: name.startswith("lock")):  # Locks last.
                 os.unlink(folder / name)
             os.rmdir(folder)
 
@@ -86,11 +198,17 @@ def _is_current(folder: Path, descriptor: int) -> bool:
         return False
 
 
-def _describe_owner(folder: Path, descriptor: int) -> str:
-    store = str(folder).removesuffix(".parts")
+def _refusal(folder: Path, owner: dict[str, Any], *, remove: Path | None = None) -> StoreLocked:
     who = "Another process"
-    with contextlib.suppress(ValueError, KeyError, OSError):
-        owner = json.loads(os.read(descriptor, 4096))
+    with contextlib.suppress(ValueError, KeyError, TypeError, OverflowError):
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(owner["since"]))
         who = f"Process {owner['pid']} on {owner['host']} (since {since})"
-    return f"{who} is writing to {store!r}. Wait for it, or choose another file with -o."
+    stale = f" If it no longer runs, delete {str(remove)!r}." if remove is not None else ""
+    return StoreLocked(
+        f"{who} is writing to {_store_of(folder)!r}. Wait for it (--wait), or choose another file "
+        f"with -o.{stale}"
+    )
+
+
+def _store_of(folder: Path) -> str:
+    return str(folder).removesuffix(".parts")

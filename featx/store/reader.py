@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -12,50 +12,26 @@ from types import TracebackType
 import h5py
 import numpy as np
 
-from featx.errors import StoreDamaged, StoreNotFound, UnknownName, join_names
+from featx.errors import StoreDamaged, StoreError, StoreNotFound, UnknownName, join_names
+from featx.images.reading import HASH_BYTES
 from featx.images.sources import ImageFailure
 from featx.pooling import pool_features, pooled_shape
 from featx.specs import DEFAULT_READ_POOLING, FeatureSpec, ModelSpec, Pooling
 from featx.store.format import (
-    ContentsDigest,
-    StoreHeader,
+    READ_ERRORS,
     dataset_name,
     open_file,
     read_header,
+    read_texts,
+    text_attribute,
 )
+from featx.store.parts import list_parts, parts_folder
+from featx.store.rows import ContentsDigest, PartReference, RowMap, Rows, StoreHeader
+from featx.store.seal import Seal, read_seal
+from featx.store.values import FeatureTable, PartFiles, TapValues, read_dataset
 
 BLOCK_BYTES = 32 << 20
 """Most bytes of one tap that are held in memory at a time while reading in sequence."""
-
-
-_READ_ERRORS = (OSError, RuntimeError, KeyError, ValueError)
-"""What h5py raises for damaged files: a wrong checksum, metadata that lead nowhere, no UTF-8."""
-
-
-@dataclass(frozen=True, slots=True)
-class FeatureTable:
-    """Features of one tap with their keys, in memory: what heads and indexes take.
-
-    Attributes:
-        keys: N keys.
-        values: float32 (N, D).
-        labels: N class names, None where there is none.
-        content_hash: uint8 (N, 16): equal for identical files.
-        spec: The feature, with the pooling that `values` have.
-        model: The model that computed it.
-    """
-
-    keys: tuple[str, ...]
-    values: np.ndarray
-    labels: tuple[str | None, ...]
-    content_hash: np.ndarray
-    spec: FeatureSpec
-    model: ModelSpec
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 that identifies model, input contract, tap and pooling."""
-        return self.spec.fingerprint(self.model)
 
 
 def open_store(path: str | Path) -> FeatureStore:
@@ -88,6 +64,9 @@ class FeatureStore:
         header: Model, features and root.
     """
 
+    _salvage = False
+    """Whether to read what can be read of a damaged store; see `featx.store.salvage`."""
+
     def __init__(self, path: Path) -> None:
         self.path = path
         if not path.exists() and list_parts(parts_folder(path)):
@@ -95,9 +74,11 @@ class FeatureStore:
                 f"{str(path)!r} is not finished: an extraction is running or was interrupted. What "
                 f"it computed is kept in {str(parts_folder(path))!r}; the same command goes on."
             )
-        self._open: h5py.File | None = open_file(path)
+        self._parts: PartFiles | None = None
+        self._open: h5py.File | None = None
+        self._seal: Seal | None = None
         try:
-            self.header: StoreHeader = read_header(self._open, path)
+            self.header: StoreHeader = read_header(self._file, path, salvage=self._salvage)
         except BaseException:
             self.close()
             raise
@@ -121,16 +102,37 @@ class FeatureStore:
         if self._open is not None:
             self._open.close()
             self._open = None
+        if self._parts is not None:
+            self._parts.close()
 
     def load_columns(self) -> None:
         """Read everything but the features into memory, so that the file can be closed."""
-        _ = self.keys, self.labels, self.content_hash, self.failures
-        _ = self.file_size, self.file_mtime_ns, self._num_rows
+        _ = self.keys, self.labels, self.content_hash, self.failures, self.missing, self.copies
+        _ = self.file_size, self.file_mtime_ns, self._num_rows, self.row_map, self.next_part
 
     @property
     def _file(self) -> h5py.File:
+        if self._open is None and self._salvage:
+            self._open = open_file(self.path, salvage=True)
         if self._open is None:
-            self._open = open_file(self.path)
+            while True:
+                opened = open_file(self.path)
+                seal = read_seal(self.path)
+                if seal is not None and seal.num_bytes == opened.id.get_filesize():
+                    break
+                opened.close()
+                if seal is None:
+                    raise StoreDamaged(
+                        f"{str(self.path)!r} is damaged, or was written by an earlier featx: it "
+                        "has no seal. Extract again with --overwrite."
+                    )
+            if self._seal not in (None, seal):
+                opened.close()
+                raise StoreError(
+                    f"{str(self.path)!r} was replaced by a newer version while it was read. Open "
+                    "it again."
+                )
+            self._open, self._seal = opened, seal
         return self._open
 
     @cached_property
@@ -155,7 +157,31 @@ class FeatureStore:
     @property
     def contents(self) -> str:
         """SHA-256 over fingerprint, keys and content hashes: changes when any row does."""
-        return str(self._file.attrs["contents"])
+        return text_attribute(self._file, "contents")
+
+    @cached_property
+    def next_part(self) -> int:
+        """Parts beside the store with a lower number are in it already."""
+        return int(self._file.attrs["next_part"])
+
+    @cached_property
+    def row_map(self) -> RowMap | None:
+        """Where the rows lie, if the store is a view of part files; else None."""
+        if "parts" not in self._file:
+            return None
+        texts = (self._texts("parts/file"), self._texts("parts/sha256"))
+        counts = self._column("parts/rows").tolist()
+        parts = tuple(PartReference(*values) for values in zip(*texts, counts, strict=True))
+        return RowMap(parts, self._column("row_part"), self._column("row_index"))
+
+    @property
+    def part_files(self) -> PartFiles | None:
+        """The part files, if the store is a view."""
+        if self._parts is None and self.row_map is not None:
+            self._parts = PartFiles(
+                self.path.absolute().parent, self.row_map, salvage=self._salvage
+            )
+        return self._parts
 
     @cached_property
     def keys(self) -> tuple[str, ...]:
@@ -180,11 +206,7 @@ class FeatureStore:
     @cached_property
     def labels(self) -> tuple[str | None, ...]:
         """N class names, None where there is none."""
-        names = self.classes
-        numbers = self._column("labels")
-        if numbers.max(initial=-1) >= len(names):
-            raise self._damaged("labels", "a number has no class")
-        return tuple(names[number] if number >= 0 else None for number in numbers.tolist())
+        return self._labels("labels")
 
     @cached_property
     def file_size(self) -> np.ndarray:
@@ -195,6 +217,25 @@ class FeatureStore:
     def file_mtime_ns(self) -> np.ndarray:
         """int64 (N,): modification time of each file when it was read."""
         return self._column("file_mtime_ns")
+
+    @cached_property
+    def missing(self) -> np.ndarray:
+        """bool (N,): images that were gone at the last synchronisation."""
+        return self._column("missing")
+
+    @cached_property
+    def copies(self) -> Rows:
+        """Of a part: further images, whose features are those of a row with the same content."""
+        if "copies" not in self._file:
+            none = np.empty(0, np.int64)
+            return Rows((), np.empty((0, HASH_BYTES), np.uint8), (), none, none)
+        return Rows(
+            keys=self._texts("copies/keys"),
+            content_hash=self._column("copies/content_hash"),
+            labels=self._labels("copies/labels"),
+            file_size=self._column("copies/file_size"),
+            file_mtime_ns=self._column("copies/file_mtime_ns"),
+        )
 
     @cached_property
     def failures(self) -> tuple[ImageFailure, ...]:
@@ -238,20 +279,35 @@ class FeatureStore:
             "layer in the store", tap, self.taps, remedy=f"It has {join_names(self.taps)}."
         )
 
-    def features(self, tap: str | None = None) -> h5py.Dataset:
-        """Return a tap's dataset, (N, *shape); slice it to read rows from the disk."""
-        number = self.header.features.index(self.spec(tap))
-        return self._file[f"features/{dataset_name(number)}"]
+    def features(self, tap: str | None = None) -> TapValues:
+        """Return a tap's rows, (N, *shape); slice them to read from the disk."""
+        spec = self.spec(tap)
+        dataset = f"features/{dataset_name(self.header.features.index(spec))}"
+
+        def read(rows: np.ndarray) -> np.ndarray:
+            try:
+                if self.part_files is None:
+                    return read_dataset(self._file[dataset], rows)
+                out = np.empty((len(rows), *spec.shape), self.header.dtype)
+                self.part_files.read(dataset, rows, out)
+                return out
+            except StoreError:
+                self._check_current()
+                raise
+            except READ_ERRORS as error:  # A chunk whose checksum is wrong.
+                raise self._damaged(spec.name, error) from error
+
+        return TapValues(read, len(self), spec, np.dtype(self.header.dtype))
 
     def iter_features(
         self, tap: str | None = None, rows: int | None = None
     ) -> Iterator[np.ndarray]:
         """Yield a tap's rows in order, in blocks of bounded size, as stored."""
-        dataset = self.features(tap)
-        row_bytes = max(1, int(np.prod(dataset.shape[1:])) * dataset.dtype.itemsize)
+        values = self.features(tap)
+        row_bytes = max(1, int(np.prod(values.shape[1:])) * values.dtype.itemsize)
         step = rows or max(1, BLOCK_BYTES // row_bytes)
-        for start in range(0, len(dataset), step):
-            yield self._read(dataset, slice(start, start + step))
+        for start in range(0, len(values), step):
+            yield values[start : start + step]
 
     def vector_spec(self, tap: str | None, pooling: Pooling) -> FeatureSpec:
         """Return the spec of a tap as `iter_vectors` gives it."""
@@ -289,40 +345,35 @@ class FeatureStore:
     def _is_map(self, spec: FeatureSpec) -> bool:
         return spec.pool == "none" and len(spec.shape) > 1
 
-    def read_rows(self, tap: str, rows: Sequence[int] | slice) -> np.ndarray:
-        """Read chosen rows of a tap, in increasing order, as stored."""
-        return self._read(self.features(tap), rows)
-
-    def _read(self, dataset: h5py.Dataset, rows: Sequence[int] | slice) -> np.ndarray:
-        try:
-            return np.asarray(dataset[rows])
-        except _READ_ERRORS as error:  # A chunk whose checksum is wrong.
-            raise self._damaged(dataset.attrs["name"], error) from error
+    def _check_current(self) -> None:
+        """Say so if parts are gone because a newer version of the store needs them no more."""
+        if self._seal is not None and self._seal != read_seal(self.path):
+            raise StoreError(
+                f"{str(self.path)!r} was replaced by a newer version while it was read. Open it "
+                "again."
+            )
 
     def _column(self, name: str) -> np.ndarray:
         try:
             return np.asarray(self._file[name][:])
-        except _READ_ERRORS as error:
+        except READ_ERRORS as error:
             raise self._damaged(name, error) from error
+
+    def _labels(self, name: str) -> tuple[str | None, ...]:
+        names = self.classes
+        numbers = self._column(name)
+        if numbers.max(initial=-1) >= len(names):
+            raise self._damaged(name, "a number has no class")
+        return tuple(names[number] if number >= 0 else None for number in numbers.tolist())
 
     def _texts(self, name: str, rows: slice = slice(None)) -> tuple[str, ...]:
         try:
-            return tuple(self._file[name].asstr()[rows])
-        except _READ_ERRORS as error:
+            return tuple(read_texts(self._file[name], rows))
+        except READ_ERRORS as error:
             raise self._damaged(name, error) from error
 
     def _damaged(self, name: str, reason: object) -> StoreDamaged:
         return StoreDamaged(
             f"{str(self.path)!r} is damaged: rows of {name!r} cannot be read ({reason}). "
-            "Extract again with --overwrite."
+            "`featx verify` says which."
         )
-
-
-def parts_folder(path: Path) -> Path:
-    """Return the folder beside a store where an extraction keeps its finished parts."""
-    return path.with_name(f"{path.name}.parts")
-
-
-def list_parts(folder: Path) -> list[Path]:
-    """Return the finished parts in a parts folder, oldest first."""
-    return sorted(folder.glob("part-[0-9]*.h5"))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from featx.store.reader import FeatureStore
+from featx.store.views import referenced_parts
 
 
 def summarize_store(store: FeatureStore) -> dict[str, Any]:
@@ -16,10 +17,17 @@ def summarize_store(store: FeatureStore) -> dict[str, Any]:
     header = store.header
     item = np.dtype(header.dtype).itemsize
     counts = Counter(store.labels)
+    parts = None if store.row_map is None else store.row_map.parts
     return {
         "path": str(store.path),
+        "kind": "one file" if parts is None else "view",
+        "parts": [] if parts is None else [part.file for part in parts],
         "bytes": store.path.stat().st_size,
+        "parts_bytes": sum(
+            path.stat().st_size for path in referenced_parts(store) if path.exists()
+        ),
         "rows": len(store),
+        "missing": int(store.missing.sum()),
         "features": [
             {
                 "layer": spec.name,
@@ -42,5 +50,6 @@ def summarize_store(store: FeatureStore) -> dict[str, Any]:
         "classes": {name: counts[name] for name in store.classes},
         "unlabelled": counts[None],
         "failures": [{"key": f.key, "reason": f.reason} for f in store.failures],
-        "provenance": dict(header.provenance),
+        "runs": [dict(run) for run in header.runs],
+        "single_file_limit": header.single_file_limit,
     }

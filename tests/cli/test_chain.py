@@ -57,10 +57,13 @@ def test_outputs_in_the_folder_are_not_taken_for_images(featx: Program, photos: 
         "rows": 12,
         "done": 0,
         "skipped": 12,
+        "reused": 0,
+        "renamed": 0,
         "removed": 0,
         "missing": 0,
         "failed": 0,
         "images_per_second": 0.0,
+        "dry_run": False,
         "seconds": 0,
     }
 

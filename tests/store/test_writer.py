@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-import featx.store.writer as writer_module
+import featx.store.parts as writer_module
 from featx.errors import StoreDamaged, StoreError
 from featx.images.sources import ImageFailure
 from featx.store import FeatureStore, open_store
-from featx.store.reader import list_parts
-from featx.store.writer import PartWriter, assemble_store, remove_parts
+from featx.store.assembly import assemble_store
+from featx.store.parts import PartWriter, list_parts, remove_leftovers
+from featx.store.planning import plan_rows
 from tests.store_samples import content_hash, make_header, make_rows, write_sample
 
 HEADER = make_header({"v": (2,)})  # 8 bytes a row
@@ -103,7 +104,7 @@ def test_leftovers_of_killed_writers_are_ignored_and_removed(tmp_path: Path) -> 
     assert keys_of(list_parts(folder)) == [("a.png",)]
     PartWriter(folder, HEADER, max_bytes=1).add(rows_of("b.png"))
     assert keys_of(list_parts(folder)) == [("a.png",), ("b.png",)]
-    remove_parts(folder)
+    remove_leftovers(folder, keep=())
     assert [path.name for path in folder.iterdir()] == ["lock"]
 
 
@@ -149,11 +150,12 @@ class Sources:
 
     def assemble(self, **options: Any) -> FeatureStore:
         path = self.folder / "all.h5"
-        count = assemble_store(path, HEADER, self.stores, **options)
+        plan = plan_rows(self.stores, **options)
+        assemble_store(path, HEADER, self.stores, plan)
         for store in self.stores:
             store.close()
         opened = open_store(path)
-        assert len(opened) == count
+        assert len(opened) == len(plan)
         return opened
 
 

@@ -1,0 +1,146 @@
+"""What an extraction was asked to do: as the header of a store, and as words for people."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import platform
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import featx
+from featx.compute import plan_features
+from featx.errors import InvalidValue, StoreError
+from featx.events import Listener
+from featx.files import relative_path
+from featx.images.sources import ImageSet
+from featx.models.backbone import Backbone
+from featx.models.reference import parse_reference, savedmodel_files
+from featx.specs import InputOverrides, Pooling, StorageType
+from featx.store.parts import list_parts, parts_folder
+from featx.store.rows import StoreHeader
+from featx.units import format_bytes, format_shape
+
+
+def make_header(
+    backbone: Backbone,
+    layers: Sequence[str],
+    pool: Pooling,
+    dtype: StorageType,
+    output: Path,
+    found: ImageSet,
+    request: dict[str, Any],
+    single_file_limit: int,
+) -> StoreHeader:
+    """Return the header of the store that the request asks for.
+
+    Raises:
+        InvalidValue: If the model does not say how it wants its pixels, and nobody else does.
+        UnknownName: If a layer does not exist.
+    """
+    contract = backbone.spec.input
+    if contract.scaling is None:
+        raise InvalidValue(
+            f"featx cannot know how {backbone.spec.reference!r} expects its pixels. Choose with "
+            "--preprocess: tf for [-1, 1], unit for [0, 1], raw for [0, 255], or caffe or torch "
+            "for ImageNet's mean and deviation."
+        )
+    return StoreHeader(
+        model=backbone.spec,
+        features=plan_features(backbone, layers, pool),
+        dtype=dtype,
+        root=str(found.root),
+        root_relative=relative_path(found.root, output.absolute().parent),
+        request=request,
+        runs=(_describe_run(),),
+        single_file_limit=single_file_limit,
+    )
+
+
+def _describe_run() -> dict[str, Any]:
+    """Return what is recorded of this run: when, and by which versions."""
+    run = {
+        "started": datetime.datetime.now(datetime.UTC).isoformat(),
+        "featx": featx.__version__,
+        "python": platform.python_version(),
+        "engine": "tensorflow",
+        "precision": "float32",
+    }
+    for package in ("tensorflow", "keras", "numpy", "pillow"):
+        if package in sys.modules or package == "pillow":
+            run[package] = importlib.metadata.version(package)
+    return run
+
+
+def announce(header: StoreHeader, num_todo: int, output: Path, listener: Listener) -> None:
+    """Say what will be computed and how large it gets; check that the disk has room."""
+    taps = ", ".join(f"{spec.name} {format_shape(spec.shape)}" for spec in header.features)
+    contract = header.model.input
+    listener.note(
+        f"{header.model.reference} at {contract.height} x {contract.width}, "
+        f"'{contract.scaling}' preprocessing → {taps}"
+    )
+    if not num_todo:
+        return
+    needed = num_todo * header.row_bytes
+    listener.note(
+        f"{num_todo:,} images to read: {format_bytes(header.row_bytes)} each, "
+        f"{format_bytes(needed)} in {str(output)!r}"
+    )
+    # Parts and the one file made from them exist side by side for a moment; a view is only parts.
+    finished = [output, *list_parts(parts_folder(output))]
+    old = sum(path.stat().st_size for path in finished if path.exists())
+    if needed + old <= header.single_file_limit:
+        needed = 2 * needed + old
+    free = shutil.disk_usage(output.absolute().parent).free
+    if needed > free:
+        raise StoreError(
+            f"{str(output)!r} needs {format_bytes(needed)} of disk while it is made, "
+            f"and {format_bytes(free)} are free. Use --pool avg, --dtype float16 or another disk."
+        )
+
+
+def describe_images(found: ImageSet) -> str:
+    """Return ``", 12 class folders"`` if there are several."""
+    classes = found.classes
+    return f", {len(classes)} class folders" if len(classes) > 1 else ""
+
+
+def describe_request(
+    model: str,
+    weights: str | None,
+    layers: Sequence[str],
+    pool: str,
+    dtype: str,
+    overrides: InputOverrides,
+) -> dict[str, Any]:
+    """Return the arguments as JSON, with the time stamps of the files that they name."""
+    changes = asdict(overrides)
+    if overrides.img_size is not None:
+        changes["img_size"] = list(overrides.img_size)
+    return {
+        "model": model,
+        "weights": weights,
+        "layers": list(layers),
+        "pool": pool,
+        "dtype": dtype,
+        "input": changes,
+        "files": [*_stamps(parse_reference(model)[1]), *_stamps(weights)],
+    }
+
+
+def _stamps(path: str | None) -> list[list[Any]]:
+    """Return ``[path, size, mtime]`` of each file of a model; none if it is not a path."""
+    if path is None:
+        return []
+    place = Path(path)
+    stamps = []
+    for file in [place, *savedmodel_files(place)]:
+        if file.is_file():
+            status = file.stat()
+            stamps.append([str(file.absolute()), status.st_size, status.st_mtime_ns])
+    return stamps

@@ -1,0 +1,93 @@
+"""Making a store from its former version and finished parts: one file, or a view of the parts."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from featx.atomic import replace_file
+from featx.store.format import write_store
+from featx.store.parts import explained, longest_key
+from featx.store.planning import Plan, PlannedRows
+from featx.store.reader import BLOCK_BYTES, FeatureStore
+from featx.store.rows import StoreFacts, StoreHeader
+from featx.store.views import make_row_map
+
+VIEW_BLOCK_ROWS = 65536
+"""Rows of a view whose columns are written at a time."""
+
+MAX_RECORDED_RUNS = 100
+"""Runs that a store remembers; the newest."""
+
+
+def assemble_store(
+    path: Path,
+    header: StoreHeader,
+    sources: Sequence[FeatureStore],
+    plan: Plan,
+    *,
+    next_part: int,
+    one_file: bool = False,
+    missing: Collection[str] = (),
+    worn: Collection[Path] = (),
+) -> None:
+    """Make a store from open sources, all at once: one file, or beyond the limit a view.
+
+    Sources that are parts in the store's own folder are referred to by a view; all others (the
+    former version of the store as one file, stores to be merged) are first made parts of it.
+
+    Args:
+        path: The store to write.
+        header: Its header; `single_file_limit` decides between file and view.
+        sources: What `plan_rows` was given.
+        plan: The rows.
+        next_part: The first part number that is not among the sources; see `StoreFacts`.
+        one_file: Make one file whatever the limit says.
+        missing: Keys whose image is gone.
+        worn: Part files that must not be used on: their rows are copied.
+
+    Raises:
+        StoreError: If the disk is full or cannot be written; the former store stays.
+    """
+    # A writer that was killed here left its file; this one holds the lock, so it is nobody's.
+    for leftover in path.parent.glob(f"{glob.escape(path.name)}.[0-9]*.tmp"):
+        leftover.unlink(missing_ok=True)
+    header = replace(header, runs=_join_runs(header, sources))
+    rows = PlannedRows(sources, plan, header)
+    facts = StoreFacts(failures=plan.failures, missing=frozenset(missing).intersection(rows.keys()))
+    if len(plan) * header.row_bytes > header.single_file_limit and not one_file:
+        row_map = make_row_map(path, header, rows, worn)
+        blocks = rows.blocks(VIEW_BLOCK_ROWS, with_features=False)
+    else:
+        row_map = None
+        blocks = rows.blocks(max(1, BLOCK_BYTES // max(1, header.row_bytes)))
+    with explained(path), replace_file(path) as temporary:
+        write_store(
+            temporary,
+            header,
+            num_rows=len(plan),
+            classes=rows.classes(),
+            blocks=blocks,
+            key_bytes=longest_key(rows.keys()),
+            facts=replace(facts, next_part=next_part, row_map=row_map),
+        )
+
+
+def _join_runs(
+    header: StoreHeader, sources: Sequence[FeatureStore]
+) -> tuple[Mapping[str, Any], ...]:
+    """Add up the records of the same run, in the order in which the runs began."""
+    runs: dict[str, dict[str, Any]] = {}
+    for source in sources:
+        for run in source.header.runs:
+            known = runs.setdefault(
+                str(run.get("started")), dict(run) | {"computed": 0, "seconds": 0}
+            )
+            known["computed"] += run.get("computed", 0)
+            known["seconds"] = round(known["seconds"] + run.get("seconds", 0.0), 3)
+    return tuple(sorted(runs.values(), key=lambda run: str(run.get("started"))))[
+        -MAX_RECORDED_RUNS:
+    ]

@@ -1,0 +1,176 @@
+"""`merge_stores`: one store from several, made by different machines or on different days."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from featx.errors import InvalidValue, StoreError
+from featx.events import Listener
+from featx.files import describe_wrong_output, is_same_file, relative_path
+from featx.specs import check_choice
+from featx.store.assembly import assemble_store
+from featx.store.lock import lock_for_writing
+from featx.store.parts import list_parts, part_number, parts_folder, remove_leftovers
+from featx.store.planning import Plan, check_same, plan_rows
+from featx.store.reader import FeatureStore, open_store
+from featx.store.views import referenced_parts
+
+Keep = Literal["error", "first", "last"]
+KEEP_NAMES: tuple[Keep, ...] = ("error", "first", "last")
+
+SHOWN_KEYS = 5
+"""Keys that a message names."""
+
+
+@dataclass(frozen=True, slots=True)
+class MergeReport:
+    """What `merge_stores` made.
+
+    Attributes:
+        output: The store.
+        rows: Its rows.
+        sources: Stores that went into it.
+        duplicates: Keys that several of them have with the same content.
+        conflicts: Keys that several of them have with different content.
+    """
+
+    output: str
+    rows: int
+    sources: int
+    duplicates: tuple[str, ...]
+    conflicts: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON-serialisable values."""
+        return asdict(self)
+
+
+def merge_stores(
+    sources: Sequence[str | Path],
+    output: str | Path,
+    *,
+    keep: Keep = "error",
+    single_file_limit: int | None = None,
+    listener: Listener | None = None,
+) -> MergeReport:
+    """Make one store from several that were made in the same way.
+
+    Args:
+        sources: The stores. Their keys must be relative to the same folder of images.
+        output: The store to write; it may be one of the sources, and must not exist otherwise.
+        keep: What to do with an image that several stores have with different content:
+            ``error`` refuses, ``first`` and ``last`` keep the one of that store.
+        single_file_limit: See `featx.extract`; None takes that of the first source.
+        listener: Receives notes.
+
+    Raises:
+        FingerprintMismatch: If they differ in model, preprocessing, taps, pooling or type.
+        StoreError: If there are conflicts (see `keep`), `output` exists, or a source has
+            unfinished work beside it.
+
+    Example:
+        >>> import featx
+        >>> from featx.testing import toy_model, write_images
+        >>> photos, model = write_images(9), toy_model()
+        >>> for i in (1, 2):
+        ...     _ = featx.extract(
+        ...         photos, model=model, layers=["mean"], output=f"m{i}.h5", shard=(i, 2)
+        ...     )
+        >>> merge_stores(["m1.h5", "m2.h5"], "m.h5").rows
+        9
+    """
+    check_choice("way to keep", keep, KEEP_NAMES)
+    listener = listener or Listener()
+    paths = [Path(source) for source in sources]
+    target = Path(output)
+    if not paths:
+        raise InvalidValue("Nothing to merge: name two stores or more.")
+    if target.is_dir() or not target.absolute().parent.is_dir():
+        raise StoreError(describe_wrong_output(target))
+    if target.exists() and not any(is_same_file(target, path) for path in paths):
+        raise StoreError(
+            f"{str(target)!r} exists and is left alone. Choose another file with -o, or name it "
+            "among the stores to be merged."
+        )
+    for path in paths:
+        if any(is_same_file(path, other) for other in paths if other is not path):
+            raise InvalidValue(f"{str(path)!r} is named twice.")
+    folder = parts_folder(target)
+    with lock_for_writing(folder), contextlib.ExitStack() as stack:
+        opened = [_open_source(path, stack) for path in paths]
+        for store in opened[1:]:
+            subject = f"{str(store.path)!r} was made in another way than {str(paths[0])!r}."
+            check_same(opened[0], store.header, subject)
+        duplicates, conflicts = _compare_keys(opened)
+        if conflicts and keep == "error":
+            raise StoreError(
+                f"{len(conflicts):,} images have different content in several stores: "
+                f"{_name(conflicts)}. Extract them again, or choose with --keep first or last."
+            )
+        roots = {str(store.root) for store in opened}
+        if len(roots) > 1:
+            listener.note(f"the images lay in {', '.join(sorted(roots))}: the first counts")
+        order = list(dict.fromkeys(key for store in opened for key in store.keys))
+        plan = plan_rows(opened, order=order, earlier_wins=keep != "last")
+        first = opened[0]
+        header = replace(
+            first.header,
+            root=str(first.root),
+            root_relative=relative_path(first.root, target.absolute().parent),
+            runs=(),
+            single_file_limit=(
+                first.header.single_file_limit if single_file_limit is None else single_file_limit
+            ),
+        )
+        next_part = max((part_number(part) + 1 for part in list_parts(folder)), default=0)
+        next_part = max([next_part, *(s.next_part for s in opened if is_same_file(s.path, target))])
+        assemble_store(
+            target, header, opened, plan, next_part=next_part, missing=_missing(opened, plan)
+        )
+        for store in opened:
+            store.close()
+        with open_store(target) as made:
+            remove_leftovers(folder, keep=referenced_parts(made))
+    return MergeReport(str(target), len(plan), len(paths), tuple(duplicates), tuple(conflicts))
+
+
+def _open_source(path: Path, stack: contextlib.ExitStack) -> FeatureStore:
+    store = stack.enter_context(open_store(path))
+    if list_parts(parts_folder(path), store.next_part):
+        raise StoreError(
+            f"{str(path)!r} is not finished: its last extraction was interrupted. The same "
+            "command goes on; merge it then."
+        )
+    return store
+
+
+def _compare_keys(stores: Sequence[FeatureStore]) -> tuple[list[str], list[str]]:
+    """Return the keys that several stores have, with the same and with different content."""
+    contents: dict[str, bytes] = {}
+    duplicates: dict[str, None] = {}
+    conflicts: dict[str, None] = {}
+    for store in stores:
+        for key, content in zip(store.keys, map(bytes, store.content_hash), strict=True):
+            if contents.setdefault(key, content) != content:
+                conflicts[key] = None
+            elif key in duplicates or contents[key] is not content:
+                duplicates[key] = None
+    return [key for key in duplicates if key not in conflicts], list(conflicts)
+
+
+def _missing(stores: Sequence[FeatureStore], plan: Plan) -> set[str]:
+    """Return the keys whose image was gone when the store that the row comes from was made."""
+    missing: set[str] = set()
+    for number, store in enumerate(stores):
+        rows = plan.columns[plan.columns[:, 0] == number, 1]
+        missing |= {store.keys[row] for row in rows[store.missing[rows]]}
+    return missing
+
+
+def _name(keys: Sequence[str]) -> str:
+    more = f" and {len(keys) - SHOWN_KEYS:,} more" if len(keys) > SHOWN_KEYS else ""
+    return ", ".join(map(repr, keys[:SHOWN_KEYS])) + more

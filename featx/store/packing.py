@@ -1,0 +1,102 @@
+"""`pack_store`: one file from a store that is a view of its parts."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from featx.errors import StoreError
+from featx.events import Listener
+from featx.files import describe_wrong_output, is_same_file, relative_path
+from featx.store.assembly import assemble_store
+from featx.store.lock import lock_for_writing
+from featx.store.parts import list_parts, parts_folder, remove_leftovers
+from featx.store.planning import plan_rows
+from featx.store.reader import open_store
+
+
+@dataclass(frozen=True, slots=True)
+class PackReport:
+    """What `pack_store` made.
+
+    Attributes:
+        output: The one file.
+        rows: Its rows.
+        num_bytes: Its size.
+        parts: Part files that went into it; 0 if it was one file already.
+    """
+
+    output: str
+    rows: int
+    num_bytes: int
+    parts: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON-serialisable values."""
+        return asdict(self)
+
+
+def pack_store(
+    features: str | Path,
+    *,
+    output: str | Path | None = None,
+    listener: Listener | None = None,
+) -> PackReport:
+    """Make one file of a store, in its place or as a copy elsewhere.
+
+    Args:
+        features: The store.
+        output: Where to write the file; None replaces the store and removes its parts.
+        listener: Receives notes.
+
+    Raises:
+        StoreNotFound: If there is no such store.
+        StoreDamaged: If a part is missing or damaged; the store stays as it is.
+        StoreError: If `output` exists, or cannot be written.
+
+    Example:
+        >>> import featx
+        >>> from featx.testing import toy_model, write_images
+        >>> _ = featx.extract(
+        ...     write_images(3), model=toy_model(), layers=["mean"], output="p.h5",
+        ...     single_file_limit=0,
+        ... )
+        >>> pack_store("p.h5").parts
+        1
+    """
+    path, listener = Path(features), listener or Listener()
+    path = path.resolve() if path.is_symlink() else path
+    target = path if output is None else Path(output)
+    if target.is_dir() or not target.absolute().parent.is_dir():
+        raise StoreError(describe_wrong_output(target))
+    in_place = output is None or is_same_file(path, target)
+    if not in_place and target.exists():
+        raise StoreError(f"{str(target)!r} exists and is left alone. Choose another file with -o.")
+    with lock_for_writing(parts_folder(target)), open_store(path) as store:
+        parts = [] if store.row_map is None else store.row_map.parts
+        if in_place and store.row_map is None:
+            listener.note(f"{str(path)!r} is one file already")
+        else:
+            plan = plan_rows([store])
+            header = store.header
+            if not in_place:
+                root = Path(store.root)
+                folder = target.absolute().parent
+                header = replace(header, root_relative=relative_path(root, folder))
+            assemble_store(
+                target,
+                header,
+                [store],
+                plan,
+                next_part=store.next_part if in_place else 0,
+                one_file=True,
+                missing={store.keys[row] for row in np.flatnonzero(store.missing)},
+            )
+            if in_place:
+                folder = parts_folder(path)
+                remove_leftovers(folder, keep=list_parts(folder, store.next_part))
+        rows = len(store)
+    return PackReport(str(target), rows, target.stat().st_size, len(parts))

@@ -1,0 +1,248 @@
+"""Finished parts of bounded size: how work is committed while an extraction runs.
+
+Rows collect in memory until a part is due; a part is written under a temporary name,
+flushed to the disk and renamed, and never touched again. Parts are numbered without end: a
+store says which numbers it has taken in, so that a part counts once whatever is killed when.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from featx.atomic import make_folder, remove_file, replace_file
+from featx.errors import StoreError
+from featx.images.sources import ImageFailure
+from featx.store.format import write_store
+from featx.store.rows import Rows, StoreFacts, StoreHeader
+
+PART_BYTES = 64 << 20
+"""A part is written when its rows reach this size: memory is bounded by it."""
+
+PART_SECONDS = 15.0
+"""A part is written at the latest after this much work: the most that a kill can lose."""
+
+AFRESH_NAME = "overwrite.json"
+"""In a parts folder: the request whose parts replace the store, see `start_afresh`."""
+
+
+def parts_folder(path: Path) -> Path:
+    """Return the folder beside a store where an extraction keeps its finished parts."""
+    return path.with_name(f"{path.name}.parts")
+
+
+def list_parts(folder: Path, first: int = 0) -> list[Path]:
+    """Return the finished parts in a parts folder, from number `first` on, oldest first."""
+    parts = sorted(folder.glob("part-[0-9]*.h5"), key=part_number)
+    return [path for path in parts if part_number(path) >= first]
+
+
+def list_assembled(folder: Path) -> list[Path]:
+    """Return the files in a parts folder that were made from parts or stores, oldest first."""
+    return sorted(folder.glob("rows-[0-9]*.h5"), key=part_number)
+
+
+def part_number(path: Path) -> int:
+    """Return the number in the name of a part or of a file made from parts.
+
+    Example:
+        >>> part_number(Path("features.h5.parts/part-000012.h5"))
+        12
+    """
+    return int(path.stem.partition("-")[2])
+
+
+class PartWriter:
+    """Collects rows and failures and commits them as parts.
+
+    Args:
+        folder: The parts folder; created if missing.
+        header: What all rows share. Its one run, if there is one, gets the rows and seconds of
+            each part.
+        first_number: The least number of a part; higher if there are parts already.
+        max_bytes: See `PART_BYTES`.
+        max_seconds: See `PART_SECONDS`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        header: StoreHeader,
+        *,
+        first_number: int = 0,
+        max_bytes: int = PART_BYTES,
+        max_seconds: float = PART_SECONDS,
+    ) -> None:
+        self._folder = folder
+        self._header = header
+        self._max_bytes = max_bytes
+        self._max_seconds = max_seconds
+        self._rows: list[Rows] = []
+        self._copies: list[Rows] = []
+        self._num_rows = 0
+        self._failures: list[ImageFailure] = []
+        self._last_commit = time.monotonic()
+        last = max((part_number(path) for path in list_parts(folder)), default=-1)
+        self._next_number = max(first_number, last + 1)
+
+    def add(self, rows: Rows) -> None:
+        """Take rows; commit if a part is due."""
+        self._rows.append(rows)
+        self._num_rows += len(rows)
+        self._commit_if_due()
+
+    def add_copies(self, rows: Rows) -> None:
+        """Take rows without features: theirs are those of a row with the same content hash."""
+        self._copies.append(rows)
+        self._commit_if_due()
+
+    def fail(self, failure: ImageFailure) -> None:
+        """Take one entry of the failure ledger; commit if a part is due."""
+        self._failures.append(failure)
+        self._commit_if_due()
+
+    def commit(self) -> None:
+        """Write what was taken since the last commit as one part.
+
+        Raises:
+            StoreError: If the disk is full or cannot be written; earlier parts stay.
+        """
+        now = time.monotonic()
+        seconds, self._last_commit = now - self._last_commit, now
+        if not self._rows and not self._copies and not self._failures:
+            return
+        make_folder(self._folder)
+        path = self._folder / f"part-{self._next_number:06d}.h5"
+        runs = tuple(
+            {**run, "computed": self._num_rows, "seconds": round(seconds, 3)}
+            for run in self._header.runs
+        )
+        every = [*self._rows, *self._copies]
+        with explained(path), replace_file(path) as temporary:
+            write_store(
+                temporary,
+                replace(self._header, runs=runs),
+                num_rows=self._num_rows,
+                classes={label for rows in every for label in rows.labels if label is not None},
+                blocks=self._rows,
+                key_bytes=longest_key(key for rows in every for key in rows.keys),
+                facts=StoreFacts(
+                    failures=self._failures,
+                    copies=_join_copies(self._copies) if self._copies else None,
+                ),
+            )
+        self._next_number += 1
+        self._rows, self._copies, self._num_rows, self._failures = [], [], 0, []
+
+    def _commit_if_due(self) -> None:
+        num_bytes = self._num_rows * self._header.row_bytes
+        waited = time.monotonic() - self._last_commit
+        if num_bytes >= self._max_bytes or waited >= self._max_seconds:
+            self.commit()
+
+
+def start_afresh(folder: Path, request: Mapping[str, Any], first_part: int) -> int:
+    """Mark a parts folder: parts from a number on will replace the store, not add to it.
+
+    Parts of the same request are kept, so that an interrupted ``--overwrite`` goes on too.
+
+    Args:
+        folder: The parts folder.
+        request: The command, to know it again.
+        first_part: The first number that the store has not taken in.
+
+    Returns:
+        The number from which on parts replace the store.
+    """
+    before = find_afresh(folder, request)
+    if before is not None and before >= first_part:
+        return before
+    marker = folder / AFRESH_NAME
+    remove_parts(list_parts(folder, first_part))  # Unfinished work, which is given up.
+    text = json.dumps({"first_part": first_part, "request": request})
+    with explained(marker), replace_file(marker) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return first_part
+
+
+def find_afresh(folder: Path, request: Mapping[str, Any] | None = None) -> int | None:
+    """Return the number from which on parts replace the store; None if they add to it.
+
+    Args:
+        folder: The parts folder.
+        request: Look only for parts of this request; of any when None.
+    """
+    try:
+        marker = json.loads((folder / AFRESH_NAME).read_text(encoding="utf-8"))
+        first = int(marker["first_part"])
+        recorded = marker["request"]
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"{str(folder / AFRESH_NAME)!r} is damaged ({error}). It says that an --overwrite was "
+            "interrupted: delete it together with the newest parts beside it, and run again."
+        ) from error
+    if request is not None and recorded != json.loads(json.dumps(request)):
+        return None
+    return first if list_parts(folder, first) else None
+
+
+def remove_parts(parts: Collection[Path]) -> None:
+    """Delete part files, in the order given."""
+    for path in parts:
+        remove_file(path)
+
+
+def remove_leftovers(folder: Path, *, keep: Collection[Path]) -> None:
+    """Delete the parts, half-written files and the marker that a finished store needs no more.
+
+    Args:
+        folder: The parts folder.
+        keep: Parts that the store refers to.
+    """
+    remove_file(folder / AFRESH_NAME)
+    kept = {path.name for path in keep}
+    leftovers = [*sorted(folder.glob("part-*")), *sorted(folder.glob("rows-*"))]
+    remove_parts([path for path in leftovers if path.name not in kept])
+
+
+def longest_key(keys: Iterator[str]) -> int:
+    """Return the length of the longest key in bytes of UTF-8; at least 1."""
+    return max((len(key.encode()) for key in keys), default=1)
+
+
+def _join_copies(blocks: Sequence[Rows]) -> Rows:
+    return Rows(
+        keys=[key for rows in blocks for key in rows.keys],
+        content_hash=np.concatenate([rows.content_hash for rows in blocks]),
+        labels=[label for rows in blocks for label in rows.labels],
+        file_size=np.concatenate([rows.file_size for rows in blocks]),
+        file_mtime_ns=np.concatenate([rows.file_mtime_ns for rows in blocks]),
+    )
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn a failed write into an error that says what is safe and what to do."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except (OSError, RuntimeError) as error:
+        number = getattr(error, "errno", None)
+        what = "the disk is full" if number in (errno.ENOSPC, errno.EDQUOT) else str(error)
+        no_room = number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        remedy = "make room" if no_room else "correct that"
+        raise StoreError(
+            f"{str(path)!r} could not be written: {what}. Everything committed before is "
+            f"kept; {remedy} and run the same command again."
+        ) from error

@@ -1,0 +1,179 @@
+"""What a store consists of, in memory: its header, rows, and references to part files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from featx.images.sources import ImageFailure
+from featx.specs import FeatureSpec, ModelSpec, StorageType, digest
+
+DEFAULT_SINGLE_FILE_LIMIT = 4_000_000_000
+"""Features beyond this many bytes stay in the part files, and the store refers to them.
+
+Adding one image to a single file writes all of it anew. 4 GB take about as long as the work
+that a kill may lose anyway (15 seconds, at 270 MB/s)."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreHeader:
+    """What all rows of a store have in common.
+
+    Attributes:
+        model: The model that computed them.
+        features: One spec for each tap, in the order of the datasets f000, f001, ...
+        dtype: How values are stored.
+        root: Absolute path of the folder that keys are relative to, when it was written.
+        root_relative: The same relative to the store's folder; survives moving both.
+        request: The command's arguments, to recognise the same command later.
+        runs: One record for each run that computed rows: when, how many, how fast, versions.
+        single_file_limit: See `DEFAULT_SINGLE_FILE_LIMIT`.
+    """
+
+    model: ModelSpec
+    features: tuple[FeatureSpec, ...]
+    dtype: StorageType
+    root: str
+    root_relative: str
+    request: Mapping[str, Any] = field(default_factory=dict)
+    runs: tuple[Mapping[str, Any], ...] = ()
+    single_file_limit: int = DEFAULT_SINGLE_FILE_LIMIT
+
+    def identity(self) -> dict[str, Any]:
+        """Return the fields that every row must share, flat."""
+        fields: dict[str, Any] = dict(self.model.identity())
+        fields["layers"] = [spec.name for spec in self.features]
+        for spec in self.features:
+            fields[f"pool of {spec.name}"] = spec.pool
+            fields[f"shape of {spec.name}"] = list(spec.shape)
+        fields["dtype"] = self.dtype
+        return fields
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the identity, in hexadecimal."""
+        return digest(self.identity())
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of the features of one row."""
+        values = sum(int(np.prod(spec.shape)) for spec in self.features)
+        return values * np.dtype(self.dtype).itemsize
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Consecutive rows: everything that belongs together, in one object.
+
+    Attributes:
+        keys: n keys.
+        content_hash: uint8 (n, 16).
+        labels: n class names, None where there is none.
+        file_size: int64 (n,), bytes.
+        file_mtime_ns: int64 (n,).
+        features: For each tap an array of shape (n, *shape); none for rows whose features are
+            those of another row with the same content hash.
+    """
+
+    keys: Sequence[str]
+    content_hash: np.ndarray
+    labels: Sequence[str | None]
+    file_size: np.ndarray
+    file_mtime_ns: np.ndarray
+    features: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        lengths = {len(self.keys), len(self.content_hash), len(self.labels), len(self.file_size)}
+        lengths |= {len(self.file_mtime_ns), *(len(array) for array in self.features.values())}
+        assert len(lengths) == 1, f"rows and keys parted: {lengths}"
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
+@dataclass(frozen=True, slots=True)
+class PartReference:
+    """A part file as a view names it.
+
+    Attributes:
+        file: Its path relative to the view's folder, with ``/``.
+        sha256: The hash in its seal: another file under that name is refused.
+        num_rows: Rows in it, in use or not.
+    """
+
+    file: str
+    sha256: str
+    num_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class RowMap:
+    """Where the features of a view's rows lie.
+
+    Attributes:
+        parts: The part files.
+        part: int32 (N,), a number of `parts` for each row.
+        row: int64 (N,), the row in that part.
+    """
+
+    parts: tuple[PartReference, ...]
+    part: np.ndarray
+    row: np.ndarray
+
+    def runs(self) -> list[tuple[int, int, int, int]]:
+        """Return ``(first row of the view, part, first row in it, count)`` of each run.
+
+        Example:
+            >>> rows = RowMap((), np.array([0, 0, 1]), np.array([4, 5, 6]))
+            >>> rows.runs()
+            [(0, 0, 4, 2), (2, 1, 6, 1)]
+        """
+        if not len(self.part):
+            return []
+        breaks = (np.diff(self.part) != 0) | (np.diff(self.row) != 1)
+        starts = np.concatenate([[0], np.flatnonzero(breaks) + 1])
+        ends = np.append(starts[1:], len(self.part))
+        return [
+            (int(start), int(self.part[start]), int(self.row[start]), int(end - start))
+            for start, end in zip(starts, ends, strict=True)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFacts:
+    """What a store file holds besides its rows.
+
+    Attributes:
+        failures: The failure ledger.
+        copies: Images whose features are those of a row with the same content hash, here or in
+            an older file: only parts have them.
+        missing: Keys whose image was gone at the last synchronisation.
+        next_part: Parts with a lower number are in this store already.
+        row_map: Where the features lie, if not in the file itself.
+    """
+
+    failures: Sequence[ImageFailure] = ()
+    copies: Rows | None = None
+    missing: frozenset[str] = frozenset()
+    next_part: int = 0
+    row_map: RowMap | None = None
+
+
+class ContentsDigest:
+    """SHA-256 over fingerprint, keys and content hashes: changes when any row does."""
+
+    def __init__(self, fingerprint: str) -> None:
+        self._sha = hashlib.sha256(fingerprint.encode())
+
+    def update(self, keys: Sequence[str], content_hash: np.ndarray) -> None:
+        """Take further rows."""
+        for key, content in zip(keys, content_hash, strict=True):
+            self._sha.update(key.encode() + b"\0" + content.tobytes())
+
+    def hexdigest(self) -> str:
+        """Return the digest of the rows taken so far."""
+        return self._sha.hexdigest()

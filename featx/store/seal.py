@@ -1,0 +1,95 @@
+"""The seal: a store's first 512 bytes, with the SHA-256 of all bytes behind them.
+
+HDF5 leaves a file's first 512 bytes to the user (its "user block") when asked to. HDF5's own
+checksums cover every chunk and nearly all metadata, but not the space between them; the seal
+covers every byte, tells a part from a foreign one without opening it, and is checked by
+``tail -c +513 features.h5 | sha256sum``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Literal
+
+from featx.errors import StoreError
+
+SEAL_BYTES = 512
+"""Size of the seal; the smallest user block that HDF5 has."""
+
+Kind = Literal["data", "view"]
+"""``data``: the file holds its features; ``view``: they lie in part files that it names."""
+
+_SEAL = re.compile(
+    rb"featx-store\nkind (data|view)\nbytes ([0-9]{1,18})\nsha256 ([0-9a-f]{64})\n\0*"
+)
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """What a sealed file says about itself.
+
+    Attributes:
+        kind: Whether the features are in this file.
+        num_bytes: Size of the whole file.
+        sha256: Of all bytes behind the seal, in hexadecimal.
+    """
+
+    kind: Kind
+    num_bytes: int
+    sha256: str
+
+    def to_bytes(self) -> bytes:
+        """Return the 512 bytes."""
+        text = f"featx-store\nkind {self.kind}\nbytes {self.num_bytes}\nsha256 {self.sha256}\n"
+        return text.encode().ljust(SEAL_BYTES, b"\0")
+
+
+def compute_seal(file: IO[bytes], kind: Kind) -> Seal:
+    """Hash an open file behind the place of its seal.
+
+    Example:
+        >>> import io
+        >>> seal = compute_seal(io.BytesIO(bytes(512) + b"content"), "data")
+        >>> seal.num_bytes, seal.sha256[:8]
+        (519, 'ed7002b4')
+    """
+    digest = hashlib.sha256()
+    file.seek(SEAL_BYTES)
+    size = SEAL_BYTES
+    while block := file.read(_BLOCK):
+        digest.update(block)
+        size += len(block)
+    return Seal(kind, size, digest.hexdigest())
+
+
+def read_seal(path: Path) -> Seal | None:
+    """Return the seal of a file; None if it has none, or a damaged one.
+
+    Raises:
+        StoreError: If the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            match = _SEAL.fullmatch(file.read(SEAL_BYTES))
+    except OSError as error:  # What the system refuses (too many files, rights) is no damage.
+        raise StoreError(f"{str(path)!r} cannot be opened: {error.strerror}.") from error
+    if match is None:
+        return None
+    kind: Kind = "view" if match[1] == b"view" else "data"
+    return Seal(kind, int(match[2]), match[3].decode())
+
+
+def is_seal_broken(path: Path) -> bool:
+    """Read a whole file and say whether its bytes are not those that were sealed."""
+    seal = read_seal(path)
+    if seal is None:
+        return True
+    with path.open("rb", buffering=0) as file:
+        return os.fstat(file.fileno()).st_size != seal.num_bytes or (
+            compute_seal(file, seal.kind) != seal
+        )

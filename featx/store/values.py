@@ -1,0 +1,170 @@
+"""A tap's rows on the disk, whether in one file or in parts, as something to slice."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from featx.errors import StoreDamaged
+from featx.specs import FeatureSpec, ModelSpec
+from featx.store.format import open_file
+from featx.store.rows import RowMap
+from featx.store.seal import read_seal
+
+MAX_OPEN_PARTS = 32
+"""Part files that one store holds open: systems allow a process a few hundred in all."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureTable:
+    """Features of one tap with their keys, in memory: what heads and indexes take.
+
+    Attributes:
+        keys: N keys.
+        values: float32 (N, D).
+        labels: N class names, None where there is none.
+        content_hash: uint8 (N, 16): equal for identical files.
+        spec: The feature, with the pooling that `values` have.
+        model: The model that computed it.
+    """
+
+    keys: tuple[str, ...]
+    values: np.ndarray
+    labels: tuple[str | None, ...]
+    content_hash: np.ndarray
+    spec: FeatureSpec
+    model: ModelSpec
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 that identifies model, input contract, tap and pooling."""
+        return self.spec.fingerprint(self.model)
+
+
+class TapValues:
+    """A tap's rows, (N, *shape), as stored; indexing reads them from the disk.
+
+    Takes what NumPy takes for the first axis: a number, a slice, a list or array of numbers or of
+    booleans; what is said of further axes is applied to the rows that were read.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[np.ndarray], np.ndarray],
+        num_rows: int,
+        spec: FeatureSpec,
+        dtype: np.dtype[Any],
+    ) -> None:
+        self._read = read
+        self.shape = (num_rows, *spec.shape)
+        self.dtype = dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[row] for row in range(len(self)))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self[:], dtype)
+
+    def __getitem__(self, selection: Any) -> Any:
+        first, *rest = selection if isinstance(selection, tuple) else (selection,)
+        if first is Ellipsis:
+            first, rest = slice(None), [Ellipsis, *rest]
+        rows = np.arange(len(self))[first]  # NumPy's own rules and errors for the first axis.
+        values = self._read(rows.reshape(-1)).reshape(*rows.shape, *self.shape[1:])
+        return values[(*[slice(None)] * rows.ndim, *rest)] if rest else values
+
+
+def read_dataset(dataset: h5py.Dataset, rows: np.ndarray) -> np.ndarray:
+    """Read chosen rows of a dataset, in any order, also repeatedly.
+
+    Args:
+        dataset: (N, *shape).
+        rows: Row numbers, (n,).
+
+    Returns:
+        (n, *shape).
+    """
+    if not len(rows):
+        return np.empty((0, *dataset.shape[1:]), dataset.dtype)
+    first, last = int(rows.min()), int(rows.max())
+    if len(rows) == last - first + 1 and (np.diff(rows) == 1).all():
+        return np.asarray(dataset[first : last + 1])
+    if 2 * len(rows) > last - first:  # One long read beats many short ones.
+        with contextlib.suppress(OSError):  # A damaged chunk that nobody asked for.
+            return np.asarray(dataset[first : last + 1][rows - first])
+    unique, inverse = np.unique(rows, return_inverse=True)
+    return np.asarray(dataset[unique][inverse])
+
+
+class PartFiles:
+    """The part files of a view, opened when they are read, a bounded number at a time.
+
+    Args:
+        folder: The view's folder.
+        row_map: The parts and where each row lies.
+        salvage: Read parts although they are known to be damaged.
+    """
+
+    def __init__(self, folder: Path, row_map: RowMap, *, salvage: bool = False) -> None:
+        self._folder = folder
+        self._salvage = salvage
+        self.row_map = row_map
+        self._open: OrderedDict[int, h5py.File] = OrderedDict()
+
+    def path(self, number: int) -> Path:
+        """Return where a part lies."""
+        return self._folder / self.row_map.parts[number].file
+
+    def check(self, number: int) -> None:
+        """Refuse a part that is missing, or is not the one that was recorded.
+
+        Raises:
+            StoreDamaged: Says which.
+        """
+        path, part = self.path(number), self.row_map.parts[number]
+        if not path.is_file():
+            raise StoreDamaged(
+                f"The part {str(path)!r} is missing: a store that is a view needs the folder "
+                f"{path.parent.name!r} beside it. Bring it back, or run `featx verify --repair` to "
+                f"drop its {part.num_rows:,} rows and `featx extract` to compute them again."
+            )
+        seal = read_seal(path)
+        if seal is None or seal.sha256 != part.sha256:
+            raise StoreDamaged(
+                f"The part {str(path)!r} is damaged or belongs to another store: its seal is not "
+                "the one recorded. `featx verify` says which rows are concerned."
+            )
+
+    def read(self, dataset: str, rows: np.ndarray, out: np.ndarray) -> None:
+        """Read rows of the view, (n,), of one dataset into `out`, (n, *shape)."""
+        parts = self.row_map.part[rows]
+        for number in np.unique(parts).tolist():
+            chosen = np.flatnonzero(parts == number)
+            file = self._file(number)
+            out[chosen] = read_dataset(file[dataset], self.row_map.row[rows[chosen]])
+
+    def close(self) -> None:
+        """Close all of them; they are opened again when read."""
+        while self._open:
+            self._open.popitem()[1].close()
+
+    def _file(self, number: int) -> h5py.File:
+        if number in self._open:
+            self._open.move_to_end(number)
+            return self._open[number]
+        if not self._salvage:
+            self.check(number)
+        if len(self._open) >= MAX_OPEN_PARTS:
+            self._open.popitem(last=False)[1].close()
+        self._open[number] = open_file(self.path(number), salvage=self._salvage)
+        return self._open[number]

@@ -1,0 +1,330 @@
+"""`verify_store`: is every byte as it was written, and does everything agree? Repairs if asked."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from featx.errors import ImagesNotFound, StoreDamaged, StoreError, StoreNotFound
+from featx.events import Listener
+from featx.images.reading import hash_content
+from featx.store.assembly import assemble_store
+from featx.store.format import dataset_name, open_file
+from featx.store.lock import lock_for_writing
+from featx.store.parts import (
+    list_assembled,
+    list_parts,
+    part_number,
+    parts_folder,
+    remove_leftovers,
+)
+from featx.store.planning import plan_rows
+from featx.store.reader import FeatureStore, open_store
+from featx.store.salvage import SalvagedStore, damaged_rows
+from featx.store.seal import is_seal_broken, read_seal
+from featx.store.values import PartFiles
+from featx.store.views import referenced_parts
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """One thing that is not as it was written.
+
+    Attributes:
+        file: The file concerned.
+        problem: What is wrong with it.
+        keys: The images whose rows are concerned; none if no row is.
+    """
+
+    file: str
+    problem: str
+    keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """What was checked and found.
+
+    Attributes:
+        store: The store.
+        rows: Its rows.
+        files: Files that were read: the store and its parts.
+        num_bytes: Their size.
+        images: Images whose files were hashed (``images``).
+        damages: What is wrong; empty if everything is as it was written.
+        missing: Keys whose image is gone (``images``): no damage, but good to know.
+        repaired: Whether the damage was removed.
+        dropped: Rows that this cost; the next `featx.extract` computes them again.
+    """
+
+    store: str
+    rows: int
+    files: int
+    num_bytes: int
+    images: int = 0
+    damages: tuple[Damage, ...] = ()
+    missing: tuple[str, ...] = ()
+    repaired: bool = False
+    dropped: int = 0
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.damages
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON-serialisable values."""
+        return {"intact": self.is_intact} | asdict(self)
+
+
+@dataclass(slots=True)
+class _Findings:
+    """What is known of a store's state.
+
+    Attributes:
+        store: The store, open as far as it can be; None if not at all.
+        lost: bool (N,): rows that are damaged.
+        worn: Part files that are damaged.
+        damages: In words.
+        files: Files that were read.
+    """
+
+    store: FeatureStore | None
+    lost: np.ndarray
+    worn: list[Path] = field(default_factory=list)
+    damages: list[Damage] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+
+    def add(self, file: Path, problem: str, rows: np.ndarray | None = None) -> None:
+        keys: tuple[str, ...] = ()
+        if rows is not None and self.store is not None and len(rows):
+            self.lost[rows] = True
+            names = self.store.keys
+            keys = tuple(names[row] or f"(row {row})" for row in rows.tolist())
+        self.damages.append(Damage(str(file), problem, keys))
+
+
+def verify_store(
+    features: str | Path,
+    *,
+    images: str | Path | None = None,
+    repair: bool = False,
+    listener: Listener | None = None,
+) -> VerifyReport:
+    """Check every byte of a store and its parts, and that everything in it agrees.
+
+    Args:
+        features: The store.
+        images: Also hash the images in this folder and compare; the keys are relative to it.
+        repair: Drop the damaged rows, so that the next `featx.extract` computes just these.
+
+    Returns:
+        What was found. Damage is not an exception.
+
+    Raises:
+        StoreNotFound: If there is no such store.
+        StoreLocked: If it is to be repaired while another process writes to it.
+        ImagesNotFound: If `images` is not a folder.
+        StoreError: If it cannot be repaired.
+
+    Example:
+        >>> import featx
+        >>> from featx.testing import toy_model, write_images
+        >>> _ = featx.extract(write_images(3), model=toy_model(), layers=["mean"], output="v.h5")
+        >>> verify_store("v.h5").is_intact
+        True
+    """
+    path, listener = Path(features), listener or Listener()
+    if path.is_dir() or not path.is_file():
+        with contextlib.suppress(StoreDamaged):
+            open_store(path).close()  # Says what is there instead.
+    if images is not None and not Path(images).is_dir():
+        raise ImagesNotFound(f"There is no folder {str(images)!r} with the images.")
+    with contextlib.ExitStack() as stack:
+        if repair:
+            stack.enter_context(lock_for_writing(parts_folder(path)))
+        found = _check_store(path, listener)
+        if found.store is not None:
+            stack.callback(found.store.close)
+        missing: list[str] = []
+        count = 0
+        if images is not None and found.store is not None:
+            count, missing = _check_images(found, Path(images), listener)
+        rows = len(found.lost)
+        num_bytes = sum(file.stat().st_size for file in found.files)
+        dropped = _repair(path, found) if repair and found.damages else 0
+    return VerifyReport(
+        store=str(path),
+        rows=rows,
+        files=len(found.files),
+        num_bytes=num_bytes,
+        images=count,
+        damages=tuple(found.damages),
+        missing=tuple(missing),
+        repaired=repair and bool(found.damages),
+        dropped=dropped,
+    )
+
+
+def _check_store(path: Path, listener: Listener) -> _Findings:
+    seal = read_seal(path)
+    if seal is not None and not is_seal_broken(path):
+        store = open_store(path)
+        found = _Findings(store, np.zeros(len(store), bool), files=[path])
+        _check_agreement(found, path)
+        if store.part_files is not None:
+            _check_parts(found, store.part_files, listener)
+        return found
+    if seal is not None and seal.kind == "view":
+        found = _Findings(None, np.zeros(0, bool), files=[path])
+        found.add(path, "the view is not as it was written; the features are in its parts")
+        return found
+    try:
+        salvaged = SalvagedStore(path)
+    except StoreNotFound:
+        raise
+    except StoreError as error:
+        found = _Findings(None, np.zeros(0, bool), files=[path])
+        found.add(path, f"nothing of it can be read: {error}")
+        return found
+    found = _Findings(salvaged, salvaged.lost.copy(), files=[path])
+    rows = np.flatnonzero(salvaged.lost)
+    problem = "damaged" if len(rows) else "damaged where no row is concerned"
+    found.add(path, problem, rows)
+    return found
+
+
+def _check_agreement(found: _Findings, path: Path) -> None:
+    """Check what checksums cannot: that the columns say the same."""
+    assert found.store is not None
+    store = found.store
+    try:
+        store.load_columns()
+        keys = store.keys  # Checks them against the digest of the contents.
+    except StoreDamaged as error:
+        found.add(path, str(error), np.arange(len(found.lost)))
+        return
+    if len(set(keys)) != len(keys):
+        first = {key: row for row, key in reversed(list(enumerate(keys)))}
+        twice = [row for row, key in enumerate(keys) if first[key] != row]
+        found.add(path, "a key has several rows", np.array(twice))
+
+
+def _check_parts(found: _Findings, parts: PartFiles, listener: Listener) -> None:
+    """Check the part files of a view, whose own columns are intact."""
+    assert found.store is not None
+    row_map, store = parts.row_map, found.store
+    listener.start(len(row_map.parts), "parts")
+    for number, reference in enumerate(row_map.parts):
+        listener.advance(1)
+        path, rows = parts.path(number), np.flatnonzero(row_map.part == number)
+        if not path.is_file():
+            found.worn.append(path)
+            found.add(path, "missing", rows)
+            continue
+        found.files.append(path)
+        seal = read_seal(path)
+        if seal is not None and seal.sha256 != reference.sha256:
+            found.worn.append(path)
+            found.add(path, "another file than the one recorded", rows)
+            continue
+        if not is_seal_broken(path):
+            part = open_store(path)
+            wrong = (part.content_hash[row_map.row[rows]] != store.content_hash[rows]).any(axis=1)
+            part.close()
+            if wrong.any():
+                found.worn.append(path)
+                found.add(path, "rows of other images", rows[wrong])
+            continue
+        found.worn.append(path)
+        try:
+            with open_file(path, salvage=True) as file:
+                bad = np.zeros(reference.num_rows, bool)
+                for tap in range(len(store.taps)):
+                    bad[damaged_rows(file[f"features/{dataset_name(tap)}"])] = True
+        except (StoreError, OSError, KeyError, ValueError, RuntimeError, IndexError):
+            bad = np.ones(reference.num_rows, bool)
+        rows = rows[bad[row_map.row[rows]]]
+        found.add(path, "damaged" if len(rows) else "damaged where no row is concerned", rows)
+    listener.finish()
+
+
+def _check_images(found: _Findings, root: Path, listener: Listener) -> tuple[int, list[str]]:
+    """Hash the images; return how many could be, and the keys of those that are gone."""
+    assert found.store is not None
+    store = found.store
+    missing, changed, count = [], [], 0
+    listener.start(len(store), "images")
+    for row, key in enumerate(store.keys):
+        listener.advance(1)
+        if found.lost[row]:
+            continue
+        try:
+            content = hash_content((root / key).read_bytes())
+        except FileNotFoundError:
+            missing.append(key)
+            continue
+        except OSError as error:
+            listener.failure(key, error.strerror or str(error))
+            continue
+        count += 1
+        if content != store.content_hash[row].tobytes():
+            changed.append(row)
+    listener.finish()
+    if changed:
+        found.add(root, "images that are not those that were extracted", np.array(changed))
+    return count, missing
+
+
+def _repair(path: Path, found: _Findings) -> int:
+    """Write the store again without its damaged rows; return how many these were."""
+    folder = parts_folder(path)
+    if found.store is None:
+        sources = _open_parts(folder)
+        if not sources:
+            raise StoreError(
+                f"{str(path)!r} cannot be repaired: {found.damages[0].problem}. Extract again "
+                "with --overwrite."
+            )
+        plan = plan_rows(sources)
+        header = sources[0].header
+        next_part = max((part_number(part) + 1 for part in list_parts(folder)), default=0)
+        assemble_store(path, header, sources, plan, next_part=next_part)
+        dropped = 0
+    else:
+        store = found.store
+        if not isinstance(store, SalvagedStore):  # Parts known to be damaged are read as well.
+            store.close()
+            store = found.store = SalvagedStore(path)
+        plan = plan_rows([store], dropped_rows=np.flatnonzero(found.lost))
+        missing = {key for key, gone in zip(store.keys, store.missing, strict=True) if gone}
+        next_part = store.next_part
+        assemble_store(
+            path,
+            store.header,
+            [store],
+            plan,
+            next_part=next_part,
+            missing=missing,
+            worn=[part.absolute() for part in found.worn],
+        )
+        dropped = int(found.lost.sum())
+        store.close()
+    with open_store(path) as repaired:
+        pending = list_parts(folder, next_part)
+        remove_leftovers(folder, keep=[*referenced_parts(repaired), *pending])
+    return dropped
+
+
+def _open_parts(folder: Path) -> list[FeatureStore]:
+    """Open what can be read of the parts of a lost store, oldest first."""
+    opened = []
+    for path in [*list_assembled(folder), *list_parts(folder)]:
+        with contextlib.suppress(StoreError):
+            if not is_seal_broken(path):
+                opened.append(open_store(path))
+    return opened

@@ -1,0 +1,148 @@
+"""Views: stores whose features stay in part files, and the map from rows to parts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from featx.atomic import make_folder, remove_file, replace_file, sync_path
+from featx.errors import StoreDamaged
+from featx.files import relative_path
+from featx.store.format import write_store
+from featx.store.parts import explained, list_assembled, longest_key, part_number, parts_folder
+from featx.store.planning import Plan, PlannedRows
+from featx.store.reader import BLOCK_BYTES, FeatureStore
+from featx.store.rows import PartReference, RowMap, StoreHeader
+from featx.store.seal import read_seal
+
+MAX_RUNS = 10_000
+"""Most pieces of consecutive rows that a view is made of. Writing them takes 0.3 ms each, and HDF5
+goes through all of them at every read of a virtual dataset. Beyond that, the parts are written
+anew, in order."""
+
+LEAST_USED = 0.5
+"""A part of which less is in use is written anew, so that at most half of the disk is wasted."""
+
+ASSEMBLED_BYTES = 1 << 30
+"""Size of the files that are made from worn parts and other stores: few, and not too large to
+copy."""
+
+
+def referenced_parts(store: FeatureStore) -> list[Path]:
+    """Return the part files that a store needs; none if it is one file."""
+    files = store.part_files
+    return [] if files is None else [files.path(i) for i in range(len(files.row_map.parts))]
+
+
+def make_row_map(
+    path: Path, header: StoreHeader, rows: PlannedRows, worn: Collection[Path] = ()
+) -> RowMap:
+    """Say in which part file each row lies; make parts of what is not in one yet.
+
+    The former store as one file becomes a part by a second name (a hard link); rows of stores
+    elsewhere, of parts that are hardly used any more, and of `worn` ones are copied.
+
+    Args:
+        path: The view that is to be written.
+        header: Its header.
+        rows: Its rows.
+        worn: Part files, as absolute paths, that must not be used on.
+    """
+    folder = parts_folder(path).absolute()
+    files: dict[Path, int] = {}  # file → rows in it; a file's number is its place here
+    part, index = _locate(rows, files)
+    used = np.bincount(part, minlength=len(files))
+    kept = [
+        file not in worn
+        and (file.parent == folder or file == path.absolute())
+        and used[number] >= LEAST_USED * num_rows
+        for number, (file, num_rows) in enumerate(files.items())
+    ]
+    if len(RowMap((), part, index).runs()) > MAX_RUNS:
+        kept = [False] * len(files)
+
+    make_folder(folder)
+    paths, counts = list(files), list(files.values())
+    for number, file in enumerate(paths):
+        if kept[number] and file.parent != folder:
+            paths[number] = _next_path(folder)
+            _link(file, paths[number])
+    copied = np.flatnonzero(~np.array(kept, bool)[part])
+    step = max(1, ASSEMBLED_BYTES // max(1, header.row_bytes))
+    for start in range(0, len(copied), step):
+        chosen = copied[start : start + step]
+        target = _next_path(folder)
+        _write_part(target, header, rows, chosen)
+        part[chosen], index[chosen] = len(paths), np.arange(len(chosen))
+        paths.append(target)
+        counts.append(len(chosen))
+
+    in_use, part = np.unique(part, return_inverse=True)
+    home = path.absolute().parent
+    references = tuple(_refer(paths[number], home, counts[number]) for number in in_use.tolist())
+    return RowMap(references, part.astype(np.int32), index)
+
+
+def _locate(rows: PlannedRows, files: dict[Path, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return, for each row, the number of its file and its row there; note the files."""
+    part = np.empty(len(rows.plan), np.int32)
+    index = np.empty(len(rows.plan), np.int64)
+    for number, source in enumerate(rows.sources):
+        chosen = np.flatnonzero(rows.plan.features[:, 0] == number)
+        places = rows.plan.features[chosen, 1]
+        view = source.part_files
+        if view is None:
+            if len(chosen):
+                part[chosen], index[chosen] = len(files), places
+                files[source.path.absolute()] = len(source)
+        else:
+            first = len(files)
+            for i, reference in enumerate(view.row_map.parts):
+                files[view.path(i)] = reference.num_rows
+            part[chosen] = first + view.row_map.part[places]
+            index[chosen] = view.row_map.row[places]
+    return part, index
+
+
+def _refer(file: Path, home: Path, num_rows: int) -> PartReference:
+    seal = read_seal(file)
+    if seal is None:
+        raise StoreDamaged(f"The part {str(file)!r} is damaged: it has no seal.")
+    return PartReference(relative_path(file, home), seal.sha256, num_rows)
+
+
+def _next_path(folder: Path) -> Path:
+    """Return a name for a file made from others: unlike a part's, it is never unfinished work."""
+    last = max((part_number(path) for path in list_assembled(folder)), default=-1)
+    return folder / f"rows-{last + 1:06d}.h5"
+
+
+def _write_part(target: Path, header: StoreHeader, rows: PlannedRows, chosen: np.ndarray) -> None:
+    plan = Plan(rows.plan.columns[chosen], rows.plan.features[chosen], ())
+    some = PlannedRows(rows.sources, plan, header)
+    with explained(target), replace_file(target) as temporary:
+        write_store(
+            temporary,
+            replace(header, runs=()),
+            num_rows=len(plan),
+            classes=some.classes(),
+            blocks=some.blocks(max(1, BLOCK_BYTES // max(1, header.row_bytes))),
+            key_bytes=longest_key(some.keys()),
+        )
+
+
+def _link(source: Path, target: Path) -> None:
+    """Give a file a second name; copy it where the file system has no such thing."""
+    with explained(target):
+        remove_file(target)
+        try:
+            os.link(source, target)
+            sync_path(target.parent)
+        except OSError:
+            with replace_file(target) as temporary:
+                shutil.copyfile(source, temporary)

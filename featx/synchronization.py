@@ -1,0 +1,205 @@
+"""Comparing a folder of images with what is stored: what is new, changed, renamed, gone."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from featx.images.reading import hash_content
+from featx.images.sources import ImageFailure, ImageItem, ImageSet
+from featx.store.reader import FeatureStore
+
+
+class StoredImages:
+    """What a store and the parts beside it hold of each image, the newest word of each key.
+
+    Args:
+        sources: Open stores, oldest first.
+
+    Attributes:
+        ledger: The failures, by key.
+    """
+
+    def __init__(self, sources: Sequence[FeatureStore]) -> None:
+        self.ledger: dict[str, ImageFailure] = {}
+        self._place: dict[str, int] = {}
+        # Columns rather than an object for each image: a million of them fit into 300 MB.
+        columns: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        count = 0
+        with_copies = any(source.copies for source in sources)
+        held: set[bytes] = set()
+        for source in sources:
+            for rows in (source, source.copies):
+                columns.append((rows.content_hash, rows.file_size, rows.file_mtime_ns))
+                for position, key in enumerate(rows.keys, start=count):
+                    self._place[key] = position
+                count += len(rows.keys)
+                if self.ledger:
+                    for key in rows.keys:
+                        self.ledger.pop(key, None)
+            if with_copies:
+                held.update(map(bytes, source.content_hash))
+                for key, content in zip(
+                    source.copies.keys, map(bytes, source.copies.content_hash), strict=True
+                ):
+                    if content not in held:  # Its owner was lost: it has to be read again.
+                        del self._place[key]
+            for failure in source.failures:
+                self._place.pop(failure.key, None)
+                self.ledger[failure.key] = failure
+        hashes, sizes, mtimes = zip(*columns, strict=True) if columns else ((), (), ())
+        self._hashes = np.concatenate(hashes) if hashes else np.empty((0, 0), np.uint8)
+        self._sizes = np.concatenate(sizes) if sizes else np.empty(0, np.int64)
+        self._mtimes = np.concatenate(mtimes) if mtimes else np.empty(0, np.int64)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._place
+
+    @property
+    def keys(self) -> Iterable[str]:
+        """Keys that have features."""
+        return self._place.keys()
+
+    def is_unchanged(self, item: ImageItem) -> bool:
+        """Whether an image has features, and its file the size and time that it had then."""
+        place = self._place.get(item.key)
+        return (
+            place is not None
+            and self._mtimes[place] == item.mtime_ns
+            and self._sizes[place] == item.size
+        )
+
+    def content_hash(self, key: str) -> bytes | None:
+        """Return the content hash under which a key has features; None if it has none."""
+        place = self._place.get(key)
+        return None if place is None else self._hashes[place].tobytes()
+
+    def content_hashes(self) -> set[bytes]:
+        """Return every content hash that has features."""
+        return set(map(bytes, self._hashes[list(self._place.values())]))
+
+    def file_sizes(self) -> set[int]:
+        """Return the sizes of all files that have features."""
+        return set(self._sizes[list(self._place.values())].tolist())
+
+
+@dataclass(slots=True)
+class FolderChanges:
+    """What is to be done so that a store agrees with a folder.
+
+    Attributes:
+        new: Images to read that are not in the store.
+        changed: Images to read whose size or time is not the stored one.
+        unchanged: How many need not be read.
+        failures: Failed earlier, and not to be tried again; or cannot even be listed.
+        new_failures: Of these, what the ledger does not hold yet.
+        vanished: Keys with features whose image is gone.
+        vanished_failures: Keys in the ledger whose image is gone.
+        unknown: Keys that cannot be looked at now (a folder that cannot be read): as they were.
+    """
+
+    new: list[ImageItem] = field(default_factory=list)
+    changed: list[ImageItem] = field(default_factory=list)
+    unchanged: int = 0
+    failures: dict[str, ImageFailure] = field(default_factory=dict)
+    new_failures: list[ImageFailure] = field(default_factory=list)
+    vanished: list[str] = field(default_factory=list)
+    vanished_failures: list[str] = field(default_factory=list)
+    unknown: set[str] = field(default_factory=set)
+    todo: list[ImageItem] = field(default_factory=list)
+
+
+def compare_folder(
+    found: ImageSet, stored: StoredImages, *, retry_failed: bool = False
+) -> FolderChanges:
+    """Compare images as they are now with what is stored, by size and modification time.
+
+    Args:
+        found: The images as they are now.
+        stored: What is stored.
+        retry_failed: Also read again what failed and has not changed since.
+    """
+    changes = FolderChanges()
+    for item in found.items:
+        earlier = stored.ledger.get(item.key)
+        if stored.is_unchanged(item):
+            changes.unchanged += 1
+        elif (
+            earlier is not None
+            and (earlier.size, earlier.mtime_ns) == (item.size, item.mtime_ns)
+            and not retry_failed
+        ):
+            changes.failures[item.key] = earlier
+        else:
+            (changes.changed if item.key in stored else changes.new).append(item)
+            changes.todo.append(item)
+    # A picture that cannot even be listed now (a link to a disk that is not there) keeps the
+    # features it has.
+    for failure in found.failures:
+        changes.failures[failure.key] = failure
+        if failure.key not in stored and failure.key not in stored.ledger:
+            changes.new_failures.append(failure)
+
+    # What lies in a folder that cannot be read now is not known to be gone; nor is a picture
+    # that this command did not name.
+    listed = {item.key for item in found.items} | set(changes.failures)
+    unread = tuple("" if f.key == "." else f"{f.key}/" for f in found.failures)
+    for key in stored.keys:
+        if key in listed:
+            continue
+        if key.startswith(unread):
+            changes.unknown.add(key)
+        elif not os.path.lexists(found.root / key):
+            changes.vanished.append(key)
+    changes.vanished_failures = [
+        key for key in stored.ledger if key not in listed and not key.startswith(unread)
+    ]
+    return changes
+
+
+def find_identical(changes: FolderChanges, stored: StoredImages) -> dict[str, bytes]:
+    """Return what is to be read and has the content of a stored image or of an earlier one.
+
+    Only files are read whose size occurs twice: others cannot be identical.
+
+    Returns:
+        Key → content hash.
+    """
+    groups: dict[int, list[ImageItem]] = defaultdict(list)
+    for item in changes.todo:
+        groups[item.size].append(item)
+    sizes = stored.file_sizes()
+    seen = stored.content_hashes() if changes.todo else set()
+    identical = {}
+    for size, items in groups.items():
+        if size not in sizes and len(items) < 2:
+            continue
+        for item in items:
+            try:
+                content = hash_content(item.path.read_bytes())
+            except OSError:
+                continue
+            if content in seen:
+                identical[item.key] = content
+            seen.add(content)
+    return identical
+
+
+def find_renamed(
+    new: Iterable[tuple[str, bytes]], vanished: Iterable[str], stored: StoredImages
+) -> set[str]:
+    """Return the vanished keys whose image now has a new name, one for each new image.
+
+    Args:
+        new: Key and content hash of images that are new and identical to another one.
+        vanished: Keys with features whose image is gone.
+        stored: What is stored.
+    """
+    gone: defaultdict[bytes | None, list[str]] = defaultdict(list)
+    for key in vanished:
+        gone[stored.content_hash(key)].append(key)
+    return {gone[content].pop(0) for _, content in new if gone.get(content)}
