@@ -899,7 +899,7 @@ def test_batches_are_filled_across_failures(toy: str) -> None:
         ImageFailure("bad", "broken", 0, 0)
         if number in (1, 4)
         else DecodedImage(
-            ImageItem(str(number), Path(str(number)), None, 0, 0),
+            ImageItem(str(number), "", None, 0, 0),
             bytes([number]) * 16,
             np.full((8, 8, 3), number, np.uint8),
         )

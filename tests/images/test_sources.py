@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from featx.errors import ImagesNotFound
@@ -78,6 +81,59 @@ def test_natural_order_follows_the_numbers(first: int, second: int, prefix: str)
     assert in_order == (first < second)
 
 
+def order_by_definition(name: str) -> tuple[object, ...]:
+    """What natural order means: folder by folder, text as text, numbers by value, then the name."""
+    parts = tuple(
+        tuple(
+            int(piece) if index % 2 else piece
+            for index, piece in enumerate(re.split(r"([0-9]+)", part))
+        )
+        for part in name.split("/")
+    )
+    return (parts, name)
+
+
+ANY_NAME = st.text(max_size=8) | st.text(alphabet="\0\1\2\3\4/0129a é٣", max_size=12)
+
+
+@settings(max_examples=500)
+@given(st.lists(ANY_NAME, max_size=12))
+def test_natural_order_is_the_one_defined(names: list[str]) -> None:
+    assert sorted(names, key=natural_key) == sorted(names, key=order_by_definition)
+
+
+NAME = st.sampled_from("a A a1 a01 a2 a10 01 1 001 aé é a\1 a\3b a- ٣".split(" ")) | st.text(
+    alphabet="aB012 .-é\1\n", min_size=1, max_size=5
+).filter(lambda name: name.strip("."))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.lists(NAME, min_size=1, max_size=3), min_size=1, max_size=12), NAME)
+@example([["a", "1"], ["a b", "1"], ["a"], ["a.jpg", "1"], ["01", "b"], ["1", "a"]], "a c")
+def test_any_tree_is_listed_in_natural_order(tree: list[list[str]], link: str) -> None:
+    with TemporaryDirectory() as folder:
+        root, outside = Path(folder, "root"), Path(folder, "outside")
+        outside.mkdir()
+        for name in ("10.jpg", "2.jpg"):
+            (outside / name).touch()
+        expected = set()
+        for *folders, name in tree:
+            place = root.joinpath(*folders)
+            # A name is a file's or a folder's: the first one in the tree keeps it.
+            with suppress(FileExistsError, NotADirectoryError, IsADirectoryError):
+                place.mkdir(parents=True, exist_ok=True)
+                (place / f"{name}.jpg").touch()
+                expected.add("/".join([*folders, f"{name}.jpg"]))
+        with suppress(FileExistsError):
+            (root / link).symlink_to(outside)
+            expected |= {f"{link}/10.jpg", f"{link}/2.jpg"}
+        visible = [key for key in expected if "/." not in f"/{key}"]
+        assume(visible)
+        found = find_images(root)
+        assert [item.key for item in found.items] == sorted(visible, key=order_by_definition)
+        assert all(item.path.is_file() for item in found.items)
+
+
 # ---- what counts as an image, and its label ----
 
 
@@ -101,6 +157,19 @@ def test_size_time_and_place_are_those_of_the_file(make: Callable[..., Path]) ->
     (item,) = find_images([root]).items
     assert (item.size, item.mtime_ns) == (5, 1_700_000_000_123_456_000)
     assert item.path == root / "a/1.jpg"
+
+
+def test_what_many_items_have_in_common_is_kept_once(make: Callable[..., Path]) -> None:
+    root = make("a/1.jpg", "a/deep/2.jpg", "a/deep/er/3.jpg", "b/4.jpg")
+    for paths in (
+        [root],
+        [root / "a/1.jpg", root / "a/deep/2.jpg", root / "a/deep/er", root / "b"],
+    ):
+        items = find_images(paths).items
+        assert {item.root for item in items} == {str(root)}
+        assert [item.label for item in items] == ["a", "a", "a", "b"]
+        assert len({id(item.root) for item in items}) == 1
+        assert len({id(item.label) for item in items}) == 2
 
 
 def test_hidden_files_and_folders_and_other_endings_are_skipped(
@@ -290,6 +359,28 @@ def test_a_folder_that_cannot_be_listed_is_a_failure_among_its_neighbours(
     assert [(f.key, f.reason) for f in found.failures] == [("locked", "Permission denied")]
 
 
+def test_a_folder_whose_listing_breaks_off_is_a_failure_as_a_whole(
+    make: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make("a/1.jpg", "broken/2.jpg", "broken/deep/3.jpg", "z/4.jpg")
+    scandir = os.scandir
+
+    @contextmanager
+    def break_off(path: str | Path) -> Iterator[Iterator[os.DirEntry[str]]]:
+        def entries() -> Iterator[os.DirEntry[str]]:
+            yield from listing
+            if str(path).endswith("broken"):
+                raise OSError(5, "Input/output error", str(path))
+
+        with scandir(path) as listing:
+            yield entries()
+
+    monkeypatch.setattr(os, "scandir", break_off)
+    found = find_images([root])
+    assert [item.key for item in found.items] == ["a/1.jpg", "z/4.jpg"]
+    assert [(f.key, f.reason) for f in found.failures] == [("broken", "Input/output error")]
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are POSIX")
 @pytest.mark.parametrize("explicit", [False, True])
 def test_a_named_pipe_is_a_failure_and_is_not_waited_for(
@@ -371,6 +462,29 @@ def test_relative_paths_are_taken_from_the_current_folder(
     for path in (".", "./", "rose/.."):
         found = find_images([path])
         assert (found.root, [item.key for item in found.items]) == (root / "set", ["rose/1.jpg"])
+
+
+def test_every_path_is_the_root_and_the_key(
+    make: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make("set/rose/1.jpg", "set/daisy/2.dat", "other/3.jpg", "4.jpg")
+    (root / "set/link").symlink_to(root / "other")
+    (root / "set/link.jpg").symlink_to(root / "4.jpg")
+    monkeypatch.chdir(root / "other")
+    for paths in (
+        ["../set/rose/1.jpg"],
+        ["../set/link/3.jpg", "../set/daisy/2.dat"],
+        ["../set", root / "set/link", root / "set/daisy/../link.jpg"],
+        ["../set/link", "."],
+        [f"/{root}/set/rose", f"//{root}/4.jpg"],  # Two slashes are one, except to os.path.
+        ["/proc/self/cwd/3.jpg", "3.jpg"] if sys.platform == "linux" else ["3.jpg"],
+    ):
+        found = find_images(paths)
+        assert found.items
+        assert found.failures == ()
+        for item in found.items:
+            assert item.path == found.root / item.key == Path(item.root, item.key)
+            assert item.path.stat().st_size == item.size == 1
 
 
 # ---- nothing found ----

@@ -318,7 +318,7 @@ def test_windows_are_refused_when_they_are_computed() -> None:
     taps = KerasTaps(model, contract)
     spec = ModelSpec("keras", "windows", (), "random", "0", contract)
     backbone = GraphBackbone(spec, taps.taps, taps.compile, len(model.layers))
-    item = ImageItem("a.png", Path("a.png"), None, 1, 1)
+    item = ImageItem("a.png", "", None, 1, 1)
     decoded = DecodedImage(item, bytes(16), np.zeros((4, 4, 3), np.uint8))
     specs = plan_features(backbone, ["dense"], "avg")
     with pytest.raises(ModelError, match="4 rows of 'dense' for 1 images"):
