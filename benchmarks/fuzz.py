@@ -1,0 +1,147 @@
+"""Damage files in every way, and see that featx reads them or says what is wrong.
+
+    python -m benchmarks.fuzz images|files|all [--count N] [--seed S] [--keep FOLDER]
+
+Run it from the root of the repository. Pictures of every format go through `decode_image`, and
+some of them, among good ones, through `featx.extract` as whole folders; damaged stores, heads
+and indexes are read through the public functions. Each case runs in a forked child with a limit
+of time and memory. An offence is a crash, a hang, too much memory, any exception but the stated
+one, or damage that is read as other values without a word. Exit status 1 if there was any.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import re
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+# Imported once, before the children are forked.
+import h5py  # noqa: F401
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.fuzzing import pictures, stored_files
+from benchmarks.fuzzing.supervisor import OFFENCES, OUTCOMES, Case, Result, run_cases
+from featx.errors import FeatxError, ImageError
+from featx.testing import toy_model
+
+IMAGES, FILES = 5000, 2000
+"""The numbers of cases that featx is promised to stand."""
+
+IMAGES_PER_FOLDER = 250
+"""One whole folder is extracted for so many single pictures."""
+
+SHOWN = 40
+"""Most offences that are printed one by one."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("what", choices=("images", "files", "all"))
+    parser.add_argument(
+        "--count", type=int, help=f"cases of each ({IMAGES:,} images, {FILES:,} files)"
+    )
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    parser.add_argument("--seconds-each", type=float, default=10, help="limit of time for a case")
+    parser.add_argument("--memory", type=int, default=1536, help="limit for a case, in MiB")
+    parser.add_argument("--keep", type=Path, help="folder for the files that offended")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+    options = parser.parse_args()
+    start = time.monotonic()
+    results: list[Result] = []
+    with tempfile.TemporaryDirectory(prefix="featx-fuzz-") as folder:
+        scratch = Path(folder)
+        limits = {"memory": options.memory << 20, "workers": options.workers}
+        if options.what in ("images", "all"):
+            single, folders = image_cases(
+                options.count or IMAGES, options.seed, options.seconds_each, scratch
+            )
+            results += run_cases(single, stated=ImageError, **limits)
+            # A folder must be extracted whatever is in it: no error is a stated one.
+            results += run_cases(folders, stated=_Nothing, **limits)
+        if options.what in ("files", "all"):
+            cases = file_cases(options.count or FILES, options.seed, options.seconds_each, scratch)
+            results += run_cases(cases, stated=FeatxError, **limits)
+        offences = [result for result in results if result.outcome in OFFENCES]
+        if options.keep is not None:
+            keep(offences, options.keep)
+    print_offences(offences)
+    Console(width=150).print(make_table(results))
+    print(f"seed {options.seed}, {len(results):,} cases in {time.monotonic() - start:.0f} s")
+    sys.exit(1 if offences else 0)
+
+
+def image_cases(
+    count: int, seed: int, seconds: float, scratch: Path
+) -> tuple[list[Case], list[Case]]:
+    """Return damaged pictures one by one, and whole folders with such among them."""
+    toy_model()
+    originals = pictures.make_originals()
+    folders = max(1, count // IMAGES_PER_FOLDER)
+    return (
+        pictures.picture_cases(originals, count, seed, seconds),
+        pictures.folder_cases(originals, folders, seed, seconds, scratch),
+    )
+
+
+def file_cases(count: int, seed: int, seconds: float, scratch: Path) -> list[Case]:
+    """Return damaged stores, heads and indexes."""
+    originals = scratch / "originals"
+    stored_files.make_originals(originals)
+    return stored_files.file_cases(originals, count, seed, seconds)
+
+
+def make_table(results: Iterable[Result]) -> Table:
+    """Count the outcomes of each kind of case."""
+    table = Table("kind", "cases", *OUTCOMES, "slowest s", "largest MiB")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    rows: dict[str, list[Result]] = defaultdict(list)
+    for result in results:
+        rows[result.case.kind].append(result)
+    every = [result for row in rows.values() for result in row]
+    for kind, row in [*sorted(rows.items()), ("all", every)]:
+        counts = [sum(result.outcome == outcome for result in row) for outcome in OUTCOMES]
+        slowest = max((result.seconds for result in row), default=0)
+        largest = max((result.peak for result in row), default=0) >> 20
+        numbers = [len(row), *counts]
+        table.add_row(
+            kind, *(f"{n:,}" if n else "" for n in numbers), f"{slowest:.1f}", f"{largest:,}"
+        )
+    return table
+
+
+def print_offences(offences: list[Result]) -> None:
+    """Print offences, those with the same words once."""
+    groups: dict[tuple[str, str, str], list[Result]] = defaultdict(list)
+    for result in offences:
+        last_line = result.detail.strip().rsplit("\n", 1)[-1]
+        groups[result.case.kind, result.outcome, re.sub(r"\d+", "#", last_line)].append(result)
+    for (kind, outcome, _), group in list(groups.items())[:SHOWN]:
+        first = group[0]
+        print(f"{kind}: {outcome}, {len(group)} times, first {first.case.name}: {first.detail}")
+        if first.printed:
+            print(f"  printed: {first.printed[:300]}")
+
+
+def keep(offences: list[Result], folder: Path) -> None:
+    """Write the files that offended, each into a folder of its own."""
+    for result in offences:
+        place = folder / result.case.name
+        place.mkdir(parents=True, exist_ok=True)
+        result.case.save(place)
+
+
+class _Nothing(Exception):
+    """Is never raised."""
+
+
+if __name__ == "__main__":
+    main()

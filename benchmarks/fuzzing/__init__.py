@@ -1,0 +1,1 @@
+"""Damaged files against featx: mutations, originals, supervised processes. See `fuzz.py`."""

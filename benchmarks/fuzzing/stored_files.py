@@ -1,0 +1,197 @@
+"""Stores, heads and indexes made by featx itself, and damaged copies of them."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import random
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import featx
+from benchmarks.fuzzing.mutations import mutate_bytes, mutate_json
+from benchmarks.fuzzing.supervisor import Case, OtherValues
+from featx.specs import digest
+from featx.testing import toy_model, write_images
+
+STORE, HEAD, INDEX = "features.h5", "head", "features.faiss"
+
+Reader = Callable[[Path], object]
+
+
+def make_originals(folder: Path) -> None:
+    """Extract pictures, two of them damaged; fit a head and build an index."""
+    photos = folder / "photos"
+    write_images(30, photos, classes=("dark", "grey", "light"))
+    (photos / "dark" / "empty.png").touch()
+    (photos / "dark" / "text.png").write_text("not a picture")
+    featx.extract(
+        photos, model=toy_model(), layers=["map", "mean", "head/double"], output=folder / STORE
+    )
+    featx.fit_head(folder / STORE, layer="mean", output=folder / HEAD)
+    featx.build_index(folder / STORE, layer="mean", output=folder / INDEX)
+
+
+def file_cases(originals: Path, count: int, seed: int, seconds: float) -> list[Case]:
+    """Damage stores, heads and indexes; half of the cases are stores.
+
+    JSON and the files whose SHA-256 it names are also damaged with the hashes corrected
+    ("resealed"): a checksum then does not keep the damage from the parsers. Such a file may well
+    be read as what it says.
+    """
+    weights = next((originals / HEAD).glob("*.npz")).name
+    store, head, index = Path(STORE), Path(HEAD), Path(INDEX)
+    keys = index.with_name(f"{INDEX}.json")
+    kinds: list[tuple[str, Path, Reader, Callable[[bytes, random.Random], bytes], Any]] = [
+        ("head.json", head / "head.json", read_head, mutate_bytes, None),
+        ("head.json, resealed", head / "head.json", read_head, _mutate_sealed_json, None),
+        ("head's weights", head / weights, read_head, mutate_bytes, None),
+        (
+            "head's weights, resealed",
+            head / weights,
+            read_head,
+            mutate_bytes,
+            (head / "head.json", "weights_sha256"),
+        ),
+        ("index", index, read_index, mutate_bytes, None),
+        ("index, resealed", index, read_index, mutate_bytes, (keys, "faiss_sha256")),
+        ("index's json", keys, read_index, mutate_bytes, None),
+        ("index's json, resealed", keys, read_index, _mutate_sealed_json, None),
+    ]
+    expected = {reader: reader(originals) for reader in (read_store, read_head, read_index)}
+    cases = []
+    for number in range(count):
+        draw = random.Random(f"{seed}/file/{number}")
+        if number % 2:
+            kind, file, reader, mutate, seal = ("store", store, read_store, mutate_bytes, None)
+        else:
+            kind, file, reader, mutate, seal = kinds[number // 2 % len(kinds)]
+        changed = {file: mutate((originals / file).read_bytes(), draw)}
+        if seal is not None:
+            description, field = seal
+            text = (originals / description).read_text(encoding="utf-8")
+            sha256 = hashlib.sha256(changed[file]).hexdigest()
+            changed[description] = _seal(json.loads(text) | {field: sha256})
+        faithful = None if "resealed" in kind else expected[reader]
+        name = f"{kind.replace(' ', '-')}-{number}"
+        cases.append(
+            Case(
+                name=name,
+                kind=kind,
+                run=partial(_read_damaged, originals, changed, reader, faithful),
+                save=partial(copy_damaged, originals, changed),
+                seconds=seconds,
+            )
+        )
+    return cases
+
+
+def copy_damaged(originals: Path, changed: dict[Path, bytes], folder: Path) -> None:
+    """Put originals with damaged files among them into a folder."""
+    shutil.copytree(originals, folder, dirs_exist_ok=True, copy_function=_link)
+    for file, data in changed.items():
+        (folder / file).unlink()
+        (folder / file).write_bytes(data)
+
+
+def read_store(folder: Path) -> object:
+    """Return everything that a store holds."""
+    with featx.open_store(folder / STORE) as store:
+        tables = [store.table(tap, pooling="flatten") for tap in store.taps]
+        return (
+            store.keys,
+            store.labels,
+            store.classes,
+            _bytes(store.content_hash),
+            _bytes(store.file_size),
+            _bytes(store.file_mtime_ns),
+            store.failures,
+            store.fingerprint,
+            store.contents,
+            [(asdict(table.spec), table.fingerprint, _bytes(table.values)) for table in tables],
+        )
+
+
+def read_head(folder: Path) -> object:
+    """Return everything that a head holds, and what it predicts for one vector."""
+    head = featx.load_head(folder / HEAD)
+    return (
+        (head.kind, head.classes, asdict(head.feature), asdict(head.model), head.report),
+        {name: _bytes(values) for name, values in head.weights.items()},
+        _bytes(head.fitted_on),
+        _bytes(head.predict_proba(np.full((1, 3), 0.5, np.float32))),
+    )
+
+
+def read_index(folder: Path) -> object:
+    """Return everything that an index holds, and what is like one vector."""
+    index = featx.open_index(folder / INDEX)
+    (matches,) = index.search(np.array([[0.5, 0.25, 0.125]], np.float32), len(index) or 1)
+    # Where the pictures lie depends on the folder that the index was copied to.
+    found = [(match.rank, match.key, match.score, match.label) for match in matches]
+    return asdict(index.description), found
+
+
+def _read_damaged(
+    originals: Path, changed: dict[Path, bytes], reader: Reader, faithful: object
+) -> None:
+    """Read a damaged copy; what is read must be the original, unless `faithful` is None."""
+    folder = _scratch(originals)
+    copy_damaged(originals, changed, folder)
+    value = reader(folder)
+    if faithful is not None and value != faithful:
+        raise OtherValues(_first_difference(faithful, value))
+
+
+@functools.cache
+def _scratch(originals: Path) -> Path:
+    """Return a folder of this process's own: each case leaves the files of the next ones there."""
+    return originals.with_name(f"case-{os.getpid()}")
+
+
+def _link(source: str, target: str) -> None:
+    Path(target).unlink(missing_ok=True)
+    os.link(source, target)
+
+
+def _mutate_sealed_json(data: bytes, draw: random.Random) -> bytes:
+    """Change the structure of a description, and correct its own checksum if it has one."""
+    text = mutate_json(json.loads(data), draw)
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return text.encode("utf-8", "surrogatepass")
+    return _seal(value)
+
+
+def _seal(description: Any) -> bytes:
+    if isinstance(description, dict) and "sha256" in description:
+        content = {name: value for name, value in description.items() if name != "sha256"}
+        try:
+            description = content | {"sha256": digest(content)}
+        except UnicodeEncodeError:  # Half a surrogate pair: no file of featx's has one.
+            pass
+    return json.dumps(description).encode()
+
+
+def _bytes(values: np.ndarray) -> tuple[str, tuple[int, ...], bytes]:
+    return str(values.dtype), values.shape, values.tobytes()
+
+
+def _first_difference(expected: Any, received: Any) -> str:
+    """Describe the first place at which two values differ."""
+    if isinstance(expected, dict) and isinstance(received, dict):
+        expected, received = list(expected.items()), list(received.items())
+    if isinstance(expected, (list, tuple)) and isinstance(received, (list, tuple)):
+        for left, right in zip(expected, received, strict=False):
+            if left != right:
+                return _first_difference(left, right)
+    return f"{str(expected)[:200]} was read as {str(received)[:200]}"
