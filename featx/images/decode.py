@@ -9,11 +9,16 @@ How each kind of picture becomes RGB (or grey, for models of one channel):
 - transparency is composited onto the contract's background (white unless changed);
 - CMYK and YCCK are converted by Pillow's plain formula, without colour profiles;
 - floating-point pictures have no defined 8-bit meaning and are refused.
+
+Memory: decoded pixels take up to 4 bytes each and are converted in strips; large pictures are
+decoded one at a time, whatever the number of threads.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
+import threading
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
@@ -24,6 +29,18 @@ from featx.specs import InputSpec
 MAX_PIXELS = 178_956_970
 """Largest picture that is decoded: the limit above which Pillow itself refuses a
 file as a decompression bomb (a quarter of a GiB of RGB, doubled)."""
+
+LARGE_PIXELS = 16_000_000
+"""Pictures above this wait for each other: as many as there are threads, at up to 3.3 GB for
+the largest JPEG 2000, would fill most machines, and a damaged header is enough to claim a size."""
+
+STRIP_PIXELS = 4_000_000
+"""Larger pictures are converted so many pixels at a time: conversions make several copies."""
+
+CODE_BLOCK = 4096
+"""Most coefficients of a code block of JPEG 2000 (ISO/IEC 15444-1, B.7)."""
+
+_large_picture = threading.Lock()
 
 _FILTERS = {
     "nearest": Image.Resampling.NEAREST,
@@ -79,7 +96,11 @@ def decode_image(data: bytes, contract: InputSpec, *, draft: bool = False) -> np
                 )
             if draft:  # Twice the size, so that the resizing still averages.
                 image.draft(None, (2 * contract.width, 2 * contract.height))
-            return _fit(_to_channels(_load(image, contract), contract), contract)
+            is_large = image.width * image.height > LARGE_PIXELS
+            if is_large and image.format == "JPEG2000":
+                _check_code_blocks(image, len(data))
+            with _large_picture if is_large else contextlib.nullcontext():
+                return _fit(_to_channels(_load(image, contract), contract), contract)
     except (ImageError, MemoryError):
         raise
     except UnidentifiedImageError:
@@ -91,6 +112,18 @@ def decode_image(data: bytes, contract: InputSpec, *, draft: bool = False) -> np
         # (struct.error, SyntaxError, KeyError, ...): all of it means "damaged file".
         text = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(f"damaged or unsupported image: {text}") from error
+
+
+def _check_code_blocks(image: Image.Image, num_bytes: int) -> None:
+    """Refuse a large JPEG 2000 picture that has not even a byte for each code block.
+
+    OpenJPEG takes memory and time for what the header claims (18 bytes a pixel), and reports
+    what is missing as black; other decoders stop where the data end.
+    """
+    if num_bytes * CODE_BLOCK < image.width * image.height:
+        raise ImageError(
+            f"damaged: {image.width} x {image.height} pixels cannot be in {num_bytes:,} bytes"
+        )
 
 
 def _load(image: Image.Image, contract: InputSpec) -> Image.Image:
@@ -119,6 +152,21 @@ def _orientation(image: Image.Image) -> int:
 
 def _to_channels(image: Image.Image, contract: InputSpec) -> Image.Image:
     """Bring any Pillow mode to RGB, or to L for a one-channel model."""
+    target = "L" if contract.channels == 1 else "RGB"
+    if image.width * image.height <= STRIP_PIXELS or (
+        image.mode == target and not image.has_transparency_data
+    ):
+        return _convert(image, target, contract.background)
+    converted = Image.new(target, image.size)
+    num_rows = max(1, STRIP_PIXELS // image.width)
+    for top in range(0, image.height, num_rows):
+        strip = image.crop((0, top, image.width, min(top + num_rows, image.height)))
+        converted.paste(_convert(strip, target, contract.background), (0, top))
+    return converted
+
+
+def _convert(image: Image.Image, target: str, background: tuple[int, int, int]) -> Image.Image:
+    """Convert each pixel by itself, so that a picture may come in strips."""
     if image.mode == "F":
         raise ImageError("floating-point pixels have no defined 8-bit meaning")
     if image.mode.startswith("I"):  # 16-bit grey: I;16 in its byte orders, or I (32-bit)
@@ -130,9 +178,8 @@ def _to_channels(image: Image.Image, contract: InputSpec) -> Image.Image:
         if isinstance(key, int):  # PNG: the one grey value that is transparent
             image.putalpha(Image.fromarray(np.where(samples == key, 0, 255).astype(np.uint8)))
     if image.has_transparency_data:
-        canvas = Image.new("RGBA", image.size, (*contract.background, 255))
+        canvas = Image.new("RGBA", image.size, (*background, 255))
         image = Image.alpha_composite(canvas, image.convert("RGBA"))
-    target = "L" if contract.channels == 1 else "RGB"
     return image if image.mode == target else image.convert(target)
 
 

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import io
 import struct
+import threading
+import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from unittest import mock
 
@@ -12,6 +15,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps, features
 
+import featx.images.decode
 from featx.errors import ImageError
 from featx.images.decode import MAX_PIXELS, decode_image
 from featx.specs import InputSpec, Interpolation, Resize
@@ -523,6 +527,82 @@ def test_the_limit_holds_even_when_pillows_own_is_off(monkeypatch: pytest.Monkey
 def test_a_picture_without_pixels_is_refused(size: tuple[int, int]) -> None:
     with pytest.raises(ImageError):
         decode(huge_png(*size), 4, 4)
+
+
+def test_a_large_jpeg2000_without_a_byte_for_each_code_block_is_refused() -> None:
+    data = encode(picture(67, 67), "JPEG2000")
+    claimed = data.replace(struct.pack(">II", 67, 67), struct.pack(">II", 9459, 9459))
+    assert claimed != data
+    with pytest.raises(ImageError, match=r"^damaged: 9459 x 9459 pixels cannot be in [0-9,]+ b"):
+        decode(claimed, 4, 4)
+
+
+def test_a_large_jpeg2000_with_its_data_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encode(picture(67, 67), "JPEG2000")
+    expected = decode(data, 67, 67)
+    monkeypatch.setattr(featx.images.decode, "LARGE_PIXELS", 100)
+    assert decode(data, 67, 67).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize(("large", "most"), [(0, 1), (100, 4)])
+def test_large_pictures_are_decoded_one_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, large: int, most: int
+) -> None:
+    together: list[int] = []
+    inside: list[None] = []
+    everybody = threading.Barrier(4)
+    load = featx.images.decode._load
+
+    def watched(image: Image.Image, contract: InputSpec) -> Image.Image:
+        inside.append(None)
+        if most > 1:
+            everybody.wait(timeout=30)
+        time.sleep(0.01)
+        together.append(len(inside))
+        if most > 1:
+            everybody.wait(timeout=30)
+        inside.pop()
+        return load(image, contract)
+
+    monkeypatch.setattr(featx.images.decode, "_load", watched)
+    monkeypatch.setattr(featx.images.decode, "LARGE_PIXELS", large)
+    data = encode(picture(9, 7), "PNG")
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: decode(data, 4, 4), range(4)))
+    assert together == [most] * 4
+
+
+def in_modes() -> dict[str, bytes]:
+    colors = picture(24, 40)
+    grey, deep = colors.convert("L"), np.arange(960, dtype=np.uint16).reshape(24, 40) * 68
+    alpha = colors.copy()
+    alpha.putalpha(grey)
+    return {
+        "RGB": encode(colors, "PNG"),
+        "L": encode(grey, "PNG"),
+        "1": encode(grey.convert("1"), "PNG"),
+        "P": encode(colors.quantize(16), "PNG"),
+        "P, one transparent": encode(colors.quantize(16), "GIF", transparency=3),
+        "P, half transparent": encode(colors.quantize(3), "PNG", transparency=b"\0\x80\xff"),
+        "RGB, one transparent": encode(colors, "PNG", transparency=colors.getpixel((3, 3))),
+        "RGBA": encode(alpha, "PNG"),
+        "LA": encode(alpha.convert("LA"), "PNG"),
+        "I;16": encode(Image.fromarray(deep), "PNG"),
+        "I;16, one transparent": png_file(deep[:, :, np.newaxis], 0, transparency=[68 * 500]),
+        "CMYK": encode(colors.convert("CMYK"), "TIFF"),
+    }
+
+
+@pytest.mark.parametrize("strip", [1, 100, 959])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("mode", in_modes())
+def test_strips_change_nothing(
+    monkeypatch: pytest.MonkeyPatch, mode: str, channels: int, strip: int
+) -> None:
+    fields = {"channels": channels, "background": (10, 200, 30)}
+    expected = decode(in_modes()[mode], 24, 40, **fields)
+    monkeypatch.setattr(featx.images.decode, "STRIP_PIXELS", strip)
+    assert decode(in_modes()[mode], 24, 40, **fields).tolist() == expected.tolist()
 
 
 def decode_or_refuse(data: bytes, **fields: Any) -> None:

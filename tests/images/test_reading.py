@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from featx.images import reading
 from featx.images.reading import (
     DecodedImage,
+    KnownImage,
     ReadResult,
-    UnchangedImage,
     default_workers,
     hash_content,
     read_images,
@@ -152,26 +152,20 @@ def test_known_images_are_not_decoded(
 ) -> None:
     decoder = Decoder()
     monkeypatch.setattr(reading, "decode_image", decoder)
-    asked: dict[str, bytes] = {}
-
-    def is_known(item: ImageItem, content_hash: bytes) -> bool:
-        asked[item.key] = content_hash
-        return item.key in ("image_1.png", "image_4.png")
-
-    results = list(read_images(items, CONTRACT, workers=2, is_known=is_known))
-    unchanged = [index for index, r in enumerate(results) if isinstance(r, UnchangedImage)]
-    assert unchanged == [1, 4]
-    assert results[1] == UnchangedImage(items[1])
+    known = {hash_content(items[row].path.read_bytes()) for row in (1, 4)}
+    results = list(read_images(items, CONTRACT, workers=2, known=known))
+    assert [index for index, r in enumerate(results) if isinstance(r, KnownImage)] == [1, 4]
+    assert results[1] == KnownImage(items[1], hash_content(items[1].path.read_bytes()))
     assert decoder.started == 10
-    assert asked == {item.key: hash_content(item.path.read_bytes()) for item in items}
 
 
 def test_a_mistake_in_the_program_is_not_taken_for_a_bad_image(items: list[ImageItem]) -> None:
-    def is_known(item: ImageItem, content_hash: bytes) -> bool:
-        raise KeyError(item.key)
+    class Broken:
+        def __contains__(self, content_hash: object) -> bool:
+            raise KeyError("a mistake")
 
-    with pytest.raises(KeyError, match=r"image_0\.png"):
-        list(read_images(items, CONTRACT, workers=2, is_known=is_known))
+    with pytest.raises(KeyError, match="a mistake"):
+        list(read_images(items, CONTRACT, workers=2, known=Broken()))
     assert featx_threads() == []
 
 
@@ -220,7 +214,7 @@ def test_any_mixture_keeps_one_result_for_each_item_in_order(
             CONTRACT,
             workers=3,
             lookahead=lookahead,
-            is_known=lambda item, content_hash: item.size in known,
+            known={contents[number] for number in known},
         )
     )
     assert len(results) == len(items)
@@ -230,7 +224,7 @@ def test_any_mixture_keeps_one_result_for_each_item_in_order(
             key = f"{items[number].key}/x"
             assert result == ImageFailure(key, reason, -1, -1)  # retried every time
         elif number in known:
-            assert isinstance(result, UnchangedImage)
+            assert isinstance(result, KnownImage)
             assert result.item.size == number
         else:
             assert isinstance(result, DecodedImage)
