@@ -41,11 +41,12 @@ def test_every_command_is_in_the_readme(command: str) -> None:
 
 
 def test_numbers_in_the_readme_are_those_of_the_code() -> None:
-    from featx.images.decode import MAX_PIXELS
+    from featx.images.decode import CODE_BLOCK, LARGE_PIXELS, MAX_PIXELS
     from featx.store.parts import PART_SECONDS
 
     assert f"any of the {len(APPLICATIONS)} networks" in README
     assert f"{MAX_PIXELS:,} pixels" in README
+    assert f"over {LARGE_PIXELS:,} pixels, more than {CODE_BLOCK:,} for each byte" in README
     assert f"every {PART_SECONDS:.0f} seconds" in README
 
 

@@ -8,6 +8,7 @@ import importlib
 import io
 import json
 import tempfile
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 
 from featx.atomic import replace_file
 from featx.errors import DimensionMismatch, HeadError
+from featx.sealed_json import check_seal, check_texts, seal
 from featx.specs import FeatureSpec, ModelSpec
 
 FORMAT = "featx-head"
@@ -109,7 +111,7 @@ class Head:
         with replace_file(weights) as temporary:
             temporary.write_bytes(content.getvalue())
         with replace_file(folder / DESCRIPTION_FILE) as temporary:
-            text = json.dumps(description, indent=1, ensure_ascii=False)
+            text = json.dumps(seal(description), indent=1, ensure_ascii=False)
             temporary.write_text(text, encoding="utf-8")
         for former in folder.glob("weights-*.npz"):
             if former != weights:
@@ -144,14 +146,11 @@ def load_head(folder: str | Path) -> Head:
                 f"{str(folder)!r} has format version {data['format_version']}; this featx reads "
                 f"version {FORMAT_VERSION}. Update featx: pip install -U featx."
             )
-        content = (folder / data["weights"]).read_bytes()
-        if hashlib.sha256(content).hexdigest() != data["weights_sha256"]:
-            raise ValueError(f"{data['weights']} has changed")
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            weights = {name: arrays[name] for name in arrays.files}
+        check_seal(data)
+        weights = _read_weights(folder, data["weights"], data["weights_sha256"])
         head = Head(
             kind=data["kind"],
-            classes=tuple(data["classes"]),
+            classes=check_texts(data["classes"]),
             feature=FeatureSpec.from_dict(data["feature"]),
             model=ModelSpec.from_dict(data["model"]),
             weights=weights,
@@ -190,6 +189,19 @@ def check_replaceable(folder: Path) -> None:
     if not occupied:
         with contextlib.suppress(OSError):
             folder.rmdir()  # Until there is a head to write.
+
+
+def _read_weights(folder: Path, name: str, sha256: str) -> dict[str, np.ndarray]:
+    """Read the arrays of a head, none of them larger than its file."""
+    if Path(name).name != name:  # A device or a pipe elsewhere would never end.
+        raise ValueError(f"{name!r} is no name of a file in this folder")
+    content = (folder / name).read_bytes()
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise ValueError(f"{name} has changed")
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in arrays.zip.infolist()):
+            raise ValueError(f"{name} is compressed")  # featx does not; it may be a bomb.
+        return {name: arrays[name] for name in arrays.files}
 
 
 def _describes_head(path: Path) -> bool:

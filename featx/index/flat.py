@@ -6,6 +6,7 @@ rows of NaN that it never finds again: callers check all of these beforehand.
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,13 @@ import faiss
 import numpy as np
 
 from featx.errors import IndexFileError
+
+_FLAT = b"IxFI"
+"""How an exact inner-product index begins."""
+
+_HEADER = struct.Struct("<4siqqqBiQ")
+"""Kind, D, N, two numbers without meaning, trained, metric, number of float32 that follow
+(FAISS's impl/index_write.cpp: write_index_header and the vectors behind it)."""
 
 
 def new_flat(width: int) -> Any:
@@ -41,25 +49,49 @@ def write_flat(index: Any, path: Path) -> None:
     faiss.write_index(index, str(path))
 
 
-def read_flat(path: Path) -> Any:
-    """Read an index.
+def read_flat(path: Path, shape: tuple[int, int]) -> Any:
+    """Read an index of N vectors of D values.
+
+    FAISS allocates whatever a header claims, and reads dozens of other kinds: the header
+    is compared with what must be there before FAISS sees the file.
+
+    Args:
+        path: The file.
+        shape: ``(N, D)``.
 
     Raises:
-        IndexFileError: If FAISS cannot read it.
+        IndexFileError: If it is damaged, or another kind of index, or of another shape.
     """
-    try:
-        return faiss.read_index(str(path))
-    except RuntimeError as error:
-        raise IndexFileError(
-            f"FAISS cannot read the index {str(path)!r}: it is damaged or something else. "
-            "Build it again with `featx index`."
-        ) from error
+    error: Exception | None = None
+    if _declares(path, shape):
+        try:
+            return faiss.read_index(str(path))
+        except (RuntimeError, MemoryError) as caught:
+            error = caught
+    raise IndexFileError(
+        f"FAISS cannot read the index {str(path)!r}: it is damaged or something else. "
+        "Build it again with `featx index`."
+    ) from error
+
+
+def _declares(path: Path, shape: tuple[int, int]) -> bool:
+    """Whether a file is as long, and begins, as an index of N vectors of D values does."""
+    count, width = shape
+    with path.open("rb") as file:
+        header = file.read(_HEADER.size)
+    if path.stat().st_size != _HEADER.size + 4 * count * width or len(header) != _HEADER.size:
+        return False
+    kind, dimension, total, _, _, trained, metric, floats = _HEADER.unpack(header)
+    return (kind, dimension, total, trained, metric, floats) == (
+        *(_FLAT, width, count, 1),
+        *(faiss.METRIC_INNER_PRODUCT, count * width),
+    )
 
 
 def is_flat(path: Path) -> bool:
     """Whether a file begins as an exact inner-product index does."""
     with path.open("rb") as file:
-        return file.read(4) == b"IxFI"
+        return file.read(4) == _FLAT
 
 
 def shape_of(index: Any) -> tuple[int, int]:

@@ -8,6 +8,7 @@ feature and the state of the store that it was built from.
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +20,14 @@ from featx.atomic import replace_file
 from featx.errors import DimensionMismatch, IndexFileError, InvalidValue, UnknownName
 from featx.files import hash_file
 from featx.index import flat
+from featx.sealed_json import check_seal, check_texts, seal
 from featx.specs import DEFAULT_K, FeatureSpec, ModelSpec
 
 FORMAT = "featx-index"
 FORMAT_VERSION = 1
+
+PLACES = ("contents", "store", "store_relative", "root", "root_relative")
+"""Fields of the description that are one text each."""
 
 SCORE_ROUNDING = 1e-6
 """How far float32 may leave the cosine of two equal vectors from 1."""
@@ -192,7 +197,8 @@ class VectorIndex:
             with replace_file(path) as temporary:
                 temporary.touch()
                 flat.write_flat(self._index, temporary)
-                data = self.description.to_dict() | {"faiss_sha256": hash_file(temporary)}
+                sha256 = hash_file(temporary)
+                data = seal(self.description.to_dict() | {"faiss_sha256": sha256})
             with replace_file(description_path(path)) as temporary:
                 temporary.write_text(json.dumps(data, ensure_ascii=False), encoding="utf-8")
         except OSError as error:
@@ -232,17 +238,13 @@ def open_index(path: str | Path) -> VectorIndex:
             "Build the index again with `featx index`."
         )
     description, sha256 = _read_description(description_path(path))
-    damaged = IndexFileError(
-        f"{str(path)!r} is damaged, or {description_path(path).name!r} belongs to another index. "
-        "Build the index again with `featx index`."
-    )
     if hash_file(path) != sha256:
-        raise damaged
-    index = flat.read_flat(path)
-    width = int(np.prod(description.feature.shape))
-    if flat.shape_of(index) != (len(description.keys), width):
-        raise damaged
-    return VectorIndex(index, description, path)
+        raise IndexFileError(
+            f"{str(path)!r} is damaged, or {description_path(path).name!r} belongs to another "
+            "index. Build the index again with `featx index`."
+        )
+    shape = (len(description.keys), math.prod(description.feature.shape))
+    return VectorIndex(flat.read_flat(path, shape), description, path)
 
 
 def description_path(path: Path) -> Path:
@@ -272,15 +274,15 @@ def _read_description(path: Path) -> tuple[IndexDescription, str]:
                 f"{str(path)!r} has format version {data['format_version']}; this featx reads "
                 f"version {FORMAT_VERSION}. Update featx: pip install -U featx."
             )
+        check_seal(data)
+        named = [label for label in data["labels"] if label is not None]
+        check_texts([*named, *(data[name] for name in PLACES)])
         description = IndexDescription(
-            keys=tuple(data["keys"]),
+            keys=check_texts(data["keys"]),
             labels=tuple(data["labels"]),
             feature=FeatureSpec.from_dict(data["feature"]),
             model=ModelSpec.from_dict(data["model"]),
-            **{
-                name: data[name]
-                for name in ("contents", "store", "store_relative", "root", "root_relative")
-            },
+            **{name: data[name] for name in PLACES},
         )
         intact = data["fingerprint"] == description.fingerprint
         if not intact or len(description.labels) != len(description.keys):
@@ -288,7 +290,7 @@ def _read_description(path: Path) -> tuple[IndexDescription, str]:
         return description, str(data["faiss_sha256"])
     except IndexFileError:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+    except Exception as error:  # Deep nesting is a RecursionError, an unknown name ours, ...
         raise IndexFileError(
             f"{str(path)!r} is damaged ({error}). Build the index again with `featx index`."
         ) from error

@@ -24,7 +24,9 @@ from featx.errors import (
 )
 from featx.events import Listener
 from featx.extraction import extract
+from featx.files import hash_file
 from featx.heads import Head, fit_head, load_head, predict
+from featx.sealed_json import seal
 from featx.specs import FeatureSpec
 from featx.store import open_store
 from featx.testing import write_images
@@ -260,12 +262,44 @@ def flip(folder: Path) -> None:
     path.write_bytes(data)
 
 
-def edit(**changes: object) -> Callable[[Path], None]:
+def edit(*, sealed: bool = True, **changes: object) -> Callable[[Path], None]:
     def change(folder: Path) -> None:
-        data = json.loads((folder / "head.json").read_text(encoding="utf-8"))
-        (folder / "head.json").write_text(json.dumps(data | changes), encoding="utf-8")
+        data = json.loads((folder / "head.json").read_text(encoding="utf-8")) | changes
+        data = seal(data) if sealed else data
+        (folder / "head.json").write_text(json.dumps(data), encoding="utf-8")
 
     return change
+
+
+def replace_weights(change: Callable[[Path], None]) -> Callable[[Path], None]:
+    """Change the weights, and the checksums with them."""
+
+    def replace(folder: Path) -> None:
+        path = weights_file(folder)
+        change(path)
+        edit(weights_sha256=hash_file(path))(folder)
+
+    return replace
+
+
+def compress(path: Path) -> None:
+    with np.load(path) as arrays:
+        contents = dict(arrays)
+    np.savez_compressed(path, **contents)
+
+
+def claim_shape(path: Path) -> None:
+    """Let one array claim 4 TB; its header keeps its length."""
+    data = path.read_bytes()
+    changed = data.replace(b"'shape': (4,), }            ", b"'shape': (1000000000000,), }")
+    assert changed != data
+    path.write_bytes(changed)
+
+
+def pickle(path: Path) -> None:
+    with np.load(path) as arrays:
+        contents = dict(arrays)
+    np.savez(path, **(contents | {"mean": np.array([{}])}))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -283,6 +317,16 @@ def edit(**changes: object) -> Callable[[Path], None]:
         (edit(kind="forest"), "parts disagree"),
         (edit(classes=["a", "b", "c"]), "parts disagree"),
         (edit(model={}), "damaged"),
+        (edit(classes=["2", "1O"], sealed=False), "not what was written"),
+        (edit(location="elsewhere", sealed=False), "not what was written"),
+        (edit(sha256=None, sealed=False), "not what was written"),
+        (edit(classes=["2", 10]), "damaged"),
+        (edit(classes="ab"), "damaged"),
+        (edit(weights="/dev/zero"), "no name of a file in this folder"),
+        (lambda folder: (folder / "head.json").write_text("[" * 100_000), "damaged"),
+        (replace_weights(compress), "is compressed"),
+        (replace_weights(claim_shape), "damaged"),
+        (replace_weights(pickle), "damaged"),
     ],
 )
 def test_damaged_head(

@@ -11,6 +11,7 @@ import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -24,8 +25,10 @@ from featx.errors import (
     StoreNotFound,
     UnknownName,
 )
+from featx.files import hash_file
 from featx.index import VectorIndex, build_index, flat, is_current, open_index
 from featx.index.building import find_store
+from featx.sealed_json import seal
 from tests.store_samples import write_color, write_sample
 
 VECTORS = np.array([[1, 0], [10, 0], [1, 1], [0, 3], [-2, 0], [0, 0]], np.float32)
@@ -298,13 +301,33 @@ def swap(path: Path) -> None:
     path.with_name("other.faiss").rename(path)
 
 
-def edit(**changes: object) -> Callable[[Path], None]:
+def edit(*, sealed: bool = True, **changes: object) -> Callable[[Path], None]:
     def change(path: Path) -> None:
         description = path.with_name(f"{path.name}.json")
-        data = json.loads(description.read_text(encoding="utf-8"))
-        description.write_text(json.dumps(data | changes), encoding="utf-8")
+        data = json.loads(description.read_text(encoding="utf-8")) | changes
+        data = seal(data) if sealed else data
+        description.write_text(json.dumps(data), encoding="utf-8")
 
     return change
+
+
+def edit_vectors(place: int, value: bytes) -> Callable[[Path], None]:
+    """Change FAISS's file, and the checksums with it."""
+
+    def change(path: Path) -> None:
+        data = bytearray(path.read_bytes())
+        data[place : place + len(value)] = value
+        path.write_bytes(data)
+        edit(faiss_sha256=hash_file(path))(path)
+
+    return change
+
+
+def write_other_kind(path: Path) -> None:
+    index = faiss.IndexFlatL2(2)
+    index.add(VECTORS)
+    faiss.write_index(index, str(path))
+    edit(faiss_sha256=hash_file(path))(path)
 
 
 @pytest.mark.parametrize(
@@ -325,6 +348,17 @@ def edit(**changes: object) -> Callable[[Path], None]:
         (edit(keys=["a"], labels=[None]), "damaged"),
         (edit(labels=[]), "damaged"),
         (edit(model={}), "damaged"),
+        (edit(labels=["b", None, "a", "b", "b", None], sealed=False), "not what was written"),
+        (edit(sha256=None, sealed=False), "not what was written"),
+        (edit(keys=[1, 2, 3, 4, 5, 6]), "damaged"),
+        (edit(keys="abcdef"), "damaged"),
+        (edit(labels=[1, None, 2, 3, 4, None]), "damaged"),
+        (edit(root=None), "damaged"),
+        (lambda path: path.with_name("f.faiss.json").write_text("[" * 100_000), "damaged"),
+        (edit_vectors(4, (2**31 - 1).to_bytes(4, "little")), "FAISS cannot read"),
+        (edit_vectors(8, (2**40).to_bytes(8, "little")), "FAISS cannot read"),
+        (edit_vectors(37, (2**40).to_bytes(8, "little")), "FAISS cannot read"),
+        (write_other_kind, "FAISS cannot read"),
     ],
 )
 def test_damaged_index(

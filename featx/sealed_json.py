@@ -1,0 +1,56 @@
+"""JSON files that say when they were changed: a damaged letter of a name is still valid JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from featx.specs import digest
+
+SEAL = "sha256"
+"""The field with the `digest` of all others."""
+
+
+def seal(data: dict[str, Any]) -> dict[str, Any]:
+    """Return JSON-serialisable fields with their digest behind, instead of an older one.
+
+    Example:
+        >>> sorted(seal({"keys": ["a.jpg"]}))
+        ['keys', 'sha256']
+    """
+    content = _without_seal(data)
+    as_read = json.loads(json.dumps(content))  # Tuples are lists then, and numbered keys texts.
+    return content | {SEAL: digest(as_read)}
+
+
+def check_seal(data: dict[str, Any]) -> None:
+    """Refuse fields that are not those that were sealed.
+
+    Raises:
+        ValueError: If they were changed.
+        KeyError: If they were never sealed.
+
+    Example:
+        >>> check_seal(seal({"keys": ["a.jpg"]}))
+        >>> check_seal(seal({"keys": ["a.jpg"]}) | {"keys": ["b.jpg"]})
+        Traceback (most recent call last):
+        ...
+        ValueError: it is not what was written
+    """
+    if digest(_without_seal(data)) != data[SEAL]:
+        raise ValueError("it is not what was written")
+
+
+def check_texts(values: Any) -> tuple[str, ...]:
+    """Return a list of texts as a tuple; refuse anything else.
+
+    Raises:
+        TypeError: If it is no list, or something in it is no text.
+    """
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise TypeError("a list of texts is not one")
+    return tuple(values)
+
+
+def _without_seal(data: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in data.items() if name != SEAL}
