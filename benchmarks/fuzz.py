@@ -52,6 +52,7 @@ def main() -> None:
     parser.add_argument("--seconds-each", type=float, default=10, help="limit of time for a case")
     parser.add_argument("--memory", type=int, default=1536, help="limit for a case, in MiB")
     parser.add_argument("--keep", type=Path, help="folder for the files that offended")
+    parser.add_argument("--skip", nargs="*", default=[], help="kinds that are left out")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     options = parser.parse_args()
     start = time.monotonic()
@@ -63,11 +64,13 @@ def main() -> None:
             single, folders = image_cases(
                 options.count or IMAGES, options.seed, options.seconds_each, scratch
             )
+            single = [case for case in single if case.kind not in options.skip]
             results += run_cases(single, stated=ImageError, **limits)
             # A folder must be extracted whatever is in it: no error is a stated one.
             results += run_cases(folders, stated=_Nothing, **limits)
         if options.what in ("files", "all"):
             cases = file_cases(options.count or FILES, options.seed, options.seconds_each, scratch)
+            cases = [case for case in cases if case.kind not in options.skip]
             results += run_cases(cases, stated=FeatxError, **limits)
         offences = [result for result in results if result.outcome in OFFENCES]
         if options.keep is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -19,7 +20,7 @@ import numpy as np
 import featx
 from benchmarks.fuzzing.mutations import mutate_bytes, mutate_json
 from benchmarks.fuzzing.supervisor import Case, OtherValues
-from featx.specs import digest
+from featx.sealed_json import seal
 from featx.testing import toy_model, write_images
 
 STORE, HEAD, INDEX = "features.h5", "head", "features.faiss"
@@ -71,12 +72,12 @@ def file_cases(originals: Path, count: int, seed: int, seconds: float) -> list[C
     for number in range(count):
         draw = random.Random(f"{seed}/file/{number}")
         if number % 2:
-            kind, file, reader, mutate, seal = ("store", store, read_store, mutate_bytes, None)
+            kind, file, reader, mutate, hashed = ("store", store, read_store, mutate_bytes, None)
         else:
-            kind, file, reader, mutate, seal = kinds[number // 2 % len(kinds)]
+            kind, file, reader, mutate, hashed = kinds[number // 2 % len(kinds)]
         changed = {file: mutate((originals / file).read_bytes(), draw)}
-        if seal is not None:
-            description, field = seal
+        if hashed is not None:
+            description, field = hashed
             text = (originals / description).read_text(encoding="utf-8")
             sha256 = hashlib.sha256(changed[file]).hexdigest()
             changed[description] = _seal(json.loads(text) | {field: sha256})
@@ -173,12 +174,10 @@ def _mutate_sealed_json(data: bytes, draw: random.Random) -> bytes:
 
 
 def _seal(description: Any) -> bytes:
-    if isinstance(description, dict) and "sha256" in description:
-        content = {name: value for name, value in description.items() if name != "sha256"}
-        try:
-            description = content | {"sha256": digest(content)}
-        except UnicodeEncodeError:  # Half a surrogate pair: no file of featx's has one.
-            pass
+    if isinstance(description, dict):
+        # Half a surrogate pair has no digest; no file of featx's holds one.
+        with contextlib.suppress(UnicodeEncodeError):
+            description = seal(description)
     return json.dumps(description).encode()
 
 

@@ -164,6 +164,7 @@ def _work(cases: deque[Case], stated: type[Exception], pipe: int) -> None:
     """Run cases, in the child: one line of JSON before and one after each."""
     for case in cases:
         os.ftruncate(1, 0)
+        os.lseek(1, 0, os.SEEK_SET)
         _reset_peak()
         before = _memory_of("self", "VmRSS")
         _send(pipe, {"baseline": before})

@@ -1,0 +1,108 @@
+"""A short run of the fuzzer, and that the fuzzer blames the right case."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.fuzzing.supervisor import (
+    CRASH,
+    EXCEPTION,
+    HANG,
+    MEMORY,
+    OTHER_VALUES,
+    READ,
+    REFUSED,
+    Case,
+    OtherValues,
+    Result,
+    run_cases,
+)
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["images", "--count", "150", "--seed", "11"],
+        # Stores are left out until all of a store is checksummed: HDF5 follows damaged metadata.
+        ["files", "--count", "120", "--seed", "1", "--skip", "store"],
+    ],
+)
+def test_damaged_files_are_read_or_refused(arguments: list[str]) -> None:
+    # A process of its own: forks of one in which TensorFlow ran may wait for its threads.
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.fuzz", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"seed {arguments[4]}" in done.stdout
+
+
+def test_every_kind_of_offence_is_blamed_on_its_case() -> None:
+    runs: list[tuple[Callable[[], object], str]] = [
+        (lambda: None, READ),
+        (lambda: os.kill(os.getpid(), signal.SIGSEGV), CRASH),
+        (refuse, REFUSED),
+        (lambda: time.sleep(60), HANG),
+        (lambda: os._exit(0), CRASH),
+        (lambda: None, READ),
+        (lambda: np.ones(300 << 20, np.uint8), MEMORY),
+        (lambda: fill_memory_and_wait(300 << 20), MEMORY),
+        (run_out_of_memory, MEMORY),
+        (read_other_values, OTHER_VALUES),
+        (lambda: {}["missing"], EXCEPTION),
+        (sys.exit, EXCEPTION),
+        (lambda: os.write(1, b"said\n"), READ),
+        (lambda: None, READ),
+    ]
+    results = run([action for action, _ in runs])
+    assert [result.outcome for result in results] == [outcome for _, outcome in runs]
+    details = [result.detail for result in results]
+    assert (details[1], details[2], details[4]) == ("SIGSEGV", "it is damaged", "status 0")
+    assert "KeyError: 'missing'" in details[10]
+    assert (results[12].printed, results[13].printed) == ("said", "")
+    assert results[6].peak > 300 << 20 > results[5].peak
+
+
+def test_no_cases() -> None:
+    assert run([]) == []
+
+
+def run(actions: list[Callable[[], object]]) -> list[Result]:
+    cases = [
+        Case(f"case-{number}", "kind", action, lambda folder: None, 1.0)
+        for number, action in enumerate(actions)
+    ]
+    results = list(run_cases(cases, stated=ValueError, memory=200 << 20, workers=2))
+    return sorted(results, key=lambda result: cases.index(result.case))
+
+
+def refuse() -> None:
+    raise ValueError("it is damaged")
+
+
+def read_other_values() -> None:
+    raise OtherValues("1 was read as 2")
+
+
+def run_out_of_memory() -> None:
+    raise MemoryError
+
+
+def fill_memory_and_wait(num_bytes: int) -> None:
+    values = np.ones(num_bytes, np.uint8)
+    time.sleep(60)
+    del values
