@@ -29,6 +29,9 @@ from benchmarks.fuzzing.supervisor import (
 
 ROOT = Path(__file__).parents[1]
 
+LIMIT = 200 << 20
+"""Bytes that a case of the fuzzer's own test may take."""
+
 
 @pytest.mark.parametrize(
     "arguments",
@@ -56,11 +59,11 @@ def test_every_kind_of_offence_is_blamed_on_its_case() -> None:
         (lambda: None, READ),
         (lambda: os.kill(os.getpid(), signal.SIGSEGV), CRASH),
         (refuse, REFUSED),
-        (lambda: time.sleep(60), HANG),
+        (wait, HANG),
         (lambda: os._exit(0), CRASH),
         (lambda: None, READ),
-        (lambda: np.ones(300 << 20, np.uint8), MEMORY),
-        (lambda: fill_memory_and_wait(300 << 20), MEMORY),
+        (lambda: np.ones(LIMIT + 1, np.uint8), MEMORY),
+        (lambda: fill_memory_and_wait(LIMIT + 1), MEMORY),
         (run_out_of_memory, MEMORY),
         (read_other_values, OTHER_VALUES),
         (lambda: {}["missing"], EXCEPTION),
@@ -74,7 +77,7 @@ def test_every_kind_of_offence_is_blamed_on_its_case() -> None:
     assert (details[1], details[2], details[4]) == ("SIGSEGV", "it is damaged", "status 0")
     assert "KeyError: 'missing'" in details[10]
     assert (results[12].printed, results[13].printed) == ("said", "")
-    assert results[6].peak > 300 << 20 > results[5].peak
+    assert results[6].peak > LIMIT > results[5].peak
 
 
 def test_no_cases() -> None:
@@ -83,11 +86,15 @@ def test_no_cases() -> None:
 
 def run(actions: list[Callable[[], object]]) -> list[Result]:
     cases = [
-        Case(f"case-{number}", "kind", action, lambda folder: None, 1.0)
+        Case(str(number), "kind", action, lambda folder: None, 0.5 if action is wait else 30)
         for number, action in enumerate(actions)
     ]
-    results = list(run_cases(cases, stated=ValueError, memory=200 << 20, workers=2))
+    results = list(run_cases(cases, stated=ValueError, memory=LIMIT, workers=2))
     return sorted(results, key=lambda result: cases.index(result.case))
+
+
+def wait() -> None:
+    time.sleep(60)
 
 
 def refuse() -> None:
