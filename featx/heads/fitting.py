@@ -26,6 +26,7 @@ from featx.specs import (
     check_choice,
 )
 from featx.store import open_store
+from featx.store.reference import StoreReference
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,7 @@ def fit_head(
         if spec.pool not in ("none", pool) and pool != DEFAULT_READ_POOLING:
             listener.note(f"{spec.name!r} was stored with {spec.pool!r} pooling: it stays so")
         table = store.table(layer, pooling=pool)
+        reference = StoreReference.to(store, output)
     classes = _check_classes(row_labels, str(features), listener)
     rows, targets = _labelled_rows(row_labels, classes)
     _, groups = np.unique(table.content_hash[rows], axis=0, return_inverse=True)
@@ -169,6 +171,7 @@ def fit_head(
         weights=weights,
         fitted_on=table.content_hash[fitted_rows],
         report=report.to_dict(),
+        store=reference,
     ).save(output)
     return report
 

@@ -19,6 +19,7 @@ from featx.atomic import replace_file
 from featx.errors import DimensionMismatch, HeadError
 from featx.sealed_json import check_seal, check_texts, seal
 from featx.specs import FeatureSpec, ModelSpec
+from featx.store.reference import StoreReference
 
 FORMAT = "featx-head"
 FORMAT_VERSION = 1
@@ -44,6 +45,8 @@ class Head:
         fitted_on: uint8 (N, 16), content hashes of the images it was fitted on: measuring it
             on these would flatter it.
         report: What was measured when it was fitted; see `FitReport`.
+        store: The store it was fitted on, as it was then.
+        folder: Where it lies, or None if it was never written.
     """
 
     kind: str
@@ -53,6 +56,14 @@ class Head:
     weights: dict[str, np.ndarray]
     fitted_on: np.ndarray
     report: dict[str, Any] = field(default_factory=dict)
+    store: StoreReference | None = None
+    folder: Path | None = None
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the store that it was fitted on is still there and has changed since."""
+        known = self.store is not None and self.folder is not None
+        return known and self.store.has_changed(self.folder)  # type: ignore[union-attr, arg-type]
 
     @property
     def fingerprint(self) -> str:
@@ -104,6 +115,7 @@ class Head:
             "feature": self.feature.to_dict(),
             "model": self.model.to_dict(),
             "report": self.report,
+            "store": None if self.store is None else self.store.to_dict(),
             "weights": f"weights-{sha256[:12]}.npz",
             "weights_sha256": sha256,
         }
@@ -156,6 +168,8 @@ def load_head(folder: str | Path) -> Head:
             weights=weights,
             fitted_on=weights.pop("fitted_on"),
             report=data["report"],
+            store=None if data["store"] is None else StoreReference(**data["store"]),
+            folder=folder,
         )
         intact = head.kind in HEAD_KINDS and head.fingerprint == data["fingerprint"]
         if intact:

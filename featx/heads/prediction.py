@@ -90,6 +90,12 @@ def predict(
         raise InvalidValue(f"At least one class is named for an image. Received: {top}.")
     if not isinstance(head, Head):
         head = load_head(head)
+    if head.is_stale and listener is not None:
+        assert head.store is not None
+        listener.note(
+            f"the store {head.store.relative!r} has changed since this head was fitted: "
+            "`featx fit-head` fits it again"
+        )
     embedded = embed_images(
         images,
         head.model,

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
+
+import numpy as np
 
 from featx.errors import IndexFileError
 from featx.events import Listener
@@ -24,9 +27,12 @@ from featx.specs import (
     Pooling,
     check_choice,
 )
-from featx.store import open_store
+from featx.store import FeatureStore, open_store
 
 INDEX_SUFFIX = ".faiss"
+
+REUSED_ROWS = 1024
+"""Rows that are put together at a time when an index is brought up to date."""
 
 
 def default_index_path(features: str | Path, layer: str | None = None) -> Path:
@@ -54,6 +60,7 @@ def build_index(
     layer: str | None = None,
     pool: Pooling = DEFAULT_READ_POOLING,
     output: str | Path | None = None,
+    former: VectorIndex | None = None,
     listener: Listener | None = None,
 ) -> VectorIndex:
     """Build an exact index (cosine similarity) over the images of a store.
@@ -63,6 +70,8 @@ def build_index(
         layer: The tap; the deepest in the store when None.
         pool: Pooling of taps that were stored as maps.
         output: Where to write it; the store's name ending in ``.faiss`` when None.
+        former: An older index: the vectors of images that it holds are taken from it if it is
+            of the same feature, instead of reading and pooling them again.
         listener: Receives notes.
 
     Returns:
@@ -104,6 +113,7 @@ def build_index(
         description = IndexDescription(
             keys=store.keys,
             labels=store.labels,
+            content_hash=store.content_hash.tobytes(),
             feature=store.vector_spec(layer, pool),
             model=store.model,
             contents=store.contents,
@@ -113,11 +123,33 @@ def build_index(
             root_relative=relative_path(store.root, folder),
         )
         vectors = flat.new_flat(math.prod(description.feature.shape))
-        for block in store.iter_vectors(layer, pool):
-            flat.add_vectors(vectors, normalize_rows(block.reshape(len(block), -1)))
+        if former is not None and former.description.fingerprint != description.fingerprint:
+            former = None
+        for block in _iter_normalized(store, layer, pool, former):
+            flat.add_vectors(vectors, block)
     index = VectorIndex(vectors, description, path)
     index.save(path)
     return index
+
+
+def _iter_normalized(
+    store: FeatureStore, layer: str | None, pool: Pooling, former: VectorIndex | None
+) -> Iterator[np.ndarray]:
+    """Yield blocks of a tap's vectors in order, of length 1; known ones from a former index."""
+    if former is None:
+        for block in store.iter_vectors(layer, pool):
+            yield normalize_rows(block.reshape(len(block), -1))
+        return
+    known = former.vectors_by_content()
+    places = np.array([known.get(content.tobytes(), -1) for content in store.content_hash])
+    width = math.prod(store.vector_spec(layer, pool).shape)
+    for start in range(0, len(places), REUSED_ROWS):
+        rows = places[start : start + REUSED_ROWS]
+        block = np.empty((len(rows), width), np.float32)
+        block[rows >= 0] = former.vectors(rows[rows >= 0])
+        new = np.flatnonzero(rows < 0)
+        block[new] = normalize_rows(store.vectors(layer, pool, start + new).reshape(-1, width))
+        yield block
 
 
 def is_current(index: VectorIndex, features: Path) -> bool:

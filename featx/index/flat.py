@@ -44,6 +44,11 @@ def reconstruct(index: Any, row: int) -> np.ndarray:
     return np.asarray(index.reconstruct(row), dtype=np.float32)
 
 
+def reconstruct_rows(index: Any, rows: np.ndarray) -> np.ndarray:
+    """Return chosen stored vectors, float32 (n, D)."""
+    return np.asarray(index.reconstruct_batch(np.ascontiguousarray(rows, np.int64)), np.float32)
+
+
 def write_flat(index: Any, path: Path) -> None:
     """Write an index in FAISS's own format."""
     faiss.write_index(index, str(path))

@@ -233,7 +233,14 @@ def _renew(
     else:
         listener.note(f"{str(source)!r} has changed: bringing {str(path)!r} up to date")
     pool = DEFAULT_READ_POOLING if feature.pool == "none" else feature.pool
-    return build_index(source, layer=feature.name, pool=pool, output=path, listener=listener)
+    return build_index(
+        source,
+        layer=feature.name,
+        pool=pool,
+        output=path,
+        former=None if differences else opened,
+        listener=listener,
+    )
 
 
 def _refuse_other_store(

@@ -19,12 +19,13 @@ import numpy as np
 from featx.atomic import replace_file
 from featx.errors import DimensionMismatch, IndexFileError, InvalidValue, UnknownName
 from featx.files import hash_file
+from featx.images.reading import HASH_BYTES
 from featx.index import flat
 from featx.sealed_json import check_seal, check_texts, seal
 from featx.specs import DEFAULT_K, FeatureSpec, ModelSpec
 
 FORMAT = "featx-index"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 PLACES = ("contents", "store", "store_relative", "root", "root_relative")
 """Fields of the description that are one text each."""
@@ -59,6 +60,7 @@ class IndexDescription:
     Attributes:
         keys: N keys, in the order of the rows.
         labels: N class names, None where there is none.
+        content_hash: The N content hashes of 16 bytes, joined: which vectors can be used again.
         feature: The feature, pooling included.
         model: The model that computes it.
         contents: The store's `contents` when the index was built.
@@ -70,6 +72,7 @@ class IndexDescription:
 
     keys: tuple[str, ...]
     labels: tuple[str | None, ...]
+    content_hash: bytes
     feature: FeatureSpec
     model: ModelSpec
     contents: str
@@ -99,6 +102,7 @@ class IndexDescription:
             "root_relative": self.root_relative,
             "keys": list(self.keys),
             "labels": list(self.labels),
+            "content_hash": self.content_hash.hex(),
         }
 
 
@@ -167,6 +171,17 @@ class VectorIndex:
             ]
             for line_scores, line_rows in zip(scores, rows, strict=True)
         ]
+
+    def vectors_by_content(self) -> dict[bytes, int]:
+        """Return content hash → row, for vectors that can be used again."""
+        joined = self.description.content_hash
+        return {
+            joined[i : i + HASH_BYTES]: i // HASH_BYTES for i in range(0, len(joined), HASH_BYTES)
+        }
+
+    def vectors(self, rows: np.ndarray) -> np.ndarray:
+        """Return stored vectors, normalised, float32 (n, D)."""
+        return flat.reconstruct_rows(self._index, rows)
 
     def search_key(
         self, key: str, k: int = DEFAULT_K, *, threshold: float | None = None
@@ -270,9 +285,11 @@ def _read_description(path: Path) -> tuple[IndexDescription, str]:
         if data["format"] != FORMAT:
             raise IndexFileError(f"{str(path)!r} does not describe a featx index.")
         if data["format_version"] != FORMAT_VERSION:
+            older = data["format_version"] < FORMAT_VERSION
+            remedy = "Build it again: featx index." if older else "Update: pip install -U featx."
             raise IndexFileError(
                 f"{str(path)!r} has format version {data['format_version']}; this featx reads "
-                f"version {FORMAT_VERSION}. Update featx: pip install -U featx."
+                f"version {FORMAT_VERSION}. {remedy}"
             )
         check_seal(data)
         named = [label for label in data["labels"] if label is not None]
@@ -280,12 +297,15 @@ def _read_description(path: Path) -> tuple[IndexDescription, str]:
         description = IndexDescription(
             keys=check_texts(data["keys"]),
             labels=tuple(data["labels"]),
+            content_hash=bytes.fromhex(data["content_hash"]),
             feature=FeatureSpec.from_dict(data["feature"]),
             model=ModelSpec.from_dict(data["model"]),
             **{name: data[name] for name in PLACES},
         )
         intact = data["fingerprint"] == description.fingerprint
-        if not intact or len(description.labels) != len(description.keys):
+        count = len(description.keys)
+        intact &= len(description.content_hash) == HASH_BYTES * count
+        if not intact or len(description.labels) != count:
             raise ValueError("its fields disagree")
         return description, str(data["faiss_sha256"])
     except IndexFileError:

@@ -322,6 +322,21 @@ class FeatureStore:
         for block in self.iter_features(tap):
             yield pool_features(block, applied)
 
+    def vectors(self, tap: str | None, pooling: Pooling, rows: np.ndarray) -> np.ndarray:
+        """Read chosen rows of a tap as float32, pooled where it was stored as maps.
+
+        Memory: the rows as stored, at most `BLOCK_BYTES` of them at a time, and the result.
+        """
+        spec = self.vector_spec(tap, pooling)
+        applied = pooling if self._is_map(self.spec(tap)) else "none"
+        values = self.features(tap)
+        row_bytes = max(1, int(np.prod(values.shape[1:])) * values.dtype.itemsize)
+        step = max(1, BLOCK_BYTES // row_bytes)
+        out = np.empty((len(rows), *spec.shape), np.float32)
+        for start in range(0, len(rows), step):
+            out[start : start + step] = pool_features(values[rows[start : start + step]], applied)
+        return out
+
     def table(
         self, tap: str | None = None, *, pooling: Pooling = DEFAULT_READ_POOLING
     ) -> FeatureTable:

@@ -387,6 +387,24 @@ def test_predictions(head: Path, tmp_path: Path) -> None:
     assert report.predictions[2].probabilities == pytest.approx(expected[[1, 0]].tolist())
 
 
+def test_a_head_says_that_its_store_has_changed(head: Path, toy: str, tmp_path: Path) -> None:
+    class Notes(Listener):
+        texts: ClassVar[list[str]] = []
+
+        def note(self, text: str) -> None:
+            self.texts.append(text)
+
+    image = write_color(tmp_path / "query.png", (15, 190, 190))
+    predict(image, head=head, listener=Notes())
+    assert Notes.texts == []
+    write_color(tmp_path / "photos" / "dark" / "more.png", (1, 1, 1))
+    extract(tmp_path / "photos", model=toy, layers=["mean"], output=tmp_path / "f.h5")
+    predict(image, head=head, listener=Notes())
+    assert Notes.texts == [
+        "the store '../f.h5' has changed since this head was fitted: `featx fit-head` fits it again"
+    ]
+
+
 def test_top_and_single_files(head: Path, tmp_path: Path) -> None:
     image = write_color(tmp_path / "query.png", (15, 190, 190))
     report = predict(image, head=load_head(head), top=1)

@@ -21,7 +21,8 @@ from featx.errors import (
 from featx.events import Listener
 from featx.extraction import extract
 from featx.index import build_index, open_index, search
-from featx.store import open_store
+from featx.specs import Pooling
+from featx.store import FeatureStore, open_store
 from featx.testing import write_images
 from tests.store_samples import write_color, write_sample
 
@@ -198,6 +199,33 @@ def test_stale_index_is_brought_up_to_date(
     assert any("bringing" in text and "up to date" in text for text in notes.texts)
     feature = open_index(store.with_name("f.faiss")).description.feature
     assert (feature.name, feature.pool) == ("map", pool)
+
+
+def test_an_index_is_brought_up_to_date_from_the_new_rows_alone(
+    toy: str, store: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search(photos / "0.png", features=store, layer="map")
+    write_color(photos / "new.png", (1, 2, 3))
+    write_color(photos / "2.png", (99, 2, 3))
+    (photos / "4.png").unlink()
+    (photos / "5.png").rename(photos / "moved.png")
+    extract(photos, model=toy, layers=["map", "mean"], output=store, prune=True)
+    read: list[int] = []
+    real = FeatureStore.vectors
+
+    def vectors(self: FeatureStore, tap: str, pooling: Pooling, rows: np.ndarray) -> np.ndarray:
+        read.extend(rows.tolist())
+        return real(self, tap, pooling, rows)
+
+    monkeypatch.setattr(FeatureStore, "vectors", vectors)
+    monkeypatch.setattr(FeatureStore, "iter_vectors", None)
+    search(photos / "0.png", features=store, layer="map")
+    monkeypatch.undo()
+    with open_store(store) as opened:
+        assert sorted(opened.keys[row] for row in read) == ["2.png", "new.png"]
+    updated = store.with_suffix(".faiss").read_bytes()
+    build_index(store, layer="map")
+    assert store.with_suffix(".faiss").read_bytes() == updated
 
 
 def test_changed_image_is_found_in_its_new_form(toy: str, store: Path, photos: Path) -> None:

@@ -1,0 +1,53 @@
+"""Remembering a store: where it was, and what was in it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from featx.errors import StoreError
+from featx.files import relative_path
+from featx.store.reader import FeatureStore, open_store
+
+
+@dataclass(frozen=True, slots=True)
+class StoreReference:
+    """A store as it was when something was made from it.
+
+    Attributes:
+        path: Its absolute path.
+        relative: The same relative to the folder of what was made; survives moving both.
+        contents: Its `FeatureStore.contents`.
+    """
+
+    path: str
+    relative: str
+    contents: str
+
+    @classmethod
+    def to(cls, store: FeatureStore, folder: Path) -> StoreReference:
+        """Return a reference to an open store, for something in `folder`."""
+        path = store.path.absolute()
+        return cls(str(path), relative_path(path, folder.absolute()), store.contents)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON-serialisable values."""
+        return asdict(self)
+
+    def find(self, folder: Path) -> Path | None:
+        """Return where the store lies now, if it still does."""
+        moved = Path(os.path.normpath(folder.absolute() / self.relative))
+        return next((path for path in (moved, Path(self.path)) if path.is_file()), None)
+
+    def has_changed(self, folder: Path) -> bool:
+        """Whether the store is still there, and holds other images than it did."""
+        path = self.find(folder)
+        if path is None:
+            return False
+        try:
+            with open_store(path) as store:
+                return store.contents != self.contents
+        except StoreError:
+            return True
