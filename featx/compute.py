@@ -157,6 +157,10 @@ def _split_storable(
     batch = ComputedBatch(
         items=[images[row].item for row in kept],
         content_hash=hashes.reshape(len(images), -1)[kept],
-        features={name: values[kept].astype(dtype) for name, values in features.items()},
+        # No copy where none is needed: a row may be 50 MB.
+        features={
+            name: (values[kept] if failures else values).astype(dtype, copy=False)
+            for name, values in features.items()
+        },
     )
     return batch, failures

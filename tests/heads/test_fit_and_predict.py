@@ -388,19 +388,19 @@ def test_predictions(head: Path, tmp_path: Path) -> None:
 
 
 def test_a_head_says_that_its_store_has_changed(head: Path, toy: str, tmp_path: Path) -> None:
-    class Notes(Listener):
-        texts: ClassVar[list[str]] = []
+    texts: list[str] = []
 
+    class Notes(Listener):
         def note(self, text: str) -> None:
-            self.texts.append(text)
+            texts.append(text)
 
     image = write_color(tmp_path / "query.png", (15, 190, 190))
     predict(image, head=head, listener=Notes())
-    assert Notes.texts == []
+    assert texts == []
     write_color(tmp_path / "photos" / "dark" / "more.png", (1, 1, 1))
     extract(tmp_path / "photos", model=toy, layers=["mean"], output=tmp_path / "f.h5")
     predict(image, head=head, listener=Notes())
-    assert Notes.texts == [
+    assert texts == [
         "the store '../f.h5' has changed since this head was fitted: `featx fit-head` fits it again"
     ]
 
