@@ -7,6 +7,9 @@ some of them, among good ones, through `featx.extract` as whole folders; damaged
 and indexes are read through the public functions. Each case runs in a forked child with a limit
 of time and memory. An offence is a crash, a hang, too much memory, any exception but the stated
 one, or damage that is read as other values without a word. Exit status 1 if there was any.
+
+A seed gives the same pictures each time. Stores, heads and indexes hold paths and times of the
+run that made them, and are damaged in the same places: `--keep` is how to look at one again.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def test_damaged_files_are_read_or_refused(arguments: list[str]) -> None:
 def test_every_kind_of_offence_is_blamed_on_its_case() -> None:
     runs: list[tuple[Callable[[], object], str]] = [
         (lambda: None, READ),
-        (lambda: os.kill(os.getpid(), signal.SIGSEGV), CRASH),
+        (lambda: os.kill(os.getpid(), signal.SIGKILL), CRASH),
         (refuse, REFUSED),
         (wait, HANG),
         (lambda: os._exit(0), CRASH),
@@ -74,7 +74,7 @@ def test_every_kind_of_offence_is_blamed_on_its_case() -> None:
     results = run([action for action, _ in runs])
     assert [result.outcome for result in results] == [outcome for _, outcome in runs]
     details = [result.detail for result in results]
-    assert (details[1], details[2], details[4]) == ("SIGSEGV", "it is damaged", "status 0")
+    assert (details[1], details[2], details[4]) == ("SIGKILL", "it is damaged", "status 0")
     assert "KeyError: 'missing'" in details[10]
     assert (results[12].printed, results[13].printed) == ("said", "")
     assert results[6].peak > LIMIT > results[5].peak
