@@ -132,7 +132,9 @@ def print_offences(offences: list[Result]) -> None:
         groups[result.case.kind, result.outcome, re.sub(r"\d+", "#", last_line)].append(result)
     for (kind, outcome, _), group in list(groups.items())[:SHOWN]:
         first = group[0]
-        print(f"{kind}: {outcome}, {len(group)} times, first {first.case.name}: {first.detail}")
+        print(
+            f"{kind}: {outcome}, {len(group)} times, first {first.case.name}: {first.detail[:1500]}"
+        )
         if first.printed:
             print(f"  printed: {first.printed[:300]}")
 

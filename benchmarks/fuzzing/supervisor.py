@@ -187,7 +187,9 @@ def _work(cases: deque[Case], stated: type[Exception], pipe: int) -> None:
             pipe,
             {
                 "outcome": outcome,
-                "detail": detail[-2000:],
+                "detail": detail
+                if len(detail) <= 2000
+                else f"{detail[:1000]} ... {detail[-1000:]}",
                 "seconds": seconds,
                 "peak": peak,
                 "printed": printed.strip("\0\n "),

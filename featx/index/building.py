@@ -165,7 +165,7 @@ def find_store(index: VectorIndex) -> Path | None:
         folder = index.path.absolute().parent
         moved = os.path.normpath(folder / index.description.store_relative)
         candidates.insert(0, Path(moved))
-    return next((path for path in candidates if path.is_file()), None)
+    return next((path for path in candidates if os.path.isfile(path)), None)
 
 
 def _is_something_else(path: Path) -> bool:

@@ -129,7 +129,8 @@ class VectorIndex:
         if self.path is not None:
             folder = self.path.absolute().parent
             moved = Path(os.path.normpath(folder / description.root_relative))
-            if len(self) and (moved / description.keys[0]).exists():
+            # os.path: `Path.exists` fails where a name is too long for the disk.
+            if len(self) and os.path.exists(moved / description.keys[0]):
                 return moved
         return Path(description.root)
 

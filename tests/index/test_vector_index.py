@@ -370,6 +370,16 @@ def test_damaged_index(
         open_index(store.with_name("f.faiss"))
 
 
+@pytest.mark.parametrize("name", ["x" * 10_000, "a\0b"])
+def test_places_that_no_disk_can_hold(store: Path, index: VectorIndex, name: str) -> None:
+    path = store.with_name("f.faiss")
+    edit(root_relative=name, store=name, store_relative=name)(path)
+    opened = open_index(path)
+    assert opened.root == index.root
+    assert find_store(opened) is None
+    assert len(opened.search(query(1, 0), 2)[0]) == 2
+
+
 def test_moved_together(tmp_path: Path) -> None:
     old = tmp_path / "old"
     write_color(old / "photos" / "a.png", (1, 2, 3))
