@@ -52,7 +52,7 @@ def main() -> None:
         "--count", type=int, help=f"cases of each ({IMAGES:,} images, {FILES:,} files)"
     )
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
-    parser.add_argument("--seconds-each", type=float, default=10, help="limit of time for a case")
+    parser.add_argument("--seconds-each", type=float, default=20, help="limit of time for a case")
     parser.add_argument("--memory", type=int, default=1536, help="limit for a case, in MiB")
     parser.add_argument("--keep", type=Path, help="folder for the files that offended")
     parser.add_argument("--skip", nargs="*", default=[], help="kinds that are left out")

@@ -44,11 +44,11 @@ LIMIT = 200 << 20
 def test_damaged_files_are_read_or_refused(arguments: list[str]) -> None:
     # A process of its own: forks of one in which TensorFlow ran may wait for its threads.
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.fuzz", *arguments],
+        [sys.executable, "-m", "benchmarks.fuzz", *arguments, "--seconds-each", "60"],
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"seed {arguments[4]}" in done.stdout
