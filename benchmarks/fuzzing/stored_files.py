@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import io
 import json
 import os
 import random
@@ -21,9 +22,10 @@ import featx
 from benchmarks.fuzzing.mutations import mutate_bytes, mutate_json
 from benchmarks.fuzzing.supervisor import Case, OtherValues
 from featx.sealed_json import seal
+from featx.store.seal import SEAL_BYTES, compute_seal
 from featx.testing import toy_model, write_images
 
-STORE, HEAD, INDEX = "features.h5", "head", "features.faiss"
+STORE, VIEW, HEAD, INDEX = "features.h5", "view.h5", "head", "features.faiss"
 
 Reader = Callable[[Path], object]
 
@@ -34,15 +36,20 @@ def make_originals(folder: Path) -> None:
     write_images(30, photos, classes=("dark", "grey", "light"))
     (photos / "dark" / "empty.png").touch()
     (photos / "dark" / "text.png").write_text("not a picture")
-    featx.extract(
-        photos, model=toy_model(), layers=["map", "mean", "head/double"], output=folder / STORE
-    )
+    for store, limit in ((STORE, None), (VIEW, 0)):
+        featx.extract(
+            photos,
+            model=toy_model(),
+            layers=["map", "mean", "head/double"],
+            output=folder / store,
+            single_file_limit=limit,
+        )
     featx.fit_head(folder / STORE, layer="mean", output=folder / HEAD)
     featx.build_index(folder / STORE, layer="mean", output=folder / INDEX)
 
 
 def file_cases(originals: Path, count: int, seed: int, seconds: float) -> list[Case]:
-    """Damage stores, heads and indexes; half of the cases are stores.
+    """Damage stores, heads and indexes; half of the cases are stores: files, views and their parts.
 
     JSON and the files whose SHA-256 it names are also damaged with the hashes corrected
     ("resealed"): a checksum then does not keep the damage from the parsers. Such a file may well
@@ -67,12 +74,20 @@ def file_cases(originals: Path, count: int, seed: int, seconds: float) -> list[C
         ("index's json", keys, read_index, mutate_bytes, None),
         ("index's json, resealed", keys, read_index, _mutate_sealed_json, None),
     ]
-    expected = {reader: reader(originals) for reader in (read_store, read_head, read_index)}
+    (part,) = (path.relative_to(originals) for path in (originals / f"{VIEW}.parts").glob("*.h5"))
+    stores: list[tuple[str, Path, Reader, Callable[[bytes, random.Random], bytes], Any]] = [
+        ("store", store, read_store, mutate_bytes, None),
+        ("store, resealed", store, read_store, _mutate_sealed_store, None),
+        ("view", Path(VIEW), read_view, mutate_bytes, None),
+        ("part of a view", part, read_view, mutate_bytes, None),
+    ]
+    readers = (read_store, read_view, read_head, read_index)
+    expected = {reader: reader(originals) for reader in readers}
     cases = []
     for number in range(count):
         draw = random.Random(f"{seed}/file/{number}")
         if number % 2:
-            kind, file, reader, mutate, hashed = ("store", store, read_store, mutate_bytes, None)
+            kind, file, reader, mutate, hashed = stores[number // 2 % len(stores)]
         else:
             kind, file, reader, mutate, hashed = kinds[number // 2 % len(kinds)]
         changed = {file: mutate((originals / file).read_bytes(), draw)}
@@ -103,9 +118,14 @@ def copy_damaged(originals: Path, changed: dict[Path, bytes], folder: Path) -> N
         (folder / file).write_bytes(data)
 
 
-def read_store(folder: Path) -> object:
+def read_view(folder: Path) -> object:
+    """Return everything that a view holds."""
+    return read_store(folder, VIEW)
+
+
+def read_store(folder: Path, name: str = STORE) -> object:
     """Return everything that a store holds."""
-    with featx.open_store(folder / STORE) as store:
+    with featx.open_store(folder / name) as store:
         tables = [store.table(tap, pooling="flatten") for tap in store.taps]
         return (
             store.keys,
@@ -171,6 +191,13 @@ def _mutate_sealed_json(data: bytes, draw: random.Random) -> bytes:
     except (ValueError, RecursionError):
         return text.encode("utf-8", "surrogatepass")
     return _seal(value)
+
+
+def _mutate_sealed_store(data: bytes, draw: random.Random) -> bytes:
+    """Damage a store behind its seal, and seal it again."""
+    damaged = bytes(SEAL_BYTES) + mutate_bytes(data[SEAL_BYTES:], draw)
+    seal = compute_seal(io.BytesIO(damaged), "data").to_bytes()
+    return seal + damaged[SEAL_BYTES:]
 
 
 def _seal(description: Any) -> bytes:
