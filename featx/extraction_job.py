@@ -31,6 +31,8 @@ from featx.store.parts import (
 from featx.store.planning import check_same, plan_rows
 from featx.store.reader import FeatureStore, open_store
 from featx.store.rows import Rows, StoreHeader
+from featx.store.seal import read_seal
+from featx.store.views import find_lost, referenced_parts
 from featx.synchronization import (
     FolderChanges,
     StoredImages,
@@ -207,7 +209,11 @@ class ExtractionJob:
         pending = list_parts(self.folder, self.first_part)
         self.parts += [_open_part(path) for path in pending if path not in opened]
         self.renamed = self._find_renamed()
-        if self.base is not None and self.is_complete(prune):
+        if (
+            self.base is not None
+            and self.is_complete(prune)
+            and self.base.header.single_file_limit == header.single_file_limit
+        ):
             return len(self.base)
         sources = self._sources()
         plan = plan_rows(
@@ -295,6 +301,8 @@ def open_job(
     """
     folder = parts_folder(output)
     base: FeatureStore | None = None
+    if not output.exists():
+        _check_not_renamed(folder)
     if output.exists() and not overwrite:
         base = stack.enter_context(open_store(output))
     elif output.exists():
@@ -312,8 +320,7 @@ def open_job(
         parts, base = [], None
     else:
         # Where the store itself is gone, its parts still hold what was computed.
-        lost = [] if output.exists() else list_assembled(folder)
-        parts = [*lost, *list_parts(folder, first)]
+        parts = list_parts(folder, first) if output.exists() else find_lost(folder)
     return ExtractionJob(
         output,
         found,
@@ -323,6 +330,30 @@ def open_job(
         first_part=first,
         retry_failed=retry_failed,
     )
+
+
+def _check_not_renamed(folder: Path) -> None:
+    """Refuse to take the parts of a view that was renamed: finishing would delete them."""
+    if not list_parts(folder) and not list_assembled(folder):
+        return
+    for path in sorted(folder.parent.iterdir()):
+        if not path.is_file() or not _is_view(path):
+            continue
+        used: list[Path] = []
+        with contextlib.suppress(StoreDamaged), open_store(path) as view:
+            used = referenced_parts(view)
+        if any(part.parent == folder.absolute() for part in used):
+            raise StoreError(
+                f"{str(folder)!r} holds the features of {str(path)!r}, which was renamed. "
+                "Choose another name with -o, or give that store its former name again."
+            )
+
+
+def _is_view(path: Path) -> bool:
+    with contextlib.suppress(StoreError):
+        seal = read_seal(path)
+        return seal is not None and seal.kind == "view"
+    return False
 
 
 def describe_dry_run(job: ExtractionJob, prune: bool) -> ExtractReport:

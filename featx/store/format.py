@@ -220,6 +220,11 @@ def open_file(path: Path, *, salvage: bool = False) -> h5py.File:
     try:
         return h5py.File(path, "r", locking=False)
     except OSError as error:
+        if "locking flag" in str(error):  # HDF5 opens a file in a process in one way only.
+            raise StoreError(
+                f"{str(path)!r} is open in this process already, with HDF5's locks. Close it, or "
+                "open it with h5py.File(..., locking=False)."
+            ) from error
         raise StoreDamaged(
             f"{str(path)!r} cannot be opened as an HDF5 file: it is damaged, or no feature store "
             f"({error})."

@@ -83,16 +83,18 @@ def _try_lock(folder: Path) -> Callable[[], None]:
                 "with -o."
             ) from error
         try:
-            if not _lock_file(folder, descriptor):
-                os.close(descriptor)
-                return _claim(folder)
-            if _is_current(folder, descriptor):
+            locked = _lock_file(folder, descriptor)
+            if locked and _is_current(folder, descriptor):
                 _write_owner(descriptor)
                 return lambda: os.close(descriptor)
         except BaseException:
             os.close(descriptor)
             raise
-        os.close(descriptor)  # Locked a file that the former owner had just removed.
+        os.close(descriptor)
+        if locked:
+            continue  # Locked a file that the former owner had just removed.
+        with contextlib.suppress(FileNotFoundError):  # It removed the folder in between.
+            return _claim(folder)
 
 
 def _lock_file(folder: Path, descriptor: int) -> bool:
@@ -121,9 +123,15 @@ def _claim(folder: Path) -> Callable[[], None]:
                 raise _refusal(folder, owner, remove=path) from None
             _take_away(path, owner)
             continue
-        _write_owner(descriptor)
+        mine = _write_owner(descriptor)
         os.close(descriptor)
-        return lambda: path.unlink(missing_ok=True)
+        return lambda: _give_back(path, mine)
+
+
+def _give_back(claim: Path, mine: dict[str, Any]) -> None:
+    """Remove a claim, unless `_tidy` has and another process has made its own since."""
+    if _read_owner(claim) == mine:
+        claim.unlink(missing_ok=True)
 
 
 def _take_away(claim: Path, owner: dict[str, Any]) -> None:
@@ -137,7 +145,7 @@ def _take_away(claim: Path, owner: dict[str, Any]) -> None:
             stale.unlink()
 
 
-def _write_owner(descriptor: int) -> None:
+def _write_owner(descriptor: int) -> dict[str, Any]:
     owner = {
         "pid": os.getpid(),
         "host": socket.gethostname(),
@@ -146,6 +154,7 @@ def _write_owner(descriptor: int) -> None:
     }
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, json.dumps(owner).encode(), 0)
+    return owner
 
 
 def _read_owner(path: Path) -> dict[str, Any]:

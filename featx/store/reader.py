@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,6 +19,7 @@ from featx.images.sources import ImageFailure
 from featx.pooling import pool_features, pooled_shape
 from featx.specs import DEFAULT_READ_POOLING, FeatureSpec, ModelSpec, Pooling
 from featx.store.format import (
+    FORMAT,
     READ_ERRORS,
     dataset_name,
     open_file,
@@ -69,6 +71,7 @@ class FeatureStore:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._place = path.absolute()  # The working folder may change before it is opened again.
         if not path.exists() and list_parts(parts_folder(path)):
             raise StoreNotFound(
                 f"{str(path)!r} is not finished: an extraction is running or was interrupted. What "
@@ -113,14 +116,20 @@ class FeatureStore:
     @property
     def _file(self) -> h5py.File:
         if self._open is None and self._salvage:
-            self._open = open_file(self.path, salvage=True)
+            self._open = open_file(self._place, salvage=True)
         if self._open is None:
             while True:
-                opened = open_file(self.path)
-                seal = read_seal(self.path)
+                opened = open_file(self._place)
+                seal = read_seal(self._place)
                 if seal is not None and seal.num_bytes == opened.id.get_filesize():
                     break
+                foreign = seal is None and not _is_store(opened)
                 opened.close()
+                if foreign:
+                    raise StoreDamaged(
+                        f"{str(self.path)!r} is an HDF5 file, but not a feature store "
+                        f"(its attribute 'format' is not {FORMAT!r})."
+                    )
                 if seal is None:
                     raise StoreDamaged(
                         f"{str(self.path)!r} is damaged, or was written by an earlier featx: it "
@@ -178,9 +187,7 @@ class FeatureStore:
     def part_files(self) -> PartFiles | None:
         """The part files, if the store is a view."""
         if self._parts is None and self.row_map is not None:
-            self._parts = PartFiles(
-                self.path.absolute().parent, self.row_map, salvage=self._salvage
-            )
+            self._parts = PartFiles(self._place.parent, self.row_map, salvage=self._salvage)
         return self._parts
 
     @cached_property
@@ -257,7 +264,7 @@ class FeatureStore:
         Of the place relative to the store and the absolute one as recorded, the first that
         holds the first image; if neither does, the relative one.
         """
-        relative = Path(os.path.normpath(self.path.absolute().parent / self.header.root_relative))
+        relative = Path(os.path.normpath(self._place.parent / self.header.root_relative))
         first = self._texts("keys", slice(0, 1))
         for candidate in (relative, Path(self.header.root)):
             if first and (candidate / first[0]).exists():
@@ -362,7 +369,7 @@ class FeatureStore:
 
     def _check_current(self) -> None:
         """Say so if parts are gone because a newer version of the store needs them no more."""
-        if self._seal is not None and self._seal != read_seal(self.path):
+        if self._seal is not None and self._seal != read_seal(self._place):
             raise StoreError(
                 f"{str(self.path)!r} was replaced by a newer version while it was read. Open it "
                 "again."
@@ -392,3 +399,9 @@ class FeatureStore:
             f"{str(self.path)!r} is damaged: rows of {name!r} cannot be read ({reason}). "
             "`featx verify` says which."
         )
+
+
+def _is_store(file: h5py.File) -> bool:
+    with contextlib.suppress(*READ_ERRORS):
+        return text_attribute(file, "format", "") == FORMAT
+    return True  # A damaged one; what is wrong is said when it is read.

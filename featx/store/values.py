@@ -76,9 +76,10 @@ class TapValues:
         return np.asarray(self[:], dtype)
 
     def __getitem__(self, selection: Any) -> Any:
-        first, *rest = selection if isinstance(selection, tuple) else (selection,)
-        if first is Ellipsis:
-            first, rest = slice(None), [Ellipsis, *rest]
+        chosen = selection if isinstance(selection, tuple) else (selection,)
+        if not chosen or chosen[0] is None or chosen[0] is Ellipsis:
+            return self[:][selection]  # Which axis is meant depends on what follows.
+        first, *rest = chosen
         rows = np.arange(len(self))[first]  # NumPy's own rules and errors for the first axis.
         values = self._read(rows.reshape(-1)).reshape(*rows.shape, *self.shape[1:])
         return values[(*[slice(None)] * rows.ndim, *rest)] if rest else values

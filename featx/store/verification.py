@@ -16,7 +16,6 @@ from featx.store.assembly import assemble_store
 from featx.store.format import dataset_name, open_file
 from featx.store.lock import lock_for_writing
 from featx.store.parts import (
-    list_assembled,
     list_parts,
     part_number,
     parts_folder,
@@ -27,7 +26,7 @@ from featx.store.reader import FeatureStore, open_store
 from featx.store.salvage import SalvagedStore, damaged_rows
 from featx.store.seal import is_seal_broken, read_seal
 from featx.store.values import PartFiles
-from featx.store.views import referenced_parts
+from featx.store.views import find_lost, referenced_parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,7 +322,7 @@ def _repair(path: Path, found: _Findings) -> int:
 def _open_parts(folder: Path) -> list[FeatureStore]:
     """Open what can be read of the parts of a lost store, oldest first."""
     opened = []
-    for path in [*list_assembled(folder), *list_parts(folder)]:
+    for path in find_lost(folder):
         with contextlib.suppress(StoreError):
             if not is_seal_broken(path):
                 opened.append(open_store(path))

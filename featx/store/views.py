@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +15,17 @@ from featx.atomic import make_folder, remove_file, replace_file, sync_path
 from featx.errors import StoreDamaged
 from featx.files import relative_path
 from featx.store.format import write_store
-from featx.store.parts import explained, list_assembled, longest_key, part_number, parts_folder
+from featx.store.parts import (
+    explained,
+    list_assembled,
+    list_parts,
+    longest_key,
+    part_number,
+    parts_folder,
+)
 from featx.store.planning import Plan, PlannedRows
 from featx.store.reader import BLOCK_BYTES, FeatureStore
-from featx.store.rows import PartReference, RowMap, StoreHeader
+from featx.store.rows import PartReference, RowMap, StoreFacts, StoreHeader
 from featx.store.seal import read_seal
 
 MAX_RUNS = 10_000
@@ -37,6 +45,15 @@ def referenced_parts(store: FeatureStore) -> list[Path]:
     """Return the part files that a store needs; none if it is one file."""
     files = store.part_files
     return [] if files is None else [files.path(i) for i in range(len(files.row_map.parts))]
+
+
+def find_lost(folder: Path) -> list[Path]:
+    """Return all files in a parts folder whose store is gone, those with the oldest rows first."""
+    ages = {path: float(part_number(path)) for path in list_parts(folder)}
+    for path in list_assembled(folder):
+        with contextlib.closing(FeatureStore(path)) as made:
+            ages[path] = made.next_part - 0.5  # Newer than all parts that it was made of.
+    return sorted(ages, key=ages.__getitem__)
 
 
 def make_row_map(
@@ -109,6 +126,12 @@ def _locate(rows: PlannedRows, files: dict[Path, int]) -> tuple[np.ndarray, np.n
     return part, index
 
 
+def next_part(folder: Path, sources: Sequence[FeatureStore]) -> int:
+    """Return the number above those of all parts that a store made of `sources` has."""
+    numbers = [part_number(part) + 1 for part in list_parts(folder)]
+    return max([0, *numbers, *(source.next_part for source in sources)])
+
+
 def _refer(file: Path, home: Path, num_rows: int) -> PartReference:
     seal = read_seal(file)
     if seal is None:
@@ -133,6 +156,8 @@ def _write_part(target: Path, header: StoreHeader, rows: PlannedRows, chosen: np
             classes=some.classes(),
             blocks=some.blocks(max(1, BLOCK_BYTES // max(1, header.row_bytes))),
             key_bytes=longest_key(some.keys()),
+            # So that, if the view is lost, it is known which parts are newer than these rows.
+            facts=StoreFacts(next_part=next_part(target.parent, rows.sources)),
         )
 
 
