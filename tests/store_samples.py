@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 from PIL import Image
 
 from featx.images.reading import HASH_BYTES
 from featx.images.sources import ImageFailure
 from featx.specs import FeatureSpec, InputSpec, ModelSpec, Pooling, StorageType
-from featx.store import open_store
+from featx.store import FeatureStore, open_store
+from featx.store.assembly import assemble_store
 from featx.store.format import write_store
-from featx.store.parts import longest_key
-from featx.store.rows import Rows, StoreFacts, StoreHeader
+from featx.store.parts import PartWriter, longest_key, parts_folder
+from featx.store.planning import plan_rows
+from featx.store.rows import (
+    DEFAULT_SINGLE_FILE_LIMIT,
+    PartReference,
+    RowMap,
+    Rows,
+    StoreFacts,
+    StoreHeader,
+)
+from featx.store.seal import compute_seal, read_seal
 
 Color = tuple[int, int, int]
 
@@ -41,6 +52,7 @@ def make_header(
     weights: str = "0" * 64,
     root: Path = Path("/photos"),
     root_relative: str = "photos",
+    single_file_limit: int = DEFAULT_SINGLE_FILE_LIMIT,
 ) -> StoreHeader:
     return StoreHeader(
         model=make_model(weights),
@@ -50,6 +62,7 @@ def make_header(
         root_relative=root_relative,
         request={"model": "file:net.keras"},
         runs=({"started": "2026-01-31T09:30:00+00:00", "featx": "test", "computed": 0},),
+        single_file_limit=single_file_limit,
     )
 
 
@@ -86,6 +99,7 @@ def write_sample(
     labels: Sequence[str | None] | None = None,
     contents: Sequence[str] | None = None,
     failures: Sequence[ImageFailure] = (),
+    copies: Rows | None = None,
     **header: Any,
 ) -> StoreHeader:
     """Write a store of one block; the shapes are those of the arrays."""
@@ -95,12 +109,161 @@ def write_sample(
         path,
         made,
         num_rows=len(rows.keys),
-        classes={label for label in rows.labels if label is not None},
+        classes={
+            label
+            for some in (rows, copies)
+            for label in (some.labels if some is not None else ())
+            if label is not None
+        },
         blocks=[rows],
-        key_bytes=longest_key(iter(rows.keys)),
-        facts=StoreFacts(failures=failures),
+        key_bytes=longest_key(iter([*rows.keys, *(copies.keys if copies is not None else ())])),
+        facts=StoreFacts(failures=failures, copies=copies),
     )
     return made
+
+
+def make_copies(owners: Mapping[str, str], *, labels: Sequence[str | None] | None = None) -> Rows:
+    """Rows without features: key → the content that they share with a row that has them."""
+    rows = make_rows({"v": np.zeros((len(owners), 1))}, list(owners), labels=labels)
+    hashes = b"".join(content_hash(text) for text in owners.values())
+    return Rows(
+        keys=rows.keys,
+        content_hash=np.frombuffer(hashes, np.uint8).reshape(-1, HASH_BYTES),
+        labels=rows.labels,
+        file_size=rows.file_size,
+        file_mtime_ns=rows.file_mtime_ns,
+    )
+
+
+VECTOR_HEADER = make_header({"v": (2,)})
+"""8 bytes a row."""
+
+
+def rows_of(*keys: str, value: float = 0.0, label: str | None = None) -> Rows:
+    """Rows of the tap ``v``, all with one value; their content is "key value"."""
+    values = np.full((len(keys), 2), value, np.float32)
+    contents = [f"{key} {value:g}" for key in keys]
+    return make_rows({"v": values}, keys, labels=[label] * len(keys), contents=contents)
+
+
+def failure(key: str, reason: str = "broken") -> ImageFailure:
+    return ImageFailure(key, reason, 5, 7)
+
+
+def keys_of(paths: Iterable[Path]) -> list[tuple[str, ...]]:
+    """The keys of each store."""
+    keys = []
+    for path in paths:
+        with open_store(path) as store:
+            keys.append(store.keys)
+    return keys
+
+
+def values_of(store: FeatureStore) -> dict[str, float]:
+    """Key → first value of the tap ``v``, in the order of the store."""
+    return dict(zip(store.keys, store.features("v")[:, 0].tolist(), strict=True))
+
+
+class Sources:
+    """Open stores, oldest first, written from rows, copies and failures."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.stores: list[FeatureStore] = []
+
+    def add(
+        self,
+        *keys: str,
+        value: float = 0.0,
+        label: str | None = None,
+        failures: Sequence[ImageFailure] = (),
+        copies: Rows | None = None,
+    ) -> None:
+        path = self.folder / f"source-{len(self.stores)}.h5"
+        made = rows_of(*keys, value=value, label=label)
+        write_sample(
+            path,
+            made.features,
+            made.keys,
+            labels=made.labels,
+            contents=[f"{key} {value:g}" for key in keys],
+            failures=failures,
+            copies=copies,
+        )
+        self.stores.append(open_store(path))
+
+    def assemble(self, **options: Any) -> FeatureStore:
+        """Make ``all.h5`` of them and open it; `options` are those of `plan_rows`."""
+        path = self.folder / "all.h5"
+        plan = plan_rows(self.stores, **options)
+        assemble_store(path, VECTOR_HEADER, self.stores, plan)
+        for store in self.stores:
+            store.close()
+        opened = open_store(path)
+        assert len(opened) == len(plan)
+        return opened
+
+
+def write_view(
+    path: Path, features: Mapping[str, np.ndarray], places: Sequence[tuple[int, int]]
+) -> StoreHeader:
+    """Write a view of part files, each with the rows that `places`, (part, row), give it."""
+    header = make_header({name: values.shape[1:] for name, values in features.items()})
+    keys = [f"image_{number}.png" for number in range(len(places))]
+    references = []
+    for part in range(max((part for part, _ in places), default=-1) + 1):
+        inside = sorted((row, number) for number, (of, row) in enumerate(places) if of == part)
+        numbers = [number for _, number in inside]
+        writer = PartWriter(parts_folder(path), header, max_bytes=1, first_number=part)
+        chosen = {name: values[numbers] for name, values in features.items()}
+        writer.add(make_rows(chosen, [keys[number] for number in numbers]))
+        file = parts_folder(path) / f"part-{part:06d}.h5"
+        seal = read_seal(file)
+        assert seal is not None
+        references.append(PartReference(f"{path.name}.parts/{file.name}", seal.sha256, len(inside)))
+    rows = make_rows(features, keys)
+    write_store(
+        path,
+        header,
+        num_rows=len(places),
+        classes=(),
+        blocks=[rows],
+        key_bytes=longest_key(iter(keys)),
+        facts=StoreFacts(
+            row_map=RowMap(
+                tuple(references),
+                np.array([part for part, _ in places], np.int32),
+                np.array([row for _, row in places], np.int64),
+            ),
+            next_part=len(references),
+        ),
+    )
+    return header
+
+
+def flip(path: Path, offset: int, mask: int = 0xFF) -> None:
+    """Change one byte of a file."""
+    with path.open("r+b") as file:
+        file.seek(offset)
+        byte = file.read(1)[0]
+        file.seek(offset)
+        file.write(bytes([byte ^ mask]))
+
+
+def chunk_offset(path: Path, dataset: str) -> int:
+    """Where the first chunk of a dataset lies in the file."""
+    with h5py.File(path) as file:
+        return int(file[dataset].id.get_chunk_info(0).byte_offset)
+
+
+def seal_again(path: Path) -> None:
+    """Seal a file that was changed on purpose, so that only the change can be noticed."""
+    seal = read_seal(path)
+    assert seal is not None
+    with path.open("r+b") as file:
+        made = compute_seal(file, seal.kind).to_bytes()
+        file.seek(0)
+        file.write(made)
 
 
 def write_color(path: Path, color: Color, *, mtime: int | None = None) -> Path:

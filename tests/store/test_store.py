@@ -19,7 +19,16 @@ from featx.errors import StoreDamaged, StoreNotFound, UnknownName
 from featx.images.sources import ImageFailure
 from featx.store import FeatureStore, open_store
 from featx.store.format import CHUNK_BYTES, write_store
-from tests.store_samples import content_hash, make_header, make_rows, write_color, write_sample
+from tests.store_samples import (
+    chunk_offset,
+    content_hash,
+    flip,
+    make_header,
+    make_rows,
+    seal_again,
+    write_color,
+    write_sample,
+)
 
 MAPS = np.arange(3 * 2 * 2 * 3, dtype=np.float32).reshape(3, 2, 2, 3)
 VECTORS = np.arange(3 * 5, dtype=np.float32).reshape(3, 5) / 4
@@ -50,20 +59,31 @@ def test_format_is_what_the_documentation_says(sample: Path) -> None:
             "classes",
             "file_size",
             "file_mtime_ns",
+            "missing",
             "features",
             "failures",
+            "request",
+            "runs",
         }
-        assert file.attrs["format"] == "featx-store"
-        assert file.attrs["format_version"] == 1
-        assert file.attrs["fingerprint"] == header.fingerprint
-        assert file.attrs["dtype"] == "float32"
+        assert file.userblock_size == 512
+        assert file.attrs["format"].decode() == "featx-store"
+        assert file.attrs["format_version"] == 2
+        assert file.attrs["fingerprint"].decode() == header.fingerprint
+        assert file.attrs["dtype"].decode() == "float32"
         assert json.loads(file.attrs["model"]) == header.model.to_dict()
-        assert json.loads(file.attrs["request"]) == {"model": "file:net.keras"}
-        assert json.loads(file.attrs["provenance"]) == {"featx": "test"}
-        assert file.attrs["root"] == "/photos"
-        assert file.attrs["root_relative"] == "photos"
+        assert file.attrs["root"].decode() == "/photos"
+        assert file.attrs["root_relative"].decode() == "photos"
+        assert file.attrs["single_file_limit"] == 4_000_000_000
+        assert file.attrs["next_part"] == 0
+        assert len(file.attrs["contents"].decode()) == 64
+        assert [json.loads(text) for text in file["request"]] == [{"model": "file:net.keras"}]
+        assert [json.loads(text) for text in file["runs"]] == [
+            {"started": "2026-01-31T09:30:00+00:00", "featx": "test", "computed": 0}
+        ]
 
-        assert h5py.check_string_dtype(file["keys"].dtype).encoding == "utf-8"
+        # Of fixed length: HDF5 keeps longer and shorter text in a heap without checksums.
+        longest = max(len(key.encode()) for key in KEYS)
+        assert h5py.check_string_dtype(file["keys"].dtype) == ("utf-8", longest)
         assert file["keys"].asstr()[:].tolist() == KEYS
         assert file["classes"].asstr()[:].tolist() == ["Straße", "day"]
         assert file["labels"].dtype == np.int32
@@ -73,6 +93,8 @@ def test_format_is_what_the_documentation_says(sample: Path) -> None:
         assert file["file_size"].dtype == np.int64
         assert file["file_size"][:].tolist() == [100, 101, 102]
         assert file["file_mtime_ns"][:].tolist() == [10**18, 10**18 + 1, 10**18 + 2]
+        assert file["missing"].dtype == np.bool_
+        assert file["missing"][:].tolist() == [False, False, False]
 
         assert list(file["features"]) == ["f000", "f001"]
         for name, tap, values in [("f000", "block/map", MAPS), ("f001", "vector", VECTORS)]:
@@ -80,7 +102,7 @@ def test_format_is_what_the_documentation_says(sample: Path) -> None:
             assert dataset.dtype == np.float32
             assert dataset.fletcher32
             assert dataset.chunks == (3, *values.shape[1:])
-            assert dataset.attrs["name"] == tap
+            assert dataset.attrs["name"].decode() == tap
             assert json.loads(dataset.attrs["spec"]) == {
                 "name": tap,
                 "kind": "layer",
@@ -123,7 +145,7 @@ def test_reader_gives_back_every_column(sample: Path) -> None:
         assert store.failures == (FAILURE,)
         assert store.spec().name == "vector"
         assert store.spec("block/map").shape == (2, 2, 3)
-        np.testing.assert_array_equal(store.read_rows("vector", [0, 2]), VECTORS[[0, 2]])
+        np.testing.assert_array_equal(store.features("vector")[[0, 2]], VECTORS[[0, 2]])
         np.testing.assert_array_equal(store.features("block/map")[1:2], MAPS[1:2])
         blocks = list(store.iter_features("vector", rows=2))
         assert [len(block) for block in blocks] == [2, 1]
@@ -230,8 +252,9 @@ def test_blocks_are_written_one_after_the_other(tmp_path: Path) -> None:
     values = np.arange(10, dtype=np.float32).reshape(5, 2)
     keys = [f"{number}.png" for number in range(5)]
     blocks = [make_rows({"v": values[a:b]}, keys[a:b]) for a, b in [(0, 2), (2, 3), (3, 5)]]
-    write_store(tmp_path / "s.h5", header, num_rows=5, classes=(), blocks=iter(blocks), failures=())
-    with open_store(tmp_path / "s.h5") as store:
+    path = tmp_path / "s.h5"
+    write_store(path, header, num_rows=5, classes=(), blocks=iter(blocks), key_bytes=5)
+    with open_store(path) as store:
         np.testing.assert_array_equal(store.features("v")[:], values)
         assert store.keys == tuple(keys)
 
@@ -250,7 +273,7 @@ def test_fewer_rows_than_announced_are_a_programming_error(tmp_path: Path) -> No
             num_rows=3,
             classes=(),
             blocks=[rows],
-            failures=(),
+            key_bytes=20,
         )
 
 
@@ -260,7 +283,7 @@ def test_fewer_rows_than_announced_are_a_programming_error(tmp_path: Path) -> No
 def read_everything(path: Path) -> None:
     with open_store(path) as store:
         _ = (store.keys, store.labels, store.content_hash, store.file_size, store.file_mtime_ns)
-        _ = (store.failures, store.root, store.contents, store.classes)
+        _ = (store.failures, store.root, store.contents, store.classes, store.missing)
         for tap in store.taps:
             for _ in store.iter_features(tap):
                 pass
@@ -301,57 +324,78 @@ def test_text_file(tmp_path: Path) -> None:
 def test_other_hdf5_file(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["layer_weights"] = np.zeros(3)
-    with pytest.raises(StoreDamaged, match="not a feature store"):
+    with pytest.raises(StoreDamaged, match="it has no seal"):
         open_store(tmp_path / "other.h5")
 
 
-def flip(path: Path, offset: int) -> None:
-    data = bytearray(path.read_bytes())
-    data[offset] ^= 0xFF
-    path.write_bytes(data)
+def test_sealed_hdf5_file_of_another_kind(sample: Path) -> None:
+    edit(sample, set_attribute("format", "another"))
+    with pytest.raises(StoreDamaged, match="not a feature store"):
+        open_store(sample)
 
 
-def chunk_offset(path: Path, dataset: str) -> int:
-    with h5py.File(path) as file:
-        return int(file[dataset].id.get_chunk_info(0).byte_offset)
+def test_store_of_version_1_is_to_be_extracted_again(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "old.h5", "w") as file:
+        file.attrs["format"] = "featx-store"
+        file.attrs["format_version"] = 1
+    with pytest.raises(StoreDamaged, match="earlier featx.*--overwrite"):
+        open_store(tmp_path / "old.h5")
 
 
 def test_flipped_byte_in_features(sample: Path) -> None:
     flip(sample, chunk_offset(sample, "features/f001") + 3)
     with open_store(sample) as store:
-        np.testing.assert_array_equal(store.read_rows("block/map", [0]), MAPS[:1])
+        np.testing.assert_array_equal(store.features("block/map")[[0]], MAPS[:1])
         for read in (
             lambda: store.table("vector"),
-            lambda: store.read_rows("vector", [1]),
+            lambda: store.features("vector")[1],
             lambda: list(store.iter_features("vector")),
         ):
-            with pytest.raises(StoreDamaged, match=r"damaged.*'vector'.*--overwrite"):
+            with pytest.raises(
+                StoreDamaged, match=r"features\.h5.*damaged.*'vector'.*featx verify"
+            ):
                 read()
 
 
-@pytest.mark.parametrize("column", ["content_hash", "labels", "file_size", "file_mtime_ns"])
+@pytest.mark.parametrize(
+    "column", ["keys", "content_hash", "labels", "classes", "file_size", "file_mtime_ns"]
+)
 def test_flipped_byte_in_a_column(sample: Path, column: str) -> None:
     flip(sample, chunk_offset(sample, column))
     with open_store(sample) as store, pytest.raises(StoreDamaged, match="damaged"):
         getattr(store, column)
 
 
-def test_flipped_byte_in_a_key(sample: Path) -> None:
-    data = sample.read_bytes()
-    flip(sample, data.index("猫".encode()))
+@pytest.mark.parametrize("column", ["key", "reason", "size", "mtime_ns"])
+def test_flipped_byte_in_the_failure_ledger(sample: Path, column: str) -> None:
+    flip(sample, chunk_offset(sample, f"failures/{column}"))
     with open_store(sample) as store, pytest.raises(StoreDamaged, match="damaged"):
-        _ = store.keys
+        _ = store.failures
 
 
 def test_another_key_of_the_same_length(sample: Path) -> None:
-    sample.write_bytes(sample.read_bytes().replace(b"day/2.png", b"day/3.png"))
+    def change(file: h5py.File) -> None:
+        file["keys"][0] = b"day/3.png"
+
+    edit(sample, change)
     with open_store(sample) as store, pytest.raises(StoreDamaged, match="not those that were"):
         _ = store.keys
 
 
+def test_label_without_a_class(sample: Path) -> None:
+    def change(file: h5py.File) -> None:
+        file["labels"][0] = 2
+
+    edit(sample, change)
+    with open_store(sample) as store, pytest.raises(StoreDamaged, match="no class"):
+        _ = store.labels
+
+
 def edit(path: Path, change: Callable[[h5py.File], None]) -> None:
+    """Change a store through HDF5, checksums and seal included."""
     with h5py.File(path, "r+") as file:
         change(file)
+    seal_again(path)
 
 
 def set_attribute(name: str, value: object) -> Callable[[h5py.File], None]:
@@ -381,7 +425,8 @@ def delete(name: str) -> Callable[[h5py.File], None]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (set_attribute("format_version", 2), "version 2; this featx reads version 1. Update"),
+        (set_attribute("format_version", 3), "version 3; this featx reads version 2. Update"),
+        (set_attribute("format_version", 1), "version 1; this featx reads version 2. Extract"),
         (set_attribute("fingerprint", "0" * 64), "fingerprint does not belong"),
         (set_attribute("model", "{}"), "damaged"),
         (set_attribute("model", "no JSON"), "damaged"),
@@ -391,7 +436,11 @@ def delete(name: str) -> Callable[[h5py.File], None]:
         (shorten("features/f001", 3, 4), "damaged"),
         (shorten("labels", 2), "3 keys, but {'labels': 2} rows"),
         (shorten("content_hash", 5, 16), "3 keys, but {'content_hash': 5} rows"),
+        (shorten("missing", 2), "3 keys, but {'missing': 2} rows"),
         (delete("keys"), "damaged"),
+        (delete("missing"), "damaged"),
+        (delete("request"), "damaged"),
+        (delete("runs"), "damaged"),
         (delete("labels"), "damaged"),
         (delete("classes"), "damaged"),
         (delete("failures"), "damaged"),
@@ -409,17 +458,18 @@ def test_parts_that_contradict_each_other(
 
 
 def test_damaged_store_is_closed_again(sample: Path) -> None:
-    edit(sample, set_attribute("format_version", 2))
+    edit(sample, set_attribute("format_version", 3))
     with pytest.raises(StoreDamaged):
         open_store(sample)
-    with h5py.File(sample, "r+") as file:  # Would fail if a reader still had it open.
-        file.attrs["format_version"] = 1
+    edit(sample, set_attribute("format_version", 2))  # Would fail if a reader had it open.
     read_everything(sample)
 
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.sampled_from(["features/f000", "features/f001", "content_hash", "labels", "file_size"]),
+    st.sampled_from(
+        "features/f000 features/f001 keys content_hash labels classes file_size runs".split()
+    ),
     st.floats(0, 1, exclude_max=True),
     st.integers(1, 255),
 )
@@ -429,10 +479,8 @@ def test_any_flipped_byte_of_the_data_is_noticed(name: str, place: float, mask: 
         write_sample(path, {"map": MAPS, "vector": VECTORS}, KEYS, labels=["a", "b", None])
         read_everything(path)
         with h5py.File(path) as file:
-            chunk = file[name].id.get_chunk_info(0)
-        data = bytearray(path.read_bytes())
-        data[chunk.byte_offset + int(place * chunk.size)] ^= mask
-        path.write_bytes(data)
+            size = file[name].id.get_chunk_info(0).size
+        flip(path, chunk_offset(path, name) + int(place * size), mask)
         with pytest.raises(StoreDamaged):
             read_everything(path)
 
