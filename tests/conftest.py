@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import featx.testing.toy
+from featx.extraction import ExtractReport, extract
 from featx.models import SOURCES, ModelRequest
 from featx.store.parts import PartWriter
 from featx.testing import ToyBackbone, toy_model
@@ -35,6 +38,36 @@ def photos(tmp_path: Path) -> Path:
     folder = tmp_path / "photos"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    return tmp_path / "features.h5"
+
+
+@pytest.fixture
+def run(toy: str, photos: Path, store: Path) -> Callable[..., ExtractReport]:
+    """Run `extract` on the folder `photos` with the toy's tap ``mean``."""
+
+    def run(**options: Any) -> ExtractReport:
+        arguments = {"model": toy, "layers": ["mean"], "output": store} | options
+        return extract(arguments.pop("images", photos), **arguments)
+
+    return run
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Sizes of all batches that any toy computes."""
+    sizes: list[int] = []
+    real = ToyBackbone.__call__
+
+    def spy(self: ToyBackbone, images: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+        sizes.append(len(images))
+        return real(self, images, names)
+
+    monkeypatch.setattr(ToyBackbone, "__call__", spy)
+    return sizes
 
 
 @pytest.fixture

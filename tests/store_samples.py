@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 from PIL import Image
 
+from featx.extraction import ExtractReport
 from featx.images.reading import HASH_BYTES
 from featx.images.sources import ImageFailure
 from featx.specs import FeatureSpec, InputSpec, ModelSpec, Pooling, StorageType
@@ -275,6 +276,15 @@ def write_color(path: Path, color: Color, *, mtime: int | None = None) -> Path:
     return path
 
 
+def write_numbered(folder: Path, count: int, first: int = 0) -> dict[str, Color]:
+    """Write pictures 0.png, 1.png, ... of different colours; return key → colour."""
+    colors: dict[str, Color] = {}
+    for number in range(first, first + count):
+        colors[f"{number}.png"] = (10 * number % 256, 255 - number, number)
+        write_color(folder / f"{number}.png", colors[f"{number}.png"], mtime=1000 + number)
+    return colors
+
+
 def mean_of(color: Color) -> list[float]:
     """What the toy's tap ``mean`` gives for a picture of one colour."""
     return (np.array(color, np.float32) / np.float32(255)).tolist()
@@ -284,6 +294,25 @@ def means(path: Path) -> dict[str, list[float]]:
     """Key → row of the tap ``mean``, in the order of the store."""
     with open_store(path) as store:
         return dict(zip(store.keys, store.features("mean")[:].tolist(), strict=True))
+
+
+def list_files(folder: Path) -> dict[str, tuple[int, int, int]]:
+    """Every file and folder below a folder: path → inode, size, modification time."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        status = path.stat()
+        found[path.relative_to(folder).as_posix()] = (
+            status.st_ino,
+            status.st_size,
+            status.st_mtime_ns,
+        )
+    return found
+
+
+def counts(report: ExtractReport) -> dict[str, int]:
+    """The counts of a report that are not zero."""
+    names = ("rows", "done", "skipped", "reused", "renamed", "removed", "missing", "failed")
+    return {name: getattr(report, name) for name in names if getattr(report, name)}
 
 
 def all_rows(path: Path) -> list[tuple[Any, ...]]:
