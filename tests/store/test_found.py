@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import re
 import socket
@@ -20,7 +21,13 @@ from featx.store import open_store
 from featx.store.lock import lock_for_writing
 from tests.store import test_lock
 from tests.store.test_lock import REFUSAL, claim, dead_process, forbid_locks, other_process
-from tests.store_samples import all_rows, write_numbered, write_sample, write_view
+from tests.store_samples import (
+    all_rows,
+    write_color,
+    write_numbered,
+    write_sample,
+    write_view,
+)
 
 ROWS = np.arange(20, dtype=np.float32).reshape(4, 5)
 
@@ -80,6 +87,46 @@ def test_foreign_hdf5_file_is_not_taken_for_an_old_store(tmp_path: Path) -> None
     # --overwrite, which the message advises, refuses this file with good reason.
     with pytest.raises(StoreDamaged, match="not a feature store"):
         open_store(tmp_path / "weights.h5")
+
+
+# Views
+
+
+def test_parts_of_a_renamed_view_are_not_taken_by_a_new_store(
+    run: Callable[..., ExtractReport], photos: Path, store: Path, small_parts: None
+) -> None:
+    write_numbered(photos, 5)
+    run(single_file_limit=50, batch_size=2)
+    before = all_rows(store)
+    renamed = store.with_name("renamed.h5")
+    store.rename(renamed)
+    with contextlib.suppress(StoreError):  # It may refuse and say why.
+        run(batch_size=2)
+    assert all_rows(renamed) == before  # Its parts were taken as unfinished work, and deleted.
+
+
+def test_lost_view_is_made_anew_although_a_changed_row_was_moved(
+    run: Callable[..., ExtractReport],
+    photos: Path,
+    store: Path,
+    small_parts: None,
+    calls: list[int],
+) -> None:
+    write_numbered(photos, 8)
+    run(single_file_limit=30, batch_size=4)
+    write_color(photos / "1.png", (7, 8, 9))  # Into a part with two others,
+    for number in (8, 9):
+        write_color(photos / f"{number}.png", (7, 8, number + 2))
+    run(batch_size=4)
+    for number in (8, 9):
+        (photos / f"{number}.png").unlink()
+    run(prune=True)  # which go: it is moved to rows-000000; part-000000 has its old row.
+    before = all_rows(store)
+    store.unlink()
+    calls.clear()
+    run(single_file_limit=30)
+    assert calls == []
+    assert sorted(all_rows(store)[:-1]) == sorted(before[:-1])
 
 
 # Where the file system has no locks: a refusal closes a descriptor twice.
