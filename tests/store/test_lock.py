@@ -111,8 +111,13 @@ def claim(folder: Path, **changes: Any) -> Path:
 # Any kind of lock
 
 
-def test_second_writer_is_refused_with_process_and_time(folder: Path) -> None:
-    with other_process(folder) as owner:
+@pytest.mark.parametrize("kind", ["flock", "claim"])
+def test_second_writer_is_refused_with_process_and_time(
+    folder: Path, kind: str, request: pytest.FixtureRequest
+) -> None:
+    if kind == "claim":
+        request.getfixturevalue("no_locks")
+    with other_process(folder, kind) as owner:
         expected = REFUSAL.format(pid=owner.pid, host=re.escape(socket.gethostname()))
         before = sorted(path.name for path in folder.iterdir())
         with pytest.raises(StoreLocked, match=expected) as caught, lock_for_writing(folder):
@@ -143,7 +148,7 @@ def test_killed_owner_leaves_nothing_stale(
     assert not folder.exists()
 
 
-def test_same_process_is_refused_too(folder: Path) -> None:
+def test_same_process_is_refused_too(folder: Path, system: str) -> None:
     with (
         lock_for_writing(folder),
         pytest.raises(StoreLocked, match=f"Process {os.getpid()} "),
@@ -219,6 +224,53 @@ def test_claim_of_a_process_whose_number_was_given_away_is_taken_over(folder: Pa
     assert not folder.exists()
 
 
+@pytest.mark.usefixtures("no_locks")
+def test_claim_of_a_living_process_is_refused_where_starts_are_unknown(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock_module, "_process_start", lambda pid: None)
+    claim(folder, process_started=None)
+    with pytest.raises(StoreLocked), lock_for_writing(folder):
+        pytest.fail("two writers at once")
+    claim(folder, pid=dead_process(), process_started=None)
+    with lock_for_writing(folder):
+        pass
+
+
+@pytest.mark.usefixtures("no_locks")
+def test_claim_of_another_machine_is_refused_and_says_how_to_remove_it(folder: Path) -> None:
+    path = claim(folder, host="another-machine", pid=dead_process())
+    with (
+        pytest.raises(
+            StoreLocked,
+            match=rf"on another-machine \(since 2023-11-1.*If it no longer runs, delete "
+            rf"{re.escape(repr(str(path)))}\.",
+        ),
+        lock_for_writing(folder),
+    ):
+        pytest.fail("two writers at once")
+    assert path.exists()
+    path.unlink()  # As the message says.
+    with lock_for_writing(folder):
+        pass
+
+
+@pytest.mark.usefixtures("no_locks")
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", "{}", '{"pid": "x"}', '{"pid": 1, "since": 1e99, "host": "h"}']
+)
+def test_claim_that_names_nobody_is_refused_and_says_how_to_remove_it(
+    folder: Path, text: str
+) -> None:
+    path = claim(folder)
+    path.write_text(text)  # Half written, by a process between two steps or killed there.
+    with (
+        pytest.raises(StoreLocked, match=r"is writing to .*delete '.*lock\.claim'"),
+        lock_for_writing(folder),
+    ):
+        pytest.fail("two writers at once")
+
+
 # Waiting
 
 
@@ -280,7 +332,7 @@ def test_ctrl_c_ends_the_waiting(folder: Path, monkeypatch: pytest.MonkeyPatch) 
 # Many writers in turn
 
 
-@pytest.mark.parametrize("kind", ["flock"])
+@pytest.mark.parametrize("kind", ["flock", "claim"])
 def test_of_many_writers_one_at_a_time_gets_in(tmp_path: Path, kind: str) -> None:
     # Each adds 1 to a number that it reads and writes in two steps, and removes the folder.
     script = (

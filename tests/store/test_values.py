@@ -60,6 +60,11 @@ SELECTION = st.one_of(
     st.tuples(st.just(...), THIRD),
     st.tuples(st.just(...), SECOND, THIRD),
     st.just(...),
+    st.just(()),
+    st.just(None),
+    st.tuples(st.none(), FIRST),
+    st.tuples(st.none(), st.slices(COUNT) | NUMBER, SECOND),
+    st.tuples(st.just(...), NUMBER, SECOND, THIRD),
 )
 
 

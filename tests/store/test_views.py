@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Callable
@@ -412,6 +413,59 @@ def test_lost_view_is_made_anew_from_its_parts(
     assert counts(run(single_file_limit=LIMIT)) == {"rows": count, "skipped": count}
     assert calls == []
     assert means(view) == before
+
+
+def test_other_limit_alone_changes_the_kind(
+    run: Run, photos: Path, store: Path, calls: list[int]
+) -> None:
+    write_numbered(photos, 9)
+    run(single_file_limit=50)
+    before = all_rows(store)
+    calls.clear()
+    for limit in (10**6, 50):
+        run(single_file_limit=limit)
+        with open_store(store) as opened:
+            assert opened.header.single_file_limit == limit
+            assert (opened.row_map is None) == (limit == 10**6)
+        assert all_rows(store) == before
+    assert calls == []
+
+
+def test_parts_of_a_renamed_view_are_not_taken_by_a_new_store(
+    run: Run, photos: Path, store: Path, small_parts: None
+) -> None:
+    write_numbered(photos, 5)
+    run(single_file_limit=50, batch_size=2)
+    before = all_rows(store)
+    renamed = store.with_name("renamed.h5")
+    store.rename(renamed)
+    with contextlib.suppress(StoreError):  # It may refuse and say why.
+        run(batch_size=2)
+    assert all_rows(renamed) == before  # Its parts were taken as unfinished work, and deleted.
+
+
+def test_lost_view_is_made_anew_although_a_changed_row_was_moved(
+    run: Run,
+    photos: Path,
+    store: Path,
+    small_parts: None,
+    calls: list[int],
+) -> None:
+    write_numbered(photos, 8)
+    run(single_file_limit=30, batch_size=4)
+    write_color(photos / "1.png", (7, 8, 9))  # Into a part with two others,
+    for number in (8, 9):
+        write_color(photos / f"{number}.png", (7, 8, number + 2))
+    run(batch_size=4)
+    for number in (8, 9):
+        (photos / f"{number}.png").unlink()
+    run(prune=True)  # which go: it is moved to rows-000000; part-000000 has its old row.
+    before = all_rows(store)
+    store.unlink()
+    calls.clear()
+    run(single_file_limit=30)
+    assert calls == []
+    assert sorted(all_rows(store)[:-1]) == sorted(before[:-1])
 
 
 # Readers meanwhile
