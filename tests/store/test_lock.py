@@ -10,8 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -285,26 +283,22 @@ class Notes(Listener):
 def test_waiting_lasts_until_the_owner_ends_and_tells_once(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    real, attempts, notes = lock_module._try_lock, 0, Notes()
     monkeypatch.setattr(lock_module, "WAIT_SECONDS", 0.01)
-    attempts: list[float] = []
-    real = lock_module._try_lock
-
-    def count(folder: Path) -> Any:
-        attempts.append(time.monotonic())
-        return real(folder)
-
-    monkeypatch.setattr(lock_module, "_try_lock", count)
-    notes = Notes()
     with other_process(folder) as owner:
-        assert owner.stdin is not None
-        timer = threading.Timer(0.2, owner.stdin.close)
-        timer.start()
-        began = time.monotonic()
+
+        def count(folder: Path) -> Any:
+            nonlocal attempts
+            attempts += 1
+            if attempts == 4:
+                assert owner.stdin is not None
+                owner.stdin.close()
+            return real(folder)
+
+        monkeypatch.setattr(lock_module, "_try_lock", count)
         with lock_for_writing(folder, notes):
-            assert time.monotonic() - began >= 0.19
             assert owner.wait() == 0
-        timer.join()
-    assert len(attempts) > 3
+    assert attempts >= 4
     (note,) = notes.notes
     assert re.match(rf"Process {owner.pid} on .* is writing to '.*features\.h5': waiting", note)
     assert not folder.exists()
