@@ -57,7 +57,7 @@ def run(toy: str, photos: Path, store: Path) -> Callable[..., ExtractReport]:
     """Run `extract` on the folder `photos` with the toy's tap ``mean``."""
 
     def run(**options: Any) -> ExtractReport:
-        arguments = {"model": toy, "layers": ["mean"], "output": store} | options
+        arguments: dict[str, Any] = {"model": toy, "layers": ["mean"], "output": store} | options
         return extract(arguments.pop("images", photos), **arguments)
 
     return run

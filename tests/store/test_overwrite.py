@@ -10,7 +10,7 @@ import pytest
 
 from featx.extraction import ExtractReport
 from featx.store import open_store
-from featx.store.parts import AFRESH_NAME, PartWriter, list_parts, parts_folder
+from featx.store.parts import AFRESH_NAME, list_parts, parts_folder
 from featx.testing import ToyBackbone
 from tests.store_samples import all_rows, counts, write_color, write_numbered
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("small_parts")
 
 
 def kill_at(monkeypatch: pytest.MonkeyPatch, place: str, number: int = 0) -> None:
-    """End the command at the n-th call of a function, as a kill there would."""
+    """End the command after n calls of a function, as a kill there would."""
     count = 0
 
     def killed(*arguments: object, **options: object) -> object:
@@ -33,10 +33,9 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, place: str, number: int = 0) -> Non
             raise KeyboardInterrupt
         return real(*arguments, **options)
 
-    real = {"compute": ToyBackbone.__call__, "part": PartWriter.commit}.get(place, killed)
+    real: Callable[..., object] = ToyBackbone.__call__ if place == "compute" else killed
     targets = {
         "compute": "featx.testing.toy.ToyBackbone.__call__",
-        "part": "featx.store.parts.PartWriter.commit",
         "assembly": "featx.extraction_job.assemble_store",
         "tidying": "featx.extraction.remove_leftovers",
     }

@@ -99,7 +99,8 @@ def test_selection_is_that_of_an_array(stores: tuple[FeatureStore, ...], selecti
 def test_selection_out_of_range_is_an_index_error(
     stores: tuple[FeatureStore, ...], selection: Any
 ) -> None:
-    for values in [ROWS, *(store.features("map") for store in stores)]:
+    arrays: list[Any] = [ROWS, *(store.features("map") for store in stores)]
+    for values in arrays:
         with pytest.raises(IndexError):
             values[selection]
 
@@ -114,7 +115,7 @@ def test_rows_are_copies_that_belong_to_the_caller(stores: tuple[FeatureStore, .
 def test_array_length_iteration_and_shape(stores: tuple[FeatureStore, ...]) -> None:
     for store in stores:
         values = store.features("map")
-        assert (len(values), values.shape, values.dtype) == (COUNT, ROWS.shape, np.float32)
+        assert (len(values), values.shape, values.dtype) == (COUNT, ROWS.shape, ROWS.dtype)
         np.testing.assert_array_equal(np.asarray(values), ROWS)
         np.testing.assert_array_equal(np.asarray(values, np.float64), ROWS.astype(np.float64))
         np.testing.assert_array_equal(np.stack(list(itertools.islice(values, 3))), ROWS[:3])
