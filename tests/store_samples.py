@@ -197,7 +197,7 @@ class Sources:
         """Make ``all.h5`` of them and open it; `options` are those of `plan_rows`."""
         path = self.folder / "all.h5"
         plan = plan_rows(self.stores, **options)
-        assemble_store(path, VECTOR_HEADER, self.stores, plan)
+        assemble_store(path, VECTOR_HEADER, self.stores, plan, next_part=0)
         for store in self.stores:
             store.close()
         opened = open_store(path)

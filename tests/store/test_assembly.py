@@ -20,6 +20,7 @@ from featx.store import FeatureStore, open_store
 from featx.store.assembly import assemble_store
 from featx.store.parts import PartWriter, list_parts, parts_folder
 from featx.store.planning import plan_rows
+from featx.store.views import next_part
 from tests.store_samples import VECTOR_HEADER as HEADER
 from tests.store_samples import (
     Sources,
@@ -53,7 +54,7 @@ def test_rows_of_many_blocks_keep_their_order(
     write_sample(path, {"v": np.arange(20, dtype=np.float32).reshape(10, 2)}, keys)
     with open_store(path) as source:
         plan = plan_rows([source], dropped=["4.png"])
-        assemble_store(tmp_path / "all.h5", HEADER, [source], plan)
+        assemble_store(tmp_path / "all.h5", HEADER, [source], plan, next_part=0)
     with open_store(tmp_path / "all.h5") as store:
         assert list(values_of(store).items()) == [
             (f"{number}.png", 2.0 * number) for number in range(10) if number != 4
@@ -77,7 +78,7 @@ def test_damaged_source_is_named_and_the_former_file_stays(tmp_path: Path) -> No
     write_sample(tmp_path / "all.h5", {"v": np.ones((1, 2), np.float32)})
     former = (tmp_path / "all.h5").read_bytes()
     with open_store(path) as source, pytest.raises(StoreDamaged, match=r"source-0\.h5"):
-        assemble_store(tmp_path / "all.h5", HEADER, [source], plan_rows([source]))
+        assemble_store(tmp_path / "all.h5", HEADER, [source], plan_rows([source]), next_part=0)
     assert (tmp_path / "all.h5").read_bytes() == former
     assert sorted(p.name for p in tmp_path.iterdir()) == ["all.h5", "source-0.h5"]
 
@@ -96,8 +97,8 @@ def test_runs_are_added_up_and_the_newest_are_kept(
             part.load_columns()
         stores.append(part)
     header = replace(HEADER, runs=())
-    assemble_store(tmp_path / "all.h5", header, stores[1:], plan_rows(stores[1:]))
-    assemble_store(tmp_path / "two.h5", header, stores[:3], plan_rows(stores[:3]))
+    assemble_store(tmp_path / "all.h5", header, stores[1:], plan_rows(stores[1:]), next_part=0)
+    assemble_store(tmp_path / "two.h5", header, stores[:3], plan_rows(stores[:3]), next_part=0)
     with open_store(tmp_path / "all.h5") as all_parts, open_store(tmp_path / "two.h5") as two:
         assert [(run["started"], run["computed"]) for run in two.header.runs] == [
             ("2026-01-01", 2),
@@ -114,7 +115,12 @@ def test_missing_keys_are_marked(tmp_path: Path) -> None:
     sources.add("a.png", "b.png", "c.png")
     plan = plan_rows(sources.stores, dropped=["c.png"])
     assemble_store(
-        tmp_path / "all.h5", HEADER, sources.stores, plan, missing=["b.png", "c.png", "other.png"]
+        tmp_path / "all.h5",
+        HEADER,
+        sources.stores,
+        plan,
+        next_part=0,
+        missing=["b.png", "c.png", "other.png"],
     )
     with open_store(tmp_path / "all.h5") as store:
         assert store.missing.tolist() == [False, True]
@@ -130,7 +136,9 @@ def test_store_remembers_which_parts_it_has(tmp_path: Path) -> None:
         for key in keys:
             PartWriter(folder, HEADER, max_bytes=1, first_number=first).add(rows_of(key))
         sources += [open_store(part) for part in list_parts(folder, first)]
-        assemble_store(path, HEADER, sources, plan_rows(sources))
+        assemble_store(
+            path, HEADER, sources, plan_rows(sources), next_part=next_part(folder, sources)
+        )
         for source in sources:
             source.close()
         return open_store(path)
@@ -180,7 +188,7 @@ def test_failed_write_says_what_to_do_and_leaves_the_old_file(
         open_store(path) as source,
         pytest.raises(StoreError, match=r"all\.h5.*disk is full.*make room and run the same"),
     ):
-        assemble_store(path, HEADER, [source], plan_rows([source]))
+        assemble_store(path, HEADER, [source], plan_rows([source]), next_part=0)
     assert path.read_bytes() == former
     assert list(tmp_path.iterdir()) == [path]
 
@@ -209,7 +217,7 @@ FULL_DISK = textwrap.dedent(
         try:
             if attempt == "assemble":
                 with open_store(folder / "part-000000.h5") as part:
-                    assemble_store(folder / "all.h5", header, [part], plan_rows([part]))
+                    assemble_store(folder / "all.h5", header, [part], plan_rows([part]), next_part=1)
             else:
                 writer.commit()
         except StoreError as error:
