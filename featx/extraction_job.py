@@ -216,9 +216,11 @@ class ExtractionJob:
         ):
             return len(self.base)
         sources = self._sources()
+        # Not that of a part: an identical file comes behind the batch of the one it equals.
+        stored_order = self.base.keys if self.base is not None else ()
         plan = plan_rows(
             sources,
-            order=[item.key for item in self.found.items],
+            order=[*stored_order, *(item.key for item in self.found.items)],
             dropped=self.changes.vanished if prune else self.renamed,
             dropped_failures=self.changes.vanished_failures,
         )

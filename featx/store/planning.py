@@ -44,18 +44,17 @@ def plan_rows(
 ) -> Plan:
     """Decide which rows a store made of others has, and in which order.
 
-    A later row or failure of a key replaces an earlier one; a row that is replaced keeps its
-    place, so that the result does not depend on how the work was divided into parts.
+    A later row or failure of a key replaces an earlier one. The result depends on how the work
+    was divided into parts only where `order` does not say otherwise.
 
     Args:
         sources: Open stores, oldest first.
-        order: Keys in the order in which those that the first source lacks are to follow.
+        order: Keys in the order in which they come first; others follow as they come.
         dropped: Keys whose rows are left out.
         dropped_failures: Keys whose entries in the failure ledger are left out.
         dropped_rows: Rows of the first source that are left out, whatever their key.
         earlier_wins: Keep the earlier row of a key instead; a failure never replaces a row.
     """
-    first_keys = sources[0].keys if sources and not earlier_wins else ()
     lost = set() if dropped_rows is None else set(dropped_rows.tolist())
     place: dict[str, int] = {}  # key → source and row, as one number: small, for many of them
     failures: dict[str, ImageFailure] = {}
@@ -89,8 +88,7 @@ def plan_rows(
     for key in dropped_failures:
         failures.pop(key, None)
 
-    chosen = [place.pop(key) for key in first_keys if key in place]
-    chosen += [place.pop(key) for key in order if key in place]
+    chosen = [place.pop(key) for key in order if key in place]
     chosen += place.values()
     codes = np.array(chosen, np.int64).reshape(-1)
     columns = np.stack([codes >> 40, codes & ((1 << 40) - 1)], axis=1)
