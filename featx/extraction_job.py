@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -208,7 +208,7 @@ class ExtractionJob:
         opened = {part.path for part in self.parts}
         pending = list_parts(self.folder, self.first_part)
         self.parts += [_open_part(path) for path in pending if path not in opened]
-        self.renamed = self._find_renamed()
+        self.renamed = self.find_renamed()
         if (
             self.base is not None
             and self.is_complete(prune)
@@ -235,20 +235,44 @@ class ExtractionJob:
         watch.write += watch.total - began
         return len(plan)
 
-    def _find_renamed(self) -> set[str]:
-        """Return the keys that have vanished while identical images came under new names."""
+    def find_renamed(self, identical: Mapping[str, bytes] | None = None) -> set[str]:
+        """Return the keys that have vanished while identical images came under new names.
+
+        Args:
+            identical: Of what is to be read, the images that are identical to others, with their
+                content: to foretell what is in no part yet. None when all was read.
+        """
         if not self.changes.vanished:
             return set()
-        before = set(self.base.keys) if self.base is not None else set()
-        new = (
-            (key, content)
-            for part in self.parts
-            for key, content in zip(
-                part.copies.keys, map(bytes, part.copies.content_hash), strict=True
-            )
-            if key not in before
-        )
-        return find_renamed(new, self.changes.vanished, self.stored)
+        known = set(self.base.keys) if self.base is not None else set()
+        known.update(self.changes.vanished)
+        foretold = identical or {}
+        candidates = {key for part in self.parts for key in part.copies.keys} | set(foretold)
+        candidates -= known
+        newest: dict[str, bytes] = {}
+        copies: dict[str, bytes] = {}  # Of the keys whose newest content came as a copy
+
+        def copy(key: str, content: bytes) -> None:
+            if key in candidates and newest.get(key) != content:  # Else only touched.
+                newest[key] = copies[key] = content
+
+        for part in self.parts:
+            for key, row in zip(part.keys, part.content_hash, strict=True):
+                if key in candidates:
+                    newest[key] = row.tobytes()
+                    copies.pop(key, None)
+            for key, row in zip(part.copies.keys, part.copies.content_hash, strict=True):
+                copy(key, row.tobytes())
+            for failure in part.failures:
+                newest.pop(failure.key, None)
+                copies.pop(failure.key, None)
+        if identical is not None:
+            for item in self.changes.todo:
+                if item.key in foretold:
+                    copy(item.key, foretold[item.key])
+                else:
+                    copies.pop(item.key, None)
+        return find_renamed(copies.items(), self.changes.vanished, self.stored)
 
     def _reuse(self, image: KnownImage, writer: PartWriter) -> None:
         """Take an image whose content has features already."""
@@ -364,8 +388,7 @@ def describe_dry_run(job: ExtractionJob, prune: bool) -> ExtractReport:
     identical = find_identical(changes, job.stored)
     touched = {key for key, content in identical.items() if job.stored.content_hash(key) == content}
     reused = {key: content for key, content in identical.items() if key not in touched}
-    new = ((key, content) for key, content in reused.items() if key not in job.stored)
-    job.renamed = find_renamed(new, changes.vanished, job.stored)
+    job.renamed = job.find_renamed(identical)
     gone = len(job.vanished)
     kept = sum(1 for _ in job.stored.keys) - len(job.renamed) - (gone if prune else 0)
     return ExtractReport(
