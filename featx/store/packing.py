@@ -97,6 +97,7 @@ def pack_store(
             )
             if in_place:
                 folder = parts_folder(path)
-                remove_leftovers(folder, keep=list_parts(folder, store.next_part))
+                pending = list_parts(folder, store.next_part)
+                remove_leftovers(folder, keep=(), pending=pending)
         rows = len(store)
     return PackReport(str(target), rows, target.stat().st_size, len(parts))

@@ -202,15 +202,20 @@ def remove_parts(parts: Collection[Path]) -> None:
         remove_file(path)
 
 
-def remove_leftovers(folder: Path, *, keep: Collection[Path]) -> None:
+def remove_leftovers(
+    folder: Path, *, keep: Collection[Path], pending: Collection[Path] = ()
+) -> None:
     """Delete the parts, half-written files and the marker that a finished store needs no more.
 
     Args:
         folder: The parts folder.
         keep: Parts that the store refers to.
+        pending: Parts of an interrupted extraction, which stay, with the marker that says
+            whether they add to the store or replace it.
     """
-    remove_file(folder / AFRESH_NAME)
-    kept = {path.name for path in keep}
+    if not pending:
+        remove_file(folder / AFRESH_NAME)
+    kept = {path.name for path in [*keep, *pending]}
     leftovers = [*sorted(folder.glob("part-*")), *sorted(folder.glob("rows-*"))]
     remove_parts([path for path in leftovers if path.name not in kept])
 

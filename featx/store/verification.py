@@ -309,13 +309,13 @@ def _repair(path: Path, found: _Findings) -> int:
             plan,
             next_part=next_part,
             missing=missing,
-            worn=[part.absolute() for part in found.worn],
+            worn=[path.absolute(), *(part.absolute() for part in found.worn)],
         )
         dropped = int(found.lost.sum())
         store.close()
     with open_store(path) as repaired:
         pending = list_parts(folder, next_part)
-        remove_leftovers(folder, keep=[*referenced_parts(repaired), *pending])
+        remove_leftovers(folder, keep=referenced_parts(repaired), pending=pending)
     return dropped
 
 
