@@ -247,8 +247,9 @@ def _add_up(
         copied -= set(part.rows)
         for key, content in part.copies.items():
             if content in held:
+                if stored.get(key) != content:  # Else it was only touched.
+                    copied.add(key)
                 stored[key] = content
-                copied.add(key)
             else:
                 stored.pop(key, None)
         for key in (*part.rows, *part.copies):

@@ -9,9 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import textwrap
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +17,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
 import featx
@@ -41,12 +37,13 @@ from featx.events import Listener
 from featx.extraction import extract
 from featx.extraction_report import ExtractReport
 from featx.images.reading import DecodedImage
-from featx.images.sources import ImageFailure, ImageItem, natural_key
+from featx.images.sources import ImageFailure, ImageItem
 from featx.models import load_model
 from featx.store import open_store
 from featx.store.lock import lock_for_writing
 from featx.store.parts import list_parts, parts_folder
-from featx.testing import ToyBackbone, toy_model
+from featx.testing import ToyBackbone
+from tests.folder_model import break_image, counts
 from tests.store_samples import Color, all_rows, mean_of, means, write_color, write_sample
 
 COLORS: list[Color] = [(10 * n, 255 - 10 * n, n) for n in range(9)]
@@ -57,12 +54,6 @@ def fill(folder: Path, colors: Sequence[Color] = COLORS) -> list[str]:
     for number, color in enumerate(colors):
         write_color(folder / f"{number}.png", color, mtime=1000 + number)
     return [f"{number}.png" for number in range(len(colors))]
-
-
-def break_image(path: Path, content: bytes = b"no picture", mtime: int | None = None) -> None:
-    path.write_bytes(content)
-    if mtime is not None:
-        os.utime(path, (mtime, mtime))
 
 
 @pytest.fixture
@@ -100,11 +91,6 @@ def forbid_loading(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.fail("the model was loaded")
 
     monkeypatch.setattr(featx.testing.toy, "load", load)
-
-
-def counts(report: ExtractReport) -> dict[str, int]:
-    names = ("rows", "done", "skipped", "reused", "renamed", "removed", "missing", "failed")
-    return {name: getattr(report, name) for name in names if getattr(report, name)}
 
 
 # The numbers
@@ -1172,110 +1158,7 @@ def test_sigkill_at_any_instant_loses_nothing(
     ]
 
 
-# Against a model
-
-
-@dataclass
-class Folder:
-    """A folder of images and what `extract` must make of it: dicts from key to content."""
-
-    path: Path
-    images: dict[str, Color | None] = field(default_factory=dict)  # None: broken.
-    rows: dict[str, Color] = field(default_factory=dict)
-    clock: int = 10_000
-
-    def write(self, key: str, color: Color | None) -> None:
-        self.clock += 1
-        if color is None:
-            break_image(self.path / key, mtime=self.clock)
-        else:
-            write_color(self.path / key, color, mtime=self.clock)
-        self.images[key] = color
-
-    def apply(self, action: str, key: str, color: Color) -> None:
-        if action == "write":
-            self.write(key, color)
-        elif action == "break":
-            self.write(key, None)
-        elif action == "touch" and key in self.images:
-            self.write(key, self.images[key])
-        elif action == "delete" and key in self.images:
-            (self.path / key).unlink()
-            del self.images[key]
-
-    def expect(self, prune: bool) -> dict[str, int]:
-        """Bring `rows` to what the store must hold; return the report's counts."""
-        good = {key: color for key, color in self.images.items() if color is not None}
-        gone = [key for key in self.rows if key not in self.images]
-        known, vanished = set(self.rows.values()), list(gone)
-        counted, renamed, rows = Counter[str](), set(), dict(self.rows)
-        for key in sorted(good, key=natural_key):
-            color = good[key]
-            if self.rows.get(key) == color:
-                counted["skipped"] += 1
-            elif color in known:
-                counted["reused"] += 1
-                same = [old for old in vanished if self.rows[old] == color]
-                if key not in self.rows and same:
-                    vanished.remove(same[0])
-                    renamed.add(same[0])
-            else:
-                counted["done"] += 1
-                known.add(color)
-            rows[key] = color
-        broken = set(self.images) - set(good)
-        for key in broken | (set(gone) if prune else renamed):
-            rows.pop(key, None)
-        self.rows = rows
-        expected = {
-            **counted,
-            "rows": len(rows),
-            "renamed": len(renamed),
-            "removed" if prune else "missing": len(vanished),
-            "failed": len(broken),
-        }
-        return {name: count for name, count in expected.items() if count}
-
-
-KEYS = st.sampled_from(["a.png", "b.png", "x/a.png", "x/é.png", "y/1.png"])
-ACTIONS = st.tuples(
-    st.sampled_from(["write", "write", "break", "touch", "delete"]),
-    KEYS,
-    st.sampled_from(COLORS[:4]),
-)
-STEPS = st.lists(st.tuples(st.lists(ACTIONS, max_size=5), st.booleans()), min_size=1, max_size=5)
-
-
-@settings(max_examples=40, deadline=None)
-@given(STEPS, st.integers(1, 3))
-def test_any_history_of_a_folder(
-    steps: list[tuple[list[tuple[str, str, Color]], bool]], batch_size: int
-) -> None:
-    model = toy_model()
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Folder(Path(temporary) / "photos")
-        for name in ("x", "y"):
-            (folder.path / name).mkdir(parents=True)
-        store = Path(temporary) / "features.h5"
-        for actions, prune in steps:
-            for action in actions:
-                folder.apply(*action)
-            options: dict[str, Any] = {"batch_size": batch_size, "workers": 1, "prune": prune}
-            try:
-                report = extract(folder.path, model=model, layers=["mean"], output=store, **options)
-            except ImagesNotFound:
-                assert not folder.images
-                continue
-            assert counts(report) == folder.expect(prune)
-            assert means(store) == {
-                key: pytest.approx(mean_of(color)) for key, color in folder.rows.items()
-            }
-            with open_store(store) as opened:
-                assert {failure.key for failure in opened.failures} == {
-                    key for key, color in folder.images.items() if color is None
-                }
-                labels = dict(zip(opened.keys, opened.labels, strict=True))
-            assert labels == {key: key.split("/")[0] if "/" in key else None for key in folder.rows}
+# Stores and folders that are not what they were
 
 
 def test_store_from_elsewhere_is_no_obstacle(
