@@ -289,6 +289,12 @@ def _repair(path: Path, found: _Findings) -> int:
                 f"{str(path)!r} cannot be repaired: {found.damages[0].problem}. Extract again "
                 "with --overwrite."
             )
+        if len({source.fingerprint for source in sources}) > 1:
+            raise StoreError(
+                f"{str(path)!r} cannot be repaired: {found.damages[0].problem}, and those beside "
+                "it were made in different ways (an --overwrite was interrupted). Extract again "
+                "with --overwrite."
+            )
         plan = plan_rows(sources)
         header = sources[0].header
         next_part = max((part_number(part) + 1 for part in list_parts(folder)), default=0)
@@ -296,7 +302,10 @@ def _repair(path: Path, found: _Findings) -> int:
         dropped = 0
     else:
         store = found.store
-        if not isinstance(store, SalvagedStore):  # Parts known to be damaged are read as well.
+        worn = [part.absolute() for part in found.worn]
+        if isinstance(store, SalvagedStore):
+            worn.append(path.absolute())  # A view must not go on with the damaged file.
+        else:  # Parts known to be damaged are read as well.
             store.close()
             store = found.store = SalvagedStore(path)
         plan = plan_rows([store], dropped_rows=np.flatnonzero(found.lost))
@@ -309,7 +318,7 @@ def _repair(path: Path, found: _Findings) -> int:
             plan,
             next_part=next_part,
             missing=missing,
-            worn=[path.absolute(), *(part.absolute() for part in found.worn)],
+            worn=worn,
         )
         dropped = int(found.lost.sum())
         store.close()

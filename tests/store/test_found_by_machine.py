@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from featx.errors import StoreError
 from featx.extraction import ExtractReport, extract
 from featx.store import open_store, pack_store, verify_store
 from featx.store.parts import AFRESH_NAME, parts_folder
@@ -153,3 +154,19 @@ def test_repair_of_a_packed_store_does_not_go_on_with_the_damaged_file(
     assert [damage.keys for damage in verify_store(store, repair=True).damages] == [()]
     assert verify_store(store).is_intact
     assert counts(run()) == {"rows": 1, "skipped": 1}
+
+
+def test_repair_mixes_no_parts_of_different_models(
+    photos: Path,
+    store: Path,
+    toy: str,
+    run: Callable[..., ExtractReport],
+    run_interrupted: Callable[..., None],
+) -> None:
+    write_color(photos / "a.png", RED)
+    run(single_file_limit=0)
+    run_interrupted(overwrite=True, model=f"{toy},weights=2")
+    store.write_bytes(store.read_bytes()[:-1] + b"!")
+    with pytest.raises(StoreError, match="made in different ways"):
+        verify_store(store, repair=True)
+    assert counts(run(overwrite=True)) == {"rows": 1, "done": 1}
