@@ -21,6 +21,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -121,7 +122,7 @@ class Instants:
         """Watch the calls around which a kill matters."""
         rename = os.replace
 
-        def replace(source: Path, target: Path) -> None:
+        def replace_noted(source: Path, target: Path) -> None:
             self.pass_one()
             rename(source, target)
             self.replaced |= target == self.store
@@ -135,7 +136,7 @@ class Instants:
             "featx.extraction.remove_leftovers": remove_leftovers,
         }
         with contextlib.ExitStack() as stack:
-            stack.enter_context(mock.patch("os.replace", replace))
+            stack.enter_context(mock.patch("os.replace", replace_noted))
             for name, real in targets.items():
                 stack.enter_context(mock.patch(name, self._counted(real)))
             yield
@@ -373,6 +374,20 @@ class FolderMachine(RuleBasedStateMachine):
         else:
             self.remove_store(self.path)
             self.folder.store, self.folder.pending, self.folder.afresh = None, [], False
+
+    @precondition(lambda self: self.folder.store is not None)
+    @rule(repair=st.booleans())
+    def compare_with_images(self, repair: bool) -> None:
+        rows, images = self.state.rows, self.folder.images
+        report = verify_store(self.path, images=self.folder.path, repair=repair)
+        changed = {key for key, content in rows.items() if images.get(key, content) != content}
+        assert set(report.missing) == set(rows) - set(images)
+        assert {key for damage in report.damages for key in damage.keys} == changed
+        if repair:
+            kept = {key: content for key, content in rows.items() if key not in changed}
+            missing = self.state.missing - changed
+            self.folder.store = replace(self.state, rows=kept, missing=missing)
+            self.folder.pending, self.folder.afresh = self.reader.pending(self.path)
 
     @precondition(lambda self: self.folder.store is not None)
     @rule()
