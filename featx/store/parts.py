@@ -216,7 +216,8 @@ def remove_leftovers(
     if not pending:
         remove_file(folder / AFRESH_NAME)
     kept = {path.name for path in [*keep, *pending]}
-    leftovers = [*sorted(folder.glob("part-*")), *sorted(folder.glob("rows-*"))]
+    patterns = ("part-*", "rows-*", f"{AFRESH_NAME}.[0-9]*.tmp")
+    leftovers = [path for pattern in patterns for path in sorted(folder.glob(pattern))]
     remove_parts([path for path in leftovers if path.name not in kept])
 
 

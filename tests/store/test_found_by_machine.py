@@ -170,3 +170,15 @@ def test_repair_mixes_no_parts_of_different_models(
     with pytest.raises(StoreError, match="made in different ways"):
         verify_store(store, repair=True)
     assert counts(run(overwrite=True)) == {"rows": 1, "done": 1}
+
+
+def test_half_written_marker_of_a_killed_overwrite_is_removed(
+    photos: Path, store: Path, run: Callable[..., ExtractReport]
+) -> None:
+    write_color(photos / "a.png", RED)
+    run(single_file_limit=0)
+    leftover = parts_folder(store) / f"{AFRESH_NAME}.123.tmp"
+    leftover.write_text("{")
+    write_color(photos / "b.png", GREEN)
+    run()
+    assert not leftover.exists()
