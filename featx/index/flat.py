@@ -50,8 +50,27 @@ def reconstruct_rows(index: Any, rows: np.ndarray) -> np.ndarray:
 
 
 def write_flat(index: Any, path: Path) -> None:
-    """Write an index in FAISS's own format."""
-    faiss.write_index(index, str(path))
+    """Write an index in FAISS's own format.
+
+    FAISS gives the bytes to a function here instead of writing the file itself: its own writer
+    only prints a line when the disk is full at the moment of closing, and reports success.
+
+    Raises:
+        OSError: If the disk is full or cannot be written.
+    """
+    failures: list[OSError] = []
+    with path.open("wb") as file:
+
+        def write(data: bytes) -> None:
+            try:  # An exception would have to pass through FAISS.
+                if not failures:
+                    file.write(data)
+            except OSError as error:
+                failures.append(error)
+
+        faiss.write_index(index, faiss.PyCallbackIOWriter(write))
+    if failures:
+        raise failures[0]
 
 
 def read_flat(path: Path, shape: tuple[int, int]) -> Any:
