@@ -78,23 +78,28 @@ def _try_lock(folder: Path) -> Callable[[], None]:
         except FileNotFoundError:
             continue  # The former owner removed the folder in between.
         except OSError as error:
-            raise StoreError(
-                f"{_store_of(folder)!r} cannot be written: {error.strerror}. Choose another place "
-                "with -o."
-            ) from error
+            raise _unwritable(folder, error) from error
         try:
             locked = _lock_file(folder, descriptor)
             if locked and _is_current(folder, descriptor):
                 _write_owner(descriptor)
                 return lambda: os.close(descriptor)
-        except BaseException:
+        except BaseException as error:
             os.close(descriptor)
+            if isinstance(error, OSError) and not isinstance(error, StoreError):
+                raise _unwritable(folder, error) from error  # A full disk: no room for the name.
             raise
         os.close(descriptor)
         if locked:
             continue  # Locked a file that the former owner had just removed.
-        with contextlib.suppress(FileNotFoundError):  # It removed the folder in between.
+        try:
             return _claim(folder)
+        except FileNotFoundError:
+            continue  # The folder was removed before there was a claim in it.
+        except StoreError:
+            raise
+        except OSError as error:
+            raise _unwritable(folder, error) from error
 
 
 def _lock_file(folder: Path, descriptor: int) -> bool:
@@ -123,8 +128,13 @@ def _claim(folder: Path) -> Callable[[], None]:
                 raise _refusal(folder, owner, remove=path) from None
             _take_away(path, owner)
             continue
-        mine = _write_owner(descriptor)
-        os.close(descriptor)
+        try:
+            mine = _write_owner(descriptor)
+        except OSError:
+            path.unlink()  # Without a name in it, nobody could tell when it is stale.
+            raise
+        finally:
+            os.close(descriptor)
         return lambda: _give_back(path, mine)
 
 
@@ -216,6 +226,13 @@ def _refusal(folder: Path, owner: dict[str, Any], *, remove: Path | None = None)
     return StoreLocked(
         f"{who} is writing to {_store_of(folder)!r}. Wait for it (--wait), or choose another file "
         f"with -o.{stale}"
+    )
+
+
+def _unwritable(folder: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"{_store_of(folder)!r} cannot be written: {error.strerror}. Make room, or choose another "
+        "place with -o."
     )
 
 
