@@ -68,7 +68,7 @@ def write_flat(index: Any, path: Path) -> None:
             except OSError as error:
                 failures.append(error)
 
-        faiss.write_index(index, faiss.PyCallbackIOWriter(write))
+        faiss.write_index(index, faiss.PyCallbackIOWriter(write))  # type: ignore[attr-defined]
     if failures:
         raise failures[0]
 

@@ -95,9 +95,8 @@ def pack_store(
                 one_file=True,
                 missing={store.keys[row] for row in np.flatnonzero(store.missing)},
             )
-            if in_place:
-                folder = parts_folder(path)
-                pending = list_parts(folder, store.next_part)
-                remove_leftovers(folder, keep=(), pending=pending)
+        if in_place:  # Also what a killed `pack` left that had replaced the store already.
+            folder = parts_folder(path)
+            remove_leftovers(folder, keep=(), pending=list_parts(folder, store.next_part))
         rows = len(store)
     return PackReport(str(target), rows, target.stat().st_size, len(parts))

@@ -156,6 +156,8 @@ def verify_store(
         rows = len(found.lost)
         num_bytes = sum(file.stat().st_size for file in found.files)
         dropped = _repair(path, found) if repair and found.damages else 0
+        if repair:  # Also what a killed repair left that had replaced the store already.
+            _remove_leftovers(path)
     return VerifyReport(
         store=str(path),
         rows=rows,
@@ -322,10 +324,15 @@ def _repair(path: Path, found: _Findings) -> int:
         )
         dropped = int(found.lost.sum())
         store.close()
-    with open_store(path) as repaired:
-        pending = list_parts(folder, next_part)
-        remove_leftovers(folder, keep=referenced_parts(repaired), pending=pending)
     return dropped
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Delete the parts that a store, now intact, does not need."""
+    folder = parts_folder(path)
+    with open_store(path) as store:
+        pending = list_parts(folder, store.next_part)
+        remove_leftovers(folder, keep=referenced_parts(store), pending=pending)
 
 
 def _open_parts(folder: Path) -> list[FeatureStore]:
