@@ -56,6 +56,7 @@ class Recorder:
         self.events: list[Event] = []
 
     def __call__(self, operation: Operation, after: bool) -> None:
+        """Record an operation."""
         if not after or operation.name == "write":
             return
         content = b""

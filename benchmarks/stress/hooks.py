@@ -93,7 +93,7 @@ def hooked(folder: Path, hook: Hook) -> Iterator[None]:
     saved = {name: getattr(os, name) for name in _NAMES}
     for name in _NAMES:
         setattr(os, name, patched(name))
-    io.open = builtins.open = open_file  # type: ignore[assignment]
+    io.open = builtins.open = open_file
     os.open = os_open
     GuardedFile.__init__ = init  # type: ignore[method-assign]
     try:
@@ -116,6 +116,7 @@ class Counter:
         self._lock = threading.Lock()
 
     def __call__(self, operation: Operation, after: bool) -> None:
+        """Count an operation, if it is of the kinds that count."""
         wanted = self._kinds is None and operation.name != self._without
         if not wanted and operation.name not in (self._kinds or ()):
             return

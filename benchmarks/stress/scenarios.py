@@ -61,6 +61,7 @@ class Scenario:
 def small_files() -> Iterator[None]:
     """Make parts, chunks and blocks of two or three rows, so that there are many of them."""
     defaults = PartWriter.__init__.__kwdefaults__
+    assert defaults is not None
     places: list[tuple[Any, str, int]] = [
         (featx.store.format, "CHUNK_BYTES", 2 * 48),
         (featx.store.assembly, "BLOCK_BYTES", 2 * ROW_BYTES),
