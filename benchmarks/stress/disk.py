@@ -128,7 +128,8 @@ class Disk:
             target: The folder.
             chance: For random choices.
             names: ``none``, ``all``, ``first`` (some, in order) or ``some`` of the changes of
-                names that were not flushed are there.
+                names that were not flushed are there; or ``reported``: none, but every folder,
+                because a program counts on a file when its own folder was flushed.
             content: One of `CONTENTS`, or ``mixed``.
         """
         _write(self.root, target, chance, names, content)
@@ -174,11 +175,14 @@ def _write(node: Node, target: Path, chance: random.Random, names: str, content:
     entries = dict(node.safe_names)
     kept = len(node.pending) if names == "all" else chance.randint(0, len(node.pending))
     for number, changes in enumerate(node.pending):
-        there = {"none": False, "all": True, "first": number < kept, "some": chance.random() < 0.5}
-        if there[names]:
+        there = {"all": True, "first": number < kept, "some": chance.random() < 0.5}
+        if there.get(names, False):
             _apply(entries, changes)
+    if names == "reported":
+        entries |= {name: child for name, child in node.names.items() if child.is_folder}
     for name, child in sorted(entries.items()):
-        path = target / name
+        # After a power cut, the process that made a temporary file is another one.
+        path = target / name.replace(f".{os.getpid()}.", ".999999999.")
         if child.is_folder:
             path.mkdir()
             _write(child, path, chance, names, content)

@@ -50,7 +50,7 @@ def faults(scenario: Scenario, work: Path, step: int = 1) -> Tally:
         counter = Counter(kinds)
         with hooked(bench.box, counter):
             bench.command()
-        width = -(-counter.count // MOST_WRITES) if "write" in kinds else 1
+        width = max(1, -(-counter.count // MOST_WRITES)) if "write" in kinds else 1
         for number in range(1, counter.count + 1, width * step):
             bench.reset()
             tally.runs += 1

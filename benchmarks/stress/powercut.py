@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import pickle
 import random
 import shutil
+import signal
 import time
 from collections.abc import Callable
 from functools import partial
@@ -14,7 +16,7 @@ from pathlib import Path
 from benchmarks.stress.bench import Bench
 from benchmarks.stress.children import run_child
 from benchmarks.stress.disk import Disk, Event, Recorder, copy_times, prefixes
-from benchmarks.stress.hooks import KillAt, Operation, hooked
+from benchmarks.stress.hooks import Operation, hooked
 from benchmarks.stress.results import Tally
 from benchmarks.stress.scenarios import Scenario, all_scenarios
 from benchmarks.stress.state import read_committed
@@ -31,6 +33,10 @@ VARIANTS = (
 """Beside what is on the disk for certain: changes of names, and content, that may be there."""
 
 
+NAME_CHANGES = ("replace", "link", "mkdir")
+"""Operations behind which a kill leaves a name that nobody has flushed."""
+
+
 def power_cuts(
     scenario: Scenario, work: Path, seed: int, step: int = 1, *, killed: bool = False
 ) -> Tally:
@@ -41,7 +47,7 @@ def power_cuts(
         work: A folder to work in.
         seed: For random choices.
         step: Only every n-th prefix.
-        killed: Record a run that comes after one which was killed at a random instant: what the
+        killed: Record runs that come after one which was killed behind a change of names: what the
             killed one had not flushed is still not safe.
     """
     began = time.monotonic()
@@ -50,7 +56,9 @@ def power_cuts(
     if not killed:
         cut_each_prefix(bench, record(bench), chance, step)
     else:
-        for number in range(1, bench.operations + 1, 3 * step):
+        events = record(bench)
+        changed = [n for n, e in enumerate(events, 1) if e.operation.name in NAME_CHANGES]
+        for number in changed[::step]:
             first, second = _record_killed(bench, number)
             cut_each_prefix(bench, first + second, chance, 2 * step, start=len(first))
     tally.seconds = time.monotonic() - began
@@ -67,7 +75,7 @@ def record(bench: Bench) -> list[Event]:
 
 
 def _record_killed(bench: Bench, number: int) -> tuple[list[Event], list[Event]]:
-    """Return what a run did that was killed behind an operation, and what the next one did."""
+    """Return what a run did that was killed behind its n-th event, and what the next one did."""
     bench.reset()
     trail = bench.box.parent / "trail"
     trail.mkdir(exist_ok=True)
@@ -81,13 +89,13 @@ def _record_killed(bench: Bench, number: int) -> tuple[list[Event], list[Event]]
 
 
 def _leave_trail(bench: Bench, number: int, trail: Path) -> None:
-    recorder, kill = Recorder(), KillAt(number, True)
+    recorder = Recorder()
 
     def hook(operation: Operation, after: bool) -> None:
         recorder(operation, after)
-        if after and operation.name != "write":
+        if after and len(recorder.events) == number:
             (trail / "events").write_bytes(pickle.dumps(recorder.events))
-        kill(operation, after)
+            os.kill(os.getpid(), signal.SIGKILL)
 
     with hooked(bench.box, hook):
         bench.command()
@@ -107,7 +115,7 @@ def cut_each_prefix(
         disk.foresee(events[number:])
         bench.tally.figures["prefixes"] += 1
         _clear(bench.box)
-        disk.write(bench.box, chance, "none", "absent")
+        disk.write(bench.box, chance, "reported", "absent")
         copy_times(bench.template, bench.box)
         where = f"power cut after {number} of {len(events)}"
         certain = read_committed(bench.box, damaged=bench.scenario.damaged)

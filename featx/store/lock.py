@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from featx.atomic import make_folder
+from featx.atomic import make_folder, sync_path
 from featx.errors import StoreError, StoreLocked
 from featx.events import Listener
 
@@ -63,6 +63,13 @@ def lock_for_writing(folder: Path, waiting: Listener | None = None) -> Iterator[
                 told = True
             time.sleep(WAIT_SECONDS)
     try:
+        # A killed writer may have left names that have not reached the disk yet: of the store, of
+        # a part, of this folder. What follows counts on them, and deletes what they replace.
+        try:
+            sync_path(folder)
+            sync_path(folder.parent)
+        except OSError as error:
+            raise _unwritable(folder, error) from error
         yield
     finally:
         _tidy(folder)

@@ -95,6 +95,16 @@ def test_without_system_locks_no_claim_stays_that_names_nobody(
         pass
 
 
+def test_a_writer_flushes_the_names_that_a_killed_one_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Else a power cut can take back the name of a store, and not the removal of its parts.
+    flushed: list[Path] = []
+    monkeypatch.setattr(lock, "sync_path", flushed.append)
+    with lock_for_writing(tmp_path / "f.h5.parts"):
+        assert flushed == [tmp_path / "f.h5.parts", tmp_path]
+
+
 def flip(path: Path, tap: str = "features/f000") -> None:
     """Damage the first chunk of a tap."""
     with h5py.File(path, "r") as file:
