@@ -217,7 +217,8 @@ FULL_DISK = textwrap.dedent(
         try:
             if attempt == "assemble":
                 with open_store(folder / "part-000000.h5") as part:
-                    assemble_store(folder / "all.h5", header, [part], plan_rows([part]), next_part=1)
+                    plan = plan_rows([part])
+                    assemble_store(folder / "all.h5", header, [part], plan, next_part=1)
             else:
                 writer.commit()
         except StoreError as error:
