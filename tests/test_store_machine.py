@@ -236,7 +236,7 @@ class FolderMachine(RuleBasedStateMachine):
         if not self.folder.images:
             return
         expected = self.folder.expect(prune=options["prune"], overwrite=overwrite)
-        instants = Instants(instant, how, self.path)
+        instants, before = Instants(instant, how, self.path), self.store_stamp()
         if how == "sigkill":
             reported = self.run_forked(instants, overwrite=overwrite, **options)
         else:
@@ -248,7 +248,7 @@ class FolderMachine(RuleBasedStateMachine):
             return
         now = self.reader.store(self.path) if self.path.exists() else None
         if how == "sigkill":
-            instants.replaced = expected.store.same_as(now)
+            instants.replaced = self.store_stamp() != before
         if instants.replaced:
             assert expected.store.same_as(now), (expected.store, now)
             self.folder.store = now
@@ -509,6 +509,12 @@ class FolderMachine(RuleBasedStateMachine):
     def remove_store(self, path: Path) -> None:
         path.unlink()
         shutil.rmtree(parts_folder(path), ignore_errors=True)
+
+    def store_stamp(self) -> tuple[int, int] | None:
+        """What changes when the store is put in place."""
+        if not self.path.exists():
+            return None
+        return self.path.stat().st_ino, self.path.stat().st_mtime_ns
 
     def listing(self) -> list[tuple[str, int, int]]:
         """What lies there of the store, with what changes when a file does."""
