@@ -14,10 +14,10 @@ from featx.files import describe_wrong_output, is_same_file, relative_path
 from featx.specs import check_choice
 from featx.store.assembly import assemble_store
 from featx.store.lock import lock_for_writing
-from featx.store.parts import list_parts, part_number, parts_folder, remove_leftovers
+from featx.store.parts import list_parts, parts_folder, refuse_unfinished, remove_leftovers
 from featx.store.planning import Plan, check_same, plan_rows
 from featx.store.reader import FeatureStore, open_store
-from featx.store.views import referenced_parts
+from featx.store.views import next_part, referenced_parts
 
 Keep = Literal["error", "first", "last"]
 KEEP_NAMES: tuple[Keep, ...] = ("error", "first", "last")
@@ -101,6 +101,7 @@ def merge_stores(
             raise InvalidValue(f"{str(path)!r} is named twice.")
     folder = parts_folder(target)
     with lock_for_writing(folder), contextlib.ExitStack() as stack:
+        refuse_unfinished(target)
         opened = [_open_source(path, stack) for path in paths]
         for store in opened[1:]:
             subject = f"{str(store.path)!r} was made in another way than {str(paths[0])!r}."
@@ -126,10 +127,14 @@ def merge_stores(
                 first.header.single_file_limit if single_file_limit is None else single_file_limit
             ),
         )
-        next_part = max((part_number(part) + 1 for part in list_parts(folder)), default=0)
-        next_part = max([next_part, *(s.next_part for s in opened if is_same_file(s.path, target))])
+        own = [store for store in opened if is_same_file(store.path, target)]
         assemble_store(
-            target, header, opened, plan, next_part=next_part, missing=_missing(opened, plan)
+            target,
+            header,
+            opened,
+            plan,
+            next_part=next_part(folder, own),
+            missing=_missing(opened, plan),
         )
         for store in opened:
             store.close()

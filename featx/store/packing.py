@@ -13,7 +13,7 @@ from featx.events import Listener
 from featx.files import describe_wrong_output, is_same_file, relative_path
 from featx.store.assembly import assemble_store
 from featx.store.lock import lock_for_writing
-from featx.store.parts import list_parts, parts_folder, remove_leftovers
+from featx.store.parts import list_parts, parts_folder, refuse_unfinished, remove_leftovers
 from featx.store.planning import plan_rows
 from featx.store.reader import open_store
 
@@ -76,6 +76,7 @@ def pack_store(
     if not in_place and target.exists():
         raise StoreError(f"{str(target)!r} exists and is left alone. Choose another file with -o.")
     with lock_for_writing(parts_folder(target)), open_store(path) as store:
+        refuse_unfinished(target)
         parts = [] if store.row_map is None else store.row_map.parts
         if in_place and store.row_map is None:
             listener.note(f"{str(path)!r} is one file already")

@@ -221,6 +221,19 @@ def remove_leftovers(
     remove_parts([path for path in leftovers if path.name not in kept])
 
 
+def refuse_unfinished(path: Path) -> None:
+    """Refuse to write a new store where an extraction is to go on.
+
+    Raises:
+        StoreError: If there is no store at `path`, but parts beside it.
+    """
+    if not path.exists() and (list_parts(parts_folder(path)) or list_assembled(parts_folder(path))):
+        raise StoreError(
+            f"{str(parts_folder(path))!r} holds unfinished work. Finish it with the same `featx "
+            "extract`, delete the folder, or choose another file with -o."
+        )
+
+
 def longest_key(keys: Iterator[str]) -> int:
     """Return the length of the longest key in bytes of UTF-8; at least 1."""
     return max((len(key.encode()) for key in keys), default=1)

@@ -1,4 +1,4 @@
-"""What `tests/test_store_machine.py` has found, as short as Hypothesis could make it."""
+"""What `tests/test_store_machine.py` has found, in short."""
 
 from __future__ import annotations
 
