@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,7 @@ def replace_file(path: Path) -> Iterator[Path]:
         >>> target.read_text()
         'whole'
     """
+    _remove_leftovers(path)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
@@ -40,6 +42,27 @@ def replace_file(path: Path) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Delete the temporary files that processes left which were killed while writing `path`."""
+    for leftover in path.parent.glob(f"{glob.escape(path.name)}.[0-9]*.tmp"):
+        pid = leftover.name.removeprefix(f"{path.name}.").removesuffix(".tmp")
+        if pid.isdigit() and not is_process_alive(int(pid)):
+            remove_file(leftover)
+
+
+def is_process_alive(pid: int) -> bool:
+    """Whether a process with this number is there, on this machine."""
+    if os.name == "nt":  # There, signal 0 would end it.
+        return True
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def make_folder(path: Path) -> None:

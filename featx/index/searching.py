@@ -151,11 +151,11 @@ def _ready_index(
     if index is None:
         store = store or Path(DEFAULT_STORE)
         path = default_index_path(store)
-        opened = _open_default(path)
+        opened = _open_default(path, store, listener)
         if opened is not None and layer not in (None, opened.description.feature.name):
             # The store's index stays as it is: later searches without --layer go on with it.
             path = default_index_path(store, layer)
-            opened = _open_default(path)
+            opened = _open_default(path, store, listener)
     else:
         path = Path(index)
         opened = open_index(path) if path.exists() else None
@@ -189,9 +189,18 @@ def _ready_index(
     return _renew(opened, source, path, listener, layer=layer, named=named, both_named=both_named)
 
 
-def _open_default(path: Path) -> VectorIndex | None:
+def _open_default(path: Path, store: Path, listener: Listener) -> VectorIndex | None:
     """Open an index that the user did not name; None if it is to be built, or built anew."""
-    return open_index(path) if path.exists() and description_path(path).exists() else None
+    if not path.exists() or not description_path(path).exists():
+        return None
+    try:
+        return open_index(path)
+    except IndexFileError as error:
+        if not store.is_file():
+            raise
+        # Damaged, or half replaced by a process that was killed; it can be made again.
+        listener.note(f"{str(error).removesuffix(' Build the index again with `featx index`.')}")
+        return None
 
 
 def _renew(

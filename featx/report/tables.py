@@ -176,8 +176,10 @@ def show_verify_report(report: VerifyReport) -> None:
                 f"repaired: {report.dropped:,} rows were dropped; the same `featx extract` "
                 "computes them again"
             )
-        else:
+        elif report.repairable:
             _print("`featx verify --repair` drops these rows; `featx extract` computes them again")
+        else:
+            _print("It cannot be repaired: extract again with --overwrite")
     if report.missing:
         _print(f"{len(report.missing):,} images are gone: {_some(report.missing)}")
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from featx.atomic import make_folder, sync_path
+from featx.atomic import is_process_alive, make_folder, sync_path
 from featx.errors import StoreError, StoreLocked
 from featx.events import Listener
 
@@ -189,13 +189,7 @@ def _is_gone(owner: dict[str, Any]) -> bool:
     started = _process_start(owner["pid"])
     if started is not None:
         return bool(started != owner.get("process_started"))  # The number was given away again.
-    try:
-        os.kill(owner["pid"], 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return False
+    return not is_process_alive(owner["pid"])
 
 
 def _process_start(pid: int) -> int | None:

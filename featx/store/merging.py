@@ -15,8 +15,9 @@ from featx.specs import check_choice
 from featx.store.assembly import assemble_store
 from featx.store.lock import lock_for_writing
 from featx.store.parts import list_parts, parts_folder, refuse_unfinished, remove_leftovers
-from featx.store.planning import Plan, check_same, plan_rows
+from featx.store.planning import Plan, PlannedRows, check_same, plan_rows
 from featx.store.reader import FeatureStore, open_store
+from featx.store.rows import ContentsDigest
 from featx.store.views import next_part, referenced_parts
 
 Keep = Literal["error", "first", "last"]
@@ -24,6 +25,9 @@ KEEP_NAMES: tuple[Keep, ...] = ("error", "first", "last")
 
 SHOWN_KEYS = 5
 """Keys that a message names."""
+
+CHECKED_ROWS = 65536
+"""Rows that are compared at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +95,7 @@ def merge_stores(
         raise InvalidValue("Nothing to merge: name two stores or more.")
     if target.is_dir() or not target.absolute().parent.is_dir():
         raise StoreError(describe_wrong_output(target))
-    if target.exists() and not any(is_same_file(target, path) for path in paths):
-        raise StoreError(
-            f"{str(target)!r} exists and is left alone. Choose another file with -o, or name it "
-            "among the stores to be merged."
-        )
+    is_new = not any(is_same_file(target, path) for path in paths)
     for path in paths:
         if any(is_same_file(path, other) for other in paths if other is not path):
             raise InvalidValue(f"{str(path)!r} is named twice.")
@@ -127,6 +127,11 @@ def merge_stores(
                 first.header.single_file_limit if single_file_limit is None else single_file_limit
             ),
         )
+        if target.exists() and is_new and not _is_merged(target, opened, plan):
+            raise StoreError(
+                f"{str(target)!r} exists and is left alone. Choose another file with -o, or name "
+                "it among the stores to be merged."
+            )
         own = [store for store in opened if is_same_file(store.path, target)]
         assemble_store(
             target,
@@ -165,6 +170,17 @@ def _compare_keys(stores: Sequence[FeatureStore]) -> tuple[list[str], list[str]]
             elif key in duplicates or contents[key] is not content:
                 duplicates[key] = None
     return [key for key in duplicates if key not in conflicts], list(conflicts)
+
+
+def _is_merged(target: Path, stores: Sequence[FeatureStore], plan: Plan) -> bool:
+    """Whether a store holds these very rows: a merge that was killed just before its end."""
+    with contextlib.suppress(StoreError), open_store(target) as made:
+        contents = ContentsDigest(stores[0].fingerprint)
+        rows = PlannedRows(stores, plan, stores[0].header)
+        for block in rows.blocks(CHECKED_ROWS, with_features=False):
+            contents.update(block.keys, block.content_hash)
+        return contents.hexdigest() == made.contents
+    return False
 
 
 def _missing(stores: Sequence[FeatureStore], plan: Plan) -> set[str]:

@@ -56,6 +56,7 @@ class VerifyReport:
         images: Images whose files were hashed (``images``).
         damages: What is wrong; empty if everything is as it was written.
         missing: Keys whose image is gone (``images``): no damage, but good to know.
+        repairable: Whether ``repair`` can help; if not, all of it must be extracted again.
         repaired: Whether the damage was removed.
         dropped: Rows that this cost; the next `featx.extract` computes them again.
     """
@@ -67,6 +68,7 @@ class VerifyReport:
     images: int = 0
     damages: tuple[Damage, ...] = ()
     missing: tuple[str, ...] = ()
+    repairable: bool = True
     repaired: bool = False
     dropped: int = 0
 
@@ -155,6 +157,7 @@ def verify_store(
             count, missing = _check_images(found, Path(images), listener)
         rows = len(found.lost)
         num_bytes = sum(file.stat().st_size for file in found.files)
+        repairable = found.store is not None or bool(_open_parts(parts_folder(path)))
         dropped = _repair(path, found) if repair and found.damages else 0
         if repair:  # Also what a killed repair left that had replaced the store already.
             _remove_leftovers(path)
@@ -166,6 +169,7 @@ def verify_store(
         images=count,
         damages=tuple(found.damages),
         missing=tuple(missing),
+        repairable=repairable,
         repaired=repair and bool(found.damages),
         dropped=dropped,
     )
@@ -188,9 +192,11 @@ def _check_store(path: Path, listener: Listener) -> _Findings:
         salvaged = SalvagedStore(path)
     except StoreNotFound:
         raise
-    except StoreError as error:
+    except StoreError:
+        if seal is None:
+            raise  # Something else, or written by an earlier featx.
         found = _Findings(None, np.zeros(0, bool), files=[path])
-        found.add(path, f"nothing of it can be read: {error}")
+        found.add(path, "nothing of it can be read")
         return found
     found = _Findings(salvaged, salvaged.lost.copy(), files=[path])
     rows = np.flatnonzero(salvaged.lost)

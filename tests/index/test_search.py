@@ -271,8 +271,11 @@ def test_damaged_index_and_damaged_store(store: Path, photos: Path) -> None:
     path = store.with_name("f.faiss")
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(IndexFileError, match="Build the index again"):
-        search(photos / "0.png", features=store)
-    build_index(store)
+        search(photos / "0.png", index=path)
+    notes = Notes()  # One that the user did not name is made again.
+    assert search(photos / "0.png", features=store, listener=notes).index_size == 7
+    assert "is damaged" in notes.texts[0]
+    assert "building the index" in notes.texts[1]
     store.write_bytes(b"damaged")
     with pytest.raises(StoreDamaged):
         search(photos / "0.png", features=store)

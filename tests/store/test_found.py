@@ -168,7 +168,6 @@ def test_a_half_written_marker_does_not_stay(
     assert not half.exists()
 
 
-@pytest.mark.xfail(strict=True, reason="a search cannot go on after a kill between two files")
 def test_a_search_goes_on_where_an_index_was_half_replaced(
     toy: str, photos: Path, tmp_path: Path
 ) -> None:
@@ -182,7 +181,6 @@ def test_a_search_goes_on_where_an_index_was_half_replaced(
     assert search(keys=["image_0.png"], features=store).index_size == 4
 
 
-@pytest.mark.xfail(strict=True, reason="nothing removes what a killed build of an index left")
 def test_building_again_removes_what_a_killed_one_left(
     toy: str, photos: Path, tmp_path: Path
 ) -> None:
@@ -193,7 +191,6 @@ def test_building_again_removes_what_a_killed_one_left(
     assert not half.exists()
 
 
-@pytest.mark.xfail(strict=True, reason="a merge that was killed at its end is refused")
 def test_merging_again_after_a_kill_at_the_end_is_no_error(
     toy: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
