@@ -71,8 +71,14 @@ def run(
         else:
             tasks = powercut.tasks(work, seed, options.step)
         wanted = [task for task in tasks if options.only in task.args[0].name]  # type: ignore[attr-defined]
-        tallies += run_parallel(wanted, options.jobs)
+        tallies += run_parallel(wanted, options.jobs, announce)
     return tallies
+
+
+def announce(tally: Tally) -> None:
+    """Say on stderr how far it is: all of it takes many minutes."""
+    found = f"{tally.runs} runs, {len(tally.violations)} violations"
+    print(f"{tally.part} {tally.name}: {found}, {tally.seconds:.0f} s", file=sys.stderr)
 
 
 if __name__ == "__main__":

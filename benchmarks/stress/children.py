@@ -114,8 +114,15 @@ def run_child(
         time.sleep(0.0005)
 
 
-def run_parallel(tasks: Sequence[Callable[[], Any]], jobs: int) -> list[Any]:
+def run_parallel(
+    tasks: Sequence[Callable[[], Any]], jobs: int, done: Callable[[Any], None] | None = None
+) -> list[Any]:
     """Run tasks in children, `jobs` at a time; return their results in order.
+
+    Args:
+        tasks: What the children do.
+        jobs: How many run at a time.
+        done: Called with each result as it comes.
 
     Raises:
         RuntimeError: If one of them ended with an exception.
@@ -133,6 +140,8 @@ def run_parallel(tasks: Sequence[Callable[[], Any]], jobs: int) -> list[Any]:
                 if not outcome.is_done:
                     problems.append(f"task {ended}: signal {outcome.signal}, {outcome.trace}")
                 results[ended] = outcome.result
+                if done is not None and outcome.is_done:
+                    done(outcome.result)
             if number is not None:
                 running[start(tasks[number], answers[number])] = number
     if problems:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -94,9 +95,12 @@ def _put(box: Path, pool: Path, chance: random.Random) -> None:
     """Add a picture, or change one: another version, all at once."""
     name = f"{chance.randrange(NUM_PICTURES)}.png"
     temporary = box.parent / f"{os.getpid()}.tmp"
-    os.link(pool / str(chance.randrange(NUM_VERSIONS)) / name, temporary)
+    shutil.copyfile(pool / str(chance.randrange(NUM_VERSIONS)) / name, temporary)
+    # A time of its own: were an earlier version put back with its old time while another one is
+    # read, the row would be of the one and its time of the other, and nobody could tell.
+    now = time.time_ns()
+    os.utime(temporary, ns=(now, now))
     os.replace(temporary, box / "photos" / name)
-    temporary.unlink(missing_ok=True)  # Two names of one file: renaming one to the other is void.
 
 
 def _read(path: Path, end: float) -> Answer:
@@ -139,7 +143,10 @@ def _compare(box: Path) -> list[str]:
     run_extract(box, scenario)
     run_extract(box, scenario, "fresh.h5")
     rows, fresh = (sorted(read_rows(box / name)[:-1]) for name in ("features.h5", "fresh.h5"))
-    found = [] if rows == fresh else ["at the end, the store differs from a fresh one"]
+    different = [(a[:4], b[:4]) for a, b in zip(rows, fresh, strict=False) if a != b]
+    found = [f"at the end, the store differs from a fresh one: {pair}" for pair in different]
+    if len(rows) != len(fresh):
+        found.append(f"at the end, {len(rows)} rows instead of {len(fresh)}")
     files = {name for name in read_finished(box).files if not name.startswith("photos")}
     allowed = {"features.h5", "fresh.h5", "features.h5.parts", "features.h5.parts/lock"}
     return found + [f"left over: {name}" for name in sorted(files - allowed)]

@@ -28,14 +28,23 @@ MOST_WRITES = 15
 """Writes of a scenario that fail, evenly spread over them: HDF5 writes hundreds of times."""
 
 
-def check_ending(bench: Bench, outcome: Outcome, where: str) -> None:
-    """Note a disturbed run that ended in another way than well or with a stated error."""
+def check_ending(bench: Bench, outcome: Outcome, where: str, *, plain: bool = False) -> None:
+    """Note a disturbed run that ended in another way than well or with a stated error.
+
+    Args:
+        bench: The scenario.
+        outcome: How the run ended.
+        where: How it was disturbed.
+        plain: Whether an error of the system will do, with the file that it is about.
+    """
     if outcome.signal:
         bench.violation(where, f"ended by signal {outcome.signal}")
     elif outcome.error is None:
         bench.tally.figures["done all the same"] += 1
     elif isinstance(outcome.error, FeatxError):
         bench.tally.figures["stated errors"] += 1
+    elif plain and isinstance(outcome.error, OSError):
+        bench.tally.figures["errors of the system"] += 1
     else:
         place = [line.strip() for line in outcome.trace.splitlines() if "featx/" in line]
         bench.violation(where, f"{outcome.error!r} is no stated error ({' < '.join(place[-3:])})")
@@ -57,7 +66,8 @@ def faults(scenario: Scenario, work: Path, step: int = 1) -> Tally:
             where = f"{fault} at {number} of {counter.count}"
             action = partial(_failing, bench, FailAt(kinds, number, code))
             outcome = run_child(action, ends_properly=True)
-            check_ending(bench, outcome, where)
+            # What cannot be removed is no feature: the command line shows such an error as it is.
+            check_ending(bench, outcome, where, plain="unlink" in kinds)
             bench.finish(bench.look(bench.before, where), where)
     tally.seconds = time.monotonic() - began
     return tally

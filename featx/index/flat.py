@@ -68,7 +68,8 @@ def write_flat(index: Any, path: Path) -> None:
             except OSError as error:
                 failures.append(error)
 
-        faiss.write_index(index, faiss.PyCallbackIOWriter(write))  # type: ignore[attr-defined]
+        writer = faiss.PyCallbackIOWriter(write)  # type: ignore[attr-defined]
+        faiss.write_index(index, writer)
     if failures:
         raise failures[0]
 
