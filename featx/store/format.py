@@ -203,7 +203,10 @@ def open_file(path: Path, *, salvage: bool = False) -> h5py.File:
         raise StoreNotFound(f"{str(path)!r} is a folder. Name the feature store in it.")
     if not path.is_file():
         raise StoreNotFound(f"There is no feature store {str(path)!r}. `featx extract` makes one.")
-    seal, size = read_seal(path), path.stat().st_size
+    while True:
+        seal, size = read_seal(path), path.stat().st_size
+        if seal is None or seal.num_bytes == size or seal == read_seal(path):
+            break  # Else a writer replaced the file between the two.
     if salvage:
         seal = None
     if seal is not None and seal.num_bytes != size:

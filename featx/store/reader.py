@@ -301,7 +301,8 @@ class FeatureStore:
             except StoreError:
                 self._check_current()
                 raise
-            except READ_ERRORS as error:  # A chunk whose checksum is wrong.
+            except READ_ERRORS as error:  # A chunk whose checksum is wrong; a part gone just now.
+                self._check_current()
                 raise self._damaged(spec.name, error) from error
 
         return TapValues(read, len(self), spec, np.dtype(self.header.dtype))

@@ -75,9 +75,14 @@ def read_seal(path: Path) -> Seal | None:
     """
     try:
         with path.open("rb") as file:
-            match = _SEAL.fullmatch(file.read(SEAL_BYTES))
+            block = file.read(SEAL_BYTES)
     except OSError as error:  # What the system refuses (too many files, rights) is no damage.
         raise StoreError(f"{str(path)!r} cannot be opened: {error.strerror}.") from error
+    return _parse(block)
+
+
+def _parse(block: bytes) -> Seal | None:
+    match = _SEAL.fullmatch(block)
     if match is None:
         return None
     kind: Kind = "view" if match[1] == b"view" else "data"
@@ -86,10 +91,11 @@ def read_seal(path: Path) -> Seal | None:
 
 def is_seal_broken(path: Path) -> bool:
     """Read a whole file and say whether its bytes are not those that were sealed."""
-    seal = read_seal(path)
-    if seal is None:
-        return True
+    # Opened once: a writer may replace the file between two openings.
     with path.open("rb", buffering=0) as file:
+        seal = _parse(file.read(SEAL_BYTES))
+        if seal is None:
+            return True
         return os.fstat(file.fileno()).st_size != seal.num_bytes or (
             compute_seal(file, seal.kind) != seal
         )

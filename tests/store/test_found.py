@@ -12,14 +12,16 @@ import h5py
 import numpy as np
 import pytest
 
+import featx.store.format
 from featx.errors import StoreError, StoreLocked
 from featx.extraction import extract
 from featx.index import build_index, flat, search
 from featx.index.vector_index import description_path
-from featx.store import lock, merge_stores, pack_store, verify_store
+from featx.store import lock, merge_stores, open_store, pack_store, verify_store
 from featx.store.lock import lock_for_writing
 from featx.store.parts import AFRESH_NAME, list_parts, parts_folder
 from featx.store.seal import SEAL_BYTES
+from featx.store.values import PartFiles
 from featx.testing import write_images
 
 FULL = Path("/dev/full")
@@ -203,3 +205,39 @@ def test_merging_again_after_a_kill_at_the_end_is_no_error(
         with pytest.raises(OSError, match="Interrupted"):
             merge_stores(parts, tmp_path / "merged.h5")
     assert merge_stores(parts, tmp_path / "merged.h5").rows == 9
+
+
+def test_a_store_that_is_replaced_while_it_is_opened_is_not_damaged(
+    view: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, real = view.read_bytes(), featx.store.format.read_seal
+    pack_store(view)
+    new = view.read_bytes()
+    view.write_bytes(old)
+
+    def replace_after(path: Path) -> Any:
+        seal = real(path)
+        view.write_bytes(new)  # Between reading the seal and asking for the size.
+        return seal
+
+    monkeypatch.setattr(featx.store.format, "read_seal", replace_after)
+    with open_store(view) as store:
+        assert len(store) == 3
+
+
+def test_a_part_that_goes_while_it_is_opened_means_a_newer_version(
+    view: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = PartFiles.check
+
+    def pack_after(self: PartFiles, number: int) -> None:
+        real(self, number)
+        with monkeypatch.context() as patch:
+            patch.setattr(PartFiles, "check", real)
+            pack_store(view)  # Between checking a part and opening it.
+        monkeypatch.setattr("featx.store.values.open_file", failing(errno.ENOENT))
+
+    with open_store(view) as store:
+        monkeypatch.setattr(PartFiles, "check", pack_after)
+        with pytest.raises(StoreError, match="replaced by a newer version"):
+            _ = store.features("mean")[:]
