@@ -158,7 +158,7 @@ def test_copies_get_features_and_labels_of_their_own(tmp_path: Path) -> None:
     copies = make_copies({"x/copy.png": "b.png 1"}, labels=["x"])
     sources.add("a.png", "b.png", value=1)
     sources.add("c.png", value=2, copies=copies)
-    with sources.assemble(order=["x/copy.png", "c.png"]) as store:
+    with sources.assemble(order=["a.png", "b.png", "x/copy.png", "c.png"]) as store:
         assert list(values_of(store).items()) == [
             ("a.png", 1),
             ("b.png", 1),
