@@ -41,7 +41,10 @@ def parts_folder(path: Path) -> Path:
 
 def list_parts(folder: Path, first: int = 0) -> list[Path]:
     """Return the finished parts in a parts folder, from number `first` on, oldest first."""
-    parts = sorted(folder.glob("part-[0-9]*.h5"), key=part_number)
+    try:
+        parts = sorted(folder.glob("part-[0-9]*.h5"), key=part_number)
+    except FileNotFoundError:  # A writer has just finished, and removed the folder.
+        return []
     return [path for path in parts if part_number(path) >= first]
 
 

@@ -241,3 +241,10 @@ def test_a_part_that_goes_while_it_is_opened_means_a_newer_version(
         monkeypatch.setattr(PartFiles, "check", pack_after)
         with pytest.raises(StoreError, match="replaced by a newer version"):
             _ = store.features("mean")[:]
+
+
+def test_a_parts_folder_that_goes_while_it_is_listed_is_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "glob", failing(errno.ENOENT))
+    assert list_parts(tmp_path) == []
