@@ -119,10 +119,11 @@ class FeatureStore:
             self._open = open_file(self._place, salvage=True)
         if self._open is None:
             while True:
+                before = read_seal(self._place) if self._place.is_file() else None
                 opened = open_file(self._place)
                 seal = read_seal(self._place)
-                if seal is not None and seal.num_bytes == opened.id.get_filesize():
-                    break
+                if seal is not None and seal == before:
+                    break  # Else a writer has replaced the file in between.
                 foreign = seal is None and not _is_store(opened)
                 opened.close()
                 if foreign:
