@@ -17,7 +17,7 @@ from featx.events import Listener
 from featx.extraction_job import describe_dry_run, open_job
 from featx.extraction_report import ExtractReport
 from featx.extraction_request import announce, describe_images, describe_request, make_header
-from featx.files import describe_wrong_output
+from featx.files import describe_wrong_output, resolve_link
 from featx.images.sharding import select_shard
 from featx.images.sources import find_images
 from featx.models import load_model
@@ -138,9 +138,7 @@ def extract(
     check_choice("pooling", pool, POOLING_NAMES)
     check_choice("storage type", dtype, get_args(StorageType))
     overrides = InputOverrides(img_size, preprocess, channel_order, resize, interpolation, exif)
-    output = Path(output)
-    if output.is_symlink():  # The file it points to is replaced, not the link.
-        output = output.resolve()
+    output = resolve_link(Path(output))
     if output.is_dir() or not output.absolute().parent.is_dir():
         raise StoreError(describe_wrong_output(output))
     if overwrite and output.exists() and not is_store(output):
@@ -157,17 +155,17 @@ def extract(
             )
         listener.note(describe_default())
 
-    found = find_images(images)
-    listener.note(f"{len(found.items):,} images in {str(found.root)!r}{describe_images(found)}")
-    if shard is not None:
-        found = select_shard(found, *shard)
-        listener.note(f"{len(found.items):,} of them in part {shard[0]} of {shard[1]}")
-    request = describe_request(model, weights, layers, pool, dtype, overrides)
-
     folder = parts_folder(output)
     with contextlib.ExitStack() as stack:
         if not dry_run:
             stack.enter_context(lock_for_writing(folder, listener if wait else None))
+        # Within the lock: while waiting for another process, files may come and go.
+        found = find_images(images)
+        listener.note(f"{len(found.items):,} images in {str(found.root)!r}{describe_images(found)}")
+        if shard is not None:
+            found = select_shard(found, *shard)
+            listener.note(f"{len(found.items):,} of them in part {shard[0]} of {shard[1]}")
+        request = describe_request(model, weights, layers, pool, dtype, overrides)
         afresh_request = request | {"root": str(found.root)}
         job = open_job(
             output,
@@ -205,7 +203,7 @@ def extract(
                 backbone, layers, pool, dtype, output, found, request, single_file_limit
             )
             job.check_header(header)
-            announce(header, len(job.changes.todo), output, listener)
+            announce(header, len(job.changes.todo), output, listener, overwrite=overwrite)
             if dry_run:
                 return describe_dry_run(job, prune)
             if overwrite:  # Not before everything that can be wrong with it has been checked.

@@ -12,7 +12,13 @@ from typing import Any
 import numpy as np
 
 from featx.compute import ComputedBatch, Stopwatch, compute_features
-from featx.errors import FingerprintMismatch, StoreDamaged, StoreError, TooManyFailures
+from featx.errors import (
+    FingerprintMismatch,
+    StoreDamaged,
+    StoreError,
+    TooManyFailures,
+    join_names,
+)
 from featx.events import Listener
 from featx.extraction_report import ExtractReport
 from featx.files import is_same_file
@@ -21,11 +27,12 @@ from featx.images.sources import ImageFailure, ImageItem, ImageSet
 from featx.models.backbone import Backbone
 from featx.store.assembly import assemble_store
 from featx.store.parts import (
+    AFRESH_NAME,
     PartWriter,
     find_afresh,
     list_assembled,
     list_parts,
-    part_number,
+    next_part_number,
     parts_folder,
 )
 from featx.store.planning import check_same, plan_rows
@@ -139,9 +146,16 @@ class ExtractionJob:
             check_same(
                 part,
                 header,
-                f"{str(self.folder)!r} holds unfinished work of another command (delete it to "
-                "give that up).",
+                f"{str(self.folder)!r} holds unfinished work of another command (to give that up, "
+                f"delete {self._describe_pending()} in it).",
             )
+
+    def _describe_pending(self) -> str:
+        """Name the files of unfinished work; the others may be those of the store."""
+        names = [part.path.name for part in self.parts]
+        marker = [AFRESH_NAME] if (self.folder / AFRESH_NAME).exists() else []
+        shown = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
+        return join_names([*marker, shown], conjunction="and")
 
     def check_failures(self, limit: int | None) -> None:
         """Refuse to go on when more than `limit` images cannot be used, whenever they failed."""
@@ -229,8 +243,8 @@ class ExtractionJob:
             replace(header, runs=()),
             sources,
             plan,
-            next_part=max([self.first_part, *(part_number(p) + 1 for p in pending)]),
-            missing=() if prune else self.missing,
+            next_part=next_part_number(self.folder, self.first_part),
+            missing=self.missing.difference(self.changes.vanished if prune else ()),
         )
         watch.write += watch.total - began
         return len(plan)
@@ -328,7 +342,7 @@ def open_job(
     folder = parts_folder(output)
     base: FeatureStore | None = None
     if not output.exists():
-        _check_not_renamed(folder)
+        _check_not_renamed(output)
     if output.exists() and not overwrite:
         base = stack.enter_context(open_store(output))
     elif output.exists():
@@ -337,10 +351,9 @@ def open_job(
     if base is not None:
         first = base.next_part
     else:  # Of a store that cannot be read, nobody knows which parts are in use.
-        known = [part_number(path) for path in list_parts(folder)] if output.exists() else []
-        first = max(known, default=-1) + 1
+        first = next_part_number(folder) if output.exists() else 0
     afresh = find_afresh(folder, afresh_request if overwrite else None)
-    if afresh is not None and afresh >= first:
+    if afresh is not None and (afresh >= first or (base is None and output.exists())):
         first, parts, base = afresh, list_parts(folder, afresh), None
     elif overwrite:
         parts, base = [], None
@@ -358,13 +371,14 @@ def open_job(
     )
 
 
-def _check_not_renamed(folder: Path) -> None:
+def _check_not_renamed(output: Path) -> None:
     """Refuse to take the parts of a view that was renamed: finishing would delete them."""
+    folder = parts_folder(output)
     if not list_parts(folder) and not list_assembled(folder):
         return
     for path in sorted(folder.parent.iterdir()):
-        if not path.is_file() or not _is_view(path):
-            continue
+        if path.name.startswith(f"{output.name}.") or not path.is_file() or not _is_view(path):
+            continue  # Also what a killed process left half-written.
         used: list[Path] = []
         with contextlib.suppress(StoreDamaged), open_store(path) as view:
             used = referenced_parts(view)

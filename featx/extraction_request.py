@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import importlib.metadata
+import math
 import platform
 import shutil
 import sys
@@ -11,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 import featx
 from featx.compute import plan_features
@@ -76,7 +79,13 @@ def _describe_run() -> dict[str, Any]:
     return run
 
 
-def announce(header: StoreHeader, num_todo: int, output: Path, listener: Listener) -> None:
+MAX_ROW_BYTES = (1 << 32) - 1
+"""Limit of HDF5 for a chunk; a chunk holds one row or several."""
+
+
+def announce(
+    header: StoreHeader, num_todo: int, output: Path, listener: Listener, *, overwrite: bool
+) -> None:
     """Say what will be computed and how large it gets; check that the disk has room."""
     taps = ", ".join(f"{spec.name} {format_shape(spec.shape)}" for spec in header.features)
     contract = header.model.input
@@ -91,8 +100,15 @@ def announce(header: StoreHeader, num_todo: int, output: Path, listener: Listene
         f"{num_todo:,} images to read: {format_bytes(header.row_bytes)} each, "
         f"{format_bytes(needed)} in {str(output)!r}"
     )
+    largest = max((spec for spec in header.features), key=lambda spec: math.prod(spec.shape))
+    largest_bytes = math.prod(largest.shape) * np.dtype(header.dtype).itemsize
+    if largest_bytes >= MAX_ROW_BYTES:
+        raise StoreError(
+            f"A row of {largest.name!r} has {format_bytes(largest_bytes)}, and HDF5 holds at most "
+            f"{format_bytes(MAX_ROW_BYTES)} in one piece. Use --pool avg or a smaller --img-size."
+        )
     # Parts and the one file made from them exist side by side for a moment; a view is only parts.
-    finished = [output, *list_parts(parts_folder(output))]
+    finished = [*([] if overwrite else [output]), *list_parts(parts_folder(output))]
     old = sum(path.stat().st_size for path in finished if path.exists())
     if needed + old <= header.single_file_limit:
         needed = 2 * needed + old

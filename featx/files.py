@@ -33,6 +33,16 @@ def is_same_file(first: Path, second: Path) -> bool:
     )
 
 
+def resolve_link(path: Path) -> Path:
+    """Return the file that a link leads to: it is what is replaced, not the link.
+
+    Example:
+        >>> resolve_link(Path("features.h5"))
+        PosixPath('features.h5')
+    """
+    return path.resolve() if path.is_symlink() else path
+
+
 def describe_wrong_output(path: Path) -> str:
     """Say why a file cannot be written under `path`, and what to do.
 

@@ -49,7 +49,8 @@ class StoredImages:
                     if content not in held:  # Its owner was lost: it has to be read again.
                         del self._place[key]
             for failure in source.failures:
-                self._place.pop(failure.key, None)
+                if not failure.is_passing:
+                    self._place.pop(failure.key, None)
                 self.ledger[failure.key] = failure
         hashes, sizes, mtimes = zip(*columns, strict=True) if columns else ((), (), ())
         self._hashes = np.concatenate(hashes) if hashes else np.empty((0, 0), np.uint8)
@@ -100,6 +101,7 @@ class FolderChanges:
         vanished: Keys with features whose image is gone.
         vanished_failures: Keys in the ledger whose image is gone.
         unknown: Keys that cannot be looked at now (a folder that cannot be read): as they were.
+        todo: What is to be read, new or changed, in natural order.
     """
 
     new: list[ImageItem] = field(default_factory=list)
@@ -155,8 +157,17 @@ def compare_folder(
             changes.unknown.add(key)
         elif not os.path.lexists(found.root / key):
             changes.vanished.append(key)
+    unchanged = {item.key for item in found.items if item.key in stored.ledger}
+    unchanged -= {item.key for item in changes.todo} | changes.failures.keys()
     changes.vanished_failures = [
-        key for key in stored.ledger if key not in listed and not key.startswith(unread)
+        key
+        for key in stored.ledger
+        if key in unchanged  # It could not be read just then, and is as it was stored.
+        or (
+            key not in listed
+            and not key.startswith(unread)
+            and (not os.path.lexists(found.root / key) or os.path.isdir(found.root / key))
+        )
     ]
     return changes
 

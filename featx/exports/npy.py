@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from featx.atomic import replace_file
+from featx.atomic import remove_file, replace_file, sync_path
 from featx.exports.source import ExportSource, Written
 
 SUFFIX = ".npy"
@@ -28,10 +28,14 @@ def list_files(output: Path) -> tuple[Path, ...]:
 def write(source: ExportSource, output: Path) -> Written:
     """Write float32 (N, D), or (N, h, w, c), and ``row,key,label`` for each row."""
     files = list_files(output)
-    # Both are written before either gets its name, so that a full disk leaves neither.
+    # Both are written before either gets its name, so that a full disk leaves neither; and older
+    # keys go before, so that a kill in between does not leave them beside other rows.
     with replace_file(files[1]) as keys, replace_file(files[0]) as array:
         _write_array(source, array)
         _write_keys(source, keys)
+        if files[1].exists():
+            remove_file(files[1])
+            sync_path(files[1].parent)
     return Written(len(source.store), files)
 
 

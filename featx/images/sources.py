@@ -60,6 +60,14 @@ class ImageFailure:
     size: int
     mtime_ns: int
 
+    @property
+    def is_passing(self) -> bool:
+        """Whether it says nothing about the image: the file could not be read just then.
+
+        Such an image keeps the features it has, and is tried again every time.
+        """
+        return self.mtime_ns < 0
+
 
 @dataclass(frozen=True, slots=True)
 class ImageSet:

@@ -12,7 +12,7 @@ import numpy as np
 
 from featx.errors import IndexFileError
 from featx.events import Listener
-from featx.files import describe_wrong_output, relative_path
+from featx.files import describe_wrong_output, relative_path, resolve_link
 from featx.index import flat
 from featx.index.vector_index import (
     IndexDescription,
@@ -92,8 +92,7 @@ def build_index(
     features = Path(features)
     check_choice("pooling of an index", pool, READ_POOLING_NAMES)
     path = default_index_path(features) if output is None else Path(output)
-    if path.is_symlink():  # The file it points to is replaced, not the link.
-        path = path.resolve()
+    path = resolve_link(path)
     if path.is_dir() or not path.absolute().parent.is_dir():
         raise IndexFileError(describe_wrong_output(path))
     if path.absolute() == features.absolute() or _is_something_else(path):

@@ -30,9 +30,8 @@ def assemble_store(
     plan: Plan,
     *,
     next_part: int,
-    one_file: bool = False,
     missing: Collection[str] = (),
-    worn: Collection[Path] = (),
+    damaged: Collection[Path] = (),
 ) -> None:
     """Make a store from open sources, all at once: one file, or beyond the limit a view.
 
@@ -45,9 +44,8 @@ def assemble_store(
         sources: What `plan_rows` was given.
         plan: The rows.
         next_part: The first part number that is not among the sources; see `StoreFacts`.
-        one_file: Make one file whatever the limit says.
         missing: Keys whose image is gone.
-        worn: Part files that must not be used on: their rows are copied.
+        damaged: Part files that must not be used on: their rows are copied.
 
     Raises:
         StoreError: If the disk is full or cannot be written; the former store stays.
@@ -55,11 +53,11 @@ def assemble_store(
     # A writer that was killed here left its file; this one holds the lock, so it is nobody's.
     for leftover in path.parent.glob(f"{glob.escape(path.name)}.[0-9]*.tmp"):
         leftover.unlink(missing_ok=True)
-    header = replace(header, runs=_join_runs(header, sources))
+    header = replace(header, runs=_join_runs(sources))
     rows = PlannedRows(sources, plan, header)
     facts = StoreFacts(failures=plan.failures, missing=frozenset(missing).intersection(rows.keys()))
-    if len(plan) * header.row_bytes > header.single_file_limit and not one_file:
-        row_map = make_row_map(path, header, rows, worn)
+    if len(plan) * header.row_bytes > header.single_file_limit:
+        row_map = make_row_map(path, header, rows, next_part, damaged)
         blocks = rows.blocks(VIEW_BLOCK_ROWS, with_features=False)
     else:
         row_map = None
@@ -76,9 +74,7 @@ def assemble_store(
         )
 
 
-def _join_runs(
-    header: StoreHeader, sources: Sequence[FeatureStore]
-) -> tuple[Mapping[str, Any], ...]:
+def _join_runs(sources: Sequence[FeatureStore]) -> tuple[Mapping[str, Any], ...]:
     """Add up the records of the same run, in the order in which the runs began."""
     runs: dict[str, dict[str, Any]] = {}
     for source in sources:

@@ -287,8 +287,9 @@ def _write_text_attribute(owner: Any, name: str, text: str) -> None:
 def _write_texts(parent: Any, name: str, texts: Sequence[str]) -> None:
     longest = max((len(text.encode()) for text in texts), default=1)
     dataset = _create_texts(parent, name, len(texts), longest)
-    if texts:
-        dataset[:] = _encode(texts, dataset)
+    for start in range(0, len(texts), COLUMN_CHUNK):  # One long text makes all of them long.
+        piece = texts[start : start + COLUMN_CHUNK]
+        dataset[start : start + len(piece)] = _encode(piece, dataset)
 
 
 def _create_texts(parent: Any, name: str, count: int, num_bytes: int) -> h5py.Dataset:

@@ -10,15 +10,21 @@ from typing import Any, Literal
 
 from featx.errors import InvalidValue, StoreError
 from featx.events import Listener
-from featx.files import describe_wrong_output, is_same_file, relative_path
+from featx.files import describe_wrong_output, is_same_file, relative_path, resolve_link
 from featx.specs import check_choice
 from featx.store.assembly import assemble_store
 from featx.store.lock import lock_for_writing
-from featx.store.parts import list_parts, parts_folder, refuse_unfinished, remove_leftovers
+from featx.store.parts import (
+    list_parts,
+    next_part_number,
+    parts_folder,
+    remove_leftovers,
+    start_merge,
+)
 from featx.store.planning import Plan, PlannedRows, check_same, plan_rows
 from featx.store.reader import FeatureStore, open_store
 from featx.store.rows import ContentsDigest
-from featx.store.views import next_part, referenced_parts
+from featx.store.views import referenced_parts
 
 Keep = Literal["error", "first", "last"]
 KEEP_NAMES: tuple[Keep, ...] = ("error", "first", "last")
@@ -89,8 +95,8 @@ def merge_stores(
     """
     check_choice("way to keep", keep, KEEP_NAMES)
     listener = listener or Listener()
-    paths = [Path(source) for source in sources]
-    target = Path(output)
+    paths = [resolve_link(Path(source)) for source in sources]
+    target = resolve_link(Path(output))
     if not paths:
         raise InvalidValue("Nothing to merge: name two stores or more.")
     if target.is_dir() or not target.absolute().parent.is_dir():
@@ -101,7 +107,7 @@ def merge_stores(
             raise InvalidValue(f"{str(path)!r} is named twice.")
     folder = parts_folder(target)
     with lock_for_writing(folder), contextlib.ExitStack() as stack:
-        refuse_unfinished(target)
+        start_merge(target)
         opened = [_open_source(path, stack) for path in paths]
         for store in opened[1:]:
             subject = f"{str(store.path)!r} was made in another way than {str(paths[0])!r}."
@@ -116,7 +122,7 @@ def merge_stores(
         if len(roots) > 1:
             listener.note(f"the images lay in {', '.join(sorted(roots))}: the first counts")
         order = list(dict.fromkeys(key for store in opened for key in store.keys))
-        plan = plan_rows(opened, order=order, earlier_wins=keep != "last")
+        plan = plan_rows(opened, order=order, earlier_wins=keep != "last", failures_win=False)
         first = opened[0]
         header = replace(
             first.header,
@@ -138,7 +144,7 @@ def merge_stores(
             header,
             opened,
             plan,
-            next_part=next_part(folder, own),
+            next_part=next_part_number(folder, max([0, *(store.next_part for store in own)])),
             missing=_missing(opened, plan),
         )
         for store in opened:

@@ -10,12 +10,15 @@ import numpy as np
 
 from featx.errors import StoreError
 from featx.events import Listener
-from featx.files import describe_wrong_output, is_same_file, relative_path
+from featx.files import describe_wrong_output, is_same_file, relative_path, resolve_link
 from featx.store.assembly import assemble_store
 from featx.store.lock import lock_for_writing
-from featx.store.parts import list_parts, parts_folder, refuse_unfinished, remove_leftovers
+from featx.store.parts import list_parts, parts_folder, remove_leftovers, start_merge
 from featx.store.planning import plan_rows
 from featx.store.reader import open_store
+
+UNLIMITED = 1 << 62
+"""More bytes than any store has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,21 +71,22 @@ def pack_store(
         1
     """
     path, listener = Path(features), listener or Listener()
-    path = path.resolve() if path.is_symlink() else path
-    target = path if output is None else Path(output)
+    path = resolve_link(path)
+    target = path if output is None else resolve_link(Path(output))
     if target.is_dir() or not target.absolute().parent.is_dir():
         raise StoreError(describe_wrong_output(target))
     in_place = output is None or is_same_file(path, target)
     if not in_place and target.exists():
         raise StoreError(f"{str(target)!r} exists and is left alone. Choose another file with -o.")
     with lock_for_writing(parts_folder(target)), open_store(path) as store:
-        refuse_unfinished(target)
+        start_merge(target)
         parts = [] if store.row_map is None else store.row_map.parts
         if in_place and store.row_map is None:
             listener.note(f"{str(path)!r} is one file already")
         else:
             plan = plan_rows([store])
-            header = store.header
+            # It stays one file when images are added, until `featx extract` is told otherwise.
+            header = replace(store.header, single_file_limit=UNLIMITED)
             if not in_place:
                 root = Path(store.root)
                 folder = target.absolute().parent
@@ -93,11 +97,11 @@ def pack_store(
                 [store],
                 plan,
                 next_part=store.next_part if in_place else 0,
-                one_file=True,
                 missing={store.keys[row] for row in np.flatnonzero(store.missing)},
             )
-        if in_place:  # Also what a killed `pack` left that had replaced the store already.
-            folder = parts_folder(path)
-            remove_leftovers(folder, keep=(), pending=list_parts(folder, store.next_part))
+        # Also what a killed `pack` left that had replaced the store already.
+        folder = parts_folder(target)
+        pending = list_parts(folder, store.next_part) if in_place else []
+        remove_leftovers(folder, keep=(), pending=pending)
         rows = len(store)
     return PackReport(str(target), rows, target.stat().st_size, len(parts))

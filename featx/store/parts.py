@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import os
+import re
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -33,24 +35,41 @@ PART_SECONDS = 15.0
 AFRESH_NAME = "overwrite.json"
 """In a parts folder: the request whose parts replace the store, see `start_afresh`."""
 
+MERGE_NAME = "merge.json"
+"""In a parts folder: what is there was made from other stores, and can be made again."""
+
 
 def parts_folder(path: Path) -> Path:
     """Return the folder beside a store where an extraction keeps its finished parts."""
     return path.with_name(f"{path.name}.parts")
 
 
+_NAME = re.compile(r"(part|rows)-([0-9]{6,})\.h5")
+
+
 def list_parts(folder: Path, first: int = 0) -> list[Path]:
     """Return the finished parts in a parts folder, from number `first` on, oldest first."""
-    try:
-        parts = sorted(folder.glob("part-[0-9]*.h5"), key=part_number)
-    except FileNotFoundError:  # A writer has just finished, and removed the folder.
-        return []
-    return [path for path in parts if part_number(path) >= first]
+    return [path for path in _list(folder, "part") if part_number(path) >= first]
 
 
 def list_assembled(folder: Path) -> list[Path]:
     """Return the files in a parts folder that were made from parts or stores, oldest first."""
-    return sorted(folder.glob("rows-[0-9]*.h5"), key=part_number)
+    return _list(folder, "rows")
+
+
+def next_part_number(folder: Path, least: int = 0) -> int:
+    """Return the number above those of all parts in a folder, and not below `least`."""
+    return max([least, *(part_number(path) + 1 for path in list_parts(folder))])
+
+
+def _list(folder: Path, kind: str) -> list[Path]:
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []  # A writer has just finished, and removed the folder.
+    # Not "part-000000 (copy).h5": that is somebody else's.
+    matches = (_NAME.fullmatch(name) for name in names)
+    return sorted((folder / m[0] for m in matches if m and m[1] == kind), key=part_number)
 
 
 def part_number(path: Path) -> int:
@@ -93,8 +112,7 @@ class PartWriter:
         self._num_rows = 0
         self._failures: list[ImageFailure] = []
         self._last_commit = time.monotonic()
-        last = max((part_number(path) for path in list_parts(folder)), default=-1)
-        self._next_number = max(first_number, last + 1)
+        self._next_number = next_part_number(folder, first_number)
 
     def add(self, rows: Rows) -> None:
         """Take rows; commit if a part is due."""
@@ -169,7 +187,8 @@ def start_afresh(folder: Path, request: Mapping[str, Any], first_part: int) -> i
     if before is not None and before >= first_part:
         return before
     marker = folder / AFRESH_NAME
-    remove_parts(list_parts(folder, first_part))  # Unfinished work, which is given up.
+    for path in list_parts(folder, first_part):  # Unfinished work, which is given up.
+        remove_file(path)
     text = json.dumps({"first_part": first_part, "request": request})
     with explained(marker), replace_file(marker) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -199,12 +218,6 @@ def find_afresh(folder: Path, request: Mapping[str, Any] | None = None) -> int |
     return first if list_parts(folder, first) else None
 
 
-def remove_parts(parts: Collection[Path]) -> None:
-    """Delete part files, in the order given."""
-    for path in parts:
-        remove_file(path)
-
-
 def remove_leftovers(
     folder: Path, *, keep: Collection[Path], pending: Collection[Path] = ()
 ) -> None:
@@ -219,22 +232,45 @@ def remove_leftovers(
     if not pending:
         remove_file(folder / AFRESH_NAME)
     kept = {path.name for path in [*keep, *pending]}
-    patterns = ("part-*", "rows-*", f"{AFRESH_NAME}.[0-9]*.tmp")
-    leftovers = [path for pattern in patterns for path in sorted(folder.glob(pattern))]
-    remove_parts([path for path in leftovers if path.name not in kept])
+    for path in [*list_parts(folder), *list_assembled(folder), *_list_unfinished(folder)]:
+        if path.name not in kept:
+            remove_file(path)
+    remove_file(folder / MERGE_NAME)
 
 
-def refuse_unfinished(path: Path) -> None:
-    """Refuse to write a new store where an extraction is to go on.
+def _list_unfinished(folder: Path) -> list[Path]:
+    """Return what killed writers left half-written in a folder."""
+    suffix = re.compile(r"\.[0-9]+\.tmp$")
+    return [
+        folder / name
+        for name in (os.listdir(folder) if folder.is_dir() else ())
+        if suffix.search(name)
+        and (_NAME.fullmatch(suffix.sub("", name)) or name.startswith((AFRESH_NAME, MERGE_NAME)))
+    ]
+
+
+def start_merge(path: Path) -> None:
+    """Make ready to write a new store from others; remove what a killed merge left.
+
+    Args:
+        path: The new store.
 
     Raises:
-        StoreError: If there is no store at `path`, but parts beside it.
+        StoreError: If there is no store at `path`, but unfinished work of an extraction.
     """
-    if not path.exists() and (list_parts(parts_folder(path)) or list_assembled(parts_folder(path))):
+    folder = parts_folder(path)
+    if path.exists():
+        return
+    if (folder / MERGE_NAME).exists() and not list_parts(folder):
+        remove_leftovers(folder, keep=())
+    if list_parts(folder) or list_assembled(folder):
         raise StoreError(
-            f"{str(parts_folder(path))!r} holds unfinished work. Finish it with the same `featx "
-            "extract`, delete the folder, or choose another file with -o."
+            f"{str(folder)!r} holds unfinished work. Finish it with the same `featx extract`, "
+            "delete the folder, or choose another file with -o."
         )
+    marker = folder / MERGE_NAME
+    with explained(marker), replace_file(marker) as temporary:
+        temporary.write_text("{}", encoding="utf-8")
 
 
 def longest_key(keys: Iterator[str]) -> int:

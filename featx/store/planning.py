@@ -41,6 +41,7 @@ def plan_rows(
     dropped_failures: Collection[str] = (),
     dropped_rows: np.ndarray | None = None,
     earlier_wins: bool = False,
+    failures_win: bool = True,
 ) -> Plan:
     """Decide which rows a store made of others has, and in which order.
 
@@ -53,7 +54,9 @@ def plan_rows(
         dropped: Keys whose rows are left out.
         dropped_failures: Keys whose entries in the failure ledger are left out.
         dropped_rows: Rows of the first source that are left out, whatever their key.
-        earlier_wins: Keep the earlier row of a key instead; a failure never replaces a row.
+        earlier_wins: Keep the earlier row of a key instead.
+        failures_win: Whether a later failure takes the place of a row: the image has changed and
+            cannot be read any more, so the row is not its feature.
     """
     lost = set() if dropped_rows is None else set(dropped_rows.tolist())
     place: dict[str, int] = {}  # key → source and row, as one number: small, for many of them
@@ -78,9 +81,9 @@ def plan_rows(
                 place[key] = base + position
                 failures.pop(key, None)
         for failure in source.failures:
-            if earlier_wins and failure.key in place:
+            if failure.key in place and (failure.is_passing or not failures_win):
+                failures.update({failure.key: failure} if failures_win else {})
                 continue
-            # It changed and can no longer be read: the old row is not its feature any more.
             place.pop(failure.key, None)
             failures[failure.key] = failure
     for key in dropped:

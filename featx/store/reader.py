@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 
 from featx.errors import StoreDamaged, StoreError, StoreNotFound, UnknownName, join_names
+from featx.files import resolve_link
 from featx.images.reading import HASH_BYTES
 from featx.images.sources import ImageFailure
 from featx.pooling import pool_features, pooled_shape
@@ -71,8 +72,10 @@ class FeatureStore:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._place = path.absolute()  # The working folder may change before it is opened again.
-        if not path.exists() and list_parts(parts_folder(path)):
+        # Parts lie beside the file itself, not beside a link to it; and the working folder may
+        # change before it is opened again.
+        self._place = resolve_link(path).absolute()
+        if not path.exists() and list_parts(parts_folder(self._place)):
             raise StoreNotFound(
                 f"{str(path)!r} is not finished: an extraction is running or was interrupted. What "
                 f"it computed is kept in {str(parts_folder(path))!r}; the same command goes on."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,6 +16,9 @@ from featx.specs import FeatureSpec, ModelSpec
 from featx.store.format import open_file
 from featx.store.rows import RowMap
 from featx.store.seal import read_seal
+
+ITER_BYTES = 8 << 20
+"""Rows that are read at once when a tap is gone through row by row."""
 
 MAX_OPEN_PARTS = 32
 """Part files that one store holds open: systems allow a process a few hundred in all."""
@@ -65,12 +67,15 @@ class TapValues:
         self._read = read
         self.shape = (num_rows, *spec.shape)
         self.dtype = dtype
+        self._row_bytes = int(np.prod(spec.shape)) * dtype.itemsize
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        return (self[row] for row in range(len(self)))
+        step = max(1, ITER_BYTES // max(1, self._row_bytes))
+        for start in range(0, len(self), step):
+            yield from self[start : start + step]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self[:], dtype)
@@ -80,7 +85,10 @@ class TapValues:
         if not chosen or chosen[0] is None or chosen[0] is Ellipsis:
             return self[:][selection]  # Which axis is meant depends on what follows.
         first, *rest = chosen
-        rows = np.arange(len(self))[first]  # NumPy's own rules and errors for the first axis.
+        if isinstance(first, slice):
+            rows = np.arange(*first.indices(len(self)))
+        else:  # NumPy's own rules and errors for the first axis.
+            rows = np.arange(len(self))[first]
         values = self._read(rows.reshape(-1)).reshape(*rows.shape, *self.shape[1:])
         return values[(*[slice(None)] * rows.ndim, *rest)] if rest else values
 
@@ -100,11 +108,16 @@ def read_dataset(dataset: h5py.Dataset, rows: np.ndarray) -> np.ndarray:
     first, last = int(rows.min()), int(rows.max())
     if len(rows) == last - first + 1 and (np.diff(rows) == 1).all():
         return np.asarray(dataset[first : last + 1])
-    if 2 * len(rows) > last - first:  # One long read beats many short ones.
-        with contextlib.suppress(OSError):  # A damaged chunk that nobody asked for.
-            return np.asarray(dataset[first : last + 1][rows - first])
-    unique, inverse = np.unique(rows, return_inverse=True)
-    return np.asarray(dataset[unique][inverse])
+    # Chunk by chunk: HDF5's own selection of points takes quadratic time.
+    out = np.empty((len(rows), *dataset.shape[1:]), dataset.dtype)
+    chunk_rows = dataset.chunks[0] if dataset.chunks else len(dataset)
+    order = np.argsort(rows, kind="stable")
+    chunks = rows[order] // chunk_rows
+    starts = np.flatnonzero(np.diff(chunks, prepend=-1))
+    for chosen in np.split(order, starts[1:]):
+        low, high = int(rows[chosen[0]]), int(rows[chosen[-1]])
+        out[chosen] = dataset[low : high + 1][rows[chosen] - low]
+    return out
 
 
 class PartFiles:

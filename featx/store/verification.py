@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,15 @@ import numpy as np
 
 from featx.errors import ImagesNotFound, StoreDamaged, StoreError, StoreNotFound
 from featx.events import Listener
+from featx.files import resolve_link
 from featx.images.reading import hash_content
 from featx.store.assembly import assemble_store
 from featx.store.format import dataset_name, open_file
 from featx.store.lock import lock_for_writing
 from featx.store.parts import (
+    list_assembled,
     list_parts,
-    part_number,
+    next_part_number,
     parts_folder,
     remove_leftovers,
 )
@@ -89,14 +92,14 @@ class _Findings:
     Attributes:
         store: The store, open as far as it can be; None if not at all.
         lost: bool (N,): rows that are damaged.
-        worn: Part files that are damaged.
+        damaged_parts: Part files that are damaged.
         damages: In words.
         files: Files that were read.
     """
 
     store: FeatureStore | None
     lost: np.ndarray
-    worn: list[Path] = field(default_factory=list)
+    damaged_parts: list[Path] = field(default_factory=list)
     damages: list[Damage] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
 
@@ -104,7 +107,9 @@ class _Findings:
         keys: tuple[str, ...] = ()
         if rows is not None and self.store is not None and len(rows):
             self.lost[rows] = True
-            names = self.store.keys
+            names: Sequence[str] = [""] * len(self.lost)
+            with contextlib.suppress(StoreDamaged):
+                names = self.store.keys
             keys = tuple(names[row] or f"(row {row})" for row in rows.tolist())
         self.damages.append(Damage(str(file), problem, keys))
 
@@ -139,7 +144,7 @@ def verify_store(
         >>> verify_store("v.h5").is_intact
         True
     """
-    path, listener = Path(features), listener or Listener()
+    path, listener = resolve_link(Path(features)), listener or Listener()
     if path.is_dir() or not path.is_file():
         with contextlib.suppress(StoreDamaged):
             open_store(path).close()  # Says what is there instead.
@@ -187,6 +192,9 @@ def _check_store(path: Path, listener: Listener) -> _Findings:
     if seal is not None and seal.kind == "view":
         found = _Findings(None, np.zeros(0, bool), files=[path])
         found.add(path, "the view is not as it was written; the features are in its parts")
+        for part in _list_lost(parts_folder(path)):
+            if is_seal_broken(part):
+                found.add(part, "damaged: its rows are lost")
         return found
     try:
         salvaged = SalvagedStore(path)
@@ -230,24 +238,25 @@ def _check_parts(found: _Findings, parts: PartFiles, listener: Listener) -> None
         listener.advance(1)
         path, rows = parts.path(number), np.flatnonzero(row_map.part == number)
         if not path.is_file():
-            found.worn.append(path)
+            found.damaged_parts.append(path)
             found.add(path, "missing", rows)
             continue
         found.files.append(path)
         seal = read_seal(path)
         if seal is not None and seal.sha256 != reference.sha256:
-            found.worn.append(path)
+            found.damaged_parts.append(path)
             found.add(path, "another file than the one recorded", rows)
             continue
         if not is_seal_broken(path):
             part = open_store(path)
             wrong = (part.content_hash[row_map.row[rows]] != store.content_hash[rows]).any(axis=1)
+            wrong |= part.fingerprint != store.fingerprint
             part.close()
             if wrong.any():
-                found.worn.append(path)
+                found.damaged_parts.append(path)
                 found.add(path, "rows of other images", rows[wrong])
             continue
-        found.worn.append(path)
+        found.damaged_parts.append(path)
         try:
             with open_file(path, salvage=True) as file:
                 bad = np.zeros(reference.num_rows, bool)
@@ -304,15 +313,15 @@ def _repair(path: Path, found: _Findings) -> int:
                 "with --overwrite."
             )
         plan = plan_rows(sources)
-        header = sources[0].header
-        next_part = max((part_number(part) + 1 for part in list_parts(folder)), default=0)
+        header = sources[-1].header
+        next_part = next_part_number(folder)
         assemble_store(path, header, sources, plan, next_part=next_part)
         dropped = 0
     else:
         store = found.store
-        worn = [part.absolute() for part in found.worn]
+        damaged_parts = [part.absolute() for part in found.damaged_parts]
         if isinstance(store, SalvagedStore):
-            worn.append(path.absolute())  # A view must not go on with the damaged file.
+            damaged_parts.append(path.absolute())  # A view must not go on with the damaged file.
         else:  # Parts known to be damaged are read as well.
             store.close()
             store = found.store = SalvagedStore(path)
@@ -326,7 +335,7 @@ def _repair(path: Path, found: _Findings) -> int:
             plan,
             next_part=next_part,
             missing=missing,
-            worn=worn,
+            damaged=damaged_parts,
         )
         dropped = int(found.lost.sum())
         store.close()
@@ -342,10 +351,13 @@ def _remove_leftovers(path: Path) -> None:
 
 
 def _open_parts(folder: Path) -> list[FeatureStore]:
-    """Open what can be read of the parts of a lost store, oldest first."""
-    opened = []
-    for path in find_lost(folder):
-        with contextlib.suppress(StoreError):
-            if not is_seal_broken(path):
-                opened.append(open_store(path))
-    return opened
+    """Open the intact parts of a lost store, oldest first."""
+    return [open_store(path) for path in _list_lost(folder) if not is_seal_broken(path)]
+
+
+def _list_lost(folder: Path) -> list[Path]:
+    """Return the files in a parts folder, oldest first as far as they can be read."""
+    try:
+        return find_lost(folder)
+    except StoreError:
+        return [*list_assembled(folder), *list_parts(folder)]

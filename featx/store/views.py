@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,6 +36,12 @@ anew, in order."""
 LEAST_USED = 0.5
 """A part of which less is in use is written anew, so that at most half of the disk is wasted."""
 
+SMALL_BYTES = 8 << 20
+"""A part with fewer bytes of features is small; more than `MAX_SMALL` of them are joined."""
+
+MAX_SMALL = 64
+"""Small parts that a view may have: each added image would otherwise leave a file for ever."""
+
 ASSEMBLED_BYTES = 1 << 30
 """Size of the files that are made from worn parts and other stores: few, and not too large to
 copy."""
@@ -57,27 +63,40 @@ def find_lost(folder: Path) -> list[Path]:
 
 
 def make_row_map(
-    path: Path, header: StoreHeader, rows: PlannedRows, worn: Collection[Path] = ()
+    path: Path,
+    header: StoreHeader,
+    rows: PlannedRows,
+    next_part: int,
+    damaged: Collection[Path] = (),
 ) -> RowMap:
     """Say in which part file each row lies; make parts of what is not in one yet.
 
+    A part that the former view names is used on only if it is still the one that was recorded.
+
     The former store as one file becomes a part by a second name (a hard link); rows of stores
-    elsewhere, of parts that are hardly used any more, and of `worn` ones are copied.
+    elsewhere, of parts that are hardly used or very small, and of damaged ones are copied.
 
     Args:
         path: The view that is to be written.
         header: Its header.
         rows: Its rows.
-        worn: Part files, as absolute paths, that must not be used on.
+        next_part: The first part number that is not in it.
+        damaged: Part files, as absolute paths, that must not be used on.
+
+    Raises:
+        StoreDamaged: If a part that the former view names is missing or another one.
     """
     folder = parts_folder(path).absolute()
     files: dict[Path, int] = {}  # file → rows in it; a file's number is its place here
-    part, index = _locate(rows, files)
+    part, index = _locate(rows, files, damaged)
     used = np.bincount(part, minlength=len(files))
+    small = SMALL_BYTES // max(1, header.row_bytes)
+    too_many = sum(num_rows <= small for num_rows in files.values()) > MAX_SMALL
     kept = [
-        file not in worn
+        file not in damaged
         and (file.parent == folder or file == path.absolute())
         and used[number] >= LEAST_USED * num_rows
+        and not (too_many and num_rows <= small)
         for number, (file, num_rows) in enumerate(files.items())
     ]
     if len(RowMap((), part, index).runs()) > MAX_RUNS:
@@ -94,7 +113,7 @@ def make_row_map(
     for start in range(0, len(copied), step):
         chosen = copied[start : start + step]
         target = _next_path(folder)
-        _write_part(target, header, rows, chosen)
+        _write_part(target, header, rows, chosen, next_part)
         part[chosen], index[chosen] = len(paths), np.arange(len(chosen))
         paths.append(target)
         counts.append(len(chosen))
@@ -105,7 +124,9 @@ def make_row_map(
     return RowMap(references, part.astype(np.int32), index)
 
 
-def _locate(rows: PlannedRows, files: dict[Path, int]) -> tuple[np.ndarray, np.ndarray]:
+def _locate(
+    rows: PlannedRows, files: dict[Path, int], damaged: Collection[Path]
+) -> tuple[np.ndarray, np.ndarray]:
     """Return, for each row, the number of its file and its row there; note the files."""
     part = np.empty(len(rows.plan), np.int32)
     index = np.empty(len(rows.plan), np.int64)
@@ -120,16 +141,12 @@ def _locate(rows: PlannedRows, files: dict[Path, int]) -> tuple[np.ndarray, np.n
         else:
             first = len(files)
             for i, reference in enumerate(view.row_map.parts):
+                if view.path(i) not in damaged:
+                    view.check(i)
                 files[view.path(i)] = reference.num_rows
             part[chosen] = first + view.row_map.part[places]
             index[chosen] = view.row_map.row[places]
     return part, index
-
-
-def next_part(folder: Path, sources: Sequence[FeatureStore]) -> int:
-    """Return the number above those of all parts that a store made of `sources` has."""
-    numbers = [part_number(part) + 1 for part in list_parts(folder)]
-    return max([0, *numbers, *(source.next_part for source in sources)])
 
 
 def _refer(file: Path, home: Path, num_rows: int) -> PartReference:
@@ -145,7 +162,9 @@ def _next_path(folder: Path) -> Path:
     return folder / f"rows-{last + 1:06d}.h5"
 
 
-def _write_part(target: Path, header: StoreHeader, rows: PlannedRows, chosen: np.ndarray) -> None:
+def _write_part(
+    target: Path, header: StoreHeader, rows: PlannedRows, chosen: np.ndarray, next_part: int
+) -> None:
     plan = Plan(rows.plan.columns[chosen], rows.plan.features[chosen], ())
     some = PlannedRows(rows.sources, plan, header)
     with explained(target), replace_file(target) as temporary:
@@ -157,7 +176,7 @@ def _write_part(target: Path, header: StoreHeader, rows: PlannedRows, chosen: np
             blocks=some.blocks(max(1, BLOCK_BYTES // max(1, header.row_bytes))),
             key_bytes=longest_key(some.keys()),
             # So that, if the view is lost, it is known which parts are newer than these rows.
-            facts=StoreFacts(next_part=next_part(target.parent, rows.sources)),
+            facts=StoreFacts(next_part=next_part),
         )
 
 

@@ -18,9 +18,8 @@ import featx.store.planning as planning_module
 from featx.errors import StoreDamaged, StoreError
 from featx.store import FeatureStore, open_store
 from featx.store.assembly import assemble_store
-from featx.store.parts import PartWriter, list_parts, parts_folder
+from featx.store.parts import PartWriter, list_parts, next_part_number, parts_folder
 from featx.store.planning import plan_rows
-from featx.store.views import next_part
 from tests.store_samples import VECTOR_HEADER as HEADER
 from tests.store_samples import (
     Sources,
@@ -137,7 +136,11 @@ def test_store_remembers_which_parts_it_has(tmp_path: Path) -> None:
             PartWriter(folder, HEADER, max_bytes=1, first_number=first).add(rows_of(key))
         sources += [open_store(part) for part in list_parts(folder, first)]
         assemble_store(
-            path, HEADER, sources, plan_rows(sources), next_part=next_part(folder, sources)
+            path,
+            HEADER,
+            sources,
+            plan_rows(sources),
+            next_part=next_part_number(folder, max([0, *(s.next_part for s in sources)])),
         )
         for source in sources:
             source.close()
