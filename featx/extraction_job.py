@@ -93,10 +93,13 @@ class ExtractionJob:
         self.parts = [_open_part(path) for path in parts]
         if base is not None and len(base):
             self._check_root(base.path, base.root, found.root)
+            _check_parts(base)
         for part in self.parts:
             self._check_root(self.folder, Path(part.header.root), found.root)
 
         self.stored = StoredImages(self._sources())
+        if base is not None and not base.root.is_dir():
+            self._check_shared(base)
         self.changes: FolderChanges = compare_folder(found, self.stored, retry_failed=retry_failed)
         self.skipped = self.changes.unchanged
         self.done = self.reused = 0
@@ -311,6 +314,18 @@ class ExtractionJob:
                 "start afresh with --overwrite.",
             )
 
+    def _check_shared(self, base: FeatureStore) -> None:
+        """Refuse a folder that has no image in common with a store whose own folder is gone."""
+        stored = set(self.stored.keys)
+        if stored and stored.isdisjoint(item.key for item in self.found.items):
+            raise FingerprintMismatch(
+                f"{str(base.path)!r} holds the images of another folder, which is gone: none of "
+                "its images is here.",
+                [("folder", str(base.root), str(self.found.root))],
+                remedy="Bring that folder back, write to another file with -o, or start afresh "
+                "with --overwrite.",
+            )
+
     def _fail(self, failure: ImageFailure, writer: PartWriter, limit: int | None) -> None:
         writer.fail(failure)
         self.failures[failure.key] = failure
@@ -431,6 +446,13 @@ def _to_rows(
         file_mtime_ns=np.array([item.mtime_ns for item in items], np.int64),
         features=features,
     )
+
+
+def _check_parts(base: FeatureStore) -> None:
+    """Refuse to say that all is there when a part of a view is not."""
+    files = base.part_files
+    for number in range(len(files.row_map.parts)) if files is not None else ():
+        files.check(number)  # type: ignore[union-attr]
 
 
 def _open_part(path: Path) -> FeatureStore:

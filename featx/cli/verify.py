@@ -42,4 +42,5 @@ def verify(
         write_json(report.to_dict())
     else:
         show_verify_report(report)
-    exit_with(0 if report.is_intact or report.repaired else DAMAGED)
+    all_well = report.is_intact and not report.changed
+    exit_with(0 if all_well or report.repaired else DAMAGED)

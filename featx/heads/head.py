@@ -120,11 +120,16 @@ class Head:
             "weights_sha256": sha256,
         }
         weights = folder / str(description["weights"])
-        with replace_file(weights) as temporary:
-            temporary.write_bytes(content.getvalue())
-        with replace_file(folder / DESCRIPTION_FILE) as temporary:
-            text = json.dumps(seal(description), indent=1, ensure_ascii=False)
-            temporary.write_text(text, encoding="utf-8")
+        try:
+            with replace_file(weights) as temporary:
+                temporary.write_bytes(content.getvalue())
+            with replace_file(folder / DESCRIPTION_FILE) as temporary:
+                text = json.dumps(seal(description), indent=1, ensure_ascii=False)
+                temporary.write_text(text, encoding="utf-8")
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # If there is nothing in it.
+            raise HeadError(f"{str(folder)!r} cannot be written: {error.strerror}.") from error
         for former in folder.glob("weights-*.npz"):
             if former != weights:
                 former.unlink(missing_ok=True)

@@ -166,12 +166,16 @@ def show_verify_report(report: VerifyReport) -> None:
     )
     if report.is_intact:
         _print(f"{short_path(report.store)}: intact ({checked})")
+        if report.repaired:
+            _print(f"{report.dropped:,} rows of changed images were dropped")
     else:
         for damage in report.damages:
             rows = f"{len(damage.keys):,} rows: {_some(damage.keys)}" if damage.keys else ""
             _print(f"{short_path(damage.file)}: {damage.problem}{'; ' if rows else ''}{rows}")
         _print(f"{short_path(report.store)}: damaged ({checked})")
-        if report.repaired:
+        if report.repaired and not report.rows:
+            _print("repaired: the view was made again from its parts")
+        elif report.repaired:
             _print(
                 f"repaired: {report.dropped:,} rows were dropped; the same `featx extract` "
                 "computes them again"
@@ -180,6 +184,11 @@ def show_verify_report(report: VerifyReport) -> None:
             _print("`featx verify --repair` drops these rows; `featx extract` computes them again")
         else:
             _print("It cannot be repaired: extract again with --overwrite")
+    if report.changed:
+        _print(
+            f"{len(report.changed):,} images are not those that were extracted: "
+            f"{_some(report.changed)}"
+        )
     if report.missing:
         _print(f"{len(report.missing):,} images are gone: {_some(report.missing)}")
 
@@ -337,6 +346,8 @@ def _describe_store(summary: Mapping[str, Any]) -> str:
             f", a view of {len(summary['parts']):,} part files "
             f"({format_bytes(summary['parts_bytes'])}) that must stay beside it"
         )
+    if summary["missing_parts"]:
+        shown += f"; MISSING: {_some(summary['missing_parts'])}"
     return shown
 
 

@@ -254,6 +254,11 @@ def _read_records(file: h5py.File, name: str, salvage: bool) -> list[dict[str, A
         raise
 
 
+def parts_folder(path: Path) -> Path:
+    """Return the folder beside a store where an extraction keeps its finished parts."""
+    return path.with_name(f"{path.name}.parts")
+
+
 def dataset_name(number: int) -> str:
     """Return the name of a tap's dataset below /features (endpoint names may contain ``/``)."""
     return f"f{number:03d}"

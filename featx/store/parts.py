@@ -23,6 +23,7 @@ import numpy as np
 from featx.atomic import make_folder, remove_file, replace_file
 from featx.errors import StoreError
 from featx.images.sources import ImageFailure
+from featx.store.format import parts_folder as parts_folder
 from featx.store.format import write_store
 from featx.store.rows import Rows, StoreFacts, StoreHeader
 
@@ -37,11 +38,6 @@ AFRESH_NAME = "overwrite.json"
 
 MERGE_NAME = "merge.json"
 """In a parts folder: what is there was made from other stores, and can be made again."""
-
-
-def parts_folder(path: Path) -> Path:
-    """Return the folder beside a store where an extraction keeps its finished parts."""
-    return path.with_name(f"{path.name}.parts")
 
 
 _NAME = re.compile(r"(part|rows)-([0-9]{6,})\.h5")

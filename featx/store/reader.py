@@ -121,10 +121,12 @@ class FeatureStore:
         if self._open is None and self._salvage:
             self._open = open_file(self._place, salvage=True)
         if self._open is None:
+            # At first by the name that was given: errors are to show it.
+            place = self.path if self._seal is None else self._place
             while True:
-                before = read_seal(self._place) if self._place.is_file() else None
-                opened = open_file(self._place)
-                seal = read_seal(self._place)
+                before = read_seal(place) if place.is_file() else None
+                opened = open_file(place)
+                seal = read_seal(place)
                 if seal is not None and seal == before:
                     break  # Else a writer has replaced the file in between.
                 foreign = seal is None and not _is_store(opened)
@@ -191,7 +193,7 @@ class FeatureStore:
     def part_files(self) -> PartFiles | None:
         """The part files, if the store is a view."""
         if self._parts is None and self.row_map is not None:
-            self._parts = PartFiles(self._place.parent, self.row_map, salvage=self._salvage)
+            self._parts = PartFiles(self._place, self.row_map, salvage=self._salvage)
         return self._parts
 
     @cached_property

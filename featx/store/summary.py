@@ -26,6 +26,7 @@ def summarize_store(store: FeatureStore) -> dict[str, Any]:
         "parts_bytes": sum(
             path.stat().st_size for path in referenced_parts(store) if path.exists()
         ),
+        "missing_parts": [path.name for path in referenced_parts(store) if not path.exists()],
         "rows": len(store),
         "missing": int(store.missing.sum()),
         "features": [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import numpy as np
 
 from featx.errors import StoreDamaged
 from featx.specs import FeatureSpec, ModelSpec
-from featx.store.format import open_file
+from featx.store.format import open_file, parts_folder
 from featx.store.rows import RowMap
 from featx.store.seal import read_seal
 
@@ -124,20 +125,22 @@ class PartFiles:
     """The part files of a view, opened when they are read, a bounded number at a time.
 
     Args:
-        folder: The view's folder.
+        view: The view's file.
         row_map: The parts and where each row lies.
         salvage: Read parts although they are known to be damaged.
     """
 
-    def __init__(self, folder: Path, row_map: RowMap, *, salvage: bool = False) -> None:
-        self._folder = folder
+    def __init__(self, view: Path, row_map: RowMap, *, salvage: bool = False) -> None:
+        self._view = view
         self._salvage = salvage
         self.row_map = row_map
         self._open: OrderedDict[int, h5py.File] = OrderedDict()
 
     def path(self, number: int) -> Path:
-        """Return where a part lies."""
-        return self._folder / self.row_map.parts[number].file
+        """Return where a part lies: as recorded, or where it is if view and folder were renamed."""
+        recorded = Path(os.path.normpath(self._view.parent / self.row_map.parts[number].file))
+        renamed = parts_folder(self._view) / recorded.name
+        return renamed if not recorded.exists() and renamed.exists() else recorded
 
     def check(self, number: int) -> None:
         """Refuse a part that is missing, or is not the one that was recorded.
@@ -150,13 +153,19 @@ class PartFiles:
             raise StoreDamaged(
                 f"The part {str(path)!r} is missing: a store that is a view needs the folder "
                 f"{path.parent.name!r} beside it. Bring it back, or run `featx verify --repair` to "
-                f"drop its {part.num_rows:,} rows and `featx extract` to compute them again."
+                "drop its rows and `featx extract` to compute them again."
             )
         seal = read_seal(path)
         if seal is None or seal.sha256 != part.sha256:
             raise StoreDamaged(
                 f"The part {str(path)!r} is damaged or belongs to another store: its seal is not "
                 "the one recorded. `featx verify` says which rows are concerned."
+            )
+        if path.stat().st_size != seal.num_bytes:
+            raise StoreDamaged(
+                f"The part {str(path)!r} is damaged: it has {path.stat().st_size:,} bytes and was "
+                f"written with {seal.num_bytes:,}. Copy it again, or run `featx verify --repair` "
+                "to drop its rows and `featx extract` to compute them again."
             )
 
     def read(self, dataset: str, rows: np.ndarray, out: np.ndarray) -> None:

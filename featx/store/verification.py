@@ -58,6 +58,8 @@ class VerifyReport:
         num_bytes: Their size.
         images: Images whose files were hashed (``images``).
         damages: What is wrong; empty if everything is as it was written.
+        changed: Keys whose image is not the one that was extracted (``images``). Repairing
+            drops their rows, too: `featx.extract` goes by size and time, and may not see it.
         missing: Keys whose image is gone (``images``): no damage, but good to know.
         repairable: Whether ``repair`` can help; if not, all of it must be extracted again.
         repaired: Whether the damage was removed.
@@ -70,6 +72,7 @@ class VerifyReport:
     num_bytes: int
     images: int = 0
     damages: tuple[Damage, ...] = ()
+    changed: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     repairable: bool = True
     repaired: bool = False
@@ -157,13 +160,15 @@ def verify_store(
         if found.store is not None:
             stack.callback(found.store.close)
         missing: list[str] = []
+        changed: list[str] = []
         count = 0
         if images is not None and found.store is not None:
-            count, missing = _check_images(found, Path(images), listener)
+            count, changed, missing = _check_images(found, Path(images), listener)
         rows = len(found.lost)
         num_bytes = sum(file.stat().st_size for file in found.files)
         repairable = found.store is not None or bool(_open_parts(parts_folder(path)))
-        dropped = _repair(path, found) if repair and found.damages else 0
+        to_repair = repair and bool(found.damages or changed)
+        dropped = _repair(path, found) if to_repair else 0
         if repair:  # Also what a killed repair left that had replaced the store already.
             _remove_leftovers(path)
     return VerifyReport(
@@ -173,9 +178,10 @@ def verify_store(
         num_bytes=num_bytes,
         images=count,
         damages=tuple(found.damages),
+        changed=tuple(changed),
         missing=tuple(missing),
         repairable=repairable,
-        repaired=repair and bool(found.damages),
+        repaired=to_repair,
         dropped=dropped,
     )
 
@@ -269,8 +275,10 @@ def _check_parts(found: _Findings, parts: PartFiles, listener: Listener) -> None
     listener.finish()
 
 
-def _check_images(found: _Findings, root: Path, listener: Listener) -> tuple[int, list[str]]:
-    """Hash the images; return how many could be, and the keys of those that are gone."""
+def _check_images(
+    found: _Findings, root: Path, listener: Listener
+) -> tuple[int, list[str], list[str]]:
+    """Hash the images; return how many could be, and the keys of those changed and gone."""
     assert found.store is not None
     store = found.store
     missing, changed, count = [], [], 0
@@ -291,9 +299,8 @@ def _check_images(found: _Findings, root: Path, listener: Listener) -> tuple[int
         if content != store.content_hash[row].tobytes():
             changed.append(row)
     listener.finish()
-    if changed:
-        found.add(root, "images that are not those that were extracted", np.array(changed))
-    return count, missing
+    found.lost[changed] = True
+    return count, [store.keys[row] for row in changed], missing
 
 
 def _repair(path: Path, found: _Findings) -> int:
@@ -319,6 +326,14 @@ def _repair(path: Path, found: _Findings) -> int:
         dropped = 0
     else:
         store = found.store
+        files = store.part_files
+        if files is not None and not any(
+            files.path(number).exists() for number in range(len(files.row_map.parts))
+        ):
+            raise StoreError(
+                f"All parts of {str(path)!r} are missing: repairing it would drop every row. Bring "
+                f"the folder {files.path(0).parent.name!r} back, or extract again with --overwrite."
+            )
         damaged_parts = [part.absolute() for part in found.damaged_parts]
         if isinstance(store, SalvagedStore):
             damaged_parts.append(path.absolute())  # A view must not go on with the damaged file.

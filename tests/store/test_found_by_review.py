@@ -253,3 +253,45 @@ def test_a_row_that_hdf5_cannot_hold_is_refused_before_the_work(photos: Path, st
     write_images(1, photos)
     with pytest.raises(StoreError, match=r"A row of 'wide' has 8\.0 GB"):
         extract(photos, model=register_wide_model(2 * 10**9), layers=["wide"], output=store)
+
+
+def test_extract_refuses_a_view_without_a_part(run: Run, photos: Path, store: Path) -> None:
+    write_images(3, photos)
+    run(single_file_limit=0)
+    part = list_parts(parts_folder(store))[0]
+    part.rename(part.with_name("away"))
+    for options in ({}, {"dry_run": True}):
+        with pytest.raises(StoreDamaged, match="is missing"):
+            run(**options)
+    with pytest.raises(StoreError, match="All parts of .* repairing it would drop every row"):
+        verify_store(store, repair=True)
+    part.with_name("away").rename(part)
+    assert run().skipped == 3
+
+
+def test_a_view_may_be_renamed_with_its_parts(run: Run, photos: Path, store: Path) -> None:
+    write_images(3, photos)
+    run(single_file_limit=0)
+    before = means(store)
+    moved = store.with_name("moved.h5")
+    parts_folder(store).rename(parts_folder(moved))
+    store.rename(moved)
+    assert means(moved) == before
+    assert verify_store(moved).is_intact
+    write_color(photos / "new.png", (1, 1, 1))
+    assert run(output=moved).rows == 4
+    assert verify_store(moved).is_intact
+
+
+def test_another_folder_is_refused_when_that_of_the_store_is_gone(
+    run: Run, photos: Path, store: Path, toy: str
+) -> None:
+    write_images(3, photos)
+    run()
+    photos.rename(photos.with_name("away"))
+    other = photos.with_name("other")
+    write_color(other / "else.png", (1, 2, 3))
+    with pytest.raises(ValueError, match="which is gone: none of its images is here"):
+        extract(other, model=toy, layers=["mean"], output=store, prune=True)
+    moved = extract(photos.with_name("away"), model=toy, layers=["mean"], output=store, prune=True)
+    assert (moved.rows, moved.skipped) == (3, 3)
