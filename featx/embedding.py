@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -12,7 +10,15 @@ from featx.compute import ComputedBatch, compute_features
 from featx.errors import UnknownName
 from featx.events import Listener
 from featx.images.reading import HASH_BYTES, read_images
-from featx.images.sources import ImageFailure, ImageItem, find_images
+from featx.images.sources import (
+    EVERYTHING,
+    ImageFailure,
+    ImageItem,
+    Images,
+    Selection,
+    gather,
+    reading_order,
+)
 from featx.models import restore_model
 from featx.specs import DEFAULT_BATCH_SIZE, FeatureSpec, ModelSpec
 
@@ -35,10 +41,12 @@ class EmbeddedImages:
 
 
 def embed_images(
-    images: str | Path | Sequence[str | Path],
+    images: Images,
     model: ModelSpec,
     feature: FeatureSpec,
     *,
+    selection: Selection = EVERYTHING,
+    max_pixels: int | None = None,
     batch_size: int = DEFAULT_BATCH_SIZE,
     workers: int | None = None,
     weights: str | None = None,
@@ -47,7 +55,9 @@ def embed_images(
     """Compute one feature of images with the model that made a store, head or index.
 
     Args:
-        images: Folders and files, as for `featx.extract`.
+        images: Places or objects, as for `featx.extract`.
+        selection: Which of them.
+        max_pixels: Largest picture that is decoded; None for the usual limit.
         model: The model as recorded.
         feature: The feature as recorded, pooling included.
         batch_size: Images for each run of the network.
@@ -60,7 +70,9 @@ def embed_images(
         FingerprintMismatch: If the model is no longer the one that was recorded.
     """
     listener = listener or Listener()
-    found = find_images(images)
+    found = gather(images, selection=selection)
+    for note in found.notes:
+        listener.note(note)
     backbone = restore_model(model, weights=weights)
     taps = [tap.name for tap in backbone.features()]
     if feature.name not in taps:
@@ -73,7 +85,13 @@ def embed_images(
         listener.failure(failure.key, failure.reason)
     listener.start(len(found.items), "images")
     try:
-        results = read_images(found.items, model.input, workers=workers, lookahead=2 * batch_size)
+        results = read_images(
+            reading_order(found.items) if found.stream is None else found.stream,
+            model.input,
+            workers=workers,
+            lookahead=2 * batch_size,
+            max_pixels=max_pixels,
+        )
         for result in compute_features(results, backbone, [feature], batch_size=batch_size):
             if isinstance(result, ComputedBatch):
                 items.extend(result.items)
@@ -89,4 +107,9 @@ def embed_images(
     width = int(np.prod(feature.shape))
     values = np.concatenate(blocks) if blocks else np.zeros((0, width), np.float32)
     content_hash = np.concatenate(hashes) if hashes else np.zeros((0, HASH_BYTES), np.uint8)
+    if found.stream is None:  # Some archives are read in an order of their own.
+        place = {item.key: number for number, item in enumerate(found.items)}
+        order = sorted(range(len(items)), key=lambda number: place[items[number].key])
+        items = [items[number] for number in order]
+        values, content_hash = values[order], content_hash[order]
     return EmbeddedImages(tuple(items), content_hash, values, tuple(failures))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from featx.atomic import remove_file
 from featx.compute import Stopwatch
@@ -19,7 +19,7 @@ from featx.extraction_report import ExtractReport
 from featx.extraction_request import announce, describe_images, describe_request, make_header
 from featx.files import describe_wrong_output, resolve_link
 from featx.images.sharding import select_shard
-from featx.images.sources import find_images
+from featx.images.sources import Images, Selection, gather
 from featx.models import load_model
 from featx.models.builtin import describe_default
 from featx.specs import (
@@ -54,8 +54,14 @@ from featx.store.views import referenced_parts
 
 
 def extract(
-    images: str | Path | Sequence[str | Path] = ".",
+    images: Images = ".",
     *,
+    labels: Any = None,
+    exclude: Sequence[str] = (),
+    image_list: str | Path | None = None,
+    split: str | None = None,
+    frame: int | str | None = None,
+    max_pixels: int | None = None,
     model: str | None = None,
     weights: str | None = None,
     layers: Sequence[str] = (),
@@ -88,7 +94,19 @@ def extract(
     Identical files are computed once; one that was renamed or moved keeps its features.
 
     Args:
-        images: A folder (searched recursively), a file, or several.
+        images: A folder (searched recursively), a file, glob, archive, manifest, array file or
+            URL, or several; see `featx.images.sources.find_images`. Or objects: an array (N, H, W)
+            or (N, H, W, C) of uint8, or such an array and its labels; a ``tf.data.Dataset`` of
+            images or of images and labels; (key, image) or (key, image, label) one after the
+            other. Of objects, rows are only ever removed with `prune`.
+        labels: N labels of an array of images.
+        exclude: Globs: images to leave out, by their key or a folder's name.
+        image_list: A text file with one path in each line, ``-`` for the standard input; beside
+            `images` where these are named, else instead of them.
+        split: Only this split of manifests and array files.
+        frame: Of animations and files of several pages this frame, from 0, or ``all``, under keys
+            such as ``a.gif#3``; when None the first, under the file's own key.
+        max_pixels: Largest picture that is decoded; 178,956,970 when None.
         model: The model, see `featx.load_model`; the built-in backbone when None.
         weights: ``imagenet``, ``random`` or a path; for Keras applications.
         layers: Taps by name, index, glob or path; when empty the last feature map, of the
@@ -155,18 +173,21 @@ def extract(
             )
         listener.note(describe_default())
 
+    selection = Selection(exclude, image_list, split, frame)
     folder = parts_folder(output)
     with contextlib.ExitStack() as stack:
         if not dry_run:
             stack.enter_context(lock_for_writing(folder, listener if wait else None))
         # Within the lock: while waiting for another process, files may come and go.
-        found = find_images(images)
-        listener.note(f"{len(found.items):,} images in {str(found.root)!r}{describe_images(found)}")
+        found = gather(images, labels=labels, selection=selection)
+        listener.note(describe_images(found))
+        for note in found.notes:
+            listener.note(note)
         if shard is not None:
             found = select_shard(found, *shard)
             listener.note(f"{len(found.items):,} of them in part {shard[0]} of {shard[1]}")
         request = describe_request(model, weights, layers, pool, dtype, overrides)
-        afresh_request = request | {"root": str(found.root)}
+        afresh_request = request | {"root": found.place}
         job = open_job(
             output,
             found,
@@ -175,6 +196,7 @@ def extract(
             afresh_request=afresh_request,
             overwrite=overwrite,
             retry_failed=retry_failed,
+            max_pixels=max_pixels,
         )
         if not dry_run and not overwrite and find_afresh(folder) != job.first_part:
             remove_file(folder / AFRESH_NAME)  # Left by an --overwrite that was killed too early.
@@ -204,6 +226,11 @@ def extract(
             )
             job.check_header(header)
             announce(header, len(job.changes.todo), output, listener, overwrite=overwrite)
+            if dry_run and found.stream is not None:
+                raise InvalidValue(
+                    "What a generator or a dataset will give is not known before it is read: "
+                    "there is no dry run of it."
+                )
             if dry_run:
                 return describe_dry_run(job, prune)
             if overwrite:  # Not before everything that can be wrong with it has been checked.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +23,13 @@ from featx.events import Listener
 from featx.extraction_report import ExtractReport
 from featx.files import is_same_file
 from featx.images.reading import HASH_BYTES, KnownImage, read_images
-from featx.images.sources import ImageFailure, ImageItem, ImageSet
+from featx.images.sources import (
+    ImageFailure,
+    ImageItem,
+    ImageSet,
+    lies_on_disk,
+    reading_order,
+)
 from featx.models.backbone import Backbone
 from featx.store.assembly import assemble_store
 from featx.store.parts import (
@@ -63,6 +69,7 @@ class ExtractionJob:
         parts: Finished parts of an earlier run to go on with.
         first_part: Number from which on parts belong to this job.
         retry_failed: Also read again what failed and has not changed since.
+        max_pixels: Largest picture that is decoded; None for the usual limit.
 
     Attributes:
         changes: What is new, changed and gone.
@@ -83,6 +90,7 @@ class ExtractionJob:
         parts: Sequence[Path],
         first_part: int = 0,
         retry_failed: bool = False,
+        max_pixels: int | None = None,
     ) -> None:
         self.output = output
         self.found = found
@@ -92,15 +100,19 @@ class ExtractionJob:
         self.first_part = first_part
         self.parts = [_open_part(path) for path in parts]
         if base is not None and len(base):
-            self._check_root(base.path, base.root, found.root)
+            self._check_root(base.path, base.header.root, base.root)
             _check_parts(base)
         for part in self.parts:
-            self._check_root(self.folder, Path(part.header.root), found.root)
+            self._check_root(self.folder, part.header.root, Path(part.header.root))
 
         self.stored = StoredImages(self._sources())
-        if base is not None and not base.root.is_dir():
+        if base is not None and lies_on_disk(base.header.root) and not base.root.exists():
             self._check_shared(base)
-        self.changes: FolderChanges = compare_folder(found, self.stored, retry_failed=retry_failed)
+        self.max_pixels = max_pixels
+        self.changes: FolderChanges = compare_folder(
+            found, self.stored, retry_failed=retry_failed, retry_limit=max_pixels is not None
+        )
+        self.followed: dict[str, None] = {}  # keys of the stream, in its order
         self.skipped = self.changes.unchanged
         self.done = self.reused = 0
         self.renamed: set[str] = set()
@@ -132,6 +144,8 @@ class ExtractionJob:
     def is_complete(self, prune: bool) -> bool:
         """Whether the store's file already is what this command would make."""
         changes = self.changes
+        if self.found.stream is not None:  # What will come is not known.
+            return False
         pending = changes.todo or self.parts or changes.vanished_failures or changes.new_failures
         if pending or self._moved or self.base is None or (prune and changes.vanished):
             return False
@@ -184,10 +198,16 @@ class ExtractionJob:
         for failure in self.changes.new_failures:
             self._fail(failure, writer, max_failures)
         todo = self.changes.todo
-        known = self.stored.content_hashes() if todo else set()
+        images_todo = reading_order(todo) if self.found.stream is None else self._follow()
+        known = self.stored.content_hashes() if todo or self.found.stream is not None else set()
         batch_size = max(1, min(batch_size, BATCH_BYTES // max(1, header.row_bytes)))
         images = read_images(
-            todo, header.model.input, workers=workers, lookahead=2 * batch_size, known=known
+            images_todo,
+            header.model.input,
+            workers=workers,
+            lookahead=2 * batch_size,
+            known=known,
+            max_pixels=self.max_pixels,
         )
         self.listener.start(len(todo), "images")
         try:
@@ -225,6 +245,8 @@ class ExtractionJob:
         opened = {part.path for part in self.parts}
         pending = list_parts(self.folder, self.first_part)
         self.parts += [_open_part(path) for path in pending if path not in opened]
+        if prune and self.found.lies_nowhere:
+            self._find_left_out()
         self.renamed = self.find_renamed()
         if (
             self.base is not None
@@ -237,7 +259,7 @@ class ExtractionJob:
         stored_order = self.base.keys if self.base is not None else ()
         plan = plan_rows(
             sources,
-            order=[*stored_order, *(item.key for item in self.found.items)],
+            order=[*stored_order, *(item.key for item in self.found.items), *self.followed],
             dropped=self.changes.vanished if prune else self.renamed,
             dropped_failures=self.changes.vanished_failures,
         )
@@ -293,10 +315,13 @@ class ExtractionJob:
 
     def _reuse(self, image: KnownImage, writer: PartWriter) -> None:
         """Take an image whose content has features already."""
-        if self.stored.content_hash(image.item.key) == image.content_hash:
-            self.skipped += 1  # Only its time stamp is new.
+        same = self.stored.content_hash(image.item.key) == image.content_hash
+        if same:
+            self.skipped += 1  # Only its time stamp or its label is new.
         else:
             self.reused += 1
+        if same and self.stored.is_recorded(image.item):
+            return  # Its time is not known, and nothing else is new.
         content_hash = np.frombuffer(image.content_hash, np.uint8).reshape(1, HASH_BYTES)
         writer.add_copies(_to_rows([image.item], content_hash, None))
 
@@ -304,12 +329,37 @@ class ExtractionJob:
         """What is stored already, oldest first."""
         return self.parts if self.base is None else [self.base, *self.parts]
 
-    def _check_root(self, where: Path, root: Path, found: Path) -> None:
-        """Refuse another folder while the former still exists: equal keys would collide."""
-        if root.is_dir() and not is_same_file(root, found):
+    def _follow(self) -> Iterator[ImageItem]:
+        """Yield what comes, and remember its keys."""
+        assert self.found.stream is not None
+        for item in self.found.stream:
+            self.followed[item.key] = None
+            yield item
+
+    def _find_left_out(self) -> None:
+        """Take for gone what was not handed over this time: only when rows are to be pruned."""
+        kept = {item.key for item in self.found.items} | self.followed.keys() | self.failures.keys()
+        self.changes.vanished = [key for key in self.stored.keys if key not in kept]
+        self.changes.vanished_failures = [key for key in self.stored.ledger if key not in kept]
+
+    def _check_root(self, where: Path, recorded: str, root: Path) -> None:
+        """Refuse another folder while the former still exists: equal keys would collide.
+
+        Args:
+            where: The store or part.
+            recorded: The root in its header.
+            root: The same, where it lies now.
+        """
+        found = self.found
+        is_path = lies_on_disk(recorded)
+        if is_path and found.url is None:
+            is_other = root.exists() and not is_same_file(root, found.root)
+        else:  # Nobody can know whether a URL has only moved.
+            is_other = recorded != found.place
+        if is_other:
             raise FingerprintMismatch(
                 f"{str(where)!r} holds the images of another folder.",
-                [("folder", str(root), str(found))],
+                [("folder", str(root) if is_path else recorded, found.place)],
                 remedy="Write to another file with -o, name the folder that contains both, or "
                 "start afresh with --overwrite.",
             )
@@ -342,6 +392,7 @@ def open_job(
     afresh_request: dict[str, Any],
     overwrite: bool,
     retry_failed: bool,
+    max_pixels: int | None = None,
 ) -> ExtractionJob:
     """Find out what there is to go on with: a store, parts of it, parts that replace it.
 
@@ -353,6 +404,7 @@ def open_job(
         afresh_request: What an interrupted ``--overwrite`` would have recorded.
         overwrite: Leave the store out of account; it will be replaced.
         retry_failed: See `ExtractionJob`.
+        max_pixels: See `ExtractionJob`.
     """
     folder = parts_folder(output)
     base: FeatureStore | None = None
@@ -383,6 +435,7 @@ def open_job(
         parts=parts,
         first_part=first,
         retry_failed=retry_failed,
+        max_pixels=max_pixels,
     )
 
 

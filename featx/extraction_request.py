@@ -20,7 +20,7 @@ from featx.compute import plan_features
 from featx.errors import InvalidValue, StoreError
 from featx.events import Listener
 from featx.files import relative_path
-from featx.images.sources import ImageSet
+from featx.images.sources import ImageSet, label_of
 from featx.models.backbone import Backbone
 from featx.models.reference import parse_reference, savedmodel_files
 from featx.specs import InputOverrides, Pooling, StorageType
@@ -56,8 +56,8 @@ def make_header(
         model=backbone.spec,
         features=plan_features(backbone, layers, pool),
         dtype=dtype,
-        root=str(found.root),
-        root_relative=relative_path(found.root, output.absolute().parent),
+        root=found.place,
+        root_relative=found.url or relative_path(found.root, output.absolute().parent),
         request=request,
         runs=(_describe_run(),),
         single_file_limit=single_file_limit,
@@ -121,9 +121,15 @@ def announce(
 
 
 def describe_images(found: ImageSet) -> str:
-    """Return ``", 12 class folders"`` if there are several."""
+    """Say how many images there are and where: ``240 images in 'flowers', 12 class folders``."""
+    if found.stream is not None:
+        return "images as they come, from Python"
+    where = "from Python" if found.lies_nowhere else f"in {found.place!r}"
     classes = found.classes
-    return f", {len(classes)} class folders" if len(classes) > 1 else ""
+    of_folders = all(item.label == label_of(item.key) for item in found.items)
+    kind = "class folders" if of_folders else "classes"
+    of_classes = f", {len(classes)} {kind}" if len(classes) > 1 else ""
+    return f"{len(found.items):,} images {where}{of_classes}"
 
 
 def describe_request(

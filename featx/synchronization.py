@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from featx.errors import ImageError
+from featx.images.decode import LIMIT_OPTION
 from featx.images.reading import hash_content
 from featx.images.sources import ImageFailure, ImageItem, ImageSet
 from featx.store.reader import FeatureStore
@@ -29,12 +31,14 @@ class StoredImages:
         self._place: dict[str, int] = {}
         # Columns rather than an object for each image: a million of them fit into 300 MB.
         columns: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self._labels: list[str | None] = []
         count = 0
         with_copies = any(source.copies for source in sources)
         held: set[bytes] = set()
         for source in sources:
             for rows in (source, source.copies):
                 columns.append((rows.content_hash, rows.file_size, rows.file_mtime_ns))
+                self._labels.extend(rows.labels)
                 for position, key in enumerate(rows.keys, start=count):
                     self._place[key] = position
                 count += len(rows.keys)
@@ -66,12 +70,20 @@ class StoredImages:
         return self._place.keys()
 
     def is_unchanged(self, item: ImageItem) -> bool:
-        """Whether an image has features, and its file the size and time that it had then."""
+        """Whether an image has features, and its file the size and time that it had then.
+
+        One whose time nobody knows may have changed.
+        """
+        return item.mtime_ns != -1 and self.is_recorded(item)
+
+    def is_recorded(self, item: ImageItem) -> bool:
+        """Whether an image's row says the same as the image: size, time, label."""
         place = self._place.get(item.key)
         return (
             place is not None
             and self._mtimes[place] == item.mtime_ns
             and self._sizes[place] == item.size
+            and self._labels[place] == item.label
         )
 
     def content_hash(self, key: str) -> bytes | None:
@@ -116,7 +128,11 @@ class FolderChanges:
 
 
 def compare_folder(
-    found: ImageSet, stored: StoredImages, *, retry_failed: bool = False
+    found: ImageSet,
+    stored: StoredImages,
+    *,
+    retry_failed: bool = False,
+    retry_limit: bool = False,
 ) -> FolderChanges:
     """Compare images as they are now with what is stored, by size and modification time.
 
@@ -124,6 +140,7 @@ def compare_folder(
         found: The images as they are now.
         stored: What is stored.
         retry_failed: Also read again what failed and has not changed since.
+        retry_limit: Also read again what had too many pixels: the limit may be another one.
     """
     changes = FolderChanges()
     for item in found.items:
@@ -133,7 +150,9 @@ def compare_folder(
         elif (
             earlier is not None
             and (earlier.size, earlier.mtime_ns) == (item.size, item.mtime_ns)
+            and item.mtime_ns != -1
             and not retry_failed
+            and not (retry_limit and LIMIT_OPTION in earlier.reason)
         ):
             changes.failures[item.key] = earlier
         else:
@@ -155,7 +174,7 @@ def compare_folder(
             continue
         if key.startswith(unread):
             changes.unknown.add(key)
-        elif not os.path.lexists(found.root / key):
+        elif found.is_gone(key, listed):
             changes.vanished.append(key)
     unchanged = {item.key for item in found.items if item.key in stored.ledger}
     unchanged -= {item.key for item in changes.todo} | changes.failures.keys()
@@ -166,7 +185,8 @@ def compare_folder(
         or (
             key not in listed
             and not key.startswith(unread)
-            and (not os.path.lexists(found.root / key) or os.path.isdir(found.root / key))
+            and not found.lies_nowhere
+            and (found.is_gone(key, listed) or os.path.isdir(found.root / key))
         )
     ]
     return changes
@@ -191,8 +211,8 @@ def find_identical(changes: FolderChanges, stored: StoredImages) -> dict[str, by
             continue
         for item in items:
             try:
-                content = hash_content(item.path.read_bytes())
-            except OSError:
+                content = hash_content(item.read_bytes())
+            except (OSError, ImageError):
                 continue
             if content in seen:
                 identical[item.key] = content

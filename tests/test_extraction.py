@@ -246,7 +246,7 @@ def test_listener_hears_everything(photos: Path, run: Callable[..., ExtractRepor
     run(batch_size=2, listener=heard)
     assert heard.events == [
         ("start", 5, "images"),
-        ("failure", "1.png", "not an image in a format that Pillow can read"),
+        ("failure", "1.png", "not an image in a format that featx reads"),
         ("advance", 1),
         ("advance", 2),
         ("advance", 2),

@@ -7,7 +7,20 @@ from typing import Annotated
 
 import typer
 
-from featx.cli.options import SOME_FAILED, BatchSize, Json, SingleFileLimit, Workers, exit_with
+from featx.cli.options import (
+    IMAGES_HELP,
+    SOME_FAILED,
+    BatchSize,
+    Exclude,
+    Frame,
+    ImageList,
+    Json,
+    MaxPixels,
+    SingleFileLimit,
+    Split,
+    Workers,
+    exit_with,
+)
 from featx.specs import (
     DEFAULT_BATCH_SIZE,
     DEFAULT_POOLING,
@@ -27,9 +40,14 @@ from featx.units import parse_bytes
 
 def extract(
     images: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="IMAGES", help="Folders and files. [default: the current folder]"),
+        list[str] | None,
+        typer.Argument(metavar="IMAGES", help=f"{IMAGES_HELP} [default: the current folder]"),
     ] = None,
+    exclude: Exclude = None,
+    image_list: ImageList = None,
+    split: Split = None,
+    frame: Frame = None,
+    max_pixels: MaxPixels = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -127,7 +145,12 @@ def extract(
     from featx.report.tables import show_extract_report
 
     report = featx.extract(
-        images or ["."],
+        images or ".",
+        exclude=exclude or (),
+        image_list=image_list,
+        split=split,
+        frame=frame,
+        max_pixels=max_pixels,
         model=model,
         weights=weights,
         layers=[name for value in layer or [] for name in value.split(",")],

@@ -48,6 +48,46 @@ ReadPool = Annotated[
 ]
 
 
+IMAGES_HELP = (
+    "Folders, files, globs, archives (.tar, .zip), manifests (.csv, .parquet), arrays (.npz), URLs."
+)
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--exclude", metavar="GLOB", help="Leave out keys, file or folder names; repeat it."
+    ),
+]
+ImageList = Annotated[
+    str | None,
+    typer.Option(
+        "--image-list",
+        metavar="FILE",
+        help="Take images from it: one path in each line; - is stdin.",
+    ),
+]
+Split = Annotated[
+    str | None,
+    typer.Option("--split", metavar="NAME", help="Only this split of manifests and arrays."),
+]
+Frame = Annotated[
+    str | None,
+    typer.Option(
+        "--frame",
+        metavar="N|all",
+        help="Of animations and pages this one, from 0, or all. [default: the first]",
+    ),
+]
+MaxPixels = Annotated[
+    int | None,
+    typer.Option(
+        "--max-pixels",
+        min=1,
+        metavar="N",
+        help="Largest picture that is decoded. [default: 178956970]",
+    ),
+]
+
+
 SOME_FAILED = 3
 """Exit status of a job that finished although some images failed."""
 

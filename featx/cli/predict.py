@@ -7,12 +7,30 @@ from typing import Annotated
 
 import typer
 
-from featx.cli.options import SOME_FAILED, BatchSize, Json, MovedWeights, Workers, exit_with
+from featx.cli.options import (
+    IMAGES_HELP,
+    SOME_FAILED,
+    BatchSize,
+    Exclude,
+    Frame,
+    ImageList,
+    Json,
+    MaxPixels,
+    MovedWeights,
+    Split,
+    Workers,
+    exit_with,
+)
 from featx.specs import DEFAULT_BATCH_SIZE, DEFAULT_HEAD, DEFAULT_TOP
 
 
 def predict(
-    images: Annotated[list[Path], typer.Argument(help="Folders and files.")],
+    images: Annotated[list[str] | None, typer.Argument(metavar="IMAGES", help=IMAGES_HELP)] = None,
+    exclude: Exclude = None,
+    image_list: ImageList = None,
+    split: Split = None,
+    frame: Frame = None,
+    max_pixels: MaxPixels = None,
     head: Annotated[Path, typer.Option(help="The head's folder, from `fit-head`.")] = Path(
         DEFAULT_HEAD
     ),
@@ -36,9 +54,16 @@ def predict(
     from featx.report.json_lines import write_predictions
     from featx.report.tables import show_predictions
 
+    if not images and image_list is None:
+        raise typer.BadParameter("name images, or a list of them with --image-list")
     listener = ConsoleListener()
     report = featx.predict(
-        images,
+        images or (),
+        exclude=exclude or (),
+        image_list=image_list,
+        split=split,
+        frame=frame,
+        max_pixels=max_pixels,
         head=head,
         top=top,
         batch_size=batch_size,

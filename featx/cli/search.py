@@ -7,13 +7,22 @@ from typing import Annotated
 
 import typer
 
-from featx.cli.options import SOME_FAILED, Json, MovedWeights, OneLayer, Workers, exit_with
+from featx.cli.options import (
+    SOME_FAILED,
+    Json,
+    MaxPixels,
+    MovedWeights,
+    OneLayer,
+    Workers,
+    exit_with,
+)
 from featx.specs import DEFAULT_K
 
 
 def search(
     queries: Annotated[
-        list[Path] | None, typer.Argument(metavar="QUERY", help="Pictures, or folders.")
+        list[str] | None,
+        typer.Argument(metavar="QUERY", help="Pictures, or folders, archives, globs, URLs."),
     ] = None,
     key: Annotated[
         list[str] | None,
@@ -42,6 +51,7 @@ def search(
             metavar="OUT.png", help="Draw queries (50 at most) and matches (20 at most) as a sheet."
         ),
     ] = None,
+    max_pixels: MaxPixels = None,
     workers: Workers = None,
     weights: MovedWeights = None,
     as_json: Json = False,
@@ -72,6 +82,7 @@ def search(
         layer=layer,
         k=k,
         threshold=threshold,
+        max_pixels=max_pixels,
         workers=workers,
         weights=weights,
         listener=ConsoleListener(),

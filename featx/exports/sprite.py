@@ -14,6 +14,8 @@ from PIL import Image
 from featx.errors import ImageError
 from featx.events import Listener
 from featx.images.decode import decode_image
+from featx.images.sources import join_place
+from featx.images.sources.places import PlaceReader
 from featx.specs import InputSpec
 
 MAX_SIDE = 8192
@@ -73,9 +75,14 @@ def draw_sprite(root: Path, keys: Sequence[str], listener: Listener) -> Sprite:
     image = Image.new("RGB", (columns * tile, columns * tile), PAPER)
     contract = InputSpec(tile, tile, resize="pad", background=PAPER)
     failures = []
+    reader = PlaceReader()
+
+    def draw(key: str) -> Image.Image | str:
+        return _draw(reader, join_place(root, key), contract)
+
     listener.start(len(keys), "pictures")
     try:
-        for number, drawn in enumerate(_map(lambda key: _draw(root / key, contract), keys)):
+        for number, drawn in enumerate(_map(draw, keys)):
             place = (number % columns * tile, number // columns * tile)
             if isinstance(drawn, str):
                 failures.append((keys[number], drawn))
@@ -96,12 +103,10 @@ def _map(
             yield from threads.map(draw, keys[start : start + _LOOK_AHEAD])
 
 
-def _draw(path: Path, contract: InputSpec) -> Image.Image | str:
+def _draw(reader: PlaceReader, place: str, contract: InputSpec) -> Image.Image | str:
     """Return the tile of one picture, or why there is none."""
     try:
-        if not path.is_file():  # Also: opening a named pipe would wait for ever.
-            return "there is no such file"
-        return Image.fromarray(decode_image(path.read_bytes(), contract, draft=True))
+        return Image.fromarray(decode_image(reader.read(place), contract, draft=True))
     except ImageError as error:
         return error.reason
     except OSError as error:

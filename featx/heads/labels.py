@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from featx.errors import HeadError
+from featx.images.sources.manifests import LABEL_COLUMNS, PATH_COLUMNS
 
 FOLDERS = "folders"
 """The value of ``--labels`` that takes the first folder below the root."""
 
-PATH_COLUMNS = ("path", "key", "file", "filename", "image")
-LABEL_COLUMNS = ("label", "class")
 SPLITS = {
     "train": "train",
     "training": "train",

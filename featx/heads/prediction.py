@@ -12,7 +12,7 @@ from featx.embedding import embed_images
 from featx.errors import InvalidValue
 from featx.events import Listener
 from featx.heads.head import Head, load_head
-from featx.images.sources import ImageFailure
+from featx.images.sources import ImageFailure, Images, Selection
 from featx.specs import DEFAULT_BATCH_SIZE, DEFAULT_HEAD, DEFAULT_TOP
 
 
@@ -55,8 +55,13 @@ class PredictReport:
 
 
 def predict(
-    images: str | Path | Sequence[str | Path],
+    images: Images = (),
     *,
+    exclude: Sequence[str] = (),
+    image_list: str | Path | None = None,
+    split: str | None = None,
+    frame: int | str | None = None,
+    max_pixels: int | None = None,
     head: str | Path | Head = DEFAULT_HEAD,
     top: int = DEFAULT_TOP,
     batch_size: int = DEFAULT_BATCH_SIZE,
@@ -67,7 +72,12 @@ def predict(
     """Classify images with a head, prepared exactly as those it was fitted on.
 
     Args:
-        images: A folder, a file, or several.
+        images: Places or objects, as for `featx.extract`.
+        exclude: Globs: images to leave out, by their key or a folder's name.
+        image_list: A text file with one path in each line, ``-`` for the standard input.
+        split: Only this split of manifests and array files.
+        frame: Of animations and files of several pages this frame, or ``all``.
+        max_pixels: Largest picture that is decoded; 178,956,970 when None.
         head: A head, or its folder.
         top: The most classes to name for each image.
         batch_size: Images for each run of the network.
@@ -100,6 +110,8 @@ def predict(
         images,
         head.model,
         head.feature,
+        selection=Selection(exclude, image_list, split, frame),
+        max_pixels=max_pixels,
         batch_size=batch_size,
         workers=workers,
         weights=weights,
@@ -109,7 +121,7 @@ def predict(
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
     predictions = tuple(
         Prediction(
-            path=str(item.path),
+            path=item.place,
             label=item.label,
             classes=tuple(head.classes[number] for number in best),
             probabilities=tuple(float(row[number]) for number in best),

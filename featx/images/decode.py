@@ -2,13 +2,16 @@
 
 How each kind of picture becomes RGB (or grey, for models of one channel):
 
-- the first frame of an animation or multi-page file;
+- the first frame of an animation or multi-page file (``--frame`` makes items of others);
 - the camera's EXIF orientation is applied (``exif="apply"``), damaged EXIF data ignored;
 - 16-bit samples keep their high byte, in grey and in colour alike;
 - palette, grey and bilevel pictures are expanded;
 - transparency is composited onto the contract's background (white unless changed);
 - CMYK and YCCK are converted by Pillow's plain formula, without colour profiles;
 - floating-point pictures have no defined 8-bit meaning and are refused.
+
+Only the formats in `FORMATS` are opened. Pillow knows others, some of which start programs
+(EPS: Ghostscript) or make what they are asked for out of a few bytes.
 
 Memory: decoded pixels take up to 4 bytes each and are converted in strips; large pictures are
 decoded one at a time, whatever the number of threads.
@@ -17,18 +20,39 @@ decoded one at a time, whatever the number of threads.
 from __future__ import annotations
 
 import contextlib
+import functools
+import importlib
 import io
+import struct
 import threading
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from featx.errors import ImageError
+from featx.errors import ImageError, InvalidValue
 from featx.specs import InputSpec
 
 MAX_PIXELS = 178_956_970
 """Largest picture that is decoded: the limit above which Pillow itself refuses a
 file as a decompression bomb (a quarter of a GiB of RGB, doubled)."""
+
+FORMATS = (
+    "JPEG",
+    "PNG",
+    "GIF",
+    "WEBP",
+    "BMP",
+    "DIB",
+    "TIFF",
+    "AVIF",
+    "HEIF",
+    "JPEG2000",
+    "PPM",
+    "TGA",
+)
+"""Pillow's names of the formats that are read, tried in this order; TGA, which nothing but its
+ending tells, last. HEIF is there when pillow-heif is installed."""
 
 LARGE_PIXELS = 16_000_000
 """Pictures above this wait for each other: as many as there are threads, at up to 3.3 GB for
@@ -36,6 +60,9 @@ the largest JPEG 2000, would fill most machines, and a damaged header is enough 
 
 STRIP_PIXELS = 4_000_000
 """Larger pictures are converted so many pixels at a time: conversions make several copies."""
+
+LIMIT_OPTION = "--max-pixels"
+"""The option that changes the limit, named in messages."""
 
 CODE_BLOCK = 4096
 """Most coefficients of a code block of JPEG 2000 (ISO/IEC 15444-1, B.7)."""
@@ -65,7 +92,9 @@ _TURNS = {
 _TURNS_BACK = _TURNS | {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
 
 
-def decode_image(data: bytes, contract: InputSpec, *, draft: bool = False) -> np.ndarray:
+def decode_image(
+    data: bytes, contract: InputSpec, *, draft: bool = False, max_pixels: int | None = None
+) -> np.ndarray:
     """Decode one picture and fit it to a model's input size.
 
     Args:
@@ -73,6 +102,8 @@ def decode_image(data: bytes, contract: InputSpec, *, draft: bool = False) -> np
         contract: Size, channels, resize rule, interpolation, EXIF policy, background.
         draft: Let JPEGs be decoded at a fraction of their size, several times as fast. Good for
             looking at; a model must see the exact pixels.
+        max_pixels: Largest picture that is decoded; None for `MAX_PIXELS`. Above that, the
+            caller holds `pixel_limit`.
 
     Returns:
         Pixels in [0, 255], uint8, shape (H, W, C), RGB or grey, not yet scaled.
@@ -88,11 +119,13 @@ def decode_image(data: bytes, contract: InputSpec, *, draft: bool = False) -> np
     """
     if not data:
         raise ImageError("the file is empty (0 bytes)")
+    limit = max_pixels or MAX_PIXELS
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            if image.width * image.height > MAX_PIXELS:
+        with open_picture(data) as image:
+            if image.width * image.height > limit:
                 raise ImageError(
-                    f"{image.width} x {image.height} pixels: the limit is {MAX_PIXELS:,} pixels"
+                    f"{image.width} x {image.height} pixels: the limit is {limit:,} pixels "
+                    f"({LIMIT_OPTION} changes it)"
                 )
             if draft:  # Twice the size, so that the resizing still averages.
                 image.draft(None, (2 * contract.width, 2 * contract.height))
@@ -104,14 +137,119 @@ def decode_image(data: bytes, contract: InputSpec, *, draft: bool = False) -> np
     except (ImageError, MemoryError):
         raise
     except UnidentifiedImageError:
-        raise ImageError("not an image in a format that Pillow can read") from None
+        raise ImageError(_describe_unknown(data)) from None
     except Image.DecompressionBombError:
-        raise ImageError(f"too many pixels: the limit is {MAX_PIXELS:,}") from None
+        raise ImageError(
+            f"too many pixels: the limit is {limit:,} pixels ({LIMIT_OPTION} changes it)"
+        ) from None
     except Exception as error:
         # Decoders meet arbitrary bytes here and raise whatever their parser stumbles on
         # (struct.error, SyntaxError, KeyError, ...): all of it means "damaged file".
         text = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(f"damaged or unsupported image: {text}") from error
+
+
+def open_picture(data: bytes) -> Image.Image:
+    """Open a picture of one of `FORMATS`, without decoding it.
+
+    `Image.open` is not used: it compares sizes with a limit of the whole process and warns on
+    stderr. featx has a limit of its own, which says how to change it.
+
+    Raises:
+        PIL.UnidentifiedImageError: If it is in none of them.
+    """
+    _load_plugins()
+    for name in FORMATS:
+        if name not in Image.OPEN:
+            continue
+        factory, accept = Image.OPEN[name]
+        try:
+            # Of a format that this Pillow was built without, accept gives a text.
+            if accept is None or accept(data[:16]) is True:
+                return factory(io.BytesIO(data), "")
+        except (SyntaxError, IndexError, TypeError, struct.error):
+            continue  # As Pillow does: what looks like this format may be another.
+    raise UnidentifiedImageError
+
+
+@contextlib.contextmanager
+def pixel_limit(max_pixels: int | None) -> Iterator[None]:
+    """Let Pillow decode pictures of up to `max_pixels`, while this is held.
+
+    Some of its decoders (animations, tiled TIFF) look at the limit of the process, which is only
+    ever raised, and put back afterwards.
+
+    Raises:
+        InvalidValue: If the limit is not positive.
+    """
+    if max_pixels is not None and max_pixels < 1:
+        raise InvalidValue(f"{LIMIT_OPTION} takes at least 1 pixel. Received: {max_pixels}.")
+    former = Image.MAX_IMAGE_PIXELS
+    if max_pixels is None or former is None or max_pixels <= 2 * former:
+        yield
+        return
+    Image.MAX_IMAGE_PIXELS = max_pixels // 2 + 1
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = former
+
+
+def count_frames(data: bytes) -> int:
+    """Return the frames or pages of a picture; 1 for one that cannot be opened.
+
+    Example:
+        >>> file = io.BytesIO()
+        >>> pages = [Image.new("L", (4, 4), grey) for grey in (0, 255)]
+        >>> pages[0].save(file, "GIF", save_all=True, append_images=pages[1:])
+        >>> count_frames(file.getvalue())
+        2
+    """
+    try:
+        with open_picture(data) as image:
+            return int(getattr(image, "n_frames", 1))
+    except Exception:  # What is wrong with it is said when it is decoded.
+        return 1
+
+
+def take_frame(data: bytes, number: int, encode: Callable[[Image.Image], bytes]) -> bytes:
+    """Return one frame of a picture as a picture of its own.
+
+    Raises:
+        ImageError: If there is no such frame.
+    """
+    try:
+        with open_picture(data) as image:
+            image.seek(number)
+            image.load()
+            return encode(image)
+    except MemoryError:
+        raise
+    except EOFError:
+        raise ImageError(f"there is no frame {number} in it") from None
+    except Exception as error:  # As in `decode_image`.
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise ImageError(f"damaged or unsupported image: {text}") from error
+
+
+@functools.cache
+def _load_plugins() -> None:
+    """Make Pillow know `FORMATS`."""
+    Image.init()
+    with contextlib.suppress(ImportError):
+        importlib.import_module("pillow_heif").register_heif_opener()
+
+
+def _describe_unknown(data: bytes) -> str:
+    brand = data[8:12] if data[4:8] == b"ftyp" else b""
+    if brand in _HEIC_BRANDS and "HEIF" not in Image.OPEN:
+        return "HEIC: to read it, install pillow-heif (pip install pillow-heif)"
+    if brand in (b"avif", b"avis"):
+        return "AVIF: to read it, install Pillow 11.3 or later, built with AVIF"
+    return "not an image in a format that featx reads"
+
+
+_HEIC_BRANDS = frozenset([b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"])
 
 
 def _check_code_blocks(image: Image.Image, num_bytes: int) -> None:

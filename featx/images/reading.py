@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import deque
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from featx.errors import ImageError, InvalidValue
-from featx.images.decode import decode_image
+from featx.images.decode import decode_image, pixel_limit
 from featx.images.sources import ImageFailure, ImageItem
 from featx.specs import InputSpec
 
@@ -59,12 +59,13 @@ def hash_content(data: bytes) -> bytes:
 
 
 def read_images(
-    items: Sequence[ImageItem],
+    items: Iterable[ImageItem],
     contract: InputSpec,
     *,
     workers: int | None = None,
     lookahead: int = 64,
     known: Container[bytes] = (),
+    max_pixels: int | None = None,
 ) -> Iterator[ReadResult]:
     """Read and decode images in threads, at most `lookahead` ahead, in the order given.
 
@@ -75,6 +76,7 @@ def read_images(
         lookahead: The most images held decoded at a time: this bounds memory.
         known: Content hashes that were processed before: such images are not decoded. It
             may grow meanwhile.
+        max_pixels: Largest picture that is decoded; None for the usual limit.
 
     Yields:
         One result for each item, in order: pixels, "known", or a failure.
@@ -85,11 +87,13 @@ def read_images(
 
     def read(item: ImageItem) -> ReadResult:
         try:
-            data = item.path.read_bytes()
+            data = item.read_bytes()
             content_hash = hash_content(data)
             if content_hash in known:
                 return KnownImage(item, content_hash)
-            return DecodedImage(item, content_hash, decode_image(data, contract))
+            return DecodedImage(
+                item, content_hash, decode_image(data, contract, max_pixels=max_pixels)
+            )
         except ImageError as error:
             return ImageFailure(item.key, error.reason, item.size, item.mtime_ns)
         except OSError as error:
@@ -101,7 +105,10 @@ def read_images(
 
     pending: deque[Future[ReadResult]] = deque()
     upcoming = iter(items)
-    with ThreadPoolExecutor(workers or default_workers(), thread_name_prefix="featx") as pool:
+    with (
+        pixel_limit(max_pixels),
+        ThreadPoolExecutor(workers or default_workers(), thread_name_prefix="featx") as pool,
+    ):
         try:
             for item in upcoming:
                 pending.append(pool.submit(read, item))

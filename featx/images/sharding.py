@@ -47,6 +47,8 @@ def shard_of(key: str, count: int) -> int:
 def select_shard(found: ImageSet, number: int, count: int) -> ImageSet:
     """Return the images of one shard; what could not be listed belongs to every shard."""
     parse_shard(f"{number}/{count}")
-    return replace(
-        found, items=tuple(item for item in found.items if shard_of(item.key, count) == number)
-    )
+    items = tuple(item for item in found.items if shard_of(item.key, count) == number)
+    stream = found.stream
+    if stream is not None:
+        stream = (item for item in stream if shard_of(item.key, count) == number)
+    return replace(found, items=items, stream=stream)

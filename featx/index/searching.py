@@ -12,7 +12,7 @@ from featx.embedding import embed_images
 from featx.errors import FingerprintMismatch, IndexFileError, InvalidValue
 from featx.events import Listener
 from featx.files import is_same_file
-from featx.images.sources import ImageFailure
+from featx.images.sources import ImageFailure, Images, join_place
 from featx.index.building import build_index, default_index_path, find_store, is_current
 from featx.index.vector_index import Match, VectorIndex, description_path, open_index
 from featx.specs import (
@@ -57,8 +57,9 @@ class SearchReport:
 
 
 def search(
-    queries: str | Path | Sequence[str | Path] = (),
+    queries: Images = (),
     *,
+    max_pixels: int | None = None,
     keys: Sequence[str] = (),
     features: str | Path | None = None,
     index: str | Path | None = None,
@@ -72,7 +73,9 @@ def search(
     """Find the stored images that look most like some pictures.
 
     Args:
-        queries: Pictures: files or folders. They are embedded exactly as the store's were.
+        queries: Pictures: places or objects, as for `featx.extract`. They are embedded exactly as
+            the store's were.
+        max_pixels: Largest query that is decoded; 178,956,970 when None.
         keys: Images of the store as queries, by key: no network is run, and the image
             itself is left out of its matches.
         features: The feature store; ``features.h5`` when neither it nor `index` is given.
@@ -101,8 +104,8 @@ def search(
         featx.errors.StoreNotFound: There is no feature store 'no-such.h5'. ...
     """
     listener = listener or Listener()
-    paths = [queries] if isinstance(queries, (str, Path)) else list(queries)
-    if not paths and not keys:
+    has_queries = not isinstance(queries, (list, tuple)) or len(queries) > 0
+    if not has_queries and not keys:
         raise InvalidValue("Nothing to search for: name a picture, or an image with --key.")
     if threshold is not None and math.isnan(threshold):
         raise InvalidValue("A threshold is a number from -1 to 1. Received: nan.")
@@ -115,17 +118,18 @@ def search(
     results = [
         QueryResult(
             key,
-            str(opened.root / key),
+            join_place(opened.root, key),
             tuple(opened.search_key(key, k, threshold=threshold)),
         )
         for key in keys
     ]
     failures: tuple[ImageFailure, ...] = ()
-    if paths:
+    if has_queries:
         embedded = embed_images(
-            paths,
+            queries,
             opened.description.model,
             opened.description.feature,
+            max_pixels=max_pixels,
             workers=workers,
             weights=weights,
             listener=listener,
@@ -134,7 +138,7 @@ def search(
         if embedded.items:
             found = opened.search(embedded.values, k, threshold=threshold)
             results += [
-                QueryResult(str(item.path), str(item.path), tuple(matches))
+                QueryResult(item.place, item.place, tuple(matches))
                 for item, matches in zip(embedded.items, found, strict=True)
             ]
     return SearchReport(tuple(results), failures, len(opened), opened.description.feature.name)

@@ -20,6 +20,7 @@ from featx.atomic import replace_file
 from featx.errors import DimensionMismatch, IndexFileError, InvalidValue, UnknownName
 from featx.files import hash_file
 from featx.images.reading import HASH_BYTES
+from featx.images.sources import join_place
 from featx.index import flat
 from featx.sealed_json import check_seal, check_texts, seal
 from featx.specs import DEFAULT_K, FeatureSpec, ModelSpec
@@ -130,7 +131,8 @@ class VectorIndex:
             folder = self.path.absolute().parent
             moved = Path(os.path.normpath(folder / description.root_relative))
             # os.path: `Path.exists` fails where a name is too long for the disk.
-            if len(self) and os.path.exists(moved / description.keys[0]):
+            # An archive counts as the folder of its members.
+            if len(self) and (os.path.exists(moved / description.keys[0]) or os.path.isfile(moved)):
                 return moved
         return Path(description.root)
 
@@ -227,7 +229,7 @@ class VectorIndex:
 
     def _match(self, rank: int, row: int, score: float, root: Path) -> Match:
         key = self.description.keys[row]
-        return Match(rank, key, str(root / key), score, self.description.labels[row])
+        return Match(rank, key, join_place(root, key), score, self.description.labels[row])
 
 
 def open_index(path: str | Path) -> VectorIndex:

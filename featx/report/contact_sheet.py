@@ -11,7 +11,9 @@ from PIL.PngImagePlugin import PngInfo
 from featx.atomic import replace_file
 from featx.errors import InvalidValue
 from featx.files import describe_wrong_output
+from featx.images.decode import open_picture
 from featx.images.sources import SHEET_MARK, is_sheet
+from featx.images.sources.places import PlaceReader
 from featx.report.text import printable
 
 if TYPE_CHECKING:
@@ -74,12 +76,13 @@ def write_contact_sheet(report: SearchReport, path: str | Path) -> None:
     sheet = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(size=12)
+    reader = PlaceReader()
     labels = {match.label for result in results for match in result.matches}
     for row, result in enumerate(results):
         top = MARGIN + row * (TILE + CAPTION + MARGIN)
         folder = Path(result.query).parent.name
         truth = folder if folder in labels else None
-        _paste(sheet, result.path, MARGIN, top)
+        _paste(sheet, reader, result.path, MARGIN, top)
         _write(draw, font, MARGIN, top, ["query", truth or Path(result.query).name])
         for column, match in enumerate(result.matches[:MAX_MATCHES], start=1):
             left = 2 * MARGIN + column * (TILE + MARGIN)
@@ -87,7 +90,7 @@ def write_contact_sheet(report: SearchReport, path: str | Path) -> None:
                 color = RIGHT if match.label == truth else WRONG
                 box = (left - BORDER, top - BORDER, left + TILE + BORDER, top + TILE + BORDER)
                 draw.rectangle(box, fill=color)
-            _paste(sheet, match.path, left, top)
+            _paste(sheet, reader, match.path, left, top)
             name = match.label or Path(match.key).name
             _write(draw, font, left, top, [name, f"{match.score:.3f}"])
     draw.line((MARGIN * 1.5 + TILE, MARGIN, MARGIN * 1.5 + TILE, height - MARGIN), fill=GREY)
@@ -97,9 +100,9 @@ def write_contact_sheet(report: SearchReport, path: str | Path) -> None:
         sheet.save(temporary, "PNG", pnginfo=mark)
 
 
-def _paste(sheet: Image.Image, path: str, left: int, top: int) -> None:
+def _paste(sheet: Image.Image, reader: PlaceReader, path: str, left: int, top: int) -> None:
     try:
-        with Image.open(path) as image:
+        with open_picture(reader.read(path)) as image:
             image.draft("RGB", (TILE, TILE))
             upright = ImageOps.exif_transpose(image) or image
             tile = ImageOps.pad(upright.convert("RGB"), (TILE, TILE), color=(235, 235, 235))

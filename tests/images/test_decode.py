@@ -471,7 +471,7 @@ def test_an_empty_file_is_said_to_be_empty() -> None:
 
 @pytest.mark.parametrize("data", [b"hello, world\n" * 50, b"\0" * 500, b"<html></html>", b"\xff"])
 def test_what_is_not_an_image_is_said_not_to_be_one(data: bytes) -> None:
-    with pytest.raises(ImageError, match=r"^not an image in a format that Pillow can read$"):
+    with pytest.raises(ImageError, match=r"^not an image in a format that featx reads$"):
         decode(data, 2, 2)
 
 
@@ -511,14 +511,14 @@ def test_a_damaged_png_is_not_decoded_by_a_second_look() -> None:
 
 @pytest.mark.parametrize("size", [(65_000, 65_000), (2**31 - 1, 2**31 - 1), (MAX_PIXELS + 1, 1)])
 def test_a_picture_of_absurd_size_is_refused_before_it_is_decoded(size: tuple[int, int]) -> None:
-    with pytest.raises(ImageError, match=r"^too many pixels: "):
+    with pytest.raises(ImageError, match=r"pixels: the limit is 178,956,970 pixels"):
         decode(huge_png(*size), 4, 4)
 
 
 def test_the_limit_holds_even_when_pillows_own_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
     with pytest.raises(
-        ImageError, match=r"^65000 x 65000 pixels: the limit is 178,956,970 pixels$"
+        ImageError, match=r"^65000 x 65000 pixels: the limit is 178,956,970 pixels "
     ):
         decode(huge_png(65_000, 65_000), 4, 4)
 

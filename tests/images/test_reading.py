@@ -50,7 +50,7 @@ class Decoder:
         self.delay = delay
         self._lock = threading.Lock()
 
-    def __call__(self, data: bytes, contract: InputSpec) -> np.ndarray:
+    def __call__(self, data: bytes, contract: InputSpec, **_: object) -> np.ndarray:
         with self._lock:
             self.started += 1
             count = self.started
@@ -111,7 +111,7 @@ def test_pictures_are_decoded_at_the_same_time(
 ) -> None:
     together = threading.Barrier(3, timeout=10)
 
-    def decode(data: bytes, contract: InputSpec) -> np.ndarray:
+    def decode(data: bytes, contract: InputSpec, **_: object) -> np.ndarray:
         together.wait()  # Passes only when three threads are here at once.
         return np.zeros((4, 4, 3), np.uint8)
 
@@ -126,7 +126,7 @@ def test_a_damaged_image_in_the_middle_leaves_its_neighbours_alone(
     results = list(read_images(items, CONTRACT, workers=3))
     assert results[5] == ImageFailure(
         "image_5.png",
-        "not an image in a format that Pillow can read",
+        "not an image in a format that featx reads",
         items[5].size,
         items[5].mtime_ns,
     )

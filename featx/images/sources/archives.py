@@ -1,0 +1,184 @@
+"""What tar and zip archives have in common: which members are pictures, and their labels."""
+
+from __future__ import annotations
+
+import json
+import os
+import posixpath
+import sys
+from collections.abc import Iterable
+
+from featx.errors import ImageError
+from featx.images.sources.items import (
+    MAX_MEMBER_BYTES,
+    ImageItem,
+    Listing,
+    Reader,
+    is_picture_name,
+    is_utf8,
+    label_of,
+    member_key,
+)
+from featx.images.sources.request import SourceRequest
+
+MAX_SIDECAR_BYTES = 1 << 16
+"""Largest ``.cls`` or ``.json`` beside a picture that is looked at for its label."""
+
+
+class ArchiveListing:
+    """Collects the members of one archive.
+
+    Keys are paths inside the archive, behind the archive's own path below the root where
+    several are read. The label is the first folder below those that all pictures share, or what a
+    ``.cls`` file beside the picture says. Of two members of one path the last one counts, as when unpacking.
+
+    Args:
+        request: The archive.
+        reader: Reads its members.
+        mtime_ns: The archive's time: it counts for all of them, since times inside may be
+            anything; whoever packs again usually sets them all to 0.
+    """
+
+    def __init__(self, request: SourceRequest, reader: Reader, mtime_ns: int) -> None:
+        self.listing = Listing()
+        self._request = request
+        self._reader = reader
+        self._mtime_ns = mtime_ns
+        self._items: dict[str, ImageItem] = {}
+        self._failures: dict[str, str] = {}
+        self._sizes: dict[str, int] = {}
+        self._labels: dict[str, str | None] = {}
+        self._twice: dict[str, None] = {}
+
+    def add(self, name: str, size: int, problem: str | None = None) -> str | None:
+        """Take a member; return its key, or None if it is no picture that can be used.
+
+        Args:
+            name: Its path as the archive says it.
+            size: Its size in bytes.
+            problem: Why it cannot be read, if that is known.
+        """
+        try:
+            member = member_key(name)
+        except ImageError as error:
+            if is_picture_name(os.path.basename(name)):
+                self._fail(name, error.reason, size)
+            return None
+        if not is_picture_name(member):
+            return None
+        key = self._request.prefix + member
+        if self._request.is_excluded is not None and self._request.is_excluded(key):
+            self.listing.left_out.add(key)
+            return None
+        if key in self._items or key in self._failures:
+            self._twice[key] = None
+            self._items.pop(key, None)
+            self._failures.pop(key, None)
+        if size > MAX_MEMBER_BYTES:
+            problem = (
+                f"it claims {size:,} bytes: at most {MAX_MEMBER_BYTES:,} are read out of an archive"
+            )
+        if problem is not None or not is_utf8(key):
+            self._fail(key, problem or "its name is not valid UTF-8: rename it", size)
+            return None
+        root = self._request.root
+        self._items[key] = ImageItem(key, root, None, size, self._mtime_ns, self._reader)
+        return key
+
+    def is_sidecar(self, name: str, size: int) -> bool:
+        """Whether a member says a label, as in a WebDataset: it is then to be given to `label`."""
+        return name.lower().endswith((".cls", ".json")) and size <= MAX_SIDECAR_BYTES
+
+    def label(self, name: str, data: bytes) -> None:
+        """Take what lies beside a picture: ``000012.cls`` is the label of ``000012.jpg``.
+
+        Without one, ``label``, ``class`` or ``cls`` in ``000012.json`` is.
+        """
+        try:
+            stem, suffix = split_sample(member_key(name))
+        except ImageError:
+            return
+        if suffix == "cls":
+            self._labels[stem] = _clean(data.decode("utf-8", "replace"))
+        elif suffix == "json" and stem not in self._labels:
+            try:
+                fields = json.loads(data)
+            except (ValueError, RecursionError):
+                return
+            for field in ("label", "class", "cls"):
+                value = fields.get(field) if isinstance(fields, dict) else None
+                if isinstance(value, (str, int)) and not isinstance(value, bool):
+                    self._labels[stem] = _clean(str(value))
+                    return
+
+    def breaks_off(self, reason: str) -> None:
+        """Say that the archive is damaged from here on; what was found counts."""
+        name = os.path.basename(self._request.place)
+        self.listing.is_complete = False
+        self.listing.fail(
+            self._request.prefix.rstrip("/") or name,
+            f"the archive is damaged behind its {len(self._items):,} images that can be read: "
+            f"{reason}",
+        )
+
+    def finish(self) -> Listing:
+        """Return the members."""
+        listing, skipped = self.listing, len(self._request.prefix)
+        common = _common_folder(key[skipped:] for key in self._items)
+        for key, item in self._items.items():
+            member = key[skipped:]
+            label = label_of(member[len(common) :])
+            if self._labels:
+                label = self._labels.get(split_sample(member)[0], label)
+            if label is not None:
+                item = ImageItem(key, item.root, label, item.size, item.mtime_ns, item.reader)
+            listing.items.append(item)
+        for key, reason in self._failures.items():
+            listing.fail(key, reason, self._sizes[key], self._mtime_ns)
+        if self._twice:
+            listing.notes.append(
+                f"{os.path.basename(self._request.place)!r} holds {len(self._twice):,} members "
+                f"twice, for example {next(iter(self._twice))!r}: the last one counts"
+            )
+        return listing
+
+    def _fail(self, key: str, reason: str, size: int) -> None:
+        self._failures[key], self._sizes[key] = reason, size
+
+
+def _common_folder(members: Iterable[str]) -> str:
+    """Return the beginning of all paths below which the class folders lie.
+
+    An archive cannot be entered as a folder can, so folders that all pictures share are
+    skipped: ``photos/cat/1.jpg`` is a cat, also where there are only cats.
+
+    Example:
+        >>> _common_folder(["photos/cat/1.jpg", "photos/dog/big/2.jpg"])
+        'photos/'
+        >>> _common_folder(["photos/cat/1.jpg", "photos/cat/2.jpg"])
+        'photos/'
+    """
+    folders = {member.rpartition("/")[0] for member in members}
+    if not folders or "" in folders:
+        return ""
+    common = posixpath.commonpath(folders)
+    if len(folders) == 1:
+        common = posixpath.dirname(common)
+    return f"{common}/" if common else ""
+
+
+def split_sample(name: str) -> tuple[str, str]:
+    """Return the stem that the files of a WebDataset sample share, and the rest.
+
+    Example:
+        >>> split_sample("train/000012.seg.png")
+        ('train/000012', 'seg.png')
+    """
+    folder, _, file = name.rpartition("/")
+    stem, _, suffix = file.partition(".")
+    return f"{folder}/{stem}" if folder else stem, suffix.lower()
+
+
+def _clean(text: str) -> str | None:
+    text = text.strip()
+    return sys.intern(text) if text else None

@@ -1,0 +1,341 @@
+"""Images in NumPy files: .npy and .npz, with labels where there are any.
+
+A key is the number of a picture, ``00042``, in an .npz behind the name of its array,
+``x_test/00042``. Nothing is unpickled. Arrays are mapped, not loaded; compressed ones are unpacked
+into a temporary file without a name first.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+import sys
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from typing import IO, Any
+
+import numpy as np
+
+from featx.errors import ImagesNotFound, InvalidValue
+from featx.images.sources.items import ImageItem, Listing
+from featx.images.sources.request import SourceRequest
+
+HAS_SPLITS = True
+
+_PICTURES = re.compile(r"(?:^|(?<=_))(x|images?|data|pixels)(?=_|$)", re.IGNORECASE)
+_LABELS = {
+    "x": ("y", "labels", "label"),
+    "image": ("label", "labels", "y"),
+    "images": ("labels", "label", "y"),
+    "data": ("labels", "label", "target", "targets", "y"),
+    "pixels": ("labels", "label", "y"),
+}
+"""Word in the name of an array of pictures → the word in its place in that of their labels."""
+
+_SPLITS = {"validation": "val", "valid": "val", "training": "train", "testing": "test"}
+
+
+def matches(place: str) -> bool:
+    """Whether a file holds arrays, by its ending."""
+    return place.lower().endswith((".npy", ".npz"))
+
+
+def list_images(request: SourceRequest) -> Listing:
+    """List the pictures in a file of arrays."""
+    path, name = request.place, os.path.basename(request.place)
+    listing = Listing()
+    try:
+        mtime_ns = os.stat(path).st_mtime_ns
+        if path.lower().endswith(".npz"):
+            chosen = _read_npz(path, request.split)
+        else:
+            chosen = _read_npy(path, request.split, listing)
+    except (OSError, zipfile.BadZipFile, EOFError, ValueError) as error:
+        if isinstance(error, (ImagesNotFound, InvalidValue)):
+            raise
+        listing.is_complete = False
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        listing.fail(request.prefix.rstrip("/") or name, f"the arrays cannot be read: {reason}")
+        return listing
+    for array_name, array, labels in chosen:
+        pictures, note = as_pictures(array, f"{array_name or name!r}")
+        if note:
+            listing.notes.append(note)
+        names = label_texts(labels, len(pictures), array_name or name)
+        prefix = f"{request.prefix}{array_name}/" if array_name else request.prefix
+        listing.items += array_items(pictures, names, request.root, prefix, mtime_ns)
+    if request.split is not None:
+        listing.is_complete = False  # What the other arrays hold is there all the same.
+    return listing
+
+
+# ---- pictures and labels, also of arrays in memory ----
+
+
+class ArrayReader:
+    """Gives the pictures of one array as uncompressed image files (PPM).
+
+    Args:
+        pictures: uint8 (N, H, W) or (N, H, W, C).
+        prefix: Beginning of the keys, before the number.
+    """
+
+    def __init__(self, pictures: np.ndarray, prefix: str) -> None:
+        self.pictures = pictures
+        self.prefix = prefix
+
+    def read(self, item: ImageItem) -> bytes:
+        """Return one picture."""
+        return encode_pixels(self.pictures[int(item.key[len(self.prefix) :])])
+
+
+def array_items(
+    pictures: np.ndarray, labels: Sequence[str | None], root: str, prefix: str, mtime_ns: int
+) -> list[ImageItem]:
+    """Return an item for each picture of an array."""
+    reader = ArrayReader(pictures, prefix)
+    size = int(np.prod(pictures.shape[1:]))
+    return [
+        ImageItem(f"{prefix}{number:05d}", root, label, size, mtime_ns, reader)
+        for number, label in enumerate(labels)
+    ]
+
+
+def encode_pixels(pixels: np.ndarray) -> bytes:
+    """Return pixels as the bytes of an image file, the same for the same pixels for ever.
+
+    Args:
+        pixels: uint8 (H, W) or (H, W, C) with 1, 3 or 4 channels.
+
+    Example:
+        >>> encode_pixels(np.zeros((1, 2, 3), np.uint8))
+        b'P6\\n2 1\\n255\\n\\x00\\x00\\x00\\x00\\x00\\x00'
+    """
+    height, width = pixels.shape[:2]
+    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+    # PPM: a compressed format may come out otherwise with the next version of its library, and
+    # the hash of the content with it. "PyRGBA" is Pillow's own.
+    magic = {1: "P5", 3: "P6", 4: "PyRGBA"}[channels]
+    return f"{magic}\n{width} {height}\n255\n".encode() + np.ascontiguousarray(pixels).tobytes()
+
+
+def as_pictures(array: np.ndarray, name: str) -> tuple[np.ndarray, str | None]:
+    """Return an array as (N, H, W) or (N, H, W, C), and what is to be said about it.
+
+    Args:
+        array: uint8 (N, H, W), (N, H, W, 1|3|4), or channels first: (N, 1|3, H, W).
+        name: What it is, for messages.
+
+    Raises:
+        InvalidValue: If it holds no 8-bit pixels, or has another shape.
+    """
+    if array.dtype != np.uint8:
+        raise InvalidValue(f"{name} holds {array.dtype}. {describe_type(array.dtype)}")
+    shape = "x".join(map(str, array.shape))
+    if array.ndim == 3 and array.shape[2] not in (3, 4):
+        return array, None
+    if array.ndim == 4 and array.shape[3] in (1, 3, 4):
+        return array, None
+    if array.ndim == 4 and array.shape[1] in (1, 3):
+        note = f"{name} ({shape}) has its channels first: read as (N, C, H, W)"
+        return array.transpose(0, 2, 3, 1), note
+    hint = ""
+    if array.ndim == 3:
+        hint = " This looks like one picture: add an axis in front, pixels[np.newaxis]."
+    raise InvalidValue(
+        f"Pictures come as an array of shape (N, H, W) or (N, H, W, C) with 1, 3 or 4 channels. "
+        f"Received: {name} of shape ({', '.join(map(str, array.shape))}).{hint}"
+    )
+
+
+def describe_type(dtype: Any) -> str:
+    """Say what to do with pixels that are not uint8."""
+    if np.issubdtype(dtype, np.floating):
+        return (
+            "featx takes pixels as uint8 in [0, 255] and scales them as the model wants. Of "
+            "floats in [0, 1] make (x * 255).round().astype('uint8'), of others first what they "
+            "were before they were scaled."
+        )
+    return (
+        "featx takes pixels as uint8 in [0, 255]: convert with x.astype('uint8') if they are in "
+        "that range."
+    )
+
+
+def label_texts(labels: Any, count: int, name: str) -> list[str | None]:
+    """Return labels as texts, None for no label.
+
+    Args:
+        labels: N numbers or texts, shape (N,) or (N, 1), or None.
+        count: N.
+        name: The pictures that they belong to, for messages.
+
+    Raises:
+        InvalidValue: If they are not one for each picture.
+    """
+    if labels is None:
+        return [None] * count
+    array = np.asarray(labels)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.shape != (count,):
+        hint = ""
+        if array.ndim == 2 and len(array) == count:
+            hint = " Of one-hot rows take labels.argmax(axis=1)."
+        raise InvalidValue(
+            f"Labels are one for each picture, shape ({count},). Received: shape {array.shape} "
+            f"for {name!r}.{hint}"
+        )
+    return [label_text(value) for value in array.tolist()]
+
+
+def label_text(value: Any) -> str | None:
+    """Return one label as text; None if there is none.
+
+    Example:
+        >>> label_text(3), label_text(b"cat"), label_text(None)
+        ('3', 'cat', None)
+    """
+    if value is None:
+        return None
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, (str, int, np.integer)):
+        raise InvalidValue(f"A label is a text or a whole number. Received: {value!r}.")
+    return sys.intern(str(value)) or None
+
+
+# ---- files ----
+
+_Chosen = list[tuple[str, np.ndarray, np.ndarray | None]]
+
+
+def _read_npy(path: str, split: str | None, listing: Listing) -> _Chosen:
+    """Map an .npy; labels may lie in another file beside it, named accordingly."""
+    with open(path, "rb") as file:
+        array, is_whole = _map_array(file, 0, os.path.getsize(path))
+    if not is_whole:
+        listing.is_complete = False
+        listing.fail(os.path.basename(path), f"it breaks off behind its {len(array):,} pictures")
+    stem = os.path.splitext(os.path.basename(path))[0]
+    if split is not None and _split_of(stem) != _SPLITS.get(split.lower(), split.lower()):
+        raise ImagesNotFound(f"{path!r} is not of the split {split!r}, by its name.")
+    folder = os.path.dirname(path)
+    for name in _label_names(stem):
+        beside = os.path.join(folder, f"{name}.npy")
+        if os.path.isfile(beside):
+            listing.notes.append(f"labels from {name + '.npy'!r}")
+            return [("", array, np.load(beside, allow_pickle=False)[: len(array)])]
+    return [("", array, None)]
+
+
+def _read_npz(path: str, split: str | None) -> _Chosen:
+    with zipfile.ZipFile(path) as archive, open(path, "rb") as file:
+        members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        shapes = {name: _peek(archive, info) for name, info in members.items()}
+        pictures = [name for name in shapes if _PICTURES.search(name) and len(shapes[name]) >= 3]
+        pictures = pictures or [name for name, shape in shapes.items() if len(shape) >= 3]
+        if split is not None:
+            wanted = _SPLITS.get(split.lower(), split.lower())
+            pictures = [name for name in pictures if _split_of(name) == wanted]
+        if not pictures:
+            of_split = "" if split is None else f" of the split {split!r}"
+            held = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+            raise ImagesNotFound(
+                f"{path!r} holds no array of pictures{of_split}: one of shape (N, H, W) or "
+                "(N, H, W, C), named x, x_train, x_test, images or data, with labels in y, "
+                f"y_train, y_test or labels. Received: {held or 'no arrays'}."
+            )
+        chosen: _Chosen = []
+        for name in pictures:
+            labels = next((n for n in _label_names(name) if n in shapes), None)
+            if labels is None and len(pictures) == 1:
+                flat = [n for n, s in shapes.items() if s and s[0] == shapes[name][0] and n != name]
+                labels = flat[0] if len(flat) == 1 else None
+            values = None
+            if labels is not None:
+                with archive.open(members[labels]) as stream:
+                    values = np.lib.format.read_array(stream, allow_pickle=False)
+            chosen.append((name, _open_member(archive, members[name], file), values))
+    return chosen
+
+
+def _split_of(name: str) -> str | None:
+    """Return the split that the name of an array says, such as ``test`` of ``x_test``."""
+    words = {_SPLITS.get(word, word) for word in re.split(r"[_\W]", name.lower())}
+    return next((word for word in ("train", "test", "val") if word in words), None)
+
+
+def _label_names(name: str) -> list[str]:
+    found = _PICTURES.search(name)
+    if found is None:
+        return []
+    words = _LABELS[found[1].lower()]
+    words += tuple(word.upper() for word in words if found[1].isupper())
+    return [f"{name[: found.start()]}{word}{name[found.end() :]}" for word in words]
+
+
+def _peek(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[int, ...]:
+    """Return the shape of an array in an .npz; () for what is none."""
+    with archive.open(info) as stream:
+        try:
+            return _read_header(stream)[0]
+        except ValueError:
+            return ()
+
+
+def _read_header(stream: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Return shape, whether it is in Fortran's order, and type."""
+    version = np.lib.format.read_magic(stream)
+    if version == (1, 0):
+        return np.lib.format.read_array_header_1_0(stream)
+    return np.lib.format.read_array_header_2_0(stream)
+
+
+def _open_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: IO[bytes]) -> np.ndarray:
+    """Map an array of an .npz, where it lies or, if it is compressed, unpacked."""
+    if info.compress_type == zipfile.ZIP_STORED:
+        file.seek(info.header_offset + 26)
+        offset = info.header_offset + 30 + sum(struct.unpack("<HH", file.read(4)))
+        array, is_whole = _map_array(file, offset, offset + info.file_size)
+    else:
+        with tempfile.TemporaryFile(prefix="featx-") as unpacked:
+            size = 0
+            with archive.open(info) as stream:
+                while chunk := stream.read(1 << 20):
+                    size += unpacked.write(chunk)
+            unpacked.flush()
+            array, is_whole = _map_array(unpacked, 0, size)
+    if not is_whole:
+        raise ValueError(f"{info.filename!r} has less data than its header claims")
+    return array
+
+
+def _map_array(file: IO[bytes], offset: int, end: int) -> tuple[np.ndarray, bool]:
+    """Map an array whose header is at `offset`; also return whether it is all there."""
+    file.seek(offset)
+    shape, is_fortran, dtype = _read_header(file)
+    if dtype.hasobject:
+        raise InvalidValue("It holds Python objects, and featx unpickles nothing. Save uint8.")
+    if not shape:
+        return np.zeros((), dtype), True
+    begin = file.tell()
+    row = int(np.prod(shape[1:], dtype=object)) * dtype.itemsize
+    count = min(shape[0], (end - begin) // max(1, row))
+    if count < shape[0] and is_fortran:
+        raise ValueError("it has less data than its header claims")
+    if not count or not row:
+        return np.zeros((count, *shape[1:]), dtype), count == shape[0]
+    array = np.memmap(
+        file,
+        dtype,
+        "r",
+        begin,
+        (count, *shape[1:]),
+        "F" if is_fortran else "C",
+    )
+    return array, count == shape[0]

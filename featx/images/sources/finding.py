@@ -1,0 +1,267 @@
+"""`find_images`: which source reads what was named, under which root, all of it in order."""
+
+from __future__ import annotations
+
+import glob
+import importlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from featx.errors import ImagesNotFound, InvalidValue
+from featx.images.sources.frames import check_frame, choose_frames
+from featx.images.sources.items import (
+    IMAGE_SUFFIXES,
+    ImageItem,
+    ImageSet,
+    Listing,
+    is_url,
+    is_utf8,
+    natural_key,
+)
+from featx.images.sources.manifests import read_list, read_manifest
+from featx.images.sources.request import SourceRequest, Table, make_exclusion
+
+IMAGE_SOURCES = ("remote", "manifests", "arrays", "tars", "zips", "folders")
+"""Modules of this package, asked in this order whether they read a place. Each has
+``matches(place)`` and ``list_images(request)``, and ``HAS_SPLITS`` where ``--split`` means
+something; what is no folder of files is one of `_CONTAINERS` as well."""
+
+_CONTAINERS = frozenset({"arrays", "tars", "zips"})
+"""Sources that are one file with many images: it counts as their folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Something to list; `anchor` is the folder whose common parent with others is the root."""
+
+    path: str
+    source: str
+    anchor: str
+    is_match: bool = False
+    table: Table | None = None
+
+    @property
+    def is_container(self) -> bool:
+        return self.source in _CONTAINERS
+
+
+def find_images(
+    paths: str | Path | Sequence[str | Path] = (),
+    *,
+    exclude: Sequence[str] = (),
+    image_list: str | Path | None = None,
+    split: str | None = None,
+    frame: int | str | None = None,
+) -> ImageSet:
+    """List images in folders (recursively), files, archives, arrays and tables, in natural order.
+
+    Hidden files and folders (a leading dot, macOS ``._`` files too) are skipped.
+    Links to folders are followed, each folder once: under its own name where it has one
+    below the path, else under the first link to it.
+
+    Args:
+        paths: What to list: a folder, a file, a glob, a ``.tar`` or ``.zip`` archive, a manifest
+            (``.csv``, ``.tsv``, ``.parquet``), arrays (``.npy``, ``.npz``), a URL, or several. One
+            folder or archive is the root itself; the root of one file is its folder, of a glob
+            the folder before its first wildcard; several share their closest common folder.
+        exclude: Globs; see `featx.images.sources.request.make_exclusion`.
+        image_list: A text file with one path in each line, ``-`` for the standard input.
+        split: Only this split of manifests and arrays.
+        frame: Of animations and files of several pages, this frame (from 0), or ``all``; when None
+            the first, under the file's own key.
+
+    Returns:
+        The images; what could not be listed is in `failures`.
+
+    Raises:
+        ImagesNotFound: If a path does not exist, or there is no image in any of them.
+        InvalidValue: If options or sources do not go together.
+
+    Example:
+        >>> find_images(["no/such/folder"])
+        Traceback (most recent call last):
+        ...
+        featx.errors.ImagesNotFound: There is no file or folder 'no/such/folder'. ...
+    """
+    frame = check_frame(frame)
+    if isinstance(paths, (str, Path)):
+        paths = [paths]
+    places = [place for path in paths for place in _resolve(str(path))]
+    if image_list is not None:
+        places.append(_list_place(str(image_list)))
+    if not places:
+        raise ImagesNotFound("No images were given. Name at least one folder or file.")
+    _check_split(places, split)
+    if any(place.source == "remote" for place in places):
+        root, url = _common_url(places), True
+    else:
+        root, url = _common_root(places), False
+    if not is_utf8(root):
+        raise ImagesNotFound(
+            f"The name of the folder {os.fsencode(root)!r} is not valid UTF-8: it cannot be "
+            "recorded in a store. Rename it."
+        )
+
+    total = Listing()
+    covered: dict[str, bool] = {}
+    is_excluded = make_exclusion(exclude)
+    for place in places:
+        prefix = _prefix(place, root)
+        module = importlib.import_module(f"{__package__}.{place.source}")
+        listing: Listing = module.list_images(
+            SourceRequest(place.path, root, prefix, is_excluded, split, place.table)
+        )
+        if is_excluded is not None:
+            excluded = {item.key for item in listing.items if is_excluded(item.key)}
+            listing.items = [item for item in listing.items if item.key not in excluded]
+            listing.failures = [f for f in listing.failures if not is_excluded(f.key)]
+            listing.left_out |= excluded
+        if place.is_container or place.source == "remote":
+            covered[prefix] = listing.is_complete and covered.get(prefix, True)
+            total.left_out |= listing.left_out
+        total.items += listing.items
+        total.failures += listing.failures
+        total.notes += listing.notes
+    items = total.items
+    if len(places) > 1 or places[0].table is not None:
+        # They may overlap: what is given twice is found once.
+        items = list({item.key: item for item in items}.values())
+    items = choose_frames(items, frame, total)
+    items.sort(key=lambda item: natural_key(item.key))
+    failures = sorted(total.failures, key=lambda f: (natural_key(f.key), f.reason))
+    if not items and not failures:
+        _refuse_nothing(paths, image_list, bool(exclude))
+    return ImageSet(
+        root=Path(root),
+        items=tuple(items),
+        failures=tuple({failure.key: failure for failure in failures}.values()),
+        url=root if url else None,
+        notes=tuple(dict.fromkeys(total.notes)),
+        covered=covered,
+        left_out=frozenset(total.left_out),
+    )
+
+
+def reading_order(items: Sequence[ImageItem]) -> list[ImageItem]:
+    """Return items in the order in which they are read best.
+
+    That is their own order, except in compressed archives: these can only be read from the
+    beginning to the end.
+    """
+    seen: dict[int, int] = {}
+    places = [
+        (seen.setdefault(id(item.reader), len(seen)), item.reader.position(item))
+        if item.reader is not None and hasattr(item.reader, "position")
+        else (-1, 0)
+        for item in items
+    ]
+    return [items[number] for number in sorted(range(len(items)), key=places.__getitem__)]
+
+
+def _resolve(path: str) -> list[_Place]:
+    """Return what a path, glob or URL names."""
+    if is_url(path):
+        return [_Place(path, "remote", path)]
+    if os.path.lexists(path):
+        return [_local_place(path)]
+    if not glob.has_magic(path):
+        raise ImagesNotFound(
+            f"There is no file or folder {path!r}. featx looked from the folder {os.getcwd()!r}."
+        )
+    found = sorted(glob.iglob(path, recursive=True))
+    if not found:
+        raise ImagesNotFound(
+            f"Nothing matches {path!r}. featx looked from the folder {os.getcwd()!r}."
+        )
+    fixed = path
+    while glob.has_magic(fixed):
+        fixed = os.path.dirname(fixed)
+    anchor = os.path.abspath(fixed or ".")
+    if os.path.basename(path) == "**":  # Folders that lie in another one that is listed anyway.
+        found = [place for place in found if not os.path.isdir(place)]
+    return [
+        replace(place, anchor=anchor, is_match=True)
+        for place in map(_local_place, found)
+        if os.path.isdir(place.path) or place.source != "folders" or _is_wanted(place.path)
+    ]
+
+
+def _is_wanted(path: str) -> bool:
+    """Whether a file that a glob found is an image: not every one that is there."""
+    return os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES
+
+
+def _local_place(path: str) -> _Place:
+    place = os.path.abspath(path)
+    if os.path.isdir(place):
+        return _Place(place, "folders", place)
+    source = next(
+        name
+        for name in IMAGE_SOURCES
+        if importlib.import_module(f"{__package__}.{name}").matches(place)
+    )
+    table = read_manifest(place) if source == "manifests" else None
+    return _Place(place, source, os.path.dirname(place), table=table)
+
+
+def _list_place(path: str) -> _Place:
+    if path != "-" and not os.path.exists(path):
+        raise ImagesNotFound(
+            f"There is no list of images {path!r}. It is a text file with one path in each line; "
+            "--image-list - reads the standard input."
+        )
+    table = read_list(path)
+    return _Place(path, "manifests", table.folder, table=table)
+
+
+def _check_split(places: Sequence[_Place], split: str | None) -> None:
+    if split is None:
+        return
+    for place in places:
+        module = importlib.import_module(f"{__package__}.{place.source}")
+        is_list = place.table is not None and place.table.is_list
+        if is_list or not getattr(module, "HAS_SPLITS", False):
+            raise InvalidValue(
+                f"--split {split} picks rows of a manifest or an array file (.csv, .parquet, "
+                f".npz). Received: {place.path!r}, which has no splits; "
+                "name the folder of the split instead."
+            )
+
+
+def _common_root(places: Sequence[_Place]) -> str:
+    if len(places) == 1 and places[0].is_container and not places[0].is_match:
+        return places[0].path
+    folders = {place.anchor for place in places}
+    folders.update(*(place.table.outside for place in places if place.table is not None))
+    return os.path.commonpath(sorted(folders))
+
+
+def _common_url(places: Sequence[_Place]) -> str:
+    from featx.images.sources.remote import common_root
+
+    local = [place.path for place in places if place.source != "remote"]
+    if local:
+        raise InvalidValue(
+            f"Local images and URLs go into separate stores. Received: {local[0]!r} beside a URL."
+        )
+    return common_root([place.path for place in places])
+
+
+def _prefix(place: _Place, root: str) -> str:
+    if not place.is_container or place.path == root:
+        return ""
+    return os.path.relpath(place.path, root).replace(os.sep, "/") + "/"
+
+
+def _refuse_nothing(
+    paths: Sequence[str | Path], image_list: str | Path | None, has_exclusions: bool
+) -> None:
+    given = [*paths, *([] if image_list is None else [image_list])]
+    where = ", ".join(repr(str(path)) for path in given)
+    left = ", and --exclude leaves nothing over" if has_exclusions else ""
+    raise ImagesNotFound(
+        f"There are no images in {where}{left}. featx looked for files ending in "
+        f"{' '.join(sorted(IMAGE_SUFFIXES))}, in all folders below."
+    )

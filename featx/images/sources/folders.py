@@ -1,0 +1,134 @@
+"""Images in folders and single files: a key is the path below the root."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import deque
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from featx.images.sources.items import (
+    IMAGE_SUFFIXES,
+    ImageFailure,
+    ImageItem,
+    Listing,
+    is_utf8,
+    label_of,
+    make_failure,
+)
+from featx.images.sources.request import IsExcluded, SourceRequest
+
+SHEET_MARK = "featx-sheet"
+"""Keyword of the text with which a contact sheet of featx begins: it is no photograph."""
+
+
+def matches(place: str) -> bool:
+    """Whether this module reads a path: every path that no other source takes."""
+    return True
+
+
+def list_images(request: SourceRequest) -> Listing:
+    """List one folder, recursively, or one file."""
+    root, place = request.root, request.place
+    # A file always lies at root/key: links are followed, but never resolved.
+    key = os.path.relpath(place, root).replace(os.sep, "/")
+    listing = Listing()
+    found: Iterator[ImageItem | ImageFailure]
+    if os.path.isdir(place):
+        found = _walk(root, key, request.is_excluded)
+    else:
+        found = iter([make_item(root, key, partial(os.stat, place))])
+    for one in found:
+        if isinstance(one, ImageItem):
+            listing.items.append(one)
+        else:
+            listing.failures.append(one)
+    return listing
+
+
+def _walk(root: str, key: str, is_excluded: IsExcluded) -> Iterator[ImageItem | ImageFailure]:
+    """Yield what lies below one folder, in no order; a folder that cannot be listed is a failure.
+
+    Folders reached through links come last, and all in the order of their names: which name
+    a folder gets must not depend on the order in which the file system lists it.
+    """
+    seen: set[tuple[int, int]] = set()
+    pending = [key]
+    linked: deque[str] = deque()
+    while pending or linked:
+        current = pending.pop() if pending else linked.popleft()
+        prefix = "" if current == "." else f"{current}/"
+        found: list[ImageItem | ImageFailure] = []
+        folders: list[str] = []
+        links: list[str] = []
+        try:
+            place = os.path.join(root, current)
+            status = os.stat(place)
+            if (status.st_dev, status.st_ino) in seen:
+                continue  # A link back up would otherwise be followed for ever.
+            seen.add((status.st_dev, status.st_ino))
+            with os.scandir(place) as listing:
+                # Not all at once: one folder may have a million entries.
+                for entry in listing:
+                    if entry.name.startswith("."):
+                        continue
+                    name = prefix + entry.name
+                    if is_excluded is not None and is_excluded(name):
+                        continue
+                    try:
+                        is_folder = entry.is_dir()
+                    except OSError as error:  # A link to itself, or to where we may not look.
+                        found.append(make_failure(name, error))
+                        continue
+                    if is_folder:
+                        (links if entry.is_symlink() else folders).append(name)
+                    elif _is_picture(entry):
+                        # The entry of a link remembers what is_dir() found behind it.
+                        found.append(make_item(root, name, entry.stat))
+        except OSError as error:
+            yield make_failure(current, error)
+            continue
+        yield from found
+        pending.extend(sorted(folders, reverse=True))
+        linked.extend(sorted(links))
+
+
+def is_sheet(path: str | Path) -> bool:
+    """Whether a file is a contact sheet that featx drew; False if it cannot be read."""
+    try:
+        # Without a buffer: two system calls fewer for each PNG that is listed.
+        with open(path, "rb", buffering=0) as file:
+            head = file.read(64)
+    except OSError:
+        return False
+    # The mark is the first chunk behind the signature (8 bytes) and the header chunk (25).
+    return head[37:41] == b"tEXt" and head[41:].startswith(SHEET_MARK.encode() + b"\0")
+
+
+def _is_picture(entry: os.DirEntry[str]) -> bool:
+    """Whether a file is named like a picture, and is not a contact sheet that featx drew."""
+    suffix = os.path.splitext(entry.name)[1].lower()
+    # The only look into a file while listing. A million PNG take up to twice as long as a million
+    # JPEG when the system holds them in memory, and several times as long from a disk. Their size
+    # cannot spare it: a sheet may be as small or as large as a photograph.
+    if suffix == ".png" and entry.is_file() and is_sheet(entry.path):
+        return False
+    return suffix in IMAGE_SUFFIXES
+
+
+def make_item(
+    root: str, key: str, get_status: Callable[[], os.stat_result]
+) -> ImageItem | ImageFailure:
+    """Return the item for one file, or why it cannot be one."""
+    if not is_utf8(key):
+        return make_failure(key, "not UTF-8")
+    try:
+        status = get_status()
+    except OSError as error:
+        return make_failure(key, error)
+    if not stat.S_ISREG(status.st_mode):
+        # Opening a named pipe would wait for ever.
+        return make_failure(key, "not a regular file")
+    return ImageItem(key, root, label_of(key), status.st_size, status.st_mtime_ns)

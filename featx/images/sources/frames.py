@@ -1,0 +1,93 @@
+"""Frames of animations and pages of documents as images of their own: ``--frame``.
+
+Frame 3 of ``a.gif`` has the key ``a.gif#3``. Its content is that of its pixels, so that it is never
+taken for the file's first frame.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from featx.errors import ImageError, InvalidValue
+from featx.images.sources.items import ImageItem, Listing, Reader
+
+_SUFFIXES = (".gif", ".tif", ".tiff", ".webp", ".avif")
+"""Endings of files that are opened to see how many frames they have."""
+
+
+def check_frame(frame: int | str | None) -> int | str | None:
+    """Return ``--frame`` as a number or ``all``; None where the first frame is meant.
+
+    Raises:
+        InvalidValue: If it is something else.
+
+    Example:
+        >>> check_frame("2"), check_frame("all"), check_frame(None)
+        (2, 'all', None)
+    """
+    if frame is None or frame == "all":
+        return frame
+    if isinstance(frame, int) and not isinstance(frame, bool) and frame >= 0:
+        return frame
+    if isinstance(frame, str) and frame.isascii() and frame.isdigit():
+        return int(frame)
+    raise InvalidValue(f"--frame takes a number, 0 for the first, or 'all'. Received: {frame!r}.")
+
+
+def choose_frames(
+    items: Sequence[ImageItem], frame: int | str | None, listing: Listing
+) -> list[ImageItem]:
+    """Put frames in the place of files that have several.
+
+    Args:
+        items: Files.
+        frame: What `check_frame` returned.
+        listing: Gets the files that have fewer frames, as failures.
+    """
+    if frame is None:
+        return list(items)
+    from featx.images.decode import count_frames
+
+    readers: dict[int, FrameReader] = {}
+    chosen = []
+    for item in items:
+        count = 1
+        if os.path.splitext(item.key)[1].lower() in _SUFFIXES:
+            try:
+                count = count_frames(item.read_bytes())
+            except (OSError, ImageError):
+                count = 1  # Said when it is read again.
+        if count == 1:
+            chosen.append(item)
+            continue
+        reader = readers.setdefault(id(item.reader), FrameReader(item.reader))
+        for number in range(count) if frame == "all" else [int(frame)]:
+            key = f"{item.key}#{number}"
+            if number < count:
+                chosen.append(
+                    ImageItem(key, item.root, item.label, item.size, item.mtime_ns, reader)
+                )
+            else:
+                listing.fail(key, f"it has only {count} frames", item.size, item.mtime_ns)
+    return chosen
+
+
+class FrameReader:
+    """Reads single frames of the files of another source.
+
+    Args:
+        inner: Reads the files; None for files on disk.
+    """
+
+    def __init__(self, inner: Reader | None) -> None:
+        self._inner = inner
+
+    def read(self, item: ImageItem) -> bytes:
+        """Return one frame as a picture without compression."""
+        from featx.images.decode import take_frame
+        from featx.images.sources.python import encode_picture
+
+        key, _, number = item.key.rpartition("#")
+        file = ImageItem(key, item.root, item.label, item.size, item.mtime_ns, self._inner)
+        return take_frame(file.read_bytes(), int(number), encode_picture)

@@ -1,0 +1,320 @@
+"""What every source of images gives: items under keys, in natural order, with labels."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from featx.errors import ImageError
+
+IMAGE_SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .gif .bmp .dib .webp .tif .tiff .ppm .pgm .pbm .pnm "
+    ".avif .heic .heif .jp2 .tga".split()
+)
+"""File name endings that are taken for images inside a folder or an archive (a file named
+explicitly is taken whatever its ending)."""
+
+MAX_MEMBER_BYTES = 1 << 30
+"""Largest picture that is read out of an archive or from an address: what an archive or a
+server claims must not be what featx allocates."""
+
+PYTHON_ROOT = "python:"
+"""Root of pictures that were handed over in Python: they lie nowhere."""
+
+
+class Reader(Protocol):
+    """Knows how to read the images of one source; shared by all of its items."""
+
+    def read(self, item: ImageItem) -> bytes:
+        """Return the bytes of one image.
+
+        Raises:
+            OSError: If they cannot be had now; it is tried again in the next run.
+            ImageError: If there is something wrong with this image.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ImageItem:
+    """One image to read.
+
+    There may be millions: all items share one `root` and one `reader`, those of a class one
+    `label`.
+
+    Attributes:
+        key: Path relative to the root, with ``/``: the image's name in a store.
+        root: What the key is relative to: a folder, an archive, a URL.
+        label: The first folder below the root, or what a manifest, an array or a ``.cls`` file
+            says; None where there is none.
+        size: Size of the file in bytes.
+        mtime_ns: Modification time of the file, or of the archive that it is in, in nanoseconds
+            since the epoch. -1 when it is not known: such images are read to see what changed.
+        reader: Reads it; None for a file at root/key.
+    """
+
+    key: str
+    root: str
+    label: str | None
+    size: int
+    mtime_ns: int
+    reader: Reader | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def path(self) -> Path:
+        """Where the image lies; inside an archive, that path as if it were a folder."""
+        return Path(self.root, self.key)
+
+    @property
+    def place(self) -> str:
+        """Where the image lies, as text to show: a path, a URL, or the key where there is none."""
+        return join_place(self.root, self.key)
+
+    def read_bytes(self) -> bytes:
+        """Return the image's bytes.
+
+        Raises:
+            OSError: If they cannot be had now.
+            ImageError: If there is something wrong with this image.
+        """
+        return self.path.read_bytes() if self.reader is None else self.reader.read(self)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFailure:
+    """One image that could not be used, and why; size and time as in `ImageItem`."""
+
+    key: str
+    reason: str
+    size: int
+    mtime_ns: int
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether it says nothing about the image: the file could not be read just then.
+
+        Such an image keeps the features it has, and is tried again every time.
+        """
+        return self.mtime_ns < 0
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSet:
+    """The images found below one root, in natural order of their keys.
+
+    Attributes:
+        root: The folder that keys are relative to, or the archive, or what stands for a URL.
+        items: The images.
+        failures: Files, folders and archives that could not even be listed.
+        url: The root as text where it is no path: a URL, or `PYTHON_ROOT`.
+        notes: What a person should know about how the source was read.
+        covered: Beginning of the keys of each archive (or other source that is no folder) →
+            whether all of it could be listed.
+        left_out: Keys inside of those that are there, but were not asked for.
+        stream: Further items that are known only when they come; consumed by reading.
+    """
+
+    root: Path
+    items: tuple[ImageItem, ...]
+    failures: tuple[ImageFailure, ...] = ()
+    url: str | None = None
+    notes: tuple[str, ...] = ()
+    covered: Mapping[str, bool] = field(default_factory=dict)
+    left_out: frozenset[str] = frozenset()
+    stream: Iterator[ImageItem] | None = None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The labels that occur, in natural order."""
+        return tuple(sorted({i.label for i in self.items if i.label is not None}, key=natural_key))
+
+    @property
+    def place(self) -> str:
+        """The root as a store records it."""
+        return str(self.root) if self.url is None else self.url
+
+    @property
+    def lies_nowhere(self) -> bool:
+        """Whether the images were handed over in Python: what is not among them may still be."""
+        return self.url == PYTHON_ROOT
+
+    def is_gone(self, key: str, listed: Container[str] = ()) -> bool:
+        """Whether a key that is not among the items belongs to an image that no longer exists.
+
+        False also where nobody can know: in an archive that is damaged or was not named.
+
+        Args:
+            key: The key.
+            listed: Keys of the items and failures: a frame is there when its file is.
+        """
+        file = _FRAME.sub("", key)
+        if key in self.left_out or (file != key and (file in listed or file in self.left_out)):
+            return False
+        for prefix, is_complete in self.covered.items():
+            if key.startswith(prefix):
+                return is_complete
+        if self.url is not None:
+            return False
+        if any(os.path.lexists(self.root / name) for name in {key, file}):
+            return False
+        return not any(os.path.isfile(parent) for parent in (self.root / key).parents)
+
+
+_FRAME = re.compile(r"#[0-9]+$")
+
+
+@dataclass(slots=True)
+class Listing:
+    """What one source holds; `find_images` puts several together. Fields as in `ImageSet`."""
+
+    items: list[ImageItem] = field(default_factory=list)
+    failures: list[ImageFailure] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    is_complete: bool = True
+    left_out: set[str] = field(default_factory=set)
+
+    def fail(self, key: str, reason: str, size: int = -1, mtime_ns: int = -1) -> None:
+        """Add a failure."""
+        self.failures.append(make_failure(key, reason, size, mtime_ns))
+
+
+def make_failure(
+    key: str, reason: str | OSError, size: int = -1, mtime_ns: int = -1
+) -> ImageFailure:
+    """Return the failure of one image; a name that is not UTF-8 is the first reason."""
+    if not is_utf8(key):
+        key = os.fsencode(key).decode("utf-8", "backslashreplace")
+        reason = "its name is not valid UTF-8: rename it"
+    elif isinstance(reason, OSError):
+        reason = reason.strerror or str(reason)
+    return ImageFailure(key, reason, size, mtime_ns)
+
+
+def label_of(key: str) -> str | None:
+    """Return the first folder of a key, or None for an image in the root itself.
+
+    Example:
+        >>> label_of("cats/1.jpg"), label_of("1.jpg")
+        ('cats', None)
+    """
+    # Interned: a million images share a thousand labels.
+    return sys.intern(key.split("/", 1)[0]) if "/" in key else None
+
+
+def member_key(name: str) -> str:
+    """Return the key of a member of an archive, or of a line of a list.
+
+    Raises:
+        ImageError: If the path is absolute or leads out of its root.
+
+    Example:
+        >>> member_key("./cats//1.jpg")
+        'cats/1.jpg'
+        >>> member_key("cats/../../1.jpg")
+        Traceback (most recent call last):
+        ...
+        featx.errors.ImageError: its path leads out of where it lies: '..' is refused
+    """
+    if name.startswith(("/", "\\")) or _DRIVE.match(name):
+        raise ImageError("its path is absolute: only paths below the root are taken")
+    if ".." in _SEPARATORS.split(name):
+        raise ImageError("its path leads out of where it lies: '..' is refused")
+    if "\0" in name:
+        raise ImageError("its path holds a zero byte")
+    return "/".join(part for part in name.split("/") if part not in ("", "."))
+
+
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+_SEPARATORS = re.compile(r"[\\/]")
+
+
+def is_picture_name(key: str) -> bool:
+    """Whether a key ends like a picture, and no part of it is hidden.
+
+    Example:
+        >>> is_picture_name("a/1.JPG"), is_picture_name("a/._1.jpg"), is_picture_name("a/1.txt")
+        (True, False, False)
+    """
+    is_hidden = key.startswith(".") or "/." in key
+    return not is_hidden and os.path.splitext(key)[1].lower() in IMAGE_SUFFIXES
+
+
+def is_url(text: str) -> bool:
+    """Whether text is an address rather than a path.
+
+    Example:
+        >>> is_url("s3://bucket/a.jpg"), is_url("photos/a.jpg")
+        (True, False)
+    """
+    return _URL.match(text) is not None
+
+
+def lies_on_disk(root: str) -> bool:
+    """Whether a recorded root is a path: neither a URL nor `PYTHON_ROOT`.
+
+    Example:
+        >>> lies_on_disk("/data/photos"), lies_on_disk("s3://bucket"), lies_on_disk(PYTHON_ROOT)
+        (True, False, False)
+    """
+    return not is_url(root) and root != PYTHON_ROOT
+
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]*://")
+_COLLAPSED = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/(?=[^/])")
+
+
+def join_place(root: str | Path, key: str) -> str:
+    """Return where an image lies, as text.
+
+    That is the key itself for what lies nowhere. Of a URL, `pathlib.Path` makes two slashes one:
+    they are put back.
+
+    Example:
+        >>> join_place(Path("s3://bucket/photos"), "a.jpg")
+        's3://bucket/photos/a.jpg'
+    """
+    if str(root) == PYTHON_ROOT:
+        return key
+    text = _COLLAPSED.sub(r"\1://", str(root), count=1)
+    return f"{text.rstrip('/')}/{key}" if is_url(text) else str(Path(text, key))
+
+
+def natural_key(name: str) -> str:
+    """Sort key under which ``2.jpg`` comes before ``10.jpg``, folder by folder.
+
+    Names that differ only in leading zeros follow in the order of their text.
+
+    Example:
+        >>> sorted(["b/10.jpg", "b/2.jpg", "a/3.jpg"], key=natural_key)
+        ['a/3.jpg', 'b/2.jpg', 'b/10.jpg']
+    """
+    # One string, compared and kept at a fraction of what nested tuples cost. Characters below
+    # all others make its order: the end of the name < the end of a folder < a number < text.
+    return f"{_SPECIAL.sub(_replace_special, name)}\0{name}"
+
+
+_SPECIAL = re.compile(r"[0-9]+|[/\0-\3]")
+
+
+def _replace_special(match: re.Match[str]) -> str:
+    text = match[0]
+    if text == "/":
+        return "\1"
+    if text <= "\3":  # Text that looks like one of our marks: put behind them, in its order.
+        return f"\3{text}"
+    digits = text.lstrip("0")
+    return f"\2{chr(len(digits))}{digits}"  # Of two numbers the longer is the larger.
+
+
+def is_utf8(name: str) -> bool:
+    """Whether a name can be written as UTF-8, as in a store."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

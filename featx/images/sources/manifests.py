@@ -1,0 +1,212 @@
+"""Images that a table names: a manifest in CSV or Parquet, or a list in a text file.
+
+A key is the path relative to the table's folder. Where absolute paths lead elsewhere, keys are
+relative to the closest common folder of everything.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import sys
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+from featx.errors import ImageError, ImagesNotFound, InvalidValue, closest_names, join_names
+from featx.images.sources.folders import make_item
+from featx.images.sources.items import ImageItem, Listing, is_url, label_of, member_key
+from featx.images.sources.request import SourceRequest, Table
+
+HAS_SPLITS = True
+
+PATH_COLUMNS = ("path", "key", "file", "filename", "image")
+LABEL_COLUMNS = ("label", "class")
+
+_SUFFIXES = (".csv", ".tsv", ".parquet")
+
+
+def matches(place: str) -> bool:
+    """Whether a file is a manifest, by its ending."""
+    return place.lower().endswith(_SUFFIXES)
+
+
+def list_images(request: SourceRequest) -> Listing:
+    """List the rows of a table: each is an image, or the failure of one."""
+    table = request.table
+    assert table is not None
+    rows = table.rows
+    if request.split is not None:
+        wanted = request.split.strip().casefold()
+        rows = [row for row in rows if (row[2] or "").casefold() == wanted]
+        if not rows:
+            splits = sorted({row[2] for row in table.rows if row[2]})
+            raise ImagesNotFound(
+                f"No row of {table.name!r} is of the split {request.split!r}. "
+                + (f"Its splits are {join_names(splits)}." if splits else "It has no splits.")
+            )
+    listing = Listing()
+    earlier: dict[str, str | None] = {}
+    for path, label, _ in rows:
+        try:
+            key = _key(path, table.folder, request.root)
+        except ImageError as error:
+            listing.fail(path, error.reason)
+            continue
+        if earlier.get(key, label) != label:
+            raise InvalidValue(
+                f"{table.name!r} gives {path!r} the label {label!r} in one row and "
+                f"{earlier[key]!r} in another. Keep one of them."
+            )
+        earlier[key] = label
+        found = make_item(request.root, key, partial(os.stat, os.path.join(request.root, key)))
+        if isinstance(found, ImageItem):
+            label = label if table.has_labels else label_of(key)
+            found = ImageItem(key, request.root, label, found.size, found.mtime_ns)
+            listing.items.append(found)
+        else:
+            listing.failures.append(found)
+    return listing
+
+
+def _key(path: str, folder: str, root: str) -> str:
+    if is_url(path):
+        raise ImageError("a URL in a table is not read: name it as IMAGES")
+    if os.path.isabs(path):
+        return os.path.relpath(os.path.normpath(path), root).replace(os.sep, "/")
+    key = member_key(path)
+    below = os.path.relpath(folder, root).replace(os.sep, "/")
+    return key if below == "." else f"{below}/{key}"
+
+
+def _outside(paths: Iterable[str], folder: str) -> frozenset[str]:
+    """Return the folders of absolute paths that do not lie below the table's own."""
+    folders = {os.path.dirname(os.path.normpath(path)) for path in paths if os.path.isabs(path)}
+    inside = folder.rstrip(os.sep) + os.sep
+    return frozenset(place for place in folders if not f"{place}{os.sep}".startswith(inside))
+
+
+# ---- lists ----
+
+
+def read_list(path: str) -> Table:
+    """Read a list: one path in each line, relative to its folder or absolute.
+
+    Blank lines and a byte order mark are skipped; ``-`` is the standard input, whose paths are
+    relative to the current folder.
+
+    Raises:
+        ImagesNotFound: If it cannot be read, or names nothing.
+    """
+    if path == "-":
+        data, folder = sys.stdin.buffer.read(), os.getcwd()
+    else:
+        folder = os.path.dirname(os.path.abspath(path))
+        try:
+            with open(path, "rb") as file:
+                data = file.read()
+        except OSError as error:
+            raise ImagesNotFound(
+                f"The list of images {path!r} cannot be read: {error.strerror or error}."
+            ) from error
+    lines = (line.rstrip("\r") for line in _decode(data).split("\n"))
+    paths = list(dict.fromkeys(line for line in lines if line.strip()))
+    if not paths:
+        raise ImagesNotFound(
+            f"The list of images {path!r} is empty: one path in each line is expected."
+        )
+    rows = [(line, None, None) for line in paths]
+    return Table(path, folder, rows, _outside(paths, folder), is_list=True)
+
+
+def _decode(data: bytes) -> str:
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):  # As PowerShell writes it.
+        return data.decode("utf-16", "replace")
+    return os.fsdecode(data.removeprefix(b"\xef\xbb\xbf"))
+
+
+# ---- manifests ----
+
+
+def read_manifest(path: str) -> Table:
+    """Read a manifest: a table with a column of paths, and perhaps of labels and splits.
+
+    Raises:
+        ImagesNotFound: If it cannot be read, or has no column of paths.
+
+    Example:
+        >>> from pathlib import Path
+        >>> _ = Path("photos.csv").write_text("path,label,split\\na.jpg,cat,train\\n")
+        >>> read_manifest("photos.csv").rows
+        [('a.jpg', 'cat', 'train')]
+    """
+    is_parquet = path.lower().endswith(".parquet")
+    columns = _read_parquet(path) if is_parquet else _read_csv(path)
+    names = {name.strip().lower(): name for name in columns}
+    paths = next((columns[names[n]] for n in PATH_COLUMNS if n in names), None)
+    labels = next((columns[names[n]] for n in LABEL_COLUMNS if n in names), None)
+    if paths is None:
+        close = [n for n in PATH_COLUMNS if closest_names(n, names)]
+        raise ImagesNotFound(
+            f"A manifest has a column {join_names(close or PATH_COLUMNS)} with the paths of images "
+            f"(and optionally label and split). Received: {', '.join(columns) or 'no columns'} in "
+            f"{path!r}."
+        )
+    splits = columns[names["split"]] if "split" in names else None
+    rows = [
+        (
+            str(place),
+            _text(labels[number]) if labels is not None else None,
+            _text(splits[number]) if splits is not None else None,
+        )
+        for number, place in enumerate(paths)
+        if place is not None and str(place).strip()
+    ]
+    if not rows:
+        raise ImagesNotFound(f"The manifest {path!r} has columns and no rows below them.")
+    folder = os.path.dirname(os.path.abspath(path))
+    outside = _outside((row[0] for row in rows), folder)
+    return Table(path, folder, rows, outside, has_labels=labels is not None)
+
+
+def _text(value: Any) -> str | None:
+    """Return a cell as text, one object for equal ones; None if it is empty."""
+    text = "" if value is None else str(value).strip()
+    return sys.intern(text) if text else None
+
+
+def _read_csv(path: str) -> dict[str, list[str | None]]:
+    """Return the columns of a CSV file, separated by commas, semicolons or tabs."""
+    try:
+        with open(path, "rb") as file:
+            text = file.read().decode("utf-8-sig")
+        header = text.split("\n", 1)[0]
+        delimiter = max(",;\t", key=header.count)
+        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ImagesNotFound(f"The manifest {path!r} cannot be read: {error}.") from error
+    lines = [line for line in lines if line]
+    if not lines:
+        return {}
+    width = len(lines[0])
+    short = [(line + [""] * width)[:width] for line in lines[1:]]
+    return {name: [line[number] for line in short] for number, name in enumerate(lines[0])}
+
+
+def _read_parquet(path: str) -> dict[str, list[Any]]:
+    """Return those columns of a Parquet file that a manifest may have."""
+    import pyarrow
+    import pyarrow.parquet
+
+    wanted = {*PATH_COLUMNS, *LABEL_COLUMNS, "split"}
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            chosen = [name for name in names if name.strip().lower() in wanted]
+            table = file.read(columns=chosen)
+            columns = {name: table.column(name).to_pylist() for name in chosen}
+    except (OSError, pyarrow.ArrowException) as error:
+        raise ImagesNotFound(f"The manifest {path!r} cannot be read: {error}.") from error
+    # The other columns only to be named, where none of the wanted is there.
+    return columns or {name: [] for name in names}

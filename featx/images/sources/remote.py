@@ -1,0 +1,221 @@
+"""Images at a URL: everything that fsspec opens, such as s3://, gs:// and https://.
+
+A key is the path below the URL that was named; that of one file is its name.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import os
+import re
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from featx.errors import ImageError, ImagesNotFound, InvalidValue
+from featx.images.sources.items import (
+    IMAGE_SUFFIXES,
+    MAX_MEMBER_BYTES,
+    ImageItem,
+    Listing,
+    is_picture_name,
+    is_url,
+    label_of,
+    member_key,
+)
+from featx.images.sources.request import SourceRequest
+
+_CONTAINERS = re.compile(r"\.(tar|tgz|tbz2?|txz|tar\.\w+|zip|npy|npz|csv|tsv|parquet)$", re.I)
+
+
+def matches(place: str) -> bool:
+    """Whether this module reads a place: a URL."""
+    return is_url(place)
+
+
+def list_images(request: SourceRequest) -> Listing:
+    """List what lies below a URL, or the one picture there.
+
+    Raises:
+        InvalidValue: If no installed package can open it.
+        ImagesNotFound: If there is nothing, or it cannot be reached.
+    """
+    url = request.place
+    filesystem, path = _open(url)
+    listing = Listing()
+    reader = RemoteReader(filesystem)
+    pattern = _has_wildcard(url)
+    try:
+        if pattern:
+            found = filesystem.glob(path, detail=True)
+        elif _is_picture(url) or not filesystem.isdir(path):
+            found = {path: filesystem.info(path)}
+        else:
+            found = filesystem.find(path, detail=True)
+    except Exception as error:  # Each filesystem has its own, of its own libraries.
+        raise ImagesNotFound(
+            f"{_public(url)!r} cannot be listed: {_describe(error)}. Check the address, and that "
+            "this machine may read it."
+        ) from error
+    top = _fixed(path) if pattern else path
+    base = _public(_fixed(url)) if pattern else _public(url)
+    below = base.removeprefix(request.root).strip("/")
+    is_single = not pattern and list(found) == [path] and found[path].get("type") == "file"
+    if is_single and _CONTAINERS.search(urlsplit(url).path):
+        raise InvalidValue(
+            f"{_public(url)!r} is an archive or a table at a URL: featx reads these from a disk. "
+            "Download it first; single pictures and folders are read from URLs."
+        )
+    for place, info in found.items():
+        if info.get("type") == "directory":
+            continue
+        if is_single:
+            name = below or _file_name(url)
+        else:
+            name = unquote(place) if "://" in place else place
+            name = name.removeprefix(unquote(top) if "://" in place else top).strip("/")
+            name = f"{below}/{name}" if below else name
+        try:
+            key = member_key(name)
+        except ImageError as error:
+            listing.fail(name, error.reason)
+            continue
+        if not is_single and not is_picture_name(key):
+            continue
+        size, stamp = _size(info), _stamp(info)
+        if size > MAX_MEMBER_BYTES:
+            reason = f"it has {size:,} bytes: at most {MAX_MEMBER_BYTES:,} are read from a URL"
+            listing.fail(key, reason, size, stamp)
+            continue
+        reader.places[key] = place
+        listing.items.append(ImageItem(key, request.root, label_of(key), size, stamp, reader))
+    return listing
+
+
+def common_root(urls: Sequence[str]) -> str:
+    """Return the URL that keys are relative to: that of a folder, or the folder of a file.
+
+    Without passwords and signatures, since it is recorded.
+
+    Raises:
+        InvalidValue: If the URLs are of different servers.
+
+    Example:
+        >>> common_root(["s3://bucket/a/1.jpg", "s3://bucket/b/2.jpg"])
+        's3://bucket'
+        >>> common_root(["https://user:secret@host/photos/"])
+        'https://host/photos'
+    """
+    folders = []
+    for url in urls:
+        base = _public(_fixed(url)) if _has_wildcard(url) else _public(url)
+        folders.append(base.rpartition("/")[0] if _is_picture(url) else base)
+    pieces = [folder.split("/") for folder in folders]
+    first = pieces[0]
+    count = min(map(len, pieces))
+    same = next((i for i in range(count) if len({p[i] for p in pieces}) > 1), count)
+    if same < min(3, len(first)):  # scheme, nothing, host
+        raise InvalidValue(
+            f"URLs of different servers go into separate stores. Received: {folders[0]!r} and "
+            f"{next(f for f in folders if f.split('/')[:3] != first[:3])!r}."
+        )
+    return "/".join(first[:same])
+
+
+class RemoteReader:
+    """Reads files of one filesystem of fsspec.
+
+    Attributes:
+        places: Key → the file's path there.
+    """
+
+    def __init__(self, filesystem: Any) -> None:
+        self.places: dict[str, str] = {}
+        self._filesystem = filesystem
+
+    def read(self, item: ImageItem) -> bytes:
+        """Return the bytes of one file."""
+        place = self.places[item.key]
+        try:
+            if item.size >= 0:
+                data = bytes(self._filesystem.cat_file(place))
+            else:  # A server need not say how much it will send.
+                with self._filesystem.open(place, "rb") as file:
+                    data = bytes(file.read(MAX_MEMBER_BYTES + 1))
+        except Exception as error:  # Each filesystem has its own, of its own libraries.
+            raise OSError(_describe(error)) from error
+        if len(data) > MAX_MEMBER_BYTES:
+            raise ImageError(f"at most {MAX_MEMBER_BYTES:,} bytes are read from a URL")
+        return data
+
+
+def _open(url: str) -> tuple[Any, str]:
+    import fsspec.core
+
+    try:
+        filesystem, path = fsspec.core.url_to_fs(url)
+    except ImportError as error:
+        raise InvalidValue(
+            f"{_public(url)!r} needs another package: {_describe(error)}. Install it beside featx "
+            "(pip install s3fs for s3://, gcsfs for gs://, aiohttp for https://)."
+        ) from error
+    except ValueError as error:
+        raise InvalidValue(f"{_public(url)!r} cannot be opened: {_describe(error)}.") from error
+    return filesystem, path
+
+
+def _public(url: str) -> str:
+    """Return a URL without what must not be recorded: passwords, signatures."""
+    if url.startswith("http"):
+        url = url.split("?", 1)[0].split("#", 1)[0]
+    return re.sub(r"(?<=://)[^/@]*@", "", url).rstrip("/")
+
+
+def _is_picture(url: str) -> bool:
+    return os.path.splitext(_public(url))[1].lower() in IMAGE_SUFFIXES and not _has_wildcard(url)
+
+
+def _file_name(url: str) -> str:
+    return unquote(_public(url).rpartition("/")[2])
+
+
+def _has_wildcard(url: str) -> bool:
+    # In an address of the web a question mark is none.
+    return any(char in url for char in ("*" if url.startswith("http") else "*?["))
+
+
+def _fixed(text: str) -> str:
+    """Return what stands before the first wildcard, up to a whole folder."""
+    return re.split(r"[*?\[]", text, maxsplit=1)[0].rpartition("/")[0]
+
+
+def _size(info: dict[str, Any]) -> int:
+    size = info.get("size")
+    return int(size) if size is not None else -1
+
+
+def _stamp(info: dict[str, Any]) -> int:
+    """Return the modification time in nanoseconds, or what stands for a version; -1 for neither."""
+    for name in ("mtime", "LastModified", "last_modified", "updated", "created"):
+        value = info.get(name)
+        if isinstance(value, str):
+            try:
+                value = datetime.datetime.fromisoformat(value)
+            except ValueError:
+                continue
+        if isinstance(value, datetime.datetime):
+            value = value.timestamp()
+        if isinstance(value, (int, float)):
+            return int(value * 1_000_000) * 1000
+    tag = info.get("ETag") or info.get("etag") or info.get("md5Hash")
+    if tag:
+        digest = hashlib.blake2b(str(tag).encode(), digest_size=8).digest()
+        return int.from_bytes(digest, "big") >> 2
+    return -1
+
+
+def _describe(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    # A message may repeat the address with what must not be shown.
+    return re.sub(r"(?<=://)[^/@\s]*@", "", text).rstrip(".")

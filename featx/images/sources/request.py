@@ -1,0 +1,78 @@
+"""What is asked of a source of images: where it lies, under which keys, what to leave out."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+IsExcluded = Callable[[str], bool] | None
+"""Whether ``--exclude`` names a key or a folder; None when nothing is excluded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Paths as a manifest or a list names them.
+
+    Attributes:
+        name: The file, as it was given.
+        folder: Absolute path of the folder that relative paths are relative to.
+        rows: For each image its path, label and split, None where there is none.
+        outside: Folders of the absolute paths that lie somewhere else.
+        is_list: Whether it is a list, without columns.
+        has_labels: Whether it says labels: a row without one then has none.
+    """
+
+    name: str
+    folder: str
+    rows: Sequence[tuple[str, str | None, str | None]]
+    outside: frozenset[str] = frozenset()
+    is_list: bool = False
+    has_labels: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRequest:
+    """One source to list.
+
+    Attributes:
+        place: Absolute path or URL.
+        root: What keys are relative to; recorded in the store.
+        prefix: Beginning of every key: empty, or the source's place below the root and ``/``.
+        is_excluded: See `IsExcluded`.
+        split: Only rows of this split (manifests and arrays).
+        table: The rows of a manifest or list, which had to be read to find the root.
+    """
+
+    place: str
+    root: str
+    prefix: str = ""
+    is_excluded: IsExcluded = None
+    split: str | None = None
+    table: Table | None = None
+
+
+def make_exclusion(patterns: Sequence[str]) -> IsExcluded:
+    """Return the test for ``--exclude``.
+
+    A pattern excludes an image when it matches its whole key, or the name of the file, or the
+    name or path of a folder that it is in. ``*`` also matches ``/``; case counts.
+
+    Example:
+        >>> is_excluded = make_exclusion(["thumbs", "*.gif", "a/b"])
+        >>> [is_excluded(key) for key in ("x/thumbs/1.jpg", "1.gif", "a/b/1.jpg", "b/1.jpg")]
+        [True, True, True, False]
+    """
+    if not patterns:
+        return None
+    # A leading **/ is what other programs need to look into all folders.
+    names = {name for p in patterns for name in (p.rstrip("/"), p.rstrip("/").removeprefix("**/"))}
+    match = re.compile("|".join(fnmatch.translate(name) for name in sorted(names))).match
+
+    def is_excluded(key: str) -> bool:
+        parts = key.split("/")
+        paths = ("/".join(parts[:count]) for count in range(1, len(parts) + 1))
+        return any(map(match, parts)) or any(map(match, paths))
+
+    return is_excluded

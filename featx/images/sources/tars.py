@@ -1,0 +1,218 @@
+"""Images in tar archives, also compressed ones, and in the shards of a WebDataset.
+
+Plain archives are read anywhere, by an index of offsets. Compressed ones can only be read from the
+beginning to the end: `reading_order` puts their images in that order.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import os
+import tarfile
+import threading
+import zlib
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from featx.errors import ImagesNotFound
+from featx.images.sources.archives import ArchiveListing
+from featx.images.sources.items import ImageItem, Listing
+from featx.images.sources.request import SourceRequest
+
+_SUFFIXES = (
+    ".tar .tar.gz .tgz .tar.bz2 .tbz .tbz2 .tar.xz .txz .tar.zst .tzst .tar.zstd .tar.lz4"
+).split()
+
+_Opener = Callable[[str], Any]
+
+_OPENERS: dict[bytes, _Opener] = {
+    b"\x1f\x8b": gzip.GzipFile,
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ\0": lzma.LZMAFile,
+}
+"""First bytes of a file → how it is opened."""
+
+_DAMAGE = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError, ValueError)
+
+PASSED_BYTES = 64 << 20
+"""Members of a compressed archive that were passed on the way to another one are kept up to this
+size: several threads ask a little out of order."""
+
+
+def matches(place: str) -> bool:
+    """Whether a file is a tar archive, by its ending."""
+    return place.lower().endswith(tuple(_SUFFIXES))
+
+
+def list_images(request: SourceRequest) -> Listing:
+    """List the members of an archive; of a damaged one those before the damage."""
+    path = request.place
+    try:
+        opener = _opener(path)
+        mtime_ns = os.stat(path).st_mtime_ns
+    except OSError as error:
+        listing = Listing(is_complete=False)
+        listing.fail(request.prefix.rstrip("/") or os.path.basename(path), str(error.strerror))
+        return listing
+    reader = PlainTar(path) if opener is None else CompressedTar(path, opener)
+    found = ArchiveListing(request, reader, mtime_ns)
+    size = os.path.getsize(path) if opener is None else None
+    count = -1
+    try:
+        for count, (archive, member) in enumerate(_members(path, opener)):
+            if size is not None and member.offset_data + member.size > size and member.isreg():
+                raise tarfile.ReadError(f"{member.name!r} is cut off")
+            key = found.add(member.name, member.size, _problem(member))
+            if key is not None:
+                reader.places[key] = member.offset_data if opener is None else count
+            elif member.isreg() and found.is_sidecar(member.name, member.size):
+                content = archive.extractfile(member)
+                found.label(member.name, content.read() if content is not None else b"")
+    except _DAMAGE as error:
+        found.breaks_off(" ".join(str(error).split()) or type(error).__name__)
+    return found.finish()
+
+
+def _opener(path: str) -> _Opener | None:
+    """Return how a compressed archive is opened; None for a plain one."""
+    with open(path, "rb") as file:
+        head = file.read(6)
+    if head.startswith((b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18")):
+        raise ImagesNotFound(
+            f"{path!r} is compressed with zstd or lz4, which Python cannot read. Decompress it "
+            "(zstd -d), or pack it as .tar, .tar.gz, .tar.bz2 or .tar.xz."
+        )
+    return next((opener for magic, opener in _OPENERS.items() if head.startswith(magic)), None)
+
+
+def _problem(member: tarfile.TarInfo) -> str | None:
+    """Say why a member is refused although it is named like a picture."""
+    if member.issym() or member.islnk():
+        return "a link inside an archive: it is not followed"
+    if member.isdir():
+        return "a folder"
+    if not member.isreg():
+        return "not a regular file"
+    if member.issparse():
+        return "a sparse file: its bytes do not lie together"
+    return None
+
+
+class _StrictHeader(tarfile.TarInfo):
+    """Reports a damaged header; tarfile takes one behind the first for the end of the archive."""
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> Any:
+        try:
+            return super().fromtarfile(archive)
+        except tarfile.HeaderError as error:
+            # Zeros, as they should be at the end: only this class says nothing is wrong.
+            if type(error).__name__ == "EOFHeaderError":
+                raise
+            reason = _HEADER_PROBLEMS.get(type(error).__name__, str(error))
+            raise tarfile.ReadError(reason) from None
+
+
+_HEADER_PROBLEMS = {
+    "EmptyHeaderError": "it breaks off without an end",
+    "TruncatedHeaderError": "it breaks off in a header",
+}
+
+
+def _members(
+    path: str, opener: _Opener | None
+) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+    """Yield the members one by one, each readable until the next; none of them is kept."""
+    with open(path, "rb") if opener is None else opener(path) as file:
+        mode: Any = "r:" if opener is None else "r|"
+        with tarfile.open(fileobj=file, mode=mode, tarinfo=_StrictHeader) as archive:
+            while (member := archive.next()) is not None:
+                if not member.isdir():
+                    yield archive, member
+                archive.members = []  # type: ignore[attr-defined]
+
+
+class PlainTar:
+    """Reads members of a plain archive by their offset.
+
+    Attributes:
+        places: Key → where the member's bytes begin.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.places: dict[str, int] = {}
+
+    def read(self, item: ImageItem) -> bytes:
+        """Return the bytes of one member."""
+        # Opened each time: thousands of shards are more files than may be open.
+        with open(self.path, "rb", buffering=0) as file:
+            file.seek(self.places[item.key])
+            data = file.read(item.size)
+        if len(data) != item.size:
+            raise OSError(f"{os.path.basename(self.path)!r} has been cut off since it was listed")
+        return data
+
+
+class CompressedTar:
+    """Reads members of a compressed archive in one pass, as long as they are asked for in order.
+
+    Attributes:
+        places: Key → number of the member.
+    """
+
+    def __init__(self, path: str, opener: _Opener) -> None:
+        self.path = path
+        self.places: dict[str, int] = {}
+        self._opener = opener
+        self._lock = threading.Lock()
+        self._members: Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]] | None = None
+        self._next = 0
+        self._passed: OrderedDict[int, bytes] = OrderedDict()
+        self._passed_bytes = 0
+
+    def position(self, item: ImageItem) -> int:
+        """Return where an item stands in the order in which the archive is read."""
+        return self.places[item.key]
+
+    def read(self, item: ImageItem) -> bytes:
+        """Return the bytes of one member."""
+        number = self.places[item.key]
+        with self._lock:
+            try:
+                return self._read(number)
+            except _DAMAGE as error:
+                self._members = None
+                raise OSError(f"{os.path.basename(self.path)!r}: {error}") from error
+
+    def _read(self, number: int) -> bytes:
+        if number in self._passed:
+            data = self._passed.pop(number)
+            self._passed_bytes -= len(data)
+            return data
+        if self._members is None or number < self._next:
+            self._members, self._next = _members(self.path, self._opener), 0
+        for archive, member in self._members:
+            current, self._next = self._next, self._next + 1
+            is_near = number - current <= _NEAR and member.size <= PASSED_BYTES
+            if current != number and not (is_near and member.isreg()):
+                continue
+            content = archive.extractfile(member)
+            data = content.read() if content is not None else b""
+            if current == number:
+                return data
+            self._keep(current, data)
+        raise OSError("it has changed since it was listed")
+
+    def _keep(self, number: int, data: bytes) -> None:
+        self._passed[number] = data
+        self._passed_bytes += len(data)
+        while self._passed_bytes > PASSED_BYTES:
+            self._passed_bytes -= len(self._passed.popitem(last=False)[1])
+
+
+_NEAR = 64
+"""Members so close before one that is asked for may be asked for next by another thread."""

@@ -1,0 +1,191 @@
+"""Images in zip archives, read where they lie.
+
+An archive that was cut off has lost its directory, which stands at the end: its members are then
+found one after the other from the beginning.
+"""
+
+from __future__ import annotations
+
+import bz2
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO
+
+from featx.errors import ImageError
+from featx.images.sources.archives import ArchiveListing
+from featx.images.sources.items import MAX_MEMBER_BYTES, ImageItem, Listing
+from featx.images.sources.request import SourceRequest
+
+BOMB_BYTES = 64 << 20
+BOMB_RATIO = 200
+"""A member of more than so many bytes, packed more than so many times smaller, is no picture:
+formats that are worth packing at all (BMP, TIFF, PPM) shrink less, unless they are empty."""
+
+_LOCAL_HEADER = struct.Struct("<4s5H3I2H")
+_SIGNATURE = b"PK\x03\x04"
+_DIRECTORY = (b"PK\x01\x02", b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x08")
+_ENCRYPTED, _SIZES_BEHIND, _IS_UTF8 = 1, 8, 0x800
+_STORED, _DEFLATED, _BZIP2 = 0, 8, 12
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """Where a member lies; `offset` is that of its local header."""
+
+    offset: int
+    packed: int
+    size: int
+    method: int
+    crc: int
+
+
+def matches(place: str) -> bool:
+    """Whether a file is a zip archive, by its ending."""
+    return place.lower().endswith(".zip")
+
+
+def list_images(request: SourceRequest) -> Listing:
+    """List the members of an archive; of a damaged one those before the damage."""
+    path = request.place
+    reader = ZipReader(path)
+    try:
+        found = ArchiveListing(request, reader, os.stat(path).st_mtime_ns)
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                member = _Member(
+                    info.header_offset,
+                    info.compress_size,
+                    info.file_size,
+                    info.compress_type,
+                    info.CRC,
+                )
+                problem = _problem(member, info.flag_bits, info.external_attr >> 16)
+                key = None if info.is_dir() else found.add(info.filename, info.file_size, problem)
+                if key is not None:
+                    reader.members[key] = member
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        found = ArchiveListing(request, reader, os.stat(path).st_mtime_ns)
+        reader.members.clear()
+        with open(path, "rb") as file:
+            for name, member, flags in _scan(file):
+                key = found.add(name, member.size, _problem(member, flags, 0))
+                if key is not None:
+                    reader.members[key] = member
+        found.breaks_off(str(error))
+    except OSError as error:
+        listing = Listing(is_complete=False)
+        listing.fail(request.prefix.rstrip("/") or os.path.basename(path), str(error.strerror))
+        return listing
+    return found.finish()
+
+
+def _problem(member: _Member, flags: int, mode: int) -> str | None:
+    """Say why a member is refused although it is named like a picture."""
+    if flags & _ENCRYPTED:
+        return "it is encrypted: pack it without a password"
+    if mode & 0o170000 == 0o120000:
+        return "a link inside an archive: it is not followed"
+    if member.method not in (_STORED, _DEFLATED, _BZIP2):
+        return f"packed with method {member.method}: only stored, deflate and bzip2 are read"
+    if member.size > BOMB_BYTES and member.size > BOMB_RATIO * max(1, member.packed):
+        return f"it claims {member.size:,} bytes in {member.packed:,}: that is a zip bomb"
+    return None
+
+
+def _scan(file: IO[bytes]) -> Iterator[tuple[str, _Member, int]]:
+    """Yield the members that are whole, by their local headers: name, member, flags."""
+    end = file.seek(0, os.SEEK_END)
+    offset = 0
+    while True:
+        file.seek(offset)
+        head = file.read(_LOCAL_HEADER.size)
+        if len(head) < _LOCAL_HEADER.size or not head.startswith(_SIGNATURE):
+            return
+        _, _, flags, method, _, _, crc, packed, size, name_size, extra_size = _LOCAL_HEADER.unpack(
+            head
+        )
+        name = file.read(name_size).decode("utf-8" if flags & _IS_UTF8 else "cp437", "replace")
+        data = offset + _LOCAL_HEADER.size + name_size + extra_size
+        if flags & _SIZES_BEHIND and not packed:
+            file.seek(data)
+            sizes = _measure(file) if method == _DEFLATED else None
+            if sizes is None:
+                return
+            packed, size, crc = sizes
+            file.seek(data + packed)
+            offset = data + packed + (16 if file.read(4) == b"PK\x07\x08" else 12)
+        else:
+            offset = data + packed
+        if data + packed > end or 0xFFFFFFFF in (packed, size):
+            return
+        if not name.endswith("/"):
+            yield (
+                name,
+                _Member(
+                    data - _LOCAL_HEADER.size - name_size - extra_size, packed, size, method, crc
+                ),
+                flags,
+            )
+
+
+def _measure(file: IO[bytes]) -> tuple[int, int, int] | None:
+    """Return the packed and the real size of deflated data, and its CRC; None if it is cut off."""
+    inflater, packed, size, crc = zlib.decompressobj(-15), 0, 0, 0
+    while not inflater.eof:
+        chunk = inflater.unconsumed_tail or file.read(1 << 16)
+        if not chunk:
+            return None
+        packed += 0 if inflater.unconsumed_tail else len(chunk)
+        try:
+            data = inflater.decompress(chunk, 1 << 20)
+        except zlib.error:
+            return None
+        size, crc = size + len(data), zlib.crc32(data, crc)
+        if size > MAX_MEMBER_BYTES:
+            return None
+    return packed - len(inflater.unused_data), size, crc
+
+
+class ZipReader:
+    """Reads members of an archive.
+
+    Attributes:
+        members: Key → member.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.members: dict[str, _Member] = {}
+
+    def read(self, item: ImageItem) -> bytes:
+        """Return the bytes of one member, checked with its CRC."""
+        member = self.members[item.key]
+        # Opened each time: thousands of archives are more files than may be open.
+        with open(self.path, "rb", buffering=0) as file:
+            file.seek(member.offset)
+            head = file.read(_LOCAL_HEADER.size)
+            if len(head) < _LOCAL_HEADER.size or not head.startswith(_SIGNATURE):
+                raise ImageError("damaged: the archive has no member where its directory says")
+            name_size, extra_size = _LOCAL_HEADER.unpack(head)[-2:]
+            file.seek(name_size + extra_size, os.SEEK_CUR)
+            packed = file.read(member.packed)
+        data = _unpack(packed, member)
+        if len(data) != member.size or zlib.crc32(data) != member.crc:
+            raise ImageError("damaged: its bytes in the archive are not those that were packed")
+        return data
+
+
+def _unpack(packed: bytes, member: _Member) -> bytes:
+    """Unpack no more than the member claims to be, and one byte."""
+    try:
+        if member.method == _DEFLATED:
+            return zlib.decompressobj(-15).decompress(packed, member.size + 1)
+        if member.method == _BZIP2:
+            return bz2.BZ2Decompressor().decompress(packed, member.size + 1)
+    except (zlib.error, OSError, ValueError) as error:
+        raise ImageError(f"damaged in the archive: {error}") from error
+    return packed
