@@ -17,7 +17,6 @@ from featx.images.sources import (
     Images,
     Selection,
     gather,
-    reading_order,
 )
 from featx.models import restore_model
 from featx.specs import DEFAULT_BATCH_SIZE, FeatureSpec, ModelSpec
@@ -86,7 +85,7 @@ def embed_images(
     listener.start(len(found.items), "images")
     try:
         results = read_images(
-            reading_order(found.items) if found.stream is None else found.stream,
+            found.items if found.stream is None else found.stream,
             model.input,
             workers=workers,
             lookahead=2 * batch_size,
@@ -107,9 +106,4 @@ def embed_images(
     width = int(np.prod(feature.shape))
     values = np.concatenate(blocks) if blocks else np.zeros((0, width), np.float32)
     content_hash = np.concatenate(hashes) if hashes else np.zeros((0, HASH_BYTES), np.uint8)
-    if found.stream is None:  # Some archives are read in an order of their own.
-        place = {item.key: number for number, item in enumerate(found.items)}
-        order = sorted(range(len(items)), key=lambda number: place[items[number].key])
-        items = [items[number] for number in order]
-        values, content_hash = values[order], content_hash[order]
     return EmbeddedImages(tuple(items), content_hash, values, tuple(failures))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +28,6 @@ from featx.images.sources import (
     ImageItem,
     ImageSet,
     lies_on_disk,
-    reading_order,
 )
 from featx.models.backbone import Backbone
 from featx.store.assembly import assemble_store
@@ -198,11 +197,11 @@ class ExtractionJob:
         for failure in self.changes.new_failures:
             self._fail(failure, writer, max_failures)
         todo = self.changes.todo
-        images_todo = reading_order(todo) if self.found.stream is None else self._follow()
+        coming: Iterable[ImageItem] = todo if self.found.stream is None else self._follow()
         known = self.stored.content_hashes() if todo or self.found.stream is not None else set()
         batch_size = max(1, min(batch_size, BATCH_BYTES // max(1, header.row_bytes)))
         images = read_images(
-            images_todo,
+            coming,
             header.model.input,
             workers=workers,
             lookahead=2 * batch_size,

@@ -38,7 +38,7 @@ def shard_of(key: str, count: int) -> int:
 
     Example:
         >>> [shard_of(f"{number}.jpg", 2) for number in range(6)]
-        [2, 2, 2, 1, 1, 2]
+        [1, 2, 1, 1, 1, 1]
     """
     digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") % count + 1

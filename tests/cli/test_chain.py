@@ -165,7 +165,7 @@ def test_a_bad_image_is_one_line_and_status_3(featx: Program, photos: Path) -> N
     assert outcome.status == 3
     failures = [line for line in outcome.err.splitlines() if line.startswith("failed: ")]
     assert failures == [
-        "failed: dark/image_2.png: not an image in a format that Pillow can read",
+        "failed: dark/image_2.png: not an image in a format that featx reads",
         "failed: light/empty.jpg: the file is empty (0 bytes)",
     ]
     assert "11 rows (11 computed, 0 already there, 2 failed)" in outcome.out

@@ -5,7 +5,6 @@ One module for each kind of source, one line in `finding.IMAGE_SOURCES`.
 
 from featx.images.sources.finding import IMAGE_SOURCES as IMAGE_SOURCES
 from featx.images.sources.finding import find_images as find_images
-from featx.images.sources.finding import reading_order as reading_order
 from featx.images.sources.folders import SHEET_MARK as SHEET_MARK
 from featx.images.sources.folders import is_sheet as is_sheet
 from featx.images.sources.gathering import EVERYTHING as EVERYTHING

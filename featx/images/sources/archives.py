@@ -30,7 +30,8 @@ class ArchiveListing:
 
     Keys are paths inside the archive, behind the archive's own path below the root where
     several are read. The label is the first folder below those that all pictures share, or what a
-    ``.cls`` file beside the picture says. Of two members of one path the last one counts, as when unpacking.
+    ``.cls`` file beside the picture says. Of two members of one path the last one counts, as when
+    unpacking.
 
     Args:
         request: The archive.

@@ -16,6 +16,7 @@ from featx.images.sources.items import (
     ImageItem,
     ImageSet,
     Listing,
+    ReadsInOrder,
     is_url,
     is_utf8,
     natural_key,
@@ -129,7 +130,7 @@ def find_images(
         # They may overlap: what is given twice is found once.
         items = list({item.key: item for item in items}.values())
     items = choose_frames(items, frame, total)
-    items.sort(key=lambda item: natural_key(item.key))
+    items.sort(key=_order)
     failures = sorted(total.failures, key=lambda f: (natural_key(f.key), f.reason))
     if not items and not failures:
         _refuse_nothing(paths, image_list, bool(exclude))
@@ -144,20 +145,12 @@ def find_images(
     )
 
 
-def reading_order(items: Sequence[ImageItem]) -> list[ImageItem]:
-    """Return items in the order in which they are read best.
-
-    That is their own order, except in compressed archives: these can only be read from the
-    beginning to the end.
-    """
-    seen: dict[int, int] = {}
-    places = [
-        (seen.setdefault(id(item.reader), len(seen)), item.reader.position(item))
-        if item.reader is not None and hasattr(item.reader, "position")
-        else (-1, 0)
-        for item in items
-    ]
-    return [items[number] for number in sorted(range(len(items)), key=places.__getitem__)]
+def _order(item: ImageItem) -> tuple[str, int]:
+    """Sort key: natural order, except inside archives that can only be read from the beginning."""
+    reader = item.reader
+    if isinstance(reader, ReadsInOrder):
+        return natural_key(reader.prefix), reader.position(item)
+    return natural_key(item.key), 0
 
 
 def _resolve(path: str) -> list[_Place]:

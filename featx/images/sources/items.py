@@ -8,7 +8,7 @@ import sys
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from featx.errors import ImageError
 
@@ -37,6 +37,21 @@ class Reader(Protocol):
             OSError: If they cannot be had now; it is tried again in the next run.
             ImageError: If there is something wrong with this image.
         """
+        ...
+
+
+@runtime_checkable
+class ReadsInOrder(Protocol):
+    """A reader that should be asked for its images in one order: a compressed archive.
+
+    Attributes:
+        prefix: Beginning of the keys of its items.
+    """
+
+    prefix: str
+
+    def position(self, item: ImageItem) -> int:
+        """Return where an item stands in that order."""
         ...
 
 
@@ -106,6 +121,8 @@ class ImageFailure:
 @dataclass(frozen=True, slots=True)
 class ImageSet:
     """The images found below one root, in natural order of their keys.
+
+    Those of a compressed archive are in its own order: it cannot be read in any other.
 
     Attributes:
         root: The folder that keys are relative to, or the archive, or what stands for a URL.

@@ -1,7 +1,7 @@
 """Images in tar archives, also compressed ones, and in the shards of a WebDataset.
 
 Plain archives are read anywhere, by an index of offsets. Compressed ones can only be read from the
-beginning to the end: `reading_order` puts their images in that order.
+beginning to the end: their images come in that order.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def list_images(request: SourceRequest) -> Listing:
         listing = Listing(is_complete=False)
         listing.fail(request.prefix.rstrip("/") or os.path.basename(path), str(error.strerror))
         return listing
-    reader = PlainTar(path) if opener is None else CompressedTar(path, opener)
+    reader = PlainTar(path) if opener is None else CompressedTar(path, opener, request.prefix)
     found = ArchiveListing(request, reader, mtime_ns)
     size = os.path.getsize(path) if opener is None else None
     count = -1
@@ -161,11 +161,13 @@ class CompressedTar:
     """Reads members of a compressed archive in one pass, as long as they are asked for in order.
 
     Attributes:
+        prefix: Beginning of the keys.
         places: Key → number of the member.
     """
 
-    def __init__(self, path: str, opener: _Opener) -> None:
+    def __init__(self, path: str, opener: _Opener, prefix: str = "") -> None:
         self.path = path
+        self.prefix = prefix
         self.places: dict[str, int] = {}
         self._opener = opener
         self._lock = threading.Lock()
