@@ -174,25 +174,38 @@ def open_picture(data: bytes) -> Image.Image:
 
 @contextlib.contextmanager
 def pixel_limit(max_pixels: int | None) -> Iterator[None]:
-    """Let Pillow decode pictures of up to `max_pixels`, while this is held.
+    """Let Pillow decode pictures of up to `max_pixels` without a warning, while this is held.
 
-    Some of its decoders (animations, tiled TIFF) look at the limit of the process, which is only
-    ever raised, and put back afterwards.
+    Some of its decoders (animations, tiled TIFF) look at a limit of the whole process. That is
+    only ever raised, and put back when the last one of several has ended.
+
+    Args:
+        max_pixels: Largest picture that is decoded; None for `MAX_PIXELS`.
 
     Raises:
         InvalidValue: If the limit is not positive.
     """
+    global _held, _former
     if max_pixels is not None and max_pixels < 1:
         raise InvalidValue(f"{LIMIT_OPTION} takes at least 1 pixel. Received: {max_pixels}.")
-    former = Image.MAX_IMAGE_PIXELS
-    if max_pixels is None or former is None or max_pixels <= 2 * former:
-        yield
-        return
-    Image.MAX_IMAGE_PIXELS = max_pixels // 2 + 1
+    with _holding:
+        if not _held:
+            _former = Image.MAX_IMAGE_PIXELS
+        _held += 1
+        if Image.MAX_IMAGE_PIXELS is not None:
+            Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, max_pixels or MAX_PIXELS)
     try:
         yield
     finally:
-        Image.MAX_IMAGE_PIXELS = former
+        with _holding:
+            _held -= 1
+            if not _held:
+                Image.MAX_IMAGE_PIXELS = _former
+
+
+_holding = threading.Lock()
+_held = 0
+_former: int | None = None
 
 
 def count_frames(data: bytes) -> int:

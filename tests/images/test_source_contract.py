@@ -147,4 +147,4 @@ def test_every_module_of_the_registry_is_run_by_these_tests(tmp_path: Path) -> N
         used |= {one.source for one in _resolve(str(path))}
     assert used == set(IMAGE_SOURCES)
     assert _local_place(str(tmp_path)).source == "folders"
-    assert EVERYTHING == Selection()
+    assert Selection() == EVERYTHING

@@ -12,6 +12,7 @@ import re
 import struct
 import sys
 import tempfile
+import tokenize
 import zipfile
 from collections.abc import Sequence
 from typing import IO, Any
@@ -291,9 +292,12 @@ def _peek(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[int, ...]:
 def _read_header(stream: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """Return shape, whether it is in Fortran's order, and type."""
     version = np.lib.format.read_magic(stream)
-    if version == (1, 0):
-        return np.lib.format.read_array_header_1_0(stream)
-    return np.lib.format.read_array_header_2_0(stream)
+    try:
+        if version == (1, 0):
+            return np.lib.format.read_array_header_1_0(stream)
+        return np.lib.format.read_array_header_2_0(stream)
+    except tokenize.TokenError as error:  # NumPy parses it as Python.
+        raise ValueError(f"its header cannot be parsed: {error}") from error
 
 
 def _open_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: IO[bytes]) -> np.ndarray:

@@ -147,7 +147,7 @@ def find_images(
 
 def _order(item: ImageItem) -> tuple[str, int]:
     """Sort key: natural order, except inside archives that can only be read from the beginning."""
-    reader = item.reader
+    reader: object = item.reader
     if isinstance(reader, ReadsInOrder):
         return natural_key(reader.prefix), reader.position(item)
     return natural_key(item.key), 0

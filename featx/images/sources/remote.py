@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from featx.errors import ImageError, ImagesNotFound, InvalidValue
 from featx.images.sources.items import (
@@ -62,7 +62,7 @@ def list_images(request: SourceRequest) -> Listing:
     base = _public(_fixed(url)) if pattern else _public(url)
     below = base.removeprefix(request.root).strip("/")
     is_single = not pattern and list(found) == [path] and found[path].get("type") == "file"
-    if is_single and _CONTAINERS.search(urlsplit(url).path):
+    if is_single and _CONTAINERS.search(_public(url)):
         raise InvalidValue(
             f"{_public(url)!r} is an archive or a table at a URL: featx reads these from a disk. "
             "Download it first; single pictures and folders are read from URLs."

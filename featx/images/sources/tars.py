@@ -17,9 +17,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from featx.errors import ImagesNotFound
+from featx.errors import InvalidValue
 from featx.images.sources.archives import ArchiveListing
-from featx.images.sources.items import ImageItem, Listing
+from featx.images.sources.items import ImageItem, Listing, is_picture_name
 from featx.images.sources.request import SourceRequest
 
 _SUFFIXES = (
@@ -65,6 +65,8 @@ def list_images(request: SourceRequest) -> Listing:
         for count, (archive, member) in enumerate(_members(path, opener)):
             if size is not None and member.offset_data + member.size > size and member.isreg():
                 raise tarfile.ReadError(f"{member.name!r} is cut off")
+            if opener is not None and member.isreg() and is_picture_name(member.name):
+                _pass_over(archive, member)  # Is it whole? Nobody knows before its end.
             key = found.add(member.name, member.size, _problem(member))
             if key is not None:
                 reader.places[key] = member.offset_data if opener is None else count
@@ -81,7 +83,7 @@ def _opener(path: str) -> _Opener | None:
     with open(path, "rb") as file:
         head = file.read(6)
     if head.startswith((b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18")):
-        raise ImagesNotFound(
+        raise InvalidValue(
             f"{path!r} is compressed with zstd or lz4, which Python cannot read. Decompress it "
             "(zstd -d), or pack it as .tar, .tar.gz, .tar.bz2 or .tar.xz."
         )
@@ -99,6 +101,12 @@ def _problem(member: tarfile.TarInfo) -> str | None:
     if member.issparse():
         return "a sparse file: its bytes do not lie together"
     return None
+
+
+def _pass_over(archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
+    content = archive.extractfile(member)
+    while content is not None and content.read(1 << 20):
+        pass
 
 
 class _StrictHeader(tarfile.TarInfo):

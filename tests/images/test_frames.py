@@ -1,0 +1,182 @@
+"""Frames and formats."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, features
+
+import featx
+from featx.errors import ImageError, InvalidValue
+from featx.images import decode
+from featx.images.decode import decode_image, pixel_limit
+from featx.images.sources import find_images
+from featx.specs import InputSpec
+from tests.images.source_files import write_tar
+
+GREYS = (0, 100, 200)
+
+
+def animation(kind: str) -> bytes:
+    frames = [Image.new("RGB", (8, 8), (grey, grey, grey)) for grey in GREYS]
+    file = io.BytesIO()
+    options = {"lossless": True} if kind == "WEBP" else {}
+    frames[0].save(file, kind, save_all=True, append_images=frames[1:], **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["gif", "tiff", "webp"])
+@pytest.mark.parametrize("source", ["folder", "tar", "tar.gz"])
+def test_frames_are_images_of_their_own(kind: str, source: str, tmp_path: Path) -> None:
+    still = io.BytesIO()
+    Image.new("RGB", (8, 8), (9, 9, 9)).save(still, "GIF")
+    members = {f"a.{kind}": animation(kind.upper()), "still.gif": still.getvalue()}
+    place = tmp_path / "photos"
+    place.mkdir()
+    for name, data in members.items():
+        (place / name).write_bytes(data)
+    if source != "folder":
+        mode: Any = "w:gz" if source == "tar.gz" else "w"
+        place = write_tar(tmp_path / f"a.{source}", members, mode)
+
+    def greys(frame: int | str | None) -> dict[str, int]:
+        found = find_images(place, frame=frame)
+        assert [f.key for f in found.failures] == []
+        return {
+            item.key: int(decode_image(item.read_bytes(), InputSpec(8, 8))[0, 0, 0])
+            for item in found.items
+        }
+
+    assert greys(None) == {f"a.{kind}": 0, "still.gif": 9}
+    assert greys(1) == {f"a.{kind}#1": 100, "still.gif": 9}
+    assert greys("all") == {f"a.{kind}#{n}": grey for n, grey in enumerate(GREYS)} | {
+        "still.gif": 9
+    }
+
+
+def test_a_frame_that_is_not_there_is_a_failure(tmp_path: Path) -> None:
+    (tmp_path / "a.gif").write_bytes(animation("GIF"))
+    found = find_images(tmp_path, frame="3")
+    assert [(f.key, f.reason) for f in found.failures] == [("a.gif#3", "it has only 3 frames")]
+    for wrong in ("-1", "first", 1.5, -1):
+        with pytest.raises(InvalidValue, match="--frame takes a number"):
+            find_images(tmp_path, frame=wrong)  # type: ignore[arg-type]
+
+
+def test_frames_in_a_store_are_found_again_and_are_not_the_first_frame(
+    tmp_path: Path, toy: str
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / "a.gif").write_bytes(animation("GIF"))
+    arguments: dict[str, Any] = {"model": toy, "layers": ["mean"], "output": tmp_path / "f.h5"}
+    assert featx.extract(photos, frame="all", **arguments).done == 3
+    assert featx.extract(photos, frame="all", **arguments).skipped == 3
+    report = featx.extract(photos, **arguments)  # Other keys; the frames are still there.
+    assert (report.rows, report.missing) == (4, 0)
+    (photos / "a.gif").unlink()
+    Image.new("RGB", (8, 8)).save(photos / "b.png")
+    assert featx.extract(photos, **arguments).missing == 4
+
+
+def huge_png(width: int, height: int) -> bytes:
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
+
+    rows = zlib.compress(bytes((width + 1) * height), 1)
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def test_the_limit_of_pixels_is_adjusted_and_named(tmp_path: Path, toy: str) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / "a.png").write_bytes(huge_png(300, 300))
+    arguments: dict[str, Any] = {"model": toy, "layers": ["mean"], "output": tmp_path / "f.h5"}
+    report = featx.extract(photos, max_pixels=80_000, **arguments)
+    assert (report.done, report.failed) == (0, 1)
+    with featx.open_store(tmp_path / "f.h5") as store:
+        (failure,) = store.failures
+    assert failure.reason == (
+        "300 x 300 pixels: the limit is 80,000 pixels (--max-pixels changes it)"
+    )
+    # What failed for its pixels is tried again with another limit, without --retry-failed.
+    assert featx.extract(photos, max_pixels=90_000, **arguments).done == 1
+    with pytest.raises(InvalidValue, match="--max-pixels takes at least 1"):
+        list(decode_all(0))
+
+
+def decode_all(limit: int) -> Any:
+    with pixel_limit(limit):
+        yield limit
+
+
+def test_a_higher_limit_is_told_to_pillow_only_while_it_is_needed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    monkeypatch.setattr(decode, "MAX_PIXELS", 2000)
+    pages = [Image.new("L", (60, 60)), Image.new("L", (60, 60), 9)]
+    file = io.BytesIO()
+    pages[0].save(file, "GIF", save_all=True, append_images=pages[1:])
+    with pytest.raises(ImageError, match="--max-pixels changes it"):
+        decode_image(file.getvalue(), InputSpec(8, 8))
+    with pixel_limit(5000):
+        with pixel_limit(4000):
+            assert Image.MAX_IMAGE_PIXELS == 5000
+        decode_image(file.getvalue(), InputSpec(8, 8), max_pixels=5000)
+    assert Image.MAX_IMAGE_PIXELS == 1000
+
+
+def test_large_pictures_do_not_warn(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Pillow warns above its own limit, half of featx's; warnings are errors here.
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    for kind in ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM"):
+        file = io.BytesIO()
+        Image.new("RGB", (50, 30)).save(file, kind)
+        with pixel_limit(None):
+            decode_image(file.getvalue(), InputSpec(8, 8))
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("JPEG", {}), ("PNG", {}), ("GIF", {}), ("WEBP", {}), ("BMP", {}), ("TIFF", {}), ("PPM", {})]
+    + [("TGA", {}), ("JPEG2000", {})]
+    + ([("AVIF", {})] if features.check("avif") else []),
+)
+def test_every_format_is_read(kind: str, options: dict[str, Any]) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (16, 16), (200, 100, 50)).save(file, kind, **options)
+    pixels = decode_image(file.getvalue(), InputSpec(8, 8))
+    assert np.abs(pixels.astype(int) - (200, 100, 50)).max() < 12
+
+
+@pytest.mark.parametrize("kind", ["EPS", "PDF", "ICO", "PCX", "ICNS"])
+def test_other_formats_are_not_opened(kind: str) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (32, 32)).save(file, kind)
+    with pytest.raises(ImageError, match="not an image in a format that featx reads"):
+        decode_image(file.getvalue(), InputSpec(8, 8))
+
+
+def test_heic_is_read_with_its_plugin() -> None:
+    heif = pytest.importorskip("pillow_heif", reason="pillow-heif is not installed")
+    file = io.BytesIO()
+    heif.from_pillow(Image.new("RGB", (64, 64), (200, 100, 50))).save(file)
+    pixels = decode_image(file.getvalue(), InputSpec(8, 8))
+    assert np.abs(pixels.astype(int) - (200, 100, 50)).max() < 12
+
+
+def test_heic_without_its_plugin_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    decode._load_plugins()
+    monkeypatch.delitem(Image.OPEN, "HEIF", raising=False)
+    with pytest.raises(ImageError, match=r"^HEIC: .*pip install pillow-heif"):
+        decode_image(b"\0\0\0\x18ftypheic" + bytes(100), InputSpec(8, 8))

@@ -1,0 +1,268 @@
+"""Arrays, datasets and iterators handed over in Python."""
+
+from __future__ import annotations
+
+import tracemalloc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import featx
+from featx.errors import ImageError, InvalidValue
+from featx.images.decode import decode_image
+from featx.images.sources import gather
+from featx.images.sources.python import encode_picture
+from featx.specs import InputSpec
+from featx.testing import write_images
+from tests.images.source_files import arrays_of, make_pictures
+
+
+@pytest.fixture
+def extract(tmp_path: Path, toy: str) -> Callable[..., Any]:
+    def run(images: Any, **options: Any) -> Any:
+        return featx.extract(
+            images, model=toy, layers=["mean"], output=tmp_path / "f.h5", batch_size=2, **options
+        )
+
+    return run
+
+
+def test_an_image_is_an_array_a_pillow_image_bytes_or_a_path(
+    extract: Callable[..., Any], tmp_path: Path
+) -> None:
+    pictures = make_pictures(6)
+    path = tmp_path / "a.png"
+    path.write_bytes(pictures[3].data)
+    given = [
+        ("a", pictures[0].pixels),
+        ("b", Image.fromarray(pictures[1].pixels), "cat"),
+        ("c", pictures[2].data, 7),
+        ("d", path, b"dog"),
+        ("e", str(path), None),
+        ("f", pictures[5].pixels.transpose(2, 0, 1)),
+    ]
+    report = extract(iter(given))
+    assert (report.done, report.reused, report.failed, report.rows) == (5, 1, 0, 6)
+    with featx.open_store(tmp_path / "f.h5") as store:
+        table = store.table("mean")
+    assert dict(zip(table.keys, table.labels, strict=True)) == {
+        "a": None,
+        "b": "cat",
+        "c": "7",
+        "d": "dog",
+        "e": None,
+        "f": None,
+    }
+    of_key = dict(zip(table.keys, table.values, strict=True))
+    for key, number in zip("abcdef", (0, 1, 2, 3, 3, 5), strict=True):
+        expected = pictures[number].pixels.mean(axis=(0, 1)) / 255
+        np.testing.assert_allclose(of_key[key], expected, rtol=1e-5)
+
+
+def test_what_is_wrong_with_one_image_is_a_failure_of_that_image(
+    extract: Callable[..., Any], tmp_path: Path
+) -> None:
+    pixels = make_pictures()[0].pixels
+    given = {
+        "a": pixels,
+        "float": pixels / 255,
+        "shape": np.zeros((8, 8, 2), np.uint8),
+        "empty": np.zeros((0, 8, 3), np.uint8),
+        "gone": tmp_path / "gone.png",
+        "../out": pixels,
+        "broken": b"nonsense",
+        "z": 255 - pixels,
+    }
+    report = extract(given)
+    assert (report.done, report.failed) == (2, 6)
+    with featx.open_store(tmp_path / "f.h5") as store:
+        reasons = {failure.key: failure.reason for failure in store.failures}
+        assert list(store.keys) == ["a", "z"]
+    assert "uint8 in [0, 255]" in reasons["float"]
+    assert "(8, 8, 2)" in reasons["shape"]
+    assert reasons["gone"] == "No such file or directory"
+    assert "leads out" in reasons["../out"]
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (42, "Received: int"),
+        ([("a",)], r"\(key, image\) or \(key, image, label\).*tuple of 1 values"),
+        ([(3, b"x")], "A key is a text, .* Received: 3"),
+        ([("a", object())], "An image is an array.*object for 'a'"),
+        ([("a", b"x"), ("a", b"y")], "a key of its own. Received: 'a' a second time"),
+        ([("a", b"x", 1.5)], "A label is a text or a whole number. Received: 1.5"),
+        (np.zeros((2, 8, 8, 3)), r"holds float64.*\* 255"),
+        (np.zeros((8, 8, 3), np.uint8), r"pixels\[np.newaxis\]"),
+        ((np.zeros((2, 8, 8), np.uint8), [1]), r"shape \(2,\). Received: shape \(1,\)"),
+    ],
+)
+def test_what_is_no_source_is_refused_with_what_was_expected(
+    extract: Callable[..., Any], images: Any, message: str
+) -> None:
+    with pytest.raises(InvalidValue, match=message):
+        extract(images)
+
+
+def test_labels_belong_to_arrays(extract: Callable[..., Any], tmp_path: Path) -> None:
+    write_images(1, tmp_path / "photos")
+    with pytest.raises(InvalidValue, match="labels= belongs to an array"):
+        extract(tmp_path / "photos", labels=[1])
+    with pytest.raises(InvalidValue, match="labels= belongs to an array"):
+        extract(iter([]), labels=[1])
+    with pytest.raises(InvalidValue, match="given twice"):
+        extract((np.zeros((1, 8, 8), np.uint8), [1]), labels=[1])
+    with pytest.raises(InvalidValue, match="choose among files"):
+        extract(np.zeros((1, 8, 8), np.uint8), exclude=["a"])
+    with pytest.raises(InvalidValue, match="no dry run"):
+        extract(iter([]), dry_run=True)
+
+
+def test_keys_stored_with_the_same_content_are_not_computed_again(
+    extract: Callable[..., Any], tmp_path: Path
+) -> None:
+    pictures = make_pictures()
+
+    def stream(changed: int | None = None) -> Iterator[tuple[str, Any, str]]:
+        for number, picture in enumerate(pictures):
+            pixels = 255 - picture.pixels if number == changed else picture.pixels
+            yield picture.name, pixels, picture.label
+
+    assert extract(stream()).done == 7
+    report = extract(stream(changed=2))
+    assert (report.done, report.skipped, report.rows) == (1, 6, 7)
+    with featx.open_store(tmp_path / "f.h5") as store:
+        assert store.header.root == "python:"
+        assert list(store.keys) == [picture.name for picture in pictures]
+
+
+def test_what_a_generator_gave_before_it_failed_is_kept(
+    extract: Callable[..., Any], tmp_path: Path
+) -> None:
+    pictures = make_pictures()
+
+    def stream() -> Iterator[tuple[str, bytes]]:
+        for number, picture in enumerate(pictures):
+            if number == 5:
+                raise RuntimeError("the database is gone")
+            yield picture.name, picture.data
+
+    with pytest.raises(RuntimeError, match="the database is gone"):
+        extract(stream())
+    report = extract((picture.name, picture.data) for picture in pictures)
+    assert report.skipped >= 2
+    assert (report.done + report.skipped, report.rows) == (7, 7)
+
+
+def test_pruning_needs_to_be_asked_for_and_failures_stay_until_then(
+    extract: Callable[..., Any], tmp_path: Path
+) -> None:
+    extract({"a": make_pictures()[0].data, "bad": b"x"})
+    report = extract({"b": make_pictures()[1].data})
+    assert (report.rows, report.missing) == (2, 0)
+    with featx.open_store(tmp_path / "f.h5") as store:
+        assert [failure.key for failure in store.failures] == ["bad"]
+    report = extract({"b": make_pictures()[1].data}, prune=True)
+    assert (report.rows, report.removed) == (1, 1)
+    with featx.open_store(tmp_path / "f.h5") as store:
+        assert store.failures == ()
+
+
+def test_folders_and_objects_do_not_share_a_store(
+    extract: Callable[..., Any], tmp_path: Path
+) -> None:
+    folder = write_images(2, tmp_path / "photos")
+    extract({"a": make_pictures()[0].data})
+    with pytest.raises(featx.FeatxError, match="folder: expected python:, received /"):
+        extract(folder)
+
+
+def test_a_long_stream_is_not_held_in_memory(extract: Callable[..., Any]) -> None:
+    def stream() -> Iterator[tuple[str, np.ndarray]]:
+        for number in range(150):
+            yield str(number), np.full((256, 256, 3), number, np.uint8)  # 200 kB
+
+    extract({"warm up": make_pictures()[0].data})
+    tracemalloc.start()
+    assert extract(stream(), workers=2).done == 150
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 12 << 20  # of 30 MB
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGBA", "I;16", "CMYK", "RGB"])
+def test_pillow_images_of_every_mode_become_what_their_files_become(mode: str) -> None:
+    import io
+
+    image = Image.fromarray(make_pictures()[0].pixels)
+    image = image.convert("L").convert("I;16") if mode == "I;16" else image.convert(mode)
+    file = io.BytesIO()
+    image.save(file, "TIFF" if mode == "CMYK" else "PNG")
+    contract = InputSpec(8, 8)
+    expected = decode_image(file.getvalue(), contract)
+    assert np.array_equal(decode_image(encode_picture(image), contract), expected)
+
+
+def test_predict_and_search_take_objects(extract: Callable[..., Any], tmp_path: Path) -> None:
+    x, y = arrays_of(make_pictures(30))
+    x[15:] = 255 - x[15:] // 4
+    extract(x, labels=y)
+    featx.fit_head(tmp_path / "f.h5", output=tmp_path / "head")
+    report = featx.predict((x, y), head=tmp_path / "head")
+    assert [p.path for p in report.predictions] == [f"{n:05d}" for n in range(30)]
+    assert report.num_fitted_on == 30
+    found = featx.search({"query": x[3]}, features=tmp_path / "f.h5", k=1)
+    assert (found.results[0].query, found.results[0].matches[0].key) == ("query", "00003")
+
+
+def test_a_shard_of_a_stream(extract: Callable[..., Any]) -> None:
+    given = {picture.name: picture.data for picture in make_pictures(20)}
+    first = extract(given, shard=(1, 2)).done
+    assert 0 < first < 20
+    assert extract(given, shard=(2, 2)).done == 20 - first
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("batch", [None, 3])
+@pytest.mark.parametrize("form", ["pairs", "images", "dicts", "files"])
+def test_a_real_dataset(batch: int | None, form: str, extract: Callable[..., Any]) -> None:
+    import tensorflow as tf
+
+    pictures = make_pictures()
+    x, y = arrays_of(pictures)
+    files = np.array([picture.data for picture in pictures], object)
+    dataset = tf.data.Dataset.from_tensor_slices(
+        {
+            "pairs": (x, y.tolist()),
+            "images": x,
+            "dicts": {"image": x, "label": [3] * 7},
+            "files": (files.tolist(), y.tolist()),
+        }[form]
+    )
+    report = extract(dataset if batch is None else dataset.batch(batch))
+    assert (report.done, report.failed) == (7, 0)
+    with featx.open_store(report.output) as store:
+        table = store.table("mean")
+    np.testing.assert_allclose(table.values, x.mean(axis=(1, 2)) / 255, rtol=1e-5)
+    labels = {"images": [None] * 7, "dicts": ["3"] * 7}.get(form, y.tolist())
+    assert (list(table.labels), list(table.keys)) == (labels, [f"{n:05d}" for n in range(7)])
+
+
+@pytest.mark.tensorflow
+def test_a_dataset_of_floats_is_refused_with_what_to_do(extract: Callable[..., Any]) -> None:
+    import tensorflow as tf
+
+    dataset = tf.data.Dataset.from_tensor_slices(np.zeros((2, 8, 8, 3), np.float32))
+    with pytest.raises(InvalidValue, match=r"The dataset gives float32.*uint8"):
+        extract(dataset)
+
+
+def test_items_of_objects_raise_what_is_wrong() -> None:
+    (item,) = gather({"a": np.zeros((4, 4), np.float64)}).stream or ()
+    with pytest.raises(ImageError, match="float64"):
+        item.read_bytes()
