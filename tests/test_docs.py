@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -42,10 +43,12 @@ def test_every_command_is_in_the_readme(command: str) -> None:
 
 def test_numbers_in_the_readme_are_those_of_the_code() -> None:
     from featx.images.decode import CODE_BLOCK, LARGE_PIXELS, MAX_PIXELS
+    from featx.images.sources.items import MAX_MEMBER_BYTES
     from featx.store.parts import PART_SECONDS
 
     assert f"any of the {len(APPLICATIONS)} networks" in README
     assert f"{MAX_PIXELS:,} pixels" in README
+    assert f"over {MAX_MEMBER_BYTES >> 30} GiB" in README
     assert f"over {LARGE_PIXELS:,} pixels, more than {CODE_BLOCK:,} for each byte" in README
     assert f"every {PART_SECONDS:.0f} seconds" in README
 
@@ -123,21 +126,25 @@ def test_the_python_blocks_of_the_readme_run(
     monkeypatch.chdir(folder)
     store_page = (ROOT / "docs" / "store.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", README + store_page, flags=re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     for block in blocks:
         exec(compile(block, "README.md", "exec"), {})
     out = capsys.readouterr().out.splitlines()
     assert out[0] == "12 computed, 0 failed"
     assert out[1] == "(12, 3) cat/image_0.png"
     assert out[2] == "accuracy 1.0"
+    assert "00000 a" in out
     assert out[-1] == "12 (12, 3) float32"
 
 
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("script", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.name)
 def test_every_example_runs(script: Path, folder: Path) -> None:
+    images, output = "photos", f"{script.stem}.h5"
+    if "archive" in script.name:
+        images = shutil.make_archive(str(folder / "photos"), "tar", folder, "photos")
     result = subprocess.run(
-        [sys.executable, script, "photos", "--model", "net.keras", "--output", "example.h5"],
+        [sys.executable, script, images, "--model", "net.keras", "--output", output],
         cwd=folder,
         capture_output=True,
         text=True,
