@@ -7,10 +7,13 @@ taken for the file's first frame.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
 
 from featx.errors import ImageError, InvalidValue
-from featx.images.sources.items import ImageItem, Listing, Reader
+from featx.images.sources.items import ImageItem, Listing, Reader, ReadsInOrder
 
 _SUFFIXES = (".gif", ".tif", ".tiff", ".webp", ".avif")
 """Endings of files that are opened to see how many frames they have."""
@@ -36,7 +39,7 @@ def check_frame(frame: int | str | None) -> int | str | None:
 
 
 def choose_frames(
-    items: Sequence[ImageItem], frame: int | str | None, listing: Listing
+    items: list[ImageItem], frame: int | str | None, listing: Listing
 ) -> list[ImageItem]:
     """Put frames in the place of files that have several.
 
@@ -46,7 +49,7 @@ def choose_frames(
         listing: Gets the files that have fewer frames, as failures.
     """
     if frame is None:
-        return list(items)
+        return items
     from featx.images.decode import count_frames
 
     readers: dict[int, FrameReader] = {}
@@ -61,7 +64,11 @@ def choose_frames(
         if count == 1:
             chosen.append(item)
             continue
-        reader = readers.setdefault(id(item.reader), FrameReader(item.reader))
+        inner: object = item.reader
+        if id(inner) not in readers:
+            make = FrameReaderInOrder if isinstance(inner, ReadsInOrder) else FrameReader
+            readers[id(inner)] = make(item.reader)
+        reader = readers[id(inner)]
         for number in range(count) if frame == "all" else [int(frame)]:
             key = f"{item.key}#{number}"
             if number < count:
@@ -82,12 +89,41 @@ class FrameReader:
 
     def __init__(self, inner: Reader | None) -> None:
         self._inner = inner
+        self._lock = threading.Lock()
+        self._files: OrderedDict[str, bytes] = OrderedDict()
 
     def read(self, item: ImageItem) -> bytes:
         """Return one frame as a picture without compression."""
         from featx.images.decode import take_frame
         from featx.images.sources.python import encode_picture
 
+        file, number = self._file(item)
+        with self._lock:  # The frames of a file come one after the other: it is read once.
+            data = self._files.get(file.key)
+            if data is None:
+                data = self._files[file.key] = file.read_bytes()
+                while len(self._files) > _KEPT:
+                    self._files.popitem(last=False)
+        return take_frame(data, number, encode_picture)
+
+    def _file(self, item: ImageItem) -> tuple[ImageItem, int]:
         key, _, number = item.key.rpartition("#")
         file = ImageItem(key, item.root, item.label, item.size, item.mtime_ns, self._inner)
-        return take_frame(file.read_bytes(), int(number), encode_picture)
+        return file, int(number)
+
+
+class FrameReaderInOrder(FrameReader):
+    """The same for a compressed archive; see `ReadsInOrder`."""
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__(inner)
+        self.prefix: str = inner.prefix
+        self._position: Callable[[ImageItem], int] = inner.position
+
+    def position(self, item: ImageItem) -> int:
+        """Return where the file stands in its archive."""
+        return self._position(self._file(item)[0])
+
+
+_KEPT = 4
+"""Files whose frames may be asked for next."""

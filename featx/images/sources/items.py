@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Protocol, runtime_checkable
 
 from featx.errors import ImageError
@@ -179,7 +179,8 @@ class ImageSet:
             return False
         if any(os.path.lexists(self.root / name) for name in {key, file}):
             return False
-        return not any(os.path.isfile(parent) for parent in (self.root / key).parents)
+        folders = [folder for folder in PurePosixPath(key).parents if folder.parts]
+        return not any(os.path.isfile(self.root / folder) for folder in folders)
 
 
 _FRAME = re.compile(r"#[0-9]+$")

@@ -46,17 +46,20 @@ class PlaceReader:
             raise OSError("there is no such file")
         file, _, number = text.rpartition("#")
         if number.isdigit() and os.path.isfile(file):
-            return self._member(file, f"{os.path.basename(file)}#{number}", frame="all")
+            return self._member(file, f"{os.path.basename(file)}#{number}")
         container = next((p for p in Path(text).parents if p.is_file()), None)
         if container is None:
             raise OSError("there is no such file")
         return self._member(str(container), Path(text).relative_to(container).as_posix())
 
-    def _member(self, container: str, key: str, frame: str | None = None) -> bytes:
+    def _member(self, place: str, key: str) -> bytes:
+        # Of a frame, a#3, all frames are listed.
+        frame = "all" if key.rpartition("#")[2].isdigit() and "#" in key else None
+        container = place if frame is None else f"{place}#"
         with self._lock:
             if container not in self._listed:
                 try:
-                    found = find_images(container, frame=frame)
+                    found = find_images(place, frame=frame)
                 except FeatxError as error:
                     raise OSError(str(error)) from error
                 self._listed[container] = {item.key: item for item in found.items}

@@ -71,7 +71,7 @@ def list_images(request: SourceRequest) -> Listing:
         if info.get("type") == "directory":
             continue
         if is_single:
-            name = below or _file_name(url)
+            name = (unquote(below) if url.startswith("http") else below) or _file_name(url)
         else:
             name = unquote(place) if "://" in place else place
             name = name.removeprefix(unquote(top) if "://" in place else top).strip("/")
@@ -158,7 +158,7 @@ def _open(url: str) -> tuple[Any, str]:
     except ImportError as error:
         raise InvalidValue(
             f"{_public(url)!r} needs another package: {_describe(error)}. Install it beside featx "
-            "(pip install s3fs for s3://, gcsfs for gs://, aiohttp for https://)."
+            "(pip install 'fsspec[s3]' for s3://, 'fsspec[gs]' for gs://, 'fsspec[http]' for https://)."
         ) from error
     except ValueError as error:
         raise InvalidValue(f"{_public(url)!r} cannot be opened: {_describe(error)}.") from error

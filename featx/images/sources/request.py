@@ -53,7 +53,7 @@ class SourceRequest:
     table: Table | None = None
 
 
-def make_exclusion(patterns: Sequence[str]) -> IsExcluded:
+def make_exclusion(patterns: Sequence[str] | str) -> IsExcluded:
     """Return the test for ``--exclude``.
 
     A pattern excludes an image when it matches its whole key, or the name of the file, or the
@@ -64,6 +64,8 @@ def make_exclusion(patterns: Sequence[str]) -> IsExcluded:
         >>> [is_excluded(key) for key in ("x/thumbs/1.jpg", "1.gif", "a/b/1.jpg", "b/1.jpg")]
         [True, True, True, False]
     """
+    if isinstance(patterns, str):
+        patterns = [patterns]
     if not patterns:
         return None
     # A leading **/ is what other programs need to look into all folders.
