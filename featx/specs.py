@@ -35,6 +35,9 @@ DEFAULT_POOLING: Pooling = "none"
 DEFAULT_STORAGE_TYPE: StorageType = "float32"
 DEFAULT_READ_POOLING: Pooling = "avg"
 DEFAULT_BATCH_SIZE = 32
+MAX_CHANNELS = 64
+"""More channels than any picture has pages for: such a model does not take images."""
+
 NAMED_SOURCES = ("builtin", "keras")
 """Sources whose models are known by name; others are known by the content of their files."""
 
@@ -76,7 +79,8 @@ class InputSpec:
     Attributes:
         height: Rows of the model's input, in pixels.
         width: Columns of the model's input, in pixels.
-        channels: 3 for colour, 1 for greyscale (ITU-R 601-2 luma).
+        channels: 3 for colour, 1 for greyscale (ITU-R 601-2 luma), 4 for colour with alpha;
+            any other number is that of the pages of a file, each in greyscale.
         scaling: ``caffe``: subtract the ImageNet mean, in [0, 255]; ``tf``: to [-1, 1];
             ``torch``: to [0, 1], then ImageNet mean and standard deviation;
             ``unit``: to [0, 1]; ``raw``: [0, 255] as it is. None: not known, which
@@ -104,19 +108,20 @@ class InputSpec:
                 "An image size is at least 1 x 1 pixel. "
                 f"Received: {self.height} x {self.width} (height x width)."
             )
-        if self.channels not in (1, 3):
+        if not 1 <= self.channels <= MAX_CHANNELS:
             raise InvalidValue(
-                "featx feeds models images of 1 or 3 channels. "
+                f"featx feeds models images of 1 to {MAX_CHANNELS} channels. "
                 f"Received: a model with {self.channels} input channels."
             )
         if self.scaling is not None:
             check_choice("preprocessing", self.scaling, get_args(Scaling))
-        if self.channels == 1 and (
+        if self.channels != 3 and (
             self.scaling in ("caffe", "torch") or self.channel_order != "rgb"
         ):
+            channels = f"{self.channels} input channel{'s' if self.channels > 1 else ''}"
             raise InvalidValue(
                 "'caffe' and 'torch' scaling and the channel order 'bgr' are defined for colour "
-                "images. Received: a model with 1 input channel. Use --preprocess tf, unit or raw."
+                f"images. Received: a model with {channels}. Use --preprocess tf, unit or raw."
             )
         check_choice("channel order", self.channel_order, get_args(ChannelOrder))
         check_choice("resize rule", self.resize, get_args(Resize))
@@ -180,13 +185,13 @@ class ModelSpec:
     """A model, resolved: where it came from, its weights' hash, its input contract.
 
     Attributes:
-        source: The adapter that loads it: ``builtin``, ``keras``, ``file`` or ``savedmodel``.
+        source: The adapter that loads it, a key of `featx.models.SOURCES`.
         name: The name below the source: ``MobileNetV2``, or a file's or folder's name.
         arguments: Constructor arguments, sorted by name.
         location: Where the weights came from: ``builtin``, ``imagenet``, ``random`` or an
             absolute path.
             Not part of the identity: the same weights elsewhere are the same model.
-        weights_sha256: SHA-256 of the weights (keras) or of the files (file, savedmodel).
+        weights_sha256: SHA-256 of the weights (builtin, keras) or of the files (all others).
         input: The input contract.
     """
 
@@ -228,12 +233,14 @@ class ModelSpec:
     def identity(self) -> dict[str, Any]:
         """Return the fields that decide the numbers, flat, for comparison and hashing.
 
-        Files and SavedModels are identified by their content alone, so that they may be
-        renamed and moved; a Keras application also by its name and arguments.
+        Files and folders are identified by their content, so that they may be renamed and
+        moved, and by the arguments that were given (the signature: outputs of several may have
+        one name); a Keras application also by its name.
         """
         named = self.source in NAMED_SOURCES
+        arguments = [f"{key}={value}" for key, value in self.arguments]
         return {
-            "model": self.reference if named else self.source,
+            "model": self.reference if named else ",".join([self.source, *arguments]),
             "weights_sha256": self.weights_sha256,
         } | {f"input.{name}": value for name, value in self.input.to_dict().items()}
 
@@ -249,7 +256,7 @@ class FeatureSpec:
 
     Attributes:
         name: The tap, as ``--layer`` takes it.
-        kind: What the tap is: ``layer``, ``output`` or ``tensor``.
+        kind: What the tap is: ``layer``, ``endpoint``, ``output`` or ``tensor``.
         pool: The pooling that was applied.
         shape: The shape of one row after pooling.
     """

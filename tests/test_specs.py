@@ -271,7 +271,8 @@ def test_references() -> None:
     [
         ({"height": 0}, "at least 1 x 1 pixel. Received: 0 x 8"),
         ({"width": -3}, "at least 1 x 1 pixel. Received: 8 x -3"),
-        ({"channels": 4}, "1 or 3 channels. Received: a model with 4 input channels"),
+        ({"channels": 65}, "1 to 64 channels. Received: a model with 65 input channels"),
+        ({"channels": 4, "scaling": "caffe"}, "Received: a model with 4 input channels"),
         ({"channels": 1, "scaling": "torch"}, "defined for colour images"),
         ({"channels": 1, "channel_order": "bgr"}, "defined for colour images"),
     ],

@@ -1,6 +1,7 @@
 """From a file's bytes to 8-bit pixels of the size a model takes, with Pillow.
 
-How each kind of picture becomes RGB (or grey, for models of one channel):
+How each kind of picture becomes RGB (or grey, for models of one channel; for models of four, RGB
+with alpha; for models of two or more than four, the pages of one file, each in grey):
 
 - the first frame of an animation or multi-page file (``--frame`` makes items of others);
 - the camera's EXIF orientation is applied (``exif="apply"``), damaged EXIF data ignored;
@@ -26,6 +27,7 @@ import io
 import struct
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
@@ -78,6 +80,9 @@ _FILTERS = {
     "lanczos": Image.Resampling.LANCZOS,
 }
 
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+"""Channels of a model → Pillow's mode; any other number is that of a file's pages."""
+
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -106,7 +111,7 @@ def decode_image(
             caller holds `pixel_limit`.
 
     Returns:
-        Pixels in [0, 255], uint8, shape (H, W, C), RGB or grey, not yet scaled.
+        Pixels in [0, 255], uint8, shape (H, W, C), in the contract's channels, not yet scaled.
 
     Raises:
         ImageError: If the bytes are not a picture that can be decoded whole.
@@ -133,6 +138,8 @@ def decode_image(
             if is_large and image.format == "JPEG2000":
                 _check_code_blocks(image, len(data))
             with _large_picture if is_large else contextlib.nullcontext():
+                if contract.channels not in _MODES:
+                    return _stack_pages(image, contract)
                 return _fit(_to_channels(_load(image, contract), contract), contract)
     except (ImageError, MemoryError):
         raise
@@ -277,6 +284,24 @@ def _check_code_blocks(image: Image.Image, num_bytes: int) -> None:
         )
 
 
+def _stack_pages(image: Image.Image, contract: InputSpec) -> np.ndarray:
+    """Take each page of a file as one channel, in grey."""
+    num_pages = getattr(image, "n_frames", 1)
+    if num_pages != contract.channels:
+        raise ImageError(
+            f"{num_pages} page{'s' if num_pages > 1 else ''}: the model takes {contract.channels} "
+            f"channels, which are the pages of a file, such as a TIFF of {contract.channels} pages"
+        )
+    page = replace(contract, channels=1)
+    pages = []
+    for number in range(num_pages):
+        image.seek(number)
+        if image.width * image.height > MAX_PIXELS:
+            raise ImageError(f"page {number + 1} has more than {MAX_PIXELS:,} pixels")
+        pages.append(_fit(_to_channels(_load(image.copy(), page), page), page))
+    return np.concatenate(pages, axis=2)
+
+
 def _load(image: Image.Image, contract: InputSpec) -> Image.Image:
     """Decode the pixels, turned as the contract's EXIF policy says.
 
@@ -302,8 +327,8 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _to_channels(image: Image.Image, contract: InputSpec) -> Image.Image:
-    """Bring any Pillow mode to RGB, or to L for a one-channel model."""
-    target = "L" if contract.channels == 1 else "RGB"
+    """Bring any Pillow mode to the one of the model's channels."""
+    target = _MODES[contract.channels]
     if image.width * image.height <= STRIP_PIXELS or (
         image.mode == target and not image.has_transparency_data
     ):
@@ -328,7 +353,7 @@ def _convert(image: Image.Image, target: str, background: tuple[int, int, int]) 
         image = Image.fromarray((samples.astype(np.uint16) >> 8).astype(np.uint8))
         if isinstance(key, int):  # PNG: the one grey value that is transparent
             image.putalpha(Image.fromarray(np.where(samples == key, 0, 255).astype(np.uint8)))
-    if image.has_transparency_data:
+    if image.has_transparency_data and target != "RGBA":
         canvas = Image.new("RGBA", image.size, (*background, 255))
         image = Image.alpha_composite(canvas, image.convert("RGBA"))
     return image if image.mode == target else image.convert(target)

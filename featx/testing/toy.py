@@ -31,6 +31,7 @@ class ToyBackbone:
         self.spec = spec
         self.num_layers = 2
         self.default_layer = None
+        self.notes = ()
         self.calls: list[int] = []
 
     def features(self) -> Sequence[Tap]:
