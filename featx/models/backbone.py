@@ -14,7 +14,7 @@ import numpy as np
 
 from featx.errors import InvalidValue, ModelError
 from featx.images.preprocess import scale_pixels
-from featx.specs import InputOverrides, InputSpec, ModelSpec
+from featx.specs import MAX_CHANNELS, InputOverrides, InputSpec, ModelSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +26,14 @@ class ModelRequest:
         arguments: Constructor arguments.
         weights: ``imagenet``, ``random``, a path, or None for the adapter's default.
         overrides: Changes to the input contract.
+        trust_model_code: Whether code that comes with the model may be run.
     """
 
     name: str
     arguments: dict[str, Any] = field(default_factory=dict)
     weights: str | None = None
     overrides: InputOverrides = field(default_factory=InputOverrides)
+    trust_model_code: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +43,17 @@ class Tap:
     Attributes:
         name: What ``--layer`` takes: a layer's name, with ``/`` below a nested model,
             ``#2`` for the second call of a layer used twice, ``:1`` for a further output.
-        kind: ``layer``, ``output`` (of a signature) or ``tensor`` (of a graph).
+        kind: ``layer``, ``endpoint`` (of a Hub module), ``output`` (of a signature) or
+            ``tensor`` (of a graph).
         type: The layer's class or the operation's type.
         index: Position in Keras's `model.layers` (what ``--layer -2`` counts), or None.
         shape: Shape of one row at the contract's input size; None where it varies.
+        channels_first: Whether the network has it as (c, h, w); it is given, and its shape
+            stated, as (h, w, c).
+        receptive_field: Rows or columns of the input (the larger) that one place of the map
+            depends on; None where it is the whole image, or not known.
+        parameters: Weights that are needed to compute it; None where they are not counted.
+        is_detail: Whether it is a step between results that people use, listed only on demand.
     """
 
     name: str
@@ -52,6 +61,10 @@ class Tap:
     type: str
     index: int | None
     shape: tuple[int | None, ...]
+    channels_first: bool = False
+    receptive_field: int | None = None
+    parameters: int | None = None
+    is_detail: bool = False
 
     @property
     def num_bytes(self) -> int | None:
@@ -73,11 +86,13 @@ class Backbone(Protocol):
         spec: The resolved model.
         num_layers: Length of Keras's `model.layers`; None for models without numbered layers.
         default_layer: The tap that is taken when none is named; None for the last feature map.
+        notes: What else a person should know of it, one line each.
     """
 
     spec: ModelSpec
     num_layers: int | None
     default_layer: str | None
+    notes: Sequence[str]
 
     def features(self) -> Sequence[Tap]:
         """Describe every tap, in the order of computation."""
@@ -92,6 +107,12 @@ class Backbone(Protocol):
         ...
 
 
+_CHANNELS_FIRST_NOTE = (
+    "channels first: pixels are given to it as (channels, height, width), and its maps are "
+    "turned into (h, w, c)"
+)
+
+
 class GraphBackbone:
     """A backbone made of a description and a compiler; what all adapters return.
 
@@ -102,6 +123,8 @@ class GraphBackbone:
             Called once for each set of names, whatever the number of batches.
         num_layers: See `Backbone`.
         default_layer: See `Backbone`.
+        channels_first: Whether the network takes (B, C, H, W).
+        notes: See `Backbone`.
     """
 
     def __init__(
@@ -111,11 +134,16 @@ class GraphBackbone:
         compile_taps: Callable[[tuple[str, ...]], Callable[[np.ndarray], dict[str, np.ndarray]]],
         num_layers: int | None = None,
         default_layer: str | None = None,
+        channels_first: bool = False,
+        notes: Sequence[str] = (),
     ) -> None:
         self.spec = spec
         self.num_layers = num_layers
         self.default_layer = default_layer
+        self.notes = (*([_CHANNELS_FIRST_NOTE] if channels_first else []), *notes)
         self._taps = tuple(taps)
+        self._channels_first = channels_first
+        self._turned = {tap.name for tap in taps if tap.channels_first}
         self._compile_taps = compile_taps
         self._compiled: dict[tuple[str, ...], Callable[[np.ndarray], dict[str, np.ndarray]]] = {}
 
@@ -128,7 +156,16 @@ class GraphBackbone:
         key = tuple(names)
         if key not in self._compiled:
             self._compiled[key] = self._compile_taps(key)
-        return self._compiled[key](scale_pixels(images, self.spec.input))
+        scaled = scale_pixels(images, self.spec.input)
+        if self._channels_first:
+            scaled = np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
+        arrays = self._compiled[key](scaled)
+        return {
+            name: np.ascontiguousarray(values.transpose(0, 2, 3, 1))
+            if name in self._turned
+            else values
+            for name, values in arrays.items()
+        }
 
 
 def hash_arrays(arrays: Iterable[np.ndarray]) -> str:
@@ -175,40 +212,89 @@ def scale_for_dtype(contract: InputSpec, is_integer: bool, name: str) -> InputSp
     return replace(contract, scaling="raw")
 
 
-def image_contract(
-    shape: Sequence[int | None], img_size: tuple[int, int] | None, name: str
-) -> InputSpec:
-    """Read the input contract off the shape of a model's input; the scaling is not known.
+@dataclass(frozen=True, slots=True)
+class InputShape:
+    """What the shape of a model's input says: size where it is fixed, channels, layout."""
+
+    height: int | None
+    width: int | None
+    channels: int
+    channels_first: bool
+
+    def batch(self, contract: InputSpec) -> list[int | None]:
+        """Return the shape of a batch at the contract's size, in the model's own layout."""
+        size = [contract.height, contract.width]
+        channels = [contract.channels]
+        return [None, *channels, *size] if self.channels_first else [None, *size, *channels]
+
+
+def read_input_shape(shape: Sequence[int | None] | None, name: str) -> InputShape:
+    """Tell channels last, (batch, height, width, channels), from channels first.
+
+    The channels are the axis of 1, 3 or 4; where both ends are (or neither), channels last.
 
     Args:
-        shape: The input's shape, batch axis first.
-        img_size: The size that the user chose, ``(height, width)``, or None.
+        shape: The input's shape, batch axis first; None where not even its rank is known, which
+            is taken for images of any size in colour.
         name: The model, for the message.
 
     Raises:
-        ModelError: If the model takes something else than one batch of channels-last images.
-        InvalidValue: If it takes any size and none was chosen, or one and another was.
+        ModelError: If the model takes something else than one batch of images.
+
+    Example:
+        >>> read_input_shape((None, 3, 224, 224), "net").channels_first
+        True
     """
-    if len(shape) != 4 or shape[3] is None:
+    if shape is None:
+        return InputShape(None, None, 3, False)
+    if len(shape) != 4:
         raise ModelError(
             "featx feeds models batches of images, (batch, height, width, channels). "
             f"Received: {name!r} with an input of shape {tuple(shape)}."
         )
-    if shape[3] not in (1, 3):
-        order = " (channels first is not supported)" if shape[1] in (1, 3) else ""
+    usual = (1, 3, 4)
+    is_map = all(size is None or size > max(usual) for size in shape[2:])
+    channels_first = shape[1] in usual and is_map
+    channels = shape[1] if channels_first else shape[3]
+    if channels is None:
+        if any(size is not None for size in shape[1:]):
+            raise ModelError(
+                "featx feeds models images of a known number of channels. "
+                f"Received: {name!r} with an input of shape {tuple(shape)}."
+            )
+        channels = 3
+    if channels > MAX_CHANNELS:
         raise ModelError(
-            "featx feeds models images of 1 or 3 channels, channels last. "
-            f"Received: {name!r} with an input of shape {tuple(shape)}{order}."
+            f"featx feeds models images of 1 (grey), 3 (colour) or 4 channels (with alpha), or of "
+            f"up to {MAX_CHANNELS} pages. Received: {name!r} with an input of shape "
+            f"{tuple(shape)}."
         )
-    height, width = shape[1:3]
-    rows, columns = img_size or (height, width)
+    height, width = shape[2:] if channels_first else shape[1:3]
+    return InputShape(height, width, channels, channels_first)
+
+
+def image_contract(
+    shape: InputShape, img_size: tuple[int, int] | None, name: str, *, fixed: bool = True
+) -> InputSpec:
+    """Make the input contract of the shape of a model's input; the scaling is not known.
+
+    Args:
+        shape: What the model takes, from `read_input_shape`.
+        img_size: The size that the user chose, ``(height, width)``, or None.
+        name: The model, for the message.
+        fixed: Whether a size that the model states is the only one that it takes.
+
+    Raises:
+        InvalidValue: If it takes any size and none was chosen, or one and another was.
+    """
+    rows, columns = img_size or (shape.height, shape.width)
     if rows is None or columns is None:
         raise InvalidValue(
             f"{name!r} takes images of any size. Choose one with --img-size, for example 224."
         )
-    if (height or rows, width or columns) != (rows, columns):
+    if fixed and (shape.height or rows, shape.width or columns) != (rows, columns):
         raise InvalidValue(
-            f"{name!r} was built for images of {height} x {width} pixels (height x width). "
-            f"Received: --img-size {rows}x{columns}."
+            f"{name!r} was built for images of {shape.height} x {shape.width} pixels (height x "
+            f"width). Received: --img-size {rows}x{columns}."
         )
-    return InputSpec(rows, columns, channels=shape[3])
+    return InputSpec(rows, columns, channels=shape.channels)

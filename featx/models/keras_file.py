@@ -13,12 +13,16 @@ from featx.errors import InvalidValue, ModelError
 from featx.files import hash_file
 from featx.models.backbone import (
     GraphBackbone,
+    InputShape,
     ModelRequest,
     first_line,
     image_contract,
+    read_input_shape,
     scale_for_dtype,
 )
 from featx.models.keras_taps import KerasTaps
+from featx.models.legacy_keras import is_legacy, load_legacy
+from featx.models.model_code import find_code, imported_code, read_config, refuse_code
 from featx.specs import InputSpec, ModelSpec
 
 _SCALING_LAYERS = ("Rescaling", "Normalization")
@@ -34,8 +38,9 @@ def load(request: ModelRequest) -> GraphBackbone:
             f"A Keras file brings its own architecture and weights. Received: {request.name!r} "
             "with constructor arguments or --weights. Leave them out."
         )
-    model = _load_model(path)
-    contract = request.overrides.apply(_contract(model, request, path.name))
+    model, layer_class = _load_model(path, trust_model_code=request.trust_model_code)
+    shape = read_input_shape(tuple(model.inputs[0].shape), path.name)
+    contract = request.overrides.apply(_contract(model, shape, request, path.name))
     is_integer = "int" in str(model.inputs[0].dtype)
     contract = scale_for_dtype(contract, is_integer, path.name)
     spec = ModelSpec(
@@ -46,21 +51,38 @@ def load(request: ModelRequest) -> GraphBackbone:
         weights_sha256=hash_file(path),
         input=contract,
     )
-    taps = KerasTaps(model, contract)
-    return GraphBackbone(spec, taps.taps, taps.compile, len(model.layers))
+    taps = KerasTaps(model, contract, channels_first=shape.channels_first, layer_class=layer_class)
+    legacy = ["saved by Keras 2, loaded by tf_keras"] if layer_class is not None else []
+    return GraphBackbone(
+        spec,
+        taps.taps,
+        taps.compile,
+        len(model.layers),
+        channels_first=shape.channels_first,
+        notes=legacy,
+    )
 
 
-def _load_model(path: Path) -> Any:
+def _load_model(path: Path, *, trust_model_code: bool) -> tuple[Any, Any]:
+    """Return the model, and the base class of its layers where that is not Keras 3's."""
     import_tensorflow()
     import keras
 
     if not path.is_file():
         raise ModelError(f"There is no model file {str(path)!r}.")
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            model = keras.models.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # Keras raises many kinds for files that it cannot read.
-        raise ModelError(f"Keras cannot load {str(path)!r}: {first_line(error)}") from error
+    config = read_config(path)
+    code = find_code(config)
+    if not trust_model_code:
+        refuse_code(path, code)
+    layer_class: Any = None
+    with imported_code(path, code) as classes, contextlib.redirect_stdout(sys.stderr):
+        options = {"compile": False, "safe_mode": not trust_model_code}
+        try:
+            model = keras.models.load_model(path, custom_objects=classes, **options)
+        except Exception as error:  # Keras raises many kinds for files that it cannot read.
+            if not is_legacy(path, config):
+                raise ModelError(f"Keras cannot load {str(path)!r}: {first_line(error)}") from error
+            model, layer_class = load_legacy(path, classes, error, options)
     if not getattr(model, "inputs", None):
         raise ModelError(
             f"{path.name!r} is a subclassed model without a symbolic input, so its layers cannot "
@@ -72,12 +94,12 @@ def _load_model(path: Path) -> Any:
             f"featx feeds models one image. Received: {path.name!r} with "
             f"{len(model.inputs)} inputs ({names})."
         )
-    return model
+    return model, layer_class
 
 
-def _contract(model: Any, request: ModelRequest, name: str) -> InputSpec:
+def _contract(model: Any, shape: InputShape, request: ModelRequest, name: str) -> InputSpec:
     """Read size and channels from the model; its scaling is known only if it is inside."""
-    contract = image_contract(model.inputs[0].shape, request.overrides.img_size, name)
+    contract = image_contract(shape, request.overrides.img_size, name)
     first_layers = [type(layer).__name__ for layer in model.layers[:_LAYERS_SEARCHED]]
     scales_itself = any(layer in _SCALING_LAYERS for layer in first_layers)
     return replace(contract, scaling="raw") if scales_itself else contract

@@ -11,12 +11,13 @@ import contextlib
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from featx.engines.tensorflow import CompiledTaps, compile_function, import_tensorflow
 from featx.errors import ModelError
-from featx.models.backbone import Tap, first_line
+from featx.models.backbone import InputShape, Tap, first_line
+from featx.models.lineage import Lineage, receptive_field
 from featx.specs import InputSpec
 
 _recording = threading.Lock()
@@ -34,6 +35,14 @@ class _Call:
     outputs: dict[str, Any]
 
 
+@dataclass(slots=True)
+class _Trace:
+    """The calls of one trace, and what each result comes from (followed only for describing)."""
+
+    calls: list[_Call] = field(default_factory=list)
+    lineage: Lineage | None = None
+
+
 class _LastCallSeen(BaseException):
     """Ends a trace early. Not an `Exception`, which Keras would catch and reword."""
 
@@ -44,6 +53,8 @@ class KerasTaps:
     Args:
         model: A built model.
         contract: The input size to trace at.
+        channels_first: Whether it takes (B, C, H, W).
+        layer_class: The base class of its layers; Keras 3's own when None.
 
     Attributes:
         taps: Every tap, in the order of computation.
@@ -52,9 +63,21 @@ class KerasTaps:
         ModelError: If the model cannot run on images of that size.
     """
 
-    def __init__(self, model: Any, contract: InputSpec) -> None:
+    def __init__(
+        self,
+        model: Any,
+        contract: InputSpec,
+        *,
+        channels_first: bool = False,
+        layer_class: Any = None,
+    ) -> None:
+        import_tensorflow()
+        import keras
+
         self._model = model
         self._contract = contract
+        self._channels_first = channels_first
+        self._layer_class = layer_class or keras.layers.Layer
         self._places: dict[str, tuple[int, str]] = {}
         taps: list[Tap] = []
 
@@ -73,7 +96,7 @@ class KerasTaps:
 
         def trace(images: Any) -> list[Any]:
             tensorflow = import_tensorflow()
-            calls = self._run(images, last)
+            calls = self._run(images, last).calls
             return [
                 tensorflow.identity(images if number == _INPUT else calls[number].outputs[suffix])
                 for number, suffix in places
@@ -84,9 +107,8 @@ class KerasTaps:
     def _trace(self, function: Callable[[Any], Any]) -> Any:
         tensorflow = import_tensorflow()
         height, width = self._contract.height, self._contract.width
-        signature = tensorflow.TensorSpec(
-            [None, height, width, self._contract.channels], tensorflow.float32
-        )
+        shape = InputShape(height, width, self._contract.channels, self._channels_first)
+        signature = tensorflow.TensorSpec(shape.batch(self._contract), tensorflow.float32)
         try:
             return tensorflow.function(function, autograph=False).get_concrete_function(signature)
         except (ValueError, TypeError) as error:
@@ -94,25 +116,29 @@ class KerasTaps:
                 f"The model cannot be run on {height} x {width} images: {first_line(error)}"
             ) from error
 
-    def _run(self, images: Any, last: int | None = None) -> list[_Call]:
+    def _run(self, images: Any, last: int | None = None) -> _Trace:
         """Call the model on a symbolic batch, up to call number `last` if one is given."""
         tensorflow = import_tensorflow()
-        calls: list[_Call] = []
+        trace = _Trace()
         if last == _INPUT:
-            return calls
+            return trace
         typed = tensorflow.cast(images, self._model.inputs[0].dtype)
-        with contextlib.suppress(_LastCallSeen), _record_calls(calls, last):
+        if last is None:
+            trace.lineage = Lineage([images, typed], channels_first=self._channels_first)
+        with contextlib.suppress(_LastCallSeen), _record_calls(trace, last, self._layer_class):
             self._model(typed, training=False)
-        return calls
+        return trace
 
     def _describe(self, images: Any) -> Iterator[tuple[Tap, int, str]]:
         """Yield each tap with the call and the suffix that lead to its tensor."""
-        calls = self._run(images)
+        trace = self._run(images)
+        calls, lineage = trace.calls, trace.lineage
+        assert lineage is not None
         indices = {layer.name: index for index, layer in enumerate(self._model.layers)}
         for layer in self._model.layers:
             if type(layer).__name__ == "InputLayer":
-                shape = tuple(images.shape[1:])
-                yield Tap(layer.name, "layer", "InputLayer", indices[layer.name], shape), _INPUT, ""
+                tap = _make_tap(layer.name, "InputLayer", indices[layer.name], images, lineage)
+                yield tap, _INPUT, ""
         times = Counter(call.path for call in calls)
         seen: Counter[str] = Counter()
         for number, call in enumerate(calls):
@@ -120,9 +146,26 @@ class KerasTaps:
             name = f"{call.path}#{seen[call.path]}" if times[call.path] > 1 else call.path
             for suffix, tensor in call.outputs.items():
                 if _is_feature(tensor, images):
-                    shape = tuple(tensor.shape[1:])
                     index = indices.get(call.path)
-                    yield Tap(name + suffix, "layer", call.type, index, shape), number, suffix
+                    tap = _make_tap(name + suffix, call.type, index, tensor, lineage)
+                    yield tap, number, suffix
+
+
+def _make_tap(name: str, type_: str, index: int | None, tensor: Any, lineage: Lineage) -> Tap:
+    """Describe one result of a layer."""
+    origin = lineage.of(tensor)
+    shape = tuple(tensor.shape[1:])
+    turned = origin.channels_first and len(shape) == 3
+    return Tap(
+        name,
+        "layer",
+        type_,
+        index,
+        (shape[1], shape[2], shape[0]) if turned else shape,
+        channels_first=turned,
+        receptive_field=receptive_field(origin) if len(shape) == 3 else None,
+        parameters=lineage.parameters(origin),
+    )
 
 
 def _is_feature(tensor: Any, images: Any) -> bool:
@@ -137,15 +180,13 @@ def _is_feature(tensor: Any, images: Any) -> bool:
 
 
 @contextlib.contextmanager
-def _record_calls(calls: list[_Call], last: int | None) -> Iterator[None]:
+def _record_calls(trace: _Trace, last: int | None, layer_class: Any) -> Iterator[None]:
     """Append each layer call below the outermost model; stop after call number `last`.
 
-    Every layer call passes through `keras.layers.Layer.__call__`, also those that the
-    functional graph makes; it is wrapped for the time of one trace.
+    Every layer call passes through `Layer.__call__`, also those that the functional graph makes;
+    it is wrapped for the time of one trace.
     """
-    import keras
-
-    original = keras.layers.Layer.__call__
+    original = layer_class.__call__
     owner = threading.get_ident()
     stack: list[str] = []
 
@@ -158,18 +199,21 @@ def _record_calls(calls: list[_Call], last: int | None) -> Iterator[None]:
             outputs = original(self, *args, **kwargs)
         finally:
             stack.pop()
+        if trace.lineage is not None:
+            trace.lineage.record(self, (args, kwargs), outputs)
         if path:
+            calls = trace.calls
             calls.append(_Call(path, type(self).__name__, _by_suffix(outputs)))
             if len(calls) - 1 == last:
                 raise _LastCallSeen
         return outputs
 
     with _recording:
-        keras.layers.Layer.__call__ = recorded
+        layer_class.__call__ = recorded
         try:
             yield
         finally:
-            keras.layers.Layer.__call__ = original
+            layer_class.__call__ = original
 
 
 def _by_suffix(outputs: Any) -> dict[str, Any]:

@@ -206,8 +206,8 @@ def test_restoring_refuses_a_file_that_has_changed(toy_path: Path, tmp_path: Pat
     [
         (lambda k: ([k.Input((4, 4, 3)), k.Input((4, 4, 3))], None), "2 inputs"),
         (lambda k: (k.Input((4,)), None), "batches of images"),
-        (lambda k: (k.Input((4, 4, 7)), None), "1 or 3 channels"),
-        (lambda k: (k.Input((3, 32, 32)), None), "channels first is not supported"),
+        (lambda k: (k.Input((8, 8, 70)), None), "up to 64 pages"),
+        (lambda k: (k.Input((8, 8, None)), None), "known number of channels"),
     ],
 )
 def test_models_that_do_not_take_one_image_are_refused(
@@ -217,7 +217,7 @@ def test_models_that_do_not_take_one_image_are_refused(
 
     inputs, _ = build(keras)
     outputs = keras.layers.Add()(inputs) if isinstance(inputs, list) else inputs
-    outputs = keras.layers.Flatten()(outputs)
+    outputs = keras.layers.ReLU()(outputs)
     keras.Model(inputs, outputs).save(tmp_path / "net.keras")
     with pytest.raises(ModelError, match=message):
         load_model(str(tmp_path / "net.keras"))
@@ -239,16 +239,6 @@ def test_a_model_of_any_size_asks_for_one(tmp_path: Path) -> None:
 def test_another_size_than_a_fixed_one_is_refused(toy_path: Path) -> None:
     with pytest.raises(InvalidValue, match="4 x 4 pixels.*Received: --img-size 8x8"):
         load_model(str(toy_path), overrides=InputOverrides(img_size=(8, 8)))
-
-
-def test_code_in_a_model_file_is_not_run(tmp_path: Path) -> None:
-    import keras
-
-    images = keras.Input((4, 4, 3))
-    outputs = keras.layers.Lambda(lambda x: x * 2, output_shape=(4, 4, 3))(images)
-    keras.Model(images, outputs).save(tmp_path / "lambda.keras")
-    with pytest.raises(ModelError, match="cannot load"):
-        load_model(str(tmp_path / "lambda.keras"))
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:

@@ -1,0 +1,112 @@
+"""Receptive fields and parameters: from the literature, from Keras, and measured by gradients."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from featx.models import load_model
+from featx.models.lineage import Field
+from featx.specs import InputOverrides
+
+pytestmark = pytest.mark.tensorflow
+
+
+@pytest.mark.parametrize(
+    ("reference", "layer", "field"),
+    [
+        # Araujo, Norris, Sim: Computing Receptive Fields of Convolutional Neural Networks,
+        # Distill 2019, table 1; of VGG16 also Simonyan and Zisserman's.
+        ("keras:VGG16,include_top=False", "block5_pool", 212),
+        ("keras:ResNet50,include_top=False", "conv5_block3_out", 483),
+        ("keras:MobileNet,alpha=0.25,include_top=False", "conv_pw_13_relu", 315),
+    ],
+)
+def test_fields_are_those_of_the_literature(reference: str, layer: str, field: int) -> None:
+    overrides = InputOverrides(img_size=(32, 32))
+    backbone = load_model(reference, weights="random", overrides=overrides)
+    taps = {tap.name: tap for tap in backbone.features()}
+    assert taps[layer].receptive_field == field
+
+
+def build(keras: Any) -> Any:
+    """Branches, dilation, strides, uneven kernels, padding; then a layer that sees everything."""
+    layers = keras.layers
+    images = keras.Input((65, 65, 1), name="images")
+    x = layers.Conv2D(2, 3, padding="same", name="a")(images)
+    wide = layers.Conv2D(2, (1, 5), padding="same", dilation_rate=2, name="wide")(x)
+    x = layers.Add(name="sum")([wide, layers.Conv2D(2, 1, name="narrow")(x)])
+    x = layers.AveragePooling2D(2, name="pool")(x)
+    x = layers.DepthwiseConv2D(3, padding="same", name="depthwise")(x)
+    x = layers.SeparableConv2D(3, 3, strides=2, padding="same", name="separable")(x)
+    x = layers.BatchNormalization(name="norm")(x)
+    gate = layers.GlobalAveragePooling2D(keepdims=True, name="gate")(x)
+    x = layers.Multiply(name="gated")([x, gate])
+    return keras.Model(images, layers.Conv2D(1, 3, padding="same", name="last")(x))
+
+
+def test_fields_are_what_gradients_reach(tmp_path: Path) -> None:
+    import keras
+    import tensorflow as tf
+
+    model = build(keras)
+    for weight in model.weights:  # All positive: no gradient is lost.
+        weight.assign(tf.ones(weight.shape) * 0.5)
+    model.save(tmp_path / "net.keras")
+    taps = {
+        tap.name: tap
+        for tap in load_model(
+            str(tmp_path / "net.keras"), overrides=InputOverrides(preprocess="raw")
+        ).features()
+    }
+    measured = 0
+    for name in ("a", "wide", "sum", "pool", "depthwise", "separable", "norm"):
+        part = keras.Model(model.input, model.get_layer(name).output)
+        images = tf.ones([1, 65, 65, 1])
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            maps = part(images, training=False)
+            middle = maps[0, maps.shape[1] // 2, maps.shape[2] // 2, 0]
+        rows, columns = np.nonzero(tape.gradient(middle, images).numpy()[0, :, :, 0])
+        size = max(np.ptp(rows), np.ptp(columns)) + 1
+        assert taps[name].receptive_field == size, name
+        measured += 1
+    assert measured == 7
+    for name in ("gate", "gated", "last"):
+        assert taps[name].receptive_field is None, "it sees the whole image"
+
+
+def test_parameters_are_those_that_a_layer_needs(tmp_path: Path) -> None:
+    import keras
+
+    model = build(keras)
+    model.save(tmp_path / "net.keras")
+    overrides = InputOverrides(preprocess="raw")
+    taps = {
+        t.name: t for t in load_model(str(tmp_path / "net.keras"), overrides=overrides).features()
+    }
+    for name in ("images", "a", "wide", "narrow", "sum", "norm", "last"):
+        part = keras.Model(model.input, model.get_layer(name).output)
+        assert taps[name].parameters == part.count_params(), name
+
+
+def test_a_layer_used_twice_counts_once(tmp_path: Path) -> None:
+    import keras
+
+    images = keras.Input((8, 8, 3))
+    twice = keras.layers.Conv2D(3, 3, padding="same", name="twice")
+    keras.Model(images, twice(twice(images))).save(tmp_path / "net.keras")
+    overrides = InputOverrides(preprocess="raw")
+    taps = load_model(str(tmp_path / "net.keras"), overrides=overrides).features()
+    assert [(t.name, t.parameters, t.receptive_field) for t in taps[1:]] == [
+        ("twice#1", 84, 3),
+        ("twice#2", 84, 5),
+    ]
+
+
+def test_fields_grow_by_kernel_dilation_and_step() -> None:
+    field = Field().through((7, 7), (2, 2), (1, 1)).through((3, 3), (2, 2), (1, 1))
+    assert (field.size, field.step) == ((11, 11), (4, 4))
