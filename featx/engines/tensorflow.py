@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -110,10 +110,64 @@ class FrozenGraph:
             convert_variables_to_constants_v2,
         )
 
-        self._function = convert_variables_to_constants_v2(concrete)
+        self._take(convert_variables_to_constants_v2(concrete))
+
+    def _take(self, function: Any) -> None:
+        self._function = function
         # Captured resources (tables) stay in `inputs` behind the real arguments.
-        self.input = self._function.inputs[0]
-        self.outputs: list[Any] = list(self._function.outputs)
+        self.input = function.inputs[0]
+        self.outputs: list[Any] = list(function.outputs)
+
+    @classmethod
+    def from_graph_def(
+        cls,
+        graph_def: Any,
+        input_name: str,
+        output_names: Sequence[str],
+        shape: Sequence[int | None],
+        dtype: Any = None,
+    ) -> FrozenGraph:
+        """Import a GraphDef whose weights are constants, with an input of a shape of its own.
+
+        Args:
+            graph_def: The graph.
+            input_name: The tensor that is replaced by the new input, such as ``input:0``.
+            output_names: Tensors that become `outputs`.
+            shape: Of the new input. Shapes are inferred anew from it, all through the graph.
+            dtype: Of the new input; float32 when None.
+
+        Raises:
+            ValueError: If TensorFlow cannot import it: damaged, unknown operations, or a shape
+                that does not fit.
+        """
+        tensorflow = import_tensorflow()
+        for node in graph_def.node:
+            if "_output_shapes" in node.attr:  # What they were for the old input.
+                del node.attr["_output_shapes"]
+
+        def build(featx_images: Any) -> Any:
+            return tensorflow.import_graph_def(
+                graph_def,
+                input_map={input_name: featx_images},
+                return_elements=list(output_names),
+                name="",
+            )
+
+        graph = cls.__new__(cls)
+        signature = [tensorflow.TensorSpec(shape, dtype or tensorflow.float32)]
+        graph._take(tensorflow.compat.v1.wrap_function(build, signature))
+        return graph
+
+    def with_input(self, shape: Sequence[int | None]) -> FrozenGraph:
+        """Return the same graph for another shape of its input; itself where it has that."""
+        known = self.input.shape
+        if known.rank is not None and known.as_list() == list(shape):
+            return self
+        names = [tensor.name for tensor in self.outputs]
+        graph_def = self._function.graph.as_graph_def()
+        return FrozenGraph.from_graph_def(
+            graph_def, self.input.name, names, shape, self.input.dtype
+        )
 
     @property
     def operations(self) -> list[Any]:

@@ -2,55 +2,45 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from featx.engines.tensorflow import CompiledTaps, FrozenGraph, import_tensorflow
-from featx.errors import InvalidValue, ModelError, UnknownName
+from featx.engines.tensorflow import FrozenGraph, import_tensorflow
+from featx.errors import InvalidValue, ModelError, UnknownName, join_names
 from featx.models.backbone import (
     GraphBackbone,
+    InputShape,
     ModelRequest,
-    Tap,
     first_line,
     hash_files,
     image_contract,
+    read_input_shape,
     scale_for_dtype,
 )
+from featx.models.graph_taps import GraphTaps, require_taps
 from featx.models.reference import savedmodel_files
 from featx.specs import InputSpec, ModelSpec
 
 DEFAULT_SIGNATURE = "serving_default"
-
-TAPPED_OPERATIONS = frozenset(
-    "Relu Relu6 Elu Selu LeakyRelu Sigmoid Tanh Softmax Softplus BiasAdd FusedBatchNormV3 Add "
-    "AddV2 Mul MaxPool AvgPool Mean ConcatV2 Conv2D DepthwiseConv2dNative MatMul Reshape".split()
-)
-"""Operations whose results are offered as taps: where layers end, not every step inside them."""
+HIDDEN_SIGNATURES = ("__saved_model_init_op", "__saved_model_train_op")
+"""What TensorFlow 1 stores among the signatures to initialise and train."""
 
 
 def load(request: ModelRequest) -> GraphBackbone:
     """Load one signature of a SavedModel; see `featx.models.load_model`."""
     path = Path(request.name).absolute()
-    arguments = dict(request.arguments)
-    wanted = arguments.pop("signature", None)
-    if arguments or request.weights:
-        raise InvalidValue(
-            "A SavedModel takes one argument, ',signature=NAME', and brings its own weights. "
-            f"Received: {', '.join([*arguments, *(['--weights'] if request.weights else [])])}."
-        )
-    loaded = _load_folder(path)
-    name, signature = _choose_signature(loaded, wanted, path.name)
-    arguments_of_signature = signature.structured_input_signature[1]
-    if len(arguments_of_signature) != 1:
-        raise ModelError(
-            f"featx feeds models one image. Received: signature {name!r} of {path.name!r} with "
-            f"{len(arguments_of_signature)} inputs ({', '.join(arguments_of_signature)})."
-        )
-    graph = FrozenGraph(signature)
-    contract = request.overrides.apply(_contract(graph, request, path.name))
+    wanted = take_signature(request, "A SavedModel")
+    loaded = load_folder(path)
+    signatures = list_signatures(loaded)
+    name, signature = _choose_signature(signatures, wanted, path.name)
+    graph, shape = freeze_signature(signature, name, path.name)
+    contract = request.overrides.apply(image_contract(shape, request.overrides.img_size, path.name))
     contract = scale_for_dtype(contract, graph.input.dtype.is_integer, path.name)
-    tensors = _find_tensors(graph, sorted(signature.structured_outputs))
-    taps = [tap for tap, _ in tensors.values()]
+    taps = tap_graph(graph, shape, contract, sorted(signature.structured_outputs), "output")
+    require_taps(taps.taps, path.name)
     spec = ModelSpec(
         source="savedmodel",
         name=path.name,
@@ -59,31 +49,91 @@ def load(request: ModelRequest) -> GraphBackbone:
         weights_sha256=hash_files(path, savedmodel_files(path)),
         input=contract,
     )
+    return GraphBackbone(
+        spec,
+        taps.taps,
+        taps.compile,
+        channels_first=shape.channels_first,
+        notes=[describe_signatures(signatures, name)],
+    )
 
-    def compile_taps(names: tuple[str, ...]) -> CompiledTaps:
-        return graph.prune({tap_name: tensors[tap_name][1] for tap_name in names})
 
-    return GraphBackbone(spec, taps, compile_taps)
+def take_signature(request: ModelRequest, what: str) -> str | None:
+    """Return the one argument that SavedModels take, and refuse all others.
+
+    Raises:
+        InvalidValue: If there are others, or weights.
+    """
+    others = [name for name in request.arguments if name != "signature"]
+    if others or request.weights:
+        raise InvalidValue(
+            f"{what} takes one argument, ',signature=NAME', and brings its own weights. "
+            f"Received: {', '.join([*others, *(['--weights'] if request.weights else [])])}."
+        )
+    wanted = request.arguments.get("signature")
+    return None if wanted is None else str(wanted)
 
 
-def _load_folder(path: Path) -> Any:
+def load_folder(path: Path) -> Any:
+    """Load a SavedModel, of TensorFlow 1 or 2, with the tags that it has.
+
+    Raises:
+        ModelError: If the folder is none, or TensorFlow cannot load it.
+    """
     tensorflow = import_tensorflow()
     if not (path / "saved_model.pb").is_file():
         raise ModelError(f"{str(path)!r} is not a SavedModel: it holds no saved_model.pb.")
     try:
-        return tensorflow.saved_model.load(str(path))
+        with _quiet():
+            return tensorflow.saved_model.load(str(path), tags=_choose_tags(path))
     except Exception as error:  # TensorFlow raises many kinds for damaged folders.
         raise ModelError(
             f"TensorFlow cannot load the SavedModel {str(path)!r}: {first_line(error)}"
         ) from error
 
 
-def _choose_signature(loaded: Any, wanted: str | None, model: str) -> tuple[str, Any]:
-    names = list(loaded.signatures)
+def _choose_tags(path: Path) -> list[str] | None:
+    """Return the tags of the graph for inference: modules of TF-Hub for TF1 have one without."""
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    content = saved_model_pb2.SavedModel()
+    content.ParseFromString((path / "saved_model.pb").read_bytes())
+    tags = [sorted(graph.meta_info_def.tags) for graph in content.meta_graphs]
+    if len(tags) <= 1 or ["serve"] in tags:
+        return None  # TensorFlow finds the one that there is.
+    return [] if [] in tags else min(tags, key=len)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back TensorFlow's warnings about objects of other versions inside a model."""
+    logger = logging.getLogger("tensorflow")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def list_signatures(loaded: Any) -> dict[str, Any]:
+    """Return the signatures that people can name."""
+    return {
+        name: function
+        for name, function in loaded.signatures.items()
+        if name not in HIDDEN_SIGNATURES
+    }
+
+
+def _choose_signature(
+    signatures: dict[str, Any], wanted: str | None, model: str
+) -> tuple[str, Any]:
+    names = list(signatures)
     if not names:
         raise ModelError(
             f"{model!r} has no signatures. Export it with model.export(...), or with "
-            "tf.saved_model.save(..., signatures=...)."
+            "tf.saved_model.save(..., signatures=...); a module that is called as a function is "
+            "named hub:DIR."
         )
     name = wanted or (DEFAULT_SIGNATURE if DEFAULT_SIGNATURE in names else names[0])
     if name not in names or (wanted is None and name != DEFAULT_SIGNATURE and len(names) > 1):
@@ -91,39 +141,53 @@ def _choose_signature(loaded: Any, wanted: str | None, model: str) -> tuple[str,
             f"signature of {model}",
             name if wanted else DEFAULT_SIGNATURE,
             names,
-            remedy=f"It has {', '.join(names)}. Write savedmodel:DIR,signature=NAME.",
+            remedy=f"It has {join_names(names, conjunction='and')}. Choose with --signature NAME "
+            f"(or {model},signature=NAME).",
         )
-    return name, loaded.signatures[name]
+    return name, signatures[name]
 
 
-def _contract(graph: FrozenGraph, request: ModelRequest, name: str) -> InputSpec:
-    shape = graph.input.shape
-    if shape.rank is None:
-        raise ModelError(f"The signature of {name!r} does not say what shape it takes.")
-    if shape[0] is not None:
+def freeze_signature(signature: Any, name: str, model: str) -> tuple[FrozenGraph, InputShape]:
+    """Freeze a signature of one image input.
+
+    Raises:
+        ModelError: If it takes something else.
+    """
+    inputs = signature.structured_input_signature[1]
+    if len(inputs) != 1:
         raise ModelError(
-            f"The signature of {name!r} takes batches of exactly {shape[0]}. "
-            "Export it with a batch size of None."
+            f"featx feeds models one image. Received: signature {name!r} of {model!r} with "
+            f"{len(inputs)} inputs ({', '.join(inputs)})."
         )
-    return image_contract(tuple(shape), request.overrides.img_size, name)
+    graph = FrozenGraph(signature)
+    shape = graph.input.shape
+    return graph, read_input_shape(None if shape.rank is None else shape.as_list(), model)
 
 
-def _find_tensors(graph: FrozenGraph, output_names: list[str]) -> dict[str, tuple[Tap, Any]]:
-    """Return every tap with its tensor: graph tensors first, the signature's outputs last."""
-    found: dict[str, tuple[Tap, Any]] = {}
+def tap_graph(
+    graph: FrozenGraph, shape: InputShape, contract: InputSpec, outputs: list[str], kind: str
+) -> GraphTaps:
+    """Fit a graph to the size of images, and find its taps.
 
-    def add(name: str, kind: str, tensor: Any) -> None:
-        shape = tensor.shape
-        if shape.rank is None or shape.rank < 2 or shape[0] is not None:
-            return
-        if tensor.dtype.is_floating:
-            tap = Tap(name, kind, tensor.op.type, None, tuple(shape[1:]))
-            found[name] = (tap, tensor)
+    Raises:
+        ModelError: If it cannot take images of that size.
+    """
+    try:
+        sized = graph.with_input(shape.batch(contract))
+    except ValueError as error:
+        raise ModelError(
+            f"The model cannot be run on {contract.height} x {contract.width} images: "
+            f"{first_line(error)}"
+        ) from error
+    return GraphTaps(sized, outputs, kind, channels_first=shape.channels_first)
 
-    for operation in graph.operations:
-        if operation.type in TAPPED_OPERATIONS:
-            add(operation.name, "tensor", operation.outputs[0])
-    # A signature's results are flattened in the order of their sorted names.
-    for name, tensor in zip(output_names, graph.outputs, strict=True):
-        add(name, "output", tensor)
-    return found
+
+def describe_signatures(signatures: dict[str, Any], chosen: str | None) -> str:
+    """Say in one line which signatures there are, and how many outputs each has."""
+    parts = []
+    for name, function in signatures.items():
+        count = len(function.structured_outputs)
+        mark = ", shown" if name == chosen else ""
+        parts.append(f"{name} ({count} output{'s' if count > 1 else ''}{mark})")
+    more = "; others: --signature NAME" if len(parts) > 1 else ""
+    return f"signatures: {', '.join(parts)}{more}"

@@ -64,6 +64,8 @@ def default_tap(taps: Sequence[Tap]) -> Tap:
     For a classification network this is what ``include_top=False`` would output.
     """
     usable = [tap for tap in taps if tap.num_bytes is not None]
+    # Steps inside a layer are only taken when they are named.
+    usable = [tap for tap in usable if not tap.is_detail] or usable
     maps = [tap for tap in usable if len(tap.shape) == 3 and (tap.shape[0] or 0) > 1]
     if not usable:
         raise ModelError("The model has no tap of fixed shape. Give --img-size.")
@@ -94,6 +96,7 @@ def _match(pattern: str, taps: Sequence[Tap], num_layers: int | None) -> list[Ta
         names = [tap.name for tap in variants]
         raise AmbiguousName(f"The layer {pattern!r} {several}. Choose {join_names(names)}.")
     ends = [tap for tap in taps if tap.name.endswith(f"/{pattern}")]
+    ends = [tap for tap in ends if not tap.is_detail] or ends
     if len(ends) == 1:
         return ends
     if ends:
@@ -137,6 +140,7 @@ def _by_index(index: int, taps: Sequence[Tap], num_layers: int | None) -> Tap:
 
 def _list_names(taps: Sequence[Tap]) -> str:
     """Name the last taps: the ones that people most often want."""
+    taps = [tap for tap in taps if not tap.is_detail] or taps
     names = [tap.name for tap in taps[-_SHOWN:]]
     more = len(taps) - len(names)
     return f"The last ones are {', '.join(names)}" + (f" ({more} more)." if more else ".")

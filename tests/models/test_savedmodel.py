@@ -91,15 +91,47 @@ def test_signatures_are_chosen_by_name(tmp_path: Path) -> None:
     assert {tap.name for tap in loaded.features()} >= {"mean", "most"}
 
 
+def test_a_batch_of_exactly_one_is_opened_to_any(tmp_path: Path) -> None:
+    _save(tmp_path / "one", [1, 2, 2, 3], serving_default=True)
+    loaded = load_model(f"savedmodel:{tmp_path / 'one'}", overrides=RAW)
+    images = np.arange(24, dtype=np.uint8).reshape(2, 2, 2, 3)
+    assert loaded(images, ["most"])["most"].tolist() == [[9, 10, 11], [21, 22, 23]]
+
+
+def test_any_size_takes_the_one_that_is_asked_for(tmp_path: Path) -> None:
+    _save(tmp_path / "any", [None, None, None, 3], serving_default=True)
+    overrides = InputOverrides(img_size=(2, 4), preprocess="raw")
+    loaded = load_model(f"savedmodel:{tmp_path / 'any'}", overrides=overrides)
+    assert [tap.shape for tap in loaded.features() if tap.kind == "output"] == [(3,), (3,)]
+    assert loaded(np.ones((1, 2, 4, 3), np.uint8), ["mean"])["mean"].tolist() == [[1, 1, 1]]
+
+
+def test_activations_and_joins_come_first_and_the_rest_on_demand(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    class Module(tf.Module):  # type: ignore[misc]
+        @tf.function(input_signature=[tf.TensorSpec([None, 4, 4, 3], tf.float32)])
+        def run(self, x: Any) -> Any:
+            swish = tf.multiply(x, tf.sigmoid(x, name="gate"), name="swish")
+            relu = tf.nn.relu(x * 2.0 - 1.0, name="relu")
+            return {"out": tf.add(swish, relu, name="sum") + 1.0}
+
+    module = Module()
+    tf.saved_model.save(module, str(tmp_path / "m"), signatures=module.run)
+    taps = load_model(str(tmp_path / "m"), overrides=RAW).features()
+    assert {tap.name for tap in taps if not tap.is_detail} == {"swish", "relu", "sum", "out"}
+    assert {tap.type for tap in taps if tap.is_detail} >= {"Sigmoid", "Mul"}
+
+
 def test_what_cannot_be_used_is_refused_with_the_reason(tmp_path: Path) -> None:
     import tensorflow as tf
 
     tf.saved_model.save(tf.Module(), str(tmp_path / "none"))
     with pytest.raises(ModelError, match="has no signatures"):
         load_model(f"savedmodel:{tmp_path / 'none'}")
-    _save(tmp_path / "one", [1, 2, 2, 3], serving_default=True)
-    with pytest.raises(ModelError, match="batches of exactly 1"):
-        load_model(f"savedmodel:{tmp_path / 'one'}")
+    _save(tmp_path / "flat", [None, 12], serving_default=True)
+    with pytest.raises(ModelError, match="batches of images"):
+        load_model(f"savedmodel:{tmp_path / 'flat'}")
     _save(tmp_path / "any", [None, None, None, 3], serving_default=True)
     with pytest.raises(InvalidValue, match="--img-size"):
         load_model(f"savedmodel:{tmp_path / 'any'}")

@@ -1,0 +1,236 @@
+"""Tapping TensorFlow graphs: which tensors of a frozen graph a person may want, and how."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from featx.engines.tensorflow import CompiledTaps, FrozenGraph
+from featx.errors import ModelError
+from featx.models.backbone import Tap
+
+ACTIVATIONS = frozenset(
+    "Relu Relu6 Elu Selu LeakyRelu Sigmoid Tanh Softmax LogSoftmax Softplus Softsign".split()
+)
+POOLS = frozenset("MaxPool MaxPoolV2 AvgPool Mean Max".split())
+JOINS = frozenset("AddV2 Add AddN ConcatV2 Concat".split())
+"""Operations that end what people call a layer or a block. All other tensors can be tapped, too,
+but are details: convolutions before their bias, normalisations before their activation."""
+
+_COPIES = frozenset(
+    "Identity IdentityN StopGradient PreventGradient Snapshot CheckNumerics Placeholder "
+    "PlaceholderWithDefault Const EnsureShape NoOp".split()
+)
+"""Operations that compute nothing: what they copy is offered itself."""
+
+_FROM_FIRST, _TO_FIRST = [0, 2, 3, 1], [0, 3, 1, 2]
+"""Permutations that turn channels-first batches into channels-last ones, and back."""
+
+_WRAPPERS = re.compile(r"^(?:(?:Stateful)?PartitionedCall(?:_\d+)?/)+")
+"""What inlining puts before the names that the author of a network gave."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What is known of a tensor: weights that it needs (a bit each), what it comes from."""
+
+    weights: int
+    depends_on_images: bool
+    channels_first: bool
+    is_fed_otherwise: bool
+
+
+class GraphTaps:
+    """The taps of a frozen graph of one image input.
+
+    Args:
+        graph: The graph, its input as large as images will be.
+        outputs: Names of results, which `graph.outputs` are, in the same order.
+        kind: What these are: ``output`` or ``endpoint``.
+        channels_first: Whether images are given as (B, C, H, W).
+
+    Attributes:
+        taps: Tensors in the order of computation, then the results.
+    """
+
+    def __init__(
+        self, graph: FrozenGraph, outputs: Sequence[str], kind: str, *, channels_first: bool
+    ) -> None:
+        self._graph = graph
+        self._tensors: dict[str, Any] = {}
+        self._facts, sizes = _examine(graph, channels_first)
+        found: dict[str, Tap] = {}
+        readable = _readable_names(graph)
+        for operation in graph.operations:
+            if operation.type in _COPIES or len(operation.outputs) != 1:
+                continue
+            name = readable[operation.name]
+            self._add(found, name, "tensor", operation.outputs[0], sizes)
+        for name, tensor in zip(outputs, graph.outputs, strict=True):
+            self._add(found, name, kind, tensor, sizes)
+        position = {operation.name: n for n, operation in enumerate(graph.operations)}
+        last = [tap for tap in found.values() if tap.kind == kind]
+        last.sort(key=lambda tap: position[_source(self._tensors[tap.name]).op.name])
+        self.taps = (*(tap for tap in found.values() if tap.kind != kind), *last)
+
+    def compile(self, names: Sequence[str]) -> CompiledTaps:
+        """Build a graph from scaled images to the named taps, with nothing beyond them."""
+        return self._graph.prune({name: self._tensors[name] for name in names})
+
+    def _add(
+        self, found: dict[str, Tap], name: str, kind: str, tensor: Any, sizes: Mapping[int, int]
+    ) -> None:
+        """Add a tap if the tensor is a float with a batch axis that images decide."""
+        shape, facts = tensor.shape, self._facts.get(tensor.name)
+        if shape.rank is None or shape.rank < 2 or shape[0] is not None or facts is None:
+            return
+        if not tensor.dtype.is_floating or not facts.depends_on_images or facts.is_fed_otherwise:
+            return
+        row = tuple(shape[1:])
+        turned = facts.channels_first and len(row) == 3
+        self._tensors[name] = tensor
+        found[name] = Tap(
+            name,
+            kind,
+            _type_of(tensor) if kind != "tensor" else tensor.op.type,
+            None,
+            (row[1], row[2], row[0]) if turned else row,
+            channels_first=turned,
+            parameters=sum(size for bit, size in sizes.items() if facts.weights >> bit & 1),
+            is_detail=kind == "tensor" and not self._is_result(tensor.op),
+        )
+
+    def _is_result(self, operation: Any) -> bool:
+        """Whether an operation ends a layer: an activation, a pool, or a join of two branches."""
+        if operation.type in JOINS:
+            images = [self._facts.get(tensor.name) for tensor in operation.inputs]
+            return sum(facts is not None and facts.depends_on_images for facts in images) > 1
+        if operation.type == "Mul":  # x * sigmoid(x): swish, which has no operation of its own.
+            return any(
+                gate.op.type in ("Sigmoid", "HardSigmoid")
+                and _source(gate.op.inputs[0]) == _source(other)
+                for gate, other in zip(operation.inputs, reversed(operation.inputs), strict=True)
+            )
+        if operation.type == "Sigmoid":  # Half of a swish.
+            return not any(
+                user.type == "Mul"
+                and _source(operation.inputs[0]) in [_source(tensor) for tensor in user.inputs]
+                for user in operation.outputs[0].consumers()
+            )
+        return operation.type in ACTIVATIONS | POOLS
+
+
+def output_names(structured: Any, prefix: str = "") -> list[str]:
+    """Return the names of a function's results, in the order in which they are flattened.
+
+    Example:
+        >>> output_names({"logits": 1, "blocks": [2, 3]})
+        ['blocks/0', 'blocks/1', 'logits']
+        >>> output_names(1)
+        ['default']
+    """
+    if isinstance(structured, Mapping):
+        items: list[tuple[Any, Any]] = sorted(structured.items())
+    elif isinstance(structured, (list, tuple)):
+        items = list(enumerate(structured))
+    else:
+        return [] if structured is None else [prefix[:-1] or "default"]
+    return [name for key, value in items for name in output_names(value, f"{prefix}{key}/")]
+
+
+def _type_of(tensor: Any) -> str:
+    """Return the type of the operation that computes a result, behind copies of it."""
+    return str(_source(tensor).op.type)
+
+
+def _source(tensor: Any) -> Any:
+    """Return the tensor that `tensor` is a copy of."""
+    while tensor.op.type == "Identity":
+        tensor = tensor.op.inputs[0]
+    return tensor
+
+
+def _readable_names(graph: FrozenGraph) -> dict[str, str]:
+    """Return each operation's name without what inlining put before it, where that is unique."""
+    short = {operation.name: _WRAPPERS.sub("", operation.name) for operation in graph.operations}
+    times = Counter(short.values())
+    return {name: short[name] if times[short[name]] == 1 else name for name in short}
+
+
+def _examine(graph: FrozenGraph, channels_first: bool) -> tuple[dict[str, _Facts], dict[int, int]]:
+    """Follow the images through the graph.
+
+    Returns:
+        What is known of each tensor, by name, and the size of each weight by its bit.
+    """
+    known: dict[str, _Facts] = {}
+    sizes: dict[int, int] = {}
+    for operation in graph.operations:
+        if operation.type == "Const":
+            tensor = operation.outputs[0]
+            bit = len(sizes)
+            if tensor.dtype.is_floating and tensor.shape.rank:
+                sizes[bit] = math.prod(tensor.shape.as_list())
+                facts = _Facts(1 << bit, False, False, False)
+            else:
+                facts = _Facts(0, False, False, False)
+        elif operation.type == "Placeholder":
+            is_input = operation.outputs[0].name == graph.input.name
+            facts = _Facts(0, is_input, is_input and channels_first, not is_input)
+        else:
+            sources = [known[tensor.name] for tensor in operation.inputs if tensor.name in known]
+            facts = _Facts(
+                _union(source.weights for source in sources),
+                any(source.depends_on_images for source in sources),
+                _is_channels_first(operation, sources),
+                any(source.is_fed_otherwise for source in sources),
+            )
+        for tensor in operation.outputs:
+            known[tensor.name] = facts
+    return known, sizes
+
+
+def _union(bits: Any) -> int:
+    result = 0
+    for value in bits:
+        result |= value
+    return result
+
+
+def _is_channels_first(operation: Any, sources: Sequence[_Facts]) -> bool:
+    """Whether an operation's maps have their channels first: by itself, or as its inputs have."""
+    if operation.type == "Transpose":
+        order = _constant(operation.inputs[1])
+        if order == _FROM_FIRST:
+            return False
+        if order == _TO_FIRST:
+            return True
+    with_format = {"Conv2D", "DepthwiseConv2dNative", "MaxPool", "AvgPool", "FusedBatchNormV3"}
+    if operation.type in with_format:
+        return bool(operation.get_attr("data_format") == b"NCHW")
+    return any(source.channels_first for source in sources if source.depends_on_images)
+
+
+def _constant(tensor: Any) -> list[int] | None:
+    """Return the value of a small constant, or None."""
+    from tensorflow.python.framework import tensor_util
+
+    value = tensor_util.constant_value(_source(tensor))
+    return None if value is None else [int(number) for number in value.ravel()]
+
+
+def require_taps(taps: Sequence[Tap], name: str) -> None:
+    """Refuse a graph in which nothing can be tapped.
+
+    Raises:
+        ModelError: If there are no taps.
+    """
+    if not taps:
+        raise ModelError(
+            f"{name!r} has no tensor with a row of numbers for each image. Its batch size may be "
+            "fixed inside the graph: export it with a batch size of None."
+        )

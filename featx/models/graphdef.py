@@ -1,0 +1,129 @@
+"""Frozen graphs, as TensorFlow 1 wrote them: ``.pb`` files with weights as constants."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from featx.engines.tensorflow import FrozenGraph, import_tensorflow
+from featx.errors import InvalidValue, ModelError, UnknownName, join_names
+from featx.files import hash_file
+from featx.models.backbone import (
+    GraphBackbone,
+    InputShape,
+    ModelRequest,
+    first_line,
+    image_contract,
+    read_input_shape,
+    scale_for_dtype,
+)
+from featx.models.graph_taps import GraphTaps, require_taps
+from featx.specs import ModelSpec
+
+_VARIABLES = frozenset(["VarHandleOp", "VariableV2", "Variable", "ReadVariableOp"])
+
+
+def load(request: ModelRequest) -> GraphBackbone:
+    """Load a frozen GraphDef; see `featx.models.load_model`."""
+    path = Path(request.name).absolute()
+    others = [name for name in request.arguments if name != "input"]
+    if others or request.weights:
+        raise InvalidValue(
+            "A frozen graph takes one argument, ',input=NAME', and brings its own weights. "
+            f"Received: {', '.join([*others, *(['--weights'] if request.weights else [])])}."
+        )
+    graph_def = _read(path)
+    chosen = request.arguments.get("input")
+    name, dtype, shape = _find_input(graph_def, None if chosen is None else str(chosen), path.name)
+    # A frozen graph may state the size that it was trained at, and take any other.
+    contract = request.overrides.apply(
+        image_contract(shape, request.overrides.img_size, path.name, fixed=False)
+    )
+    contract = scale_for_dtype(contract, dtype.is_integer, path.name)
+    used = {name.split(":")[0].lstrip("^") for node in graph_def.node for name in node.input}
+    results = [
+        node.name
+        for node in graph_def.node
+        if node.name not in used and node.op not in ("Const", "Placeholder", "NoOp", "Assert")
+    ]
+    try:
+        graph = FrozenGraph.from_graph_def(
+            graph_def,
+            name,
+            [f"{result}:0" for result in results],
+            shape.batch(contract),
+            dtype,
+        )
+    except ValueError as error:
+        raise ModelError(
+            f"TensorFlow cannot run the graph {path.name!r} on {contract.height} x "
+            f"{contract.width} images: {first_line(error)}"
+        ) from error
+    taps = GraphTaps(graph, results, "output", channels_first=shape.channels_first)
+    require_taps(taps.taps, path.name)
+    spec = ModelSpec(
+        source="graphdef",
+        name=path.name,
+        arguments=(("input", chosen),) if chosen is not None else (),
+        location=str(path),
+        weights_sha256=hash_file(path),
+        input=contract,
+    )
+    return GraphBackbone(spec, taps.taps, taps.compile, channels_first=shape.channels_first)
+
+
+def _read(path: Path) -> Any:
+    tensorflow = import_tensorflow()
+    if not path.is_file():
+        raise ModelError(f"There is no graph file {str(path)!r}.")
+    graph_def = tensorflow.compat.v1.GraphDef()
+    try:
+        graph_def.ParseFromString(path.read_bytes())
+    except Exception as error:  # protobuf's DecodeError, which is no public name of TensorFlow.
+        raise ModelError(f"{str(path)!r} is not a GraphDef: {first_line(error)}") from error
+    if not graph_def.node:
+        raise ModelError(
+            f"{str(path)!r} is a GraphDef without operations. The saved_model.pb of a SavedModel "
+            "is named by its folder: savedmodel:DIR."
+        )
+    variables = [node.name for node in graph_def.node if node.op in _VARIABLES]
+    if variables:
+        raise ModelError(
+            f"The graph {path.name!r} is not frozen: its weights are {len(variables)} variables "
+            f"({variables[0]!r}, ...), which are in a checkpoint. Freeze it, or use the SavedModel."
+        )
+    return graph_def
+
+
+def _find_input(graph_def: Any, chosen: str | None, name: str) -> tuple[str, Any, InputShape]:
+    """Return the tensor that takes images, its type, and its shape."""
+    tensorflow = import_tensorflow()
+    nodes = {node.name: node for node in graph_def.node}
+    found = []
+    for node in graph_def.node:
+        dtype = tensorflow.dtypes.as_dtype(node.attr["dtype"].type) if _is_input(node) else None
+        if dtype is not None and (dtype.is_floating or dtype == tensorflow.uint8):
+            found.append(node.name)
+    if chosen is None and len(found) != 1:
+        raise ModelError(
+            f"featx feeds models one image. Received: {name!r} with "
+            + (f"{len(found)} inputs of numbers ({join_names(found, conjunction='and')})." if found
+               else "no input that takes pixels.")
+            + " Choose the operation whose result images replace: graphdef:FILE.pb,input=NAME."
+        )  # fmt: skip
+    operation = chosen.removesuffix(":0") if chosen else found[0]
+    if operation not in nodes:
+        raise UnknownName(f"operation of {name}", operation, nodes)
+    node = nodes[operation]
+    if not _is_input(node):
+        return f"{operation}:0", tensorflow.float32, read_input_shape(None, name)
+    proto = node.attr["shape"].shape if "shape" in node.attr else None
+    sizes = None
+    if proto is not None and not proto.unknown_rank and proto.dim:
+        sizes = [dim.size if dim.size > 0 else None for dim in proto.dim]
+    dtype = tensorflow.dtypes.as_dtype(node.attr["dtype"].type)
+    return f"{operation}:0", dtype, read_input_shape(sizes, name)
+
+
+def _is_input(node: Any) -> bool:
+    return node.op == "Placeholder" and "dtype" in node.attr
