@@ -49,6 +49,7 @@ def embed_images(
     batch_size: int = DEFAULT_BATCH_SIZE,
     workers: int | None = None,
     weights: str | None = None,
+    trust_model_code: bool = False,
     listener: Listener | None = None,
 ) -> EmbeddedImages:
     """Compute one feature of images with the model that made a store, head or index.
@@ -62,6 +63,7 @@ def embed_images(
         batch_size: Images for each run of the network.
         workers: Threads that read and decode.
         weights: Where the model's weights lie now, if they have moved.
+        trust_model_code: See `featx.load_model`.
         listener: Receives progress and failures.
 
     Raises:
@@ -72,7 +74,7 @@ def embed_images(
     found = gather(images, selection=selection)
     for note in found.notes:
         listener.note(note)
-    backbone = restore_model(model, weights=weights)
+    backbone = restore_model(model, weights=weights, trust_model_code=trust_model_code)
     taps = [tap.name for tap in backbone.features()]
     if feature.name not in taps:
         raise UnknownName("layer", feature.name, taps)

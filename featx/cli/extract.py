@@ -16,8 +16,10 @@ from featx.cli.options import (
     ImageList,
     Json,
     MaxPixels,
+    Signature,
     SingleFileLimit,
     Split,
+    TrustModelCode,
     Workers,
     exit_with,
 )
@@ -55,7 +57,8 @@ def extract(
             "-m",
             "--model-name",
             metavar="MODEL",
-            help="keras:NAME[,argument=value], file:PATH, savedmodel:DIR, or a bare name or path.",
+            help="keras:NAME[,argument=value], file:PATH, savedmodel:DIR, hub:URL, hub:DIR, "
+            "graphdef:FILE.pb, or a bare name, path or address.",
         ),
     ] = None,
     weights: Annotated[
@@ -65,6 +68,7 @@ def extract(
             help="Weights of a Keras application. [default: imagenet]",
         ),
     ] = None,
+    signature: Signature = None,
     layer: Annotated[
         list[str] | None,
         typer.Option(
@@ -124,6 +128,7 @@ def extract(
         typer.Option(metavar="i/n", help="Only the i-th of n parts of the images; see `merge`."),
     ] = None,
     single_file_limit: SingleFileLimit = None,
+    trust_model_code: TrustModelCode = False,
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait for another process that writes to the store.")
     ] = False,
@@ -139,11 +144,18 @@ def extract(
     Example: featx extract photos -m keras:VGG19 --layer block4_pool --pool avg
     """
     import featx
+    from featx.errors import InvalidValue
     from featx.images.sharding import parse_shard
+    from featx.models.reference import add_arguments
     from featx.report.console import ConsoleListener
     from featx.report.json_lines import write_json
     from featx.report.tables import show_extract_report
 
+    if model is not None:
+        model = add_arguments(model, signature=signature, trust_model_code=trust_model_code)
+    elif signature or trust_model_code:
+        option = "--signature" if signature else "--trust-model-code"
+        raise InvalidValue(f"{option} goes with a model of your own: name it with -m.")
     report = featx.extract(
         images or ".",
         exclude=exclude or (),

@@ -23,6 +23,20 @@ MovedWeights = Annotated[
         "--weights", metavar="PATH", help="Where the model's weights or file lie now, if moved."
     ),
 ]
+Signature = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Signature of a SavedModel or Hub module. [default: its default one, or the call]",
+    ),
+]
+TrustModelCode = Annotated[
+    bool,
+    typer.Option(
+        "--trust-model-code",
+        help="Run code that a Keras file brings: Lambda layers, classes of modules beside it.",
+    ),
+]
 StoreArgument = Annotated[
     Path, typer.Argument(metavar="FEATURES", help="A feature store that `extract` wrote.")
 ]

@@ -18,6 +18,7 @@ from featx.cli.options import (
     MaxPixels,
     MovedWeights,
     Split,
+    TrustModelCode,
     Workers,
     exit_with,
 )
@@ -40,6 +41,7 @@ def predict(
     batch_size: BatchSize = DEFAULT_BATCH_SIZE,
     workers: Workers = None,
     weights: MovedWeights = None,
+    trust_model_code: TrustModelCode = False,
     as_json: Json = False,
 ) -> None:
     """Classify images with a head.
@@ -69,6 +71,7 @@ def predict(
         batch_size=batch_size,
         workers=workers,
         weights=weights,
+        trust_model_code=trust_model_code,
         listener=listener,
     )
     if as_json:

@@ -13,6 +13,7 @@ from featx.cli.options import (
     MaxPixels,
     MovedWeights,
     OneLayer,
+    TrustModelCode,
     Workers,
     exit_with,
 )
@@ -54,6 +55,7 @@ def search(
     max_pixels: MaxPixels = None,
     workers: Workers = None,
     weights: MovedWeights = None,
+    trust_model_code: TrustModelCode = False,
     as_json: Json = False,
 ) -> None:
     """Find stored images that look like a picture.
@@ -85,6 +87,7 @@ def search(
         max_pixels=max_pixels,
         workers=workers,
         weights=weights,
+        trust_model_code=trust_model_code,
         listener=ConsoleListener(),
     )
     if sheet is not None:

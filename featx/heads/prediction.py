@@ -67,6 +67,7 @@ def predict(
     batch_size: int = DEFAULT_BATCH_SIZE,
     workers: int | None = None,
     weights: str | None = None,
+    trust_model_code: bool = False,
     listener: Listener | None = None,
 ) -> PredictReport:
     """Classify images with a head, prepared exactly as those it was fitted on.
@@ -83,6 +84,7 @@ def predict(
         batch_size: Images for each run of the network.
         workers: Threads that read and decode.
         weights: Where the model's weights (or its file or folder) lie now, if they have moved.
+        trust_model_code: See `featx.load_model`.
         listener: Receives progress and failures.
 
     Raises:
@@ -115,6 +117,7 @@ def predict(
         batch_size=batch_size,
         workers=workers,
         weights=weights,
+        trust_model_code=trust_model_code,
         listener=listener,
     )
     probabilities = head.predict_proba(embedded.values)

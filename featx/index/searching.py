@@ -68,6 +68,7 @@ def search(
     threshold: float | None = None,
     workers: int | None = None,
     weights: str | None = None,
+    trust_model_code: bool = False,
     listener: Listener | None = None,
 ) -> SearchReport:
     """Find the stored images that look most like some pictures.
@@ -87,6 +88,7 @@ def search(
         threshold: Leave out matches with a lower cosine similarity, in [-1, 1].
         workers: Threads that read and decode the queries.
         weights: Where the model's weights (or its file or folder) lie now, if they have moved.
+        trust_model_code: See `featx.load_model`.
         listener: Receives notes, progress and failures.
 
     Returns:
@@ -132,6 +134,7 @@ def search(
             max_pixels=max_pixels,
             workers=workers,
             weights=weights,
+            trust_model_code=trust_model_code,
             listener=listener,
         )
         failures = embedded.failures

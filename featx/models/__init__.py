@@ -5,26 +5,34 @@ from __future__ import annotations
 import importlib
 import os
 
-from featx.errors import FingerprintMismatch, ModelError
+from featx.errors import FingerprintMismatch, InvalidValue, ModelError
 from featx.models.backbone import Backbone, ModelRequest, Tap
-from featx.models.reference import SOURCES, parse_reference
+from featx.models.reference import SOURCES, TRUST, parse_reference
 from featx.specs import NAMED_SOURCES, InputOverrides, ModelSpec, identity_differences
 
 __all__ = ["SOURCES", "Backbone", "ModelRequest", "Tap", "load_model", "restore_model"]
 
 
 def load_model(
-    model: str, *, weights: str | None = None, overrides: InputOverrides | None = None
+    model: str,
+    *,
+    weights: str | None = None,
+    overrides: InputOverrides | None = None,
+    trust_model_code: bool = False,
 ) -> Backbone:
     """Load a model, ready to describe its taps and to compute them.
 
     Args:
         model: ``builtin:mini``, ``keras:NAME,argument=value``, ``file:PATH``,
-            ``savedmodel:DIR``, or a bare name or path with only one reading.
+            ``savedmodel:DIR``, ``hub:URL`` or ``hub:DIR``, ``graphdef:FILE.pb``, or a bare
+            name, path or address with only one reading. SavedModels and modules take
+            ``,signature=NAME``.
         weights: For Keras applications: ``imagenet`` (downloaded by Keras once; the default),
             ``random`` (seeded: the same in every run), or the path of a weights file, with or
             without the classifier. None for models that bring their own.
         overrides: Changes to the model's input contract.
+        trust_model_code: Run code that comes with a Keras file: Lambda layers, and classes of
+            modules beside it. The reference can say the same, ``,trust_model_code=True``.
 
     Returns:
         The backbone. Nothing is compiled before it is called.
@@ -41,15 +49,24 @@ def load_model(
         featx.errors.UnknownName: There is no Keras application named 'VGG91'. Did you mean ...
     """
     source, name, arguments = parse_reference(model)
-    return _load(source, ModelRequest(name, arguments, weights, overrides or InputOverrides()))
+    trusted = arguments.pop(TRUST, False)
+    if not isinstance(trusted, bool):
+        raise InvalidValue(f"'{TRUST}' is True or False. Received: {trusted!r}.")
+    request = ModelRequest(
+        name, arguments, weights, overrides or InputOverrides(), trusted or trust_model_code
+    )
+    return _load(source, request)
 
 
-def restore_model(spec: ModelSpec, *, weights: str | None = None) -> Backbone:
+def restore_model(
+    spec: ModelSpec, *, weights: str | None = None, trust_model_code: bool = False
+) -> Backbone:
     """Load the very model that made some features, and prove that it is the same.
 
     Args:
         spec: The model as recorded.
         weights: Where its weights (or its file or folder) lie now; where they did when None.
+        trust_model_code: See `load_model`. It is not remembered: a file may be exchanged.
 
     Raises:
         FingerprintMismatch: If the weights or files have changed since; says what differs.
@@ -76,6 +93,7 @@ def restore_model(spec: ModelSpec, *, weights: str | None = None) -> Backbone:
         arguments=dict(spec.arguments),
         weights=location if spec.source == "keras" else None,
         overrides=overrides,
+        trust_model_code=trust_model_code,
     )
     backbone = _load(spec.source, request)
     differences = identity_differences(spec.identity(), backbone.spec.identity())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import os.path
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,22 @@ SOURCES: dict[str, str] = {
     "keras": "featx.models.keras_applications",
     "file": "featx.models.keras_file",
     "savedmodel": "featx.models.savedmodel",
+    "hub": "featx.models.hub",
+    "graphdef": "featx.models.graphdef",
 }
 """Sources of models: prefix of a reference → module with `load(ModelRequest) -> Backbone`."""
 
 KERAS_FILE_SUFFIXES = (".keras", ".h5", ".hdf5")
+GRAPH_SUFFIX = ".pb"
+
+TRUST = "trust_model_code"
+"""The argument that every reference takes: run code that comes with the model."""
+
+_HUB_URL = re.compile(
+    r"https?://(www\.)?(tfhub\.dev/|hub\.tensorflow\.google\.cn/|kaggle\.com/models/)",
+    re.IGNORECASE,
+)
+"""Addresses that name a model of TensorFlow Hub without a source before them."""
 
 
 def parse_reference(text: str) -> tuple[str, str, dict[str, Any]]:
@@ -47,12 +60,14 @@ def parse_reference(text: str) -> tuple[str, str, dict[str, Any]]:
     if colon and source in SOURCES:
         if not rest:
             raise InvalidValue(f"A model name follows '{source}:'. Received: {text!r}.")
-        name, arguments = (rest, {}) if os.path.exists(rest) else _split_arguments(rest)
+        name, arguments = _split_arguments(rest)
         if source == "keras" and name not in APPLICATIONS:
             raise UnknownName("Keras application", name, APPLICATIONS)
         return source, name, arguments
 
-    name, arguments = (text, {}) if os.path.exists(text) else _split_arguments(text)
+    name, arguments = _split_arguments(text)
+    if _HUB_URL.match(name):
+        return "hub", name, arguments
     readings = []
     if name == MINI:
         readings.append("builtin")
@@ -69,15 +84,27 @@ def parse_reference(text: str) -> tuple[str, str, dict[str, Any]]:
     if os.path.exists(name):
         raise ModelError(
             f"{name!r} is not a model that featx can read. Expected: a folder with "
-            f"saved_model.pb, or a file ending in {join_names(KERAS_FILE_SUFFIXES)}."
+            f"saved_model.pb, or a file ending in {join_names([*KERAS_FILE_SUFFIXES, '.pb'])}."
         )
     raise UnknownName(
         "model",
         name,
         APPLICATIONS,
-        remedy="Name a Keras application (for example keras:MobileNetV2), or the path of a "
-        ".keras or .h5 file or of a SavedModel folder.",
+        remedy="Name a Keras application (for example keras:MobileNetV2), a model's page on "
+        "tfhub.dev or kaggle.com, or the path of a .keras, .h5 or .pb file or of a SavedModel "
+        "folder.",
     )
+
+
+def add_arguments(reference: str, **arguments: Any) -> str:
+    """Append arguments to a model reference; those that are None or False are left out.
+
+    Example:
+        >>> add_arguments("hub:module", signature="image_feature_vector", trust_model_code=False)
+        'hub:module,signature=image_feature_vector'
+    """
+    given = [f"{key}={value}" for key, value in arguments.items() if value not in (None, False)]
+    return ",".join([reference, *given])
 
 
 def savedmodel_files(folder: Path) -> list[Path]:
@@ -92,14 +119,26 @@ def _source_of_path(path: str) -> str | None:
     """
     if os.path.isfile(os.path.join(path, "saved_model.pb")):
         return "savedmodel"
-    if os.path.isfile(path) and os.path.splitext(path)[1].lower() in KERAS_FILE_SUFFIXES:
-        return "file"
+    if os.path.isfile(path):
+        suffix = os.path.splitext(path)[1].lower()
+        if suffix in KERAS_FILE_SUFFIXES:
+            return "file"
+        if suffix == GRAPH_SUFFIX and os.path.basename(path) != "saved_model.pb":
+            return "graphdef"
     return None
 
 
 def _split_arguments(text: str) -> tuple[str, dict[str, Any]]:
-    """Split ``name,a=1,b=x`` into the name and its arguments as Python values."""
-    name, *pairs = text.split(",")
+    """Split ``name,a=1,b=x`` into the name and its arguments as Python values.
+
+    The name is the longest beginning that is an existing path, which may contain commas.
+    """
+    parts = text.split(",")
+    counts = [n for n in range(len(parts), 1, -1) if os.path.exists(",".join(parts[:n]))]
+    count = counts[0] if counts else 1
+    name, pairs = ",".join(parts[:count]), parts[count:]
+    if not pairs and os.path.exists(name):
+        return name, {}
     arguments: dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")

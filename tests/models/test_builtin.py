@@ -11,7 +11,7 @@ import pytest
 
 from featx.errors import InvalidValue, ModelError, UnknownName
 from featx.models import builtin, load_model, restore_model
-from featx.models.catalogue import DOWNLOADS, list_models
+from featx.models.catalogue import keras_models_folder, list_models
 from featx.models.contracts import APPLICATIONS
 from featx.specs import InputOverrides
 
@@ -144,7 +144,6 @@ def test_what_it_does_not_take_is_refused(
 def test_the_catalogue_names_every_model() -> None:
     references = [entry.reference for entry in list_models()]
     assert references == ["builtin:mini", *(f"keras:{name}" for name in APPLICATIONS)]
-    assert DOWNLOADS.keys() == APPLICATIONS.keys()
     assert [e.reference for e in list_models("VGG*")] == ["keras:VGG16", "keras:VGG19"]
     assert list_models("no*such") == []
 
@@ -155,6 +154,42 @@ def test_parameters_in_the_catalogue_are_those_of_keras(name: str) -> None:
     import keras
 
     model = getattr(keras.applications, name)(weights=None)
-    millions, megabytes = DOWNLOADS[name]
-    assert model.count_params() / 1e6 == pytest.approx(millions, abs=0.06)
-    assert 4 * model.count_params() / 1e6 == pytest.approx(megabytes, rel=0.12)
+    application = APPLICATIONS[name]
+    assert model.count_params() / 1e6 == pytest.approx(application.parameters, abs=0.06)
+    assert 4 * model.count_params() / 1e6 == pytest.approx(application.megabytes, rel=0.12)
+    last_map = [layer.output for layer in model.layers if len(layer.output.shape) == 4][-1]
+    if name != "MobileNetV3Small":  # Its classifier, too, is made of convolutions.
+        assert {last_map.shape[-1], model.layers[-2].output.shape[-1]} >= {application.width}
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("name", ["MobileNetV2", "MobileNetV3Small", "DenseNet121", "VGG16"])
+def test_weights_have_the_name_that_keras_looks_for(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import keras
+
+    asked = []
+
+    def get_file(fname: str, *args: object, **options: object) -> str:
+        asked.append(fname)
+        raise InterruptedError
+
+    monkeypatch.setattr("keras.src.utils.file_utils.get_file", get_file)
+    arguments = {"include_top": False} if name == "VGG16" else {}  # 500 MB of classifier.
+    with pytest.raises(InterruptedError):
+        getattr(keras.applications, name)(**arguments)
+    assert asked[0].replace("_notop", "") == APPLICATIONS[name].weights_file
+
+
+def test_weights_on_disk_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    assert not any(entry.on_disk for entry in list_models("keras:*"))
+    folder = tmp_path / "models"
+    assert keras_models_folder() == folder
+    folder.mkdir()
+    (folder / APPLICATIONS["VGG16"].weights_file).write_bytes(b"")
+    assert [e.reference for e in list_models() if e.on_disk] == ["builtin:mini", "keras:VGG16"]
+    monkeypatch.delenv("KERAS_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert keras_models_folder() == tmp_path / ".keras" / "models"

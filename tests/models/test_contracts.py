@@ -82,6 +82,5 @@ def test_one_family_shares_one_scaling_within_and_without() -> None:
 
 
 def test_a_contract_is_an_input_spec_with_nothing_hidden() -> None:
-    assert Application("vgg16", 224, "caffe").contract() == InputSpec(
-        224, 224, scaling="caffe", channel_order="bgr"
-    )
+    application = Application("vgg16", 224, "caffe", 138.4, 528, 512, "vgg16.h5")
+    assert application.contract() == InputSpec(224, 224, scaling="caffe", channel_order="bgr")

@@ -1,0 +1,279 @@
+"""Modules of TensorFlow Hub: TF2 modules called as functions, TF1 modules by their signatures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from featx.engines.tensorflow import FrozenGraph, import_tensorflow
+from featx.errors import InvalidValue, ModelError, UnknownName, join_names
+from featx.models.backbone import (
+    GraphBackbone,
+    InputShape,
+    ModelRequest,
+    Tap,
+    first_line,
+    hash_files,
+    image_contract,
+    read_input_shape,
+)
+from featx.models.graph_taps import GraphTaps, output_names, require_taps
+from featx.models.hub_cache import fetch_module, forget_module, is_url
+from featx.models.reference import savedmodel_files
+from featx.models.savedmodel import (
+    DEFAULT_SIGNATURE,
+    describe_signatures,
+    freeze_signature,
+    list_signatures,
+    load_folder,
+    take_signature,
+    tap_graph,
+)
+from featx.specs import InputSpec, ModelSpec
+
+_CALLS: tuple[dict[str, bool], ...] = (
+    {"training": False, "return_endpoints": True},
+    {"return_endpoints": True},
+    {"training": False},
+    {},
+)
+"""How TF2 modules are called, the best first: not all take all arguments, and none says so."""
+
+_FIRST_SIGNATURES = ("default", DEFAULT_SIGNATURE)
+"""What TF1 modules and exported models call the signature that is meant when none is named."""
+
+_DEFAULT_OUTPUT = "default"
+"""What modules call their result: the vector of a feature_vector module, classes of others."""
+
+Compiled = Callable[[np.ndarray], dict[str, np.ndarray]]
+
+
+def load(request: ModelRequest) -> GraphBackbone:
+    """Load a module, from the address of its page or from a folder; see `load_model`."""
+    wanted = take_signature(request, "A Hub module")
+    folder, loaded = _load_module(request.name)
+    signatures = list_signatures(loaded)
+    name = Path(folder).name if not is_url(request.name) else request.name
+    chosen = _choose(loaded, signatures, wanted, name)
+    first: _FunctionPart | _SignaturePart
+    if chosen is None:
+        first = _FunctionPart(loaded, request, name)
+    else:
+        first = _SignaturePart(signatures[chosen], chosen, request, name)
+    others: list[_OtherSignature] = []
+    if wanted is None:
+        others = [
+            _OtherSignature(function, other, first.shape, first.contract, name)
+            for other, function in signatures.items()
+            if other != chosen and len(function.structured_input_signature[1]) == 1
+        ]
+    taps = [*(tap for other in others for tap in other.taps), *first.taps.taps]
+    require_taps(taps, name)
+
+    def compile_taps(names: tuple[str, ...]) -> Compiled:
+        own = {tap.name for tap in first.taps.taps}
+        groups: list[tuple[Callable[[Sequence[str]], Compiled], list[str]]]
+        groups = [(first.taps.compile, [tap for tap in names if tap in own])]
+        groups += [(other.compile, [n for n in names if n in other.names]) for other in others]
+        functions = [function(group) for function, group in groups if group]
+        return functions[0] if len(functions) == 1 else _merge(functions)
+
+    spec = ModelSpec(
+        source="hub",
+        name=name,
+        arguments=(("signature", wanted),) if wanted else (),
+        location=request.name if is_url(request.name) else str(folder),
+        weights_sha256=hash_files(folder, savedmodel_files(folder)),
+        input=first.contract,
+    )
+    notes = [describe_signatures(signatures, chosen)] if signatures else []
+    return GraphBackbone(
+        spec,
+        taps,
+        compile_taps,
+        default_layer=_DEFAULT_OUTPUT if _DEFAULT_OUTPUT in {tap.name for tap in taps} else None,
+        channels_first=first.shape.channels_first,
+        notes=[*([first.note] if first.note else []), *notes],
+    )
+
+
+def _load_module(name: str) -> tuple[Path, Any]:
+    """Find the module's folder and load it; a download that is damaged is fetched once more."""
+    if not is_url(name):
+        folder = Path(name).absolute()
+        if not folder.is_dir():
+            raise ModelError(
+                f"There is no folder {str(folder)!r}. A Hub module is named by the address of its "
+                "page (hub:https://tfhub.dev/...) or by the folder into which it was unpacked."
+            )
+        return folder, load_folder(folder)
+    folder = fetch_module(name)
+    try:
+        return folder, load_folder(folder)
+    except ModelError:
+        forget_module(folder)
+        folder = fetch_module(name)
+        return folder, load_folder(folder)
+
+
+def _choose(loaded: Any, signatures: dict[str, Any], wanted: str | None, model: str) -> str | None:
+    """Return the signature to take, or None to call the module."""
+    names = list(signatures)
+    if wanted is not None:
+        if wanted not in names:
+            has = f"It has {join_names(names, conjunction='and')}." if names else "It has none."
+            raise UnknownName(f"signature of {model}", wanted, names, remedy=has)
+        return wanted
+    if callable(loaded):
+        return None
+    for name in _FIRST_SIGNATURES:
+        if name in names:
+            return name
+    if len(names) == 1:
+        return names[0]
+    raise ModelError(
+        f"{model!r} can not be called as a function, and has "
+        + (f"the signatures {join_names(names, conjunction='and')}: choose one with --signature."
+           if names else "no signatures: there is nothing that takes images.")
+    )  # fmt: skip
+
+
+def _hub_contract(shape: InputShape, request: ModelRequest, name: str, dtype: Any) -> InputSpec:
+    """Return the contract that all image modules of TF-Hub share: RGB in [0, 1].
+
+    https://www.tensorflow.org/hub/common_signatures/images
+    """
+    contract = image_contract(shape, request.overrides.img_size, name)
+    is_integer = dtype.is_integer
+    contract = request.overrides.apply(replace(contract, scaling="raw" if is_integer else "unit"))
+    if is_integer and contract.scaling != "raw":
+        raise InvalidValue(
+            f"{name!r} takes whole numbers, from 0 to 255. Received: --preprocess "
+            f"{contract.scaling}. Leave it out."
+        )
+    return contract
+
+
+class _SignaturePart:
+    """One signature: its outputs, and the tensors before them."""
+
+    note = ""
+
+    def __init__(self, function: Any, signature: str, request: ModelRequest, name: str) -> None:
+        graph, self.shape = freeze_signature(function, signature, name)
+        self.contract = _hub_contract(self.shape, request, name, graph.input.dtype)
+        names = sorted(function.structured_outputs)
+        self.taps: GraphTaps = tap_graph(graph, self.shape, self.contract, names, "output")
+
+
+class _FunctionPart:
+    """A TF2 module as a function: its endpoints or its result, and the tensors before them."""
+
+    def __init__(self, loaded: Any, request: ModelRequest, name: str) -> None:
+        spec = _input_of(loaded, name)
+        self.shape = read_input_shape(
+            None if spec.shape.rank is None else spec.shape.as_list(), name
+        )
+        self.contract = _hub_contract(self.shape, request, name, spec.dtype)
+        function, arguments = _trace(loaded, spec.dtype, self.shape.batch(self.contract), name)
+        with_endpoints = "return_endpoints" in arguments
+        self.note = "called as a function" + (" with return_endpoints=True" * with_endpoints)
+        names = output_names(function.structured_outputs)
+        kind = "endpoint" if with_endpoints else "output"
+        self.taps: GraphTaps = tap_graph(
+            FrozenGraph(function), self.shape, self.contract, names, kind
+        )
+
+
+def _input_of(loaded: Any, name: str) -> Any:
+    """Return the specification of the first argument that a module was saved with."""
+    tensorflow = import_tensorflow()
+    for function in getattr(loaded.__call__, "concrete_functions", []):
+        positional, keywords = function.structured_input_signature
+        for spec in [*positional, *keywords.values()]:
+            if isinstance(spec, tensorflow.TensorSpec):
+                return spec
+    raise ModelError(
+        f"{name!r} does not say what it is called with: it was saved without a concrete function."
+    )
+
+
+def _trace(loaded: Any, dtype: Any, batch: Sequence[int | None], name: str) -> tuple[Any, Any]:
+    """Trace a module on images, with as many of the usual arguments as it takes."""
+    tensorflow = import_tensorflow()
+    signature = tensorflow.TensorSpec(batch, dtype)
+    reason: Exception | None = None
+    for arguments in _CALLS:
+
+        def call(images: Any, arguments: dict[str, bool] = arguments) -> Any:
+            return loaded(images, **arguments)
+
+        try:
+            function = tensorflow.function(call, autograph=False)
+            return function.get_concrete_function(signature), arguments
+        except (TypeError, ValueError) as error:  # "Binding inputs ..." and "Could not find ...".
+            reason = error
+    raise ModelError(
+        f"{name!r} cannot be called with images of shape {tuple(batch)}: {first_line(reason)}"
+        if reason
+        else name
+    )
+
+
+class _OtherSignature:
+    """A signature that was not chosen: its outputs are offered as ``signature/output``.
+
+    It is frozen when it is needed: mostly it is not.
+    """
+
+    def __init__(
+        self, function: Any, signature: str, shape: InputShape, contract: InputSpec, model: str
+    ) -> None:
+        def freeze() -> GraphTaps:
+            graph, _ = freeze_signature(function, signature, model)
+            return tap_graph(graph, shape, contract, sorted(function.structured_outputs), "output")
+
+        self._freeze = freeze
+        self._frozen: GraphTaps | None = None
+        self._prefix = f"{signature}/"
+        self.taps: list[Tap] = []
+        if not shape.channels_first and _all_known(function):
+            for name, spec in sorted(function.structured_outputs.items()):
+                if spec.dtype.is_floating and spec.shape.rank > 1 and spec.shape[0] is None:
+                    row = tuple(spec.shape[1:])
+                    self.taps.append(Tap(self._prefix + name, "output", "", None, row))
+        else:
+            self._frozen = self._freeze()
+            self.taps = [
+                replace(tap, name=self._prefix + tap.name)
+                for tap in self._frozen.taps
+                if tap.kind == "output"
+            ]
+        self.names = {tap.name for tap in self.taps}
+
+    def compile(self, names: Sequence[str]) -> Compiled:
+        """Build a function from scaled images to the named taps."""
+        self._frozen = self._frozen or self._freeze()
+        run = self._frozen.compile([name.removeprefix(self._prefix) for name in names])
+        return lambda images: {self._prefix + name: value for name, value in run(images).items()}
+
+
+def _all_known(function: Any) -> bool:
+    """Whether the shapes of all outputs are known but for the batch."""
+    return all(
+        spec.shape.rank is not None and None not in spec.shape.as_list()[1:]
+        for spec in function.structured_outputs.values()
+    )
+
+
+def _merge(functions: Sequence[Compiled]) -> Compiled:
+    """Run several functions on the same images."""
+
+    def run(images: np.ndarray) -> dict[str, np.ndarray]:
+        return {name: value for function in functions for name, value in function(images).items()}
+
+    return run

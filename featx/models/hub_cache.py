@@ -1,0 +1,164 @@
+"""Where downloaded modules of TensorFlow Hub lie, and how they get there whole.
+
+tensorflow-hub resolves addresses and downloads; featx says where to, and looks after what an
+interrupted download leaves behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import re
+import shutil
+import socket
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from featx.engines.tensorflow import import_tensorflow
+from featx.errors import ModelError
+from featx.models.backbone import first_line
+
+CACHE_VARIABLE = "TFHUB_CACHE_DIR"
+"""The environment variable of tensorflow-hub that names another folder for modules."""
+
+_SHARD = re.compile(r"-(\d{5})-of-(\d{5})$")
+
+
+def is_url(name: str) -> bool:
+    """Whether a module is named by an address.
+
+    Example:
+        >>> is_url("https://tfhub.dev/google/imagenet/inception_v1/feature_vector/4")
+        True
+    """
+    return name.lower().startswith(("http://", "https://", "gs://"))
+
+
+def cache_folder() -> Path:
+    """Return the folder for downloaded modules: the user's cache, never a temporary folder."""
+    named = os.environ.get(CACHE_VARIABLE)
+    if named:
+        return Path(named).expanduser().absolute()
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = str(Path.home() / "Library" / "Caches")
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "featx" / "hub"
+
+
+def module_folder(url: str) -> Path:
+    """Return where tensorflow-hub looks for the module of an address."""
+    return cache_folder() / hashlib.sha1(url.encode()).hexdigest()
+
+
+def fetch_module(url: str) -> Path:
+    """Return the folder of a module, downloaded when it is not there, or not whole.
+
+    Raises:
+        ModelError: If it cannot be downloaded; says what to place where.
+    """
+    import_tensorflow()
+    folder = module_folder(url)
+    if folder.is_dir() and not is_complete(folder):
+        forget_module(folder)
+    _remove_abandoned(folder)
+    try:
+        with _hub() as hub:
+            resolved = Path(hub.resolve(url))
+    except Exception as error:  # urllib, ssl, tarfile and TensorFlow each raise their own kinds.
+        raise ModelError(
+            f"The module {url!r} could not be downloaded: {first_line(error)}. Without a network, "
+            f"download {_compressed(url)} elsewhere and unpack it into {str(folder)!r} (so that "
+            "saved_model.pb lies there), or into any folder and name that: hub:FOLDER."
+        ) from error
+    if not is_complete(resolved):
+        forget_module(resolved)
+        raise ModelError(
+            f"What {url!r} gave is not a SavedModel, or only a part of one. Is it the address of "
+            "a TensorFlow model (not of TF.js or TFLite), with its version at the end?"
+        )
+    return resolved
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether a folder holds a SavedModel with every file of its variables."""
+    if not (folder / "saved_model.pb").is_file():
+        return False
+    variables = list((folder / "variables").glob("variables.data-*"))
+    if not variables:
+        return not (folder / "variables" / "variables.index").exists()
+    count = _SHARD.search(variables[0].name)
+    return (folder / "variables" / "variables.index").is_file() and (
+        count is None or len(variables) == int(count[2])
+    )
+
+
+def forget_module(folder: Path) -> None:
+    """Remove a module from the cache, and from nowhere else."""
+    if folder.parent == cache_folder():
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove the lock and the half of a download whose process is gone.
+
+    tensorflow-hub would wait ten minutes for it.
+    """
+    lock = folder.with_name(f"{folder.name}.lock")
+    with contextlib.suppress(OSError, ValueError):
+        host, number, _ = lock.read_text(encoding="utf-8").rsplit(".", 2)
+        if host == socket.gethostname() and not _is_running(int(number)):
+            lock.unlink()
+            for left in folder.parent.glob(f"{folder.name}.*.tmp"):
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _is_running(process: int) -> bool:
+    if sys.platform == "win32":
+        return True  # There, os.kill would end it.
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _compressed(url: str) -> str:
+    return f"{url}{'&' if '?' in url else '?'}tf-hub-format=compressed"
+
+
+@contextlib.contextmanager
+def _hub() -> Iterator[Any]:
+    """Import tensorflow-hub without its warnings, with the cache where featx wants it."""
+    before = os.environ.get(CACHE_VARIABLE)
+    logger = logging.getLogger("absl")
+    level = logger.level
+    os.environ[CACHE_VARIABLE] = str(cache_folder())
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
+            warnings.simplefilter("ignore")
+            try:
+                import tensorflow_hub
+            except ImportError as error:
+                raise ModelError(
+                    f"tensorflow-hub, which downloads modules, cannot be imported: "
+                    f"{first_line(error)}. Install it: pip install 'tensorflow-hub>=0.16.1' "
+                    "'setuptools<81' tf_keras."
+                ) from error
+            yield tensorflow_hub
+    finally:
+        logger.setLevel(level)
+        if before is None:
+            os.environ.pop(CACHE_VARIABLE, None)
+        else:
+            os.environ[CACHE_VARIABLE] = before

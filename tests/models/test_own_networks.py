@@ -1,0 +1,333 @@
+"""Own networks: channels, layouts, code inside, old files, graphs of TensorFlow 1."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import featx
+from featx.errors import InvalidValue, ModelError, UnknownName
+from featx.images.decode import decode_image
+from featx.models import load_model
+from featx.models.selection import default_tap, select_taps
+from featx.specs import InputOverrides
+from featx.testing import write_images
+from tests.models.model_files import SIZE, TENSOR, build_graph, build_keras, kernel, write_graph
+from tests.real_data import REAL_DATA, needs_real_data
+
+pytestmark = pytest.mark.tensorflow
+
+UNIT = InputOverrides(preprocess="unit")
+IMAGES = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 3), dtype=np.uint8)
+
+
+# ---- channels and layouts ----
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4, 6])
+def test_models_of_any_number_of_channels(tmp_path: Path, channels: int) -> None:
+    import keras
+
+    images = keras.Input((8, 8, channels))
+    outputs = keras.layers.GlobalAveragePooling2D(name="mean")(images)
+    keras.Model(images, outputs).save(tmp_path / "net.keras")
+    backbone = load_model(str(tmp_path / "net.keras"), overrides=UNIT)
+    assert backbone.spec.input.channels == channels
+    pixels = np.full((1, 8, 8, channels), 255, np.uint8)
+    assert backbone(pixels, ["mean"])["mean"].tolist() == [[1] * channels]
+
+
+def channels_first(keras: Any) -> Any:
+    layers, first = keras.layers, {"data_format": "channels_first"}
+    images = keras.Input((3, 12, 16), name="images")
+    x = layers.Conv2D(5, 3, padding="same", name="conv", **first)(images)
+    x = layers.BatchNormalization(axis=1, name="norm")(x)
+    x = layers.ReLU(name="relu")(x)
+    x = layers.MaxPooling2D(2, name="pool", **first)(x)
+    last = layers.Permute((2, 3, 1), name="turned")(x)
+    return keras.Model(images, layers.GlobalAveragePooling2D(name="mean")(last))
+
+
+def test_channels_first_is_recognised_and_turned(tmp_path: Path) -> None:
+    import keras
+
+    model = channels_first(keras)
+    model.save(tmp_path / "net.keras")
+    backbone = load_model(str(tmp_path / "net.keras"), overrides=UNIT)
+    assert backbone.notes[0].startswith("channels first")
+    contract = backbone.spec.input
+    assert (contract.height, contract.width, contract.channels) == (12, 16, 3)
+    shapes = {tap.name: tap.shape for tap in backbone.features()}
+    assert shapes == {
+        "images": (12, 16, 3),
+        "conv": (12, 16, 5),
+        "norm": (12, 16, 5),
+        "relu": (12, 16, 5),
+        "pool": (6, 8, 5),
+        "turned": (6, 8, 5),
+        "mean": (5,),
+    }
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 12, 16, 3), dtype=np.uint8)
+    part = keras.Model(model.input, [model.get_layer(n).output for n in ("relu", "mean")])
+    relu, mean = part((pixels / 255).transpose(0, 3, 1, 2).astype(np.float32))
+    result = backbone(pixels, ["relu", "turned", "pool", "mean"])
+    np.testing.assert_allclose(result["relu"], np.transpose(relu, (0, 2, 3, 1)), atol=1e-5)
+    np.testing.assert_allclose(result["mean"], mean, atol=1e-5)
+    np.testing.assert_allclose(result["turned"], result["pool"], atol=1e-6)
+
+
+def test_channels_first_in_an_export(tmp_path: Path) -> None:
+    import keras
+
+    model = channels_first(keras)
+    model.save(tmp_path / "net.keras")
+    model.export(tmp_path / "exported", verbose=False)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 12, 16, 3), dtype=np.uint8)
+    file = load_model(str(tmp_path / "net.keras"), overrides=UNIT)(pixels, ["relu"])["relu"]
+    export = load_model(str(tmp_path / "exported"), overrides=UNIT)
+    (relu,) = select_taps(["*/Relu"], export.features())
+    assert relu.shape == (12, 16, 5)
+    np.testing.assert_allclose(export(pixels, [relu.name])[relu.name], file, atol=1e-5)
+
+
+def test_a_greyscale_network_runs_over_photographs(tmp_path: Path) -> None:
+    import keras
+
+    images = keras.Input((28, 28, 1))  # As for MNIST.
+    x = keras.layers.Rescaling(1 / 255)(images)
+    x = keras.layers.Conv2D(4, 3, activation="relu", name="conv")(x)
+    keras.Model(images, keras.layers.Flatten(name="flat")(x)).save(tmp_path / "mnist.h5")
+    photos = write_images(2, tmp_path / "photos")
+    report = featx.extract(
+        photos, model=str(tmp_path / "mnist.h5"), layers=["conv"], output=tmp_path / "f.h5"
+    )
+    assert report.done == 2
+    with featx.open_store(tmp_path / "f.h5") as store:
+        assert store.header.model.input.channels == 1
+
+
+# ---- code in model files ----
+
+
+def save_lambda(path: Path) -> None:
+    import keras
+
+    images = keras.Input((4, 4, 3))
+    outputs = keras.layers.Lambda(lambda x: x * 2, output_shape=(4, 4, 3), name="twice")(images)
+    keras.Model(images, outputs).save(path)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_lambda_layer_runs_only_where_it_is_trusted(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"lambda{suffix}"
+    save_lambda(path)
+    with pytest.raises(ModelError, match="the Lambda layer 'twice'.*--trust-model-code runs it"):
+        load_model(str(path), overrides=UNIT)
+    for trusted in (
+        load_model(str(path), overrides=UNIT, trust_model_code=True),
+        load_model(f"{path},trust_model_code=True", overrides=UNIT),
+    ):
+        assert trusted(np.full((1, 4, 4, 3), 255, np.uint8), ["twice"])["twice"][0, 0, 0, 0] == 2
+        assert trusted.spec.arguments == ()
+
+
+def test_trust_is_asked_for_again_by_predict_and_search(tmp_path: Path) -> None:
+    save_lambda(tmp_path / "lambda.keras")
+    photos = write_images(2, tmp_path / "photos")
+    store = tmp_path / "f.h5"
+    model = f"{tmp_path / 'lambda.keras'},trust_model_code=True"
+    featx.extract(photos, model=model, preprocess="unit", layers=["twice"], output=store)
+    query = photos / "image_0.png"
+    with pytest.raises(ModelError, match="--trust-model-code"):
+        featx.search(query, features=store)
+    assert featx.search(query, features=store, trust_model_code=True).results[0].matches
+
+
+def test_classes_are_imported_only_where_they_are_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import keras
+
+    (tmp_path / "own_layers.py").write_text(
+        "import keras\n"
+        "class Halve(keras.layers.Layer):\n"
+        "    def call(self, x):\n"
+        "        return x / 2\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import own_layers
+
+    images = keras.Input((4, 4, 3))
+    keras.Model(images, own_layers.Halve(name="halve")(images)).save(tmp_path / "own.keras")
+    monkeypatch.undo()
+    monkeypatch.delitem(sys.modules, "own_layers")
+    before = list(sys.path)
+    with pytest.raises(ModelError, match="the class 'Halve' of the module 'own_layers'"):
+        load_model(str(tmp_path / "own.keras"))
+    assert "own_layers" not in sys.modules
+    backbone = load_model(str(tmp_path / "own.keras"), overrides=UNIT, trust_model_code=True)
+    assert backbone(np.full((1, 4, 4, 3), 255, np.uint8), ["halve"])["halve"].max() == 0.5
+    assert sys.path == before
+    monkeypatch.delitem(sys.modules, "own_layers")
+    (tmp_path / "own_layers.py").unlink()
+    with pytest.raises(ModelError, match=r"Place own_layers\.py beside the model"):
+        load_model(str(tmp_path / "own.keras"), trust_model_code=True)
+
+
+def test_classes_that_the_program_registered_are_its_own(tmp_path: Path) -> None:
+    import keras
+
+    @keras.saving.register_keras_serializable(package="tests")
+    class Third(keras.layers.Layer):  # type: ignore[misc]
+        def call(self, inputs: Any) -> Any:
+            return inputs / 3
+
+    images = keras.Input((4, 4, 3))
+    keras.Model(images, Third(name="third")(images)).save(tmp_path / "own.keras")
+    backbone = load_model(str(tmp_path / "own.keras"), overrides=UNIT)
+    assert backbone.features()[-1].name == "third"
+
+
+# ---- old files ----
+
+
+def test_an_old_h5_file_gives_what_tf_keras_gives(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tf_keras = pytest.importorskip("tf_keras")
+        model = build_keras(tf_keras)
+        model.save(tmp_path / "old.h5")
+    backbone = load_model(str(tmp_path / "old.h5"), overrides=UNIT)
+    assert backbone.notes == ("saved by Keras 2, loaded by tf_keras",)
+    taps = {tap.name: tap for tap in backbone.features()}
+    assert list(taps) == ["images", "conv", "relu", "depthwise", "average", "classes"]
+    assert taps["depthwise"].receptive_field == 7
+    assert taps["classes"].parameters == model.count_params()
+    names = ["relu", "depthwise", "classes"]
+    part = tf_keras.Model(model.input, [model.get_layer(name).output for name in names])
+    result = backbone(IMAGES, names)
+    for name, value in zip(names, part(IMAGES.astype(np.float32) / 255), strict=True):
+        np.testing.assert_allclose(result[name], value, atol=1e-5)
+
+
+def test_without_tf_keras_the_error_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        build_keras(pytest.importorskip("tf_keras")).save(tmp_path / "old.h5")
+    monkeypatch.setitem(sys.modules, "tf_keras", None)
+    with pytest.raises(ModelError, match="Install tf_keras, which can: pip install tf_keras"):
+        load_model(str(tmp_path / "old.h5"))
+
+
+@needs_real_data
+def test_the_real_old_h5_file() -> None:
+    folder = REAL_DATA / "models/teachable_machine_savedmodel"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tf_keras = pytest.importorskip("tf_keras")
+        model = tf_keras.models.load_model(folder / "keras_model.h5", compile=False)
+    overrides = InputOverrides(preprocess="tf")
+    backbone = load_model(str(folder / "keras_model.h5"), overrides=overrides)
+    path = next((REAL_DATA / "images/flowers12/test/iris").glob("*.jpg"))
+    pixels = decode_image(path.read_bytes(), backbone.spec.input)[np.newaxis]
+    last = backbone.features()[-1].name
+    inner, graph_tap = "sequential_1/model1/out_relu", "sequential_1/model1/out_relu/Relu6"
+    result = backbone(pixels, [inner, last])
+    np.testing.assert_allclose(
+        result[last], model(pixels.astype(np.float32) / 127.5 - 1), atol=1e-5
+    )
+    # The SavedModel that was made of it agrees, at a tensor inside, too.
+    exported = load_model(str(folder / "model.savedmodel"), overrides=overrides)
+    np.testing.assert_allclose(
+        exported(pixels, [graph_tap])[graph_tap], result[inner], rtol=1e-3, atol=1e-4
+    )
+
+
+# ---- frozen graphs ----
+
+
+@pytest.mark.parametrize("batch", [None, 1])
+def test_a_frozen_graph_whatever_its_batch(tmp_path: Path, batch: int | None) -> None:
+    path = write_graph(tmp_path / "g.pb", batch=batch)
+    backbone = load_model(str(path), overrides=UNIT)
+    maps, vector = build_graph(IMAGES.astype(np.float32) / 255, kernel())
+    result = backbone(IMAGES, [TENSOR, "pool", "block1/conv"])
+    np.testing.assert_allclose(result[TENSOR], maps, atol=1e-5)
+    np.testing.assert_allclose(result["pool"], vector, atol=1e-5)
+    taps = {tap.name: tap for tap in backbone.features()}
+    assert taps["block1/conv"].is_detail
+    assert taps["pool"].kind == "output"
+    assert taps[TENSOR].parameters == 3 * 3 * 3 * 4
+    assert default_tap(backbone.features()).name == TENSOR
+    larger = load_model(str(path), overrides=InputOverrides(img_size=(20, 24), preprocess="unit"))
+    assert select_taps([TENSOR], larger.features())[0].shape == (10, 12, 4)
+
+
+def test_a_graph_computes_nothing_beyond_the_tap(tmp_path: Path) -> None:
+    backbone = load_model(str(write_graph(tmp_path / "g.pb")), overrides=UNIT)
+    compiled = {
+        name: backbone._compile_taps((name,)).num_operations  # type: ignore[attr-defined]
+        for name in ("block1/conv", "pool")
+    }
+    assert compiled["block1/conv"] < compiled["pool"]
+
+
+def test_graphs_that_cannot_be_used_say_why(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    with pytest.raises(ModelError, match="There is no graph file"):
+        load_model(f"graphdef:{tmp_path / 'none.pb'}")
+    (tmp_path / "noise.pb").write_bytes(b"\xff\xff nothing")
+    with pytest.raises(ModelError, match="not a GraphDef"):
+        load_model(str(tmp_path / "noise.pb"))
+    (tmp_path / "empty.pb").write_bytes(b"")
+    with pytest.raises(ModelError, match="without operations"):
+        load_model(str(tmp_path / "empty.pb"))
+    v1 = tf.compat.v1
+    with tf.Graph().as_default() as graph:
+        left = v1.placeholder(tf.float32, [None, 4, 4, 3], name="left")
+        right = v1.placeholder(tf.float32, [None, 4, 4, 3], name="right")
+        tf.nn.relu(left * 2.0, name="relu")
+        tf.add(left, right, name="both")
+    (tmp_path / "two.pb").write_bytes(graph.as_graph_def().SerializeToString())
+    with pytest.raises(ModelError, match="2 inputs of numbers .left and right.*input=NAME"):
+        load_model(str(tmp_path / "two.pb"))
+    taps = load_model(f"{tmp_path / 'two.pb'},input=left", overrides=UNIT).features()
+    assert [tap.name for tap in taps if tap.kind == "output"] == ["relu"]
+    with pytest.raises(UnknownName, match="Did you mean left"):
+        load_model(f"{tmp_path / 'two.pb'},input=lefd")
+    with pytest.raises(InvalidValue, match="one argument, ',input=NAME'"):
+        load_model(f"{tmp_path / 'two.pb'},alpha=2")
+    with tf.Graph().as_default() as graph:
+        v1.get_variable("weights", [3])
+    (tmp_path / "thawed.pb").write_bytes(graph.as_graph_def().SerializeToString())
+    with pytest.raises(ModelError, match="not frozen"):
+        load_model(str(tmp_path / "thawed.pb"))
+
+
+@needs_real_data
+def test_the_real_frozen_graph() -> None:
+    import tensorflow as tf
+
+    path = REAL_DATA / "models/mobilenet_v1_025_graphdef/mobilenet_v1_0.25_224_frozen_graph.pb"
+    photo = next((REAL_DATA / "images/flowers12/test/iris").glob("*.jpg"))
+    backbone = load_model(str(path), overrides=InputOverrides(preprocess="tf"))
+    pixels = decode_image(photo.read_bytes(), backbone.spec.input)[np.newaxis]
+    names = ["MobilenetV1/MobilenetV1/Conv2d_13_pointwise/Relu6", "MobilenetV1/Predictions/Softmax"]
+    result = backbone(pixels, names)
+    graph_def = tf.compat.v1.GraphDef()
+    graph_def.ParseFromString(path.read_bytes())
+    with tf.Graph().as_default() as graph, tf.compat.v1.Session() as session:
+        tf.import_graph_def(graph_def, name="")
+        tensors = [graph.get_tensor_by_name(f"{name}:0") for name in names]
+        feed = {"input:0": pixels.astype(np.float32) / 127.5 - 1}
+        expected = session.run(tensors, feed)
+    for name, value in zip(names, expected, strict=True):
+        np.testing.assert_allclose(result[name], value, rtol=1e-3, atol=1e-5)
