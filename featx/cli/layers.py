@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from featx.cli.options import Json
+from featx.cli.options import Json, Signature, TrustModelCode
 
 
 def layers(
@@ -29,43 +29,50 @@ def layers(
             help="Of a Keras application, as for `extract`. [default: random, nothing to download]",
         ),
     ] = None,
+    signature: Signature = None,
+    show_all: Annotated[
+        bool, typer.Option("--all", help="Also the steps inside the layers of a graph.")
+    ] = False,
+    tree: Annotated[
+        bool,
+        typer.Option(
+            "--tree", help="Indent what lies inside others. [default: only where names are long]"
+        ),
+    ] = False,
+    trust_model_code: TrustModelCode = False,
     as_json: Json = False,
 ) -> None:
     """List what features can be taken from in a model.
 
-    Shapes are those of one image. A weights file without the classifier shows the network
-    without it.
+    Shapes are those of one image. The field is the receptive field: rows or columns of the input
+    that one place of a map depends on, where it can be computed. Parameters are those needed up to
+    the layer. Of a graph, activations, pools, sums and outputs are listed, not each operation. A
+    weights file without the classifier shows the network without it.
 
     Example: featx layers keras:MobileNetV2,alpha=0.35 'block_*_expand_relu'
     """
     from featx.models import load_model
-    from featx.models.reference import parse_reference
+    from featx.models.reference import add_arguments, parse_reference
     from featx.models.selection import select_taps
     from featx.report.json_lines import write_json
-    from featx.report.tables import show_layers
+    from featx.report.layers import describe_tap, show_layers
     from featx.specs import InputOverrides, parse_img_size
 
     overrides = InputOverrides(img_size=parse_img_size(img_size) if img_size else None)
     named = parse_reference(model)[0] == "keras"
     backbone = load_model(
-        model, weights=weights or ("random" if named else None), overrides=overrides
+        add_arguments(model, signature=signature),
+        weights=weights or ("random" if named else None),
+        overrides=overrides,
+        trust_model_code=trust_model_code,
     )
     taps = backbone.features()
     if pattern is not None:
         taps = select_taps([pattern], taps, backbone.num_layers)
-    height = backbone.spec.input.height
+    elif not show_all:
+        taps = [tap for tap in taps if not tap.is_detail]
     if as_json:
         for tap in taps:
-            write_json(
-                {
-                    "index": tap.index,
-                    "name": tap.name,
-                    "kind": tap.kind,
-                    "type": tap.type,
-                    "shape": list(tap.shape),
-                    "stride": tap.stride(height),
-                    "bytes": tap.num_bytes,
-                }
-            )
+            write_json(describe_tap(tap, backbone.spec.input))
     else:
-        show_layers(backbone.spec, taps, len(backbone.features()))
+        show_layers(backbone, taps, tree=tree)

@@ -17,8 +17,10 @@ def models(
 ) -> None:
     """List the models that can be named.
 
-    The built-in one and the networks of keras.applications, with what was measured of the
-    built-in one beside ImageNet networks. Your own files and folders can be named too.
+    The built-in one and the networks of keras.applications: input size, values of the feature
+    vector, weights, and whether these are on disk already; then what was measured of the built-in
+    one beside ImageNet networks. Your own files and folders, and modules of TensorFlow Hub, can be
+    named too.
 
     Example: featx models 'mobilenet*'
     """
@@ -36,8 +38,11 @@ def models(
         raise UnknownName("model", pattern or "", everything, remedy="`featx models` lists all.")
     if as_json:
         for entry in entries:
-            write_json(asdict(entry))
+            fields = asdict(entry)
+            if not entry.measurements:
+                del fields["measurements"]
+            write_json(fields)
         return
     show_models(entries)
-    if any(entry.reference.startswith("builtin:") for entry in entries):
+    if any(entry.is_built_in for entry in entries):
         show_measurements(read_card().measurements)

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from featx.report.text import printable, short_path
+from featx.report.drawing import as_text, make_table, print_result
+from featx.report.text import short_path
 from featx.units import format_bytes, format_shape
 
 if TYPE_CHECKING:
@@ -20,34 +15,37 @@ if TYPE_CHECKING:
     from featx.extraction_report import ExtractReport
     from featx.heads import FitReport, PredictReport
     from featx.index import SearchReport, VectorIndex
-    from featx.models import Tap
     from featx.models.builtin import Measurement
     from featx.models.catalogue import CatalogueEntry
-    from featx.specs import ModelSpec
     from featx.store import MergeReport, PackReport, VerifyReport
 
 SHOWN_FAILURES = 10
 SHOWN_CONFUSIONS = 5
 SHOWN_RUNS = 5
 SHOWN_KEYS = 5
-WIDE = 1000
-"""Columns assumed where stdout is not a terminal: nothing is cut off in a pipe."""
 
 
 def show_models(entries: Sequence[CatalogueEntry]) -> None:
     """Draw what ``featx models`` found."""
-    table = _table("model", "input", "parameters", "download", right=(1, 2, 3))
+    table = make_table(
+        "model", "input", "vector", "parameters", "weights", "on disk", right=(1, 2, 3, 4)
+    )
     for entry in entries:
-        download = format_bytes(entry.download * 1e6) if entry.download else "none: built in"
+        on_disk = "yes" if entry.on_disk else "no: downloaded once"
         table.add_row(
-            entry.reference, f"{entry.size}×{entry.size}", f"{entry.parameters:.1f} M", download
+            entry.reference,
+            f"{entry.size}×{entry.size}",
+            f"{entry.width:,}",
+            f"{entry.parameters:.1f} M",
+            format_bytes(entry.megabytes * 1e6),
+            "built in" if entry.is_built_in else on_disk,
         )
-    _print(table)
+    print_result(table)
 
 
 def show_measurements(measurements: Sequence[Measurement]) -> None:
     """Draw how good the built-in backbone is, beside others, on photographs it never saw."""
-    table = _table(
+    table = make_table(
         "features", "photographs", "nearest", "precision@10", "mAP", "linear head",
         right=(2, 3, 4, 5),
     )  # fmt: skip
@@ -60,30 +58,8 @@ def show_measurements(measurements: Sequence[Measurement]) -> None:
             f"{line.mean_average_precision:.3f}",
             f"{line.linear:.3f}",
         )
-    _print("")
-    _print(table)
-
-
-def show_layers(model: ModelSpec, taps: Sequence[Tap], total: int) -> None:
-    """Draw what ``featx layers`` found."""
-    contract = model.input
-    table = _table("index", "layer", "type", "shape", "stride", "per image", right=(0, 4, 5))
-    for tap in taps:
-        stride = tap.stride(contract.height)
-        table.add_row(
-            "" if tap.index is None else str(tap.index),
-            _text(tap.name),
-            tap.type,
-            format_shape(tap.shape),
-            "" if stride is None else str(stride),
-            "" if tap.num_bytes is None else format_bytes(tap.num_bytes),
-        )
-    _print(table)
-    scaling = contract.scaling or "unknown (choose with --preprocess)"
-    _print(
-        f"{len(taps)} of {total} taps of {model.reference}, input "
-        f"{contract.height}×{contract.width}×{contract.channels}, preprocessing {scaling}"
-    )
+    print_result("")
+    print_result(table)
 
 
 def show_extract_report(report: ExtractReport) -> None:
@@ -97,10 +73,10 @@ def show_extract_report(report: ExtractReport) -> None:
     parts += [f"{report.removed:,} removed"] if report.removed else []
     parts += [f"{report.missing:,} without their image"] if report.missing else []
     prefix = "nothing was written; there would be " if report.dry_run else ""
-    _print(f"{short_path(report.output)}: {prefix}{report.rows:,} rows ({', '.join(parts)})")
+    print_result(f"{short_path(report.output)}: {prefix}{report.rows:,} rows ({', '.join(parts)})")
     if report.done and not report.dry_run:
         seconds = report.seconds
-        _print(
+        print_result(
             f"{report.images_per_second:,.0f} images/s; seconds: load {seconds['load']:.1f}, "
             f"waiting for images {seconds['read']:.1f}, compute {seconds['compute']:.1f}, "
             f"write {seconds['write']:.1f}"
@@ -128,30 +104,30 @@ def show_store(summary: Mapping[str, Any]) -> None:
         ("fingerprint", summary["fingerprint"]),
         *(("computed", _describe_run(run)) for run in summary["runs"][-SHOWN_RUNS:]),
     ):
-        _print(f"{name:<16}  {value}")
-    _print("")
-    table = _table("layer", "pool", "shape of a row", "type", "size", right=(4,))
+        print_result(f"{name:<16}  {value}")
+    print_result("")
+    table = make_table("layer", "pool", "shape of a row", "type", "size", right=(4,))
     for feature in summary["features"]:
         table.add_row(
-            _text(feature["layer"]),
+            as_text(feature["layer"]),
             feature["pool"],
             format_shape(feature["shape"]),
             feature["dtype"],
             format_bytes(feature["bytes"]),
         )
-    _print(table)
+    print_result(table)
     failures = summary["failures"]
     if failures:
-        _print(f"{len(failures):,} images failed:")
+        print_result(f"{len(failures):,} images failed:")
         for failure in failures[:SHOWN_FAILURES]:
-            _print(f"  {failure['key']}: {failure['reason']}")
+            print_result(f"  {failure['key']}: {failure['reason']}")
         if len(failures) > SHOWN_FAILURES:
-            _print(f"  and {len(failures) - SHOWN_FAILURES:,} more (--json lists all)")
+            print_result(f"  and {len(failures) - SHOWN_FAILURES:,} more (--json lists all)")
 
 
 def show_export(report: ExportReport) -> None:
     """Write what was exported."""
-    _print(
+    print_result(
         f"{short_path(report.output)}: {report.rows:,} rows of layer {report.layer}, "
         f"{report.columns:,} values each, {format_bytes(report.bytes)} ({report.format})"
     )
@@ -165,38 +141,40 @@ def show_verify_report(report: VerifyReport) -> None:
         f"{format_bytes(report.num_bytes)}{hashed}"
     )
     if report.is_intact:
-        _print(f"{short_path(report.store)}: intact ({checked})")
+        print_result(f"{short_path(report.store)}: intact ({checked})")
         if report.repaired:
-            _print(f"{report.dropped:,} rows of changed images were dropped")
+            print_result(f"{report.dropped:,} rows of changed images were dropped")
     else:
         for damage in report.damages:
             rows = f"{len(damage.keys):,} rows: {_some(damage.keys)}" if damage.keys else ""
-            _print(f"{short_path(damage.file)}: {damage.problem}{'; ' if rows else ''}{rows}")
-        _print(f"{short_path(report.store)}: damaged ({checked})")
+            print_result(f"{short_path(damage.file)}: {damage.problem}{'; ' if rows else ''}{rows}")
+        print_result(f"{short_path(report.store)}: damaged ({checked})")
         if report.repaired and not report.rows:
-            _print("repaired: the view was made again from its parts")
+            print_result("repaired: the view was made again from its parts")
         elif report.repaired:
-            _print(
+            print_result(
                 f"repaired: {report.dropped:,} rows were dropped; the same `featx extract` "
                 "computes them again"
             )
         elif report.repairable:
-            _print("`featx verify --repair` drops these rows; `featx extract` computes them again")
+            print_result(
+                "`featx verify --repair` drops these rows; `featx extract` computes them again"
+            )
         else:
-            _print("It cannot be repaired: extract again with --overwrite")
+            print_result("It cannot be repaired: extract again with --overwrite")
     if report.changed:
-        _print(
+        print_result(
             f"{len(report.changed):,} images are not those that were extracted: "
             f"{_some(report.changed)}"
         )
     if report.missing:
-        _print(f"{len(report.missing):,} images are gone: {_some(report.missing)}")
+        print_result(f"{len(report.missing):,} images are gone: {_some(report.missing)}")
 
 
 def show_pack_report(report: PackReport) -> None:
     """Say what was packed."""
     made = f" made of {report.parts:,} parts" if report.parts else ""
-    _print(
+    print_result(
         f"{short_path(report.output)}: {report.rows:,} rows in one file, "
         f"{format_bytes(report.num_bytes)}{made}"
     )
@@ -204,14 +182,16 @@ def show_pack_report(report: PackReport) -> None:
 
 def show_merge_report(report: MergeReport) -> None:
     """Say what was merged, and which keys several stores had."""
-    _print(f"{short_path(report.output)}: {report.rows:,} rows from {report.sources:,} stores")
+    print_result(
+        f"{short_path(report.output)}: {report.rows:,} rows from {report.sources:,} stores"
+    )
     if report.duplicates:
-        _print(
+        print_result(
             f"{len(report.duplicates):,} images were in several, with the same content: "
             f"{_some(report.duplicates)}"
         )
     if report.conflicts:
-        _print(
+        print_result(
             f"{len(report.conflicts):,} images were in several, with different content: "
             f"{_some(report.conflicts)}"
         )
@@ -226,31 +206,31 @@ def show_fit_report(report: FitReport) -> None:
     """Draw how well a head does on images it has not seen."""
     evaluation = report.evaluation
     if evaluation is not None:
-        table = _table("class", "precision", "recall", "F1", "held out", right=(1, 2, 3, 4))
+        table = make_table("class", "precision", "recall", "F1", "held out", right=(1, 2, 3, 4))
         for line in evaluation.classes:
             table.add_row(
-                _text(line.name),
+                as_text(line.name),
                 *(
                     f"{value:.3f}" if line.support else "–"
                     for value in (line.precision, line.recall, line.f1)
                 ),
                 f"{line.support:,}",
             )
-        _print(table)
+        print_result(table)
         unmeasured = [line.name for line in evaluation.classes if not line.support]
         if unmeasured:
-            _print(f"not measured, for want of different images: {', '.join(unmeasured)}")
+            print_result(f"not measured, for want of different images: {', '.join(unmeasured)}")
         for true, predicted, count in evaluation.confusions[:SHOWN_CONFUSIONS]:
-            _print(f"  {count} × {true} taken for {predicted}")
-        _print(
+            print_result(f"  {count} × {true} taken for {predicted}")
+        print_result(
             f"accuracy {evaluation.accuracy:.4f} on {evaluation.num_examples:,} held-out images "
             f"(mean F1 {evaluation.macro_f1:.4f}), fitted on {report.num_train:,}"
         )
     else:
-        _print(f"fitted on {report.num_train:,} images; none were held out to measure on")
+        print_result(f"fitted on {report.num_train:,} images; none were held out to measure on")
     again = ", then fitted again on all labelled images" if report.refitted else ""
     unlabelled = f"; {report.num_unlabelled:,} without label" if report.num_unlabelled else ""
-    _print(
+    print_result(
         f"{short_path(report.output)}: {report.kind} head, {len(report.classes)} classes, layer "
         f"{report.layer} ({report.width:,} values){unlabelled}, settings "
         f"{report.settings}{again}"
@@ -259,20 +239,20 @@ def show_fit_report(report: FitReport) -> None:
 
 def show_predictions(report: PredictReport) -> None:
     """Draw the most probable classes of each image."""
-    table = _table("image", "class", "probability", right=(2,))
+    table = make_table("image", "class", "probability", right=(2,))
     for prediction in report.predictions:
         pairs = zip(prediction.classes, prediction.probabilities, strict=True)
         for rank, (name, probability) in enumerate(pairs):
-            path = _text(short_path(prediction.path)) if rank == 0 else ""
-            table.add_row(path, _text(name), f"{probability:.4f}")
+            path = as_text(short_path(prediction.path)) if rank == 0 else ""
+            table.add_row(path, as_text(name), f"{probability:.4f}")
     if report.predictions:
-        _print(table)
+        print_result(table)
 
 
 def show_index(index: VectorIndex) -> None:
     """Write what was built."""
     feature = index.description.feature
-    _print(
+    print_result(
         f"{short_path(index.path or '')}: {len(index):,} images, exact, cosine similarity, layer "
         f"{feature.name}, {feature.shape[0]:,} values each"
     )
@@ -283,23 +263,25 @@ def show_matches(report: SearchReport) -> None:
     several = len(report.results) > 1
     headers = ["query"] if several else []
     offset = len(headers)
-    table = _table(*headers, "rank", "score", "label", "image", right=(offset, offset + 1))
+    table = make_table(*headers, "rank", "score", "label", "image", right=(offset, offset + 1))
     for result in report.results:
         for match in result.matches:
-            first = [_text(short_path(result.query)) if match.rank == 1 else ""] if several else []
+            first = (
+                [as_text(short_path(result.query)) if match.rank == 1 else ""] if several else []
+            )
             table.add_row(
                 *first,
                 str(match.rank),
                 f"{match.score:.4f}",
-                _text(match.label or ""),
-                _text(short_path(match.path)),
+                as_text(match.label or ""),
+                as_text(short_path(match.path)),
             )
         if not result.matches:
-            _print(f"{short_path(result.query)}: no match")
+            print_result(f"{short_path(result.query)}: no match")
         elif several:
             table.add_section()
     if table.row_count:
-        _print(table)
+        print_result(table)
 
 
 def show_paths(report: SearchReport) -> None:
@@ -307,36 +289,6 @@ def show_paths(report: SearchReport) -> None:
     for result in report.results:
         for match in result.matches:
             sys.stdout.write(short_path(match.path) + "\n")
-
-
-def _table(*headers: str, right: Sequence[int]) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for number, name in enumerate(headers):
-        table.add_column(
-            name,
-            justify="right" if number in right else "left",
-            # Names are there to be copied: only what is called a type may be cut off.
-            overflow="ellipsis" if name == "type" else "fold",
-            no_wrap=name not in ("image", "query", "type"),
-            max_width=None if name != "type" else 24,
-        )
-    return table
-
-
-def _print(content: Table | str) -> None:
-    shown = _text(content) if isinstance(content, str) else content
-    if sys.stdout.isatty():
-        Console(highlight=False).print(shown, soft_wrap=isinstance(content, str))
-        return
-    console = Console(file=io.StringIO(), highlight=False, width=WIDE)
-    with console.capture() as captured:
-        console.print(shown, soft_wrap=isinstance(content, str))
-    sys.stdout.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
-
-
-def _text(value: str) -> Text:
-    """Text without markup: a file may be called ``[red]``."""
-    return Text(printable(value))
 
 
 def _describe_store(summary: Mapping[str, Any]) -> str:
