@@ -62,7 +62,12 @@ def test_the_test_line_is_the_one_that_ci_runs() -> None:
 @pytest.mark.parametrize(
     ("command", "function", "renamed"),
     [
-        (extract.extract, featx.extract, {"layer": "layers", "as_json": None}),
+        (
+            extract.extract,
+            featx.extract,
+            # These two are written into the model's reference.
+            {"layer": "layers", "as_json": None, "signature": None, "trust_model_code": None},
+        ),
         (
             export.export,
             featx.export_store,

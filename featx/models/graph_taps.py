@@ -111,14 +111,13 @@ class GraphTaps:
             return sum(facts is not None and facts.depends_on_images for facts in images) > 1
         if operation.type == "Mul":  # x * sigmoid(x): swish, which has no operation of its own.
             return any(
-                gate.op.type in ("Sigmoid", "HardSigmoid")
-                and _source(gate.op.inputs[0]) == _source(other)
+                gate.op.type == "Sigmoid" and _source(gate.op.inputs[0]) is _source(other)
                 for gate, other in zip(operation.inputs, reversed(operation.inputs), strict=True)
             )
         if operation.type == "Sigmoid":  # Half of a swish.
             return not any(
                 user.type == "Mul"
-                and _source(operation.inputs[0]) in [_source(tensor) for tensor in user.inputs]
+                and any(_source(operation.inputs[0]) is _source(other) for other in user.inputs)
                 for user in operation.outputs[0].consumers()
             )
         return operation.type in ACTIVATIONS | POOLS

@@ -18,6 +18,7 @@ from featx.models.backbone import (
     scale_for_dtype,
 )
 from featx.models.graph_taps import GraphTaps, require_taps
+from featx.models.model_code import refuse_operations
 from featx.specs import ModelSpec
 
 _VARIABLES = frozenset(["VarHandleOp", "VariableV2", "Variable", "ReadVariableOp"])
@@ -33,6 +34,8 @@ def load(request: ModelRequest) -> GraphBackbone:
             f"Received: {', '.join([*others, *(['--weights'] if request.weights else [])])}."
         )
     graph_def = _read(path)
+    if not request.trust_model_code:
+        refuse_operations(path, [graph_def])
     chosen = request.arguments.get("input")
     name, dtype, shape = _find_input(graph_def, None if chosen is None else str(chosen), path.name)
     # A frozen graph may state the size that it was trained at, and take any other.

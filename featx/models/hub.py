@@ -55,7 +55,7 @@ Compiled = Callable[[np.ndarray], dict[str, np.ndarray]]
 def load(request: ModelRequest) -> GraphBackbone:
     """Load a module, from the address of its page or from a folder; see `load_model`."""
     wanted = take_signature(request, "A Hub module")
-    folder, loaded = _load_module(request.name)
+    folder, loaded = _load_module(request.name, request.trust_model_code)
     signatures = list_signatures(loaded)
     name = Path(folder).name if not is_url(request.name) else request.name
     chosen = _choose(loaded, signatures, wanted, name)
@@ -101,7 +101,7 @@ def load(request: ModelRequest) -> GraphBackbone:
     )
 
 
-def _load_module(name: str) -> tuple[Path, Any]:
+def _load_module(name: str, trust: bool) -> tuple[Path, Any]:
     """Find the module's folder and load it; a download that is damaged is fetched once more."""
     if not is_url(name):
         folder = Path(name).absolute()
@@ -110,14 +110,16 @@ def _load_module(name: str) -> tuple[Path, Any]:
                 f"There is no folder {str(folder)!r}. A Hub module is named by the address of its "
                 "page (hub:https://tfhub.dev/...) or by the folder into which it was unpacked."
             )
-        return folder, load_folder(folder)
+        return folder, load_folder(folder, trust_model_code=trust)
     folder = fetch_module(name)
     try:
-        return folder, load_folder(folder)
-    except ModelError:
+        return folder, load_folder(folder, trust_model_code=trust)
+    except ModelError as error:
+        if error.__cause__ is None:  # It is whole, and refused for what is in it.
+            raise
         forget_module(folder)
         folder = fetch_module(name)
-        return folder, load_folder(folder)
+        return folder, load_folder(folder, trust_model_code=trust)
 
 
 def _choose(loaded: Any, signatures: dict[str, Any], wanted: str | None, model: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Code that a Keras file would run: found by reading its configuration, never by running it."""
+"""Code that a model would run: found by reading its description, before anything is loaded."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import importlib
 import json
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,19 @@ from featx.errors import ModelError, join_names
 from featx.models.backbone import first_line
 
 TRUST_OPTION = "--trust-model-code"
+
+_UNSAFE_FUNCTIONS = frozenset(
+    "io raw_ops py_function numpy_function load_library load_op_library saved_model train summary "
+    "data debugging profiler".split()
+)
+"""Parts of the names of TensorFlow's functions, which old Keras files take as layers, that reach
+beyond numbers."""
+
+_UNSAFE_OPERATIONS = frozenset(
+    "WriteFile PyFunc PyFuncStateless EagerPyFunc "
+    "DebugIdentity DebugIdentityV2 DebugIdentityV3".split()
+)
+"""Operations of graphs that write files or run Python, for which no network has a use."""
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -65,6 +78,10 @@ def find_code(config: Any) -> dict[str, tuple[str, str] | None]:
         inner = config.get("config")
         title = inner.get("name") if isinstance(inner, dict) else None
         found[f"the Lambda layer {title!r}" if title else "a lambda function"] = None
+    elif name in ("TFOpLambda", "ClassMethod", "SlicingOpLambda"):
+        function = str((config.get("config") or {}).get("function"))
+        if _UNSAFE_FUNCTIONS & set(function.split(".")):
+            found[f"the function 'tf.{function}'"] = None
     elif isinstance(name, str) and isinstance(module, str) and not _is_keras(module):
         registered = config.get("registered_name")
         if name != "function" and not _is_registered(registered or name):
@@ -74,7 +91,27 @@ def find_code(config: Any) -> dict[str, tuple[str, str] | None]:
     return found
 
 
-def refuse_code(path: Path, code: dict[str, tuple[str, str] | None]) -> None:
+def refuse_operations(path: Path, graphs: Iterable[Any]) -> None:
+    """Refuse graphs that would write files or run Python.
+
+    Args:
+        path: The model.
+        graphs: GraphDefs.
+
+    Raises:
+        ModelError: If there is such an operation, in a graph or in a function of its library.
+    """
+    found: dict[str, None] = {}
+    for graph in graphs:
+        for nodes in (graph.node, *(function.node_def for function in graph.library.function)):
+            for node in nodes:
+                stream = node.attr["output_stream"].s if node.op == "PrintV2" else b""
+                if node.op in _UNSAFE_OPERATIONS or stream.startswith(b"file:"):
+                    found[f"the operation {node.op} ({node.name!r})"] = None
+    refuse_code(path, found)
+
+
+def refuse_code(path: Path, code: Mapping[str, tuple[str, str] | None]) -> None:
     """Refuse a file that would run code.
 
     Raises:
@@ -82,9 +119,9 @@ def refuse_code(path: Path, code: dict[str, tuple[str, str] | None]) -> None:
     """
     if code:
         raise ModelError(
-            f"{path.name!r} needs code that is not part of Keras: "
-            f"{join_names(list(code), conjunction='and')}. Code can do anything that you can; if "
-            f"you know where the file comes from, {TRUST_OPTION} runs it."
+            f"{path.name!r} would run more than the arithmetic of a network: "
+            f"{join_names(list(code), conjunction='and')}. That can do anything that you can; if "
+            f"you know where the model comes from, {TRUST_OPTION} runs it."
         )
 
 

@@ -21,6 +21,7 @@ from featx.models.backbone import (
     scale_for_dtype,
 )
 from featx.models.graph_taps import GraphTaps, require_taps
+from featx.models.model_code import refuse_operations
 from featx.models.reference import savedmodel_files
 from featx.specs import InputSpec, ModelSpec
 
@@ -33,7 +34,7 @@ def load(request: ModelRequest) -> GraphBackbone:
     """Load one signature of a SavedModel; see `featx.models.load_model`."""
     path = Path(request.name).absolute()
     wanted = take_signature(request, "A SavedModel")
-    loaded = load_folder(path)
+    loaded = load_folder(path, trust_model_code=request.trust_model_code)
     signatures = list_signatures(loaded)
     name, signature = _choose_signature(signatures, wanted, path.name)
     graph, shape = freeze_signature(signature, name, path.name)
@@ -74,30 +75,40 @@ def take_signature(request: ModelRequest, what: str) -> str | None:
     return None if wanted is None else str(wanted)
 
 
-def load_folder(path: Path) -> Any:
+def load_folder(path: Path, *, trust_model_code: bool = False) -> Any:
     """Load a SavedModel, of TensorFlow 1 or 2, with the tags that it has.
 
     Raises:
-        ModelError: If the folder is none, or TensorFlow cannot load it.
+        ModelError: If the folder is none, TensorFlow cannot load it, or it would write files
+            or run Python.
     """
     tensorflow = import_tensorflow()
     if not (path / "saved_model.pb").is_file():
         raise ModelError(f"{str(path)!r} is not a SavedModel: it holds no saved_model.pb.")
     try:
+        content = _read(path)
+        if not trust_model_code:
+            refuse_operations(path, [graph.graph_def for graph in content.meta_graphs])
         with _quiet():
-            return tensorflow.saved_model.load(str(path), tags=_choose_tags(path))
+            return tensorflow.saved_model.load(str(path), tags=_choose_tags(content))
+    except ModelError:
+        raise
     except Exception as error:  # TensorFlow raises many kinds for damaged folders.
         raise ModelError(
             f"TensorFlow cannot load the SavedModel {str(path)!r}: {first_line(error)}"
         ) from error
 
 
-def _choose_tags(path: Path) -> list[str] | None:
-    """Return the tags of the graph for inference: modules of TF-Hub for TF1 have one without."""
+def _read(path: Path) -> Any:
     from tensorflow.core.protobuf import saved_model_pb2
 
     content = saved_model_pb2.SavedModel()
     content.ParseFromString((path / "saved_model.pb").read_bytes())
+    return content
+
+
+def _choose_tags(content: Any) -> list[str] | None:
+    """Return the tags of the graph for inference: modules of TF-Hub for TF1 have one without."""
     tags = [sorted(graph.meta_info_def.tags) for graph in content.meta_graphs]
     if len(tags) <= 1 or ["serve"] in tags:
         return None  # TensorFlow finds the one that there is.

@@ -135,9 +135,10 @@ def test_layers_by_pattern_and_as_json(featx: Program) -> None:
     listed = lines(featx("layers", "toy:colors", "m*", "--json"))
     assert listed == [
         {"index": 0, "name": "map", "kind": "layer", "type": "Quarters", "shape": [2, 2, 3],
-         "stride": 4, "bytes": 48},
+         "stride": 4, "receptive_field": None, "parameters": None, "bytes": 48, "detail": False},
         {"index": 1, "name": "mean", "kind": "layer", "type": "Mean", "shape": [3],
-         "stride": None, "bytes": 12},
+         "stride": None, "receptive_field": None, "parameters": None, "bytes": 12,
+         "detail": False},
     ]  # fmt: skip
 
 

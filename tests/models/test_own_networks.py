@@ -14,6 +14,7 @@ import featx
 from featx.errors import InvalidValue, ModelError, UnknownName
 from featx.images.decode import decode_image
 from featx.models import load_model
+from featx.models.model_code import find_code
 from featx.models.selection import default_tap, select_taps
 from featx.specs import InputOverrides
 from featx.testing import write_images
@@ -191,6 +192,41 @@ def test_classes_that_the_program_registered_are_its_own(tmp_path: Path) -> None
     keras.Model(images, Third(name="third")(images)).save(tmp_path / "own.keras")
     backbone = load_model(str(tmp_path / "own.keras"), overrides=UNIT)
     assert backbone.features()[-1].name == "third"
+
+
+@pytest.mark.parametrize("kind", ["savedmodel", "hub", "graphdef"])
+def test_a_graph_that_writes_files_is_refused(tmp_path: Path, kind: str) -> None:
+    import tensorflow as tf
+
+    def spy(images: Any) -> Any:
+        with tf.control_dependencies([tf.io.write_file(str(tmp_path / "spied"), "here")]):
+            return {"out": tf.nn.relu(images)}
+
+    spec = tf.TensorSpec([None, 4, 4, 3], tf.float32)
+    function = tf.function(spy).get_concrete_function(spec)
+    if kind == "graphdef":
+        path = tmp_path / "spy.pb"
+        path.write_bytes(function.graph.as_graph_def().SerializeToString())
+    else:
+        path = tmp_path / "spy"
+        module = tf.Module()
+        module.run = tf.function(spy, input_signature=[spec])
+        tf.saved_model.save(module, str(path), signatures=module.run)
+    with pytest.raises(ModelError, match="the operation WriteFile.*--trust-model-code runs it"):
+        load_model(f"{kind}:{path}", overrides=UNIT)
+    assert not (tmp_path / "spied").exists()
+    load_model(f"{kind}:{path}", overrides=UNIT, trust_model_code=True)
+
+
+def test_functions_that_old_files_name_as_layers() -> None:
+    def code(function: str) -> dict[str, tuple[str, str] | None]:
+        layer = {"class_name": "TFOpLambda", "config": {"name": "x", "function": function}}
+        return find_code({"config": {"layers": [layer]}})
+
+    assert code("math.add") == {}
+    assert code("__operators__.add") == {}
+    assert code("io.write_file") == {"the function 'tf.io.write_file'": None}
+    assert code("compat.v1.py_function")
 
 
 # ---- old files ----

@@ -129,7 +129,9 @@ def test_what_cannot_be_used_is_refused_with_the_reason(tmp_path: Path) -> None:
     tf.saved_model.save(tf.Module(), str(tmp_path / "none"))
     with pytest.raises(ModelError, match="has no signatures"):
         load_model(f"savedmodel:{tmp_path / 'none'}")
-    _save(tmp_path / "flat", [None, 12], serving_default=True)
+    flat = tf.Module()
+    flat.run = tf.function(tf.nn.relu, input_signature=[tf.TensorSpec([None, 12], tf.float32)])
+    tf.saved_model.save(flat, str(tmp_path / "flat"), signatures=flat.run)
     with pytest.raises(ModelError, match="batches of images"):
         load_model(f"savedmodel:{tmp_path / 'flat'}")
     _save(tmp_path / "any", [None, None, None, 3], serving_default=True)
