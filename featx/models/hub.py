@@ -208,7 +208,7 @@ def _trace(loaded: Any, dtype: Any, batch: Sequence[int | None], name: str) -> t
     """Trace a module on images, with as many of the usual arguments as it takes."""
     tensorflow = import_tensorflow()
     signature = tensorflow.TensorSpec(batch, dtype)
-    reason: Exception | None = None
+    reasons: list[Exception] = []
     for arguments in _CALLS:
 
         def call(images: Any, arguments: dict[str, bool] = arguments) -> Any:
@@ -218,12 +218,10 @@ def _trace(loaded: Any, dtype: Any, batch: Sequence[int | None], name: str) -> t
             function = tensorflow.function(call, autograph=False)
             return function.get_concrete_function(signature), arguments
         except (TypeError, ValueError) as error:  # "Binding inputs ..." and "Could not find ...".
-            reason = error
+            reasons.append(error)
     raise ModelError(
-        f"{name!r} cannot be called with images of shape {tuple(batch)}: {first_line(reason)}"
-        if reason
-        else name
-    )
+        f"{name!r} cannot be called with images of shape {tuple(batch)}: {first_line(reasons[-1])}"
+    ) from reasons[-1]
 
 
 class _OtherSignature:

@@ -128,10 +128,10 @@ def _quiet() -> Iterator[None]:
 
 
 def list_signatures(loaded: Any) -> dict[str, Any]:
-    """Return the signatures that people can name."""
+    """Return the signatures that people can name, by name: TensorFlow keeps no order."""
     return {
         name: function
-        for name, function in loaded.signatures.items()
+        for name, function in sorted(loaded.signatures.items())
         if name not in HIDDEN_SIGNATURES
     }
 
@@ -168,7 +168,7 @@ def freeze_signature(signature: Any, name: str, model: str) -> tuple[FrozenGraph
     if len(inputs) != 1:
         raise ModelError(
             f"featx feeds models one image. Received: signature {name!r} of {model!r} with "
-            f"{len(inputs)} inputs ({', '.join(inputs)})."
+            f"{len(inputs)} inputs ({', '.join(sorted(inputs))})."
         )
     graph = FrozenGraph(signature)
     shape = graph.input.shape

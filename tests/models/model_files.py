@@ -78,6 +78,7 @@ def write_tf1_module(folder: Path, *, size: int | None = SIZE) -> Path:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             builder.add_meta_graph_and_variables(session, [], signature_def_map=signatures)
+            builder.add_meta_graph(["train"], signature_def_map=signatures)
             builder.save()
     return folder
 

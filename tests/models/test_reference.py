@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from featx.errors import AmbiguousName, FeatxError, InvalidValue, ModelError, UnknownName
 from featx.models.contracts import APPLICATIONS
-from featx.models.reference import SOURCES, parse_reference
+from featx.models.reference import SOURCES, add_arguments, parse_reference
 from featx.specs import format_reference
 
 
@@ -159,8 +159,8 @@ def test_a_bare_mistyped_name_is_corrected_and_the_forms_are_named() -> None:
         parse_reference("vgg19,classes=3")
     assert str(caught.value) == (
         "There is no model named 'vgg19'. Did you mean VGG19 or VGG16? Name a Keras application "
-        "(for example keras:MobileNetV2), or the path of a .keras or .h5 file or of a SavedModel "
-        "folder."
+        "(for example keras:MobileNetV2), a model's page on tfhub.dev or kaggle.com, or the path "
+        "of a .keras, .h5 or .pb file or of a SavedModel folder."
     )
 
 
@@ -171,7 +171,7 @@ def test_nothing_alike_gives_no_suggestions() -> None:
     assert "Did you mean" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["hub:google/x", "Keras:VGG19", "models/missing.keras", ""])
+@pytest.mark.parametrize("text", ["hug:google/x", "Keras:VGG19", "models/missing.keras", ""])
 def test_what_cannot_be_read_at_all(text: str) -> None:
     with pytest.raises(UnknownName, match=r"There is no model named"):
         parse_reference(text)
@@ -190,8 +190,24 @@ def test_an_existing_file_that_is_no_model(here: Path, name: str) -> None:
         parse_reference(name)
     assert str(caught.value) == (
         f"{name!r} is not a model that featx can read. Expected: a folder with saved_model.pb, "
-        "or a file ending in .keras, .h5 or .hdf5."
+        "or a file ending in .keras, .h5, .hdf5 or .pb."
     )
+
+
+def test_arguments_may_follow_a_path_with_commas(here: Path) -> None:
+    (here / "a,b.pb").write_bytes(b"")
+    expected = ("graphdef", "a,b.pb", {"input": "x"})
+    assert parse_reference("a,b.pb,input=x") == expected
+    assert parse_reference("graphdef:a,b.pb,input=x") == expected
+
+
+@pytest.mark.parametrize("reference", ["keras:VGG19", "net.keras", "hub:https://tfhub.dev/a/b/1"])
+def test_options_become_arguments(here: Path, reference: str) -> None:
+    (here / "net.keras").write_bytes(b"")
+    assert add_arguments(reference, signature=None, trust_model_code=False) == reference
+    text = add_arguments(reference, signature="image_feature_vector", trust_model_code=True)
+    arguments = {"signature": "image_feature_vector", "trust_model_code": True}
+    assert parse_reference(text)[2] == arguments
 
 
 def test_an_existing_folder_that_is_no_model(here: Path) -> None:

@@ -123,6 +123,38 @@ def test_activations_and_joins_come_first_and_the_rest_on_demand(tmp_path: Path)
     assert {tap.type for tap in taps if tap.is_detail} >= {"Sigmoid", "Mul"}
 
 
+def test_a_subclassed_model_is_tapped_in_its_export(tmp_path: Path) -> None:
+    import keras
+
+    class Net(keras.Model):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = keras.layers.Conv2D(4, 3, activation="relu", name="conv")
+
+        def call(self, images: Any) -> Any:
+            return keras.ops.mean(self.conv(images), axis=(1, 2))
+
+    net = Net()
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
+    expected = net(pixels.astype(np.float32))
+    net.export(tmp_path / "net", verbose=False)
+    backbone = load_model(str(tmp_path / "net"), overrides=RAW)
+    (relu,) = select_taps(["*Relu"], backbone.features())
+    result = backbone(pixels, [relu.name, "output_0"])
+    assert result[relu.name].shape == (2, 6, 6, 4)
+    np.testing.assert_allclose(result["output_0"], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_two_inputs_are_refused_by_name(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    module, spec = tf.Module(), tf.TensorSpec([None, 4, 4, 3], tf.float32)
+    module.run = tf.function(lambda left, right: left + right, input_signature=[spec, spec])
+    tf.saved_model.save(module, str(tmp_path / "two"), signatures=module.run)
+    with pytest.raises(ModelError, match=r"2 inputs \(left, right\)"):
+        load_model(str(tmp_path / "two"))
+
+
 def test_what_cannot_be_used_is_refused_with_the_reason(tmp_path: Path) -> None:
     import tensorflow as tf
 
