@@ -17,6 +17,11 @@ WIDE = 1000
 """Columns assumed where stdout is not a terminal: nothing is cut off in a pipe."""
 
 
+def is_terminal() -> bool:
+    """Whether a person looks at the results, and not a program."""
+    return sys.stdout.isatty()
+
+
 def make_table(*headers: str, right: Sequence[int]) -> Table:
     """Make a table with these columns, of which those at the places in `right` are numbers."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
@@ -35,7 +40,7 @@ def make_table(*headers: str, right: Sequence[int]) -> Table:
 def print_result(content: Table | str) -> None:
     """Write a table or a line to stdout."""
     shown = as_text(content) if isinstance(content, str) else content
-    if sys.stdout.isatty():
+    if is_terminal():
         Console(highlight=False).print(shown, soft_wrap=isinstance(content, str))
         return
     console = Console(file=io.StringIO(), highlight=False, width=WIDE)

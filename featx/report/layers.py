@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from rich.text import Text
 
 from featx.models.backbone import Backbone, Tap
+from featx.report import drawing
 from featx.report.drawing import as_text, make_table, print_result
 from featx.specs import InputSpec
 from featx.units import format_bytes, format_shape
@@ -48,7 +48,7 @@ def show_layers(backbone: Backbone, taps: Sequence[Tap], *, tree: bool = False) 
     """Draw taps, each kind by itself, with the columns that say something of this model."""
     model, contract = backbone.spec, backbone.spec.input
     is_long = any(len(tap.name) > LONG_NAME for tap in taps)
-    tree = tree or (is_long and sys.stdout.isatty())
+    tree = tree or (is_long and drawing.is_terminal())
     kinds = list(dict.fromkeys(tap.kind for tap in taps))
     shown = {
         "index": any(tap.index is not None for tap in taps),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,9 @@ from tests.models.model_files import write_graph, write_tf1_module, write_tf2_mo
 
 
 @pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Standard output is a terminal of 100 columns."""
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setattr(drawing, "is_terminal", lambda: True)
     monkeypatch.setattr(drawing, "Console", lambda **_: Console(width=100, highlight=False))
 
 
