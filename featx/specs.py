@@ -234,15 +234,19 @@ class ModelSpec:
         """Return the fields that decide the numbers, flat, for comparison and hashing.
 
         Files and folders are identified by their content, so that they may be renamed and
-        moved, and by the arguments that were given (the signature: outputs of several may have
-        one name); a Keras application also by its name.
+        moved, and by a signature or input that was chosen (outputs of several signatures may
+        have one name); a Keras application also by its name and arguments.
         """
         named = self.source in NAMED_SOURCES
-        arguments = [f"{key}={value}" for key, value in self.arguments]
-        return {
-            "model": self.reference if named else ",".join([self.source, *arguments]),
-            "weights_sha256": self.weights_sha256,
-        } | {f"input.{name}": value for name, value in self.input.to_dict().items()}
+        chosen = {key: value for key, value in self.arguments if key in ("signature", "input")}
+        return (
+            ({} if named else chosen)
+            | {
+                "model": self.reference if named else self.source,
+                "weights_sha256": self.weights_sha256,
+            }
+            | {f"input.{name}": value for name, value in self.input.to_dict().items()}
+        )
 
     @property
     def fingerprint(self) -> str:
