@@ -55,7 +55,10 @@ def load(request: ModelRequest) -> GraphBackbone:
 
     # With no word from the user, the classifier is kept where it can be: with a size of its
     # own it cannot, and a weights file may come without it.
-    if "include_top" in arguments:
+    if request.arguments.get("include_top") is True:
+        # Recorded only where it is not what would be taken anyway.
+        attempts = [arguments | ({"include_top": True} if resized else {})]
+    elif "include_top" in arguments:
         attempts = [arguments]
     elif resized:
         attempts = [arguments | {"include_top": False}]
@@ -70,7 +73,12 @@ def load(request: ModelRequest) -> GraphBackbone:
             used, location = attempts[0], weights
             model = _build(constructor, used, shape, weights)
         else:
-            model, used = _load_from_file(constructor, attempts, shape, weights)
+            try:
+                model, used = _load_from_file(constructor, attempts, shape, weights)
+            except ModelError:
+                if request.arguments.get("include_top") is True:
+                    _refuse_file_without_top(constructor, attempts[0], shape, weights)
+                raise
             location = os.path.abspath(weights)
     spec = ModelSpec(
         source="keras",
@@ -164,6 +172,20 @@ def _load_from_file(
     raise ModelError(
         f"The weights in {weights!r} do not fit {constructor.__name__} ({'; '.join(reasons)}). "
         "Is it for another network, or for other constructor arguments (such as ',alpha=0.35')?"
+    )
+
+
+def _refuse_file_without_top(
+    constructor: Any, arguments: dict[str, Any], shape: tuple[int, ...], weights: str
+) -> None:
+    """Say that the classifier is not in a weights file, if that is all that is wrong with it."""
+    try:
+        _load_from_file(constructor, [arguments | {"include_top": False}], shape, weights)
+    except ModelError:
+        return
+    raise ModelError(
+        f"The weights in {weights!r} are those of {constructor.__name__} without its classifier, "
+        "and this needs it. Files that have it are not called 'no_top' or 'notop'."
     )
 
 
