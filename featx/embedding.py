@@ -15,10 +15,12 @@ from featx.images.sources import (
     ImageFailure,
     ImageItem,
     Images,
+    ImageSet,
     Selection,
     gather,
 )
 from featx.models import restore_model
+from featx.models.backbone import Backbone
 from featx.specs import DEFAULT_BATCH_SIZE, FeatureSpec, ModelSpec
 
 
@@ -78,6 +80,29 @@ def embed_images(
     taps = [tap.name for tap in backbone.features()]
     if feature.name not in taps:
         raise UnknownName("layer", feature.name, taps)
+    return embed_found(
+        found,
+        backbone,
+        feature,
+        max_pixels=max_pixels,
+        batch_size=batch_size,
+        workers=workers,
+        listener=listener,
+    )
+
+
+def embed_found(
+    found: ImageSet,
+    backbone: Backbone,
+    feature: FeatureSpec,
+    *,
+    max_pixels: int | None = None,
+    batch_size: int = DEFAULT_BATCH_SIZE,
+    workers: int | None = None,
+    listener: Listener | None = None,
+) -> EmbeddedImages:
+    """Compute one feature of images with a model that is loaded; see `embed_images`."""
+    listener = listener or Listener()
     items: list[ImageItem] = []
     blocks: list[np.ndarray] = []
     hashes: list[np.ndarray] = []
@@ -88,7 +113,7 @@ def embed_images(
     try:
         results = read_images(
             found.items if found.stream is None else found.stream,
-            model.input,
+            backbone.spec.input,
             workers=workers,
             lookahead=2 * batch_size,
             max_pixels=max_pixels,
