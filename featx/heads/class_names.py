@@ -1,0 +1,247 @@
+"""Names for the outputs of a model's own classifier: ImageNet's, or those of a file."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from featx.errors import InvalidValue
+from featx.models.catalogue import keras_models_folder
+
+IMAGENET = "imagenet"
+"""The value of ``--labels`` that takes the classes of ImageNet, as Keras numbers them."""
+
+INDEX_FILE = "imagenet_class_index.json"
+INDEX_URL = f"https://storage.googleapis.com/download.tensorflow.org/data/{INDEX_FILE}"
+"""Where `keras.applications.imagenet_utils` fetches it from (`CLASS_INDEX_PATH`)."""
+
+BACKGROUND = "background"
+"""The class before the others in models of TF-Slim and TensorFlow Hub: 1,001 for ImageNet."""
+
+_NUMBERED_LINE = re.compile(r"([0-9]+)[\s,:;]+(.*\S)\s*")
+_INDEX_COLUMNS = ("index", "number", "id", "class_id")
+_NAME_COLUMNS = ("name", "label", "class", "class_name")
+
+
+@dataclass(frozen=True, slots=True)
+class ClassNames:
+    """What a classifier's outputs are called.
+
+    Attributes:
+        names: One for each output, as the source writes them; two may be equal (ImageNet has
+            two cranes).
+        wordnet_ids: For each output its WordNet id such as ``n01440764``, or None.
+        source: Where they are from, for messages.
+    """
+
+    names: tuple[str, ...]
+    wordnet_ids: tuple[str | None, ...]
+    source: str
+    _numbers: Mapping[str, frozenset[int]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        numbers: dict[str, set[int]] = defaultdict(set)
+        for number, (name, wordnet_id) in enumerate(zip(self.names, self.wordnet_ids, strict=True)):
+            for spelling in [name, *name.split(","), wordnet_id or name]:
+                numbers[_fold(spelling)].add(number)
+        frozen = {name: frozenset(found) for name, found in numbers.items()}
+        object.__setattr__(self, "_numbers", frozen)
+
+    def find(self, label: str) -> frozenset[int]:
+        """Return the outputs that a class folder means: its name, a synonym or a WordNet id.
+
+        Case, underscores and hyphens do not matter.
+
+        Example:
+            >>> labels = ClassNames(("English_springer", "tench, Tinca tinca"), (None, None), "")
+            >>> labels.find("english springer"), labels.find("tench"), labels.find("cat")
+            (frozenset({0}), frozenset({1}), frozenset())
+        """
+        return self._numbers.get(_fold(label), frozenset())
+
+
+def read_class_names(labels: str | Path, num_outputs: int) -> ClassNames:
+    """Read names for each output of a classifier.
+
+    Args:
+        labels: ``imagenet``, or a file: text with one name in a line, CSV with the columns index
+            and name, or JSON as Keras writes it, ``{"0": ["n01440764", "tench"], ...}``.
+        num_outputs: How many the classifier has.
+
+    Raises:
+        InvalidValue: If the file cannot be read, or has another number of names.
+
+    Example:
+        >>> read_class_names("no-such-file.txt", 3)
+        Traceback (most recent call last):
+        ...
+        featx.errors.InvalidValue: --labels takes 'imagenet' or a file with the names of ...
+    """
+    if str(labels) == IMAGENET:
+        return _read_imagenet(num_outputs)
+    path = Path(labels)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InvalidValue(
+            f"--labels takes 'imagenet' or a file with the names of the classes. Received: "
+            f"{str(path)!r}, which does not exist."
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidValue(f"The labels in {str(path)!r} cannot be read: {error}") from error
+    entries = _parse(text, path)
+    if len(entries) != num_outputs:
+        raise InvalidValue(
+            f"The model gives {num_outputs:,} values for an image, and {str(path)!r} has "
+            f"{len(entries):,} names.{_advise(entries, num_outputs)}"
+        )
+    return _from_entries(entries, repr(str(path)))
+
+
+def _read_imagenet(num_outputs: int) -> ClassNames:
+    """Return ImageNet's 1,000 classes, behind "background" where there are 1,001 outputs."""
+    path = keras_models_folder() / INDEX_FILE
+    if num_outputs not in (1000, 1001):
+        raise InvalidValue(
+            f"The model gives {num_outputs:,} values for an image; ImageNet has 1,000 classes "
+            "(1,001 with 'background'). Name the model's own classes with --labels FILE."
+        )
+    if not path.is_file():
+        raise InvalidValue(
+            f"The names of ImageNet's classes are not on this machine. Put {INDEX_FILE} into "
+            f"{str(path.parent)!r}, where Keras keeps it (it is at {INDEX_URL}), or name a file "
+            "with --labels FILE."
+        )
+    try:
+        entries = _parse(path.read_text(encoding="utf-8"), path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidValue(f"The labels in {str(path)!r} cannot be read: {error}") from error
+    if len(entries) != 1000:
+        raise InvalidValue(
+            f"{str(path)!r} has {len(entries):,} names; ImageNet has 1,000 classes. Fetch it anew "
+            f"from {INDEX_URL}."
+        )
+    background: list[tuple[str, str | None]] = [(BACKGROUND, None)]
+    return _from_entries(background * (num_outputs - 1000) + entries, IMAGENET)
+
+
+def _advise(entries: list[tuple[str, str | None]], num_outputs: int) -> str:
+    """Return what may be wrong where the numbers differ by one, after a space."""
+    has_background = bool(entries) and entries[0][0].casefold() == BACKGROUND
+    if num_outputs == len(entries) + 1 and not has_background:
+        return (
+            f" Models of TF-Slim and TensorFlow Hub have {BACKGROUND!r} before all others: if this "
+            f"is one, put {BACKGROUND!r} in front of the names."
+        )
+    if num_outputs == len(entries) - 1:
+        return (
+            f" Labels of TF-Slim and TensorFlow Hub begin with {BACKGROUND!r}, which models of "
+            "Keras do not have"
+            + (": take that one away." if has_background else ". Does one name too many lead?")
+        )
+    return ""
+
+
+def _from_entries(entries: list[tuple[str, str | None]], source: str) -> ClassNames:
+    return ClassNames(
+        tuple(name for name, _ in entries),
+        tuple(wordnet_id for _, wordnet_id in entries),
+        source,
+    )
+
+
+def _fold(name: str) -> str:
+    return " ".join(re.sub(r"[_-]", " ", name).casefold().split())
+
+
+def _parse(text: str, path: Path) -> list[tuple[str, str | None]]:
+    """Return name and WordNet id of each class, in order."""
+    suffix = path.suffix.lower()
+    if suffix == ".json":
+        entries = _parse_json(text, path)
+    elif suffix == ".csv":
+        entries = [(name, None) for name in _parse_csv(text, path)]
+    else:
+        entries = [(name, None) for name in _parse_lines(text, path)]
+    if not entries:
+        raise InvalidValue(f"There are no names in {str(path)!r}.")
+    return entries
+
+
+def _parse_lines(text: str, path: Path) -> list[str]:
+    """Read one name in a line; numbers before them (``0 cat``) are left out if all have one."""
+    lines = [line.strip() for line in text.rstrip().splitlines()]
+    if "" in lines:
+        raise InvalidValue(
+            f"{str(path)!r}, line {lines.index('') + 1}, is empty: which class has no name? The "
+            "names of all classes stand in their order, one in a line."
+        )
+    numbered = [_NUMBERED_LINE.fullmatch(line) for line in lines]
+    found = [match.groups() for match in numbered if match]
+    if [number for number, _ in found] == [str(number) for number in range(len(lines))]:
+        return [name for _, name in found]
+    return lines
+
+
+def _parse_csv(text: str, path: Path) -> list[str]:
+    """Read the columns index and name; without a header line they are the first two."""
+    rows = [row for row in csv.reader(text.splitlines()) if row]
+    columns = (0, 1)
+    if rows and not rows[0][0].strip().isdecimal():
+        header = [cell.strip().lower() for cell in rows.pop(0)]
+        index = next((header.index(name) for name in _INDEX_COLUMNS if name in header), None)
+        name = next((header.index(name) for name in _NAME_COLUMNS if name in header), None)
+        if index is None or name is None:
+            raise InvalidValue(
+                "Labels in CSV have the columns index and name. "
+                f"Received: {', '.join(header)} in {str(path)!r}."
+            )
+        columns = (index, name)
+    named: dict[str, Any] = {}
+    for row in rows:
+        if len(row) <= max(columns):
+            raise InvalidValue(f"Labels in CSV have an index and a name in each line: {row}.")
+        key = row[columns[0]].strip()
+        if key in named:
+            raise InvalidValue(f"{str(path)!r} has the index {key!r} twice.")
+        named[key] = row[columns[1]].strip()
+    return [str(name) for name in _in_order(named, path)]
+
+
+def _parse_json(text: str, path: Path) -> list[tuple[str, str | None]]:
+    """Read ``{"0": [wordnet_id, name], ...}``, ``{"0": name, ...}`` or a list of either."""
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidValue(f"The labels in {str(path)!r} are not JSON: {error}") from error
+    values = _in_order(data, path) if isinstance(data, dict) else data
+    entries: list[tuple[str, str | None]] = []
+    for value in values if isinstance(values, list) else [data]:
+        if isinstance(value, str):
+            entries.append((value, None))
+        elif isinstance(value, list) and len(value) == 2 and {*map(type, value)} == {str}:
+            entries.append((value[1], value[0]))
+        else:
+            raise InvalidValue(
+                'Labels in JSON are {"0": ["n01440764", "tench"], ...}, {"0": "tench", ...} or '
+                f'["tench", ...]. Received: {json.dumps(value)[:60]} in {str(path)!r}.'
+            )
+    return entries
+
+
+def _in_order(named: Mapping[str, Any], path: Path) -> list[Any]:
+    """Return the values of the keys 0, 1, 2 and so on, all of which must be there."""
+    wanted = [str(number) for number in range(len(named))]
+    missing = [number for number in wanted if number not in named]
+    if missing:
+        raise InvalidValue(
+            f"Classes are numbered from 0 without gaps. {str(path)!r} has {len(named):,} names and "
+            f"none for {missing[0]}."
+        )
+    return [named[number] for number in wanted]
