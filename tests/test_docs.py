@@ -74,7 +74,7 @@ def test_the_test_line_is_the_one_that_ci_runs() -> None:
             {"features": None, "force": "overwrite", "as_json": None},
         ),
         (fit_head.fit_head, featx.fit_head, {"as_json": None}),
-        (predict.predict, featx.predict, {"as_json": None}),
+        (predict.predict, featx.predict, {"as_json": None, "signature": None}),
         (
             search.search,
             featx.search,

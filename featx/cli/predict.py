@@ -16,13 +16,22 @@ from featx.cli.options import (
     ImageList,
     Json,
     MaxPixels,
-    MovedWeights,
+    Signature,
     Split,
     TrustModelCode,
     Workers,
     exit_with,
 )
-from featx.specs import DEFAULT_BATCH_SIZE, DEFAULT_HEAD, DEFAULT_TOP
+from featx.specs import (
+    DEFAULT_BATCH_SIZE,
+    DEFAULT_TOP,
+    ChannelOrder,
+    Exif,
+    Interpolation,
+    Preprocess,
+    Resize,
+    parse_img_size,
+)
 
 
 def predict(
@@ -32,32 +41,89 @@ def predict(
     split: Split = None,
     frame: Frame = None,
     max_pixels: MaxPixels = None,
-    head: Annotated[Path, typer.Option(help="The head's folder, from `fit-head`.")] = Path(
-        DEFAULT_HEAD
-    ),
+    head: Annotated[
+        Path | None,
+        typer.Option(help="The head's folder, from `fit-head`. [default: head, without -m]"),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="MODEL",
+            help="Instead of a head: a model with a classifier of its own, as for `extract`.",
+        ),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="imagenet|random|PATH",
+            help="With -m keras:NAME, as for `extract`; with a head, where the model's weights or "
+            "file lie now, if moved.",
+        ),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="imagenet|FILE",
+            help="With -m, names of the classes: text with a name in each line, CSV (index,name) "
+            "or JSON. [default: numbers]",
+        ),
+    ] = None,
+    layer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="With -m, the classifier's output. [default: the model's last]"
+        ),
+    ] = None,
+    signature: Signature = None,
+    img_size: Annotated[
+        str | None,
+        typer.Option(metavar="N|HxW", help="With -m, the input size. [default: the model's]"),
+    ] = None,
+    preprocess: Annotated[
+        Preprocess, typer.Option(help="With -m, scaling of pixels; 'auto' is the model's own.")
+    ] = "auto",
+    channel_order: Annotated[
+        ChannelOrder | None, typer.Option(help="With -m. [default: the model's]")
+    ] = None,
+    resize: Annotated[Resize | None, typer.Option(help="With -m. [default: stretch]")] = None,
+    interpolation: Annotated[
+        Interpolation | None, typer.Option(help="With -m. [default: bilinear]")
+    ] = None,
+    exif: Annotated[Exif | None, typer.Option(help="With -m. [default: apply]")] = None,
     top: Annotated[
         int, typer.Option("--top", "-k", "-t", "--topk", min=1, help="Classes for each image.")
     ] = DEFAULT_TOP,
     batch_size: BatchSize = DEFAULT_BATCH_SIZE,
     workers: Workers = None,
-    weights: MovedWeights = None,
     trust_model_code: TrustModelCode = False,
     as_json: Json = False,
 ) -> None:
-    """Classify images with a head.
+    """Classify images, with a head or with a model's own classifier.
 
-    They are prepared exactly as those it was fitted on. Where images lie in folders named like
-    the head's classes, the accuracy is shown too.
+    For a head, they are prepared exactly as those it was fitted on. With -m, the classes are those
+    of the model's last output; softmax is applied where it gives logits: values outside [0, 1], or
+    sums that are not 1 within 0.001. Where images lie in folders named like the classes, the
+    accuracy is shown too.
 
     Example: featx predict new_photos --head head --json
+
+    Example: featx predict photos -m keras:MobileNetV2 --labels imagenet -k 5
     """
     import featx
+    from featx.errors import InvalidValue
+    from featx.models.reference import add_arguments
     from featx.report.console import ConsoleListener
     from featx.report.json_lines import write_predictions
     from featx.report.tables import show_predictions
 
     if not images and image_list is None:
         raise typer.BadParameter("name images, or a list of them with --image-list")
+    if model is not None:
+        model = add_arguments(model, signature=signature)
+    elif signature is not None:
+        raise InvalidValue("--signature goes with a model's own classifier: name it with -m.")
     listener = ConsoleListener()
     report = featx.predict(
         images or (),
@@ -67,10 +133,19 @@ def predict(
         frame=frame,
         max_pixels=max_pixels,
         head=head,
+        model=model,
+        weights=weights,
+        labels=labels,
+        layer=layer,
+        img_size=parse_img_size(img_size) if img_size else None,
+        preprocess=preprocess,
+        channel_order=channel_order,
+        resize=resize,
+        interpolation=interpolation,
+        exif=exif,
         top=top,
         batch_size=batch_size,
         workers=workers,
-        weights=weights,
         trust_model_code=trust_model_code,
         listener=listener,
     )
@@ -84,8 +159,9 @@ def predict(
             f"{len(report.predictions):,} images: they say nothing about its accuracy"
         )
     if report.accuracy is not None:
+        new = "" if model else "new "
         listener.note(
-            f"accuracy {report.accuracy:.4f} on the {report.num_labelled:,} new images in class "
+            f"accuracy {report.accuracy:.4f} on the {report.num_labelled:,} {new}images in class "
             "folders"
         )
     exit_with(SOME_FAILED if report.failures else 0)

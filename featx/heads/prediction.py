@@ -3,55 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from featx.embedding import embed_images
 from featx.errors import InvalidValue
 from featx.events import Listener
 from featx.heads.head import Head, load_head
-from featx.images.sources import ImageFailure, Images, Selection
-from featx.specs import DEFAULT_BATCH_SIZE, DEFAULT_HEAD, DEFAULT_TOP
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """The most probable classes of one image.
-
-    Attributes:
-        path: The image.
-        label: Its class folder, or None.
-        classes: The best classes, most probable first.
-        probabilities: Their probabilities, in [0, 1].
-    """
-
-    path: str
-    label: str | None
-    classes: tuple[str, ...]
-    probabilities: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class PredictReport:
-    """Predictions in natural order of the images, failures, and accuracy where known.
-
-    Attributes:
-        predictions: One for each image that could be used.
-        failures: The others, with the reason.
-        num_labelled: Images that the head was not fitted on and whose class folder has the
-            name of one of its classes.
-        num_fitted_on: Images that the head was fitted on (the same bytes).
-        accuracy: Share of the labelled ones whose first prediction is right; None if there
-            are none.
-    """
-
-    predictions: tuple[Prediction, ...]
-    failures: tuple[ImageFailure, ...]
-    num_labelled: int
-    num_fitted_on: int
-    accuracy: float | None
+from featx.heads.own_classifier import predict_with_model
+from featx.heads.prediction_report import PredictReport, rank_classes
+from featx.images.sources import Images, Selection
+from featx.specs import (
+    DEFAULT_BATCH_SIZE,
+    DEFAULT_HEAD,
+    DEFAULT_TOP,
+    ChannelOrder,
+    Exif,
+    InputOverrides,
+    Interpolation,
+    Preprocess,
+    Resize,
+)
 
 
 def predict(
@@ -62,15 +35,28 @@ def predict(
     split: str | None = None,
     frame: int | str | None = None,
     max_pixels: int | None = None,
-    head: str | Path | Head = DEFAULT_HEAD,
+    head: str | Path | Head | None = None,
+    model: str | None = None,
+    weights: str | None = None,
+    labels: str | Path | None = None,
+    layer: str | None = None,
+    img_size: tuple[int, int] | None = None,
+    preprocess: Preprocess = "auto",
+    channel_order: ChannelOrder | None = None,
+    resize: Resize | None = None,
+    interpolation: Interpolation | None = None,
+    exif: Exif | None = None,
     top: int = DEFAULT_TOP,
     batch_size: int = DEFAULT_BATCH_SIZE,
     workers: int | None = None,
-    weights: str | None = None,
     trust_model_code: bool = False,
     listener: Listener | None = None,
 ) -> PredictReport:
-    """Classify images with a head, prepared exactly as those it was fitted on.
+    """Classify images, with a head or with a model's own classifier.
+
+    A head gets images prepared exactly as those it was fitted on. A model's own classifier is its
+    last output; where that is no probabilities (values outside [0, 1], or sums that are not 1
+    within 0.001), softmax makes them.
 
     Args:
         images: Places or objects, as for `featx.extract`.
@@ -79,18 +65,32 @@ def predict(
         split: Only this split of manifests and array files.
         frame: Of animations and files of several pages this frame, or ``all``.
         max_pixels: Largest picture that is decoded; 178,956,970 when None.
-        head: A head, or its folder.
+        head: A head, or its folder; ``head`` when neither it nor a model is named.
+        model: A model with a classifier, as for `featx.load_model`, instead of a head.
+        weights: Of a model, as for `featx.load_model`; of a head, where the model's weights (or
+            its file or folder) lie now, if they have moved.
+        labels: Names of the model's classes: ``imagenet``, or a file, see
+            `featx.heads.class_names.read_class_names`. They are numbers when None.
+        layer: The classifier's output, if it is not the model's last.
+        img_size: Height and width for the model in pixels; its own when None.
+        preprocess: The model's scaling; its own for ``auto``.
+        channel_order: ``rgb`` or ``bgr``; the model's own when None.
+        resize: ``stretch``, ``crop`` or ``pad``; stretch when None.
+        interpolation: The resampling filter; bilinear when None.
+        exif: Whether the camera's orientation tag is applied; it is when None.
         top: The most classes to name for each image.
         batch_size: Images for each run of the network.
         workers: Threads that read and decode.
-        weights: Where the model's weights (or its file or folder) lie now, if they have moved.
         trust_model_code: See `featx.load_model`.
-        listener: Receives progress and failures.
+        listener: Receives notes, progress and failures.
 
     Raises:
         HeadError: If the head cannot be read.
         ImagesNotFound: If there are no images.
         FingerprintMismatch: If the model's weights are no longer those of the head.
+        InvalidValue: If there are not as many labels as the model has classes, or if options of
+            heads and models are mixed.
+        ModelError: If the model gives something else than one vector for an image.
 
     Example:
         >>> predict("photos", head="no-such-head")
@@ -100,9 +100,65 @@ def predict(
     """
     if top < 1:
         raise InvalidValue(f"At least one class is named for an image. Received: {top}.")
+    overrides = InputOverrides(img_size, preprocess, channel_order, resize, interpolation, exif)
+    running: dict[str, Any] = {
+        "selection": Selection(exclude, image_list, split, frame),
+        "max_pixels": max_pixels,
+        "batch_size": batch_size,
+        "workers": workers,
+        "trust_model_code": trust_model_code,
+        "listener": listener or Listener(),
+    }
+    if model is None:
+        _refuse_options_of_models(labels, layer, overrides)
+        head = DEFAULT_HEAD if head is None else head
+        return _predict_with_head(images, head, top, weights=weights, **running)
+    if head is not None:
+        raise InvalidValue(
+            "-m and --head exclude each other: -m takes the classifier that the model brings, "
+            "--head one that `featx fit-head` made, which knows its model."
+        )
+    return predict_with_model(
+        images,
+        model,
+        top,
+        weights=weights,
+        labels=labels,
+        layer=layer,
+        overrides=overrides,
+        **running,
+    )
+
+
+def _refuse_options_of_models(
+    labels: str | Path | None, layer: str | None, overrides: InputOverrides
+) -> None:
+    """Refuse what a head knows already."""
+    options = {"labels": labels, "layer": layer} | asdict(overrides)
+    for name, value in options.items():
+        if value not in (None, "auto"):
+            raise InvalidValue(
+                f"--{name.replace('_', '-')} goes with a model's own classifier: name it with -m. "
+                "A head knows its classes, its layer and how images are prepared."
+            )
+
+
+def _predict_with_head(
+    images: Images,
+    head: str | Path | Head,
+    top: int,
+    *,
+    selection: Selection,
+    max_pixels: int | None,
+    batch_size: int,
+    workers: int | None,
+    weights: str | None,
+    trust_model_code: bool,
+    listener: Listener,
+) -> PredictReport:
     if not isinstance(head, Head):
         head = load_head(head)
-    if head.is_stale and listener is not None:
+    if head.is_stale:
         assert head.store is not None
         listener.note(
             f"the store {head.store.relative!r} has changed since this head was fitted: "
@@ -112,7 +168,7 @@ def predict(
         images,
         head.model,
         head.feature,
-        selection=Selection(exclude, image_list, split, frame),
+        selection=selection,
         max_pixels=max_pixels,
         batch_size=batch_size,
         workers=workers,
@@ -121,16 +177,7 @@ def predict(
         listener=listener,
     )
     probabilities = head.predict_proba(embedded.values)
-    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
-    predictions = tuple(
-        Prediction(
-            path=item.place,
-            label=item.label,
-            classes=tuple(head.classes[number] for number in best),
-            probabilities=tuple(float(row[number]) for number in best),
-        )
-        for item, row, best in zip(embedded.items, probabilities, order, strict=True)
-    )
+    predictions, _ = rank_classes(embedded.items, probabilities, head.classes, top)
     known = {row.tobytes() for row in head.fitted_on}
     seen = [row.tobytes() in known for row in embedded.content_hash]
     labelled = [

@@ -1,0 +1,211 @@
+"""Classes of images from the classifier that a model brings: its last output, and names for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from featx.embedding import embed_found
+from featx.errors import AmbiguousName, InvalidValue, ModelError, join_names
+from featx.events import Listener
+from featx.heads.class_names import ClassNames, read_class_names
+from featx.heads.prediction_report import PredictReport, rank_classes
+from featx.images.sources import Images, Selection, gather
+from featx.models import load_model
+from featx.models.backbone import Backbone, Tap
+from featx.models.reference import add_arguments, parse_reference
+from featx.models.selection import select_taps
+from featx.specs import FeatureSpec, InputOverrides
+from featx.units import format_shape
+
+TOLERANCE = 1e-3
+"""How far outputs may be outside [0, 1], or their sum from 1, and still be probabilities."""
+
+
+def predict_with_model(
+    images: Images,
+    model: str,
+    top: int,
+    *,
+    selection: Selection,
+    max_pixels: int | None,
+    weights: str | None,
+    labels: str | Path | None,
+    layer: str | None,
+    overrides: InputOverrides,
+    batch_size: int,
+    workers: int | None,
+    trust_model_code: bool,
+    listener: Listener,
+) -> PredictReport:
+    """Classify images with a model's own classifier; see `featx.predict`."""
+    found = gather(images, selection=selection)
+    for note in found.notes:
+        listener.note(note)
+    backbone = load_classifier(
+        model, weights=weights, overrides=overrides, trust_model_code=trust_model_code
+    )
+    contract = backbone.spec.input
+    if contract.scaling is None:
+        raise InvalidValue(
+            f"featx cannot know how {backbone.spec.reference!r} expects its pixels. Choose with "
+            "--preprocess: tf for [-1, 1], unit for [0, 1], raw for [0, 255], or caffe or torch "
+            "for ImageNet's mean and deviation."
+        )
+    tap = find_classes(backbone, layer)
+    count = tap.shape[-1] or 0
+    names = None if labels is None else read_class_names(labels, count)
+    listener.note(
+        f"{backbone.spec.reference} at {contract.height} x {contract.width}, "
+        f"'{contract.scaling}' preprocessing → {tap.name}, {count:,} classes"
+    )
+    if names is None:
+        listener.note(
+            "classes are shown by their number, from 0: --labels names them "
+            + ("(imagenet, or a file)" if count in (1000, 1001) else "(a file)")
+        )
+    feature = FeatureSpec(tap.name, tap.kind, "flatten", (count,))
+    embedded = embed_found(
+        found,
+        backbone,
+        feature,
+        max_pixels=max_pixels,
+        batch_size=batch_size,
+        workers=workers,
+        listener=listener,
+    )
+    outputs = embedded.values
+    if not are_probabilities(outputs):
+        listener.note(
+            f"{tap.name} gives logits (values outside [0, 1], or sums that are not 1 within "
+            f"{TOLERANCE:g}): softmax makes probabilities of them"
+        )
+        outputs = softmax(outputs)
+    classes = [str(number) for number in range(count)] if names is None else names.names
+    predictions, best = rank_classes(embedded.items, outputs, classes, top)
+    right = _compare([item.label for item in embedded.items], best, names)
+    return PredictReport(
+        predictions=predictions,
+        failures=embedded.failures,
+        num_labelled=len(right),
+        num_fitted_on=0,
+        accuracy=sum(right) / len(right) if right else None,
+    )
+
+
+def load_classifier(
+    model: str,
+    *,
+    weights: str | None = None,
+    overrides: InputOverrides | None = None,
+    trust_model_code: bool = False,
+) -> Backbone:
+    """Load a model with its classifier: of a Keras application the whole, at any input size.
+
+    Raises:
+        ModelError: If it has none, or the weights file does not hold it.
+
+    Example:
+        >>> load_classifier("builtin:mini")
+        Traceback (most recent call last):
+        ...
+        featx.errors.ModelError: builtin:mini knows no classes of its own. Fit a head on its ...
+    """
+    source, name, arguments = parse_reference(model)
+    if source == "builtin":
+        raise ModelError(
+            f"builtin:{name} knows no classes of its own. Fit a head on its features (featx "
+            "fit-head), or name a model with a classifier, such as keras:MobileNetV2."
+        )
+    if source == "keras" and "include_top" not in arguments:
+        model = add_arguments(model, include_top=True)
+    return load_model(
+        model, weights=weights, overrides=overrides, trust_model_code=trust_model_code
+    )
+
+
+def find_classes(backbone: Backbone, layer: str | None = None) -> Tap:
+    """Return the tap that gives one value for each class.
+
+    Args:
+        backbone: The model.
+        layer: The tap, as ``--layer`` names it. When None: what a Hub module calls its result;
+            else the last output that is a vector; of Keras models the last layer.
+
+    Raises:
+        AmbiguousName: If `layer` names several.
+        ModelError: If it does not give one vector of at least two values for an image.
+    """
+    taps = backbone.features()
+    if layer is not None:
+        chosen = select_taps([layer], taps, backbone.num_layers)
+        if len(chosen) > 1:
+            names = join_names([tap.name for tap in chosen[:6]])
+            raise AmbiguousName(
+                f"A classifier is one layer; {layer!r} fits {len(chosen)}. Choose {names}."
+            )
+        tap = chosen[0]
+    else:
+        outputs = [tap for tap in taps if tap.kind in ("output", "endpoint")] or [taps[-1]]
+        vectors = [tap for tap in outputs if _is_vector(tap)] or outputs
+        by_name = {tap.name: tap for tap in vectors}
+        tap = by_name.get(backbone.default_layer or "", vectors[-1])
+    if not _is_vector(tap):
+        raise ModelError(
+            "A classifier gives one vector for an image, with two values or more. Received: "
+            f"{tap.name!r} of {backbone.spec.reference} with shape "
+            f"{format_shape(tap.shape)}. Name the layer that gives "
+            "the classes with --layer, or fit a head on features (featx fit-head)."
+        )
+    return tap
+
+
+def _is_vector(tap: Tap) -> bool:
+    """Whether a tap gives (C,), or (1, 1, C) as networks without a dense layer do."""
+    *places, count = tap.shape or (None,)
+    return count is not None and count > 1 and all(size == 1 for size in places)
+
+
+def are_probabilities(outputs: np.ndarray) -> bool:
+    """Whether all rows are in [0, 1] and sum to 1, within `TOLERANCE`: else they are logits.
+
+    Args:
+        outputs: Shape (N, C).
+
+    Example:
+        >>> are_probabilities(np.array([[0.1, 0.9]])), are_probabilities(np.array([[0.1, 0.8]]))
+        (True, False)
+    """
+    inside = (outputs >= -TOLERANCE) & (outputs <= 1 + TOLERANCE)
+    sums = outputs.sum(axis=1, dtype=np.float64)
+    return bool(inside.all() and (np.abs(sums - 1) <= TOLERANCE).all())
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Return exp(x) / sum(exp(x)) of each row, in float64.
+
+    Args:
+        logits: Shape (N, C).
+
+    Example:
+        >>> softmax(np.log([[1.0, 3.0]])).round(6).tolist()
+        [[0.25, 0.75]]
+    """
+    shifted = logits - logits.max(axis=1, keepdims=True).astype(np.float64)
+    powers = np.exp(shifted)
+    result: np.ndarray = powers / powers.sum(axis=1, keepdims=True)
+    return result
+
+
+def _compare(
+    labels: Sequence[str | None], best: np.ndarray, names: ClassNames | None
+) -> list[bool]:
+    """Say of each image whose class folder has the name of a class whether that is the best."""
+    if names is None:
+        return []
+    meant = [frozenset() if label is None else names.find(label) for label in labels]
+    return [
+        number in numbers for number, numbers in zip(best.tolist(), meant, strict=True) if numbers
+    ]

@@ -1,0 +1,77 @@
+"""What `predict` gives: classes of images, failures, and accuracy where it is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from featx.images.sources import ImageFailure, ImageItem
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The most probable classes of one image.
+
+    Attributes:
+        path: The image.
+        label: Its class folder, or None.
+        classes: The best classes, most probable first.
+        probabilities: Their probabilities, in [0, 1].
+    """
+
+    path: str
+    label: str | None
+    classes: tuple[str, ...]
+    probabilities: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PredictReport:
+    """Predictions in natural order of the images, failures, and accuracy where known.
+
+    Attributes:
+        predictions: One for each image that could be used.
+        failures: The others, with the reason.
+        num_labelled: Images whose class folder has the name of a class, without those that a
+            head was fitted on.
+        num_fitted_on: Images that the head was fitted on (the same bytes); 0 for a model's own
+            classifier, of which that is not known.
+        accuracy: Share of the labelled ones whose first prediction is right; None if there
+            are none.
+    """
+
+    predictions: tuple[Prediction, ...]
+    failures: tuple[ImageFailure, ...]
+    num_labelled: int
+    num_fitted_on: int
+    accuracy: float | None
+
+
+def rank_classes(
+    items: Sequence[ImageItem], probabilities: np.ndarray, classes: Sequence[str], top: int
+) -> tuple[tuple[Prediction, ...], np.ndarray]:
+    """Choose the most probable classes of each image.
+
+    Args:
+        items: N images.
+        probabilities: Shape (N, C).
+        classes: C names.
+        top: The most classes to name for each image.
+
+    Returns:
+        The predictions, and the number of the best class of each image, shape (N,). Of equally
+        probable classes, the first comes first.
+    """
+    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
+    predictions = tuple(
+        Prediction(
+            path=item.place,
+            label=item.label,
+            classes=tuple(classes[number] for number in best),
+            probabilities=tuple(float(row[number]) for number in best),
+        )
+        for item, row, best in zip(items, probabilities, order, strict=True)
+    )
+    return predictions, order[:, 0]
