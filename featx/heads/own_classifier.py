@@ -105,6 +105,7 @@ def load_classifier(
     """Load a model with its classifier: of a Keras application the whole, at any input size.
 
     Raises:
+        InvalidValue: If the reference says ``include_top=False``.
         ModelError: If it has none, or the weights file does not hold it.
 
     Example:
@@ -119,8 +120,14 @@ def load_classifier(
             f"builtin:{name} knows no classes of its own. Fit a head on its features (featx "
             "fit-head), or name a model with a classifier, such as keras:MobileNetV2."
         )
-    if source == "keras" and "include_top" not in arguments:
-        model = add_arguments(model, include_top=True)
+    if source == "keras":
+        if not arguments.get("include_top", True):
+            raise InvalidValue(
+                f"',include_top=False' leaves out the classifier of {name}, which is to classify. "
+                "Leave it out of the model's name."
+            )
+        if "include_top" not in arguments:
+            model = add_arguments(model, include_top=True)
     return load_model(
         model, weights=weights, overrides=overrides, trust_model_code=trust_model_code
     )

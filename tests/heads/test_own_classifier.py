@@ -1,0 +1,440 @@
+"""`predict` with the classifier that a model brings, and the names of its classes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from featx.engines.tensorflow import import_tensorflow
+from featx.errors import AmbiguousName, ImagesNotFound, InvalidValue, ModelError
+from featx.events import Listener
+from featx.heads import fit_head, predict
+from featx.heads.class_names import ClassNames, read_class_names
+from featx.heads.own_classifier import are_probabilities, find_classes, load_classifier, softmax
+from featx.images.decode import decode_image
+from featx.models import restore_model
+from featx.models.backbone import GraphBackbone, Tap
+from featx.specs import InputOverrides, InputSpec, ModelSpec
+from tests.real_data import REAL_DATA, needs_real_data
+from tests.store_samples import make_model, write_color, write_sample
+
+COLORS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
+SHARPNESS = 5.0
+"""The small classifiers give 5 for the colour of the picture, and 0 for the two others."""
+
+SURE = float(np.exp(SHARPNESS) / (np.exp(SHARPNESS) + 2))
+SIZE = 8
+
+
+class Notes(Listener):
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.texts.append(text)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    for name, color in COLORS.items():
+        write_color(tmp_path / "pictures" / name / "1.png", color)
+    return tmp_path / "pictures"
+
+
+@pytest.fixture
+def names(tmp_path: Path) -> Path:
+    path = tmp_path / "names.txt"
+    path.write_text("Red\ngreen\nblue\n")
+    return path
+
+
+@pytest.fixture
+def keras_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keras's folder, with the names of ImageNet's classes as Keras stores them."""
+    folder = tmp_path / "keras" / "models"
+    folder.mkdir(parents=True)
+    index = {str(n): [f"n{n:08}", f"Class_{n}"] for n in range(1000)}
+    (folder / "imagenet_class_index.json").write_text(json.dumps(index))
+    monkeypatch.setenv("KERAS_HOME", str(folder.parent))
+    return folder
+
+
+# Models of every source, each with the same classifier: the mean colour, times 5
+
+
+def tensors(images: Any) -> Any:
+    tf = import_tensorflow()
+    mean = tf.reduce_mean(images, [1, 2], name="mean")
+    return tf.linalg.matmul(mean, tf.constant(SHARPNESS * np.eye(3, dtype=np.float32)))
+
+
+def write_keras(path: Path, activation: str | None = "softmax") -> Path:
+    import_tensorflow()
+    import keras
+
+    dense = keras.layers.Dense(3, activation=activation, name="classes")
+    pool = keras.layers.GlobalAveragePooling2D(name="average")
+    scale = keras.layers.Rescaling(1 / 255, name="scale")
+    model = keras.Sequential([keras.Input((SIZE, SIZE, 3)), scale, pool, dense])
+    dense.set_weights([SHARPNESS * np.eye(3), np.zeros(3)])
+    if path.suffix:
+        model.save(path)
+    else:
+        model.export(path, verbose=False)
+    return path
+
+
+def write_hub_module(path: Path) -> Path:
+    tf = import_tensorflow()
+
+    class Module(tf.Module):  # type: ignore[misc]
+        @tf.function(input_signature=[tf.TensorSpec([None, SIZE, SIZE, 3])])
+        def __call__(self, images: Any) -> Any:
+            return tensors(images)
+
+    tf.saved_model.save(Module(), str(path))
+    return path
+
+
+def write_graph(path: Path) -> Path:
+    tf = import_tensorflow()
+    with tf.Graph().as_default() as graph:
+        images = tf.compat.v1.placeholder(tf.float32, [None, SIZE, SIZE, 3], name="input")
+        logits = tf.identity(tensors(images), "logits")
+        tf.reshape(tf.nn.softmax(logits, name="Softmax"), [-1, 1, 1, 3], name="Predictions")
+    path.write_bytes(graph.as_graph_def().SerializeToString())
+    return path
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize(
+    ("source", "write", "options", "is_logits"),
+    [
+        ("file:", lambda folder: write_keras(folder / "net.keras"), {}, False),
+        ("file:", lambda folder: write_keras(folder / "net.keras", None), {}, True),
+        ("savedmodel:", lambda folder: write_keras(folder / "net"), {"preprocess": "raw"}, False),
+        ("hub:", lambda folder: write_hub_module(folder / "module"), {}, True),
+        (
+            "graphdef:",
+            lambda folder: write_graph(folder / "graph.pb"),
+            {"preprocess": "unit"},
+            False,
+        ),
+        (
+            "graphdef:",
+            lambda folder: write_graph(folder / "graph.pb"),
+            {"preprocess": "unit", "layer": "MatMul"},
+            True,
+        ),
+    ],
+)
+def test_every_source_gives_the_same_classes(
+    pictures: Path,
+    names: Path,
+    tmp_path: Path,
+    source: str,
+    write: Callable[[Path], Path],
+    options: dict[str, Any],
+    is_logits: bool,
+) -> None:
+    notes = Notes()
+    (pictures / "red" / "broken.png").write_bytes(b"")
+    write_color(pictures / "other" / "2.png", COLORS["blue"])
+    report = predict(
+        pictures,
+        model=f"{source}{write(tmp_path)}",
+        labels=names,
+        top=2,
+        batch_size=2,
+        listener=notes,
+        **options,
+    )
+    found = {Path(p.path).parent.name: p for p in report.predictions}
+    assert {folder: p.classes[0] for folder, p in found.items()} == {
+        "red": "Red",
+        "green": "green",
+        "blue": "blue",
+        "other": "blue",
+    }
+    for prediction in report.predictions:
+        assert prediction.probabilities[0] == pytest.approx(SURE, rel=1e-5)
+        assert len(prediction.classes) == len(prediction.probabilities) == 2
+    assert [failure.key for failure in report.failures] == ["red/broken.png"]
+    assert (report.num_labelled, report.accuracy, report.num_fitted_on) == (3, 1.0, 0)
+    assert any("softmax" in text for text in notes.texts) == is_logits
+    assert "3 classes" in notes.texts[0]
+    assert not any("by their number" in text for text in notes.texts)
+
+
+@pytest.mark.tensorflow
+def test_without_labels_classes_are_numbers(pictures: Path, tmp_path: Path) -> None:
+    notes = Notes()
+    model = str(write_keras(tmp_path / "net.keras"))
+    report = predict(pictures, model=model, top=1, listener=notes)
+    assert {Path(p.path).parent.name: p.classes for p in report.predictions} == {
+        "red": ("0",),
+        "green": ("1",),
+        "blue": ("2",),
+    }
+    assert (report.num_labelled, report.accuracy) == (0, None)
+    assert any("by their number, from 0: --labels" in text for text in notes.texts)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"labels": "LABELS"}, "gives 3 values for an image, and .*names.txt' has 2 names"),
+        ({"labels": "imagenet"}, "gives 3 values for an image; ImageNet has 1,000 classes"),
+        ({"layer": "scale"}, "one vector for an image.*'scale' of .* with shape 8×8×3"),
+        ({"layer": "*a*e*"}, "is one layer; .* fits 3. Choose scale, average or classes"),
+    ],
+)
+def test_what_does_not_fit_is_refused(
+    pictures: Path, names: Path, tmp_path: Path, options: dict[str, str], message: str
+) -> None:
+    names.write_text("cat\ndog\n")
+    model = str(write_keras(tmp_path / "net.keras"))
+    if options.get("labels") == "LABELS":
+        options = {"labels": str(names)}
+    with pytest.raises((InvalidValue, ModelError, AmbiguousName), match=message):
+        predict(pictures, model=model, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.tensorflow
+def test_models_that_cannot_classify(pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(ImagesNotFound):
+        predict(tmp_path / "nothing", model="no-such-model")
+    with pytest.raises(ModelError, match="knows no classes of its own"):
+        predict(pictures, model="builtin:mini")
+    with pytest.raises(InvalidValue, match="expects its pixels. Choose with --preprocess"):
+        predict(pictures, model=str(write_graph(tmp_path / "graph.pb")))
+
+
+def test_options_of_heads_and_models_exclude_each_other(pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidValue, match="-m and --head exclude each other"):
+        predict(pictures, model="keras:MobileNet", head="head")
+    for options in (
+        {"labels": "imagenet"},
+        {"layer": "x"},
+        {"img_size": (8, 8)},
+        {"exif": "apply"},
+    ):
+        with pytest.raises(InvalidValue, match="name it with -m. A head knows its classes"):
+            predict(pictures, **options)  # type: ignore[arg-type]
+    write_sample(tmp_path / "f.h5", {"v": np.eye(4, dtype=np.float32)}, labels=["a", "b", "a", "b"])
+    fit_head(tmp_path / "f.h5", output=tmp_path / "head")
+    with pytest.raises(InvalidValue, match="--preprocess goes with a model's own classifier"):
+        predict(pictures, head=tmp_path / "head", preprocess="tf")
+
+
+# Which output it is, and what it gives
+
+
+def make_backbone(*taps: Tap, default_layer: str | None = None) -> GraphBackbone:
+    return GraphBackbone(make_model(), taps, lambda names: lambda images: {}, 2, default_layer)
+
+
+def test_the_classes_are_the_last_output() -> None:
+    layers = [Tap("pool", "layer", "", 0, (8,)), Tap("fc", "layer", "", 1, (5,))]
+    assert find_classes(make_backbone(*layers)).name == "fc"
+    outputs = [
+        Tap("image_feature_vector/default", "output", "", None, (8,)),
+        Tap("Relu", "tensor", "", None, (4, 4, 8)),
+        Tap("logits", "output", "", None, (1, 1, 5)),
+        Tap("maps", "output", "", None, (4, 4, 8)),
+        Tap("count", "output", "", None, (1,)),
+    ]
+    assert find_classes(make_backbone(*outputs)).name == "logits"
+    endpoints = [Tap("default", "endpoint", "", None, (5,)), Tap("aux", "endpoint", "", None, (6,))]
+    assert find_classes(make_backbone(*endpoints, default_layer="default")).name == "default"
+    assert find_classes(make_backbone(*endpoints), "aux").name == "aux"
+    for shape in [(4, 4, 8), (1,), (None, 8), (8, None)]:
+        with pytest.raises(ModelError, match="one vector for an image"):
+            find_classes(make_backbone(Tap("t", "output", "", None, shape)))
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([[0.25, 0.75], [1, 0]], True),
+        ([[0.25, 0.7495]], True),
+        ([[0.25, 0.748]], False),
+        ([[0.25, 0.75], [0.5, 0.6]], False),
+        ([[-1, 2]], False),
+        (np.zeros((0, 2)), True),
+    ],
+)
+def test_probabilities_are_told_from_logits(rows: Any, expected: bool) -> None:
+    assert are_probabilities(np.asarray(rows, np.float32)) is expected
+
+
+def test_softmax_of_large_values() -> None:
+    values = softmax(np.array([[1e30, 0, -1e30], [1000, 1000, 0]], np.float32))
+    np.testing.assert_allclose(values, [[1, 0, 0], [0.5, 0.5, 0]], atol=1e-12)
+
+
+# Names of classes
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("names.txt", "cat\nbig dog\nfox\n\n"),
+        ("names.txt", "\ufeffcat\r\nbig dog\r\nfox"),
+        ("labels.txt", "0 cat\n1 big dog\n2 fox\n"),
+        ("names.csv", "index,name\n0,cat\n1,big dog\n2,fox\n"),
+        ("names.csv", "2,fox\n0,cat\n1,big dog\n"),
+        ("names.csv", "label,extra,id\nbig dog,x,1\ncat,y,0\nfox,z,2\n"),
+        ("names.json", '{"0": "cat", "2": "fox", "1": "big dog"}'),
+        ("names.json", '["cat", "big dog", "fox"]'),
+        ("names.json", '{"0": ["n1", "cat"], "1": ["n2", "big dog"], "2": ["n3", "fox"]}'),
+    ],
+)
+def test_files_of_names(tmp_path: Path, file: str, text: str) -> None:
+    path = tmp_path / file
+    path.write_text(text, encoding="utf-8", newline="")
+    labels = read_class_names(path, 3)
+    assert labels.names == ("cat", "big dog", "fox")
+    assert labels.find("Big_Dog") == {1}
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("names.txt", "cat\n\nfox\n", "line 2, is empty"),
+        ("names.txt", "", "There are no names"),
+        ("names.csv", "path,label\na.png,cat\n", "columns index and name. Received: path, label"),
+        ("names.csv", "0,cat\n0,dog\n", "has the index '0' twice"),
+        ("names.csv", "0,cat\n1\n", "an index and a name in each line"),
+        ("names.csv", "1,cat\n2,dog\n", "from 0 without gaps. .* has 2 names and none for 0"),
+        ("names.json", "{", "not JSON"),
+        ("names.json", '{"0": {"name": "cat"}}', "Labels in JSON are"),
+        ("names.json", "3", "Labels in JSON are"),
+        ("names.txt", "a\nb\n", "gives 3 values .* has 2 names. Models of TF-Slim .* put 'back"),
+        ("names.txt", "background\na\n", "has 2 names.$"),
+        (
+            "names.txt",
+            "background\na\nb\nc\n",
+            "has 4 names. .*'background', .* take that one away",
+        ),
+        ("names.txt", "a\nb\nc\nd\n", "has 4 names. .* one name too many"),
+        ("names.txt", "a\n" * 9, "has 9 names.$"),
+    ],
+)
+def test_files_that_do_not_name_the_classes(
+    tmp_path: Path, file: str, text: str, message: str
+) -> None:
+    (tmp_path / file).write_text(text)
+    with pytest.raises(InvalidValue, match=message):
+        read_class_names(tmp_path / file, 3)
+
+
+def test_names_of_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_bytes(b"\xff\xfe\x00")
+    for path, message in [("names.txt", "cannot be read"), ("no.txt", "does not exist")]:
+        with pytest.raises(InvalidValue, match=message):
+            read_class_names(tmp_path / path, 3)
+
+
+def test_imagenet_with_and_without_background(keras_home: Path) -> None:
+    labels = read_class_names("imagenet", 1000)
+    assert (labels.names[0], labels.names[-1]) == ("Class_0", "Class_999")
+    assert labels.find("n00000007") == labels.find("class 7") == {7}
+    labels = read_class_names("imagenet", 1001)
+    assert labels.names[:2] == ("background", "Class_0")
+    assert labels.find("n00000007") == {8}
+    (keras_home / "imagenet_class_index.json").write_text('["cat", "dog"]')
+    with pytest.raises(InvalidValue, match="has 2 names; ImageNet has 1,000"):
+        read_class_names("imagenet", 1000)
+    (keras_home / "imagenet_class_index.json").unlink()
+    with pytest.raises(InvalidValue, match="Put imagenet_class_index.json into .*keras/models'"):
+        read_class_names("imagenet", 1000)
+
+
+def test_two_classes_of_one_name() -> None:
+    labels = ClassNames(("crane", "x", "crane, derrick"), ("n1", None, "n2"), "")
+    assert labels.find("crane") == {0, 2}
+    assert (labels.find("N1"), labels.find("derrick")) == ({0}, {2})
+    assert labels.find("") == frozenset()
+
+
+# Keras applications
+
+
+SMALL = InputOverrides(img_size=(32, 32))
+MODEL = "keras:MobileNet,alpha=0.25,classes=4"
+
+
+@pytest.mark.tensorflow
+def test_a_keras_application_keeps_its_classifier_at_every_size() -> None:
+    backbone = load_classifier(MODEL, weights="random", overrides=SMALL)
+    assert find_classes(backbone).shape == (4,)
+    assert backbone.spec.arguments[-1] == ("include_top", True)
+    assert restore_model(ModelSpec.from_dict(backbone.spec.to_dict())).spec == backbone.spec
+    with pytest.raises(InvalidValue, match="leaves out the classifier of MobileNet"):
+        load_classifier(f"{MODEL},include_top=False", weights="random")
+
+
+@pytest.mark.tensorflow
+def test_a_weights_file_without_classifier_is_named(tmp_path: Path) -> None:
+    import_tensorflow()
+    import keras
+
+    path = tmp_path / "some.weights.h5"
+    keras.applications.MobileNet(
+        alpha=0.25, weights=None, include_top=False, input_shape=(32, 32, 3)
+    ).save_weights(path)
+    with pytest.raises(ModelError, match="are those of MobileNet without its classifier"):
+        load_classifier(MODEL, weights=str(path), overrides=SMALL)
+    path.write_bytes(b"")
+    with pytest.raises(ModelError, match="do not fit MobileNet .with classifier"):
+        load_classifier(MODEL, weights=str(path), overrides=SMALL)
+
+
+# Real weights and photographs
+
+
+@needs_real_data
+@pytest.mark.tensorflow
+def test_mobilenet_and_its_frozen_graph_equal_decode_predictions(
+    keras_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_tensorflow()
+    import keras
+    from keras.src.applications import imagenet_utils
+
+    folders = sorted((REAL_DATA / "images/imagenette/val").iterdir())
+    images = [min(folder.iterdir()) for folder in folders]
+    weights = str(REAL_DATA / "weights/mobilenet_2_5_224_tf.h5")
+    index = json.loads((REAL_DATA / "labels/imagenet_class_index.json").read_text())
+    (keras_home / "imagenet_class_index.json").write_text(json.dumps(index))
+    monkeypatch.setattr(imagenet_utils, "CLASS_INDEX", index)  # It would be downloaded.
+
+    model = keras.applications.MobileNet(alpha=0.25, weights=weights)
+    pixels = [decode_image(path.read_bytes(), InputSpec(224, 224)) for path in images]
+    scaled = keras.applications.mobilenet.preprocess_input(np.stack(pixels).astype(np.float32))
+    outputs = model.predict(scaled, verbose=0)
+    decoded = keras.applications.mobilenet.decode_predictions(outputs, top=5)
+
+    name = "keras:MobileNet,alpha=0.25"
+    report = predict(images, model=name, weights=weights, labels="imagenet", top=5)
+    assert len(report.predictions) == 10
+    by_path = {Path(prediction.path): prediction for prediction in report.predictions}
+    for path, expected in zip(images, decoded, strict=True):
+        assert by_path[path].classes == tuple(name for _, name, _ in expected)
+        values = [float(value) for _, _, value in expected]
+        assert by_path[path].probabilities == pytest.approx(values, abs=1e-4)
+
+    # The same network as TensorFlow 1 froze it: 1,001 outputs, "background" first.
+    graph = next((REAL_DATA / "models/mobilenet_v1_025_graphdef").glob("*.pb"))
+    names = REAL_DATA / "labels/ImageNetLabels.txt"
+    frozen = predict(images, model=f"graphdef:{graph}", labels=names, preprocess="tf", top=1)
+    for prediction in frozen.predictions:
+        expected_name = by_path[Path(prediction.path)].classes[0].replace("_", " ")
+        assert prediction.classes == (expected_name,)
