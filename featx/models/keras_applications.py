@@ -185,7 +185,7 @@ def _refuse_file_without_top(
         return
     raise ModelError(
         f"The weights in {weights!r} are those of {constructor.__name__} without its classifier, "
-        "and this needs it. Files that have it are not called 'no_top' or 'notop'."
+        "which was asked for. Take the file without 'no_top' (or 'notop') in its name."
     )
 
 
