@@ -14,7 +14,7 @@ from featx.errors import (
     StoreError,
 )
 from featx.events import Listener
-from featx.extraction_job import describe_dry_run, open_job
+from featx.extraction_opening import describe_dry_run, open_job
 from featx.extraction_report import ExtractReport
 from featx.extraction_request import announce, describe_images, describe_request, make_header
 from featx.files import describe_wrong_output, resolve_link

@@ -17,8 +17,8 @@ DAMAGED = 1
 def verify(
     features: StoreArgument = Path(DEFAULT_STORE),
     images: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Also compare the images in this folder with the store."),
+        str | None,
+        typer.Option(metavar="DIR", help="Also compare the images there, a folder or archive."),
     ] = None,
     repair: Annotated[
         bool,

@@ -13,7 +13,7 @@ import numpy as np
 from featx.errors import IndexFileError
 from featx.events import Listener
 from featx.files import describe_wrong_output, relative_path, resolve_link
-from featx.images.sources import lies_on_disk
+from featx.images.sources import relative_place
 from featx.index import flat
 from featx.index.vector_index import (
     IndexDescription,
@@ -109,7 +109,7 @@ def build_index(
             )
         if layer is None and len(store.taps) > 1:
             listener.note(f"layer {store.taps[-1]!r}, the deepest in {str(features)!r}")
-        folder, root = path.absolute().parent, store.header.root
+        folder = path.absolute().parent
         description = IndexDescription(
             keys=store.keys,
             labels=store.labels,
@@ -119,8 +119,8 @@ def build_index(
             contents=store.contents,
             store=str(features.absolute()),
             store_relative=relative_path(features.absolute(), folder),
-            root=str(store.root) if lies_on_disk(root) else root,
-            root_relative=relative_path(store.root, folder) if lies_on_disk(root) else root,
+            root=store.place,
+            root_relative=relative_place(store.place, folder),
         )
         vectors = flat.new_flat(math.prod(description.feature.shape))
         if former is not None and former.description.fingerprint != description.fingerprint:

@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 from featx.errors import InvalidValue, StoreError
 from featx.events import Listener
-from featx.files import describe_wrong_output, is_same_file, relative_path, resolve_link
+from featx.files import describe_wrong_output, is_same_file, resolve_link
+from featx.images.sources import relative_place
 from featx.specs import check_choice
 from featx.store.assembly import assemble_store
 from featx.store.lock import lock_for_writing
@@ -118,7 +119,7 @@ def merge_stores(
                 f"{len(conflicts):,} images have different content in several stores: "
                 f"{_name(conflicts)}. Extract them again, or choose with --keep first or last."
             )
-        roots = {str(store.root) for store in opened}
+        roots = {store.place for store in opened}
         if len(roots) > 1:
             listener.note(f"the images lay in {', '.join(sorted(roots))}: the first counts")
         order = list(dict.fromkeys(key for store in opened for key in store.keys))
@@ -126,8 +127,8 @@ def merge_stores(
         first = opened[0]
         header = replace(
             first.header,
-            root=str(first.root),
-            root_relative=relative_path(first.root, target.absolute().parent),
+            root=first.place,
+            root_relative=relative_place(first.place, target.absolute().parent),
             runs=(),
             single_file_limit=(
                 first.header.single_file_limit if single_file_limit is None else single_file_limit

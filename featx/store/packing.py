@@ -10,7 +10,8 @@ import numpy as np
 
 from featx.errors import StoreError
 from featx.events import Listener
-from featx.files import describe_wrong_output, is_same_file, relative_path, resolve_link
+from featx.files import describe_wrong_output, is_same_file, resolve_link
+from featx.images.sources import relative_place
 from featx.store.assembly import assemble_store
 from featx.store.lock import lock_for_writing
 from featx.store.parts import list_parts, parts_folder, remove_leftovers, start_merge
@@ -88,9 +89,8 @@ def pack_store(
             # It stays one file when images are added, until `featx extract` is told otherwise.
             header = replace(store.header, single_file_limit=UNLIMITED)
             if not in_place:
-                root = Path(store.root)
                 folder = target.absolute().parent
-                header = replace(header, root_relative=relative_path(root, folder))
+                header = replace(header, root_relative=relative_place(store.place, folder))
             assemble_store(
                 target,
                 header,

@@ -16,7 +16,7 @@ import numpy as np
 from featx.errors import StoreDamaged, StoreError, StoreNotFound, UnknownName, join_names
 from featx.files import resolve_link
 from featx.images.reading import HASH_BYTES
-from featx.images.sources import ImageFailure
+from featx.images.sources import ImageFailure, lies_on_disk
 from featx.pooling import pool_features, pooled_shape
 from featx.specs import DEFAULT_READ_POOLING, FeatureSpec, ModelSpec, Pooling
 from featx.store.format import (
@@ -276,6 +276,11 @@ class FeatureStore:
             if first and (candidate / first[0]).exists():
                 return candidate
         return relative if relative.exists() else Path(self.header.root)
+
+    @property
+    def place(self) -> str:
+        """Where the images lie, as text: `root`, or what is no path (a URL, objects in Python)."""
+        return str(self.root) if lies_on_disk(self.header.root) else self.header.root
 
     def spec(self, tap: str | None = None) -> FeatureSpec:
         """Return the spec of a tap; of the deepest one when none is named.

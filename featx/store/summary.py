@@ -47,7 +47,7 @@ def summarize_store(store: FeatureStore) -> dict[str, Any]:
         "input": header.model.input.to_dict(),
         "fingerprint": store.fingerprint,
         "contents": store.contents,
-        "root": str(store.root),
+        "root": store.place,
         "classes": {name: counts[name] for name in store.classes},
         "unlabelled": counts[None],
         "failures": [{"key": f.key, "reason": f.reason} for f in store.failures],

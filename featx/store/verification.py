@@ -14,6 +14,8 @@ from featx.errors import ImagesNotFound, StoreDamaged, StoreError, StoreNotFound
 from featx.events import Listener
 from featx.files import resolve_link
 from featx.images.reading import hash_content
+from featx.images.sources import is_url, join_place
+from featx.images.sources.places import PlaceReader
 from featx.store.assembly import assemble_store
 from featx.store.format import dataset_name, open_file
 from featx.store.lock import lock_for_writing
@@ -128,7 +130,8 @@ def verify_store(
 
     Args:
         features: The store.
-        images: Also hash the images in this folder and compare; the keys are relative to it.
+        images: Also hash the images in this folder or archive and compare; the keys are
+            relative to it.
         repair: Drop the damaged rows, so that the next `featx.extract` computes just these.
 
     Returns:
@@ -137,7 +140,7 @@ def verify_store(
     Raises:
         StoreNotFound: If there is no such store.
         StoreLocked: If it is to be repaired while another process writes to it.
-        ImagesNotFound: If `images` is not a folder.
+        ImagesNotFound: If there is no such `images`.
         StoreError: If it cannot be repaired.
 
     Example:
@@ -151,8 +154,8 @@ def verify_store(
     if path.is_dir() or not path.is_file():
         with contextlib.suppress(StoreDamaged):
             open_store(path).close()  # Says what is there instead.
-    if images is not None and not Path(images).is_dir():
-        raise ImagesNotFound(f"There is no folder {str(images)!r} with the images.")
+    if images is not None and not is_url(str(images)) and not Path(images).exists():
+        raise ImagesNotFound(f"There is no folder or archive {str(images)!r} with the images.")
     with contextlib.ExitStack() as stack:
         if repair:
             stack.enter_context(lock_for_writing(parts_folder(path)))
@@ -163,7 +166,7 @@ def verify_store(
         changed: list[str] = []
         count = 0
         if images is not None and found.store is not None:
-            count, changed, missing = _check_images(found, Path(images), listener)
+            count, changed, missing = _check_images(found, images, listener)
         rows = len(found.lost)
         num_bytes = sum(file.stat().st_size for file in found.files)
         repairable = found.store is not None or bool(_open_parts(parts_folder(path)))
@@ -276,19 +279,20 @@ def _check_parts(found: _Findings, parts: PartFiles, listener: Listener) -> None
 
 
 def _check_images(
-    found: _Findings, root: Path, listener: Listener
+    found: _Findings, root: str | Path, listener: Listener
 ) -> tuple[int, list[str], list[str]]:
     """Hash the images; return how many could be, and the keys of those changed and gone."""
     assert found.store is not None
     store = found.store
     missing, changed, count = [], [], 0
+    reader = PlaceReader()
     listener.start(len(store), "images")
     for row, key in enumerate(store.keys):
         listener.advance(1)
         if found.lost[row]:
             continue
         try:
-            content = hash_content((root / key).read_bytes())
+            content = hash_content(reader.read(join_place(root, key)))
         except FileNotFoundError:
             missing.append(key)
             continue

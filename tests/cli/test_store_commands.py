@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import h5py
@@ -170,3 +171,15 @@ def test_wrong_values_are_explained(
     outcome = featx(*EXTRACT, *arguments)
     assert outcome.status == 1
     assert message in outcome.err
+
+
+def test_images_in_an_archive_are_verified_too(featx: Program, photos: Path) -> None:
+    archive = shutil.make_archive("../pictures", "tar", ".")
+    featx("extract", archive, "-m", "toy:colors", "--layer", "mean")
+    assert featx("verify", "--images", archive).out.endswith("12 images)\n")
+    for path in Path("dark").iterdir():
+        path.write_bytes(b"changed")
+    changed = shutil.make_archive("../changed", "tar", ".")
+    found = featx("verify", "--images", changed)
+    assert found.status == 1
+    assert "6 images are not those that were extracted: dark/image_0.png" in found.out

@@ -21,3 +21,4 @@ from featx.images.sources.items import join_place as join_place
 from featx.images.sources.items import label_of as label_of
 from featx.images.sources.items import lies_on_disk as lies_on_disk
 from featx.images.sources.items import natural_key as natural_key
+from featx.images.sources.items import relative_place as relative_place

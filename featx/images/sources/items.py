@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol, runtime_checkable
 
 from featx.errors import ImageError
+from featx.files import relative_path
 
 IMAGE_SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .png .gif .bmp .dib .webp .tif .tiff .ppm .pgm .pbm .pnm "
@@ -280,6 +281,18 @@ def lies_on_disk(root: str) -> bool:
         (True, False, False)
     """
     return not is_url(root) and root != PYTHON_ROOT
+
+
+def relative_place(place: str, folder: Path) -> str:
+    """Return a place relative to a folder where it is a path; else as it is.
+
+    Example:
+        >>> relative_place("/data/photos", Path("/data/features"))
+        '../photos'
+        >>> relative_place("s3://bucket", Path("/data/features"))
+        's3://bucket'
+    """
+    return relative_path(Path(place), folder) if lies_on_disk(place) else place
 
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]*://")

@@ -31,7 +31,8 @@ class PlaceReader:
         """Return the image's bytes.
 
         Raises:
-            OSError: If there is no such image.
+            FileNotFoundError: If there is no such image.
+            OSError: If it cannot be read.
             FeatxError: If its source cannot be read.
         """
         text = str(place)
@@ -39,17 +40,17 @@ class PlaceReader:
             items = find_images(text).items
             if len(items) == 1:
                 return items[0].read_bytes()
-            raise OSError("there is no such file")
+            raise FileNotFoundError("there is no such file")
         if os.path.isfile(text):
             return Path(text).read_bytes()
         if os.path.lexists(text):  # Opening a named pipe would wait for ever.
-            raise OSError("there is no such file")
+            raise FileNotFoundError("there is no such file")
         file, _, number = text.rpartition("#")
         if number.isdigit() and os.path.isfile(file):
             return self._member(file, f"{os.path.basename(file)}#{number}")
         container = next((p for p in Path(text).parents if p.is_file()), None)
         if container is None:
-            raise OSError("there is no such file")
+            raise FileNotFoundError("there is no such file")
         return self._member(str(container), Path(text).relative_to(container).as_posix())
 
     def _member(self, place: str, key: str) -> bytes:
@@ -64,5 +65,5 @@ class PlaceReader:
                     raise OSError(str(error)) from error
                 self._listed[container] = {item.key: item for item in found.items}
         if key not in self._listed[container]:
-            raise OSError("there is no such file")
+            raise FileNotFoundError("there is no such file")
         return self._listed[container][key].read_bytes()
