@@ -52,6 +52,7 @@ def test_the_demo_runs_twice_and_its_commands_can_be_repeated(
     assert Path("demo/matches.png").exists()
 
 
+@pytest.mark.slow
 def test_odd_folders_and_files_between_two_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

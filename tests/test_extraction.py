@@ -1120,6 +1120,7 @@ KILLED = textwrap.dedent(
 )
 
 
+@pytest.mark.slow  # benchmarks/stress does the same and more; a short part of it is in the tests.
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
 def test_sigkill_at_any_instant_loses_nothing(
     tmp_path: Path, photos: Path, store: Path, run: Callable[..., ExtractReport]

@@ -107,7 +107,17 @@ def test_vgg19_equals_the_documentation_on_real_photographs() -> None:
         assert_same(keras_snippet("VGG19", path, layers), compute(backbone, path, layers))
 
 
-@pytest.mark.parametrize("name", ONE_OF_EACH_FAMILY)
+SLOW_FAMILIES = {"NASNetMobile", "InceptionResNetV2", "InceptionV3", "ResNet50V2", "Xception"}
+"""Families whose networks take 10 to 25 seconds to compare: run with -m slow."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in SLOW_FAMILIES else ())
+        for name in ONE_OF_EACH_FAMILY
+    ],
+)
 def test_the_last_taps_of_every_family_equal_keras(name: str, photograph: Path) -> None:
     import keras
 
@@ -148,7 +158,14 @@ def test_scaling_equals_the_preprocess_input_of_the_family(name: str) -> None:
     np.testing.assert_array_equal(scale_pixels(pixels, application.contract()), expected)
 
 
-@pytest.mark.parametrize("name", ["MobileNetV3Small", "EfficientNetV2B0", "ConvNeXtTiny"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "MobileNetV3Small",
+        "EfficientNetV2B0",
+        pytest.param("ConvNeXtTiny", marks=pytest.mark.slow),
+    ],
+)
 def test_preprocessing_inside_and_outside_the_network_agree(name: str) -> None:
     # Same seed, same weights; the layers that rescale are inside one and outside the other.
     pixels = np.random.default_rng(1).integers(0, 256, (1, 64, 64, 3)).astype(np.uint8)
