@@ -86,6 +86,7 @@ def read_images(
         raise InvalidValue(f"Reading takes at least one thread. Received: workers={workers}.")
 
     def read(item: ImageItem) -> ReadResult:
+        data = b""
         try:
             data = item.read_bytes()
             content_hash = hash_content(data)
@@ -94,8 +95,9 @@ def read_images(
             return DecodedImage(
                 item, content_hash, decode_image(data, contract, max_pixels=max_pixels)
             )
-        except ImageError as error:
-            return ImageFailure(item.key, error.reason, item.size, item.mtime_ns)
+        except ImageError as error:  # Its own fault: not to be taken for one that is passing.
+            size = item.size if item.size >= 0 else len(data)
+            return ImageFailure(item.key, error.reason, size, item.mtime_ns)
         except OSError as error:
             reason = error.strerror or str(error)
         except MemoryError:

@@ -51,4 +51,8 @@ def select_shard(found: ImageSet, number: int, count: int) -> ImageSet:
     stream = found.stream
     if stream is not None:
         stream = (item for item in stream if shard_of(item.key, count) == number)
-    return replace(found, items=items, stream=stream)
+    # Images of other shards are there, also where a source says what is gone.
+    left_out = found.left_out.union(item.key for item in found.items).difference(
+        item.key for item in items
+    )
+    return replace(found, items=items, stream=stream, left_out=left_out)

@@ -26,8 +26,12 @@ from featx.models.model_code import find_code, imported_code, read_config, refus
 from featx.specs import InputSpec, ModelSpec
 
 _SCALING_LAYERS = ("Rescaling", "Normalization")
-_LAYERS_SEARCHED = 4
-"""How deep from the input a scaling layer counts as the model's own preprocessing."""
+_LAYERS_BEFORE = frozenset(
+    "InputLayer Resizing CenterCrop RandomCrop RandomFlip RandomRotation RandomZoom "
+    "RandomTranslation RandomBrightness RandomContrast ZeroPadding2D Cropping2D Permute "
+    "Cast Identity".split()
+)
+"""Layers that do not scale: a scaling layer behind these is the model's own preprocessing."""
 
 
 def load(request: ModelRequest) -> GraphBackbone:
@@ -100,6 +104,9 @@ def _load_model(path: Path, *, trust_model_code: bool) -> tuple[Any, Any]:
 def _contract(model: Any, shape: InputShape, request: ModelRequest, name: str) -> InputSpec:
     """Read size and channels from the model; its scaling is known only if it is inside."""
     contract = image_contract(shape, request.overrides.img_size, name)
-    first_layers = [type(layer).__name__ for layer in model.layers[:_LAYERS_SEARCHED]]
-    scales_itself = any(layer in _SCALING_LAYERS for layer in first_layers)
-    return replace(contract, scaling="raw") if scales_itself else contract
+    first = next((n for n in map(_layer_type, model.layers) if n not in _LAYERS_BEFORE), None)
+    return replace(contract, scaling="raw") if first in _SCALING_LAYERS else contract
+
+
+def _layer_type(layer: Any) -> str:
+    return type(layer).__name__

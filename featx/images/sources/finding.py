@@ -126,6 +126,8 @@ def find_images(
         total.failures += listing.failures
         total.notes += listing.notes
     items = total.items
+    if url and len(places) > 1:
+        _check_addresses(places, items)
     if len(places) > 1 or places[0].table is not None:
         # They may overlap: what is given twice is found once.
         items = list({item.key: item for item in items}.values())
@@ -143,6 +145,16 @@ def find_images(
         covered=covered,
         left_out=frozenset(total.left_out),
     )
+
+
+def _check_addresses(places: Sequence[_Place], items: Sequence[ImageItem]) -> None:
+    """Refuse addresses that differ only in what is not recorded (a query, a signature)."""
+    addresses = {place.path for place in places}
+    if len({item.key for item in items}) < len(items) and len(addresses) == len(items):
+        raise InvalidValue(
+            "Several addresses differ only behind the '?', and their images would have one name. "
+            "Download them, or give each from Python: featx.extract([(key, image), ...])."
+        )
 
 
 def _sort(items: list[ImageItem]) -> None:

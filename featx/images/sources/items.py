@@ -116,7 +116,7 @@ class ImageFailure:
 
         Such an image keeps the features it has, and is tried again every time.
         """
-        return self.mtime_ns < 0
+        return self.mtime_ns < 0 and self.size < 0
 
 
 @dataclass(frozen=True, slots=True)

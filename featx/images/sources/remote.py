@@ -88,6 +88,7 @@ def list_images(request: SourceRequest) -> Listing:
             reason = f"it has {size:,} bytes: at most {MAX_MEMBER_BYTES:,} are read from a URL"
             listing.fail(key, reason, size, stamp)
             continue
+        listing.is_complete &= not pattern and not is_single  # Only a whole folder tells all.
         reader.places[key] = place
         listing.items.append(ImageItem(key, request.root, label_of(key), size, stamp, reader))
     return listing
