@@ -52,6 +52,8 @@ class Tap:
             stated, as (h, w, c).
         receptive_field: Rows or columns of the input (the larger) that one place of the map
             depends on; None where it is the whole image, or not known.
+        step: Input rows between neighbouring rows of the map, followed layer by layer; None where
+            that is not known.
         parameters: Weights that are needed to compute it; None where they are not counted.
         is_detail: Whether it is a step between results that people use, listed only on demand.
     """
@@ -63,6 +65,7 @@ class Tap:
     shape: tuple[int | None, ...]
     channels_first: bool = False
     receptive_field: int | None = None
+    step: int | None = None
     parameters: int | None = None
     is_detail: bool = False
 
@@ -73,10 +76,13 @@ class Tap:
         return 4 * math.prod(sizes) if len(sizes) == len(self.shape) else None
 
     def stride(self, input_height: int) -> int | None:
-        """Input rows for each row of the map, or None for taps without space."""
+        """Input rows between rows of the map; None for taps without space, or where not known."""
         if len(self.shape) != 3 or not self.shape[0]:
             return None
-        return round(input_height / self.shape[0])
+        if self.step is not None:
+            return self.step
+        # Windows without padding lose rows at the edge: only a whole quotient says anything.
+        return input_height // self.shape[0] if input_height % self.shape[0] == 0 else None
 
 
 class Backbone(Protocol):

@@ -164,6 +164,7 @@ def _make_tap(name: str, type_: str, index: int | None, tensor: Any, lineage: Li
         (shape[1], shape[2], shape[0]) if turned else shape,
         channels_first=turned,
         receptive_field=receptive_field(origin) if len(shape) == 3 else None,
+        step=origin.field.step[0] if len(shape) == 3 and origin.field is not None else None,
         parameters=lineage.parameters(origin),
     )
 

@@ -110,3 +110,9 @@ def test_a_layer_used_twice_counts_once(tmp_path: Path) -> None:
 def test_fields_grow_by_kernel_dilation_and_step() -> None:
     field = Field().through((7, 7), (2, 2), (1, 1)).through((3, 3), (2, 2), (1, 1))
     assert (field.size, field.step) == ((11, 11), (4, 4))
+
+
+def test_strides_are_followed_and_not_divided() -> None:
+    backbone = load_model("keras:InceptionV3", weights="random")
+    strides = {tap.name: tap.stride(299) for tap in backbone.features()}
+    assert (strides["mixed2"], strides["mixed7"], strides["mixed10"]) == (8, 16, 32)

@@ -155,9 +155,10 @@ def describe_type(dtype: Any) -> str:
     """Say what to do with pixels that are not uint8."""
     if np.issubdtype(dtype, np.floating):
         return (
-            "featx takes pixels as uint8 in [0, 255] and scales them as the model wants. Of "
-            "floats in [0, 1] make (x * 255).round().astype('uint8'), of others first what they "
-            "were before they were scaled."
+            "featx takes pixels as uint8 in [0, 255] and scales them as the model wants. Of floats "
+            "in [0, 255], as Keras's image_dataset_from_directory gives them, make "
+            "x.round().astype('uint8') (of a dataset: .map(lambda x, y: (tf.cast(tf.round(x), "
+            "tf.uint8), y))), of floats in [0, 1] the same of x * 255."
         )
     return (
         "featx takes pixels as uint8 in [0, 255]: convert with x.astype('uint8') if they are in "
