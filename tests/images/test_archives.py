@@ -503,3 +503,33 @@ def test_the_real_archive_of_cifar10() -> None:
 
 def test_png_is_what_the_builder_says() -> None:
     assert png(make_pictures()[0].pixels) == PNG
+
+
+# ---- what an archive claims ----
+
+
+@pytest.mark.parametrize("field", ["packed", "offset", "size"])
+@pytest.mark.parametrize("claim", [1 << 40, (1 << 63) + 5])
+def test_a_zip_member_beyond_the_archive_fails_alone(
+    field: str, claim: int, tmp_path: Path
+) -> None:
+    path = write_zip(tmp_path / "a.zip", {"a.png": PNG, "b.png": PNG})
+    data = bytearray(path.read_bytes())
+    entry = data.find(b"PK\1\2")
+    at = entry + {"packed": 20, "size": 24, "offset": 42}[field]
+    data[at : at + 4] = b"\xff" * 4
+    extra = struct.pack("<HHQ", 1, 8, claim)  # zip64
+    data[entry + 30 : entry + 32] = struct.pack("<H", len(extra))
+    at = entry + 46 + len("a.png")
+    data[at:at] = extra
+    end = data.find(b"PK\5\6")
+    (length,) = struct.unpack_from("<I", data, end + 12)
+    struct.pack_into("<I", data, end + 12, length + len(extra))
+    path.write_bytes(data)
+    found = find_images(path)
+    assert keys_of(found) == ["b.png"]
+    (failure,) = found.failures
+    assert failure.key == "a.png"
+    assert ("damaged" in failure.reason) or (field == "size" and "claims" in failure.reason)
+    assert failure.mtime_ns == path.stat().st_mtime_ns
+    assert 0 <= failure.size < 1 << 63

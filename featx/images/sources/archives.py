@@ -25,6 +25,9 @@ MAX_SIDECAR_BYTES = 1 << 16
 """Largest ``.cls`` or ``.json`` beside a picture that is looked at for its label."""
 
 
+_MAX_SIZE = (1 << 63) - 1
+
+
 class ArchiveListing:
     """Collects the members of one archive.
 
@@ -144,7 +147,8 @@ class ArchiveListing:
         return listing
 
     def _fail(self, key: str, reason: str, size: int) -> None:
-        self._failures[key], self._sizes[key] = reason, size
+        # What a header claims may be more than any ledger holds.
+        self._failures[key], self._sizes[key] = reason, min(size, _MAX_SIZE)
 
 
 def _common_folder(members: Iterable[str]) -> str:

@@ -53,7 +53,8 @@ def list_images(request: SourceRequest) -> Listing:
     path = request.place
     reader = ZipReader(path)
     try:
-        found = ArchiveListing(request, reader, os.stat(path).st_mtime_ns)
+        status = os.stat(path)
+        found = ArchiveListing(request, reader, status.st_mtime_ns)
         with zipfile.ZipFile(path) as archive:
             for info in archive.infolist():
                 member = _Member(
@@ -63,7 +64,8 @@ def list_images(request: SourceRequest) -> Listing:
                     info.compress_type,
                     info.CRC,
                 )
-                problem = _problem(member, info.flag_bits, info.external_attr >> 16)
+                mode = info.external_attr >> 16
+                problem = _problem(member, info.flag_bits, mode, status.st_size)
                 key = None if info.is_dir() else found.add(info.filename, info.file_size, problem)
                 if key is not None:
                     reader.members[key] = member
@@ -71,8 +73,9 @@ def list_images(request: SourceRequest) -> Listing:
         found = ArchiveListing(request, reader, os.stat(path).st_mtime_ns)
         reader.members.clear()
         with open(path, "rb") as file:
+            num_bytes = os.fstat(file.fileno()).st_size
             for name, member, flags in _scan(file):
-                key = found.add(name, member.size, _problem(member, flags, 0))
+                key = found.add(name, member.size, _problem(member, flags, 0, num_bytes))
                 if key is not None:
                     reader.members[key] = member
         found.breaks_off(str(error))
@@ -83,14 +86,16 @@ def list_images(request: SourceRequest) -> Listing:
     return found.finish()
 
 
-def _problem(member: _Member, flags: int, mode: int) -> str | None:
-    """Say why a member is refused although it is named like a picture."""
+def _problem(member: _Member, flags: int, mode: int, num_bytes: int) -> str | None:
+    """Say why a member of an archive of `num_bytes` is refused although named like a picture."""
     if flags & _ENCRYPTED:
         return "it is encrypted: pack it without a password"
     if mode & 0o170000 == 0o120000:
         return "a link inside an archive: it is not followed"
     if member.method not in (_STORED, _DEFLATED, _BZIP2):
         return f"packed with method {member.method}: only stored, deflate and bzip2 are read"
+    if member.offset < 0 or member.offset + member.packed > num_bytes:
+        return "damaged: the archive's directory says that it lies beyond the archive's end"
     if member.size > BOMB_BYTES and member.size > BOMB_RATIO * max(1, member.packed):
         return f"it claims {member.size:,} bytes in {member.packed:,}: that is a zip bomb"
     return None
