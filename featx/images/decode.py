@@ -139,7 +139,7 @@ def decode_image(
                 _check_code_blocks(image, len(data))
             with _large_picture if is_large else contextlib.nullcontext():
                 if contract.channels not in _MODES:
-                    return _stack_pages(image, contract)
+                    return _stack_pages(image, contract, limit)
                 return _fit(_to_channels(_load(image, contract), contract), contract)
     except (ImageError, MemoryError):
         raise
@@ -284,7 +284,7 @@ def _check_code_blocks(image: Image.Image, num_bytes: int) -> None:
         )
 
 
-def _stack_pages(image: Image.Image, contract: InputSpec) -> np.ndarray:
+def _stack_pages(image: Image.Image, contract: InputSpec, limit: int) -> np.ndarray:
     """Take each page of a file as one channel, in grey."""
     num_pages = getattr(image, "n_frames", 1)
     if num_pages != contract.channels:
@@ -296,9 +296,12 @@ def _stack_pages(image: Image.Image, contract: InputSpec) -> np.ndarray:
     pages = []
     for number in range(num_pages):
         image.seek(number)
-        if image.width * image.height > MAX_PIXELS:
-            raise ImageError(f"page {number + 1} has more than {MAX_PIXELS:,} pixels")
-        pages.append(_fit(_to_channels(_load(image.copy(), page), page), page))
+        if image.width * image.height > limit:
+            raise ImageError(
+                f"page {number + 1}: {image.width} x {image.height} pixels: the limit is "
+                f"{limit:,} pixels ({LIMIT_OPTION} changes it)"
+            )
+        pages.append(_fit(_to_channels(_load(image, page), page), page))
     return np.concatenate(pages, axis=2)
 
 

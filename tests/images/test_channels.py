@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from featx.errors import ImageError, InvalidValue
 from featx.images.decode import decode_image
@@ -54,3 +54,29 @@ def test_another_number_of_pages_is_refused() -> None:
 def test_scalings_that_are_defined_for_colour_are_refused() -> None:
     with pytest.raises(InvalidValue, match="4 input channels"):
         InputSpec(2, 2, channels=4, scaling="torch")
+
+
+def test_the_limit_counts_for_each_page() -> None:
+    data = encode(
+        Image.new("L", (10, 10)), "TIFF", save_all=True, append_images=[Image.new("L", (300, 300))]
+    )
+    contract = InputSpec(2, 2, channels=2)
+    assert decode_image(data, contract, max_pixels=90_000).shape == (2, 2, 2)
+    with pytest.raises(ImageError, match=r"page 2: 300 x 300 pixels.*--max-pixels"):
+        decode_image(data, contract, max_pixels=10_000)
+
+
+@pytest.mark.parametrize("exif", ["apply", "ignore"])
+def test_pages_are_turned_as_a_single_picture_is(exif: str) -> None:
+    pixels = np.arange(16, dtype=np.uint8).reshape(4, 4)
+    image = Image.fromarray(pixels)
+    data = encode(image, "TIFF", save_all=True, append_images=[image] * 4, tiffinfo={274: 6})
+    pages = decode_image(data, InputSpec(4, 4, channels=5, exif=exif))
+    upright = np.rot90(pixels, -1) if exif == "apply" else pixels
+    assert pages[..., 0].tolist() == upright.tolist()
+    tags = [
+        274 in dict(page.getexif()) for page in ImageSequence.Iterator(Image.open(io.BytesIO(data)))
+    ]
+    for number, has_tag in enumerate(tags):
+        expected = upright if has_tag else pixels
+        assert pages[..., number].tolist() == expected.tolist()
