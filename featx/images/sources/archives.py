@@ -66,7 +66,7 @@ class ArchiveListing:
             member = member_key(name)
         except ImageError as error:
             if is_picture_name(os.path.basename(name)):
-                self._fail(name, error.reason, size)
+                self._fail(self._request.prefix + name, error.reason, size)
             return None
         if not is_picture_name(member):
             return None
