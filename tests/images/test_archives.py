@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import random
@@ -17,7 +18,7 @@ import pytest
 
 import featx
 from featx.errors import ImageError, ImagesNotFound, InvalidValue
-from featx.images.sources import archives, find_images, zips
+from featx.images.sources import archives, find_images, tars, zips
 from featx.images.sources.items import ImageSet
 from tests.images.source_files import make_pictures, png, write_tar, write_zip
 from tests.real_data import REAL_DATA, needs_real_data
@@ -533,3 +534,56 @@ def test_a_zip_member_beyond_the_archive_fails_alone(
     assert ("damaged" in failure.reason) or (field == "size" and "claims" in failure.reason)
     assert failure.mtime_ns == path.stat().st_mtime_ns
     assert 0 <= failure.size < 1 << 63
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".tar.gz"])
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_tar_header_of_many_bytes_is_damage(kind: bytes, suffix: str, tmp_path: Path) -> None:
+    path = WRITERS[suffix](tmp_path / f"a{suffix}", {"a.png": PNG})
+    unpacked = gzip.decompress(path.read_bytes()) if suffix == ".tar.gz" else path.read_bytes()
+    members = unpacked[: 512 + -len(PNG) // 512 * -512]
+    header = tarfile.TarInfo("././@LongLink")
+    header.type, header.size = kind, 1 << 30
+    data = members + header.tobuf(tarfile.GNU_FORMAT) + bytes(4096)
+    path.write_bytes(gzip.compress(data) if suffix == ".tar.gz" else data)
+    found = find_images(path)
+    assert keys_of(found) == ["a.png"]
+    assert failures_of(found)[path.name].endswith("a header of 1,073,741,824 bytes")
+
+
+def test_names_refused_in_several_archives_have_the_archive_in_front(tmp_path: Path) -> None:
+    for name in ("a.tar", "b.tar"):
+        write_tar(tmp_path / name, {"1.png": PNG, "../2.png": PNG})
+    found = find_images([tmp_path / "a.tar", tmp_path / "b.tar"])
+    assert sorted(failures_of(found)) == ["a.tar/../2.png", "b.tar/../2.png"]
+
+
+# ---- what compressed archives keep ----
+
+
+def tar_readers(found: ImageSet) -> list[tars.CompressedTar]:
+    readers = {id(item.reader): item.reader for item in found.items}.values()
+    return [reader for reader in readers if isinstance(reader, tars.CompressedTar)]
+
+
+def test_compressed_archives_are_closed_behind_their_last_picture(tmp_path: Path) -> None:
+    members = {"1.png": PNG, "1.npy": bytes(10_000), "2.png": PNG, "2.npy": bytes(10_000)}
+    for number in range(6):
+        write_tar(tmp_path / f"{number}.tar.gz", members, "w:gz")
+    found = find_images(str(tmp_path / "*.tar.gz"))
+    readers = tar_readers(found)
+    for item in found.items:
+        assert item.read_bytes() == PNG
+    assert [reader.is_open for reader in readers] == [False] * 6
+
+
+def test_few_compressed_archives_are_open_at_a_time(tmp_path: Path) -> None:
+    members = {f"{number}.png": PNG for number in range(4)}
+    for number in range(9):
+        write_tar(tmp_path / f"{number}.tar.gz", members, "w:gz")
+    found = find_images(str(tmp_path / "*.tar.gz"))
+    readers = tar_readers(found)
+    for number in (2, 0, 1, 2):
+        for item in found.items[number::4]:
+            assert item.read_bytes() == PNG
+            assert 1 <= sum(reader.is_open for reader in readers) <= 4

@@ -12,9 +12,10 @@ import lzma
 import os
 import tarfile
 import threading
+import weakref
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 from featx.errors import InvalidValue
@@ -35,7 +36,15 @@ _OPENERS: dict[bytes, _Opener] = {
 }
 """First bytes of a file → how it is opened."""
 
-_DAMAGE = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError, ValueError)
+_DAMAGE = (
+    tarfile.TarError,
+    EOFError,
+    OSError,
+    zlib.error,
+    lzma.LZMAError,
+    ValueError,
+    RecursionError,  # Headers that announce headers.
+)
 
 PASSED_BYTES = 64 << 20
 """Members of a compressed archive that were passed on the way to another one are kept up to this
@@ -113,6 +122,13 @@ class _StrictHeader(tarfile.TarInfo):
     """Reports a damaged header; tarfile takes one behind the first for the end of the archive."""
 
     @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Any:
+        header = super().frombuf(buf, encoding, errors)
+        if header.type in _READ_WHOLE and not 0 <= header.size <= MAX_HEADER_BYTES:
+            raise tarfile.ReadError(f"a header of {header.size:,} bytes")
+        return header
+
+    @classmethod
     def fromtarfile(cls, archive: tarfile.TarFile) -> Any:
         try:
             return super().fromtarfile(archive)
@@ -124,6 +140,17 @@ class _StrictHeader(tarfile.TarInfo):
             raise tarfile.ReadError(reason) from None
 
 
+MAX_HEADER_BYTES = 1 << 20
+"""Largest header of long names and other details: tarfile reads it into memory."""
+
+_READ_WHOLE = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
+
 _HEADER_PROBLEMS = {
     "EmptyHeaderError": "it breaks off without an end",
     "TruncatedHeaderError": "it breaks off in a header",
@@ -132,7 +159,7 @@ _HEADER_PROBLEMS = {
 
 def _members(
     path: str, opener: _Opener | None
-) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+) -> Generator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
     """Yield the members one by one, each readable until the next; none of them is kept."""
     with open(path, "rb") if opener is None else opener(path) as file:
         mode: Any = "r:" if opener is None else "r|"
@@ -178,8 +205,10 @@ class CompressedTar:
         self.prefix = prefix
         self.places: dict[str, int] = {}
         self._opener = opener
+        self._wanted: frozenset[int] = frozenset()
+        self._last = -1
         self._lock = threading.Lock()
-        self._members: Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]] | None = None
+        self._members: Generator[tuple[tarfile.TarFile, tarfile.TarInfo]] | None = None
         self._next = 0
         self._passed: OrderedDict[int, bytes] = OrderedDict()
         self._passed_bytes = 0
@@ -191,12 +220,31 @@ class CompressedTar:
     def read(self, item: ImageItem) -> bytes:
         """Return the bytes of one member."""
         number = self.places[item.key]
-        with self._lock:
-            try:
+        try:
+            with self._lock:
                 return self._read(number)
-            except _DAMAGE as error:
-                self._members = None
-                raise OSError(f"{os.path.basename(self.path)!r}: {error}") from error
+        except _DAMAGE as error:
+            self.close()
+            raise OSError(f"{os.path.basename(self.path)!r}: {error}") from error
+        finally:
+            _mark(self)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it holds a file or members that were passed."""
+        return self._members is not None or bool(self._passed)
+
+    def close(self) -> None:
+        """Let go of the file and of what was passed; reading goes on from the beginning."""
+        with self._lock:
+            self._close()
+            self._passed.clear()
+            self._passed_bytes = 0
+
+    def _close(self) -> None:
+        if self._members is not None:
+            self._members.close()
+            self._members = None
 
     def _read(self, number: int) -> bytes:
         if number in self._passed:
@@ -204,15 +252,21 @@ class CompressedTar:
             self._passed_bytes -= len(data)
             return data
         if self._members is None or number < self._next:
+            self._close()
+            self._wanted = frozenset(self.places.values())
+            self._last = max(self._wanted)
             self._members, self._next = _members(self.path, self._opener), 0
         for archive, member in self._members:
             current, self._next = self._next, self._next + 1
             is_near = number - current <= _NEAR and member.size <= PASSED_BYTES
-            if current != number and not (is_near and member.isreg()):
+            is_kept = is_near and current in self._wanted and current not in self._passed
+            if current != number and not (is_kept and member.isreg()):
                 continue
             content = archive.extractfile(member)
             data = content.read() if content is not None else b""
             if current == number:
+                if current >= self._last:
+                    self._close()
                 return data
             self._keep(current, data)
         raise OSError("it has changed since it was listed")
@@ -226,3 +280,24 @@ class CompressedTar:
 
 _NEAR = 64
 """Members so close before one that is asked for may be asked for next by another thread."""
+
+_MAX_OPEN = 4
+"""Compressed archives that are kept open at a time: of many small ones several are read at once."""
+
+_open: OrderedDict[weakref.ref[CompressedTar], None] = OrderedDict()
+_open_lock = threading.Lock()
+
+
+def _mark(reader: CompressedTar) -> None:
+    """Note which archives are open, and close those that were not read from for longest."""
+    closing = []
+    with _open_lock:
+        _open.pop(weakref.ref(reader), None)
+        if reader.is_open:
+            _open[weakref.ref(reader)] = None
+        while len(_open) > _MAX_OPEN:
+            closing.append(_open.popitem(last=False)[0]())
+    # Not while a lock is held: another thread may hold that of the archive to close.
+    for other in closing:
+        if other is not None:
+            other.close()
