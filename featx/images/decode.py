@@ -26,6 +26,7 @@ import importlib
 import io
 import struct
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -250,6 +251,67 @@ def take_frame(data: bytes, number: int, encode: Callable[[Image.Image], bytes])
     except Exception as error:  # As in `decode_image`.
         text = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(f"damaged or unsupported image: {text}") from error
+
+
+class FrameTaker:
+    """Takes frames of one picture, opened once as long as they are asked for about in order.
+
+    An animation can only be decoded from its beginning.
+
+    Args:
+        data: The bytes of the file.
+        encode: Makes a picture of a frame.
+        keeps_passed: Keep some frames on the way to another: they are asked for by other threads.
+    """
+
+    def __init__(
+        self, data: bytes, encode: Callable[[Image.Image], bytes], *, keeps_passed: bool
+    ) -> None:
+        self._data = data
+        self._encode = encode
+        self._keeps_passed = keeps_passed
+        self._lock = threading.Lock()
+        self._image: Image.Image | None = None
+        self._next = 0
+        self._passed: OrderedDict[int, bytes] = OrderedDict()
+
+    def take(self, number: int) -> bytes:
+        """Return one frame; see `take_frame`."""
+        with self._lock:
+            if number in self._passed:
+                return self._passed.pop(number)
+            try:
+                return self._take(number)
+            except MemoryError:
+                self._image = None
+                raise
+            except Exception:
+                self._image = None
+        # Opened for itself: only that says what is wrong with this frame and no other one.
+        return take_frame(self._data, number, self._encode)
+
+    def _take(self, number: int) -> bytes:
+        if self._image is None or number < self._next:
+            self._image, self._next = open_picture(self._data), 0
+        if self._keeps_passed:
+            for passed in range(max(self._next, number - _MOST_PASSED), number):
+                self._passed[passed] = self._encode_frame(self._image, passed)
+            while self._passed and (
+                len(self._passed) > _MOST_PASSED
+                or sum(map(len, self._passed.values())) > _MOST_PASSED_BYTES
+            ):
+                self._passed.popitem(last=False)
+        return self._encode_frame(self._image, number)
+
+    def _encode_frame(self, image: Image.Image, number: int) -> bytes:
+        image.seek(number)
+        image.load()
+        self._next = number + 1
+        return self._encode(image)
+
+
+_MOST_PASSED = 16
+_MOST_PASSED_BYTES = 64 << 20
 
 
 @functools.cache

@@ -15,9 +15,11 @@ from PIL import Image, features
 import featx
 from featx.errors import ImageError, InvalidValue
 from featx.images import decode
-from featx.images.decode import decode_image, pixel_limit
+from featx.images.decode import FrameTaker, decode_image, pixel_limit, take_frame
+from featx.images.reading import read_images
 from featx.images.sources import find_images
 from featx.images.sources.places import PlaceReader
+from featx.images.sources.python import encode_picture
 from featx.specs import InputSpec
 from tests.images.source_files import write_tar
 
@@ -184,3 +186,51 @@ def test_heic_without_its_plugin_says_what_to_install(monkeypatch: pytest.Monkey
     monkeypatch.delitem(Image.OPEN, "HEIF", raising=False)
     with pytest.raises(ImageError, match=r"^HEIC: .*pip install pillow-heif"):
         decode_image(b"\0\0\0\x18ftypheic" + bytes(100), InputSpec(8, 8))
+
+
+@pytest.mark.parametrize("kind", ["GIF", "TIFF", "WEBP"])
+@pytest.mark.parametrize("order", ["forward", "backward", "shuffled", "far"])
+def test_a_file_opened_once_gives_the_frames_of_one_opened_for_each(kind: str, order: str) -> None:
+    random = np.random.default_rng(1)
+    base = random.integers(0, 256, (12, 12, 3)).astype(np.uint8)
+    frames = []
+    for number in range(24):  # Each differs in a part only, as in real animations.
+        base[number % 12, : number // 2 + 1] = 9 * number
+        frames.append(Image.fromarray(base))
+    file = io.BytesIO()
+    frames[0].save(file, kind, save_all=True, append_images=frames[1:])
+    data = file.getvalue()
+    numbers = {
+        "forward": list(range(24)),
+        "backward": list(range(24))[::-1],
+        "shuffled": random.permutation(24).tolist(),
+        "far": [23, 0, 23, 5],
+    }[order]
+    for keeps_passed in (False, True):
+        taker = FrameTaker(data, encode_picture, keeps_passed=keeps_passed)
+        for number in numbers:
+            assert taker.take(number) == take_frame(data, number, encode_picture)
+    with pytest.raises(ImageError, match="there is no frame 24 in it"):
+        taker.take(24)
+    assert taker.take(3) == take_frame(data, 3, encode_picture)
+
+
+def test_all_frames_of_a_file_open_it_once_for_several_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = [Image.new("RGB", (8, 8), (5 * grey, 0, 0)) for grey in range(40)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    found = find_images(tmp_path, frame="all")
+    animations: list[int] = []
+    opening = decode.open_picture
+
+    def watched(data: bytes) -> Image.Image:
+        image = opening(data)
+        if image.format == "GIF":
+            animations.append(1)
+        return image
+
+    monkeypatch.setattr(decode, "open_picture", watched)
+    results = list(read_images(found.items, InputSpec(8, 8), workers=4))
+    assert [result.item.key for result in results] == [f"a.gif#{n}" for n in range(40)]  # type: ignore[union-attr]
+    assert len(animations) == 1

@@ -10,10 +10,13 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from featx.errors import ImageError, InvalidValue
 from featx.images.sources.items import ImageItem, Listing, Reader, ReadsInOrder
+
+if TYPE_CHECKING:
+    from featx.images.decode import FrameTaker
 
 _SUFFIXES = (".gif", ".tif", ".tiff", ".webp", ".avif")
 """Endings of files that are opened to see how many frames they have."""
@@ -67,7 +70,7 @@ def choose_frames(
         inner: object = item.reader
         if id(inner) not in readers:
             make = FrameReaderInOrder if isinstance(inner, ReadsInOrder) else FrameReader
-            readers[id(inner)] = make(item.reader)
+            readers[id(inner)] = make(item.reader, keeps_passed=frame == "all")
         reader = readers[id(inner)]
         for number in range(count) if frame == "all" else [int(frame)]:
             key = f"{item.key}#{number}"
@@ -85,26 +88,31 @@ class FrameReader:
 
     Args:
         inner: Reads the files; None for files on disk.
+        keeps_passed: See `FrameTaker`.
     """
 
-    def __init__(self, inner: Reader | None) -> None:
+    def __init__(self, inner: Reader | None, *, keeps_passed: bool = False) -> None:
         self._inner = inner
+        self._keeps_passed = keeps_passed
         self._lock = threading.Lock()
-        self._files: OrderedDict[str, bytes] = OrderedDict()
+        self._files: OrderedDict[str, FrameTaker] = OrderedDict()
 
     def read(self, item: ImageItem) -> bytes:
         """Return one frame as a picture without compression."""
-        from featx.images.decode import take_frame
+        from featx.images.decode import FrameTaker
         from featx.images.sources.python import encode_picture
 
         file, number = self._file(item)
         with self._lock:  # The frames of a file come one after the other: it is read once.
-            data = self._files.get(file.key)
-            if data is None:
-                data = self._files[file.key] = file.read_bytes()
+            taker = self._files.get(file.key)
+            if taker is None:
+                taker = FrameTaker(
+                    file.read_bytes(), encode_picture, keeps_passed=self._keeps_passed
+                )
+                self._files[file.key] = taker
                 while len(self._files) > _KEPT:
                     self._files.popitem(last=False)
-        return take_frame(data, number, encode_picture)
+        return taker.take(number)
 
     def _file(self, item: ImageItem) -> tuple[ImageItem, int]:
         key, _, number = item.key.rpartition("#")
@@ -115,8 +123,8 @@ class FrameReader:
 class FrameReaderInOrder(FrameReader):
     """The same for a compressed archive; see `ReadsInOrder`."""
 
-    def __init__(self, inner: Any) -> None:
-        super().__init__(inner)
+    def __init__(self, inner: Any, *, keeps_passed: bool = False) -> None:
+        super().__init__(inner, keeps_passed=keeps_passed)
         self.prefix: str = inner.prefix
         self._position: Callable[[ImageItem], int] = inner.position
 
