@@ -103,7 +103,7 @@ def test_split_picks_arrays(split: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros((2, 6, 5, 3), np.float32), r"holds float32.*floats in \[0, 1\] the same of x \* 255"),
+        (np.zeros((2, 6, 5, 3), np.float32), r"holds float32.*in \[0, 1\] the same of x \* 255"),
         (np.zeros((2, 6, 5, 3), np.uint16), r"holds uint16.*astype"),
         (np.zeros((2, 6, 5, 2), np.uint8), r"of shape \(2, 6, 5, 2\)"),
         (np.zeros((6, 5, 3), np.uint8), r"looks like one picture: .*np\.newaxis"),

@@ -51,3 +51,18 @@ def test_an_object_that_is_no_picture_any_more_loses_its_row(
     assert extract(iter(broken), model=toy, layers=["mean"], output=store).rows == 1
     with open_store(store) as opened:
         assert opened.keys == ("image_1.png",)
+
+
+def test_a_compressed_archive_with_a_wrong_checksum_is_a_failure(
+    photos: Path, toy: str, tmp_path: Path
+) -> None:
+    import shutil
+
+    archive = Path(shutil.make_archive(str(tmp_path / "p"), "gztar", write_images(8, photos)))
+    data = bytearray(archive.read_bytes())
+    data[-6] ^= 0xFF  # The checksum stands at the end.
+    archive.write_bytes(data)
+    report = extract(archive, model=toy, layers=["mean"], output=tmp_path / "f.h5")
+    assert (report.rows, report.failed) == (8, 1)
+    with open_store(tmp_path / "f.h5") as opened:
+        assert "any of them may be damaged (CRC check failed" in opened.failures[0].reason

@@ -16,7 +16,7 @@ import weakref
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import IO, Any
 
 from featx.errors import InvalidValue
 from featx.images.sources.archives import ArchiveListing
@@ -157,6 +157,19 @@ _HEADER_PROBLEMS = {
 }
 
 
+def _check_sum(file: IO[bytes]) -> None:
+    """Read what is behind the last member: only then gzip compares its checksum.
+
+    Raises:
+        ReadError: If it is another one: nobody knows which members are damaged.
+    """
+    try:
+        while file.read(1 << 20):
+            pass
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise tarfile.ReadError(f"any of them may be damaged ({error})") from error
+
+
 def _members(
     path: str, opener: _Opener | None
 ) -> Generator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
@@ -168,6 +181,8 @@ def _members(
                 if not member.isdir():
                     yield archive, member
                 archive.members = []  # type: ignore[attr-defined]
+        if opener is not None:
+            _check_sum(file)
 
 
 class PlainTar:
