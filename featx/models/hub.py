@@ -22,7 +22,7 @@ from featx.models.backbone import (
     read_input_shape,
 )
 from featx.models.graph_taps import GraphTaps, output_names, require_taps
-from featx.models.hub_cache import fetch_module, forget_module, is_url
+from featx.models.hub_cache import fetch_module, is_url, module_folder, replaced_module
 from featx.models.reference import savedmodel_files
 from featx.models.savedmodel import (
     DEFAULT_SIGNATURE,
@@ -115,11 +115,23 @@ def _load_module(name: str, trust: bool) -> tuple[Path, Any]:
     try:
         return folder, load_folder(folder, trust_model_code=trust)
     except ModelError as error:
-        if error.__cause__ is None:  # It is whole, and refused for what is in it.
+        if folder != module_folder(name) or not _is_damaged(error):
             raise
-        forget_module(folder)
-        folder = fetch_module(name)
-        return folder, load_folder(folder, trust_model_code=trust)
+        try:
+            with replaced_module(folder):
+                folder = fetch_module(name)
+                return folder, load_folder(folder, trust_model_code=trust)
+        except ModelError:
+            raise error from error.__cause__
+
+
+def _is_damaged(error: ModelError) -> bool:
+    """Whether a module could not be loaded because its files are not what was downloaded."""
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+    errors = import_tensorflow().errors
+    kinds = (DecodeError, errors.DataLossError, errors.OutOfRangeError)
+    return isinstance(error.__cause__, kinds) or "Read less bytes than" in str(error)
 
 
 def _choose(loaded: Any, signatures: dict[str, Any], wanted: str | None, model: str) -> str | None:

@@ -67,7 +67,27 @@ def fetch_module(url: str) -> Path:
     import_tensorflow()
     folder = module_folder(url)
     if folder.is_dir() and not is_complete(folder):
-        forget_module(folder)
+        with replaced_module(folder):
+            return _download(url, folder)
+    return _download(url, folder)
+
+
+@contextlib.contextmanager
+def replaced_module(folder: Path) -> Iterator[None]:
+    """Move a module of the cache aside while it is fetched anew; put it back if that fails."""
+    aside = folder.with_name(f"{folder.name}.{os.getpid()}.damaged")
+    shutil.rmtree(aside, ignore_errors=True)
+    folder.rename(aside)
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        aside.rename(folder)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _download(url: str, folder: Path) -> Path:
     _remove_abandoned(folder)
     try:
         with _hub() as hub:

@@ -251,6 +251,29 @@ def test_half_a_download_is_fetched_again(url: str, cache: Path, damage: str) ->
     assert len(Server.asked) == 2
 
 
+@pytest.mark.parametrize("damage", ["unknown operation", "cut off", "no weights"])
+def test_a_module_is_kept_when_it_cannot_be_fetched_again(
+    url: str, cache: Path, damage: str
+) -> None:
+    load_model(f"hub:{url}")
+    folder = hub_cache.module_folder(url)
+    graph = folder / "saved_model.pb"
+    if damage == "unknown operation":
+        graph.write_bytes(graph.read_bytes().replace(b"\x04Relu", b"\x04ReXX"))
+    elif damage == "cut off":
+        graph.write_bytes(graph.read_bytes()[:100])
+    else:
+        next((folder / "variables").glob("*data*")).unlink()
+    (folder / "notes.txt").write_text("mine")
+    Server.content = b""
+    first = "could not be downloaded" if damage == "no weights" else "TensorFlow cannot load"
+    with pytest.raises(ModelError, match=first):
+        load_model(f"hub:{url}")
+    assert len(Server.asked) == (1 if damage == "unknown operation" else 2)
+    assert (folder / "notes.txt").read_text() == "mine"
+    assert [path for path in cache.iterdir() if path.is_dir()] == [folder]
+
+
 def test_the_lock_of_a_dead_process_does_not_hold_anyone_up(url: str, cache: Path) -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
