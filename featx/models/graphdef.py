@@ -17,8 +17,8 @@ from featx.models.backbone import (
     read_input_shape,
     scale_for_dtype,
 )
+from featx.models.graph_code import refuse_operations
 from featx.models.graph_taps import GraphTaps, require_taps
-from featx.models.model_code import refuse_operations
 from featx.specs import ModelSpec
 
 _VARIABLES = frozenset(["VarHandleOp", "VariableV2", "Variable", "ReadVariableOp"])

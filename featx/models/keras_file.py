@@ -77,6 +77,11 @@ def _load_model(path: Path, *, trust_model_code: bool) -> tuple[Any, Any]:
     config = read_config(path)
     code = find_code(config)
     if not trust_model_code:
+        if not config:
+            raise ModelError(
+                f"Keras cannot load {str(path)!r}: it holds no readable architecture. Is it a "
+                "whole model (not weights alone), written by model.save()?"
+            )
         refuse_code(path, code)
     layer_class: Any = None
     with imported_code(path, code) as classes, contextlib.redirect_stdout(sys.stderr):

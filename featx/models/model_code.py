@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import importlib
 import json
+import re
 import sys
+import warnings
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +21,50 @@ from featx.models.backbone import first_line
 
 TRUST_OPTION = "--trust-model-code"
 
-_UNSAFE_FUNCTIONS = frozenset(
-    "io raw_ops py_function numpy_function load_library load_op_library saved_model train summary "
-    "data debugging profiler".split()
+_ARRAY_FUNCTIONS = frozenset(
+    "reshape concat cast expand_dims squeeze transpose pad tile stack unstack split slice "
+    "strided_slice gather gather_nd reverse roll clip_by_value clip_by_norm convert_to_tensor "
+    "identity stop_gradient shape size rank fill range maximum minimum abs add add_n subtract "
+    "multiply divide truediv pow negative sign round sqrt square exp sin cos tanh sigmoid "
+    "greater greater_equal less less_equal equal not_equal logical_and logical_or logical_not "
+    "matmul tensordot einsum norm reduce_mean reduce_sum reduce_max reduce_min reduce_prod "
+    "reduce_all reduce_any reduce_logsumexp cumsum where zeros ones eye zeros_like ones_like "
+    "broadcast_to repeat one_hot argmax argmin argsort sort boolean_mask meshgrid "
+    "space_to_depth depth_to_space space_to_batch batch_to_space".split()
 )
-"""Parts of the names of TensorFlow's functions, which old Keras files take as layers, that reach
-beyond numbers."""
+"""TensorFlow's functions that old Keras files may take as layers, besides those of namespaces."""
 
-_UNSAFE_OPERATIONS = frozenset(
-    "WriteFile PyFunc PyFuncStateless EagerPyFunc "
-    "DebugIdentity DebugIdentityV2 DebugIdentityV3".split()
+_FUNCTION = re.compile(r"(math|nn|image|linalg|signal|__operators__)\.[A-Za-z0-9_]+")
+_BEYOND_NUMBERS = re.compile(
+    "decode|encode|read|write|file|save|load|py_func|numpy_function", re.IGNORECASE
+)
+
+_ATTRIBUTES = frozenset(
+    "shape dtype values flat_values row_splits nested_row_splits ragged_rank uniform_row_length "
+    "indices dense_shape to_tensor row_lengths value_rowids row_limits row_starts nrows "
+    "bounding_shape with_values with_flat_values get_shape".split()
+)
+"""What old Keras files may take of tensors as a layer."""
+
+_HARMLESS_BUILTINS = frozenset(("abs", "max", "min", "pow", "round", "sum"))
+
+_UNSAFE_OPERATIONS = re.compile(
+    "WriteFile|PyFunc.*|EagerPyFunc.*|DebugIdentity.*|DebugNumericSummary.*|DebugNanCount.*|"
+    "DatasetToTFRecord.*|.*CacheDataset.*|.*SnapshotDataset.*|.*SaveDataset.*|DistributedSave|"
+    "DatasetFromGraph|CreateSummary.*|.*Write.*Summary.*"
 )
 """Operations of graphs that write files or run Python, for which no network has a use."""
+
+_UNREADABLE = (OSError, ValueError, KeyError, RecursionError, zipfile.BadZipFile)
+
+SAVER_OPERATIONS = frozenset(("Save", "SaveV2", "SaveSlices"))
+SAVER_OPERATIONS |= {"MergeV2Checkpoints", "ShardedFilename"}
+"""Operations that write files, which SavedModels bring for saving them again."""
+
+
+def is_unsafe_operation(operation: str) -> bool:
+    """Whether an operation writes files or runs Python."""
+    return operation in SAVER_OPERATIONS or _UNSAFE_OPERATIONS.fullmatch(operation) is not None
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -37,23 +72,22 @@ def read_config(path: Path) -> dict[str, Any]:
 
     Returns:
         The configuration, with ``keras_version`` where the file says it; empty where it cannot
-        be read (Keras then says why).
+        be read.
     """
     config: Any = None
-    with contextlib.suppress(OSError, ValueError, KeyError, zipfile.BadZipFile):
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                config = json.loads(archive.read("config.json"))
-                version = json.loads(archive.read("metadata.json")).get("keras_version")
-        elif h5py.is_hdf5(path):
-            with h5py.File(path, "r") as file:
-                text = file.attrs["model_config"]
-                version = file.attrs.get("keras_version")
-            config = json.loads(text.decode() if isinstance(text, bytes) else text)
+    version: Any = None
+    # By the name, as Keras chooses: a file may be both.
+    if path.name.endswith(".keras"):
+        with contextlib.suppress(*_UNREADABLE), zipfile.ZipFile(path) as archive:
+            config = json.loads(archive.read("config.json"))
+            metadata = json.loads(archive.read("metadata.json"))
+            version = metadata.get("keras_version") if isinstance(metadata, dict) else None
+    else:
+        with contextlib.suppress(*_UNREADABLE), h5py.File(path, "r") as file:
+            version = file.attrs.get("keras_version")
             version = version.decode() if isinstance(version, bytes) else version
-        if isinstance(config, dict):
-            return config | {"keras_version": version}
-    return {}
+            config = json.loads(file.attrs["model_config"])
+    return config | {"keras_version": version} if isinstance(config, dict) else {}
 
 
 def find_code(config: Any) -> dict[str, tuple[str, str] | None]:
@@ -73,42 +107,40 @@ def find_code(config: Any) -> dict[str, tuple[str, str] | None]:
             found |= find_code(item)
     if not isinstance(config, dict):
         return found
-    name, module = config.get("class_name"), config.get("module")
-    if name in ("Lambda", "__lambda__"):
-        inner = config.get("config")
-        title = inner.get("name") if isinstance(inner, dict) else None
+    name, module, inner = (config.get(key) for key in ("class_name", "module", "config"))
+    inner = inner if isinstance(inner, dict) else {"name": inner}
+    kind = re.split("[.>]", name)[-1] if isinstance(name, str) else None
+    if kind in ("Lambda", "__lambda__"):
+        title = inner.get("name") if kind == "Lambda" else None
         found[f"the Lambda layer {title!r}" if title else "a lambda function"] = None
-    elif name in ("TFOpLambda", "ClassMethod", "SlicingOpLambda"):
-        function = str((config.get("config") or {}).get("function"))
-        if _UNSAFE_FUNCTIONS & set(function.split(".")):
+    elif kind in ("TFOpLambda", "SlicingOpLambda"):
+        function = str(inner.get("function"))
+        if not _is_arithmetic(function):
             found[f"the function 'tf.{function}'"] = None
+    elif kind == "ClassMethod":
+        found[f"the method 'tf.{inner.get('cls_symbol')}.{inner.get('fn_name')}'"] = None
+    elif kind in ("InstanceMethod", "InstanceProperty"):
+        attribute = str(inner.get("method_name", inner.get("attr_name")))
+        if attribute not in _ATTRIBUTES:
+            found[f"the attribute {attribute!r} of a tensor"] = None
+    elif kind == "TensorFlowOpLayer":
+        operation = _operation_of(inner.get("node_def"))
+        if operation is None or is_unsafe_operation(operation):
+            found[f"the operation {operation}"] = None
+    elif kind == "function" and isinstance(module, str):
+        function, registered = str(inner.get("name")), config.get("registered_name")
+        is_known = registered not in (None, "function") and _is_registered(registered)
+        if not _is_keras(module) and not is_known:
+            found[f"the function {function!r} of the module {module!r}"] = (module, function)
+        elif module == "builtins" and _is_unsafe_builtin(function):
+            found[f"Python's function {function!r}"] = None
     elif isinstance(name, str) and isinstance(module, str) and not _is_keras(module):
         registered = config.get("registered_name")
-        if name != "function" and not _is_registered(registered or name):
+        if not _is_registered(registered or name):
             found[f"the class {name!r} of the module {module!r}"] = (module, name)
     for value in config.values():
         found |= find_code(value)
     return found
-
-
-def refuse_operations(path: Path, graphs: Iterable[Any]) -> None:
-    """Refuse graphs that would write files or run Python.
-
-    Args:
-        path: The model.
-        graphs: GraphDefs.
-
-    Raises:
-        ModelError: If there is such an operation, in a graph or in a function of its library.
-    """
-    found: dict[str, None] = {}
-    for graph in graphs:
-        for nodes in (graph.node, *(function.node_def for function in graph.library.function)):
-            for node in nodes:
-                stream = node.attr["output_stream"].s if node.op == "PrintV2" else b""
-                if node.op in _UNSAFE_OPERATIONS or stream.startswith(b"file:"):
-                    found[f"the operation {node.op} ({node.name!r})"] = None
-    refuse_code(path, found)
 
 
 def refuse_code(path: Path, code: Mapping[str, tuple[str, str] | None]) -> None:
@@ -135,25 +167,59 @@ def imported_code(path: Path, code: dict[str, tuple[str, str] | None]) -> Iterat
     Raises:
         ModelError: If a module or class is not there.
     """
-    places = [str(path.parent), str(Path.cwd())]
-    sys.path[:0] = places
     classes: dict[str, Any] = {}
+    named = [place for place in code.values() if place is not None]
+    if named:
+        with _folders_searched([str(path.parent), str(Path.cwd())]):
+            for module, name in named:
+                try:
+                    classes[name] = getattr(importlib.import_module(module), name)
+                except Exception as error:  # Other people's code raises what it likes.
+                    raise ModelError(
+                        f"{path.name!r} needs {name!r} of the module {module!r}, which cannot be "
+                        f"imported ({type(error).__name__}: {first_line(error)}). Place "
+                        f"{module.partition('.')[0]}.py beside the model or in the current folder."
+                    ) from error
+    yield classes
+
+
+@contextlib.contextmanager
+def _folders_searched(folders: list[str]) -> Iterator[None]:
+    """Let Python search folders for modules, after all others.
+
+    Keras comes first: a file of its name in such a folder is not what is meant.
+    """
+    for name in ("keras", "tf_keras"):
+        with contextlib.suppress(ImportError), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            importlib.import_module(name)
+    added = [folder for folder in dict.fromkeys(folders) if folder not in sys.path]
+    sys.path.extend(added)
     try:
-        for place in filter(None, code.values()):
-            module, name = place
-            try:
-                classes[name] = getattr(importlib.import_module(module), name)
-            except Exception as error:  # Other people's code raises what it likes.
-                raise ModelError(
-                    f"{path.name!r} needs the class {name!r} of the module {module!r}, which "
-                    f"cannot be imported ({type(error).__name__}: {first_line(error)}). Place "
-                    f"{module.partition('.')[0]}.py beside the model or in the current folder."
-                ) from error
-        yield classes
+        yield
     finally:
-        for entry in places:
+        for folder in added:
             with contextlib.suppress(ValueError):
-                sys.path.remove(entry)
+                sys.path.remove(folder)
+
+
+def _is_arithmetic(function: str) -> bool:
+    """Whether a function of TensorFlow's works on numbers alone."""
+    is_listed = function in _ARRAY_FUNCTIONS or _FUNCTION.fullmatch(function) is not None
+    return is_listed and _BEYOND_NUMBERS.search(function) is None
+
+
+def _is_unsafe_builtin(function: str) -> bool:
+    return hasattr(builtins, function) and function not in _HARMLESS_BUILTINS
+
+
+def _operation_of(node: Any) -> str | None:
+    """Return the operation of a node that an old Keras file holds as JSON."""
+    if isinstance(node, str):
+        with contextlib.suppress(ValueError):
+            node = json.loads(node)
+    operation = node.get("op") if isinstance(node, dict) else None
+    return operation if isinstance(operation, str) else None
 
 
 def _is_keras(module: str) -> bool:

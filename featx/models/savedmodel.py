@@ -20,8 +20,8 @@ from featx.models.backbone import (
     read_input_shape,
     scale_for_dtype,
 )
+from featx.models.graph_code import refuse_operations
 from featx.models.graph_taps import GraphTaps, require_taps
-from featx.models.model_code import refuse_operations
 from featx.models.reference import savedmodel_files
 from featx.specs import InputSpec, ModelSpec
 
@@ -88,7 +88,7 @@ def load_folder(path: Path, *, trust_model_code: bool = False) -> Any:
     try:
         content = _read(path)
         if not trust_model_code:
-            refuse_operations(path, [graph.graph_def for graph in content.meta_graphs])
+            refuse_operations(path, content.meta_graphs, are_meta_graphs=True)
         with _quiet():
             return tensorflow.saved_model.load(str(path), tags=_choose_tags(content))
     except ModelError:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 
@@ -14,11 +18,20 @@ import featx
 from featx.errors import InvalidValue, ModelError, UnknownName
 from featx.images.decode import decode_image
 from featx.models import load_model
+from featx.models.graph_code import refuse_operations
 from featx.models.model_code import find_code
 from featx.models.selection import default_tap, select_taps
 from featx.specs import InputOverrides
 from featx.testing import write_images
-from tests.models.model_files import SIZE, TENSOR, build_graph, build_keras, kernel, write_graph
+from tests.models.model_files import (
+    SIZE,
+    TENSOR,
+    build_graph,
+    build_keras,
+    kernel,
+    write_graph,
+    write_tf2_module,
+)
 from tests.real_data import REAL_DATA, needs_real_data
 
 pytestmark = pytest.mark.tensorflow
@@ -227,6 +240,191 @@ def test_functions_that_old_files_name_as_layers() -> None:
     assert code("__operators__.add") == {}
     assert code("io.write_file") == {"the function 'tf.io.write_file'": None}
     assert code("compat.v1.py_function")
+    for name in ("nn.relu", "image.resize", "reshape", "linalg.matmul", "signal.rfft"):
+        assert code(name) == {}
+    for name in (
+        "compat.v1.gfile.DeleteRecursively",
+        "compat.v1.math.add",
+        "keras.models.load_model",
+        "image.decode_png",
+        "io.gfile.remove",
+        "math.add.__globals__",
+        "random.normal",
+        "None",
+    ):
+        assert code(name) == {f"the function 'tf.{name}'": None}
+
+
+@pytest.mark.parametrize(
+    ("layer", "found"),
+    [
+        ({"class_name": "layers.Lambda", "module": "keras", "config": {"name": "x"}}, "'x'"),
+        ({"class_name": "ClassMethod", "config": {"cls_symbol": "io.gfile.GFile"}}, "GFile"),
+        (
+            {"class_name": "InstanceMethod", "config": {"method_name": "__subclasses__"}},
+            "__subclasses__",
+        ),
+        ({"class_name": "InstanceProperty", "config": {"attr_name": "__class__"}}, "__class__"),
+        (
+            {"class_name": "TensorFlowOpLayer", "config": {"node_def": '{"op": "WriteFile"}'}},
+            "WriteFile",
+        ),
+        ({"class_name": "function", "module": "evil", "config": "go"}, "'go' of the module 'evil'"),
+        ({"class_name": "function", "module": "builtins", "config": "exec"}, "'exec'"),
+    ],
+)
+def test_other_ways_to_code(layer: dict[str, Any], found: str) -> None:
+    (description,) = find_code({"config": {"layers": [layer]}})
+    assert found in description
+
+
+def test_harmless_layers_and_functions_of_keras() -> None:
+    layers = [
+        {"class_name": "InstanceProperty", "config": {"attr_name": "shape"}},
+        {"class_name": "TensorFlowOpLayer", "config": {"node_def": '{"op": "AddV2"}'}},
+        {"class_name": "function", "module": "builtins", "config": "relu"},
+        {"class_name": "function", "module": "keras.activations", "config": "relu"},
+    ]
+    assert find_code({"config": {"layers": layers}}) == {}
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_modules_beside_a_model_are_not_imported_untrusted(
+    tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import keras
+
+    images = keras.Input((4, 4, 3))
+    keras.Model(images, keras.layers.ReLU()(images)).save(tmp_path / f"net{suffix}")
+    seen: list[list[str]] = []
+    load = keras.models.load_model
+
+    def spy(*args: Any, **options: Any) -> Any:
+        seen.append(list(sys.path))
+        return load(*args, **options)
+
+    monkeypatch.setattr(keras.models, "load_model", spy)
+    for trust in (False, True):
+        load_model(str(tmp_path / f"net{suffix}"), overrides=UNIT, trust_model_code=trust)
+    assert seen
+    assert all(str(tmp_path) not in entries for entries in seen)
+
+
+def test_an_old_file_never_takes_a_tf_keras_beside_it(tmp_path: Path) -> None:
+    pytest.importorskip("tf_keras")
+    layers = [{"class_name": "NoSuch", "config": {}}]
+    config = {"class_name": "Sequential", "config": {"name": "s", "layers": layers}}
+    with h5py.File(tmp_path / "model.h5", "w") as file:
+        file.attrs["model_config"] = json.dumps(config)
+        file.attrs["keras_version"] = "2.4.0"
+        file.create_group("model_weights")
+    (tmp_path / "tf_keras.py").write_text(f"open({str(tmp_path / 'run')!r}, 'w')")
+    program = (
+        "import sys, featx\n"
+        "for trust in (False, True):\n"
+        "    try:\n"
+        "        featx.load_model(sys.argv[1], trust_model_code=trust)\n"
+        "    except featx.errors.ModelError as error:\n"
+        "        print(error)\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "model.h5")]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stdout.count("Neither Keras 3 nor tf_keras can load") == 2
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("metadata", [None, "[]"])
+def test_the_metadata_do_not_hide_the_code(tmp_path: Path, metadata: str | None) -> None:
+    save_lambda(tmp_path / "whole.keras")
+    with (
+        zipfile.ZipFile(tmp_path / "whole.keras") as whole,
+        zipfile.ZipFile(tmp_path / "part.keras", "w") as part,
+        zipfile.ZipFile(tmp_path / "none.keras", "w") as none,
+    ):
+        for name in whole.namelist():
+            if name != "metadata.json":
+                part.writestr(name, whole.read(name))
+            if name != "config.json":
+                none.writestr(name, whole.read(name))
+        if metadata is not None:
+            part.writestr("metadata.json", metadata)
+    with pytest.raises(ModelError, match="the Lambda layer 'twice'"):
+        load_model(str(tmp_path / "part.keras"))
+    with pytest.raises(ModelError, match="no readable architecture"):
+        load_model(str(tmp_path / "none.keras"))
+
+
+@pytest.mark.parametrize("kind", ["record", "save", "cache", "initializer"])
+def test_saved_models_that_write_while_they_are_loaded(tmp_path: Path, kind: str) -> None:
+    import tensorflow as tf
+    from tensorflow.python.trackable.resource import CapturableResource
+
+    written = str(tmp_path / "written")
+
+    def write_records() -> None:
+        data = tf.data.Dataset.from_tensors(tf.constant("x"))
+        tf.raw_ops.DatasetToTFRecord(
+            input_dataset=data._variant_tensor, filename=written, compression_type=""
+        )
+
+    class Resource(CapturableResource):  # type: ignore[misc]
+        def _create_resource(self) -> Any:
+            return tf.raw_ops.HashTableV2(key_dtype=tf.string, value_dtype=tf.int64)
+
+        def _initialize(self) -> Any:
+            write_records()
+            return tf.constant(1.0)
+
+    def run(images: Any) -> Any:
+        if kind == "record":
+            write_records()
+        elif kind == "save":
+            tf.raw_ops.SaveV2(
+                prefix=written, tensor_names=["a"], shape_and_slices=[""], tensors=[1.0]
+            )
+        elif kind == "cache":
+            data = tf.data.Dataset.from_tensors(tf.constant("x")).cache(written)
+            images += data.reduce(0.0, lambda count, _: count + 1.0)
+        return {"out": tf.nn.relu(images) * module.scale}
+
+    module = tf.Module()
+    module.scale = tf.Variable(1.0)
+    module.run = tf.function(run, input_signature=[tf.TensorSpec([None, 4, 4, 3], tf.float32)])
+    if kind == "initializer":
+        module.resource = Resource()
+        assert module.resource.resource_handle is not None
+    tf.saved_model.save(module, str(tmp_path / "m"), signatures=module.run)
+    operation = {"save": "SaveV2", "cache": "CacheDataset"}.get(kind, "DatasetToTFRecord")
+    with pytest.raises(ModelError, match=f"the operation {operation}"):
+        load_model(f"savedmodel:{tmp_path / 'm'}", overrides=UNIT)
+    assert not list(tmp_path.glob("written*"))
+
+
+def test_the_functions_of_the_saver_are_its_own_only(tmp_path: Path) -> None:
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    folder = write_tf2_module(tmp_path / "m")
+    load_model(f"hub:{folder}")
+    content = saved_model_pb2.SavedModel()
+    content.ParseFromString((folder / "saved_model.pb").read_bytes())
+    (meta,) = content.meta_graphs
+    (saver,) = (
+        function.signature.name
+        for function in meta.graph_def.library.function
+        if any(node.op == "SaveV2" for node in function.node_def)
+    )
+    meta.object_graph_def.concrete_functions[saver].SetInParent()
+    (folder / "saved_model.pb").write_bytes(content.SerializeToString())
+    with pytest.raises(ModelError, match="the operation SaveV2"):
+        load_model(f"hub:{folder}")
+
+
+def test_caches_in_memory_are_harmless(tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        tf.data.Dataset.from_tensors(tf.constant("x")).cache()._variant_tensor  # noqa: B018
+    refuse_operations(tmp_path, [graph.as_graph_def()])
 
 
 # ---- old files ----
