@@ -382,7 +382,8 @@ class FolderMachine(RuleBasedStateMachine):
         report = verify_store(self.path, images=self.folder.path, repair=repair)
         changed = {key for key, content in rows.items() if images.get(key, content) != content}
         assert set(report.missing) == set(rows) - set(images)
-        assert {key for damage in report.damages for key in damage.keys} == changed
+        assert report.is_intact
+        assert set(report.changed) == changed
         if repair:
             kept = {key: content for key, content in rows.items() if key not in changed}
             missing = self.state.missing - changed

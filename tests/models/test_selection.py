@@ -319,6 +319,6 @@ def test_bytes_and_stride_of_a_tap() -> None:
     assert tap("map", 0, (7, 7, 8)).num_bytes == 4 * 7 * 7 * 8
     assert tap("open", 0, (None, 7, 8)).num_bytes is None
     assert tap("map", 0, (7, 7, 8)).stride(224) == 32
-    assert tap("map", 0, (10, 10, 8)).stride(299) == 30
+    assert tap("map", 0, (10, 10, 8)).stride(299) is None  # 29.9: its windows are not known.
     assert tap("vector", 0, (8,)).stride(224) is None
     assert tap("open", 0, (None, 7, 8)).stride(224) is None
