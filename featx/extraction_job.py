@@ -93,7 +93,8 @@ class ExtractionJob:
         self.parts = [_open_part(path) for path in parts]
         if base is not None and len(base):
             self._check_root(base.path, base.header.root, base.root)
-            _check_parts(base)
+            if base.part_files is not None:
+                base.part_files.check_all()  # Not all is there when a part is not.
         for part in self.parts:
             self._check_root(self.folder, part.header.root, Path(part.header.root))
 
@@ -128,9 +129,7 @@ class ExtractionJob:
     @cached_property
     def missing(self) -> set[str]:
         """Keys that are to be marked as missing."""
-        marked = set()
-        if self.base is not None and self.base.missing.any():
-            marked = {self.base.keys[row] for row in np.flatnonzero(self.base.missing)}
+        marked = set() if self.base is None else self.base.missing_keys
         return set(self.changes.vanished) | (marked & self.changes.unknown)
 
     def is_complete(self, prune: bool) -> bool:
@@ -141,11 +140,7 @@ class ExtractionJob:
         pending = changes.todo or self.parts or changes.vanished_failures or changes.new_failures
         if pending or self._moved or self.base is None or (prune and changes.vanished):
             return False
-        return int(self.base.missing.sum()) == len(self.missing) and all(
-            self.base.missing[row]
-            for row, key in enumerate(self.base.keys)
-            if self.missing and key in self.missing
-        )
+        return self.base.missing_keys == self.missing
 
     def check_header(self, header: StoreHeader) -> None:
         """Refuse to add to a store, or to finish parts, that were made in another way."""
@@ -387,13 +382,6 @@ def _to_rows(
         file_mtime_ns=np.array([item.mtime_ns for item in items], np.int64),
         features=features,
     )
-
-
-def _check_parts(base: FeatureStore) -> None:
-    """Refuse to say that all is there when a part of a view is not."""
-    files = base.part_files
-    for number in range(len(files.row_map.parts)) if files is not None else ():
-        files.check(number)  # type: ignore[union-attr]
 
 
 def _open_part(path: Path) -> FeatureStore:

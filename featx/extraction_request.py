@@ -17,11 +17,11 @@ import numpy as np
 
 import featx
 from featx.compute import plan_features
-from featx.errors import InvalidValue, StoreError
+from featx.errors import StoreError
 from featx.events import Listener
 from featx.files import relative_path
 from featx.images.sources import ImageSet, label_of
-from featx.models.backbone import Backbone
+from featx.models.backbone import Backbone, require_scaling
 from featx.models.reference import parse_reference, savedmodel_files
 from featx.specs import InputOverrides, Pooling, StorageType
 from featx.store.parts import list_parts, parts_folder
@@ -45,13 +45,7 @@ def make_header(
         InvalidValue: If the model does not say how it wants its pixels, and nobody else does.
         UnknownName: If a layer does not exist.
     """
-    contract = backbone.spec.input
-    if contract.scaling is None:
-        raise InvalidValue(
-            f"featx cannot know how {backbone.spec.reference!r} expects its pixels. Choose with "
-            "--preprocess: tf for [-1, 1], unit for [0, 1], raw for [0, 255], or caffe or torch "
-            "for ImageNet's mean and deviation."
-        )
+    require_scaling(backbone.spec)
     return StoreHeader(
         model=backbone.spec,
         features=plan_features(backbone, layers, pool),

@@ -56,36 +56,6 @@ def fill(folder: Path, colors: Sequence[Color] = COLORS) -> list[str]:
     return [f"{number}.png" for number in range(len(colors))]
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Path:
-    return tmp_path / "features.h5"
-
-
-@pytest.fixture
-def run(toy: str, photos: Path, store: Path) -> Callable[..., ExtractReport]:
-    """Run `extract` on the folder `photos` with the toy's tap ``mean``."""
-
-    def run(**options: Any) -> ExtractReport:
-        arguments = {"model": toy, "layers": ["mean"], "output": store} | options
-        return extract(arguments.pop("images", photos), **arguments)
-
-    return run
-
-
-@pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Sizes of all batches that any toy computes."""
-    sizes: list[int] = []
-    real = ToyBackbone.__call__
-
-    def spy(self: ToyBackbone, images: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
-        sizes.append(len(images))
-        return real(self, images, names)
-
-    monkeypatch.setattr(ToyBackbone, "__call__", spy)
-    return sizes
-
-
 def forbid_loading(monkeypatch: pytest.MonkeyPatch) -> None:
     def load(*arguments: object) -> None:
         pytest.fail("the model was loaded")

@@ -14,7 +14,7 @@ from featx.heads.class_names import ClassNames, read_class_names
 from featx.heads.prediction_report import PredictReport, rank_classes
 from featx.images.sources import Images, Selection, gather
 from featx.models import load_model
-from featx.models.backbone import Backbone, Tap
+from featx.models.backbone import Backbone, Tap, require_scaling
 from featx.models.reference import add_arguments, parse_reference
 from featx.models.selection import select_taps
 from featx.specs import FeatureSpec, InputOverrides
@@ -47,13 +47,7 @@ def predict_with_model(
     backbone = load_classifier(
         model, weights=weights, overrides=overrides, trust_model_code=trust_model_code
     )
-    contract = backbone.spec.input
-    if contract.scaling is None:
-        raise InvalidValue(
-            f"featx cannot know how {backbone.spec.reference!r} expects its pixels. Choose with "
-            "--preprocess: tf for [-1, 1], unit for [0, 1], raw for [0, 255], or caffe or torch "
-            "for ImageNet's mean and deviation."
-        )
+    contract = require_scaling(backbone.spec)
     tap = find_classes(backbone, layer)
     count = tap.shape[-1] or 0
     names = None if labels is None else read_class_names(labels, count)

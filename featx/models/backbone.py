@@ -119,6 +119,21 @@ _CHANNELS_FIRST_NOTE = (
 )
 
 
+def require_scaling(model: ModelSpec) -> InputSpec:
+    """Return a model's input contract; refuse to guess how it wants its pixels.
+
+    Raises:
+        InvalidValue: If neither the model nor the user says it.
+    """
+    if model.input.scaling is None:
+        raise InvalidValue(
+            f"featx cannot know how {model.reference!r} expects its pixels. Choose with "
+            "--preprocess: tf for [-1, 1], unit for [0, 1], raw for [0, 255], or caffe or torch "
+            "for ImageNet's mean and deviation."
+        )
+    return model.input
+
+
 class GraphBackbone:
     """A backbone made of a description and a compiler; what all adapters return.
 

@@ -6,8 +6,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from featx.errors import StoreError
 from featx.events import Listener
 from featx.files import describe_wrong_output, is_same_file, resolve_link
@@ -97,7 +95,7 @@ def pack_store(
                 [store],
                 plan,
                 next_part=store.next_part if in_place else 0,
-                missing={store.keys[row] for row in np.flatnonzero(store.missing)},
+                missing=store.missing_keys,
             )
         # Also what a killed `pack` left that had replaced the store already.
         folder = parts_folder(target)

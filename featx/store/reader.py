@@ -236,6 +236,11 @@ class FeatureStore:
         """bool (N,): images that were gone at the last synchronisation."""
         return self._column("missing")
 
+    @property
+    def missing_keys(self) -> set[str]:
+        """Keys of images that were gone at the last synchronisation."""
+        return {self.keys[row] for row in np.flatnonzero(self.missing)}
+
     @cached_property
     def copies(self) -> Rows:
         """Of a part: further images, whose features are those of a row with the same content."""

@@ -168,6 +168,11 @@ class PartFiles:
                 "to drop its rows and `featx extract` to compute them again."
             )
 
+    def check_all(self) -> None:
+        """Check every part; see `check`."""
+        for number in range(len(self.row_map.parts)):
+            self.check(number)
+
     def read(self, dataset: str, rows: np.ndarray, out: np.ndarray) -> None:
         """Read rows of the view, (n,), of one dataset into `out`, (n, *shape)."""
         parts = self.row_map.part[rows]

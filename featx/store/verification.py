@@ -345,7 +345,6 @@ def _repair(path: Path, found: _Findings) -> int:
             store.close()
             store = found.store = SalvagedStore(path)
         plan = plan_rows([store], dropped_rows=np.flatnonzero(found.lost))
-        missing = {key for key, gone in zip(store.keys, store.missing, strict=True) if gone}
         next_part = store.next_part
         assemble_store(
             path,
@@ -353,7 +352,7 @@ def _repair(path: Path, found: _Findings) -> int:
             [store],
             plan,
             next_part=next_part,
-            missing=missing,
+            missing=store.missing_keys,
             damaged=damaged_parts,
         )
         dropped = int(found.lost.sum())

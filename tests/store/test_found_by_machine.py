@@ -10,27 +10,13 @@ from typing import Any
 import pytest
 
 from featx.errors import StoreError
-from featx.extraction import ExtractReport, extract
+from featx.extraction import ExtractReport
 from featx.store import open_store, pack_store, verify_store
 from featx.store.parts import AFRESH_NAME, parts_folder
 from tests.folder_model import PICTURES, counts
 from tests.store_samples import write_color
 
 RED, GREEN, BLUE, _ = PICTURES
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Path:
-    return tmp_path / "features.h5"
-
-
-@pytest.fixture
-def run(toy: str, photos: Path, store: Path) -> Callable[..., ExtractReport]:
-    def run(**options: Any) -> ExtractReport:
-        arguments: dict[str, Any] = {"model": toy, "layers": ["mean"], "output": store} | options
-        return extract(photos, **arguments)
-
-    return run
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 8])

@@ -8,7 +8,6 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -25,20 +24,6 @@ from featx.testing import write_images
 from tests.store_samples import means, write_color, write_sample
 
 Run = Callable[..., ExtractReport]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Path:
-    return tmp_path / "features.h5"
-
-
-@pytest.fixture
-def run(toy: str, photos: Path, store: Path) -> Run:
-    def run(**options: Any) -> ExtractReport:
-        arguments: dict[str, Any] = {"model": toy, "layers": ["mean"], "output": store} | options
-        return extract(photos, **arguments)
-
-    return run
 
 
 def test_a_foreign_part_is_not_taken_over(run: Run, photos: Path, store: Path) -> None:
