@@ -16,6 +16,15 @@ from featx.extraction import ExtractReport, extract
 from featx.models import SOURCES, ModelRequest
 from featx.store.parts import PartWriter
 from featx.testing import ToyBackbone, toy_model
+from featx.user_cache import CACHE_VARIABLE
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Neither read nor fill the cache of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(CACHE_VARIABLE, str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -22,6 +22,7 @@ from typing import Any
 from featx.engines.tensorflow import import_tensorflow
 from featx.errors import ModelError
 from featx.models.backbone import first_line
+from featx.user_cache import user_cache_folder
 
 CACHE_VARIABLE = "TFHUB_CACHE_DIR"
 """The environment variable of tensorflow-hub that names another folder for modules."""
@@ -44,13 +45,7 @@ def cache_folder() -> Path:
     named = os.environ.get(CACHE_VARIABLE)
     if named:
         return Path(named).expanduser().absolute()
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = str(Path.home() / "Library" / "Caches")
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "featx" / "hub"
+    return user_cache_folder() / "hub"
 
 
 def module_folder(url: str) -> Path:

@@ -311,6 +311,7 @@ def test_the_cache_is_the_users_never_a_temporary_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TFHUB_CACHE_DIR", raising=False)
+    monkeypatch.delenv("FEATX_CACHE_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(sys, "platform", "linux")
     assert hub_cache.cache_folder() == tmp_path / "featx" / "hub"
