@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Container, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,6 +18,9 @@ from featx.models.backbone import Backbone
 from featx.models.selection import select_taps
 from featx.pooling import pool_features, pooled_shape
 from featx.specs import FeatureSpec, Pooling, StorageType
+
+BATCHES_AHEAD = 2
+"""Batches that wait beside those that are computed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +34,7 @@ class ComputedBatch:
 
 @dataclass(slots=True)
 class Stopwatch:
-    """Seconds spent waiting for decoded images, in the network and in writing."""
+    """Seconds spent waiting for decoded images, waiting for the network, and writing."""
 
     read: float = 0.0
     compute: float = 0.0
@@ -77,7 +83,7 @@ def compute_features(
         specs: The features, from `plan_features`.
         batch_size: Images for each run of the network; the last batch may be smaller.
         dtype: Type of the results.
-        stopwatch: Gets the time spent reading and computing.
+        stopwatch: Gets the time spent waiting for images and for the network.
         known: Content hashes that have features; the caller adds those of each batch. Identical
             images are then computed once, and the others come as "known", behind the batch. When
             None, each is computed.
@@ -90,40 +96,123 @@ def compute_features(
         ModelError: If a tap does not give one row for each image.
     """
     watch = stopwatch or Stopwatch()
-    names = [spec.name for spec in specs]
+    queue = _BatchQueue(backbone, specs, dtype)
     waiting: list[DecodedImage] = []
-    twins: dict[bytes, list[ImageItem]] = {}  # of the images that wait
     source = iter(images)
-    while True:
-        began = time.perf_counter()
-        result = next(source, None)
-        watch.read += time.perf_counter() - began
-        if isinstance(result, DecodedImage):
-            if known is not None and result.content_hash in known:
-                yield KnownImage(result.item, result.content_hash)
-            elif known is not None and result.content_hash in twins:
-                twins[result.content_hash].append(result.item)
-            else:
-                waiting.append(result)
-                twins[result.content_hash] = []
-        elif result is not None:
-            yield result
-        if waiting and (result is None or len(waiting) >= batch_size):
+    with queue:
+        while True:
             began = time.perf_counter()
-            arrays = backbone(np.stack([image.pixels for image in waiting]), names)
-            _check_rows(arrays, len(waiting))
-            pooled = {spec.name: pool_features(arrays[spec.name], spec.pool) for spec in specs}
-            batch, failed = _split_storable(waiting, pooled, dtype)
-            watch.compute += time.perf_counter() - began
-            same, waiting, twins = twins, [], {}
-            for image, reason in failed:
-                for item in [image.item, *same.pop(image.content_hash, [])]:
-                    yield ImageFailure(item.key, reason, item.size, item.mtime_ns)
-            if batch.items:
-                yield batch
-            yield from (KnownImage(item, h) for h, items in same.items() for item in items)
-        if result is None:
-            return
+            result = next(source, None)
+            watch.read += time.perf_counter() - began
+            if isinstance(result, DecodedImage):
+                if known is not None and result.content_hash in known:
+                    yield KnownImage(result.item, result.content_hash)
+                elif known is not None and result.content_hash in queue.twins:
+                    queue.twins[result.content_hash].append(result.item)
+                else:
+                    waiting.append(result)
+                    queue.twins[result.content_hash] = []
+            elif result is not None and len(queue):
+                queue.put_behind(result)  # In order: who stops at a failure has what was before.
+            elif result is not None:
+                yield result
+            if waiting and (result is None or len(waiting) >= batch_size):
+                queue.put(waiting)
+                waiting = []
+            while queue.is_full or (result is None and len(queue)):
+                began = time.perf_counter()
+                batch, failures, behind = queue.get()
+                watch.compute += time.perf_counter() - began
+                yield from failures
+                if batch.items:
+                    yield batch
+                yield from behind
+            if result is None:
+                return
+
+
+class _BatchQueue:
+    """Batches in the network, in order: as many as it computes at the same time, and a few more.
+
+    The first batch is computed alone: then the backbone knows how many it takes at a time.
+    Those that wait beside them keep the network busy while parts are written.
+
+    Attributes:
+        twins: Content hashes of images that wait or are being computed → identical images.
+    """
+
+    def __init__(
+        self, backbone: Backbone, specs: Sequence[FeatureSpec], dtype: StorageType
+    ) -> None:
+        self.twins: dict[bytes, list[ImageItem]] = {}
+        self._backbone = backbone
+        self._specs = specs
+        self._dtype = dtype
+        self._names = [spec.name for spec in specs]
+        self._pool: ThreadPoolExecutor | None = None
+        self._batches: deque[_QueuedBatch] = deque()
+
+    def __enter__(self) -> _BatchQueue:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for batch in self._batches:
+            batch.future.cancel()
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a result has to be taken before the next batch is put."""
+        return len(self) >= (
+            1 if self._pool is None else self._backbone.concurrency + BATCHES_AHEAD
+        )
+
+    def put(self, images: list[DecodedImage]) -> None:
+        """Give a batch to the network."""
+        if self._pool is None:
+            future: Future[_Computed] = Future()
+            future.set_result(self._compute(images))
+        else:
+            future = self._pool.submit(self._compute, images)
+        self._batches.append(_QueuedBatch(images, future, []))
+
+    def put_behind(self, result: KnownImage | ImageFailure) -> None:
+        """Have something come out behind the last batch."""
+        self._batches[-1].behind.append(result)
+
+    def get(self) -> tuple[ComputedBatch, list[ImageFailure], list[KnownImage | ImageFailure]]:
+        """Return the oldest batch, its failures, and what follows, such as identical images."""
+        images, future, behind = self._batches.popleft()
+        batch, failed = future.result()
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._backbone.concurrency, "featx-network")
+        same = {image.content_hash: self.twins.pop(image.content_hash) for image in images}
+        failures = [
+            ImageFailure(item.key, reason, item.size, item.mtime_ns)
+            for image, reason in failed
+            for item in [image.item, *same.pop(image.content_hash, [])]
+        ]
+        twins = [KnownImage(item, h) for h, items in same.items() for item in items]
+        return batch, failures, [*twins, *behind]
+
+    def _compute(self, images: list[DecodedImage]) -> _Computed:
+        arrays = self._backbone(np.stack([image.pixels for image in images]), self._names)
+        _check_rows(arrays, len(images))
+        pooled = {spec.name: pool_features(arrays[spec.name], spec.pool) for spec in self._specs}
+        return _split_storable(images, pooled, self._dtype)
+
+
+_Computed = tuple[ComputedBatch, list[tuple[DecodedImage, str]]]
+
+
+class _QueuedBatch(NamedTuple):
+    images: list[DecodedImage]
+    future: Future[_Computed]
+    behind: list[KnownImage | ImageFailure]
 
 
 def _check_rows(arrays: dict[str, np.ndarray], count: int) -> None:

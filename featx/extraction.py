@@ -20,6 +20,7 @@ from featx.extraction_request import announce, describe_images, describe_request
 from featx.files import describe_wrong_output, resolve_link
 from featx.images.sharding import select_shard
 from featx.images.sources import Images, Selection, gather
+from featx.inference import AcceleratedBackbone
 from featx.models import load_model
 from featx.models.builtin import describe_default
 from featx.specs import (
@@ -30,10 +31,12 @@ from featx.specs import (
     DEFAULT_STORE,
     POOLING_NAMES,
     ChannelOrder,
+    Engine,
     Exif,
     InputOverrides,
     Interpolation,
     Pooling,
+    Precision,
     Preprocess,
     Resize,
     StorageType,
@@ -76,6 +79,8 @@ def extract(
     exif: Exif | None = None,
     batch_size: int = DEFAULT_BATCH_SIZE,
     workers: int | None = None,
+    engine: Engine = "auto",
+    precision: Precision = "auto",
     overwrite: bool = False,
     prune: bool = False,
     strict: bool = False,
@@ -122,6 +127,10 @@ def extract(
         exif: ``apply`` or ``ignore`` the camera's orientation tag.
         batch_size: Images for each run of the network.
         workers: Threads that read and decode.
+        engine: ``tensorflow``, ``openvino`` (on the CPU), or ``auto``: the faster one here.
+        precision: ``float32``; ``bfloat16``; or ``auto``: bfloat16 where the processor has it
+            and, in the first batch, every row of every tap keeps a cosine of at least 0.999 to
+            its float32 values. A store goes on in the precision in which it was begun.
         overwrite: Start afresh; the old store is replaced when the new one is complete.
         prune: Remove rows whose image no longer exists.
         strict: Stop at the first image that fails.
@@ -213,7 +222,12 @@ def extract(
         if same:  # The same command again, and nothing to do: the model is not even loaded.
             rows = len(job.base or ())
         else:
-            backbone = load_model(model, weights=weights, overrides=overrides)
+            backbone = AcceleratedBackbone(
+                load_model(model, weights=weights, overrides=overrides),
+                engine=engine,
+                precision=job.former_precision if precision == "auto" else precision,
+                listener=listener,
+            )
             load_seconds = watch.total
             if single_file_limit is None:
                 single_file_limit = (

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from featx.images.sources import (
     lies_on_disk,
 )
 from featx.models.backbone import Backbone
+from featx.specs import Precision
 from featx.store.assembly import assemble_store
 from featx.store.parts import (
     AFRESH_NAME,
@@ -46,7 +47,7 @@ from featx.synchronization import (
     find_renamed,
 )
 
-BATCH_BYTES = 256 << 20
+BATCH_BYTES = 64 << 20
 """Most bytes of features in one batch: taps of many megabytes get smaller batches."""
 
 
@@ -132,6 +133,13 @@ class ExtractionJob:
         marked = set() if self.base is None else self.base.missing_keys
         return set(self.changes.vanished) | (marked & self.changes.unknown)
 
+    @property
+    def former_precision(self) -> Precision:
+        """In which precision the rows that are there were computed; ``auto`` where none are."""
+        runs = [run for source in self._sources() for run in source.header.runs]
+        former = [run["precision"] for run in runs if run.get("computed") and "precision" in run]
+        return former[-1] if former and former[-1] in get_args(Precision) else "auto"
+
     def is_complete(self, prune: bool) -> bool:
         """Whether the store's file already is what this command would make."""
         changes = self.changes
@@ -181,7 +189,12 @@ class ExtractionJob:
     ) -> Stopwatch:
         """Read, compute and write what is to be done."""
         watch = Stopwatch()
-        writer = PartWriter(self.folder, header, first_number=self.first_part)
+        writer = PartWriter(
+            self.folder,
+            header,
+            first_number=self.first_part,
+            run_facts=lambda: backbone.run_facts,
+        )
         for failure in self.changes.new_failures:
             self._fail(failure, writer, max_failures)
         todo = self.changes.todo

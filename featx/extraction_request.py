@@ -22,7 +22,8 @@ from featx.events import Listener
 from featx.files import relative_path
 from featx.images.sources import ImageSet, label_of
 from featx.models.backbone import Backbone, require_scaling
-from featx.models.reference import parse_reference, savedmodel_files
+from featx.models.reference import parse_reference
+from featx.models.remembered import stamp_files
 from featx.specs import InputOverrides, Pooling, StorageType
 from featx.store.parts import list_parts, parts_folder
 from featx.store.rows import StoreHeader
@@ -64,8 +65,6 @@ def _describe_run() -> dict[str, Any]:
         "started": datetime.datetime.now(datetime.UTC).isoformat(),
         "featx": featx.__version__,
         "python": platform.python_version(),
-        "engine": "tensorflow",
-        "precision": "float32",
     }
     for package in ("tensorflow", "keras", "numpy", "pillow"):
         if package in sys.modules or package == "pillow":
@@ -145,18 +144,5 @@ def describe_request(
         "pool": pool,
         "dtype": dtype,
         "input": changes,
-        "files": [*_stamps(parse_reference(model)[1]), *_stamps(weights)],
+        "files": [*stamp_files(parse_reference(model)[1]), *stamp_files(weights)],
     }
-
-
-def _stamps(path: str | None) -> list[list[Any]]:
-    """Return ``[path, size, mtime]`` of each file of a model; none if it is not a path."""
-    if path is None:
-        return []
-    place = Path(path)
-    stamps = []
-    for file in [place, *savedmodel_files(place)]:
-        if file.is_file():
-            status = file.stat()
-            stamps.append([str(file.absolute()), status.st_size, status.st_mtime_ns])
-    return stamps

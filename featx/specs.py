@@ -24,6 +24,8 @@ Interpolation = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lan
 Exif = Literal["apply", "ignore"]
 Pooling = Literal["none", "avg", "max", "gem", "flatten"]
 StorageType = Literal["float32", "float16"]
+Engine = Literal["auto", "tensorflow", "openvino"]
+Precision = Literal["auto", "float32", "bfloat16"]
 
 PREPROCESS_NAMES: tuple[str, ...] = get_args(Preprocess)
 POOLING_NAMES: tuple[str, ...] = get_args(Pooling)

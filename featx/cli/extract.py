@@ -29,9 +29,11 @@ from featx.specs import (
     DEFAULT_STORAGE_TYPE,
     DEFAULT_STORE,
     ChannelOrder,
+    Engine,
     Exif,
     Interpolation,
     Pooling,
+    Precision,
     Preprocess,
     Resize,
     StorageType,
@@ -108,6 +110,13 @@ def extract(
     ] = None,
     batch_size: BatchSize = DEFAULT_BATCH_SIZE,
     workers: Workers = None,
+    engine: Annotated[
+        Engine, typer.Option(help="What runs the network; 'auto' is the faster one here.")
+    ] = "auto",
+    precision: Annotated[
+        Precision,
+        typer.Option(help="Of the arithmetic; 'auto' is bfloat16 where features stay the same."),
+    ] = "auto",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Start afresh instead of adding to the store.")
     ] = False,
@@ -177,6 +186,8 @@ def extract(
         exif=exif,
         batch_size=batch_size,
         workers=workers,
+        engine=engine,
+        precision=precision,
         overwrite=overwrite,
         prune=prune,
         strict=strict,

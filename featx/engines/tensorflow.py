@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from featx.engines.frozen import FrozenNetwork
 from featx.errors import ModelError
 
 _LOG_LINE = re.compile(
@@ -204,6 +205,21 @@ class CompiledTaps:
         self._names = names
         self._input_dtype = input_dtype
         self.num_operations = len(function.graph.get_operations())
+
+    def freeze(self) -> FrozenNetwork:
+        """Return the graph for another engine, its variables, if it has any, as constants."""
+        function = self._function
+        if function.variables:
+            function = FrozenGraph(function)._function
+        graph_def = function.graph.as_graph_def()
+        outputs = {}
+        for number, (name, tensor) in enumerate(zip(self._names, function.outputs, strict=True)):
+            # A tensor on the way to another one is no result of a graph; a copy of it is.
+            copy = graph_def.node.add(name=f"featx_output_{number}", op="Identity")
+            copy.input.append(tensor.name)
+            copy.attr["T"].type = tensor.dtype.as_datatype_enum
+            outputs[name] = copy.name
+        return FrozenNetwork(graph_def.SerializeToString(), function.inputs[0].op.name, outputs)
 
     def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Run one batch: images (B, H, W, C), scaled, to one float32 array for each tap."""

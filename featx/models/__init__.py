@@ -8,6 +8,7 @@ import os
 from featx.errors import FingerprintMismatch, InvalidValue, ModelError
 from featx.models.backbone import Backbone, ModelRequest, Tap
 from featx.models.reference import SOURCES, TRUST, parse_reference
+from featx.models.remembered import recall, remember, request_key
 from featx.specs import NAMED_SOURCES, InputOverrides, ModelSpec, identity_differences
 
 __all__ = ["SOURCES", "Backbone", "ModelRequest", "Tap", "load_model", "restore_model"]
@@ -78,24 +79,7 @@ def restore_model(
             f"The model {spec.reference!r} that made these features lay at {location!r}; nothing "
             "is there now. Put it back, or say where it is with --weights PATH."
         )
-    contract = spec.input
-    overrides = InputOverrides(
-        img_size=(contract.height, contract.width),
-        preprocess=contract.scaling or "auto",
-        channel_order=contract.channel_order,
-        resize=contract.resize,
-        interpolation=contract.interpolation,
-        exif=contract.exif,
-    )
-    named = spec.source in NAMED_SOURCES
-    request = ModelRequest(
-        name=spec.name if named else location,
-        arguments=dict(spec.arguments),
-        weights=location if spec.source == "keras" else None,
-        overrides=overrides,
-        trust_model_code=trust_model_code,
-    )
-    backbone = _load(spec.source, request)
+    backbone = _load(spec.source, _describe(spec, location, trust_model_code))
     differences = identity_differences(spec.identity(), backbone.spec.identity())
     if differences:
         raise FingerprintMismatch(
@@ -106,7 +90,38 @@ def restore_model(
     return backbone
 
 
+def _describe(spec: ModelSpec, location: str, trust_model_code: bool = False) -> ModelRequest:
+    """Return the request that loads a model which is known."""
+    contract = spec.input
+    overrides = InputOverrides(
+        img_size=(contract.height, contract.width),
+        preprocess=contract.scaling or "auto",
+        channel_order=contract.channel_order,
+        resize=contract.resize,
+        interpolation=contract.interpolation,
+        exif=contract.exif,
+    )
+    named = spec.source in NAMED_SOURCES
+    return ModelRequest(
+        name=spec.name if named else location,
+        arguments=dict(spec.arguments),
+        weights=location if spec.source == "keras" else None,
+        overrides=overrides,
+        trust_model_code=trust_model_code,
+    )
+
+
 def _load(source: str, request: ModelRequest) -> Backbone:
-    adapter = importlib.import_module(SOURCES[source])
-    backbone: Backbone = adapter.load(request)
+    def load() -> Backbone:
+        backbone: Backbone = importlib.import_module(SOURCES[source]).load(request)
+        return backbone
+
+    key = request_key(source, request)
+    recalled = recall(key, load)
+    if recalled is not None:
+        return recalled
+    backbone = load()
+    remember(key, backbone)
+    if key is not None:  # As heads, indexes and stores will ask for it.
+        remember(request_key(source, _describe(backbone.spec, backbone.spec.location)), backbone)
     return backbone

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from featx.engines.frozen import FrozenNetwork
+from featx.engines.tensorflow import CompiledTaps
 from featx.errors import InvalidValue, ModelError
 from featx.images.preprocess import scale_pixels
 from featx.specs import MAX_CHANNELS, InputOverrides, InputSpec, ModelSpec
@@ -69,6 +72,15 @@ class Tap:
     parameters: int | None = None
     is_detail: bool = False
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON-serialisable values."""
+        return asdict(self) | {"shape": list(self.shape)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Tap:
+        """Rebuild a tap from `to_dict`."""
+        return cls(**(dict(data) | {"shape": tuple(data["shape"])}))
+
     @property
     def num_bytes(self) -> int | None:
         """Bytes of one unpooled float32 row, or None where the shape varies."""
@@ -100,6 +112,21 @@ class Backbone(Protocol):
     default_layer: str | None
     notes: Sequence[str]
 
+    @property
+    def concurrency(self) -> int:
+        """Batches that may be computed at the same time."""
+        ...
+
+    @property
+    def run_facts(self) -> Mapping[str, Any]:
+        """The engine, the precision, and what else is recorded of a run."""
+        ...
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the model is in memory, ready to compute; False for one known from earlier."""
+        ...
+
     def features(self) -> Sequence[Tap]:
         """Describe every tap, in the order of computation."""
         ...
@@ -110,6 +137,10 @@ class Backbone(Protocol):
         Returns:
             For each name a float32 array of shape (B, *tap shape).
         """
+        ...
+
+    def freeze(self, names: Sequence[str]) -> FrozenNetwork | None:
+        """Return the graph of some taps for another engine; None if there is not one for all."""
         ...
 
 
@@ -134,6 +165,10 @@ def require_scaling(model: ModelSpec) -> InputSpec:
     return model.input
 
 
+Compiled = Callable[[np.ndarray], dict[str, np.ndarray]]
+"""Computes taps of images that are scaled."""
+
+
 class GraphBackbone:
     """A backbone made of a description and a compiler; what all adapters return.
 
@@ -146,17 +181,20 @@ class GraphBackbone:
         default_layer: See `Backbone`.
         channels_first: Whether the network takes (B, C, H, W).
         notes: See `Backbone`.
+        build_openvino: Makes the OpenVINO model of given taps without the model itself, which is
+            then not in memory before it is compiled for TensorFlow.
     """
 
     def __init__(
         self,
         spec: ModelSpec,
         taps: Sequence[Tap],
-        compile_taps: Callable[[tuple[str, ...]], Callable[[np.ndarray], dict[str, np.ndarray]]],
+        compile_taps: Callable[[tuple[str, ...]], Compiled],
         num_layers: int | None = None,
         default_layer: str | None = None,
         channels_first: bool = False,
         notes: Sequence[str] = (),
+        build_openvino: Callable[[Sequence[str]], Any] | None = None,
     ) -> None:
         self.spec = spec
         self.num_layers = num_layers
@@ -166,21 +204,46 @@ class GraphBackbone:
         self._channels_first = channels_first
         self._turned = {tap.name for tap in taps if tap.channels_first}
         self._compile_taps = compile_taps
-        self._compiled: dict[tuple[str, ...], Callable[[np.ndarray], dict[str, np.ndarray]]] = {}
+        self._build_openvino = build_openvino
+        self._compiled: dict[tuple[str, ...], Compiled] = {}
+        self.concurrency = 1
+        self.run_facts: Mapping[str, Any] = {"engine": "tensorflow", "precision": "float32"}
 
     def features(self) -> Sequence[Tap]:
         """Describe every tap, in the order of computation."""
         return self._taps
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the model is in memory."""
+        return self._build_openvino is None or bool(self._compiled)
+
+    def freeze(self, names: Sequence[str]) -> FrozenNetwork | None:
+        """Return the graph of some taps; see `Backbone`."""
+        if self._build_openvino is not None:
+            build = partial(self._build_openvino, names)
+            return FrozenNetwork(b"", "images", {name: name for name in names}, build=build)
+        compiled = self._compile(tuple(names))
+        if not isinstance(compiled, CompiledTaps):
+            return None
+        return replace(
+            compiled.freeze(),
+            channels_first=self._channels_first,
+            turned=frozenset(self._turned.intersection(names)),
+        )
+
+    def _compile(self, names: tuple[str, ...]) -> Compiled:
+        if names not in self._compiled:
+            self._compiled[names] = self._compile_taps(names)
+        return self._compiled[names]
+
     def __call__(self, images: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
         """Compute taps; see `Backbone`."""
-        key = tuple(names)
-        if key not in self._compiled:
-            self._compiled[key] = self._compile_taps(key)
+        compiled = self._compile(tuple(names))
         scaled = scale_pixels(images, self.spec.input)
         if self._channels_first:
             scaled = np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
-        arrays = self._compiled[key](scaled)
+        arrays = compiled(scaled)
         return {
             name: np.ascontiguousarray(values.transpose(0, 2, 3, 1))
             if name in self._turned

@@ -5,15 +5,20 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from featx.errors import InvalidValue, ModelError, UnknownName, join_names
-from featx.models.backbone import GraphBackbone, ModelRequest, hash_arrays
+from featx.models.backbone import GraphBackbone, ModelRequest, Tap, hash_arrays
 from featx.specs import DEFAULT_MODEL, InputSpec, ModelSpec
+
+if TYPE_CHECKING:
+    from featx.models.keras_taps import KerasTaps
 
 MINI = "mini"
 REFERENCE = "MobileNetV2 1.0"
@@ -87,8 +92,8 @@ def describe_default() -> str:
 
 def load(request: ModelRequest) -> GraphBackbone:
     """Load the built-in backbone; see `featx.models.load_model`."""
-    from featx.models.keras_taps import KerasTaps
-    from featx.models.mini_network import MINI_SIZE, build_mini, set_weights
+    from featx.models.mini_network import MINI_SIZE
+    from featx.models.mini_openvino import build_mini_openvino
 
     if request.name != MINI:
         raise UnknownName("built-in model", request.name, [MINI], remedy=f"There is {MINI!r}.")
@@ -111,9 +116,6 @@ def load(request: ModelRequest) -> GraphBackbone:
         )
     contract = overrides.apply(InputSpec(MINI_SIZE, MINI_SIZE, scaling="raw"))
     arrays = _read_weights(WEIGHTS_FOLDER / f"{MINI}.npz", read_card().sha256)
-    model = build_mini()
-    set_weights(model, arrays)
-    taps = KerasTaps(model, contract)
     spec = ModelSpec(
         source="builtin",
         name=MINI,
@@ -122,9 +124,25 @@ def load(request: ModelRequest) -> GraphBackbone:
         weights_sha256=hash_arrays(arrays[name] for name in sorted(arrays)),
         input=contract,
     )
+    layers = json.loads((WEIGHTS_FOLDER / f"{MINI}_layers.json").read_text(encoding="utf-8"))
     return GraphBackbone(
-        spec, taps.taps, taps.compile, len(model.layers), default_layer=DEFAULT_LAYER
+        spec,
+        [Tap.from_dict(layer) for layer in layers],
+        lambda names: load_taps(arrays, contract).compile(names),
+        len(layers),
+        default_layer=DEFAULT_LAYER,
+        build_openvino=lambda names: build_mini_openvino(arrays, names),
     )
+
+
+def load_taps(arrays: Mapping[str, np.ndarray], contract: InputSpec) -> KerasTaps:
+    """Build the network for TensorFlow. ``mini_layers.json`` describes the same taps without."""
+    from featx.models.keras_taps import KerasTaps
+    from featx.models.mini_network import build_mini, set_weights
+
+    model = build_mini()
+    set_weights(model, arrays)
+    return KerasTaps(model, contract)
 
 
 def _read_weights(path: Path, sha256: str) -> dict[str, np.ndarray]:

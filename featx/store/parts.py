@@ -13,7 +13,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,8 @@ class PartWriter:
         first_number: The least number of a part; higher if there are parts already.
         max_bytes: See `PART_BYTES`.
         max_seconds: See `PART_SECONDS`.
+        run_facts: Returns what else the run's record gets: engine and precision, which are not
+            known before the first batch.
     """
 
     def __init__(
@@ -98,11 +100,13 @@ class PartWriter:
         first_number: int = 0,
         max_bytes: int = PART_BYTES,
         max_seconds: float = PART_SECONDS,
+        run_facts: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         self._folder = folder
         self._header = header
         self._max_bytes = max_bytes
         self._max_seconds = max_seconds
+        self._run_facts = run_facts
         self._rows: list[Rows] = []
         self._copies: list[Rows] = []
         self._num_rows = 0
@@ -139,7 +143,7 @@ class PartWriter:
         make_folder(self._folder)
         path = self._folder / f"part-{self._next_number:06d}.h5"
         runs = tuple(
-            {**run, "computed": self._num_rows, "seconds": round(seconds, 3)}
+            {**run, **self._run_facts(), "computed": self._num_rows, "seconds": round(seconds, 3)}
             for run in self._header.runs
         )
         every = [*self._rows, *self._copies]

@@ -32,6 +32,9 @@ class ToyBackbone:
         self.num_layers = 2
         self.default_layer = None
         self.notes = ()
+        self.concurrency = 1
+        self.run_facts = {"engine": "toy", "precision": "float32"}
+        self.is_loaded = True
         self.calls: list[int] = []
 
     def features(self) -> Sequence[Tap]:
@@ -41,6 +44,9 @@ class ToyBackbone:
             Tap("mean", "layer", "Mean", 1, (3,)),
             Tap("head/double", "layer", "Double", None, (3,)),
         )
+
+    def freeze(self, names: Sequence[str]) -> None:
+        """Say that there is no graph; see `featx.models.backbone.Backbone`."""
 
     def __call__(self, images: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
         """Compute taps; see `featx.models.backbone.Backbone`."""

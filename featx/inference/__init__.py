@@ -1,0 +1,7 @@
+"""Running models: which engine, in which precision, with what the cache remembers."""
+
+from __future__ import annotations
+
+from featx.inference.accelerated import AcceleratedBackbone
+
+__all__ = ["AcceleratedBackbone"]

@@ -1,0 +1,73 @@
+"""Converted networks in the user's cache: whole, checked, and made again where they are not."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from featx.atomic import is_process_alive
+from featx.files import hash_file
+from featx.sealed_json import seal
+from featx.user_cache import read_sealed, user_cache_folder
+
+CARD_NAME = "network.json"
+
+
+def find_network(key: str) -> Path | None:
+    """Return the folder of a converted network, its files as they were written; else None.
+
+    A flipped bit in weights gives plausible, wrong features: every file is hashed.
+    """
+    folder = _folder(key)
+    try:
+        card = read_sealed(folder / CARD_NAME)
+        if all(hash_file(folder / name) == sha256 for name, sha256 in card["files"].items()):
+            return folder
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass
+    return None
+
+
+def keep_network(key: str, write: Callable[[Path], None], facts: Mapping[str, Any]) -> Path | None:
+    """Put a converted network into the cache, all at once.
+
+    Args:
+        key: What it was converted from, and by which version.
+        write: Writes its files into a folder.
+        facts: What a person who looks into the cache wants to know.
+
+    Returns:
+        Its folder; None where the cache cannot be written.
+    """
+    folder = _folder(key)
+    temporary = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(folder.parent)
+        temporary.mkdir()
+        write(temporary)
+        files = {path.name: hash_file(path) for path in sorted(temporary.iterdir())}
+        card = seal({**facts, "files": files})
+        (temporary / CARD_NAME).write_text(json.dumps(card, indent=1), encoding="utf-8")
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.rename(folder)
+    except (OSError, RuntimeError):  # OpenVINO's own error for a full disk is the latter.
+        shutil.rmtree(temporary, ignore_errors=True)
+        return None
+    return folder
+
+
+def _folder(key: str) -> Path:
+    return user_cache_folder() / "networks" / key
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Delete what processes left that were killed while they converted."""
+    for leftover in folder.glob("*.tmp"):
+        pid = leftover.name.split(".")[-2]
+        if pid.isdigit() and not is_process_alive(int(pid)):
+            shutil.rmtree(leftover, ignore_errors=True)

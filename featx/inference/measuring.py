@@ -1,0 +1,83 @@
+"""What engines and precisions are compared by: agreement of rows, and images per second."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+import numpy as np
+
+Run = Callable[[np.ndarray], Mapping[str, np.ndarray]]
+
+
+def lowest_cosine(reference: np.ndarray, values: np.ndarray) -> float:
+    """Return the lowest cosine between rows of two arrays; two rows of zeros agree.
+
+    Example:
+        >>> rows = np.eye(2, dtype=np.float32)
+        >>> lowest_cosine(rows, 2 * rows), lowest_cosine(rows, rows[::-1])
+        (1.0, 0.0)
+    """
+    first = reference.reshape(len(reference), -1).astype(np.float64)
+    second = values.reshape(len(values), -1).astype(np.float64)
+    lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    products = (first * second).sum(axis=1)
+    both_zero = ~(first.any(axis=1) | second.any(axis=1))
+    cosines = np.where(both_zero, 1.0, products / np.where(lengths > 0, lengths, math.inf))
+    return float(np.nan_to_num(cosines, nan=0.0).min(initial=1.0))
+
+
+def compare_speeds(
+    runs: Sequence[tuple[Run, int]], pixels: np.ndarray, seconds: float = 0.5
+) -> list[float]:
+    """Measure images per second of several networks: the best of rounds in turn.
+
+    In turn, and the best: what else runs on the machine then slows down all alike, or none.
+
+    Args:
+        runs: Networks, and how many batches each computes at the same time.
+        pixels: One batch.
+        seconds: How long to go on with each; at least two rounds are counted.
+    """
+    best = [math.inf] * len(runs)
+    spent = [0.0] * len(runs)
+    with ThreadPoolExecutor(max(concurrency for _, concurrency in runs)) as pool:
+        for number in range(50):
+            for index, (run, concurrency) in enumerate(runs):
+                if number > 2 and spent[index] > seconds:
+                    continue
+                start = time.perf_counter()
+                list(pool.map(run, [pixels] * concurrency))
+                elapsed = time.perf_counter() - start
+                if number:  # In the first round, kernels are made and memory is taken.
+                    best[index] = min(best[index], elapsed)
+                    spent[index] += elapsed
+    return [
+        len(pixels) * concurrency / elapsed
+        for (_, concurrency), elapsed in zip(runs, best, strict=True)
+    ]
+
+
+def available_cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
+
+
+@cache
+def describe_machine() -> str:
+    """Name the processor and the cores in use: what a measured speed belongs to."""
+    processor = platform.processor()
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            found = next((line for line in file if line.startswith("model name")), "")
+        processor = found.partition(":")[2].strip() or processor
+    except OSError:  # Not Linux.
+        pass
+    return f"{processor or platform.machine()}, {available_cores()} cores"

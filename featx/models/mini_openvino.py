@@ -1,0 +1,67 @@
+"""The built-in network made directly for OpenVINO: without TensorFlow, from its very first call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from featx.models.mini_network import BLOCKS, MINI_SIZE
+
+INPUT = "images"
+
+
+def build_mini_openvino(arrays: Mapping[str, np.ndarray], names: Sequence[str]) -> Any:
+    """Build the network of `featx.models.mini_network.build_mini` as an OpenVINO model.
+
+    Args:
+        arrays: Its weights, ``layer/kernel`` and ``layer/bias``.
+        names: Layers whose results it has; nothing beyond the last of them is computed.
+
+    Returns:
+        A model of float32 images (B, 128, 128, 3) in [0, 255], with maps as (B, h, w, c).
+    """
+    import openvino
+    from openvino import opset13 as ops
+
+    images = ops.parameter([-1, MINI_SIZE, MINI_SIZE, 3], np.float32, name=INPUT)
+    images.output(0).get_tensor().set_names({f"{INPUT}:0"})
+    results: dict[str, Any] = {"images": images}
+    x = ops.add(ops.multiply(images, np.float32(1 / 64)), np.float32(-2.0))
+    results["scaling"] = x
+    x = ops.transpose(x, [0, 3, 1, 2])
+
+    def convolve(x: Any, name: str, stride: int, padding: int) -> Any:
+        kernel = arrays[f"{name}/kernel"].astype(np.float32).transpose(3, 2, 0, 1)
+        bias = arrays[f"{name}/bias"].astype(np.float32).reshape(1, -1, 1, 1)
+        pads = [padding, padding]
+        x = ops.convolution(x, np.ascontiguousarray(kernel), [stride] * 2, pads, pads, [1, 1])
+        return ops.relu(ops.add(x, bias))
+
+    for number, (_, num_convolutions) in enumerate(BLOCKS, start=1):
+        for position in range(1, num_convolutions + 1):
+            name = f"block{number}_conv{position}"
+            is_stem = number == position == 1
+            if is_stem:
+                padded = ops.pad(x, [0, 0, 1, 1], [0, 0, 1, 1], "constant", np.float32(0))
+                results["block1_pad"] = padded
+            # Its padding is 1 in any case: the stem's is a layer of its own in Keras.
+            x = results[name] = convolve(x, name, 4 if is_stem else 1, 1)
+        if number < len(BLOCKS):
+            x = ops.max_pool(x, [2, 2], [1, 1], [0, 0], [0, 0], [2, 2]).output(0)
+            results[f"block{number}_pool"] = x
+    x = results["block4_conv3"] = convolve(x, "block4_conv3", 1, 0)
+    x = results["block4_pool"] = ops.reduce_mean(x, [2, 3])
+    kernel = arrays["embedding/kernel"].astype(np.float32)
+    x = ops.matmul(x, kernel, False, False)
+    results["embedding"] = ops.add(x, arrays["embedding/bias"].astype(np.float32))
+
+    outputs = []
+    for name in names:
+        value = results[name]
+        is_map = name.startswith("block") and name != "block4_pool"
+        output = ops.result(ops.transpose(value, [0, 2, 3, 1]) if is_map else value)
+        output.output(0).get_tensor().set_names({f"{name}:0"})
+        outputs.append(output)
+    return openvino.Model(outputs, [images], "mini")
