@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.fuzzing import supervisor
 from benchmarks.fuzzing.supervisor import (
     CRASH,
     EXCEPTION,
@@ -80,6 +81,31 @@ def test_every_kind_of_offence_is_blamed_on_its_case() -> None:
     assert "KeyError: 'missing'" in details[10]
     assert (results[12].printed, results[13].printed) == ("said", "")
     assert results[6].peak > LIMIT > results[5].peak
+
+
+def test_trouble_of_a_case_that_ends_after_all_is_not_blamed_on_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reading, writing = os.pipe()
+
+    def end_when_the_next_has_begun(child: supervisor._Child) -> int:
+        os.read(reading, 1)
+        return end(child)
+
+    def say_that_it_has_begun() -> None:
+        os.write(writing, b"!")
+        time.sleep(0.3)
+
+    end = supervisor._end
+    monkeypatch.setattr(supervisor, "_end", end_when_the_next_has_begun)
+    cases = [
+        Case("slow", "kind", lambda: time.sleep(0.3), lambda folder: None, 0.1),
+        Case("next", "kind", say_that_it_has_begun, lambda folder: None, 30),
+    ]
+    results = list(run_cases(cases, stated=ValueError, memory=LIMIT))
+    assert [(result.case, result.outcome) for result in results] == [(c, READ) for c in cases]
+    os.close(reading)
+    os.close(writing)
 
 
 def test_no_cases() -> None:

@@ -121,10 +121,13 @@ def run_cases(
                 outcome = _trouble(child, memory)
                 if outcome is None and _is_alive(child):
                     continue
+                suspect = child.cases[0] if child.cases else None
                 running.remove(child)
                 status = _end(child)
                 yield from _listen(child, memory)  # What it said before it died.
-                if child.cases:
+                if outcome and child.cases and child.cases[0] is not suspect:
+                    todo.append(child.cases)  # The suspect ended in time; the next was only begun.
+                elif child.cases:
                     result, rest = _attribute(child, outcome or CRASH, status)
                     yield result
                     if rest:
