@@ -149,7 +149,15 @@ def test_the_catalogue_names_every_model() -> None:
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("name", ["MobileNet", "MobileNetV2", "MobileNetV3Small", "DenseNet121"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "MobileNet",
+        "MobileNetV3Small",
+        pytest.param("MobileNetV2", marks=pytest.mark.slow),
+        pytest.param("DenseNet121", marks=pytest.mark.slow),
+    ],
+)
 def test_parameters_in_the_catalogue_are_those_of_keras(name: str) -> None:
     import keras
 
@@ -163,7 +171,9 @@ def test_parameters_in_the_catalogue_are_those_of_keras(name: str) -> None:
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("name", ["MobileNetV2", "DenseNet121", "VGG16"])
+@pytest.mark.parametrize(
+    "name", ["MobileNetV2", "VGG16", pytest.param("DenseNet121", marks=pytest.mark.slow)]
+)
 def test_weights_have_the_name_that_keras_looks_for(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

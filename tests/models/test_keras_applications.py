@@ -107,14 +107,17 @@ def test_vgg19_equals_the_documentation_on_real_photographs() -> None:
         assert_same(keras_snippet("VGG19", path, layers), compute(backbone, path, layers))
 
 
-SLOW_FAMILIES = {"NASNetMobile", "InceptionResNetV2", "InceptionV3", "ResNet50V2", "Xception"}
-"""Families whose networks take 10 to 25 seconds to compare: run with -m slow."""
+QUICK_FAMILIES = {"MobileNet", "MobileNetV3Small", "VGG16"}
+"""Compared in the default run: scaled to -1..1, inside the network, and by the mean in BGR.
+
+The others take 5 to 25 seconds each: run with -m slow.
+"""
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=pytest.mark.slow if name in SLOW_FAMILIES else ())
+        pytest.param(name, marks=() if name in QUICK_FAMILIES else pytest.mark.slow)
         for name in ONE_OF_EACH_FAMILY
     ],
 )
@@ -162,7 +165,7 @@ def test_scaling_equals_the_preprocess_input_of_the_family(name: str) -> None:
     "name",
     [
         "MobileNetV3Small",
-        "EfficientNetV2B0",
+        pytest.param("EfficientNetV2B0", marks=pytest.mark.slow),
         pytest.param("ConvNeXtTiny", marks=pytest.mark.slow),
     ],
 )
@@ -202,7 +205,7 @@ def test_loading_leaves_the_callers_random_numbers_alone() -> None:
 def test_defaults_that_are_spelled_out_change_nothing() -> None:
     specs = {
         load_model(reference, weights="random").spec
-        for reference in ("MobileNet", "keras:MobileNet,alpha=1", "MobileNet,include_top=True")
+        for reference in ("MobileNet", "keras:MobileNet,alpha=1,include_top=True")
     }
     assert len(specs) == 1
 

@@ -21,7 +21,9 @@ pytestmark = pytest.mark.tensorflow
         # Araujo, Norris, Sim: Computing Receptive Fields of Convolutional Neural Networks,
         # Distill 2019, table 1; of VGG16 also Simonyan and Zisserman's.
         ("keras:VGG16,include_top=False", "block5_pool", 212),
-        ("keras:ResNet50,include_top=False", "conv5_block3_out", 483),
+        pytest.param(
+            *("keras:ResNet50,include_top=False", "conv5_block3_out", 483), marks=pytest.mark.slow
+        ),
         ("keras:MobileNet,alpha=0.25,include_top=False", "conv_pw_13_relu", 315),
     ],
 )
@@ -112,7 +114,20 @@ def test_fields_grow_by_kernel_dilation_and_step() -> None:
     assert (field.size, field.step) == ((11, 11), (4, 4))
 
 
-def test_strides_are_followed_and_not_divided() -> None:
+def test_strides_are_followed_and_not_divided(tmp_path: Path) -> None:
+    import keras
+
+    x = images = keras.Input((31, 31, 3))
+    for number in range(3):  # Without padding: maps of 15, 7 and 3 pixels.
+        x = keras.layers.Conv2D(2, 3, strides=2, name=f"conv{number}")(x)
+    keras.Model(images, x).save(tmp_path / "net.keras")
+    overrides = InputOverrides(preprocess="raw")
+    taps = load_model(str(tmp_path / "net.keras"), overrides=overrides).features()
+    assert [tap.stride(31) for tap in taps[1:]] == [2, 4, 8]
+
+
+@pytest.mark.slow
+def test_strides_of_inception_are_those_of_its_paper() -> None:
     backbone = load_model("keras:InceptionV3", weights="random")
     strides = {tap.name: tap.stride(299) for tap in backbone.features()}
     assert (strides["mixed2"], strides["mixed7"], strides["mixed10"]) == (8, 16, 32)
