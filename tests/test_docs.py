@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -144,20 +145,22 @@ def test_the_python_blocks_of_the_readme_run(
 
 @pytest.mark.tensorflow
 @pytest.mark.parametrize("script", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.name)
-def test_every_example_runs(script: Path, folder: Path) -> None:
+def test_every_example_runs(
+    script: Path,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(folder)
     images, output = "photos", f"{script.stem}.h5"
     if "archive" in script.name:
         images = shutil.make_archive(str(folder / "photos"), "tar", folder, "photos")
-    result = subprocess.run(
-        [sys.executable, script, images, "--model", "net.keras", "--output", output],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr
-    assert "12 computed, 0 already there, 0 failed" in result.stdout
-    assert "accuracy 1.000 on 2" in result.stdout
+    arguments = [images, "--model", "net.keras", "--output", output]
+    monkeypatch.setattr(sys, "argv", [str(script), *arguments])
+    runpy.run_path(str(script), run_name="__main__")
+    out = capsys.readouterr().out
+    assert "12 computed, 0 already there, 0 failed" in out
+    assert "accuracy 1.000 on 2" in out
 
 
 @pytest.mark.parametrize("step", ["targets", "train", "export", "evaluate", "speed"])
