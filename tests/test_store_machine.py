@@ -558,7 +558,7 @@ def join(first: StoreState, second: StoreState, *, keep: Keep) -> StoreState:
 
 def test_any_history_of_a_folder_and_its_store() -> None:
     bounds = settings(
-        max_examples=50 if LONG else 20,
+        max_examples=50 if LONG else 12,
         stateful_step_count=40 if LONG else 15,
         deadline=None,
         suppress_health_check=list(HealthCheck),
