@@ -22,7 +22,14 @@ from featx.models.backbone import (
 )
 from featx.models.keras_taps import KerasTaps
 from featx.models.legacy_keras import is_legacy, load_legacy
-from featx.models.model_code import find_code, imported_code, read_config, refuse_code
+from featx.models.model_code import (
+    describe_unregistered,
+    find_code,
+    find_unregistered,
+    imported_code,
+    read_config,
+    refuse_code,
+)
 from featx.specs import InputSpec, ModelSpec
 
 _SCALING_LAYERS = ("Rescaling", "Normalization")
@@ -89,6 +96,9 @@ def _load_model(path: Path, *, trust_model_code: bool) -> tuple[Any, Any]:
         try:
             model = keras.models.load_model(path, custom_objects=classes, **options)
         except Exception as error:  # Keras raises many kinds for files that it cannot read.
+            missing = find_unregistered(config)
+            if missing:
+                raise ModelError(describe_unregistered(path, missing)) from error
             if not is_legacy(path, config):
                 raise ModelError(f"Keras cannot load {str(path)!r}: {first_line(error)}") from error
             model, layer_class = load_legacy(path, classes, error, options)

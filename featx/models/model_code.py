@@ -143,6 +143,41 @@ def find_code(config: Any) -> dict[str, tuple[str, str] | None]:
     return found
 
 
+def find_unregistered(config: Any) -> list[str]:
+    """List what a model was saved with under a registered name that nobody has registered now.
+
+    Only of what the file names no module for: classes of the program that wrote it, and all of
+    ``.h5`` files.
+
+    Example:
+        >>> find_unregistered({"class_name": "blocks>Twice", "config": {"name": "twice"}})
+        ['blocks>Twice']
+    """
+    found: list[str] = []
+    if isinstance(config, list):
+        found = [name for item in config for name in find_unregistered(item)]
+    elif isinstance(config, dict):
+        module = config.get("module")
+        if not isinstance(module, str) or _is_keras(module):
+            names = [config.get(key) for key in ("registered_name", "class_name")]
+            found = [name for name in names if isinstance(name, str) and ">" in name][:1]
+            found = [name for name in found if not _is_registered(name)]
+        found += [name for value in config.values() for name in find_unregistered(value)]
+    return list(dict.fromkeys(found))
+
+
+def describe_unregistered(path: Path, names: list[str]) -> str:
+    """Say which classes a file needs that it gives no module for, and how it gets them."""
+    listed = join_names([repr(name) for name in names], conjunction="and")
+    return (
+        f"{path.name!r} needs {listed}, registered with Keras by the program that saved it, and "
+        "names no module for that. In Python, import the module that defines and registers it, "
+        "then call featx. For the command line, save the model as .keras from a program that "
+        f"imports it from a module: the file then names the module, and {TRUST_OPTION} imports it "
+        "from beside the file."
+    )
+
+
 def refuse_code(path: Path, code: Mapping[str, tuple[str, str] | None]) -> None:
     """Refuse a file that would run code.
 
@@ -227,6 +262,6 @@ def _is_keras(module: str) -> bool:
 
 
 def _is_registered(name: str) -> bool:
-    """Whether the caller's own program has made a class known to Keras."""
-    keras = sys.modules.get("keras")
-    return keras is not None and keras.saving.get_registered_object(name) is not None
+    """Whether the caller's own program has made a class known to Keras, 3 or 2."""
+    kerases = [sys.modules[name] for name in ("keras", "tf_keras") if name in sys.modules]
+    return any(keras.saving.get_registered_object(name) is not None for keras in kerases)

@@ -207,6 +207,39 @@ def test_classes_that_the_program_registered_are_its_own(tmp_path: Path) -> None
     assert backbone.features()[-1].name == "third"
 
 
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize("trust", [False, True])
+def test_a_registered_class_without_a_module_is_named(
+    tmp_path: Path, suffix: str, trust: bool
+) -> None:
+    path = tmp_path / f"net{suffix}"
+    program = (
+        "import sys, keras\n"
+        "@keras.saving.register_keras_serializable(package='blocks')\n"
+        "class Twice(keras.layers.Layer):\n"
+        "    def call(self, x):\n"
+        "        return 2 * x\n"
+        "images = keras.Input((4, 4, 3))\n"
+        "keras.Model(images, Twice(name='twice')(images)).save(sys.argv[1])\n"
+    )
+    subprocess.run([sys.executable, "-c", program, path], check=True, capture_output=True)
+    with pytest.raises(ModelError, match="needs 'blocks>Twice', .*In Python, import the"):
+        load_model(str(path), overrides=UNIT, trust_model_code=trust)
+
+    import keras
+
+    class Twice(keras.layers.Layer):  # type: ignore[misc]
+        def call(self, x: Any) -> Any:
+            return 2 * x
+
+    keras.saving.register_keras_serializable(package="blocks")(Twice)
+    try:
+        registered = load_model(str(path), overrides=UNIT, trust_model_code=trust)
+    finally:
+        del keras.saving.get_custom_objects()["blocks>Twice"]
+    assert registered(np.full((1, 4, 4, 3), 255, np.uint8), ["twice"])["twice"][0, 0, 0, 0] == 2
+
+
 @pytest.mark.parametrize("kind", ["savedmodel", "hub", "graphdef"])
 def test_a_graph_that_writes_files_is_refused(tmp_path: Path, kind: str) -> None:
     import tensorflow as tf
