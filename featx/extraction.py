@@ -23,6 +23,7 @@ from featx.images.sources import Images, Selection, gather
 from featx.inference import AcceleratedBackbone
 from featx.models import load_model
 from featx.models.builtin import describe_default
+from featx.models.reference import add_arguments
 from featx.specs import (
     DEFAULT_BATCH_SIZE,
     DEFAULT_MODEL,
@@ -67,6 +68,7 @@ def extract(
     max_pixels: int | None = None,
     model: str | None = None,
     weights: str | None = None,
+    signature: str | None = None,
     layers: Sequence[str] = (),
     pool: Pooling = DEFAULT_POOLING,
     output: str | Path = DEFAULT_STORE,
@@ -88,6 +90,7 @@ def extract(
     retry_failed: bool = False,
     shard: tuple[int, int] | None = None,
     single_file_limit: int | None = None,
+    trust_model_code: bool = False,
     wait: bool = False,
     dry_run: bool = False,
     listener: Listener | None = None,
@@ -114,6 +117,7 @@ def extract(
         max_pixels: Largest picture that is decoded; 178,956,970 when None.
         model: The model, see `featx.load_model`; the built-in backbone when None.
         weights: ``imagenet``, ``random`` or a path; for Keras applications.
+        signature: Of a SavedModel or Hub module, the same as ``,signature=NAME`` after its name.
         layers: Taps by name, index, glob or path; when empty the last feature map, of the
             built-in backbone its ``embedding``.
         pool: How maps of shape (h, w, c) are reduced: ``none`` stores them as they are.
@@ -140,6 +144,7 @@ def extract(
             their keys. Each into a store of its own; `featx.merge_stores` joins them.
         single_file_limit: Above this many bytes of features, the store refers to its part files
             instead of holding the features; None keeps the store's own (at first 4 GB).
+        trust_model_code: See `featx.load_model`. It is not stored.
         wait: Wait for another process that writes to the store instead of refusing.
         dry_run: Only say what would be done.
         listener: Receives notes, progress and failures.
@@ -180,7 +185,11 @@ def extract(
                 f"--weights {weights} belongs to a Keras application: name it with -m, for "
                 "example -m keras:MobileNetV2."
             )
+        if signature is not None or trust_model_code:
+            option = "--trust-model-code" if signature is None else "--signature"
+            raise InvalidValue(f"{option} goes with a model of your own: name it with -m.")
         listener.note(describe_default())
+    model = add_arguments(model, signature=signature)
 
     selection = Selection(exclude, image_list, split, frame)
     folder = parts_folder(output)
@@ -222,8 +231,11 @@ def extract(
         if same:  # The same command again, and nothing to do: the model is not even loaded.
             rows = len(job.base or ())
         else:
+            loaded = load_model(
+                model, weights=weights, overrides=overrides, trust_model_code=trust_model_code
+            )
             backbone = AcceleratedBackbone(
-                load_model(model, weights=weights, overrides=overrides),
+                loaded,
                 engine=engine,
                 precision=job.former_precision if precision == "auto" else precision,
                 listener=listener,

@@ -22,7 +22,7 @@ from featx.events import Listener
 from featx.files import relative_path
 from featx.images.sources import ImageSet, label_of
 from featx.models.backbone import Backbone, require_scaling
-from featx.models.reference import parse_reference
+from featx.models.reference import parse_reference, without_trust
 from featx.models.remembered import stamp_files
 from featx.specs import InputOverrides, Pooling, StorageType
 from featx.store.parts import list_parts, parts_folder
@@ -138,7 +138,7 @@ def describe_request(
     if overrides.img_size is not None:
         changes["img_size"] = list(overrides.img_size)
     return {
-        "model": model,
+        "model": without_trust(model),
         "weights": weights,
         "layers": list(layers),
         "pool": pool,

@@ -66,8 +66,7 @@ def test_the_test_line_is_the_one_that_ci_runs() -> None:
         (
             extract.extract,
             featx.extract,
-            # These two are written into the model's reference.
-            {"layer": "layers", "as_json": None, "signature": None, "trust_model_code": None},
+            {"layer": "layers", "as_json": None},
         ),
         (
             export.export,
@@ -75,7 +74,7 @@ def test_the_test_line_is_the_one_that_ci_runs() -> None:
             {"features": None, "force": "overwrite", "as_json": None},
         ),
         (fit_head.fit_head, featx.fit_head, {"as_json": None}),
-        (predict.predict, featx.predict, {"as_json": None, "signature": None}),
+        (predict.predict, featx.predict, {"as_json": None}),
         (
             search.search,
             featx.search,

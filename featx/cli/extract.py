@@ -153,18 +153,11 @@ def extract(
     Example: featx extract photos -m keras:VGG19 --layer block4_pool --pool avg
     """
     import featx
-    from featx.errors import InvalidValue
     from featx.images.sharding import parse_shard
-    from featx.models.reference import add_arguments
     from featx.report.console import ConsoleListener
     from featx.report.json_lines import write_json
     from featx.report.tables import show_extract_report
 
-    if model is not None:
-        model = add_arguments(model, signature=signature, trust_model_code=trust_model_code)
-    elif signature or trust_model_code:
-        option = "--signature" if signature else "--trust-model-code"
-        raise InvalidValue(f"{option} goes with a model of your own: name it with -m.")
     report = featx.extract(
         images or ".",
         exclude=exclude or (),
@@ -174,6 +167,7 @@ def extract(
         max_pixels=max_pixels,
         model=model,
         weights=weights,
+        signature=signature,
         layers=[name for value in layer or [] for name in value.split(",")],
         pool=pool,
         output=output,
@@ -195,6 +189,7 @@ def extract(
         retry_failed=retry_failed,
         shard=parse_shard(shard) if shard else None,
         single_file_limit=parse_bytes(single_file_limit) if single_file_limit else None,
+        trust_model_code=trust_model_code,
         wait=wait,
         dry_run=dry_run,
         listener=ConsoleListener(),

@@ -112,18 +112,12 @@ def predict(
     Example: featx predict photos -m keras:MobileNetV2 --labels imagenet -k 5
     """
     import featx
-    from featx.errors import InvalidValue
-    from featx.models.reference import add_arguments
     from featx.report.console import ConsoleListener
     from featx.report.json_lines import write_predictions
     from featx.report.tables import show_predictions
 
     if not images and image_list is None:
         raise typer.BadParameter("name images, or a list of them with --image-list")
-    if model is not None:
-        model = add_arguments(model, signature=signature)
-    elif signature is not None:
-        raise InvalidValue("--signature goes with a model's own classifier: name it with -m.")
     listener = ConsoleListener()
     report = featx.predict(
         images or (),
@@ -137,6 +131,7 @@ def predict(
         weights=weights,
         labels=labels,
         layer=layer,
+        signature=signature,
         img_size=parse_img_size(img_size) if img_size else None,
         preprocess=preprocess,
         channel_order=channel_order,

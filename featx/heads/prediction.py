@@ -14,6 +14,7 @@ from featx.heads.head import Head, load_head
 from featx.heads.own_classifier import predict_with_model
 from featx.heads.prediction_report import PredictReport, rank_classes
 from featx.images.sources import Images, Selection
+from featx.models.reference import add_arguments
 from featx.specs import (
     DEFAULT_BATCH_SIZE,
     DEFAULT_HEAD,
@@ -40,6 +41,7 @@ def predict(
     weights: str | None = None,
     labels: str | Path | None = None,
     layer: str | None = None,
+    signature: str | None = None,
     img_size: tuple[int, int] | None = None,
     preprocess: Preprocess = "auto",
     channel_order: ChannelOrder | None = None,
@@ -72,6 +74,7 @@ def predict(
         labels: Names of the model's classes: ``imagenet``, or a file, see
             `featx.heads.class_names.read_class_names`. They are numbers when None.
         layer: The classifier's output, if it is not the model's last.
+        signature: Of a SavedModel or Hub module, the same as ``,signature=NAME`` after its name.
         img_size: Height and width for the model in pixels; its own when None.
         preprocess: The model's scaling; its own for ``auto``.
         channel_order: ``rgb`` or ``bgr``; the model's own when None.
@@ -110,7 +113,7 @@ def predict(
         "listener": listener or Listener(),
     }
     if model is None:
-        _refuse_options_of_models(labels, layer, overrides)
+        _refuse_options_of_models(labels, layer, signature, overrides)
         head = DEFAULT_HEAD if head is None else head
         return _predict_with_head(images, head, top, weights=weights, **running)
     if head is not None:
@@ -120,7 +123,7 @@ def predict(
         )
     return predict_with_model(
         images,
-        model,
+        add_arguments(model, signature=signature),
         top,
         weights=weights,
         labels=labels,
@@ -131,10 +134,13 @@ def predict(
 
 
 def _refuse_options_of_models(
-    labels: str | Path | None, layer: str | None, overrides: InputOverrides
+    labels: str | Path | None,
+    layer: str | None,
+    signature: str | None,
+    overrides: InputOverrides,
 ) -> None:
     """Refuse what a head knows already."""
-    options = {"labels": labels, "layer": layer} | asdict(overrides)
+    options = {"labels": labels, "layer": layer, "signature": signature} | asdict(overrides)
     for name, value in options.items():
         if value not in (None, "auto"):
             raise InvalidValue(

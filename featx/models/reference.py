@@ -107,6 +107,18 @@ def add_arguments(reference: str, **arguments: Any) -> str:
     return ",".join([reference, *given])
 
 
+def without_trust(reference: str) -> str:
+    """Return a model reference as it is stored: trust is given for one command.
+
+    Example:
+        >>> without_trust("net.keras,trust_model_code=True")
+        'net.keras'
+    """
+    name, *arguments = reference.split(",")
+    kept = [text for text in arguments if text.partition("=")[0].strip() != TRUST]
+    return ",".join([name, *kept])
+
+
 def savedmodel_files(folder: Path) -> list[Path]:
     """Return where a SavedModel's graph and weights lie: what decides what it computes."""
     return [folder / "saved_model.pb", *sorted((folder / "variables").glob("*"))]

@@ -154,8 +154,26 @@ def test_trust_is_asked_for_again_by_predict_and_search(tmp_path: Path) -> None:
     save_lambda(tmp_path / "lambda.keras")
     photos = write_images(2, tmp_path / "photos")
     store = tmp_path / "f.h5"
-    model = f"{tmp_path / 'lambda.keras'},trust_model_code=True"
-    featx.extract(photos, model=model, preprocess="unit", layers=["twice"], output=store)
+    path = str(tmp_path / "lambda.keras")
+
+    def extract(model: str, **options: Any) -> featx.ExtractReport:
+        return featx.extract(
+            photos, model=model, preprocess="unit", layers=["twice"], output=store, **options
+        )
+
+    with pytest.raises(ModelError, match="--trust-model-code"):
+        extract(path)
+    extract(path, trust_model_code=True)
+    with featx.open_store(store) as written:
+        assert "trust_model_code" not in json.dumps(
+            [written.header.request, written.model.to_dict()]
+        )
+    # Both spellings are the same command; without trust, nothing is to be done, and nothing run.
+    for report in (extract(f"{path},trust_model_code=True"), extract(path)):
+        assert (report.done, report.skipped, report.seconds["load"]) == (0, 2, 0.0)
+    write_images(3, photos)
+    with pytest.raises(ModelError, match="--trust-model-code"):
+        extract(path)
     query = photos / "image_0.png"
     with pytest.raises(ModelError, match="--trust-model-code"):
         featx.search(query, features=store)

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+import featx
 from featx.errors import InvalidValue, ModelError, UnknownName
 from featx.images.decode import decode_image
 from featx.models import load_model
 from featx.models.backbone import Backbone
 from featx.models.selection import select_taps
 from featx.specs import InputOverrides
+from featx.testing import write_images
 from featx.testing.keras_models import toy_keras_model
 from tests.real_data import REAL_DATA, needs_real_data
 
@@ -89,6 +91,23 @@ def test_signatures_are_chosen_by_name(tmp_path: Path) -> None:
         load_model(str(tmp_path / "m"))
     loaded = load_model(f"savedmodel:{tmp_path / 'm'},signature=features", overrides=RAW)
     assert {tap.name for tap in loaded.features()} >= {"mean", "most"}
+
+
+def test_extract_takes_a_signature(tmp_path: Path) -> None:
+    _save(tmp_path / "m", [None, 2, 2, 3], features=True, classes=True)
+    photos = write_images(2, tmp_path / "photos")
+    options: dict[str, Any] = {"preprocess": "raw", "output": tmp_path / "f.h5"}
+    model = str(tmp_path / "m")
+    for spelled in (
+        {"model": model, "signature": "features"},
+        {"model": f"{model},signature=features"},
+    ):
+        report = featx.extract(photos, layers=["mean"], **spelled, **options)
+    assert (report.done, report.skipped, report.seconds["load"]) == (0, 2, 0.0)
+    with featx.open_store(tmp_path / "f.h5") as store:
+        assert dict(store.model.arguments) == {"signature": "features"}
+    with pytest.raises(InvalidValue, match="--signature goes with a model of your own"):
+        featx.extract(photos, signature="features", **options)
 
 
 def test_a_batch_of_exactly_one_is_opened_to_any(tmp_path: Path) -> None:
