@@ -54,13 +54,17 @@ def make_header(
         root=found.place,
         root_relative=found.url or relative_path(found.root, output.absolute().parent),
         request=request,
-        runs=(_describe_run(),),
+        runs=(_describe_run(backbone.packages),),
         single_file_limit=single_file_limit,
     )
 
 
-def _describe_run() -> dict[str, Any]:
-    """Return what is recorded of this run: when, and by which versions."""
+def _describe_run(packages: Sequence[str]) -> dict[str, Any]:
+    """Return what is recorded of this run: when, and by which versions.
+
+    Args:
+        packages: What loaded the model, besides TensorFlow and Keras.
+    """
     run = {
         "started": datetime.datetime.now(datetime.UTC).isoformat(),
         "featx": featx.__version__,
@@ -69,7 +73,7 @@ def _describe_run() -> dict[str, Any]:
     for package in ("tensorflow", "keras", "numpy", "pillow"):
         if package in sys.modules or package == "pillow":
             run[package] = importlib.metadata.version(package)
-    return run
+    return run | {package: importlib.metadata.version(package) for package in packages}
 
 
 MAX_ROW_BYTES = (1 << 32) - 1

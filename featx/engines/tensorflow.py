@@ -19,6 +19,10 @@ _LOG_LINE = re.compile(
     rb"WARNING: All log messages before absl|[IWEF]\d{4} |\d{4}-\d\d-\d\d .*: [IWE] "
 )
 
+_NO_DRIVER_LINE = re.compile(rb".*failed call to cuInit")
+_DRIVERS = ("/dev/nvidiactl", "/dev/dxg")
+"""Devices of which one is there where NVIDIA's driver runs, on Linux and in WSL."""
+
 
 def import_tensorflow() -> Any:
     """Import TensorFlow with Keras 3 on top, without its log lines reaching the user.
@@ -35,10 +39,15 @@ def import_tensorflow() -> Any:
         quiet = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") not in ("0", "1")
         if "keras" not in sys.modules:
             os.environ["KERAS_BACKEND"] = "tensorflow"  # A user's setting is for their programs.
-        with _without_log_lines() if quiet else contextlib.nullcontext():
+        with _without_lines(_LOG_LINE) if quiet else contextlib.nullcontext():
             import keras
             import tensorflow
         if quiet:
+            if not any(map(os.path.exists, _DRIVERS)):
+                # TensorFlow looks for GPUs when it is first used. Where there is no driver, it
+                # reports that as an error, which a log level of 2 shows.
+                with _without_lines(_NO_DRIVER_LINE):
+                    tensorflow.config.list_physical_devices()
             tensorflow.get_logger().setLevel("ERROR")
             tensorflow.autograph.set_verbosity(0)
     import keras
@@ -54,8 +63,8 @@ def import_tensorflow() -> Any:
 
 
 @contextlib.contextmanager
-def _without_log_lines() -> Iterator[None]:
-    """Hold back what native code writes to stderr; let through what is not a log line.
+def _without_lines(pattern: re.Pattern[bytes]) -> Iterator[None]:
+    """Hold back what is written to stderr; then let through all lines but those of a pattern.
 
     TensorFlow writes some lines before its log level is in force, straight to the file
     descriptor, so that no Python setting can stop them.
@@ -75,7 +84,7 @@ def _without_log_lines() -> Iterator[None]:
             os.dup2(saved, 2)
             os.close(saved)
             captured.seek(0)
-            kept = [line for line in captured if not _LOG_LINE.match(line)]
+            kept = [line for line in captured if not pattern.match(line)]
             os.write(2, b"".join(kept))
 
 

@@ -84,6 +84,7 @@ class AcceleratedBackbone:
         self.num_layers = backbone.num_layers
         self.default_layer = backbone.default_layer
         self.notes = backbone.notes
+        self.packages = backbone.packages
         self.concurrency = 1
         self.run_facts: dict[str, Any] = {}
         self._backbone = backbone

@@ -105,12 +105,15 @@ class Backbone(Protocol):
         num_layers: Length of Keras's `model.layers`; None for models without numbered layers.
         default_layer: The tap that is taken when none is named; None for the last feature map.
         notes: What else a person should know of it, one line each.
+        packages: What loaded it besides TensorFlow and Keras, by the names under which pip knows
+            them: the record of a run states their versions.
     """
 
     spec: ModelSpec
     num_layers: int | None
     default_layer: str | None
     notes: Sequence[str]
+    packages: Sequence[str]
 
     @property
     def concurrency(self) -> int:
@@ -183,6 +186,7 @@ class GraphBackbone:
         notes: See `Backbone`.
         build_openvino: Makes the OpenVINO model of given taps without the model itself, which is
             then not in memory before it is compiled for TensorFlow.
+        packages: See `Backbone`.
     """
 
     def __init__(
@@ -195,11 +199,13 @@ class GraphBackbone:
         channels_first: bool = False,
         notes: Sequence[str] = (),
         build_openvino: Callable[[Sequence[str]], Any] | None = None,
+        packages: Sequence[str] = (),
     ) -> None:
         self.spec = spec
         self.num_layers = num_layers
         self.default_layer = default_layer
         self.notes = (*([_CHANNELS_FIRST_NOTE] if channels_first else []), *notes)
+        self.packages = tuple(packages)
         self._taps = tuple(taps)
         self._channels_first = channels_first
         self._turned = {tap.name for tap in taps if tap.channels_first}

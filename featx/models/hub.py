@@ -98,6 +98,7 @@ def load(request: ModelRequest) -> GraphBackbone:
         default_layer=_DEFAULT_OUTPUT if _DEFAULT_OUTPUT in {tap.name for tap in taps} else None,
         channels_first=first.shape.channels_first,
         notes=[*([first.note] if first.note else []), *notes],
+        packages=["tensorflow-hub"] if is_url(request.name) else [],
     )
 
 

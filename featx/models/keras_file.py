@@ -71,6 +71,7 @@ def load(request: ModelRequest) -> GraphBackbone:
         len(model.layers),
         channels_first=shape.channels_first,
         notes=legacy,
+        packages=["tf_keras"] if legacy else [],
     )
 
 

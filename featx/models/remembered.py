@@ -82,6 +82,7 @@ def remember(key: str | None, backbone: Backbone) -> None:
         "num_layers": backbone.num_layers,
         "default_layer": backbone.default_layer,
         "notes": list(backbone.notes),
+        "packages": list(backbone.packages),
         "taps": [tap.to_dict() for tap in backbone.features()],
     }
     remember_facts(_KIND, key, facts)
@@ -100,6 +101,7 @@ class RememberedBackbone:
         self.num_layers: int | None = facts["num_layers"]
         self.default_layer: str | None = facts["default_layer"]
         self.notes: Sequence[str] = facts["notes"]
+        self.packages: Sequence[str] = facts["packages"]
         self._taps = tuple(Tap.from_dict(tap) for tap in facts["taps"])
         self._load = load
         self._loaded: Backbone | None = None

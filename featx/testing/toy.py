@@ -35,6 +35,7 @@ class ToyBackbone:
         self.concurrency = 1
         self.run_facts = {"engine": "toy", "precision": "float32"}
         self.is_loaded = True
+        self.packages = ()
         self.calls: list[int] = []
 
     def features(self) -> Sequence[Tap]:

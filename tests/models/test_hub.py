@@ -225,6 +225,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_module_is_downloaded_once_into_the_cache(url: str, cache: Path, tf2: Path) -> None:
     backbone = load_model(f"hub:{url}")
     assert backbone.spec.reference == f"hub:{url}"
+    assert backbone.packages == ("tensorflow-hub",)
     assert (hub_cache.module_folder(url) / "saved_model.pb").is_file()
     assert hub_cache.module_folder(url).parent == cache
     assert Server.asked == ["/google/small/1?tf-hub-format=compressed"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import warnings
@@ -38,6 +39,28 @@ pytestmark = pytest.mark.tensorflow
 
 UNIT = InputOverrides(preprocess="unit")
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 3), dtype=np.uint8)
+
+
+# ---- TensorFlow's lines on stderr ----
+
+
+@pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="needs a machine without a GPU")
+@pytest.mark.parametrize("level", [None, "2"])
+def test_a_machine_without_gpu_is_no_error(level: str | None) -> None:
+    code = (
+        "from featx.engines.tensorflow import import_tensorflow\n"
+        "import_tensorflow().constant(1.0)\n"
+        "import tensorflow, os\n"
+        "tensorflow.config.set_visible_devices([], 'GPU')\n"
+        "os.write(2, b'E0000 00:00:1.0 1 net.cc:1] something else\\n')\n"
+    )
+    environment = {key: text for key, text in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
+    if level is not None:
+        environment["TF_CPP_MIN_LOG_LEVEL"] = level
+    result = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert result.stderr == "E0000 00:00:1.0 1 net.cc:1] something else\n"
 
 
 # ---- channels and layouts ----
@@ -481,6 +504,13 @@ def test_caches_in_memory_are_harmless(tmp_path: Path) -> None:
 # ---- old files ----
 
 
+def _record_of_a_run(folder: Path, model: str) -> dict[str, Any]:
+    photos = write_images(1, folder / "photos")
+    featx.extract(photos, model=model, preprocess="unit", output=folder / "run.h5")
+    with featx.open_store(folder / "run.h5") as store:
+        return dict(store.header.runs[-1])
+
+
 def test_an_old_h5_file_gives_what_tf_keras_gives(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -489,6 +519,7 @@ def test_an_old_h5_file_gives_what_tf_keras_gives(tmp_path: Path) -> None:
         model.save(tmp_path / "old.h5")
     backbone = load_model(str(tmp_path / "old.h5"), overrides=UNIT)
     assert backbone.notes == ("saved by Keras 2, loaded by tf_keras",)
+    assert _record_of_a_run(tmp_path, str(tmp_path / "old.h5"))["tf_keras"] == tf_keras.__version__
     taps = {tap.name: tap for tap in backbone.features()}
     assert list(taps) == ["images", "conv", "relu", "depthwise", "average", "classes"]
     assert taps["depthwise"].receptive_field == 7
