@@ -54,7 +54,12 @@ def load_model(
     if not isinstance(trusted, bool):
         raise InvalidValue(f"'{TRUST}' is True or False. Received: {trusted!r}.")
     request = ModelRequest(
-        name, arguments, weights, overrides or InputOverrides(), trusted or trust_model_code
+        name,
+        arguments,
+        weights,
+        overrides or InputOverrides(),
+        trust_model_code=trusted or trust_model_code,
+        is_bare=not model.startswith(f"{source}:"),
     )
     return _load(source, request)
 

@@ -30,6 +30,7 @@ class ModelRequest:
         weights: ``imagenet``, ``random``, a path, or None for the adapter's default.
         overrides: Changes to the input contract.
         trust_model_code: Whether code that comes with the model may be run.
+        is_bare: Whether the reference was a bare path, without a source before it.
     """
 
     name: str
@@ -37,6 +38,7 @@ class ModelRequest:
     weights: str | None = None
     overrides: InputOverrides = field(default_factory=InputOverrides)
     trust_model_code: bool = False
+    is_bare: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,10 +162,11 @@ def require_scaling(model: ModelSpec) -> InputSpec:
         InvalidValue: If neither the model nor the user says it.
     """
     if model.input.scaling is None:
+        hint = " A module of TensorFlow Hub is named hub:DIR: these say it."
         raise InvalidValue(
             f"featx cannot know how {model.reference!r} expects its pixels. Choose with "
             "--preprocess: tf for [-1, 1], unit for [0, 1], raw for [0, 255], or caffe or torch "
-            "for ImageNet's mean and deviation."
+            "for ImageNet's mean and deviation." + (hint if model.source == "savedmodel" else "")
         )
     return model.input
 

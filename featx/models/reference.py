@@ -26,6 +26,10 @@ SOURCES: dict[str, str] = {
 KERAS_FILE_SUFFIXES = (".keras", ".h5", ".hdf5")
 GRAPH_SUFFIX = ".pb"
 
+_HUB_MARK = "tfhub_module.pb"
+"""What modules of TensorFlow Hub for TF1 hold beside their graph. Those for TF2 hold nothing of
+the kind; `featx.models.savedmodel` knows them when it has loaded them."""
+
 TRUST = "trust_model_code"
 """The argument that every reference takes: run code that comes with the model."""
 
@@ -130,7 +134,7 @@ def _source_of_path(path: str) -> str | None:
     `os.path` rather than `Path`: text that cannot be a path at all is then just not one.
     """
     if os.path.isfile(os.path.join(path, "saved_model.pb")):
-        return "savedmodel"
+        return "hub" if os.path.isfile(os.path.join(path, _HUB_MARK)) else "savedmodel"
     if os.path.isfile(path):
         suffix = os.path.splitext(path)[1].lower()
         if suffix in KERAS_FILE_SUFFIXES:

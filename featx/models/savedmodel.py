@@ -36,6 +36,10 @@ def load(request: ModelRequest) -> GraphBackbone:
     wanted = take_signature(request, "A SavedModel")
     loaded = load_folder(path, trust_model_code=request.trust_model_code)
     signatures = list_signatures(loaded)
+    if not signatures and request.is_bare and callable(loaded):
+        from featx.models import hub  # Which reads SavedModels itself, by this module.
+
+        return hub.load(request)
     name, signature = _choose_signature(signatures, wanted, path.name)
     graph, shape = freeze_signature(signature, name, path.name)
     contract = request.overrides.apply(image_contract(shape, request.overrides.img_size, path.name))

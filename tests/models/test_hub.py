@@ -20,10 +20,11 @@ import pytest
 
 from featx.errors import AmbiguousName, InvalidValue, ModelError, UnknownName
 from featx.models import hub_cache, load_model, restore_model
-from featx.models.backbone import Backbone
+from featx.models.backbone import Backbone, require_scaling
 from featx.models.reference import parse_reference
 from featx.models.selection import select_taps
 from featx.specs import InputOverrides
+from featx.testing.keras_models import toy_keras_model
 from tests.models.model_files import (
     SIZE,
     build_graph,
@@ -147,6 +148,29 @@ def test_whole_numbers_are_given_as_they_are(tmp_path: Path) -> None:
     assert load_model(f"hub:{folder}").spec.input.scaling == "raw"
     with pytest.raises(InvalidValue, match="takes whole numbers"):
         load_model(f"hub:{folder}", overrides=InputOverrides(preprocess="unit"))
+
+
+def test_a_bare_folder_is_a_module_where_it_can_be_nothing_else(
+    tf1: Path, tf2: Path, tmp_path: Path
+) -> None:
+    assert load_model(str(tf2)).spec == load_model(f"hub:{tf2}").spec
+    with pytest.raises(ModelError, match="no signatures.*named hub:DIR"):
+        load_model(f"savedmodel:{tf2}")
+    with pytest.raises(UnknownName, match="It has none"):
+        load_model(f"{tf2},signature=default")
+    marked = Path(shutil.copytree(tf1, tmp_path / "marked"))
+    with pytest.raises(UnknownName, match="serving_default"):
+        load_model(str(marked))
+    (marked / "tfhub_module.pb").write_bytes(b"\x08\x03")
+    assert load_model(str(marked)).spec == load_model(f"hub:{marked}").spec
+
+
+def test_a_model_that_can_be_called_and_has_signatures_is_a_savedmodel(tmp_path: Path) -> None:
+    toy_keras_model().export(tmp_path / "toy", verbose=False)
+    backbone = load_model(str(tmp_path / "toy"))
+    assert backbone.spec.source == "savedmodel"
+    with pytest.raises(InvalidValue, match="module of TensorFlow Hub is named hub:DIR"):
+        require_scaling(backbone.spec)
 
 
 def test_what_is_no_module_is_refused(tmp_path: Path) -> None:
