@@ -106,7 +106,8 @@ def extract(
             URL, or several; see `featx.images.sources.find_images`. Or objects: an array (N, H, W)
             or (N, H, W, C) of uint8, or such an array and its labels; a ``tf.data.Dataset`` of
             images or of images and labels; (key, image) or (key, image, label) one after the
-            other. Of objects, rows are only ever removed with `prune`.
+            other. Floats are taken where they are whole numbers in [0, 255]. Of objects, rows are
+            only ever removed with `prune`.
         labels: N labels of an array of images.
         exclude: Globs: images to leave out, by their key or a folder's name.
         image_list: A text file with one path in each line, ``-`` for the standard input; beside

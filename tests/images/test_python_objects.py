@@ -18,7 +18,7 @@ from featx.images.sources import gather
 from featx.images.sources.python import encode_picture
 from featx.specs import InputSpec
 from featx.testing import write_images
-from tests.images.source_files import arrays_of, make_pictures
+from tests.images.source_files import arrays_of, make_pictures, write_files
 
 
 @pytest.fixture
@@ -260,6 +260,57 @@ def test_a_dataset_of_floats_is_refused_with_what_to_do(extract: Callable[..., A
     dataset = tf.data.Dataset.from_tensor_slices(np.zeros((2, 8, 8, 3), np.float32))
     with pytest.raises(InvalidValue, match=r"The dataset gives float32.*uint8"):
         extract(dataset)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("batch", [None, 2])
+def test_datasets_of_keras_are_taken_where_nothing_is_changed(
+    batch: int | None, extract: Callable[..., Any], tmp_path: Path
+) -> None:
+    import keras
+
+    pictures = make_pictures(4)
+    write_files(tmp_path / "photos", pictures)
+
+    def dataset(**options: Any) -> Any:
+        return keras.utils.image_dataset_from_directory(
+            tmp_path / "photos", batch_size=batch, shuffle=False, verbose=False, **options
+        )
+
+    extract((f"uint8/{picture.name}", picture.pixels) for picture in pictures)
+    same = extract(dataset(image_size=(8, 8)))
+    assert (same.done, same.reused, same.rows) == (0, 4, 8)
+    with featx.open_store(tmp_path / "f.h5") as store:
+        assert store.labels[4:] == ("0", "0", "1", "1")
+    near = extract(dataset(image_size=(9, 7), interpolation="nearest"))
+    assert (near.done, near.failed) == (4, 0)
+    with pytest.raises(InvalidValue, match=r"interpolation='nearest'.*tf\.round"):
+        extract(dataset(image_size=(9, 7)))
+
+
+def test_floats_are_taken_where_nothing_is_changed(extract: Callable[..., Any]) -> None:
+    pixels, _ = arrays_of(make_pictures(3))
+    floats = pixels.astype(np.float32)
+    first, again = extract(pixels), extract(floats)
+    assert (first.done, again.done, again.skipped) == (3, 0, 3)
+    assert extract([("f", floats[0])]).reused == 1
+    for refused in (floats / 255, floats + 0.5, floats + 1000, floats - 300, floats * np.nan):
+        with pytest.raises(InvalidValue, match="holds float32"):
+            extract(refused)
+    # 0 and 1 may be black and white, too.
+    with pytest.raises(InvalidValue, match="one is above 1"):
+        extract((floats > 100).astype(np.float32))
+
+
+@pytest.mark.tensorflow
+def test_a_dark_picture_follows_its_dataset(extract: Callable[..., Any]) -> None:
+    import tensorflow as tf
+
+    images = np.zeros((2, 8, 8, 3), np.float32)
+    images[0] += 7
+    assert extract(tf.data.Dataset.from_tensor_slices(images)).rows == 2
+    with pytest.raises(InvalidValue, match="one is above 1"):
+        extract(tf.data.Dataset.from_tensor_slices(images[::-1].copy()))
 
 
 def test_items_of_objects_raise_what_is_wrong() -> None:

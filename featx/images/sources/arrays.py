@@ -151,12 +151,37 @@ def as_pictures(array: np.ndarray, name: str) -> tuple[np.ndarray, str | None]:
     )
 
 
+def take_whole_numbers(array: np.ndarray, *, is_known_range: bool = False) -> np.ndarray | None:
+    """Return floats as uint8 where that changes none of them; else None.
+
+    At least one value must be above 1: 0 and 1 alone may as well be black and white of [0, 1].
+
+    Args:
+        array: Pixels of any shape and type.
+        is_known_range: Whether pictures of the same source have shown that they are in [0, 255].
+
+    Example:
+        >>> take_whole_numbers(np.array([0.0, 255.0])), take_whole_numbers(np.array([0.5, 255.0]))
+        (array([  0, 255], dtype=uint8), None)
+    """
+    if not np.issubdtype(array.dtype, np.floating) or not array.size:
+        return None
+    if not (array.min() >= 0 and array.max() <= 255):  # Not so for NaN either.
+        return None
+    if not is_known_range and array.max() <= 1:
+        return None
+    whole = array.astype(np.uint8)
+    return whole if np.array_equal(whole, array) else None
+
+
 def describe_type(dtype: Any) -> str:
     """Say what to do with pixels that are not uint8."""
     if np.issubdtype(dtype, np.floating):
         return (
-            "featx takes pixels as uint8 in [0, 255] and scales them as the model wants. Of floats "
-            "in [0, 255], as Keras's image_dataset_from_directory gives them, make "
+            "featx takes pixels as uint8 in [0, 255] and scales them as the model wants. Floats "
+            "handed over in Python are taken where all are whole numbers of that range, and one is "
+            "above 1. Of others in [0, 255], as Keras's image_dataset_from_directory gives them "
+            "when it resizes smoothly (interpolation='nearest' keeps whole numbers), make "
             "x.round().astype('uint8') (of a dataset: .map(lambda x, y: (tf.cast(tf.round(x), "
             "tf.uint8), y))), of floats in [0, 1] the same of x * 255."
         )

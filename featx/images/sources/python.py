@@ -23,6 +23,7 @@ from featx.images.sources.arrays import (
     encode_pixels,
     label_text,
     label_texts,
+    take_whole_numbers,
 )
 from featx.images.sources.folders import make_item
 from featx.images.sources.items import PYTHON_ROOT, ImageItem, ImageSet, member_key
@@ -46,7 +47,8 @@ def gather_images(images: Any, labels: Any = None) -> ImageSet:
     """Return an image set of objects.
 
     Args:
-        images: An array uint8 (N, H, W) or (N, H, W, C), or such an array and its labels; a
+        images: An array uint8 (N, H, W) or (N, H, W, C), or such an array and its labels (also of
+            floats, where `featx.images.sources.arrays.take_whole_numbers` makes uint8 of them); a
             ``tf.data.Dataset`` of images, or of images and labels, in batches or not; a mapping of
             key → image, or an iterable of (key, image) or (key, image, label), where an image is
             an array, a Pillow image, the bytes of a file or a path.
@@ -65,7 +67,9 @@ def gather_images(images: Any, labels: Any = None) -> ImageSet:
             raise InvalidValue("Labels were given twice: in images=(x, y) and as labels=.")
         images, labels = images
     if _is_array(images):
-        pictures, note = as_pictures(np.asarray(images), "The array")
+        array = np.asarray(images)
+        whole = take_whole_numbers(array)
+        pictures, note = as_pictures(array if whole is None else whole, "The array")
         names = label_texts(labels, len(pictures), "The array")
         items = array_items(pictures, names, PYTHON_ROOT, "", -1)
         return _image_set(items, [note] if note else [])
@@ -139,6 +143,8 @@ class HeldPicture:
         if not _is_array(image):
             return encode_picture(image)
         pixels = np.asarray(image)
+        whole = take_whole_numbers(pixels)
+        pixels = pixels if whole is None else whole
         if pixels.dtype != np.uint8:
             raise ImageError(f"pixels of type {pixels.dtype}. {describe_type(pixels.dtype)}")
         if pixels.ndim == 3 and pixels.shape[2] not in (1, 3, 4) and pixels.shape[0] in (1, 3):
@@ -217,9 +223,15 @@ def _follow_pairs(pairs: Iterable[Any]) -> Iterator[ImageItem]:
 
 
 def _follow_dataset(dataset: Any) -> Iterator[ImageItem]:
-    number = 0
+    number, has_floats = 0, False
     for element in dataset.as_numpy_iterator():
         images, labels = _split_element(element)
+        if not isinstance(images, bytes) and np.asarray(images).dtype.kind not in "uOS":
+            array = np.asarray(images)
+            images = take_whole_numbers(array, is_known_range=has_floats)
+            has_floats = True  # The first of them has shown in which range they are.
+            if images is None:
+                raise InvalidValue(f"The dataset gives {array.dtype}. {describe_type(array.dtype)}")
         for image, label in _unbatch(images, labels):
             yield _make_item(f"{number:05d}", image, label)
             number += 1
@@ -239,9 +251,6 @@ def _split_element(element: Any) -> tuple[Any, Any]:
             "A dataset gives images, or (image, label), or a dict with 'image' and 'label'. "
             f"Received: {type(element).__name__}. Use dataset.map to bring it into that form."
         )
-    if not isinstance(images, bytes) and np.asarray(images).dtype.kind not in "uOS":
-        dtype = np.asarray(images).dtype
-        raise InvalidValue(f"The dataset gives {dtype}. {describe_type(dtype)}")
     return images, labels
 
 
