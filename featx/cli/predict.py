@@ -104,8 +104,8 @@ def predict(
 
     For a head, they are prepared exactly as those it was fitted on. With -m, the classes are those
     of the model's last output; softmax is applied where it gives logits: values outside [0, 1], or
-    sums that are not 1 within 0.001. Where images lie in folders named like the classes, the
-    accuracy is shown too.
+    sums that are not 1 within 0.001, unless a sigmoid gives them. Where images lie in folders named
+    like the classes, the accuracy is shown too.
 
     Example: featx predict new_photos --head head --json
 

@@ -71,7 +71,13 @@ def predict_with_model(
         listener=listener,
     )
     outputs = embedded.values
-    if not are_probabilities(outputs):
+    if tap.operation == "Sigmoid":
+        if not are_probabilities(outputs):
+            listener.note(
+                f"{tap.name} gives a sigmoid for each class: independent probabilities, which need "
+                "not sum to 1, since an image may be of several classes or of none"
+            )
+    elif not are_probabilities(outputs):
         listener.note(
             f"{tap.name} gives logits (values outside [0, 1], or sums that are not 1 within "
             f"{TOLERANCE:g}): softmax makes probabilities of them"

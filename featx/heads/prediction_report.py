@@ -18,7 +18,8 @@ class Prediction:
         path: The image.
         label: Its class folder, or None.
         classes: The best classes, most probable first.
-        probabilities: Their probabilities, in [0, 1].
+        probabilities: Their probabilities, in [0, 1]; those of a model with a sigmoid for each
+            class are independent, and need not sum to 1 over all classes.
     """
 
     path: str

@@ -61,6 +61,8 @@ class Tap:
             that is not known.
         parameters: Weights that are needed to compute it; None where they are not counted.
         is_detail: Whether it is a step between results that people use, listed only on demand.
+        operation: TensorFlow's name for the operation that computes its values, behind copies
+            and changes of shape, such as ``Sigmoid``; empty where it is not known.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Tap:
     step: int | None = None
     parameters: int | None = None
     is_detail: bool = False
+    operation: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-serialisable values."""

@@ -27,6 +27,9 @@ _COPIES = frozenset(
 )
 """Operations that compute nothing: what they copy is offered itself."""
 
+_SAME_VALUES = frozenset("Identity Reshape Squeeze ExpandDims StopGradient EnsureShape".split())
+"""Operations whose results are the values of their first input, in whatever shape."""
+
 _FROM_FIRST, _TO_FIRST = [0, 2, 3, 1], [0, 3, 1, 2]
 """Permutations that turn channels-first batches into channels-last ones, and back."""
 
@@ -102,6 +105,7 @@ class GraphTaps:
             channels_first=turned,
             parameters=sum(size for bit, size in sizes.items() if facts.weights >> bit & 1),
             is_detail=kind == "tensor" and not self._is_result(tensor.op),
+            operation=operation_of(tensor),
         )
 
     def _is_result(self, operation: Any) -> bool:
@@ -121,6 +125,17 @@ class GraphTaps:
                 for user in operation.outputs[0].consumers()
             )
         return operation.type in ACTIVATIONS | POOLS
+
+
+def operation_of(tensor: Any) -> str:
+    """Return the type of the operation that computes the values of a tensor.
+
+    That is what it is in the end a copy of, or another shape of: each value is a result of that
+    operation.
+    """
+    while tensor.op.type in _SAME_VALUES:
+        tensor = tensor.op.inputs[0]
+    return str(tensor.op.type)
 
 
 def output_names(structured: Any, prefix: str = "") -> list[str]:

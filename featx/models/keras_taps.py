@@ -17,6 +17,7 @@ from typing import Any
 from featx.engines.tensorflow import CompiledTaps, compile_function, import_tensorflow
 from featx.errors import ModelError
 from featx.models.backbone import InputShape, Tap, first_line
+from featx.models.graph_taps import operation_of
 from featx.models.lineage import Lineage, receptive_field
 from featx.specs import InputSpec
 
@@ -166,6 +167,7 @@ def _make_tap(name: str, type_: str, index: int | None, tensor: Any, lineage: Li
         receptive_field=receptive_field(origin) if len(shape) == 3 else None,
         step=origin.field.step[0] if len(shape) == 3 and origin.field is not None else None,
         parameters=lineage.parameters(origin),
+        operation=operation_of(tensor),
     )
 
 

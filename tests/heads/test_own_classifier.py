@@ -17,7 +17,7 @@ from featx.heads import fit_head, predict
 from featx.heads.class_names import ClassNames, read_class_names
 from featx.heads.own_classifier import are_probabilities, find_classes, load_classifier, softmax
 from featx.images.decode import decode_image
-from featx.models import restore_model
+from featx.models import load_model, restore_model
 from featx.models.backbone import GraphBackbone, Tap
 from featx.specs import InputOverrides, InputSpec, ModelSpec
 from tests.real_data import REAL_DATA, needs_real_data
@@ -101,12 +101,24 @@ def write_hub_module(path: Path) -> Path:
     return path
 
 
-def write_graph(path: Path) -> Path:
+def write_nested(path: Path) -> Path:
+    """A classifier inside of a model, behind which comes only a change of shape."""
+    inner = write_keras(path.with_name("inner.keras"), "sigmoid")
+    import keras
+
+    images = keras.Input((SIZE, SIZE, 3))
+    outputs = keras.models.load_model(inner)(keras.layers.Rescaling(1.0)(images))
+    keras.Model(images, keras.layers.Reshape((1, 1, 3))(outputs)).save(path)
+    return path
+
+
+def write_graph(path: Path, activation: str = "softmax") -> Path:
     tf = import_tensorflow()
     with tf.Graph().as_default() as graph:
         images = tf.compat.v1.placeholder(tf.float32, [None, SIZE, SIZE, 3], name="input")
         logits = tf.identity(tensors(images), "logits")
-        tf.reshape(tf.nn.softmax(logits, name="Softmax"), [-1, 1, 1, 3], name="Predictions")
+        function = {"softmax": tf.nn.softmax, "sigmoid": tf.nn.sigmoid}[activation]
+        tf.reshape(function(logits, name="Activation"), [-1, 1, 1, 3], name="Predictions")
     path.write_bytes(graph.as_graph_def().SerializeToString())
     return path
 
@@ -169,6 +181,49 @@ def test_every_source_gives_the_same_classes(
     assert any("softmax" in text for text in notes.texts) == is_logits
     assert "3 classes" in notes.texts[0]
     assert not any("by their number" in text for text in notes.texts)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize(
+    ("write", "options"),
+    [
+        (lambda folder: write_keras(folder / "net.keras", "sigmoid"), {}),
+        (lambda folder: write_keras(folder / "net.h5", "sigmoid"), {}),
+        (lambda folder: write_nested(folder / "nested.keras"), {}),
+        (lambda folder: write_keras(folder / "net", "sigmoid"), {"preprocess": "raw"}),
+        (lambda folder: write_graph(folder / "g.pb", "sigmoid"), {"preprocess": "unit"}),
+    ],
+)
+def test_sigmoids_are_independent_probabilities(
+    pictures: Path, tmp_path: Path, write: Callable[[Path], Path], options: dict[str, Any]
+) -> None:
+    notes = Notes()
+    write_color(pictures / "red" / "2.png", (255, 255, 0))
+    report = predict(pictures, model=str(write(tmp_path)), top=3, listener=notes, **options)
+    found = {Path(p.path).parent.name + Path(p.path).stem: p for p in report.predictions}
+    sure = 1 / (1 + np.exp(-SHARPNESS))
+    assert found["red1"].probabilities == pytest.approx((sure, 0.5, 0.5), rel=1e-5)
+    assert found["red2"].classes == ("0", "1", "2")
+    assert found["red2"].probabilities == pytest.approx((sure, sure, 0.5), rel=1e-5)
+    (note,) = [text for text in notes.texts if "sigmoid" in text]
+    assert "independent probabilities" in note
+    assert not any("softmax" in text for text in notes.texts)
+
+
+@pytest.mark.tensorflow
+def test_what_is_computed_behind_a_sigmoid_is_no_sigmoid(tmp_path: Path) -> None:
+    import_tensorflow()
+    import keras
+
+    images = keras.Input((SIZE, SIZE, 3))
+    gates = keras.layers.Dense(3, activation="sigmoid", name="gates")(
+        keras.layers.GlobalAveragePooling2D(name="mean")(images)
+    )
+    doubled = keras.layers.Rescaling(2.0, name="doubled")(gates)
+    swish = keras.layers.Dense(3, activation="swish", name="swish")(gates)
+    keras.Model(images, keras.layers.Add(name="sum")([doubled, swish])).save(tmp_path / "n.keras")
+    taps = load_model(str(tmp_path / "n.keras")).features()
+    assert [tap.name for tap in taps if tap.operation == "Sigmoid"] == ["gates"]
 
 
 @pytest.mark.tensorflow
