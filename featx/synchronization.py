@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from featx.errors import ImageError
-from featx.images.decode import LIMIT_OPTION
+from featx.images.limits import LIMIT_OPTION
 from featx.images.reading import hash_content
 from featx.images.sources import ImageFailure, ImageItem, ImageSet
 from featx.store.reader import FeatureStore

@@ -43,7 +43,7 @@ def test_every_command_is_in_the_readme(command: str) -> None:
 
 
 def test_numbers_in_the_readme_are_those_of_the_code() -> None:
-    from featx.images.decode import CODE_BLOCK, LARGE_PIXELS, MAX_PIXELS
+    from featx.images.limits import CODE_BLOCK, LARGE_PIXELS, MAX_PIXELS
     from featx.images.sources.items import MAX_MEMBER_BYTES
     from featx.store.parts import PART_SECONDS
 

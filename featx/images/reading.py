@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from featx.errors import ImageError, InvalidValue
-from featx.images.decode import decode_image, pixel_limit
+from featx.images.decode import decode_image
+from featx.images.limits import pixel_limit
 from featx.images.sources import ImageFailure, ImageItem
 from featx.specs import InputSpec
 

@@ -11,7 +11,7 @@ from PIL.PngImagePlugin import PngInfo
 from featx.atomic import replace_file
 from featx.errors import InvalidValue
 from featx.files import describe_wrong_output
-from featx.images.decode import open_picture
+from featx.images.formats import open_picture
 from featx.images.sources import SHEET_MARK, is_sheet
 from featx.images.sources.places import PlaceReader
 from featx.report.text import printable

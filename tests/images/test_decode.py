@@ -15,9 +15,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps, features
 
+import featx.images.conversion
 import featx.images.decode
 from featx.errors import ImageError
-from featx.images.decode import MAX_PIXELS, decode_image
+from featx.images.decode import decode_image
+from featx.images.limits import MAX_PIXELS
+from featx.images.orientation import load_upright
 from featx.specs import InputSpec, Interpolation, Resize
 from tests.images.picture_files import (
     encode,
@@ -551,7 +554,6 @@ def test_large_pictures_are_decoded_one_at_a_time(
     together: list[int] = []
     inside: list[None] = []
     everybody = threading.Barrier(4)
-    load = featx.images.decode._load
 
     def watched(image: Image.Image, contract: InputSpec) -> Image.Image:
         inside.append(None)
@@ -562,9 +564,9 @@ def test_large_pictures_are_decoded_one_at_a_time(
         if most > 1:
             everybody.wait(timeout=30)
         inside.pop()
-        return load(image, contract)
+        return load_upright(image, contract)
 
-    monkeypatch.setattr(featx.images.decode, "_load", watched)
+    monkeypatch.setattr(featx.images.decode, "load_upright", watched)
     monkeypatch.setattr(featx.images.decode, "LARGE_PIXELS", large)
     data = encode(picture(9, 7), "PNG")
     with ThreadPoolExecutor(4) as pool:
@@ -601,7 +603,7 @@ def test_strips_change_nothing(
 ) -> None:
     fields = {"channels": channels, "background": (10, 200, 30)}
     expected = decode(in_modes()[mode], 24, 40, **fields)
-    monkeypatch.setattr(featx.images.decode, "STRIP_PIXELS", strip)
+    monkeypatch.setattr(featx.images.conversion, "STRIP_PIXELS", strip)
     assert decode(in_modes()[mode], 24, 40, **fields).tolist() == expected.tolist()
 
 

@@ -14,8 +14,10 @@ from PIL import Image, features
 
 import featx
 from featx.errors import ImageError, InvalidValue
-from featx.images import decode
-from featx.images.decode import FrameTaker, decode_image, pixel_limit, take_frame
+from featx.images import decode, formats
+from featx.images.animations import FrameTaker, take_frame
+from featx.images.decode import decode_image
+from featx.images.limits import pixel_limit
 from featx.images.reading import read_images
 from featx.images.sources import find_images
 from featx.images.sources.places import PlaceReader
@@ -182,7 +184,7 @@ def test_heic_is_read_with_its_plugin() -> None:
 
 
 def test_heic_without_its_plugin_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    decode._load_plugins()
+    formats.load_plugins()
     monkeypatch.delitem(Image.OPEN, "HEIF", raising=False)
     with pytest.raises(ImageError, match=r"^HEIC: .*pip install pillow-heif"):
         decode_image(b"\0\0\0\x18ftypheic" + bytes(100), InputSpec(8, 8))
@@ -222,7 +224,7 @@ def test_all_frames_of_a_file_open_it_once_for_several_threads(
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     found = find_images(tmp_path, frame="all")
     animations: list[int] = []
-    opening = decode.open_picture
+    opening = formats.open_picture
 
     def watched(data: bytes) -> Image.Image:
         image = opening(data)
@@ -230,7 +232,7 @@ def test_all_frames_of_a_file_open_it_once_for_several_threads(
             animations.append(1)
         return image
 
-    monkeypatch.setattr(decode, "open_picture", watched)
+    monkeypatch.setattr("featx.images.animations.open_picture", watched)
     results = list(read_images(found.items, InputSpec(8, 8), workers=4))
     assert [result.item.key for result in results] == [f"a.gif#{n}" for n in range(40)]  # type: ignore[union-attr]
     assert len(animations) == 1

@@ -16,7 +16,7 @@ from featx.errors import ImageError, InvalidValue
 from featx.images.sources.items import ImageItem, Listing, Reader, ReadsInOrder
 
 if TYPE_CHECKING:
-    from featx.images.decode import FrameTaker
+    from featx.images.animations import FrameTaker
 
 _SUFFIXES = (".gif", ".tif", ".tiff", ".webp", ".avif")
 """Endings of files that are opened to see how many frames they have."""
@@ -53,7 +53,7 @@ def choose_frames(
     """
     if frame is None:
         return items
-    from featx.images.decode import count_frames
+    from featx.images.animations import count_frames
 
     readers: dict[int, FrameReader] = {}
     chosen = []
@@ -99,7 +99,7 @@ class FrameReader:
 
     def read(self, item: ImageItem) -> bytes:
         """Return one frame as a picture without compression."""
-        from featx.images.decode import FrameTaker
+        from featx.images.animations import FrameTaker
         from featx.images.sources.python import encode_picture
 
         file, number = self._file(item)

@@ -1,0 +1,111 @@
+"""Single frames of animations and pages of documents."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+
+from PIL import Image
+
+from featx.errors import ImageError
+from featx.images.formats import open_picture
+
+
+def count_frames(data: bytes) -> int:
+    """Return the frames or pages of a picture; 1 for one that cannot be opened.
+
+    Example:
+        >>> import io
+        >>> file = io.BytesIO()
+        >>> pages = [Image.new("L", (4, 4), grey) for grey in (0, 255)]
+        >>> pages[0].save(file, "GIF", save_all=True, append_images=pages[1:])
+        >>> count_frames(file.getvalue())
+        2
+    """
+    try:
+        with open_picture(data) as image:
+            return int(getattr(image, "n_frames", 1))
+    except Exception:  # What is wrong with it is said when it is decoded.
+        return 1
+
+
+def take_frame(data: bytes, number: int, encode: Callable[[Image.Image], bytes]) -> bytes:
+    """Return one frame of a picture as a picture of its own.
+
+    Raises:
+        ImageError: If there is no such frame.
+    """
+    try:
+        with open_picture(data) as image:
+            image.seek(number)
+            image.load()
+            return encode(image)
+    except MemoryError:
+        raise
+    except EOFError:
+        raise ImageError(f"there is no frame {number} in it") from None
+    except Exception as error:  # As in `decode_image`.
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise ImageError(f"damaged or unsupported image: {text}") from error
+
+
+class FrameTaker:
+    """Takes frames of one picture, opened once as long as they are asked for about in order.
+
+    An animation can only be decoded from its beginning.
+
+    Args:
+        data: The bytes of the file.
+        encode: Makes a picture of a frame.
+        keeps_passed: Keep some frames on the way to another: they are asked for by other threads.
+    """
+
+    def __init__(
+        self, data: bytes, encode: Callable[[Image.Image], bytes], *, keeps_passed: bool
+    ) -> None:
+        self._data = data
+        self._encode = encode
+        self._keeps_passed = keeps_passed
+        self._lock = threading.Lock()
+        self._image: Image.Image | None = None
+        self._next = 0
+        self._passed: OrderedDict[int, bytes] = OrderedDict()
+
+    def take(self, number: int) -> bytes:
+        """Return one frame; see `take_frame`."""
+        with self._lock:
+            if number in self._passed:
+                return self._passed.pop(number)
+            try:
+                return self._take(number)
+            except MemoryError:
+                self._image = None
+                raise
+            except Exception:
+                self._image = None
+        # Opened for itself: only that says what is wrong with this frame and no other one.
+        return take_frame(self._data, number, self._encode)
+
+    def _take(self, number: int) -> bytes:
+        if self._image is None or number < self._next:
+            self._image, self._next = open_picture(self._data), 0
+        if self._keeps_passed:
+            for passed in range(max(self._next, number - _MOST_PASSED), number):
+                self._passed[passed] = self._encode_frame(self._image, passed)
+            while self._passed and (
+                len(self._passed) > _MOST_PASSED
+                or sum(map(len, self._passed.values())) > _MOST_PASSED_BYTES
+            ):
+                self._passed.popitem(last=False)
+        return self._encode_frame(self._image, number)
+
+    def _encode_frame(self, image: Image.Image, number: int) -> bytes:
+        image.seek(number)
+        image.load()
+        self._next = number + 1
+        return self._encode(image)
+
+
+_MOST_PASSED = 16
+_MOST_PASSED_BYTES = 64 << 20

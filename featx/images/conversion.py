@@ -1,0 +1,82 @@
+"""From pictures of any mode and size to a model's channels and input size."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from featx.errors import ImageError
+from featx.specs import InputSpec
+
+STRIP_PIXELS = 4_000_000
+"""Larger pictures are converted so many pixels at a time: conversions make several copies."""
+
+_FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "box": Image.Resampling.BOX,
+    "bilinear": Image.Resampling.BILINEAR,
+    "hamming": Image.Resampling.HAMMING,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+"""Channels of a model → Pillow's mode; any other number is that of a file's pages."""
+
+
+def to_channels(image: Image.Image, contract: InputSpec) -> Image.Image:
+    """Bring any Pillow mode to the one of the model's channels."""
+    target = MODES[contract.channels]
+    if image.width * image.height <= STRIP_PIXELS or (
+        image.mode == target and not image.has_transparency_data
+    ):
+        return _convert(image, target, contract.background)
+    converted = Image.new(target, image.size)
+    num_rows = max(1, STRIP_PIXELS // image.width)
+    for top in range(0, image.height, num_rows):
+        strip = image.crop((0, top, image.width, min(top + num_rows, image.height)))
+        converted.paste(_convert(strip, target, contract.background), (0, top))
+    return converted
+
+
+def _convert(image: Image.Image, target: str, background: tuple[int, int, int]) -> Image.Image:
+    """Convert each pixel by itself, so that a picture may come in strips."""
+    if image.mode == "F":
+        raise ImageError("floating-point pixels have no defined 8-bit meaning")
+    if image.mode.startswith("I"):  # 16-bit grey: I;16 in its byte orders, or I (32-bit)
+        samples = np.asarray(image)
+        if samples.min() < 0 or samples.max() > 65535:
+            raise ImageError("32-bit integer pixels have no defined 8-bit meaning")
+        key = image.info.get("transparency")
+        image = Image.fromarray((samples.astype(np.uint16) >> 8).astype(np.uint8))
+        if isinstance(key, int):  # PNG: the one grey value that is transparent
+            image.putalpha(Image.fromarray(np.where(samples == key, 0, 255).astype(np.uint8)))
+    if image.has_transparency_data and target != "RGBA":
+        canvas = Image.new("RGBA", image.size, (*background, 255))
+        image = Image.alpha_composite(canvas, image.convert("RGBA"))
+    return image if image.mode == target else image.convert(target)
+
+
+def fit(image: Image.Image, contract: InputSpec) -> np.ndarray:
+    """Resize by the contract's rule and return pixels of shape (H, W, C)."""
+    width, height = contract.width, contract.height
+    resample = _FILTERS[contract.interpolation]
+    if contract.resize == "crop":
+        # The largest centred box of the target's proportions, in whole pixels as
+        # keras.utils.load_img(keep_aspect_ratio=True) takes it.
+        box_width = min(image.width, max(1, image.height * width // height))
+        box_height = min(image.height, max(1, image.width * height // width))
+        left, top = (image.width - box_width) // 2, (image.height - box_height) // 2
+        box = (left, top, left + box_width, top + box_height)
+        image = image.resize((width, height), resample, box=box)
+    elif contract.resize == "pad":
+        fitted = ImageOps.contain(image, (width, height), resample)
+        if 0 in fitted.size:  # So narrow that its shorter side rounds to nothing.
+            fitted = image.resize((max(1, fitted.width), max(1, fitted.height)), resample)
+        image = Image.new("RGB", (width, height), contract.background).convert(image.mode)
+        left, top = round((width - fitted.width) / 2), round((height - fitted.height) / 2)
+        image.paste(fitted, (left, top))
+    elif image.size != (width, height):
+        image = image.resize((width, height), resample)
+    pixels = np.array(image, dtype=np.uint8)
+    return pixels if pixels.ndim == 3 else pixels[:, :, np.newaxis]

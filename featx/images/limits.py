@@ -1,0 +1,73 @@
+"""How large a picture may be, in featx and in Pillow."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+
+from PIL import Image
+
+from featx.errors import ImageError, InvalidValue
+
+MAX_PIXELS = 178_956_970
+"""Largest picture that is decoded: the limit above which Pillow itself refuses a
+file as a decompression bomb (a quarter of a GiB of RGB, doubled)."""
+
+LIMIT_OPTION = "--max-pixels"
+"""The option that changes the limit, named in messages."""
+
+LARGE_PIXELS = 16_000_000
+"""Pictures above this wait for each other: as many as there are threads, at up to 3.3 GB for
+the largest JPEG 2000, would fill most machines, and a damaged header is enough to claim a size."""
+
+CODE_BLOCK = 4096
+"""Most coefficients of a code block of JPEG 2000 (ISO/IEC 15444-1, B.7)."""
+
+
+@contextlib.contextmanager
+def pixel_limit(max_pixels: int | None) -> Iterator[None]:
+    """Let Pillow decode pictures of up to `max_pixels` without a warning, while this is held.
+
+    Some of its decoders (animations, tiled TIFF) look at a limit of the whole process. That is
+    only ever raised, and put back when the last one of several has ended.
+
+    Args:
+        max_pixels: Largest picture that is decoded; None for `MAX_PIXELS`.
+
+    Raises:
+        InvalidValue: If the limit is not positive.
+    """
+    global _held, _former
+    if max_pixels is not None and max_pixels < 1:
+        raise InvalidValue(f"{LIMIT_OPTION} takes at least 1 pixel. Received: {max_pixels}.")
+    with _holding:
+        if not _held:
+            _former = Image.MAX_IMAGE_PIXELS
+        _held += 1
+        if Image.MAX_IMAGE_PIXELS is not None:
+            Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, max_pixels or MAX_PIXELS)
+    try:
+        yield
+    finally:
+        with _holding:
+            _held -= 1
+            if not _held:
+                Image.MAX_IMAGE_PIXELS = _former
+
+
+_holding = threading.Lock()
+_held = 0
+_former: int | None = None
+
+
+def check_code_blocks(image: Image.Image, num_bytes: int) -> None:
+    """Refuse a large JPEG 2000 picture that has not even a byte for each code block.
+
+    OpenJPEG takes memory and time for what the header claims (18 bytes a pixel), and reports
+    what is missing as black; other decoders stop where the data end.
+    """
+    if num_bytes * CODE_BLOCK < image.width * image.height:
+        raise ImageError(
+            f"damaged: {image.width} x {image.height} pixels cannot be in {num_bytes:,} bytes"
+        )

@@ -1,0 +1,44 @@
+"""Decoding pixels the way up that the camera's EXIF data say."""
+
+from __future__ import annotations
+
+from PIL import ExifTags, Image
+
+from featx.specs import InputSpec
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation → what brings the stored pixels upright (Exif 2.32, tag 0x0112)."""
+
+_TURNS_BACK = _TURNS | {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
+
+
+def load_upright(image: Image.Image, contract: InputSpec) -> Image.Image:
+    """Decode the pixels, turned as the contract's EXIF policy says.
+
+    `ImageOps.exif_transpose` is not used: it fails, orientation and all, over any other tag
+    of a kind that it cannot write back.
+    """
+    if image.format == "TIFF":  # Pillow turns these while loading, and drops the tag.
+        orientation = _orientation(image)
+        image.load()
+        turn = _TURNS_BACK.get(orientation) if contract.exif == "ignore" else None
+    else:
+        image.load()
+        turn = _TURNS.get(_orientation(image)) if contract.exif == "apply" else None
+    return image if turn is None else image.transpose(turn)
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation; 1, upright, where there is none that can be parsed."""
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:
+        return 1
