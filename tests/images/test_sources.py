@@ -503,11 +503,30 @@ def test_a_missing_path_is_named_with_the_current_folder(
     assert isinstance(caught.value, FileNotFoundError)
 
 
+def test_all_missing_paths_are_named_at_once(
+    make: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make("1.jpg")
+    monkeypatch.chdir(root)
+    with pytest.raises(ImagesNotFound) as caught:
+        find_images(["no/such", "1.jpg", "*.gif", "nor/this", "*.png"])
+    assert str(caught.value) == (
+        "There is no file or folder 'no/such' or 'nor/this'. Nothing matches '*.gif' or '*.png'. "
+        f"featx looked from the folder {str(root)!r}."
+    )
+
+
 def test_a_folder_without_images_is_named_with_the_endings(make: Callable[..., Path]) -> None:
     root = make("notes.txt", ".hidden.jpg")
     with pytest.raises(ImagesNotFound, match=r"There are no images in .*\.jpg .*\.webp") as caught:
         find_images([root])
     assert repr(str(root)) in str(caught.value)
+
+
+def test_a_glob_that_matches_no_image_says_what_it_looked_for(make: Callable[..., Path]) -> None:
+    root = make("notes.txt")
+    with pytest.raises(ImagesNotFound, match=r"There are no images in .*\*\.txt'.*\.jpg"):
+        find_images([root / "*.txt"])
 
 
 def test_only_failures_are_not_nothing(make: Callable[..., Path]) -> None:

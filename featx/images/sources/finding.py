@@ -8,8 +8,9 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NoReturn
 
-from featx.errors import ImagesNotFound, InvalidValue
+from featx.errors import ImagesNotFound, InvalidValue, join_names
 from featx.images.sources.frames import check_frame, choose_frames
 from featx.images.sources.items import (
     IMAGE_SUFFIXES,
@@ -89,10 +90,12 @@ def find_images(
     frame = check_frame(frame)
     if isinstance(paths, (str, Path)):
         paths = [paths]
-    places = [place for path in paths for place in _resolve(str(path))]
+    places = _resolve_all([str(path) for path in paths])
     if image_list is not None:
         places.append(_list_place(str(image_list)))
     if not places:
+        if paths:  # Globs that match files, none of which is named like an image.
+            _refuse_nothing(paths, None, has_exclusions=False)
         raise ImagesNotFound("No images were given. Name at least one folder or file.")
     _check_split(places, split)
     if any(place.source == "remote" for place in places):
@@ -135,7 +138,7 @@ def find_images(
     _sort(items)
     failures = sorted(total.failures, key=lambda f: (natural_key(f.key), f.reason))
     if not items and not failures:
-        _refuse_nothing(paths, image_list, bool(exclude))
+        _refuse_nothing(paths, image_list, has_exclusions=bool(exclude))
     return ImageSet(
         root=Path(root),
         items=tuple(items),
@@ -176,21 +179,39 @@ def _sort(items: list[ImageItem]) -> None:
     items.sort(key=order)
 
 
-def _resolve(path: str) -> list[_Place]:
-    """Return what a path, glob or URL names."""
-    if is_url(path):
-        return [_Place(path, "remote", path)]
-    if os.path.lexists(path):
-        return [_local_place(path)]
-    if not glob.has_magic(path):
-        raise ImagesNotFound(
-            f"There is no file or folder {path!r}. featx looked from the folder {os.getcwd()!r}."
-        )
-    found = sorted(glob.iglob(path, recursive=True))
-    if not found:
-        raise ImagesNotFound(
-            f"Nothing matches {path!r}. featx looked from the folder {os.getcwd()!r}."
-        )
+def _resolve_all(paths: Sequence[str]) -> list[_Place]:
+    """Return what paths, globs and URLs name; one that names nothing may be mistyped.
+
+    Raises:
+        ImagesNotFound: If some name nothing; it names all of these.
+    """
+    places: list[_Place] = []
+    missing: list[str] = []
+    unmatched: list[str] = []
+    for path in paths:
+        if is_url(path):
+            places.append(_Place(path, "remote", path))
+        elif os.path.lexists(path):
+            places.append(_local_place(path))
+        elif not glob.has_magic(path):
+            missing.append(path)
+        elif found := sorted(glob.iglob(path, recursive=True)):
+            places += _matched_places(path, found)
+        else:
+            unmatched.append(path)
+    problems = []
+    if missing:
+        problems.append(f"There is no file or folder {join_names([repr(p) for p in missing])}.")
+    if unmatched:
+        problems.append(f"Nothing matches {join_names([repr(p) for p in unmatched])}.")
+    if problems:
+        looked = f"featx looked from the folder {os.getcwd()!r}."
+        raise ImagesNotFound(" ".join([*problems, looked]))
+    return places
+
+
+def _matched_places(path: str, found: list[str]) -> list[_Place]:
+    """Return those of the files and folders that a glob has found which may hold images."""
     fixed = path
     while glob.has_magic(fixed):
         fixed = os.path.dirname(fixed)
@@ -272,8 +293,8 @@ def _prefix(place: _Place, root: str) -> str:
 
 
 def _refuse_nothing(
-    paths: Sequence[str | Path], image_list: str | Path | None, has_exclusions: bool
-) -> None:
+    paths: Sequence[str | Path], image_list: str | Path | None, *, has_exclusions: bool
+) -> NoReturn:
     given = [*paths, *([] if image_list is None else [image_list])]
     where = ", ".join(repr(str(path)) for path in given)
     left = ", and --exclude leaves nothing over" if has_exclusions else ""
