@@ -6,6 +6,7 @@ import gzip
 import io
 import os
 import random
+import re
 import struct
 import tarfile
 import zipfile
@@ -254,6 +255,50 @@ def test_an_archive_without_pictures_is_nothing(
 ) -> None:
     with pytest.raises(ImagesNotFound, match="There are no images in"):
         find_images(write({"a.txt": b"x"}))
+
+
+@pytest.mark.parametrize(
+    ("names", "advice"),
+    [
+        (["0.tar", "1.tar"], "only 2 archives: name them as '{}/*.tar'."),
+        (["0.tar.gz"], "only 1 archive: name it as '{}/*.tar.gz'."),
+        (["a/0.TGZ", "b.TGZ"], "only 2 archives: name them as '{}/**/*.TGZ'."),
+        (["a.tar", "b.zip"], "only 2 archives: name them as '{}/*.tar' and '{}/*.zip'."),
+    ],
+)
+def test_a_folder_of_archives_is_refused_with_the_glob_that_reads_them(
+    names: list[str], advice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in names:
+        path = tmp_path / "my[1] shards" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if name.endswith(".zip"):
+            write_zip(path, {"1.png": PNG})
+        else:
+            write_tar(path, {"1.png": PNG}, "w" if name.endswith(".tar") else "w:gz")
+    with pytest.raises(ImagesNotFound) as caught:
+        find_images("my[1] shards")
+    globs = advice.replace("{}", "my[[]1] shards")
+    assert str(caught.value) == f"There are no images in the folder 'my[1] shards', {globs}"
+    advised = re.findall(r"'([^']*)'", globs)
+    assert len(find_images(advised).items) == len(names)
+
+
+def test_a_folder_of_archives_beside_images_is_named(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "1.png").write_bytes(PNG)
+    (tmp_path / "shards" / "sub").mkdir(parents=True)
+    archive = write_tar(tmp_path / "shards" / "0.tar", {"2.png": PNG})
+    found = find_images([tmp_path / "photos", tmp_path / "shards"])
+    assert [item.key for item in found.items] == ["photos/1.png"]
+    (note,) = found.notes
+    assert note.startswith("There are no images in the folder ")
+    assert note.endswith("shards/*.tar'.")
+    # Not where they are read anyway, are not wanted, or lie beside images.
+    assert find_images([tmp_path / "photos", tmp_path / "shards", archive]).notes == ()
+    assert find_images([tmp_path / "photos", tmp_path / "shards"], exclude=["*.tar"]).notes == ()
+    assert find_images(tmp_path).notes == ()
 
 
 def test_split_is_refused_where_it_means_nothing(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from featx.images.sources.items import (
     natural_key,
 )
 from featx.images.sources.manifests import read_list, read_manifest
+from featx.images.sources.overlooked import describe_archives
 from featx.images.sources.request import SourceRequest, Table, make_exclusion
 
 IMAGE_SOURCES = ("remote", "manifests", "arrays", "tars", "zips", "folders")
@@ -36,11 +37,21 @@ _CONTAINERS = frozenset({"arrays", "tars", "zips"})
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Something to list; `anchor` is the folder whose common parent with others is the root."""
+    """Something to list.
+
+    Attributes:
+        path: Absolute path or URL.
+        source: Which of `IMAGE_SOURCES` lists it.
+        anchor: The folder whose common parent with those of others is the root.
+        shown: The path as it was given.
+        is_match: Whether a glob found it.
+        table: See `SourceRequest`.
+    """
 
     path: str
     source: str
     anchor: str
+    shown: str
     is_match: bool = False
     table: Table | None = None
 
@@ -110,6 +121,8 @@ def find_images(
 
     total = Listing()
     covered: dict[str, bool] = {}
+    archives: list[str] = []
+    given = {place.path for place in places}
     is_excluded = make_exclusion(exclude)
     for place in places:
         prefix = _prefix(place, root)
@@ -125,6 +138,11 @@ def find_images(
         if place.is_container or place.source == "remote":
             covered[prefix] = listing.is_complete and covered.get(prefix, True)
             total.left_out |= listing.left_out
+        if place.source == "folders" and not listing.items and not listing.failures:
+            told = describe_archives(
+                place.path, place.shown, root=root, is_excluded=is_excluded, given=given
+            )
+            archives += [] if told is None else [told]
         total.items += listing.items
         total.failures += listing.failures
         total.notes += listing.notes
@@ -138,13 +156,15 @@ def find_images(
     _sort(items)
     failures = sorted(total.failures, key=lambda f: (natural_key(f.key), f.reason))
     if not items and not failures:
+        if archives:
+            raise ImagesNotFound(" ".join(archives))
         _refuse_nothing(paths, image_list, has_exclusions=bool(exclude))
     return ImageSet(
         root=Path(root),
         items=tuple(items),
         failures=tuple({failure.key: failure for failure in failures}.values()),
         url=root if url else None,
-        notes=tuple(dict.fromkeys(total.notes)),
+        notes=tuple(dict.fromkeys(total.notes + archives)),
         covered=covered,
         left_out=frozenset(total.left_out),
     )
@@ -190,7 +210,7 @@ def _resolve_all(paths: Sequence[str]) -> list[_Place]:
     unmatched: list[str] = []
     for path in paths:
         if is_url(path):
-            places.append(_Place(path, "remote", path))
+            places.append(_Place(path, "remote", path, path))
         elif os.path.lexists(path):
             places.append(_local_place(path))
         elif not glob.has_magic(path):
@@ -233,14 +253,14 @@ def _is_wanted(path: str) -> bool:
 def _local_place(path: str) -> _Place:
     place = os.path.abspath(path)
     if os.path.isdir(place):
-        return _Place(place, "folders", place)
+        return _Place(place, "folders", place, path)
     source = next(
         name
         for name in IMAGE_SOURCES
         if importlib.import_module(f"{__package__}.{name}").matches(place)
     )
     table = read_manifest(place) if source == "manifests" else None
-    return _Place(place, source, os.path.dirname(place), table=table)
+    return _Place(place, source, os.path.dirname(place), path, table=table)
 
 
 def _list_place(path: str) -> _Place:
@@ -250,7 +270,7 @@ def _list_place(path: str) -> _Place:
             "--image-list - reads the standard input."
         )
     table = read_list(path)
-    return _Place(path, "manifests", table.folder, table=table)
+    return _Place(path, "manifests", table.folder, path, table=table)
 
 
 def _check_split(places: Sequence[_Place], split: str | None) -> None:
