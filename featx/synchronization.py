@@ -12,7 +12,7 @@ import numpy as np
 from featx.errors import ImageError
 from featx.images.limits import LIMIT_OPTION
 from featx.images.reading import hash_content
-from featx.images.sources import ImageFailure, ImageItem, ImageSet
+from featx.images.sources import ImageFailure, ImageItem, ImageSet, beginnings
 from featx.store.reader import FeatureStore
 
 
@@ -168,11 +168,11 @@ def compare_folder(
     # What lies in a folder that cannot be read now is not known to be gone; nor is a picture
     # that this command did not name.
     listed = {item.key for item in found.items} | set(changes.failures)
-    unread = tuple("" if f.key == "." else f"{f.key}/" for f in found.failures)
+    unread = {"" if f.key == "." else f"{f.key}/" for f in found.failures}
     for key in stored.keys:
         if key in listed:
             continue
-        if key.startswith(unread):
+        if not unread.isdisjoint(beginnings(key)):
             changes.unknown.add(key)
         elif found.is_gone(key, listed):
             changes.vanished.append(key)
@@ -184,7 +184,7 @@ def compare_folder(
         if key in unchanged  # It could not be read just then, and is as it was stored.
         or (
             key not in listed
-            and not key.startswith(unread)
+            and unread.isdisjoint(beginnings(key))
             and not found.lies_nowhere
             and (found.is_gone(key, listed) or os.path.isdir(found.root / key))
         )

@@ -301,6 +301,29 @@ def test_a_folder_of_archives_beside_images_is_named(tmp_path: Path) -> None:
     assert find_images(tmp_path).notes == ()
 
 
+class _Asked(dict[str, bool]):
+    """Counts how often it is asked; it cannot be gone through."""
+
+    count = 0
+
+    def __contains__(self, key: object) -> bool:
+        self.count += 1
+        return super().__contains__(key)
+
+    def __iter__(self) -> Any:
+        raise AssertionError("it has thousands of entries")
+
+    items = __iter__
+
+
+def test_which_of_many_archives_a_key_lies_in_is_known_at_once(tmp_path: Path) -> None:
+    covered = _Asked({f"{number}.tar/": number % 2 == 0 for number in range(2000)})
+    found = ImageSet(tmp_path, (), covered=covered)
+    keys = ["1998.tar/cat/gone.jpg", "1999.tar/cat/damaged.jpg", "1998.tar.jpg"]
+    assert [found.is_gone(key) for key in keys] == [True, False, True]
+    assert covered.count <= 3 * 4
+
+
 def test_split_is_refused_where_it_means_nothing(tmp_path: Path) -> None:
     path = write_tar(tmp_path / "a.tar", {"1.png": PNG})
     with pytest.raises(InvalidValue, match=r"--split train picks rows .* which has no splits"):

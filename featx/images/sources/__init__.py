@@ -16,6 +16,7 @@ from featx.images.sources.items import PYTHON_ROOT as PYTHON_ROOT
 from featx.images.sources.items import ImageFailure as ImageFailure
 from featx.images.sources.items import ImageItem as ImageItem
 from featx.images.sources.items import ImageSet as ImageSet
+from featx.images.sources.items import beginnings as beginnings
 from featx.images.sources.items import is_url as is_url
 from featx.images.sources.items import join_place as join_place
 from featx.images.sources.items import label_of as label_of

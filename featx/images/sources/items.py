@@ -173,9 +173,9 @@ class ImageSet:
         file = _FRAME.sub("", key)
         if key in self.left_out or (file != key and (file in listed or file in self.left_out)):
             return False
-        for prefix, is_complete in self.covered.items():
-            if key.startswith(prefix):
-                return is_complete
+        for prefix in beginnings(key):
+            if prefix in self.covered:
+                return self.covered[prefix]
         if self.url is not None:
             return False
         if any(os.path.lexists(self.root / name) for name in {key, file}):
@@ -212,6 +212,22 @@ def make_failure(
     elif isinstance(reason, OSError):
         reason = reason.strerror or str(reason)
     return ImageFailure(key, reason, size, mtime_ns)
+
+
+def beginnings(key: str) -> Iterator[str]:
+    """Yield the beginnings of a key up to each of its folders: nothing first.
+
+    Which of many archives or folders a key lies in is then a question to a set.
+
+    Example:
+        >>> list(beginnings("a.tar/cats/1.jpg"))
+        ['', 'a.tar/', 'a.tar/cats/']
+    """
+    yield ""
+    end = key.find("/")
+    while end >= 0:
+        yield key[: end + 1]
+        end = key.find("/", end + 1)
 
 
 def label_of(key: str) -> str | None:
