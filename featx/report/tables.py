@@ -169,6 +169,9 @@ def show_verify_report(report: VerifyReport) -> None:
         )
     if report.missing:
         print_result(f"{len(report.missing):,} images are gone: {_some(report.missing)}")
+    if report.unreadable:
+        reasons = [f"{key} ({reason})" for key, reason in report.unreadable.items()]
+        print_result(f"{len(reasons):,} images cannot be read: {_some(reasons)}")
 
 
 def show_pack_report(report: PackReport) -> None:

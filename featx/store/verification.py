@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from featx.errors import ImagesNotFound, StoreDamaged, StoreError, StoreNotFound
+from featx.errors import ImageError, ImagesNotFound, StoreDamaged, StoreError, StoreNotFound
 from featx.events import Listener
 from featx.files import resolve_link
 from featx.images.reading import hash_content
@@ -63,6 +63,8 @@ class VerifyReport:
         changed: Keys whose image is not the one that was extracted (``images``). Repairing
             drops their rows, too: `featx.extract` goes by size and time, and may not see it.
         missing: Keys whose image is gone (``images``): no damage, but good to know.
+        unreadable: Keys whose image cannot be read (``images``) → why; whether it is the one that
+            was extracted, or there at all, is not known.
         repairable: Whether ``repair`` can help; if not, all of it must be extracted again.
         repaired: Whether the damage was removed.
         dropped: Rows that this cost; the next `featx.extract` computes them again.
@@ -76,6 +78,7 @@ class VerifyReport:
     damages: tuple[Damage, ...] = ()
     changed: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    unreadable: dict[str, str] = field(default_factory=dict)
     repairable: bool = True
     repaired: bool = False
     dropped: int = 0
@@ -117,6 +120,16 @@ class _Findings:
                 names = self.store.keys
             keys = tuple(names[row] or f"(row {row})" for row in rows.tolist())
         self.damages.append(Damage(str(file), problem, keys))
+
+
+@dataclass(slots=True)
+class _ImageFindings:
+    """What is known of the images: how many were hashed; others as in `VerifyReport`."""
+
+    count: int = 0
+    changed: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    unreadable: dict[str, str] = field(default_factory=dict)
 
 
 def verify_store(
@@ -162,15 +175,13 @@ def verify_store(
         found = _check_store(path, listener)
         if found.store is not None:
             stack.callback(found.store.close)
-        missing: list[str] = []
-        changed: list[str] = []
-        count = 0
+        images_found = _ImageFindings()
         if images is not None and found.store is not None:
-            count, changed, missing = _check_images(found, images, listener)
+            images_found = _check_images(found, images, listener)
         rows = len(found.lost)
         num_bytes = sum(file.stat().st_size for file in found.files)
         repairable = found.store is not None or bool(_open_parts(parts_folder(path)))
-        to_repair = repair and bool(found.damages or changed)
+        to_repair = repair and bool(found.damages or images_found.changed)
         dropped = _repair(path, found) if to_repair else 0
         if repair:  # Also what a killed repair left that had replaced the store already.
             _remove_leftovers(path)
@@ -179,10 +190,11 @@ def verify_store(
         rows=rows,
         files=len(found.files),
         num_bytes=num_bytes,
-        images=count,
+        images=images_found.count,
         damages=tuple(found.damages),
-        changed=tuple(changed),
-        missing=tuple(missing),
+        changed=tuple(images_found.changed),
+        missing=tuple(images_found.missing),
+        unreadable=images_found.unreadable,
         repairable=repairable,
         repaired=to_repair,
         dropped=dropped,
@@ -278,13 +290,11 @@ def _check_parts(found: _Findings, parts: PartFiles, listener: Listener) -> None
     listener.finish()
 
 
-def _check_images(
-    found: _Findings, root: str | Path, listener: Listener
-) -> tuple[int, list[str], list[str]]:
-    """Hash the images; return how many could be, and the keys of those changed and gone."""
+def _check_images(found: _Findings, root: str | Path, listener: Listener) -> _ImageFindings:
+    """Hash the images and compare; the rows of those that changed count as lost."""
     assert found.store is not None
     store = found.store
-    missing, changed, count = [], [], 0
+    result = _ImageFindings()
     reader = PlaceReader()
     listener.start(len(store), "images")
     for row, key in enumerate(store.keys):
@@ -294,17 +304,19 @@ def _check_images(
         try:
             content = hash_content(reader.read(join_place(root, key)))
         except FileNotFoundError:
-            missing.append(key)
+            result.missing.append(key)
             continue
-        except OSError as error:
-            listener.failure(key, error.strerror or str(error))
+        except (OSError, ImageError) as error:
+            strerror = error.strerror if isinstance(error, OSError) else None
+            result.unreadable[key] = strerror or str(error)
+            listener.failure(key, result.unreadable[key])
             continue
-        count += 1
+        result.count += 1
         if content != store.content_hash[row].tobytes():
-            changed.append(row)
+            result.changed.append(key)
+            found.lost[row] = True
     listener.finish()
-    found.lost[changed] = True
-    return count, [store.keys[row] for row in changed], missing
+    return result
 
 
 def _repair(path: Path, found: _Findings) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import zipfile
 from pathlib import Path
 
 import h5py
@@ -98,6 +99,30 @@ def test_changed_and_missing_images_are_told_apart(featx: Program, photos: Path)
     featx("verify", "--images", ".", "--repair")
     report = line(featx(*EXTRACT, "--json"))
     assert (report["rows"], report["reused"], report["missing"]) == (12, 1, 1)
+
+
+def test_images_that_cannot_be_read_are_not_called_gone(featx: Program, photos: Path) -> None:
+    pictures = [(p.name, p.read_bytes()) for p in sorted(photos.glob("*/*.png"))][:3]
+    with zipfile.ZipFile("a.zip", "w") as archive:
+        for name, data in pictures:
+            archive.writestr(name, data)
+    featx("extract", "a.zip", *EXTRACT[1:])
+    with zipfile.ZipFile("a.zip", "w") as archive:
+        archive.writestr(pictures[0][0], pictures[0][1])
+        archive.writestr(pictures[1][0], pictures[1][1], zipfile.ZIP_LZMA)
+    found = featx("verify", "--images", "a.zip")
+    assert found.out.splitlines()[1:] == [
+        f"1 images are gone: {pictures[2][0]}",
+        f"1 images cannot be read: {pictures[1][0]} (packed with method 14: only stored, deflate "
+        "and bzip2 are read)",
+    ]
+    assert f"failed: {pictures[1][0]}: packed with method 14" in found.err
+    reported = line(featx("verify", "--images", "a.zip", "--json"))
+    assert (reported["images"], list(reported["unreadable"])) == (1, [pictures[1][0]])
+    Path("a.zip").write_bytes(b"PK")
+    found = featx("verify", "--images", "a.zip")
+    assert "gone" not in found.out
+    assert "3 images cannot be read: " in found.out
 
 
 def test_shards_are_merged(featx: Program, photos: Path) -> None:

@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 import os
+import stat
 import threading
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
-from featx.errors import FeatxError
+from featx.errors import FeatxError, ImageError, ImagesNotFound
 from featx.images.sources.finding import find_images
 from featx.images.sources.items import ImageItem, is_url
+
+
+@dataclass(frozen=True, slots=True)
+class _Container:
+    """What is known of an archive, of arrays, or of a file with several frames.
+
+    Attributes:
+        items: Key → item.
+        failures: Key → why an image cannot be read.
+        problem: Why nobody knows what else it holds; None if that is nothing.
+    """
+
+    items: dict[str, ImageItem] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    problem: str | None = None
 
 
 class PlaceReader:
@@ -24,46 +42,97 @@ class PlaceReader:
     """
 
     def __init__(self) -> None:
-        self._listed: dict[str, dict[str, ImageItem]] = {}
+        self._listed: dict[str, _Container] = {}
         self._lock = threading.Lock()
 
     def read(self, place: str | Path) -> bytes:
         """Return the image's bytes.
 
         Raises:
-            FileNotFoundError: If there is no such image.
-            OSError: If it cannot be read.
-            FeatxError: If its source cannot be read.
+            FileNotFoundError: If it is certain that there is no such image.
+            OSError: If it cannot be read, or nobody can know whether it is there.
+            ImageError: If there is something wrong with this image.
         """
         text = str(place)
         if is_url(text):
-            items = find_images(text).items
-            if len(items) == 1:
-                return items[0].read_bytes()
-            raise FileNotFoundError("there is no such file")
-        if os.path.isfile(text):
+            return _read_url(text)
+        try:
+            status = os.stat(text)
+        except (FileNotFoundError, NotADirectoryError):
+            if os.path.islink(text):  # To a disk that is away, perhaps.
+                raise OSError("a link to something that is not there") from None
+            return self._read_inside(text)
+        if stat.S_ISREG(status.st_mode):
             return Path(text).read_bytes()
-        if os.path.lexists(text):  # Opening a named pipe would wait for ever.
-            raise FileNotFoundError("there is no such file")
+        if stat.S_ISDIR(status.st_mode):
+            _refuse_absent()
+        raise OSError("not a regular file")  # Opening a named pipe would wait for ever.
+
+    def _read_inside(self, text: str) -> bytes:
+        """Read what no path leads to: a frame of a file, or a member of an archive."""
         file, _, number = text.rpartition("#")
         if number.isdigit() and os.path.isfile(file):
             return self._member(file, f"{os.path.basename(file)}#{number}")
         container = next((p for p in Path(text).parents if p.is_file()), None)
         if container is None:
-            raise FileNotFoundError("there is no such file")
+            _refuse_absent()
         return self._member(str(container), Path(text).relative_to(container).as_posix())
 
     def _member(self, place: str, key: str) -> bytes:
-        # Of a frame, a#3, all frames are listed.
-        frame = "all" if key.rpartition("#")[2].isdigit() and "#" in key else None
-        container = place if frame is None else f"{place}#"
+        file, _, number = key.rpartition("#")
+        is_frame = number.isdigit() and bool(file)
+        name = f"{place}#" if is_frame else place
         with self._lock:
-            if container not in self._listed:
-                try:
-                    found = find_images(place, frame=frame)
-                except FeatxError as error:
-                    raise OSError(str(error)) from error
-                self._listed[container] = {item.key: item for item in found.items}
-        if key not in self._listed[container]:
-            raise FileNotFoundError("there is no such file")
-        return self._listed[container][key].read_bytes()
+            if name not in self._listed:
+                # Of a frame, a#3, all frames are listed.
+                self._listed[name] = _list_container(place, "all" if is_frame else None)
+        container = self._listed[name]
+        if key in container.items:
+            return container.items[key].read_bytes()
+        reason = container.failures.get(key) or (container.failures.get(file) if is_frame else None)
+        if reason is not None:
+            raise ImageError(reason)
+        if is_frame and file in container.items:
+            _check_opens(container.items[file])
+        if container.problem is not None:
+            raise OSError(container.problem)
+        _refuse_absent()
+
+
+def _refuse_absent() -> NoReturn:
+    raise FileNotFoundError("there is no such file")
+
+
+def _read_url(url: str) -> bytes:
+    try:
+        items = find_images(url).items
+    except ImagesNotFound as error:
+        if error.__cause__ is None or isinstance(error.__cause__, FileNotFoundError):
+            raise
+        raise OSError(str(error)) from error  # Whether it is there, nobody knows.
+    except FeatxError as error:
+        raise OSError(str(error)) from error
+    if len(items) != 1:
+        _refuse_absent()
+    return items[0].read_bytes()
+
+
+def _list_container(place: str, frame: str | None) -> _Container:
+    try:
+        found = find_images(place, frame=frame)
+    except ImagesNotFound:
+        return _Container()
+    except FeatxError as error:
+        return _Container(problem=str(error))
+    failures = {failure.key: failure.reason for failure in found.failures}
+    problem = None
+    if not all(found.covered.values()):
+        problem = failures.get(os.path.basename(place), "it could not be read to its end")
+    return _Container({item.key: item for item in found.items}, failures, problem)
+
+
+def _check_opens(item: ImageItem) -> None:
+    """Raise what is wrong with a file that does not even say how many frames it has."""
+    from featx.images.animations import take_frame
+
+    take_frame(item.read_bytes(), 0, lambda _: b"")
