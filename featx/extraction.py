@@ -228,6 +228,8 @@ def extract(
             and job.base.header.request == request
             and (unlimited or job.base.header.single_file_limit == single_file_limit)
         )
+        if dry_run:
+            job.name_failures()
         watch, load_seconds = Stopwatch(), 0.0
         if same:  # The same command again, and nothing to do: the model is not even loaded.
             rows = len(job.base or ())

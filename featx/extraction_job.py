@@ -179,6 +179,19 @@ class ExtractionJob:
                 "without --strict or --max-failures goes on from here."
             )
 
+    def name_failures(self) -> None:
+        """Name the images that cannot be used, without trying: failed before, or not to be listed.
+
+        A run names those that are new when it records them, and of the others their number.
+        """
+        new = {failure.key for failure in self.changes.new_failures}
+        listed = {failure.key for failure in self.found.failures}
+        for failure in self.failures.values():
+            if failure.key not in listed:
+                self.listener.failure(failure.key, f"{failure.reason} (in an earlier run)")
+            elif failure.key in new:
+                self.listener.failure(failure.key, failure.reason)
+
     def run(
         self,
         backbone: Backbone,

@@ -21,7 +21,7 @@ from featx.store.parts import (
 from featx.store.reader import FeatureStore, open_store
 from featx.store.seal import read_seal
 from featx.store.views import find_lost, referenced_parts
-from featx.synchronization import find_identical
+from featx.synchronization import foresee
 
 
 def open_job(
@@ -106,23 +106,32 @@ def _is_view(path: Path) -> bool:
 
 
 def describe_dry_run(job: ExtractionJob, prune: bool) -> ExtractReport:
-    """Say what the job would do; hashes the files that may be renamed or identical."""
+    """Say what the job would do, and name the images that would fail, as far as that is known.
+
+    Hashes the files that may be renamed or identical; decodes none.
+    """
     changes = job.changes
-    identical = find_identical(changes, job.stored)
+    forecast = foresee(changes, job.stored)
+    identical = forecast.identical
     touched = {key for key, content in identical.items() if job.stored.content_hash(key) == content}
     reused = {key: content for key, content in identical.items() if key not in touched}
     job.renamed = job.find_renamed(identical)
     gone = len(job.vanished)
     kept = sum(1 for _ in job.stored.keys) - len(job.renamed) - (gone if prune else 0)
+    lost = 0
+    for failure in forecast.failures:
+        job.listener.failure(failure.key, failure.reason)
+        # One that only cannot be read now keeps the features it has.
+        lost += failure.key not in job.stored or not failure.is_passing
     return ExtractReport(
         output=str(job.output),
-        rows=kept + len(changes.new),
-        done=len(changes.todo) - len(identical),
+        rows=kept + len(changes.new) - lost,
+        done=len(changes.todo) - len(identical) - len(forecast.failures),
         skipped=job.skipped + len(touched),
         reused=len(reused),
         renamed=len(job.renamed),
         removed=gone if prune else 0,
         missing=0 if prune else gone,
-        failed=len(job.failures),
+        failed=len(job.failures) + len(forecast.failures),
         dry_run=True,
     )

@@ -12,14 +12,16 @@ class ExtractReport:
 
     Attributes:
         output: The store.
-        rows: Rows in the store now; of a dry run the rows there would be, if no image failed.
+        rows: Rows in the store now; of a dry run the rows there would be, if no image failed but
+            those of which that is known.
         done: Images whose features were computed in this run; of a dry run, would be.
         skipped: Images whose features were there already.
         reused: Images identical to another one, whose features they got without computing.
         renamed: Rows that followed their image to a new name (among `reused`).
         removed: Rows removed because their image is gone (``prune``).
         missing: Rows kept although their image is gone.
-        failed: Images that could not be used, in this run or, unchanged since, in an earlier.
+        failed: Images that could not be used, in this run or, unchanged since, in an earlier; of a
+            dry run those of which that is known without decoding them.
         dry_run: Whether nothing was written.
         images_per_second: Images computed per second of this run, model loading excluded.
         seconds: ``load`` (model), ``read`` (waiting for images), ``compute``, ``write``.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -10,9 +11,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from featx.errors import ImageError
-from featx.images.limits import LIMIT_OPTION
+from featx.images.limits import EMPTY, LIMIT_OPTION
 from featx.images.reading import hash_content
-from featx.images.sources import ImageFailure, ImageItem, ImageSet, beginnings
+from featx.images.sources import ImageFailure, ImageItem, ImageSet, beginnings, natural_key
+from featx.images.sources.items import make_failure
 from featx.store.reader import FeatureStore
 
 
@@ -192,32 +194,54 @@ def compare_folder(
     return changes
 
 
-def find_identical(changes: FolderChanges, stored: StoredImages) -> dict[str, bytes]:
-    """Return what is to be read and has the content of a stored image or of an earlier one.
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What is known of images that are to be read, without decoding them.
+
+    Attributes:
+        identical: Key → content hash of those with the content of a stored image or of one before.
+        failures: Those that will fail.
+    """
+
+    identical: dict[str, bytes] = field(default_factory=dict)
+    failures: list[ImageFailure] = field(default_factory=list)
+
+
+def foresee(changes: FolderChanges, stored: StoredImages) -> Forecast:
+    """Say what is known of the images to read: which are identical to others, which will fail.
 
     Only files are read whose size occurs twice: others cannot be identical.
-
-    Returns:
-        Key → content hash.
     """
+    forecast = Forecast()
     groups: dict[int, list[ImageItem]] = defaultdict(list)
     for item in changes.todo:
-        groups[item.size].append(item)
+        if item.size == 0:
+            forecast.failures.append(ImageFailure(item.key, EMPTY, 0, item.mtime_ns))
+        elif item.reader is None and not os.access(item.path, os.R_OK):
+            forecast.failures.append(make_failure(item.key, os.strerror(errno.EACCES)))
+        else:
+            groups[item.size].append(item)
     sizes = stored.file_sizes()
     seen = stored.content_hashes() if changes.todo else set()
-    identical = {}
     for size, items in groups.items():
         if size not in sizes and len(items) < 2:
             continue
         for item in items:
             try:
                 content = hash_content(item.read_bytes())
-            except (OSError, ImageError):
+            except ImageError as error:
+                forecast.failures.append(
+                    ImageFailure(item.key, error.reason, item.size, item.mtime_ns)
+                )
+                continue
+            except OSError as error:
+                forecast.failures.append(make_failure(item.key, error))
                 continue
             if content in seen:
-                identical[item.key] = content
+                forecast.identical[item.key] = content
             seen.add(content)
-    return identical
+    forecast.failures.sort(key=lambda failure: natural_key(failure.key))
+    return forecast
 
 
 def find_renamed(

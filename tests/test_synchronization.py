@@ -15,6 +15,7 @@ from PIL import Image
 
 import featx.extraction_job
 from featx.errors import InvalidValue
+from featx.events import Listener
 from featx.extraction import ExtractReport
 from featx.images.sources import find_images
 from featx.store import open_store
@@ -413,6 +414,66 @@ def test_dry_run_before_there_is_a_store(
     assert list_files(photos.parent) == before
     assert not parts_folder(store).exists()
     assert counts(run()) == counts(dry)
+
+
+class Named(Listener):
+    """Remembers the failures."""
+
+    def __init__(self) -> None:
+        self.failures: list[tuple[str, str]] = []
+
+    def failure(self, path: str, reason: str) -> None:
+        self.failures.append((path, reason))
+
+
+EMPTY_FILE = "the file is empty (0 bytes)"
+
+
+def test_dry_run_names_the_failures_that_are_known(
+    photos: Path, store: Path, run: Run, colors: dict[str, Color]
+) -> None:
+    (photos / "bad.png").write_bytes(b"no picture")
+    (photos / "away.png").symlink_to("nowhere")
+    for name in ("empty.png", "void.png"):
+        (photos / name).write_bytes(b"")
+    listener = Named()
+    dry = run(dry_run=True, listener=listener)
+    assert listener.failures == [
+        ("away.png", "No such file or directory"),
+        ("empty.png", EMPTY_FILE),
+        ("void.png", EMPTY_FILE),
+    ]
+    # That bad.png is no picture is not known before it is decoded.
+    assert counts(dry) == {"rows": 7, "done": 7, "failed": 3}
+    assert counts(run()) == {"rows": 6, "done": 6, "failed": 4}
+    listener = Named()
+    dry = run(dry_run=True, listener=listener)
+    assert counts(dry) == {"rows": 6, "skipped": 6, "failed": 4}
+    assert listener.failures == [
+        ("away.png", "No such file or directory"),
+        ("bad.png", "not an image in a format that featx reads (in an earlier run)"),
+        ("empty.png", f"{EMPTY_FILE} (in an earlier run)"),
+        ("void.png", f"{EMPTY_FILE} (in an earlier run)"),
+    ]
+    # Changed to nothing, an image loses its row, as in a run.
+    (photos / "0.png").write_bytes(b"")
+    dry = run(dry_run=True)
+    assert counts(dry) == counts(run()) == {"rows": 5, "skipped": 5, "failed": 5}
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="the superuser may read everything")
+def test_dry_run_names_files_that_may_not_be_read(
+    photos: Path, store: Path, run: Run, colors: dict[str, Color]
+) -> None:
+    run()
+    (photos / "0.png").chmod(0)
+    write_color(photos / "new.png", (99, 99, 99))
+    (photos / "new.png").chmod(0)
+    os.utime(photos / "0.png", (70, 70))
+    listener = Named()
+    dry = run(dry_run=True, listener=listener)
+    assert listener.failures == [("0.png", "Permission denied"), ("new.png", "Permission denied")]
+    assert counts(dry) == counts(run()) == {"rows": 6, "skipped": 5, "failed": 2}
 
 
 def test_dry_run_of_an_overwrite(

@@ -27,7 +27,7 @@ from PIL import Image, UnidentifiedImageError
 from featx.errors import ImageError
 from featx.images.conversion import MODES, fit, to_channels
 from featx.images.formats import describe_unknown, open_picture
-from featx.images.limits import LARGE_PIXELS, LIMIT_OPTION, MAX_PIXELS, check_code_blocks
+from featx.images.limits import EMPTY, LARGE_PIXELS, LIMIT_OPTION, MAX_PIXELS, check_code_blocks
 from featx.images.orientation import load_upright
 from featx.specs import InputSpec
 
@@ -61,7 +61,7 @@ def decode_image(
         (4, 6, 3)
     """
     if not data:
-        raise ImageError("the file is empty (0 bytes)")
+        raise ImageError(EMPTY)
     limit = max_pixels or MAX_PIXELS
     try:
         with open_picture(data) as image:

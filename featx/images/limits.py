@@ -17,6 +17,9 @@ file as a decompression bomb (a quarter of a GiB of RGB, doubled)."""
 LIMIT_OPTION = "--max-pixels"
 """The option that changes the limit, named in messages."""
 
+EMPTY = "the file is empty (0 bytes)"
+"""Why a file of no bytes is no picture: known before it is read."""
+
 LARGE_PIXELS = 16_000_000
 """Pictures above this wait for each other: as many as there are threads, at up to 3.3 GB for
 the largest JPEG 2000, would fill most machines, and a damaged header is enough to claim a size."""
