@@ -18,6 +18,7 @@ from featx.models.backbone import Backbone
 from featx.models.selection import select_taps
 from featx.pooling import pool_features, pooled_shape
 from featx.specs import FeatureSpec, Pooling, StorageType
+from featx.units import format_count
 
 BATCHES_AHEAD = 2
 """Batches that wait beside those that are computed."""
@@ -220,8 +221,9 @@ def _check_rows(arrays: dict[str, np.ndarray], count: int) -> None:
     for name, values in arrays.items():
         if len(values) != count:
             raise ModelError(
-                f"A tap gives one row for each image. Received: {len(values)} rows of {name!r} "
-                f"for {count} images. Choose a layer before or after it."
+                f"A tap gives one row for each image. Received: "
+                f"{format_count(len(values), 'row')} of {name!r} for "
+                f"{format_count(count, 'image')}. Choose a layer before or after it."
             )
 
 

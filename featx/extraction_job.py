@@ -46,6 +46,7 @@ from featx.synchronization import (
     compare_folder,
     find_renamed,
 )
+from featx.units import format_count
 
 BATCH_BYTES = 64 << 20
 """Most bytes of features in one batch: taps of many megabytes get smaller batches."""
@@ -114,8 +115,12 @@ class ExtractionJob:
         unchanged = len(self.failures) - len(found.failures)
         if unchanged:
             listener.note(
-                f"{unchanged:,} images failed before and have not changed since "
-                "(`featx info` says why; --retry-failed tries again)"
+                format_count(
+                    unchanged,
+                    "image failed before and has not changed since ",
+                    "images failed before and have not changed since ",
+                )
+                + "(`featx info` says why; --retry-failed tries again)"
             )
         for failure in found.failures:
             if failure not in self.changes.new_failures:
@@ -174,9 +179,9 @@ class ExtractionJob:
         if limit is not None and len(self.failures) > limit:
             last = list(self.failures.values())[-1]
             raise TooManyFailures(
-                f"{len(self.failures)} images failed; the limit is {limit}. The last one: "
-                f"{last.key}: {last.reason}. What was computed is kept: the same command "
-                "without --strict or --max-failures goes on from here."
+                f"{format_count(len(self.failures), 'image')} failed; the limit is {limit}. "
+                f"The last one: {last.key}: {last.reason}. What was computed is kept: the same "
+                "command without --strict or --max-failures goes on from here."
             )
 
     def name_failures(self) -> None:

@@ -27,7 +27,7 @@ from featx.models.remembered import stamp_files
 from featx.specs import InputOverrides, Pooling, StorageType
 from featx.store.parts import list_parts, parts_folder
 from featx.store.rows import StoreHeader
-from featx.units import format_bytes, format_shape
+from featx.units import format_bytes, format_count, format_shape
 
 
 def make_header(
@@ -94,7 +94,7 @@ def announce(
         return
     needed = num_todo * header.row_bytes
     listener.note(
-        f"{num_todo:,} images to read: {format_bytes(header.row_bytes)} each, "
+        f"{format_count(num_todo, 'image')} to read: {format_bytes(header.row_bytes)} each, "
         f"{format_bytes(needed)} in {str(output)!r}"
     )
     largest = max((spec for spec in header.features), key=lambda spec: math.prod(spec.shape))
@@ -126,7 +126,7 @@ def describe_images(found: ImageSet) -> str:
     of_folders = all(item.label == label_of(item.key) for item in found.items)
     kind = "class folders" if of_folders else "classes"
     of_classes = f", {len(classes)} {kind}" if len(classes) > 1 else ""
-    return f"{len(found.items):,} images {where}{of_classes}"
+    return f"{format_count(len(found.items), 'image')} {where}{of_classes}"
 
 
 def describe_request(

@@ -25,6 +25,33 @@ def format_bytes(count: float) -> str:
     return f"{count:.1f} TB"
 
 
+def format_count(count: int, one: str, many: str | None = None) -> str:
+    """Write a number of things for people, in the singular where there is one.
+
+    Args:
+        count: How many.
+        one: What one of them is called, with all words that depend on the number.
+        many: What several are called; `one` with an s when None.
+
+    Example:
+        >>> format_count(1200, "image"), format_count(1, "image is gone", "images are gone")
+        ('1,200 images', '1 image is gone')
+    """
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+
+
+def format_rate(rate: float) -> str:
+    """Write how many there are in a second: with a decimal below 10, and never a false 0.
+
+    Example:
+        >>> [format_rate(rate) for rate in (1234.5, 12.3, 3.26, 0.4, 0.0123, 0.0)]
+        ['1,234', '12', '3.3', '0.4', '0.01', '0']
+    """
+    if rate >= 10:
+        return f"{rate:,.0f}"
+    return f"{rate:.1f}" if rate >= 0.1 else f"{rate:.1g}"
+
+
 def format_shape(shape: Sequence[int | None]) -> str:
     """Write a shape for people; a size that varies is a question mark.
 

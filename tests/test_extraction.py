@@ -713,7 +713,7 @@ def test_strict_stops_and_keeps_what_was_computed(
 ) -> None:
     fill(photos)
     break_image(photos / "4.png")
-    with pytest.raises(TooManyFailures, match=r"1 images failed; the limit is 0.*4\.png"):
+    with pytest.raises(TooManyFailures, match=r"1 image failed; the limit is 0.*4\.png"):
         run(strict=True, batch_size=1)
     computed = len(calls)
     assert computed == 4

@@ -32,6 +32,7 @@ from featx.specs import (
     Resize,
     parse_img_size,
 )
+from featx.units import format_count
 
 
 def predict(
@@ -150,8 +151,8 @@ def predict(
         show_predictions(report)
     if report.num_fitted_on:
         listener.note(
-            f"the head was fitted on {report.num_fitted_on:,} of these "
-            f"{len(report.predictions):,} images: they say nothing about its accuracy"
+            f"the head was fitted on {report.num_fitted_on:,} of the "
+            f"{format_count(len(report.predictions), 'image')}: they say nothing about its accuracy"
         )
     if report.accuracy is not None:
         new = "" if model else "new "

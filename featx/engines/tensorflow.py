@@ -14,6 +14,7 @@ import numpy as np
 
 from featx.engines.frozen import FrozenNetwork
 from featx.errors import ModelError
+from featx.units import format_count
 
 _LOG_LINE = re.compile(
     rb"WARNING: All log messages before absl|[IWEF]\d{4} |\d{4}-\d\d-\d\d .*: [IWE] "
@@ -237,7 +238,8 @@ class CompiledTaps:
             results = self._function(tensorflow.cast(images, self._input_dtype))
         except tensorflow.errors.ResourceExhaustedError as error:
             raise ModelError(
-                f"The network does not fit into memory with {len(images)} images at a time. "
+                "The network does not fit into memory with "
+                f"{format_count(len(images), 'image')} at a time. "
                 "Use a smaller --batch-size."
             ) from error
         except tensorflow.errors.OpError as error:

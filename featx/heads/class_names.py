@@ -13,6 +13,7 @@ from typing import Any
 
 from featx.errors import InvalidValue
 from featx.models.catalogue import keras_models_folder
+from featx.units import format_count
 
 IMAGENET = "imagenet"
 """The value of ``--labels`` that takes the classes of ImageNet, as Keras numbers them."""
@@ -99,7 +100,7 @@ def read_class_names(labels: str | Path, num_outputs: int) -> ClassNames:
     if len(entries) != num_outputs:
         raise InvalidValue(
             f"The model gives {num_outputs:,} values for an image, and {str(path)!r} has "
-            f"{len(entries):,} names.{_advise(entries, num_outputs)}"
+            f"{format_count(len(entries), 'name')}.{_advise(entries, num_outputs)}"
         )
     return _from_entries(entries, repr(str(path)))
 
@@ -124,8 +125,8 @@ def _read_imagenet(num_outputs: int) -> ClassNames:
         raise InvalidValue(f"The labels in {str(path)!r} cannot be read: {error}") from error
     if len(entries) != 1000:
         raise InvalidValue(
-            f"{str(path)!r} has {len(entries):,} names; ImageNet has 1,000 classes. Fetch it anew "
-            f"from {INDEX_URL}."
+            f"{str(path)!r} has {format_count(len(entries), 'name')}; ImageNet has "
+            f"1,000 classes. Fetch it anew from {INDEX_URL}."
         )
     background: list[tuple[str, str | None]] = [(BACKGROUND, None)]
     return _from_entries(background * (num_outputs - 1000) + entries, IMAGENET)
@@ -241,7 +242,7 @@ def _in_order(named: Mapping[str, Any], path: Path) -> list[Any]:
     missing = [number for number in wanted if number not in named]
     if missing:
         raise InvalidValue(
-            f"Classes are numbered from 0 without gaps. {str(path)!r} has {len(named):,} names and "
-            f"none for {missing[0]}."
+            f"Classes are numbered from 0 without gaps. {str(path)!r} has "
+            f"{format_count(len(named), 'name')} and none for {missing[0]}."
         )
     return [named[number] for number in wanted]

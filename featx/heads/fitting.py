@@ -27,6 +27,7 @@ from featx.specs import (
 )
 from featx.store import open_store
 from featx.store.reference import StoreReference
+from featx.units import format_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,7 @@ def fit_head(
     module = importlib.import_module(HEAD_KINDS[kind])
     listener.note(
         f"fitting a {kind} head on {int((~held_out).sum()):,} of {len(rows):,} images, "
-        f"{len(classes)} classes, {values.shape[1]:,} values each"
+        f"{len(classes)} classes, {format_count(values.shape[1], 'value')} each"
     )
     weights, settings = module.fit(
         values[~held_out], targets[~held_out], len(classes), seed, groups[~held_out]
@@ -182,7 +183,8 @@ def _check_classes(row_labels: RowLabels, features: str, listener: Listener) -> 
     if len(classes) < 2:
         raise HeadError(
             f"A classifier needs at least two classes. Received: {len(classes)} "
-            f"({', '.join(classes) or 'no labels'}) for {len(labels)} images in {features!r}. "
+            f"({', '.join(classes) or 'no labels'}) for "
+            f"{format_count(len(labels), 'image')} in {features!r}. "
             "Put the images of each class into a folder of their own before extracting, or give "
             "--labels FILE.csv with the columns path and label."
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from featx.errors import HeadError
 from featx.images.sources.manifests import LABEL_COLUMNS, PATH_COLUMNS
+from featx.units import format_count
 
 FOLDERS = "folders"
 """The value of ``--labels`` that takes the first folder below the root."""
@@ -105,8 +106,8 @@ def read_labels_csv(path: Path, keys: Sequence[str], root: Path) -> RowLabels:
         example = (lines[0][path_column] or "") if lines else ""
         known = keys[0] if keys else ""
         raise HeadError(
-            f"None of the {len(lines)} paths in {str(path)!r} is in the store. The file has, for "
-            f"example, {example!r}; the store has {known!r}."
+            f"None of the {format_count(len(lines), 'path')} in {str(path)!r} is in the store. The "
+            f"file has, for example, {example!r}; the store has {known!r}."
         )
     return RowLabels(tuple(labels), tuple(sides) if split_column is not None else None)
 

@@ -30,6 +30,7 @@ from featx.images.formats import describe_unknown, open_picture
 from featx.images.limits import EMPTY, LARGE_PIXELS, LIMIT_OPTION, MAX_PIXELS, check_code_blocks
 from featx.images.orientation import load_upright
 from featx.specs import InputSpec
+from featx.units import format_count
 
 _large_picture = threading.Lock()
 
@@ -99,7 +100,7 @@ def _stack_pages(image: Image.Image, contract: InputSpec, limit: int) -> np.ndar
     num_pages = getattr(image, "n_frames", 1)
     if num_pages != contract.channels:
         raise ImageError(
-            f"{num_pages} page{'s' if num_pages > 1 else ''}: the model takes {contract.channels} "
+            f"{format_count(num_pages, 'page')}: the model takes {contract.channels} "
             f"channels, which are the pages of a file, such as a TIFF of {contract.channels} pages"
         )
     page = replace(contract, channels=1)

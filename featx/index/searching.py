@@ -22,6 +22,7 @@ from featx.specs import (
     identity_differences,
 )
 from featx.store import open_store
+from featx.units import format_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,9 @@ def search(
         raise InvalidValue(f"At least one match is asked for. Received: k={k}.")
     opened = _ready_index(features, index, layer, listener)
     if k > len(opened):
-        listener.note(f"the index holds {len(opened)} images: all of them are ranked")
+        listener.note(
+            f"the index holds {format_count(len(opened), 'image')}: all of them are ranked"
+        )
 
     results = [
         QueryResult(

@@ -24,6 +24,7 @@ from featx.models.graph_code import refuse_operations
 from featx.models.graph_taps import GraphTaps, require_taps
 from featx.models.reference import savedmodel_files
 from featx.specs import InputSpec, ModelSpec
+from featx.units import format_count
 
 DEFAULT_SIGNATURE = "serving_default"
 HIDDEN_SIGNATURES = ("__saved_model_init_op", "__saved_model_train_op")
@@ -203,6 +204,6 @@ def describe_signatures(signatures: dict[str, Any], chosen: str | None) -> str:
     for name, function in signatures.items():
         count = len(function.structured_outputs)
         mark = ", shown" if name == chosen else ""
-        parts.append(f"{name} ({count} output{'s' if count > 1 else ''}{mark})")
+        parts.append(f"{name} ({format_count(count, 'output')}{mark})")
     more = "; others: --signature NAME" if len(parts) > 1 else ""
     return f"signatures: {', '.join(parts)}{more}"

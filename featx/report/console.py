@@ -7,6 +7,7 @@ from typing import Any
 
 from featx.events import Listener
 from featx.report.text import printable
+from featx.units import format_rate
 
 
 class ConsoleListener(Listener):
@@ -54,7 +55,7 @@ class ConsoleListener(Listener):
         if self._progress is not None:
             self._progress.advance(self._task, count)
             speed = self._progress.tasks[0].finished_speed or self._progress.tasks[0].speed
-            self._progress.update(self._task, rate=f"{speed:,.0f}/s" if speed else "")
+            self._progress.update(self._task, rate=f"{format_rate(speed)}/s" if speed else "")
 
     def finish(self) -> None:
         """Take the bar away."""

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from featx.report.text import printable, short_path
+from featx.units import format_rate
 
 if TYPE_CHECKING:
     from featx.extraction_report import ExtractReport
@@ -37,7 +38,7 @@ class DemoScreen:
 
     def extracted(self, report: ExtractReport) -> None:
         """Show what `extract` did."""
-        speed = f", {report.images_per_second:,.0f} images/s" if report.done else ""
+        speed = f", {format_rate(report.images_per_second)} images/s" if report.done else ""
         self._say(f"{report.rows:,} rows ({report.done:,} computed now{speed})")
 
     def fitted(self, report: FitReport) -> None:

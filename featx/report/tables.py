@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from featx.report.drawing import as_text, make_table, print_result
 from featx.report.text import short_path
-from featx.units import format_bytes, format_shape
+from featx.units import format_bytes, format_count, format_rate, format_shape
 
 if TYPE_CHECKING:
     from featx.exports import ExportReport
@@ -73,13 +73,14 @@ def show_extract_report(report: ExtractReport) -> None:
     parts += [f"{report.removed:,} removed"] if report.removed else []
     parts += [f"{report.missing:,} without their image"] if report.missing else []
     prefix = "nothing was written; there would be " if report.dry_run else ""
-    print_result(f"{short_path(report.output)}: {prefix}{report.rows:,} rows ({', '.join(parts)})")
+    rows = format_count(report.rows, "row")
+    print_result(f"{short_path(report.output)}: {prefix}{rows} ({', '.join(parts)})")
     if report.done and not report.dry_run:
         seconds = report.seconds
         print_result(
-            f"{report.images_per_second:,.0f} images/s; seconds: load {seconds['load']:.1f}, "
-            f"waiting for images {seconds['read']:.1f}, compute {seconds['compute']:.1f}, "
-            f"write {seconds['write']:.1f}"
+            f"{format_rate(report.images_per_second)} images/s; seconds: load "
+            f"{seconds['load']:.1f}, waiting for images {seconds['read']:.1f}, compute "
+            f"{seconds['compute']:.1f}, write {seconds['write']:.1f}"
         )
 
 
@@ -118,7 +119,7 @@ def show_store(summary: Mapping[str, Any]) -> None:
     print_result(table)
     failures = summary["failures"]
     if failures:
-        print_result(f"{len(failures):,} images failed:")
+        print_result(f"{format_count(len(failures), 'image')} failed:")
         for failure in failures[:SHOWN_FAILURES]:
             print_result(f"  {failure['key']}: {failure['reason']}")
         if len(failures) > SHOWN_FAILURES:
@@ -128,33 +129,41 @@ def show_store(summary: Mapping[str, Any]) -> None:
 def show_export(report: ExportReport) -> None:
     """Write what was exported."""
     print_result(
-        f"{short_path(report.output)}: {report.rows:,} rows of layer {report.layer}, "
-        f"{report.columns:,} values each, {format_bytes(report.bytes)} ({report.format})"
+        f"{short_path(report.output)}: {format_count(report.rows, 'row')} of layer {report.layer}, "
+        f"{format_count(report.columns, 'value')} each, {format_bytes(report.bytes)} "
+        f"({report.format})"
     )
 
 
 def show_verify_report(report: VerifyReport) -> None:
     """Say that all is well, or what is damaged."""
-    hashed = f", {report.images:,} images" if report.images else ""
+    hashed = f", {format_count(report.images, 'image')}" if report.images else ""
     checked = (
-        f"{report.rows:,} rows in {report.files:,} file{'s' if report.files != 1 else ''}, "
+        f"{format_count(report.rows, 'row')} in {format_count(report.files, 'file')}, "
         f"{format_bytes(report.num_bytes)}{hashed}"
     )
     if report.is_intact:
         print_result(f"{short_path(report.store)}: intact ({checked})")
         if report.repaired:
-            print_result(f"{report.dropped:,} rows of changed images were dropped")
+            dropped = format_count(
+                report.dropped,
+                "row of a changed image was dropped",
+                "rows of changed images were dropped",
+            )
+            print_result(dropped)
     else:
         for damage in report.damages:
-            rows = f"{len(damage.keys):,} rows: {_some(damage.keys)}" if damage.keys else ""
-            print_result(f"{short_path(damage.file)}: {damage.problem}{'; ' if rows else ''}{rows}")
+            rows = f"; {format_count(len(damage.keys), 'row')}: {_some(damage.keys)}"
+            print_result(
+                f"{short_path(damage.file)}: {damage.problem}{rows if damage.keys else ''}"
+            )
         print_result(f"{short_path(report.store)}: damaged ({checked})")
         if report.repaired and not report.rows:
             print_result("repaired: the view was made again from its parts")
         elif report.repaired:
+            dropped = format_count(report.dropped, "row was dropped", "rows were dropped")
             print_result(
-                f"repaired: {report.dropped:,} rows were dropped; the same `featx extract` "
-                "computes them again"
+                f"repaired: {dropped}; the same `featx extract` computes what is missing again"
             )
         elif report.repairable:
             print_result(
@@ -164,21 +173,26 @@ def show_verify_report(report: VerifyReport) -> None:
             print_result("It cannot be repaired: extract again with --overwrite")
     if report.changed:
         print_result(
-            f"{len(report.changed):,} images are not those that were extracted: "
-            f"{_some(report.changed)}"
+            format_count(
+                len(report.changed),
+                "image is not the one that was extracted: ",
+                "images are not those that were extracted: ",
+            )
+            + _some(report.changed)
         )
     if report.missing:
-        print_result(f"{len(report.missing):,} images are gone: {_some(report.missing)}")
+        gone = format_count(len(report.missing), "image is gone", "images are gone")
+        print_result(f"{gone}: {_some(report.missing)}")
     if report.unreadable:
         reasons = [f"{key} ({reason})" for key, reason in report.unreadable.items()]
-        print_result(f"{len(reasons):,} images cannot be read: {_some(reasons)}")
+        print_result(f"{format_count(len(reasons), 'image')} cannot be read: {_some(reasons)}")
 
 
 def show_pack_report(report: PackReport) -> None:
     """Say what was packed."""
-    made = f" made of {report.parts:,} parts" if report.parts else ""
+    made = f" made of {format_count(report.parts, 'part')}" if report.parts else ""
     print_result(
-        f"{short_path(report.output)}: {report.rows:,} rows in one file, "
+        f"{short_path(report.output)}: {format_count(report.rows, 'row')} in one file, "
         f"{format_bytes(report.num_bytes)}{made}"
     )
 
@@ -186,17 +200,18 @@ def show_pack_report(report: PackReport) -> None:
 def show_merge_report(report: MergeReport) -> None:
     """Say what was merged, and which keys several stores had."""
     print_result(
-        f"{short_path(report.output)}: {report.rows:,} rows from {report.sources:,} stores"
+        f"{short_path(report.output)}: {format_count(report.rows, 'row')} from "
+        f"{format_count(report.sources, 'store')}"
     )
     if report.duplicates:
         print_result(
-            f"{len(report.duplicates):,} images were in several, with the same content: "
-            f"{_some(report.duplicates)}"
+            format_count(len(report.duplicates), "image was", "images were")
+            + f" in several, with the same content: {_some(report.duplicates)}"
         )
     if report.conflicts:
         print_result(
-            f"{len(report.conflicts):,} images were in several, with different content: "
-            f"{_some(report.conflicts)}"
+            format_count(len(report.conflicts), "image was", "images were")
+            + f" in several, with different content: {_some(report.conflicts)}"
         )
 
 
@@ -226,16 +241,19 @@ def show_fit_report(report: FitReport) -> None:
         for true, predicted, count in evaluation.confusions[:SHOWN_CONFUSIONS]:
             print_result(f"  {count} × {true} taken for {predicted}")
         print_result(
-            f"accuracy {evaluation.accuracy:.4f} on {evaluation.num_examples:,} held-out images "
+            f"accuracy {evaluation.accuracy:.4f} on "
+            f"{format_count(evaluation.num_examples, 'held-out image')} "
             f"(mean F1 {evaluation.macro_f1:.4f}), fitted on {report.num_train:,}"
         )
     else:
-        print_result(f"fitted on {report.num_train:,} images; none were held out to measure on")
+        print_result(
+            f"fitted on {format_count(report.num_train, 'image')}; none were held out to measure on"
+        )
     again = ", then fitted again on all labelled images" if report.refitted else ""
     unlabelled = f"; {report.num_unlabelled:,} without label" if report.num_unlabelled else ""
     print_result(
         f"{short_path(report.output)}: {report.kind} head, {len(report.classes)} classes, layer "
-        f"{report.layer} ({report.width:,} values){unlabelled}, settings "
+        f"{report.layer} ({format_count(report.width, 'value')}){unlabelled}, settings "
         f"{report.settings}{again}"
     )
 
@@ -256,8 +274,8 @@ def show_index(index: VectorIndex) -> None:
     """Write what was built."""
     feature = index.description.feature
     print_result(
-        f"{short_path(index.path or '')}: {len(index):,} images, exact, cosine similarity, layer "
-        f"{feature.name}, {feature.shape[0]:,} values each"
+        f"{short_path(index.path or '')}: {format_count(len(index), 'image')}, exact, cosine "
+        f"similarity, layer {feature.name}, {format_count(feature.shape[0], 'value')} each"
     )
 
 
@@ -298,7 +316,7 @@ def _describe_store(summary: Mapping[str, Any]) -> str:
     shown = f"{short_path(summary['path'])}, {format_bytes(summary['bytes'])}"
     if summary["kind"] == "view":
         shown += (
-            f", a view of {len(summary['parts']):,} part files "
+            f", a view of {format_count(len(summary['parts']), 'part file')} "
             f"({format_bytes(summary['parts_bytes'])}) that must stay beside it"
         )
     if summary["missing_parts"]:
@@ -314,10 +332,11 @@ def _describe_rows(summary: Mapping[str, Any]) -> str:
 
 def _describe_run(run: Mapping[str, Any]) -> str:
     """Say when and by what rows were computed: ``720 images on 2026-01-31 09:30 UTC, ...``."""
-    rate = f" ({run['computed'] / run['seconds']:,.0f}/s)" if run.get("seconds") else ""
+    rate = f" ({format_rate(run['computed'] / run['seconds'])}/s)" if run.get("seconds") else ""
     versions = [f"{k} {v}" for k, v in run.items() if k not in _RUN_FACTS]
+    started = run["started"][:16].replace("T", " ")
     return (
-        f"{run['computed']:,} images on {run['started'][:16].replace('T', ' ')} UTC in "
+        f"{format_count(run['computed'], 'image')} on {started} UTC in "
         f"{run.get('seconds', 0):.1f} s{rate}, {run.get('engine')} {run.get('precision')}; "
         f"{', '.join(versions)}"
     )

@@ -26,6 +26,7 @@ from featx.store.planning import Plan, PlannedRows, check_same, plan_rows
 from featx.store.reader import FeatureStore, open_store
 from featx.store.rows import ContentsDigest
 from featx.store.views import referenced_parts
+from featx.units import format_count
 
 Keep = Literal["error", "first", "last"]
 KEEP_NAMES: tuple[Keep, ...] = ("error", "first", "last")
@@ -116,8 +117,9 @@ def merge_stores(
         duplicates, conflicts = _compare_keys(opened)
         if conflicts and keep == "error":
             raise StoreError(
-                f"{len(conflicts):,} images have different content in several stores: "
-                f"{_name(conflicts)}. Extract them again, or choose with --keep first or last."
+                format_count(len(conflicts), "image has", "images have")
+                + f" different content in several stores: {_name(conflicts)}. "
+                "Extract again, or choose with --keep first or last."
             )
         roots = {store.place for store in opened}
         if len(roots) > 1:

@@ -96,7 +96,7 @@ def test_strict_and_max_failures_stop(featx: Program, photos: Path) -> None:
     (photos / "dark" / "image_2.png").write_bytes(b"")
     strict = featx("extract", *TOY, "--layer", "mean", "--strict")
     assert strict.status == 1
-    assert "1 images failed; the limit is 0" in strict.err
+    assert "1 image failed; the limit is 0" in strict.err
     assert featx("extract", *TOY, "--layer", "mean", "--max-failures", "1").status == 3
 
 

@@ -90,7 +90,7 @@ def test_the_chain_as_processes_is_quiet(
     predicted = run("predict", "photos", "--json", "-k", "1", cwd=toy_chain)
     assert predicted.returncode == 0
     assert len(predicted.stderr.splitlines()) == 1
-    assert "fitted on 12 of these 12 images" in predicted.stderr
+    assert "fitted on 12 of the 12 images" in predicted.stderr
     assert len(predicted.stdout.splitlines()) == 12
     found = run("search", "photos/light/image_1.png", "--json", cwd=toy_chain)
     assert found.stderr == ""

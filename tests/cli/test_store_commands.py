@@ -32,13 +32,13 @@ def flip(path: Path, position: int) -> None:
 def test_from_a_view_to_one_file(featx: Program, photos: Path) -> None:
     featx(*EXTRACT, "--single-file-limit", "100")
     info = featx("info")
-    assert "a view of 1 part files" in info.out
+    assert "a view of 1 part file (" in info.out
     assert "must stay beside it" in info.out
     described = line(featx("info", "--json"))
     assert (described["kind"], described["parts"]) == ("view", ["features.h5.parts/part-000000.h5"])
     packed = featx("pack")
     assert "12 rows in one file" in packed.out
-    assert "made of 1 parts" in packed.out
+    assert "made of 1 part" in packed.out
     assert not parts_folder(Path("features.h5")).exists()
     assert line(featx("info", "--json"))["kind"] == "one file"
     assert "is one file already" in featx("pack").err
@@ -92,8 +92,8 @@ def test_changed_and_missing_images_are_told_apart(featx: Program, photos: Path)
     found = featx("verify", "--images", ".")
     assert found.status == 1
     assert found.out.startswith("features.h5: intact")
-    assert "1 images are not those that were extracted: light/image_3.png" in found.out
-    assert "1 images are gone: dark/image_0.png" in found.out
+    assert "1 image is not the one that was extracted: light/image_3.png" in found.out
+    assert "1 image is gone: dark/image_0.png" in found.out
     # A file that changed and kept its time would never be noticed otherwise.
     os.utime("light/image_3.png", ns=(times.st_atime_ns, times.st_mtime_ns))
     featx("verify", "--images", ".", "--repair")
@@ -112,8 +112,8 @@ def test_images_that_cannot_be_read_are_not_called_gone(featx: Program, photos: 
         archive.writestr(pictures[1][0], pictures[1][1], zipfile.ZIP_LZMA)
     found = featx("verify", "--images", "a.zip")
     assert found.out.splitlines()[1:] == [
-        f"1 images are gone: {pictures[2][0]}",
-        f"1 images cannot be read: {pictures[1][0]} (packed with method 14: only stored, deflate "
+        f"1 image is gone: {pictures[2][0]}",
+        f"1 image cannot be read: {pictures[1][0]} (packed with method 14: only stored, deflate "
         "and bzip2 are read)",
     ]
     assert f"failed: {pictures[1][0]}: packed with method 14" in found.err
@@ -147,9 +147,9 @@ def test_conflicts_are_reported(featx: Program, photos: Path) -> None:
     featx(*EXTRACT, "-o", "new.h5")
     refused = featx("merge", "old.h5", "new.h5", "-o", "all.h5")
     assert refused.status == 1
-    assert "1 images have different content in several stores: 'dark/image_0.png'" in refused.err
+    assert "1 image has different content in several stores: 'dark/image_0.png'" in refused.err
     kept = featx("merge", "old.h5", "new.h5", "-o", "all.h5", "--keep", "last")
-    assert "1 images were in several, with different content: dark/image_0.png" in kept.out
+    assert "1 image was in several, with different content: dark/image_0.png" in kept.out
     described = line(featx("verify", "all.h5", "--images", ".", "--json"))
     assert described["intact"] is True
 

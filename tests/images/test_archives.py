@@ -102,7 +102,7 @@ def test_of_two_members_of_one_path_the_last_counts(suffix: str, tmp_path: Path)
     found = find_images(path)
     assert [item.read_bytes() for item in found.items] == [last]
     (note,) = found.notes
-    assert "holds 1 members twice, for example 'a.png': the last one counts" in note
+    assert "holds 1 member twice, for example 'a.png': the last one counts" in note
 
 
 def test_several_archives_have_their_names_in_front(tmp_path: Path) -> None:

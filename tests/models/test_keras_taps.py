@@ -311,7 +311,7 @@ def test_windows_are_refused_when_they_are_computed() -> None:
     item = ImageItem("a.png", "", None, 1, 1)
     decoded = DecodedImage(item, bytes(16), np.zeros((4, 4, 3), np.uint8))
     specs = plan_features(backbone, ["dense"], "avg")
-    with pytest.raises(ModelError, match="4 rows of 'dense' for 1 images"):
+    with pytest.raises(ModelError, match="4 rows of 'dense' for 1 image"):
         list(compute_features([decoded], backbone, specs, batch_size=8))
 
 

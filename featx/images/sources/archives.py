@@ -20,6 +20,7 @@ from featx.images.sources.items import (
     member_key,
 )
 from featx.images.sources.request import SourceRequest
+from featx.units import format_count
 
 MAX_SIDECAR_BYTES = 1 << 16
 """Largest ``.cls`` or ``.json`` beside a picture that is looked at for its label."""
@@ -121,8 +122,9 @@ class ArchiveListing:
         self.listing.is_complete = False
         self.listing.fail(
             self._request.prefix.rstrip("/") or name,
-            f"the archive is damaged behind its {len(self._items):,} images that can be read: "
-            f"{reason}",
+            "the archive is damaged behind its "
+            + format_count(len(self._items), "image that can be read", "images that can be read")
+            + f": {reason}",
         )
 
     def finish(self) -> Listing:
@@ -141,8 +143,9 @@ class ArchiveListing:
             listing.fail(key, reason, self._sizes[key], self._mtime_ns)
         if self._twice:
             listing.notes.append(
-                f"{os.path.basename(self._request.place)!r} holds {len(self._twice):,} members "
-                f"twice, for example {next(iter(self._twice))!r}: the last one counts"
+                f"{os.path.basename(self._request.place)!r} holds "
+                f"{format_count(len(self._twice), 'member')} twice, for example "
+                f"{next(iter(self._twice))!r}: the last one counts"
             )
         return listing
 

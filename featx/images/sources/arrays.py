@@ -22,6 +22,7 @@ import numpy as np
 from featx.errors import ImagesNotFound, InvalidValue
 from featx.images.sources.items import ImageItem, Listing
 from featx.images.sources.request import SourceRequest
+from featx.units import format_count
 
 HAS_SPLITS = True
 
@@ -247,7 +248,10 @@ def _read_npy(path: str, split: str | None, listing: Listing) -> _Chosen:
         array, is_whole = _map_array(file, 0, os.path.getsize(path))
     if not is_whole:
         listing.is_complete = False
-        listing.fail(os.path.basename(path), f"it breaks off behind its {len(array):,} pictures")
+        listing.fail(
+            os.path.basename(path),
+            f"it breaks off behind its {format_count(len(array), 'picture')}",
+        )
     stem = os.path.splitext(os.path.basename(path))[0]
     if split is not None and _split_of(stem) != _SPLITS.get(split.lower(), split.lower()):
         raise ImagesNotFound(f"{path!r} is not of the split {split!r}, by its name.")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from featx.errors import ImageError, InvalidValue
 from featx.images.sources.items import ImageItem, Listing, Reader, ReadsInOrder
+from featx.units import format_count
 
 if TYPE_CHECKING:
     from featx.images.animations import FrameTaker
@@ -79,7 +80,9 @@ def choose_frames(
                     ImageItem(key, item.root, item.label, item.size, item.mtime_ns, reader)
                 )
             else:
-                listing.fail(key, f"it has only {count} frames", item.size, item.mtime_ns)
+                listing.fail(
+                    key, f"it has only {format_count(count, 'frame')}", item.size, item.mtime_ns
+                )
     return chosen
 
 

@@ -10,6 +10,7 @@ from collections.abc import Container
 
 from featx.errors import join_names
 from featx.images.sources.request import IsExcluded
+from featx.units import format_count
 
 _ARCHIVES = ("tars", "zips")
 """Modules of this package whose files may hold the images of a folder."""
@@ -63,10 +64,9 @@ def describe_archives(
         return None
     below = "**/" if is_deeper else ""
     globs = [repr(f"{os.path.join(glob.escape(shown), below)}*{ending}") for ending in endings]
-    count = endings.total()
+    advice = format_count(endings.total(), "archive: name it", "archives: name them")
     return (
-        f"There are no images in the folder {shown!r}, only "
-        f"{count:,} archive{'s' if count > 1 else ''}: name {'them' if count > 1 else 'it'} as "
+        f"There are no images in the folder {shown!r}, only {advice} as "
         f"{join_names(globs, conjunction='and')}."
     )
 
