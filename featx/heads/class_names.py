@@ -67,25 +67,59 @@ class ClassNames:
         return self._numbers.get(_fold(label), frozenset())
 
 
-def read_class_names(labels: str | Path, num_outputs: int) -> ClassNames:
-    """Read names for each output of a classifier.
+@dataclass(frozen=True, slots=True)
+class NameList:
+    """Names as ``--labels`` gives them, before it is known how many a model needs.
+
+    Attributes:
+        labels: ``imagenet``, or the file.
+        entries: Each name, with its WordNet id where the source gives one.
+    """
+
+    labels: str
+    entries: list[tuple[str, str | None]]
+
+    def fit(self, num_outputs: int) -> ClassNames:
+        """Return a name for each output.
+
+        Raises:
+            InvalidValue: If there is another number of names.
+        """
+        if self.labels == IMAGENET:
+            if num_outputs not in (1000, 1001):
+                raise InvalidValue(
+                    f"The model gives {num_outputs:,} values for an image; ImageNet has 1,000 "
+                    "classes (1,001 with 'background'). Name the model's own classes with "
+                    "--labels FILE."
+                )
+            background: list[tuple[str, str | None]] = [(BACKGROUND, None)]
+            return _from_entries(background * (num_outputs - 1000) + self.entries, IMAGENET)
+        if len(self.entries) != num_outputs:
+            raise InvalidValue(
+                f"The model gives {num_outputs:,} values for an image, and {self.labels!r} has "
+                f"{format_count(len(self.entries), 'name')}.{_advise(self.entries, num_outputs)}"
+            )
+        return _from_entries(self.entries, repr(self.labels))
+
+
+def read_names(labels: str | Path) -> NameList:
+    """Read what ``--labels`` names; needs no model, so that a mistake costs no time.
 
     Args:
         labels: ``imagenet``, or a file: text with one name in a line, CSV with the columns index
             and name, or JSON as Keras writes it, ``{"0": ["n01440764", "tench"], ...}``.
-        num_outputs: How many the classifier has.
 
     Raises:
-        InvalidValue: If the file cannot be read, or has another number of names.
+        InvalidValue: If the file cannot be read.
 
     Example:
-        >>> read_class_names("no-such-file.txt", 3)
+        >>> read_names("no-such-file.txt")
         Traceback (most recent call last):
         ...
         featx.errors.InvalidValue: --labels takes 'imagenet' or a file with the names of ...
     """
     if str(labels) == IMAGENET:
-        return _read_imagenet(num_outputs)
+        return _read_imagenet()
     path = Path(labels)
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -96,23 +130,12 @@ def read_class_names(labels: str | Path, num_outputs: int) -> ClassNames:
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidValue(f"The labels in {str(path)!r} cannot be read: {error}") from error
-    entries = _parse(text, path)
-    if len(entries) != num_outputs:
-        raise InvalidValue(
-            f"The model gives {num_outputs:,} values for an image, and {str(path)!r} has "
-            f"{format_count(len(entries), 'name')}.{_advise(entries, num_outputs)}"
-        )
-    return _from_entries(entries, repr(str(path)))
+    return NameList(str(path), _parse(text, path))
 
 
-def _read_imagenet(num_outputs: int) -> ClassNames:
-    """Return ImageNet's 1,000 classes, behind "background" where there are 1,001 outputs."""
+def _read_imagenet() -> NameList:
+    """Return ImageNet's 1,000 classes."""
     path = keras_models_folder() / INDEX_FILE
-    if num_outputs not in (1000, 1001):
-        raise InvalidValue(
-            f"The model gives {num_outputs:,} values for an image; ImageNet has 1,000 classes "
-            "(1,001 with 'background'). Name the model's own classes with --labels FILE."
-        )
     if not path.is_file():
         raise InvalidValue(
             f"The names of ImageNet's classes are not on this machine. Put {INDEX_FILE} into "
@@ -128,8 +151,7 @@ def _read_imagenet(num_outputs: int) -> ClassNames:
             f"{str(path)!r} has {format_count(len(entries), 'name')}; ImageNet has "
             f"1,000 classes. Fetch it anew from {INDEX_URL}."
         )
-    background: list[tuple[str, str | None]] = [(BACKGROUND, None)]
-    return _from_entries(background * (num_outputs - 1000) + entries, IMAGENET)
+    return NameList(IMAGENET, entries)
 
 
 def _advise(entries: list[tuple[str, str | None]], num_outputs: int) -> str:

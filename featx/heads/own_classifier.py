@@ -10,7 +10,7 @@ import numpy as np
 from featx.embedding import embed_found
 from featx.errors import AmbiguousName, InvalidValue, ModelError, join_names
 from featx.events import Listener
-from featx.heads.class_names import ClassNames, read_class_names
+from featx.heads.class_names import ClassNames, read_names
 from featx.heads.prediction_report import PredictReport, rank_classes
 from featx.images.sources import Images, Selection, gather
 from featx.models import load_model
@@ -41,6 +41,7 @@ def predict_with_model(
     listener: Listener,
 ) -> PredictReport:
     """Classify images with a model's own classifier; see `featx.predict`."""
+    name_list = None if labels is None else read_names(labels)
     found = gather(images, selection=selection)
     for note in found.notes:
         listener.note(note)
@@ -50,7 +51,7 @@ def predict_with_model(
     contract = require_scaling(backbone.spec)
     tap = find_classes(backbone, layer)
     count = tap.shape[-1] or 0
-    names = None if labels is None else read_class_names(labels, count)
+    names = None if name_list is None else name_list.fit(count)
     listener.note(
         f"{backbone.spec.reference} at {contract.height} x {contract.width}, "
         f"'{contract.scaling}' preprocessing → {tap.name}, {count:,} classes"

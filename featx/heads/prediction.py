@@ -73,7 +73,7 @@ def predict(
         weights: Of a model, as for `featx.load_model`; of a head, where the model's weights (or
             its file or folder) lie now, if they have moved.
         labels: Names of the model's classes: ``imagenet``, or a file, see
-            `featx.heads.class_names.read_class_names`. They are numbers when None.
+            `featx.heads.class_names.read_names`. They are numbers when None.
         layer: The classifier's output, if it is not the model's last.
         signature: Of a SavedModel or Hub module, the same as ``,signature=NAME`` after its name.
         img_size: Height and width for the model in pixels; its own when None.

@@ -61,7 +61,7 @@ def test_numbers_without_labels_and_status_3(featx: Program, photos: Path) -> No
         (["--img-size", "8"], "--img-size goes with a model's own classifier"),
         (["--preprocess", "tf"], "--preprocess goes with a model's own classifier"),
         (["--signature", "x"], "--signature goes with a model's own classifier"),
-        ([*TOY, "--labels", "imagenet"], "The model gives 3 values for an image; ImageNet has"),
+        ([*TOY, "--labels", "imagenet"], "The names of ImageNet's classes are not on this"),
         ([*TOY, "--labels", "no.txt"], "'no.txt', which does not exist"),
         ([*TOY, "--layer", "map"], "'map' of toy:colors with shape 2×2×3"),
         ([*TOY, "--layer", "meen"], "no layer named 'meen'. Did you mean mean?"),
@@ -69,8 +69,13 @@ def test_numbers_without_labels_and_status_3(featx: Program, photos: Path) -> No
     ],
 )
 def test_what_cannot_be_is_one_line(
-    featx: Program, photos: Path, arguments: list[str], message: str
+    featx: Program,
+    photos: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    message: str,
 ) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(photos / "no-keras"))
     outcome = featx("predict", "dark", *arguments)
     assert (outcome.status, outcome.out) == (1, "")
     assert message in outcome.err

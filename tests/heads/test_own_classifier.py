@@ -14,7 +14,7 @@ from featx.engines.tensorflow import import_tensorflow
 from featx.errors import AmbiguousName, ImagesNotFound, InvalidValue, ModelError
 from featx.events import Listener
 from featx.heads import fit_head, predict
-from featx.heads.class_names import ClassNames, read_class_names
+from featx.heads.class_names import ClassNames, read_names
 from featx.heads.own_classifier import are_probabilities, find_classes, load_classifier, softmax
 from featx.images.decode import decode_image
 from featx.models import load_model, restore_model
@@ -251,7 +251,12 @@ def test_without_labels_classes_are_numbers(pictures: Path, tmp_path: Path) -> N
     ],
 )
 def test_what_does_not_fit_is_refused(
-    pictures: Path, names: Path, tmp_path: Path, options: dict[str, str], message: str
+    pictures: Path,
+    names: Path,
+    tmp_path: Path,
+    keras_home: Path,
+    options: dict[str, str],
+    message: str,
 ) -> None:
     names.write_text("cat\ndog\n")
     model = str(write_keras(tmp_path / "net.keras"))
@@ -259,6 +264,16 @@ def test_what_does_not_fit_is_refused(
         options = {"labels": str(names)}
     with pytest.raises((InvalidValue, ModelError, AmbiguousName), match=message):
         predict(pictures, model=model, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("labels", ["no-such-names.txt", "imagenet"])
+def test_labels_are_read_before_the_model(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, labels: str
+) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "nothing"))
+    # Neither is there; loading the model would take longer.
+    with pytest.raises(InvalidValue, match=r"does not exist|are not on this machine"):
+        predict(pictures, model="file:no-such-network.keras", labels=labels)
 
 
 @pytest.mark.tensorflow
@@ -354,7 +369,7 @@ def test_softmax_of_large_values() -> None:
 def test_files_of_names(tmp_path: Path, file: str, text: str) -> None:
     path = tmp_path / file
     path.write_text(text, encoding="utf-8", newline="")
-    labels = read_class_names(path, 3)
+    labels = read_names(path).fit(3)
     assert labels.names == ("cat", "big dog", "fox")
     assert labels.find("Big_Dog") == {1}
 
@@ -387,29 +402,29 @@ def test_files_that_do_not_name_the_classes(
 ) -> None:
     (tmp_path / file).write_text(text)
     with pytest.raises(InvalidValue, match=message):
-        read_class_names(tmp_path / file, 3)
+        read_names(tmp_path / file).fit(3)
 
 
 def test_names_of_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_bytes(b"\xff\xfe\x00")
     for path, message in [("names.txt", "cannot be read"), ("no.txt", "does not exist")]:
         with pytest.raises(InvalidValue, match=message):
-            read_class_names(tmp_path / path, 3)
+            read_names(tmp_path / path).fit(3)
 
 
 def test_imagenet_with_and_without_background(keras_home: Path) -> None:
-    labels = read_class_names("imagenet", 1000)
+    labels = read_names("imagenet").fit(1000)
     assert (labels.names[0], labels.names[-1]) == ("Class_0", "Class_999")
     assert labels.find("n00000007") == labels.find("class 7") == {7}
-    labels = read_class_names("imagenet", 1001)
+    labels = read_names("imagenet").fit(1001)
     assert labels.names[:2] == ("background", "Class_0")
     assert labels.find("n00000007") == {8}
     (keras_home / "imagenet_class_index.json").write_text('["cat", "dog"]')
     with pytest.raises(InvalidValue, match="has 2 names; ImageNet has 1,000"):
-        read_class_names("imagenet", 1000)
+        read_names("imagenet").fit(1000)
     (keras_home / "imagenet_class_index.json").unlink()
     with pytest.raises(InvalidValue, match="Put imagenet_class_index.json into .*keras/models'"):
-        read_class_names("imagenet", 1000)
+        read_names("imagenet").fit(1000)
 
 
 def test_two_classes_of_one_name() -> None:
