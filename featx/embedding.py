@@ -19,9 +19,10 @@ from featx.images.sources import (
     Selection,
     gather,
 )
+from featx.inference import AcceleratedBackbone
 from featx.models import restore_model
 from featx.models.backbone import Backbone
-from featx.specs import DEFAULT_BATCH_SIZE, FeatureSpec, ModelSpec
+from featx.specs import DEFAULT_BATCH_SIZE, Engine, FeatureSpec, ModelSpec, Precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ def embed_images(
     max_pixels: int | None = None,
     batch_size: int = DEFAULT_BATCH_SIZE,
     workers: int | None = None,
+    engine: Engine = "auto",
+    precision: Precision = "float32",
     weights: str | None = None,
     trust_model_code: bool = False,
     listener: Listener | None = None,
@@ -64,6 +67,8 @@ def embed_images(
         feature: The feature as recorded, pooling included.
         batch_size: Images for each run of the network.
         workers: Threads that read and decode.
+        engine: See `featx.extract`.
+        precision: See `featx.extract`; exact unless something else is asked for.
         weights: Where the model's weights lie now, if they have moved.
         trust_model_code: See `featx.load_model`.
         listener: Receives progress and failures.
@@ -87,6 +92,8 @@ def embed_images(
         max_pixels=max_pixels,
         batch_size=batch_size,
         workers=workers,
+        engine=engine,
+        precision=precision,
         listener=listener,
     )
 
@@ -99,10 +106,13 @@ def embed_found(
     max_pixels: int | None = None,
     batch_size: int = DEFAULT_BATCH_SIZE,
     workers: int | None = None,
+    engine: Engine = "auto",
+    precision: Precision = "float32",
     listener: Listener | None = None,
 ) -> EmbeddedImages:
     """Compute one feature of images with a model that is loaded; see `embed_images`."""
     listener = listener or Listener()
+    backbone = AcceleratedBackbone(backbone, engine=engine, precision=precision, listener=listener)
     items: list[ImageItem] = []
     blocks: list[np.ndarray] = []
     hashes: list[np.ndarray] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -20,7 +21,7 @@ from featx.extraction_request import announce, describe_images, describe_request
 from featx.files import describe_wrong_output, resolve_link
 from featx.images.sharding import select_shard
 from featx.images.sources import Images, Selection, gather
-from featx.inference import AcceleratedBackbone
+from featx.inference import AcceleratedBackbone, check_engine
 from featx.models import load_model
 from featx.models.builtin import describe_default
 from featx.models.reference import add_arguments
@@ -32,6 +33,7 @@ from featx.specs import (
     DEFAULT_STORE,
     POOLING_NAMES,
     ChannelOrder,
+    Decode,
     Engine,
     Exif,
     InputOverrides,
@@ -79,6 +81,7 @@ def extract(
     resize: Resize | None = None,
     interpolation: Interpolation | None = None,
     exif: Exif | None = None,
+    decode: Decode | None = None,
     batch_size: int = DEFAULT_BATCH_SIZE,
     workers: int | None = None,
     engine: Engine = "auto",
@@ -130,6 +133,9 @@ def extract(
         resize: ``stretch``, ``crop`` or ``pad``.
         interpolation: Resampling filter.
         exif: ``apply`` or ``ignore`` the camera's orientation tag.
+        decode: ``fast``: JPEGs of at least four times the model's size are decoded at a fraction
+            of it, never below twice that size; ``exact``: always all pixels. None keeps the
+            store's own, which is ``fast`` at first.
         batch_size: Images for each run of the network.
         workers: Threads that read and decode.
         engine: ``tensorflow``, ``openvino`` (on the CPU), or ``auto``: the faster one here.
@@ -170,7 +176,10 @@ def extract(
         raise InvalidValue(f"A batch has at least one image. Received: {batch_size}.")
     check_choice("pooling", pool, POOLING_NAMES)
     check_choice("storage type", dtype, get_args(StorageType))
-    overrides = InputOverrides(img_size, preprocess, channel_order, resize, interpolation, exif)
+    check_engine(engine, precision)
+    overrides = InputOverrides(
+        img_size, preprocess, channel_order, resize, interpolation, exif, decode
+    )
     output = resolve_link(Path(output))
     if output.is_dir() or not output.absolute().parent.is_dir():
         raise StoreError(describe_wrong_output(output))
@@ -234,6 +243,8 @@ def extract(
         if same:  # The same command again, and nothing to do: the model is not even loaded.
             rows = len(job.base or ())
         else:
+            if decode is None and job.former_decode is not None:
+                overrides = replace(overrides, decode=job.former_decode)
             loaded = load_model(
                 model, weights=weights, overrides=overrides, trust_model_code=trust_model_code
             )

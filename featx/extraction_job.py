@@ -28,7 +28,7 @@ from featx.images.sources import (
     lies_on_disk,
 )
 from featx.models.backbone import Backbone
-from featx.specs import Precision
+from featx.specs import Decode, Precision
 from featx.store.assembly import assemble_store
 from featx.store.parts import (
     AFRESH_NAME,
@@ -144,6 +144,12 @@ class ExtractionJob:
         runs = [run for source in self._sources() for run in source.header.runs]
         former = [run["precision"] for run in runs if run.get("computed") and "precision" in run]
         return former[-1] if former and former[-1] in get_args(Precision) else "auto"
+
+    @property
+    def former_decode(self) -> Decode | None:
+        """How the images that are there were decoded; None where none are."""
+        sources = self._sources()
+        return sources[-1].header.model.input.decode if sources else None
 
     def is_complete(self, prune: bool) -> bool:
         """Whether the store's file already is what this command would make."""

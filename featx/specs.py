@@ -22,6 +22,7 @@ ChannelOrder = Literal["rgb", "bgr"]
 Resize = Literal["stretch", "crop", "pad"]
 Interpolation = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 Exif = Literal["apply", "ignore"]
+Decode = Literal["fast", "exact"]
 Pooling = Literal["none", "avg", "max", "gem", "flatten"]
 StorageType = Literal["float32", "float16"]
 Engine = Literal["auto", "tensorflow", "openvino"]
@@ -92,6 +93,8 @@ class InputSpec:
         interpolation: The resampling filter, as Pillow names it.
         exif: Whether the camera's orientation tag is applied.
         background: RGB, 0 to 255, that transparent pixels and padding get.
+        decode: ``fast``: JPEGs of at least four times the size are decoded at a half, a quarter or
+            an eighth, never below twice the size; ``exact``: always all pixels.
     """
 
     height: int
@@ -103,6 +106,7 @@ class InputSpec:
     interpolation: Interpolation = "bilinear"
     exif: Exif = "apply"
     background: tuple[int, int, int] = (255, 255, 255)
+    decode: Decode = "fast"
 
     def __post_init__(self) -> None:
         if self.height < 1 or self.width < 1:
@@ -129,16 +133,23 @@ class InputSpec:
         check_choice("resize rule", self.resize, get_args(Resize))
         check_choice("interpolation", self.interpolation, get_args(Interpolation))
         check_choice("EXIF policy", self.exif, get_args(Exif))
+        check_choice("way of decoding", self.decode, get_args(Decode))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-serialisable values."""
         return asdict(self) | {"background": list(self.background)}
 
+    def identity(self) -> dict[str, Any]:
+        """Return the fields that decide the numbers; fingerprints are older than `decode`."""
+        fields = self.to_dict()
+        return fields if self.decode == "fast" else {k: fields[k] for k in fields if k != "decode"}
+
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> InputSpec:
         """Rebuild a spec from `to_dict`."""
         known = _known_fields(cls, data)
-        return cls(**(known | {"background": tuple(known["background"])}))
+        known["background"] = tuple(known["background"])
+        return cls(**({"decode": "exact"} | known))  # All there was before it was a choice.
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +166,7 @@ class InputOverrides:
     resize: Resize | None = None
     interpolation: Interpolation | None = None
     exif: Exif | None = None
+    decode: Decode | None = None
 
     def __post_init__(self) -> None:
         check_choice("preprocessing", self.preprocess, PREPROCESS_NAMES)
@@ -175,7 +187,7 @@ class InputOverrides:
         if self.preprocess != "auto":
             changes["scaling"] = self.preprocess
             changes["channel_order"] = "bgr" if self.preprocess == "caffe" else "rgb"
-        for name in ("channel_order", "resize", "interpolation", "exif"):
+        for name in ("channel_order", "resize", "interpolation", "exif", "decode"):
             value = getattr(self, name)
             if value is not None:
                 changes[name] = value
@@ -247,7 +259,7 @@ class ModelSpec:
                 "model": self.reference if named else self.source,
                 "weights_sha256": self.weights_sha256,
             }
-            | {f"input.{name}": value for name, value in self.input.to_dict().items()}
+            | {f"input.{name}": value for name, value in self.input.identity().items()}
         )
 
     @property

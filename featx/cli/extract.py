@@ -11,11 +11,13 @@ from featx.cli.options import (
     IMAGES_HELP,
     SOME_FAILED,
     BatchSize,
+    EngineOption,
     Exclude,
     Frame,
     ImageList,
     Json,
     MaxPixels,
+    PrecisionOption,
     Signature,
     SingleFileLimit,
     Split,
@@ -29,11 +31,10 @@ from featx.specs import (
     DEFAULT_STORAGE_TYPE,
     DEFAULT_STORE,
     ChannelOrder,
-    Engine,
+    Decode,
     Exif,
     Interpolation,
     Pooling,
-    Precision,
     Preprocess,
     Resize,
     StorageType,
@@ -108,15 +109,17 @@ def extract(
     exif: Annotated[
         Exif | None, typer.Option(help="The camera's orientation tag. [default: apply]")
     ] = None,
+    decode: Annotated[
+        Decode | None,
+        typer.Option(
+            help="'fast' decodes large JPEGs at a fraction of their size, at least twice the "
+            "model's; 'exact' always all pixels. [default: fast, or the store's own]"
+        ),
+    ] = None,
     batch_size: BatchSize = DEFAULT_BATCH_SIZE,
     workers: Workers = None,
-    engine: Annotated[
-        Engine, typer.Option(help="What runs the network; 'auto' is the faster one here.")
-    ] = "auto",
-    precision: Annotated[
-        Precision,
-        typer.Option(help="Of the arithmetic; 'auto' is bfloat16 where features stay the same."),
-    ] = "auto",
+    engine: EngineOption = "auto",
+    precision: PrecisionOption = "auto",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Start afresh instead of adding to the store.")
     ] = False,
@@ -178,6 +181,7 @@ def extract(
         resize=resize,
         interpolation=interpolation,
         exif=exif,
+        decode=decode,
         batch_size=batch_size,
         workers=workers,
         engine=engine,

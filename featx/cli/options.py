@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from featx.specs import Engine, Precision
+
 Json = Annotated[bool, typer.Option("--json", help="One JSON object per line on stdout.")]
 Workers = Annotated[
     int | None,
@@ -16,6 +18,16 @@ Workers = Annotated[
 ]
 BatchSize = Annotated[
     int, typer.Option("--batch-size", "-b", min=1, help="Images for each run of the network.")
+]
+EngineOption = Annotated[
+    Engine,
+    typer.Option("--engine", help="What runs the network; 'auto' is what is faster here."),
+]
+PrecisionOption = Annotated[
+    Precision,
+    typer.Option(
+        "--precision", help="Of the arithmetic; 'auto' is bfloat16 where features hardly change."
+    ),
 ]
 MovedWeights = Annotated[
     str | None,

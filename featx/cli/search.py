@@ -9,6 +9,7 @@ import typer
 
 from featx.cli.options import (
     SOME_FAILED,
+    EngineOption,
     Json,
     MaxPixels,
     MovedWeights,
@@ -54,6 +55,7 @@ def search(
     ] = None,
     max_pixels: MaxPixels = None,
     workers: Workers = None,
+    engine: EngineOption = "auto",
     weights: MovedWeights = None,
     trust_model_code: TrustModelCode = False,
     as_json: Json = False,
@@ -86,6 +88,7 @@ def search(
         threshold=threshold,
         max_pixels=max_pixels,
         workers=workers,
+        engine=engine,
         weights=weights,
         trust_model_code=trust_model_code,
         listener=ConsoleListener(),

@@ -106,7 +106,7 @@ def _map(
 def _draw(reader: PlaceReader, place: str, contract: InputSpec) -> Image.Image | str:
     """Return the tile of one picture, or why there is none."""
     try:
-        return Image.fromarray(decode_image(reader.read(place), contract, draft=True))
+        return Image.fromarray(decode_image(reader.read(place), contract))
     except ImageError as error:
         return error.reason
     except OSError as error:

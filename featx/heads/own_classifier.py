@@ -17,7 +17,7 @@ from featx.models import load_model
 from featx.models.backbone import Backbone, Tap, require_scaling
 from featx.models.reference import add_arguments, parse_reference
 from featx.models.selection import select_taps
-from featx.specs import FeatureSpec, InputOverrides
+from featx.specs import Engine, FeatureSpec, InputOverrides, Precision
 from featx.units import format_shape
 
 TOLERANCE = 1e-3
@@ -37,6 +37,8 @@ def predict_with_model(
     overrides: InputOverrides,
     batch_size: int,
     workers: int | None,
+    engine: Engine,
+    precision: Precision,
     trust_model_code: bool,
     listener: Listener,
 ) -> PredictReport:
@@ -69,6 +71,8 @@ def predict_with_model(
         max_pixels=max_pixels,
         batch_size=batch_size,
         workers=workers,
+        engine=engine,
+        precision=precision,
         listener=listener,
     )
     outputs = embedded.values

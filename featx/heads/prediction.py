@@ -20,9 +20,11 @@ from featx.specs import (
     DEFAULT_HEAD,
     DEFAULT_TOP,
     ChannelOrder,
+    Engine,
     Exif,
     InputOverrides,
     Interpolation,
+    Precision,
     Preprocess,
     Resize,
 )
@@ -51,6 +53,8 @@ def predict(
     top: int = DEFAULT_TOP,
     batch_size: int = DEFAULT_BATCH_SIZE,
     workers: int | None = None,
+    engine: Engine = "auto",
+    precision: Precision = "float32",
     trust_model_code: bool = False,
     listener: Listener | None = None,
 ) -> PredictReport:
@@ -85,6 +89,8 @@ def predict(
         top: The most classes to name for each image.
         batch_size: Images for each run of the network.
         workers: Threads that read and decode.
+        engine: See `featx.extract`.
+        precision: See `featx.extract`; exact unless something else is asked for.
         trust_model_code: See `featx.load_model`.
         listener: Receives notes, progress and failures.
 
@@ -110,6 +116,8 @@ def predict(
         "max_pixels": max_pixels,
         "batch_size": batch_size,
         "workers": workers,
+        "engine": engine,
+        "precision": precision,
         "trust_model_code": trust_model_code,
         "listener": listener or Listener(),
     }
@@ -159,6 +167,8 @@ def _predict_with_head(
     max_pixels: int | None,
     batch_size: int,
     workers: int | None,
+    engine: Engine,
+    precision: Precision,
     weights: str | None,
     trust_model_code: bool,
     listener: Listener,
@@ -179,6 +189,8 @@ def _predict_with_head(
         max_pixels=max_pixels,
         batch_size=batch_size,
         workers=workers,
+        engine=engine,
+        precision=precision,
         weights=weights,
         trust_model_code=trust_model_code,
         listener=listener,

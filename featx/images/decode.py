@@ -35,16 +35,13 @@ from featx.units import format_count
 _large_picture = threading.Lock()
 
 
-def decode_image(
-    data: bytes, contract: InputSpec, *, draft: bool = False, max_pixels: int | None = None
-) -> np.ndarray:
+def decode_image(data: bytes, contract: InputSpec, *, max_pixels: int | None = None) -> np.ndarray:
     """Decode one picture and fit it to a model's input size.
 
     Args:
         data: The bytes of the file.
-        contract: Size, channels, resize rule, interpolation, EXIF policy, background.
-        draft: Let JPEGs be decoded at a fraction of their size, several times as fast. Good for
-            looking at; a model must see the exact pixels.
+        contract: Size, channels, resize rule, interpolation, EXIF policy, background, and whether
+            JPEGs may be decoded at a fraction of their size.
         max_pixels: Largest picture that is decoded; None for `MAX_PIXELS`. Above that, the
             caller holds `pixel_limit`.
 
@@ -71,8 +68,11 @@ def decode_image(
                     f"{image.width} x {image.height} pixels: the limit is {limit:,} pixels "
                     f"({LIMIT_OPTION} changes it)"
                 )
-            if draft:  # Twice the size, so that the resizing still averages.
-                image.draft(None, (2 * contract.width, 2 * contract.height))
+            if contract.decode == "fast" and contract.interpolation != "nearest":
+                # Twice the size, so that the resizing still averages; of the longer side, since a
+                # picture may lie on its side. What takes single pixels cannot be approximated.
+                side = 2 * max(contract.width, contract.height)
+                image.draft(None, (side, side))
             is_large = image.width * image.height > LARGE_PIXELS
             if is_large and image.format == "JPEG2000":
                 check_code_blocks(image, len(data))

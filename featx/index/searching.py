@@ -19,6 +19,7 @@ from featx.specs import (
     DEFAULT_K,
     DEFAULT_READ_POOLING,
     DEFAULT_STORE,
+    Engine,
     identity_differences,
 )
 from featx.store import open_store
@@ -68,6 +69,7 @@ def search(
     k: int = DEFAULT_K,
     threshold: float | None = None,
     workers: int | None = None,
+    engine: Engine = "auto",
     weights: str | None = None,
     trust_model_code: bool = False,
     listener: Listener | None = None,
@@ -88,6 +90,7 @@ def search(
         k: The most matches for each query.
         threshold: Leave out matches with a lower cosine similarity, in [-1, 1].
         workers: Threads that read and decode the queries.
+        engine: See `featx.extract`; queries are computed in float32.
         weights: Where the model's weights (or its file or folder) lie now, if they have moved.
         trust_model_code: See `featx.load_model`.
         listener: Receives notes, progress and failures.
@@ -136,6 +139,7 @@ def search(
             opened.description.feature,
             max_pixels=max_pixels,
             workers=workers,
+            engine=engine,
             weights=weights,
             trust_model_code=trust_model_code,
             listener=listener,

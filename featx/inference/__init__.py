@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from featx.inference.accelerated import AcceleratedBackbone
+from featx.inference.accelerated import AcceleratedBackbone, check_engine
 
-__all__ = ["AcceleratedBackbone"]
+__all__ = ["AcceleratedBackbone", "check_engine"]

@@ -74,12 +74,7 @@ class AcceleratedBackbone:
         precision: Precision = "auto",
         listener: Listener | None = None,
     ) -> None:
-        check_choice("engine", engine, get_args(Engine))
-        check_choice("precision", precision, get_args(Precision))
-        if engine == "tensorflow" and precision == "bfloat16":
-            raise InvalidValue(
-                "The engine tensorflow computes in float32. For bfloat16 take --engine openvino."
-            )
+        check_engine(engine, precision)
         self.spec = backbone.spec
         self.num_layers = backbone.num_layers
         self.default_layer = backbone.default_layer
@@ -233,6 +228,9 @@ class AcceleratedBackbone:
         return bool(speeds["openvino"] >= speeds["own"])
 
     def _announce(self, facts: dict[str, Any]) -> None:
+        """Say what was chosen, where something was measured."""
+        if "speed_ratio" not in facts and "lowest_cosine" not in facts:
+            return
         parts = [f"engine {facts['engine']} in {facts['precision']}"]
         ratio = facts.get("speed_ratio")
         if ratio is not None:
@@ -261,6 +259,21 @@ class _OwnEngine:
 
     def __call__(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         return self._backbone(pixels, self._names)
+
+
+def check_engine(engine: Engine, precision: Precision) -> None:
+    """Refuse unknown engines and precisions, and an engine that does not compute in one.
+
+    Raises:
+        UnknownName: If there is no such engine or precision.
+        InvalidValue: If an engine does not compute in the precision asked for.
+    """
+    check_choice("engine", engine, get_args(Engine))
+    check_choice("precision", precision, get_args(Precision))
+    if engine == "tensorflow" and precision == "bfloat16":
+        raise InvalidValue(
+            "The engine tensorflow computes in float32. For bfloat16 take --engine openvino."
+        )
 
 
 def count_streams(cores: int) -> int:

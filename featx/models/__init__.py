@@ -105,6 +105,7 @@ def _describe(spec: ModelSpec, location: str, trust_model_code: bool = False) ->
         resize=contract.resize,
         interpolation=contract.interpolation,
         exif=contract.exif,
+        decode=contract.decode,
     )
     named = spec.source in NAMED_SOURCES
     return ModelRequest(
