@@ -32,12 +32,16 @@ def build_mini_openvino(arrays: Mapping[str, np.ndarray], names: Sequence[str]) 
     results["scaling"] = x
     x = ops.transpose(x, [0, 3, 1, 2])
 
+    def weights(name: str) -> np.ndarray:
+        return arrays[name].astype(np.float32)
+
     def convolve(x: Any, name: str, stride: int, padding: int) -> Any:
-        kernel = arrays[f"{name}/kernel"].astype(np.float32).transpose(3, 2, 0, 1)
-        bias = arrays[f"{name}/bias"].astype(np.float32).reshape(1, -1, 1, 1)
+        kernel = weights(f"{name}/kernel").transpose(3, 2, 0, 1)
+        bias = weights(f"{name}/bias").reshape(1, -1, 1, 1)
         pads = [padding, padding]
-        x = ops.convolution(x, np.ascontiguousarray(kernel), [stride] * 2, pads, pads, [1, 1])
-        return ops.relu(ops.add(x, bias))
+        filters = ops.constant(np.ascontiguousarray(kernel))
+        x = ops.convolution(x, filters, [stride] * 2, pads, pads, [1, 1])
+        return ops.relu(ops.add(x, ops.constant(bias)))
 
     for number, (_, num_convolutions) in enumerate(BLOCKS, start=1):
         for position in range(1, num_convolutions + 1):
@@ -53,9 +57,8 @@ def build_mini_openvino(arrays: Mapping[str, np.ndarray], names: Sequence[str]) 
             results[f"block{number}_pool"] = x
     x = results["block4_conv3"] = convolve(x, "block4_conv3", 1, 0)
     x = results["block4_pool"] = ops.reduce_mean(x, [2, 3])
-    kernel = arrays["embedding/kernel"].astype(np.float32)
-    x = ops.matmul(x, kernel, False, False)
-    results["embedding"] = ops.add(x, arrays["embedding/bias"].astype(np.float32))
+    x = ops.matmul(x, ops.constant(weights("embedding/kernel")), False, False)
+    results["embedding"] = ops.add(x, ops.constant(weights("embedding/bias")))
 
     outputs = []
     for name in names:
