@@ -87,11 +87,11 @@ def test_the_chain_as_processes_is_quiet(
     for command in ("info", "fit-head", "index"):  # Without TensorFlow: see the next test.
         result = featx(command)
         assert result.status == 0, result.err
-    predicted = run("predict", "photos", "--json", "-k", "1", cwd=toy_chain)
-    assert predicted.returncode == 0
-    assert len(predicted.stderr.splitlines()) == 1
-    assert "fitted on 12 of the 12 images" in predicted.stderr
-    assert len(predicted.stdout.splitlines()) == 12
+    predicted = featx("predict", "photos", "--json", "-k", "1")
+    assert predicted.status == 0
+    assert len(predicted.err.splitlines()) == 1
+    assert "fitted on 12 of the 12 images" in predicted.err
+    assert len(predicted.out.splitlines()) == 12
     found = run("search", "photos/light/image_1.png", "--json", cwd=toy_chain)
     assert found.stderr == ""
     best = json.loads(found.stdout.splitlines()[0])
@@ -103,7 +103,6 @@ def test_the_chain_as_processes_is_quiet(
     "call",
     [
         "featx.open_store('features.h5').table()",
-        "featx.fit_head('features.h5', output='h')",
         "featx.build_index('features.h5', output='i.faiss')",
         "featx.export_store('features.h5', 'board')",
         "featx.search(keys=['dark/image_0.png'], features='features.h5')",
