@@ -102,7 +102,7 @@ def test_the_wheel_holds_the_weights_and_runs_the_demo(tmp_path: Path) -> None:
     assert not any(name.startswith("tests/") for name in names)
 
     # A new environment that sees the dependencies of this one, but not this checkout.
-    venv.create(tmp_path / "env", with_pip=True)
+    venv.create(tmp_path / "env", with_pip=False)
     python = tmp_path / "env" / "bin" / "python"
     site = next((tmp_path / "env" / "lib").glob("python*/site-packages"))
     dependencies = tmp_path / "dependencies"
@@ -112,9 +112,8 @@ def test_the_wheel_holds_the_weights_and_runs_the_demo(tmp_path: Path) -> None:
             if "featx" not in entry.name and not (dependencies / entry.name).exists():
                 (dependencies / entry.name).symlink_to(entry)
     (site / "dependencies.pth").write_text(str(dependencies))
-    subprocess.run(
-        [python, "-m", "pip", "install", "-q", "--no-deps", wheel], check=True, cwd=tmp_path
-    )
+    install = ["-m", "pip", "--python", python, "install", "-q", "--no-deps", wheel]
+    subprocess.run([sys.executable, *install], check=True, cwd=tmp_path)
     code = "import featx, sys; print(featx.__file__); sys.exit(0)"
     where = subprocess.run([python, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert str(tmp_path / "env") in where.stdout
