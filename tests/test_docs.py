@@ -56,7 +56,7 @@ def test_numbers_in_the_readme_are_those_of_the_code() -> None:
 
 def test_the_test_line_is_the_one_that_ci_runs() -> None:
     block = README.split("<!-- test line", 1)[1].split("```", 2)[1].strip()
-    assert block.endswith(".venv/bin/python -m pytest -q")
+    assert block.endswith(".venv/bin/python -m pytest -q -n 2 --dist worksteal")
     assert "\n" not in block
 
 
