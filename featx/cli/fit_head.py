@@ -18,7 +18,8 @@ def fit_head(
         str,
         typer.Option(
             metavar="folders|FILE.csv",
-            help="Class folders, or a CSV with the columns path, label and optionally split.",
+            help="Those in the store (class folders, or a manifest's), or a CSV with the columns "
+            "path, label and optionally split.",
         ),
     ] = "folders",
     kind: Annotated[str, typer.Option(metavar="linear", help="The kind of head.")] = "linear",

@@ -109,8 +109,8 @@ def predict(
 
     For a head, they are prepared exactly as those it was fitted on. With -m, the classes are those
     of the model's last output; softmax is applied where it gives logits: values outside [0, 1], or
-    sums that are not 1 within 0.001, unless a sigmoid gives them. Where images lie in folders named
-    like the classes, the accuracy is shown too.
+    sums that are not 1 within 0.001, unless a sigmoid gives them. Where images have labels (class
+    folders, a manifest) that are names of classes, the accuracy is shown too.
 
     Example: featx predict new_photos --head head --json
 
@@ -161,9 +161,8 @@ def predict(
             f"{format_count(len(report.predictions), 'image')}: they say nothing about its accuracy"
         )
     if report.accuracy is not None:
-        new = "" if model else "new "
-        listener.note(
-            f"accuracy {report.accuracy:.4f} on the {report.num_labelled:,} {new}images in class "
-            "folders"
+        labelled = format_count(
+            report.num_labelled, "labelled image" if model else "new labelled image"
         )
+        listener.note(f"accuracy {report.accuracy:.4f} on the {labelled}")
     exit_with(SOME_FAILED if report.failures else 0)

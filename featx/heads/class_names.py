@@ -55,7 +55,7 @@ class ClassNames:
         object.__setattr__(self, "_numbers", frozen)
 
     def find(self, label: str) -> frozenset[int]:
-        """Return the outputs that a class folder means: its name, a synonym or a WordNet id.
+        """Return the outputs that a label means: its name, a synonym or a WordNet id.
 
         Case, underscores and hyphens do not matter.
 

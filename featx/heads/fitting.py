@@ -83,7 +83,8 @@ def fit_head(
     Args:
         features: The feature store.
         layer: The tap; the deepest in the store when None.
-        labels: ``folders``, or a CSV file with the columns path, label and optionally split.
+        labels: ``folders``, those in the store (class folders, or what a manifest said); or a CSV
+            file with the columns path, label and optionally split.
         kind: The kind of head.
         pool: Pooling of taps that were stored as maps.
         test_size: Share of each class held out for measuring, in [0, 1). Ignored when the CSV

@@ -1,4 +1,4 @@
-"""Labels for the rows of a store: from class folders or from a CSV file."""
+"""Labels for the rows of a store: those it holds, or from a CSV file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from featx.images.sources.manifests import LABEL_COLUMNS, PATH_COLUMNS
 from featx.units import format_count
 
 FOLDERS = "folders"
-"""The value of ``--labels`` that takes the first folder below the root."""
+"""The value of ``--labels`` that takes the labels in the store: class folders, or what a
+manifest or another source of the images said."""
 
 SPLITS = {
     "train": "train",

@@ -214,7 +214,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 def _compare(
     labels: Sequence[str | None], best: np.ndarray, names: ClassNames | None
 ) -> list[bool]:
-    """Say of each image whose class folder has the name of a class whether that is the best."""
+    """Say of each image whose label is the name of a class whether that is the best."""
     if names is None:
         return []
     meant = [frozenset() if label is None else names.find(label) for label in labels]

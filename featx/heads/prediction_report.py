@@ -16,7 +16,7 @@ class Prediction:
 
     Attributes:
         path: The image.
-        label: Its class folder, or None.
+        label: Its label: the class folder, or what its source says; None where there is none.
         classes: The best classes, most probable first.
         probabilities: Their probabilities, in [0, 1]; those of a model with a sigmoid for each
             class are independent, and need not sum to 1 over all classes.
@@ -35,8 +35,8 @@ class PredictReport:
     Attributes:
         predictions: One for each image that could be used.
         failures: The others, with the reason.
-        num_labelled: Images whose class folder has the name of a class, without those that a
-            head was fitted on.
+        num_labelled: Images whose label is the name of a class, without those that a head was
+            fitted on.
         num_fitted_on: Images that the head was fitted on (the same bytes); 0 for a model's own
             classifier, of which that is not known.
         accuracy: Share of the labelled ones whose first prediction is right; None if there

@@ -347,7 +347,7 @@ _RUN_FACTS = ("started", "computed", "seconds", "engine", "precision")
 
 def _describe_classes(classes: Mapping[str, int], unlabelled: int) -> str:
     if not classes:
-        return "none (images are not in class folders)"
+        return "none (images have no labels)"
     shown = ", ".join(f"{name} {count:,}" for name, count in list(classes.items())[:20])
     more = f" and {len(classes) - 20} more" if len(classes) > 20 else ""
     rest = f"; {unlabelled:,} without" if unlabelled else ""

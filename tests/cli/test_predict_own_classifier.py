@@ -32,13 +32,21 @@ def test_classes_of_a_model_as_json(featx: Program, photos: Path, names: Path) -
     first, softmax, accuracy = outcome.err.splitlines()
     assert first == "toy:colors at 8 x 8, 'unit' preprocessing → head/double, 3 classes"
     assert softmax.startswith("head/double gives logits (values outside [0, 1], or sums that")
-    assert accuracy.endswith(" on the 12 images in class folders")
+    assert accuracy.endswith(" on the 12 labelled images")
     assert (
         float(accuracy.split()[1])
         == sum(line["rank"] == 1 and line["path"].startswith(line["class"]) for line in lines)
         / len(lines)
         * 2
     )
+
+
+def test_labels_of_a_manifest_are_not_called_folders(
+    featx: Program, photos: Path, names: Path
+) -> None:
+    (photos / "one.csv").write_text("path,label\ndark/image_0.png,dark\n")
+    outcome = featx("predict", "one.csv", *TOY, "--labels", names)
+    assert outcome.err.splitlines()[-1].endswith(" on the 1 labelled image")
 
 
 def test_numbers_without_labels_and_status_3(featx: Program, photos: Path) -> None:
