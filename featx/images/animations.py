@@ -10,6 +10,10 @@ from PIL import Image
 
 from featx.errors import ImageError
 from featx.images.formats import open_picture
+from featx.images.orientation import load_as_stored
+
+Encode = Callable[[Image.Image, int], bytes]
+"""Makes the bytes of a file of a frame's pixels as they are stored, and of their orientation."""
 
 
 def count_frames(data: bytes) -> int:
@@ -30,7 +34,7 @@ def count_frames(data: bytes) -> int:
         return 1
 
 
-def take_frame(data: bytes, number: int, encode: Callable[[Image.Image], bytes]) -> bytes:
+def take_frame(data: bytes, number: int, encode: Encode) -> bytes:
     """Return one frame of a picture as a picture of its own.
 
     Raises:
@@ -39,8 +43,7 @@ def take_frame(data: bytes, number: int, encode: Callable[[Image.Image], bytes])
     try:
         with open_picture(data) as image:
             image.seek(number)
-            image.load()
-            return encode(image)
+            return encode(*load_as_stored(image))
     except MemoryError:
         raise
     except EOFError:
@@ -61,9 +64,7 @@ class FrameTaker:
         keeps_passed: Keep some frames on the way to another: they are asked for by other threads.
     """
 
-    def __init__(
-        self, data: bytes, encode: Callable[[Image.Image], bytes], *, keeps_passed: bool
-    ) -> None:
+    def __init__(self, data: bytes, encode: Encode, *, keeps_passed: bool) -> None:
         self._data = data
         self._encode = encode
         self._keeps_passed = keeps_passed
@@ -102,9 +103,9 @@ class FrameTaker:
 
     def _encode_frame(self, image: Image.Image, number: int) -> bytes:
         image.seek(number)
-        image.load()
+        picture, orientation = load_as_stored(image)
         self._next = number + 1
-        return self._encode(image)
+        return self._encode(picture, orientation)
 
 
 _MOST_PASSED = 16

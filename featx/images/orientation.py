@@ -36,6 +36,17 @@ def load_upright(image: Image.Image, contract: InputSpec) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
+def load_as_stored(image: Image.Image) -> tuple[Image.Image, int]:
+    """Decode the pixels as they are stored, not turned; return them with the orientation."""
+    orientation = _orientation(image)
+    image.load()
+    if orientation not in _TURNS:
+        return image, 1
+    if image.format == "TIFF":
+        return image.transpose(_TURNS_BACK[orientation]), orientation
+    return image, orientation
+
+
 def _orientation(image: Image.Image) -> int:
     """Return the EXIF orientation; 1, upright, where there is none that can be parsed."""
     try:

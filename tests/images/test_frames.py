@@ -31,12 +31,13 @@ GREYS = (0, 100, 200)
 def animation(kind: str) -> bytes:
     frames = [Image.new("RGB", (8, 8), (grey, grey, grey)) for grey in GREYS]
     file = io.BytesIO()
+    kind = kind.removeprefix("A")
     options = {"lossless": True} if kind == "WEBP" else {}
     frames[0].save(file, kind, save_all=True, append_images=frames[1:], **options)
     return file.getvalue()
 
 
-@pytest.mark.parametrize("kind", ["gif", "tiff", "webp"])
+@pytest.mark.parametrize("kind", ["gif", "tiff", "webp", "png", "apng"])
 @pytest.mark.parametrize("source", ["folder", "tar", "tar.gz"])
 def test_frames_are_images_of_their_own(kind: str, source: str, tmp_path: Path) -> None:
     still = io.BytesIO()
@@ -66,6 +67,56 @@ def test_frames_are_images_of_their_own(kind: str, source: str, tmp_path: Path) 
     assert greys("all") == {f"a.{kind}#{n}": grey for n, grey in enumerate(GREYS)} | {
         "still.gif": 9
     }
+
+
+def test_a_default_image_outside_of_its_animation_is_frame_0(tmp_path: Path) -> None:
+    frames = [Image.new("L", (8, 8), grey) for grey in GREYS]
+    frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:], default_image=True)
+    whole, still = find_images(tmp_path).items[0], find_images(tmp_path, frame="0").items[0]
+    assert (whole.key, still.key) == ("a.png", "a.png#0")
+    contract = InputSpec(8, 8)
+    expected = decode_image(whole.read_bytes(), contract)
+    assert expected[0, 0, 0] == GREYS[0]
+    np.testing.assert_array_equal(decode_image(still.read_bytes(), contract), expected)
+
+
+@pytest.mark.parametrize("exif", ["apply", "ignore"])
+@pytest.mark.parametrize(
+    ("kind", "orientation", "mode"),
+    [
+        ("WEBP", 6, "RGB"),
+        ("WEBP", 8, "RGBA"),
+        ("PNG", 5, "RGB"),
+        ("PNG", 2, "I;16"),
+        ("TIFF", 6, "RGB"),
+        ("TIFF", 3, "RGBA"),
+        ("TIFF", 8, "I;16"),
+    ],
+)
+def test_frames_are_turned_as_the_file_is(
+    tmp_path: Path, kind: str, orientation: int, mode: str, exif: Any
+) -> None:
+    random = np.random.default_rng(2)
+    if mode == "I;16":
+        pixels = [random.integers(0, 65536, (6, 9)).astype(np.uint16) for _ in GREYS]
+    else:
+        pixels = [random.integers(0, 256, (6, 9, len(mode))).astype(np.uint8) for _ in GREYS]
+    frames = [Image.fromarray(array) for array in pixels]
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    options = {"WEBP": {"lossless": True, "exact": True}}.get(kind, {})
+    path = tmp_path / f"a.{kind.lower()}"
+    frames[0].save(path, kind, save_all=True, append_images=frames[1:], exif=tags, **options)
+    contract = InputSpec(12, 12, exif=exif, interpolation="nearest")
+    turned = decode_image(path.read_bytes(), contract)
+    items = find_images(tmp_path, frame="all").items
+    assert len(items) == 3
+    decoded = [decode_image(item.read_bytes(), contract) for item in items]
+    np.testing.assert_array_equal(decoded[0], turned)
+    for one, array in zip(decoded, pixels, strict=True):
+        alone = io.BytesIO()
+        Image.fromarray(array).save(alone, "PNG", exif=tags)
+        np.testing.assert_array_equal(one, decode_image(alone.getvalue(), contract))
 
 
 def test_a_frame_that_is_not_there_is_a_failure(tmp_path: Path) -> None:
@@ -190,7 +241,7 @@ def test_heic_without_its_plugin_says_what_to_install(monkeypatch: pytest.Monkey
         decode_image(b"\0\0\0\x18ftypheic" + bytes(100), InputSpec(8, 8))
 
 
-@pytest.mark.parametrize("kind", ["GIF", "TIFF", "WEBP"])
+@pytest.mark.parametrize("kind", ["GIF", "TIFF", "WEBP", "PNG"])
 @pytest.mark.parametrize("order", ["forward", "backward", "shuffled", "far"])
 def test_a_file_opened_once_gives_the_frames_of_one_opened_for_each(kind: str, order: str) -> None:
     random = np.random.default_rng(1)

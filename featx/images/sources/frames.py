@@ -1,7 +1,9 @@
 """Frames of animations and pages of documents as images of their own: ``--frame``.
 
 Frame 3 of ``a.gif`` has the key ``a.gif#3``. Its content is that of its pixels, so that it is never
-taken for the file's first frame.
+taken for the file's first frame. Of a PNG whose default image is not part of its animation, that
+image is frame 0. The camera's orientation stays with each frame, to be applied or ignored as that
+of a whole file.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from featx.units import format_count
 if TYPE_CHECKING:
     from featx.images.animations import FrameTaker
 
-_SUFFIXES = (".gif", ".tif", ".tiff", ".webp", ".avif")
+_SUFFIXES = (".gif", ".png", ".apng", ".tif", ".tiff", ".webp", ".avif")
 """Endings of files that are opened to see how many frames they have."""
 
 

@@ -14,7 +14,7 @@ from featx.errors import ImageError
 from featx.files import relative_path
 
 IMAGE_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .gif .bmp .dib .webp .tif .tiff .ppm .pgm .pbm .pnm "
+    ".jpg .jpeg .jpe .jfif .png .apng .gif .bmp .dib .webp .tif .tiff .ppm .pgm .pbm .pnm "
     ".avif .heic .heif .jp2 .tga".split()
 )
 """File name endings that are taken for images inside a folder or an archive (a file named

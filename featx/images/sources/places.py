@@ -135,4 +135,4 @@ def _check_opens(item: ImageItem) -> None:
     """Raise what is wrong with a file that does not even say how many frames it has."""
     from featx.images.animations import take_frame
 
-    take_frame(item.read_bytes(), 0, lambda _: b"")
+    take_frame(item.read_bytes(), 0, lambda picture, orientation: b"")

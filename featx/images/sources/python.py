@@ -156,11 +156,15 @@ class HeldPicture:
         return encode_pixels(pixels)
 
 
-def encode_picture(image: Any) -> bytes:
+def encode_picture(image: Any, orientation: int = 1) -> bytes:
     """Return the pixels of a Pillow image as the bytes of a file, without loss.
 
     They are taken as they are: an orientation tag says how a file is to be turned, and whoever
     has opened it may have turned it.
+
+    Args:
+        image: The picture.
+        orientation: The EXIF orientation that the file is to have.
     """
     if image.mode == "1":
         image = image.convert("L")
@@ -168,11 +172,17 @@ def encode_picture(image: Any) -> bytes:
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     elif image.mode in ("L", "RGB") and image.has_transparency_data:
         image = image.convert("RGBA")
-    if image.mode in ("L", "RGB", "RGBA"):
+    if image.mode in ("L", "RGB", "RGBA") and orientation == 1:
         return encode_pixels(np.asarray(image))
-    file = io.BytesIO()  # 16 bits, CMYK: what they become is decided where files are decoded.
-    image.save(file, "TIFF", compression=None)
+    # 16 bits, CMYK, turned: what they become is decided where files are decoded.
+    file = io.BytesIO()
+    tags = {} if orientation == 1 else {_ORIENTATION: orientation}
+    image.save(file, "TIFF", compression=None, tiffinfo=tags)
     return file.getvalue()
+
+
+_ORIENTATION = 0x0112
+"""The tag of TIFF and EXIF (Exif 2.32) that says how a picture is to be turned."""
 
 
 def _make_item(key: Any, image: Any, label: Any) -> ImageItem:
