@@ -9,6 +9,7 @@ import runpy
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from types import ModuleType
 
@@ -16,6 +17,7 @@ import pytest
 
 import featx
 from featx.cli import export, extract, fit_head, predict, search
+from featx.images.sources import find_images
 from featx.models.builtin import read_card
 from featx.models.contracts import APPLICATIONS
 from featx.testing import write_images
@@ -52,6 +54,24 @@ def test_numbers_in_the_readme_are_those_of_the_code() -> None:
     assert f"over {MAX_MEMBER_BYTES >> 30} GiB" in README
     assert f"over {LARGE_PIXELS:,} pixels, more than {CODE_BLOCK:,} for each byte" in README
     assert f"every {PART_SECONDS:.0f} seconds" in README
+
+
+def test_labels_of_archives_in_the_readme_are_those_given(tmp_path: Path) -> None:
+    table = README.split("<!-- labels of archives", 1)[1].split("<!-- end of labels", 1)[0]
+    rows = [line.split("|")[1:3] for line in table.splitlines()[3:]]
+    assert len(rows) == 5
+    for number, (members, labels) in enumerate(rows):
+        names = re.findall(r"`(.*?)`", members)
+        expected = [None if text == "none" else text for text in re.findall(r"\w+", labels)]
+        for path in (tmp_path / f"{number}.zip", tmp_path / f"{number}" / "a.zip"):
+            path.parent.mkdir(exist_ok=True)
+            with zipfile.ZipFile(path, "w") as archive:
+                for name in names:
+                    archive.writestr(name, b"x")
+        for place in (tmp_path / f"{number}.zip", tmp_path / f"{number}" / "*.zip"):
+            items = find_images(place).items
+            given = {item.key.removeprefix("a.zip/"): item.label for item in items}
+            assert [given[name] for name in names] == expected
 
 
 def test_the_test_line_is_the_one_that_ci_runs() -> None:

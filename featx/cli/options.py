@@ -88,7 +88,8 @@ ImageList = Annotated[
     typer.Option(
         "--image-list",
         metavar="FILE",
-        help="Take images from it: one path in each line; - is stdin.",
+        help="Take images from it: one path in each line, or as find -print0 writes them; - is "
+        "stdin.",
     ),
 ]
 Split = Annotated[

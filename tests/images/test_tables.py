@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 import featx
-from featx.errors import ImagesNotFound, InvalidValue
+from featx.errors import ImageError, ImagesNotFound, InvalidValue
 from featx.images.sources import find_images
-from featx.images.sources.items import ImageSet
+from featx.images.sources.items import ImageSet, member_key
 
 
 @pytest.fixture
@@ -96,6 +96,23 @@ def test_a_list_names_paths_relative_to_its_folder_or_absolute(root: Path) -> No
     ]
 
 
+@pytest.mark.parametrize("end", ["", "\0"])
+def test_a_list_as_find_print0_writes_it(root: Path, end: str) -> None:
+    names = ["dog/with\nnewline.jpg", "dog/ space .jpg", "dog/return.jpg\r", "#1.jpg", "cat/1.jpg"]
+    for name in names:
+        (root / name).write_bytes(b"x")
+    listed = ["", *(f"./{name}" for name in names), "./cat/1.jpg"]
+    found = find_images(image_list=write_list(root, "\0".join(listed) + end))
+    assert found.failures == ()
+    assert {item.key: item.label for item in found.items} == {
+        "#1.jpg": None,
+        "cat/1.jpg": "cat",
+        "dog/ space .jpg": "dog",
+        "dog/return.jpg\r": "dog",
+        "dog/with\nnewline.jpg": "dog",
+    }
+
+
 def test_a_list_as_powershell_writes_it(root: Path) -> None:
     found = find_images(image_list=write_list(root, "cat/1.jpg\r\n".encode("utf-16")))
     assert keys_of(found) == ["cat/1.jpg"]
@@ -110,7 +127,7 @@ def test_absolute_paths_outside_of_the_lists_folder_share_a_root(
 
 
 def test_lines_that_cannot_be_used_are_failures_of_their_own(root: Path) -> None:
-    lines = ["../out.jpg", "gone.jpg", "cat", "https://host/a.jpg", "a\0b.jpg", "cat/1.jpg"]
+    lines = ["../out.jpg", "gone.jpg", "cat", "https://host/a.jpg", "#.jpg", "cat/1.jpg"]
     found = find_images(image_list=write_list(root, "\n".join(lines)))
     assert keys_of(found) == ["cat/1.jpg"]
     reasons = {failure.key: failure.reason for failure in found.failures}
@@ -118,7 +135,12 @@ def test_lines_that_cannot_be_used_are_failures_of_their_own(root: Path) -> None
     assert "leads out" in reasons["../out.jpg"]
     assert reasons["cat"] == "not a regular file"
     assert "URL" in reasons["https://host/a.jpg"]
-    assert "zero byte" in reasons["a\0b.jpg"]
+    assert reasons["#.jpg"] == "No such file or directory"  # No comment.
+
+
+def test_a_path_with_a_zero_byte_is_refused() -> None:
+    with pytest.raises(ImageError, match="zero byte"):
+        member_key("a\0b.jpg")
 
 
 def test_a_list_comes_from_standard_input(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

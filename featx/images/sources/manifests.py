@@ -93,7 +93,9 @@ def _outside(paths: Iterable[str], folder: str) -> frozenset[str]:
 def read_list(path: str) -> Table:
     """Read a list: one path in each line, relative to its folder or absolute.
 
-    Blank lines and a byte order mark are skipped; ``-`` is the standard input, whose paths are
+    Where it holds a zero byte, zero bytes separate the paths and a newline is part of one, as
+    ``find -print0`` writes them. Blank lines and a byte order mark are skipped; there are no
+    comments, since a name may begin with ``#``. ``-`` is the standard input, whose paths are
     relative to the current folder.
 
     Raises:
@@ -110,7 +112,11 @@ def read_list(path: str) -> Table:
             raise ImagesNotFound(
                 f"The list of images {path!r} cannot be read: {error.strerror or error}."
             ) from error
-    lines = (line.rstrip("\r") for line in _decode(data).split("\n"))
+    text = _decode(data)
+    if "\0" in text:
+        lines = text.split("\0")
+    else:
+        lines = [line.rstrip("\r") for line in text.split("\n")]
     paths = list(dict.fromkeys(line for line in lines if line.strip()))
     if not paths:
         raise ImagesNotFound(
