@@ -418,6 +418,7 @@ def _to_rows(
         file_size=np.array([item.size for item in items], np.int64),
         file_mtime_ns=np.array([item.mtime_ns for item in items], np.int64),
         features=features,
+        splits=[item.split for item in items],
     )
 
 

@@ -34,6 +34,7 @@ class StoredImages:
         # Columns rather than an object for each image: a million of them fit into 300 MB.
         columns: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         self._labels: list[str | None] = []
+        self._splits: list[str | None] = []
         count = 0
         with_copies = any(source.copies for source in sources)
         held: set[bytes] = set()
@@ -41,6 +42,7 @@ class StoredImages:
             for rows in (source, source.copies):
                 columns.append((rows.content_hash, rows.file_size, rows.file_mtime_ns))
                 self._labels.extend(rows.labels)
+                self._splits.extend(rows.splits)
                 for position, key in enumerate(rows.keys, start=count):
                     self._place[key] = position
                 count += len(rows.keys)
@@ -79,13 +81,14 @@ class StoredImages:
         return item.mtime_ns != -1 and self.is_recorded(item)
 
     def is_recorded(self, item: ImageItem) -> bool:
-        """Whether an image's row says the same as the image: size, time, label."""
+        """Whether an image's row says the same as the image: size, time, label, split."""
         place = self._place.get(item.key)
         return (
             place is not None
             and self._mtimes[place] == item.mtime_ns
             and self._sizes[place] == item.size
             and self._labels[place] == item.label
+            and self._splits[place] == item.split
         )
 
     def content_hash(self, key: str) -> bytes | None:

@@ -27,6 +27,12 @@ def fit_head(
     test_size: Annotated[
         float, typer.Option(help="Share of each class held out to measure on, 0 to 1.")
     ] = DEFAULT_TEST_SIZE,
+    ignore_split: Annotated[
+        bool,
+        typer.Option(
+            "--ignore-split", help="Hold out a share of each class although a split is given."
+        ),
+    ] = False,
     seed: Annotated[int, typer.Option(help="For the split and the choice of settings.")] = 0,
     output: Annotated[Path, typer.Option("--output", "-o", help="The head's folder.")] = Path(
         DEFAULT_HEAD
@@ -52,6 +58,7 @@ def fit_head(
         kind=kind,
         pool=pool,
         test_size=test_size,
+        ignore_split=ignore_split,
         seed=seed,
         output=output,
         listener=ConsoleListener(),

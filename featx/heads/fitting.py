@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import importlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from featx.errors import HeadError, InvalidValue
+from featx.errors import HeadError, InvalidValue, join_names
 from featx.events import Listener
 from featx.heads.evaluation import Evaluation, evaluate
 from featx.heads.head import HEAD_KINDS, Head, check_replaceable
-from featx.heads.labels import FOLDERS, SPLITS, RowLabels, read_labels_csv
+from featx.heads.labels import FOLDERS, SPLITS, RowLabels, read_labels_csv, side_of
 from featx.heads.splits import split_stratified
 from featx.images.sources import natural_key
 from featx.specs import (
@@ -43,6 +45,9 @@ class FitReport:
         classes: C class names.
         num_train: Rows it was fitted on for the measurement.
         num_unlabelled: Rows left out because they have no label.
+        num_unsplit: Rows with a label left out because the store's split says neither ``train``
+            nor ``test`` (or val, valid, validation) of them.
+        splits: Where the store's split was used, its names and how many rows of each.
         evaluation: Measured on the held-out rows; None if none were held out.
         refitted: Whether the saved head was then fitted again on all labelled rows, with
             the regularisation that was chosen without the held-out ones.
@@ -57,6 +62,8 @@ class FitReport:
     classes: tuple[str, ...]
     num_train: int
     num_unlabelled: int
+    num_unsplit: int
+    splits: dict[str, int]
     evaluation: Evaluation | None
     refitted: bool
     settings: dict[str, Any]
@@ -74,6 +81,7 @@ def fit_head(
     kind: str = "linear",
     pool: Pooling = DEFAULT_READ_POOLING,
     test_size: float = DEFAULT_TEST_SIZE,
+    ignore_split: bool = False,
     seed: int = 0,
     output: str | Path = DEFAULT_HEAD,
     listener: Listener | None = None,
@@ -87,15 +95,17 @@ def fit_head(
             file with the columns path, label and optionally split.
         kind: The kind of head.
         pool: Pooling of taps that were stored as maps.
-        test_size: Share of each class held out for measuring, in [0, 1). Ignored when the CSV
-            gives a split. Identical files always fall on the same side.
+        test_size: Share of each class held out for measuring, in [0, 1). Ignored where a split is
+            given: by the CSV, else by the store (from a manifest's column or the names of arrays),
+            if it has both training rows and others. Identical files always fall on the same side.
+        ignore_split: Divide as if no split were given.
         seed: For the split and for the folds.
         output: The head's folder.
         listener: Receives notes.
 
     Returns:
         The report. With a random split the saved head is fitted on all labelled rows; with a
-        given one on its training rows only, so that the test rows stay unseen.
+        given one on its training rows only, so that the others stay unseen.
 
     Raises:
         StoreNotFound: If there is no store.
@@ -123,6 +133,12 @@ def fit_head(
             row_labels = RowLabels(store.labels)
         else:
             row_labels = read_labels_csv(Path(labels), store.keys, store.root)
+        if ignore_split:
+            row_labels = RowLabels(row_labels.labels)
+        num_labelled = sum(label is not None for label in row_labels.labels)
+        splits: dict[str, int] = {}
+        if row_labels.sides is None and not ignore_split:
+            row_labels, splits = _take_split(row_labels, store.splits, listener)
         spec = store.spec(layer)
         if spec.pool not in ("none", pool) and pool != DEFAULT_READ_POOLING:
             listener.note(f"{spec.name!r} was stored with {spec.pool!r} pooling: it stays so")
@@ -159,7 +175,9 @@ def fit_head(
         width=values.shape[1],
         classes=classes,
         num_train=int((~held_out).sum()),
-        num_unlabelled=len(table.keys) - len(rows),
+        num_unlabelled=len(table.keys) - num_labelled,
+        num_unsplit=num_labelled - len(rows),
+        splits=splits,
         evaluation=evaluation,
         refitted=refitted,
         settings=settings,
@@ -176,6 +194,40 @@ def fit_head(
         store=reference,
     ).save(output)
     return report
+
+
+def _take_split(
+    row_labels: RowLabels, splits: Sequence[str | None], listener: Listener
+) -> tuple[RowLabels, dict[str, int]]:
+    """Divide labelled rows as the store says, if it has both sides.
+
+    Returns:
+        The labels, without those of rows that are on neither side, and how many rows each split
+        has; as they were, and nothing, where the store's split is not used.
+    """
+    pairs = list(zip(row_labels.labels, splits, strict=True))
+    counts = Counter(split for label, split in pairs if label is not None and split is not None)
+    if not counts:
+        return row_labels, {}
+    used = {name: counts[name] for name in sorted(counts, key=natural_key) if side_of(name)}
+    if {side_of(name) for name in used} != {"train", "test"}:
+        listener.note(
+            f"the store's split ({', '.join(sorted(counts, key=natural_key))}) does not say both "
+            "what to fit on and what to measure on: it is not used"
+        )
+        return row_labels, {}
+    listener.note(
+        f"the store's split: fitted on {_name_sides(used, 'train')}, measured on "
+        f"{_name_sides(used, 'test')}; --ignore-split divides anew"
+    )
+    sides = tuple(side_of(split) for split in splits)
+    kept = zip(row_labels.labels, sides, strict=True)
+    return RowLabels(tuple(label if side else None for label, side in kept), sides), used
+
+
+def _name_sides(splits: Mapping[str, int], side: str) -> str:
+    names = [f"{name} ({count:,})" for name, count in splits.items() if side_of(name) == side]
+    return join_names(names, conjunction="and")
 
 
 def _check_classes(row_labels: RowLabels, features: str, listener: Listener) -> tuple[str, ...]:
@@ -222,4 +274,7 @@ def _check_training_classes(targets: np.ndarray, classes: tuple[str, ...]) -> No
     absent = sorted(set(range(len(classes))) - set(targets.tolist()))
     if absent:
         names = ", ".join(classes[number] for number in absent)
-        raise HeadError(f"The training split has no image of: {names}. Correct the split column.")
+        raise HeadError(
+            f"The training split has no image of: {names}. Correct the split column, or divide "
+            "anew with --ignore-split."
+        )

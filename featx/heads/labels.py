@@ -24,7 +24,7 @@ SPLITS = {
     "valid": "test",
     "validation": "test",
 }
-"""What a CSV's split column may say → the side it means."""
+"""What a column of splits may say → the side it means."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,16 @@ class RowLabels:
 
     labels: tuple[str | None, ...]
     sides: tuple[str | None, ...] | None = None
+
+
+def side_of(split: str | None) -> str | None:
+    """Return the side that a split's name means: ``train``, ``test``, or None for any other.
+
+    Example:
+        >>> side_of("Train"), side_of("val"), side_of("fold3")
+        ('train', 'test', None)
+    """
+    return None if split is None else SPLITS.get(split.strip().lower())
 
 
 def read_labels_csv(path: Path, keys: Sequence[str], root: Path) -> RowLabels:
@@ -89,7 +99,7 @@ def read_labels_csv(path: Path, keys: Sequence[str], root: Path) -> RowLabels:
         labels[row] = label
         matched += 1
         if split_column is not None:
-            side = SPLITS.get((line[split_column] or "").strip().lower())
+            side = side_of(line[split_column])
             if side is None:
                 raise HeadError(
                     f"{str(path)!r}, line {number}: a split is one of {', '.join(SPLITS)}. "

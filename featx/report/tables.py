@@ -93,6 +93,7 @@ def show_store(summary: Mapping[str, Any]) -> None:
         ("rows", _describe_rows(summary)),
         ("images in", short_path(summary["root"])),
         ("classes", _describe_classes(classes, summary["unlabelled"])),
+        *([("splits", describe_counts(summary["splits"]))] if summary["splits"] else []),
         ("model", f"{summary['model']}, weights {short_path(summary['weights'])}"),
         ("weights SHA-256", summary["weights_sha256"]),
         (
@@ -245,12 +246,15 @@ def show_fit_report(report: FitReport) -> None:
             f"{format_count(evaluation.num_examples, 'held-out image')} "
             f"(mean F1 {evaluation.macro_f1:.4f}), fitted on {report.num_train:,}"
         )
+        if report.splits:
+            print_result(f"by the split in the store: {describe_counts(report.splits)}")
     else:
         print_result(
             f"fitted on {format_count(report.num_train, 'image')}; none were held out to measure on"
         )
     again = ", then fitted again on all labelled images" if report.refitted else ""
     unlabelled = f"; {report.num_unlabelled:,} without label" if report.num_unlabelled else ""
+    unlabelled += f"; {report.num_unsplit:,} of no split" if report.num_unsplit else ""
     print_result(
         f"{short_path(report.output)}: {report.kind} head, {len(report.classes)} classes, layer "
         f"{report.layer} ({format_count(report.width, 'value')}){unlabelled}, settings "
@@ -345,10 +349,14 @@ def _describe_run(run: Mapping[str, Any]) -> str:
 _RUN_FACTS = ("started", "computed", "seconds", "engine", "precision")
 
 
+def describe_counts(counts: Mapping[str, int]) -> str:
+    """Write counts of names: ``train 600, test 100``; the first twenty."""
+    shown = ", ".join(f"{as_text(name)} {count:,}" for name, count in list(counts.items())[:20])
+    return shown + (f" and {len(counts) - 20} more" if len(counts) > 20 else "")
+
+
 def _describe_classes(classes: Mapping[str, int], unlabelled: int) -> str:
     if not classes:
         return "none (images have no labels)"
-    shown = ", ".join(f"{name} {count:,}" for name, count in list(classes.items())[:20])
-    more = f" and {len(classes) - 20} more" if len(classes) > 20 else ""
     rest = f"; {unlabelled:,} without" if unlabelled else ""
-    return f"{len(classes)}: {shown}{more}{rest}"
+    return f"{len(classes)}: {describe_counts(classes)}{rest}"

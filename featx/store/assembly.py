@@ -70,6 +70,7 @@ def assemble_store(
             classes=rows.classes(),
             blocks=blocks,
             key_bytes=longest_key(rows.keys()),
+            splits=rows.splits(),
             facts=replace(facts, next_part=next_part, row_map=row_map),
         )
 

@@ -45,6 +45,7 @@ def write_store(
     classes: Iterable[str],
     blocks: Iterable[Rows],
     key_bytes: int,
+    splits: Iterable[str] = (),
     facts: StoreFacts | None = None,
 ) -> None:
     """Write a whole store or part file from blocks of rows, and seal it.
@@ -56,24 +57,32 @@ def write_store(
         classes: Every label that occurs.
         blocks: The rows; one block is held in memory at a time. Those of a view have no features.
         key_bytes: Length of the longest key in UTF-8.
+        splits: Every name of a split that occurs; where there is none, there is no such column.
         facts: Failures and the like.
     """
     facts = facts or StoreFacts()
     ordered_classes = sorted(set(classes), key=natural_key)
     class_ids: dict[str | None, int] = {name: i for i, name in enumerate(ordered_classes)}
     class_ids[None] = -1
+    ordered_splits = sorted(set(splits), key=natural_key)
+    split_ids: dict[str | None, int] = {name: i for i, name in enumerate(ordered_splits)}
+    split_ids[None] = -1
     contents = ContentsDigest(header.fingerprint)
 
     def fill(file: h5py.File, check: Callable[[], None]) -> None:
         _write_header(file, header)
         file.attrs["next_part"] = facts.next_part
         _write_texts(file, "classes", ordered_classes)
+        with_splits = bool(ordered_splits)
+        if with_splits:
+            _write_texts(file, "split_names", ordered_splits)
         _write_failures(file, facts.failures)
         if facts.copies is not None:
-            copies = _create_columns(file.create_group("copies"), len(facts.copies), key_bytes)
-            _write_columns(copies, 0, facts.copies, class_ids)
+            group = file.create_group("copies")
+            copies = _create_columns(group, len(facts.copies), key_bytes, with_splits)
+            _write_columns(copies, 0, facts.copies, class_ids, split_ids)
 
-        columns = _create_columns(file, num_rows, key_bytes)
+        columns = _create_columns(file, num_rows, key_bytes, with_splits)
         missing = _create_rows(file, "missing", (num_rows,), np.bool_, COLUMN_CHUNK)
         taps = {}
         if facts.row_map is None:
@@ -83,7 +92,7 @@ def write_store(
         start = 0
         for rows in blocks:
             end = start + len(rows)
-            _write_columns(columns, start, rows, class_ids)
+            _write_columns(columns, start, rows, class_ids, split_ids)
             if facts.missing:
                 missing[start:end] = [key in facts.missing for key in rows.keys]
             for name, dataset in taps.items():
@@ -162,11 +171,13 @@ def read_header(file: h5py.File, path: Path, *, salvage: bool = False) -> StoreH
         num_rows = len(file["keys"])
         columns = ["content_hash", "labels", "file_size", "file_mtime_ns", "missing"]
         columns += ["row_part", "row_index"] if "parts" in file else []
+        columns += ["splits"] if "splits" in file else []
         lengths = {name: len(file[name]) for name in columns}
         for spec, dataset in zip(header.features, datasets, strict=True):
             lengths[spec.name] = len(dataset)
             if dataset.shape[1:] != spec.shape:
                 raise ValueError(f"rows of {spec.name!r} have the shape {dataset.shape[1:]}")
+        _ = file["split_names"] if "splits" in file else None
         _ = (file["classes"], file.attrs["contents"], file.attrs["next_part"])
         _ = [file["failures"][name] for name in ("key", "reason", "size", "mtime_ns")]
         intact = text_attribute(file, "fingerprint") == header.fingerprint
@@ -317,7 +328,9 @@ def _encode(texts: Sequence[str], dataset: h5py.Dataset) -> np.ndarray:
     return np.array([t.replace("\0", "\\0").encode() for t in texts], dtype=dataset.dtype)
 
 
-def _create_columns(parent: Any, num_rows: int, key_bytes: int) -> dict[str, h5py.Dataset]:
+def _create_columns(
+    parent: Any, num_rows: int, key_bytes: int, with_splits: bool
+) -> dict[str, h5py.Dataset]:
     def column(name: str, dtype: Any, *shape: int) -> h5py.Dataset:
         return _create_rows(parent, name, (num_rows, *shape), dtype, COLUMN_CHUNK)
 
@@ -327,11 +340,16 @@ def _create_columns(parent: Any, num_rows: int, key_bytes: int) -> dict[str, h5p
         "labels": column("labels", np.int32),
         "file_size": column("file_size", np.int64),
         "file_mtime_ns": column("file_mtime_ns", np.int64),
+        **({"splits": column("splits", np.int32)} if with_splits else {}),
     }
 
 
 def _write_columns(
-    columns: dict[str, h5py.Dataset], start: int, rows: Rows, class_ids: dict[str | None, int]
+    columns: dict[str, h5py.Dataset],
+    start: int,
+    rows: Rows,
+    class_ids: dict[str | None, int],
+    split_ids: dict[str | None, int],
 ) -> None:
     if not len(rows):
         return
@@ -341,6 +359,9 @@ def _write_columns(
     columns["labels"][start:end] = [class_ids[label] for label in rows.labels]
     columns["file_size"][start:end] = rows.file_size
     columns["file_mtime_ns"][start:end] = rows.file_mtime_ns
+    numbers = [split_ids[split] for split in rows.splits]
+    if "splits" in columns:
+        columns["splits"][start:end] = numbers
 
 
 def _create_rows(

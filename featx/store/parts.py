@@ -155,6 +155,7 @@ class PartWriter:
                 classes={label for rows in every for label in rows.labels if label is not None},
                 blocks=self._rows,
                 key_bytes=longest_key(key for rows in every for key in rows.keys),
+                splits={split for rows in every for split in rows.splits if split is not None},
                 facts=StoreFacts(
                     failures=self._failures,
                     copies=_join_copies(self._copies) if self._copies else None,
@@ -285,6 +286,7 @@ def _join_copies(blocks: Sequence[Rows]) -> Rows:
         labels=[label for rows in blocks for label in rows.labels],
         file_size=np.concatenate([rows.file_size for rows in blocks]),
         file_mtime_ns=np.concatenate([rows.file_mtime_ns for rows in blocks]),
+        splits=[split for rows in blocks for split in rows.splits],
     )
 
 

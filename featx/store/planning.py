@@ -132,11 +132,19 @@ class PlannedRows:
 
     def classes(self) -> set[str]:
         """Return the labels that occur."""
-        labels: set[str | None] = set()
+        return self._occurring("labels")
+
+    def splits(self) -> set[str]:
+        """Return the names of splits that occur."""
+        return self._occurring("splits")
+
+    def _occurring(self, column: str) -> set[str]:
+        texts: set[str | None] = set()
         for number, source in enumerate(self.sources):
+            own, copied = getattr(source, column), getattr(source.copies, column)
             rows = self.plan.columns[self.plan.columns[:, 0] == number, 1].tolist()
-            labels |= {_pick(source.labels, source.copies.labels, row) for row in rows}
-        return {label for label in labels if label is not None}
+            texts |= {_pick(own, copied, row) for row in rows}
+        return {text for text in texts if text is not None}
 
     def blocks(self, step: int, *, with_features: bool = True) -> Iterator[Rows]:
         """Yield the rows in order, `step` at a time."""
@@ -166,6 +174,7 @@ class PlannedRows:
             labels=[_pick(source.labels, source.copies.labels, row) for source, row in where],
             file_size=arrays["file_size"],
             file_mtime_ns=arrays["file_mtime_ns"],
+            splits=[_pick(source.splits, source.copies.splits, row) for source, row in where],
         )
 
     def _column(self, number: int, name: str) -> np.ndarray:

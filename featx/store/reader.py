@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -114,7 +114,14 @@ class FeatureStore:
     def load_columns(self) -> None:
         """Read everything but the features into memory, so that the file can be closed."""
         _ = self.keys, self.labels, self.content_hash, self.failures, self.missing, self.copies
-        _ = self.file_size, self.file_mtime_ns, self._num_rows, self.row_map, self.next_part
+        _ = (
+            self.splits,
+            self.file_size,
+            self.file_mtime_ns,
+            self._num_rows,
+            self.row_map,
+            self.next_part,
+        )
 
     @property
     def _file(self) -> h5py.File:
@@ -219,7 +226,19 @@ class FeatureStore:
     @cached_property
     def labels(self) -> tuple[str | None, ...]:
         """N class names, None where there is none."""
-        return self._labels("labels")
+        return self._named("labels", self.classes)
+
+    @cached_property
+    def split_names(self) -> tuple[str, ...]:
+        """The names of splits that occur, in natural order."""
+        return self._texts("split_names") if "splits" in self._file else ()
+
+    @cached_property
+    def splits(self) -> tuple[str | None, ...]:
+        """N names of splits, as a manifest or an array file gave them, None where there is none."""
+        if "splits" not in self._file:
+            return (None,) * len(self)
+        return self._named("splits", self.split_names)
 
     @cached_property
     def file_size(self) -> np.ndarray:
@@ -250,9 +269,14 @@ class FeatureStore:
         return Rows(
             keys=self._texts("copies/keys"),
             content_hash=self._column("copies/content_hash"),
-            labels=self._labels("copies/labels"),
+            labels=self._named("copies/labels", self.classes),
             file_size=self._column("copies/file_size"),
             file_mtime_ns=self._column("copies/file_mtime_ns"),
+            splits=(
+                self._named("copies/splits", self.split_names)
+                if "copies/splits" in self._file
+                else ()
+            ),
         )
 
     @cached_property
@@ -398,11 +422,12 @@ class FeatureStore:
         except READ_ERRORS as error:
             raise self._damaged(name, error) from error
 
-    def _labels(self, name: str) -> tuple[str | None, ...]:
-        names = self.classes
+    def _named(self, name: str, names: Sequence[str]) -> tuple[str | None, ...]:
+        """Return a column of numbers as the texts that they stand for."""
         numbers = self._column(name)
         if numbers.max(initial=-1) >= len(names):
-            raise self._damaged(name, "a number has no class")
+            what = "split" if name.endswith("splits") else "class"
+            raise self._damaged(name, f"a number has no {what}")
         return tuple(names[number] if number >= 0 else None for number in numbers.tolist())
 
     def _texts(self, name: str, rows: slice = slice(None)) -> tuple[str, ...]:

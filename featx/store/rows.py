@@ -77,6 +77,7 @@ class Rows:
         file_mtime_ns: int64 (n,).
         features: For each tap an array of shape (n, *shape); none for rows whose features are
             those of another row with the same content hash.
+        splits: n names of splits, None where there is none; when empty, none has one.
     """
 
     keys: Sequence[str]
@@ -85,10 +86,14 @@ class Rows:
     file_size: np.ndarray
     file_mtime_ns: np.ndarray
     features: Mapping[str, np.ndarray] = field(default_factory=dict)
+    splits: Sequence[str | None] = ()
 
     def __post_init__(self) -> None:
-        lengths = {len(self.keys), len(self.content_hash), len(self.labels), len(self.file_size)}
-        lengths |= {len(self.file_mtime_ns), *(len(array) for array in self.features.values())}
+        if not self.splits:
+            object.__setattr__(self, "splits", (None,) * len(self.keys))
+        lengths = {len(self.keys), len(self.content_hash), len(self.labels), len(self.splits)}
+        lengths |= {len(self.file_size), len(self.file_mtime_ns)}
+        lengths |= {*(len(array) for array in self.features.values())}
         assert len(lengths) == 1, f"rows and keys parted: {lengths}"
 
     def __len__(self) -> int:

@@ -41,6 +41,7 @@ class SalvagedStore(FeatureStore):
             for number in range(len(self.taps)):
                 lost[damaged_rows(self._file[f"features/{dataset_name(number)}"])] = True
         names = ["keys", "content_hash", "labels", "file_size", "file_mtime_ns", "missing"]
+        names += ["splits"] if "splits" in self._file else []
         for name in names:
             lost[damaged_rows(self._file[name])] = True
         return lost
@@ -69,9 +70,17 @@ class SalvagedStore(FeatureStore):
     def labels(self) -> tuple[str | None, ...]:
         """N class names; made from the keys where the names of the classes cannot be read."""
         try:
-            return self._labels("labels")
+            return self._named("labels", self.classes)
         except StoreError:
             return tuple(map(label_of, self.keys))
+
+    @cached_property
+    def splits(self) -> tuple[str | None, ...]:
+        """N names of splits; none where these cannot be read: they are recorded again."""
+        try:
+            return super().splits
+        except StoreError:
+            return (None,) * len(self)
 
     @cached_property
     def failures(self) -> tuple[ImageFailure, ...]:

@@ -16,7 +16,7 @@ def summarize_store(store: FeatureStore) -> dict[str, Any]:
     """Return the facts that ``featx info`` shows, as JSON-serialisable values."""
     header = store.header
     item = np.dtype(header.dtype).itemsize
-    counts = Counter(store.labels)
+    counts, splits = Counter(store.labels), Counter(store.splits)
     parts = None if store.row_map is None else store.row_map.parts
     return {
         "path": str(store.path),
@@ -50,6 +50,7 @@ def summarize_store(store: FeatureStore) -> dict[str, Any]:
         "root": store.place,
         "classes": {name: counts[name] for name in store.classes},
         "unlabelled": counts[None],
+        "splits": {name: splits[name] for name in store.split_names},
         "failures": [{"key": f.key, "reason": f.reason} for f in store.failures],
         "runs": [dict(run) for run in header.runs],
         "single_file_limit": header.single_file_limit,

@@ -175,6 +175,7 @@ def _write_part(
             classes=some.classes(),
             blocks=some.blocks(max(1, BLOCK_BYTES // max(1, header.row_bytes))),
             key_bytes=longest_key(some.keys()),
+            splits=some.splits(),
             # So that, if the view is lost, it is known which parts are newer than these rows.
             facts=StoreFacts(next_part=next_part),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from pathlib import Path
 
@@ -48,6 +49,15 @@ def test_a_damaged_archive_is_one_line_and_status_3(featx: Program, here: Path) 
     assert outcome.status == 3
     (line,) = [line for line in outcome.err.splitlines() if line.startswith("failed")]
     assert line.startswith("failed: photos.tar: the archive is damaged behind its 2 images")
+
+
+def test_a_head_by_the_split_of_the_arrays(featx: Program, here: Path) -> None:
+    assert featx("extract", "arrays.npz", *TOY).status == 0
+    assert re.search(r"splits +test \d, train \d", featx("info").out)
+    fitted = featx("fit-head")
+    assert "the store's split: fitted on train (4), measured on test (" in fitted.err
+    assert "by the split in the store: test " in fitted.out
+    assert "fitted again" in featx("fit-head", "--ignore-split").out
 
 
 def test_split_and_labels_of_arrays(featx: Program, here: Path) -> None:

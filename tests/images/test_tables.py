@@ -175,10 +175,10 @@ def test_a_manifest_gives_labels_and_splits(root: Path, separator: str) -> None:
     text = "\ufeffFile,Label,Split\ncat/1.jpg, lion ,train\ncat/2.jpg,,Test\ndog/3.jpg,wolf,test\n"
     path = write_csv(root, text.replace(",", separator))
     found = find_images(path)
-    assert [(item.key, item.label) for item in found.items] == [
-        ("cat/1.jpg", "lion"),
-        ("cat/2.jpg", None),
-        ("dog/3.jpg", "wolf"),
+    assert [(item.key, item.label, item.split) for item in found.items] == [
+        ("cat/1.jpg", "lion", "train"),
+        ("cat/2.jpg", None, "Test"),
+        ("dog/3.jpg", "wolf", "test"),
     ]
     assert keys_of(find_images(path, split="test")) == ["cat/2.jpg", "dog/3.jpg"]
     with pytest.raises(ImagesNotFound, match=r"split 'val'. Its splits are Test, test or train"):
@@ -208,6 +208,10 @@ def test_a_manifest_that_contradicts_itself_is_refused(root: Path) -> None:
     path = write_csv(root, "path,label\ncat/1.jpg,a\n./cat/1.jpg,b\n")
     with pytest.raises(InvalidValue, match="the label 'b' in one row and 'a' in another"):
         find_images(path)
+    path = write_csv(root, "path,split\ncat/1.jpg,train\ncat/1.jpg,test\n")
+    with pytest.raises(InvalidValue, match="the split 'test' in one row and 'train' in another"):
+        find_images(path)
+    assert find_images(path, split="test").items[0].split == "test"
 
 
 def test_a_damaged_parquet_is_refused(root: Path) -> None:

@@ -67,7 +67,8 @@ def list_images(request: SourceRequest) -> Listing:
             listing.notes.append(note)
         names = label_texts(labels, len(pictures), array_name or name)
         prefix = f"{request.prefix}{array_name}/" if array_name else request.prefix
-        listing.items += array_items(pictures, names, request.root, prefix, mtime_ns)
+        split = _split_of(array_name or os.path.splitext(name)[0])
+        listing.items += array_items(pictures, names, request.root, prefix, mtime_ns, split)
     if request.split is not None:
         listing.is_complete = False  # What the other arrays hold is there all the same.
     return listing
@@ -94,13 +95,18 @@ class ArrayReader:
 
 
 def array_items(
-    pictures: np.ndarray, labels: Sequence[str | None], root: str, prefix: str, mtime_ns: int
+    pictures: np.ndarray,
+    labels: Sequence[str | None],
+    root: str,
+    prefix: str,
+    mtime_ns: int,
+    split: str | None = None,
 ) -> list[ImageItem]:
     """Return an item for each picture of an array."""
     reader = ArrayReader(pictures, prefix)
     size = int(np.prod(pictures.shape[1:]))
     return [
-        ImageItem(f"{prefix}{number:05d}", root, label, size, mtime_ns, reader)
+        ImageItem(f"{prefix}{number:05d}", root, label, size, mtime_ns, reader, split)
         for number, label in enumerate(labels)
     ]
 

@@ -12,6 +12,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from featx.errors import ImageError, InvalidValue
@@ -78,9 +79,7 @@ def choose_frames(
         for number in range(count) if frame == "all" else [int(frame)]:
             key = f"{item.key}#{number}"
             if number < count:
-                chosen.append(
-                    ImageItem(key, item.root, item.label, item.size, item.mtime_ns, reader)
-                )
+                chosen.append(replace(item, key=key, reader=reader))
             else:
                 listing.fail(
                     key, f"it has only {format_count(count, 'frame')}", item.size, item.mtime_ns

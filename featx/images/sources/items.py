@@ -72,6 +72,8 @@ class ImageItem:
         mtime_ns: Modification time of the file, or of the archive that it is in, in nanoseconds
             since the epoch. -1 when it is not known: such images are read to see what changed.
         reader: Reads it; None for a file at root/key.
+        split: What a manifest's column or an array's name says, such as ``train``; None where
+            nothing does.
     """
 
     key: str
@@ -80,6 +82,7 @@ class ImageItem:
     size: int
     mtime_ns: int
     reader: Reader | None = field(default=None, compare=False, repr=False)
+    split: str | None = None
 
     @property
     def path(self) -> Path:

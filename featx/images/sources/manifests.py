@@ -47,24 +47,25 @@ def list_images(request: SourceRequest) -> Listing:
                 + (f"Its splits are {join_names(splits)}." if splits else "It has no splits.")
             )
     listing = Listing()
-    earlier: dict[str, str | None] = {}
-    for path, label, _ in rows:
+    earlier: dict[str, tuple[str | None, str | None]] = {}
+    for path, label, split in rows:
         try:
             key = _key(path, table.folder, request.root)
         except ImageError as error:
             listing.fail(path, error.reason)
             continue
-        if earlier.get(key, label) != label:
-            raise InvalidValue(
-                f"{table.name!r} gives {path!r} the label {label!r} in one row and "
-                f"{earlier[key]!r} in another. Keep one of them."
-            )
-        earlier[key] = label
+        known = earlier.setdefault(key, (label, split))
+        for kind, one, other in zip(("label", "split"), (label, split), known, strict=True):
+            if one != other:
+                raise InvalidValue(
+                    f"{table.name!r} gives {path!r} the {kind} {one!r} in one row and {other!r} in "
+                    "another. Keep one of them."
+                )
         found = make_item(request.root, key, partial(os.stat, os.path.join(request.root, key)))
         if isinstance(found, ImageItem):
             label = label if table.has_labels else label_of(key)
-            found = ImageItem(key, request.root, label, found.size, found.mtime_ns)
-            listing.items.append(found)
+            size, mtime_ns = found.size, found.mtime_ns
+            listing.items.append(ImageItem(key, request.root, label, size, mtime_ns, split=split))
         else:
             listing.failures.append(found)
     return listing
