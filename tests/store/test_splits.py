@@ -193,6 +193,19 @@ def test_a_head_is_fitted_by_the_stores_split(
     assert (anew.splits, anew.num_unsplit, anew.refitted) == ({}, 0, True)
 
 
+def test_pictures_on_both_sides_are_pointed_out(
+    manifest: Path, extract: Extract, tmp_path: Path
+) -> None:
+    (manifest.parent / "image_7.png").write_bytes((manifest.parent / "image_1.png").read_bytes())
+    extract(manifest)
+    notes = Notes()
+    featx.fit_head(tmp_path / "f.h5", output=tmp_path / "head", listener=notes)
+    assert any("1 of the 3 images measured on are identical" in text for text in notes.texts)
+    notes.texts.clear()
+    featx.fit_head(tmp_path / "f.h5", output=tmp_path / "head", ignore_split=True, listener=notes)
+    assert not any("identical" in text for text in notes.texts)
+
+
 def test_the_split_of_a_labels_file_goes_first(
     manifest: Path, extract: Extract, tmp_path: Path
 ) -> None:
