@@ -131,6 +131,7 @@ def test_a_model_is_written_as_plain_data() -> None:
             "interpolation": "bilinear",
             "exif": "apply",
             "background": [255, 255, 255],
+            "decode": "fast",
         },
     }
 
@@ -146,6 +147,7 @@ OTHER_INPUTS: dict[str, Any] = {
     "interpolation": "nearest",
     "exif": "ignore",
     "background": (255, 255, 254),
+    "decode": "exact",
 }
 
 
@@ -223,10 +225,13 @@ def test_the_fingerprint_stays_the_same_from_version_to_version() -> None:
         "input.exif": "apply",
         "input.background": [255, 255, 255],
     }
-    assert MODEL.identity() == expected
-    assert MODEL.fingerprint == FINGERPRINT
+    # What was stored before there was a choice was decoded exactly.
+    exact = replace(MODEL, input=replace(MODEL.input, decode="exact"))
+    assert exact.identity() == expected
+    assert MODEL.identity() == expected | {"input.decode": "fast"}
+    assert exact.fingerprint == FINGERPRINT
     assert FEATURE.identity() == {"layer": "conv_pw_13_relu", "pool": "avg", "shape": [256]}
-    assert FEATURE.fingerprint(MODEL) == FEATURE_FINGERPRINT
+    assert FEATURE.fingerprint(exact) == FEATURE_FINGERPRINT
 
 
 FINGERPRINT = "9a9c09e339bec1e31b6e6fee5084769d37547c043d9b8a5421ba10678b97afea"

@@ -81,7 +81,10 @@ def test_the_chain_as_processes_is_quiet(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert extracted.returncode == 0, extracted.stderr
-    assert len(extracted.stderr.splitlines()) == 3, extracted.stderr
+    notes = extracted.stderr.splitlines()
+    assert len(notes) == 5, extracted.stderr
+    assert notes[3].startswith("comparing engines"), extracted.stderr
+    assert notes[4].startswith("engine "), extracted.stderr
     assert extracted.stderr.startswith("12 images in")
     monkeypatch.chdir(toy_chain)
     for command in ("info", "fit-head", "index"):  # Without TensorFlow: see the next test.
