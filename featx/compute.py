@@ -71,7 +71,8 @@ def compute_features(
     backbone: Backbone,
     specs: Sequence[FeatureSpec],
     *,
-    batch_size: int,
+    batch_size: int | None = None,
+    max_batch_size: int | None = None,
     dtype: StorageType = "float32",
     stopwatch: Stopwatch | None = None,
     known: Container[bytes] | None = None,
@@ -82,7 +83,9 @@ def compute_features(
         images: What `featx.images.reading.read_images` yields.
         backbone: The model.
         specs: The features, from `plan_features`.
-        batch_size: Images for each run of the network; the last batch may be smaller.
+        batch_size: Images for each run of the network; the last batch may be smaller. What suits
+            the backbone when None.
+        max_batch_size: The most, where rows are large.
         dtype: Type of the results.
         stopwatch: Gets the time spent waiting for images and for the network.
         known: Content hashes that have features; the caller adds those of each batch. Identical
@@ -117,7 +120,10 @@ def compute_features(
                 queue.put_behind(result)  # In order: who stops at a failure has what was before.
             elif result is not None:
                 yield result
-            if waiting and (result is None or len(waiting) >= batch_size):
+            size = batch_size or backbone.batch_size
+            if max_batch_size is not None:
+                size = min(size, max_batch_size)
+            if waiting and (result is None or len(waiting) >= size):
                 queue.put(waiting)
                 waiting = []
             while queue.is_full or (result is None and len(queue)):

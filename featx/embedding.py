@@ -9,7 +9,7 @@ import numpy as np
 from featx.compute import ComputedBatch, compute_features
 from featx.errors import UnknownName
 from featx.events import Listener
-from featx.images.reading import HASH_BYTES, read_images
+from featx.images.reading import HASH_BYTES, LOOKAHEAD, read_images
 from featx.images.sources import (
     EVERYTHING,
     ImageFailure,
@@ -22,7 +22,7 @@ from featx.images.sources import (
 from featx.inference import AcceleratedBackbone
 from featx.models import restore_model
 from featx.models.backbone import Backbone
-from featx.specs import DEFAULT_BATCH_SIZE, Engine, FeatureSpec, ModelSpec, Precision
+from featx.specs import Engine, FeatureSpec, ModelSpec, Precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def embed_images(
     *,
     selection: Selection = EVERYTHING,
     max_pixels: int | None = None,
-    batch_size: int = DEFAULT_BATCH_SIZE,
+    batch_size: int | None = None,
     workers: int | None = None,
     engine: Engine = "auto",
     precision: Precision = "float32",
@@ -65,7 +65,7 @@ def embed_images(
         max_pixels: Largest picture that is decoded; None for the usual limit.
         model: The model as recorded.
         feature: The feature as recorded, pooling included.
-        batch_size: Images for each run of the network.
+        batch_size: Images that are given to the network at a time; what suits it when None.
         workers: Threads that read and decode.
         engine: See `featx.extract`.
         precision: See `featx.extract`; exact unless something else is asked for.
@@ -104,7 +104,7 @@ def embed_found(
     feature: FeatureSpec,
     *,
     max_pixels: int | None = None,
-    batch_size: int = DEFAULT_BATCH_SIZE,
+    batch_size: int | None = None,
     workers: int | None = None,
     engine: Engine = "auto",
     precision: Precision = "float32",
@@ -125,7 +125,7 @@ def embed_found(
             found.items if found.stream is None else found.stream,
             backbone.spec.input,
             workers=workers,
-            lookahead=2 * batch_size,
+            lookahead=max(LOOKAHEAD, 2 * (batch_size or 0)),
             max_pixels=max_pixels,
         )
         for result in compute_features(results, backbone, [feature], batch_size=batch_size):

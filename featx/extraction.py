@@ -26,7 +26,6 @@ from featx.models import load_model
 from featx.models.builtin import describe_default
 from featx.models.reference import add_arguments
 from featx.specs import (
-    DEFAULT_BATCH_SIZE,
     DEFAULT_MODEL,
     DEFAULT_POOLING,
     DEFAULT_STORAGE_TYPE,
@@ -82,7 +81,7 @@ def extract(
     interpolation: Interpolation | None = None,
     exif: Exif | None = None,
     decode: Decode | None = None,
-    batch_size: int = DEFAULT_BATCH_SIZE,
+    batch_size: int | None = None,
     workers: int | None = None,
     engine: Engine = "auto",
     precision: Precision = "auto",
@@ -136,7 +135,7 @@ def extract(
         decode: ``fast``: JPEGs of at least four times the model's size are decoded at a fraction
             of it, never below twice that size; ``exact``: always all pixels. None keeps the
             store's own, which is ``fast`` at first.
-        batch_size: Images for each run of the network.
+        batch_size: Images that are given to the network at a time; what suits it when None.
         workers: Threads that read and decode.
         engine: ``tensorflow``, ``openvino`` (on the CPU), or ``auto``: the faster one here.
         precision: ``float32``; ``bfloat16``; or ``auto``: bfloat16 where the processor has it
@@ -172,7 +171,7 @@ def extract(
         (3, 0)
     """
     listener = listener or Listener()
-    if batch_size < 1:
+    if batch_size is not None and batch_size < 1:
         raise InvalidValue(f"A batch has at least one image. Received: {batch_size}.")
     check_choice("pooling", pool, POOLING_NAMES)
     check_choice("storage type", dtype, get_args(StorageType))

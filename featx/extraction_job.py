@@ -20,7 +20,7 @@ from featx.errors import (
 )
 from featx.events import Listener
 from featx.files import is_same_file
-from featx.images.reading import HASH_BYTES, KnownImage, read_images
+from featx.images.reading import HASH_BYTES, LOOKAHEAD, KnownImage, read_images
 from featx.images.sources import (
     ImageFailure,
     ImageItem,
@@ -206,7 +206,7 @@ class ExtractionJob:
     def run(
         self,
         backbone: Backbone,
-        batch_size: int,
+        batch_size: int | None,
         workers: int | None,
         max_failures: int | None,
         header: StoreHeader,
@@ -224,12 +224,11 @@ class ExtractionJob:
         todo = self.changes.todo
         coming: Iterable[ImageItem] = todo if self.found.stream is None else self._follow()
         known = self.stored.content_hashes() if todo or self.found.stream is not None else set()
-        batch_size = max(1, min(batch_size, BATCH_BYTES // max(1, header.row_bytes)))
         images = read_images(
             coming,
             header.model.input,
             workers=workers,
-            lookahead=2 * batch_size,
+            lookahead=max(LOOKAHEAD, 2 * (batch_size or 0)),
             known=known,
             max_pixels=self.max_pixels,
         )
@@ -240,6 +239,7 @@ class ExtractionJob:
                 backbone,
                 header.features,
                 batch_size=batch_size,
+                max_batch_size=max(1, BATCH_BYTES // max(1, header.row_bytes)),
                 dtype=header.dtype,
                 stopwatch=watch,
                 known=known,

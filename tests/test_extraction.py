@@ -21,7 +21,7 @@ from PIL import Image
 
 import featx
 import featx.testing.toy
-from featx.compute import ComputedBatch, compute_features, plan_features
+from featx.compute import BATCHES_AHEAD, ComputedBatch, compute_features, plan_features
 from featx.errors import (
     FingerprintMismatch,
     ImagesNotFound,
@@ -716,12 +716,12 @@ def test_strict_stops_and_keeps_what_was_computed(
     with pytest.raises(TooManyFailures, match=r"1 image failed; the limit is 0.*4\.png"):
         run(strict=True, batch_size=1)
     computed = len(calls)
-    assert computed == 4
+    assert 4 <= computed <= 4 + 1 + BATCHES_AHEAD  # The network runs ahead of what is looked at.
     with pytest.raises(TooManyFailures):  # It has not become better since.
         run(strict=True, batch_size=1)
     assert len(calls) == computed
     assert counts(run(batch_size=1)) == {"rows": 8, "done": 4, "skipped": 4, "failed": 1}
-    assert len(calls) == 8
+    assert len(calls) == computed + 4
     with pytest.raises(TooManyFailures):
         run(strict=True)
     (photos / "4.png").unlink()

@@ -26,7 +26,6 @@ from featx.cli.options import (
     exit_with,
 )
 from featx.specs import (
-    DEFAULT_BATCH_SIZE,
     DEFAULT_POOLING,
     DEFAULT_STORAGE_TYPE,
     DEFAULT_STORE,
@@ -116,7 +115,7 @@ def extract(
             "model's; 'exact' always all pixels. [default: fast, or the store's own]"
         ),
     ] = None,
-    batch_size: BatchSize = DEFAULT_BATCH_SIZE,
+    batch_size: BatchSize = None,
     workers: Workers = None,
     engine: EngineOption = "auto",
     precision: PrecisionOption = "auto",

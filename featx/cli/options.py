@@ -17,7 +17,13 @@ Workers = Annotated[
     ),
 ]
 BatchSize = Annotated[
-    int, typer.Option("--batch-size", "-b", min=1, help="Images for each run of the network.")
+    int | None,
+    typer.Option(
+        "--batch-size",
+        "-b",
+        min=1,
+        help="Images given to the network at a time. [default: what suits the engine]",
+    ),
 ]
 EngineOption = Annotated[
     Engine,

@@ -25,7 +25,6 @@ from featx.cli.options import (
     exit_with,
 )
 from featx.specs import (
-    DEFAULT_BATCH_SIZE,
     DEFAULT_TOP,
     ChannelOrder,
     Exif,
@@ -98,7 +97,7 @@ def predict(
     top: Annotated[
         int, typer.Option("--top", "-k", "-t", "--topk", min=1, help="Classes for each image.")
     ] = DEFAULT_TOP,
-    batch_size: BatchSize = DEFAULT_BATCH_SIZE,
+    batch_size: BatchSize = None,
     workers: Workers = None,
     engine: EngineOption = "auto",
     precision: PrecisionOption = "float32",

@@ -35,7 +35,7 @@ def predict_with_model(
     labels: str | Path | None,
     layer: str | None,
     overrides: InputOverrides,
-    batch_size: int,
+    batch_size: int | None,
     workers: int | None,
     engine: Engine,
     precision: Precision,

@@ -16,7 +16,6 @@ from featx.heads.prediction_report import PredictReport, rank_classes
 from featx.images.sources import Images, Selection
 from featx.models.reference import add_arguments
 from featx.specs import (
-    DEFAULT_BATCH_SIZE,
     DEFAULT_HEAD,
     DEFAULT_TOP,
     ChannelOrder,
@@ -51,7 +50,7 @@ def predict(
     interpolation: Interpolation | None = None,
     exif: Exif | None = None,
     top: int = DEFAULT_TOP,
-    batch_size: int = DEFAULT_BATCH_SIZE,
+    batch_size: int | None = None,
     workers: int | None = None,
     engine: Engine = "auto",
     precision: Precision = "float32",
@@ -87,7 +86,7 @@ def predict(
         interpolation: The resampling filter; bilinear when None.
         exif: Whether the camera's orientation tag is applied; it is when None.
         top: The most classes to name for each image.
-        batch_size: Images for each run of the network.
+        batch_size: Images that are given to the network at a time; what suits it when None.
         workers: Threads that read and decode.
         engine: See `featx.extract`.
         precision: See `featx.extract`; exact unless something else is asked for.
@@ -165,7 +164,7 @@ def _predict_with_head(
     *,
     selection: Selection,
     max_pixels: int | None,
-    batch_size: int,
+    batch_size: int | None,
     workers: int | None,
     engine: Engine,
     precision: Precision,

@@ -20,6 +20,9 @@ from featx.specs import InputSpec
 HASH_BYTES = 16
 """Length of a content hash: BLAKE2b-128 of a file's bytes."""
 
+LOOKAHEAD = 64
+"""Images that are held decoded, unless told otherwise: some batches."""
+
 MAX_DEFAULT_WORKERS = 8
 """Decoding threads beyond this many only take cores from the network."""
 
@@ -64,7 +67,7 @@ def read_images(
     contract: InputSpec,
     *,
     workers: int | None = None,
-    lookahead: int = 64,
+    lookahead: int = LOOKAHEAD,
     known: Container[bytes] = (),
     max_pixels: int | None = None,
 ) -> Iterator[ReadResult]:

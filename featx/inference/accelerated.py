@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import threading
 from collections.abc import Sequence
-from typing import Any, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 import numpy as np
 
@@ -23,14 +23,22 @@ from featx.models.backbone import Backbone, Tap
 from featx.specs import Engine, Precision, check_choice, digest
 from featx.user_cache import read_facts, remember_facts
 
+if TYPE_CHECKING:
+    from featx.engines.openvino import OpenVinoNetwork
+
 LOWEST_COSINE = 0.999
 """bfloat16 is used where every row of every tap keeps this cosine to its float32 values."""
 
-SAMPLE = 16
-"""Images of the first batch that precisions and engines are compared on."""
+SAMPLE = 8
+"""Images of the first batch, on which precisions and engines are compared. The first batch has no
+more of them unless the user says so: then nothing is computed twice."""
 
 FORMAT = 1
 """Of what the cache holds; other numbers are not read."""
+
+
+Results = dict[str, np.ndarray]
+"""Taps by name: float32 (B, *tap shape)."""
 
 
 class Network(Protocol):
@@ -39,6 +47,11 @@ class Network(Protocol):
     @property
     def concurrency(self) -> int:
         """Batches that it computes at the same time."""
+        ...
+
+    @property
+    def batch_size(self) -> int:
+        """Images that are best given at a time."""
         ...
 
     def __call__(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
@@ -60,6 +73,7 @@ class AcceleratedBackbone:
     Attributes:
         run_facts: Engine and precision, and what was measured; empty before the first batch.
         concurrency: Batches that may be computed at the same time; 1 before the first.
+        batch_size: Images that are best given at a time.
 
     Raises:
         UnknownName: If there is no such engine or precision.
@@ -81,6 +95,7 @@ class AcceleratedBackbone:
         self.notes = backbone.notes
         self.packages = backbone.packages
         self.concurrency = 1
+        self.batch_size = SAMPLE
         self.run_facts: dict[str, Any] = {}
         self._backbone = backbone
         self._engine = engine
@@ -108,18 +123,21 @@ class AcceleratedBackbone:
         with self._lock:
             if self._network is None or self._names != tuple(names):
                 self._names = tuple(names)
-                self._network = self._choose(images[:SAMPLE])
+                self._network, results = self._choose(images[:SAMPLE])
                 self.concurrency = self._network.concurrency
+                self.batch_size = self._network.batch_size
+                if results is not None and len(images) <= SAMPLE:
+                    return results
             network = self._network
         return network(images)
 
-    def _choose(self, sample: np.ndarray) -> Network:
-        """Return what computes the taps, after comparing on some images of the first batch."""
+    def _choose(self, sample: np.ndarray) -> tuple[Network, Results | None]:
+        """Return what computes the taps, and what it gave for the images that it was tried on."""
         own = _OwnEngine(self._backbone, self._names)
         on_tensorflow = own.facts["engine"] == "tensorflow"  # Else it is its own engine.
         if on_tensorflow and self._engine != "tensorflow" and sample.dtype == np.uint8:
             try:
-                network, facts = self._open_openvino(sample)
+                network, results, facts = self._open_openvino(sample)
             except NotConvertible as error:
                 if self._precision == "bfloat16":
                     raise
@@ -131,12 +149,12 @@ class AcceleratedBackbone:
                 if self._engine == "openvino" or self._is_faster(network, own, sample, facts):
                     self._announce(facts)
                     self.run_facts = facts
-                    return network
+                    return network, results
                 self._announce(own.facts)
         self.run_facts = own.facts
-        return own
+        return own, None
 
-    def _open_openvino(self, sample: np.ndarray) -> tuple[Network, dict[str, Any]]:
+    def _open_openvino(self, sample: np.ndarray) -> tuple[OpenVinoNetwork, Results, dict[str, Any]]:
         """Convert and compile for OpenVINO; compare bfloat16 with float32 where that is asked."""
         from featx.engines import openvino
 
@@ -155,6 +173,7 @@ class AcceleratedBackbone:
                 precision=precision,
                 num_threads=cores,
                 num_streams=count_streams(cores),
+                block=min(openvino.BLOCK, len(sample)),
             )
 
         if self._precision == "bfloat16" and not openvino.has_bfloat16():
@@ -162,20 +181,22 @@ class AcceleratedBackbone:
                 "This processor has no instructions for bfloat16. Use --precision auto."
             )
         if self._precision != "auto":
-            return compile_for(self._precision), facts
+            network = compile_for(self._precision)
+            return network, network.start(sample), facts
         exact = compile_for("float32")
+        expected = exact.start(sample)
         facts["precision"] = "float32"
         if not openvino.has_bfloat16():
-            return exact, facts
+            return exact, expected, facts
         fast = compile_for("bfloat16")
-        expected, received = exact(sample), fast(sample)
+        received = fast.start(sample)
         cosines = {name: lowest_cosine(expected[name], received[name]) for name in self._names}
         facts["lowest_cosine"] = {name: round(cosine, 6) for name, cosine in cosines.items()}
         facts["compared_images"] = len(sample)
         if min(cosines.values()) < LOWEST_COSINE:
-            return exact, facts
+            return exact, expected, facts
         facts["precision"] = "bfloat16"
-        return fast, facts
+        return fast, received, facts
 
     def _convert(self, openvino: Any) -> Any:
         """Return the model for OpenVINO, or the folder in the cache where it lies."""
@@ -256,6 +277,10 @@ class _OwnEngine:
     @property
     def concurrency(self) -> int:
         return self._backbone.concurrency
+
+    @property
+    def batch_size(self) -> int:
+        return self._backbone.batch_size
 
     def __call__(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         return self._backbone(pixels, self._names)

@@ -129,5 +129,6 @@ def _load(source: str, request: ModelRequest) -> Backbone:
     backbone = load()
     remember(key, backbone)
     if key is not None:  # As heads, indexes and stores will ask for it.
-        remember(request_key(source, _describe(backbone.spec, backbone.spec.location)), backbone)
+        restored = _describe(backbone.spec, backbone.spec.location)
+        remember(request_key(backbone.spec.source, restored), backbone)
     return backbone

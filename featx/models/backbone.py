@@ -17,7 +17,7 @@ from featx.engines.frozen import FrozenNetwork
 from featx.engines.tensorflow import CompiledTaps
 from featx.errors import InvalidValue, ModelError
 from featx.images.preprocess import scale_pixels
-from featx.specs import MAX_CHANNELS, InputOverrides, InputSpec, ModelSpec
+from featx.specs import DEFAULT_BATCH_SIZE, MAX_CHANNELS, InputOverrides, InputSpec, ModelSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +126,11 @@ class Backbone(Protocol):
         ...
 
     @property
+    def batch_size(self) -> int:
+        """Images that are best given at a time."""
+        ...
+
+    @property
     def run_facts(self) -> Mapping[str, Any]:
         """The engine, the precision, and what else is recorded of a run."""
         ...
@@ -219,6 +224,7 @@ class GraphBackbone:
         self._build_openvino = build_openvino
         self._compiled: dict[tuple[str, ...], Compiled] = {}
         self.concurrency = 1
+        self.batch_size = DEFAULT_BATCH_SIZE
         self.run_facts: Mapping[str, Any] = {"engine": "tensorflow", "precision": "float32"}
 
     def features(self) -> Sequence[Tap]:

@@ -19,7 +19,7 @@ from featx.models.reference import savedmodel_files
 from featx.specs import ModelSpec, digest
 from featx.user_cache import read_facts, remember_facts
 
-REMEMBERED = ("keras", "file", "savedmodel", "graphdef")
+REMEMBERED = ("keras", "file", "savedmodel", "hub", "graphdef")
 """Sources that take seconds to load, and whose files tell by their time whether they changed."""
 
 _KIND = "models"
@@ -29,17 +29,17 @@ def request_key(source: str, request: ModelRequest) -> str | None:
     """Identify what an adapter would load: the request, its files, the versions that read them.
 
     Returns:
-        None for what is not remembered: other sources, and models whose code was trusted.
+        None for what is not remembered: other sources, addresses, and models whose code was
+        trusted.
     """
     if source not in REMEMBERED or request.trust_model_code:
         return None
+    if source == "hub" and not Path(request.name).is_dir():
+        return None  # Only tensorflow-hub knows whether what is at an address has been fetched.
     return digest(
         {
             "source": source,
-            "name": request.name,
-            "arguments": request.arguments,
-            "weights": request.weights,
-            "overrides": asdict(request.overrides),
+            "request": asdict(request),
             "files": [*stamp_files(request.name), *stamp_files(request.weights)],
             "versions": [
                 featx.__version__,
@@ -116,6 +116,11 @@ class RememberedBackbone:
     def concurrency(self) -> int:
         """Batches that may be computed at the same time."""
         return self._backbone().concurrency
+
+    @property
+    def batch_size(self) -> int:
+        """Images that are best given at a time."""
+        return self._backbone().batch_size
 
     @property
     def run_facts(self) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from featx.errors import InvalidValue
 from featx.images.preprocess import scale_pixels
 from featx.models import SOURCES
 from featx.models.backbone import ModelRequest, Tap
-from featx.specs import InputSpec, ModelSpec, digest
+from featx.specs import DEFAULT_BATCH_SIZE, InputSpec, ModelSpec, digest
 
 TOY_SIZE = 8
 """Height and width of the toy's input, in pixels."""
@@ -33,6 +33,7 @@ class ToyBackbone:
         self.default_layer = None
         self.notes = ()
         self.concurrency = 1
+        self.batch_size = DEFAULT_BATCH_SIZE
         self.run_facts = {"engine": "toy", "precision": "float32"}
         self.is_loaded = True
         self.packages = ()
