@@ -115,7 +115,8 @@ def compute_features(
                     queue.twins[result.content_hash].append(result.item)
                 else:
                     waiting.append(result)
-                    queue.twins[result.content_hash] = []
+                    if known is not None:
+                        queue.twins[result.content_hash] = []
             elif result is not None and len(queue):
                 queue.put_behind(result)  # In order: who stops at a failure has what was before.
             elif result is not None:
@@ -197,7 +198,7 @@ class _BatchQueue:
         batch, failed = future.result()
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._backbone.concurrency, "featx-network")
-        same = {image.content_hash: self.twins.pop(image.content_hash) for image in images}
+        same = {image.content_hash: self.twins.pop(image.content_hash, []) for image in images}
         failures = [
             ImageFailure(item.key, reason, item.size, item.mtime_ns)
             for image, reason in failed
