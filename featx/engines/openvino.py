@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import math
 import queue
 import tempfile
@@ -43,9 +44,7 @@ def _core() -> Any:
 
 def version() -> str:
     """Return OpenVINO's version, with which a converted network belongs together."""
-    import openvino
-
-    return str(openvino.__version__)
+    return importlib.metadata.version("openvino")
 
 
 @cache
@@ -58,6 +57,7 @@ def convert(network: FrozenNetwork, contract: InputSpec) -> Any:
     """Convert a frozen graph to an OpenVINO model of uint8 pixels (B, H, W, C), RGB.
 
     The scaling is that of `featx.images.preprocess.scale_pixels`, as the first operations.
+    Results are in the order of `network.outputs`.
 
     Args:
         network: The graph.
@@ -74,9 +74,7 @@ def convert(network: FrozenNetwork, contract: InputSpec) -> Any:
         raise
     except Exception as error:  # OpenVINO raises RuntimeError and its own kinds.
         raise NotConvertible(_reason(error)) from error
-    for output, name in zip(model.outputs, names, strict=True):
-        output.get_tensor().set_names({name})
-    return model
+    return _in_order(model, names, list(network.outputs))
 
 
 def _read_graph(graph_def: bytes) -> Any:
@@ -84,6 +82,14 @@ def _read_graph(graph_def: bytes) -> Any:
         path = Path(folder) / "graph.pb"
         path.write_bytes(graph_def)
         return _core().read_model(path)
+
+
+def _in_order(model: Any, names: Sequence[str], order: Sequence[str]) -> Any:
+    """Put a model's results in the order of taps: by name, two taps of one tensor are one."""
+    import openvino
+
+    results = dict(zip(names, model.get_results(), strict=True))
+    return openvino.Model([results[name] for name in order], model.get_parameters(), "featx")
 
 
 def save(model: Any, folder: Path) -> None:
@@ -94,12 +100,14 @@ def save(model: Any, folder: Path) -> None:
 
 
 def _name_outputs(model: Any, network: FrozenNetwork) -> list[str]:
-    """Return the tap that each output of the model is, in the model's order."""
-    taps = {f"{node}:0": tap for tap, node in network.outputs.items()}
-    names = []
-    for output in model.outputs:
-        found = [taps[name] for name in output.get_names() if name in taps]
-        names.append(found[0] if found else "")
+    """Return the tap that each output of the model is, in the model's order.
+
+    By the result's own name: copies of one tensor share its names, and those of the input are
+    only the input's.
+    """
+    taps = {node: tap for tap, node in network.outputs.items()}
+    results = [output.get_node().get_friendly_name() for output in model.outputs]
+    names = [taps.get(result.removesuffix(":0"), "") for result in results]
     if sorted(names) != sorted(network.outputs):
         raise NotConvertible("not every layer that was asked for is a result of its graph")
     return names
@@ -157,7 +165,7 @@ class OpenVinoNetwork:
 
     Args:
         model: An OpenVINO model, or the folder with its two files.
-        names: The taps to give, in the order in which they were asked for.
+        names: The taps that its results are, in their order.
         precision: In which it computes; values come as float32 in any case.
         num_threads: Threads of all streams together.
         num_streams: Calls that are computed at the same time.
@@ -196,9 +204,9 @@ class OpenVinoNetwork:
             shape[0] = block
             model.reshape(shape)
             self._compiled = _core().compile_model(model, "CPU", settings)
+            self._ports = dict(zip(names, self._compiled.outputs, strict=True))
         except Exception as error:
             raise NotConvertible(_reason(error)) from error
-        self._ports = {name: self._compiled.output(name) for name in names}
         self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
         for _ in range(num_streams):
             self._requests.put(self._compiled.create_infer_request())

@@ -65,6 +65,6 @@ def build_mini_openvino(arrays: Mapping[str, np.ndarray], names: Sequence[str]) 
         value = results[name]
         is_map = name.startswith("block") and name != "block4_pool"
         output = ops.result(ops.transpose(value, [0, 2, 3, 1]) if is_map else value)
-        output.output(0).get_tensor().set_names({f"{name}:0"})
+        output.set_friendly_name(name)
         outputs.append(output)
     return openvino.Model(outputs, [images], "mini")
