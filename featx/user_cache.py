@@ -38,7 +38,9 @@ def user_cache_folder() -> Path:
 
 def read_facts(kind: str, key: str) -> dict[str, Any] | None:
     """Return what was remembered under a key; None if nothing was, or it is damaged."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+    with contextlib.suppress(
+        OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError
+    ):
         return read_sealed(_facts_path(kind, key))
     return None
 

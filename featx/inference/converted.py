@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ def find_network(key: str) -> Path | None:
         card = read_sealed(folder / CARD_NAME)
         if all(hash_file(folder / name) == sha256 for name, sha256 in card["files"].items()):
             return folder
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         pass
     return None
 
@@ -44,20 +45,24 @@ def keep_network(key: str, write: Callable[[Path], None], facts: Mapping[str, An
         Its folder; None where the cache cannot be written.
     """
     folder = _folder(key)
-    temporary = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
+    temporary: Path | None = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(folder.parent)
-        temporary.mkdir()
+        # Not only by process: two threads may do this, and numbers are few in a container.
+        temporary = Path(tempfile.mkdtemp(".tmp", f"{key}.{os.getpid()}.", folder.parent))
         write(temporary)
         files = {path.name: hash_file(path) for path in sorted(temporary.iterdir())}
         card = seal({**facts, "files": files})
         (temporary / CARD_NAME).write_text(json.dumps(card, indent=1), encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
-        temporary.rename(folder)
+        if find_network(key) is None:  # Else another process has it, and may be reading.
+            shutil.rmtree(folder, ignore_errors=True)
+            temporary.rename(folder)
     except (OSError, RuntimeError):  # OpenVINO's own error for a full disk is the latter.
-        shutil.rmtree(temporary, ignore_errors=True)
         return None
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
     return folder
 
 
@@ -68,6 +73,6 @@ def _folder(key: str) -> Path:
 def _remove_leftovers(folder: Path) -> None:
     """Delete what processes left that were killed while they converted."""
     for leftover in folder.glob("*.tmp"):
-        pid = leftover.name.split(".")[-2]
+        pid = leftover.name.partition(".")[2].partition(".")[0]
         if pid.isdigit() and not is_process_alive(int(pid)):
             shutil.rmtree(leftover, ignore_errors=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -41,6 +42,12 @@ def request_key(source: str, request: ModelRequest) -> str | None:
             "source": source,
             "request": asdict(request),
             "files": [*stamp_files(request.name), *stamp_files(request.weights)],
+            # What packagers set all times to says nothing; this, nobody can set.
+            "changed": [
+                os.stat(path).st_ctime_ns
+                for stamps in (stamp_files(request.name), stamp_files(request.weights))
+                for path, _, _ in stamps
+            ],
             "versions": [
                 featx.__version__,
                 *(importlib.metadata.version(name) for name in ("tensorflow", "keras")),
@@ -70,7 +77,12 @@ def recall(key: str | None, load: Callable[[], Backbone]) -> Backbone | None:
         load: Loads it.
     """
     facts = None if key is None else read_facts(_KIND, key)
-    return None if facts is None else RememberedBackbone(facts, load)
+    if facts is None:
+        return None
+    try:
+        return RememberedBackbone(facts, load)
+    except (KeyError, TypeError, ValueError):  # What another state of featx remembered.
+        return None
 
 
 def remember(key: str | None, backbone: Backbone) -> None:
