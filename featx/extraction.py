@@ -250,7 +250,8 @@ def extract(
             backbone = AcceleratedBackbone(
                 loaded,
                 engine=engine,
-                precision=job.former_precision if precision == "auto" else precision,
+                precision=precision,
+                former=job.former_precision,
                 listener=listener,
             )
             load_seconds = watch.total

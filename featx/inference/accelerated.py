@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, get_args
 import numpy as np
 
 from featx.engines.frozen import FrozenNetwork, NotConvertible
-from featx.errors import InvalidValue
+from featx.errors import InvalidValue, ModelError
 from featx.events import Listener
 from featx.inference.converted import find_network, keep_network
 from featx.inference.measuring import (
@@ -33,7 +33,7 @@ SAMPLE = 8
 """Images of the first batch, on which precisions and engines are compared. The first batch has no
 more of them unless the user says so: then nothing is computed twice."""
 
-FORMAT = 1
+FORMAT = 2
 """Of what the cache holds; other numbers are not read."""
 
 
@@ -68,6 +68,8 @@ class AcceleratedBackbone:
         backbone: The model.
         engine: ``auto``, ``tensorflow`` or ``openvino``.
         precision: ``auto``, ``float32`` or ``bfloat16``.
+        former: What ``auto`` goes on with, if this engine and processor can: the precision of
+            features that are there already.
         listener: Is told what was chosen, and why.
 
     Attributes:
@@ -86,6 +88,7 @@ class AcceleratedBackbone:
         *,
         engine: Engine = "auto",
         precision: Precision = "auto",
+        former: Precision = "auto",
         listener: Listener | None = None,
     ) -> None:
         check_engine(engine, precision)
@@ -100,6 +103,7 @@ class AcceleratedBackbone:
         self._backbone = backbone
         self._engine = engine
         self._precision = precision
+        self._former = former
         self._listener = listener or Listener()
         self._network: Network | None = None
         self._names: tuple[str, ...] = ()
@@ -146,11 +150,14 @@ class AcceleratedBackbone:
                     f"{own.facts['engine']} runs it"
                 )
             else:
-                if self._engine == "openvino" or self._is_faster(network, own, sample, facts):
+                asked = self._engine == "openvino" or self._precision == "bfloat16"
+                if asked or self._is_faster(network, own, sample, facts):
                     self._announce(facts)
                     self.run_facts = facts
                     return network, results
                 self._announce(own.facts)
+        if self._precision == "auto" and self._former == "bfloat16":
+            self._listener.note("the features that are there are in bfloat16, new ones in float32")
         self.run_facts = own.facts
         return own, None
 
@@ -158,11 +165,7 @@ class AcceleratedBackbone:
         """Convert and compile for OpenVINO; compare bfloat16 with float32 where that is asked."""
         from featx.engines import openvino
 
-        facts: dict[str, Any] = {
-            "engine": "openvino",
-            "precision": self._precision,
-            "openvino": openvino.version(),
-        }
+        facts: dict[str, Any] = {"engine": "openvino", "openvino": openvino.version()}
         model = self._convert(openvino)
         cores = available_cores()
 
@@ -180,16 +183,23 @@ class AcceleratedBackbone:
             raise InvalidValue(
                 "This processor has no instructions for bfloat16. Use --precision auto."
             )
-        if self._precision != "auto":
-            network = compile_for(self._precision)
-            return network, network.start(sample), facts
+        precision = self._former if self._precision == "auto" else self._precision
+        if precision == "bfloat16" and not openvino.has_bfloat16():
+            self._listener.note(
+                "the features that are there are in bfloat16, for which this processor has no "
+                "instructions: new ones are in float32"
+            )
+            precision = "float32"
+        if precision != "auto":
+            network = compile_for(precision)
+            return network, self._start(network, sample), facts | {"precision": precision}
         exact = compile_for("float32")
-        expected = exact.start(sample)
+        expected = self._start(exact, sample)
         facts["precision"] = "float32"
         if not openvino.has_bfloat16():
             return exact, expected, facts
         fast = compile_for("bfloat16")
-        received = fast.start(sample)
+        received = self._start(fast, sample)
         cosines = {name: lowest_cosine(expected[name], received[name]) for name in self._names}
         facts["lowest_cosine"] = {name: round(cosine, 6) for name, cosine in cosines.items()}
         facts["compared_images"] = len(sample)
@@ -197,6 +207,19 @@ class AcceleratedBackbone:
             return exact, expected, facts
         facts["precision"] = "bfloat16"
         return fast, received, facts
+
+    def _start(self, network: OpenVinoNetwork, pixels: np.ndarray) -> Results:
+        """Compute images, and refuse an engine that cannot, or gives other shapes than stated."""
+        try:
+            values = network.start(pixels)
+        except ModelError as error:
+            raise NotConvertible(str(error)) from error
+        for tap in self.features():
+            if tap.name in values and None not in tap.shape:
+                shape = values[tap.name].shape
+                if shape != (len(pixels), *tap.shape):
+                    raise NotConvertible(f"it gives {tap.name!r} the shape {shape[1:]}")
+        return values
 
     def _convert(self, openvino: Any) -> Any:
         """Return the model for OpenVINO, or the folder in the cache where it lies."""
@@ -206,7 +229,7 @@ class AcceleratedBackbone:
             return folder
         source = self._backbone.freeze(self._names)
         if source is None:
-            raise openvino.NotConvertible("its layers are not in one graph")
+            raise NotConvertible("its layers are not in one graph")
         model = openvino.convert(source, self.spec.input)
         if source.build is None:
             facts = {"model": self.spec.reference, "layers": list(self._names)}

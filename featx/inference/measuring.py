@@ -18,6 +18,8 @@ Run = Callable[[np.ndarray], Mapping[str, np.ndarray]]
 def lowest_cosine(reference: np.ndarray, values: np.ndarray) -> float:
     """Return the lowest cosine between rows of two arrays; two rows of zeros agree.
 
+    A row with NaN or infinity has the cosine 0.
+
     Example:
         >>> rows = np.eye(2, dtype=np.float32)
         >>> lowest_cosine(rows, 2 * rows), lowest_cosine(rows, rows[::-1])
@@ -25,10 +27,11 @@ def lowest_cosine(reference: np.ndarray, values: np.ndarray) -> float:
     """
     first = reference.reshape(len(reference), -1).astype(np.float64)
     second = values.reshape(len(values), -1).astype(np.float64)
-    lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
-    products = (first * second).sum(axis=1)
-    both_zero = ~(first.any(axis=1) | second.any(axis=1))
-    cosines = np.where(both_zero, 1.0, products / np.where(lengths > 0, lengths, math.inf))
+    with np.errstate(invalid="ignore"):  # Of infinity, and of infinity and 0.
+        lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+        products = (first * second).sum(axis=1)
+        both_zero = ~(first.any(axis=1) | second.any(axis=1))
+        cosines = np.where(both_zero, 1.0, products / np.where(lengths > 0, lengths, math.inf))
     return float(np.nan_to_num(cosines, nan=0.0).min(initial=1.0))
 
 

@@ -338,15 +338,34 @@ def _describe_run(run: Mapping[str, Any]) -> str:
     """Say when and by what rows were computed: ``720 images on 2026-01-31 09:30 UTC, ...``."""
     rate = f" ({format_rate(run['computed'] / run['seconds'])}/s)" if run.get("seconds") else ""
     versions = [f"{k} {v}" for k, v in run.items() if k not in _RUN_FACTS]
+    precision = f"{run.get('precision')}{_describe_comparison(run)}"
     started = run["started"][:16].replace("T", " ")
     return (
         f"{format_count(run['computed'], 'image')} on {started} UTC in "
-        f"{run.get('seconds', 0):.1f} s{rate}, {run.get('engine')} {run.get('precision')}; "
+        f"{run.get('seconds', 0):.1f} s{rate}, {run.get('engine')} in {precision}; "
         f"{', '.join(versions)}"
     )
 
 
-_RUN_FACTS = ("started", "computed", "seconds", "engine", "precision")
+_RUN_FACTS = (
+    "started", "computed", "seconds", "engine", "precision", "lowest_cosine", "compared_images",
+    "speed_ratio",
+)  # fmt: skip
+
+
+def _describe_comparison(run: Mapping[str, Any]) -> str:
+    """Say how near bfloat16 is to float32, of all layers the furthest, and how engines compare."""
+    parts = []
+    if run.get("lowest_cosine"):
+        of = "" if run.get("precision") == "bfloat16" else "of bfloat16 "
+        cosine = min(run["lowest_cosine"].values())
+        images = format_count(run["compared_images"], "image")
+        parts.append(f"lowest cosine {of}{cosine:.5f} in {images}")
+    ratio = run.get("speed_ratio")
+    if ratio:
+        other, times = ("tensorflow", ratio) if ratio >= 1 else ("openvino", 1 / ratio)
+        parts.append(f"{times:.1f} times as fast as {other}")
+    return f" ({'; '.join(parts)})" if parts else ""
 
 
 def describe_counts(counts: Mapping[str, int]) -> str:
