@@ -1,0 +1,66 @@
+"""Both engines give the same numbers for every family of `keras.applications`."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from featx.models import load_model
+from featx.models.contracts import APPLICATIONS
+from featx.specs import InputOverrides
+from featx.user_cache import user_cache_folder
+from tests.inference.agreement import check_agreement, spread_taps
+
+pytestmark = pytest.mark.tensorflow
+
+NETWORKS = [
+    "ConvNeXtTiny",
+    "DenseNet121",
+    "EfficientNetB0",
+    "EfficientNetV2B0",
+    "EfficientNetV2S",
+    "InceptionResNetV2",
+    "InceptionV3",
+    "MobileNet",
+    "MobileNetV2",
+    "MobileNetV3Large",
+    "MobileNetV3Small",
+    "NASNetMobile",
+    "ResNet50",
+    "ResNet50V2",
+    "VGG16",
+    "VGG19",
+    "Xception",
+]
+"""The smallest of each family; two where a family has different kinds of blocks or contracts."""
+
+SIZE = (96, 96)
+
+
+def check(reference: str) -> None:
+    overrides = InputOverrides(img_size=SIZE)
+    backbone = load_model(f"keras:{reference}", weights="random", overrides=overrides)
+    try:
+        check_agreement(backbone, spread_taps(backbone))
+    finally:  # All of them together are a gigabyte.
+        shutil.rmtree(user_cache_folder() / "networks", ignore_errors=True)
+
+
+@pytest.mark.parametrize(
+    "reference", ["MobileNet,alpha=0.25", "MobileNetV3Small", "EfficientNetV2B0"]
+)
+def test_engines_agree(reference: str) -> None:
+    check(reference)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETWORKS)
+def test_engines_agree_on_every_family(name: str) -> None:
+    check(name)
+
+
+@pytest.mark.slow
+def test_no_family_is_left_out() -> None:
+    named = {APPLICATIONS[name].family for name in NETWORKS}
+    assert named == {application.family for application in APPLICATIONS.values()}

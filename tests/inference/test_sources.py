@@ -1,0 +1,271 @@
+"""Both engines give the same numbers whatever a model comes from, and however it is fed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from featx.engines.tensorflow import import_tensorflow
+from featx.errors import ModelError
+from featx.images.decode import decode_image
+from featx.images.preprocess import scale_pixels
+from featx.inference import AcceleratedBackbone
+from featx.models import load_model
+from featx.models.backbone import Backbone
+from featx.models.selection import select_taps
+from featx.specs import ChannelOrder, InputOverrides, Scaling
+from featx.testing.keras_models import toy_keras_model
+from tests.inference.agreement import check_agreement, pixels_for, spread_taps
+from tests.models.model_files import SIZE, SOURCES, build_graph, kernel, write_tf2_module
+from tests.real_data import REAL_DATA, needs_real_data
+
+pytestmark = pytest.mark.tensorflow
+
+UNIT = InputOverrides(preprocess="unit")
+RAW = InputOverrides(preprocess="raw")
+
+
+def all_taps(backbone: Backbone) -> list[str]:
+    return [tap.name for tap in backbone.features() if None not in tap.shape]
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_every_source(name: str, tmp_path: Path) -> None:
+    source = SOURCES[name](tmp_path)
+    backbone = load_model(source.reference, weights=source.weights, overrides=source.overrides)
+    if name == "hub, TF1":  # Its two signatures are two graphs, each of which can be taken.
+        assert backbone.freeze([tap.name for tap in backbone.features()]) is None
+        check_agreement(backbone, ["default"])
+        return
+    check_agreement(backbone, [tap.name for tap in select_taps(source.taps, backbone.features())])
+    # All at once: the input itself, tensors on the way to others, two names of one tensor.
+    check_agreement(backbone, all_taps(backbone))
+
+
+def test_taps_of_several_graphs_are_left_to_tensorflow(tmp_path: Path) -> None:
+    source = SOURCES["hub, TF1"](tmp_path)
+    backbone = load_model(source.reference)
+    pixels = pixels_for(backbone)
+    names = ["default", "image_feature_vector/net/block1"]
+    fast = AcceleratedBackbone(backbone, engine="openvino")
+    received = fast(pixels, names)
+    assert fast.run_facts["engine"] == "tensorflow"
+    for name, expected in backbone(pixels, names).items():
+        np.testing.assert_array_equal(received[name], expected)
+
+
+def one_channel(keras: Any) -> Any:
+    images = keras.Input((12, 16, 1), name="images")
+    x = keras.layers.Conv2D(4, 3, name="conv")(images)
+    return keras.Model(images, keras.layers.Flatten(name="flat")(x))
+
+
+def rescaling_inside(keras: Any) -> Any:
+    images = keras.Input((12, 16, 3), name="images")
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="scale")(images)
+    x = keras.layers.Conv2D(4, 3, strides=2, padding="same", name="conv")(x)
+    x = keras.layers.BatchNormalization(name="norm")(x)
+    x = keras.layers.Activation("gelu", name="gelu")(x)
+    x = keras.layers.UpSampling2D(2, interpolation="bilinear", name="up")(x)
+    x = keras.layers.LayerNormalization(name="layer_norm")(x)
+    return keras.Model(images, keras.layers.GlobalMaxPooling2D(name="most")(x))
+
+
+def channels_first(keras: Any) -> Any:
+    layers, first = keras.layers, {"data_format": "channels_first"}
+    images = keras.Input((3, 12, 16), name="images")
+    x = layers.ZeroPadding2D(1, name="pad", **first)(images)
+    x = layers.Conv2D(5, 3, name="conv", **first)(x)
+    x = layers.BatchNormalization(axis=1, name="norm")(x)
+    x = layers.MaxPooling2D(2, name="pool", **first)(x)
+    last = layers.Permute((2, 3, 1), name="turned")(x)
+    return keras.Model(images, layers.GlobalAveragePooling2D(name="mean")(last))
+
+
+def attention(keras: Any) -> Any:
+    images = keras.Input((16, 16, 3), name="images")
+    x = keras.layers.Conv2D(8, 4, strides=4, name="patches")(images)
+    x = keras.layers.Reshape((16, 8), name="tokens")(x)
+    x = keras.layers.MultiHeadAttention(2, 4, name="attention")(x, x)
+    x = keras.layers.LSTM(6, return_sequences=True, name="lstm")(x)
+    x = keras.layers.Softmax(name="softmax")(x)
+    return keras.Model(images, keras.layers.GlobalAveragePooling1D(name="mean")(x))
+
+
+@pytest.mark.parametrize(
+    ("build", "overrides"),
+    [
+        (one_channel, UNIT),
+        (one_channel, InputOverrides(preprocess="tf")),
+        (rescaling_inside, RAW),
+        (channels_first, UNIT),
+        (channels_first, InputOverrides(preprocess="torch")),
+        (lambda keras: toy_keras_model(), RAW),
+    ],
+)
+def test_keras_files(
+    tmp_path: Path, build: Callable[[Any], Any], overrides: InputOverrides
+) -> None:
+    import keras
+
+    keras.utils.set_random_seed(3)
+    model = build(keras)
+    if model.name == "toy":  # It has a class of its own, which a file does not bring.
+        model.export(tmp_path / "net", verbose=False)
+        backbone = load_model(str(tmp_path / "net"), overrides=overrides)
+    else:
+        model.save(tmp_path / "net.keras")
+        backbone = load_model(str(tmp_path / "net.keras"), overrides=overrides)
+    check_agreement(backbone, all_taps(backbone))
+
+
+def test_attention_and_recurrence(tmp_path: Path) -> None:
+    import keras
+
+    keras.utils.set_random_seed(3)
+    attention(keras).save(tmp_path / "net.keras")
+    backbone = load_model(str(tmp_path / "net.keras"), overrides=UNIT)
+    check_agreement(backbone, all_taps(backbone))
+
+
+def write_graph(path: Path, build: Callable[[Any, Any], None], dtype: str) -> Backbone:
+    """Write and load a frozen graph of one placeholder ``input``."""
+    tf = import_tensorflow()
+    with tf.Graph().as_default() as graph:
+        images = tf.compat.v1.placeholder(dtype, [None, SIZE, SIZE, 3], name="input")
+        build(tf, images)
+    path.write_bytes(graph.as_graph_def().SerializeToString())
+    overrides = RAW if dtype == "uint8" else UNIT
+    return load_model(str(path), overrides=overrides)
+
+
+def test_a_graph_of_whole_numbers(tmp_path: Path) -> None:
+    def build(tf: Any, images: Any) -> None:
+        build_graph(tf.cast(images, tf.float32), tf.constant(kernel()))
+
+    backbone = write_graph(tmp_path / "graph.pb", build, "uint8")
+    check_agreement(backbone, all_taps(backbone))
+
+
+def test_a_module_of_whole_numbers(tmp_path: Path) -> None:
+    module = write_tf2_module(tmp_path / "module", dtype=import_tensorflow().uint8)
+    backbone = load_model(f"hub:{module}")
+    check_agreement(backbone, all_taps(backbone))
+
+
+def test_a_graph_in_float16(tmp_path: Path) -> None:
+    def build(tf: Any, images: Any) -> None:
+        maps = tf.nn.relu(
+            tf.nn.conv2d(images, tf.constant(kernel().astype(np.float16)), 2, "SAME", name="conv"),
+            name="relu",
+        )
+        tf.cast(tf.reduce_mean(maps, [1, 2], name="mean"), tf.float32, name="cast")
+
+    backbone = write_graph(tmp_path / "graph.pb", build, "float16")
+    pixels = pixels_for(backbone)
+    names = all_taps(backbone)
+    fast = AcceleratedBackbone(backbone, engine="openvino", precision="float32")
+    received = fast(pixels, names)
+    assert fast.run_facts["engine"] == "openvino"
+    for name, expected in backbone(pixels, names).items():  # float16 has 11 bits.
+        np.testing.assert_allclose(received[name], expected, atol=2e-3 * np.abs(expected).max())
+
+
+def test_second_results_of_operations_and_names_like_tensors(tmp_path: Path) -> None:
+    def build(tf: Any, images: Any) -> None:
+        first, second, _ = tf.split(images, 3, axis=-1, name="split")
+        tf.identity(second * 2.0, name="split_1")
+        tf.reduce_mean(first - second, [1, 2], name="input_0")
+
+    backbone = write_graph(tmp_path / "graph.pb", build, "float32")
+    check_agreement(backbone, all_taps(backbone))
+
+
+@pytest.mark.parametrize("order", ["rgb", "bgr"])
+@pytest.mark.parametrize("scaling", ["caffe", "tf", "torch", "unit", "raw"])
+def test_every_scaling_is_that_of_scale_pixels(
+    tmp_path: Path, scaling: Scaling, order: ChannelOrder
+) -> None:
+    import keras
+
+    images = keras.Input((12, 16, 3), name="images")
+    keras.Model(images, keras.layers.Conv2D(2, 3, name="conv")(images)).save(tmp_path / "n.keras")
+    overrides = InputOverrides(preprocess=scaling, channel_order=order)
+    backbone = load_model(str(tmp_path / "n.keras"), overrides=overrides)
+    values = np.arange(256, dtype=np.uint8)
+    pixels = np.random.default_rng(0).permutation(np.tile(values, 9)).reshape(4, 12, 16, 3)
+    check_agreement(backbone, ["conv"], pixels)
+    fast = AcceleratedBackbone(backbone, engine="openvino", precision="float32")
+    expected = scale_pixels(pixels, backbone.spec.input)
+    received = fast(pixels, ["images"])["images"]
+    np.testing.assert_allclose(received, expected, rtol=1e-6, atol=1e-6 * np.abs(expected).max())
+
+
+def test_images_of_other_sizes_in_one_batch_count(tmp_path: Path) -> None:
+    source = SOURCES[".keras"](tmp_path)
+    backbone = load_model(source.reference, overrides=source.overrides)
+    pixels = pixels_for(backbone, 7)
+    fast = AcceleratedBackbone(backbone, engine="openvino", precision="float32")
+    together = fast(pixels, source.taps)
+    for first, last in ((0, 1), (1, 3), (3, 7)):
+        part = fast(pixels[first:last], source.taps)
+        for name in source.taps:
+            np.testing.assert_allclose(part[name], together[name][first:last], atol=1e-6)
+
+
+REAL_MODELS = {
+    "MobileNet 0.25": ("keras:MobileNet,alpha=0.25", "mobilenet_2_5_224_tf.h5"),
+    "MobileNetV2 0.35": (
+        "keras:MobileNetV2,alpha=0.35",
+        "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5",
+    ),
+    "MobileNetV2 1.0": (
+        "keras:MobileNetV2",
+        "mobilenet_v2_1.0_224_dequantized_from_coral_tf2_ptq_no_top.h5",
+    ),
+    "Teachable Machine, SavedModel": (
+        "models/teachable_machine_savedmodel/model.savedmodel",
+        None,
+    ),
+    "Teachable Machine, .h5": ("models/teachable_machine_savedmodel/keras_model.h5", None),
+    "frozen graph": (
+        "models/mobilenet_v1_025_graphdef/mobilenet_v1_0.25_224_frozen_graph.pb",
+        None,
+    ),
+}
+
+QUICK = ("frozen graph", "Teachable Machine, SavedModel")
+
+
+@needs_real_data
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name not in QUICK else [])
+        for name in REAL_MODELS
+    ],
+)
+def test_real_networks_on_photographs(name: str) -> None:
+    reference, weights = REAL_MODELS[name]
+    if weights is None:
+        backbone = load_model(str(REAL_DATA / reference), overrides=InputOverrides(preprocess="tf"))
+    else:
+        backbone = load_model(reference, weights=str(REAL_DATA / "weights" / weights))
+    contract = replace(backbone.spec.input, decode="exact")
+    photos = sorted((REAL_DATA / "images/flowers12/test").glob("*/*.jpg"))[::60]
+    pixels = np.stack([decode_image(photo.read_bytes(), contract) for photo in photos])
+    check_agreement(backbone, spread_taps(backbone, 8), pixels)
+
+
+def test_a_failing_network_says_so(tmp_path: Path) -> None:
+    source = SOURCES[".keras"](tmp_path)
+    backbone = load_model(source.reference, overrides=source.overrides)
+    fast = AcceleratedBackbone(backbone, engine="openvino", precision="float32")
+    fast(pixels_for(backbone), source.taps)
+    with pytest.raises(ModelError, match=r"OpenVINO failed to run the network on 2 images"):
+        fast(np.zeros((2, 5, 5, 3), np.uint8), source.taps)
