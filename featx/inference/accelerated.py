@@ -97,6 +97,7 @@ class AcceleratedBackbone:
         self.default_layer = backbone.default_layer
         self.notes = backbone.notes
         self.packages = backbone.packages
+        self.runs_own_code = backbone.runs_own_code
         self.concurrency = 1
         self.batch_size = SAMPLE
         self.run_facts: dict[str, Any] = {}
@@ -224,14 +225,14 @@ class AcceleratedBackbone:
     def _convert(self, openvino: Any) -> Any:
         """Return the model for OpenVINO, or the folder in the cache where it lies."""
         key = self._key(openvino.version())
-        folder = find_network(key)
+        folder = None if self.runs_own_code else find_network(key)
         if folder is not None:
             return folder
         source = self._backbone.freeze(self._names)
         if source is None:
             raise NotConvertible("its layers are not in one graph")
         model = openvino.convert(source, self.spec.input)
-        if source.build is None:
+        if source.build is None and not self.runs_own_code:
             facts = {"model": self.spec.reference, "layers": list(self._names)}
             keep_network(key, lambda folder: openvino.save(model, folder), facts)
         return model

@@ -120,6 +120,7 @@ def _describe(spec: ModelSpec, location: str, trust_model_code: bool = False) ->
 def _load(source: str, request: ModelRequest) -> Backbone:
     def load() -> Backbone:
         backbone: Backbone = importlib.import_module(SOURCES[source]).load(request)
+        backbone.runs_own_code = request.trust_model_code
         return backbone
 
     key = request_key(source, request)

@@ -112,6 +112,8 @@ class Backbone(Protocol):
         notes: What else a person should know of it, one line each.
         packages: What loaded it besides TensorFlow and Keras, by the names under which pip knows
             them: the record of a run states their versions.
+        runs_own_code: Whether code that came with it was trusted: that may change while its
+            files do not, so that nothing made from it is kept.
     """
 
     spec: ModelSpec
@@ -119,6 +121,7 @@ class Backbone(Protocol):
     default_layer: str | None
     notes: Sequence[str]
     packages: Sequence[str]
+    runs_own_code: bool
 
     @property
     def concurrency(self) -> int:
@@ -217,6 +220,7 @@ class GraphBackbone:
         self.default_layer = default_layer
         self.notes = (*([_CHANNELS_FIRST_NOTE] if channels_first else []), *notes)
         self.packages = tuple(packages)
+        self.runs_own_code = False
         self._taps = tuple(taps)
         self._channels_first = channels_first
         self._turned = {tap.name for tap in taps if tap.channels_first}

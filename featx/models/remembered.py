@@ -114,6 +114,7 @@ class RememberedBackbone:
         self.default_layer: str | None = facts["default_layer"]
         self.notes: Sequence[str] = facts["notes"]
         self.packages: Sequence[str] = facts["packages"]
+        self.runs_own_code = False
         self._taps = tuple(Tap.from_dict(tap) for tap in facts["taps"])
         self._load = load
         self._loaded: Backbone | None = None

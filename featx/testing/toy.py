@@ -37,6 +37,7 @@ class ToyBackbone:
         self.run_facts = {"engine": "toy", "precision": "float32"}
         self.is_loaded = True
         self.packages = ()
+        self.runs_own_code = False
         self.calls: list[int] = []
 
     def features(self) -> Sequence[Tap]:

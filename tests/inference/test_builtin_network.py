@@ -33,9 +33,7 @@ def test_every_tap_is_that_of_keras() -> None:
     for name, expected in backbone(pixels, names).items():
         largest = np.abs(expected).max()
         assert largest > 0
-        np.testing.assert_allclose(
-            received[name], expected, atol=TOLERANCE * largest, err_msg=name
-        )
+        np.testing.assert_allclose(received[name], expected, atol=TOLERANCE * largest, err_msg=name)
 
 
 def test_a_tap_alone_is_what_it_is_beside_others() -> None:
@@ -56,9 +54,7 @@ def test_a_tap_alone_is_what_it_is_beside_others() -> None:
 @pytest.mark.tensorflow
 def test_the_description_is_what_keras_taps_say() -> None:
     backbone = load_model("builtin:mini")
-    arrays = builtin._read_weights(
-        builtin.WEIGHTS_FOLDER / "mini.npz", builtin.read_card().sha256
-    )
+    arrays = builtin._read_weights(builtin.WEIGHTS_FOLDER / "mini.npz", builtin.read_card().sha256)
     taps = load_taps(arrays, backbone.spec.input).taps
     described = json.loads((builtin.WEIGHTS_FOLDER / "mini_layers.json").read_text("utf-8"))
     assert described == json.loads(json.dumps([tap.to_dict() for tap in taps]))

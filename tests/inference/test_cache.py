@@ -1,0 +1,345 @@
+"""What the user's cache holds: made again where it is damaged, never trusted, never needed."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from featx.engines import openvino
+from featx.engines.tensorflow import import_tensorflow
+from featx.inference import AcceleratedBackbone, accelerated
+from featx.inference.converted import find_network, keep_network
+from featx.models import load_model
+from featx.models.remembered import RememberedBackbone
+from featx.specs import InputOverrides
+from featx.user_cache import CACHE_VARIABLE, read_facts, remember_facts
+from tests.inference.agreement import pixels_for
+from tests.models.model_files import SOURCES
+
+UNIT = InputOverrides(preprocess="unit")
+TAPS = ("relu", "classes")
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "cache"
+    monkeypatch.setenv(CACHE_VARIABLE, str(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return SOURCES[".keras"](tmp_path_factory.mktemp("model")).reference
+
+
+@pytest.fixture
+def conversions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The input nodes of all networks that are converted."""
+    made: list[str] = []
+    real = openvino.convert
+
+    def spy(network: Any, contract: Any) -> Any:
+        made.append(network.input)
+        return real(network, contract)
+
+    monkeypatch.setattr(openvino, "convert", spy)
+    return made
+
+
+def compute(path: str) -> dict[str, np.ndarray]:
+    backbone = load_model(path, overrides=UNIT)
+    fast = AcceleratedBackbone(backbone, engine="openvino", precision="float32")
+    values = fast(pixels_for(backbone), TAPS)
+    assert fast.run_facts["engine"] == "openvino"
+    return values
+
+
+def check_same(received: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
+    for name in TAPS:
+        np.testing.assert_allclose(received[name], expected[name], rtol=1e-6, atol=1e-6)
+
+
+def network_of(cache: Path) -> Path:
+    (folder,) = (cache / "networks").iterdir()
+    return folder
+
+
+@pytest.mark.tensorflow
+def test_the_second_time_neither_tensorflow_nor_keras_is_imported(
+    cache: Path, net: str, tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "expected.npz", **compute(net))
+    code = f"""
+import sys
+import numpy as np
+from tests.inference.test_cache import check_same, compute
+check_same(compute({net!r}), np.load({str(tmp_path / "expected.npz")!r}))
+for name in ("tensorflow", "keras"):
+    assert name not in sys.modules, name
+"""
+    subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[2], env=os.environ, check=True
+    )
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def garbage(content: bytes) -> Callable[[Path], None]:
+    return lambda path: path.write_bytes(content) and None
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("network.bin", flip),
+        ("network.bin", truncate),
+        ("network.bin", Path.unlink),
+        ("network.bin", garbage(b"")),
+        ("network.xml", flip),
+        ("network.xml", truncate),
+        ("network.json", flip),
+        ("network.json", Path.unlink),
+        *(
+            ("network.json", garbage(content))
+            for content in (b"\0\xff", b"", b"null", b"[]", b"{}", b'{"files": {}}', b"[" * 99999)
+        ),
+    ],
+)
+def test_a_damaged_network_is_converted_anew(
+    cache: Path, net: str, conversions: list[str], name: str, damage: Callable[[Path], None]
+) -> None:
+    expected = compute(net)
+    check_same(compute(net), expected)
+    assert len(conversions) == 1
+    folder = network_of(cache)
+    damage(folder / name)
+    check_same(compute(net), expected)
+    assert len(conversions) == 2
+    assert find_network(folder.name) == network_of(cache) == folder
+    check_same(compute(net), expected)
+    assert len(conversions) == 2
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("content", [b"\0\xff", b"", b"null", b"[]", b"{}", b"[" * 99999])
+def test_a_damaged_description_is_made_anew(cache: Path, net: str, content: bytes) -> None:
+    compute(net)
+    assert isinstance(load_model(net, overrides=UNIT), RememberedBackbone)
+    for path in (cache / "models").iterdir():
+        path.write_bytes(content)
+    first = load_model(net, overrides=UNIT)
+    assert not isinstance(first, RememberedBackbone)
+    second = load_model(net, overrides=UNIT)
+    assert isinstance(second, RememberedBackbone)
+    assert (second.spec, list(second.features())) == (first.spec, list(first.features()))
+
+
+@pytest.mark.tensorflow
+def test_a_description_of_another_state_of_featx_is_made_anew(cache: Path, net: str) -> None:
+    load_model(net, overrides=UNIT)
+    for path in (cache / "models").iterdir():
+        remember_facts("models", path.stem, {"spec": {"colour": "blue"}})
+    assert not isinstance(load_model(net, overrides=UNIT), RememberedBackbone)
+    assert isinstance(load_model(net, overrides=UNIT), RememberedBackbone)
+
+
+@pytest.mark.parametrize("content", [b"\0\xff", b"", b"null", b"[]", b"{}", b"[" * 99999])
+def test_damaged_facts_are_none(cache: Path, content: bytes) -> None:
+    remember_facts("speeds", "key", {"openvino": 2.0, "own": 1.0})
+    facts = read_facts("speeds", "key")
+    assert facts is not None
+    assert (facts["openvino"], facts["own"]) == (2.0, 1.0)
+    (cache / "speeds" / "key.json").write_bytes(content)
+    assert read_facts("speeds", "key") is None
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("kind", ["a file", "below a file", "no place for folders"])
+def test_without_a_cache_everything_works(
+    tmp_path: Path, net: str, monkeypatch: pytest.MonkeyPatch, conversions: list[str], kind: str
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    place = {
+        "a file": tmp_path / "file",
+        "below a file": tmp_path / "file" / "cache",
+        "no place for folders": Path("/proc/featx"),  # Not even for root.
+    }[kind]
+    monkeypatch.setenv(CACHE_VARIABLE, str(place))
+    check_same(compute(net), compute(net))
+    assert len(conversions) == 2
+
+
+@pytest.mark.tensorflow
+def test_a_full_disk_leaves_no_half_network(
+    cache: Path, net: str, monkeypatch: pytest.MonkeyPatch, conversions: list[str]
+) -> None:
+    def save(model: Any, folder: Path) -> None:
+        (folder / "network.xml").write_text("half")
+        raise RuntimeError("cannot write network.bin")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(openvino, "save", save)
+        expected = compute(net)
+    assert list((cache / "networks").iterdir()) == []
+    check_same(compute(net), expected)
+    assert len(conversions) == 2
+
+
+@pytest.mark.tensorflow
+def test_what_a_killed_process_left_is_removed(cache: Path, net: str) -> None:
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        dead = pool.submit(os.getpid).result()
+    leftovers = []
+    for pid in (dead, os.getpid()):
+        leftovers.append(cache / "networks" / f"{'0' * 64}.{pid}.abc_d.tmp")
+        leftovers[-1].mkdir(parents=True)
+        (leftovers[-1] / "network.xml").write_text("half")
+    strange = cache / "networks" / "strange.tmp"
+    strange.mkdir()
+    compute(net)
+    assert not leftovers[0].exists()
+    assert leftovers[1].exists()  # Its process may still write.
+    assert strange.exists()
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("keep_time", [False, True])
+def test_other_weights_of_the_same_size_are_noticed(
+    cache: Path, tmp_path: Path, keep_time: bool
+) -> None:
+    path = Path(SOURCES[".h5"](tmp_path).reference)
+
+    def mean() -> float:
+        backbone = load_model(str(path), overrides=UNIT)
+        fast = AcceleratedBackbone(backbone, engine="openvino", precision="float32")
+        return float(fast(pixels_for(backbone), ["relu"])["relu"].mean())
+
+    first, before = load_model(str(path), overrides=UNIT).spec, mean()
+    status = path.stat()
+    with h5py.File(path, "r+") as file:
+        kernel = file["model_weights/conv/conv/kernel"]
+        kernel[...] = 2 * kernel[...]
+    assert path.stat().st_size == status.st_size
+    if keep_time:
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    second, after = load_model(str(path), overrides=UNIT).spec, mean()
+    assert second.weights_sha256 != first.weights_sha256
+    assert after != before
+    assert len(list((cache / "networks").iterdir())) == 2
+
+
+@pytest.mark.tensorflow
+def test_nothing_is_kept_of_models_whose_code_was_trusted(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import keras
+
+    module = tmp_path / "own_layers.py"
+    text = (
+        "import keras\n"
+        "@keras.saving.register_keras_serializable('own_layers')\n"
+        "class Times(keras.layers.Layer):\n"
+        "    def call(self, images):\n"
+        "        return images * FACTOR\n"
+        "FACTOR = 2.0\n"
+    )
+    module.write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    import own_layers  # type: ignore[import-not-found]
+
+    images = keras.Input((8, 8, 3))
+    path = str(tmp_path / "net.keras")
+    keras.Model(images, own_layers.Times(name="times")(images)).save(path)
+
+    def compute_times() -> float:
+        backbone = load_model(path, overrides=UNIT, trust_model_code=True)
+        assert not isinstance(backbone, RememberedBackbone)
+        fast = AcceleratedBackbone(backbone, engine="openvino", precision="float32")
+        values = fast(np.full((1, 8, 8, 3), 255, np.uint8), ["times"])["times"]
+        assert fast.run_facts["engine"] == "openvino"
+        return float(values.mean())
+
+    assert compute_times() == pytest.approx(2)
+    own_layers.FACTOR = 3.0  # The file of the model is what it was.
+    assert compute_times() == pytest.approx(3)
+    assert not (cache / "networks").exists()
+    assert not (cache / "models").exists()
+
+
+def test_threads_that_keep_the_same_network(cache: Path) -> None:
+    def write(folder: Path) -> None:
+        (folder / "network.xml").write_text("whole")
+        (folder / "network.bin").write_bytes(bytes(1000))
+
+    with ThreadPoolExecutor(4) as pool:
+        kept = list(pool.map(lambda _: keep_network("key", write, {}), range(40)))
+    assert any(kept)
+    assert [path.name for path in (cache / "networks").iterdir()] == ["key"]
+    assert find_network("key") is not None
+
+
+def _convert_in_a_process(arguments: tuple[str, str, float]) -> dict[str, np.ndarray]:
+    cache, net, start = arguments
+    os.environ[CACHE_VARIABLE] = cache
+    import_tensorflow()
+    while time.time() < start:
+        time.sleep(0.001)
+    return compute(net)
+
+
+@pytest.mark.slow
+@pytest.mark.tensorflow
+def test_processes_that_convert_the_same_model(
+    cache: Path, net: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = compute(net)
+    other = cache.with_name("other")
+    arguments = (str(other), net, time.time() + 20)
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        for received in pool.map(_convert_in_a_process, [arguments] * 2):
+            check_same(received, expected)
+    monkeypatch.setenv(CACHE_VARIABLE, str(other))
+    folder = network_of(other)
+    assert find_network(folder.name) == folder
+
+
+@pytest.mark.tensorflow
+def test_other_taps_and_versions_have_networks_of_their_own(
+    cache: Path, net: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backbone = load_model(net, overrides=UNIT)
+    pixels = pixels_for(backbone)
+
+    def convert(names: tuple[str, ...]) -> None:
+        AcceleratedBackbone(backbone, engine="openvino", precision="float32")(pixels, names)
+
+    convert(("relu",))
+    convert(("relu", "classes"))
+    convert(("classes", "relu"))
+    assert len(list((cache / "networks").iterdir())) == 3
+    monkeypatch.setattr(openvino, "version", lambda: "2031.1")
+    convert(("relu",))
+    assert len(list((cache / "networks").iterdir())) == 4
+    monkeypatch.setattr(accelerated, "FORMAT", -1)
+    convert(("relu",))
+    assert len(list((cache / "networks").iterdir())) == 5
