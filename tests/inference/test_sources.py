@@ -267,5 +267,5 @@ def test_a_failing_network_says_so(tmp_path: Path) -> None:
     backbone = load_model(source.reference, overrides=source.overrides)
     fast = AcceleratedBackbone(backbone, engine="openvino", precision="float32")
     fast(pixels_for(backbone), source.taps)
-    with pytest.raises(ModelError, match=r"OpenVINO failed to run the network on 2 images"):
+    with pytest.raises(ModelError, match=r"OpenVINO failed to run the network"):
         fast(np.zeros((2, 5, 5, 3), np.uint8), source.taps)
