@@ -252,7 +252,8 @@ class OpenVinoNetwork:
                     results[name][start : start + count] = values[:count]
         except RuntimeError as error:
             raise ModelError(
-                f"OpenVINO failed to run the network: {_reason(error).rstrip('.')}. Use --engine tensorflow."
+                f"OpenVINO failed to run the network: {_reason(error).rstrip('.')}. "
+                "Use --engine tensorflow."
             ) from error
         finally:
             self._requests.put(request)

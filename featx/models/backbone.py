@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from featx.engines.frozen import FrozenNetwork
-from featx.engines.tensorflow import CompiledTaps
+from featx.engines.tensorflow import CALLS_PER_GPU, CompiledTaps, list_gpus
 from featx.errors import InvalidValue, ModelError
 from featx.images.preprocess import scale_pixels
 from featx.specs import DEFAULT_BATCH_SIZE, MAX_CHANNELS, InputOverrides, InputSpec, ModelSpec
@@ -160,6 +160,9 @@ class Backbone(Protocol):
         ...
 
 
+GPU_BATCH_SIZE = 64
+"""Images that are given to a GPU at a time unless told otherwise: fewer do not fill a large one."""
+
 _CHANNELS_FIRST_NOTE = (
     "channels first: pixels are given to it as (channels, height, width), and its maps are "
     "turned into (h, w, c)"
@@ -227,13 +230,21 @@ class GraphBackbone:
         self._compile_taps = compile_taps
         self._build_openvino = build_openvino
         self._compiled: dict[tuple[str, ...], Compiled] = {}
-        self.concurrency = 1
-        self.batch_size = DEFAULT_BATCH_SIZE
         self.run_facts: Mapping[str, Any] = {"engine": "tensorflow", "precision": "float32"}
 
     def features(self) -> Sequence[Tap]:
         """Describe every tap, in the order of computation."""
         return self._taps
+
+    @property
+    def concurrency(self) -> int:
+        """Batches that may be computed at the same time: one on the CPU, two on each GPU."""
+        return max(1, CALLS_PER_GPU * len(list_gpus()))
+
+    @property
+    def batch_size(self) -> int:
+        """Images that are best given at a time."""
+        return GPU_BATCH_SIZE if list_gpus() else DEFAULT_BATCH_SIZE
 
     @property
     def is_loaded(self) -> bool:
