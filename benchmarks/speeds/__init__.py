@@ -1,0 +1,1 @@
+"""What `benchmarks.speed` runs: competitors, each in a process of its own, and their table."""
