@@ -1,0 +1,56 @@
+"""featx's network with engine and precision chosen beforehand, as part of loading.
+
+Choosing is done once for each run, on its first batch. Measured on some hundred pictures it would
+count for more than it does on the many thousands that people have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from benchmarks.speeds.child import BATCH_SIZE
+from benchmarks.speeds.networks import Network
+from featx.compute import plan_features
+from featx.images.reading import DecodedImage, read_images
+from featx.images.sources import find_images
+from featx.inference import AcceleratedBackbone
+from featx.models import Backbone
+from featx.specs import InputSpec, Pooling
+
+
+def make_ready(
+    backbone: Backbone, network: Network, folder: str, **options: Any
+) -> tuple[AcceleratedBackbone, Callable[[], object]]:
+    """Return a backbone that has chosen and warmed up, and a function that computes one batch."""
+    accelerated = AcceleratedBackbone(backbone, **options)
+    layers = () if network.layer is None else (network.layer,)
+    names = [spec.name for spec in plan_features(accelerated, layers, pooling(network))]
+    pixels = decode_first(folder, backbone.spec.input)
+
+    def compute() -> object:
+        return accelerated(pixels, names)
+
+    compute()
+    with ThreadPoolExecutor(accelerated.concurrency) as pool:
+        for run in [pool.submit(compute) for _ in range(accelerated.concurrency)]:
+            run.result()
+    return accelerated, compute
+
+
+def pooling(network: Network) -> Pooling:
+    """Return how featx is to pool the maps of a network."""
+    return "none" if network.layer else "avg"
+
+
+def decode_first(folder: str, contract: InputSpec) -> np.ndarray:
+    """Decode the first pictures of a folder: a full batch, if need be of repeated ones."""
+    items = list(islice(find_images(folder).items, BATCH_SIZE))
+    found = [
+        image.pixels for image in read_images(items, contract) if isinstance(image, DecodedImage)
+    ]
+    return np.stack([found[number % len(found)] for number in range(BATCH_SIZE)])

@@ -1,0 +1,49 @@
+"""featx: from files to the committed store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from benchmarks.speeds.child import read_task, report
+
+
+def main() -> None:
+    task = read_task()
+    network = task.described
+
+    import featx.extraction
+    from benchmarks.speeds.ready import make_ready, pooling
+    from featx.inference import AcceleratedBackbone
+    from featx.models import Backbone
+
+    chosen: list[AcceleratedBackbone] = []
+
+    def accelerate(backbone: Backbone, **options: Any) -> AcceleratedBackbone:
+        accelerated, _ = make_ready(backbone, network, task.folder, **options)
+        chosen.append(accelerated)
+        return accelerated
+
+    with mock.patch.object(featx.extraction, "AcceleratedBackbone", accelerate):
+        done = featx.extraction.extract(
+            task.folder,
+            model=network.reference,
+            weights=None if network.name == "mini" else task.weights,
+            layers=[network.layer] if network.layer else [],
+            pool=pooling(network),
+            output=Path(task.scratch) / "features.h5",
+        )
+    assert not done.failed, f"{done.failed} of the benchmark's pictures failed"
+    assert not done.reused, "pictures that are the same are computed only once"
+    report(
+        done.done,
+        done.done / done.images_per_second,
+        parts=done.seconds,
+        engine=chosen[0].run_facts["engine"],
+        precision=chosen[0].run_facts["precision"],
+    )
+
+
+if __name__ == "__main__":
+    main()
