@@ -3,9 +3,10 @@
     python -m benchmarks.speed [--networks VGG19 mini] [--pictures clothing] [--rounds 3]
 
 Run it from the root of the repository, on a machine that does nothing else. Prints one table of
-all competitors, on the same pictures in the same run, and which goals are reached.
+all competitors, on the same pictures in the same run, and which goals are reached. All of it takes
+some hours; Ctrl-C shows what was measured until then.
 
-- From files to results: featx up to the committed store (and once on one core), the tutorial's
+- From files to results: featx up to the committed store (224 px also on one core), the tutorial's
   `model.predict` for each image, Keras's `predict` over `image_dataset_from_directory`, and
   PyTorch with a DataLoader (`--torch-python` names a Python that has torch, torchvision and, if
   possible, timm). The others keep their results in memory only.
@@ -33,6 +34,7 @@ import os
 import sys
 import tempfile
 import time
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from rich.console import Console
@@ -64,7 +66,7 @@ def main() -> int:
     options = parse_options()
     say = Console(stderr=True, highlight=False, soft_wrap=True).print
     cores = available_cores()
-    machine = f"{describe_machine()}; {describe_load()}"
+    machine = f"{describe_machine()}; {describe_load()}; {describe_versions()}"
     others = watch_others()
     if others > BUSY and not (options.busy or options.quick):
         say(
@@ -72,6 +74,7 @@ def main() -> int:
             "now says little. Wait, or go on all the same with --busy."
         )
         return 1
+    say(f"{machine}; others take {others:.0%}")
     cells: list[Cell] = []
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="featx-speed-") as folder:
@@ -103,6 +106,15 @@ def main() -> int:
         report = {"machine": machine, "others": others} | to_json(cells)
         options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     return 0
+
+
+def describe_versions() -> str:
+    """Name the versions of what computes and decodes."""
+    found = []
+    for name in ("openvino", "tensorflow", "pillow"):
+        with contextlib.suppress(PackageNotFoundError):  # Such as tensorflow-cpu.
+            found.append(f"{name} {version(name)}")
+    return ", ".join(found)
 
 
 def parse_options() -> argparse.Namespace:

@@ -93,16 +93,16 @@ def test_repeated_pictures_are_other_files_with_the_same_pixels(tmp_path: Path) 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("network", "competitors"),
+    ("network", "pictures", "competitors"),
     [
-        ("mini", ["featx", "featx1", "keras", "engine", "decoding", "matmul"]),
-        ("VGG19", ["snippet"]),
+        ("mini", "224px", ["featx", "featx1", "keras", "engine", "decoding", "matmul"]),
+        ("VGG19", "12mp", ["snippet"]),
     ],
 )
-def test_a_quick_run(network: str, competitors: list[str], tmp_path: Path) -> None:
+def test_a_quick_run(network: str, pictures: str, competitors: list[str], tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     command = [sys.executable, "-m", "benchmarks.speed", "--quick", "--networks", network]
-    command += ["--pictures", "12mp", "--competitors", *competitors, "--json", str(report)]
+    command += ["--pictures", pictures, "--competitors", *competitors, "--json", str(report)]
     result = subprocess.run(
         command,
         cwd=Path(__file__).parents[1],

@@ -12,7 +12,7 @@ class Network:
     Attributes:
         name: The class in `keras.applications`; ``mini`` is featx's built-in.
         size: Height and width of the input, in pixels.
-        images: Pictures for featx: 10 to 20 seconds on two cores of 2024.
+        images: Pictures for featx: some 10 to 20 seconds on two cores.
         fewer: Pictures for competitors that take several times as long.
         layer: Of this layer the maps are kept as they are; None: the last maps, averaged.
         timm: Its name in timm.
@@ -45,13 +45,13 @@ MOBILENET_WEIGHTS = "mobilenet_v2_1.0_224_dequantized_from_coral_tf2_ptq.h5"
 NETWORKS = {
     network.name: network
     for network in (
-        Network("VGG19", 224, 256, 96, layer="block4_pool", timm="vgg19", torchvision="vgg19"),
-        Network("ResNet50", 224, 1024, 320, timm="resnet50", torchvision="resnet50"),
+        Network("VGG19", 224, 192, 64, layer="block4_pool", timm="vgg19", torchvision="vgg19"),
+        Network("ResNet50", 224, 768, 256, timm="resnet50", torchvision="resnet50"),
         Network(
             "MobileNetV2",
             224,
-            3072,
-            1024,
+            2560,
+            768,
             timm="mobilenetv2_100",
             torchvision="mobilenet_v2",
             weights_file=MOBILENET_WEIGHTS,
@@ -59,12 +59,12 @@ NETWORKS = {
         Network(
             "EfficientNetB0",
             224,
-            2048,
-            640,
+            1536,
+            512,
             timm="efficientnet_b0",
             torchvision="efficientnet_b0",
         ),
-        Network("ConvNeXtTiny", 224, 768, 256, timm="convnext_tiny", torchvision="convnext_tiny"),
-        Network("mini", 128, 8192, 4096),
+        Network("ConvNeXtTiny", 224, 512, 192, timm="convnext_tiny", torchvision="convnext_tiny"),
+        Network("mini", 128, 8192, 3072),
     )
 }

@@ -34,6 +34,7 @@ class Competitor:
         is_bound: Whether it is a limit and no competitor.
         one_core: Whether it gets one core only.
         network: The only network that it has.
+        kind: The only kind of pictures that it gets.
     """
 
     title: str
@@ -42,17 +43,18 @@ class Competitor:
     is_bound: bool = False
     one_core: bool = False
     network: str | None = None
+    kind: str | None = None
 
-    def has(self, network: Network) -> bool:
-        """Whether it knows a network at all."""
+    def takes(self, network: Network, kind: str) -> bool:
+        """Whether it is measured with a network on a kind of pictures."""
         if self.module == "run_torch" and network.torchvision is None:
             return False
-        return self.network in (None, network.name)
+        return self.network in (None, network.name) and self.kind in (None, kind)
 
 
 COMPETITORS = {
     "featx": Competitor("featx", "run_featx", "all"),
-    "featx1": Competitor("featx, one core", "run_featx", "half", one_core=True),
+    "featx1": Competitor("featx, one core", "run_featx", "half", one_core=True, kind="224px"),
     "snippet": Competitor("model.predict per image", "run_snippet", network="VGG19"),
     "keras": Competitor("Keras predict, tf.data", "run_keras"),
     "torch": Competitor("PyTorch, DataLoader", "run_torch"),
@@ -133,7 +135,7 @@ def run_rounds(
     for number in range(rounds):
         for name in competitors:
             competitor = COMPETITORS[name]
-            if name in cell.skipped or not competitor.has(cell.network):
+            if name in cell.skipped or not competitor.takes(cell.network, cell.pictures):
                 continue
             python = torch_python if name == "torch" else sys.executable
             with tempfile.TemporaryDirectory(prefix="featx-speed-") as scratch:
