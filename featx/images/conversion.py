@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from featx.errors import ImageError
 from featx.specs import InputSpec
@@ -57,26 +57,43 @@ def _convert(image: Image.Image, target: str, background: tuple[int, int, int]) 
     return image if image.mode == target else image.convert(target)
 
 
-def fit(image: Image.Image, contract: InputSpec) -> np.ndarray:
-    """Resize by the contract's rule and return pixels of shape (H, W, C)."""
+def fit(
+    image: Image.Image, contract: InputSpec, full_size: tuple[int, int] | None = None
+) -> np.ndarray:
+    """Resize by the contract's rule and return pixels of shape (H, W, C).
+
+    Args:
+        image: The picture, upright.
+        contract: Size, resize rule, interpolation, background.
+        full_size: Width and height of the whole, where `image` was decoded at a fraction of it.
+            What is taken of it is decided there: whole pixels of a small image are too coarse,
+            and its last ones may lie half outside.
+    """
     width, height = contract.width, contract.height
+    full_width, full_height = full_size or image.size
+    fraction = 1 / round(full_width / image.width)
+    whole = (0, 0, full_width * fraction, full_height * fraction)
     resample = _FILTERS[contract.interpolation]
     if contract.resize == "crop":
         # The largest centred box of the target's proportions, in whole pixels as
         # keras.utils.load_img(keep_aspect_ratio=True) takes it.
-        box_width = min(image.width, max(1, image.height * width // height))
-        box_height = min(image.height, max(1, image.width * height // width))
-        left, top = (image.width - box_width) // 2, (image.height - box_height) // 2
-        box = (left, top, left + box_width, top + box_height)
+        box_width = min(full_width, max(1, full_height * width // height))
+        box_height = min(full_height, max(1, full_width * height // width))
+        left, top = (full_width - box_width) // 2, (full_height - box_height) // 2
+        right, bottom = left + box_width, top + box_height
+        box = (left * fraction, top * fraction, right * fraction, bottom * fraction)
         image = image.resize((width, height), resample, box=box)
     elif contract.resize == "pad":
-        fitted = ImageOps.contain(image, (width, height), resample)
-        if 0 in fitted.size:  # So narrow that its shorter side rounds to nothing.
-            fitted = image.resize((max(1, fitted.width), max(1, fitted.height)), resample)
+        # As ImageOps.contain; at least one pixel, however narrow it is.
+        if full_width / full_height > width / height:
+            size = (width, max(1, round(full_height / full_width * width)))
+        else:
+            size = (max(1, round(full_width / full_height * height)), height)
+        fitted = image.resize(size, resample, box=whole)
         image = Image.new("RGB", (width, height), contract.background).convert(image.mode)
         left, top = round((width - fitted.width) / 2), round((height - fitted.height) / 2)
         image.paste(fitted, (left, top))
     elif image.size != (width, height):
-        image = image.resize((width, height), resample)
+        image = image.resize((width, height), resample, box=whole)
     pixels = np.array(image, dtype=np.uint8)
     return pixels if pixels.ndim == 3 else pixels[:, :, np.newaxis]

@@ -34,6 +34,10 @@ from featx.units import format_count
 
 _large_picture = threading.Lock()
 
+_SMOOTH = ("bilinear", "hamming", "bicubic", "lanczos")
+"""Filters for which pictures are decoded at a fraction. The others take whole pixels, so that it
+matters which ones: nearest a single one, box two or three of a small picture."""
+
 
 def decode_image(data: bytes, contract: InputSpec, *, max_pixels: int | None = None) -> np.ndarray:
     """Decode one picture and fit it to a model's input size.
@@ -68,9 +72,10 @@ def decode_image(data: bytes, contract: InputSpec, *, max_pixels: int | None = N
                     f"{image.width} x {image.height} pixels: the limit is {limit:,} pixels "
                     f"({LIMIT_OPTION} changes it)"
                 )
-            if contract.decode == "fast" and contract.interpolation != "nearest":
+            full_size = image.size
+            if contract.decode == "fast" and contract.interpolation in _SMOOTH:
                 # Twice the size, so that the resizing still averages; of the longer side, since a
-                # picture may lie on its side. What takes single pixels cannot be approximated.
+                # picture may lie on its side.
                 side = 2 * max(contract.width, contract.height)
                 image.draft(None, (side, side))
             is_large = image.width * image.height > LARGE_PIXELS
@@ -79,7 +84,11 @@ def decode_image(data: bytes, contract: InputSpec, *, max_pixels: int | None = N
             with _large_picture if is_large else contextlib.nullcontext():
                 if contract.channels not in MODES:
                     return _stack_pages(image, contract, limit)
-                return fit(to_channels(load_upright(image, contract), contract), contract)
+                size = image.size
+                upright = load_upright(image, contract)
+                if upright.size != size:
+                    full_size = full_size[1], full_size[0]
+                return fit(to_channels(upright, contract), contract, full_size)
     except (ImageError, MemoryError):
         raise
     except UnidentifiedImageError:
