@@ -156,8 +156,9 @@ def _with_pixels(
 def _reason(error: Exception) -> str:
     """Return the part of an OpenVINO message that is about the network, not about its source."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    summary = [line.removeprefix("-- ") for line in lines if line.startswith("-- ")]
     told = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
-    return (told or lines or [type(error).__name__])[0]
+    return (summary or told or lines or [type(error).__name__])[0]
 
 
 class OpenVinoNetwork:
