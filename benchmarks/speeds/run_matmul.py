@@ -11,7 +11,12 @@ import numpy as np
 
 from benchmarks.speeds.child import read_task, report
 
-SIZES = (512, 1024, 2048)
+SHAPES = ((1024, 512), (1024, 1024), (4096, 1024), (2048, 2048))
+"""Rows, and height and width of the square matrices that they are multiplied by."""
+
+LEAST_FLOPS = 10**10
+"""Of one measurement: shorter ones would be about starting."""
+
 PRECISIONS = {"f32": "float32", "bf16": "bfloat16"}
 
 CHAIN = 4
@@ -25,9 +30,9 @@ def main() -> None:
 
     names = ["f32", "bf16"] if has_bfloat16() else ["f32"]
     runs = [
-        (name, Product(name, size, task.cores, streams))
+        (name, Product(name, rows, size, task.cores, streams))
         for name in names
-        for size in (SIZES if task.seconds > 1 else SIZES[:1])
+        for rows, size in (SHAPES if task.seconds > 1 else SHAPES[:1])
         for streams in sorted({1, task.cores})
     ]
     measured: list[list[float]] = [[] for _ in runs]
@@ -45,15 +50,15 @@ def main() -> None:
 
 
 class Product:
-    """A chain of square matrices, compiled in a precision."""
+    """A chain of matrices, compiled in a precision."""
 
-    def __init__(self, precision: str, size: int, cores: int, streams: int) -> None:
+    def __init__(self, precision: str, rows: int, size: int, cores: int, streams: int) -> None:
         import openvino
         from openvino import opset13 as ops
 
         matrix = np.random.default_rng(0).standard_normal((size, size), np.float32)
         matrix /= np.float32(size**0.5)
-        first: Any = ops.parameter([size, size], np.float32)
+        first: Any = ops.parameter([rows, size], np.float32)
         product = first
         for number in range(CHAIN):  # Different ones, or they would be kept once.
             other = ops.constant(np.roll(matrix, number, axis=0))
@@ -65,10 +70,10 @@ class Product:
         }
         model = openvino.Model([ops.result(product)], [first], "product")
         compiled = openvino.Core().compile_model(model, "CPU", settings)
-        self._input = matrix
+        self._input = np.resize(matrix, (rows, size))
         self._requests = [compiled.create_infer_request() for _ in range(streams)]
-        self._flops = 2 * size**3 * CHAIN * streams
-        self._repeats = max(1, (1024 // size) ** 3)
+        self._flops = 2 * rows * size**2 * CHAIN * streams
+        self._repeats = max(1, LEAST_FLOPS // self._flops)
 
     def measure(self) -> float:
         """Return FLOP/s of one run on all cores."""
