@@ -61,16 +61,19 @@ def read_task() -> Task:
     return task
 
 
-def report(amount: float, seconds: float, *, other_bytes: int = 0, **facts: Any) -> None:
+def report(
+    amount: float, seconds: float, *, peak: int = 0, other_bytes: int = 0, **facts: Any
+) -> None:
     """Print what was measured as the last line.
 
     Args:
         amount: Pictures, or floating-point operations of a matrix product.
         seconds: What they took, without start and loading.
+        peak: Most bytes of memory, where they are not those of the whole process.
         other_bytes: Memory of processes that this one has started.
         facts: What else is worth knowing.
     """
-    peak = peak_bytes() + other_bytes
+    peak = (peak or peak_bytes()) + other_bytes
     print(json.dumps({"amount": amount, "seconds": seconds, "peak": peak, "facts": facts}))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from benchmarks.speeds.child import BATCH_SIZE, read_task, report
+from benchmarks.speeds.child import BATCH_SIZE, peak_bytes, read_task, report
 from benchmarks.speeds.keras_networks import build, count_flops
 
 
@@ -31,10 +31,12 @@ def main() -> None:
     with ThreadPoolExecutor(accelerated.concurrency) as pool:
         list(pool.map(go_on, range(accelerated.concurrency)))
     seconds = time.perf_counter() - began
+    peak = peak_bytes()  # Without what counting takes.
     facts = {key: accelerated.run_facts[key] for key in ("engine", "precision")}
     report(
         sum(done),
         seconds,
+        peak=peak,
         concurrency=accelerated.concurrency,
         flops=count_flops(build(network)),
         **facts,
