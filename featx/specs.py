@@ -94,7 +94,8 @@ class InputSpec:
         exif: Whether the camera's orientation tag is applied.
         background: RGB, 0 to 255, that transparent pixels and padding get.
         decode: ``fast``: JPEGs of at least four times the size are decoded at a half, a quarter or
-            an eighth, never below twice the size; ``exact``: always all pixels.
+            an eighth, never below twice the size (with the filters nearest and box, which take
+            whole pixels, at all of it); ``exact``: always all pixels.
     """
 
     height: int
