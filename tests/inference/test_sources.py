@@ -44,7 +44,8 @@ def test_every_source(name: str, tmp_path: Path) -> None:
         return
     check_agreement(backbone, [tap.name for tap in select_taps(source.taps, backbone.features())])
     # All at once: the input itself, tensors on the way to others, two names of one tensor.
-    check_agreement(backbone, all_taps(backbone))
+    together = spread_taps(backbone, 12) if name == "keras" else all_taps(backbone)
+    check_agreement(backbone, together)
 
 
 def test_taps_of_several_graphs_are_left_to_tensorflow(tmp_path: Path) -> None:
@@ -239,7 +240,7 @@ REAL_MODELS = {
     ),
 }
 
-QUICK = ("frozen graph", "Teachable Machine, SavedModel")
+QUICK = ("frozen graph",)
 
 
 @needs_real_data
