@@ -121,7 +121,7 @@ def garbage(content: bytes) -> Callable[[Path], None]:
         ("network.json", Path.unlink),
         *(
             ("network.json", garbage(content))
-            for content in (b"\0\xff", b"", b"null", b"[]", b"{}", b'{"files": {}}', b"[" * 99999)
+            for content in (b"\0\xff", b"null", b'{"files": {}}', b"[" * 99999)
         ),
     ],
 )
@@ -141,7 +141,7 @@ def test_a_damaged_network_is_converted_anew(
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("content", [b"\0\xff", b"", b"null", b"[]", b"{}", b"[" * 99999])
+@pytest.mark.parametrize("content", [b"\0\xff", b"[]", b"[" * 99999])
 def test_a_damaged_description_is_made_anew(cache: Path, net: str, content: bytes) -> None:
     compute(net)
     assert isinstance(load_model(net, overrides=UNIT), RememberedBackbone)
