@@ -41,7 +41,6 @@ from rich.console import Console
 
 from benchmarks.speeds.machine import (
     BUSY,
-    available_cores,
     describe_load,
     watch_others,
 )
@@ -50,7 +49,7 @@ from benchmarks.speeds.pictures import PICTURE_SETS, link_fewer, prepare, read_a
 from benchmarks.speeds.results import to_json
 from benchmarks.speeds.rounds import COMPETITORS, Cell, run_rounds
 from benchmarks.speeds.tables import make_goals, make_table
-from featx.inference.measuring import describe_machine
+from featx.machine import available_cores, describe_machine
 from featx.user_cache import CACHE_VARIABLE
 
 DATA = Path(os.environ.get("FEATX_TEST_DATA") or Path(__file__).parents[2] / "shared" / "data")

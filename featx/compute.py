@@ -102,7 +102,8 @@ def compute_features(
     watch = stopwatch or Stopwatch()
     queue = _BatchQueue(backbone, specs, dtype)
     waiting: list[DecodedImage] = []
-    source = iter(images)
+    errors: list[Exception] = []
+    source = _until_error(images, errors)
     with queue:
         while True:
             began = time.perf_counter()
@@ -136,7 +137,17 @@ def compute_features(
                     yield batch
                 yield from behind
             if result is None:
-                return
+                break
+    if errors:
+        raise errors[0]
+
+
+def _until_error(images: Iterable[ReadResult], errors: list[Exception]) -> Iterator[ReadResult]:
+    """Yield what comes, and end where it fails: what came before is computed first."""
+    try:
+        yield from images
+    except Exception as error:
+        errors.append(error)
 
 
 class _BatchQueue:

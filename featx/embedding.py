@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -130,8 +130,7 @@ def embed_found(
         )
         for result in compute_features(results, backbone, [feature], batch_size=batch_size):
             if isinstance(result, ComputedBatch):
-                # Of objects from Python, the reader holds the picture itself.
-                items.extend(replace(item, reader=None) for item in result.items)
+                items.extend(result.items)
                 hashes.append(result.content_hash)
                 blocks.append(result.features[feature.name].reshape(len(result.items), -1))
                 listener.advance(len(result.items))

@@ -40,13 +40,6 @@ class CoreTime:
         return max(0.0, (self.busy - before.busy - own) / total) if total else 0.0
 
 
-def available_cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def watch_others(seconds: float = 2.0) -> float:
     """Return the share of the cores' time that is taken while nothing is measured."""
     before = CoreTime.now()

@@ -13,12 +13,8 @@ from featx.engines.frozen import FrozenNetwork, NotConvertible
 from featx.errors import InvalidValue, ModelError
 from featx.events import Listener
 from featx.inference.converted import find_network, keep_network
-from featx.inference.measuring import (
-    available_cores,
-    compare_speeds,
-    describe_machine,
-    lowest_cosine,
-)
+from featx.inference.measuring import compare_speeds, lowest_cosine
+from featx.machine import available_cores, describe_machine
 from featx.models.backbone import Backbone, Tap
 from featx.specs import Engine, Precision, check_choice, digest
 from featx.user_cache import read_facts, remember_facts
@@ -32,6 +28,9 @@ LOWEST_COSINE = 0.999
 SAMPLE = 8
 """Images of the first batch, on which precisions and engines are compared. The first batch has no
 more of them unless the user says so: then nothing is computed twice."""
+
+MAX_STREAMS = 16
+"""Of VGG19, the largest common network here, a stream takes 100 MB in float32."""
 
 CLEARLY_FASTER = 1.15
 """TensorFlow is taken where it is that much faster: what else happened to run on the machine while
@@ -332,8 +331,11 @@ def check_engine(engine: Engine, precision: Precision) -> None:
 
 
 def count_streams(cores: int) -> int:
-    """Return how many batches are computed at the same time on a number of cores."""
-    return cores
+    """Return how many batches are computed at the same time on a number of cores.
+
+    Each takes memory of its own, so that many cores share some.
+    """
+    return min(cores, MAX_STREAMS)
 
 
 def has_gpu() -> bool:

@@ -17,6 +17,9 @@ from featx.user_cache import read_sealed, user_cache_folder
 
 CARD_NAME = "network.json"
 
+MAX_BYTES = 4 << 30
+"""Most that all converted networks take on the disk, the newest excepted."""
+
 
 def find_network(key: str) -> Path | None:
     """Return the folder of a converted network, its files as they were written; else None.
@@ -27,6 +30,7 @@ def find_network(key: str) -> Path | None:
     try:
         card = read_sealed(folder / CARD_NAME)
         if all(hash_file(folder / name) == sha256 for name, sha256 in card["files"].items()):
+            os.utime(folder)  # When it was last of use: the oldest are deleted first.
             return folder
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         pass
@@ -58,6 +62,7 @@ def keep_network(key: str, write: Callable[[Path], None], facts: Mapping[str, An
         if find_network(key) is None:  # Else another process has it, and may be reading.
             shutil.rmtree(folder, ignore_errors=True)
             temporary.rename(folder)
+            _delete_oldest(keep=folder)
     except (OSError, RuntimeError):  # OpenVINO's own error for a full disk is the latter.
         return None
     finally:
@@ -68,6 +73,22 @@ def keep_network(key: str, write: Callable[[Path], None], facts: Mapping[str, An
 
 def _folder(key: str) -> Path:
     return user_cache_folder() / "networks" / key
+
+
+def _delete_oldest(keep: Path) -> None:
+    """Delete networks that were not used for the longest time, where all take too much disk."""
+    sizes = {
+        folder: sum(file.stat().st_size for file in folder.iterdir())
+        for folder in sorted(keep.parent.iterdir(), key=lambda folder: folder.stat().st_mtime)
+        if folder.is_dir() and folder.suffix != ".tmp"
+    }
+    total = sum(sizes.values())
+    for folder, size in sizes.items():
+        if total <= MAX_BYTES:
+            return
+        if folder != keep:
+            shutil.rmtree(folder, ignore_errors=True)
+            total -= size
 
 
 def _remove_leftovers(folder: Path) -> None:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import math
-import os
-import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 
 import numpy as np
 
@@ -64,23 +61,3 @@ def compare_speeds(
         len(pixels) * concurrency / elapsed
         for (_, concurrency), elapsed in zip(runs, best, strict=True)
     ]
-
-
-def available_cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1
-
-
-@cache
-def describe_machine() -> str:
-    """Name the processor and the cores in use: what a measured speed belongs to."""
-    processor = platform.processor()
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
-            found = next((line for line in file if line.startswith("model name")), "")
-        processor = found.partition(":")[2].strip() or processor
-    except OSError:  # Not Linux.
-        pass
-    return f"{processor or platform.machine()}, {available_cores()} cores"

@@ -18,7 +18,7 @@ import pytest
 
 from featx.engines import openvino
 from featx.engines.tensorflow import import_tensorflow
-from featx.inference import AcceleratedBackbone, accelerated
+from featx.inference import AcceleratedBackbone, accelerated, converted
 from featx.inference.converted import find_network, keep_network
 from featx.models import load_model
 from featx.models.remembered import RememberedBackbone
@@ -343,3 +343,25 @@ def test_other_taps_and_versions_have_networks_of_their_own(
     monkeypatch.setattr(accelerated, "FORMAT", -1)
     convert(("relu",))
     assert len(list((cache / "networks").iterdir())) == 5
+
+
+def test_the_networks_used_longest_ago_are_deleted(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(folder: Path) -> None:
+        (folder / "network.bin").write_bytes(bytes(1000))
+
+    def keep(key: str) -> None:
+        keep_network(key, write, {})
+
+    monkeypatch.setattr(converted, "MAX_BYTES", 3000)
+    for age, key in [(30, "a"), (20, "b")]:
+        keep(key)
+        os.utime(cache / "networks" / key, (time.time() - age,) * 2)
+    assert find_network("a") is not None  # Now "b" was used longest ago.
+    keep("c")
+    names = {folder.name for folder in (cache / "networks").iterdir()}
+    assert names == {"a", "c"}
+    monkeypatch.setattr(converted, "MAX_BYTES", 10)
+    keep("d")
+    assert {folder.name for folder in (cache / "networks").iterdir()} == {"d"}
