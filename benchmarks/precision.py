@@ -34,7 +34,8 @@ from featx.engines import openvino
 from featx.images.decode import decode_image
 from featx.index.vector_index import normalize_rows
 from featx.inference import AcceleratedBackbone
-from featx.inference.accelerated import LOWEST_COSINE, SAMPLE
+from featx.inference.accelerated import SAMPLE
+from featx.inference.choosing import LOWEST_COSINE
 from featx.models import load_model
 from featx.models.backbone import Backbone
 from featx.pooling import pool_features

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -19,6 +20,9 @@ from featx.models.selection import select_taps
 from featx.pooling import pool_features, pooled_shape
 from featx.specs import FeatureSpec, Pooling, StorageType
 from featx.units import format_count
+
+BATCH_BYTES = 64 << 20
+"""Most bytes of maps, not yet pooled, in one batch: taps of many megabytes get smaller batches."""
 
 BATCHES_AHEAD = 2
 """Batches that wait beside those that are computed."""
@@ -72,11 +76,10 @@ def compute_features(
     specs: Sequence[FeatureSpec],
     *,
     batch_size: int | None = None,
-    max_batch_size: int | None = None,
     dtype: StorageType = "float32",
     stopwatch: Stopwatch | None = None,
     known: Container[bytes] | None = None,
-) -> Iterator[ComputedBatch | KnownImage | ImageFailure]:
+) -> Generator[ComputedBatch | KnownImage | ImageFailure, None, None]:
     """Run images through a backbone, several taps in one pass, pooled and cast.
 
     Args:
@@ -85,7 +88,6 @@ def compute_features(
         specs: The features, from `plan_features`.
         batch_size: Images for each run of the network; the last batch may be smaller. What suits
             the backbone when None.
-        max_batch_size: The most, where rows are large.
         dtype: Type of the results.
         stopwatch: Gets the time spent waiting for images and for the network.
         known: Content hashes that have features; the caller adds those of each batch. Identical
@@ -104,7 +106,8 @@ def compute_features(
     waiting: list[DecodedImage] = []
     errors: list[Exception] = []
     source = _until_error(images, errors)
-    with queue:
+    most = max_batch_size(backbone, [spec.name for spec in specs])
+    with queue, contextlib.closing(source):
         while True:
             began = time.perf_counter()
             result = next(source, None)
@@ -122,13 +125,13 @@ def compute_features(
                 queue.put_behind(result)  # In order: who stops at a failure has what was before.
             elif result is not None:
                 yield result
-            size = batch_size or backbone.batch_size
-            if max_batch_size is not None:
-                size = min(size, max_batch_size)
+            size = min(batch_size or backbone.batch_size, most)
             if waiting and (result is None or len(waiting) >= size):
-                queue.put(waiting)
+                began = time.perf_counter()
+                queue.put(waiting)  # The first batch is computed there and then.
+                watch.compute += time.perf_counter() - began
                 waiting = []
-            while queue.is_full or (result is None and len(queue)):
+            while queue.is_full or queue.is_done or (result is None and len(queue)):
                 began = time.perf_counter()
                 batch, failures, behind = queue.get()
                 watch.compute += time.perf_counter() - began
@@ -142,7 +145,15 @@ def compute_features(
         raise errors[0]
 
 
-def _until_error(images: Iterable[ReadResult], errors: list[Exception]) -> Iterator[ReadResult]:
+def max_batch_size(backbone: Backbone, names: Sequence[str]) -> int:
+    """Return how many images at most are given to a network at a time, where its maps are large."""
+    sizes = [tap.num_bytes or 0 for tap in backbone.features() if tap.name in names]
+    return max(1, BATCH_BYTES // max(1, sum(sizes)))
+
+
+def _until_error(
+    images: Iterable[ReadResult], errors: list[Exception]
+) -> Generator[ReadResult, None, None]:
     """Yield what comes, and end where it fails: what came before is computed first."""
     try:
         yield from images
@@ -189,6 +200,11 @@ class _BatchQueue:
         return len(self) >= (
             1 if self._pool is None else self._backbone.concurrency + BATCHES_AHEAD
         )
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the oldest batch is computed: it must not wait for those who come late."""
+        return bool(self._batches) and self._batches[0].future.done()
 
     def put(self, images: list[DecodedImage]) -> None:
         """Give a batch to the network."""

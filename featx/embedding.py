@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -121,23 +122,25 @@ def embed_found(
         listener.failure(failure.key, failure.reason)
     listener.start(len(found.items), "images")
     try:
-        results = read_images(
+        images = read_images(
             found.items if found.stream is None else found.stream,
             backbone.spec.input,
             workers=workers,
             lookahead=max(LOOKAHEAD, 2 * (batch_size or 0)),
             max_pixels=max_pixels,
         )
-        for result in compute_features(results, backbone, [feature], batch_size=batch_size):
-            if isinstance(result, ComputedBatch):
-                items.extend(result.items)
-                hashes.append(result.content_hash)
-                blocks.append(result.features[feature.name].reshape(len(result.items), -1))
-                listener.advance(len(result.items))
-            elif isinstance(result, ImageFailure):
-                failures.append(result)
-                listener.failure(result.key, result.reason)
-                listener.advance(1)
+        results = compute_features(images, backbone, [feature], batch_size=batch_size)
+        with contextlib.closing(results):
+            for result in results:
+                if isinstance(result, ComputedBatch):
+                    items.extend(result.items)
+                    hashes.append(result.content_hash)
+                    blocks.append(result.features[feature.name].reshape(len(result.items), -1))
+                    listener.advance(len(result.items))
+                elif isinstance(result, ImageFailure):
+                    failures.append(result)
+                    listener.failure(result.key, result.reason)
+                    listener.advance(1)
     finally:
         listener.finish()
     width = int(np.prod(feature.shape))

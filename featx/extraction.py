@@ -137,9 +137,10 @@ def extract(
             store's own, which is ``fast`` at first.
         batch_size: Images that are given to the network at a time; what suits it when None.
         workers: Threads that read and decode.
-        engine: ``tensorflow``, ``openvino`` (on the CPU), or ``auto``: the faster one here.
+        engine: ``tensorflow``, ``openvino`` (on the CPU; a model that it cannot take runs in
+            TensorFlow), or ``auto``: OpenVINO unless TensorFlow is clearly faster here.
         precision: ``float32``; ``bfloat16``; or ``auto``: bfloat16 where the processor has it
-            and, in the first batch, every row of every tap keeps a cosine of at least 0.999 to
+            and, in the first eight images, every row of every tap keeps a cosine of at least 0.999 to
             its float32 values. A store goes on in the precision in which it was begun.
         overwrite: Start afresh; the old store is replaced when the new one is complete.
         prune: Remove rows whose image no longer exists.

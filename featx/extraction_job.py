@@ -48,9 +48,6 @@ from featx.synchronization import (
 )
 from featx.units import format_count
 
-BATCH_BYTES = 64 << 20
-"""Most bytes of features in one batch: taps of many megabytes get smaller batches."""
-
 
 class ExtractionJob:
     """One extraction: what is stored already, what is to be done, what came out.
@@ -232,29 +229,31 @@ class ExtractionJob:
             known=known,
             max_pixels=self.max_pixels,
         )
+        results = compute_features(
+            images,
+            backbone,
+            header.features,
+            batch_size=batch_size,
+            dtype=header.dtype,
+            stopwatch=watch,
+            known=known,
+        )
         self.listener.start(len(todo), "images")
         try:
-            for result in compute_features(
-                images,
-                backbone,
-                header.features,
-                batch_size=batch_size,
-                max_batch_size=max(1, BATCH_BYTES // max(1, header.row_bytes)),
-                dtype=header.dtype,
-                stopwatch=watch,
-                known=known,
-            ):
-                began = watch.total
-                if isinstance(result, ImageFailure):
-                    self._fail(result, writer, max_failures)
-                elif isinstance(result, KnownImage):
-                    self._reuse(result, writer)
-                else:
-                    writer.add(_to_rows(result.items, result.content_hash, result))
-                    known.update(map(bytes, result.content_hash))
-                    self.done += len(result.items)
-                watch.write += watch.total - began
-                self.listener.advance(len(result.items) if isinstance(result, ComputedBatch) else 1)
+            with contextlib.closing(results):
+                for result in results:
+                    began = watch.total
+                    if isinstance(result, ImageFailure):
+                        self._fail(result, writer, max_failures)
+                    elif isinstance(result, KnownImage):
+                        self._reuse(result, writer)
+                    else:
+                        writer.add(_to_rows(result.items, result.content_hash, result))
+                        known.update(map(bytes, result.content_hash))
+                        self.done += len(result.items)
+                    watch.write += watch.total - began
+                    count = len(result.items) if isinstance(result, ComputedBatch) else 1
+                    self.listener.advance(count)
         finally:
             # Also after Ctrl-C and errors: what was computed is kept for the next run.
             began = watch.total

@@ -20,10 +20,20 @@ CACHE_VARIABLE = "FEATX_CACHE_DIR"
 def user_cache_folder() -> Path:
     """Return featx's folder in the user's cache, as the operating system wants it.
 
+    Raises:
+        OSError: If there is no such place: the user has no home.
+
     Example:
         >>> user_cache_folder().is_absolute()
         True
     """
+    try:
+        return _cache_folder()
+    except RuntimeError as error:  # So `pathlib` says that there is no home folder.
+        raise OSError(str(error)) from error
+
+
+def _cache_folder() -> Path:
     named = os.environ.get(CACHE_VARIABLE)
     if named:
         return Path(named).expanduser().absolute()
@@ -47,11 +57,17 @@ def read_facts(kind: str, key: str) -> dict[str, Any] | None:
 
 def remember_facts(kind: str, key: str, facts: Mapping[str, Any]) -> None:
     """Remember JSON-serialisable facts under a key, where the cache can be written."""
-    path = _facts_path(kind, key)
     with contextlib.suppress(OSError):
+        path = _facts_path(kind, key)
         path.parent.mkdir(parents=True, exist_ok=True)
         with replace_file(path) as temporary:
             temporary.write_text(json.dumps(seal(dict(facts))), encoding="utf-8")
+
+
+def forget_facts(kind: str, key: str) -> None:
+    """Forget what turned out to be wrong."""
+    with contextlib.suppress(OSError):
+        _facts_path(kind, key).unlink(missing_ok=True)
 
 
 def read_sealed(path: Path) -> dict[str, Any]:

@@ -226,3 +226,23 @@ def test_few_batches_are_alive(concurrency: int) -> None:
         time.sleep(0.003)
         taken += len(result.items)
     assert taken == 120
+
+
+def test_finished_batches_do_not_wait_for_the_next_one() -> None:
+    read = 0
+
+    def source() -> Iterator[ReadResult]:
+        nonlocal read
+        for number in range(6):
+            yield image(number)
+        for number in range(100_000):
+            read = number
+            if number == 1000:
+                time.sleep(0.05)  # The second batch of three is computed by now.
+            yield failure(f"{number}.png")
+
+    results = compute_features(source(), SlowBackbone(2), SPECS, batch_size=3)
+    first = next(result for result in results if isinstance(result, ImageFailure))
+    assert first.key == "0.png"
+    assert read < 5000
+    results.close()

@@ -19,7 +19,7 @@ from featx.errors import ModelError
 from featx.images.preprocess import CAFFE_MEAN, TORCH_MEAN, TORCH_STD
 from featx.specs import InputSpec
 
-Precision = Literal["float32", "bfloat16"]
+ComputeType = Literal["float32", "bfloat16"]
 
 _PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 """Ours → OpenVINO's names of the type in which it computes."""
@@ -90,6 +90,18 @@ def _in_order(model: Any, names: Sequence[str], order: Sequence[str]) -> Any:
 
     results = dict(zip(names, model.get_results(), strict=True))
     return openvino.Model([results[name] for name in order], model.get_parameters(), "featx")
+
+
+def read(folder: Path) -> Any:
+    """Open a model that `save` wrote.
+
+    Raises:
+        NotConvertible: If OpenVINO cannot.
+    """
+    try:
+        return _core().read_model(folder / GRAPH_NAME)
+    except Exception as error:
+        raise NotConvertible(_reason(error)) from error
 
 
 def save(model: Any, folder: Path) -> None:
@@ -165,7 +177,7 @@ class OpenVinoNetwork:
     """A converted network, compiled for this processor.
 
     Args:
-        model: An OpenVINO model, or the folder with its two files.
+        model: An OpenVINO model.
         names: The taps that its results are, in their order.
         precision: In which it computes; values come as float32 in any case.
         num_threads: Threads of all streams together.
@@ -183,7 +195,7 @@ class OpenVinoNetwork:
         model: Any,
         names: Sequence[str],
         *,
-        precision: Precision,
+        precision: ComputeType,
         num_threads: int,
         num_streams: int,
         block: int = BLOCK,
@@ -199,7 +211,6 @@ class OpenVinoNetwork:
             "INFERENCE_NUM_THREADS": num_threads,
         }
         try:
-            model = _core().read_model(model / GRAPH_NAME) if isinstance(model, Path) else model
             model = model.clone()
             shape = model.input(0).get_partial_shape()
             shape[0] = block

@@ -102,7 +102,7 @@ def list_gpus() -> list[str]:
 
 FREEZE_LIMIT_BYTES = 128 << 20
 """Weights above this are not frozen where that is only a matter of speed. Freezing takes
-about 0.03 s and 10 MB of memory for each MB of weights (measured with VGG19: 19 s, 6 GB), and
+about 0.03 s and 10 MB of memory for each MB of weights (measured with VGG19: 20 to 40 s, 6 to 7 GB), and
 what it gains, folded batch normalisation, counts in small networks."""
 
 
@@ -218,8 +218,9 @@ def _behind_identities(tensor: Any) -> Any:
 def _with_constants(function: Any) -> Any:
     """Return the graph of a function with constants where variables are read.
 
-    What `convert_variables_to_constants_v2` does, without the optimiser that it runs: 2 s instead
-    of 39 s, and 1 GB instead of 5 GB, for all of VGG19. (The other engine optimises itself.)
+    What `convert_variables_to_constants_v2` does, without the optimiser that it runs: for all of
+    VGG19 3 s instead of 39 s, with 3.7 instead of 7.4 GB at the peak (``benchmarks/LOG.md``). The
+    other engine optimises by itself.
 
     Returns:
         A GraphDef; None if variables are used in another way, such as by inner functions.
@@ -274,8 +275,8 @@ class CompiledTaps:
         function, graph_def = self._function, None
         if function.variables:
             graph_def = _with_constants(function)
-            if graph_def is None:
-                function = FrozenGraph(function)._function
+            if graph_def is None:  # Freezing it otherwise would take minutes and much memory.
+                raise NotConvertible("its variables are used by functions inside it")
         graph_def = graph_def or function.graph.as_graph_def()
         outputs = {}
         for number, (name, tensor) in enumerate(zip(self._names, function.outputs, strict=True)):

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
-import tempfile
+import time
+import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from featx.atomic import is_process_alive
 from featx.files import hash_file
 from featx.sealed_json import seal
 from featx.user_cache import read_sealed, user_cache_folder
 
 CARD_NAME = "network.json"
+
+LEFTOVER_SECONDS = 24 * 3600
+"""No conversion takes that long."""
 
 MAX_BYTES = 4 << 30
 """Most that all converted networks take on the disk, the newest excepted."""
@@ -26,11 +30,12 @@ def find_network(key: str) -> Path | None:
 
     A flipped bit in weights gives plausible, wrong features: every file is hashed.
     """
-    folder = _folder(key)
     try:
+        folder = _folder(key)
         card = read_sealed(folder / CARD_NAME)
         if all(hash_file(folder / name) == sha256 for name, sha256 in card["files"].items()):
-            os.utime(folder)  # When it was last of use: the oldest are deleted first.
+            with contextlib.suppress(OSError):  # A cache may be read-only.
+                os.utime(folder)  # When it was last of use: the oldest are deleted first.
             return folder
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         pass
@@ -48,13 +53,14 @@ def keep_network(key: str, write: Callable[[Path], None], facts: Mapping[str, An
     Returns:
         Its folder; None where the cache cannot be written.
     """
-    folder = _folder(key)
     temporary: Path | None = None
     try:
+        folder = _folder(key)
         folder.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(folder.parent)
-        # Not only by process: two threads may do this, and numbers are few in a container.
-        temporary = Path(tempfile.mkdtemp(".tmp", f"{key}.{os.getpid()}.", folder.parent))
+        # Not by `tempfile`, which makes it the user's alone: a cache may be shared.
+        temporary = folder.with_name(f"{key}.{uuid.uuid4().hex}.tmp")
+        temporary.mkdir()
         write(temporary)
         files = {path.name: hash_file(path) for path in sorted(temporary.iterdir())}
         card = seal({**facts, "files": files})
@@ -92,8 +98,10 @@ def _delete_oldest(keep: Path) -> None:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Delete what processes left that were killed while they converted."""
+    """Delete what was left by processes that were killed while they converted.
+
+    By age, not by the process: that may be of another machine, which shares the cache.
+    """
     for leftover in folder.glob("*.tmp"):
-        pid = leftover.name.partition(".")[2].partition(".")[0]
-        if pid.isdigit() and not is_process_alive(int(pid)):
+        if time.time() - leftover.stat().st_mtime > LEFTOVER_SECONDS:
             shutil.rmtree(leftover, ignore_errors=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-Run = Callable[[np.ndarray], Mapping[str, np.ndarray]]
+from featx.inference.network import Network
 
 
 def lowest_cosine(reference: np.ndarray, values: np.ndarray) -> float:
@@ -32,32 +32,34 @@ def lowest_cosine(reference: np.ndarray, values: np.ndarray) -> float:
     return float(np.nan_to_num(cosines, nan=0.0).min(initial=1.0))
 
 
-def compare_speeds(
-    runs: Sequence[tuple[Run, int]], pixels: np.ndarray, seconds: float = 0.5
-) -> list[float]:
+def compare_speeds(runs: Sequence[tuple[Network, np.ndarray]], seconds: float = 0.5) -> list[float]:
     """Measure images per second of several networks: the best of rounds in turn.
 
     In turn, and the best: what else runs on the machine then slows down all alike, or none.
 
     Args:
-        runs: Networks, and how many batches each computes at the same time.
-        pixels: One batch.
+        runs: Networks, and one batch for each.
         seconds: How long to go on with each; at least two rounds are counted.
     """
     best = [math.inf] * len(runs)
     spent = [0.0] * len(runs)
-    with ThreadPoolExecutor(max(concurrency for _, concurrency in runs)) as pool:
+
+    def compute(network: Network, pixels: np.ndarray) -> None:
+        network(pixels)  # What it gives may be large, and is not kept.
+
+    with ThreadPoolExecutor(max(network.concurrency for network, _ in runs)) as pool:
         for number in range(50):
-            for index, (run, concurrency) in enumerate(runs):
+            for index, (network, pixels) in enumerate(runs):
                 if number > 2 and spent[index] > seconds:
                     continue
                 start = time.perf_counter()
-                list(pool.map(run, [pixels] * concurrency))
+                count = network.concurrency
+                list(pool.map(compute, [network] * count, [pixels] * count))
                 elapsed = time.perf_counter() - start
                 if number:  # In the first round, kernels are made and memory is taken.
                     best[index] = min(best[index], elapsed)
                     spent[index] += elapsed
     return [
-        len(pixels) * concurrency / elapsed
-        for (_, concurrency), elapsed in zip(runs, best, strict=True)
+        len(pixels) * network.concurrency / elapsed
+        for (network, pixels), elapsed in zip(runs, best, strict=True)
     ]

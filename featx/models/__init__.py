@@ -120,7 +120,6 @@ def _describe(spec: ModelSpec, location: str, trust_model_code: bool = False) ->
 def _load(source: str, request: ModelRequest) -> Backbone:
     def load() -> Backbone:
         backbone: Backbone = importlib.import_module(SOURCES[source]).load(request)
-        backbone.runs_own_code = request.trust_model_code
         return backbone
 
     key = request_key(source, request)
@@ -128,8 +127,10 @@ def _load(source: str, request: ModelRequest) -> Backbone:
     if recalled is not None:
         return recalled
     backbone = load()
-    remember(key, backbone)
-    if key is not None:  # As heads, indexes and stores will ask for it.
+    # Not if a file was replaced while it was loaded, nor what depends on a program.
+    if key is not None and key == request_key(source, request) and not backbone.runs_own_code:
+        remember(key, backbone)
+        # As heads, indexes and stores will ask for it.
         restored = _describe(backbone.spec, backbone.spec.location)
         remember(request_key(backbone.spec.source, restored), backbone)
     return backbone

@@ -204,6 +204,7 @@ class GraphBackbone:
         build_openvino: Makes the OpenVINO model of given taps without the model itself, which is
             then not in memory before it is compiled for TensorFlow.
         packages: See `Backbone`.
+        runs_own_code: See `Backbone`.
     """
 
     def __init__(
@@ -217,13 +218,14 @@ class GraphBackbone:
         notes: Sequence[str] = (),
         build_openvino: Callable[[Sequence[str]], Any] | None = None,
         packages: Sequence[str] = (),
+        runs_own_code: bool = False,
     ) -> None:
         self.spec = spec
         self.num_layers = num_layers
         self.default_layer = default_layer
         self.notes = (*([_CHANNELS_FIRST_NOTE] if channels_first else []), *notes)
         self.packages = tuple(packages)
-        self.runs_own_code = False
+        self.runs_own_code = runs_own_code
         self._taps = tuple(taps)
         self._channels_first = channels_first
         self._turned = {tap.name for tap in taps if tap.channels_first}

@@ -29,6 +29,7 @@ from featx.models.model_code import (
     imported_code,
     read_config,
     refuse_code,
+    uses_registered,
 )
 from featx.specs import InputSpec, ModelSpec
 
@@ -49,7 +50,8 @@ def load(request: ModelRequest) -> GraphBackbone:
             f"A Keras file brings its own architecture and weights. Received: {request.name!r} "
             "with constructor arguments or --weights. Leave them out."
         )
-    model, layer_class = _load_model(path, trust_model_code=request.trust_model_code)
+    trust = request.trust_model_code
+    model, layer_class = _load_model(path, trust_model_code=trust)
     shape = read_input_shape(tuple(model.inputs[0].shape), path.name)
     contract = request.overrides.apply(_contract(model, shape, request, path.name))
     is_integer = "int" in str(model.inputs[0].dtype)
@@ -72,6 +74,7 @@ def load(request: ModelRequest) -> GraphBackbone:
         channels_first=shape.channels_first,
         notes=legacy,
         packages=["tf_keras"] if legacy else [],
+        runs_own_code=trust or uses_registered(read_config(path)),
     )
 
 

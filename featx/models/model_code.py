@@ -143,6 +143,30 @@ def find_code(config: Any) -> dict[str, tuple[str, str] | None]:
     return found
 
 
+def uses_registered(config: Any) -> bool:
+    """Whether a model names anything that this process has registered with Keras.
+
+    What that computes is in the program that registered it, not in the model's file.
+
+    Example:
+        >>> uses_registered({"class_name": "Dense", "config": {"activation": "relu"}})
+        False
+    """
+    return any(_is_registered(text) for text in set(_texts(config)))
+
+
+def _texts(config: Any) -> Iterator[str]:
+    """Yield every text that is a value in a configuration, however deep."""
+    if isinstance(config, str):
+        yield config
+    elif isinstance(config, (list, tuple)):
+        for item in config:
+            yield from _texts(item)
+    elif isinstance(config, Mapping):
+        for value in config.values():
+            yield from _texts(value)
+
+
 def find_unregistered(config: Any) -> list[str]:
     """List what a model was saved with under a registered name that nobody has registered now.
 

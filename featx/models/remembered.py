@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from featx.errors import ModelError
 from featx.models.backbone import Backbone, ModelRequest, Tap
 from featx.models.reference import savedmodel_files
 from featx.specs import ModelSpec, digest
-from featx.user_cache import read_facts, remember_facts
+from featx.user_cache import forget_facts, read_facts, remember_facts
 
 REMEMBERED = ("keras", "file", "savedmodel", "hub", "graphdef")
 """Sources that take seconds to load, and whose files tell by their time whether they changed."""
@@ -41,19 +42,28 @@ def request_key(source: str, request: ModelRequest) -> str | None:
         {
             "source": source,
             "request": asdict(request),
-            "files": [*stamp_files(request.name), *stamp_files(request.weights)],
-            # What packagers set all times to says nothing; this, nobody can set.
-            "changed": [
-                os.stat(path).st_ctime_ns
-                for stamps in (stamp_files(request.name), stamp_files(request.weights))
-                for path, _, _ in stamps
-            ],
-            "versions": [
-                featx.__version__,
-                *(importlib.metadata.version(name) for name in ("tensorflow", "keras")),
-            ],
+            "files": [*_identify_files(request.name), *_identify_files(request.weights)],
+            "versions": versions(),
         }
     )
+
+
+@cache
+def versions() -> list[str]:
+    """Return the versions that decide what becomes of a model: featx's, TensorFlow's, Keras's."""
+    found = [importlib.metadata.version(name) for name in ("tensorflow", "keras", "tf_keras")]
+    return [featx.__version__, *found]
+
+
+def _identify_files(path: str | None) -> list[list[Any]]:
+    """Return ``[path, size, mtime, ctime]`` of each file of a model.
+
+    Packagers set all times to one; the last one nobody can set. The path may be no text.
+    """
+    return [
+        [os.fsencode(file).hex(), size, mtime, os.stat(file).st_ctime_ns]
+        for file, size, mtime in stamp_files(path)
+    ]
 
 
 def stamp_files(path: str | None) -> list[list[Any]]:
@@ -77,10 +87,10 @@ def recall(key: str | None, load: Callable[[], Backbone]) -> Backbone | None:
         load: Loads it.
     """
     facts = None if key is None else read_facts(_KIND, key)
-    if facts is None:
+    if key is None or facts is None:
         return None
     try:
-        return RememberedBackbone(facts, load)
+        return RememberedBackbone(key, facts, load)
     except (KeyError, TypeError, ValueError):  # What another state of featx remembered.
         return None
 
@@ -104,11 +114,13 @@ class RememberedBackbone:
     """A backbone that is described from memory; computing with TensorFlow loads it.
 
     Args:
+        key: From `request_key`.
         facts: What `remember` kept.
         load: Loads the model.
     """
 
-    def __init__(self, facts: Mapping[str, Any], load: Callable[[], Backbone]) -> None:
+    def __init__(self, key: str, facts: Mapping[str, Any], load: Callable[[], Backbone]) -> None:
+        self._key = key
         self.spec = ModelSpec.from_dict(facts["spec"])
         self.num_layers: int | None = facts["num_layers"]
         self.default_layer: str | None = facts["default_layer"]
@@ -158,6 +170,7 @@ class RememberedBackbone:
             if self._loaded is None:
                 loaded = self._load()
                 if loaded.spec.identity() != self.spec.identity():
+                    forget_facts(_KIND, self._key)
                     raise ModelError(
                         f"The model {self.spec.reference!r} was changed while it was in use. "
                         "Run the command again."

@@ -18,9 +18,9 @@ import pytest
 
 from featx.engines import openvino
 from featx.engines.tensorflow import import_tensorflow
-from featx.inference import AcceleratedBackbone, accelerated, converted
+from featx.inference import AcceleratedBackbone, choosing, converted
 from featx.inference.converted import find_network, keep_network
-from featx.models import load_model
+from featx.models import ModelRequest, keras_file, load_model
 from featx.models.remembered import RememberedBackbone
 from featx.specs import InputOverrides
 from featx.user_cache import CACHE_VARIABLE, read_facts, remember_facts
@@ -207,19 +207,15 @@ def test_a_full_disk_leaves_no_half_network(
 
 @pytest.mark.tensorflow
 def test_what_a_killed_process_left_is_removed(cache: Path, net: str) -> None:
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        dead = pool.submit(os.getpid).result()
     leftovers = []
-    for pid in (dead, os.getpid()):
-        leftovers.append(cache / "networks" / f"{'0' * 64}.{pid}.abc_d.tmp")
+    for age in (25 * 3600, 3600):
+        leftovers.append(cache / "networks" / f"{'0' * 64}.{age}.tmp")
         leftovers[-1].mkdir(parents=True)
         (leftovers[-1] / "network.xml").write_text("half")
-    strange = cache / "networks" / "strange.tmp"
-    strange.mkdir()
+        os.utime(leftovers[-1], (time.time() - age,) * 2)
     compute(net)
     assert not leftovers[0].exists()
-    assert leftovers[1].exists()  # Its process may still write.
-    assert strange.exists()
+    assert leftovers[1].exists()  # Another process, or machine, may still write.
 
 
 @pytest.mark.tensorflow
@@ -340,7 +336,7 @@ def test_other_taps_and_versions_have_networks_of_their_own(
     monkeypatch.setattr(openvino, "version", lambda: "2031.1")
     convert(("relu",))
     assert len(list((cache / "networks").iterdir())) == 4
-    monkeypatch.setattr(accelerated, "FORMAT", -1)
+    monkeypatch.setattr(choosing, "FORMAT", -1)
     convert(("relu",))
     assert len(list((cache / "networks").iterdir())) == 5
 
@@ -365,3 +361,94 @@ def test_the_networks_used_longest_ago_are_deleted(
     monkeypatch.setattr(converted, "MAX_BYTES", 10)
     keep("d")
     assert {folder.name for folder in (cache / "networks").iterdir()} == {"d"}
+
+
+@pytest.mark.tensorflow
+def test_a_read_only_cache_is_used(cache: Path, net: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    compute(net)
+    monkeypatch.setattr(os, "utime", _refuse)
+    monkeypatch.setattr(openvino, "convert", _refuse)
+    compute(net)
+
+
+def _refuse(*arguments: object, **options: object) -> None:
+    raise PermissionError("read-only")
+
+
+def test_without_a_home_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, "~no-such-user/cache")
+    assert read_facts("models", "0") is None
+    remember_facts("models", "0", {})
+    assert find_network("0") is None
+    assert keep_network("0", lambda folder: None, {}) is None
+
+
+@pytest.mark.tensorflow
+def test_a_file_that_is_replaced_while_it_is_loaded_is_not_remembered(
+    cache: Path, net: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Path(net)
+    real = keras_file.load
+
+    def load(request: ModelRequest) -> Any:
+        backbone = real(request)
+        os.utime(path, (1, 1))
+        return backbone
+
+    monkeypatch.setattr(keras_file, "load", load)
+    load_model(net, overrides=UNIT)
+    assert not list(cache.glob("models/*"))
+    monkeypatch.setattr(keras_file, "load", real)
+    load_model(net, overrides=UNIT)
+    assert list(cache.glob("models/*"))
+
+
+@pytest.mark.tensorflow
+def test_nothing_is_kept_of_what_a_program_registered(cache: Path, tmp_path: Path) -> None:
+    import_tensorflow()
+    import keras
+
+    class Times(keras.layers.Layer):  # type: ignore[misc]
+        factor = 2
+
+        def call(self, x: Any) -> Any:
+            return x * self.factor
+
+    path = str(tmp_path / "net.keras")
+    with keras.saving.custom_object_scope({"tests>Times": Times}):
+        keras.saving.register_keras_serializable("tests")(Times)
+        x = keras.Input((8, 8, 3), name="x")
+        keras.Model(x, keras.layers.GlobalAveragePooling2D(name="mean")(Times()(x))).save(path)
+
+        def first() -> float:
+            backbone = load_model(path, overrides=InputOverrides(preprocess="raw"))
+            fast = AcceleratedBackbone(backbone, engine="openvino", precision="float32")
+            return float(fast(np.full((1, 8, 8, 3), 10, np.uint8), ["mean"])["mean"][0, 0])
+
+        assert first() == pytest.approx(20)
+        Times.factor = 3  # As if the program had been edited.
+        assert first() == pytest.approx(30)
+    assert not list(cache.glob("*/*"))
+
+
+@pytest.mark.tensorflow
+def test_a_network_that_computes_something_else_is_not_taken(cache: Path, tmp_path: Path) -> None:
+    """OpenVINO reads local response normalisation of an odd radius with another window."""
+    tensorflow = import_tensorflow()
+    kernel = np.random.default_rng(0).normal(size=(3, 3, 3, 16)).astype(np.float32)
+
+    def network(images: Any) -> Any:
+        x = tensorflow.nn.relu(tensorflow.nn.conv2d(images, kernel, 1, "SAME"), name="relu")
+        return tensorflow.nn.local_response_normalization(x, depth_radius=5, alpha=1.0, name="lrn")
+
+    graph = tensorflow.Graph()
+    with graph.as_default():
+        images = tensorflow.compat.v1.placeholder(tensorflow.float32, (None, 8, 8, 3), "images")
+        network(images)
+    (tmp_path / "lrn.pb").write_bytes(graph.as_graph_def().SerializeToString())
+    backbone = load_model(str(tmp_path / "lrn.pb"), overrides=UNIT)
+    fast = AcceleratedBackbone(backbone, engine="openvino", precision="float32")
+    pixels = pixels_for(backbone)
+    np.testing.assert_array_equal(fast(pixels, ["lrn"])["lrn"], backbone(pixels, ["lrn"])["lrn"])
+    assert fast.run_facts["engine"] == "tensorflow"
+    assert not (cache / "networks").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from featx.engines.frozen import NotConvertible
 from featx.engines.tensorflow import import_tensorflow
 from featx.errors import InvalidValue, ModelError, UnknownName
 from featx.events import Listener
-from featx.inference import AcceleratedBackbone, accelerated, check_engine
+from featx.inference import AcceleratedBackbone, accelerated, check_engine, choosing
 from featx.inference.measuring import compare_speeds, lowest_cosine
 from featx.models import load_model
 from featx.models.backbone import GraphBackbone, Tap
@@ -52,7 +53,7 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def _processor(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that computes bfloat16, without a GPU; OpenVINO emulates what this one has not."""
     monkeypatch.setattr(openvino, "has_bfloat16", lambda: True)
-    monkeypatch.setattr(accelerated, "has_gpu", lambda: False)
+    monkeypatch.setattr(choosing, "has_gpu", lambda: False)
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ def features_of_mini(monkeypatch: pytest.MonkeyPatch) -> None:
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[list[float]]:
     """What `compare_speeds` returns, next first; empty: it must not be called."""
     speeds: list[list[float]] = []
-    monkeypatch.setattr(accelerated, "compare_speeds", lambda runs, pixels: speeds.pop(0))
+    monkeypatch.setattr(choosing, "compare_speeds", lambda runs: speeds.pop(0))
     return speeds
 
 
@@ -118,7 +119,7 @@ def test_another_machine_or_precision_is_measured_anew(
 ) -> None:
     measured.extend([[2.0, 1.0], [1.0, 2.0], [2.0, 1.0]])
     assert choose(precision="float32")[0].run_facts["engine"] == "openvino"
-    monkeypatch.setattr(accelerated, "describe_machine", lambda: "another, 64 cores")
+    monkeypatch.setattr(choosing, "describe_machine", lambda: "another, 64 cores")
     assert choose(precision="float32")[0].run_facts["engine"] == "tensorflow"
     assert choose(precision="auto")[0].run_facts["engine"] == "openvino"
     assert measured == []
@@ -156,17 +157,19 @@ def test_what_was_asked_for_is_not_measured(measured: list[list[float]]) -> None
 
 
 def test_speeds_are_images_per_second() -> None:
-    import time
+    class Sleeping:
+        batch_size = 4
 
-    def slow(pixels: np.ndarray) -> dict[str, np.ndarray]:
-        time.sleep(0.02)
-        return {}
+        def __init__(self, seconds: float, concurrency: int) -> None:
+            self.seconds, self.concurrency = seconds, concurrency
 
-    def quick(pixels: np.ndarray) -> dict[str, np.ndarray]:
-        time.sleep(0.004)
-        return {}
+        def __call__(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
+            time.sleep(self.seconds)
+            return {}
 
-    first, second = compare_speeds([(slow, 1), (quick, 2)], np.zeros((4, 1)), seconds=0.05)
+    pixels = np.zeros((4, 1))
+    slow, quick = Sleeping(0.02, 1), Sleeping(0.004, 2)
+    first, second = compare_speeds([(slow, pixels), (quick, pixels)], seconds=0.05)
     assert 100 < first <= 200
     assert 3 * first < second <= 2000
 
@@ -266,7 +269,7 @@ def test_bfloat16_is_taken_where_it_changes_nothing(
     monkeypatch: pytest.MonkeyPatch, cosine: float, precision: str
 ) -> None:
     cosines = [1.0, cosine]
-    monkeypatch.setattr(accelerated, "lowest_cosine", lambda first, second: cosines.pop())
+    monkeypatch.setattr(choosing, "lowest_cosine", lambda first, second: cosines.pop())
     notes = Notes()
     backbone = load_model(MINI)
     fast = AcceleratedBackbone(backbone, listener=notes)
@@ -343,7 +346,7 @@ def last_run(store: str = "features.h5") -> dict[str, Any]:
 def test_what_was_measured_is_recorded_and_shown(
     photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(accelerated, "lowest_cosine", lambda first, second: 0.99996)
+    monkeypatch.setattr(choosing, "lowest_cosine", lambda first, second: 0.99996)
     program = Program(monkeypatch, capsys)
     assert program("extract", "photos").status == 0
     run = last_run()
@@ -392,11 +395,11 @@ def test_a_store_goes_on_in_its_precision(
     photos: Path, monkeypatch: pytest.MonkeyPatch, former: Any
 ) -> None:
     cosine = 0.5 if former == "float32" else 1.0
-    monkeypatch.setattr(accelerated, "lowest_cosine", lambda first, second: cosine)
+    monkeypatch.setattr(choosing, "lowest_cosine", lambda first, second: cosine)
     featx.extract(photos)
     assert last_run()["precision"] == former
     # What would now be chosen is the other one, and nothing is compared.
-    monkeypatch.setattr(accelerated, "lowest_cosine", lambda first, second: 1.5 - cosine)
+    monkeypatch.setattr(choosing, "lowest_cosine", lambda first, second: 1.5 - cosine)
     write_images(5, photos, size=(40, 30))
     assert featx.extract(photos).done == 2
     assert last_run()["precision"] == former

@@ -1,0 +1,277 @@
+"""Choosing engine and precision, by what was measured on the first images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from featx.engines import openvino
+from featx.engines.frozen import NotConvertible
+from featx.errors import InvalidValue, ModelError
+from featx.events import Listener
+from featx.inference.converted import find_network, keep_network
+from featx.inference.measuring import compare_speeds, lowest_cosine
+from featx.inference.network import Network, Results
+from featx.machine import available_cores, describe_machine, has_gpu
+from featx.models.backbone import Backbone
+from featx.models.remembered import versions
+from featx.specs import Engine, Precision, digest
+from featx.user_cache import read_facts, remember_facts
+
+LOWEST_COSINE = 0.999
+"""bfloat16 is used where every row of every tap keeps this cosine to its float32 values."""
+
+SAME_COSINE = 0.9999
+"""Two engines in float32 agree where every row of every tap has this cosine: they differ in the
+last digits, and OpenVINO reads a few operations in another way than TensorFlow."""
+
+CLEARLY_FASTER = 1.15
+"""TensorFlow is taken where it is that much faster: what else happened to run on the machine while
+engines were compared must not decide for good."""
+
+MAX_STREAMS = 16
+"""Each takes memory of its own: 100 MB for VGG19 in float32. More cores share streams."""
+
+FORMAT = 3
+"""Of what the cache holds; other numbers are not read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What computes some taps from now on.
+
+    Attributes:
+        network: It.
+        facts: Engine and precision, and what was measured: for the record of the run.
+        results: What it gave for the images that it was tried on; None where it was not.
+    """
+
+    network: Network
+    facts: dict[str, Any]
+    results: Results | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chooser:
+    """Chooses for one backbone and some of its taps.
+
+    Attributes:
+        backbone: The model.
+        names: The taps.
+        engine: What was asked for.
+        precision: What was asked for.
+        former: The precision of features that are there already, or ``auto``.
+        listener: Is told what was chosen, and why.
+    """
+
+    backbone: Backbone
+    names: tuple[str, ...]
+    engine: Engine = "auto"
+    precision: Precision = "auto"
+    former: Precision = "auto"
+    listener: Listener = field(default_factory=Listener)
+
+    def choose(self, sample: np.ndarray, batch_size: int) -> Choice:
+        """Compare on some images of the first batch.
+
+        Args:
+            sample: Pixels: uint8 (B, H, W, C).
+            batch_size: Images that will be given at a time.
+        """
+        own = OwnEngine(self.backbone, self.names)
+        on_tensorflow = own.facts["engine"] == "tensorflow"  # Else it is its own engine.
+        if on_tensorflow and self.engine != "tensorflow" and sample.dtype == np.uint8:
+            try:
+                choice = self._open_openvino(own, sample, batch_size)
+            except NotConvertible as error:
+                if self.precision == "bfloat16":
+                    raise
+                self.listener.note(
+                    f"openvino cannot take {self.backbone.spec.reference} ({error}): "
+                    f"{own.facts['engine']} runs it"
+                )
+            else:
+                asked = self.engine == "openvino" or self.precision == "bfloat16"
+                if asked or self._is_faster(choice, own, sample):
+                    self._announce(choice.facts)
+                    return choice
+                self._announce(own.facts)
+        if self.precision == "auto" and self.former == "bfloat16":
+            self.listener.note("the features that are there are in bfloat16, new ones in float32")
+        return Choice(own, own.facts)
+
+    def _open_openvino(self, own: OwnEngine, sample: np.ndarray, batch_size: int) -> Choice:
+        """Convert and compile for OpenVINO; compare bfloat16 with float32 where that is asked."""
+        facts: dict[str, Any] = {"engine": "openvino", "openvino": openvino.version()}
+        cores = available_cores()
+        # Of a batch, nothing is left that would have to be filled up to a block.
+        block = math.ceil(batch_size / math.ceil(batch_size / openvino.BLOCK))
+
+        def compile_for(model: Any, precision: openvino.ComputeType) -> openvino.OpenVinoNetwork:
+            return openvino.OpenVinoNetwork(
+                model,
+                self.names,
+                precision=precision,
+                num_threads=cores,
+                num_streams=min(cores, MAX_STREAMS),
+                block=block,
+            )
+
+        if self.precision == "bfloat16" and not openvino.has_bfloat16():
+            raise InvalidValue(
+                "This processor has no instructions for bfloat16. Use --precision auto."
+            )
+        precision = self.former if self.precision == "auto" else self.precision
+        if precision == "bfloat16" and not openvino.has_bfloat16():
+            self.listener.note(
+                "the features that are there are in bfloat16, for which this processor has no "
+                "instructions: new ones are in float32"
+            )
+            precision = "float32"
+        model = self._find_converted()
+        if model is None:
+            model = self._convert(own, sample, compile_for)
+        if precision != "auto":
+            network = compile_for(model, precision)
+            return Choice(network, facts | {"precision": precision}, self._start(network, sample))
+        exact = compile_for(model, "float32")
+        expected = self._start(exact, sample)
+        facts["precision"] = "float32"
+        if not openvino.has_bfloat16():
+            return Choice(exact, facts, expected)
+        fast = compile_for(model, "bfloat16")
+        received = self._start(fast, sample)
+        cosines = {name: lowest_cosine(expected[name], received[name]) for name in self.names}
+        facts["lowest_cosine"] = {name: round(cosine, 6) for name, cosine in cosines.items()}
+        facts["compared_images"] = len(sample)
+        if min(cosines.values()) < LOWEST_COSINE:
+            return Choice(exact, facts, expected)
+        return Choice(fast, facts | {"precision": "bfloat16"}, received)
+
+    def _start(self, network: openvino.OpenVinoNetwork, pixels: np.ndarray) -> Results:
+        """Compute images, and refuse an engine that cannot, or gives other shapes than stated."""
+        try:
+            values = network.start(pixels)
+        except ModelError as error:
+            raise NotConvertible(str(error)) from error
+        for tap in self.backbone.features():
+            if tap.name in values and None not in tap.shape:
+                shape = values[tap.name].shape
+                if shape != (len(pixels), *tap.shape):
+                    raise NotConvertible(f"it gives {tap.name!r} the shape {shape[1:]}")
+        return values
+
+    def _find_converted(self) -> Any:
+        """Return the converted network from the cache; None if it is not there."""
+        if self.backbone.runs_own_code:
+            return None
+        folder = find_network(self._key())
+        try:
+            return None if folder is None else openvino.read(folder)
+        except NotConvertible:  # Another process has just deleted it, or it is not of this system.
+            return None
+
+    def _convert(self, own: OwnEngine, sample: np.ndarray, compile_for: Callable[..., Any]) -> Any:
+        """Convert the model, and compare what it gives with what TensorFlow gives.
+
+        Only here: the model is in memory, and a network that is kept was compared.
+        """
+        source = self.backbone.freeze(self.names)
+        if source is None:
+            raise NotConvertible("its layers are not in one graph")
+        model = openvino.convert(source, self.backbone.spec.input)
+        if source.build is not None:  # That one is compared by the tests.
+            return model
+        received = self._start(compile_for(model, "float32"), sample)
+        expected = own(sample)
+        for name in self.names:
+            cosine = lowest_cosine(expected[name], received[name])
+            if cosine < SAME_COSINE:
+                raise NotConvertible(
+                    f"its results differ from TensorFlow's, cosine {cosine:.5f} at {name!r}"
+                )
+        if not self.backbone.runs_own_code:
+            facts = {"model": self.backbone.spec.reference, "layers": list(self.names)}
+            keep_network(self._key(), lambda folder: openvino.save(model, folder), facts)
+        return model
+
+    def _key(self) -> str:
+        """Identify the converted network: model, taps, and who converted."""
+        return digest(
+            {
+                "format": FORMAT,
+                "model": self.backbone.spec.identity(),
+                "layers": self.names,
+                "versions": [openvino.version(), *versions()],
+            }
+        )
+
+    def _is_faster(self, choice: Choice, own: OwnEngine, sample: np.ndarray) -> bool:
+        """Whether OpenVINO is at least about as fast as the backbone's own engine, here.
+
+        What was measured is remembered for this machine and model. A model that can be run
+        without loading TensorFlow, on a machine without a GPU, is not measured: loading
+        alone would take longer than most searches.
+        """
+        facts = choice.facts
+        key = digest([self._key(), describe_machine(), facts["precision"]])
+        speeds = read_facts("speeds", key)
+        if speeds is None and not self.backbone.is_loaded and not has_gpu():
+            return True
+        if speeds is None:
+            self.listener.note("comparing engines on the first images, once for this machine")
+            some = sample[:4]  # Of slow networks, four take some tenths of a second.
+            own(some)  # Loads the model, which then says how many batches it takes at a time.
+            # A GPU is only fast with as many as it will be given.
+            many = np.resize(some, (own.batch_size, *some.shape[1:])) if has_gpu() else some
+            runs = [(choice.network, some), (own, many)]
+            speeds = dict(zip(("openvino", "own"), compare_speeds(runs), strict=True))
+            remember_facts("speeds", key, speeds | {"machine": describe_machine()})
+        ratio = round(speeds["openvino"] / speeds["own"], 3)
+        facts["speed_ratio"] = own.facts["speed_ratio"] = ratio
+        return bool(speeds["own"] < CLEARLY_FASTER * speeds["openvino"])
+
+    def _announce(self, facts: dict[str, Any]) -> None:
+        """Say what was chosen, where something was measured."""
+        if "speed_ratio" not in facts and "lowest_cosine" not in facts:
+            return
+        parts = [f"engine {facts['engine']} in {facts['precision']}"]
+        ratio = facts.get("speed_ratio")
+        if ratio is not None:
+            on_openvino = facts["engine"] == "openvino"
+            other, times = ("tensorflow", ratio) if on_openvino else ("openvino", 1 / ratio)
+            parts.append(f"{times:.1f} times as fast as {other} here")
+        if "lowest_cosine" in facts:
+            layer, cosine = min(facts["lowest_cosine"].items(), key=lambda pair: pair[1])
+            parts.append(
+                f"lowest cosine of bfloat16 to float32 in the first {facts['compared_images']} "
+                f"images: {cosine:.5f} ({layer})"
+            )
+        self.listener.note("; ".join(parts))
+
+
+class OwnEngine:
+    """A backbone as it was loaded, in float32: TensorFlow, but for backbones of tests."""
+
+    def __init__(self, backbone: Backbone, names: Sequence[str]) -> None:
+        self.facts = dict(backbone.run_facts)
+        self._backbone = backbone
+        self._names = names
+
+    @property
+    def concurrency(self) -> int:
+        """Batches that it computes at the same time."""
+        return self._backbone.concurrency
+
+    @property
+    def batch_size(self) -> int:
+        """Images that are best given at a time."""
+        return self._backbone.batch_size
+
+    def __call__(self, pixels: np.ndarray) -> Results:
+        """Compute one batch."""
+        return self._backbone(pixels, self._names)
