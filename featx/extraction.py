@@ -140,8 +140,8 @@ def extract(
         engine: ``tensorflow``, ``openvino`` (on the CPU; a model that it cannot take runs in
             TensorFlow), or ``auto``: OpenVINO unless TensorFlow is clearly faster here.
         precision: ``float32``; ``bfloat16``; or ``auto``: bfloat16 where the processor has it
-            and, in the first eight images, every row of every tap keeps a cosine of at least 0.999 to
-            its float32 values. A store goes on in the precision in which it was begun.
+            and, in the first eight images, every row of every tap keeps a cosine of at least
+            0.999 to its float32 values. A store goes on in the precision in which it was begun.
         overwrite: Start afresh; the old store is replaced when the new one is complete.
         prune: Remove rows whose image no longer exists.
         strict: Stop at the first image that fails.

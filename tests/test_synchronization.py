@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import featx.extraction_job
+import featx.compute
 from featx.errors import InvalidValue
 from featx.events import Listener
 from featx.extraction import ExtractReport
@@ -536,7 +536,7 @@ def test_batches_of_huge_rows_are_smaller(
     colors: dict[str, Color],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(featx.extraction_job, "BATCH_BYTES", 2 * 12 + 11)
+    monkeypatch.setattr(featx.compute, "BATCH_BYTES", 2 * 12 + 11)
     run(batch_size=64)
     assert calls == [2, 2, 2]
     calls.clear()

@@ -102,8 +102,8 @@ def list_gpus() -> list[str]:
 
 FREEZE_LIMIT_BYTES = 128 << 20
 """Weights above this are not frozen where that is only a matter of speed. Freezing takes
-about 0.03 s and 10 MB of memory for each MB of weights (measured with VGG19: 20 to 40 s, 6 to 7 GB), and
-what it gains, folded batch normalisation, counts in small networks."""
+0.03 to 0.07 s and 10 MB of memory for each MB of weights (measured with VGG19: 20 to 40 s, 6 to
+7 GB), and what it gains, folded batch normalisation, counts in small networks."""
 
 
 def compile_function(concrete: Any, names: tuple[str, ...]) -> CompiledTaps:
