@@ -34,8 +34,7 @@ from featx.engines import openvino
 from featx.images.decode import decode_image
 from featx.index.vector_index import normalize_rows
 from featx.inference import AcceleratedBackbone
-from featx.inference.accelerated import SAMPLE
-from featx.inference.choosing import LOWEST_COSINE
+from featx.inference.choosing import FIRST_BATCH, LOWEST_COSINE
 from featx.models import load_model
 from featx.models.backbone import Backbone
 from featx.pooling import pool_features
@@ -170,7 +169,7 @@ def compare_precisions(data: Path) -> Table:
                     found[layer].add(exact[layer], fast[layer])
             classes = np.array([path.parent.name for path in paths])
             for layer in layers:
-                kept = found[layer].cosines[0][:SAMPLE].min() >= LOWEST_COSINE
+                kept = found[layer].cosines[0][:FIRST_BATCH].min() >= LOWEST_COSINE
                 cells = found[layer].cells(classes)
                 name = "/".join(layer.split("/")[-2:])
                 table.add_row(title, place, name, *cells, "bfloat16" if kept else "float32")

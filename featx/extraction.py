@@ -231,6 +231,7 @@ def extract(
         limit = 0 if strict else max_failures
         job.check_failures(limit)
         unlimited = single_file_limit is None
+        job.check_precision(precision)
         same = (
             job.base is not None
             and job.is_complete(prune)

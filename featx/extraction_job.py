@@ -142,6 +142,21 @@ class ExtractionJob:
         former = [run["precision"] for run in runs if run.get("computed") and "precision" in run]
         return former[-1] if former and former[-1] in get_args(Precision) else "auto"
 
+    def check_precision(self, precision: Precision) -> None:
+        """Refuse to add features of another precision than those that are there.
+
+        Raises:
+            FingerprintMismatch: If one was asked for that is not theirs.
+        """
+        former = self.former_precision
+        if "auto" not in (precision, former) and precision != former:
+            raise FingerprintMismatch(
+                f"The features in {str(self.output)!r} were computed in another precision.",
+                [("precision", former, precision)],
+                remedy="Leave out --precision to go on in theirs, write to another file with -o, "
+                "or start afresh with --overwrite.",
+            )
+
     @property
     def former_decode(self) -> Decode | None:
         """How the images that are there were decoded; None where none are."""

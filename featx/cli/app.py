@@ -1,14 +1,16 @@
 """The `featx` program: its commands, and the only place that exits.
 
-Exit status: 0 done, 1 error, 2 usage, 3 finished but some images failed, 130 interrupted.
+Exit status: 0 done, 1 error, 2 usage, 3 finished but some images failed, 130 interrupted
+(also by SIGTERM).
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import warnings
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -101,6 +103,9 @@ def main() -> None:
         arguments.remove("--debug")
     if not sys.warnoptions and not debug:
         warnings.simplefilter("ignore")
+    # Batch systems and containers ask programs to end: what was computed is kept, as with Ctrl-C.
+    if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _interrupt)
     try:
         app(args=arguments, prog_name="featx")
     except FeatxError as error:
@@ -111,6 +116,11 @@ def main() -> None:
         if debug:
             raise
         _fail(f"{type(error).__name__}: {error}", 1)
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Who asks a second time does not want to wait.
+    raise KeyboardInterrupt
 
 
 def _fail(message: str, status: int) -> None:

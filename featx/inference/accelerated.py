@@ -11,14 +11,10 @@ import numpy as np
 from featx.engines.frozen import FrozenNetwork
 from featx.errors import InvalidValue
 from featx.events import Listener
-from featx.inference.choosing import Chooser
+from featx.inference.choosing import FIRST_BATCH, Chooser
 from featx.inference.network import Network
 from featx.models.backbone import Backbone, Tap
 from featx.specs import Engine, Precision, check_choice
-
-SAMPLE = 8
-"""Images of the first batch, on which precisions and engines are compared. The first batch has no
-more of them unless the user says so: then nothing is computed twice."""
 
 
 class AcceleratedBackbone:
@@ -61,7 +57,7 @@ class AcceleratedBackbone:
         self.packages = backbone.packages
         self.runs_own_code = backbone.runs_own_code
         self.concurrency = 1
-        self.batch_size = SAMPLE
+        self.batch_size = FIRST_BATCH
         self.run_facts: dict[str, Any] = {}
         self._backbone = backbone
         self._asked = (engine, precision, former, listener or Listener())
@@ -87,12 +83,12 @@ class AcceleratedBackbone:
         with self._lock:
             if self._network is None or self._names != tuple(names):
                 chooser = Chooser(self._backbone, tuple(names), *self._asked)
-                choice = chooser.choose(images[:SAMPLE], len(images))
+                choice = chooser.choose(images[:FIRST_BATCH], len(images))
                 self._network, self._names = choice.network, tuple(names)
                 self.run_facts = choice.facts
                 self.concurrency = choice.network.concurrency
                 self.batch_size = choice.network.batch_size
-                if choice.results is not None and len(images) <= SAMPLE:
+                if choice.results is not None and len(images) <= FIRST_BATCH:
                     return choice.results
             network = self._network
         return network(images)

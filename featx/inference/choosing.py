@@ -20,7 +20,7 @@ from featx.machine import available_cores, describe_machine, has_gpu
 from featx.models.backbone import Backbone
 from featx.models.remembered import versions
 from featx.specs import Engine, Precision, digest
-from featx.user_cache import read_facts, remember_facts
+from featx.user_cache import CACHE_VARIABLE, read_facts, remember_facts
 
 LOWEST_COSINE = 0.999
 """bfloat16 is used where every row of every tap keeps this cosine to its float32 values."""
@@ -32,6 +32,10 @@ last digits, and OpenVINO reads a few operations in another way than TensorFlow.
 CLEARLY_FASTER = 1.15
 """TensorFlow is taken where it is that much faster: what else happened to run on the machine while
 engines were compared must not decide for good."""
+
+FIRST_BATCH = 8
+"""Images of the first batch, on which precisions and engines are compared. It has no more unless
+the user says so: then nothing is computed twice."""
 
 MAX_STREAMS = 16
 """Each takes memory of its own: 100 MB for VGG19 in float32. More cores share streams."""
@@ -96,7 +100,9 @@ class Chooser:
                 )
             else:
                 asked = self.engine == "openvino" or self.precision == "bfloat16"
-                if asked or self._is_faster(choice, own, sample):
+                # A first batch that is not full is all that there is.
+                is_small = batch_size < FIRST_BATCH
+                if asked or self._is_faster(choice, own, sample, is_small=is_small):
                     self._announce(choice.facts)
                     return choice
                 self._announce(own.facts)
@@ -196,7 +202,12 @@ class Chooser:
                 )
         if not self.backbone.runs_own_code:
             facts = {"model": self.backbone.spec.reference, "layers": list(self.names)}
-            keep_network(self._key(), lambda folder: openvino.save(model, folder), facts)
+            kept = keep_network(self._key(), lambda folder: openvino.save(model, folder), facts)
+            if kept is None:
+                self.listener.note(
+                    "featx's cache cannot be written, so this model is loaded and converted "
+                    f"every time; {CACHE_VARIABLE} names another folder"
+                )
         return model
 
     def _key(self) -> str:
@@ -210,17 +221,26 @@ class Chooser:
             }
         )
 
-    def _is_faster(self, choice: Choice, own: OwnEngine, sample: np.ndarray) -> bool:
+    def _is_faster(
+        self, choice: Choice, own: OwnEngine, sample: np.ndarray, *, is_small: bool
+    ) -> bool:
         """Whether OpenVINO is at least about as fast as the backbone's own engine, here.
 
         What was measured is remembered for this machine and model. A model that can be run
         without loading TensorFlow, on a machine without a GPU, is not measured: loading
         alone would take longer than most searches.
+
+        Args:
+            choice: OpenVINO's network.
+            own: The backbone's own engine.
+            sample: Pixels to measure with.
+            is_small: Whether these are all images that there are.
         """
         facts = choice.facts
-        key = digest([self._key(), describe_machine(), facts["precision"]])
+        model = [self.backbone.spec.identity(), openvino.version(), *versions()]
+        key = digest([FORMAT, model, describe_machine(), facts["precision"]])
         speeds = read_facts("speeds", key)
-        if speeds is None and not self.backbone.is_loaded and not has_gpu():
+        if not self.backbone.is_loaded and not has_gpu() and (speeds is None or is_small):
             return True
         if speeds is None:
             self.listener.note("comparing engines on the first images, once for this machine")

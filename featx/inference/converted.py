@@ -67,6 +67,8 @@ def keep_network(key: str, write: Callable[[Path], None], facts: Mapping[str, An
         (temporary / CARD_NAME).write_text(json.dumps(card, indent=1), encoding="utf-8")
         if find_network(key) is None:  # Else another process has it, and may be reading.
             shutil.rmtree(folder, ignore_errors=True)
+            if folder.exists() and not folder.is_dir():
+                folder.unlink()
             temporary.rename(folder)
             _delete_oldest(keep=folder)
     except (OSError, RuntimeError):  # OpenVINO's own error for a full disk is the latter.

@@ -16,9 +16,9 @@ import featx
 from featx.engines import openvino
 from featx.engines.frozen import NotConvertible
 from featx.engines.tensorflow import import_tensorflow
-from featx.errors import InvalidValue, ModelError, UnknownName
+from featx.errors import FingerprintMismatch, InvalidValue, ModelError, UnknownName
 from featx.events import Listener
-from featx.inference import AcceleratedBackbone, accelerated, check_engine, choosing
+from featx.inference import AcceleratedBackbone, check_engine, choosing
 from featx.inference.measuring import compare_speeds, lowest_cosine
 from featx.models import load_model
 from featx.models.backbone import GraphBackbone, Tap
@@ -276,7 +276,7 @@ def test_bfloat16_is_taken_where_it_changes_nothing(
     fast(pixels_for(backbone, 20), ["block4_pool", "embedding"])
     assert fast.run_facts["precision"] == precision
     assert fast.run_facts["lowest_cosine"] == {"block4_pool": cosine, "embedding": 1.0}
-    assert fast.run_facts["compared_images"] == accelerated.SAMPLE
+    assert fast.run_facts["compared_images"] == choosing.FIRST_BATCH
     layer = min(fast.run_facts["lowest_cosine"], key=fast.run_facts["lowest_cosine"].__getitem__)
     assert notes.lines == [
         f"engine openvino in {precision}; lowest cosine of bfloat16 to float32 in the first 8 "
@@ -405,8 +405,8 @@ def test_a_store_goes_on_in_its_precision(
     assert last_run()["precision"] == former
     assert "lowest_cosine" not in last_run()
     write_images(6, photos, size=(40, 30))
-    featx.extract(photos, precision="float32")  # Said, it is done.
-    assert last_run()["precision"] == "float32"
+    featx.extract(photos, precision=former)
+    assert last_run()["precision"] == former
 
 
 @pytest.mark.usefixtures("features_of_mini")
@@ -431,3 +431,14 @@ def test_tensorflow_alone_never_imports_openvino(
     featx.extract(photos, engine="tensorflow")
     assert last_run()["engine"] == "tensorflow"
     assert "featx.engines.openvino" not in sys.modules
+
+
+def test_features_of_two_precisions_are_not_mixed_unasked(photos: Path) -> None:
+    assert featx.extract(photos, precision="bfloat16").done == 3
+    write_images(5, photos, size=(40, 30))
+    for again in (4, 5):  # Also with nothing to do: who asks would believe that it was exact.
+        with pytest.raises(FingerprintMismatch, match="another precision"):
+            featx.extract(photos, precision="float32")
+        if again == 4:
+            assert featx.extract(photos).done == 2
+    assert featx.extract(photos, precision="float32", overwrite=True).done == 5
