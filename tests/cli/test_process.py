@@ -167,14 +167,14 @@ def test_progress_is_drawn_on_a_terminal_only(tmp_path: Path) -> None:
 def test_a_request_to_end_keeps_what_was_computed(tmp_path: Path) -> None:
     """As batch systems and containers send it."""
     write_images(400, tmp_path / "photos", size=(600, 500))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "featx", "extract", "photos"], cwd=tmp_path, stderr=subprocess.PIPE
-    )
-    assert process.stderr is not None
     lines = []
-    for line in process.stderr:
-        lines.append(line.decode())
-        if lines[-1].startswith("engine "):  # The first batch is computed.
-            process.terminate()
-    assert process.wait(60) == 130, "".join(lines)
+    with subprocess.Popen(
+        [sys.executable, "-m", "featx", "extract", "photos"], cwd=tmp_path, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            lines.append(line.decode())
+            if lines[-1].startswith("engine "):  # The first batch is computed.
+                process.terminate()
+        assert process.wait(60) == 130, "".join(lines)
     assert "the same command goes on from there" in "".join(lines)
