@@ -16,6 +16,9 @@ from featx.sealed_json import check_seal, seal
 CACHE_VARIABLE = "FEATX_CACHE_DIR"
 """The environment variable that names another folder."""
 
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What reading a file of the cache raises that is absent, damaged, or nested too deeply."""
+
 
 def user_cache_folder() -> Path:
     """Return featx's folder in the user's cache, as the operating system wants it.
@@ -48,9 +51,7 @@ def _cache_folder() -> Path:
 
 def read_facts(kind: str, key: str) -> dict[str, Any] | None:
     """Return what was remembered under a key; None if nothing was, or it is damaged."""
-    with contextlib.suppress(
-        OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError
-    ):
+    with contextlib.suppress(*UNREADABLE):
         return read_sealed(_facts_path(kind, key))
     return None
 

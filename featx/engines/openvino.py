@@ -31,8 +31,8 @@ and the built-in, the fastest or within 2 % of it (``benchmarks/LOG.md``)."""
 CALL_SECONDS, MAX_BATCH = 0.03, 32
 """How long a call with several blocks should take: what surrounds it takes about 0.5 ms."""
 
-GRAPH_NAME, WEIGHTS_NAME = "network.xml", "network.bin"
-"""The two files of OpenVINO's own format."""
+GRAPH_NAME = "network.xml"
+"""Of the two files of OpenVINO's own format the one that is named; the weights lie beside it."""
 
 
 @cache
@@ -200,7 +200,6 @@ class OpenVinoNetwork:
         num_streams: int,
         block: int = BLOCK,
     ) -> None:
-        self.precision = precision
         self.concurrency = num_streams
         self.batch_size = block
         self._block = block

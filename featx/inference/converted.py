@@ -14,7 +14,7 @@ from typing import Any
 
 from featx.files import hash_file
 from featx.sealed_json import seal
-from featx.user_cache import read_sealed, user_cache_folder
+from featx.user_cache import UNREADABLE, read_sealed, user_cache_folder
 
 CARD_NAME = "network.json"
 
@@ -37,7 +37,7 @@ def find_network(key: str) -> Path | None:
             with contextlib.suppress(OSError):  # A cache may be read-only.
                 os.utime(folder)  # When it was last of use: the oldest are deleted first.
             return folder
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except UNREADABLE:
         pass
     return None
 
