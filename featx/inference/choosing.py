@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from featx.engines import openvino
-from featx.engines.frozen import NotConvertible
+from featx.engines.frozen import FrozenNetwork, NotConvertible
 from featx.errors import InvalidValue, ModelError
 from featx.events import Listener
 from featx.inference.converted import find_network, keep_network
@@ -42,6 +42,9 @@ MAX_STREAMS = 16
 
 FORMAT = 3
 """Of what the cache holds; other numbers are not read."""
+
+_Started = tuple[openvino.OpenVinoNetwork, Results]
+"""A network, and what it gave for the images that it was started with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +120,8 @@ class Chooser:
         # Of a batch, nothing is left that would have to be filled up to a block.
         block = math.ceil(batch_size / math.ceil(batch_size / openvino.BLOCK))
 
-        def compile_for(model: Any, precision: openvino.ComputeType) -> openvino.OpenVinoNetwork:
-            return openvino.OpenVinoNetwork(
+        def start(model: Any, precision: openvino.ComputeType) -> _Started:
+            network = openvino.OpenVinoNetwork(
                 model,
                 self.names,
                 precision=precision,
@@ -126,6 +129,7 @@ class Chooser:
                 num_streams=min(cores, MAX_STREAMS),
                 block=block,
             )
+            return network, self._start(network, sample)
 
         if self.precision == "bfloat16" and not openvino.has_bfloat16():
             raise InvalidValue(
@@ -138,20 +142,22 @@ class Chooser:
                 "instructions: new ones are in float32"
             )
             precision = "float32"
-        model = self._find_converted()
+        model, in_float32 = self._find_converted(), None
         if model is None:
-            model = self._convert(own, sample, compile_for)
-        if precision != "auto":
-            network = compile_for(model, precision)
-            return Choice(network, facts | {"precision": precision}, self._start(network, sample))
-        exact = compile_for(model, "float32")
-        expected = self._start(exact, sample)
+            model, source = self._convert()
+            if source.build is None:  # Else the tests compare it.
+                in_float32 = start(model, "float32")
+                self._check(own(sample), in_float32[1])
+                self._keep(model)
+        if precision == "bfloat16":
+            network, received = start(model, precision)
+            return Choice(network, facts | {"precision": precision}, received)
+        exact, expected = in_float32 or start(model, "float32")
         facts["precision"] = "float32"
-        if not openvino.has_bfloat16():
+        if precision == "float32" or not openvino.has_bfloat16():
             return Choice(exact, facts, expected)
-        fast = compile_for(model, "bfloat16")
-        received = self._start(fast, sample)
-        cosines = {name: lowest_cosine(expected[name], received[name]) for name in self.names}
+        fast, received = start(model, "bfloat16")
+        cosines = self._compare(expected, received)
         facts["lowest_cosine"] = {name: round(cosine, 6) for name, cosine in cosines.items()}
         facts["compared_images"] = len(sample)
         if min(cosines.values()) < LOWEST_COSINE:
@@ -181,25 +187,26 @@ class Chooser:
         except NotConvertible:  # Another process has just deleted it, or it is not of this system.
             return None
 
-    def _convert(self, own: OwnEngine, sample: np.ndarray, compile_for: Callable[..., Any]) -> Any:
-        """Convert the model, and compare what it gives with what TensorFlow gives.
-
-        Only here: the model is in memory, and a network that is kept was compared.
-        """
+    def _convert(self) -> tuple[Any, FrozenNetwork]:
+        """Return the model for OpenVINO, and what it was made of."""
         source = self.backbone.freeze(self.names)
         if source is None:
             raise NotConvertible("its layers are not in one graph")
-        model = openvino.convert(source, self.backbone.spec.input)
-        if source.build is not None:  # That one is compared by the tests.
-            return model
-        received = self._start(compile_for(model, "float32"), sample)
-        expected = own(sample)
-        for name in self.names:
-            cosine = lowest_cosine(expected[name], received[name])
+        return openvino.convert(source, self.backbone.spec.input), source
+
+    def _check(self, expected: Results, received: Results) -> None:
+        """Refuse a converted network that does not give what TensorFlow gives.
+
+        When it is converted: the model is in memory then, and a network that is kept was compared.
+        """
+        for name, cosine in self._compare(expected, received).items():
             if cosine < SAME_COSINE:
                 raise NotConvertible(
                     f"its results differ from TensorFlow's, cosine {cosine:.5f} at {name!r}"
                 )
+
+    def _keep(self, model: Any) -> None:
+        """Put a converted network into the cache; say where it cannot be written."""
         if not self.backbone.runs_own_code:
             facts = {"model": self.backbone.spec.reference, "layers": list(self.names)}
             kept = keep_network(self._key(), lambda folder: openvino.save(model, folder), facts)
@@ -208,7 +215,10 @@ class Chooser:
                     "featx's cache cannot be written, so this model is loaded and converted "
                     f"every time; {CACHE_VARIABLE} names another folder"
                 )
-        return model
+
+    def _compare(self, expected: Results, received: Results) -> dict[str, float]:
+        """Return the lowest cosine between rows of each tap."""
+        return {name: lowest_cosine(expected[name], received[name]) for name in self.names}
 
     def _key(self) -> str:
         """Identify the converted network: model, taps, and who converted."""
@@ -217,7 +227,7 @@ class Chooser:
                 "format": FORMAT,
                 "model": self.backbone.spec.identity(),
                 "layers": self.names,
-                "versions": [openvino.version(), *versions()],
+                "versions": _engine_versions(),
             }
         )
 
@@ -237,7 +247,7 @@ class Chooser:
             is_small: Whether these are all images that there are.
         """
         facts = choice.facts
-        model = [self.backbone.spec.identity(), openvino.version(), *versions()]
+        model = [self.backbone.spec.identity(), *_engine_versions()]
         key = digest([FORMAT, model, describe_machine(), facts["precision"]])
         speeds = read_facts("speeds", key)
         if not self.backbone.is_loaded and not has_gpu() and (speeds is None or is_small):
@@ -272,6 +282,11 @@ class Chooser:
                 f"images: {cosine:.5f} ({layer})"
             )
         self.listener.note("; ".join(parts))
+
+
+def _engine_versions() -> list[str]:
+    """Return the versions of OpenVINO and of what made the graph that it gets."""
+    return [openvino.version(), *versions()]
 
 
 class OwnEngine:
