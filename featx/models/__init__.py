@@ -127,9 +127,11 @@ def _load(source: str, request: ModelRequest) -> Backbone:
     if recalled is not None:
         return recalled
     backbone = load()
+    loaded_key = request_key(source, request)  # None before: it has just been downloaded.
     # Not if a file was replaced while it was loaded, nor what depends on a program.
-    if key is not None and key == request_key(source, request) and not backbone.runs_own_code:
-        remember(key, backbone)
+    is_same = loaded_key is not None and key in (None, loaded_key)
+    if is_same and not backbone.runs_own_code:
+        remember(loaded_key, backbone)
         # As heads, indexes and stores will ask for it.
         restored = _describe(backbone.spec, backbone.spec.location)
         remember(request_key(backbone.spec.source, restored), backbone)

@@ -17,6 +17,7 @@ import featx
 from featx.engines.frozen import FrozenNetwork
 from featx.errors import ModelError
 from featx.models.backbone import Backbone, ModelRequest, Tap
+from featx.models.hub_cache import is_complete, is_url, module_folder
 from featx.models.reference import savedmodel_files
 from featx.specs import ModelSpec, digest
 from featx.user_cache import forget_facts, read_facts, remember_facts
@@ -31,18 +32,22 @@ def request_key(source: str, request: ModelRequest) -> str | None:
     """Identify what an adapter would load: the request, its files, the versions that read them.
 
     Returns:
-        None for what is not remembered: other sources, addresses, and models whose code was
-        trusted.
+        None for what is not remembered: other sources, modules that are not downloaded, and
+        models whose code was trusted.
     """
     if source not in REMEMBERED or request.trust_model_code:
         return None
-    if source == "hub" and not Path(request.name).is_dir():
-        return None  # Only tensorflow-hub knows whether what is at an address has been fetched.
+    place = request.name
+    if source == "hub" and is_url(place):
+        folder = module_folder(place)
+        if not is_complete(folder):
+            return None  # It has yet to be downloaded.
+        place = str(folder)
     return digest(
         {
             "source": source,
             "request": asdict(request),
-            "files": [*_identify_files(request.name), *_identify_files(request.weights)],
+            "files": [*_identify_files(place), *_identify_files(request.weights)],
             "versions": versions(),
         }
     )

@@ -22,6 +22,7 @@ from featx.errors import AmbiguousName, InvalidValue, ModelError, UnknownName
 from featx.models import hub_cache, load_model, restore_model
 from featx.models.backbone import Backbone, require_scaling
 from featx.models.reference import parse_reference
+from featx.models.remembered import RememberedBackbone
 from featx.models.selection import select_taps
 from featx.specs import InputOverrides
 from featx.testing.keras_models import toy_keras_model
@@ -257,6 +258,19 @@ def test_a_module_is_downloaded_once_into_the_cache(url: str, cache: Path, tf2: 
     assert again.spec == backbone.spec
     assert len(Server.asked) == 1
     assert load_model(f"hub:{tf2}").spec.fingerprint == backbone.spec.fingerprint
+
+
+def test_a_module_at_an_address_is_known_the_second_time(url: str, cache: Path) -> None:
+    first = load_model(f"hub:{url}")
+    second = load_model(f"hub:{url}")
+    assert isinstance(second, RememberedBackbone)
+    assert second.spec == first.spec
+    assert isinstance(restore_model(first.spec), RememberedBackbone)
+    shutil.rmtree(hub_cache.module_folder(url))
+    third = load_model(f"hub:{url}")
+    assert not isinstance(third, RememberedBackbone)
+    assert third.spec == first.spec
+    assert len(Server.asked) == 2
 
 
 @pytest.mark.parametrize("damage", ["no graph", "no weights", "cut off", "no bytes"])
