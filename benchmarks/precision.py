@@ -11,9 +11,9 @@ tables. In both, features of one setting are compared with those of the other, i
 - precision@10: the share of the ten that have its class, by both settings.
 
 The first table compares bfloat16 with float32 at an early, a middle and the last layer, and says
-what ``--precision auto`` does, which sees the first 16 photographs. The second compares
-``--decode fast`` with ``exact`` on photographs of clothing/test enlarged to a short side of 1600
-pixels, with noise, in float32.
+what ``--precision auto`` does, which sees the first photographs and some from all over the folder.
+The second compares ``--decode fast`` with ``exact`` on photographs of clothing/test enlarged to a
+short side of 1600 pixels, with noise, in float32.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from rich.table import Table
 
 from featx.engines import openvino
 from featx.images.decode import decode_image
+from featx.images.reading import spread_positions
 from featx.index.vector_index import normalize_rows
 from featx.inference import AcceleratedBackbone
 from featx.inference.choosing import FIRST_BATCH, LOWEST_COSINE
@@ -168,8 +169,9 @@ def compare_precisions(data: Path) -> Table:
                 for layer in layers:
                     found[layer].add(exact[layer], fast[layer])
             classes = np.array([path.parent.name for path in paths])
+            seen = [*range(FIRST_BATCH), *spread_positions(len(paths))]
             for layer in layers:
-                kept = found[layer].cosines[0][:FIRST_BATCH].min() >= LOWEST_COSINE
+                kept = np.concatenate(found[layer].cosines)[seen].min() >= LOWEST_COSINE
                 cells = found[layer].cells(classes)
                 name = "/".join(layer.split("/")[-2:])
                 table.add_row(title, place, name, *cells, "bfloat16" if kept else "float32")

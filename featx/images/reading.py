@@ -29,6 +29,9 @@ TOGETHER = 4
 """Images that a thread reads before it hands them over: a tenth more of small ones in a second than
 one by one (``benchmarks/LOG.md``)."""
 
+SPREAD, SPREAD_SHARE = 32, 32
+"""From all over a folder at most so many images are decoded to judge by, and one in so many."""
+
 MAX_DEFAULT_WORKERS = 16
 """Decoding threads beyond this many only take cores from the network."""
 
@@ -147,6 +150,38 @@ def read_images(
             closed.set()
             for future in pending:
                 future.cancel()
+
+
+def read_spread(
+    items: Sequence[ImageItem], contract: InputSpec, *, max_pixels: int | None = None
+) -> list[np.ndarray]:
+    """Decode some images from all over a list, to judge by: its first ones are often of one class.
+
+    Only of files, which can be read in any order.
+
+    Args:
+        items: All that are to be read later.
+        contract: The model's input contract.
+        max_pixels: Largest picture that is decoded; None for the usual limit.
+
+    Returns:
+        Pixels uint8 (H, W, C) of at most 32 images and one in 32, without those that fail.
+    """
+    files = [item for item in items if item.reader is None]
+    chosen = [files[position] for position in spread_positions(len(files))]
+    results = read_images(chosen, contract, max_pixels=max_pixels)
+    return [result.pixels for result in results if isinstance(result, DecodedImage)]
+
+
+def spread_positions(total: int) -> list[int]:
+    """Return positions from all over `total` images: at most 32 of them, and one in 32.
+
+    Example:
+        >>> spread_positions(96)
+        [16, 48, 80]
+    """
+    count = min(SPREAD, total // SPREAD_SHARE)
+    return [(2 * number + 1) * total // (2 * count) for number in range(count)]
 
 
 def _without_reader(item: ImageItem) -> ImageItem:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, get_args
 
 import numpy as np
@@ -29,6 +29,7 @@ class AcceleratedBackbone:
         former: What ``auto`` goes on with, if this engine and processor can: the precision of
             features that are there already.
         listener: Is told what was chosen, and why.
+        further: Gives more images to compare precisions on, where the first ones allow bfloat16.
 
     Attributes:
         run_facts: Engine and precision, and what was measured; empty before the first batch.
@@ -48,6 +49,7 @@ class AcceleratedBackbone:
         precision: Precision = "auto",
         former: Precision = "auto",
         listener: Listener | None = None,
+        further: Callable[[], Sequence[np.ndarray]] = tuple,
     ) -> None:
         check_engine(engine, precision)
         self.spec = backbone.spec
@@ -60,7 +62,7 @@ class AcceleratedBackbone:
         self.batch_size = FIRST_BATCH
         self.run_facts: dict[str, Any] = {}
         self._backbone = backbone
-        self._asked = (engine, precision, former, listener or Listener())
+        self._asked = (engine, precision, former, listener or Listener(), further)
         self._network: Network | None = None
         self._names: tuple[str, ...] = ()
         self._lock = threading.Lock()

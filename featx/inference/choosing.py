@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,7 @@ from featx.machine import available_cores, describe_machine, has_gpu
 from featx.models.backbone import Backbone
 from featx.models.remembered import versions
 from featx.specs import Engine, Precision, digest
+from featx.units import format_count
 from featx.user_cache import CACHE_VARIABLE, read_facts, remember_facts
 
 LOWEST_COSINE = 0.999
@@ -73,6 +75,7 @@ class Chooser:
         precision: What was asked for.
         former: The precision of features that are there already, or ``auto``.
         listener: Is told what was chosen, and why.
+        further: Gives more images to compare precisions on: pixels uint8 (H, W, C) of each.
     """
 
     backbone: Backbone
@@ -81,6 +84,7 @@ class Chooser:
     precision: Precision = "auto"
     former: Precision = "auto"
     listener: Listener = field(default_factory=Listener)
+    further: Callable[[], Sequence[np.ndarray]] = tuple
 
     def choose(self, sample: np.ndarray, batch_size: int) -> Choice:
         """Compare on some images of the first batch.
@@ -144,10 +148,13 @@ class Chooser:
             precision = "float32"
         model, in_float32 = self._find_converted(), None
         if model is None:
-            model, source = self._convert()
+            with self._refusal_remembered():
+                model, source = self._convert()
             if source.build is None:  # Else the tests compare it.
                 in_float32 = start(model, "float32")
-                self._check(own(sample), in_float32[1])
+                given = own(sample)
+                with self._refusal_remembered():
+                    self._check(given, in_float32[1])
                 self._keep(model)
         if precision == "bfloat16":
             network, received = start(model, precision)
@@ -157,9 +164,9 @@ class Chooser:
         if precision == "float32" or not openvino.has_bfloat16():
             return Choice(exact, facts, expected)
         fast, received = start(model, "bfloat16")
-        cosines = self._compare(expected, received)
+        cosines, count = self._compare_further(exact, fast, expected, received)
         facts["lowest_cosine"] = {name: round(cosine, 6) for name, cosine in cosines.items()}
-        facts["compared_images"] = len(sample)
+        facts["compared_images"] = count
         if min(cosines.values()) < LOWEST_COSINE:
             return Choice(exact, facts, expected)
         return Choice(fast, facts | {"precision": "bfloat16"}, received)
@@ -194,6 +201,26 @@ class Chooser:
             raise NotConvertible("its layers are not in one graph")
         return openvino.convert(source, self.backbone.spec.input), source
 
+    @contextlib.contextmanager
+    def _refusal_remembered(self) -> Iterator[None]:
+        """Refuse at once what was refused before: to try takes as long as to convert.
+
+        Not what may be otherwise next time, such as a full disk or too little memory.
+        """
+        if self.backbone.runs_own_code:
+            yield
+            return
+        key = self._key()
+        known = read_facts("refusals", key)
+        if known is not None:
+            raise NotConvertible(known["reason"])
+        try:
+            yield
+        except NotConvertible as error:
+            if not isinstance(error.__cause__, (OSError, MemoryError)):
+                remember_facts("refusals", key, {"reason": str(error)} | self._description())
+            raise
+
     def _check(self, expected: Results, received: Results) -> None:
         """Refuse a converted network that does not give what TensorFlow gives.
 
@@ -208,17 +235,43 @@ class Chooser:
     def _keep(self, model: Any) -> None:
         """Put a converted network into the cache; say where it cannot be written."""
         if not self.backbone.runs_own_code:
-            facts = {"model": self.backbone.spec.reference, "layers": list(self.names)}
-            kept = keep_network(self._key(), lambda folder: openvino.save(model, folder), facts)
+            kept = keep_network(
+                self._key(), lambda folder: openvino.save(model, folder), self._description()
+            )
             if kept is None:
                 self.listener.note(
                     "featx's cache cannot be written, so this model is loaded and converted "
                     f"every time; {CACHE_VARIABLE} names another folder"
                 )
 
+    def _description(self) -> dict[str, Any]:
+        """Say what is kept, to a person who looks into the cache."""
+        return {"model": self.backbone.spec.reference, "layers": list(self.names)}
+
     def _compare(self, expected: Results, received: Results) -> dict[str, float]:
         """Return the lowest cosine between rows of each tap."""
         return {name: lowest_cosine(expected[name], received[name]) for name in self.names}
+
+    def _compare_further(
+        self, exact: Network, fast: Network, expected: Results, received: Results
+    ) -> tuple[dict[str, float], int]:
+        """Go on, from what two precisions gave for some images, with more of them while they agree.
+
+        Returns:
+            The lowest cosine of each tap, and the number of images.
+        """
+        cosines = self._compare(expected, received)
+        count = size = len(expected[self.names[0]])
+        if min(cosines.values()) >= LOWEST_COSINE:
+            images = self.further()
+            for start in range(0, len(images), size):  # No more at a time than a batch may have.
+                pixels = np.stack(images[start : start + size])
+                compared = self._compare(exact(pixels), fast(pixels))
+                cosines = {name: min(cosines[name], compared[name]) for name in self.names}
+                count += len(pixels)
+                if min(cosines.values()) < LOWEST_COSINE:
+                    break
+        return cosines, count
 
     def _key(self) -> str:
         """Identify the converted network: model, taps, and who converted."""
@@ -278,8 +331,8 @@ class Chooser:
         if "lowest_cosine" in facts:
             layer, cosine = min(facts["lowest_cosine"].items(), key=lambda pair: pair[1])
             parts.append(
-                f"lowest cosine of bfloat16 to float32 in the first {facts['compared_images']} "
-                f"images: {cosine:.5f} ({layer})"
+                f"lowest cosine of bfloat16 to float32 in "
+                f"{format_count(facts['compared_images'], 'image')}: {cosine:.5f} ({layer})"
             )
         self.listener.note("; ".join(parts))
 

@@ -19,6 +19,7 @@ from featx.images.reading import (
     default_workers,
     hash_content,
     read_images,
+    read_spread,
 )
 from featx.images.sources import ImageFailure, ImageItem, find_images
 from featx.specs import InputSpec
@@ -244,3 +245,30 @@ def test_the_number_of_workers_follows_the_cores(monkeypatch: pytest.MonkeyPatch
     for cores, expected in [(1, 1), (3, 3), (16, 16), (64, 16)]:
         monkeypatch.setattr("featx.images.reading.available_cores", lambda cores=cores: cores)
         assert default_workers() == expected
+
+
+def test_a_spread_is_from_all_over_and_a_small_share(
+    items: list[ImageItem], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reds(**limits: int) -> list[int]:
+        for name, limit in limits.items():
+            monkeypatch.setattr(reading, name, limit)
+        return [int(pixels[0, 0, 0]) - 10 for pixels in read_spread(items, CONTRACT)]
+
+    assert reds() == []  # One in 32 of 12 is none.
+    assert reds(SPREAD_SHARE=4) == [2, 6, 10]
+    assert reds(SPREAD_SHARE=1) == list(range(12))
+    assert reds(SPREAD=2) == [3, 9]
+
+
+def test_a_spread_leaves_out_what_fails_or_cannot_be_read_in_any_order(
+    items: list[ImageItem], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Reader:
+        def read(self, item: ImageItem) -> bytes:
+            raise AssertionError(item.key)
+
+    monkeypatch.setattr(reading, "SPREAD_SHARE", 1)
+    items[0].path.write_bytes(b"damaged")
+    items[5:] = [replace(item, reader=Reader()) for item in items[5:]]
+    assert [int(pixels[0, 0, 0]) for pixels in read_spread(items, CONTRACT)] == [11, 12, 13, 14]

@@ -198,6 +198,36 @@ def test_what_openvino_cannot_take_is_left_to_tensorflow(
 
 
 @pytest.mark.usefixtures("features_of_mini")
+def test_a_refusal_is_remembered_for_one_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
+    def refuse_and_count(*arguments: Any) -> Any:
+        tried.append(arguments)
+        refuse()
+
+    monkeypatch.setattr(openvino, "convert", refuse_and_count)
+    assert choose()[1].lines == choose()[1].lines
+    assert len(tried) == 1
+    monkeypatch.setattr(openvino, "version", lambda: "2031.1")
+    assert "Xyz" in choose()[1].text
+    assert len(tried) == 2
+
+
+@pytest.mark.usefixtures("features_of_mini")
+@pytest.mark.parametrize("cause", [MemoryError("no memory"), OSError(28, "disk full")])
+def test_what_may_work_next_time_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, cause: Exception
+) -> None:
+    def fail(*arguments: Any) -> Any:
+        raise NotConvertible(str(cause)) from cause
+
+    with monkeypatch.context() as patch:
+        patch.setattr(openvino, "convert", fail)
+        assert choose(engine="openvino")[0].run_facts["engine"] == "tensorflow"
+    assert choose(engine="openvino")[0].run_facts["engine"] == "openvino"
+
+
+@pytest.mark.usefixtures("features_of_mini")
 def test_an_engine_that_fails_or_gives_other_shapes_is_not_taken(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -279,9 +309,33 @@ def test_bfloat16_is_taken_where_it_changes_nothing(
     assert fast.run_facts["compared_images"] == choosing.FIRST_BATCH
     layer = min(fast.run_facts["lowest_cosine"], key=fast.run_facts["lowest_cosine"].__getitem__)
     assert notes.lines == [
-        f"engine openvino in {precision}; lowest cosine of bfloat16 to float32 in the first 8 "
-        f"images: {cosine:.5f} ({layer})"
+        f"engine openvino in {precision}; lowest cosine of bfloat16 to float32 in 8 images: "
+        f"{cosine:.5f} ({layer})"
     ]
+
+
+def test_further_images_are_compared_while_precisions_agree(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    backbone = load_model(MINI)
+    pixels = pixels_for(backbone, 5)
+    further = list(pixels_for(backbone, 7))
+
+    def facts(*cosines: float) -> tuple[Any, ...]:
+        left = list(cosines)
+        monkeypatch.setattr(choosing, "lowest_cosine", lambda first, second: left.pop(0))
+        fast = AcceleratedBackbone(backbone, further=lambda: further)
+        values = fast(pixels, ["embedding"])["embedding"]
+        assert left == []
+        facts = fast.run_facts
+        exact = AcceleratedBackbone(backbone, precision=facts["precision"])
+        np.testing.assert_array_equal(values, exact(pixels, ["embedding"])["embedding"])
+        return facts["precision"], facts["lowest_cosine"]["embedding"], facts["compared_images"]
+
+    assert facts(0.9995, 0.9992, 0.9999) == ("bfloat16", 0.9992, 12)
+    assert facts(0.9995, 0.9999, 0.9) == ("float32", 0.9, 12)
+    assert facts(0.9995, 0.9) == ("float32", 0.9, 10)
+    assert facts(0.9) == ("float32", 0.9, 5)
 
 
 def build_difference(names: Sequence[str]) -> Any:
@@ -442,3 +496,15 @@ def test_features_of_two_precisions_are_not_mixed_unasked(photos: Path) -> None:
         if again == 4:
             assert featx.extract(photos).done == 2
     assert featx.extract(photos, precision="float32", overwrite=True).done == 5
+
+
+def test_the_precision_is_chosen_by_images_from_all_over_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from featx.images import reading
+
+    monkeypatch.setattr(reading, "SPREAD_SHARE", 4)
+    monkeypatch.setattr(choosing, "lowest_cosine", lambda first, second: 0.9996)
+    photos = write_images(20, tmp_path / "many", size=(40, 30))
+    featx.extract(photos, output=tmp_path / "store.h5")
+    assert last_run(str(tmp_path / "store.h5"))["compared_images"] == choosing.FIRST_BATCH + 5
