@@ -295,10 +295,27 @@ def test_a_folder_of_archives_beside_images_is_named(tmp_path: Path) -> None:
     (note,) = found.notes
     assert note.startswith("There are no images in the folder ")
     assert note.endswith("shards/*.tar'.")
-    # Not where they are read anyway, are not wanted, or lie beside images.
+    # Not where they are read anyway, or are not wanted.
     assert find_images([tmp_path / "photos", tmp_path / "shards", archive]).notes == ()
     assert find_images([tmp_path / "photos", tmp_path / "shards"], exclude=["*.tar"]).notes == ()
-    assert find_images(tmp_path).notes == ()
+
+
+def test_archives_in_the_same_folder_as_images_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "1.png").write_bytes(PNG)
+    write_tar(folder / "0.tar", {"2.png": PNG})
+    write_tar(folder / "1.tar", {"2.png": PNG})
+    note = "In the folder 'photos', 2 archives are not read: to read them, name 'photos/*.tar' too."
+    assert find_images("photos").notes == (note,)
+    both = find_images(["photos", "photos/*.tar"])
+    assert [item.key for item in both.items] == ["0.tar/2.png", "1.png", "1.tar/2.png"]
+    assert both.notes == ()
+    assert find_images("photos", exclude=["*.tar"]).notes == ()
+    assert find_images("photos/1.png").notes == ()
 
 
 class _Asked(dict[str, bool]):

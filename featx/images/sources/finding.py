@@ -138,11 +138,11 @@ def find_images(
         if place.is_container or place.source == "remote":
             covered[prefix] = listing.is_complete and covered.get(prefix, True)
             total.left_out |= listing.left_out
-        if place.source == "folders" and not listing.items and not listing.failures:
-            told = describe_archives(
-                place.path, place.shown, root=root, is_excluded=is_excluded, given=given
-            )
-            archives += [] if told is None else [told]
+        overlooked = [key for key in listing.archives if os.path.join(root, key) not in given]
+        if overlooked:
+            names = [os.path.relpath(os.path.join(root, key), place.path) for key in overlooked]
+            has_images = bool(listing.items or listing.failures)
+            archives.append(describe_archives(names, place.shown, has_images=has_images))
         total.items += listing.items
         total.failures += listing.failures
         total.notes += listing.notes

@@ -18,6 +18,7 @@ from featx.images.sources.items import (
     label_of,
     make_failure,
 )
+from featx.images.sources.overlooked import is_archive
 from featx.images.sources.request import IsExcluded, SourceRequest
 
 SHEET_MARK = "featx-sheet"
@@ -37,7 +38,7 @@ def list_images(request: SourceRequest) -> Listing:
     listing = Listing()
     found: Iterator[ImageItem | ImageFailure]
     if os.path.isdir(place):
-        found = _walk(root, key, request.is_excluded)
+        found = _walk(root, key, request.is_excluded, listing.archives)
     else:
         found = iter([make_item(root, key, partial(os.stat, place))])
     for one in found:
@@ -48,8 +49,12 @@ def list_images(request: SourceRequest) -> Listing:
     return listing
 
 
-def _walk(root: str, key: str, is_excluded: IsExcluded) -> Iterator[ImageItem | ImageFailure]:
+def _walk(
+    root: str, key: str, is_excluded: IsExcluded, archives: list[str]
+) -> Iterator[ImageItem | ImageFailure]:
     """Yield what lies below one folder, in no order; a folder that cannot be listed is a failure.
+
+    Archives are not looked into: `archives` gets their keys.
 
     Folders reached through links come last, and all in the order of their names: which name
     a folder gets must not depend on the order in which the file system lists it.
@@ -87,6 +92,8 @@ def _walk(root: str, key: str, is_excluded: IsExcluded) -> Iterator[ImageItem | 
                     elif _is_picture(entry):
                         # The entry of a link remembers what is_dir() found behind it.
                         found.append(make_item(root, name, entry.stat))
+                    elif is_archive(name):
+                        archives.append(name)
         except OSError as error:
             yield make_failure(current, error)
             continue

@@ -192,13 +192,17 @@ _FRAME = re.compile(r"#[0-9]+$")
 
 @dataclass(slots=True)
 class Listing:
-    """What one source holds; `find_images` puts several together. Fields as in `ImageSet`."""
+    """What one source holds; `find_images` puts several together.
+
+    Fields as in `ImageSet`; `archives` are keys of files in a folder that may hold images too.
+    """
 
     items: list[ImageItem] = field(default_factory=list)
     failures: list[ImageFailure] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     is_complete: bool = True
     left_out: set[str] = field(default_factory=set)
+    archives: list[str] = field(default_factory=list)
 
     def fail(self, key: str, reason: str, size: int = -1, mtime_ns: int = -1) -> None:
         """Add a failure."""

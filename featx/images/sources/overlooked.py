@@ -1,4 +1,4 @@
-"""Archives that lie in a folder without images: they are read only where they are named."""
+"""Archives that lie in a folder: they are read only where they are named."""
 
 from __future__ import annotations
 
@@ -6,69 +6,52 @@ import glob
 import importlib
 import os
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Iterable
 
 from featx.errors import join_names
-from featx.images.sources.request import IsExcluded
 from featx.units import format_count
 
 _ARCHIVES = ("tars", "zips")
 """Modules of this package whose files may hold the images of a folder."""
 
 
-def describe_archives(
-    folder: str,
-    shown: str,
-    *,
-    root: str,
-    is_excluded: IsExcluded = None,
-    given: Container[str] = (),
-) -> str | None:
-    """Say which archives a folder without images holds, and how to name them.
-
-    Args:
-        folder: Its absolute path.
-        shown: Its path as it was given.
-        root: What keys are relative to.
-        is_excluded: See `IsExcluded`.
-        given: Absolute paths of files that are read anyway.
-
-    Returns:
-        A sentence; None where there are no archives.
+def is_archive(place: str) -> bool:
+    """Whether a file is an archive that may hold images, by its ending.
 
     Example:
-        >>> from pathlib import Path
-        >>> Path("shards").mkdir()
-        >>> _ = Path("shards", "0.tar").touch(), Path("shards", "1.tar").touch()
-        >>> describe_archives("shards", "shards", root=".")
-        "There are no images in the folder 'shards', only 2 archives: name them as 'shards/*.tar'."
+        >>> is_archive("a/b.tar.gz"), is_archive("a/b.txt")
+        (True, False)
     """
-    modules = [importlib.import_module(f"{__package__}.{name}") for name in _ARCHIVES]
-    endings: Counter[str] = Counter()
-    is_deeper = False
-    for place, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            path = os.path.join(place, name)
-            key = os.path.relpath(path, root).replace(os.sep, "/")
-            if (
-                name.startswith(".")
-                or path in given
-                or not any(module.matches(path) for module in modules)
-                or (is_excluded is not None and is_excluded(key))
-            ):
-                continue
-            endings[_ending(name)] += 1
-            is_deeper |= place != folder
-    if not endings:
-        return None
-    below = "**/" if is_deeper else ""
+    modules = (importlib.import_module(f"{__package__}.{name}") for name in _ARCHIVES)
+    return any(module.matches(place) for module in modules)
+
+
+def describe_archives(names: Iterable[str], shown: str, *, has_images: bool) -> str:
+    """Say which archives a folder holds, and how to name them.
+
+    Args:
+        names: Their paths in the folder, with ``/``.
+        shown: The folder's path as it was given.
+        has_images: Whether it also holds images.
+
+    Example:
+        >>> describe_archives(["0.tar", "1.tar"], "shards", has_images=False)
+        "There are no images in the folder 'shards', only 2 archives: name them as 'shards/*.tar'."
+        >>> describe_archives(["0.zip"], "photos", has_images=True)
+        "In the folder 'photos', 1 archive is not read: to read it, name 'photos/*.zip' too."
+    """
+    names = sorted(names)
+    endings = Counter(_ending(os.path.basename(name)) for name in names)
+    below = "**/" if any("/" in name for name in names) else ""
     globs = [repr(f"{os.path.join(glob.escape(shown), below)}*{ending}") for ending in endings]
-    advice = format_count(endings.total(), "archive: name it", "archives: name them")
-    return (
-        f"There are no images in the folder {shown!r}, only {advice} as "
-        f"{join_names(globs, conjunction='and')}."
-    )
+    advice = join_names(globs, conjunction="and")
+    if has_images:
+        archives = format_count(
+            len(names), "archive is not read: to read it", "archives are not read: to read them"
+        )
+        return f"In the folder {shown!r}, {archives}, name {advice} too."
+    archives = format_count(len(names), "archive: name it", "archives: name them")
+    return f"There are no images in the folder {shown!r}, only {archives} as {advice}."
 
 
 def _ending(name: str) -> str:
