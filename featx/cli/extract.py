@@ -11,13 +11,19 @@ from featx.cli.options import (
     IMAGES_HELP,
     SOME_FAILED,
     BatchSize,
+    ChannelOrderOption,
     EngineOption,
     Exclude,
+    ExifOption,
     Frame,
     ImageList,
+    ImageSize,
+    InterpolationOption,
     Json,
     MaxPixels,
     PrecisionOption,
+    PreprocessOption,
+    ResizeOption,
     Signature,
     SingleFileLimit,
     Split,
@@ -29,13 +35,8 @@ from featx.specs import (
     DEFAULT_POOLING,
     DEFAULT_STORAGE_TYPE,
     DEFAULT_STORE,
-    ChannelOrder,
     Decode,
-    Exif,
-    Interpolation,
     Pooling,
-    Preprocess,
-    Resize,
     StorageType,
     parse_img_size,
 )
@@ -89,25 +90,12 @@ def extract(
     dtype: Annotated[
         StorageType, typer.Option(help="How values are stored.")
     ] = DEFAULT_STORAGE_TYPE,
-    img_size: Annotated[
-        str | None,
-        typer.Option(metavar="N|HxW", help="Input size in pixels. [default: the model's]"),
-    ] = None,
-    preprocess: Annotated[
-        Preprocess, typer.Option(help="Scaling of pixels; 'auto' is the model's own.")
-    ] = "auto",
-    channel_order: Annotated[
-        ChannelOrder | None, typer.Option(help="[default: the model's]")
-    ] = None,
-    resize: Annotated[
-        Resize | None, typer.Option(help="How a picture is fitted to the size. [default: stretch]")
-    ] = None,
-    interpolation: Annotated[
-        Interpolation | None, typer.Option(help="Resampling filter. [default: bilinear]")
-    ] = None,
-    exif: Annotated[
-        Exif | None, typer.Option(help="The camera's orientation tag. [default: apply]")
-    ] = None,
+    img_size: ImageSize = None,
+    preprocess: PreprocessOption = "auto",
+    channel_order: ChannelOrderOption = None,
+    resize: ResizeOption = None,
+    interpolation: InterpolationOption = None,
+    exif: ExifOption = None,
     decode: Annotated[
         Decode | None,
         typer.Option(

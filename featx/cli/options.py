@@ -7,7 +7,15 @@ from typing import Annotated, Literal
 
 import typer
 
-from featx.specs import Engine, Precision
+from featx.specs import (
+    ChannelOrder,
+    Engine,
+    Exif,
+    Interpolation,
+    Precision,
+    Preprocess,
+    Resize,
+)
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object per line on stdout.")]
 Workers = Annotated[
@@ -47,6 +55,31 @@ Signature = Annotated[
         metavar="NAME",
         help="Signature of a SavedModel or Hub module. [default: its default one, or the call]",
     ),
+]
+ImageSize = Annotated[
+    str | None,
+    typer.Option(
+        "--img-size", metavar="N|HxW", help="Input size in pixels. [default: the model's]"
+    ),
+]
+PreprocessOption = Annotated[
+    Preprocess,
+    typer.Option("--preprocess", help="Scaling of pixels; 'auto' is the model's own."),
+]
+ChannelOrderOption = Annotated[
+    ChannelOrder | None, typer.Option("--channel-order", help="[default: the model's]")
+]
+ResizeOption = Annotated[
+    Resize | None,
+    typer.Option("--resize", help="How a picture is fitted to the size. [default: stretch]"),
+]
+InterpolationOption = Annotated[
+    Interpolation | None,
+    typer.Option("--interpolation", help="Resampling filter. [default: bilinear]"),
+]
+ExifOption = Annotated[
+    Exif | None,
+    typer.Option("--exif", help="The camera's orientation tag. [default: apply]"),
 ]
 TrustModelCode = Annotated[
     bool,

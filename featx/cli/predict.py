@@ -11,13 +11,19 @@ from featx.cli.options import (
     IMAGES_HELP,
     SOME_FAILED,
     BatchSize,
+    ChannelOrderOption,
     EngineOption,
     Exclude,
+    ExifOption,
     Frame,
     ImageList,
+    ImageSize,
+    InterpolationOption,
     Json,
     MaxPixels,
     PrecisionOption,
+    PreprocessOption,
+    ResizeOption,
     Signature,
     Split,
     TrustModelCode,
@@ -26,11 +32,6 @@ from featx.cli.options import (
 )
 from featx.specs import (
     DEFAULT_TOP,
-    ChannelOrder,
-    Exif,
-    Interpolation,
-    Preprocess,
-    Resize,
     parse_img_size,
 )
 from featx.units import format_count
@@ -79,21 +80,12 @@ def predict(
         ),
     ] = None,
     signature: Signature = None,
-    img_size: Annotated[
-        str | None,
-        typer.Option(metavar="N|HxW", help="With -m, the input size. [default: the model's]"),
-    ] = None,
-    preprocess: Annotated[
-        Preprocess, typer.Option(help="With -m, scaling of pixels; 'auto' is the model's own.")
-    ] = "auto",
-    channel_order: Annotated[
-        ChannelOrder | None, typer.Option(help="With -m. [default: the model's]")
-    ] = None,
-    resize: Annotated[Resize | None, typer.Option(help="With -m. [default: stretch]")] = None,
-    interpolation: Annotated[
-        Interpolation | None, typer.Option(help="With -m. [default: bilinear]")
-    ] = None,
-    exif: Annotated[Exif | None, typer.Option(help="With -m. [default: apply]")] = None,
+    img_size: ImageSize = None,
+    preprocess: PreprocessOption = "auto",
+    channel_order: ChannelOrderOption = None,
+    resize: ResizeOption = None,
+    interpolation: InterpolationOption = None,
+    exif: ExifOption = None,
     top: Annotated[
         int, typer.Option("--top", "-k", "-t", "--topk", min=1, help="Classes for each image.")
     ] = DEFAULT_TOP,
@@ -106,9 +98,10 @@ def predict(
 ) -> None:
     """Classify images, with a head or with a model's own classifier.
 
-    For a head, they are prepared exactly as those it was fitted on. With -m, the classes are those
-    of the model's last output; softmax is applied where it gives logits: values outside [0, 1], or
-    sums that are not 1 within 0.001, unless a sigmoid gives them. Where images have labels (class
+    For a head, they are prepared exactly as those it was fitted on; for -m, as the options from
+    --img-size to --exif say. With -m, the classes are those of the model's last output; softmax is
+    applied where it gives logits: values outside [0, 1], or sums that are not 1 within 0.001,
+    unless a sigmoid gives them. Where images have labels (class
     folders, a manifest) that are names of classes, the accuracy is shown too.
 
     Example: featx predict new_photos --head head --json
