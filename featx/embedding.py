@@ -43,17 +43,32 @@ class EmbeddedImages:
     failures: tuple[ImageFailure, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How images are read and the network is run: no part of a feature's identity.
+
+    Attributes:
+        max_pixels: Largest picture that is decoded; None for the usual limit.
+        batch_size: Images that are given to the network at a time; what suits it when None.
+        workers: Threads that read and decode; one per core when None.
+        engine: See `featx.extract`.
+        precision: See `featx.extract`; exact unless something else is asked for.
+    """
+
+    max_pixels: int | None = None
+    batch_size: int | None = None
+    workers: int | None = None
+    engine: Engine = "auto"
+    precision: Precision = "float32"
+
+
 def embed_images(
     images: Images,
     model: ModelSpec,
     feature: FeatureSpec,
+    options: RunOptions,
     *,
     selection: Selection = EVERYTHING,
-    max_pixels: int | None = None,
-    batch_size: int | None = None,
-    workers: int | None = None,
-    engine: Engine = "auto",
-    precision: Precision = "float32",
     weights: str | None = None,
     trust_model_code: bool = False,
     listener: Listener | None = None,
@@ -62,14 +77,10 @@ def embed_images(
 
     Args:
         images: Places or objects, as for `featx.extract`.
-        selection: Which of them.
-        max_pixels: Largest picture that is decoded; None for the usual limit.
         model: The model as recorded.
         feature: The feature as recorded, pooling included.
-        batch_size: Images that are given to the network at a time; what suits it when None.
-        workers: Threads that read and decode.
-        engine: See `featx.extract`.
-        precision: See `featx.extract`; exact unless something else is asked for.
+        options: How they are read and computed.
+        selection: Which of them.
         weights: Where the model's weights lie now, if they have moved.
         trust_model_code: See `featx.load_model`.
         listener: Receives progress and failures.
@@ -86,34 +97,20 @@ def embed_images(
     taps = [tap.name for tap in backbone.features()]
     if feature.name not in taps:
         raise UnknownName("layer", feature.name, taps)
-    return embed_found(
-        found,
-        backbone,
-        feature,
-        max_pixels=max_pixels,
-        batch_size=batch_size,
-        workers=workers,
-        engine=engine,
-        precision=precision,
-        listener=listener,
-    )
+    return embed_found(found, backbone, feature, options, listener)
 
 
 def embed_found(
     found: ImageSet,
     backbone: Backbone,
     feature: FeatureSpec,
-    *,
-    max_pixels: int | None = None,
-    batch_size: int | None = None,
-    workers: int | None = None,
-    engine: Engine = "auto",
-    precision: Precision = "float32",
-    listener: Listener | None = None,
+    options: RunOptions,
+    listener: Listener,
 ) -> EmbeddedImages:
     """Compute one feature of images with a model that is loaded; see `embed_images`."""
-    listener = listener or Listener()
-    backbone = AcceleratedBackbone(backbone, engine=engine, precision=precision, listener=listener)
+    backbone = AcceleratedBackbone(
+        backbone, engine=options.engine, precision=options.precision, listener=listener
+    )
     items: list[ImageItem] = []
     blocks: list[np.ndarray] = []
     hashes: list[np.ndarray] = []
@@ -125,11 +122,11 @@ def embed_found(
         images = read_images(
             found.items if found.stream is None else found.stream,
             backbone.spec.input,
-            workers=workers,
-            lookahead=max(LOOKAHEAD, 2 * (batch_size or 0)),
-            max_pixels=max_pixels,
+            workers=options.workers,
+            lookahead=max(LOOKAHEAD, 2 * (options.batch_size or 0)),
+            max_pixels=options.max_pixels,
         )
-        results = compute_features(images, backbone, [feature], batch_size=batch_size)
+        results = compute_features(images, backbone, [feature], batch_size=options.batch_size)
         with contextlib.closing(results):
             for result in results:
                 if isinstance(result, ComputedBatch):

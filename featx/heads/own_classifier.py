@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from featx.embedding import embed_found
+from featx.embedding import RunOptions, embed_found
 from featx.errors import AmbiguousName, InvalidValue, ModelError, join_names
 from featx.events import Listener
 from featx.heads.class_names import ClassNames, read_names
@@ -17,7 +17,7 @@ from featx.models import load_model
 from featx.models.backbone import Backbone, Tap, require_scaling
 from featx.models.reference import add_arguments, parse_reference
 from featx.models.selection import select_taps
-from featx.specs import Engine, FeatureSpec, InputOverrides, Precision
+from featx.specs import FeatureSpec, InputOverrides
 from featx.units import format_shape
 
 TOLERANCE = 1e-3
@@ -28,17 +28,13 @@ def predict_with_model(
     images: Images,
     model: str,
     top: int,
+    options: RunOptions,
     *,
     selection: Selection,
-    max_pixels: int | None,
     weights: str | None,
     labels: str | Path | None,
     layer: str | None,
     overrides: InputOverrides,
-    batch_size: int | None,
-    workers: int | None,
-    engine: Engine,
-    precision: Precision,
     trust_model_code: bool,
     listener: Listener,
 ) -> PredictReport:
@@ -64,17 +60,7 @@ def predict_with_model(
             + ("(imagenet, or a file)" if count in (1000, 1001) else "(a file)")
         )
     feature = FeatureSpec(tap.name, tap.kind, "flatten", (count,))
-    embedded = embed_found(
-        found,
-        backbone,
-        feature,
-        max_pixels=max_pixels,
-        batch_size=batch_size,
-        workers=workers,
-        engine=engine,
-        precision=precision,
-        listener=listener,
-    )
+    embedded = embed_found(found, backbone, feature, options, listener)
     outputs = embedded.values
     if tap.operation == "Sigmoid":
         if not are_probabilities(outputs):

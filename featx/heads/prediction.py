@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from featx.embedding import embed_images
+from featx.embedding import RunOptions, embed_images
 from featx.errors import InvalidValue
 from featx.events import Listener
 from featx.heads.head import Head, load_head
@@ -110,20 +109,22 @@ def predict(
     if top < 1:
         raise InvalidValue(f"At least one class is named for an image. Received: {top}.")
     overrides = InputOverrides(img_size, preprocess, channel_order, resize, interpolation, exif)
-    running: dict[str, Any] = {
-        "selection": Selection(exclude, image_list, split, frame),
-        "max_pixels": max_pixels,
-        "batch_size": batch_size,
-        "workers": workers,
-        "engine": engine,
-        "precision": precision,
-        "trust_model_code": trust_model_code,
-        "listener": listener or Listener(),
-    }
+    options = RunOptions(max_pixels, batch_size, workers, engine, precision)
+    selection = Selection(exclude, image_list, split, frame)
+    listener = listener or Listener()
     if model is None:
         _refuse_options_of_models(labels, layer, signature, overrides)
         head = DEFAULT_HEAD if head is None else head
-        return _predict_with_head(images, head, top, weights=weights, **running)
+        return _predict_with_head(
+            images,
+            head,
+            top,
+            options,
+            selection=selection,
+            weights=weights,
+            trust_model_code=trust_model_code,
+            listener=listener,
+        )
     if head is not None:
         raise InvalidValue(
             "-m and --head exclude each other: -m takes the classifier that the model brings, "
@@ -133,11 +134,14 @@ def predict(
         images,
         add_arguments(model, signature=signature),
         top,
+        options,
+        selection=selection,
         weights=weights,
         labels=labels,
         layer=layer,
         overrides=overrides,
-        **running,
+        trust_model_code=trust_model_code,
+        listener=listener,
     )
 
 
@@ -161,13 +165,9 @@ def _predict_with_head(
     images: Images,
     head: str | Path | Head,
     top: int,
+    options: RunOptions,
     *,
     selection: Selection,
-    max_pixels: int | None,
-    batch_size: int | None,
-    workers: int | None,
-    engine: Engine,
-    precision: Precision,
     weights: str | None,
     trust_model_code: bool,
     listener: Listener,
@@ -184,12 +184,8 @@ def _predict_with_head(
         images,
         head.model,
         head.feature,
+        options,
         selection=selection,
-        max_pixels=max_pixels,
-        batch_size=batch_size,
-        workers=workers,
-        engine=engine,
-        precision=precision,
         weights=weights,
         trust_model_code=trust_model_code,
         listener=listener,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from featx.embedding import embed_images
+from featx.embedding import RunOptions, embed_images
 from featx.errors import FingerprintMismatch, IndexFileError, InvalidValue
 from featx.events import Listener
 from featx.files import is_same_file
@@ -137,9 +137,7 @@ def search(
             queries,
             opened.description.model,
             opened.description.feature,
-            max_pixels=max_pixels,
-            workers=workers,
-            engine=engine,
+            RunOptions(max_pixels, workers=workers, engine=engine),
             weights=weights,
             trust_model_code=trust_model_code,
             listener=listener,
