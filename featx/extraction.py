@@ -52,12 +52,10 @@ from featx.store.parts import (
     AFRESH_NAME,
     find_afresh,
     parts_folder,
-    remove_leftovers,
     start_afresh,
 )
-from featx.store.reader import open_store
 from featx.store.rows import DEFAULT_SINGLE_FILE_LIMIT
-from featx.store.views import referenced_parts
+from featx.store.views import remove_spent_parts
 
 
 def extract(
@@ -312,7 +310,5 @@ def extract(
         if job.base is not None:
             job.base.close()
         if not dry_run:
-            # Everything is in the store now, or referred to by it.
-            with open_store(output) as store:
-                remove_leftovers(folder, keep=referenced_parts(store))
+            remove_spent_parts(output)  # Everything is in the store now, or referred to by it.
     return report

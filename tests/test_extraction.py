@@ -992,7 +992,7 @@ def test_kill_while_parts_are_removed_moves_no_row(
     monkeypatch: pytest.MonkeyPatch,
     removed: int,
 ) -> None:
-    def killed(folder: Path, *, keep: object) -> None:
+    def killed(folder: Path, *, keep: object, pending: object) -> None:
         for path in list_parts(folder)[:removed]:
             path.unlink()
         raise KeyboardInterrupt
@@ -1000,7 +1000,7 @@ def test_kill_while_parts_are_removed_moves_no_row(
     fill(photos)
     break_image(photos / "3.png", mtime=50)
     with monkeypatch.context() as patch:
-        patch.setattr("featx.extraction.remove_leftovers", killed)
+        patch.setattr("featx.store.views.remove_leftovers", killed)
         with pytest.raises(KeyboardInterrupt):
             run(batch_size=2)
     before = all_rows(store)

@@ -133,7 +133,7 @@ class Instants:
             "os.link": os.link,
             "featx.store.parts.remove_file": remove_file,
             "featx.extraction_job.assemble_store": assemble_store,
-            "featx.extraction.remove_leftovers": remove_leftovers,
+            "featx.store.views.remove_leftovers": remove_leftovers,
         }
         with contextlib.ExitStack() as stack:
             stack.enter_context(mock.patch("os.replace", replace_noted))

@@ -19,13 +19,12 @@ from featx.store.parts import (
     list_parts,
     next_part_number,
     parts_folder,
-    remove_leftovers,
     start_merge,
 )
 from featx.store.planning import Plan, PlannedRows, check_same, plan_rows
 from featx.store.reader import FeatureStore, open_store
 from featx.store.rows import ContentsDigest
-from featx.store.views import referenced_parts
+from featx.store.views import remove_spent_parts
 from featx.units import format_count
 
 Keep = Literal["error", "first", "last"]
@@ -152,8 +151,7 @@ def merge_stores(
         )
         for store in opened:
             store.close()
-        with open_store(target) as made:
-            remove_leftovers(folder, keep=referenced_parts(made))
+        remove_spent_parts(target)
     return MergeReport(str(target), len(plan), len(paths), tuple(duplicates), tuple(conflicts))
 
 

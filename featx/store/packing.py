@@ -12,9 +12,10 @@ from featx.files import describe_wrong_output, is_same_file, resolve_link
 from featx.images.sources import relative_place
 from featx.store.assembly import assemble_store
 from featx.store.lock import lock_for_writing
-from featx.store.parts import list_parts, parts_folder, remove_leftovers, start_merge
+from featx.store.parts import parts_folder, start_merge
 from featx.store.planning import plan_rows
 from featx.store.reader import open_store
+from featx.store.views import remove_spent_parts
 
 UNLIMITED = 1 << 62
 """More bytes than any store has."""
@@ -97,9 +98,6 @@ def pack_store(
                 next_part=store.next_part if in_place else 0,
                 missing=store.missing_keys,
             )
-        # Also what a killed `pack` left that had replaced the store already.
-        folder = parts_folder(target)
-        pending = list_parts(folder, store.next_part) if in_place else []
-        remove_leftovers(folder, keep=(), pending=pending)
+        remove_spent_parts(target)  # Also what a killed `pack` left that had replaced the store.
         rows = len(store)
     return PackReport(str(target), rows, target.stat().st_size, len(parts))

@@ -24,14 +24,13 @@ from featx.store.parts import (
     list_parts,
     next_part_number,
     parts_folder,
-    remove_leftovers,
 )
 from featx.store.planning import plan_rows
 from featx.store.reader import FeatureStore, open_store
 from featx.store.salvage import SalvagedStore, damaged_rows
 from featx.store.seal import is_seal_broken, read_seal
 from featx.store.values import PartFiles
-from featx.store.views import find_lost, referenced_parts
+from featx.store.views import find_lost, remove_spent_parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +183,7 @@ def verify_store(
         to_repair = repair and bool(found.damages or images_found.changed)
         dropped = _repair(path, found) if to_repair else 0
         if repair:  # Also what a killed repair left that had replaced the store already.
-            _remove_leftovers(path)
+            remove_spent_parts(path)
     return VerifyReport(
         store=str(path),
         rows=rows,
@@ -370,14 +369,6 @@ def _repair(path: Path, found: _Findings) -> int:
         dropped = int(found.lost.sum())
         store.close()
     return dropped
-
-
-def _remove_leftovers(path: Path) -> None:
-    """Delete the parts that a store, now intact, does not need."""
-    folder = parts_folder(path)
-    with open_store(path) as store:
-        pending = list_parts(folder, store.next_part)
-        remove_leftovers(folder, keep=referenced_parts(store), pending=pending)
 
 
 def _open_parts(folder: Path) -> list[FeatureStore]:

@@ -22,9 +22,10 @@ from featx.store.parts import (
     longest_key,
     part_number,
     parts_folder,
+    remove_leftovers,
 )
 from featx.store.planning import Plan, PlannedRows
-from featx.store.reader import BLOCK_BYTES, FeatureStore
+from featx.store.reader import BLOCK_BYTES, FeatureStore, open_store
 from featx.store.rows import PartReference, RowMap, StoreFacts, StoreHeader
 from featx.store.seal import read_seal
 
@@ -51,6 +52,17 @@ def referenced_parts(store: FeatureStore) -> list[Path]:
     """Return the part files that a store needs; none if it is one file."""
     files = store.part_files
     return [] if files is None else [files.path(i) for i in range(len(files.row_map.parts))]
+
+
+def remove_spent_parts(path: Path) -> None:
+    """Delete what a store that was just written needs no more: parts that it has taken in.
+
+    Those that it refers to stay, and those that it has not taken in: unfinished work.
+    """
+    folder = parts_folder(path)
+    with open_store(path) as store:
+        pending = list_parts(folder, store.next_part)
+        remove_leftovers(folder, keep=referenced_parts(store), pending=pending)
 
 
 def find_lost(folder: Path) -> list[Path]:

@@ -51,7 +51,7 @@ def test_packing_again_removes_what_a_killed_one_left(
     store = tmp_path / "features.h5"
     extract(write_images(3, photos), model=toy, layers=["mean"], output=store, single_file_limit=0)
     with monkeypatch.context() as patch:
-        patch.setattr("featx.store.packing.remove_leftovers", failing(errno.EINTR))
+        patch.setattr("featx.store.views.remove_leftovers", failing(errno.EINTR))
         with pytest.raises(OSError, match="Interrupted"):
             pack_store(store)  # As if it were killed there: the file is whole.
     assert parts_folder(store).exists()
@@ -137,7 +137,7 @@ def test_repairing_again_removes_what_a_killed_one_left(
 ) -> None:
     flip(list_parts(parts_folder(view))[1])
     with monkeypatch.context() as patch:
-        patch.setattr("featx.store.verification.remove_leftovers", failing(errno.EINTR))
+        patch.setattr("featx.store.views.remove_leftovers", failing(errno.EINTR))
         with pytest.raises(OSError, match="Interrupted"):
             verify_store(view, repair=True)
     assert len(list_parts(parts_folder(view))) == 3
@@ -201,7 +201,7 @@ def test_merging_again_after_a_kill_at_the_end_is_no_error(
     for number, part in enumerate(parts, 1):
         extract(photos, model=toy, layers=["mean"], output=part, shard=(number, 2))
     with monkeypatch.context() as patch:
-        patch.setattr("featx.store.merging.remove_leftovers", failing(errno.EINTR))
+        patch.setattr("featx.store.views.remove_leftovers", failing(errno.EINTR))
         with pytest.raises(OSError, match="Interrupted"):
             merge_stores(parts, tmp_path / "merged.h5")
     assert merge_stores(parts, tmp_path / "merged.h5").rows == 9

@@ -37,7 +37,7 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, place: str, number: int = 0) -> Non
     targets = {
         "compute": "featx.testing.toy.ToyBackbone.__call__",
         "assembly": "featx.extraction_job.assemble_store",
-        "tidying": "featx.extraction.remove_leftovers",
+        "tidying": "featx.store.views.remove_leftovers",
     }
     monkeypatch.setattr(targets[place], killed)
 
