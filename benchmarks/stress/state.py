@@ -123,7 +123,7 @@ def read_index(path: Path) -> Any:
     index = open_index(path)
     vectors = [flat.reconstruct(index._index, row).tobytes() for row in range(len(index))]
     description = index.description
-    return (description.keys, description.labels, description.contents, vectors)
+    return (description.keys, description.labels, description.store.contents, vectors)
 
 
 def read_committed(folder: Path, *, damaged: bool = False) -> Committed:

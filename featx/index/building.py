@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 
 from featx.errors import IndexFileError
 from featx.events import Listener
-from featx.files import describe_wrong_output, relative_path, resolve_link
+from featx.files import describe_wrong_output, resolve_link
 from featx.images.sources import relative_place
 from featx.index import flat
 from featx.index.vector_index import (
@@ -29,6 +28,7 @@ from featx.specs import (
     check_choice,
 )
 from featx.store import FeatureStore, open_store
+from featx.store.reference import StoreReference
 
 INDEX_SUFFIX = ".faiss"
 
@@ -116,9 +116,7 @@ def build_index(
             content_hash=store.content_hash.tobytes(),
             feature=store.vector_spec(layer, pool),
             model=store.model,
-            contents=store.contents,
-            store=str(features.absolute()),
-            store_relative=relative_path(features.absolute(), folder),
+            store=StoreReference.to(store, folder),
             root=store.place,
             root_relative=relative_place(store.place, folder),
         )
@@ -155,17 +153,7 @@ def _iter_normalized(
 def is_current(index: VectorIndex, features: Path) -> bool:
     """Whether an index was built from a store as it is now."""
     with open_store(features) as store:
-        return store.contents == index.description.contents
-
-
-def find_store(index: VectorIndex) -> Path | None:
-    """Return the store that an index was built from, if it is still there."""
-    candidates = [Path(index.description.store)]
-    if index.path is not None:
-        folder = index.path.absolute().parent
-        moved = os.path.normpath(folder / index.description.store_relative)
-        candidates.insert(0, Path(moved))
-    return next((path for path in candidates if os.path.isfile(path)), None)
+        return store.contents == index.description.store.contents
 
 
 def _is_something_else(path: Path) -> bool:

@@ -13,7 +13,7 @@ from featx.errors import FingerprintMismatch, IndexFileError, InvalidValue
 from featx.events import Listener
 from featx.files import is_same_file
 from featx.images.sources import ImageFailure, Images, join_place
-from featx.index.building import build_index, default_index_path, find_store, is_current
+from featx.index.building import build_index, default_index_path, is_current
 from featx.index.vector_index import Match, VectorIndex, description_path, open_index
 from featx.specs import (
     DEFAULT_K,
@@ -182,7 +182,7 @@ def _ready_index(
         return build_index(store, layer=layer, output=path, listener=listener)
 
     feature = opened.description.feature
-    built_from = find_store(opened)
+    built_from = opened.description.store.find(path.parent)
     source = store if store is not None and store.is_file() else built_from
     if source is None or is_current(opened, source):
         if layer in (None, feature.name):

@@ -24,12 +24,13 @@ from featx.images.sources import join_place
 from featx.index import flat
 from featx.sealed_json import check_seal, check_texts, seal
 from featx.specs import DEFAULT_K, FeatureSpec, ModelSpec
+from featx.store.reference import StoreReference
 
 FORMAT = "featx-index"
 FORMAT_VERSION = 2
 
 PLACES = ("contents", "store", "store_relative", "root", "root_relative")
-"""Fields of the description that are one text each."""
+"""Entries of the ``.json`` file that are one text each."""
 
 SCORE_ROUNDING = 1e-6
 """How far float32 may leave the cosine of two equal vectors from 1."""
@@ -64,9 +65,7 @@ class IndexDescription:
         content_hash: The N content hashes of 16 bytes, joined: which vectors can be used again.
         feature: The feature, pooling included.
         model: The model that computes it.
-        contents: The store's `contents` when the index was built.
-        store: The store's absolute path then.
-        store_relative: The same relative to the index's folder.
+        store: The store that it was built from.
         root: The folder that keys are relative to.
         root_relative: The same relative to the index's folder.
     """
@@ -76,9 +75,7 @@ class IndexDescription:
     content_hash: bytes
     feature: FeatureSpec
     model: ModelSpec
-    contents: str
-    store: str
-    store_relative: str
+    store: StoreReference
     root: str
     root_relative: str
 
@@ -96,9 +93,9 @@ class IndexDescription:
             "fingerprint": self.fingerprint,
             "feature": self.feature.to_dict(),
             "model": self.model.to_dict(),
-            "contents": self.contents,
-            "store": self.store,
-            "store_relative": self.store_relative,
+            "contents": self.store.contents,
+            "store": self.store.path,
+            "store_relative": self.store.relative,
             "root": self.root,
             "root_relative": self.root_relative,
             "keys": list(self.keys),
@@ -303,7 +300,9 @@ def _read_description(path: Path) -> tuple[IndexDescription, str]:
             content_hash=bytes.fromhex(data["content_hash"]),
             feature=FeatureSpec.from_dict(data["feature"]),
             model=ModelSpec.from_dict(data["model"]),
-            **{name: data[name] for name in PLACES},
+            store=StoreReference(data["store"], data["store_relative"], data["contents"]),
+            root=data["root"],
+            root_relative=data["root_relative"],
         )
         intact = data["fingerprint"] == description.fingerprint
         count = len(description.keys)

@@ -39,7 +39,8 @@ class StoreReference:
     def find(self, folder: Path) -> Path | None:
         """Return where the store lies now, if it still does."""
         moved = Path(os.path.normpath(folder.absolute() / self.relative))
-        return next((path for path in (moved, Path(self.path)) if path.is_file()), None)
+        # os.path: `Path.is_file` fails where a name is too long for the disk.
+        return next((path for path in (moved, Path(self.path)) if os.path.isfile(path)), None)
 
     def has_changed(self, folder: Path) -> bool:
         """Whether the store is still there, and holds other images than it did."""

@@ -27,7 +27,6 @@ from featx.errors import (
 )
 from featx.files import hash_file
 from featx.index import VectorIndex, build_index, flat, is_current, open_index
-from featx.index.building import find_store
 from featx.sealed_json import seal
 from tests.store_samples import write_color, write_sample
 
@@ -50,6 +49,11 @@ def store(tmp_path: Path) -> Path:
 @pytest.fixture
 def index(store: Path) -> VectorIndex:
     return build_index(store)
+
+
+def find_store(index: VectorIndex) -> Path | None:
+    assert index.path is not None
+    return index.description.store.find(index.path.parent)
 
 
 def query(*values: float) -> np.ndarray:
