@@ -48,6 +48,11 @@ def _quota() -> int | None:
     return None
 
 
+def has_gpu_driver() -> bool:
+    """Whether NVIDIA's driver runs, on Linux or in WSL, even where no GPU may be used."""
+    return os.path.exists("/dev/nvidiactl") or os.path.exists("/dev/dxg")
+
+
 def has_gpu() -> bool:
     """Whether there is a GPU that TensorFlow may use; found without loading TensorFlow."""
     if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):

@@ -15,6 +15,7 @@ import numpy as np
 
 from featx.engines.frozen import FrozenNetwork, NotConvertible
 from featx.errors import ModelError
+from featx.machine import has_gpu_driver
 from featx.units import format_count
 
 _LOG_LINE = re.compile(
@@ -22,8 +23,6 @@ _LOG_LINE = re.compile(
 )
 
 _NO_DRIVER_LINE = re.compile(rb".*failed call to cuInit")
-_DRIVERS = ("/dev/nvidiactl", "/dev/dxg")
-"""Devices of which one is there where NVIDIA's driver runs, on Linux and in WSL."""
 
 
 def import_tensorflow() -> Any:
@@ -45,7 +44,7 @@ def import_tensorflow() -> Any:
             import keras
             import tensorflow
         if quiet:
-            if not any(map(os.path.exists, _DRIVERS)):
+            if not has_gpu_driver():
                 # TensorFlow looks for GPUs when it is first used. Where there is no driver, it
                 # reports that as an error, which a log level of 2 shows.
                 with _without_lines(_NO_DRIVER_LINE):
