@@ -21,7 +21,8 @@ from featx.errors import StoreError
 from featx.events import Listener
 from featx.files import relative_path
 from featx.images.sources import ImageSet, label_of
-from featx.models.backbone import Backbone, require_scaling
+from featx.models.backbone import Backbone
+from featx.models.input_contract import require_scaling
 from featx.models.reference import parse_reference, without_trust
 from featx.models.remembered import stamp_files
 from featx.specs import InputOverrides, Pooling, StorageType

@@ -14,7 +14,8 @@ from featx.heads.class_names import ClassNames, read_names
 from featx.heads.prediction_report import PredictReport, rank_classes
 from featx.images.sources import Images, Selection, gather
 from featx.models import load_model
-from featx.models.backbone import Backbone, Tap, require_scaling
+from featx.models.backbone import Backbone, Tap
+from featx.models.input_contract import require_scaling
 from featx.models.reference import add_arguments, parse_reference
 from featx.models.selection import select_taps
 from featx.specs import FeatureSpec, InputOverrides

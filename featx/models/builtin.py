@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from featx.errors import InvalidValue, ModelError, UnknownName, join_names
-from featx.models.backbone import GraphBackbone, ModelRequest, Tap, hash_arrays
+from featx.models.backbone import ModelRequest, Tap
+from featx.models.content_hash import hash_arrays
+from featx.models.graph_backbone import GraphBackbone
 from featx.specs import DEFAULT_MODEL, InputSpec, ModelSpec
 
 if TYPE_CHECKING:

@@ -6,19 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from featx.engines.tensorflow import FrozenGraph, import_tensorflow
-from featx.errors import InvalidValue, ModelError, UnknownName, join_names
+from featx.errors import InvalidValue, ModelError, UnknownName, first_line, join_names
 from featx.files import hash_file
-from featx.models.backbone import (
-    GraphBackbone,
+from featx.models.backbone import ModelRequest
+from featx.models.graph_backbone import GraphBackbone
+from featx.models.graph_code import refuse_operations
+from featx.models.graph_taps import GraphTaps, require_taps
+from featx.models.input_contract import (
     InputShape,
-    ModelRequest,
-    first_line,
     image_contract,
     read_input_shape,
     scale_for_dtype,
 )
-from featx.models.graph_code import refuse_operations
-from featx.models.graph_taps import GraphTaps, require_taps
 from featx.specs import ModelSpec
 
 _VARIABLES = frozenset(["VarHandleOp", "VariableV2", "Variable", "ReadVariableOp"])

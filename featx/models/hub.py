@@ -10,19 +10,13 @@ from typing import Any
 import numpy as np
 
 from featx.engines.tensorflow import FrozenGraph, import_tensorflow
-from featx.errors import InvalidValue, ModelError, UnknownName, join_names
-from featx.models.backbone import (
-    GraphBackbone,
-    InputShape,
-    ModelRequest,
-    Tap,
-    first_line,
-    hash_files,
-    image_contract,
-    read_input_shape,
-)
+from featx.errors import InvalidValue, ModelError, UnknownName, first_line, join_names
+from featx.models.backbone import ModelRequest, Tap
+from featx.models.content_hash import hash_files
+from featx.models.graph_backbone import GraphBackbone
 from featx.models.graph_taps import GraphTaps, output_names, require_taps
 from featx.models.hub_cache import fetch_module, is_url, module_folder, replaced_module
+from featx.models.input_contract import InputShape, image_contract, read_input_shape
 from featx.models.reference import savedmodel_files
 from featx.models.savedmodel import (
     DEFAULT_SIGNATURE,

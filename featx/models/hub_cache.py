@@ -20,8 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from featx.engines.tensorflow import import_tensorflow
-from featx.errors import ModelError
-from featx.models.backbone import first_line
+from featx.errors import ModelError, first_line
 from featx.user_cache import user_cache_folder
 
 CACHE_VARIABLE = "TFHUB_CACHE_DIR"

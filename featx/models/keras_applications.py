@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from featx.engines.tensorflow import import_tensorflow
-from featx.errors import InvalidValue, ModelError, UnknownName
-from featx.models.backbone import GraphBackbone, ModelRequest, first_line, hash_arrays
+from featx.errors import InvalidValue, ModelError, UnknownName, first_line
+from featx.models.backbone import ModelRequest
+from featx.models.content_hash import hash_arrays
 from featx.models.contracts import APPLICATIONS
+from featx.models.graph_backbone import GraphBackbone
 from featx.models.keras_taps import KerasTaps
 from featx.specs import ModelSpec
 

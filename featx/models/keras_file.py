@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from featx.engines.tensorflow import import_tensorflow
-from featx.errors import InvalidValue, ModelError
+from featx.errors import InvalidValue, ModelError, first_line
 from featx.files import hash_file
-from featx.models.backbone import (
-    GraphBackbone,
+from featx.models.backbone import ModelRequest
+from featx.models.graph_backbone import GraphBackbone
+from featx.models.input_contract import (
     InputShape,
-    ModelRequest,
-    first_line,
     image_contract,
     read_input_shape,
     scale_for_dtype,

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from featx.engines.tensorflow import CompiledTaps, compile_function, import_tensorflow
-from featx.errors import ModelError
-from featx.models.backbone import InputShape, Tap, first_line
+from featx.errors import ModelError, first_line
+from featx.models.backbone import Tap
 from featx.models.graph_taps import operation_of
+from featx.models.input_contract import InputShape
 from featx.models.lineage import Lineage, receptive_field
 from featx.specs import InputSpec
 

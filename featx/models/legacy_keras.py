@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from featx.engines.tensorflow import import_tensorflow
-from featx.errors import ModelError
-from featx.models.backbone import first_line
+from featx.errors import ModelError, first_line
 
 
 def is_legacy(path: Path, config: dict[str, Any]) -> bool:

@@ -16,8 +16,7 @@ from typing import Any
 
 import h5py
 
-from featx.errors import ModelError, join_names
-from featx.models.backbone import first_line
+from featx.errors import ModelError, first_line, join_names
 
 TRUST_OPTION = "--trust-model-code"
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from featx.models.backbone import GraphBackbone, Tap
+from featx.models.backbone import Tap
+from featx.models.graph_backbone import GraphBackbone
 from featx.report import drawing
 from featx.report.layers import show_layers
 from featx.specs import InputSpec, ModelSpec

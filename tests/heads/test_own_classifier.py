@@ -18,7 +18,8 @@ from featx.heads.class_names import ClassNames, read_names
 from featx.heads.own_classifier import are_probabilities, find_classes, load_classifier, softmax
 from featx.images.decode import decode_image
 from featx.models import load_model, restore_model
-from featx.models.backbone import GraphBackbone, Tap
+from featx.models.backbone import Tap
+from featx.models.graph_backbone import GraphBackbone
 from featx.specs import InputOverrides, InputSpec, ModelSpec
 from tests.real_data import REAL_DATA, needs_real_data
 from tests.store_samples import make_model, write_color, write_sample

@@ -21,7 +21,8 @@ from featx.events import Listener
 from featx.inference import AcceleratedBackbone, check_engine, choosing
 from featx.inference.measuring import compare_speeds, lowest_cosine
 from featx.models import load_model
-from featx.models.backbone import GraphBackbone, Tap
+from featx.models.backbone import Tap
+from featx.models.graph_backbone import GraphBackbone
 from featx.specs import InputOverrides, InputSpec, ModelSpec
 from featx.testing import write_images
 from featx.user_cache import CACHE_VARIABLE

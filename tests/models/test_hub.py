@@ -20,7 +20,8 @@ import pytest
 
 from featx.errors import AmbiguousName, InvalidValue, ModelError, UnknownName
 from featx.models import hub_cache, load_model, restore_model
-from featx.models.backbone import Backbone, require_scaling
+from featx.models.backbone import Backbone
+from featx.models.input_contract import require_scaling
 from featx.models.reference import parse_reference
 from featx.models.remembered import RememberedBackbone
 from featx.models.selection import select_taps

@@ -293,7 +293,7 @@ def test_windows_are_refused_when_they_are_computed() -> None:
     from featx.compute import compute_features, plan_features
     from featx.images.reading import DecodedImage
     from featx.images.sources import ImageItem
-    from featx.models.backbone import GraphBackbone
+    from featx.models.graph_backbone import GraphBackbone
     from featx.models.keras_taps import KerasTaps
     from featx.specs import InputSpec, ModelSpec
 

@@ -1,0 +1,126 @@
+"""A backbone made of a description and a compiler of TensorFlow graphs: what adapters return."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from featx.engines.frozen import FrozenNetwork
+from featx.engines.tensorflow import CALLS_PER_GPU, CompiledTaps, list_gpus
+from featx.images.preprocess import scale_pixels
+from featx.models.backbone import Tap
+from featx.specs import DEFAULT_BATCH_SIZE, ModelSpec
+
+GPU_BATCH_SIZE = 64
+"""Images that are given to a GPU at a time unless told otherwise: fewer do not fill a large one."""
+
+_CHANNELS_FIRST_NOTE = (
+    "channels first: pixels are given to it as (channels, height, width), and its maps are "
+    "turned into (h, w, c)"
+)
+
+
+Compiled = Callable[[np.ndarray], dict[str, np.ndarray]]
+"""Computes taps of images that are scaled."""
+
+
+class GraphBackbone:
+    """A backbone made of a description and a compiler; what all adapters return.
+
+    Args:
+        spec: The resolved model.
+        taps: Every tap.
+        compile_taps: Builds a callable from scaled images to named arrays, for given taps.
+            Called once for each set of names, whatever the number of batches.
+        num_layers: See `Backbone`.
+        default_layer: See `Backbone`.
+        channels_first: Whether the network takes (B, C, H, W).
+        notes: See `Backbone`.
+        build_openvino: Makes the OpenVINO model of given taps without the model itself, which is
+            then not in memory before it is compiled for TensorFlow.
+        packages: See `Backbone`.
+        runs_own_code: See `Backbone`.
+    """
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        taps: Sequence[Tap],
+        compile_taps: Callable[[tuple[str, ...]], Compiled],
+        num_layers: int | None = None,
+        default_layer: str | None = None,
+        channels_first: bool = False,
+        notes: Sequence[str] = (),
+        build_openvino: Callable[[Sequence[str]], Any] | None = None,
+        packages: Sequence[str] = (),
+        runs_own_code: bool = False,
+    ) -> None:
+        self.spec = spec
+        self.num_layers = num_layers
+        self.default_layer = default_layer
+        self.notes = (*([_CHANNELS_FIRST_NOTE] if channels_first else []), *notes)
+        self.packages = tuple(packages)
+        self.runs_own_code = runs_own_code
+        self._taps = tuple(taps)
+        self._channels_first = channels_first
+        self._turned = {tap.name for tap in taps if tap.channels_first}
+        self._compile_taps = compile_taps
+        self._build_openvino = build_openvino
+        self._compiled: dict[tuple[str, ...], Compiled] = {}
+        self.run_facts: Mapping[str, Any] = {"engine": "tensorflow", "precision": "float32"}
+
+    def features(self) -> Sequence[Tap]:
+        """Describe every tap, in the order of computation."""
+        return self._taps
+
+    @property
+    def concurrency(self) -> int:
+        """Batches that may be computed at the same time: one on the CPU, two on each GPU."""
+        return max(1, CALLS_PER_GPU * len(list_gpus()))
+
+    @property
+    def batch_size(self) -> int:
+        """Images that are best given at a time."""
+        return GPU_BATCH_SIZE if list_gpus() else DEFAULT_BATCH_SIZE
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the model is in memory."""
+        return self._build_openvino is None or bool(self._compiled)
+
+    def freeze(self, names: Sequence[str]) -> FrozenNetwork | None:
+        """Return the graph of some taps; see `Backbone`."""
+        if self._build_openvino is not None:
+            build = partial(self._build_openvino, names)
+            return FrozenNetwork(b"", "images", {name: name for name in names}, build=build)
+        compiled = self._compile(tuple(names))
+        if not isinstance(compiled, CompiledTaps):
+            return None
+        return replace(
+            compiled.freeze(),
+            channels_first=self._channels_first,
+            turned=frozenset(self._turned.intersection(names)),
+        )
+
+    def _compile(self, names: tuple[str, ...]) -> Compiled:
+        if names not in self._compiled:
+            self._compiled[names] = self._compile_taps(names)
+        return self._compiled[names]
+
+    def __call__(self, images: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Compute taps; see `Backbone`."""
+        compiled = self._compile(tuple(names))
+        scaled = scale_pixels(images, self.spec.input)
+        if self._channels_first:
+            scaled = np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
+        arrays = compiled(scaled)
+        return {
+            name: np.ascontiguousarray(values.transpose(0, 2, 3, 1))
+            if name in self._turned
+            else values
+            for name, values in arrays.items()
+        }

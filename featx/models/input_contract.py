@@ -1,0 +1,125 @@
+"""The input contract of models that state none: by their input's shape and type, or by the user."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from featx.errors import InvalidValue, ModelError
+from featx.specs import MAX_CHANNELS, InputSpec, ModelSpec
+
+
+def require_scaling(model: ModelSpec) -> InputSpec:
+    """Return a model's input contract; refuse to guess how it wants its pixels.
+
+    Raises:
+        InvalidValue: If neither the model nor the user says it.
+    """
+    if model.input.scaling is None:
+        hint = " A module of TensorFlow Hub is named hub:DIR: these say it."
+        raise InvalidValue(
+            f"featx cannot know how {model.reference!r} expects its pixels. Choose with "
+            "--preprocess: tf for [-1, 1], unit for [0, 1], raw for [0, 255], or caffe or torch "
+            "for ImageNet's mean and deviation." + (hint if model.source == "savedmodel" else "")
+        )
+    return model.input
+
+
+def scale_for_dtype(contract: InputSpec, is_integer: bool, name: str) -> InputSpec:
+    """Give a model of integer input its pixels as they are, and refuse any other scaling."""
+    if not is_integer:
+        return contract
+    if contract.scaling not in (None, "raw"):
+        raise InvalidValue(
+            f"{name!r} takes whole numbers, so its pixels cannot be scaled to fractions. "
+            f"Received: --preprocess {contract.scaling}. Use --preprocess raw."
+        )
+    return replace(contract, scaling="raw")
+
+
+@dataclass(frozen=True, slots=True)
+class InputShape:
+    """What the shape of a model's input says: size where it is fixed, channels, layout."""
+
+    height: int | None
+    width: int | None
+    channels: int
+    channels_first: bool
+
+    def batch(self, contract: InputSpec) -> list[int | None]:
+        """Return the shape of a batch at the contract's size, in the model's own layout."""
+        size = [contract.height, contract.width]
+        channels = [contract.channels]
+        return [None, *channels, *size] if self.channels_first else [None, *size, *channels]
+
+
+def read_input_shape(shape: Sequence[int | None] | None, name: str) -> InputShape:
+    """Tell channels last, (batch, height, width, channels), from channels first.
+
+    The channels are the axis of 1, 3 or 4; where both ends are (or neither), channels last.
+
+    Args:
+        shape: The input's shape, batch axis first; None where not even its rank is known, which
+            is taken for images of any size in colour.
+        name: The model, for the message.
+
+    Raises:
+        ModelError: If the model takes something else than one batch of images.
+
+    Example:
+        >>> read_input_shape((None, 3, 224, 224), "net").channels_first
+        True
+    """
+    if shape is None:
+        return InputShape(None, None, 3, False)
+    if len(shape) != 4:
+        raise ModelError(
+            "featx feeds models batches of images, (batch, height, width, channels). "
+            f"Received: {name!r} with an input of shape {tuple(shape)}."
+        )
+    usual = (1, 3, 4)
+    is_map = all(size is None or size > max(usual) for size in shape[2:])
+    channels_first = shape[1] in usual and is_map
+    channels = shape[1] if channels_first else shape[3]
+    if channels is None:
+        if any(size is not None for size in shape[1:]):
+            raise ModelError(
+                "featx feeds models images of a known number of channels. "
+                f"Received: {name!r} with an input of shape {tuple(shape)}."
+            )
+        channels = 3
+    if channels > MAX_CHANNELS:
+        raise ModelError(
+            f"featx feeds models images of 1 (grey), 3 (colour) or 4 channels (with alpha), or of "
+            f"up to {MAX_CHANNELS} pages. Received: {name!r} with an input of shape "
+            f"{tuple(shape)}."
+        )
+    height, width = shape[2:] if channels_first else shape[1:3]
+    return InputShape(height, width, channels, channels_first)
+
+
+def image_contract(
+    shape: InputShape, img_size: tuple[int, int] | None, name: str, *, fixed: bool = True
+) -> InputSpec:
+    """Make the input contract of the shape of a model's input; the scaling is not known.
+
+    Args:
+        shape: What the model takes, from `read_input_shape`.
+        img_size: The size that the user chose, ``(height, width)``, or None.
+        name: The model, for the message.
+        fixed: Whether a size that the model states is the only one that it takes.
+
+    Raises:
+        InvalidValue: If it takes any size and none was chosen, or one and another was.
+    """
+    rows, columns = img_size or (shape.height, shape.width)
+    if rows is None or columns is None:
+        raise InvalidValue(
+            f"{name!r} takes images of any size. Choose one with --img-size, for example 224."
+        )
+    if fixed and (shape.height or rows, shape.width or columns) != (rows, columns):
+        raise InvalidValue(
+            f"{name!r} was built for images of {shape.height} x {shape.width} pixels (height x "
+            f"width). Received: --img-size {rows}x{columns}."
+        )
+    return InputSpec(rows, columns, channels=shape.channels)
