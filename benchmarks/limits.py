@@ -28,10 +28,10 @@ from featx.models import load_model
 from featx.specs import FeatureSpec, InputOverrides
 from featx.store import open_store
 from featx.store.assembly import assemble_store
-from featx.store.format import write_store
 from featx.store.parts import PartWriter, list_parts, longest_key, parts_folder
 from featx.store.planning import plan_rows
 from featx.store.rows import Rows, StoreHeader
+from featx.store.writing import write_store
 from featx.testing import toy_model, write_images
 from featx.testing.wide import register_wide_model
 

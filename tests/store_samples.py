@@ -18,7 +18,6 @@ from featx.images.sources import ImageFailure
 from featx.specs import FeatureSpec, InputSpec, ModelSpec, Pooling, StorageType
 from featx.store import FeatureStore, open_store
 from featx.store.assembly import assemble_store
-from featx.store.format import write_store
 from featx.store.parts import PartWriter, longest_key, parts_folder
 from featx.store.planning import plan_rows
 from featx.store.rows import (
@@ -30,6 +29,7 @@ from featx.store.rows import (
     StoreHeader,
 )
 from featx.store.seal import compute_seal, read_seal
+from featx.store.writing import write_store
 
 Color = tuple[int, int, int]
 

@@ -13,8 +13,8 @@ from typing import Any
 import h5py
 
 import featx.store.assembly
-import featx.store.format
 import featx.store.views
+import featx.store.writing
 from benchmarks.stress.pictures import LAYERS, break_picture, write_picture
 from benchmarks.stress.state import read_rows
 from featx.errors import StoreError
@@ -63,7 +63,7 @@ def small_files() -> Iterator[None]:
     defaults = PartWriter.__init__.__kwdefaults__
     assert defaults is not None
     places: list[tuple[Any, str, int]] = [
-        (featx.store.format, "CHUNK_BYTES", 2 * 48),
+        (featx.store.writing, "CHUNK_BYTES", 2 * 48),
         (featx.store.assembly, "BLOCK_BYTES", 2 * ROW_BYTES),
         (featx.store.views, "BLOCK_BYTES", 2 * ROW_BYTES),
         (featx.store.views, "ASSEMBLED_BYTES", 3 * ROW_BYTES),

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from featx.atomic import replace_file
-from featx.store.format import write_store
 from featx.store.parts import explained, longest_key
 from featx.store.planning import Plan, PlannedRows
 from featx.store.reader import BLOCK_BYTES, FeatureStore
 from featx.store.rows import StoreFacts, StoreHeader
 from featx.store.views import make_row_map
+from featx.store.writing import write_store
 
 VIEW_BLOCK_ROWS = 65536
 """Rows of a view whose columns are written at a time."""

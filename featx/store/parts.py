@@ -24,8 +24,8 @@ from featx.atomic import make_folder, remove_file, replace_file
 from featx.errors import StoreError
 from featx.images.sources import ImageFailure
 from featx.store.format import parts_folder as parts_folder
-from featx.store.format import write_store
 from featx.store.rows import Rows, StoreFacts, StoreHeader
+from featx.store.writing import write_store
 
 PART_BYTES = 64 << 20
 """A part is written when its rows reach this size: memory is bounded by it."""

@@ -14,7 +14,6 @@ import numpy as np
 from featx.atomic import make_folder, remove_file, replace_file, sync_path
 from featx.errors import StoreDamaged
 from featx.files import relative_path
-from featx.store.format import write_store
 from featx.store.parts import (
     explained,
     list_assembled,
@@ -28,6 +27,7 @@ from featx.store.planning import Plan, PlannedRows
 from featx.store.reader import BLOCK_BYTES, FeatureStore, open_store
 from featx.store.rows import PartReference, RowMap, StoreFacts, StoreHeader
 from featx.store.seal import read_seal
+from featx.store.writing import write_store
 
 MAX_RUNS = 10_000
 """Most pieces of consecutive rows that a view is made of. Writing them takes 0.3 ms each, and HDF5

@@ -12,7 +12,6 @@ import pytest
 
 from featx.errors import StoreError
 from featx.store import open_store
-from featx.store.format import write_store
 from featx.store.parts import (
     AFRESH_NAME,
     PartWriter,
@@ -21,6 +20,7 @@ from featx.store.parts import (
     remove_leftovers,
     start_afresh,
 )
+from featx.store.writing import write_store
 from tests.store_samples import VECTOR_HEADER as HEADER
 from tests.store_samples import failure, keys_of, make_copies, rows_of
 

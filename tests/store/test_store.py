@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as npst
 from featx.errors import StoreDamaged, StoreError, StoreNotFound, UnknownName
 from featx.images.sources import ImageFailure
 from featx.store import FeatureStore, open_store
-from featx.store.format import CHUNK_BYTES, write_store
+from featx.store.writing import CHUNK_BYTES, write_store
 from tests.store_samples import (
     chunk_offset,
     content_hash,
