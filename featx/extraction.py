@@ -11,10 +11,7 @@ from typing import Any, get_args
 
 from featx.atomic import remove_file
 from featx.compute import Stopwatch
-from featx.errors import (
-    InvalidValue,
-    StoreError,
-)
+from featx.errors import InvalidValue, StoreError
 from featx.events import Listener
 from featx.extraction_opening import describe_dry_run, open_job
 from featx.extraction_report import ExtractReport
@@ -48,12 +45,7 @@ from featx.specs import (
 )
 from featx.store.format import is_store
 from featx.store.lock import lock_for_writing
-from featx.store.parts import (
-    AFRESH_NAME,
-    find_afresh,
-    parts_folder,
-    start_afresh,
-)
+from featx.store.parts import AFRESH_NAME, find_afresh, parts_folder, start_afresh
 from featx.store.rows import DEFAULT_SINGLE_FILE_LIMIT
 from featx.store.views import remove_spent_parts
 
@@ -227,26 +219,27 @@ def extract(
             retry_failed=retry_failed,
             max_pixels=max_pixels,
         )
-        if not dry_run and not overwrite and find_afresh(folder) != job.first_part:
+        former = job.former
+        if not dry_run and not overwrite and find_afresh(folder) != former.first_part:
             remove_file(folder / AFRESH_NAME)  # Left by an --overwrite that was killed too early.
         limit = 0 if strict else max_failures
         job.check_failures(limit)
         unlimited = single_file_limit is None
-        job.check_precision(precision)
+        former.check_precision(precision)
         same = (
-            job.base is not None
+            former.base is not None
             and job.is_complete(prune)
-            and job.base.header.request == request
-            and (unlimited or job.base.header.single_file_limit == single_file_limit)
+            and former.base.header.request == request
+            and (unlimited or former.base.header.single_file_limit == single_file_limit)
         )
         if dry_run:
             job.name_failures()
         watch, load_seconds = Stopwatch(), 0.0
         if same:  # The same command again, and nothing to do: the model is not even loaded.
-            rows = len(job.base or ())
+            rows = len(former.base or ())
         else:
-            if decode is None and job.former_decode is not None:
-                overrides = replace(overrides, decode=job.former_decode)
+            if decode is None and former.decode is not None:
+                overrides = replace(overrides, decode=former.decode)
             loaded = load_model(
                 model, weights=weights, overrides=overrides, trust_model_code=trust_model_code
             )
@@ -254,7 +247,7 @@ def extract(
                 loaded,
                 engine=engine,
                 precision=precision,
-                former=job.former_precision,
+                former=former.precision,
                 listener=listener,
                 further=partial(
                     read_spread, job.changes.todo, loaded.spec.input, max_pixels=max_pixels
@@ -264,13 +257,13 @@ def extract(
             if single_file_limit is None:
                 single_file_limit = (
                     DEFAULT_SINGLE_FILE_LIMIT
-                    if job.base is None
-                    else job.base.header.single_file_limit
+                    if former.base is None
+                    else former.base.header.single_file_limit
                 )
             header = make_header(
                 backbone, layers, pool, dtype, output, found, request, single_file_limit
             )
-            job.check_header(header)
+            former.check_header(header)
             announce(header, len(job.changes.todo), output, listener, overwrite=overwrite)
             if dry_run and found.stream is not None:
                 raise InvalidValue(
@@ -280,7 +273,7 @@ def extract(
             if dry_run:
                 return describe_dry_run(job, prune)
             if overwrite:  # Not before everything that can be wrong with it has been checked.
-                job.first_part = start_afresh(folder, afresh_request, job.first_part)
+                former.first_part = start_afresh(folder, afresh_request, former.first_part)
             try:
                 watch = job.run(backbone, batch_size, workers, limit, header)
             except KeyboardInterrupt:
@@ -307,8 +300,8 @@ def extract(
                 "write": watch.write,
             },
         )
-        if job.base is not None:
-            job.base.close()
+        if former.base is not None:
+            former.base.close()
         if not dry_run:
             remove_spent_parts(output)  # Everything is in the store now, or referred to by it.
     return report

@@ -7,45 +7,23 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
 from featx.compute import ComputedBatch, Stopwatch, compute_features
-from featx.errors import (
-    FingerprintMismatch,
-    StoreDamaged,
-    TooManyFailures,
-    join_names,
-)
+from featx.errors import TooManyFailures
 from featx.events import Listener
+from featx.extraction_former import FormerWork
 from featx.files import is_same_file
 from featx.images.reading import HASH_BYTES, LOOKAHEAD, KnownImage, read_images
-from featx.images.sources import (
-    ImageFailure,
-    ImageItem,
-    ImageSet,
-    lies_on_disk,
-)
+from featx.images.sources import ImageFailure, ImageItem, ImageSet
 from featx.models.backbone import Backbone
-from featx.specs import Decode, Precision
 from featx.store.assembly import assemble_store
-from featx.store.parts import (
-    AFRESH_NAME,
-    PartWriter,
-    list_parts,
-    next_part_number,
-    parts_folder,
-)
-from featx.store.planning import check_same, plan_rows
-from featx.store.reader import FeatureStore, open_store
+from featx.store.parts import PartWriter, next_part_number
+from featx.store.planning import plan_rows
 from featx.store.rows import Rows, StoreHeader
-from featx.synchronization import (
-    FolderChanges,
-    StoredImages,
-    compare_folder,
-    find_renamed,
-)
+from featx.synchronization import FolderChanges, compare_folder, find_renamed
 from featx.units import format_count
 
 
@@ -55,10 +33,8 @@ class ExtractionJob:
     Args:
         output: The store.
         found: The images as they are now.
+        former: What is stored already.
         listener: Receives progress and failures.
-        base: The existing store, open; None if there is none or it will be replaced.
-        parts: Finished parts of an earlier run to go on with.
-        first_part: Number from which on parts belong to this job.
         retry_failed: Also read again what failed and has not changed since.
         max_pixels: Largest picture that is decoded; None for the usual limit.
 
@@ -75,34 +51,20 @@ class ExtractionJob:
         self,
         output: Path,
         found: ImageSet,
+        former: FormerWork,
         listener: Listener,
         *,
-        base: FeatureStore | None,
-        parts: Sequence[Path],
-        first_part: int = 0,
         retry_failed: bool = False,
         max_pixels: int | None = None,
     ) -> None:
         self.output = output
         self.found = found
+        self.former = former
         self.listener = listener
-        self.folder = parts_folder(output)
-        self.base = base
-        self.first_part = first_part
-        self.parts = [_open_part(path) for path in parts]
-        if base is not None and len(base):
-            self._check_root(base.path, base.header.root, base.root)
-            if base.part_files is not None:
-                base.part_files.check_all()  # Not all is there when a part is not.
-        for part in self.parts:
-            self._check_root(self.folder, part.header.root, Path(part.header.root))
-
-        self.stored = StoredImages(self._sources())
-        if base is not None and lies_on_disk(base.header.root) and not base.root.exists():
-            self._check_shared(base)
+        former.check_images(found)
         self.max_pixels = max_pixels
         self.changes: FolderChanges = compare_folder(
-            found, self.stored, retry_failed=retry_failed, retry_limit=max_pixels is not None
+            found, former.stored, retry_failed=retry_failed, retry_limit=max_pixels is not None
         )
         self.followed: dict[str, None] = {}  # keys of the stream, in its order
         self.skipped = self.changes.unchanged
@@ -122,6 +84,7 @@ class ExtractionJob:
         for failure in found.failures:
             if failure not in self.changes.new_failures:
                 listener.failure(failure.key, failure.reason)
+        base = former.base
         self._moved = base is not None and not is_same_file(base.root, found.root)
 
     @property
@@ -132,65 +95,19 @@ class ExtractionJob:
     @cached_property
     def missing(self) -> set[str]:
         """Keys that are to be marked as missing."""
-        marked = set() if self.base is None else self.base.missing_keys
+        marked = set() if self.former.base is None else self.former.base.missing_keys
         return set(self.changes.vanished) | (marked & self.changes.unknown)
-
-    @property
-    def former_precision(self) -> Precision:
-        """In which precision the rows that are there were computed; ``auto`` where none are."""
-        runs = [run for source in self._sources() for run in source.header.runs]
-        former = [run["precision"] for run in runs if run.get("computed") and "precision" in run]
-        return former[-1] if former and former[-1] in get_args(Precision) else "auto"
-
-    def check_precision(self, precision: Precision) -> None:
-        """Refuse to add features of another precision than those that are there.
-
-        Raises:
-            FingerprintMismatch: If one was asked for that is not theirs.
-        """
-        former = self.former_precision
-        if "auto" not in (precision, former) and precision != former:
-            raise FingerprintMismatch(
-                f"The features in {str(self.output)!r} were computed in another precision.",
-                [("precision", former, precision)],
-                remedy="Leave out --precision to go on in theirs, write to another file with -o, "
-                "or start afresh with --overwrite.",
-            )
-
-    @property
-    def former_decode(self) -> Decode | None:
-        """How the images that are there were decoded; None where none are."""
-        sources = self._sources()
-        return sources[-1].header.model.input.decode if sources else None
 
     def is_complete(self, prune: bool) -> bool:
         """Whether the store's file already is what this command would make."""
         changes = self.changes
         if self.found.stream is not None:  # What will come is not known.
             return False
-        pending = changes.todo or self.parts or changes.vanished_failures or changes.new_failures
-        if pending or self._moved or self.base is None or (prune and changes.vanished):
+        base, parts = self.former.base, self.former.parts
+        pending = changes.todo or parts or changes.vanished_failures or changes.new_failures
+        if pending or self._moved or base is None or (prune and changes.vanished):
             return False
-        return self.base.missing_keys == self.missing
-
-    def check_header(self, header: StoreHeader) -> None:
-        """Refuse to add to a store, or to finish parts, that were made in another way."""
-        if self.base is not None:
-            check_same(self.base, header, f"{str(self.output)!r} was made in another way.")
-        for part in self.parts:
-            check_same(
-                part,
-                header,
-                f"{str(self.folder)!r} holds unfinished work of another command (to give that up, "
-                f"delete {self._describe_pending()} in it).",
-            )
-
-    def _describe_pending(self) -> str:
-        """Name the files of unfinished work; the others may be those of the store."""
-        names = [part.path.name for part in self.parts]
-        marker = [AFRESH_NAME] if (self.folder / AFRESH_NAME).exists() else []
-        shown = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
-        return join_names([*marker, shown], conjunction="and")
+        return base.missing_keys == self.missing
 
     def check_failures(self, limit: int | None) -> None:
         """Refuse to go on when more than `limit` images cannot be used, whenever they failed."""
@@ -226,16 +143,17 @@ class ExtractionJob:
         """Read, compute and write what is to be done."""
         watch = Stopwatch()
         writer = PartWriter(
-            self.folder,
+            self.former.folder,
             header,
-            first_number=self.first_part,
+            first_number=self.former.first_part,
             run_facts=lambda: backbone.run_facts,
         )
         for failure in self.changes.new_failures:
             self._fail(failure, writer, max_failures)
         todo = self.changes.todo
-        coming: Iterable[ImageItem] = todo if self.found.stream is None else self._follow()
-        known = self.stored.content_hashes() if todo or self.found.stream is not None else set()
+        is_stream = self.found.stream is not None
+        coming: Iterable[ImageItem] = self._follow() if is_stream else todo
+        known = self.former.stored.content_hashes() if todo or is_stream else set()
         images = read_images(
             coming,
             header.model.input,
@@ -280,23 +198,21 @@ class ExtractionJob:
     def assemble(self, header: StoreHeader, prune: bool, watch: Stopwatch) -> int:
         """Make the store; return its number of rows."""
         began = watch.total
-        opened = {part.path for part in self.parts}
-        pending = list_parts(self.folder, self.first_part)
-        self.parts += [_open_part(path) for path in pending if path not in opened]
+        former = self.former
+        former.take_in_parts()
         if prune and self.found.lies_nowhere:
             self._find_left_out()
         self.renamed = self.find_renamed()
         if (
-            self.base is not None
+            former.base is not None
             and self.is_complete(prune)
-            and self.base.header.single_file_limit == header.single_file_limit
+            and former.base.header.single_file_limit == header.single_file_limit
         ):
-            return len(self.base)
-        sources = self._sources()
+            return len(former.base)
         # Not that of a part: an identical file comes behind the batch of the one it equals.
-        stored_order = self.base.keys if self.base is not None else ()
+        stored_order = former.base.keys if former.base is not None else ()
         plan = plan_rows(
-            sources,
+            former.sources,
             order=[*stored_order, *(item.key for item in self.found.items), *self.followed],
             dropped=self.changes.vanished if prune else self.renamed,
             dropped_failures=self.changes.vanished_failures,
@@ -304,9 +220,9 @@ class ExtractionJob:
         assemble_store(
             self.output,
             replace(header, runs=()),
-            sources,
+            former.sources,
             plan,
-            next_part=next_part_number(self.folder, self.first_part),
+            next_part=next_part_number(former.folder, former.first_part),
             missing=self.missing.difference(self.changes.vanished if prune else ()),
         )
         watch.write += watch.total - began
@@ -321,10 +237,11 @@ class ExtractionJob:
         """
         if not self.changes.vanished:
             return set()
-        known = set(self.base.keys) if self.base is not None else set()
+        base, parts = self.former.base, self.former.parts
+        known = set(base.keys) if base is not None else set()
         known.update(self.changes.vanished)
         foretold = identical or {}
-        candidates = {key for part in self.parts for key in part.copies.keys} | set(foretold)
+        candidates = {key for part in parts for key in part.copies.keys} | set(foretold)
         candidates -= known
         newest: dict[str, bytes] = {}
         copies: dict[str, bytes] = {}  # Of the keys whose newest content came as a copy
@@ -333,7 +250,7 @@ class ExtractionJob:
             if key in candidates and newest.get(key) != content:  # Else only touched.
                 newest[key] = copies[key] = content
 
-        for part in self.parts:
+        for part in parts:
             for key, row in zip(part.keys, part.content_hash, strict=True):
                 if key in candidates:
                     newest[key] = row.tobytes()
@@ -349,23 +266,19 @@ class ExtractionJob:
                     copy(item.key, foretold[item.key])
                 else:
                     copies.pop(item.key, None)
-        return find_renamed(copies.items(), self.changes.vanished, self.stored)
+        return find_renamed(copies.items(), self.changes.vanished, self.former.stored)
 
     def _reuse(self, image: KnownImage, writer: PartWriter) -> None:
         """Take an image whose content has features already."""
-        same = self.stored.content_hash(image.item.key) == image.content_hash
+        same = self.former.stored.content_hash(image.item.key) == image.content_hash
         if same:
             self.skipped += 1  # Only its time stamp or its label is new.
         else:
             self.reused += 1
-        if same and self.stored.is_recorded(image.item):
+        if same and self.former.stored.is_recorded(image.item):
             return  # Its time is not known, and nothing else is new.
         content_hash = np.frombuffer(image.content_hash, np.uint8).reshape(1, HASH_BYTES)
         writer.add_copies(_to_rows([image.item], content_hash, None))
-
-    def _sources(self) -> list[FeatureStore]:
-        """What is stored already, oldest first."""
-        return self.parts if self.base is None else [self.base, *self.parts]
 
     def _follow(self) -> Iterator[ImageItem]:
         """Yield what comes, and remember its keys."""
@@ -377,42 +290,10 @@ class ExtractionJob:
     def _find_left_out(self) -> None:
         """Take for gone what was not handed over this time: only when rows are to be pruned."""
         kept = {item.key for item in self.found.items} | self.followed.keys() | self.failures.keys()
-        self.changes.vanished = [key for key in self.stored.keys if key not in kept]
-        self.changes.vanished_failures = [key for key in self.stored.ledger if key not in kept]
-
-    def _check_root(self, where: Path, recorded: str, root: Path) -> None:
-        """Refuse another folder while the former still exists: equal keys would collide.
-
-        Args:
-            where: The store or part.
-            recorded: The root in its header.
-            root: The same, where it lies now.
-        """
-        found = self.found
-        is_path = lies_on_disk(recorded)
-        if is_path and found.url is None:
-            is_other = root.exists() and not is_same_file(root, found.root)
-        else:  # Nobody can know whether a URL has only moved.
-            is_other = recorded != found.place
-        if is_other:
-            raise FingerprintMismatch(
-                f"{str(where)!r} holds the images of another folder.",
-                [("folder", str(root) if is_path else recorded, found.place)],
-                remedy="Write to another file with -o, name the folder that contains both, or "
-                "start afresh with --overwrite.",
-            )
-
-    def _check_shared(self, base: FeatureStore) -> None:
-        """Refuse a folder that has no image in common with a store whose own folder is gone."""
-        stored = set(self.stored.keys)
-        if stored and stored.isdisjoint(item.key for item in self.found.items):
-            raise FingerprintMismatch(
-                f"{str(base.path)!r} holds the images of another folder, which is gone: none of "
-                "its images is here.",
-                [("folder", str(base.root), str(self.found.root))],
-                remedy="Bring that folder back, write to another file with -o, or start afresh "
-                "with --overwrite.",
-            )
+        self.changes.vanished = [key for key in self.former.stored.keys if key not in kept]
+        self.changes.vanished_failures = [
+            key for key in self.former.stored.ledger if key not in kept
+        ]
 
     def _fail(self, failure: ImageFailure, writer: PartWriter, limit: int | None) -> None:
         writer.fail(failure)
@@ -434,16 +315,3 @@ def _to_rows(
         features=features,
         splits=[item.split for item in items],
     )
-
-
-def _open_part(path: Path) -> FeatureStore:
-    """Read a part's columns; its file is opened again when its features are."""
-    try:
-        with contextlib.closing(open_store(path)) as part:
-            part.load_columns()
-        return part
-    except StoreDamaged as error:
-        raise StoreDamaged(
-            f"{error} It is a part of an unfinished extraction: delete that one file and run "
-            "again to compute its images anew."
-        ) from error

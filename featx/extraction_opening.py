@@ -8,6 +8,7 @@ from typing import Any
 
 from featx.errors import StoreDamaged, StoreError
 from featx.events import Listener
+from featx.extraction_former import FormerWork
 from featx.extraction_job import ExtractionJob
 from featx.extraction_report import ExtractReport
 from featx.images.sources import ImageSet
@@ -71,10 +72,8 @@ def open_job(
     return ExtractionJob(
         output,
         found,
+        FormerWork(output, base=base, parts=parts, first_part=first),
         listener,
-        base=base,
-        parts=parts,
-        first_part=first,
         retry_failed=retry_failed,
         max_pixels=max_pixels,
     )
@@ -110,19 +109,19 @@ def describe_dry_run(job: ExtractionJob, prune: bool) -> ExtractReport:
 
     Hashes the files that may be renamed or identical; decodes none.
     """
-    changes = job.changes
-    forecast = foresee(changes, job.stored)
+    changes, stored = job.changes, job.former.stored
+    forecast = foresee(changes, stored)
     identical = forecast.identical
-    touched = {key for key, content in identical.items() if job.stored.content_hash(key) == content}
+    touched = {key for key, content in identical.items() if stored.content_hash(key) == content}
     reused = {key: content for key, content in identical.items() if key not in touched}
     job.renamed = job.find_renamed(identical)
     gone = len(job.vanished)
-    kept = sum(1 for _ in job.stored.keys) - len(job.renamed) - (gone if prune else 0)
+    kept = sum(1 for _ in stored.keys) - len(job.renamed) - (gone if prune else 0)
     lost = 0
     for failure in forecast.failures:
         job.listener.failure(failure.key, failure.reason)
         # One that only cannot be read now keeps the features it has.
-        lost += failure.key not in job.stored or not failure.is_passing
+        lost += failure.key not in stored or not failure.is_passing
     return ExtractReport(
         output=str(job.output),
         rows=kept + len(changes.new) - lost,
