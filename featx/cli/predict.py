@@ -30,10 +30,7 @@ from featx.cli.options import (
     Workers,
     exit_with,
 )
-from featx.specs import (
-    DEFAULT_TOP,
-    parse_img_size,
-)
+from featx.specs import DEFAULT_TOP, parse_img_size
 from featx.units import format_count
 
 

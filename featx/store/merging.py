@@ -15,12 +15,7 @@ from featx.images.sources import relative_place
 from featx.specs import check_choice
 from featx.store.assembly import assemble_store
 from featx.store.lock import lock_for_writing
-from featx.store.parts import (
-    list_parts,
-    next_part_number,
-    parts_folder,
-    start_merge,
-)
+from featx.store.parts import list_parts, next_part_number, parts_folder, start_merge
 from featx.store.planning import Plan, PlannedRows, check_same, plan_rows
 from featx.store.reader import FeatureStore, open_store
 from featx.store.rows import ContentsDigest

@@ -19,12 +19,7 @@ from featx.images.sources.places import PlaceReader
 from featx.store.assembly import assemble_store
 from featx.store.format import dataset_name, open_file
 from featx.store.lock import lock_for_writing
-from featx.store.parts import (
-    list_assembled,
-    list_parts,
-    next_part_number,
-    parts_folder,
-)
+from featx.store.parts import list_assembled, list_parts, next_part_number, parts_folder
 from featx.store.planning import plan_rows
 from featx.store.reader import FeatureStore, open_store
 from featx.store.salvage import SalvagedStore, damaged_rows
