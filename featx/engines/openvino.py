@@ -18,6 +18,7 @@ from featx.engines.frozen import FrozenNetwork, NotConvertible
 from featx.errors import ModelError
 from featx.images.preprocess import CAFFE_MEAN, TORCH_MEAN, TORCH_STD
 from featx.specs import InputSpec
+from featx.units import format_count
 
 ComputeType = Literal["float32", "bfloat16"]
 
@@ -276,6 +277,6 @@ def _rows_shape(name: str, shape: Sequence[int], block: int, count: int) -> tupl
     if not shape or shape[0] != block:
         raise ModelError(
             f"A tap gives one row for each image. Received: an array {tuple(shape)} of {name!r} "
-            f"for {block} images. Choose a layer before or after it."
+            f"for {format_count(block, 'image')}. Choose a layer before or after it."
         )
     return (count, *shape[1:])

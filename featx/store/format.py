@@ -19,6 +19,7 @@ from featx.errors import StoreDamaged, StoreError, StoreNotFound
 from featx.specs import FeatureSpec, ModelSpec
 from featx.store.rows import StoreHeader
 from featx.store.seal import is_seal_broken, read_seal
+from featx.units import format_count
 
 FORMAT = "featx-store"
 FORMAT_VERSION = 2
@@ -93,7 +94,8 @@ def read_header(file: h5py.File, path: Path, *, salvage: bool = False) -> StoreH
     wrong = {name: length for name, length in lengths.items() if length != num_rows}
     if wrong:
         raise StoreDamaged(
-            f"{str(path)!r} is a damaged feature store: {num_rows} keys, but {wrong} rows."
+            f"{str(path)!r} is a damaged feature store: {format_count(num_rows, 'key')}, but "
+            f"{wrong} rows."
         )
     if not intact:
         raise StoreDamaged(
