@@ -33,10 +33,13 @@ from featx.cli import (
 )
 from featx.errors import FeatxError
 
+_PYDANTIC_PREFIX = "Value error, "
+"""What a Typer that checks with pydantic leaves in front of "'x' is not one of 'a', 'b'"."""
+
 
 class _Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
-        """Run a command; end quietly when nobody reads on."""
+        """Run a command; end quietly when nobody reads on, say what is wrong in one sentence."""
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
@@ -45,6 +48,9 @@ class _Commands(TyperGroup):
             # The reader (`head`, a pager) has seen enough; leave nothing to flush at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(0)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix(_PYDANTIC_PREFIX)
+            raise
         except KeyboardInterrupt:
             _fail("interrupted", 130)
 
