@@ -293,7 +293,7 @@ def test_a_processor_without_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "are in bfloat16, for which this processor has no instructions" in notes.text
 
 
-@pytest.mark.parametrize(("count", "images"), [(1, "image"), (3, "3 images")])
+@pytest.mark.parametrize(("count", "images"), [(1, "1 image"), (3, "3 images")])
 def test_how_many_images_were_compared_is_said(
     monkeypatch: pytest.MonkeyPatch, count: int, images: str
 ) -> None:
@@ -301,7 +301,7 @@ def test_how_many_images_were_compared_is_said(
     notes = Notes()
     backbone = load_model(MINI)
     AcceleratedBackbone(backbone, listener=notes)(pixels_for(backbone, count), ["embedding"])
-    assert f"to float32 in the first {images}: 1.00000 (embedding)" in notes.lines[-1]
+    assert f"to float32 in {images}: 1.00000 (embedding)" in notes.lines[-1]
 
 
 @pytest.mark.parametrize(
