@@ -26,7 +26,8 @@ Decode = Literal["fast", "exact"]
 Pooling = Literal["none", "avg", "max", "gem", "flatten"]
 StorageType = Literal["float32", "float16"]
 Engine = Literal["auto", "tensorflow", "openvino"]
-Precision = Literal["auto", "float32", "bfloat16"]
+Precision = Literal["auto", "float32", "mixed", "bfloat16"]
+
 
 PREPROCESS_NAMES: tuple[str, ...] = get_args(Preprocess)
 POOLING_NAMES: tuple[str, ...] = get_args(Pooling)
@@ -50,6 +51,16 @@ DEFAULT_HEAD = "head"
 DEFAULT_TEST_SIZE = 0.2
 DEFAULT_TOP = 3
 DEFAULT_K = 10
+
+
+def describe_precision(precision: str) -> str:
+    """Return what a sentence calls a precision.
+
+    Example:
+        >>> describe_precision("bfloat16"), describe_precision("mixed")
+        ('bfloat16', 'mixed precision')
+    """
+    return "mixed precision" if precision == "mixed" else precision
 
 
 def check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:

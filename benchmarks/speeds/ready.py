@@ -6,9 +6,9 @@ count for more than it does on the many thousands that people have.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,8 @@ import numpy as np
 from benchmarks.speeds.child import BATCH_SIZE
 from benchmarks.speeds.networks import Network
 from featx.compute import plan_features
-from featx.images.reading import DecodedImage, read_images
-from featx.images.sources import find_images
+from featx.images.reading import DecodedImage, read_images, read_spread
+from featx.images.sources import ImageItem, find_images
 from featx.inference import AcceleratedBackbone
 from featx.models import Backbone
 from featx.specs import InputSpec, Pooling
@@ -27,10 +27,13 @@ def make_ready(
     backbone: Backbone, network: Network, folder: str, **options: Any
 ) -> tuple[AcceleratedBackbone, Callable[[], object]]:
     """Return a backbone that has chosen and warmed up, and a function that computes one batch."""
-    accelerated = AcceleratedBackbone(backbone, **options)
+    contract = backbone.spec.input
+    items = find_images(folder).items
+    further = partial(read_spread, items, contract)
+    accelerated = AcceleratedBackbone(backbone, further=further, **options)
     layers = () if network.layer is None else (network.layer,)
     names = [spec.name for spec in plan_features(accelerated, layers, pooling(network))]
-    pixels = decode_first(folder, backbone.spec.input)
+    pixels = decode_first(items, contract)
 
     def compute() -> object:
         return accelerated(pixels, names)
@@ -47,10 +50,8 @@ def pooling(network: Network) -> Pooling:
     return "none" if network.layer else "avg"
 
 
-def decode_first(folder: str, contract: InputSpec) -> np.ndarray:
-    """Decode the first pictures of a folder: a full batch, if need be of repeated ones."""
-    items = list(islice(find_images(folder).items, BATCH_SIZE))
-    found = [
-        image.pixels for image in read_images(items, contract) if isinstance(image, DecodedImage)
-    ]
+def decode_first(items: Sequence[ImageItem], contract: InputSpec) -> np.ndarray:
+    """Decode the first pictures of many: a full batch, if need be of repeated ones."""
+    results = read_images(items[:BATCH_SIZE], contract)
+    found = [result.pixels for result in results if isinstance(result, DecodedImage)]
     return np.stack([found[number % len(found)] for number in range(BATCH_SIZE)])

@@ -74,7 +74,7 @@ def product_rates(cell: Cell) -> list[float]:
     """Return FLOP/s of the matrix product, in the precision that featx chose."""
     runs, products = cell.rounds.get("featx", []), cell.rounds.get("matmul", [])
     return [
-        product.facts["rates"][run.facts["precision"]]
+        product.facts["rates"][run.facts["precision"].replace("mixed", "bfloat16")]
         for run, product in zip(runs, products, strict=False)
     ]
 

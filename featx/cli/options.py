@@ -40,7 +40,8 @@ EngineOption = Annotated[
 PrecisionOption = Annotated[
     Precision,
     typer.Option(
-        "--precision", help="Of the arithmetic; 'auto' is bfloat16 where features hardly change."
+        "--precision",
+        help="Of the arithmetic; 'auto' is bfloat16, or mixed, where features hardly change.",
     ),
 ]
 MovedWeights = Annotated[

@@ -20,10 +20,11 @@ from featx.images.preprocess import CAFFE_MEAN, TORCH_MEAN, TORCH_STD
 from featx.specs import InputSpec
 from featx.units import format_count
 
-ComputeType = Literal["float32", "bfloat16"]
+ComputeType = Literal["float32", "mixed", "bfloat16"]
 
-_PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
-"""Ours → OpenVINO's names of the type in which it computes."""
+_PRECISIONS = {"float32": "f32", "mixed": "bf16", "bfloat16": "bf16"}
+"""Ours → OpenVINO's names of the type in which it computes; of `mixed`, where nothing else is said
+in the model."""
 
 BLOCK = 4
 """Images that go through a network together: of 1 to 32, measured for MobileNetV2, ResNet50, VGG19
@@ -91,6 +92,22 @@ def _in_order(model: Any, names: Sequence[str], order: Sequence[str]) -> Any:
 
     results = dict(zip(names, model.get_results(), strict=True))
     return openvino.Model([results[name] for name in order], model.get_parameters(), "featx")
+
+
+def prepare_mixed(model: Any) -> Any:
+    """Return the form of a converted model that is compiled in mixed precision.
+
+    Raises:
+        NotConvertible: If there is none.
+    """
+    from featx.engines.mixed_precision import correct
+
+    try:
+        return correct(_core(), model)
+    except NotConvertible:
+        raise
+    except Exception as error:
+        raise NotConvertible(_reason(error)) from error
 
 
 def read(folder: Path) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 from featx.engines.frozen import FrozenNetwork
 from featx.errors import InvalidValue
 from featx.events import Listener
-from featx.inference.choosing import FIRST_BATCH, Chooser
+from featx.inference.choosing import FIRST_BATCH, WITH_BFLOAT16, Chooser
 from featx.inference.network import Network
 from featx.models.backbone import Backbone, Tap
 from featx.specs import Engine, Precision, check_choice
@@ -25,7 +25,7 @@ class AcceleratedBackbone:
     Args:
         backbone: The model.
         engine: ``auto``, ``tensorflow`` or ``openvino``.
-        precision: ``auto``, ``float32`` or ``bfloat16``.
+        precision: ``auto``, ``float32``, ``mixed`` or ``bfloat16``.
         former: What ``auto`` goes on with, if this engine and processor can: the precision of
             features that are there already.
         listener: Is told what was chosen, and why.
@@ -105,7 +105,8 @@ def check_engine(engine: Engine, precision: Precision) -> None:
     """
     check_choice("engine", engine, get_args(Engine))
     check_choice("precision", precision, get_args(Precision))
-    if engine == "tensorflow" and precision == "bfloat16":
+    if engine == "tensorflow" and precision in WITH_BFLOAT16:
         raise InvalidValue(
-            "The engine tensorflow computes in float32. For bfloat16 take --engine openvino."
+            "The engine tensorflow computes in float32. "
+            f"For --precision {precision} take --engine openvino."
         )

@@ -6,7 +6,7 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -20,12 +20,15 @@ from featx.inference.network import Network, Results
 from featx.machine import available_cores, describe_machine, has_gpu
 from featx.models.backbone import Backbone
 from featx.models.remembered import versions
-from featx.specs import Engine, Precision, digest
+from featx.specs import Engine, Precision, describe_precision, digest
 from featx.units import format_count
 from featx.user_cache import CACHE_VARIABLE, read_facts, remember_facts
 
+WITH_BFLOAT16: tuple[openvino.ComputeType, ...] = ("bfloat16", "mixed")
+"""What is tried instead of float32, the faster one first."""
+
 LOWEST_COSINE = 0.999
-"""bfloat16 is used where every row of every tap keeps this cosine to its float32 values."""
+"""These are used where every row of every tap keeps this cosine to its float32 values."""
 
 SAME_COSINE = 0.9999
 """Two engines in float32 agree where every row of every tap has this cosine: they differ in the
@@ -42,8 +45,11 @@ the user says so: then nothing is computed twice."""
 MAX_STREAMS = 16
 """Each takes memory of its own: 100 MB for VGG19 in float32. More cores share streams."""
 
-FORMAT = 3
+FORMAT = 4
 """Of what the cache holds; other numbers are not read."""
+
+_Form = Literal["converted", "mixed"]
+"""Of what the cache holds of a network: as it was converted, or prepared for mixed precision."""
 
 _Started = tuple[openvino.OpenVinoNetwork, Results]
 """A network, and what it gave for the images that it was started with."""
@@ -99,26 +105,29 @@ class Chooser:
             try:
                 choice = self._open_openvino(own, sample, batch_size)
             except NotConvertible as error:
-                if self.precision == "bfloat16":
+                if self.precision in WITH_BFLOAT16:
                     raise
                 self.listener.note(
                     f"openvino cannot take {self.backbone.spec.reference} ({error}): "
                     f"{own.facts['engine']} runs it"
                 )
             else:
-                asked = self.engine == "openvino" or self.precision == "bfloat16"
+                asked = self.engine == "openvino" or self.precision in WITH_BFLOAT16
                 # A first batch that is not full is all that there is.
                 is_small = batch_size < FIRST_BATCH
                 if asked or self._is_faster(choice, own, sample, is_small=is_small):
                     self._announce(choice.facts)
                     return choice
                 self._announce(own.facts)
-        if self.precision == "auto" and self.former == "bfloat16":
-            self.listener.note("the features that are there are in bfloat16, new ones in float32")
+        if self.precision == "auto" and self.former in WITH_BFLOAT16:
+            self.listener.note(
+                f"the features that are there are in {describe_precision(self.former)}, "
+                "new ones in float32"
+            )
         return Choice(own, own.facts)
 
     def _open_openvino(self, own: OwnEngine, sample: np.ndarray, batch_size: int) -> Choice:
-        """Convert and compile for OpenVINO; compare bfloat16 with float32 where that is asked."""
+        """Convert and compile for OpenVINO; compare precisions where that is asked."""
         facts: dict[str, Any] = {"engine": "openvino", "openvino": openvino.version()}
         cores = available_cores()
         # Of a batch, nothing is left that would have to be filled up to a block.
@@ -135,41 +144,46 @@ class Chooser:
             )
             return network, self._start(network, sample)
 
-        if self.precision == "bfloat16" and not openvino.has_bfloat16():
+        if self.precision in WITH_BFLOAT16 and not openvino.has_bfloat16():
             raise InvalidValue(
                 "This processor has no instructions for bfloat16. Use --precision auto."
             )
         precision = self.former if self.precision == "auto" else self.precision
-        if precision == "bfloat16" and not openvino.has_bfloat16():
+        if precision in WITH_BFLOAT16 and not openvino.has_bfloat16():
             self.listener.note(
-                "the features that are there are in bfloat16, for which this processor has no "
-                "instructions: new ones are in float32"
+                f"the features that are there are in {describe_precision(precision)}, for which "
+                "this processor has no instructions: new ones are in float32"
             )
             precision = "float32"
-        model, in_float32 = self._find_converted(), None
+        model, in_float32 = self._find("converted"), None
         if model is None:
-            with self._refusal_remembered():
+            with self._refusal_remembered("converted"):
                 model, source = self._convert()
             if source.build is None:  # Else the tests compare it.
                 in_float32 = start(model, "float32")
                 given = own(sample)
-                with self._refusal_remembered():
+                with self._refusal_remembered("converted"):
                     self._check(given, in_float32[1])
-                self._keep(model)
-        if precision == "bfloat16":
-            network, received = start(model, precision)
+                self._keep(model, "converted")
+        if precision == "bfloat16" or precision == "mixed":
+            network, received = start(self._prepare(model, precision), precision)
             return Choice(network, facts | {"precision": precision}, received)
         exact, expected = in_float32 or start(model, "float32")
         facts["precision"] = "float32"
         if precision == "float32" or not openvino.has_bfloat16():
             return Choice(exact, facts, expected)
-        fast, received = start(model, "bfloat16")
-        cosines, count = self._compare_further(exact, fast, expected, received)
-        facts["lowest_cosine"] = {name: round(cosine, 6) for name, cosine in cosines.items()}
-        facts["compared_images"] = count
-        if min(cosines.values()) < LOWEST_COSINE:
-            return Choice(exact, facts, expected)
-        return Choice(fast, facts | {"precision": "bfloat16"}, received)
+        for candidate in WITH_BFLOAT16:
+            try:
+                fast, received = start(self._prepare(model, candidate), candidate)
+            except NotConvertible:
+                continue
+            cosines, count = self._compare_further(exact, fast, expected, received)
+            facts["compared_precision"] = candidate
+            facts["compared_images"] = count
+            facts["lowest_cosine"] = {name: round(cosine, 6) for name, cosine in cosines.items()}
+            if min(cosines.values()) >= LOWEST_COSINE:
+                return Choice(fast, facts | {"precision": candidate}, received)
+        return Choice(exact, facts, expected)
 
     def _start(self, network: openvino.OpenVinoNetwork, pixels: np.ndarray) -> Results:
         """Compute images, and refuse an engine that cannot, or gives other shapes than stated."""
@@ -184,11 +198,11 @@ class Chooser:
                     raise NotConvertible(f"it gives {tap.name!r} the shape {shape[1:]}")
         return values
 
-    def _find_converted(self) -> Any:
-        """Return the converted network from the cache; None if it is not there."""
+    def _find(self, form: _Form) -> Any:
+        """Return a form of the network from the cache; None if it is not there."""
         if self.backbone.runs_own_code:
             return None
-        folder = find_network(self._key())
+        folder = find_network(self._key(form))
         try:
             return None if folder is None else openvino.read(folder)
         except NotConvertible:  # Another process has just deleted it, or it is not of this system.
@@ -201,8 +215,19 @@ class Chooser:
             raise NotConvertible("its layers are not in one graph")
         return openvino.convert(source, self.backbone.spec.input), source
 
+    def _prepare(self, model: Any, precision: openvino.ComputeType) -> Any:
+        """Return the form of a converted model that is compiled in a precision."""
+        if precision != "mixed":
+            return model
+        prepared = self._find("mixed")
+        if prepared is None:
+            with self._refusal_remembered("mixed"):
+                prepared = openvino.prepare_mixed(model)
+            self._keep(prepared, "mixed")
+        return prepared
+
     @contextlib.contextmanager
-    def _refusal_remembered(self) -> Iterator[None]:
+    def _refusal_remembered(self, form: _Form) -> Iterator[None]:
         """Refuse at once what was refused before: to try takes as long as to convert.
 
         Not what may be otherwise next time, such as a full disk or too little memory.
@@ -210,7 +235,7 @@ class Chooser:
         if self.backbone.runs_own_code:
             yield
             return
-        key = self._key()
+        key = self._key(form)
         known = read_facts("refusals", key)
         if known is not None:
             raise NotConvertible(known["reason"])
@@ -232,11 +257,11 @@ class Chooser:
                     f"its results differ from TensorFlow's, cosine {cosine:.5f} at {name!r}"
                 )
 
-    def _keep(self, model: Any) -> None:
-        """Put a converted network into the cache; say where it cannot be written."""
+    def _keep(self, model: Any, form: _Form) -> None:
+        """Put a form of the network into the cache; say where it cannot be written."""
         if not self.backbone.runs_own_code:
             kept = keep_network(
-                self._key(), lambda folder: openvino.save(model, folder), self._description()
+                self._key(form), lambda folder: openvino.save(model, folder), self._description()
             )
             if kept is None:
                 self.listener.note(
@@ -273,11 +298,12 @@ class Chooser:
                     break
         return cosines, count
 
-    def _key(self) -> str:
-        """Identify the converted network: model, taps, and who converted."""
+    def _key(self, form: _Form) -> str:
+        """Identify a form of the network: model, taps, and who converted."""
         return digest(
             {
                 "format": FORMAT,
+                "form": form,
                 "model": self.backbone.spec.identity(),
                 "layers": self.names,
                 "versions": _engine_versions(),
@@ -322,16 +348,17 @@ class Chooser:
         """Say what was chosen, where something was measured."""
         if "speed_ratio" not in facts and "lowest_cosine" not in facts:
             return
-        parts = [f"engine {facts['engine']} in {facts['precision']}"]
+        parts = [f"engine {facts['engine']} in {describe_precision(facts['precision'])}"]
         ratio = facts.get("speed_ratio")
         if ratio is not None:
             on_openvino = facts["engine"] == "openvino"
             other, times = ("tensorflow", ratio) if on_openvino else ("openvino", 1 / ratio)
             parts.append(f"{times:.1f} times as fast as {other} here")
         if "lowest_cosine" in facts:
+            compared = describe_precision(facts["compared_precision"])
             layer, cosine = min(facts["lowest_cosine"].items(), key=lambda pair: pair[1])
             parts.append(
-                f"lowest cosine of bfloat16 to float32 in "
+                f"lowest cosine of {compared} to float32 in "
                 f"{format_count(facts['compared_images'], 'image')}: {cosine:.5f} ({layer})"
             )
         self.listener.note("; ".join(parts))

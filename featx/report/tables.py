@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from featx.report.drawing import as_text, make_table, print_result
 from featx.report.text import short_path
+from featx.specs import describe_precision
 from featx.units import format_bytes, format_count, format_rate, format_shape
 
 if TYPE_CHECKING:
@@ -338,7 +339,7 @@ def _describe_run(run: Mapping[str, Any]) -> str:
     """Say when and by what rows were computed: ``720 images on 2026-01-31 09:30 UTC, ...``."""
     rate = f" ({format_rate(run['computed'] / run['seconds'])}/s)" if run.get("seconds") else ""
     versions = [f"{k} {v}" for k, v in run.items() if k not in _RUN_FACTS]
-    precision = f"{run.get('precision')}{_describe_comparison(run)}"
+    precision = describe_precision(str(run.get("precision"))) + _describe_comparison(run)
     started = run["started"][:16].replace("T", " ")
     return (
         f"{format_count(run['computed'], 'image')} on {started} UTC in "
@@ -349,15 +350,16 @@ def _describe_run(run: Mapping[str, Any]) -> str:
 
 _RUN_FACTS = (
     "started", "computed", "seconds", "engine", "precision", "lowest_cosine", "compared_images",
-    "speed_ratio",
+    "compared_precision", "speed_ratio",
 )  # fmt: skip
 
 
 def _describe_comparison(run: Mapping[str, Any]) -> str:
-    """Say how near bfloat16 is to float32, of all layers the furthest, and how engines compare."""
+    """Say how near a precision is to float32, at worst, and how engines compare."""
     parts = []
     if run.get("lowest_cosine"):
-        of = "" if run.get("precision") == "bfloat16" else "of bfloat16 "
+        compared = run.get("compared_precision", "bfloat16")
+        of = "" if run.get("precision") == compared else f"of {describe_precision(compared)} "
         cosine = min(run["lowest_cosine"].values())
         images = format_count(run["compared_images"], "image")
         parts.append(f"lowest cosine {of}{cosine:.5f} in {images}")

@@ -312,6 +312,7 @@ def test_bfloat16_is_taken_where_it_changes_nothing(
 ) -> None:
     cosines = [1.0, cosine]
     monkeypatch.setattr(choosing, "lowest_cosine", lambda first, second: cosines.pop())
+    monkeypatch.setattr(openvino, "prepare_mixed", refuse)
     notes = Notes()
     backbone = load_model(MINI)
     fast = AcceleratedBackbone(backbone, listener=notes)
@@ -332,6 +333,7 @@ def test_further_images_are_compared_while_precisions_agree(
     backbone = load_model(MINI)
     pixels = pixels_for(backbone, 5)
     further = list(pixels_for(backbone, 7))
+    monkeypatch.setattr(openvino, "prepare_mixed", refuse)
 
     def facts(*cosines: float) -> tuple[Any, ...]:
         left = list(cosines)

@@ -1,0 +1,329 @@
+"""Networks prepared for mixed precision: what is rounded, and what is made good."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import featx
+from featx.engines import openvino
+from featx.engines.frozen import NotConvertible
+from featx.engines.mixed_precision import correct, make_noise, round_weights, to_bfloat16
+from featx.errors import InvalidValue
+from featx.inference import AcceleratedBackbone, check_engine, choosing
+from featx.inference.measuring import lowest_cosine
+from featx.models import load_model
+from featx.models.backbone import Backbone, Tap
+from featx.models.graph_backbone import GraphBackbone
+from featx.specs import InputSpec, ModelSpec
+from featx.testing import write_images
+from featx.user_cache import CACHE_VARIABLE
+from tests.inference.agreement import pixels_for
+from tests.inference.test_choice import Notes
+from tests.real_data import REAL_DATA, needs_real_data
+
+SIZE = 32
+TAP = "last"
+
+needs_bfloat16 = pytest.mark.skipif(
+    not openvino.has_bfloat16(), reason="this processor computes no bfloat16"
+)
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+
+
+# ---- rounding ----
+
+
+def test_rounding_is_that_of_the_reference() -> None:
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    random = np.random.default_rng(0)
+    values = (random.normal(size=9999) * 10.0 ** random.integers(-30, 30, 9999)).astype(np.float32)
+    ties = np.array([1 + 2**-8, 1 + 3 * 2**-8, -1 - 2**-8, 0.0, -0.0], np.float32)
+    values = np.concatenate([values, ties])
+    np.testing.assert_array_equal(
+        to_bfloat16(values), values.astype(ml_dtypes.bfloat16).astype(np.float32)
+    )
+
+
+def test_scaled_rows_lose_less_than_rounded_ones() -> None:
+    rows = np.random.default_rng(0).normal(size=(200, 9)).astype(np.float32)
+    rows[5] = 0
+    rounded, scales = round_weights(rows)
+    np.testing.assert_array_equal(to_bfloat16(rounded), rounded)
+    before = np.square(to_bfloat16(rows) - rows).sum(axis=1)
+    after = np.square(rounded * scales[:, None] - rows).sum(axis=1)
+    assert np.all(after <= before * (1 + 1e-6))
+    assert after.sum() < 0.5 * before.sum()
+    assert not rounded[5].any()
+
+
+@pytest.mark.parametrize("shape", [(20, 30, 3), (1, 1, 1), (7, 1, 4)])
+def test_noise_is_the_same_every_time(shape: tuple[int, int, int]) -> None:
+    noise = make_noise(*shape)
+    assert noise.shape == (16, *shape)
+    assert noise.dtype == np.uint8
+    np.testing.assert_array_equal(noise, make_noise(*shape))
+
+
+# ---- a network ----
+
+
+def build(names: Sequence[str] = (TAP,), *, num_blocks: int = 6) -> Any:
+    """MobileNet in small: a convolution, then depthwise and pointwise ones, with biases."""
+    from openvino import Model
+    from openvino import opset13 as ops
+
+    random = np.random.default_rng(1)
+    images = ops.parameter([-1, SIZE, SIZE, 3], np.float32, name="images")
+    images.output(0).get_tensor().set_names({"images:0"})
+    x = ops.transpose(ops.add(ops.multiply(images, np.float32(1 / 128)), np.float32(-1)),
+                      [0, 3, 1, 2])  # fmt: skip
+    channels = 3
+
+    def convolve(x: Any, shape: tuple[int, ...], count: int, *, is_depthwise: bool) -> Any:
+        scale = np.sqrt(2 / np.prod(shape[1:]))
+        kernel = ops.constant((random.normal(size=shape) * scale).astype(np.float32))
+        bias = ops.constant(random.normal(size=(1, count, 1, 1)).astype(np.float32))
+        pad = [shape[-1] // 2] * 2
+        function = ops.group_convolution if is_depthwise else ops.convolution
+        x = ops.add(function(x, kernel, [1, 1], pad, pad, [1, 1]), bias)
+        return ops.clamp(x, 0.0, 6.0)
+
+    for number in range(num_blocks):
+        if number:
+            x = convolve(x, (channels, 1, 1, 3, 3), channels, is_depthwise=True)
+        x = convolve(x, (24, channels, 1, 1), 24, is_depthwise=False)
+        channels = 24
+    result = ops.result(ops.transpose(x, [0, 2, 3, 1]))
+    result.set_friendly_name(names[0])
+    return Model([result], [images], "small")
+
+
+def make_backbone(builder: Any = build) -> GraphBackbone:
+    contract = InputSpec(SIZE, SIZE, scaling="raw")
+    spec = ModelSpec("builtin", builder.__name__, (), "builtin", "0" * 64, contract)
+    taps = [Tap(TAP, "layer", "Convolution", None, (SIZE, SIZE, 24))]
+    return GraphBackbone(spec, taps, lambda names: None, build_openvino=builder)  # type: ignore[arg-type, return-value]
+
+
+def converted(backbone: Backbone) -> Any:
+    source = backbone.freeze([TAP])
+    assert source is not None
+    return openvino.convert(source, backbone.spec.input)
+
+
+def run(model: Any, precision: Any, pixels: np.ndarray, block: int = 4) -> np.ndarray:
+    network = openvino.OpenVinoNetwork(
+        model, [TAP], precision=precision, num_threads=1, num_streams=1, block=block
+    )
+    return network(pixels)[TAP]
+
+
+@needs_bfloat16
+def test_corrected_constants_make_up_for_most_of_the_rounding() -> None:
+    backbone = make_backbone()
+    model = converted(backbone)
+    pixels = pixels_for(backbone, 8)
+    expected = run(model, "float32", pixels)
+    received = {
+        "bfloat16": run(model, "bfloat16", pixels),
+        "mixed": run(openvino.prepare_mixed(model), "mixed", pixels),
+    }
+    loss = {name: 1 - lowest_cosine(expected, values) for name, values in received.items()}
+    assert 0 < loss["mixed"] < loss["bfloat16"], loss
+    # What rounding adds to every picture alike.
+    bias = {
+        name: np.abs((values - expected).mean(axis=(0, 1, 2))).max()
+        for name, values in received.items()
+    }
+    assert 0 < bias["mixed"] < 0.5 * bias["bfloat16"], bias
+    # The model that was given is what it was.
+    np.testing.assert_array_equal(run(model, "float32", pixels), expected)
+
+
+@needs_bfloat16
+def test_the_first_convolutions_are_computed_in_float32_and_no_others() -> None:
+    model = openvino.prepare_mixed(converted(make_backbone())).clone()
+    model.reshape([4, SIZE, SIZE, 3])
+    settings = {"INFERENCE_PRECISION_HINT": "bf16"}
+    compiled = openvino._core().compile_model(model, "CPU", settings)
+    precisions = [
+        str(node.rt_info["runtimePrecision"].value)
+        for node in compiled.get_runtime_model().get_ordered_ops()
+        if str(node.rt_info["layerType"].value) in ("Convolution", "GroupConvolution")
+    ]
+    assert precisions == ["f32"] * 3 + ["bf16"] * 8
+
+
+def test_in_float32_the_corrected_network_is_the_network() -> None:
+    """What was rounded is 8 bits; nothing else may differ, in a batch of any size."""
+    backbone = make_backbone()
+    model = converted(backbone)
+    pixels = pixels_for(backbone, 6)
+    prepared = openvino.prepare_mixed(model)
+    for block in (1, 3, 4):
+        expected, received = (run(one, "float32", pixels, block) for one in (model, prepared))
+        assert lowest_cosine(expected, received) > 0.99999
+        largest = np.abs(expected).max()
+        np.testing.assert_allclose(received, expected, atol=0.03 * largest)
+        assert not np.array_equal(received, expected)
+
+
+def test_a_bias_makes_up_for_the_mean_of_what_rounding_changes() -> None:
+    """In float32, where only weights are rounded, means of what comes out are what they were."""
+    backbone = make_backbone()
+    model = converted(backbone)
+    prepared = openvino.prepare_mixed(model)
+    noise = make_noise(SIZE, SIZE, 3)
+    before, after = (
+        run(one, "float32", noise).mean(axis=(0, 1, 2), dtype=np.float64)
+        for one in (model, prepared)
+    )
+    np.testing.assert_allclose(after, before, atol=1e-3 * before.max())
+
+
+def build_dense(names: Sequence[str]) -> Any:
+    from openvino import Model
+    from openvino import opset13 as ops
+
+    images = ops.parameter([-1, SIZE, SIZE, 3], np.float32, name="images")
+    images.output(0).get_tensor().set_names({"images:0"})
+    kernel = np.random.default_rng(0).normal(size=(3, 24)).astype(np.float32)
+    result = ops.result(ops.matmul(images, ops.constant(kernel), False, False))
+    result.set_friendly_name(names[0])
+    return Model([result], [images], "dense")
+
+
+def test_a_network_without_convolutions_is_refused() -> None:
+    model = converted(make_backbone(build_dense))
+    with pytest.raises(NotConvertible, match="no convolutions"):
+        correct(openvino._core(), model)
+    fast = AcceleratedBackbone(make_backbone(build_dense), precision="mixed")
+    with pytest.raises(NotConvertible, match="no convolutions"):
+        fast(pixels_for(make_backbone(), 2), [TAP])
+
+
+# ---- chosen ----
+
+
+@pytest.fixture
+def cosines(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What `lowest_cosine` returns, next first."""
+    values: list[float] = []
+    monkeypatch.setattr(openvino, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(choosing, "has_gpu", lambda: False)
+    monkeypatch.setattr(choosing, "lowest_cosine", lambda first, second: values.pop(0))
+    return values
+
+
+def test_mixed_precision_is_taken_where_bfloat16_is_not_good_enough(cosines: list[float]) -> None:
+    cosines[:] = [0.95, 0.9995]
+    backbone, notes = make_backbone(), Notes()
+    fast = AcceleratedBackbone(backbone, listener=notes)
+    pixels = pixels_for(backbone, 3)
+    values = fast(pixels, [TAP])[TAP]
+    assert fast.run_facts["precision"] == "mixed"
+    assert fast.run_facts["compared_precision"] == "mixed"
+    assert fast.run_facts["lowest_cosine"] == {TAP: 0.9995}
+    assert notes.lines == [
+        "engine openvino in mixed precision; lowest cosine of mixed precision to float32 in 3 "
+        "images: 0.99950 (last)"
+    ]
+    asked = AcceleratedBackbone(backbone, precision="mixed")
+    np.testing.assert_array_equal(asked(pixels, [TAP])[TAP], values)
+    former = AcceleratedBackbone(backbone, former="mixed")
+    np.testing.assert_array_equal(former(pixels, [TAP])[TAP], values)
+    assert cosines == []  # Neither is compared.
+
+
+@pytest.mark.parametrize("builder", [build, build_dense])
+def test_float32_stays_where_neither_is_good_enough(cosines: list[float], builder: Any) -> None:
+    cosines[:] = [0.95, 0.998]
+    backbone = make_backbone(builder)
+    fast = AcceleratedBackbone(backbone)
+    fast(pixels_for(backbone, 3), [TAP])
+    assert fast.run_facts["precision"] == "float32"
+    if builder is build:
+        assert fast.run_facts["compared_precision"] == "mixed"
+        assert fast.run_facts["lowest_cosine"] == {TAP: 0.998}
+    else:  # There is nothing to correct.
+        assert fast.run_facts["compared_precision"] == "bfloat16"
+        assert fast.run_facts["lowest_cosine"] == {TAP: 0.95}
+
+
+def test_what_was_prepared_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared: list[Any] = []
+    real = openvino.prepare_mixed
+
+    def count(model: Any) -> Any:
+        prepared.append(model)
+        return real(model)
+
+    monkeypatch.setattr(openvino, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(openvino, "prepare_mixed", count)
+    backbone = make_backbone()
+    pixels = pixels_for(backbone, 3)
+    first, second = (
+        AcceleratedBackbone(backbone, precision="mixed")(pixels, [TAP])[TAP] for _ in range(2)
+    )
+    np.testing.assert_array_equal(first, second)
+    assert len(prepared) == 1
+
+
+def test_it_is_openvinos() -> None:
+    with pytest.raises(InvalidValue, match=r"--precision mixed take --engine openvino"):
+        check_engine("tensorflow", "mixed")
+
+
+def test_a_processor_without_bfloat16_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openvino, "has_bfloat16", lambda: False)
+    backbone, notes = make_backbone(), Notes()
+    with pytest.raises(InvalidValue, match="no instructions for bfloat16"):
+        AcceleratedBackbone(backbone, precision="mixed")(pixels_for(backbone), [TAP])
+    fast = AcceleratedBackbone(backbone, former="mixed", listener=notes)
+    fast(pixels_for(backbone), [TAP])
+    assert fast.run_facts["precision"] == "float32"
+    assert "are in mixed precision, for which this processor has no instructions" in notes.text
+
+
+@needs_bfloat16
+def test_a_store_goes_on_in_mixed_precision(tmp_path: Path) -> None:
+    store = tmp_path / "store.h5"
+    photos = write_images(3, tmp_path / "photos")
+    featx.extract(photos, output=store, precision="mixed")
+    write_images(5, tmp_path / "photos")
+    featx.extract(photos, output=store)
+    with featx.open_store(store) as opened:
+        assert [run["precision"] for run in opened.header.runs] == ["mixed", "mixed"]
+
+
+# ---- real weights ----
+
+
+@pytest.mark.tensorflow
+@needs_real_data
+@needs_bfloat16
+def test_mobilenet_v2_keeps_its_features(tmp_path: Path) -> None:
+    from featx.images.decode import decode_image
+
+    name = "mobilenet_v2_1.0_224_dequantized_from_coral_tf2_ptq_no_top.h5"
+    backbone = load_model("keras:MobileNetV2", weights=str(REAL_DATA / "weights" / name))
+    paths = sorted((REAL_DATA / "images/imagenette/val").glob("*/*"))[::47]
+    pixels = np.stack([decode_image(path.read_bytes(), backbone.spec.input) for path in paths])
+    results = {}
+    for precision in ("float32", "mixed", "bfloat16"):
+        fast = AcceleratedBackbone(backbone, engine="openvino", precision=precision)  # type: ignore[arg-type]
+        results[precision] = fast(pixels, ["out_relu"])["out_relu"]
+    mixed, bfloat16 = (
+        lowest_cosine(results["float32"], results[name]) for name in ("mixed", "bfloat16")
+    )
+    assert bfloat16 < 0.99
+    assert mixed > 0.998
