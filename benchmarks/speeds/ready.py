@@ -29,8 +29,8 @@ def make_ready(
     """Return a backbone that has chosen and warmed up, and a function that computes one batch."""
     contract = backbone.spec.input
     items = find_images(folder).items
-    further = partial(read_spread, items, contract)
-    accelerated = AcceleratedBackbone(backbone, further=further, **options)
+    options.setdefault("further", partial(read_spread, items, contract))
+    accelerated = AcceleratedBackbone(backbone, **options)
     layers = () if network.layer is None else (network.layer,)
     names = [spec.name for spec in plan_features(accelerated, layers, pooling(network))]
     pixels = decode_first(items, contract)
