@@ -1,4 +1,7 @@
-"""A CSV table as RFC 4180 has it: ``key,label,f0,...``, one row for each image."""
+"""A CSV table as RFC 4180 has it: ``key,label,f0,...``, one row for each image.
+
+Behind ``label`` is ``split`` where the store has splits.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +22,14 @@ def list_files(output: Path) -> tuple[Path, ...]:
 
 def write(source: ExportSource, output: Path) -> Written:
     """Write the table; its numbers read back to the same float32."""
-    store = source.store
+    columns = source.columns
     with (
         replace_file(output) as temporary,
         temporary.open("w", encoding="utf-8", newline="") as file,
     ):
         writer = csv.writer(file)
-        writer.writerow(["key", "label", *(f"f{column}" for column in range(source.width))])
+        writer.writerow([*columns, *(f"f{number}" for number in range(source.width))])
         for start, block in source.iter_blocks():
             for row, texts in enumerate(format_rows(block), start=start):
-                writer.writerow([store.keys[row], store.labels[row] or "", *texts])
-    return Written(len(store), (output,))
+                writer.writerow([*(column[row] or "" for column in columns.values()), *texts])
+    return Written(len(source.store), (output,))

@@ -26,7 +26,7 @@ def list_files(output: Path) -> tuple[Path, ...]:
 
 
 def write(source: ExportSource, output: Path) -> Written:
-    """Write float32 (N, D), or (N, h, w, c), and ``row,key,label`` for each row."""
+    """Write float32 (N, D), or (N, h, w, c), and ``row,key,label`` (or more) for each row."""
     files = list_files(output)
     # Both are written before either gets its name, so that a full disk leaves neither; and older
     # keys go before, so that a kill in between does not leave them beside other rows.
@@ -53,9 +53,9 @@ def _write_array(source: ExportSource, path: Path) -> None:
 
 
 def _write_keys(source: ExportSource, path: Path) -> None:
-    store = source.store
+    columns = source.columns
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)  # Its defaults are RFC 4180.
-        writer.writerow(["row", "key", "label"])
-        for row, (key, label) in enumerate(zip(store.keys, store.labels, strict=True)):
-            writer.writerow([row, key, label or ""])
+        writer.writerow(["row", *columns])
+        for row, texts in enumerate(zip(*columns.values(), strict=True)):
+            writer.writerow([row, *(text or "" for text in texts)])

@@ -20,6 +20,7 @@ def list_files(output: Path) -> tuple[Path, ...]:
 def write(source: ExportSource, output: Path) -> Written:
     """Write the columns key, label, content_hash (hexadecimal) and features.
 
+    Behind ``label`` is ``split`` where the store has splits.
     ``features`` is a list of D float32 in every row. What computed them is in the schema's
     metadata: ``featx.fingerprint``, ``featx.feature`` and ``featx.model`` (JSON),
     ``featx.stored_as``.
@@ -27,14 +28,13 @@ def write(source: ExportSource, output: Path) -> Written:
     import pyarrow  # Here, because it takes as long to import as a small store to write.
     import pyarrow.parquet
 
-    store, spec = source.store, source.spec
+    store, spec, texts = source.store, source.spec, source.columns
     values_type = pyarrow.list_(
         pyarrow.field("item", pyarrow.float32(), nullable=False), source.width
     )
     schema = pyarrow.schema(
         [
-            pyarrow.field("key", pyarrow.string(), nullable=False),
-            pyarrow.field("label", pyarrow.string()),
+            *(pyarrow.field(name, pyarrow.string(), nullable=name != "key") for name in texts),
             pyarrow.field("content_hash", pyarrow.string(), nullable=False),
             pyarrow.field("features", values_type, nullable=False),
         ],
@@ -47,14 +47,15 @@ def write(source: ExportSource, output: Path) -> Written:
     )
     with (
         replace_file(output) as temporary,
-        # Only labels repeat: a dictionary of keys, hashes or floats would be built in vain.
-        pyarrow.parquet.ParquetWriter(temporary, schema, use_dictionary=["label"]) as writer,
+        # Only these repeat: a dictionary of keys, hashes or floats would be built in vain.
+        pyarrow.parquet.ParquetWriter(
+            temporary, schema, use_dictionary=[name for name in texts if name != "key"]
+        ) as writer,
     ):
         for start, block in source.iter_blocks():
             end = start + len(block)
             columns = [
-                pyarrow.array(store.keys[start:end], pyarrow.string()),
-                pyarrow.array(store.labels[start:end], pyarrow.string()),
+                *(pyarrow.array(column[start:end], pyarrow.string()) for column in texts.values()),
                 pyarrow.array([row.tobytes().hex() for row in store.content_hash[start:end]]),
                 pyarrow.FixedSizeListArray.from_arrays(
                     pyarrow.array(block.reshape(-1)), type=values_type

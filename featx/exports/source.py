@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +42,17 @@ class ExportSource:
     def width(self) -> int:
         """D, values in a row."""
         return math.prod(self.spec.shape)
+
+    @property
+    def columns(self) -> dict[str, Sequence[str | None]]:
+        """What is said of each row as text: key and label, and the split where any has one."""
+        columns: dict[str, Sequence[str | None]] = {
+            "key": self.store.keys,
+            "label": self.store.labels,
+        }
+        if any(self.store.splits):
+            columns["split"] = self.store.splits
+        return columns
 
     def iter_blocks(self, limit: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
         """Yield the rows in order, in blocks of bounded size.

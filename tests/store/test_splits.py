@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+import pyarrow.parquet
 import pytest
 
 import featx
@@ -105,6 +107,23 @@ def test_one_split_after_the_other_and_merging(
     with featx.open_store(tmp_path / "all.h5") as store:
         got = dict(zip(store.keys, store.splits, strict=True))
     assert got == {f"image_{number}.png": split for number, split in enumerate(SPLITS)}
+
+
+def test_exports_have_the_column_where_there_are_splits(
+    manifest: Path, extract: Extract, tmp_path: Path
+) -> None:
+    extract(manifest)
+    for name in ("out.npy", "out.csv", "out.parquet"):
+        featx.export_store(tmp_path / "f.h5", tmp_path / name)
+    texts = [split or "" for split in SPLITS]
+    for name, place in (("out.keys.csv", 3), ("out.csv", 2)):
+        with (tmp_path / name).open(encoding="utf-8", newline="") as file:
+            header, *rows = csv.reader(file)
+        assert header[place] == "split"
+        assert [row[place] for row in rows] == texts
+    table = pyarrow.parquet.read_table(tmp_path / "out.parquet")
+    assert table.column_names == ["key", "label", "split", "content_hash", "features"]
+    assert table["split"].to_pylist() == SPLITS
 
 
 def test_copies_have_a_split_of_their_own(manifest: Path, extract: Extract, tmp_path: Path) -> None:
