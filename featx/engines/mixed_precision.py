@@ -84,12 +84,15 @@ def correct(core: Any, model: Any) -> Any:
     model = model.clone()
     # What the plugin would do later, without regard to the marks.
     apply_moc_transformations(model, True)
+    tree, weights = _write(model)
+    model = _read(core, tree, weights)  # In a file each operation has a name of its own.
     exact = _first_operations(model)
     found = [one for one in _convolutions(model) if one.name not in exact]
     if not found:
         raise NotConvertible("it has no convolutions whose rounding could be made good")
     means = _mean_inputs(core, model, found)
-    model = _mark(core, model, exact)
+    _mark(tree, exact)
+    model = _read(core, tree, weights)
     for one in _convolutions(model):
         if one.name in means:
             _correct_convolution(one, means[one.name])
@@ -172,24 +175,31 @@ def make_noise(height: int, width: int, channels: int) -> np.ndarray:
     return np.stack(pictures)
 
 
-def _mark(core: Any, model: Any, names: set[str]) -> Any:
-    """Return a copy of a model with the named operations marked to stay in float32.
-
-    By way of its file: Python cannot set the mark.
-    """
+def _write(model: Any) -> tuple[ElementTree.Element, np.ndarray]:
+    """Return what OpenVINO's two files of a model would hold."""
     import openvino
 
     with tempfile.TemporaryDirectory(prefix="featx-") as folder:
         path = Path(folder) / "model.xml"
         openvino.serialize(model, path)
-        tree = ElementTree.fromstring(path.read_bytes())
-        weights = np.fromfile(path.with_suffix(".bin"), np.uint8)
+        return ElementTree.fromstring(path.read_bytes()), np.fromfile(
+            path.with_suffix(".bin"), np.uint8
+        )
+
+
+def _read(core: Any, tree: ElementTree.Element, weights: np.ndarray) -> Any:
+    import openvino
+
+    return core.read_model(ElementTree.tostring(tree), openvino.Tensor(weights))
+
+
+def _mark(tree: ElementTree.Element, names: set[str]) -> None:
+    """Mark operations to stay in float32: in the file, since Python cannot set the mark."""
     for layer in tree.iterfind("layers/layer"):
         if layer.get("name") in names:
             info = layer.find("rt_info")
             info = ElementTree.SubElement(layer, "rt_info") if info is None else info
             ElementTree.SubElement(info, "attribute", _MARK)
-    return core.read_model(ElementTree.tostring(tree), openvino.Tensor(weights))
 
 
 def _correct_convolution(convolution: _Convolution, mean: np.ndarray) -> None:
