@@ -251,7 +251,11 @@ def extract(
                 former=former.precision,
                 listener=listener,
                 further=partial(
-                    read_spread, job.changes.todo, loaded.spec.input, max_pixels=max_pixels
+                    read_spread,
+                    job.changes.todo,
+                    loaded.spec.input,
+                    workers=workers,
+                    max_pixels=max_pixels,
                 ),
             )
             load_seconds = watch.total

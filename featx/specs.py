@@ -28,7 +28,6 @@ StorageType = Literal["float32", "float16"]
 Engine = Literal["auto", "tensorflow", "openvino"]
 Precision = Literal["auto", "float32", "mixed", "bfloat16"]
 
-
 PREPROCESS_NAMES: tuple[str, ...] = get_args(Preprocess)
 POOLING_NAMES: tuple[str, ...] = get_args(Pooling)
 

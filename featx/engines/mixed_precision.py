@@ -27,10 +27,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from featx.engines.frozen import NotConvertible
+from featx.machine import available_cores
 
 FLOAT32_CONVOLUTIONS = 3
-"""Of MobileNetV2, the stem and the first block. With them, the lowest cosine over 1,000 photographs
-is 0.999; with none of them 0.995, with six 0.999 at 0.8 of the speed (``benchmarks/LOG.md``)."""
+"""Of MobileNetV2, the stem and the first block. With them, the lowest cosine over 540 photographs
+is 0.9988; with none of them 0.995, with four to six 0.999 at 0.8 of the speed: see
+``benchmarks/LOG.md``."""
 
 _SCALES = np.float32(2) ** (np.arange(32, dtype=np.float32) / 32)
 """Tried for each channel: a power of two more changes nothing."""
@@ -40,19 +42,22 @@ _BLOCK = 4
 
 _UNLIMITED = 1e30
 
-_WEIGHTED = ("Convolution", "GroupConvolution", "MatMul")
+_CONVOLUTIONS = ("Convolution", "GroupConvolution")
+_WEIGHTED = (*_CONVOLUTIONS, "MatMul")
 _NO_OPERATION = ("Constant", "Parameter", "Result")
+
+_NOTHING = f"there are no convolutions behind the first {FLOAT32_CONVOLUTIONS} layers with weights"
 
 _MARK = {"name": "DisablePrecisionConversion", "version": "0", "value": "dynamic:f16,bf16"}
 """How OpenVINO's own transformations write down that an operation stays in float32. A version
-that does not know it computes it in bfloat16: the comparison of features then says no."""
+that does not know it computes it in bfloat16, which is noticed when the network is compiled."""
 
 
 class _Convolution(NamedTuple):
-    """A convolution by constant weights, and the addition of its constant bias."""
+    """A convolution by constant weights, and the addition of its constant bias if it has one."""
 
     node: Any
-    add: Any
+    add: Any | None
     weights: np.ndarray
 
     @property
@@ -63,6 +68,13 @@ class _Convolution(NamedTuple):
     @property
     def is_depthwise(self) -> bool:
         return bool(self.node.get_type_name() == "GroupConvolution")
+
+    @property
+    def bias(self) -> np.ndarray:
+        """The bias of each output channel."""
+        if self.add is None:
+            return np.zeros(len(self.weights), np.float32)
+        return np.asarray(self.add.input_value(1).get_node().data).reshape(-1)
 
 
 def correct(core: Any, model: Any) -> Any:
@@ -81,6 +93,8 @@ def correct(core: Any, model: Any) -> Any:
     """
     from openvino._offline_transformations import apply_moc_transformations
 
+    if not any(node.get_type_name() in _CONVOLUTIONS for node in model.get_ops()):
+        raise NotConvertible(_NOTHING)  # Before a large network is written to a file.
     model = model.clone()
     # What the plugin would do later, without regard to the marks.
     apply_moc_transformations(model, True)
@@ -89,7 +103,7 @@ def correct(core: Any, model: Any) -> Any:
     exact = _first_operations(model)
     found = [one for one in _convolutions(model) if one.name not in exact]
     if not found:
-        raise NotConvertible("it has no convolutions whose rounding could be made good")
+        raise NotConvertible(_NOTHING)
     means = _mean_inputs(core, model, found)
     _mark(tree, exact)
     model = _read(core, tree, weights)
@@ -115,20 +129,30 @@ def _first_operations(model: Any) -> set[str]:
 
 
 def _convolutions(model: Any) -> Iterator[_Convolution]:
-    """Yield the convolutions, dense or of each channel by itself, that are known well enough."""
+    """Yield convolutions of images, dense or of each channel by itself, by float32 weights."""
     for node in model.get_ordered_ops():
-        if node.get_type_name() not in ("Convolution", "GroupConvolution"):
+        is_grouped = node.get_type_name() == "GroupConvolution"
+        if not is_grouped and node.get_type_name() != "Convolution":
             continue
         kernel = node.input_value(1).get_node()
-        users = [target.get_node() for target in node.output(0).get_target_inputs()]
-        if kernel.get_type_name() != "Constant" or [u.get_type_name() for u in users] != ["Add"]:
-            continue
-        if users[0].input_value(1).get_node().get_type_name() != "Constant":
+        if kernel.get_type_name() != "Constant":
             continue
         weights = np.asarray(kernel.data)
-        is_grouped = node.get_type_name() == "GroupConvolution"
-        if weights.dtype == np.float32 and (not is_grouped or weights.shape[1:3] == (1, 1)):
-            yield _Convolution(node, users[0], weights)
+        if weights.dtype != np.float32 or weights.ndim != 4 + is_grouped:
+            continue
+        if not is_grouped or weights.shape[1:3] == (1, 1):
+            yield _Convolution(node, _find_bias(node, len(weights)), weights)
+
+
+def _find_bias(node: Any, num_channels: int) -> Any | None:
+    """Return the addition of a constant to each channel, where that is all that a result is for."""
+    users = [target.get_node() for target in node.output(0).get_target_inputs()]
+    if len(users) != 1 or users[0].get_type_name() != "Add":
+        return None
+    bias = users[0].input_value(1).get_node()
+    is_constant = bias.get_type_name() == "Constant" and bias.data.dtype == np.float32
+    shapes = ((1, num_channels, 1, 1), (num_channels, 1, 1))
+    return users[0] if is_constant and bias.data.shape in shapes else None
 
 
 def _mean_inputs(core: Any, model: Any, found: list[_Convolution]) -> dict[str, np.ndarray]:
@@ -140,7 +164,10 @@ def _mean_inputs(core: Any, model: Any, found: list[_Convolution]) -> dict[str, 
     measured = openvino.Model(means, model.get_parameters(), "means").clone()
     _, height, width, channels = measured.input(0).get_partial_shape()
     measured.reshape([_BLOCK, height, width, channels])
-    settings = {"INFERENCE_PRECISION_HINT": "f32"}
+    settings = {
+        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_NUM_THREADS": available_cores(),
+    }
     compiled = core.compile_model(measured, "CPU", settings)
     pictures = make_noise(*(size.get_length() for size in (height, width, channels)))
     blocks = [
@@ -208,26 +235,24 @@ def _correct_convolution(convolution: _Convolution, mean: np.ndarray) -> None:
 
     weights = convolution.weights
     rounded, scales = round_weights(weights.reshape(len(weights), -1))
-    lost = (weights.reshape(rounded.shape) - rounded.astype(np.float64) * scales[:, None]).reshape(
-        weights.shape
-    )
+    products = rounded.astype(np.float64) * scales[:, None]
+    lost = weights - products.reshape(weights.shape)
     if convolution.is_depthwise:
         change = lost.sum(axis=(1, 2, 3, 4)) * mean
     else:
         change = lost.sum(axis=(2, 3)) @ mean
-    add = convolution.add
-    bias = np.asarray(add.input_value(1).get_node().data)
-    shape = bias.shape
-    corrected = (bias.reshape(-1) + change).astype(np.float32).reshape(shape)
+    bias = (convolution.bias + change).astype(np.float32)
+    result = convolution.node if convolution.add is None else convolution.add
+    targets = list(result.output(0).get_target_inputs())
     convolution.node.input(1).replace_source_output(
         ops.constant(rounded.reshape(weights.shape)).output(0)
     )
     # It does nothing, but keeps the plugin from folding what follows into the convolution, where
     # it would be rounded too.
     result = ops.clamp(convolution.node.output(0), -_UNLIMITED, _UNLIMITED)
-    result = ops.multiply(result, ops.constant(scales.reshape(shape)))
-    result = ops.add(result, ops.constant(corrected))
-    for target in add.output(0).get_target_inputs():
+    result = ops.multiply(result, ops.constant(scales.reshape(1, -1, 1, 1)))
+    result = ops.add(result, ops.constant(bias.reshape(1, -1, 1, 1)))
+    for target in targets:
         target.replace_source_output(result.output(0))
 
 
@@ -250,11 +275,12 @@ def round_weights(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     best = np.full(len(rows), np.inf)
     rounded = np.zeros_like(rows)
     scales = np.ones(len(rows), np.float32)
+    exact = rows.astype(np.float64)  # Squares of small weights are too small for float32.
     for scale in _SCALES:
-        candidate = to_bfloat16(rows * scale)
+        candidate = to_bfloat16(rows * scale).astype(np.float64)
         squares = (candidate * candidate).sum(axis=1)
-        back = (candidate * rows).sum(axis=1) / np.where(squares > 0, squares, 1)
-        error = ((candidate * back[:, None] - rows) ** 2).sum(axis=1)
+        back = (candidate * exact).sum(axis=1) / np.where(squares > 0, squares, 1)
+        error = ((candidate * back[:, None] - exact) ** 2).sum(axis=1)
         better = error < best
         best[better], scales[better] = error[better], back[better]
         rounded[better] = candidate[better]

@@ -233,7 +233,11 @@ class OpenVinoNetwork:
             shape[0] = block
             model.reshape(shape)
             self._compiled = _core().compile_model(model, "CPU", settings)
+            if precision == "mixed" and not _keeps_float32(self._compiled):
+                raise NotConvertible("this version of it keeps no single operation in float32")
             self._ports = dict(zip(names, self._compiled.outputs, strict=True))
+        except NotConvertible:
+            raise
         except Exception as error:
             raise NotConvertible(_reason(error)) from error
         self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -287,6 +291,16 @@ class OpenVinoNetwork:
         finally:
             self._requests.put(request)
         return results
+
+
+def _keeps_float32(compiled: Any) -> bool:
+    """Whether some product with weights is computed in float32."""
+    products = ("Convolution", "GroupConvolution", "FullyConnected", "MatMul")
+    return any(
+        node.rt_info["layerType"].value in products
+        and node.rt_info["runtimePrecision"].value == "f32"
+        for node in compiled.get_runtime_model().get_ops()
+    )
 
 
 def _rows_shape(name: str, shape: Sequence[int], block: int, count: int) -> tuple[int, ...]:

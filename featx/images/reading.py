@@ -153,7 +153,11 @@ def read_images(
 
 
 def read_spread(
-    items: Sequence[ImageItem], contract: InputSpec, *, max_pixels: int | None = None
+    items: Sequence[ImageItem],
+    contract: InputSpec,
+    *,
+    workers: int | None = None,
+    max_pixels: int | None = None,
 ) -> list[np.ndarray]:
     """Decode some images from all over a list, to judge by: its first ones are often of one class.
 
@@ -162,6 +166,7 @@ def read_spread(
     Args:
         items: All that are to be read later.
         contract: The model's input contract.
+        workers: See `read_images`.
         max_pixels: Largest picture that is decoded; None for the usual limit.
 
     Returns:
@@ -169,7 +174,7 @@ def read_spread(
     """
     files = [item for item in items if item.reader is None]
     chosen = [files[position] for position in spread_positions(len(files))]
-    results = read_images(chosen, contract, max_pixels=max_pixels)
+    results = read_images(chosen, contract, workers=workers, max_pixels=max_pixels)
     return [result.pixels for result in results if isinstance(result, DecodedImage)]
 
 

@@ -6,6 +6,7 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -106,7 +107,11 @@ class Chooser:
                 choice = self._open_openvino(own, sample, batch_size)
             except NotConvertible as error:
                 if self.precision in WITH_BFLOAT16:
-                    raise
+                    raise NotConvertible(
+                        f"openvino cannot compute {', '.join(self.names)} of "
+                        f"{self.backbone.spec.reference} in {describe_precision(self.precision)}: "
+                        f"{str(error).rstrip('.')}. Use --precision auto."
+                    ) from error
                 self.listener.note(
                     f"openvino cannot take {self.backbone.spec.reference} ({error}): "
                     f"{own.facts['engine']} runs it"
@@ -157,27 +162,35 @@ class Chooser:
             precision = "float32"
         model, in_float32 = self._find("converted"), None
         if model is None:
-            with self._refusal_remembered("converted"):
+            with self._refusal_remembered():
                 model, source = self._convert()
             if source.build is None:  # Else the tests compare it.
                 in_float32 = start(model, "float32")
-                given = own(sample)
-                with self._refusal_remembered("converted"):
-                    self._check(given, in_float32[1])
+                self._check(own(sample), in_float32[1])
                 self._keep(model, "converted")
         if precision == "bfloat16" or precision == "mixed":
-            network, received = start(self._prepare(model, precision), precision)
-            return Choice(network, facts | {"precision": precision}, received)
+            try:
+                network, received = start(self._prepare(model, precision), precision)
+                return Choice(network, facts | {"precision": precision}, received)
+            except NotConvertible as error:
+                if self.precision == precision:
+                    raise
+                self.listener.note(
+                    f"the features that are there are in {describe_precision(precision)}, in which "
+                    f"openvino cannot compute now ({error}): new ones are in float32"
+                )
+                precision = "float32"
         exact, expected = in_float32 or start(model, "float32")
         facts["precision"] = "float32"
         if precision == "float32" or not openvino.has_bfloat16():
             return Choice(exact, facts, expected)
+        further = cache(self.further)  # The same pictures for each.
         for candidate in WITH_BFLOAT16:
             try:
                 fast, received = start(self._prepare(model, candidate), candidate)
             except NotConvertible:
                 continue
-            cosines, count = self._compare_further(exact, fast, expected, received)
+            cosines, count = self._compare_further(exact, fast, (expected, received), further)
             facts["compared_precision"] = candidate
             facts["compared_images"] = count
             facts["lowest_cosine"] = {name: round(cosine, 6) for name, cosine in cosines.items()}
@@ -221,21 +234,20 @@ class Chooser:
             return model
         prepared = self._find("mixed")
         if prepared is None:
-            with self._refusal_remembered("mixed"):
-                prepared = openvino.prepare_mixed(model)
+            prepared = openvino.prepare_mixed(model)
             self._keep(prepared, "mixed")
         return prepared
 
     @contextlib.contextmanager
-    def _refusal_remembered(self, form: _Form) -> Iterator[None]:
-        """Refuse at once what was refused before: to try takes as long as to convert.
+    def _refusal_remembered(self) -> Iterator[None]:
+        """Refuse at once what could not be converted before: to try takes as long as to convert.
 
         Not what may be otherwise next time, such as a full disk or too little memory.
         """
         if self.backbone.runs_own_code:
             yield
             return
-        key = self._key(form)
+        key = self._key("converted")
         known = read_facts("refusals", key)
         if known is not None:
             raise NotConvertible(known["reason"])
@@ -278,17 +290,21 @@ class Chooser:
         return {name: lowest_cosine(expected[name], received[name]) for name in self.names}
 
     def _compare_further(
-        self, exact: Network, fast: Network, expected: Results, received: Results
+        self,
+        exact: Network,
+        fast: Network,
+        results: tuple[Results, Results],
+        further: Callable[[], Sequence[np.ndarray]],
     ) -> tuple[dict[str, float], int]:
         """Go on, from what two precisions gave for some images, with more of them while they agree.
 
         Returns:
             The lowest cosine of each tap, and the number of images.
         """
-        cosines = self._compare(expected, received)
-        count = size = len(expected[self.names[0]])
+        cosines = self._compare(*results)
+        count = size = len(results[0][self.names[0]])
         if min(cosines.values()) >= LOWEST_COSINE:
-            images = self.further()
+            images = further()
             for start in range(0, len(images), size):  # No more at a time than a batch may have.
                 pixels = np.stack(images[start : start + size])
                 compared = self._compare(exact(pixels), fast(pixels))

@@ -316,6 +316,10 @@ def test_archives_in_the_same_folder_as_images_are_named(
     assert both.notes == ()
     assert find_images("photos", exclude=["*.tar"]).notes == ()
     assert find_images("photos/1.png").notes == ()
+    (folder / "sub").mkdir()
+    write_tar(folder / "sub" / "2.tar", {"2.png": PNG})
+    (note,) = find_images(["photos", "photos/sub"]).notes  # Not once more for the second.
+    assert "3 archives are not read" in note
 
 
 class _Asked(dict[str, bool]):

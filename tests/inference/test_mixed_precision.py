@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import featx
-from featx.engines import openvino
+from featx.engines import mixed_precision, openvino
 from featx.engines.frozen import NotConvertible
 from featx.engines.mixed_precision import correct, make_noise, round_weights, to_bfloat16
 from featx.errors import InvalidValue
@@ -190,6 +190,114 @@ def test_a_bias_makes_up_for_the_mean_of_what_rounding_changes() -> None:
     np.testing.assert_allclose(after, before, atol=1e-3 * before.max())
 
 
+def small_network(make: Any, names: Sequence[str] = (TAP,)) -> Any:
+    """A network of six 1 x 1 convolutions of 24 channels, with what `make` puts behind each."""
+    from openvino import Model
+    from openvino import opset13 as ops
+
+    random = np.random.default_rng(2)
+    images = ops.parameter([-1, SIZE, SIZE, 3], np.float32, name="images")
+    images.output(0).get_tensor().set_names({"images:0"})
+    x = ops.transpose(ops.add(ops.multiply(images, np.float32(1 / 128)), np.float32(-1)),
+                      [0, 3, 1, 2])  # fmt: skip
+    made = {}
+    for number in range(6):
+        channels = 24 if number else 3
+        kernel = random.normal(size=(24, channels, 1, 1)) * np.sqrt(2 / channels)
+        kernel = ops.constant(kernel.astype(np.float32))
+        convolved = ops.convolution(x, kernel, [1, 1], [0, 0], [0, 0], [1, 1])
+        x = make(ops, random, convolved, x)
+        made[f"{TAP}{number}"] = x
+    made[TAP] = x
+    results = []
+    for name in names:
+        results.append(ops.result(ops.transpose(made[name], [0, 2, 3, 1])))
+        results[-1].set_friendly_name(name)
+    return Model(results, [images], "small")
+
+
+def constant(ops: Any, random: np.random.Generator, *shape: int) -> Any:
+    return ops.constant(random.normal(size=shape).astype(np.float32))
+
+
+BEHIND = {
+    "nothing": lambda ops, random, y, x: y,
+    "a bias of zeros": lambda ops, random, y, x: ops.add(
+        y, ops.constant(np.zeros((1, 24, 1, 1), np.float32))
+    ),
+    "a bias of each channel": lambda ops, random, y, x: ops.add(y, constant(ops, random, 24, 1, 1)),
+    "a bias of each column": lambda ops, random, y, x: ops.add(
+        y, constant(ops, random, 1, 1, 1, SIZE)
+    ),
+    "a bias of each place": lambda ops, random, y, x: ops.add(
+        y, constant(ops, random, 1, 24, SIZE, SIZE)
+    ),
+    "two users": lambda ops, random, y, x: ops.add(ops.relu(y), ops.tanh(y)),
+    "a residual": lambda ops, random, y, x: (
+        ops.add(y, x) if x.get_output_partial_shape(0)[1].get_length() == 24 else y
+    ),
+}
+
+
+@pytest.mark.parametrize("behind", BEHIND)
+def test_what_lies_behind_a_convolution_stays_what_it_is(behind: str) -> None:
+    def build_small(names: Sequence[str]) -> Any:
+        return small_network(BEHIND[behind], names)
+
+    backbone = make_backbone(build_small)
+    model = converted(backbone)
+    pixels = pixels_for(backbone, 4)
+    expected = run(model, "float32", pixels)
+    received = run(openvino.prepare_mixed(model), "float32", pixels)
+    largest = np.abs(expected).max()
+    assert not np.array_equal(received, expected)  # Some weights are rounded.
+    np.testing.assert_allclose(received, expected, atol=0.02 * largest)
+    assert lowest_cosine(expected, received) > 0.9999
+
+
+@pytest.mark.parametrize("names", [(f"{TAP}1", TAP), (TAP, f"{TAP}1"), (f"{TAP}4", f"{TAP}2")])
+def test_several_taps_keep_their_order(names: tuple[str, str]) -> None:
+    def build_small(wanted: Sequence[str]) -> Any:
+        return small_network(BEHIND["a bias of each channel"], wanted)
+
+    backbone = make_backbone(build_small)
+    source = backbone.freeze(names)
+    assert source is not None
+    model = openvino.convert(source, backbone.spec.input)
+    pixels = pixels_for(backbone, 4)
+    expected, received = (
+        openvino.OpenVinoNetwork(one, names, precision="float32", num_threads=1, num_streams=1)(
+            pixels
+        )
+        for one in (model, openvino.prepare_mixed(model))
+    )
+    for name in names:
+        assert lowest_cosine(expected[name], received[name]) > 0.9999
+    assert lowest_cosine(expected[names[0]], received[names[1]]) < 0.99
+
+
+def test_tiny_weights_are_not_lost() -> None:
+    rows = np.array([[1e-25, 3e-25, -2.7e-25]], np.float32)
+    rounded, scales = round_weights(rows)
+    np.testing.assert_allclose(rounded * scales[:, None], rows, rtol=0.01)
+
+
+@needs_bfloat16
+def test_a_version_that_ignores_the_marks_is_not_given_mixed_precision(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(mixed_precision._MARK, "name", "unknown")
+    backbone = make_backbone()
+    with pytest.raises(NotConvertible, match="no single operation in float32"):
+        AcceleratedBackbone(backbone, precision="mixed")(pixels_for(backbone), [TAP])
+    notes = Notes()
+    fast = AcceleratedBackbone(backbone, former="mixed", listener=notes)
+    fast(pixels_for(backbone), [TAP])
+    assert fast.run_facts["engine"] == "openvino"
+    assert fast.run_facts["precision"] == "float32"
+    assert "are in mixed precision, in which openvino cannot compute now" in notes.text
+
+
 def build_dense(names: Sequence[str]) -> Any:
     from openvino import Model
     from openvino import opset13 as ops
@@ -207,8 +315,12 @@ def test_a_network_without_convolutions_is_refused() -> None:
     with pytest.raises(NotConvertible, match="no convolutions"):
         correct(openvino._core(), model)
     fast = AcceleratedBackbone(make_backbone(build_dense), precision="mixed")
-    with pytest.raises(NotConvertible, match="no convolutions"):
+    with pytest.raises(NotConvertible) as caught:
         fast(pixels_for(make_backbone(), 2), [TAP])
+    assert str(caught.value) == (
+        "openvino cannot compute last of builtin:build_dense in mixed precision: there are no "
+        "convolutions behind the first 3 layers with weights. Use --precision auto."
+    )
 
 
 # ---- chosen ----
@@ -294,8 +406,10 @@ def test_a_processor_without_bfloat16_is_told(monkeypatch: pytest.MonkeyPatch) -
     assert "are in mixed precision, for which this processor has no instructions" in notes.text
 
 
-@needs_bfloat16
-def test_a_store_goes_on_in_mixed_precision(tmp_path: Path) -> None:
+def test_a_store_goes_on_in_mixed_precision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openvino, "has_bfloat16", lambda: True)
     store = tmp_path / "store.h5"
     photos = write_images(3, tmp_path / "photos")
     featx.extract(photos, output=store, precision="mixed")

@@ -138,9 +138,11 @@ def find_images(
         if place.is_container or place.source == "remote":
             covered[prefix] = listing.is_complete and covered.get(prefix, True)
             total.left_out |= listing.left_out
-        overlooked = [key for key in listing.archives if os.path.join(root, key) not in given]
+        overlooked = [os.path.join(root, key) for key in listing.archives]
+        overlooked = [path for path in overlooked if path not in given]
         if overlooked:
-            names = [os.path.relpath(os.path.join(root, key), place.path) for key in overlooked]
+            given.update(overlooked)  # They are named once.
+            names = [os.path.relpath(path, place.path) for path in overlooked]
             has_images = bool(listing.items or listing.failures)
             archives.append(describe_archives(names, place.shown, has_images=has_images))
         total.items += listing.items

@@ -6,7 +6,8 @@ import glob
 import importlib
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cache
 
 from featx.errors import join_names
 from featx.units import format_count
@@ -22,8 +23,12 @@ def is_archive(place: str) -> bool:
         >>> is_archive("a/b.tar.gz"), is_archive("a/b.txt")
         (True, False)
     """
-    modules = (importlib.import_module(f"{__package__}.{name}") for name in _ARCHIVES)
-    return any(module.matches(place) for module in modules)
+    return any(matches(place) for matches in _matchers())
+
+
+@cache
+def _matchers() -> list[Callable[[str], bool]]:
+    return [importlib.import_module(f"{__package__}.{name}").matches for name in _ARCHIVES]
 
 
 def describe_archives(names: Iterable[str], shown: str, *, has_images: bool) -> str:
