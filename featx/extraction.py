@@ -134,8 +134,8 @@ def extract(
         precision: ``float32``; ``bfloat16``; ``mixed``: the first convolutions in float32, the
             others in bfloat16 with corrected constants; or ``auto``: bfloat16, or else mixed,
             where the processor has it and every row of every tap keeps a cosine of at least 0.999
-            to its float32 values, in the first eight images and in up to 32 from all over the
-            folder. A store goes on in the precision in which it was begun.
+            to its float32 values, in the first eight images and in one of 16 from all over the
+            folder, at most 32. A store goes on in the precision in which it was begun.
         overwrite: Start afresh; the old store is replaced when the new one is complete.
         prune: Remove rows whose image no longer exists.
         strict: Stop at the first image that fails.

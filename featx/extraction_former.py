@@ -65,10 +65,14 @@ class FormerWork:
 
     @property
     def precision(self) -> Precision:
-        """In which precision the rows that are there were computed; ``auto`` where none are."""
-        runs = [run for source in self.sources for run in source.header.runs]
-        former = [run["precision"] for run in runs if run.get("computed") and "precision" in run]
-        return former[-1] if former and former[-1] in get_args(Precision) else "auto"
+        """In which precision the rows that are there were computed; ``auto`` where none are.
+
+        Where they were computed in several (stores that were merged), float32, which is near to
+        each of them.
+        """
+        former = {name for source in self.sources for name in source.header.precisions}
+        known: list[Precision] = [name for name in get_args(Precision) if name in former]
+        return "float32" if len(known) > 1 else known[0] if known else "auto"
 
     def check_precision(self, precision: Precision) -> None:
         """Refuse to add features of another precision than those that are there.

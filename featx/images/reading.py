@@ -29,7 +29,7 @@ TOGETHER = 4
 """Images that a thread reads before it hands them over: a tenth more of small ones in a second than
 one by one (``benchmarks/LOG.md``)."""
 
-SPREAD, SPREAD_SHARE = 32, 32
+SPREAD, SPREAD_SHARE = 32, 16
 """From all over a folder at most so many images are decoded to judge by, and one in so many."""
 
 MAX_DEFAULT_WORKERS = 16
@@ -170,7 +170,7 @@ def read_spread(
         max_pixels: Largest picture that is decoded; None for the usual limit.
 
     Returns:
-        Pixels uint8 (H, W, C) of at most 32 images and one in 32, without those that fail.
+        Pixels uint8 (H, W, C) of at most 32 images and one in 16, without those that fail.
     """
     files = [item for item in items if item.reader is None]
     chosen = [files[position] for position in spread_positions(len(files))]
@@ -179,11 +179,11 @@ def read_spread(
 
 
 def spread_positions(total: int) -> list[int]:
-    """Return positions from all over `total` images: at most 32 of them, and one in 32.
+    """Return positions from all over `total` images: at most 32 of them, and one in 16.
 
     Example:
-        >>> spread_positions(96)
-        [16, 48, 80]
+        >>> spread_positions(48)
+        [8, 24, 40]
     """
     count = min(SPREAD, total // SPREAD_SHARE)
     return [(2 * number + 1) * total // (2 * count) for number in range(count)]

@@ -275,7 +275,7 @@ class Chooser:
             kept = keep_network(
                 self._key(form), lambda folder: openvino.save(model, folder), self._description()
             )
-            if kept is None:
+            if kept is None and form == "converted":  # It is said once.
                 self.listener.note(
                     "featx's cache cannot be written, so this model is loaded and converted "
                     f"every time; {CACHE_VARIABLE} names another folder"
@@ -342,7 +342,7 @@ class Chooser:
             is_small: Whether these are all images that there are.
         """
         facts = choice.facts
-        model = [self.backbone.spec.identity(), *_engine_versions()]
+        model = [self.backbone.spec.identity(), self.names, *_engine_versions()]
         key = digest([FORMAT, model, describe_machine(), facts["precision"]])
         speeds = read_facts("speeds", key)
         if not self.backbone.is_loaded and not has_gpu() and (speeds is None or is_small):

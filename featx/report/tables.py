@@ -102,7 +102,8 @@ def show_store(summary: Mapping[str, Any]) -> None:
             f"{contract['height']}×{contract['width']}×{contract['channels']} "
             f"{contract['channel_order']}, {contract['scaling']} scaling, {contract['resize']}, "
             f"{contract['interpolation']}, EXIF orientation "
-            f"{'applied' if contract['exif'] == 'apply' else 'ignored'}",
+            f"{'applied' if contract['exif'] == 'apply' else 'ignored'}, "
+            f"{contract['decode']} decoding",
         ),
         ("fingerprint", summary["fingerprint"]),
         *(("computed", _describe_run(run)) for run in summary["runs"][-SHOWN_RUNS:]),

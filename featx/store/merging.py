@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from featx.errors import InvalidValue, StoreError
+from featx.errors import InvalidValue, StoreError, join_names
 from featx.events import Listener
 from featx.files import describe_wrong_output, is_same_file, resolve_link
 from featx.images.sources import relative_place
@@ -118,6 +118,12 @@ def merge_stores(
         roots = {store.place for store in opened}
         if len(roots) > 1:
             listener.note(f"the images lay in {', '.join(sorted(roots))}: the first counts")
+        precisions = {name: None for store in opened for name in store.header.precisions}
+        if len(precisions) > 1:
+            listener.note(
+                "the features were computed in several precisions: "
+                f"{join_names([*precisions], conjunction='and')}; new ones will be in float32"
+            )
         order = list(dict.fromkeys(key for store in opened for key in store.keys))
         plan = plan_rows(opened, order=order, earlier_wins=keep != "last", failures_win=False)
         first = opened[0]

@@ -59,6 +59,12 @@ class StoreHeader:
         return digest(self.identity())
 
     @property
+    def precisions(self) -> tuple[str, ...]:
+        """In which precisions the rows were computed, as far as that was recorded, oldest first."""
+        runs = [run for run in self.runs if run.get("computed") and "precision" in run]
+        return tuple(dict.fromkeys(str(run["precision"]) for run in runs))
+
+    @property
     def row_bytes(self) -> int:
         """Bytes of the features of one row."""
         values = sum(int(np.prod(spec.shape)) for spec in self.features)

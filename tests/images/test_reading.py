@@ -255,7 +255,7 @@ def test_a_spread_is_from_all_over_and_a_small_share(
             monkeypatch.setattr(reading, name, limit)
         return [int(pixels[0, 0, 0]) - 10 for pixels in read_spread(items, CONTRACT)]
 
-    assert reds() == []  # One in 32 of 12 is none.
+    assert reds() == []  # One in 16 of 12 is none.
     assert reds(SPREAD_SHARE=4) == [2, 6, 10]
     assert reds(SPREAD_SHARE=1) == list(range(12))
     assert reds(SPREAD=2) == [3, 9]

@@ -127,6 +127,20 @@ def test_another_machine_or_precision_is_measured_anew(
 
 
 @pytest.mark.usefixtures("features_of_mini")
+def test_other_layers_are_measured_anew(
+    measured: list[list[float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured.extend([[2.0, 1.0], [1.0, 2.0]])
+    backbone = load_model(MINI)
+    ratios = []
+    for layer in ("embedding", "block1_conv1", "embedding"):
+        fast = AcceleratedBackbone(backbone, precision="float32")
+        fast(pixels_for(backbone, 3), [layer])
+        ratios.append(fast.run_facts["speed_ratio"])
+    assert ratios == [2.0, 0.5, 2.0]
+
+
+@pytest.mark.usefixtures("features_of_mini")
 @pytest.mark.parametrize("content", [b"\xff", b"", b"null", b'{"openvino": 1, "own": 9}'])
 def test_a_damaged_measurement_is_made_anew(
     measured: list[list[float]], tmp_path: Path, content: bytes

@@ -419,6 +419,32 @@ def test_a_store_goes_on_in_mixed_precision(
         assert [run["precision"] for run in opened.header.runs] == ["mixed", "mixed"]
 
 
+def test_merged_stores_of_several_precisions_say_so_and_go_on_in_float32(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openvino, "has_bfloat16", lambda: True)
+    photos = write_images(4, tmp_path / "photos")
+    stores = [tmp_path / "1.h5", tmp_path / "2.h5"]
+    for number, precision in enumerate(("mixed", "bfloat16"), start=1):
+        shard = (number, 2)
+        featx.extract(photos, output=stores[number - 1], precision=precision, shard=shard)  # type: ignore[arg-type]
+    notes = Notes()
+    merged = tmp_path / "merged.h5"
+    featx.merge_stores(stores, merged, listener=notes)
+    assert notes.lines == [
+        "the features were computed in several precisions: mixed and bfloat16; new ones will be in "
+        "float32"
+    ]
+    write_images(6, tmp_path / "photos")
+    featx.extract(photos, output=merged)
+    with featx.open_store(merged) as opened:
+        assert opened.header.precisions == ("mixed", "bfloat16", "float32")
+    featx.merge_stores([stores[0], merged], tmp_path / "again.h5", keep="first", listener=notes)
+    notes.lines.clear()
+    featx.merge_stores([stores[0]], tmp_path / "one.h5", listener=notes)
+    assert notes.lines == []
+
+
 # ---- real weights ----
 
 
