@@ -322,3 +322,11 @@ def test_bytes_and_stride_of_a_tap() -> None:
     assert tap("map", 0, (10, 10, 8)).stride(299) is None  # 29.9: its windows are not known.
     assert tap("vector", 0, (8,)).stride(224) is None
     assert tap("open", 0, (None, 7, 8)).stride(224) is None
+
+
+def test_scaled_pixels_are_not_taken_for_a_feature_map() -> None:
+    pixels = Tap("rescaling", "layer", "Rescaling", 1, (8, 8, 3), receptive_field=1, parameters=0)
+    dense = Tap("dense", "layer", "Dense", 2, (4,), parameters=772)
+    assert select_taps([], [pixels, dense]) == [dense]
+    mixed = Tap("conv", "layer", "Conv2D", 2, (8, 8, 4), receptive_field=1, parameters=16)
+    assert select_taps([], [pixels, mixed, dense]) == [mixed]
