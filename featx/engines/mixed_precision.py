@@ -107,7 +107,7 @@ def correct(core: Any, model: Any) -> Any:
     means = _mean_inputs(core, model, found)
     _mark(tree, exact)
     model = _read(core, tree, weights)
-    for one in _convolutions(model):
+    for one in list(_convolutions(model)):  # All of them before the first one changes.
         if one.name in means:
             _correct_convolution(one, means[one.name])
     model.validate_nodes_and_infer_types()

@@ -18,6 +18,7 @@ from featx.events import Listener
 from featx.inference.converted import find_network, keep_network
 from featx.inference.measuring import compare_speeds, lowest_cosine
 from featx.inference.network import Network, Results
+from featx.inference.own_engine import OwnEngine
 from featx.machine import available_cores, describe_machine, has_gpu
 from featx.models.backbone import Backbone
 from featx.models.remembered import versions
@@ -383,26 +384,3 @@ class Chooser:
 def _engine_versions() -> list[str]:
     """Return the versions of OpenVINO and of what made the graph that it gets."""
     return [openvino.version(), *versions()]
-
-
-class OwnEngine:
-    """A backbone as it was loaded, in float32: TensorFlow, but for backbones of tests."""
-
-    def __init__(self, backbone: Backbone, names: Sequence[str]) -> None:
-        self.facts = dict(backbone.run_facts)
-        self._backbone = backbone
-        self._names = names
-
-    @property
-    def concurrency(self) -> int:
-        """Batches that it computes at the same time."""
-        return self._backbone.concurrency
-
-    @property
-    def batch_size(self) -> int:
-        """Images that are best given at a time."""
-        return self._backbone.batch_size
-
-    def __call__(self, pixels: np.ndarray) -> Results:
-        """Compute one batch."""
-        return self._backbone(pixels, self._names)
