@@ -68,7 +68,7 @@ def default_tap(taps: Sequence[Tap]) -> Tap:
     usable = [tap for tap in usable if not tap.is_detail] or usable
     maps = [tap for tap in usable if len(tap.shape) == 3 and (tap.shape[0] or 0) > 1]
     # Scaled pixels are no features: a network of dense layers has no map.
-    maps = [tap for tap in maps if (tap.receptive_field, tap.parameters) != (1, 0)]
+    maps = [tap for tap in maps if tap.parameters != 0 and tap.type != "Normalization"]
     if not usable:
         raise ModelError("The model has no tap of fixed shape. Give --img-size.")
     return maps[-1] if maps else usable[-1]

@@ -326,7 +326,11 @@ def test_bytes_and_stride_of_a_tap() -> None:
 
 def test_scaled_pixels_are_not_taken_for_a_feature_map() -> None:
     pixels = Tap("rescaling", "layer", "Rescaling", 1, (8, 8, 3), receptive_field=1, parameters=0)
+    scaled = Tap("norm", "layer", "Normalization", 1, (8, 8, 3), receptive_field=1, parameters=7)
+    smaller = Tap("resizing", "layer", "Resizing", 1, (4, 4, 3), parameters=0)
     dense = Tap("dense", "layer", "Dense", 2, (4,), parameters=772)
     assert select_taps([], [pixels, dense]) == [dense]
+    assert select_taps([], [pixels, scaled, dense]) == [dense]
+    assert select_taps([], [pixels, smaller, dense]) == [dense]
     mixed = Tap("conv", "layer", "Conv2D", 2, (8, 8, 4), receptive_field=1, parameters=16)
     assert select_taps([], [pixels, mixed, dense]) == [mixed]
