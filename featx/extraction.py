@@ -226,13 +226,13 @@ def extract(
         limit = 0 if strict else max_failures
         job.check_failures(limit)
         unlimited = single_file_limit is None
-        former.check_precision(precision)
         same = (
             former.base is not None
             and job.is_complete(prune)
             and former.base.header.request == request
             and (unlimited or former.base.header.single_file_limit == single_file_limit)
         )
+        former.check_precision(precision, Listener() if same else listener)
         if dry_run:
             job.name_failures()
         watch, load_seconds = Stopwatch(), 0.0

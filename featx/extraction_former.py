@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 from featx.errors import FingerprintMismatch, StoreDamaged, join_names
+from featx.events import Listener
 from featx.files import is_same_file
 from featx.images.sources import ImageSet, lies_on_disk
 from featx.specs import Decode, Precision
@@ -64,24 +65,34 @@ class FormerWork:
         self.parts += [_open_part(path) for path in written if path not in opened]
 
     @property
-    def precision(self) -> Precision:
-        """In which precision the rows that are there were computed; ``auto`` where none are.
-
-        Where they were computed in several (stores that were merged), float32, which is near to
-        each of them.
-        """
+    def precisions(self) -> tuple[Precision, ...]:
+        """In which precisions the rows that are there were computed."""
         former = {name for source in self.sources for name in source.header.precisions}
-        known: list[Precision] = [name for name in get_args(Precision) if name in former]
-        return "float32" if len(known) > 1 else known[0] if known else "auto"
+        known: tuple[Precision, ...] = get_args(Precision)
+        return tuple(name for name in known if name in former)
 
-    def check_precision(self, precision: Precision) -> None:
-        """Refuse to add features of another precision than those that are there.
+    @property
+    def precision(self) -> Precision:
+        """In which precision to go on; ``auto`` where there is nothing.
+
+        Where there are several, float32, which is near to each of them.
+        """
+        precisions = self.precisions
+        return "auto" if not precisions else precisions[0] if len(precisions) == 1 else "float32"
+
+    def check_precision(self, precision: Precision, listener: Listener) -> None:
+        """Refuse to add features of a precision that those that are there do not have.
 
         Raises:
-            FingerprintMismatch: If one was asked for that is not theirs.
+            FingerprintMismatch: If one was asked for that is none of theirs.
         """
-        former = self.precision
-        if "auto" not in (precision, former) and precision != former:
+        former = join_names(list(self.precisions), conjunction="and")
+        if precision == "auto" and len(self.precisions) > 1:
+            listener.note(
+                f"the features that are there are in several precisions, {former}: new ones are in "
+                "float32"
+            )
+        if self.precisions and precision not in ("auto", *self.precisions):
             raise FingerprintMismatch(
                 f"The features in {str(self.output)!r} were computed in another precision.",
                 [("precision", former, precision)],

@@ -85,6 +85,9 @@ def _join_runs(sources: Sequence[FeatureStore]) -> tuple[Mapping[str, Any], ...]
             )
             known["computed"] += run.get("computed", 0)
             known["seconds"] = round(known["seconds"] + run.get("seconds", 0.0), 3)
-    return tuple(sorted(runs.values(), key=lambda run: str(run.get("started"))))[
-        -MAX_RECORDED_RUNS:
-    ]
+    ordered = sorted(runs.values(), key=lambda run: str(run.get("started")))
+    older, newest = ordered[:-MAX_RECORDED_RUNS], ordered[-MAX_RECORDED_RUNS:]
+    # Of a precision that would be forgotten, the last one: who goes on asks for it.
+    kept = {run.get("precision") for run in newest}
+    last = {run.get("precision"): run for run in older if run["computed"]}
+    return (*(run for name, run in last.items() if name not in kept), *newest)
