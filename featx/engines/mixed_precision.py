@@ -46,7 +46,10 @@ _CONVOLUTIONS = ("Convolution", "GroupConvolution")
 _WEIGHTED = (*_CONVOLUTIONS, "MatMul")
 _NO_OPERATION = ("Constant", "Parameter", "Result")
 
-_NOTHING = f"there are no convolutions behind the first {FLOAT32_CONVOLUTIONS} layers with weights"
+_NOTHING = (
+    "there are no convolutions that can be corrected behind the first "
+    f"{FLOAT32_CONVOLUTIONS} layers with weights"
+)
 
 _MARK = {"name": "DisablePrecisionConversion", "version": "0", "value": "dynamic:f16,bf16"}
 """How OpenVINO's own transformations write down that an operation stays in float32. A version
@@ -93,7 +96,9 @@ def correct(core: Any, model: Any) -> Any:
     """
     from openvino._offline_transformations import apply_moc_transformations
 
-    if not any(node.get_type_name() in _CONVOLUTIONS for node in model.get_ops()):
+    kinds = [node.get_type_name() for node in model.get_ordered_ops()]
+    weighted = [kind for kind in kinds if kind in _WEIGHTED]
+    if not {*weighted[FLOAT32_CONVOLUTIONS:]}.intersection(_CONVOLUTIONS):
         raise NotConvertible(_NOTHING)  # Before a large network is written to a file.
     model = model.clone()
     # What the plugin would do later, without regard to the marks.

@@ -47,7 +47,7 @@ the user says so: then nothing is computed twice."""
 MAX_STREAMS = 16
 """Each takes memory of its own: 100 MB for VGG19 in float32. More cores share streams."""
 
-FORMAT = 4
+FORMAT = 5
 """Of what the cache holds; other numbers are not read."""
 
 _Form = Literal["converted", "mixed"]
@@ -119,6 +119,8 @@ class Chooser:
                 )
             else:
                 asked = self.engine == "openvino" or self.precision in WITH_BFLOAT16
+                # What was begun in a precision goes on in it.
+                asked |= choice.facts["precision"] in {self.former} & {*WITH_BFLOAT16}
                 # A first batch that is not full is all that there is.
                 is_small = batch_size < FIRST_BATCH
                 if asked or self._is_faster(choice, own, sample, is_small=is_small):
@@ -332,8 +334,8 @@ class Chooser:
     ) -> bool:
         """Whether OpenVINO is at least about as fast as the backbone's own engine, here.
 
-        What was measured is remembered for this machine and model. A model that can be run
-        without loading TensorFlow, on a machine without a GPU, is not measured: loading
+        What was measured is remembered for this machine, model, layers and precision. A model that
+        can be run without loading TensorFlow, on a machine without a GPU, is not measured: loading
         alone would take longer than most searches.
 
         Args:

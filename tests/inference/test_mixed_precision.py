@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,14 @@ import featx
 from featx.engines import mixed_precision, openvino
 from featx.engines.frozen import NotConvertible
 from featx.engines.mixed_precision import correct, make_noise, round_weights, to_bfloat16
-from featx.errors import InvalidValue
+from featx.errors import FingerprintMismatch, InvalidValue
 from featx.inference import AcceleratedBackbone, check_engine, choosing
 from featx.inference.measuring import lowest_cosine
 from featx.models import load_model
 from featx.models.backbone import Backbone, Tap
 from featx.models.graph_backbone import GraphBackbone
 from featx.specs import InputSpec, ModelSpec
+from featx.store import assembly
 from featx.testing import write_images
 from featx.user_cache import CACHE_VARIABLE
 from tests.inference.agreement import pixels_for
@@ -319,7 +321,8 @@ def test_a_network_without_convolutions_is_refused() -> None:
         fast(pixels_for(make_backbone(), 2), [TAP])
     assert str(caught.value) == (
         "openvino cannot compute last of builtin:build_dense in mixed precision: there are no "
-        "convolutions behind the first 3 layers with weights. Use --precision auto."
+        "convolutions that can be corrected behind the first 3 layers with weights. Use "
+        "--precision auto."
     )
 
 
@@ -436,13 +439,44 @@ def test_merged_stores_of_several_precisions_say_so_and_go_on_in_float32(
         "float32"
     ]
     write_images(6, tmp_path / "photos")
-    featx.extract(photos, output=merged)
+    notes.lines.clear()
+    featx.extract(photos, output=merged, listener=notes)
+    line = (
+        "the features that are there are in several precisions, mixed and bfloat16: new ones are "
+    )
+    assert f"{line}in float32" in notes.lines
     with featx.open_store(merged) as opened:
         assert opened.header.precisions == ("mixed", "bfloat16", "float32")
-    featx.merge_stores([stores[0], merged], tmp_path / "again.h5", keep="first", listener=notes)
+    write_images(7, tmp_path / "photos")
+    featx.extract(photos, output=merged, precision="mixed")  # One of those that are there.
+    featx.extract(photos, output=stores[0], shard=(1, 2))
+    with pytest.raises(FingerprintMismatch, match="expected mixed, received bfloat16"):
+        featx.extract(photos, output=stores[0], shard=(1, 2), precision="bfloat16")
     notes.lines.clear()
     featx.merge_stores([stores[0]], tmp_path / "one.h5", listener=notes)
     assert notes.lines == []
+
+
+def test_what_was_begun_in_a_precision_goes_on_though_tensorflow_is_faster(
+    cosines: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(GraphBackbone, "is_loaded", property(lambda self: True))
+    monkeypatch.setattr(choosing, "compare_speeds", lambda runs: [1.0, 9.0])
+    backbone = make_backbone()
+    fast = AcceleratedBackbone(backbone, former="mixed")
+    fast(pixels_for(backbone), [TAP])
+    assert (fast.run_facts["engine"], fast.run_facts["precision"]) == ("openvino", "mixed")
+
+
+def test_a_precision_is_not_forgotten_among_many_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assembly, "MAX_RECORDED_RUNS", 2)
+    precisions = ["float32", "float32", "bfloat16", "bfloat16", "bfloat16"]
+    runs = [
+        {"started": str(number), "computed": 1, "seconds": 1.0, "precision": precision}
+        for number, precision in enumerate(precisions)
+    ]
+    source: Any = SimpleNamespace(header=SimpleNamespace(runs=runs))
+    assert [run["started"] for run in assembly._join_runs([source])] == ["1", "3", "4"]
 
 
 # ---- real weights ----
