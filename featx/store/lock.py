@@ -84,6 +84,10 @@ def _try_lock(folder: Path) -> Callable[[], None]:
             descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o644)
         except FileNotFoundError:
             continue  # The former owner removed the folder in between.
+        except FileExistsError as error:
+            if folder.is_dir() or not os.path.lexists(folder):
+                continue  # It was removed between being found and being looked at.
+            raise _unwritable(folder, error) from error
         except OSError as error:
             raise _unwritable(folder, error) from error
         try:
