@@ -136,9 +136,9 @@ def _first_operations(model: Any) -> set[str]:
 def _convolutions(model: Any) -> Iterator[_Convolution]:
     """Yield convolutions of images, dense or of each channel by itself, by float32 weights."""
     for node in model.get_ordered_ops():
-        is_grouped = node.get_type_name() == "GroupConvolution"
-        if not is_grouped and node.get_type_name() != "Convolution":
+        if node.get_type_name() not in _CONVOLUTIONS:
             continue
+        is_grouped = node.get_type_name() == "GroupConvolution"
         kernel = node.input_value(1).get_node()
         if kernel.get_type_name() != "Constant":
             continue

@@ -171,7 +171,7 @@ class Chooser:
                 in_float32 = start(model, "float32")
                 self._check(own(sample), in_float32[1])
                 self._keep(model, "converted")
-        if precision == "bfloat16" or precision == "mixed":
+        if precision in WITH_BFLOAT16:
             try:
                 network, received = start(self._prepare(model, precision), precision)
                 return Choice(network, facts | {"precision": precision}, received)

@@ -78,16 +78,31 @@ def test_noise_is_the_same_every_time(shape: tuple[int, int, int]) -> None:
 # ---- a network ----
 
 
+def make_images() -> Any:
+    """The input of a network."""
+    from openvino import opset13 as ops
+
+    images = ops.parameter([-1, SIZE, SIZE, 3], np.float32, name="images")
+    images.output(0).get_tensor().set_names({"images:0"})
+    return images
+
+
+def scale_images(images: Any) -> Any:
+    """Pixels in [-1, 1), channels first."""
+    from openvino import opset13 as ops
+
+    scaled = ops.add(ops.multiply(images, np.float32(1 / 128)), np.float32(-1))
+    return ops.transpose(scaled, [0, 3, 1, 2])
+
+
 def build(names: Sequence[str] = (TAP,), *, num_blocks: int = 6) -> Any:
     """MobileNet in small: a convolution, then depthwise and pointwise ones, with biases."""
     from openvino import Model
     from openvino import opset13 as ops
 
     random = np.random.default_rng(1)
-    images = ops.parameter([-1, SIZE, SIZE, 3], np.float32, name="images")
-    images.output(0).get_tensor().set_names({"images:0"})
-    x = ops.transpose(ops.add(ops.multiply(images, np.float32(1 / 128)), np.float32(-1)),
-                      [0, 3, 1, 2])  # fmt: skip
+    images = make_images()
+    x = scale_images(images)
     channels = 3
 
     def convolve(x: Any, shape: tuple[int, ...], count: int, *, is_depthwise: bool) -> Any:
@@ -198,10 +213,8 @@ def small_network(make: Any, names: Sequence[str] = (TAP,)) -> Any:
     from openvino import opset13 as ops
 
     random = np.random.default_rng(2)
-    images = ops.parameter([-1, SIZE, SIZE, 3], np.float32, name="images")
-    images.output(0).get_tensor().set_names({"images:0"})
-    x = ops.transpose(ops.add(ops.multiply(images, np.float32(1 / 128)), np.float32(-1)),
-                      [0, 3, 1, 2])  # fmt: skip
+    images = make_images()
+    x = scale_images(images)
     made = {}
     for number in range(6):
         channels = 24 if number else 3
@@ -304,8 +317,7 @@ def build_dense(names: Sequence[str]) -> Any:
     from openvino import Model
     from openvino import opset13 as ops
 
-    images = ops.parameter([-1, SIZE, SIZE, 3], np.float32, name="images")
-    images.output(0).get_tensor().set_names({"images:0"})
+    images = make_images()
     kernel = np.random.default_rng(0).normal(size=(3, 24)).astype(np.float32)
     result = ops.result(ops.matmul(images, ops.constant(kernel), False, False))
     result.set_friendly_name(names[0])
