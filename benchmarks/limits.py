@@ -109,7 +109,7 @@ def measure_files(folder: Path) -> None:
 
 
 def measure_wide(folder: Path) -> None:
-    """Extract taps whose row is 50 MB."""
+    """Extract layers whose row is 50 MB."""
     images = write_images(WIDE_IMAGES, folder / "images")
     path = folder / "wide.h5"
     began = time.perf_counter()

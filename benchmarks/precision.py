@@ -147,8 +147,10 @@ def batches(paths: Sequence[Path], contract: InputSpec) -> Iterator[np.ndarray]:
 def choose_layers(backbone: Backbone, named: tuple[str, str, str]) -> list[str]:
     if all(named):
         return list(named)
-    taps = [tap for tap in backbone.features() if not tap.is_detail and None not in tap.shape]
-    maps = [tap.name for tap in taps if len(tap.shape) == 3 and tap.shape[0] != 1]
+    layers = [
+        layer for layer in backbone.features() if not layer.is_detail and None not in layer.shape
+    ]
+    maps = [layer.name for layer in layers if len(layer.shape) == 3 and layer.shape[0] != 1]
     return [maps[0], maps[len(maps) // 2], maps[-1]]
 
 

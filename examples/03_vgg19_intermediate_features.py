@@ -36,9 +36,11 @@ def main() -> None:
 
     # 1. What can be taken: every layer, with its shape and how far it sees.
     backbone = featx.load_model(arguments.model, weights=arguments.weights)
-    for tap in backbone.features():
-        print(f"{tap.name:<24} {tap.type:<20} {tap.shape} sees {tap.receptive_field or 'all'}")
-    layers = arguments.layer or [tap.name for tap in backbone.features()[-2:]]
+    for layer in backbone.features():
+        print(
+            f"{layer.name:<24} {layer.type:<20} {layer.shape} sees {layer.receptive_field or 'all'}"
+        )
+    layers = arguments.layer or [layer.name for layer in backbone.features()[-2:]]
 
     # 2. All of them in one pass over the images; nothing beyond the last is computed.
     report = featx.extract(

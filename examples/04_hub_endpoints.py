@@ -22,16 +22,16 @@ def write_module(network: Path, folder: Path) -> Path:
 
     model = keras.models.load_model(network, compile=False)
     layers = {layer.name: layer.output for layer in model.layers}
-    taps = keras.Model(model.input, layers | {"default": model.output})
+    tapped = keras.Model(model.input, layers | {"default": model.output})
 
     class Module(tf.Module):
         def __init__(self) -> None:
-            self.network = taps
+            self.network = tapped
 
         @tf.function
         def __call__(self, images, training=False, return_endpoints=False):
             # Modules take RGB in [0, 1]; this network scales [0, 255] itself.
-            endpoints = taps(255.0 * images, training=False)
+            endpoints = tapped(255.0 * images, training=False)
             return endpoints if return_endpoints else endpoints["default"]
 
     module = Module()
@@ -61,9 +61,9 @@ def main() -> None:
     # 1. What the module offers.
     backbone = featx.load_model(model)
     print("; ".join(backbone.notes))
-    endpoints = [tap for tap in backbone.features() if tap.kind in ("endpoint", "output")]
-    for tap in endpoints:
-        print(f"{tap.name:<40} {tap.shape}")
+    endpoints = [layer for layer in backbone.features() if layer.kind in ("endpoint", "output")]
+    for layer in endpoints:
+        print(f"{layer.name:<40} {layer.shape}")
 
     # 2. The endpoints asked for, averaged over their maps.
     report = featx.extract(

@@ -55,8 +55,8 @@ def main() -> None:
 
     # 1. What `print(model.summary())` is for: which layers there are, by number and name.
     backbone = featx.load_model(model)
-    for tap in backbone.features():
-        print(f"{tap.index if tap.index is not None else '':>3} {tap.name:<24} {tap.shape}")
+    for layer in backbone.features():
+        print(f"{layer.index if layer.index is not None else '':>3} {layer.name:<24} {layer.shape}")
 
     # 2. Everything up to the layer before the last, once over the images. The network says what
     #    it takes: pictures become grey for one channel, and as large as its input.

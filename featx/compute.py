@@ -16,13 +16,13 @@ from featx.errors import ModelError
 from featx.images.reading import DecodedImage, KnownImage, ReadResult
 from featx.images.sources import ImageFailure, ImageItem
 from featx.models.backbone import Backbone
-from featx.models.selection import select_taps
+from featx.models.selection import select_layers
 from featx.pooling import pool_features, pooled_shape
 from featx.specs import FeatureSpec, Pooling, StorageType
 from featx.units import format_count
 
 BATCH_BYTES = 64 << 20
-"""Most bytes of maps, not yet pooled, in one batch: taps of many megabytes get smaller batches."""
+"""Most bytes of unpooled maps in one batch: layers of many megabytes get smaller batches."""
 
 BATCHES_AHEAD = 2
 """Batches that wait beside those that are computed."""
@@ -30,7 +30,7 @@ BATCHES_AHEAD = 2
 
 @dataclass(frozen=True, slots=True)
 class ComputedBatch:
-    """Features of consecutive images: `features` maps each tap to (B, *shape)."""
+    """Features of consecutive images: `features` maps each layer to (B, *shape)."""
 
     items: Sequence[ImageItem]
     content_hash: np.ndarray
@@ -56,17 +56,17 @@ def plan_features(
     backbone: Backbone, layers: Sequence[str], pool: Pooling
 ) -> tuple[FeatureSpec, ...]:
     """Resolve ``--layer`` and ``--pool`` to feature specs, in the network's order."""
-    taps = backbone.features()
+    available = backbone.features()
     if not layers and backbone.default_layer is not None:
         layers = [backbone.default_layer]
-    chosen = {tap.name for tap in select_taps(layers, taps, backbone.num_layers)}
+    chosen = {layer.name for layer in select_layers(layers, available, backbone.num_layers)}
     specs = []
-    for tap in taps:
-        if tap.name in chosen:
-            shape = tuple(size for size in tap.shape if size is not None)
+    for layer in available:
+        if layer.name in chosen:
+            shape = tuple(size for size in layer.shape if size is not None)
             # Pooling a vector changes nothing: the same feature gets the same fingerprint.
             applied: Pooling = "none" if len(shape) == 1 else pool
-            specs.append(FeatureSpec(tap.name, tap.kind, applied, pooled_shape(shape, applied)))
+            specs.append(FeatureSpec(layer.name, layer.kind, applied, pooled_shape(shape, applied)))
     return tuple(specs)
 
 
@@ -80,7 +80,7 @@ def compute_features(
     stopwatch: Stopwatch | None = None,
     known: Container[bytes] | None = None,
 ) -> Generator[ComputedBatch | KnownImage | ImageFailure, None, None]:
-    """Run images through a backbone, several taps in one pass, pooled and cast.
+    """Run images through a backbone, several layers in one pass, pooled and cast.
 
     Args:
         images: What `featx.images.reading.read_images` yields.
@@ -99,7 +99,7 @@ def compute_features(
         network gives NaN, infinity or more than `dtype` holds is a failure.
 
     Raises:
-        ModelError: If a tap does not give one row for each image.
+        ModelError: If a layer does not give one row for each image.
     """
     watch = stopwatch or Stopwatch()
     queue = _BatchQueue(backbone, specs, dtype)
@@ -147,7 +147,7 @@ def compute_features(
 
 def max_batch_size(backbone: Backbone, names: Sequence[str]) -> int:
     """Return how many images at most are given to a network at a time, where its maps are large."""
-    sizes = [tap.num_bytes or 0 for tap in backbone.features() if tap.name in names]
+    sizes = [layer.num_bytes or 0 for layer in backbone.features() if layer.name in names]
     return max(1, BATCH_BYTES // max(1, sum(sizes)))
 
 
@@ -251,11 +251,11 @@ class _QueuedBatch(NamedTuple):
 
 
 def _check_rows(arrays: dict[str, np.ndarray], count: int) -> None:
-    """Refuse a tap that does not give one row for each image, such as windows or patches."""
+    """Refuse a layer that does not give one row for each image, such as windows or patches."""
     for name, values in arrays.items():
         if len(values) != count:
             raise ModelError(
-                f"A tap gives one row for each image. Received: "
+                f"A layer gives one row for each image. Received: "
                 f"{format_count(len(values), 'row')} of {name!r} for "
                 f"{format_count(count, 'image')}. Choose a layer before or after it."
             )

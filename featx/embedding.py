@@ -94,9 +94,9 @@ def embed_images(
     for note in found.notes:
         listener.note(note)
     backbone = restore_model(model, weights=weights, trust_model_code=trust_model_code)
-    taps = [tap.name for tap in backbone.features()]
-    if feature.name not in taps:
-        raise UnknownName("layer", feature.name, taps)
+    layers = [layer.name for layer in backbone.features()]
+    if feature.name not in layers:
+        raise UnknownName("layer", feature.name, layers)
     return embed_found(found, backbone, feature, options, listener)
 
 

@@ -102,7 +102,7 @@ class ExportError(FeatxError, OSError):
 
 
 class FingerprintMismatch(FeatxError, ValueError):
-    """Two things were made by different models, preprocessing, taps or pooling.
+    """Two things were made by different models, preprocessing, layers or pooling.
 
     Attributes:
         differences: One ``(field, expected, received)`` for each field that differs.

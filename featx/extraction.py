@@ -92,7 +92,7 @@ def extract(
     """Compute features of images once, into a feature store.
 
     Running it again computes only what is new or changed, finishes what was interrupted,
-    and refuses to mix features of another model, preprocessing, tap or pooling into the file.
+    and refuses to mix features of another model, preprocessing, layer or pooling into the file.
     Identical files are computed once; one that was renamed or moved keeps its features.
 
     Args:
@@ -113,7 +113,7 @@ def extract(
         model: The model, see `featx.load_model`; the built-in backbone when None.
         weights: ``imagenet``, ``random`` or a path; for Keras applications.
         signature: Of a SavedModel or Hub module, the same as ``,signature=NAME`` after its name.
-        layers: Taps by name, index, glob or path; when empty the last feature map, of the
+        layers: Layers by name, index, glob or path; when empty the last feature map, of the
             built-in backbone its ``embedding``.
         pool: How maps of shape (h, w, c) are reduced: ``none`` stores them as they are.
         output: The store, an HDF5 file.
@@ -133,7 +133,7 @@ def extract(
             TensorFlow), or ``auto``: OpenVINO unless TensorFlow is clearly faster here.
         precision: ``float32``; ``bfloat16``; ``mixed``: the first convolutions in float32, the
             others in bfloat16 with corrected constants; or ``auto``: bfloat16, or else mixed,
-            where the processor has it and every row of every tap keeps a cosine of at least 0.999
+            where the processor has it and every row of every layer keeps a cosine of at least 0.999
             to its float32 values, in the first eight images and in one of 16 from all over the
             folder, at most 32. A store goes on in the precision in which it was begun.
         overwrite: Start afresh; the old store is replaced when the new one is complete.

@@ -85,11 +85,11 @@ def announce(
     header: StoreHeader, num_todo: int, output: Path, listener: Listener, *, overwrite: bool
 ) -> None:
     """Say what will be computed and how large it gets; check that the disk has room."""
-    taps = ", ".join(f"{spec.name} {format_shape(spec.shape)}" for spec in header.features)
+    layers = ", ".join(f"{spec.name} {format_shape(spec.shape)}" for spec in header.features)
     contract = header.model.input
     listener.note(
         f"{header.model.reference} at {contract.height} x {contract.width}, "
-        f"'{contract.scaling}' preprocessing → {taps}"
+        f"'{contract.scaling}' preprocessing → {layers}"
     )
     if not num_todo:
         return

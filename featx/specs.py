@@ -1,4 +1,4 @@
-"""What made a feature: model, input contract, tap and pooling, as frozen data.
+"""What made a feature: model, input contract, layer and pooling, as frozen data.
 
 Everything here is plain data with `to_dict`/`from_dict`, imports nothing heavy,
 and is what a store, a head and an index carry. The *fingerprint* of a feature is
@@ -281,11 +281,11 @@ class ModelSpec:
 
 @dataclass(frozen=True, slots=True)
 class FeatureSpec:
-    """One feature: a tap of a model, pooled in one way, with the shape of a row.
+    """One feature: a layer of a model, pooled in one way, with the shape of a row.
 
     Attributes:
-        name: The tap, as ``--layer`` takes it.
-        kind: What the tap is: ``layer``, ``endpoint``, ``output`` or ``tensor``.
+        name: The layer, as ``--layer`` takes it.
+        kind: What the layer is: ``layer``, ``endpoint``, ``output`` or ``tensor``.
         pool: The pooling that was applied.
         shape: The shape of one row after pooling.
     """

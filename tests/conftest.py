@@ -63,7 +63,7 @@ def store(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(toy: str, photos: Path, store: Path) -> Callable[..., ExtractReport]:
-    """Run `extract` on the folder `photos` with the toy's tap ``mean``."""
+    """Run `extract` on the folder `photos` with the toy's layer ``mean``."""
 
     def run(**options: Any) -> ExtractReport:
         arguments: dict[str, Any] = {"model": toy, "layers": ["mean"], "output": store} | options

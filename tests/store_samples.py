@@ -141,7 +141,7 @@ VECTOR_HEADER = make_header({"v": (2,)})
 
 
 def rows_of(*keys: str, value: float = 0.0, label: str | None = None) -> Rows:
-    """Rows of the tap ``v``, all with one value; their content is "key value"."""
+    """Rows of the layer ``v``, all with one value; their content is "key value"."""
     values = np.full((len(keys), 2), value, np.float32)
     contents = [f"{key} {value:g}" for key in keys]
     return make_rows({"v": values}, keys, labels=[label] * len(keys), contents=contents)
@@ -161,7 +161,7 @@ def keys_of(paths: Iterable[Path]) -> list[tuple[str, ...]]:
 
 
 def values_of(store: FeatureStore) -> dict[str, float]:
-    """Key → first value of the tap ``v``, in the order of the store."""
+    """Key → first value of the layer ``v``, in the order of the store."""
     return dict(zip(store.keys, store.features("v")[:, 0].tolist(), strict=True))
 
 
@@ -286,12 +286,12 @@ def write_numbered(folder: Path, count: int, first: int = 0) -> dict[str, Color]
 
 
 def mean_of(color: Color) -> list[float]:
-    """What the toy's tap ``mean`` gives for a picture of one colour."""
+    """What the toy's layer ``mean`` gives for a picture of one colour."""
     return (np.array(color, np.float32) / np.float32(255)).tolist()
 
 
 def means(path: Path) -> dict[str, list[float]]:
-    """Key → row of the tap ``mean``, in the order of the store."""
+    """Key → row of the layer ``mean``, in the order of the store."""
     with open_store(path) as store:
         return dict(zip(store.keys, store.features("mean")[:].tolist(), strict=True))
 
@@ -318,13 +318,13 @@ def counts(report: ExtractReport) -> dict[str, int]:
 def all_rows(path: Path) -> list[tuple[Any, ...]]:
     """Everything that a store holds of its rows, in order: two stores are equal if these are."""
     with open_store(path) as store:
-        taps = [store.features(tap)[:] for tap in store.taps]
+        layers = [store.features(layer)[:] for layer in store.layers]
         columns = [store.keys, store.labels, store.file_size, store.file_mtime_ns]
         rows = [
             (
                 *(column[row] for column in columns),
                 store.content_hash[row].tobytes(),
-                *(values[row].tobytes() for values in taps),
+                *(values[row].tobytes() for values in layers),
             )
             for row in range(len(store))
         ]

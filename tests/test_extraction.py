@@ -66,7 +66,7 @@ def forbid_loading(monkeypatch: pytest.MonkeyPatch) -> None:
 # The numbers
 
 
-def test_several_taps_in_one_pass_by_hand(
+def test_several_layers_in_one_pass_by_hand(
     photos: Path, store: Path, run: Callable[..., ExtractReport], calls: list[int]
 ) -> None:
     pixels = np.zeros((8, 8, 3), np.uint8)
@@ -78,7 +78,7 @@ def test_several_taps_in_one_pass_by_hand(
     assert counts(report) == {"rows": 1, "done": 1}
     assert calls == [1]
     with open_store(store) as opened:
-        assert opened.taps == ("map", "mean", "head/double")  # The network's order.
+        assert opened.layers == ("map", "mean", "head/double")  # The network's order.
         assert opened.features("map")[0] == pytest.approx(
             np.array([[[1, 0, 0.2], [0, 1, 0]], [[0, 0, 0], [0.2, 0.2, 0.2]]])
         )
@@ -409,7 +409,7 @@ def test_overwrite_starts_afresh(
     assert counts(run(overwrite=True, layers=["map"])) == {"rows": 8, "done": 8}
     assert calls == [8]
     with open_store(store) as opened:
-        assert opened.taps == ("map",)
+        assert opened.layers == ("map",)
         assert opened.failures == ()
 
 
@@ -464,7 +464,7 @@ def test_an_interrupted_overwrite_goes_on_with_and_without_the_option(
             with pytest.raises(KeyboardInterrupt):
                 run(overwrite=True, batch_size=2)
         with open_store(store) as opened:
-            assert opened.taps == ("map",), "the old store stays until the new one is complete"
+            assert opened.layers == ("map",), "the old store stays until the new one is complete"
         report = run(batch_size=2, **options)
         assert (report.done, report.skipped, report.rows) == (5, 4, 9)
         run(layers=["map"], batch_size=2, overwrite=True)

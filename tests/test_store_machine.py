@@ -66,7 +66,7 @@ LONG = bool(os.environ.get("FEATX_LONG"))
 LONG_SECONDS = 15 * 60
 
 ROW_BYTES = 12
-"""Of the tap ``mean``: three numbers."""
+"""Of the layer ``mean``: three numbers."""
 
 KEYS = st.sampled_from(["a.png", "b.png", "x/a.png", "x/é.png", "y/1.png", "y/10.png", "y/2.png"])
 CONTENTS = st.sampled_from(PICTURES)

@@ -112,7 +112,7 @@ def _read(path: Path, end: float) -> Answer:
             with open_store(path) as store:
                 keys = store.keys
                 contents = [content.tobytes() for content in store.content_hash]
-                values = {tap: store.features(tap)[:] for tap in store.taps}
+                values = {layer: store.features(layer)[:] for layer in store.layers}
         except StoreNotFound as error:
             figures["before the first commit"] += 1
             if committed:
@@ -127,10 +127,10 @@ def _read(path: Path, end: float) -> Answer:
             violations.append(f"a reader ended with {error!r}")
             continue
         figures["reads"] += 1
-        for tap, array in values.items():
+        for layer, array in values.items():
             for key, content, value in zip(keys, contents, array, strict=True):
-                if not is_true(content, tap, value):
-                    violations.append(f"a false value of {tap} of {key}")
+                if not is_true(content, layer, value):
+                    violations.append(f"a false value of {layer} of {key}")
         if not committed <= set(keys):
             violations.append(f"keys are lost: {sorted(committed - set(keys))}")
         committed = set(keys)

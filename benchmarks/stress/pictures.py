@@ -11,7 +11,7 @@ from PIL import Image
 from featx.images.reading import hash_content
 
 LAYERS = ("mean", "map")
-"""The taps that are extracted: a vector and a small map, so that rows have two datasets."""
+"""The layers that are extracted: a vector and a small map, so that rows have two datasets."""
 
 Color = tuple[int, int, int]
 
@@ -47,11 +47,11 @@ def break_picture(path: Path, *, mtime: int = 5000) -> None:
     os.utime(path, (mtime, mtime))
 
 
-def is_true(content: bytes, tap: str, value: np.ndarray) -> bool:
+def is_true(content: bytes, layer: str, value: np.ndarray) -> bool:
     """Whether a stored value is what the picture with this content hash gives."""
     color = TRUTH.get(content)
     if color is None:
         return False
     mean = np.array(color, np.float32) / np.float32(255)
-    expected = mean if tap == "mean" else np.broadcast_to(mean, (2, 2, 3))
+    expected = mean if layer == "mean" else np.broadcast_to(mean, (2, 2, 3))
     return value.shape == expected.shape and bool(np.allclose(value, expected, rtol=0, atol=1e-6))

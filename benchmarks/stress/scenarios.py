@@ -26,7 +26,7 @@ from featx.store.views import referenced_parts
 from featx.testing import toy_model
 
 ROW_BYTES = 4 * (3 + 12)
-"""A row of the two taps."""
+"""A row of the two layers."""
 
 Step = Callable[[Path, "Scenario"], None]
 

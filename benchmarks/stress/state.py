@@ -40,7 +40,7 @@ class Finished:
     """Everything that a folder holds when the work is done.
 
     Attributes:
-        stores: For each store its rows in order, with every byte of every tap, and its ledger.
+        stores: For each store its rows in order, with every byte of every layer, and its ledger.
         indexes: For each index its keys, labels and vectors.
         files: Paths of all files and folders but the parts that a store refers to.
     """
@@ -81,14 +81,14 @@ def stores_in(folder: Path) -> list[Path]:
 def read_rows(path: Path) -> list[Any]:
     """Everything that a store holds of its rows, in order, and its ledger at the end."""
     with open_store(path) as store:
-        taps = [store.features(tap)[:] for tap in LAYERS]
+        layers = [store.features(layer)[:] for layer in LAYERS]
         columns = [store.keys, store.labels, store.file_size.tolist(), store.file_mtime_ns.tolist()]
         rows: list[Any] = [
             (
                 *(column[row] for column in columns),
                 store.content_hash[row].tobytes(),
                 bool(store.missing[row]),
-                *(values[row].tobytes() for values in taps),
+                *(values[row].tobytes() for values in layers),
             )
             for row in range(len(store))
         ]
@@ -145,9 +145,9 @@ def read_committed(folder: Path, *, damaged: bool = False) -> Committed:
                 for key, content, values in _readable(store, damaged):
                     found.rows.add((key, content))
                     held.add(content)
-                    for tap, value in values.items():
-                        if not is_true(content, tap, value):
-                            found.problems.append(f"{path.name} has a false {tap} of {key}")
+                    for layer, value in values.items():
+                        if not is_true(content, layer, value):
+                            found.problems.append(f"{path.name} has a false {layer} of {key}")
                 contents = map(bytes, store.copies.content_hash)
                 copies += zip(store.copies.keys, contents, strict=True)
                 found.failures |= {(f.key, f.size, f.mtime_ns) for f in store.failures}
@@ -187,14 +187,16 @@ def _readable(
 ) -> Iterator[tuple[str, bytes, dict[str, np.ndarray]]]:
     contents = store.content_hash
     try:
-        whole = {tap: store.features(tap)[:] for tap in LAYERS}
+        whole = {layer: store.features(layer)[:] for layer in LAYERS}
     except StoreDamaged:
         if not damaged:
             raise
         whole = {}
     for row, key in enumerate(store.keys):
         try:
-            values = {tap: (whole or {tap: store.features(tap)})[tap][row] for tap in LAYERS}
+            values = {
+                layer: (whole or {layer: store.features(layer)})[layer][row] for layer in LAYERS
+            }
         except StoreDamaged:
             continue
         yield key, contents[row].tobytes(), values

@@ -28,7 +28,7 @@ def export(
     layer: OneLayer = None,
     pool: Annotated[
         Pooling,
-        typer.Option(help="Pooling of taps that were stored as maps; 'none' keeps them (npy)."),
+        typer.Option(help="Pooling of layers that were stored as maps; 'none' keeps them (npy)."),
     ] = DEFAULT_READ_POOLING,
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
     as_json: Json = False,

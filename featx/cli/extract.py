@@ -78,7 +78,7 @@ def extract(
             "--layer",
             "--module-name",
             metavar="NAME|GLOB|INDEX",
-            help="A tap; repeat it, or separate by commas. [default: the last feature map]",
+            help="A layer; repeat it, or separate by commas. [default: the last feature map]",
         ),
     ] = None,
     pool: Annotated[

@@ -11,7 +11,7 @@ from featx.specs import DEFAULT_STORE
 def info(features: StoreArgument = Path(DEFAULT_STORE), as_json: Json = False) -> None:
     """Show what is in a feature store.
 
-    Rows, taps with their shapes and sizes, model, preprocessing, images that failed.
+    Rows, layers with their shapes and sizes, model, preprocessing, images that failed.
 
     Example: featx info flowers.h5
     """

@@ -14,7 +14,7 @@ def layers(
         str, typer.Argument(help="A model, as -m of `extract` takes it, e.g. keras:VGG19.")
     ],
     pattern: Annotated[
-        str | None, typer.Argument(help="Only taps that match: a name, index, glob or path.")
+        str | None, typer.Argument(help="Only listed that match: a name, index, glob or path.")
     ] = None,
     img_size: Annotated[
         str | None,
@@ -53,9 +53,9 @@ def layers(
     """
     from featx.models import load_model
     from featx.models.reference import add_arguments, parse_reference
-    from featx.models.selection import select_taps
+    from featx.models.selection import select_layers
     from featx.report.json_lines import write_json
-    from featx.report.layers import describe_tap, show_layers
+    from featx.report.layers import describe_layer, show_layers
     from featx.specs import InputOverrides, parse_img_size
 
     overrides = InputOverrides(img_size=parse_img_size(img_size) if img_size else None)
@@ -66,13 +66,13 @@ def layers(
         overrides=overrides,
         trust_model_code=trust_model_code,
     )
-    taps = backbone.features()
+    listed = backbone.features()
     if pattern is not None:
-        taps = select_taps([pattern], taps, backbone.num_layers)
+        listed = select_layers([pattern], listed, backbone.num_layers)
     elif not show_all:
-        taps = [tap for tap in taps if not tap.is_detail]
+        listed = [layer for layer in listed if not layer.is_detail]
     if as_json:
-        for tap in taps:
-            write_json(describe_tap(tap, backbone.spec.input))
+        for layer in listed:
+            write_json(describe_layer(layer, backbone.spec.input))
     else:
-        show_layers(backbone, taps, tree=tree)
+        show_layers(backbone, listed, tree=tree)

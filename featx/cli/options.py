@@ -105,12 +105,12 @@ OneLayer = Annotated[
         "--layer",
         "--module-name",
         metavar="NAME",
-        help="A tap of the store. [default: its deepest; of `search` the index's]",
+        help="A layer of the store. [default: its deepest; of `search` the index's]",
     ),
 ]
 ReadPool = Annotated[
     Literal["avg", "max", "gem", "flatten"],
-    typer.Option("--pool", help="Pooling of taps that were stored as maps."),
+    typer.Option("--pool", help="Pooling of layers that were stored as maps."),
 ]
 
 

@@ -15,14 +15,14 @@ class NotConvertible(ModelError):
 
 @dataclass(frozen=True, slots=True)
 class FrozenNetwork:
-    """A frozen graph from scaled images to taps.
+    """A frozen graph from scaled images to layers.
 
     Attributes:
         graph_def: A serialised TensorFlow GraphDef; empty where there is `build`.
         input: The node that takes scaled images.
-        outputs: For each tap the node that gives it, a sink of the graph.
+        outputs: For each layer the node that gives it, a sink of the graph.
         channels_first: Whether images are given as (B, C, H, W).
-        turned: Names of taps whose maps have their channels first.
+        turned: Names of layers whose maps have their channels first.
         build: Makes the OpenVINO model directly, in milliseconds, with the same names.
     """
 

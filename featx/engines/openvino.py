@@ -87,7 +87,7 @@ def _read_graph(graph_def: bytes) -> Any:
 
 
 def _in_order(model: Any, names: Sequence[str], order: Sequence[str]) -> Any:
-    """Put a model's results in the order of taps: by name, two taps of one tensor are one."""
+    """Put a model's results in the order of layers: by name, two layers of one tensor are one."""
     import openvino
 
     results = dict(zip(names, model.get_results(), strict=True))
@@ -130,14 +130,14 @@ def save(model: Any, folder: Path) -> None:
 
 
 def _name_outputs(model: Any, network: FrozenNetwork) -> list[str]:
-    """Return the tap that each output of the model is, in the model's order.
+    """Return the layer that each output of the model is, in the model's order.
 
     By the result's own name: copies of one tensor share its names, and those of the input are
     only the input's.
     """
-    taps = {node: tap for tap, node in network.outputs.items()}
+    layers = {node: layer for layer, node in network.outputs.items()}
     results = [output.get_node().get_friendly_name() for output in model.outputs]
-    names = [taps.get(result.removesuffix(":0"), "") for result in results]
+    names = [layers.get(result.removesuffix(":0"), "") for result in results]
     if sorted(names) != sorted(network.outputs):
         raise NotConvertible("not every layer that was asked for is a result of its graph")
     return names
@@ -196,7 +196,7 @@ class OpenVinoNetwork:
 
     Args:
         model: An OpenVINO model.
-        names: The taps that its results are, in their order.
+        names: The layers that its results are, in their order.
         precision: In which it computes; values come as float32 in any case.
         num_threads: Threads of all streams together.
         num_streams: Calls that are computed at the same time.
@@ -262,7 +262,7 @@ class OpenVinoNetwork:
         return {name: np.concatenate([results[name], following[name]]) for name in results}
 
     def __call__(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
-        """Compute taps of pixels: uint8 (B, H, W, C), RGB, not scaled.
+        """Compute layers of pixels: uint8 (B, H, W, C), RGB, not scaled.
 
         Raises:
             ModelError: If OpenVINO fails, for example for want of memory.
@@ -304,10 +304,10 @@ def _keeps_float32(compiled: Any) -> bool:
 
 
 def _rows_shape(name: str, shape: Sequence[int], block: int, count: int) -> tuple[int, ...]:
-    """Return the shape of a tap's rows of all blocks; refuse what is not a row for each image."""
+    """Return the shape of a layer's rows of all blocks; refuse what is not a row for each image."""
     if not shape or shape[0] != block:
         raise ModelError(
-            f"A tap gives one row for each image. Received: an array {tuple(shape)} of {name!r} "
+            f"A layer gives one row for each image. Received: an array {tuple(shape)} of {name!r} "
             f"for {format_count(block, 'image')}. Choose a layer before or after it."
         )
     return (count, *shape[1:])

@@ -1,4 +1,4 @@
-"""Running graphs with TensorFlow: quiet import, freezing, pruning to the taps asked for."""
+"""Running graphs with TensorFlow: quiet import, freezing, pruning to the layers asked for."""
 
 from __future__ import annotations
 
@@ -105,12 +105,12 @@ FREEZE_LIMIT_BYTES = 128 << 20
 7 GB), and what it gains, folded batch normalisation, counts in small networks."""
 
 
-def compile_function(concrete: Any, names: tuple[str, ...]) -> CompiledTaps:
+def compile_function(concrete: Any, names: tuple[str, ...]) -> CompiledLayers:
     """Make a traced function of images, which returns one tensor for each name, ready to run."""
     num_bytes = sum(v.dtype.size * v.shape.num_elements() for v in concrete.variables)
     # Variables lie on one GPU; constants are on each that runs the graph.
     if num_bytes > FREEZE_LIMIT_BYTES and len(list_gpus()) <= 1:
-        return CompiledTaps(concrete, names, concrete.inputs[0].dtype)
+        return CompiledLayers(concrete, names, concrete.inputs[0].dtype)
     graph = FrozenGraph(concrete)
     return graph.prune(dict(zip(names, graph.outputs, strict=True)))
 
@@ -196,11 +196,11 @@ class FrozenGraph:
         """The operations of the inlined graph, in topological order as TensorFlow keeps it."""
         return list(self._function.graph.get_operations())
 
-    def prune(self, taps: dict[str, Any]) -> CompiledTaps:
-        """Return a callable that computes the tensors in `taps` and nothing beyond them."""
-        tensors = [_behind_identities(tensor) for tensor in taps.values()]
+    def prune(self, layers: dict[str, Any]) -> CompiledLayers:
+        """Return a callable that computes the tensors in `layers` and nothing beyond them."""
+        tensors = [_behind_identities(tensor) for tensor in layers.values()]
         pruned = self._function.prune(self._function.inputs, tensors)
-        return CompiledTaps(pruned, tuple(taps), self.input.dtype)
+        return CompiledLayers(pruned, tuple(layers), self.input.dtype)
 
 
 def _behind_identities(tensor: Any) -> Any:
@@ -248,7 +248,7 @@ def _with_constants(function: Any) -> Any:
     return result
 
 
-class CompiledTaps:
+class CompiledLayers:
     """A pruned graph, ready to run on batches.
 
     Attributes:
@@ -291,7 +291,7 @@ class CompiledTaps:
         return FrozenNetwork(content, function.inputs[0].op.name, outputs)
 
     def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """Run one batch: images (B, H, W, C), scaled, to one float32 array for each tap."""
+        """Run one batch: images (B, H, W, C), scaled, to one float32 array for each layer."""
         tensorflow = import_tensorflow()
         device = self._devices.get()
         try:

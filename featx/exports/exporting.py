@@ -53,7 +53,7 @@ class ExportReport:
     Attributes:
         output: The file or folder.
         format: The format's name.
-        layer: The tap.
+        layer: The layer.
         rows: Rows written.
         columns: D, values of the feature in each row.
         bytes: Size of all files that were written.
@@ -92,8 +92,8 @@ def export_store(
         format: ``npy`` (an array, with its keys in a CSV file beside it), ``parquet``, ``csv``,
             ``tensorboard`` (for the Embedding Projector). When None, as `output` ends; a folder
             or a name without an ending is for TensorBoard.
-        layer: The tap; the deepest in the store when None.
-        pool: Pooling of taps that were stored as maps. ``none`` keeps them (``npy`` only).
+        layer: The layer; the deepest in the store when None.
+        pool: Pooling of layers that were stored as maps. ``none`` keeps them (``npy`` only).
         overwrite: Replace files that are there. Only those of the export itself are.
         listener: Receives notes and progress.
 
@@ -129,7 +129,7 @@ def export_store(
     with open_store(features) as store:
         source = ExportSource(store, layer, pool, listener)
         stored, spec = store.spec(layer), source.spec
-        if layer is None and len(store.taps) > 1:
+        if layer is None and len(store.layers) > 1:
             listener.note(f"layer {spec.name!r}, the deepest in {str(features)!r}")
         if stored.pool not in ("none", pool) and pool != DEFAULT_READ_POOLING:
             listener.note(f"{spec.name!r} was stored with {stored.pool!r} pooling: it stays so")

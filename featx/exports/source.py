@@ -23,8 +23,8 @@ class ExportSource:
 
     Attributes:
         store: The store; keys, labels and content hashes are its own.
-        layer: The tap; the deepest when None.
-        pool: Pooling of taps that were stored as maps.
+        layer: The layer; the deepest when None.
+        pool: Pooling of layers that were stored as maps.
         listener: Receives progress and notes.
     """
 

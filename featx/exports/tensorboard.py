@@ -134,7 +134,7 @@ def _save_sprite(sprite: Sprite, path: Path) -> None:
 
 def _describe(source: ExportSource, count: int, sprite: Sprite | None) -> str:
     """Return the configuration, a ProjectorConfig in protobuf's text format."""
-    # The page puts the name into addresses as it is: a tap like `relu#2` would cut them off.
+    # The page puts the name into addresses as it is: a layer like `relu#2` would cut them off.
     name = re.sub(r"[^A-Za-z0-9_.-]", "_", source.spec.name)
     lines = [
         "embeddings {",

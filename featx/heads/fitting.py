@@ -39,7 +39,7 @@ class FitReport:
     Attributes:
         output: The head's folder.
         kind: The kind of head.
-        layer: The tap.
+        layer: The layer.
         pool: The pooling of its features.
         width: D, values in a feature vector.
         classes: C class names.
@@ -90,11 +90,11 @@ def fit_head(
 
     Args:
         features: The feature store.
-        layer: The tap; the deepest in the store when None.
+        layer: The layer; the deepest in the store when None.
         labels: ``folders``, those in the store (class folders, or what a manifest said); or a CSV
             file with the columns path, label and optionally split.
         kind: The kind of head.
-        pool: Pooling of taps that were stored as maps.
+        pool: Pooling of layers that were stored as maps.
         test_size: Share of each class held out for measuring, in [0, 1). Ignored where a split is
             given: by the CSV, else by the store (from a manifest's column or the names of arrays),
             if it has both training rows and others. Identical files always fall on the same side.
@@ -127,8 +127,8 @@ def fit_head(
     output = Path(output)
     check_replaceable(output)
     with open_store(features) as store:
-        if layer is None and len(store.taps) > 1:
-            listener.note(f"layer {store.taps[-1]!r}, the deepest in {str(features)!r}")
+        if layer is None and len(store.layers) > 1:
+            listener.note(f"layer {store.layers[-1]!r}, the deepest in {str(features)!r}")
         if str(labels) == FOLDERS:
             row_labels = RowLabels(store.labels)
         else:

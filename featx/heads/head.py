@@ -67,7 +67,7 @@ class Head:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 that identifies model, input contract, tap and pooling."""
+        """SHA-256 that identifies model, input contract, layer and pooling."""
         return self.feature.fingerprint(self.model)
 
     def predict_proba(self, values: np.ndarray) -> np.ndarray:

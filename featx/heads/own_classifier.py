@@ -14,10 +14,10 @@ from featx.heads.class_names import ClassNames, read_names
 from featx.heads.prediction_report import PredictReport, rank_classes
 from featx.images.sources import Images, Selection, gather
 from featx.models import load_model
-from featx.models.backbone import Backbone, Tap
+from featx.models.backbone import Backbone, Layer
 from featx.models.input_contract import require_scaling
 from featx.models.reference import add_arguments, parse_reference
-from featx.models.selection import select_taps
+from featx.models.selection import select_layers
 from featx.specs import FeatureSpec, InputOverrides
 from featx.units import format_shape
 
@@ -48,30 +48,30 @@ def predict_with_model(
         model, weights=weights, overrides=overrides, trust_model_code=trust_model_code
     )
     contract = require_scaling(backbone.spec)
-    tap = find_classes(backbone, layer)
-    count = tap.shape[-1] or 0
+    output = find_classes(backbone, layer)
+    count = output.shape[-1] or 0
     names = None if name_list is None else name_list.fit(count)
     listener.note(
         f"{backbone.spec.reference} at {contract.height} x {contract.width}, "
-        f"'{contract.scaling}' preprocessing → {tap.name}, {count:,} classes"
+        f"'{contract.scaling}' preprocessing → {output.name}, {count:,} classes"
     )
     if names is None:
         listener.note(
             "classes are shown by their number, from 0: --labels names them "
             + ("(imagenet, or a file)" if count in (1000, 1001) else "(a file)")
         )
-    feature = FeatureSpec(tap.name, tap.kind, "flatten", (count,))
+    feature = FeatureSpec(output.name, output.kind, "flatten", (count,))
     embedded = embed_found(found, backbone, feature, options, listener)
     outputs = embedded.values
-    if tap.operation == "Sigmoid":
+    if output.operation == "Sigmoid":
         if not are_probabilities(outputs):
             listener.note(
-                f"{tap.name} gives a sigmoid for each class: independent probabilities, which need "
-                "not sum to 1, since an image may be of several classes or of none"
+                f"{output.name} gives a sigmoid for each class: independent probabilities, which "
+                "need not sum to 1, since an image may be of several classes or of none"
             )
     elif not are_probabilities(outputs):
         listener.note(
-            f"{tap.name} gives logits (values outside [0, 1], or sums that are not 1 within "
+            f"{output.name} gives logits (values outside [0, 1], or sums that are not 1 within "
             f"{TOLERANCE:g}): softmax makes probabilities of them"
         )
         outputs = softmax(outputs)
@@ -125,45 +125,47 @@ def load_classifier(
     )
 
 
-def find_classes(backbone: Backbone, layer: str | None = None) -> Tap:
-    """Return the tap that gives one value for each class.
+def find_classes(backbone: Backbone, layer: str | None = None) -> Layer:
+    """Return the layer that gives one value for each class.
 
     Args:
         backbone: The model.
-        layer: The tap, as ``--layer`` names it. When None: what a Hub module calls its result;
+        layer: The layer, as ``--layer`` names it. When None: what a Hub module calls its result;
             else the last output that is a vector; of Keras models the last layer.
 
     Raises:
         AmbiguousName: If `layer` names several.
         ModelError: If it does not give one vector of at least two values for an image.
     """
-    taps = backbone.features()
+    layers = backbone.features()
     if layer is not None:
-        chosen = select_taps([layer], taps, backbone.num_layers)
+        chosen = select_layers([layer], layers, backbone.num_layers)
         if len(chosen) > 1:
-            names = join_names([tap.name for tap in chosen[:6]])
+            names = join_names([layer.name for layer in chosen[:6]])
             raise AmbiguousName(
                 f"A classifier is one layer; {layer!r} fits {len(chosen)}. Choose {names}."
             )
-        tap = chosen[0]
+        output = chosen[0]
     else:
-        outputs = [tap for tap in taps if tap.kind in ("output", "endpoint")] or [taps[-1]]
-        vectors = [tap for tap in outputs if _is_vector(tap)] or outputs
-        by_name = {tap.name: tap for tap in vectors}
-        tap = by_name.get(backbone.default_layer or "", vectors[-1])
-    if not _is_vector(tap):
+        outputs = [layer for layer in layers if layer.kind in ("output", "endpoint")] or [
+            layers[-1]
+        ]
+        vectors = [layer for layer in outputs if _is_vector(layer)] or outputs
+        by_name = {layer.name: layer for layer in vectors}
+        output = by_name.get(backbone.default_layer or "", vectors[-1])
+    if not _is_vector(output):
         raise ModelError(
             "A classifier gives one vector for an image, with two values or more. Received: "
-            f"{tap.name!r} of {backbone.spec.reference} with shape "
-            f"{format_shape(tap.shape)}. Name the layer that gives "
+            f"{output.name!r} of {backbone.spec.reference} with shape "
+            f"{format_shape(output.shape)}. Name the layer that gives "
             "the classes with --layer, or fit a head on features (featx fit-head)."
         )
-    return tap
+    return output
 
 
-def _is_vector(tap: Tap) -> bool:
-    """Whether a tap gives (C,), or (1, 1, C) as networks without a dense layer do."""
-    *places, count = tap.shape or (None,)
+def _is_vector(layer: Layer) -> bool:
+    """Whether a layer gives (C,), or (1, 1, C) as networks without a dense layer do."""
+    *places, count = layer.shape or (None,)
     return count is not None and count > 1 and all(size == 1 for size in places)
 
 

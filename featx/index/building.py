@@ -68,8 +68,8 @@ def build_index(
 
     Args:
         features: The feature store.
-        layer: The tap; the deepest in the store when None.
-        pool: Pooling of taps that were stored as maps.
+        layer: The layer; the deepest in the store when None.
+        pool: Pooling of layers that were stored as maps.
         output: Where to write it; the store's name ending in ``.faiss`` when None.
         former: An older index: the vectors of images that it holds are taken from it if it is
             of the same feature, instead of reading and pooling them again.
@@ -107,8 +107,8 @@ def build_index(
                 f"{str(features)!r} holds no features: none of its images could be used. "
                 "`featx info` lists the reasons."
             )
-        if layer is None and len(store.taps) > 1:
-            listener.note(f"layer {store.taps[-1]!r}, the deepest in {str(features)!r}")
+        if layer is None and len(store.layers) > 1:
+            listener.note(f"layer {store.layers[-1]!r}, the deepest in {str(features)!r}")
         folder = path.absolute().parent
         description = IndexDescription(
             keys=store.keys,
@@ -133,7 +133,7 @@ def build_index(
 def _iter_normalized(
     store: FeatureStore, layer: str | None, pool: Pooling, former: VectorIndex | None
 ) -> Iterator[np.ndarray]:
-    """Yield blocks of a tap's vectors in order, of length 1; known ones from a former index."""
+    """Yield blocks of a layer's vectors in order, of length 1; known ones from a former index."""
     if former is None:
         for block in store.iter_vectors(layer, pool):
             yield normalize_rows(block.reshape(len(block), -1))

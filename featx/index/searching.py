@@ -49,7 +49,7 @@ class SearchReport:
         results: One for each query that could be used.
         failures: The others, with the reason.
         index_size: N, images in the index.
-        layer: The tap that is compared.
+        layer: The layer that is compared.
     """
 
     results: tuple[QueryResult, ...]
@@ -85,7 +85,7 @@ def search(
         features: The feature store; ``features.h5`` when neither it nor `index` is given.
         index: The index; the store's name ending in ``.faiss`` when None. Built when it is
             missing and brought up to date when the store has changed.
-        layer: The tap to compare; that of the index when None, or the deepest in the store
+        layer: The layer to compare; that of the index when None, or the deepest in the store
             when it is built.
         k: The most matches for each query.
         threshold: Leave out matches with a lower cosine similarity, in [-1, 1].
@@ -241,10 +241,10 @@ def _renew(
     if differences and both_named:
         _refuse_other_store(opened, source, [])
     with open_store(source) as changed:
-        taps = changed.taps
+        layers = changed.layers
         if layer is not None:
             changed.spec(layer)  # Says which layers there are, if it is not one of them.
-    if feature.name not in taps:
+    if feature.name not in layers:
         if named:
             _refuse_other_store(opened, source, [])
         listener.note(f"{str(source)!r} holds {feature.name!r} no more: building the index anew")
@@ -281,9 +281,9 @@ def _feature_differences(opened: VectorIndex, source: Path) -> list[tuple[str, o
     expected = description.model.identity() | feature.identity()
     with open_store(source) as store:
         received = store.model.identity() | feature.identity()
-        if feature.name in store.taps:
-            # A tap stored as maps is pooled when it is read, in whatever way is asked for.
+        if feature.name in store.layers:
+            # A layer stored as maps is pooled when it is read, in whatever way is asked for.
             received |= store.vector_spec(feature.name, feature.pool).identity()
         else:
-            received |= {"layer": ", ".join(store.taps)}
+            received |= {"layer": ", ".join(store.layers)}
     return identity_differences(expected, received)

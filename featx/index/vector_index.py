@@ -81,7 +81,7 @@ class IndexDescription:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 that identifies model, input contract, tap and pooling."""
+        """SHA-256 that identifies model, input contract, layer and pooling."""
         return self.feature.fingerprint(self.model)
 
     def to_dict(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from featx.errors import InvalidValue
 from featx.events import Listener
 from featx.inference.choosing import FIRST_BATCH, WITH_BFLOAT16, Chooser
 from featx.inference.network import Network
-from featx.models.backbone import Backbone, Tap
+from featx.models.backbone import Backbone, Layer
 from featx.specs import Engine, Precision, check_choice
 
 
@@ -72,8 +72,8 @@ class AcceleratedBackbone:
         """Whether the model itself is in memory."""
         return self._backbone.is_loaded
 
-    def features(self) -> Sequence[Tap]:
-        """Describe every tap, in the order of computation."""
+    def features(self) -> Sequence[Layer]:
+        """Describe every layer, in the order of computation."""
         return self._backbone.features()
 
     def freeze(self, names: Sequence[str]) -> FrozenNetwork | None:
@@ -81,7 +81,7 @@ class AcceleratedBackbone:
         return self._backbone.freeze(names)
 
     def __call__(self, images: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
-        """Compute taps; see `featx.models.backbone.Backbone`. Pixels are uint8."""
+        """Compute layers; see `featx.models.backbone.Backbone`. Pixels are uint8."""
         with self._lock:
             if self._network is None or self._names != tuple(names):
                 chooser = Chooser(self._backbone, tuple(names), *self._asked)

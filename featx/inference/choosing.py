@@ -30,10 +30,10 @@ WITH_BFLOAT16: tuple[openvino.ComputeType, ...] = ("bfloat16", "mixed")
 """What is tried instead of float32, the faster one first."""
 
 LOWEST_COSINE = 0.999
-"""These are used where every row of every tap keeps this cosine to its float32 values."""
+"""These are used where every row of every layer keeps this cosine to its float32 values."""
 
 SAME_COSINE = 0.9999
-"""Two engines in float32 agree where every row of every tap has this cosine: they differ in the
+"""Two engines in float32 agree where every row of every layer has this cosine: they differ in the
 last digits, and OpenVINO reads a few operations in another way than TensorFlow."""
 
 CLEARLY_FASTER = 1.15
@@ -59,7 +59,7 @@ _Started = tuple[openvino.OpenVinoNetwork, Results]
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What computes some taps from now on.
+    """What computes some layers from now on.
 
     Attributes:
         network: It.
@@ -74,11 +74,11 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Chooser:
-    """Chooses for one backbone and some of its taps.
+    """Chooses for one backbone and some of its layers.
 
     Attributes:
         backbone: The model.
-        names: The taps.
+        names: The layers.
         engine: What was asked for.
         precision: What was asked for.
         former: The precision of features that are there already, or ``auto``.
@@ -207,11 +207,11 @@ class Chooser:
             values = network.start(pixels)
         except ModelError as error:
             raise NotConvertible(str(error)) from error
-        for tap in self.backbone.features():
-            if tap.name in values and None not in tap.shape:
-                shape = values[tap.name].shape
-                if shape != (len(pixels), *tap.shape):
-                    raise NotConvertible(f"it gives {tap.name!r} the shape {shape[1:]}")
+        for layer in self.backbone.features():
+            if layer.name in values and None not in layer.shape:
+                shape = values[layer.name].shape
+                if shape != (len(pixels), *layer.shape):
+                    raise NotConvertible(f"it gives {layer.name!r} the shape {shape[1:]}")
         return values
 
     def _find(self, form: _Form) -> Any:
@@ -289,7 +289,7 @@ class Chooser:
         return {"model": self.backbone.spec.reference, "layers": list(self.names)}
 
     def _compare(self, expected: Results, received: Results) -> dict[str, float]:
-        """Return the lowest cosine between rows of each tap."""
+        """Return the lowest cosine between rows of each layer."""
         return {name: lowest_cosine(expected[name], received[name]) for name in self.names}
 
     def _compare_further(
@@ -302,7 +302,7 @@ class Chooser:
         """Go on, from what two precisions gave for some images, with more of them while they agree.
 
         Returns:
-            The lowest cosine of each tap, and the number of images.
+            The lowest cosine of each layer, and the number of images.
         """
         cosines = self._compare(*results)
         count = size = len(results[0][self.names[0]])
@@ -318,7 +318,7 @@ class Chooser:
         return cosines, count
 
     def _key(self, form: _Form) -> str:
-        """Identify a form of the network: model, taps, and who converted."""
+        """Identify a form of the network: model, layers, and who converted."""
         return digest(
             {
                 "format": FORMAT,

@@ -1,4 +1,4 @@
-"""What computes chosen taps, whichever engine it is."""
+"""What computes chosen layers, whichever engine it is."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Protocol
 import numpy as np
 
 Results = dict[str, np.ndarray]
-"""Taps by name: float32 (B, *tap shape)."""
+"""Layers by name: float32 (B, *layer shape)."""
 
 
 class Network(Protocol):
-    """Computes the taps that were chosen, for pixels as they are decoded."""
+    """Computes the layers that were chosen, for pixels as they are decoded."""
 
     @property
     def concurrency(self) -> int:

@@ -6,12 +6,12 @@ import importlib
 import os
 
 from featx.errors import FingerprintMismatch, InvalidValue, ModelError
-from featx.models.backbone import Backbone, ModelRequest, Tap
+from featx.models.backbone import Backbone, Layer, ModelRequest
 from featx.models.reference import SOURCES, TRUST, parse_reference
 from featx.models.remembered import recall, remember, request_key
 from featx.specs import NAMED_SOURCES, InputOverrides, ModelSpec, identity_differences
 
-__all__ = ["SOURCES", "Backbone", "ModelRequest", "Tap", "load_model", "restore_model"]
+__all__ = ["SOURCES", "Backbone", "Layer", "ModelRequest", "load_model", "restore_model"]
 
 
 def load_model(
@@ -21,7 +21,7 @@ def load_model(
     overrides: InputOverrides | None = None,
     trust_model_code: bool = False,
 ) -> Backbone:
-    """Load a model, ready to describe its taps and to compute them.
+    """Load a model, ready to describe its layers and to compute them.
 
     Args:
         model: ``builtin:mini``, ``keras:NAME,argument=value``, ``file:PATH``,

@@ -1,4 +1,4 @@
-"""What every model looks like to the rest of featx: taps that describe, one call that computes."""
+"""What a model looks like to the rest of featx: layers that describe, one call that computes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ModelRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Tap:
+class Layer:
     """One place in a network whose activations can be taken.
 
     Attributes:
@@ -75,8 +75,8 @@ class Tap:
         return asdict(self) | {"shape": list(self.shape)}
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Tap:
-        """Rebuild a tap from `to_dict`."""
+    def from_dict(cls, data: Mapping[str, Any]) -> Layer:
+        """Rebuild a layer from `to_dict`."""
         return cls(**(dict(data) | {"shape": tuple(data["shape"])}))
 
     @property
@@ -86,7 +86,7 @@ class Tap:
         return 4 * math.prod(sizes) if len(sizes) == len(self.shape) else None
 
     def stride(self, input_height: int) -> int | None:
-        """Input rows between rows of the map; None for taps without space, or where not known."""
+        """Input rows between rows of the map; None for layers without space, or where not known."""
         if len(self.shape) != 3 or not self.shape[0]:
             return None
         if self.step is not None:
@@ -101,7 +101,7 @@ class Backbone(Protocol):
     Attributes:
         spec: The resolved model.
         num_layers: Length of Keras's `model.layers`; None for models without numbered layers.
-        default_layer: The tap that is taken when none is named; None for the last feature map.
+        default_layer: The layer that is taken when none is named; None for the last feature map.
         notes: What else a person should know of it, one line each.
         packages: What loaded it besides TensorFlow and Keras, by the names under which pip knows
             them: the record of a run states their versions.
@@ -136,18 +136,18 @@ class Backbone(Protocol):
         """Whether the model is in memory, ready to compute; False for one known from earlier."""
         ...
 
-    def features(self) -> Sequence[Tap]:
-        """Describe every tap, in the order of computation."""
+    def features(self) -> Sequence[Layer]:
+        """Describe every layer, in the order of computation."""
         ...
 
     def __call__(self, images: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
-        """Compute taps for images: [0, 255], uint8 or float32, (B, H, W, C), RGB.
+        """Compute layers for images: [0, 255], uint8 or float32, (B, H, W, C), RGB.
 
         Returns:
-            For each name a float32 array of shape (B, *tap shape).
+            For each name a float32 array of shape (B, *layer shape).
         """
         ...
 
     def freeze(self, names: Sequence[str]) -> FrozenNetwork | None:
-        """Return the graph of some taps for another engine; None if there is not one for all."""
+        """Return the graph of some layers for another engine; None if there is not one for all."""
         ...

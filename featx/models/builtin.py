@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from featx.errors import InvalidValue, ModelError, UnknownName, join_names
-from featx.models.backbone import ModelRequest, Tap
+from featx.models.backbone import Layer, ModelRequest
 from featx.models.content_hash import hash_arrays
 from featx.models.graph_backbone import GraphBackbone
 from featx.specs import DEFAULT_MODEL, InputSpec, ModelSpec
 
 if TYPE_CHECKING:
-    from featx.models.keras_taps import KerasTaps
+    from featx.models.keras_layers import KerasLayers
 
 MINI = "mini"
 REFERENCE = "MobileNetV2 1.0"
 """The network that the built-in is compared with, as named in the measurements."""
 
 DEFAULT_LAYER = "embedding"
-"""The tap that is taken when none is named: the vector that the training shaped."""
+"""The layer that is taken when none is named: the vector that the training shaped."""
 
 WEIGHTS_FOLDER = Path(__file__).with_name("weights")
 
@@ -129,22 +129,22 @@ def load(request: ModelRequest) -> GraphBackbone:
     layers = json.loads((WEIGHTS_FOLDER / f"{MINI}_layers.json").read_text(encoding="utf-8"))
     return GraphBackbone(
         spec,
-        [Tap.from_dict(layer) for layer in layers],
-        lambda names: load_taps(arrays, contract).compile(names),
+        [Layer.from_dict(layer) for layer in layers],
+        lambda names: load_layers(arrays, contract).compile(names),
         len(layers),
         default_layer=DEFAULT_LAYER,
         build_openvino=lambda names: build_mini_openvino(arrays, names),
     )
 
 
-def load_taps(arrays: Mapping[str, np.ndarray], contract: InputSpec) -> KerasTaps:
-    """Build the network for TensorFlow. ``mini_layers.json`` describes the same taps without."""
-    from featx.models.keras_taps import KerasTaps
+def load_layers(arrays: Mapping[str, np.ndarray], contract: InputSpec) -> KerasLayers:
+    """Build the network for TensorFlow. ``mini_layers.json`` describes the same layers without."""
+    from featx.models.keras_layers import KerasLayers
     from featx.models.mini_network import build_mini, set_weights
 
     model = build_mini()
     set_weights(model, arrays)
-    return KerasTaps(model, contract)
+    return KerasLayers(model, contract)
 
 
 def _read_weights(path: Path, sha256: str) -> dict[str, np.ndarray]:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from featx.engines.frozen import FrozenNetwork
-from featx.engines.tensorflow import CALLS_PER_GPU, CompiledTaps, list_gpus
+from featx.engines.tensorflow import CALLS_PER_GPU, CompiledLayers, list_gpus
 from featx.images.preprocess import scale_pixels
-from featx.models.backbone import Tap
+from featx.models.backbone import Layer
 from featx.specs import DEFAULT_BATCH_SIZE, ModelSpec
 
 GPU_BATCH_SIZE = 64
@@ -25,7 +25,7 @@ _CHANNELS_FIRST_NOTE = (
 
 
 Compiled = Callable[[np.ndarray], dict[str, np.ndarray]]
-"""Computes taps of images that are scaled."""
+"""Computes layers of images that are scaled."""
 
 
 class GraphBackbone:
@@ -33,14 +33,14 @@ class GraphBackbone:
 
     Args:
         spec: The resolved model.
-        taps: Every tap.
-        compile_taps: Builds a callable from scaled images to named arrays, for given taps.
+        layers: Every layer.
+        compile_layers: Builds a callable from scaled images to named arrays, for given layers.
             Called once for each set of names, whatever the number of batches.
         num_layers: See `Backbone`.
         default_layer: See `Backbone`.
         channels_first: Whether the network takes (B, C, H, W).
         notes: See `Backbone`.
-        build_openvino: Makes the OpenVINO model of given taps without the model itself, which is
+        build_openvino: Makes the OpenVINO model of given layers without the model itself, which is
             then not in memory before it is compiled for TensorFlow.
         packages: See `Backbone`.
         runs_own_code: See `Backbone`.
@@ -49,8 +49,8 @@ class GraphBackbone:
     def __init__(
         self,
         spec: ModelSpec,
-        taps: Sequence[Tap],
-        compile_taps: Callable[[tuple[str, ...]], Compiled],
+        layers: Sequence[Layer],
+        compile_layers: Callable[[tuple[str, ...]], Compiled],
         num_layers: int | None = None,
         default_layer: str | None = None,
         channels_first: bool = False,
@@ -65,17 +65,17 @@ class GraphBackbone:
         self.notes = (*([_CHANNELS_FIRST_NOTE] if channels_first else []), *notes)
         self.packages = tuple(packages)
         self.runs_own_code = runs_own_code
-        self._taps = tuple(taps)
+        self._layers = tuple(layers)
         self._channels_first = channels_first
-        self._turned = {tap.name for tap in taps if tap.channels_first}
-        self._compile_taps = compile_taps
+        self._turned = {layer.name for layer in layers if layer.channels_first}
+        self._compile_layers = compile_layers
         self._build_openvino = build_openvino
         self._compiled: dict[tuple[str, ...], Compiled] = {}
         self.run_facts: Mapping[str, Any] = {"engine": "tensorflow", "precision": "float32"}
 
-    def features(self) -> Sequence[Tap]:
-        """Describe every tap, in the order of computation."""
-        return self._taps
+    def features(self) -> Sequence[Layer]:
+        """Describe every layer, in the order of computation."""
+        return self._layers
 
     @property
     def concurrency(self) -> int:
@@ -93,12 +93,12 @@ class GraphBackbone:
         return self._build_openvino is None or bool(self._compiled)
 
     def freeze(self, names: Sequence[str]) -> FrozenNetwork | None:
-        """Return the graph of some taps; see `Backbone`."""
+        """Return the graph of some layers; see `Backbone`."""
         if self._build_openvino is not None:
             build = partial(self._build_openvino, names)
             return FrozenNetwork(b"", "images", {name: name for name in names}, build=build)
         compiled = self._compile(tuple(names))
-        if not isinstance(compiled, CompiledTaps):
+        if not isinstance(compiled, CompiledLayers):
             return None
         return replace(
             compiled.freeze(),
@@ -108,11 +108,11 @@ class GraphBackbone:
 
     def _compile(self, names: tuple[str, ...]) -> Compiled:
         if names not in self._compiled:
-            self._compiled[names] = self._compile_taps(names)
+            self._compiled[names] = self._compile_layers(names)
         return self._compiled[names]
 
     def __call__(self, images: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
-        """Compute taps; see `Backbone`."""
+        """Compute layers; see `Backbone`."""
         compiled = self._compile(tuple(names))
         scaled = scale_pixels(images, self.spec.input)
         if self._channels_first:

@@ -11,7 +11,7 @@ from featx.files import hash_file
 from featx.models.backbone import ModelRequest
 from featx.models.graph_backbone import GraphBackbone
 from featx.models.graph_code import refuse_operations
-from featx.models.graph_taps import GraphTaps, require_taps
+from featx.models.graph_layers import GraphLayers, require_layers
 from featx.models.input_contract import (
     InputShape,
     image_contract,
@@ -61,8 +61,8 @@ def load(request: ModelRequest) -> GraphBackbone:
             f"TensorFlow cannot run the graph {path.name!r} on {contract.height} x "
             f"{contract.width} images: {first_line(error)}"
         ) from error
-    taps = GraphTaps(graph, results, "output", channels_first=shape.channels_first)
-    require_taps(taps.taps, path.name)
+    layers = GraphLayers(graph, results, "output", channels_first=shape.channels_first)
+    require_layers(layers.layers, path.name)
     spec = ModelSpec(
         source="graphdef",
         name=path.name,
@@ -71,7 +71,7 @@ def load(request: ModelRequest) -> GraphBackbone:
         weights_sha256=hash_file(path),
         input=contract,
     )
-    return GraphBackbone(spec, taps.taps, taps.compile, channels_first=shape.channels_first)
+    return GraphBackbone(spec, layers.layers, layers.compile, channels_first=shape.channels_first)
 
 
 def _read(path: Path) -> Any:

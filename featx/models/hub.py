@@ -11,21 +11,21 @@ import numpy as np
 
 from featx.engines.tensorflow import FrozenGraph, import_tensorflow
 from featx.errors import InvalidValue, ModelError, UnknownName, first_line, join_names
-from featx.models.backbone import ModelRequest, Tap
+from featx.models.backbone import Layer, ModelRequest
 from featx.models.content_hash import hash_files
 from featx.models.graph_backbone import GraphBackbone
-from featx.models.graph_taps import GraphTaps, output_names, require_taps
+from featx.models.graph_layers import GraphLayers, output_names, require_layers
 from featx.models.hub_cache import fetch_module, is_url, module_folder, replaced_module
 from featx.models.input_contract import InputShape, image_contract, read_input_shape
 from featx.models.reference import savedmodel_files
 from featx.models.savedmodel import (
     DEFAULT_SIGNATURE,
     describe_signatures,
+    find_graph_layers,
     freeze_signature,
     list_signatures,
     load_folder,
     take_signature,
-    tap_graph,
 )
 from featx.specs import InputSpec, ModelSpec
 
@@ -65,13 +65,13 @@ def load(request: ModelRequest) -> GraphBackbone:
             for other, function in signatures.items()
             if other != chosen and len(function.structured_input_signature[1]) == 1
         ]
-    taps = [*(tap for other in others for tap in other.taps), *first.taps.taps]
-    require_taps(taps, name)
+    layers = [*(layer for other in others for layer in other.layers), *first.layers.layers]
+    require_layers(layers, name)
 
-    def compile_taps(names: tuple[str, ...]) -> Compiled:
-        own = {tap.name for tap in first.taps.taps}
+    def compile_layers(names: tuple[str, ...]) -> Compiled:
+        own = {layer.name for layer in first.layers.layers}
         groups: list[tuple[Callable[[Sequence[str]], Compiled], list[str]]]
-        groups = [(first.taps.compile, [tap for tap in names if tap in own])]
+        groups = [(first.layers.compile, [layer for layer in names if layer in own])]
         groups += [(other.compile, [n for n in names if n in other.names]) for other in others]
         functions = [function(group) for function, group in groups if group]
         return functions[0] if len(functions) == 1 else _merge(functions)
@@ -87,9 +87,11 @@ def load(request: ModelRequest) -> GraphBackbone:
     notes = [describe_signatures(signatures, chosen)] if signatures else []
     return GraphBackbone(
         spec,
-        taps,
-        compile_taps,
-        default_layer=_DEFAULT_OUTPUT if _DEFAULT_OUTPUT in {tap.name for tap in taps} else None,
+        layers,
+        compile_layers,
+        default_layer=_DEFAULT_OUTPUT
+        if _DEFAULT_OUTPUT in {layer.name for layer in layers}
+        else None,
         channels_first=first.shape.channels_first,
         notes=[*([first.note] if first.note else []), *notes],
         packages=["tensorflow-hub"] if is_url(request.name) else [],
@@ -176,7 +178,9 @@ class _SignaturePart:
         graph, self.shape = freeze_signature(function, signature, name)
         self.contract = _hub_contract(self.shape, request, name, graph.input.dtype)
         names = sorted(function.structured_outputs)
-        self.taps: GraphTaps = tap_graph(graph, self.shape, self.contract, names, "output")
+        self.layers: GraphLayers = find_graph_layers(
+            graph, self.shape, self.contract, names, "output"
+        )
 
 
 class _FunctionPart:
@@ -193,7 +197,7 @@ class _FunctionPart:
         self.note = "called as a function" + (" with return_endpoints=True" * with_endpoints)
         names = output_names(function.structured_outputs)
         kind = "endpoint" if with_endpoints else "output"
-        self.taps: GraphTaps = tap_graph(
+        self.layers: GraphLayers = find_graph_layers(
             FrozenGraph(function), self.shape, self.contract, names, kind
         )
 
@@ -240,30 +244,32 @@ class _OtherSignature:
     def __init__(
         self, function: Any, signature: str, shape: InputShape, contract: InputSpec, model: str
     ) -> None:
-        def freeze() -> GraphTaps:
+        def freeze() -> GraphLayers:
             graph, _ = freeze_signature(function, signature, model)
-            return tap_graph(graph, shape, contract, sorted(function.structured_outputs), "output")
+            return find_graph_layers(
+                graph, shape, contract, sorted(function.structured_outputs), "output"
+            )
 
         self._freeze = freeze
-        self._frozen: GraphTaps | None = None
+        self._frozen: GraphLayers | None = None
         self._prefix = f"{signature}/"
-        self.taps: list[Tap] = []
+        self.layers: list[Layer] = []
         if not shape.channels_first and _all_known(function):
             for name, spec in sorted(function.structured_outputs.items()):
                 if spec.dtype.is_floating and spec.shape.rank > 1 and spec.shape[0] is None:
                     row = tuple(spec.shape[1:])
-                    self.taps.append(Tap(self._prefix + name, "output", "", None, row))
+                    self.layers.append(Layer(self._prefix + name, "output", "", None, row))
         else:
             self._frozen = self._freeze()
-            self.taps = [
-                replace(tap, name=self._prefix + tap.name)
-                for tap in self._frozen.taps
-                if tap.kind == "output"
+            self.layers = [
+                replace(layer, name=self._prefix + layer.name)
+                for layer in self._frozen.layers
+                if layer.kind == "output"
             ]
-        self.names = {tap.name for tap in self.taps}
+        self.names = {layer.name for layer in self.layers}
 
     def compile(self, names: Sequence[str]) -> Compiled:
-        """Build a function from scaled images to the named taps."""
+        """Build a function from scaled images to the named layers."""
         self._frozen = self._frozen or self._freeze()
         run = self._frozen.compile([name.removeprefix(self._prefix) for name in names])
         return lambda images: {self._prefix + name: value for name, value in run(images).items()}

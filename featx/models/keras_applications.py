@@ -18,7 +18,7 @@ from featx.models.backbone import ModelRequest
 from featx.models.content_hash import hash_arrays
 from featx.models.contracts import APPLICATIONS
 from featx.models.graph_backbone import GraphBackbone
-from featx.models.keras_taps import KerasTaps
+from featx.models.keras_layers import KerasLayers
 from featx.specs import ModelSpec
 
 RANDOM_SEED = 0
@@ -90,8 +90,8 @@ def load(request: ModelRequest) -> GraphBackbone:
         weights_sha256=hash_arrays(value.numpy() for value in model.weights),
         input=contract,
     )
-    taps = KerasTaps(model, contract)
-    return GraphBackbone(spec, taps.taps, taps.compile, len(model.layers))
+    layers = KerasLayers(model, contract)
+    return GraphBackbone(spec, layers.layers, layers.compile, len(model.layers))
 
 
 def _check_arguments(constructor: Any, request: ModelRequest) -> None:
@@ -143,7 +143,7 @@ def _build(
 
     try:
         # Keras numbers unnamed layers (conv2d_7) by counters of the thread. In a new thread
-        # they start afresh, so that a tap has one name whatever was built before.
+        # they start afresh, so that a layer has one name whatever was built before.
         with ThreadPoolExecutor(max_workers=1) as thread:
             return thread.submit(construct).result()
     except Exception as error:  # Keras raises a bare Exception when a download fails.

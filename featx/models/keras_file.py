@@ -19,7 +19,7 @@ from featx.models.input_contract import (
     read_input_shape,
     scale_for_dtype,
 )
-from featx.models.keras_taps import KerasTaps
+from featx.models.keras_layers import KerasLayers
 from featx.models.legacy_keras import is_legacy, load_legacy
 from featx.models.model_code import (
     describe_unregistered,
@@ -63,12 +63,14 @@ def load(request: ModelRequest) -> GraphBackbone:
         weights_sha256=hash_file(path),
         input=contract,
     )
-    taps = KerasTaps(model, contract, channels_first=shape.channels_first, layer_class=layer_class)
+    layers = KerasLayers(
+        model, contract, channels_first=shape.channels_first, layer_class=layer_class
+    )
     legacy = ["saved by Keras 2, loaded by tf_keras"] if layer_class is not None else []
     return GraphBackbone(
         spec,
-        taps.taps,
-        taps.compile,
+        layers.layers,
+        layers.compile,
         len(model.layers),
         channels_first=shape.channels_first,
         notes=legacy,

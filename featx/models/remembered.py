@@ -16,7 +16,7 @@ import numpy as np
 import featx
 from featx.engines.frozen import FrozenNetwork
 from featx.errors import ModelError
-from featx.models.backbone import Backbone, ModelRequest, Tap
+from featx.models.backbone import Backbone, Layer, ModelRequest
 from featx.models.hub_cache import is_complete, is_url, module_folder
 from featx.models.reference import savedmodel_files
 from featx.specs import ModelSpec, digest
@@ -110,7 +110,7 @@ def remember(key: str | None, backbone: Backbone) -> None:
         "default_layer": backbone.default_layer,
         "notes": list(backbone.notes),
         "packages": list(backbone.packages),
-        "taps": [tap.to_dict() for tap in backbone.features()],
+        "layers": [layer.to_dict() for layer in backbone.features()],
     }
     remember_facts(_KIND, key, facts)
 
@@ -132,7 +132,7 @@ class RememberedBackbone:
         self.notes: Sequence[str] = facts["notes"]
         self.packages: Sequence[str] = facts["packages"]
         self.runs_own_code = False
-        self._taps = tuple(Tap.from_dict(tap) for tap in facts["taps"])
+        self._layers = tuple(Layer.from_dict(layer) for layer in facts["layers"])
         self._load = load
         self._loaded: Backbone | None = None
         self._lock = threading.Lock()
@@ -158,16 +158,16 @@ class RememberedBackbone:
         loaded = self._loaded
         return {"engine": "tensorflow", "precision": "float32"} if not loaded else loaded.run_facts
 
-    def features(self) -> Sequence[Tap]:
-        """Describe every tap, in the order of computation."""
-        return self._taps
+    def features(self) -> Sequence[Layer]:
+        """Describe every layer, in the order of computation."""
+        return self._layers
 
     def freeze(self, names: Sequence[str]) -> FrozenNetwork | None:
-        """Return the graph of some taps; see `Backbone`."""
+        """Return the graph of some layers; see `Backbone`."""
         return self._backbone().freeze(names)
 
     def __call__(self, images: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
-        """Compute taps; see `Backbone`."""
+        """Compute layers; see `Backbone`."""
         return self._backbone()(images, names)
 
     def _backbone(self) -> Backbone:

@@ -14,7 +14,7 @@ from featx.models.backbone import ModelRequest
 from featx.models.content_hash import hash_files
 from featx.models.graph_backbone import GraphBackbone
 from featx.models.graph_code import refuse_operations
-from featx.models.graph_taps import GraphTaps, require_taps
+from featx.models.graph_layers import GraphLayers, require_layers
 from featx.models.input_contract import (
     InputShape,
     image_contract,
@@ -44,8 +44,10 @@ def load(request: ModelRequest) -> GraphBackbone:
     graph, shape = freeze_signature(signature, name, path.name)
     contract = request.overrides.apply(image_contract(shape, request.overrides.img_size, path.name))
     contract = scale_for_dtype(contract, graph.input.dtype.is_integer, path.name)
-    taps = tap_graph(graph, shape, contract, sorted(signature.structured_outputs), "output")
-    require_taps(taps.taps, path.name)
+    layers = find_graph_layers(
+        graph, shape, contract, sorted(signature.structured_outputs), "output"
+    )
+    require_layers(layers.layers, path.name)
     spec = ModelSpec(
         source="savedmodel",
         name=path.name,
@@ -56,8 +58,8 @@ def load(request: ModelRequest) -> GraphBackbone:
     )
     return GraphBackbone(
         spec,
-        taps.taps,
-        taps.compile,
+        layers.layers,
+        layers.compile,
         channels_first=shape.channels_first,
         notes=[describe_signatures(signatures, name)],
     )
@@ -179,10 +181,10 @@ def freeze_signature(signature: Any, name: str, model: str) -> tuple[FrozenGraph
     return graph, read_input_shape(None if shape.rank is None else shape.as_list(), model)
 
 
-def tap_graph(
+def find_graph_layers(
     graph: FrozenGraph, shape: InputShape, contract: InputSpec, outputs: list[str], kind: str
-) -> GraphTaps:
-    """Fit a graph to the size of images, and find its taps.
+) -> GraphLayers:
+    """Fit a graph to the size of images, and find its layers.
 
     Raises:
         ModelError: If it cannot take images of that size.
@@ -194,7 +196,7 @@ def tap_graph(
             f"The model cannot be run on {contract.height} x {contract.width} images: "
             f"{first_line(error)}"
         ) from error
-    return GraphTaps(sized, outputs, kind, channels_first=shape.channels_first)
+    return GraphLayers(sized, outputs, kind, channels_first=shape.channels_first)
 
 
 def describe_signatures(signatures: dict[str, Any], chosen: str | None) -> str:

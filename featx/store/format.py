@@ -180,7 +180,7 @@ def parts_folder(path: Path) -> Path:
 
 
 def dataset_name(number: int) -> str:
-    """Return the name of a tap's dataset below /features (endpoint names may contain ``/``)."""
+    """Return the name of a layer's dataset below /features (endpoint names may contain ``/``)."""
     return f"f{number:03d}"
 
 

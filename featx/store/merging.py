@@ -74,7 +74,7 @@ def merge_stores(
         listener: Receives notes.
 
     Raises:
-        FingerprintMismatch: If they differ in model, preprocessing, taps, pooling or type.
+        FingerprintMismatch: If they differ in model, preprocessing, layers, pooling or type.
         StoreError: If there are conflicts (see `keep`), `output` exists, or a source has
             unfinished work beside it.
 

@@ -211,7 +211,7 @@ def check_same(source: FeatureStore, header: StoreHeader, subject: str) -> None:
     """
     of_old = {"input.decode": "exact"}  # Left out of identities, which are older.
     expected, received = of_old | source.header.identity(), of_old | header.identity()
-    # Of taps that only one side has, the list of layers says all there is to say.
+    # Of layers that only one side has, the list of layers says all there is to say.
     common = expected.keys() & received.keys()
     differences = identity_differences(
         {name: value for name, value in expected.items() if name in common},

@@ -18,10 +18,10 @@ from featx.specs import DEFAULT_READ_POOLING, FeatureSpec, ModelSpec, Pooling
 from featx.store.format import READ_ERRORS, dataset_name, text_attribute
 from featx.store.opened_file import OpenedFile
 from featx.store.rows import ContentsDigest, PartReference, RowMap, Rows
-from featx.store.values import FeatureTable, PartFiles, TapValues, read_dataset
+from featx.store.values import FeatureTable, LayerValues, PartFiles, read_dataset
 
 BLOCK_BYTES = 32 << 20
-"""Most bytes of one tap that are held in memory at a time while reading in sequence."""
+"""Most bytes of one layer that are held in memory at a time while reading in sequence."""
 
 
 def open_store(path: str | Path) -> FeatureStore:
@@ -89,13 +89,13 @@ class FeatureStore(OpenedFile):
         return self.header.model
 
     @property
-    def taps(self) -> tuple[str, ...]:
-        """Names of the taps, in the order of computation."""
+    def layers(self) -> tuple[str, ...]:
+        """Names of the layers, in the order of computation."""
         return tuple(spec.name for spec in self.header.features)
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of model, input contract, taps, pooling and storage type."""
+        """SHA-256 of model, input contract, layers, pooling and storage type."""
         return self.header.fingerprint
 
     @property
@@ -233,24 +233,24 @@ class FeatureStore(OpenedFile):
         """Where the images lie, as text: `root`, or what is no path (a URL, objects in Python)."""
         return str(self.root) if lies_on_disk(self.header.root) else self.header.root
 
-    def spec(self, tap: str | None = None) -> FeatureSpec:
-        """Return the spec of a tap; of the deepest one when none is named.
+    def spec(self, layer: str | None = None) -> FeatureSpec:
+        """Return the spec of a layer; of the deepest one when none is named.
 
         Raises:
-            UnknownName: If the store has no such tap.
+            UnknownName: If the store has no such layer.
         """
-        if tap is None:
+        if layer is None:
             return self.header.features[-1]
         for spec in self.header.features:
-            if spec.name == tap:
+            if spec.name == layer:
                 return spec
         raise UnknownName(
-            "layer in the store", tap, self.taps, remedy=f"It has {join_names(self.taps)}."
+            "layer in the store", layer, self.layers, remedy=f"It has {join_names(self.layers)}."
         )
 
-    def features(self, tap: str | None = None) -> TapValues:
-        """Return a tap's rows, (N, *shape); slice them to read from the disk."""
-        spec = self.spec(tap)
+    def features(self, layer: str | None = None) -> LayerValues:
+        """Return a layer's rows, (N, *shape); slice them to read from the disk."""
+        spec = self.spec(layer)
         dataset = f"features/{dataset_name(self.header.features.index(spec))}"
 
         def read(rows: np.ndarray) -> np.ndarray:
@@ -267,39 +267,39 @@ class FeatureStore(OpenedFile):
                 self._check_current()
                 raise self._damaged(spec.name, error) from error
 
-        return TapValues(read, len(self), spec, np.dtype(self.header.dtype))
+        return LayerValues(read, len(self), spec, np.dtype(self.header.dtype))
 
     def iter_features(
-        self, tap: str | None = None, rows: int | None = None
+        self, layer: str | None = None, rows: int | None = None
     ) -> Iterator[np.ndarray]:
-        """Yield a tap's rows in order, in blocks of bounded size, as stored."""
-        values = self.features(tap)
+        """Yield a layer's rows in order, in blocks of bounded size, as stored."""
+        values = self.features(layer)
         row_bytes = max(1, int(np.prod(values.shape[1:])) * values.dtype.itemsize)
         step = rows or max(1, BLOCK_BYTES // row_bytes)
         for start in range(0, len(values), step):
             yield values[start : start + step]
 
-    def vector_spec(self, tap: str | None, pooling: Pooling) -> FeatureSpec:
-        """Return the spec of a tap as `iter_vectors` gives it."""
-        spec = self.spec(tap)
+    def vector_spec(self, layer: str | None, pooling: Pooling) -> FeatureSpec:
+        """Return the spec of a layer as `iter_vectors` gives it."""
+        spec = self.spec(layer)
         applied = pooling if self._is_map(spec) else spec.pool
         shape = pooled_shape(spec.shape, pooling) if self._is_map(spec) else spec.shape
         return replace(spec, pool=applied, shape=shape)
 
-    def iter_vectors(self, tap: str | None, pooling: Pooling) -> Iterator[np.ndarray]:
-        """Yield float32 blocks of a tap's rows in order, pooled where it was stored as maps."""
-        applied = pooling if self._is_map(self.spec(tap)) else "none"
-        for block in self.iter_features(tap):
+    def iter_vectors(self, layer: str | None, pooling: Pooling) -> Iterator[np.ndarray]:
+        """Yield float32 blocks of a layer's rows in order, pooled where it was stored as maps."""
+        applied = pooling if self._is_map(self.spec(layer)) else "none"
+        for block in self.iter_features(layer):
             yield pool_features(block, applied)
 
-    def vectors(self, tap: str | None, pooling: Pooling, rows: np.ndarray) -> np.ndarray:
-        """Read chosen rows of a tap as float32, pooled where it was stored as maps.
+    def vectors(self, layer: str | None, pooling: Pooling, rows: np.ndarray) -> np.ndarray:
+        """Read chosen rows of a layer as float32, pooled where it was stored as maps.
 
         Memory: the rows as stored, at most `BLOCK_BYTES` of them at a time, and the result.
         """
-        spec = self.vector_spec(tap, pooling)
-        applied = pooling if self._is_map(self.spec(tap)) else "none"
-        values = self.features(tap)
+        spec = self.vector_spec(layer, pooling)
+        applied = pooling if self._is_map(self.spec(layer)) else "none"
+        values = self.features(layer)
         row_bytes = max(1, int(np.prod(values.shape[1:])) * values.dtype.itemsize)
         step = max(1, BLOCK_BYTES // row_bytes)
         out = np.empty((len(rows), *spec.shape), np.float32)
@@ -308,21 +308,21 @@ class FeatureStore(OpenedFile):
         return out
 
     def table(
-        self, tap: str | None = None, *, pooling: Pooling = DEFAULT_READ_POOLING
+        self, layer: str | None = None, *, pooling: Pooling = DEFAULT_READ_POOLING
     ) -> FeatureTable:
-        """Read one tap as vectors, pooled where it was stored as maps.
+        """Read one layer as vectors, pooled where it was stored as maps.
 
         Args:
-            tap: The tap; the deepest one when None.
-            pooling: Applied to taps that were stored with ``none``. Vectors stay as they are.
+            layer: The layer; the deepest one when None.
+            pooling: Applied to layers that were stored with ``none``. Vectors stay as they are.
 
         Returns:
             All rows. Memory: N x D float32, plus one block of maps.
         """
-        spec = self.vector_spec(tap, pooling)
+        spec = self.vector_spec(layer, pooling)
         values = np.empty((len(self), *spec.shape), np.float32)
         start = 0
-        for block in self.iter_vectors(tap, pooling):
+        for block in self.iter_vectors(layer, pooling):
             values[start : start + len(block)] = block
             start += len(block)
         return FeatureTable(self.keys, values, self.labels, self.content_hash, spec, self.model)

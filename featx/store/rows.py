@@ -25,7 +25,7 @@ class StoreHeader:
 
     Attributes:
         model: The model that computed them.
-        features: One spec for each tap, in the order of the datasets f000, f001, ...
+        features: One spec for each layer, in the order of the datasets f000, f001, ...
         dtype: How values are stored.
         root: Absolute path of the folder that keys are relative to, when it was written.
         root_relative: The same relative to the store's folder; survives moving both.
@@ -81,7 +81,7 @@ class Rows:
         labels: n class names, None where there is none.
         file_size: int64 (n,), bytes.
         file_mtime_ns: int64 (n,).
-        features: For each tap an array of shape (n, *shape); none for rows whose features are
+        features: For each layer an array of shape (n, *shape); none for rows whose features are
             those of another row with the same content hash.
         splits: n names of splits, None where there is none; when empty, none has one.
     """

@@ -35,10 +35,10 @@ class SalvagedStore(FeatureStore):
 
     @cached_property
     def lost(self) -> np.ndarray:
-        """bool (N,): rows of which a column or a tap cannot be read."""
+        """bool (N,): rows of which a column or a layer cannot be read."""
         lost = np.zeros(len(self), bool)
         if self.row_map is None:
-            for number in range(len(self.taps)):
+            for number in range(len(self.layers)):
                 lost[damaged_rows(self._file[f"features/{dataset_name(number)}"])] = True
         names = ["keys", "content_hash", "labels", "file_size", "file_mtime_ns", "missing"]
         names += ["splits"] if "splits" in self._file else []

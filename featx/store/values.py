@@ -1,4 +1,4 @@
-"""A tap's rows on the disk, whether in one file or in parts, as something to slice."""
+"""A layer's rows on the disk, whether in one file or in parts, as something to slice."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from featx.store.rows import RowMap
 from featx.store.seal import read_seal
 
 ITER_BYTES = 8 << 20
-"""Rows that are read at once when a tap is gone through row by row."""
+"""Rows that are read at once when a layer is gone through row by row."""
 
 MAX_OPEN_PARTS = 32
 """Part files that one store holds open: systems allow a process a few hundred in all."""
@@ -27,7 +27,7 @@ MAX_OPEN_PARTS = 32
 
 @dataclass(frozen=True, slots=True)
 class FeatureTable:
-    """Features of one tap with their keys, in memory: what heads and indexes take.
+    """Features of one layer with their keys, in memory: what heads and indexes take.
 
     Attributes:
         keys: N keys.
@@ -47,12 +47,12 @@ class FeatureTable:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 that identifies model, input contract, tap and pooling."""
+        """SHA-256 that identifies model, input contract, layer and pooling."""
         return self.spec.fingerprint(self.model)
 
 
-class TapValues:
-    """A tap's rows, (N, *shape), as stored; indexing reads them from the disk.
+class LayerValues:
+    """A layer's rows, (N, *shape), as stored; indexing reads them from the disk.
 
     Takes what NumPy takes for the first axis: a number, a slice, a list or array of numbers or of
     booleans; what is said of further axes is applied to the rows that were read.

@@ -275,8 +275,8 @@ def _check_parts(found: _Findings, parts: PartFiles, listener: Listener) -> None
         try:
             with open_file(path, salvage=True) as file:
                 bad = np.zeros(reference.num_rows, bool)
-                for tap in range(len(store.taps)):
-                    bad[damaged_rows(file[f"features/{dataset_name(tap)}"])] = True
+                for layer in range(len(store.layers)):
+                    bad[damaged_rows(file[f"features/{dataset_name(layer)}"])] = True
         except (StoreError, OSError, KeyError, ValueError, RuntimeError, IndexError):
             bad = np.ones(reference.num_rows, bool)
         rows = rows[bad[row_map.row[rows]]]

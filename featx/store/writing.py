@@ -69,9 +69,9 @@ def write_store(
 
         columns = _create_columns(file, num_rows, key_bytes, with_splits)
         missing = _create_rows(file, "missing", (num_rows,), np.bool_, COLUMN_CHUNK)
-        taps = {}
+        layers = {}
         if facts.row_map is None:
-            taps = _create_taps(file, header, num_rows)
+            layers = _create_layers(file, header, num_rows)
         else:
             _write_view(file, header, facts.row_map)
         start = 0
@@ -80,7 +80,7 @@ def write_store(
             _write_columns(columns, start, rows, class_ids, split_ids)
             if facts.missing:
                 missing[start:end] = [key in facts.missing for key in rows.keys]
-            for name, dataset in taps.items():
+            for name, dataset in layers.items():
                 dataset[start:end] = rows.features[name]
             contents.update(rows.keys, rows.content_hash)
             check()
@@ -187,18 +187,18 @@ def _create_rows(
     return parent.create_dataset(name, shape, dtype, chunks=chunks, fletcher32=True)
 
 
-def _create_taps(file: h5py.File, header: StoreHeader, num_rows: int) -> dict[str, h5py.Dataset]:
-    taps = {}
+def _create_layers(file: h5py.File, header: StoreHeader, num_rows: int) -> dict[str, h5py.Dataset]:
+    layers = {}
     for number, spec in enumerate(header.features):
         row_bytes = int(np.prod(spec.shape)) * np.dtype(header.dtype).itemsize
         rows = max(1, CHUNK_BYTES // max(1, row_bytes))
         name = f"features/{dataset_name(number)}"
-        taps[spec.name] = _create_rows(file, name, (num_rows, *spec.shape), header.dtype, rows)
-        _describe_tap(taps[spec.name], spec, header)
-    return taps
+        layers[spec.name] = _create_rows(file, name, (num_rows, *spec.shape), header.dtype, rows)
+        _describe_layer(layers[spec.name], spec, header)
+    return layers
 
 
-def _describe_tap(dataset: h5py.Dataset, spec: FeatureSpec, header: StoreHeader) -> None:
+def _describe_layer(dataset: h5py.Dataset, spec: FeatureSpec, header: StoreHeader) -> None:
     _write_text_attribute(dataset, "name", spec.name)
     _write_text_attribute(dataset, "spec", json.dumps(spec.to_dict()))
     _write_text_attribute(dataset, "fingerprint", spec.fingerprint(header.model))
@@ -230,7 +230,7 @@ def _write_view(file: h5py.File, header: StoreHeader, row_map: RowMap) -> None:
             layout[start : start + count] = sources[part_number][row : row + count]
         # Where a part is missing, HDF5 gives the fill value: it must not look like a feature.
         dataset = file.create_virtual_dataset(name, layout, fillvalue=np.nan)
-        _describe_tap(dataset, spec, header)
+        _describe_layer(dataset, spec, header)
 
 
 def _write_failures(file: h5py.File, failures: Sequence[ImageFailure]) -> None:

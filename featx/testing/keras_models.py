@@ -1,4 +1,4 @@
-"""A small Keras network whose activations are computed by hand, with every kind of tap."""
+"""A small Keras network whose activations are computed by hand, with every kind of layer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KERAS_TOY_SIZE = 4
 
 
 def toy_keras_model() -> Any:
-    """Build the network. For an image of one colour (r, g, b) in [0, 255] its taps are:
+    """Build the network. For an image of one colour (r, g, b) in [0, 255] its layers are:
 
     - ``scale``: the colour / 255 (the model's own preprocessing), shape (4, 4, 3);
     - ``shift``: colour / 255 - 0.5; ``relu``: the same, not below 0;

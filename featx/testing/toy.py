@@ -9,7 +9,7 @@ import numpy as np
 from featx.errors import InvalidValue
 from featx.images.preprocess import scale_pixels
 from featx.models import SOURCES
-from featx.models.backbone import ModelRequest, Tap
+from featx.models.backbone import Layer, ModelRequest
 from featx.specs import DEFAULT_BATCH_SIZE, InputSpec, ModelSpec, digest
 
 TOY_SIZE = 8
@@ -40,19 +40,19 @@ class ToyBackbone:
         self.runs_own_code = False
         self.calls: list[int] = []
 
-    def features(self) -> Sequence[Tap]:
-        """Describe the three taps."""
+    def features(self) -> Sequence[Layer]:
+        """Describe the three layers."""
         return (
-            Tap("map", "layer", "Quarters", 0, (2, 2, 3)),
-            Tap("mean", "layer", "Mean", 1, (3,)),
-            Tap("head/double", "layer", "Double", None, (3,)),
+            Layer("map", "layer", "Quarters", 0, (2, 2, 3)),
+            Layer("mean", "layer", "Mean", 1, (3,)),
+            Layer("head/double", "layer", "Double", None, (3,)),
         )
 
     def freeze(self, names: Sequence[str]) -> None:
         """Say that there is no graph; see `featx.models.backbone.Backbone`."""
 
     def __call__(self, images: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
-        """Compute taps; see `featx.models.backbone.Backbone`."""
+        """Compute layers; see `featx.models.backbone.Backbone`."""
         self.calls.append(len(images))
         scaled = scale_pixels(images, self.spec.input)
         count, height, width, channels = scaled.shape

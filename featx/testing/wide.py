@@ -1,4 +1,4 @@
-"""A backbone whose one tap is as wide as asked for: for trying out large features."""
+"""A backbone whose one layer is as wide as asked for: for trying out large features."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from featx.models import SOURCES
-from featx.models.backbone import ModelRequest, Tap
+from featx.models.backbone import Layer, ModelRequest
 from featx.specs import digest
 from featx.testing import toy
 
@@ -18,12 +18,12 @@ class WideBackbone(toy.ToyBackbone):
 
     width = 1
 
-    def features(self) -> Sequence[Tap]:
-        """Describe the tap."""
-        return (Tap("wide", "layer", "Repeat", 0, (self.width,)),)
+    def features(self) -> Sequence[Layer]:
+        """Describe the layer."""
+        return (Layer("wide", "layer", "Repeat", 0, (self.width,)),)
 
     def __call__(self, images: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
-        """Compute the tap; see `featx.models.backbone.Backbone`."""
+        """Compute the layer; see `featx.models.backbone.Backbone`."""
         red = super().__call__(images, ["mean"])["mean"][:, :1]
         return {name: np.repeat(red, self.width, axis=1) for name in names}
 

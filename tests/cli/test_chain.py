@@ -80,7 +80,7 @@ def test_extract_reports_and_stores_what_was_asked(featx: Program, photos: Path)
     assert "12 images in" in outcome.err
     assert "2 class folders" in outcome.err
     with open_store("f.h5") as store:
-        assert store.taps == ("map", "mean")
+        assert store.layers == ("map", "mean")
         assert store.features("map").dtype == np.float16
         np.testing.assert_allclose(store.features("mean")[0], [10 / 255, 0, 0], atol=1e-3)
 
@@ -119,7 +119,7 @@ def test_tables_for_people(featx: Program, photos: Path) -> None:
     assert found.out.count("1.0000") >= 2
     listed = featx("layers", "toy:colors")
     assert "head/double" in listed.out
-    assert "3 of 3 taps of toy:colors" in listed.out
+    assert "3 of 3 layers of toy:colors" in listed.out
 
 
 def test_info_as_json(featx: Program, photos: Path) -> None:

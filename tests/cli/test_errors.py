@@ -18,7 +18,7 @@ TOY = ("-m", "toy:colors")
         (["extract", "nowhere", *TOY], 1, "There is no file or folder 'nowhere'"),
         (["extract", "-m", "VGG91"], 1, "no model named 'VGG91'. Did you mean VGG19"),
         (["extract", *TOY, "--layer", "meen"], 1, "no layer named 'meen'. Did you mean mean?"),
-        (["extract", *TOY, "--layer", "z*"], 1, "The pattern matches none of the 3 taps"),
+        (["extract", *TOY, "--layer", "z*"], 1, "The pattern matches none of the 3 layers"),
         (["extract", *TOY, "--layer", "7"], 1, "numbered 0 to 1"),
         (["extract", *TOY, "--img-size", "big"], 1, "Received: 'big'. For example: --img-size 224"),
         (["extract", *TOY, "-o", "no/such/f.h5"], 1, "there is no folder 'no/such'. Make it"),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from featx.models.backbone import Tap
+from featx.models.backbone import Layer
 from featx.models.graph_backbone import GraphBackbone
 from featx.report import drawing
 from featx.report.layers import show_layers
@@ -29,9 +29,9 @@ def lines(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def make_backbone(*taps: Tap, notes: tuple[str, ...] = ()) -> GraphBackbone:
+def make_backbone(*layers: Layer, notes: tuple[str, ...] = ()) -> GraphBackbone:
     spec = ModelSpec("hub", "net", (), "/net", "ab", InputSpec(32, 32, scaling="unit"))
-    return GraphBackbone(spec, taps, lambda _: lambda _: {}, notes=notes)
+    return GraphBackbone(spec, layers, lambda _: lambda _: {}, notes=notes)
 
 
 def test_models_by_glob(featx: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,9 +70,9 @@ def test_models_as_json(featx: Program, tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_kinds_have_headings_and_details_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     backbone = make_backbone(
-        Tap("net/conv", "tensor", "Conv2D", None, (16, 16, 8), is_detail=True),
-        Tap("net/relu", "tensor", "Relu", None, (16, 16, 8), parameters=216),
-        Tap("default", "endpoint", "Mean", None, (8,), parameters=216),
+        Layer("net/conv", "tensor", "Conv2D", None, (16, 16, 8), is_detail=True),
+        Layer("net/relu", "tensor", "Relu", None, (16, 16, 8), parameters=216),
+        Layer("default", "endpoint", "Mean", None, (8,), parameters=216),
         notes=("called",),
     )
     show_layers(backbone, backbone.features()[1:])
@@ -84,7 +84,7 @@ def test_kinds_have_headings_and_details_are_counted(capsys: pytest.CaptureFixtu
         "",
         "endpoints",
         "  default    Mean   8                         216        32 B",
-        "2 of 3 taps of hub:net, input 32×32×3, preprocessing unit",
+        "2 of 3 layers of hub:net, input 32×32×3, preprocessing unit",
         "1 more, steps inside layers: --all lists them",
         "called",
     ]
@@ -92,7 +92,7 @@ def test_kinds_have_headings_and_details_are_counted(capsys: pytest.CaptureFixtu
 
 def test_a_tree_for_what_lies_inside(capsys: pytest.CaptureFixture[str]) -> None:
     names = ["stem", "body/block1/conv", "body/block1/relu", "body/block2/relu", "body", "head"]
-    backbone = make_backbone(*(Tap(n, "layer", "L", i, (4,)) for i, n in enumerate(names)))
+    backbone = make_backbone(*(Layer(n, "layer", "L", i, (4,)) for i, n in enumerate(names)))
     show_layers(backbone, backbone.features(), tree=True)
     shown = [line[8:].split("  L")[0].rstrip() for line in capsys.readouterr().out.splitlines()]
     assert shown[2:-1] == [
@@ -110,7 +110,7 @@ def test_a_terminal_gets_a_tree_where_names_are_long(
     terminal: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names = [f"a_rather_long_scope/of_a_network/block_{i}_expand_relu/Relu6" for i in (1, 2)]
-    backbone = make_backbone(*(Tap(n, "tensor", "Relu6", None, (112, 112, 64)) for n in names))
+    backbone = make_backbone(*(Layer(n, "tensor", "Relu6", None, (112, 112, 64)) for n in names))
     show_layers(backbone, backbone.features())
     out = capsys.readouterr().out
     assert "  block_1_expand_relu/Relu6 " in out
@@ -138,11 +138,14 @@ def test_a_signature_is_an_option_of_layers_and_extract(
     module = write_tf1_module(tmp_path / "tf1")
     option = ("--signature", "image_feature_vector")
     listed = lines(featx("layers", f"hub:{module}", *option, "--json").out)
-    assert [tap["name"] for tap in listed if tap["kind"] == "output"] == ["net/block1", "default"]
+    assert [layer["name"] for layer in listed if layer["kind"] == "output"] == [
+        "net/block1",
+        "default",
+    ]
     done = featx("extract", "-m", f"hub:{module}", *option, "--layer", "net/*,default")
     assert done.status == 0, done.err
-    taps = {feature["layer"] for feature in lines(featx("info", "--json").out)[0]["features"]}
-    assert taps == {"net/block1", "default"}
+    layers = {feature["layer"] for feature in lines(featx("info", "--json").out)[0]["features"]}
+    assert layers == {"net/block1", "default"}
     again = featx("extract", "-m", f"hub:{module},signature=image_feature_vector",
                   "--layer", "net/*,default")  # fmt: skip
     assert "12 already there" in again.out

@@ -182,8 +182,8 @@ def test_a_failed_write_leaves_what_was_there(name: str, tmp_path: Path) -> None
 
 
 def test_the_deepest_layer_is_taken_and_named(tmp_path: Path, notes: Notes) -> None:
-    taps = {"first": np.zeros((2, 3), np.float32), "last": np.ones((2, 4), np.float32)}
-    write_sample(tmp_path / "f.h5", taps)
+    layers = {"first": np.zeros((2, 3), np.float32), "last": np.ones((2, 4), np.float32)}
+    write_sample(tmp_path / "f.h5", layers)
     report = featx.export_store(tmp_path / "f.h5", tmp_path / "out.npy", listener=notes)
     assert (report.layer, report.columns) == ("last", 4)
     assert notes.notes == [f"layer 'last', the deepest in {str(tmp_path / 'f.h5')!r}"]
@@ -191,10 +191,10 @@ def test_the_deepest_layer_is_taken_and_named(tmp_path: Path, notes: Notes) -> N
 
 
 def test_another_layer_can_be_named(tmp_path: Path) -> None:
-    taps = {"first": np.zeros((2, 3), np.float32), "last": np.ones((2, 4), np.float32)}
-    write_sample(tmp_path / "f.h5", taps)
+    layers = {"first": np.zeros((2, 3), np.float32), "last": np.ones((2, 4), np.float32)}
+    write_sample(tmp_path / "f.h5", layers)
     featx.export_store(tmp_path / "f.h5", tmp_path / "out.npy", layer="first")
-    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), taps["first"])
+    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), layers["first"])
 
 
 @pytest.fixture

@@ -99,10 +99,10 @@ def test_the_configuration(colors: Path, tmp_path: Path) -> None:
     assert list(embedding.sprite.single_image_dim) == [96, 96]
 
 
-@pytest.mark.parametrize("tap", ["relu#2", "backbone/out:0", 'a"b\n', "a b&c", "Blüte"])
-def test_names_of_taps_survive_in_addresses(tap: str, tmp_path: Path) -> None:
-    write_sample(tmp_path / "f.h5", {tap: np.ones((2, 2), np.float32)})
-    assert featx.export_store(tmp_path / "f.h5", tmp_path / "board").layer == tap
+@pytest.mark.parametrize("layer", ["relu#2", "backbone/out:0", 'a"b\n', "a b&c", "Blüte"])
+def test_names_of_layers_survive_in_addresses(layer: str, tmp_path: Path) -> None:
+    write_sample(tmp_path / "f.h5", {layer: np.ones((2, 2), np.float32)})
+    assert featx.export_store(tmp_path / "f.h5", tmp_path / "board").layer == layer
     name = read_config(tmp_path / "board").tensor_name
     assert name.isascii()
     assert not set(name) & set('#&?%+ /:"\n')

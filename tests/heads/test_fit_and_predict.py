@@ -43,7 +43,7 @@ def class_values(targets: list[int], width: int = 4) -> np.ndarray:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
-    """30 images of the classes 2 and 10, and 3 without a label; two taps."""
+    """30 images of the classes 2 and 10, and 3 without a label; two layers."""
     path = tmp_path / "f.h5"
     labels = ["2", "10"] * 15
     values = class_values([int(label == "10") for label in labels])

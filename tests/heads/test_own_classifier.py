@@ -18,7 +18,7 @@ from featx.heads.class_names import ClassNames, read_names
 from featx.heads.own_classifier import are_probabilities, find_classes, load_classifier, softmax
 from featx.images.decode import decode_image
 from featx.models import load_model, restore_model
-from featx.models.backbone import Tap
+from featx.models.backbone import Layer
 from featx.models.graph_backbone import GraphBackbone
 from featx.specs import InputOverrides, InputSpec, ModelSpec
 from tests.real_data import REAL_DATA, needs_real_data
@@ -223,8 +223,8 @@ def test_what_is_computed_behind_a_sigmoid_is_no_sigmoid(tmp_path: Path) -> None
     doubled = keras.layers.Rescaling(2.0, name="doubled")(gates)
     swish = keras.layers.Dense(3, activation="swish", name="swish")(gates)
     keras.Model(images, keras.layers.Add(name="sum")([doubled, swish])).save(tmp_path / "n.keras")
-    taps = load_model(str(tmp_path / "n.keras")).features()
-    assert [tap.name for tap in taps if tap.operation == "Sigmoid"] == ["gates"]
+    layers = load_model(str(tmp_path / "n.keras")).features()
+    assert [layer.name for layer in layers if layer.operation == "Sigmoid"] == ["gates"]
 
 
 @pytest.mark.tensorflow
@@ -307,27 +307,30 @@ def test_options_of_heads_and_models_exclude_each_other(pictures: Path, tmp_path
 # Which output it is, and what it gives
 
 
-def make_backbone(*taps: Tap, default_layer: str | None = None) -> GraphBackbone:
-    return GraphBackbone(make_model(), taps, lambda names: lambda images: {}, 2, default_layer)
+def make_backbone(*layers: Layer, default_layer: str | None = None) -> GraphBackbone:
+    return GraphBackbone(make_model(), layers, lambda names: lambda images: {}, 2, default_layer)
 
 
 def test_the_classes_are_the_last_output() -> None:
-    layers = [Tap("pool", "layer", "", 0, (8,)), Tap("fc", "layer", "", 1, (5,))]
+    layers = [Layer("pool", "layer", "", 0, (8,)), Layer("fc", "layer", "", 1, (5,))]
     assert find_classes(make_backbone(*layers)).name == "fc"
     outputs = [
-        Tap("image_feature_vector/default", "output", "", None, (8,)),
-        Tap("Relu", "tensor", "", None, (4, 4, 8)),
-        Tap("logits", "output", "", None, (1, 1, 5)),
-        Tap("maps", "output", "", None, (4, 4, 8)),
-        Tap("count", "output", "", None, (1,)),
+        Layer("image_feature_vector/default", "output", "", None, (8,)),
+        Layer("Relu", "tensor", "", None, (4, 4, 8)),
+        Layer("logits", "output", "", None, (1, 1, 5)),
+        Layer("maps", "output", "", None, (4, 4, 8)),
+        Layer("count", "output", "", None, (1,)),
     ]
     assert find_classes(make_backbone(*outputs)).name == "logits"
-    endpoints = [Tap("default", "endpoint", "", None, (5,)), Tap("aux", "endpoint", "", None, (6,))]
+    endpoints = [
+        Layer("default", "endpoint", "", None, (5,)),
+        Layer("aux", "endpoint", "", None, (6,)),
+    ]
     assert find_classes(make_backbone(*endpoints, default_layer="default")).name == "default"
     assert find_classes(make_backbone(*endpoints), "aux").name == "aux"
     for shape in [(4, 4, 8), (1,), (None, 8), (8, None)]:
         with pytest.raises(ModelError, match="one vector for an image"):
-            find_classes(make_backbone(Tap("t", "output", "", None, shape)))
+            find_classes(make_backbone(Layer("t", "output", "", None, shape)))
 
 
 @pytest.mark.parametrize(

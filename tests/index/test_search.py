@@ -213,9 +213,9 @@ def test_an_index_is_brought_up_to_date_from_the_new_rows_alone(
     read: list[int] = []
     real = FeatureStore.vectors
 
-    def vectors(self: FeatureStore, tap: str, pooling: Pooling, rows: np.ndarray) -> np.ndarray:
+    def vectors(self: FeatureStore, layer: str, pooling: Pooling, rows: np.ndarray) -> np.ndarray:
         read.extend(rows.tolist())
-        return real(self, tap, pooling, rows)
+        return real(self, layer, pooling, rows)
 
     monkeypatch.setattr(FeatureStore, "vectors", vectors)
     monkeypatch.setattr(FeatureStore, "iter_vectors", None)

@@ -1,4 +1,4 @@
-"""How far two engines are apart, tap by tap."""
+"""How far two engines are apart, layer by layer."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from featx.models.backbone import Backbone
 
 LOWEST_COSINE = 0.9999
 LARGEST_ERROR = 1e-3
-"""Of the difference, as a share of the largest value of the tap."""
+"""Of the difference, as a share of the largest value of the layer."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """One tap: lowest cosine of an image's row, and largest relative error."""
+    """One layer: lowest cosine of an image's row, and largest relative error."""
 
     cosine: float
     error: float
@@ -36,9 +36,9 @@ def pixels_for(backbone: Backbone, count: int = 2) -> np.ndarray:
     return np.clip(smooth + random.normal(0, 20, smooth.shape), 0, 255).astype(np.uint8)
 
 
-def spread_taps(backbone: Backbone, count: int = 6) -> list[str]:
-    """Choose taps from the first to the last, evenly over the depth."""
-    names = [tap.name for tap in backbone.features() if None not in tap.shape]
+def spread_layers(backbone: Backbone, count: int = 6) -> list[str]:
+    """Choose layers from the first to the last, evenly over the depth."""
+    names = [layer.name for layer in backbone.features() if None not in layer.shape]
     places = np.linspace(0, len(names) - 1, count).round().astype(int)
     return list(dict.fromkeys(names[place] for place in places))
 
@@ -46,7 +46,7 @@ def spread_taps(backbone: Backbone, count: int = 6) -> list[str]:
 def compare_engines(
     backbone: Backbone, names: Sequence[str], pixels: np.ndarray | None = None
 ) -> dict[str, Agreement]:
-    """Compute taps on both engines in float32; OpenVINO must take the model."""
+    """Compute layers on both engines in float32; OpenVINO must take the model."""
     pixels = pixels_for(backbone) if pixels is None else pixels
     notes: list[str] = []
     listener = Listener()

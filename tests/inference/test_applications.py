@@ -10,7 +10,7 @@ from featx.models import load_model
 from featx.models.contracts import APPLICATIONS
 from featx.specs import InputOverrides
 from featx.user_cache import user_cache_folder
-from tests.inference.agreement import check_agreement, spread_taps
+from tests.inference.agreement import check_agreement, spread_layers
 
 pytestmark = pytest.mark.tensorflow
 
@@ -44,7 +44,7 @@ def check(reference: str, size: tuple[int, int] = SIZE) -> None:
     overrides = InputOverrides(img_size=size)
     backbone = load_model(f"keras:{reference}", weights="random", overrides=overrides)
     try:
-        check_agreement(backbone, spread_taps(backbone))
+        check_agreement(backbone, spread_layers(backbone))
     finally:  # All of them together are a gigabyte.
         shutil.rmtree(user_cache_folder() / "networks", ignore_errors=True)
 

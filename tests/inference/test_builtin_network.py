@@ -14,7 +14,7 @@ import pytest
 from featx.engines import openvino
 from featx.inference import AcceleratedBackbone
 from featx.models import builtin, load_model
-from featx.models.builtin import load_taps
+from featx.models.builtin import load_layers
 from featx.testing import write_images
 from tests.inference.agreement import pixels_for
 
@@ -22,9 +22,9 @@ TOLERANCE = 1e-5  # relative to the largest activation
 
 
 @pytest.mark.tensorflow
-def test_every_tap_is_that_of_keras() -> None:
+def test_every_layer_is_that_of_keras() -> None:
     backbone = load_model("builtin:mini")
-    names = [tap.name for tap in backbone.features()]
+    names = [layer.name for layer in backbone.features()]
     pixels = pixels_for(backbone, 3)
     fast = AcceleratedBackbone(backbone, engine="openvino", precision="float32")
     received = fast(pixels, names)
@@ -36,10 +36,10 @@ def test_every_tap_is_that_of_keras() -> None:
         np.testing.assert_allclose(received[name], expected, atol=TOLERANCE * largest, err_msg=name)
 
 
-def test_a_tap_alone_is_what_it_is_beside_others() -> None:
+def test_a_layer_alone_is_what_it_is_beside_others() -> None:
     backbone = load_model("builtin:mini")
     pixels = pixels_for(backbone)
-    names = [tap.name for tap in backbone.features()]
+    names = [layer.name for layer in backbone.features()]
     fast = AcceleratedBackbone(backbone, engine="openvino", precision="float32")
     together = fast(pixels, names)
     for name in names[::4]:
@@ -52,16 +52,16 @@ def test_a_tap_alone_is_what_it_is_beside_others() -> None:
 
 
 @pytest.mark.tensorflow
-def test_the_description_is_what_keras_taps_say() -> None:
+def test_the_description_is_what_keras_layers_say() -> None:
     backbone = load_model("builtin:mini")
     arrays = builtin._read_weights(builtin.WEIGHTS_FOLDER / "mini.npz", builtin.read_card().sha256)
-    taps = load_taps(arrays, backbone.spec.input).taps
+    layers = load_layers(arrays, backbone.spec.input).layers
     described = json.loads((builtin.WEIGHTS_FOLDER / "mini_layers.json").read_text("utf-8"))
-    assert described == json.loads(json.dumps([tap.to_dict() for tap in taps]))
-    assert list(backbone.features()) == list(taps)
+    assert described == json.loads(json.dumps([layer.to_dict() for layer in layers]))
+    assert list(backbone.features()) == list(layers)
 
 
-def test_nothing_beyond_a_tap_is_computed() -> None:
+def test_nothing_beyond_a_layer_is_computed() -> None:
     backbone = load_model("builtin:mini")
 
     def count(name: str) -> int:

@@ -320,7 +320,7 @@ def test_processes_that_convert_the_same_model(
 
 
 @pytest.mark.tensorflow
-def test_other_taps_and_versions_have_networks_of_their_own(
+def test_other_layers_and_versions_have_networks_of_their_own(
     cache: Path, net: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backbone = load_model(net, overrides=UNIT)

@@ -21,7 +21,7 @@ from featx.events import Listener
 from featx.inference import AcceleratedBackbone, check_engine, choosing
 from featx.inference.measuring import compare_speeds, lowest_cosine
 from featx.models import load_model
-from featx.models.backbone import Tap
+from featx.models.backbone import Layer
 from featx.models.graph_backbone import GraphBackbone
 from featx.specs import InputOverrides, InputSpec, ModelSpec
 from featx.testing import write_images
@@ -384,10 +384,10 @@ def build_difference(names: Sequence[str]) -> Any:
 
 
 def test_a_network_that_bfloat16_spoils_stays_float32() -> None:
-    taps = [Tap("difference", "layer", "Add", None, (16,))]
+    layers = [Layer("difference", "layer", "Add", None, (16,))]
     contract = InputSpec(8, 8, scaling="raw")
     spec = ModelSpec("builtin", "difference", (), "builtin", "0" * 64, contract)
-    backbone = GraphBackbone(spec, taps, lambda names: None, build_openvino=build_difference)  # type: ignore[arg-type, return-value]
+    backbone = GraphBackbone(spec, layers, lambda names: None, build_openvino=build_difference)  # type: ignore[arg-type, return-value]
     fast = AcceleratedBackbone(backbone)
     fast(pixels_for(backbone, 4), ["difference"])
     if not openvino._core().get_property("CPU", "OPTIMIZATION_CAPABILITIES").count("BF16"):

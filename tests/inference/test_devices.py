@@ -27,7 +27,7 @@ def network(images):
 
 engine.FREEZE_LIMIT_BYTES = 0
 signature = tensorflow.TensorSpec([None, 4, 4, 3], tensorflow.float32)
-taps = engine.compile_function(network.get_concrete_function(signature), ("mean",))
+layers = engine.compile_function(network.get_concrete_function(signature), ("mean",))
 images = np.random.default_rng(0).random((5, 4, 4, 3), np.float32)
 real = tensorflow.device
 def device(name):
@@ -37,7 +37,7 @@ tensorflow.device = device
 barrier = threading.Barrier(4)
 def call(_):
     barrier.wait()
-    return taps(images)["mean"]
+    return layers(images)["mean"]
 with ThreadPoolExecutor(4) as pool:
     for values in pool.map(call, range(4)):
         np.testing.assert_allclose(

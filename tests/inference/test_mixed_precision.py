@@ -18,7 +18,7 @@ from featx.errors import FingerprintMismatch, InvalidValue
 from featx.inference import AcceleratedBackbone, check_engine, choosing
 from featx.inference.measuring import lowest_cosine
 from featx.models import load_model
-from featx.models.backbone import Backbone, Tap
+from featx.models.backbone import Backbone, Layer
 from featx.models.graph_backbone import GraphBackbone
 from featx.specs import InputSpec, ModelSpec
 from featx.store import assembly
@@ -127,8 +127,8 @@ def build(names: Sequence[str] = (TAP,), *, num_blocks: int = 6) -> Any:
 def make_backbone(builder: Any = build) -> GraphBackbone:
     contract = InputSpec(SIZE, SIZE, scaling="raw")
     spec = ModelSpec("builtin", builder.__name__, (), "builtin", "0" * 64, contract)
-    taps = [Tap(TAP, "layer", "Convolution", None, (SIZE, SIZE, 24))]
-    return GraphBackbone(spec, taps, lambda names: None, build_openvino=builder)  # type: ignore[arg-type, return-value]
+    layers = [Layer(TAP, "layer", "Convolution", None, (SIZE, SIZE, 24))]
+    return GraphBackbone(spec, layers, lambda names: None, build_openvino=builder)  # type: ignore[arg-type, return-value]
 
 
 def converted(backbone: Backbone) -> Any:
@@ -271,7 +271,7 @@ def test_what_lies_behind_a_convolution_stays_what_it_is(behind: str) -> None:
 
 
 @pytest.mark.parametrize("names", [(f"{TAP}1", TAP), (TAP, f"{TAP}1"), (f"{TAP}4", f"{TAP}2")])
-def test_several_taps_keep_their_order(names: tuple[str, str]) -> None:
+def test_several_layers_keep_their_order(names: tuple[str, str]) -> None:
     def build_small(wanted: Sequence[str]) -> Any:
         return small_network(BEHIND["a bias of each channel"], wanted)
 

@@ -17,10 +17,10 @@ from featx.images.preprocess import scale_pixels
 from featx.inference import AcceleratedBackbone
 from featx.models import load_model
 from featx.models.backbone import Backbone
-from featx.models.selection import select_taps
+from featx.models.selection import select_layers
 from featx.specs import ChannelOrder, InputOverrides, Scaling
 from featx.testing.keras_models import toy_keras_model
-from tests.inference.agreement import check_agreement, pixels_for, spread_taps
+from tests.inference.agreement import check_agreement, pixels_for, spread_layers
 from tests.models.model_files import SIZE, SOURCES, build_graph, kernel, write_tf2_module
 from tests.real_data import REAL_DATA, needs_real_data
 
@@ -30,8 +30,8 @@ UNIT = InputOverrides(preprocess="unit")
 RAW = InputOverrides(preprocess="raw")
 
 
-def all_taps(backbone: Backbone) -> list[str]:
-    return [tap.name for tap in backbone.features() if None not in tap.shape]
+def all_layers(backbone: Backbone) -> list[str]:
+    return [layer.name for layer in backbone.features() if None not in layer.shape]
 
 
 @pytest.mark.parametrize("name", SOURCES)
@@ -39,16 +39,18 @@ def test_every_source(name: str, tmp_path: Path) -> None:
     source = SOURCES[name](tmp_path)
     backbone = load_model(source.reference, weights=source.weights, overrides=source.overrides)
     if name == "hub, TF1":  # Its two signatures are two graphs, each of which can be taken.
-        assert backbone.freeze([tap.name for tap in backbone.features()]) is None
+        assert backbone.freeze([layer.name for layer in backbone.features()]) is None
         check_agreement(backbone, ["default"])
         return
-    check_agreement(backbone, [tap.name for tap in select_taps(source.taps, backbone.features())])
+    check_agreement(
+        backbone, [layer.name for layer in select_layers(source.layers, backbone.features())]
+    )
     # All at once: the input itself, tensors on the way to others, two names of one tensor.
-    together = spread_taps(backbone, 12) if name == "keras" else all_taps(backbone)
+    together = spread_layers(backbone, 12) if name == "keras" else all_layers(backbone)
     check_agreement(backbone, together)
 
 
-def test_taps_of_several_graphs_are_left_to_tensorflow(tmp_path: Path) -> None:
+def test_layers_of_several_graphs_are_left_to_tensorflow(tmp_path: Path) -> None:
     source = SOURCES["hub, TF1"](tmp_path)
     backbone = load_model(source.reference)
     pixels = pixels_for(backbone)
@@ -122,7 +124,7 @@ def test_keras_files(
     else:
         model.save(tmp_path / "net.keras")
         backbone = load_model(str(tmp_path / "net.keras"), overrides=overrides)
-    check_agreement(backbone, all_taps(backbone))
+    check_agreement(backbone, all_layers(backbone))
 
 
 def test_attention_and_recurrence(tmp_path: Path) -> None:
@@ -131,7 +133,7 @@ def test_attention_and_recurrence(tmp_path: Path) -> None:
     keras.utils.set_random_seed(3)
     attention(keras).save(tmp_path / "net.keras")
     backbone = load_model(str(tmp_path / "net.keras"), overrides=UNIT)
-    check_agreement(backbone, all_taps(backbone))
+    check_agreement(backbone, all_layers(backbone))
 
 
 def write_graph(path: Path, build: Callable[[Any, Any], None], dtype: str) -> Backbone:
@@ -150,13 +152,13 @@ def test_a_graph_of_whole_numbers(tmp_path: Path) -> None:
         build_graph(tf.cast(images, tf.float32), tf.constant(kernel()))
 
     backbone = write_graph(tmp_path / "graph.pb", build, "uint8")
-    check_agreement(backbone, all_taps(backbone))
+    check_agreement(backbone, all_layers(backbone))
 
 
 def test_a_module_of_whole_numbers(tmp_path: Path) -> None:
     module = write_tf2_module(tmp_path / "module", dtype=import_tensorflow().uint8)
     backbone = load_model(f"hub:{module}")
-    check_agreement(backbone, all_taps(backbone))
+    check_agreement(backbone, all_layers(backbone))
 
 
 def test_a_graph_in_float16(tmp_path: Path) -> None:
@@ -169,7 +171,7 @@ def test_a_graph_in_float16(tmp_path: Path) -> None:
 
     backbone = write_graph(tmp_path / "graph.pb", build, "float16")
     pixels = pixels_for(backbone)
-    names = all_taps(backbone)
+    names = all_layers(backbone)
     fast = AcceleratedBackbone(backbone, engine="openvino", precision="float32")
     received = fast(pixels, names)
     assert fast.run_facts["engine"] == "openvino"
@@ -184,7 +186,7 @@ def test_second_results_of_operations_and_names_like_tensors(tmp_path: Path) -> 
         tf.reduce_mean(first - second, [1, 2], name="input_0")
 
     backbone = write_graph(tmp_path / "graph.pb", build, "float32")
-    check_agreement(backbone, all_taps(backbone))
+    check_agreement(backbone, all_layers(backbone))
 
 
 @pytest.mark.parametrize("order", ["rgb", "bgr"])
@@ -212,10 +214,10 @@ def test_images_of_other_sizes_in_one_batch_count(tmp_path: Path) -> None:
     backbone = load_model(source.reference, overrides=source.overrides)
     pixels = pixels_for(backbone, 7)
     fast = AcceleratedBackbone(backbone, engine="openvino", precision="float32")
-    together = fast(pixels, source.taps)
+    together = fast(pixels, source.layers)
     for first, last in ((0, 1), (1, 3), (3, 7)):
-        part = fast(pixels[first:last], source.taps)
-        for name in source.taps:
+        part = fast(pixels[first:last], source.layers)
+        for name in source.layers:
             np.testing.assert_allclose(part[name], together[name][first:last], atol=1e-6)
 
 
@@ -260,13 +262,13 @@ def test_real_networks_on_photographs(name: str) -> None:
     contract = replace(backbone.spec.input, decode="exact")
     photos = sorted((REAL_DATA / "images/flowers12/test").glob("*/*.jpg"))[::60]
     pixels = np.stack([decode_image(photo.read_bytes(), contract) for photo in photos])
-    check_agreement(backbone, spread_taps(backbone, 8), pixels)
+    check_agreement(backbone, spread_layers(backbone, 8), pixels)
 
 
 def test_a_failing_network_says_so(tmp_path: Path) -> None:
     source = SOURCES[".keras"](tmp_path)
     backbone = load_model(source.reference, overrides=source.overrides)
     fast = AcceleratedBackbone(backbone, engine="openvino", precision="float32")
-    fast(pixels_for(backbone), source.taps)
+    fast(pixels_for(backbone), source.layers)
     with pytest.raises(ModelError, match=r"OpenVINO failed to run the network"):
-        fast(np.zeros((2, 5, 5, 3), np.uint8), source.taps)
+        fast(np.zeros((2, 5, 5, 3), np.uint8), source.layers)

@@ -24,11 +24,11 @@ UNIT = InputOverrides(preprocess="unit")
 
 @dataclass(frozen=True)
 class Source:
-    """A model: how it is named, where it lies (None for those known by name), two of its taps."""
+    """A model: how it is named, where it lies (None for those known by name), two of its layers."""
 
     reference: str
     path: Path | None
-    taps: tuple[str, str]
+    layers: tuple[str, str]
     overrides: InputOverrides = UNIT
     weights: str | None = None
 
@@ -158,9 +158,9 @@ def _saved_model(folder: Path) -> Source:
     return Source(str(path), path, ("relu_1/Relu", "output_0"))
 
 
-def _hub(folder: Path, write: Callable[[Path], Path], *taps: str) -> Source:
+def _hub(folder: Path, write: Callable[[Path], Path], *layers: str) -> Source:
     path = write(folder / "module")
-    return Source(f"hub:{path}", path, (taps[0], taps[1]), InputOverrides())
+    return Source(f"hub:{path}", path, (layers[0], layers[1]), InputOverrides())
 
 
 SMALL = InputOverrides(img_size=(32, 32))

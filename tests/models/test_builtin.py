@@ -1,4 +1,4 @@
-"""The built-in backbone: its weights, its taps, its card, and what is said of it."""
+"""The built-in backbone: its weights, its layers, its card, and what is said of it."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_the_line_about_the_default_names_the_alternative_and_its_size() -> None
 @pytest.mark.tensorflow
 def test_layers_are_named_the_vgg_way() -> None:
     backbone = load_model("builtin:mini")
-    shapes = {tap.name: tap.shape for tap in backbone.features()}
+    shapes = {layer.name: layer.shape for layer in backbone.features()}
     assert shapes["block1_conv1"] == (32, 32, 48)
     assert shapes["block4_conv3"] == (4, 4, 512)
     assert shapes["block4_pool"] == (512,)

@@ -14,7 +14,7 @@ from featx.errors import UnknownName
 from featx.models import load_model, restore_model
 from featx.models.backbone import Backbone
 from featx.models.reference import SOURCES as KNOWN_SOURCES
-from featx.models.selection import select_taps
+from featx.models.selection import select_layers
 from featx.testing import write_images
 from tests.models.model_files import SOURCES, Source
 
@@ -39,7 +39,7 @@ def images(backbone: Backbone) -> np.ndarray:
 
 
 def chosen(source: Source, backbone: Backbone) -> list[str]:
-    return [tap.name for tap in select_taps(source.taps, backbone.features())]
+    return [layer.name for layer in select_layers(source.layers, backbone.features())]
 
 
 def test_every_source_is_here(source: Source, backbone: Backbone) -> None:
@@ -47,16 +47,16 @@ def test_every_source_is_here(source: Source, backbone: Backbone) -> None:
     assert len(SOURCES) == 9
 
 
-def test_every_tap_has_the_shape_that_it_states(backbone: Backbone, images: np.ndarray) -> None:
-    taps = [tap for tap in backbone.features() if tap.num_bytes is not None]
-    assert len({tap.name for tap in taps}) == len(taps)
-    result = backbone(images[:2], [tap.name for tap in taps])
-    for tap in taps:
-        assert result[tap.name].shape == (2, *tap.shape), tap.name
-        assert result[tap.name].dtype == np.float32
+def test_every_layer_has_the_shape_that_it_states(backbone: Backbone, images: np.ndarray) -> None:
+    layers = [layer for layer in backbone.features() if layer.num_bytes is not None]
+    assert len({layer.name for layer in layers}) == len(layers)
+    result = backbone(images[:2], [layer.name for layer in layers])
+    for layer in layers:
+        assert result[layer.name].shape == (2, *layer.shape), layer.name
+        assert result[layer.name].dtype == np.float32
 
 
-def test_taps_together_are_what_they_are_alone(
+def test_layers_together_are_what_they_are_alone(
     source: Source, backbone: Backbone, images: np.ndarray
 ) -> None:
     names = chosen(source, backbone)
@@ -116,15 +116,15 @@ def test_another_input_contract_is_another_model(backbone: Backbone) -> None:
 def test_a_wrong_layer_gets_a_suggestion(source: Source, backbone: Backbone) -> None:
     name = chosen(source, backbone)[-1]
     with pytest.raises(UnknownName) as caught:
-        select_taps([name[:-1] + "#"], backbone.features())
+        select_layers([name[:-1] + "#"], backbone.features())
     assert name in caught.value.suggestions
 
 
 def test_without_a_layer_something_sensible_is_taken(backbone: Backbone) -> None:
     layers = [backbone.default_layer] if backbone.default_layer else []
-    (tap,) = select_taps(layers, backbone.features())
-    assert not tap.is_detail
-    assert tap.num_bytes
+    (layer,) = select_layers(layers, backbone.features())
+    assert not layer.is_detail
+    assert layer.num_bytes
 
 
 def test_extract_and_search_use_it(source: Source, tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_extract_and_search_use_it(source: Source, tmp_path: Path) -> None:
         photos,
         model=source.reference,
         weights=source.weights,
-        layers=[source.taps[1]],
+        layers=[source.layers[1]],
         pool="avg",
         img_size=source.overrides.img_size,
         preprocess=source.overrides.preprocess,

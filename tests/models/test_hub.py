@@ -24,7 +24,7 @@ from featx.models.backbone import Backbone
 from featx.models.input_contract import require_scaling
 from featx.models.reference import parse_reference
 from featx.models.remembered import RememberedBackbone
-from featx.models.selection import select_taps
+from featx.models.selection import select_layers
 from featx.specs import InputOverrides
 from featx.testing.keras_models import toy_keras_model
 from tests.models.model_files import (
@@ -74,8 +74,8 @@ def test_a_tf2_module_is_called_for_its_endpoints(tf2: Path) -> None:
     np.testing.assert_allclose(result["block1/Relu"], expected()["maps"], atol=1e-5)
     assert backbone.default_layer == "default"
     assert backbone.notes == ("called as a function with return_endpoints=True",)
-    assert [tap.name for tap in select_taps(["net/*"], backbone.features())] == ["net/block1"]
-    assert select_taps(["block1"], backbone.features())[0].name == "net/block1"
+    assert [layer.name for layer in select_layers(["net/*"], backbone.features())] == ["net/block1"]
+    assert select_layers(["block1"], backbone.features())[0].name == "net/block1"
 
 
 def test_a_tf2_module_without_endpoints_is_called_plainly(tmp_path: Path) -> None:
@@ -92,16 +92,16 @@ def test_a_tf1_module_by_its_signatures(tf1: Path) -> None:
     assert names["default"] == ("output", (4,))
     assert names["image_feature_vector/net/block1"] == ("output", (8, 8, 4))
     assert "image_feature_vector (2 outputs)" in backbone.notes[0]
-    taps = select_taps(["net/block1", "default"], backbone.features())
-    assert [tap.name for tap in taps] == ["image_feature_vector/net/block1", "default"]
-    result = backbone(IMAGES, [tap.name for tap in taps])
-    np.testing.assert_allclose(result[taps[0].name], expected()["maps"], atol=1e-5)
+    layers = select_layers(["net/block1", "default"], backbone.features())
+    assert [layer.name for layer in layers] == ["image_feature_vector/net/block1", "default"]
+    result = backbone(IMAGES, [layer.name for layer in layers])
+    np.testing.assert_allclose(result[layers[0].name], expected()["maps"], atol=1e-5)
     np.testing.assert_allclose(result["default"], expected()["vector"], atol=1e-5)
 
 
 def test_a_signature_by_name(tf1: Path) -> None:
     backbone = load_model(f"hub:{tf1},signature=image_feature_vector")
-    names = [tap.name for tap in backbone.features() if tap.kind == "output"]
+    names = [layer.name for layer in backbone.features() if layer.kind == "output"]
     assert names == ["net/block1", "default"]
     spec = restore_model(backbone.spec).spec
     assert spec == backbone.spec
@@ -121,10 +121,10 @@ def test_the_same_end_in_two_signatures_is_ambiguous(tmp_path: Path) -> None:
     module = Module()
     signatures = dict.fromkeys(("default", "a", "b"), module.run)
     tf.saved_model.save(module, str(tmp_path / "m"), signatures=signatures)
-    taps = load_model(f"hub:{tmp_path / 'm'}").features()
-    assert select_taps(["net/last"], taps)[0].name == "net/last"
+    layers = load_model(f"hub:{tmp_path / 'm'}").features()
+    assert select_layers(["net/last"], layers)[0].name == "net/last"
     with pytest.raises(AmbiguousName, match=r"net/last, a/net/last|a/net/last"):
-        select_taps(["last"], taps)
+        select_layers(["last"], layers)
 
 
 def test_size_and_scaling_are_those_of_the_documents(tmp_path: Path, tf2: Path) -> None:
@@ -137,8 +137,8 @@ def test_size_and_scaling_are_those_of_the_documents(tmp_path: Path, tf2: Path) 
         with pytest.raises(InvalidValue, match="any size. Choose one with --img-size"):
             load_model(f"hub:{folder}")
         backbone = load_model(f"hub:{folder}", overrides=InputOverrides(img_size=(20, 12)))
-        assert select_taps(["net/block1"], backbone.features())[0].shape == (10, 6, 4)
-        name = select_taps(["net/block1"], backbone.features())[0].name
+        assert select_layers(["net/block1"], backbone.features())[0].shape == (10, 6, 4)
+        name = select_layers(["net/block1"], backbone.features())[0].name
         shape = backbone(np.zeros((1, 20, 12, 3), np.uint8), [name])[name].shape
         assert shape == (1, 10, 6, 4)
 

@@ -40,7 +40,7 @@ ONE_OF_EACH_FAMILY = [
 ]
 
 VGG = ("VGG16", "VGG19")
-"""Compared without their classifiers, whose 500 MB of random weights come after every tap."""
+"""Compared without their classifiers, whose 500 MB of random weights come after every layer."""
 
 
 @pytest.fixture(scope="module")
@@ -121,13 +121,13 @@ The others take 3 to 25 seconds each: run with -m slow.
         for name in ONE_OF_EACH_FAMILY
     ],
 )
-def test_the_last_taps_of_every_family_equal_keras(name: str, photograph: Path) -> None:
+def test_the_last_layers_of_every_family_equal_keras(name: str, photograph: Path) -> None:
     import keras
 
     backbone = load_nearest(name)
-    taps = [tap for tap in backbone.features() if tap.index is not None]
-    maps = [tap.name for tap in taps if len(tap.shape) == 3]
-    layers = [maps[-1], taps[-1].name]
+    numbered = [layer for layer in backbone.features() if layer.index is not None]
+    maps = [layer.name for layer in numbered if len(layer.shape) == 3]
+    layers = [maps[-1], numbered[-1].name]
     received = compute(backbone, photograph, layers)
     # Keras numbers unnamed layers by a counter of the process; featx names them as a new one.
     keras.utils.clear_session()
@@ -214,7 +214,7 @@ def test_unnamed_layers_have_the_same_names_whatever_was_built_before() -> None:
     import keras
 
     keras.layers.Conv2D(3, 3)  # Takes the name "conv2d" in this thread.
-    names = [tap.name for tap in load_model("InceptionV3", weights="random").features()]
+    names = [layer.name for layer in load_model("InceptionV3", weights="random").features()]
     assert "conv2d" in names
     assert "conv2d_93" in names
 
@@ -225,7 +225,7 @@ def test_the_image_size_can_be_chosen() -> None:
         weights="random",
         overrides=InputOverrides(img_size=(96, 128)),
     )
-    by_name = {tap.name: tap.shape for tap in backbone.features()}
+    by_name = {layer.name: layer.shape for layer in backbone.features()}
     assert by_name["out_relu"] == (3, 4, 1280)
 
 
@@ -240,7 +240,7 @@ def test_weights_with_and_without_classifier_are_told_apart(top: bool, tmp_path:
     model.save_weights(path)
     backbone = load_model("keras:MobileNet,alpha=0.25", weights=str(path))
     assert ("include_top", False) in backbone.spec.arguments or top
-    assert ("predictions" in {tap.name for tap in backbone.features()}) == top
+    assert ("predictions" in {layer.name for layer in backbone.features()}) == top
     pixels = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3)).astype(np.uint8)
     expected = keras.Model(model.input, model.get_layer("conv_pw_13_relu").output).predict(
         keras.applications.mobilenet.preprocess_input(pixels.astype(np.float32)), verbose=0
@@ -291,7 +291,7 @@ def test_a_download_that_fails_says_what_to_do(monkeypatch: pytest.MonkeyPatch) 
 
 @needs_real_data
 @pytest.mark.parametrize(
-    ("reference", "file", "tap"),
+    ("reference", "file", "layer"),
     [
         ("keras:MobileNet,alpha=0.25", "mobilenet_2_5_224_tf.h5", "predictions"),
         ("keras:MobileNet,alpha=0.25", "mobilenet_2_5_224_tf_no_top.h5", "conv_pw_13_relu"),
@@ -308,9 +308,9 @@ def test_a_download_that_fails_says_what_to_do(monkeypatch: pytest.MonkeyPatch) 
         ),
     ],
 )
-def test_real_weights_load(reference: str, file: str, tap: str) -> None:
+def test_real_weights_load(reference: str, file: str, layer: str) -> None:
     backbone = load_model(reference, weights=str(REAL_DATA / "weights" / file))
-    assert backbone.features()[-1].name == tap
+    assert backbone.features()[-1].name == layer
 
 
 @needs_real_data

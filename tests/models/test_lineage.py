@@ -30,8 +30,8 @@ pytestmark = pytest.mark.tensorflow
 def test_fields_are_those_of_the_literature(reference: str, layer: str, field: int) -> None:
     overrides = InputOverrides(img_size=(32, 32))
     backbone = load_model(reference, weights="random", overrides=overrides)
-    taps = {tap.name: tap for tap in backbone.features()}
-    assert taps[layer].receptive_field == field
+    fields = {layer.name: layer.receptive_field for layer in backbone.features()}
+    assert fields[layer] == field
 
 
 def build(keras: Any) -> Any:
@@ -58,9 +58,9 @@ def test_fields_are_what_gradients_reach(tmp_path: Path) -> None:
     for weight in model.weights:  # All positive: no gradient is lost.
         weight.assign(tf.ones(weight.shape) * 0.5)
     model.save(tmp_path / "net.keras")
-    taps = {
-        tap.name: tap
-        for tap in load_model(
+    layers = {
+        layer.name: layer
+        for layer in load_model(
             str(tmp_path / "net.keras"), overrides=InputOverrides(preprocess="raw")
         ).features()
     }
@@ -74,11 +74,11 @@ def test_fields_are_what_gradients_reach(tmp_path: Path) -> None:
             middle = maps[0, maps.shape[1] // 2, maps.shape[2] // 2, 0]
         rows, columns = np.nonzero(tape.gradient(middle, images).numpy()[0, :, :, 0])
         size = max(np.ptp(rows), np.ptp(columns)) + 1
-        assert taps[name].receptive_field == size, name
+        assert layers[name].receptive_field == size, name
         measured += 1
     assert measured == 7
     for name in ("gate", "gated", "last"):
-        assert taps[name].receptive_field is None, "it sees the whole image"
+        assert layers[name].receptive_field is None, "it sees the whole image"
 
 
 def test_parameters_are_those_that_a_layer_needs(tmp_path: Path) -> None:
@@ -87,12 +87,12 @@ def test_parameters_are_those_that_a_layer_needs(tmp_path: Path) -> None:
     model = build(keras)
     model.save(tmp_path / "net.keras")
     overrides = InputOverrides(preprocess="raw")
-    taps = {
+    layers = {
         t.name: t for t in load_model(str(tmp_path / "net.keras"), overrides=overrides).features()
     }
     for name in ("images", "a", "wide", "narrow", "sum", "norm", "last"):
         part = keras.Model(model.input, model.get_layer(name).output)
-        assert taps[name].parameters == part.count_params(), name
+        assert layers[name].parameters == part.count_params(), name
 
 
 def test_a_layer_used_twice_counts_once(tmp_path: Path) -> None:
@@ -102,8 +102,8 @@ def test_a_layer_used_twice_counts_once(tmp_path: Path) -> None:
     twice = keras.layers.Conv2D(3, 3, padding="same", name="twice")
     keras.Model(images, twice(twice(images))).save(tmp_path / "net.keras")
     overrides = InputOverrides(preprocess="raw")
-    taps = load_model(str(tmp_path / "net.keras"), overrides=overrides).features()
-    assert [(t.name, t.parameters, t.receptive_field) for t in taps[1:]] == [
+    layers = load_model(str(tmp_path / "net.keras"), overrides=overrides).features()
+    assert [(t.name, t.parameters, t.receptive_field) for t in layers[1:]] == [
         ("twice#1", 84, 3),
         ("twice#2", 84, 5),
     ]
@@ -122,12 +122,12 @@ def test_strides_are_followed_and_not_divided(tmp_path: Path) -> None:
         x = keras.layers.Conv2D(2, 3, strides=2, name=f"conv{number}")(x)
     keras.Model(images, x).save(tmp_path / "net.keras")
     overrides = InputOverrides(preprocess="raw")
-    taps = load_model(str(tmp_path / "net.keras"), overrides=overrides).features()
-    assert [tap.stride(31) for tap in taps[1:]] == [2, 4, 8]
+    layers = load_model(str(tmp_path / "net.keras"), overrides=overrides).features()
+    assert [layer.stride(31) for layer in layers[1:]] == [2, 4, 8]
 
 
 @pytest.mark.slow
 def test_strides_of_inception_are_those_of_its_paper() -> None:
     backbone = load_model("keras:InceptionV3", weights="random")
-    strides = {tap.name: tap.stride(299) for tap in backbone.features()}
+    strides = {layer.name: layer.stride(299) for layer in backbone.features()}
     assert (strides["mixed2"], strides["mixed7"], strides["mixed10"]) == (8, 16, 32)

@@ -21,7 +21,7 @@ from featx.images.decode import decode_image
 from featx.models import load_model
 from featx.models.graph_code import refuse_operations
 from featx.models.model_code import find_code
-from featx.models.selection import default_tap, select_taps
+from featx.models.selection import default_layer, select_layers
 from featx.specs import InputOverrides
 from featx.testing import write_images
 from tests.models.model_files import (
@@ -99,7 +99,7 @@ def test_channels_first_is_recognised_and_turned(tmp_path: Path) -> None:
     assert backbone.notes[0].startswith("channels first")
     contract = backbone.spec.input
     assert (contract.height, contract.width, contract.channels) == (12, 16, 3)
-    shapes = {tap.name: tap.shape for tap in backbone.features()}
+    shapes = {layer.name: layer.shape for layer in backbone.features()}
     assert shapes == {
         "images": (12, 16, 3),
         "conv": (12, 16, 5),
@@ -127,7 +127,7 @@ def test_channels_first_in_an_export(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (2, 12, 16, 3), dtype=np.uint8)
     file = load_model(str(tmp_path / "net.keras"), overrides=UNIT)(pixels, ["relu"])["relu"]
     export = load_model(str(tmp_path / "exported"), overrides=UNIT)
-    (relu,) = select_taps(["*/Relu"], export.features())
+    (relu,) = select_layers(["*/Relu"], export.features())
     assert relu.shape == (12, 16, 5)
     np.testing.assert_allclose(export(pixels, [relu.name])[relu.name], file, atol=1e-5)
 
@@ -520,10 +520,10 @@ def test_an_old_h5_file_gives_what_tf_keras_gives(tmp_path: Path) -> None:
     backbone = load_model(str(tmp_path / "old.h5"), overrides=UNIT)
     assert backbone.notes == ("saved by Keras 2, loaded by tf_keras",)
     assert _record_of_a_run(tmp_path, str(tmp_path / "old.h5"))["tf_keras"] == tf_keras.__version__
-    taps = {tap.name: tap for tap in backbone.features()}
-    assert list(taps) == ["images", "conv", "relu", "depthwise", "average", "classes"]
-    assert taps["depthwise"].receptive_field == 7
-    assert taps["classes"].parameters == model.count_params()
+    layers = {layer.name: layer for layer in backbone.features()}
+    assert list(layers) == ["images", "conv", "relu", "depthwise", "average", "classes"]
+    assert layers["depthwise"].receptive_field == 7
+    assert layers["classes"].parameters == model.count_params()
     names = ["relu", "depthwise", "classes"]
     part = tf_keras.Model(model.input, [model.get_layer(name).output for name in names])
     result = backbone(IMAGES, names)
@@ -554,7 +554,7 @@ def test_the_real_old_h5_file() -> None:
     path = next((REAL_DATA / "images/flowers12/test/iris").glob("*.jpg"))
     pixels = decode_image(path.read_bytes(), backbone.spec.input)[np.newaxis]
     last = backbone.features()[-1].name
-    inner, graph_tap = "sequential_1/model1/out_relu", "sequential_1/model1/out_relu/Relu6"
+    inner, graph_layer = "sequential_1/model1/out_relu", "sequential_1/model1/out_relu/Relu6"
     result = backbone(pixels, [inner, last])
     np.testing.assert_allclose(
         result[last], model(pixels.astype(np.float32) / 127.5 - 1), atol=1e-5
@@ -562,7 +562,7 @@ def test_the_real_old_h5_file() -> None:
     # The SavedModel that was made of it agrees, at a tensor inside, too.
     exported = load_model(str(folder / "model.savedmodel"), overrides=overrides)
     np.testing.assert_allclose(
-        exported(pixels, [graph_tap])[graph_tap], result[inner], rtol=1e-3, atol=1e-4
+        exported(pixels, [graph_layer])[graph_layer], result[inner], rtol=1e-3, atol=1e-4
     )
 
 
@@ -577,19 +577,19 @@ def test_a_frozen_graph_whatever_its_batch(tmp_path: Path, batch: int | None) ->
     result = backbone(IMAGES, [TENSOR, "pool", "block1/conv"])
     np.testing.assert_allclose(result[TENSOR], maps, atol=1e-5)
     np.testing.assert_allclose(result["pool"], vector, atol=1e-5)
-    taps = {tap.name: tap for tap in backbone.features()}
-    assert taps["block1/conv"].is_detail
-    assert taps["pool"].kind == "output"
-    assert taps[TENSOR].parameters == 3 * 3 * 3 * 4
-    assert default_tap(backbone.features()).name == TENSOR
+    layers = {layer.name: layer for layer in backbone.features()}
+    assert layers["block1/conv"].is_detail
+    assert layers["pool"].kind == "output"
+    assert layers[TENSOR].parameters == 3 * 3 * 3 * 4
+    assert default_layer(backbone.features()).name == TENSOR
     larger = load_model(str(path), overrides=InputOverrides(img_size=(20, 24), preprocess="unit"))
-    assert select_taps([TENSOR], larger.features())[0].shape == (10, 12, 4)
+    assert select_layers([TENSOR], larger.features())[0].shape == (10, 12, 4)
 
 
-def test_a_graph_computes_nothing_beyond_the_tap(tmp_path: Path) -> None:
+def test_a_graph_computes_nothing_beyond_the_layer(tmp_path: Path) -> None:
     backbone = load_model(str(write_graph(tmp_path / "g.pb")), overrides=UNIT)
     compiled = {
-        name: backbone._compile_taps((name,)).num_operations  # type: ignore[attr-defined]
+        name: backbone._compile_layers((name,)).num_operations  # type: ignore[attr-defined]
         for name in ("block1/conv", "pool")
     }
     assert compiled["block1/conv"] < compiled["pool"]
@@ -615,8 +615,8 @@ def test_graphs_that_cannot_be_used_say_why(tmp_path: Path) -> None:
     (tmp_path / "two.pb").write_bytes(graph.as_graph_def().SerializeToString())
     with pytest.raises(ModelError, match="2 inputs of numbers .left and right.*input=NAME"):
         load_model(str(tmp_path / "two.pb"))
-    taps = load_model(f"{tmp_path / 'two.pb'},input=left", overrides=UNIT).features()
-    assert [tap.name for tap in taps if tap.kind == "output"] == ["relu"]
+    layers = load_model(f"{tmp_path / 'two.pb'},input=left", overrides=UNIT).features()
+    assert [layer.name for layer in layers if layer.kind == "output"] == ["relu"]
     with pytest.raises(UnknownName, match="Did you mean left"):
         load_model(f"{tmp_path / 'two.pb'},input=lefd")
     with pytest.raises(InvalidValue, match="one argument, ',input=NAME'"):

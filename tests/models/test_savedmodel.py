@@ -13,7 +13,7 @@ from featx.errors import InvalidValue, ModelError, UnknownName
 from featx.images.decode import decode_image
 from featx.models import load_model
 from featx.models.backbone import Backbone
-from featx.models.selection import select_taps
+from featx.models.selection import select_layers
 from featx.specs import InputOverrides
 from featx.testing import write_images
 from featx.testing.keras_models import toy_keras_model
@@ -48,8 +48,8 @@ def test_an_export_computes_what_the_model_did(backbone: Backbone) -> None:
 
 def test_tensors_that_no_signature_names_can_be_tapped(backbone: Backbone) -> None:
     images = np.tile(COLOR, (1, 4, 4, 1)).astype(np.uint8)
-    relu = select_taps(["*Relu*"], backbone.features())
-    assert [tap.type for tap in relu] == ["Relu"]
+    relu = select_layers(["*Relu*"], backbone.features())
+    assert [layer.type for layer in relu] == ["Relu"]
     result = backbone(images, [relu[0].name])[relu[0].name]
     np.testing.assert_allclose(result[0, 0, 0], [0.5, 0.1, 0], atol=1e-6)
 
@@ -76,7 +76,7 @@ def _save(folder: Path, shape: list[int | None], **signatures: Any) -> None:
     tf.saved_model.save(module, str(folder), signatures=chosen)
 
 
-def test_a_signature_with_several_outputs_has_a_tap_for_each(tmp_path: Path) -> None:
+def test_a_signature_with_several_outputs_has_a_layer_for_each(tmp_path: Path) -> None:
     _save(tmp_path / "m", [None, 2, 2, 3], serving_default=True)
     loaded = load_model(str(tmp_path / "m"), overrides=RAW)
     images = np.arange(12, dtype=np.uint8).reshape(1, 2, 2, 3)
@@ -90,7 +90,7 @@ def test_signatures_are_chosen_by_name(tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="signature=NAME"):
         load_model(str(tmp_path / "m"))
     loaded = load_model(f"savedmodel:{tmp_path / 'm'},signature=features", overrides=RAW)
-    assert {tap.name for tap in loaded.features()} >= {"mean", "most"}
+    assert {layer.name for layer in loaded.features()} >= {"mean", "most"}
 
 
 def test_extract_takes_a_signature(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_any_size_takes_the_one_that_is_asked_for(tmp_path: Path) -> None:
     _save(tmp_path / "any", [None, None, None, 3], serving_default=True)
     overrides = InputOverrides(img_size=(2, 4), preprocess="raw")
     loaded = load_model(f"savedmodel:{tmp_path / 'any'}", overrides=overrides)
-    assert [tap.shape for tap in loaded.features() if tap.kind == "output"] == [(3,), (3,)]
+    assert [layer.shape for layer in loaded.features() if layer.kind == "output"] == [(3,), (3,)]
     assert loaded(np.ones((1, 2, 4, 3), np.uint8), ["mean"])["mean"].tolist() == [[1, 1, 1]]
 
 
@@ -137,9 +137,14 @@ def test_activations_and_joins_come_first_and_the_rest_on_demand(tmp_path: Path)
 
     module = Module()
     tf.saved_model.save(module, str(tmp_path / "m"), signatures=module.run)
-    taps = load_model(str(tmp_path / "m"), overrides=RAW).features()
-    assert {tap.name for tap in taps if not tap.is_detail} == {"swish", "relu", "sum", "out"}
-    assert {tap.type for tap in taps if tap.is_detail} >= {"Sigmoid", "Mul"}
+    layers = load_model(str(tmp_path / "m"), overrides=RAW).features()
+    assert {layer.name for layer in layers if not layer.is_detail} == {
+        "swish",
+        "relu",
+        "sum",
+        "out",
+    }
+    assert {layer.type for layer in layers if layer.is_detail} >= {"Sigmoid", "Mul"}
 
 
 def test_a_subclassed_model_is_tapped_in_its_export(tmp_path: Path) -> None:
@@ -158,7 +163,7 @@ def test_a_subclassed_model_is_tapped_in_its_export(tmp_path: Path) -> None:
     expected = net(pixels.astype(np.float32))
     net.export(tmp_path / "net", verbose=False)
     backbone = load_model(str(tmp_path / "net"), overrides=RAW)
-    (relu,) = select_taps(["*Relu"], backbone.features())
+    (relu,) = select_layers(["*Relu"], backbone.features())
     result = backbone(pixels, [relu.name, "output_0"])
     assert result[relu.name].shape == (2, 6, 6, 4)
     np.testing.assert_allclose(result["output_0"], expected, rtol=1e-4, atol=1e-4)
@@ -201,11 +206,11 @@ def test_the_real_tensorflow_1_savedmodel() -> None:
     folder = REAL_DATA / "models/teachable_machine_savedmodel/model.savedmodel"
     path = next((REAL_DATA / "images/flowers12/test/iris").glob("*.jpg"))
     loaded = load_model(str(folder), overrides=InputOverrides(preprocess="tf"))
-    tap = "sequential_1/model1/out_relu/Relu6"
+    layer = "sequential_1/model1/out_relu/Relu6"
     output = loaded.features()[-1].name
     pixels = decode_image(path.read_bytes(), loaded.spec.input)[np.newaxis]
-    result = loaded(pixels, [tap, output])
-    assert result[tap].shape == (1, 7, 7, 1280)
+    result = loaded(pixels, [layer, output])
+    assert result[layer].shape == (1, 7, 7, 1280)
     signature = tf.saved_model.load(str(folder)).signatures["serving_default"]
     expected = signature(sequential_1_input=tf.constant(pixels / 127.5 - 1, tf.float32))
     np.testing.assert_allclose(result[output], next(iter(expected.values())), rtol=1e-4, atol=1e-6)

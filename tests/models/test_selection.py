@@ -7,34 +7,34 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featx.errors import AmbiguousName, FeatxError, ModelError, UnknownName
-from featx.models.backbone import Tap
-from featx.models.selection import default_tap, select_taps
+from featx.models.backbone import Layer
+from featx.models.selection import default_layer, select_layers
 
 
-def tap(name: str, index: int | None = None, shape: tuple[int | None, ...] = (7, 7, 8)) -> Tap:
-    return Tap(name, "layer", "Conv2D", index, shape)
+def layer(name: str, index: int | None = None, shape: tuple[int | None, ...] = (7, 7, 8)) -> Layer:
+    return Layer(name, "layer", "Conv2D", index, shape)
 
 
 NETWORK = [
-    tap("input", 0, (224, 224, 3)),
-    tap("block_1_conv", 1),
-    tap("block_1_relu", 2),
-    tap("backbone/block4a", None),
-    tap("backbone/inner/top_conv", None),
-    tap("backbone", 3),
-    tap("shared#1", 4),
-    tap("shared#2", 4),
-    tap("split:0", 5),
-    tap("split:1", 5),
-    tap("block_10_relu", 6),
-    tap("gap", 8, (8,)),
-    tap("predictions", 9, (10,)),
+    layer("input", 0, (224, 224, 3)),
+    layer("block_1_conv", 1),
+    layer("block_1_relu", 2),
+    layer("backbone/block4a", None),
+    layer("backbone/inner/top_conv", None),
+    layer("backbone", 3),
+    layer("shared#1", 4),
+    layer("shared#2", 4),
+    layer("split:0", 5),
+    layer("split:1", 5),
+    layer("block_10_relu", 6),
+    layer("gap", 8, (8,)),
+    layer("predictions", 9, (10,)),
 ]
 """Layer 7 is not part of the computation."""
 
 
-def names(patterns: Sequence[str], taps: Sequence[Tap] = NETWORK) -> list[str]:
-    return [found.name for found in select_taps(patterns, taps)]
+def names(patterns: Sequence[str], layers: Sequence[Layer] = NETWORK) -> list[str]:
+    return [found.name for found in select_layers(patterns, layers)]
 
 
 # ---- exact names ----
@@ -49,25 +49,31 @@ def test_exact_names_in_the_order_asked_for() -> None:
     ]
 
 
-def test_the_tap_itself_is_returned() -> None:
-    assert select_taps(["gap"], NETWORK) == [Tap("gap", "layer", "Conv2D", 8, (8,))]
+def test_the_layer_itself_is_returned() -> None:
+    assert select_layers(["gap"], NETWORK) == [Layer("gap", "layer", "Conv2D", 8, (8,))]
 
 
-def test_each_tap_is_taken_once() -> None:
+def test_each_layer_is_taken_once() -> None:
     assert names(["gap", "gap", "8", "g*", "-2"]) == ["gap"]
     assert names(["predictions", "*"])[0] == "predictions"
     assert sorted(names(["predictions", "*"])) == sorted(found.name for found in NETWORK)
 
 
 @given(st.sampled_from([found.name for found in NETWORK]))
-def test_every_name_finds_its_tap(name: str) -> None:
+def test_every_name_finds_its_layer(name: str) -> None:
     assert names([name]) == [name]
 
 
 @pytest.mark.parametrize("name", ["3", "-1", "conv[1]", "a*b", "what?", "a#1", "a:0", "x/y"])
 def test_an_exact_name_comes_before_every_other_reading(name: str) -> None:
-    taps = [tap("first", 0), tap(name, 1), tap("conv1", 2), tap("ab", 3), tap(f"deep/{name}")]
-    assert names([name], taps) == [name]
+    layers = [
+        layer("first", 0),
+        layer(name, 1),
+        layer("conv1", 2),
+        layer("ab", 3),
+        layer(f"deep/{name}"),
+    ]
+    assert names([name], layers) == [name]
 
 
 def test_names_are_case_sensitive_but_suggested_all_the_same() -> None:
@@ -121,9 +127,9 @@ def test_an_index_of_a_layer_called_twice_is_ambiguous() -> None:
 
 
 def test_an_index_where_layers_have_no_numbers() -> None:
-    taps = [tap("conv/Relu"), tap("mean", None, (8,))]
+    layers = [layer("conv/Relu"), layer("mean", None, (8,))]
     with pytest.raises(UnknownName, match=r"This model has no layer numbers\. The last ones are"):
-        names(["-1"], taps)
+        names(["-1"], layers)
 
 
 # ---- globs ----
@@ -157,7 +163,7 @@ def test_a_glob_that_matches_nothing_says_so() -> None:
     with pytest.raises(UnknownName) as caught:
         names(["conv9_*"])
     assert str(caught.value) == (
-        "There is no layer named 'conv9_*'. The pattern matches none of the 13 taps. "
+        "There is no layer named 'conv9_*'. The pattern matches none of the 13 layers. "
         "The last ones are shared#2, split:0, split:1, block_10_relu, gap, predictions (7 more). "
         "`featx layers MODEL` lists them all."
     )
@@ -191,21 +197,21 @@ def test_only_whole_names_at_the_end_count(part: str) -> None:
 
 
 def test_an_end_of_several_paths_is_ambiguous() -> None:
-    taps = [tap("left/conv"), tap("right/conv"), tap("right/relu")]
+    layers = [layer("left/conv"), layer("right/conv"), layer("right/relu")]
     with pytest.raises(AmbiguousName) as caught:
-        names(["conv"], taps)
+        names(["conv"], layers)
     assert str(caught.value) == "2 layers end in 'conv'. Choose left/conv or right/conv."
-    assert names(["right/conv"], taps) == ["right/conv"]
+    assert names(["right/conv"], layers) == ["right/conv"]
 
 
 def test_an_outer_name_comes_before_the_end_of_a_path() -> None:
-    assert names(["conv"], [tap("left/conv"), tap("conv"), tap("right/conv")]) == ["conv"]
+    assert names(["conv"], [layer("left/conv"), layer("conv"), layer("right/conv")]) == ["conv"]
 
 
 def test_a_long_list_of_choices_is_cut() -> None:
-    taps = [tap(f"branch{number}/conv") for number in range(9)]
+    layers = [layer(f"branch{number}/conv") for number in range(9)]
     with pytest.raises(AmbiguousName, match="9 layers end in 'conv'") as caught:
-        names(["conv"], taps)
+        names(["conv"], layers)
     assert "branch5/conv" in str(caught.value)
     assert "branch6/conv" not in str(caught.value)
 
@@ -244,15 +250,15 @@ def test_an_unknown_name_is_answered_with_similar_ones() -> None:
 
 def test_short_lists_are_given_whole() -> None:
     with pytest.raises(UnknownName, match=r"The last ones are a, b\. `featx layers"):
-        names(["zzz"], [tap("a"), tap("b")])
+        names(["zzz"], [layer("a"), layer("b")])
 
 
 @given(
     st.text(max_size=12) | st.from_regex(r"[-+]?[0-9]{1,4}|[a-z_*?\[\]!#:/]{1,12}", fullmatch=True)
 )
-def test_any_pattern_finds_taps_or_is_refused(pattern: str) -> None:
+def test_any_pattern_finds_layers_or_is_refused(pattern: str) -> None:
     try:
-        found = select_taps([pattern], NETWORK)
+        found = select_layers([pattern], NETWORK)
     except FeatxError as error:
         message = str(error)
         assert message
@@ -267,15 +273,15 @@ def test_any_pattern_finds_taps_or_is_refused(pattern: str) -> None:
 
 @pytest.mark.parametrize("shape", [(None, None, 8), (7, None, 8), (None,)])
 def test_a_row_of_varying_shape_is_refused(shape: tuple[int | None, ...]) -> None:
-    taps = [tap("fixed", 0), tap("open", 1, shape)]
+    layers = [layer("fixed", 0), layer("open", 1, shape)]
     for pattern in ("open", "1", "o*"):
         with pytest.raises(ModelError) as caught:
-            names([pattern], taps)
+            names([pattern], layers)
         assert str(caught.value) == (
             f"A feature needs a row of fixed shape. Received: 'open' with shape {shape}. "
             "Give the input size with --img-size, or choose another layer."
         )
-    assert names(["fixed"], taps) == ["fixed"]
+    assert names(["fixed"], layers) == ["fixed"]
 
 
 # ---- the default ----
@@ -283,7 +289,7 @@ def test_a_row_of_varying_shape_is_refused(shape: tuple[int | None, ...]) -> Non
 
 def test_without_patterns_the_last_feature_map_is_taken() -> None:
     assert names([]) == ["block_10_relu"]
-    assert default_tap(NETWORK).name == "block_10_relu"
+    assert default_layer(NETWORK).name == "block_10_relu"
 
 
 @pytest.mark.parametrize(
@@ -300,37 +306,37 @@ def test_without_patterns_the_last_feature_map_is_taken() -> None:
         ([(7, None, 8), (8,), (None,)], 1),
     ],
 )
-def test_the_default_tap(shapes: list[tuple[int | None, ...]], expected: int) -> None:
-    taps = [tap(f"layer{number}", number, shape) for number, shape in enumerate(shapes)]
-    assert default_tap(taps).name == f"layer{expected}"
-    assert names([], taps) == [f"layer{expected}"]
+def test_the_default_layer(shapes: list[tuple[int | None, ...]], expected: int) -> None:
+    layers = [layer(f"layer{number}", number, shape) for number, shape in enumerate(shapes)]
+    assert default_layer(layers).name == f"layer{expected}"
+    assert names([], layers) == [f"layer{expected}"]
 
 
-@pytest.mark.parametrize("taps", [[], [tap("open", 0, (None, None, 8))]])
-def test_no_default_without_a_fixed_shape(taps: list[Tap]) -> None:
-    with pytest.raises(ModelError, match=r"no tap of fixed shape.*--img-size"):
-        select_taps([], taps)
+@pytest.mark.parametrize("layers", [[], [layer("open", 0, (None, None, 8))]])
+def test_no_default_without_a_fixed_shape(layers: list[Layer]) -> None:
+    with pytest.raises(ModelError, match=r"no layer of fixed shape.*--img-size"):
+        select_layers([], layers)
 
 
-# ---- what a tap says of itself ----
+# ---- what a layer says of itself ----
 
 
-def test_bytes_and_stride_of_a_tap() -> None:
-    assert tap("map", 0, (7, 7, 8)).num_bytes == 4 * 7 * 7 * 8
-    assert tap("open", 0, (None, 7, 8)).num_bytes is None
-    assert tap("map", 0, (7, 7, 8)).stride(224) == 32
-    assert tap("map", 0, (10, 10, 8)).stride(299) is None  # 29.9: its windows are not known.
-    assert tap("vector", 0, (8,)).stride(224) is None
-    assert tap("open", 0, (None, 7, 8)).stride(224) is None
+def test_bytes_and_stride_of_a_layer() -> None:
+    assert layer("map", 0, (7, 7, 8)).num_bytes == 4 * 7 * 7 * 8
+    assert layer("open", 0, (None, 7, 8)).num_bytes is None
+    assert layer("map", 0, (7, 7, 8)).stride(224) == 32
+    assert layer("map", 0, (10, 10, 8)).stride(299) is None  # 29.9: its windows are not known.
+    assert layer("vector", 0, (8,)).stride(224) is None
+    assert layer("open", 0, (None, 7, 8)).stride(224) is None
 
 
 def test_scaled_pixels_are_not_taken_for_a_feature_map() -> None:
-    pixels = Tap("rescaling", "layer", "Rescaling", 1, (8, 8, 3), receptive_field=1, parameters=0)
-    scaled = Tap("norm", "layer", "Normalization", 1, (8, 8, 3), receptive_field=1, parameters=7)
-    smaller = Tap("resizing", "layer", "Resizing", 1, (4, 4, 3), parameters=0)
-    dense = Tap("dense", "layer", "Dense", 2, (4,), parameters=772)
-    assert select_taps([], [pixels, dense]) == [dense]
-    assert select_taps([], [pixels, scaled, dense]) == [dense]
-    assert select_taps([], [pixels, smaller, dense]) == [dense]
-    mixed = Tap("conv", "layer", "Conv2D", 2, (8, 8, 4), receptive_field=1, parameters=16)
-    assert select_taps([], [pixels, mixed, dense]) == [mixed]
+    pixels = Layer("rescaling", "layer", "Rescaling", 1, (8, 8, 3), receptive_field=1, parameters=0)
+    scaled = Layer("norm", "layer", "Normalization", 1, (8, 8, 3), receptive_field=1, parameters=7)
+    smaller = Layer("resizing", "layer", "Resizing", 1, (4, 4, 3), parameters=0)
+    dense = Layer("dense", "layer", "Dense", 2, (4,), parameters=772)
+    assert select_layers([], [pixels, dense]) == [dense]
+    assert select_layers([], [pixels, scaled, dense]) == [dense]
+    assert select_layers([], [pixels, smaller, dense]) == [dense]
+    mixed = Layer("conv", "layer", "Conv2D", 2, (8, 8, 4), receptive_field=1, parameters=16)
+    assert select_layers([], [pixels, mixed, dense]) == [mixed]

@@ -107,10 +107,10 @@ def test_a_writer_flushes_the_names_that_a_killed_one_left(
         assert flushed == [tmp_path / "f.h5.parts", tmp_path]
 
 
-def flip(path: Path, tap: str = "features/f000") -> None:
-    """Damage the first chunk of a tap."""
+def flip(path: Path, layer: str = "features/f000") -> None:
+    """Damage the first chunk of a layer."""
     with h5py.File(path, "r") as file:
-        offset = file[tap].id.get_chunk_info(0).byte_offset
+        offset = file[layer].id.get_chunk_info(0).byte_offset
     data = bytearray(path.read_bytes())
     data[offset if offset >= SEAL_BYTES else offset + SEAL_BYTES] ^= 0xFF
     path.write_bytes(data)

@@ -175,4 +175,4 @@ def test_killed_overwrite_with_other_options_keeps_the_store(
     report = run(batch_size=2, overwrite=True, layers=["head/double"])  # Gives up the maps.
     assert (report.done, report.rows) == (5, 5)
     with open_store(store) as opened:
-        assert opened.taps == ("head/double",)
+        assert opened.layers == ("head/double",)

@@ -124,7 +124,7 @@ READER = textwrap.dedent(
             columns += [store.header, store.copies.keys, store.copies.labels]
             columns += [getattr(store.copies, name).tolist() for name in
                         ("content_hash", "file_size", "file_mtime_ns")]
-            return repr(columns + [store.features(tap)[:].tobytes() for tap in store.taps])
+            return repr(columns + [store.features(layer)[:].tobytes() for layer in store.layers])
 
     path, flips = Path(sys.argv[1]), json.loads(sys.stdin.read())
     whole, outcomes = read(path), {"refused": 0, "unharmed": 0}

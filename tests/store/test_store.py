@@ -98,14 +98,14 @@ def test_format_is_what_the_documentation_says(sample: Path) -> None:
         assert file["missing"][:].tolist() == [False, False, False]
 
         assert list(file["features"]) == ["f000", "f001"]
-        for name, tap, values in [("f000", "block/map", MAPS), ("f001", "vector", VECTORS)]:
+        for name, layer, values in [("f000", "block/map", MAPS), ("f001", "vector", VECTORS)]:
             dataset = file["features"][name]
             assert dataset.dtype == np.float32
             assert dataset.fletcher32
             assert dataset.chunks == (3, *values.shape[1:])
-            assert dataset.attrs["name"].decode() == tap
+            assert dataset.attrs["name"].decode() == layer
             assert json.loads(dataset.attrs["spec"]) == {
-                "name": tap,
+                "name": layer,
                 "kind": "layer",
                 "pool": "none",
                 "shape": list(values.shape[1:]),
@@ -140,7 +140,7 @@ def test_thousands_of_classes_fit(tmp_path: Path) -> None:
 def test_reader_gives_back_every_column(sample: Path) -> None:
     with open_store(str(sample)) as store:
         assert len(store) == 3
-        assert store.taps == ("block/map", "vector")
+        assert store.layers == ("block/map", "vector")
         assert store.keys == tuple(KEYS)
         assert store.labels == ("day", None, "Straße")
         assert store.failures == (FAILURE,)
@@ -176,7 +176,7 @@ def test_table_of_an_empty_store(tmp_path: Path) -> None:
         assert store.keys == store.labels == ()
 
 
-def test_unknown_tap_names_the_taps(sample: Path) -> None:
+def test_unknown_layer_names_the_layers(sample: Path) -> None:
     with open_store(sample) as store, pytest.raises(UnknownName, match="block/map or vector"):
         store.spec("vectr")
 
@@ -241,7 +241,7 @@ def test_round_trip_of_anything(data: st.DataObject) -> None:
             assert [row.tobytes() for row in store.content_hash] == [
                 content_hash(key) for key in keys
             ]
-            assert store.taps == tuple(features)
+            assert store.layers == tuple(features)
             for name, values in features.items():
                 stored = store.features(name)
                 assert stored.dtype == values.dtype
@@ -285,8 +285,8 @@ def read_everything(path: Path) -> None:
     with open_store(path) as store:
         _ = (store.keys, store.labels, store.content_hash, store.file_size, store.file_mtime_ns)
         _ = (store.failures, store.root, store.contents, store.classes, store.missing)
-        for tap in store.taps:
-            for _ in store.iter_features(tap):
+        for layer in store.layers:
+            for _ in store.iter_features(layer):
                 pass
 
 

@@ -1,4 +1,4 @@
-"""Indexing a tap's rows on the disk is indexing an array, for one file and for a view."""
+"""Indexing a layer's rows on the disk is indexing an array, for one file and for a view."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import featx.store.values as values_module
 from featx.store import FeatureStore, open_store
-from featx.store.values import TapValues, read_dataset
+from featx.store.values import LayerValues, read_dataset
 from tests.store_samples import write_sample, write_view
 
 ROWS = np.random.default_rng(3).normal(size=(23, 2, 3)).astype(np.float32)
@@ -185,6 +185,6 @@ def test_open_parts_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_values_of_a_closed_store_open_it_again(stores: tuple[FeatureStore, ...]) -> None:
     for store in stores:
-        values: TapValues = store.features("map")
+        values: LayerValues = store.features("map")
         store.close()
         np.testing.assert_array_equal(values[3], ROWS[3])

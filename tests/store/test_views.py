@@ -33,7 +33,7 @@ from tests.store_samples import (
 )
 
 LIMIT = 50
-"""Bytes of features; the tap ``mean`` has 12 for each row."""
+"""Bytes of features; the layer ``mean`` has 12 for each row."""
 
 Run = Callable[..., ExtractReport]
 
@@ -164,8 +164,8 @@ def test_maps_and_half_precision(
     assert all_rows(store) == all_rows(tmp_path / "one.h5")
     with h5py.File(store, "r", locking=False) as file, open_store(store) as opened:
         assert file["features/f000"].shape == (5, 2, 2, 3)
-        for name, tap in [("f000", "map"), ("f001", "mean")]:
-            np.testing.assert_array_equal(file[f"features/{name}"][:], opened.features(tap)[:])
+        for name, layer in [("f000", "map"), ("f001", "mean")]:
+            np.testing.assert_array_equal(file[f"features/{name}"][:], opened.features(layer)[:])
 
 
 # Parts that are not there, or are others

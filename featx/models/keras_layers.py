@@ -1,4 +1,4 @@
-"""Tapping Keras models: watch each layer's calls while the model is traced once.
+"""Finding the layers of Keras models: watch each call while the model is traced once.
 
 One mechanism serves functional, sequential and nested models alike, and sees what
 `layer.output` does not: the second call of a shared layer, each output of a layer with
@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from featx.engines.tensorflow import CompiledTaps, compile_function, import_tensorflow
+from featx.engines.tensorflow import CompiledLayers, compile_function, import_tensorflow
 from featx.errors import ModelError, first_line
-from featx.models.backbone import Tap
-from featx.models.graph_taps import operation_of
+from featx.models.backbone import Layer
+from featx.models.graph_layers import operation_of
 from featx.models.input_contract import InputShape
 from featx.models.lineage import Lineage, receptive_field
 from featx.specs import InputSpec
@@ -30,7 +30,7 @@ _INPUT = -1
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """One call of one layer during a trace: `outputs` maps a tap's suffix to its tensor."""
+    """One call of one layer during a trace: `outputs` maps a layer's suffix to its tensor."""
 
     path: str
     type: str
@@ -49,8 +49,8 @@ class _LastCallSeen(BaseException):
     """Ends a trace early. Not an `Exception`, which Keras would catch and reword."""
 
 
-class KerasTaps:
-    """The taps of a Keras model of one image input.
+class KerasLayers:
+    """The layers of a Keras model of one image input.
 
     Args:
         model: A built model.
@@ -59,7 +59,7 @@ class KerasTaps:
         layer_class: The base class of its layers; Keras 3's own when None.
 
     Attributes:
-        taps: Every tap, in the order of computation.
+        layers: Every layer, in the order of computation.
 
     Raises:
         ModelError: If the model cannot run on images of that size.
@@ -81,18 +81,18 @@ class KerasTaps:
         self._channels_first = channels_first
         self._layer_class = layer_class or keras.layers.Layer
         self._places: dict[str, tuple[int, str]] = {}
-        taps: list[Tap] = []
+        layers: list[Layer] = []
 
         def trace(images: Any) -> None:
-            for tap, number, suffix in self._describe(images):
-                taps.append(tap)
-                self._places[tap.name] = (number, suffix)
+            for layer, number, suffix in self._describe(images):
+                layers.append(layer)
+                self._places[layer.name] = (number, suffix)
 
         self._trace(trace)
-        self.taps = tuple(taps)
+        self.layers = tuple(layers)
 
-    def compile(self, names: Sequence[str]) -> CompiledTaps:
-        """Build a graph from scaled images to the named taps, with nothing beyond them."""
+    def compile(self, names: Sequence[str]) -> CompiledLayers:
+        """Build a graph from scaled images to the named layers, with nothing beyond them."""
         places = [self._places[name] for name in names]
         last = max(number for number, _ in places)
 
@@ -131,16 +131,16 @@ class KerasTaps:
             self._model(typed, training=False)
         return trace
 
-    def _describe(self, images: Any) -> Iterator[tuple[Tap, int, str]]:
-        """Yield each tap with the call and the suffix that lead to its tensor."""
+    def _describe(self, images: Any) -> Iterator[tuple[Layer, int, str]]:
+        """Yield each layer with the call and the suffix that lead to its tensor."""
         trace = self._run(images)
         calls, lineage = trace.calls, trace.lineage
         assert lineage is not None
-        indices = {layer.name: index for index, layer in enumerate(self._model.layers)}
-        for layer in self._model.layers:
-            if type(layer).__name__ == "InputLayer":
-                tap = _make_tap(layer.name, "InputLayer", indices[layer.name], images, lineage)
-                yield tap, _INPUT, ""
+        indices = {each.name: index for index, each in enumerate(self._model.layers)}
+        for each in self._model.layers:
+            if type(each).__name__ == "InputLayer":
+                layer = _make_layer(each.name, "InputLayer", indices[each.name], images, lineage)
+                yield layer, _INPUT, ""
         times = Counter(call.path for call in calls)
         seen: Counter[str] = Counter()
         for number, call in enumerate(calls):
@@ -149,16 +149,16 @@ class KerasTaps:
             for suffix, tensor in call.outputs.items():
                 if _is_feature(tensor, images):
                     index = indices.get(call.path)
-                    tap = _make_tap(name + suffix, call.type, index, tensor, lineage)
-                    yield tap, number, suffix
+                    layer = _make_layer(name + suffix, call.type, index, tensor, lineage)
+                    yield layer, number, suffix
 
 
-def _make_tap(name: str, type_: str, index: int | None, tensor: Any, lineage: Lineage) -> Tap:
+def _make_layer(name: str, type_: str, index: int | None, tensor: Any, lineage: Lineage) -> Layer:
     """Describe one result of a layer."""
     origin = lineage.of(tensor)
     shape = tuple(tensor.shape[1:])
     turned = origin.channels_first and len(shape) == 3
-    return Tap(
+    return Layer(
         name,
         "layer",
         type_,

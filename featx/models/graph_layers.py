@@ -1,4 +1,4 @@
-"""Tapping TensorFlow graphs: which tensors of a frozen graph a person may want, and how."""
+"""Finding the layers of TensorFlow graphs: which tensors a person may want, and under what name."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from featx.engines.tensorflow import CompiledTaps, FrozenGraph
+from featx.engines.tensorflow import CompiledLayers, FrozenGraph
 from featx.errors import ModelError
-from featx.models.backbone import Tap
+from featx.models.backbone import Layer
 
 ACTIVATIONS = frozenset(
     "Relu Relu6 Elu Selu LeakyRelu Sigmoid Tanh Softmax LogSoftmax Softplus Softsign".split()
@@ -47,8 +47,8 @@ class _Facts:
     is_fed_otherwise: bool
 
 
-class GraphTaps:
-    """The taps of a frozen graph of one image input.
+class GraphLayers:
+    """The layers of a frozen graph of one image input.
 
     Args:
         graph: The graph, its input as large as images will be.
@@ -57,7 +57,7 @@ class GraphTaps:
         channels_first: Whether images are given as (B, C, H, W).
 
     Attributes:
-        taps: Tensors in the order of computation, then the results.
+        layers: Tensors in the order of computation, then the results.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class GraphTaps:
         self._graph = graph
         self._tensors: dict[str, Any] = {}
         self._facts, sizes = _examine(graph, channels_first)
-        found: dict[str, Tap] = {}
+        found: dict[str, Layer] = {}
         readable = _readable_names(graph)
         for operation in graph.operations:
             if operation.type in _COPIES or len(operation.outputs) != 1:
@@ -76,18 +76,18 @@ class GraphTaps:
         for name, tensor in zip(outputs, graph.outputs, strict=True):
             self._add(found, name, kind, tensor, sizes)
         position = {operation.name: n for n, operation in enumerate(graph.operations)}
-        last = [tap for tap in found.values() if tap.kind == kind]
-        last.sort(key=lambda tap: position[_source(self._tensors[tap.name]).op.name])
-        self.taps = (*(tap for tap in found.values() if tap.kind != kind), *last)
+        last = [layer for layer in found.values() if layer.kind == kind]
+        last.sort(key=lambda layer: position[_source(self._tensors[layer.name]).op.name])
+        self.layers = (*(layer for layer in found.values() if layer.kind != kind), *last)
 
-    def compile(self, names: Sequence[str]) -> CompiledTaps:
-        """Build a graph from scaled images to the named taps, with nothing beyond them."""
+    def compile(self, names: Sequence[str]) -> CompiledLayers:
+        """Build a graph from scaled images to the named layers, with nothing beyond them."""
         return self._graph.prune({name: self._tensors[name] for name in names})
 
     def _add(
-        self, found: dict[str, Tap], name: str, kind: str, tensor: Any, sizes: Mapping[int, int]
+        self, found: dict[str, Layer], name: str, kind: str, tensor: Any, sizes: Mapping[int, int]
     ) -> None:
-        """Add a tap if the tensor is a float with a batch axis that images decide."""
+        """Add a layer if the tensor is a float with a batch axis that images decide."""
         shape, facts = tensor.shape, self._facts.get(tensor.name)
         if shape.rank is None or shape.rank < 2 or shape[0] is not None or facts is None:
             return
@@ -96,7 +96,7 @@ class GraphTaps:
         row = tuple(shape[1:])
         turned = facts.channels_first and len(row) == 3
         self._tensors[name] = tensor
-        found[name] = Tap(
+        found[name] = Layer(
             name,
             kind,
             _type_of(tensor) if kind != "tensor" else tensor.op.type,
@@ -237,13 +237,13 @@ def _constant(tensor: Any) -> list[int] | None:
     return None if value is None else [int(number) for number in value.ravel()]
 
 
-def require_taps(taps: Sequence[Tap], name: str) -> None:
+def require_layers(layers: Sequence[Layer], name: str) -> None:
     """Refuse a graph in which nothing can be tapped.
 
     Raises:
-        ModelError: If there are no taps.
+        ModelError: If there are no layers.
     """
-    if not taps:
+    if not layers:
         raise ModelError(
             f"{name!r} has no tensor with a row of numbers for each image. Its batch size may be "
             "fixed inside the graph: export it with a batch size of None."

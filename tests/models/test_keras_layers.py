@@ -1,4 +1,4 @@
-"""Taps of Keras models: every kind, against activations computed by hand and by Keras."""
+"""Layers of Keras models: every kind, against activations computed by hand and by Keras."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from featx.errors import AmbiguousName, InvalidValue, ModelError, UnknownName
 from featx.models import load_model, restore_model
 from featx.models.backbone import Backbone
-from featx.models.selection import select_taps
+from featx.models.selection import select_layers
 from featx.specs import InputOverrides
 from featx.testing.keras_models import toy_keras_model
 
@@ -43,7 +43,7 @@ def compute(backbone: Backbone, *names: str) -> dict[str, np.ndarray]:
     return backbone(images, names)
 
 
-def test_every_kind_of_tap_gives_the_value_computed_by_hand(toy: Backbone) -> None:
+def test_every_kind_of_layer_gives_the_value_computed_by_hand(toy: Backbone) -> None:
     names = ["scale", "relu", "block/halve", "block/sum", "average", "twice#1", "twice#2"]
     result = compute(toy, *names)
     expected = {
@@ -61,20 +61,20 @@ def test_every_kind_of_tap_gives_the_value_computed_by_hand(toy: Backbone) -> No
         np.testing.assert_allclose(result[name], np.stack([value] * 2), atol=1e-6)
 
 
-def test_a_layer_with_two_outputs_has_two_taps() -> None:
-    from featx.models.keras_taps import KerasTaps
+def test_a_layer_with_two_outputs_has_two_layers() -> None:
+    from featx.models.keras_layers import KerasLayers
     from featx.specs import InputSpec
 
-    taps = KerasTaps(toy_keras_model(), InputSpec(4, 4, scaling="raw"))
-    assert [tap.name for tap in taps.taps][-3:] == ["both:0", "both:1", "joined"]
+    layers = KerasLayers(toy_keras_model(), InputSpec(4, 4, scaling="raw"))
+    assert [layer.name for layer in layers.layers][-3:] == ["both:0", "both:1", "joined"]
     images = np.tile(COLOR, (1, 4, 4, 1)).astype(np.float32)
-    result = taps.compile(["both:1", "joined"])(images)
+    result = layers.compile(["both:1", "joined"])(images)
     np.testing.assert_allclose(result["both:1"], [[-4 * SUM]], atol=1e-6)
     np.testing.assert_allclose(result["joined"], [[4 * SUM, -4 * SUM]], atol=1e-6)
 
 
-def test_taps_are_described_with_keras_indices_and_shapes(toy: Backbone) -> None:
-    by_name = {tap.name: tap for tap in toy.features()}
+def test_layers_are_described_with_keras_indices_and_shapes(toy: Backbone) -> None:
+    by_name = {layer.name: layer for layer in toy.features()}
     assert by_name["images"].index == 0
     assert by_name["images"].shape == (4, 4, 3)
     assert by_name["block/sum"].index is None
@@ -85,26 +85,26 @@ def test_taps_are_described_with_keras_indices_and_shapes(toy: Backbone) -> None
     assert by_name["average"].index == 5
 
 
-def test_the_input_layer_is_a_tap_too(toy: Backbone) -> None:
+def test_the_input_layer_is_a_layer_too(toy: Backbone) -> None:
     np.testing.assert_array_equal(compute(toy, "images")["images"][0, 0, 0], [255, 153, 51])
 
 
 def test_a_layer_called_twice_is_refused_by_its_bare_name(toy: Backbone) -> None:
     with pytest.raises(AmbiguousName, match="'twice' is called several times.*twice#1 or twice#2"):
-        select_taps(["twice"], toy.features())
+        select_layers(["twice"], toy.features())
     with pytest.raises(AmbiguousName, match="twice#1 or twice#2"):
-        select_taps(["-1"], toy.features())
+        select_layers(["-1"], toy.features())
 
 
 def test_a_nested_layer_is_found_by_the_unique_end_of_its_path(toy: Backbone) -> None:
-    assert [tap.name for tap in select_taps(["halve"], toy.features())] == ["block/halve"]
+    assert [layer.name for layer in select_layers(["halve"], toy.features())] == ["block/halve"]
 
 
-def test_nothing_beyond_the_tap_is_computed(toy: Backbone) -> None:
-    from featx.models.keras_taps import KerasTaps
+def test_nothing_beyond_the_layer_is_computed(toy: Backbone) -> None:
+    from featx.models.keras_layers import KerasLayers
 
-    taps = KerasTaps(toy_keras_model(), toy.spec.input)
-    early, late = taps.compile(["scale"]), taps.compile(["joined"])
+    layers = KerasLayers(toy_keras_model(), toy.spec.input)
+    early, late = layers.compile(["scale"]), layers.compile(["joined"])
     assert "Conv2D" not in _operation_types(early)
     assert _operation_types(late).count("Conv2D") == 3
     # The weights of later layers are not kept in memory either.
@@ -119,29 +119,29 @@ def test_large_weights_are_not_copied_into_the_graph(
     toy: Backbone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from featx.engines import tensorflow as engine
-    from featx.models.keras_taps import KerasTaps
+    from featx.models.keras_layers import KerasLayers
 
     monkeypatch.setattr(engine, "FREEZE_LIMIT_BYTES", 0)
-    compiled = KerasTaps(toy_keras_model(), toy.spec.input).compile(["relu", "joined"])
+    compiled = KerasLayers(toy_keras_model(), toy.spec.input).compile(["relu", "joined"])
     assert "ReadVariableOp" in _operation_types(compiled)
     result = compiled(np.tile(COLOR, (1, 4, 4, 1)).astype(np.float32))
     np.testing.assert_allclose(result["joined"], [[4 * SUM, -4 * SUM]], atol=1e-6)
     np.testing.assert_allclose(result["relu"][0, 0, 0], [0.5, 0.1, 0], atol=1e-6)
 
 
-def test_the_graph_is_built_once_per_set_of_taps(
+def test_the_graph_is_built_once_per_set_of_layers(
     toy_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from featx.models.keras_taps import KerasTaps
+    from featx.models.keras_layers import KerasLayers
 
     built: list[tuple[str, ...]] = []
-    original = KerasTaps.compile
+    original = KerasLayers.compile
 
-    def counted(self: KerasTaps, names: Any) -> Any:
+    def counted(self: KerasLayers, names: Any) -> Any:
         built.append(tuple(names))
         return original(self, names)
 
-    monkeypatch.setattr(KerasTaps, "compile", counted)
+    monkeypatch.setattr(KerasLayers, "compile", counted)
     backbone = load_model(str(toy_path))
     for size in (1, 2, 5):
         backbone(np.zeros((size, 4, 4, 3), np.uint8), ["relu", "average"])
@@ -259,10 +259,10 @@ def test_keras_itself_agrees_on_the_nested_model(toy_path: Path, toy: Backbone) 
 
 def test_unknown_layers_get_suggestions(toy: Backbone) -> None:
     with pytest.raises(UnknownName, match="Did you mean average"):
-        select_taps(["averag"], toy.features())
+        select_layers(["averag"], toy.features())
 
 
-def test_a_table_inside_the_model_is_no_tap(tmp_path: Path) -> None:
+def test_a_table_inside_the_model_is_no_layer(tmp_path: Path) -> None:
     import keras
 
     # Position embeddings have no batch axis: their rows would pass for images.
@@ -274,7 +274,7 @@ def test_a_table_inside_the_model_is_no_tap(tmp_path: Path) -> None:
         def call(self, inputs: Any) -> Any:
             return inputs + self.table(keras.ops.arange(16))
 
-    from featx.models.keras_taps import KerasTaps
+    from featx.models.keras_layers import KerasLayers
     from featx.specs import InputSpec
 
     images = keras.Input((4, 4, 4))
@@ -282,7 +282,7 @@ def test_a_table_inside_the_model_is_no_tap(tmp_path: Path) -> None:
     model = keras.Model(images, Positions(name="positions")(tokens))
     contract = InputSpec(4, 4, channels=3, scaling="raw")
     object.__setattr__(contract, "channels", 4)
-    names = [tap.name for tap in KerasTaps(model, contract).taps]
+    names = [layer.name for layer in KerasLayers(model, contract).layers]
     assert "positions" in names
     assert not any("table" in name for name in names)
 
@@ -294,7 +294,7 @@ def test_windows_are_refused_when_they_are_computed() -> None:
     from featx.images.reading import DecodedImage
     from featx.images.sources import ImageItem
     from featx.models.graph_backbone import GraphBackbone
-    from featx.models.keras_taps import KerasTaps
+    from featx.models.keras_layers import KerasLayers
     from featx.specs import InputSpec, ModelSpec
 
     class Windows(keras.layers.Layer):  # type: ignore[misc]
@@ -305,9 +305,9 @@ def test_windows_are_refused_when_they_are_computed() -> None:
     windows = keras.layers.Dense(2, name="dense")(Windows(name="windows")(images))
     model = keras.Model(images, windows)
     contract = InputSpec(4, 4, scaling="raw")
-    taps = KerasTaps(model, contract)
+    layers = KerasLayers(model, contract)
     spec = ModelSpec("keras", "windows", (), "random", "0", contract)
-    backbone = GraphBackbone(spec, taps.taps, taps.compile, len(model.layers))
+    backbone = GraphBackbone(spec, layers.layers, layers.compile, len(model.layers))
     item = ImageItem("a.png", "", None, 1, 1)
     decoded = DecodedImage(item, bytes(16), np.zeros((4, 4, 3), np.uint8))
     specs = plan_features(backbone, ["dense"], "avg")
@@ -322,15 +322,15 @@ def test_negative_indices_count_all_layers(tmp_path: Path) -> None:
     x = keras.layers.Rescaling(1 / 255)(images)
     x = keras.layers.GlobalAveragePooling2D(name="probabilities")(x)
     ends = keras.layers.Lambda(lambda v: keras.ops.argmax(v, -1), name="class", output_shape=())
-    from featx.models.keras_taps import KerasTaps
+    from featx.models.keras_layers import KerasLayers
     from featx.specs import InputSpec
 
     model = keras.Model(images, ends(x))
-    taps = KerasTaps(model, InputSpec(4, 4, scaling="raw")).taps
-    chosen = select_taps(["-2"], taps, len(model.layers))
-    assert [tap.name for tap in chosen] == ["probabilities"]
+    layers = KerasLayers(model, InputSpec(4, 4, scaling="raw")).layers
+    chosen = select_layers(["-2"], layers, len(model.layers))
+    assert [layer.name for layer in chosen] == ["probabilities"]
     with pytest.raises(UnknownName, match="numbered 0 to 3, or -4 to -1"):
-        select_taps(["-1"], taps, len(model.layers))
+        select_layers(["-1"], layers, len(model.layers))
 
 
 def test_integer_inputs_get_their_pixels_as_they_are(tmp_path: Path) -> None:
