@@ -41,6 +41,32 @@ class UnknownName(FeatxError, LookupError):
         super().__init__(f"{message} {remedy}".strip())
 
 
+class NotInstalled(FeatxError, LookupError):
+    """A file names something that comes from another package, which is not installed here.
+
+    Attributes:
+        kind: What kind of thing it is, for example ``"kind of head"``.
+        name: Its name.
+        package: The package that brings it; None where the file does not say.
+    """
+
+    def __init__(self, kind: str, name: str, file: str, package: str | None = None) -> None:
+        self.kind = kind
+        self.name = name
+        self.package = package
+        remedy = (
+            f"It comes with the package {package!r}: pip install {package}."
+            if package
+            else "It comes from a newer featx (pip install -U featx), or from an add-on: install "
+            "the package that the file was made with."
+        )
+        super().__init__(f"{file} needs the {kind} {name!r}, which is not installed. {remedy}")
+
+
+class AddOnError(FeatxError, ImportError):
+    """A package that adds something to featx cannot be imported."""
+
+
 class AmbiguousName(FeatxError, LookupError):
     """A name has several readings; the message lists the spellings to choose from."""
 

@@ -1,0 +1,179 @@
+"""`Registry`: the names of everything that can be added to featx, imported when first used.
+
+One registry for each kind of thing: model sources, engines, heads, indexes, exports, poolings,
+image sources, commands. It knows what featx ships, by a table of names; what other packages add,
+by their entry points; and what was added in this process.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from featx.errors import AddOnError, NotInstalled, UnknownName, first_line, join_names
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """Where an object comes from.
+
+    Attributes:
+        load: Imports it.
+        package: The distribution that brings it, as pip knows it; None for featx's own.
+    """
+
+    load: Callable[[], Any]
+    package: str | None = None
+
+
+class Registry(Generic[T]):
+    """Objects of one kind by name, each imported when it is first asked for.
+
+    Args:
+        kind: What a message calls one of them, for example ``"export format"``.
+        group: Entry point group under which other packages add some.
+        own: Name → ``"module:attribute"`` of those that featx ships, in the order in which they
+            are listed.
+
+    Example:
+        >>> formats: Registry[object] = Registry("format", "demo.formats", {"json": "json:dumps"})
+        >>> formats["json"]([1])
+        '[1]'
+        >>> formats["jsn"]
+        Traceback (most recent call last):
+        ...
+        featx.errors.UnknownName: There is no format named 'jsn'. Did you mean json? Choose json.
+    """
+
+    def __init__(self, kind: str, group: str, own: Mapping[str, str]) -> None:
+        self.kind = kind
+        self.group = group
+        self._own = {name: _Entry(_importer(path)) for name, path in own.items()}
+        self._added: dict[str, _Entry] = {}
+        self._installed: dict[str, _Entry] | None = None
+        self._loaded: dict[str, T] = {}
+        self._lock = threading.RLock()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries())
+
+    def __len__(self) -> int:
+        return len(self._entries())
+
+    def __contains__(self, name: object) -> bool:
+        # Installed packages are only looked for when a name is not one of ours.
+        return name in self._own or name in self._entries()
+
+    def __getitem__(self, name: str) -> T:
+        """Return an object by its name.
+
+        Raises:
+            UnknownName: If there is none; similar names are suggested.
+            AddOnError: If the package that brings it cannot be imported.
+        """
+        with self._lock:
+            if name not in self._loaded:
+                self.check(name)
+                self._loaded[name] = self._load(name, self._find(name))
+            return self._loaded[name]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names: featx's own in their order, then those of other packages by alphabet."""
+        return tuple(self)
+
+    def check(self, name: str) -> None:
+        """Refuse a name that a person typed and that does not exist.
+
+        Raises:
+            UnknownName: Suggests similar ones, and lists all.
+        """
+        if name not in self:
+            names = self.names
+            raise UnknownName(self.kind, str(name), names, remedy=f"Choose {join_names(names)}.")
+
+    def restore(self, name: str, file: str, package: str | None = None) -> T:
+        """Return the object that a file of featx names.
+
+        Args:
+            name: The name in the file.
+            file: The file, for the message.
+            package: The package that brought it when the file was written, as recorded there.
+
+        Raises:
+            NotInstalled: If there is none of that name here; says what to install.
+        """
+        if name not in self:
+            raise NotInstalled(self.kind, name, file, package)
+        return self[name]
+
+    def package_of(self, name: str) -> str | None:
+        """Return the package, as pip knows it, that brings an object; None for featx's own."""
+        return self._find(name).package if name in self else None
+
+    def add(self, name: str, item: T | str) -> None:
+        """Add an object in this process, or replace one of that name.
+
+        Args:
+            name: Its name.
+            item: The object, or ``"module:attribute"`` where it is found when it is first used.
+        """
+        with self._lock:
+            load: Callable[[], Any] = _importer(item) if isinstance(item, str) else lambda: item
+            self._added[name] = _Entry(load)
+            self._loaded.pop(name, None)
+
+    def remove(self, name: str) -> None:
+        """Remove what `add` has added; what that replaced is there again."""
+        with self._lock:
+            self._added.pop(name, None)
+            self._loaded.pop(name, None)
+
+    def _find(self, name: str) -> _Entry:
+        return self._added.get(name) or self._own.get(name) or self._entries()[name]
+
+    def _entries(self) -> dict[str, _Entry]:
+        with self._lock:
+            if self._installed is None:
+                self._installed = self._find_installed()
+            # A name of featx's own cannot be taken by an installed package, only in this process.
+            return {**self._own, **self._installed, **self._added}
+
+    def _find_installed(self) -> dict[str, _Entry]:
+        found = importlib.metadata.entry_points(group=self.group)
+        return {
+            point.name: _Entry(point.load, None if point.dist is None else point.dist.name)
+            for point in sorted(found, key=lambda point: point.name)
+            if point.name not in self._own
+        }
+
+    def _load(self, name: str, entry: _Entry) -> T:
+        if entry.package is None:
+            item: T = entry.load()
+            return item
+        try:
+            loaded: T = entry.load()
+        except Exception as error:  # Whatever somebody else's module raises when it is imported.
+            raise AddOnError(
+                f"The {self.kind} {name!r} of the package {entry.package!r} cannot be loaded: "
+                f"{type(error).__name__}: {first_line(error)}. Update that package, or remove it "
+                f"with pip uninstall {entry.package}."
+            ) from error
+        return loaded
+
+
+def _importer(path: str) -> Callable[[], Any]:
+    """Return what imports ``module:attribute``, or ``module``."""
+
+    def load() -> Any:
+        module, _, attribute = path.partition(":")
+        imported = importlib.import_module(module)
+        return getattr(imported, attribute) if attribute else imported
+
+    return load

@@ -1,0 +1,101 @@
+"""Registries: names of featx's own things, of installed packages, of this process."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from featx.errors import AddOnError, NotInstalled, UnknownName
+from featx.registry import Registry
+
+
+class _Distribution:
+    name = "featx-demo"
+
+
+class _Point:
+    """An entry point of an installed package."""
+
+    dist = _Distribution()
+
+    def __init__(self, name: str, load: Callable[[], Any]) -> None:
+        self.name = name
+        self.load = load
+
+
+def _fail() -> Any:
+    raise ModuleNotFoundError("No module named 'torch'")
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch) -> Registry[Any]:
+    points = [
+        _Point("zeta", lambda: "zeta"),
+        _Point("alpha", lambda: "alpha"),
+        _Point("broken", _fail),
+        _Point("own", lambda: "an intruder"),
+    ]
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: points)
+    return Registry("kind of thing", "demo.things", {"own": "json:dumps", "module": "json"})
+
+
+def test_own_names_come_first_and_cannot_be_taken(registry: Registry[Any]) -> None:
+    assert registry.names == ("own", "module", "alpha", "broken", "zeta")
+    assert registry["own"]([]) == "[]"
+    assert registry["module"].dumps([]) == "[]"
+    assert registry["alpha"] == "alpha"
+
+
+def test_who_brings_what(registry: Registry[Any]) -> None:
+    assert registry.package_of("alpha") == "featx-demo"
+    assert registry.package_of("own") is None
+
+
+def test_what_is_added_replaces_and_can_be_removed(registry: Registry[Any]) -> None:
+    registry.add("own", len)
+    assert registry["own"]("abc") == 3
+    registry.remove("own")
+    assert registry["own"]([]) == "[]"
+    registry.add("later", "string:digits")
+    assert registry["later"] == "0123456789"
+    assert "later" in registry
+    registry.remove("later")
+    assert "later" not in registry
+
+
+def test_an_unknown_name_is_refused_with_those_that_there_are(registry: Registry[Any]) -> None:
+    with pytest.raises(UnknownName, match="no kind of thing named 'alfa'. Did you mean alpha"):
+        registry["alfa"]
+    with pytest.raises(UnknownName, match="Choose own, module, alpha, broken or zeta"):
+        registry.check("nothing")
+
+
+def test_a_package_that_cannot_be_imported_is_named(registry: Registry[Any]) -> None:
+    assert "broken" in registry  # The others are not affected.
+    with pytest.raises(AddOnError, match="'featx-demo' cannot be loaded: .*'torch'"):
+        registry["broken"]
+
+
+def test_a_file_that_names_something_absent_says_what_to_install(registry: Registry[Any]) -> None:
+    assert registry.restore("alpha", "'head'") == "alpha"
+    with pytest.raises(NotInstalled, match="'head' needs the kind of thing 'x'.*newer featx"):
+        registry.restore("x", "'head'")
+    with pytest.raises(NotInstalled, match="pip install featx-x"):
+        registry.restore("x", "'head'", "featx-x")
+
+
+def test_nothing_is_imported_before_it_is_used() -> None:
+    code = (
+        "import sys\n"
+        "from featx.registry import Registry\n"
+        "things = Registry('thing', 'demo.things', {'a': 'xmlrpc.client:loads'})\n"
+        "assert 'a' in things and 'xmlrpc.client' not in sys.modules\n"
+        "things['a']\n"
+        "assert 'xmlrpc.client' in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
