@@ -41,7 +41,7 @@ from featx.inference import AcceleratedBackbone
 from featx.inference.choosing import FIRST_BATCH, LOWEST_COSINE, WITH_BFLOAT16
 from featx.models import load_model
 from featx.models.backbone import Backbone
-from featx.pooling import pool_features
+from featx.poolings import pool_features
 from featx.specs import Decode, InputOverrides, InputSpec
 
 BATCH = 32

@@ -10,21 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-COMMANDS = [
-    "demo",
-    "models",
-    "layers",
-    "extract",
-    "info",
-    "export",
-    "verify",
-    "pack",
-    "merge",
-    "fit-head",
-    "predict",
-    "index",
-    "search",
-]
+from featx.cli.commands import COMMANDS
+
 PAGE = Path(__file__).with_name("commands.md")
 
 
@@ -34,7 +21,8 @@ def make_page() -> str:
         "# Commands\n\nMade by `python docs/make_commands.py` from the program itself.\n",
         _section("featx", []),
     ]
-    sections += [_section(f"featx {command}", [command]) for command in COMMANDS]
+    own = [name for name in COMMANDS if COMMANDS.package_of(name) is None]
+    sections += [_section(f"featx {name}", [name]) for name in own]
     return "\n".join(sections)
 
 

@@ -17,8 +17,8 @@ from featx.images.reading import DecodedImage, KnownImage, ReadResult
 from featx.images.sources import ImageFailure, ImageItem
 from featx.models.backbone import Backbone
 from featx.models.selection import select_layers
-from featx.pooling import pool_features, pooled_shape
-from featx.specs import FeatureSpec, Pooling, StorageType
+from featx.poolings import pool_features, pooled_shape
+from featx.specs import FeatureSpec, StorageType
 from featx.units import format_count
 
 BATCH_BYTES = 64 << 20
@@ -52,9 +52,7 @@ class Stopwatch:
         return time.perf_counter() - self.started
 
 
-def plan_features(
-    backbone: Backbone, layers: Sequence[str], pool: Pooling
-) -> tuple[FeatureSpec, ...]:
+def plan_features(backbone: Backbone, layers: Sequence[str], pool: str) -> tuple[FeatureSpec, ...]:
     """Resolve ``--layer`` and ``--pool`` to feature specs, in the network's order."""
     available = backbone.features()
     if not layers and backbone.default_layer is not None:
@@ -65,7 +63,7 @@ def plan_features(
         if layer.name in chosen:
             shape = tuple(size for size in layer.shape if size is not None)
             # Pooling a vector changes nothing: the same feature gets the same fingerprint.
-            applied: Pooling = "none" if len(shape) == 1 else pool
+            applied = "none" if len(shape) == 1 else pool
             specs.append(FeatureSpec(layer.name, layer.kind, applied, pooled_shape(shape, applied)))
     return tuple(specs)
 

@@ -24,19 +24,18 @@ from featx.inference import AcceleratedBackbone, check_engine
 from featx.models import load_model
 from featx.models.builtin import describe_default
 from featx.models.reference import add_arguments
+from featx.poolings import POOLINGS
 from featx.specs import (
     DEFAULT_MODEL,
     DEFAULT_POOLING,
     DEFAULT_STORAGE_TYPE,
     DEFAULT_STORE,
-    POOLING_NAMES,
     ChannelOrder,
     Decode,
     Engine,
     Exif,
     InputOverrides,
     Interpolation,
-    Pooling,
     Precision,
     Preprocess,
     Resize,
@@ -63,7 +62,7 @@ def extract(
     weights: str | None = None,
     signature: str | None = None,
     layers: Sequence[str] = (),
-    pool: Pooling = DEFAULT_POOLING,
+    pool: str = DEFAULT_POOLING,
     output: str | Path = DEFAULT_STORE,
     dtype: StorageType = DEFAULT_STORAGE_TYPE,
     img_size: tuple[int, int] | None = None,
@@ -168,7 +167,7 @@ def extract(
     listener = listener or Listener()
     if batch_size is not None and batch_size < 1:
         raise InvalidValue(f"A batch has at least one image. Received: {batch_size}.")
-    check_choice("pooling", pool, POOLING_NAMES)
+    POOLINGS.check(pool)
     check_choice("storage type", dtype, get_args(StorageType))
     check_engine(engine, precision)
     overrides = InputOverrides(

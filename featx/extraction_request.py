@@ -25,7 +25,7 @@ from featx.models.backbone import Backbone
 from featx.models.input_contract import require_scaling
 from featx.models.reference import parse_reference, without_trust
 from featx.models.remembered import stamp_files
-from featx.specs import InputOverrides, Pooling, StorageType
+from featx.specs import InputOverrides, StorageType
 from featx.store.parts import list_parts, parts_folder
 from featx.store.rows import StoreHeader
 from featx.units import format_bytes, format_count, format_shape
@@ -34,7 +34,7 @@ from featx.units import format_bytes, format_count, format_shape
 def make_header(
     backbone: Backbone,
     layers: Sequence[str],
-    pool: Pooling,
+    pool: str,
     dtype: StorageType,
     output: Path,
     found: ImageSet,

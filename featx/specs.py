@@ -23,20 +23,15 @@ Resize = Literal["stretch", "crop", "pad"]
 Interpolation = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 Exif = Literal["apply", "ignore"]
 Decode = Literal["fast", "exact"]
-Pooling = Literal["none", "avg", "max", "gem", "flatten"]
 StorageType = Literal["float32", "float16"]
 Engine = Literal["auto", "tensorflow", "openvino"]
 Precision = Literal["auto", "float32", "mixed", "bfloat16"]
 
 PREPROCESS_NAMES: tuple[str, ...] = get_args(Preprocess)
-POOLING_NAMES: tuple[str, ...] = get_args(Pooling)
 
-READ_POOLING_NAMES: tuple[str, ...] = tuple(name for name in POOLING_NAMES if name != "none")
-"""Poolings that make vectors of maps: what heads and indexes can read with."""
-
-DEFAULT_POOLING: Pooling = "none"
+DEFAULT_POOLING = "none"
 DEFAULT_STORAGE_TYPE: StorageType = "float32"
-DEFAULT_READ_POOLING: Pooling = "avg"
+DEFAULT_READ_POOLING = "avg"
 DEFAULT_BATCH_SIZE = 32
 MAX_CHANNELS = 64
 """More channels than any picture has pages for: such a model does not take images."""
@@ -286,13 +281,13 @@ class FeatureSpec:
     Attributes:
         name: The layer, as ``--layer`` takes it.
         kind: What the layer is: ``layer``, ``endpoint``, ``output`` or ``tensor``.
-        pool: The pooling that was applied.
+        pool: The pooling that was applied, a name in `featx.poolings.POOLINGS`.
         shape: The shape of one row after pooling.
     """
 
     name: str
     kind: str
-    pool: Pooling
+    pool: str
     shape: tuple[int, ...]
 
     def to_dict(self) -> dict[str, Any]:

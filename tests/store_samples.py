@@ -15,7 +15,7 @@ from PIL import Image
 from featx.extraction import ExtractReport
 from featx.images.reading import HASH_BYTES
 from featx.images.sources import ImageFailure
-from featx.specs import FeatureSpec, InputSpec, ModelSpec, Pooling, StorageType
+from featx.specs import FeatureSpec, InputSpec, ModelSpec, StorageType
 from featx.store import FeatureStore, open_store
 from featx.store.assembly import assemble_store
 from featx.store.parts import PartWriter, longest_key, parts_folder
@@ -49,7 +49,7 @@ def make_header(
     shapes: Mapping[str, tuple[int, ...]],
     *,
     dtype: StorageType = "float32",
-    pool: Pooling = "none",
+    pool: str = "none",
     weights: str = "0" * 64,
     root: Path = Path("/photos"),
     root_relative: str = "photos",

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from featx import specs
 from featx.errors import InvalidValue, UnknownName
+from featx.poolings import POOLINGS
 from featx.specs import (
     ChannelOrder,
     FeatureSpec,
@@ -65,7 +66,7 @@ FEATURES = st.builds(
     FeatureSpec,
     name=NAMES,
     kind=st.sampled_from(["layer", "output", "tensor"]),
-    pool=st.sampled_from(get_args(specs.Pooling)),
+    pool=st.sampled_from(POOLINGS.names),
     shape=st.lists(st.integers(1, 10_000), min_size=1, max_size=4).map(tuple),
 )
 

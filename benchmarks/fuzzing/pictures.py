@@ -204,7 +204,7 @@ def _rows(photos: Path, output: Path, *, failed: int) -> dict[str, bytes]:
     if (report.failed, report.done) != (failed, report.rows):
         raise OtherValues(f"{failed} failures expected, reported: {report}")
     with featx.open_store(output) as store:
-        values = store.table("map", pooling="flatten").values
+        values = store.table("map", pool="flatten").values
         if len(store.failures) != failed:
             raise OtherValues(f"{failed} failures expected, {len(store.failures)} in the store")
         return {key: row.tobytes() for key, row in zip(store.keys, values, strict=True)}

@@ -126,7 +126,7 @@ def read_view(folder: Path) -> object:
 def read_store(folder: Path, name: str = STORE) -> object:
     """Return everything that a store holds."""
     with featx.open_store(folder / name) as store:
-        tables = [store.table(layer, pooling="flatten") for layer in store.layers]
+        tables = [store.table(layer, pool="flatten") for layer in store.layers]
         return (
             store.keys,
             store.labels,

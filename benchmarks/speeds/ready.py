@@ -20,7 +20,7 @@ from featx.images.reading import DecodedImage, read_images, read_spread
 from featx.images.sources import ImageItem, find_images
 from featx.inference import AcceleratedBackbone
 from featx.models import Backbone
-from featx.specs import InputSpec, Pooling
+from featx.specs import InputSpec
 
 
 def make_ready(
@@ -45,7 +45,7 @@ def make_ready(
     return accelerated, compute
 
 
-def pooling(network: Network) -> Pooling:
+def pooling(network: Network) -> str:
     """Return how featx is to pool the maps of a network."""
     return "none" if network.layer else "avg"
 

@@ -16,21 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 import featx
-from featx.cli import (
-    demo,
-    export,
-    extract,
-    fit_head,
-    index,
-    info,
-    layers,
-    merge,
-    models,
-    pack,
-    predict,
-    search,
-    verify,
-)
+from featx.cli.commands import COMMANDS, describe_command, make_command
 from featx.errors import FeatxError
 
 _PYDANTIC_PREFIX = "Value error, "
@@ -38,6 +24,21 @@ _PYDANTIC_PREFIX = "Value error, "
 
 
 class _Commands(TyperGroup):
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the names of all commands; looks for those of other packages."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command, None if there is none; imports no other."""
+        return make_command(cmd_name) if cmd_name in COMMANDS else None
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the list of commands, without reading the parameters of each."""
+        names = self.list_commands(ctx)
+        limit = formatter.width - 6 - max(map(len, names))  # Six columns are spacing.
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, describe_command(name, limit)) for name in names])
+
     def invoke(self, ctx: Any) -> Any:
         """Run a command; end quietly when nobody reads on, say what is wrong in one sentence."""
         try:
@@ -66,19 +67,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("demo")(demo.demo)
-app.command("models")(models.models)
-app.command("layers", context_settings={"ignore_unknown_options": True})(layers.layers)
-app.command("extract")(extract.extract)
-app.command("info")(info.info)
-app.command("export")(export.export)
-app.command("verify")(verify.verify)
-app.command("pack")(pack.pack)
-app.command("merge")(merge.merge)
-app.command("fit-head")(fit_head.fit_head)
-app.command("predict")(predict.predict)
-app.command("index")(index.index)
-app.command("search")(search.search)
 
 
 def _show_version(wanted: bool) -> None:

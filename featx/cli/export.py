@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from featx.cli.options import Json, OneLayer, StoreArgument
-from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORE, Pooling
+from featx.cli.registry_choice import Choice
+from featx.poolings import POOLINGS
+from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORE
 
 
 def export(
@@ -27,8 +29,9 @@ def export(
     ] = None,
     layer: OneLayer = None,
     pool: Annotated[
-        Pooling,
+        str,
         typer.Option(help="Pooling of layers that were stored as maps; 'none' keeps them (npy)."),
+        Choice(lambda: POOLINGS.names),
     ] = DEFAULT_READ_POOLING,
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
     as_json: Json = False,

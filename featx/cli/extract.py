@@ -31,12 +31,13 @@ from featx.cli.options import (
     Workers,
     exit_with,
 )
+from featx.cli.registry_choice import Choice
+from featx.poolings import POOLINGS
 from featx.specs import (
     DEFAULT_POOLING,
     DEFAULT_STORAGE_TYPE,
     DEFAULT_STORE,
     Decode,
-    Pooling,
     StorageType,
     parse_img_size,
 )
@@ -82,7 +83,9 @@ def extract(
         ),
     ] = None,
     pool: Annotated[
-        Pooling, typer.Option(help="Reduce maps (h, w, c); 'none' stores them as they are.")
+        str,
+        typer.Option(help="Reduce maps (h, w, c); 'none' stores them as they are."),
+        Choice(lambda: POOLINGS.names),
     ] = DEFAULT_POOLING,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The feature store to write or to go on with.")

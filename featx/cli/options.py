@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from featx.cli.registry_choice import Choice
+from featx.poolings import vector_poolings
 from featx.specs import (
     ChannelOrder,
     Engine,
@@ -109,8 +111,9 @@ OneLayer = Annotated[
     ),
 ]
 ReadPool = Annotated[
-    Literal["avg", "max", "gem", "flatten"],
+    str,
     typer.Option("--pool", help="Pooling of layers that were stored as maps."),
+    Choice(vector_poolings),
 ]
 
 

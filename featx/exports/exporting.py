@@ -13,7 +13,8 @@ from featx.errors import ExportError, FeatxError, InvalidValue, join_names
 from featx.events import Listener
 from featx.exports.source import ExportSource, Written
 from featx.files import describe_wrong_output, is_same_file
-from featx.specs import DEFAULT_READ_POOLING, POOLING_NAMES, Pooling, check_choice
+from featx.poolings import POOLINGS
+from featx.specs import DEFAULT_READ_POOLING, check_choice
 from featx.store import open_store
 from featx.units import format_shape
 
@@ -77,7 +78,7 @@ def export_store(
     *,
     format: str | None = None,
     layer: str | None = None,
-    pool: Pooling = DEFAULT_READ_POOLING,
+    pool: str = DEFAULT_READ_POOLING,
     overwrite: bool = False,
     listener: Listener | None = None,
 ) -> ExportReport:
@@ -93,7 +94,7 @@ def export_store(
             ``tensorboard`` (for the Embedding Projector). When None, as `output` ends; a folder
             or a name without an ending is for TensorBoard.
         layer: The layer; the deepest in the store when None.
-        pool: Pooling of layers that were stored as maps. ``none`` keeps them (``npy`` only).
+        pool: str of layers that were stored as maps. ``none`` keeps them (``npy`` only).
         overwrite: Replace files that are there. Only those of the export itself are.
         listener: Receives notes and progress.
 
@@ -118,7 +119,7 @@ def export_store(
     """
     listener = listener or Listener()
     features, output = Path(features), Path(output)
-    check_choice("pooling of an export", pool, POOLING_NAMES)
+    POOLINGS.check(pool)
     name = _choose_format(output) if format is None else format
     check_choice("export format", name, tuple(EXPORT_FORMATS))
     module = _load(name)

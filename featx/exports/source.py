@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from featx.events import Listener
-from featx.specs import FeatureSpec, Pooling
+from featx.specs import FeatureSpec
 from featx.store import FeatureStore
 
 VALUES_AS_TEXT = 1 << 16
@@ -30,7 +30,7 @@ class ExportSource:
 
     store: FeatureStore
     layer: str | None
-    pool: Pooling
+    pool: str
     listener: Listener
 
     @property

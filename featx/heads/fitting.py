@@ -18,13 +18,12 @@ from featx.heads.head import HEAD_KINDS, Head, check_replaceable
 from featx.heads.labels import FOLDERS, SPLITS, RowLabels, read_labels_csv, side_of
 from featx.heads.splits import split_stratified
 from featx.images.sources import natural_key
+from featx.poolings import check_vector_pool
 from featx.specs import (
     DEFAULT_HEAD,
     DEFAULT_READ_POOLING,
     DEFAULT_STORE,
     DEFAULT_TEST_SIZE,
-    READ_POOLING_NAMES,
-    Pooling,
     check_choice,
 )
 from featx.store import open_store
@@ -79,7 +78,7 @@ def fit_head(
     layer: str | None = None,
     labels: str | Path = FOLDERS,
     kind: str = "linear",
-    pool: Pooling = DEFAULT_READ_POOLING,
+    pool: str = DEFAULT_READ_POOLING,
     test_size: float = DEFAULT_TEST_SIZE,
     ignore_split: bool = False,
     seed: int = 0,
@@ -94,7 +93,7 @@ def fit_head(
         labels: ``folders``, those in the store (class folders, or what a manifest said); or a CSV
             file with the columns path, label and optionally split.
         kind: The kind of head.
-        pool: Pooling of layers that were stored as maps.
+        pool: str of layers that were stored as maps.
         test_size: Share of each class held out for measuring, in [0, 1). Ignored where a split is
             given: by the CSV, else by the store (from a manifest's column or the names of arrays),
             if it has both training rows and others. Identical files always fall on the same side.
@@ -121,7 +120,7 @@ def fit_head(
     """
     listener = listener or Listener()
     check_choice("kind of head", kind, tuple(HEAD_KINDS))
-    check_choice("pooling of a head", pool, READ_POOLING_NAMES)
+    check_vector_pool("pooling of a head", pool)
     if not 0 <= test_size < 1:
         raise InvalidValue(f"The held-out share lies in [0, 1). Received: {test_size}.")
     output = Path(output)
@@ -142,7 +141,7 @@ def fit_head(
         spec = store.spec(layer)
         if spec.pool not in ("none", pool) and pool != DEFAULT_READ_POOLING:
             listener.note(f"{spec.name!r} was stored with {spec.pool!r} pooling: it stays so")
-        table = store.table(layer, pooling=pool)
+        table = store.table(layer, pool=pool)
         reference = StoreReference.to(store, output)
     classes = _check_classes(row_labels, str(features), listener)
     rows, targets = _labelled_rows(row_labels, classes)

@@ -20,12 +20,10 @@ from featx.index.vector_index import (
     description_path,
     normalize_rows,
 )
+from featx.poolings import check_vector_pool
 from featx.specs import (
     DEFAULT_READ_POOLING,
     DEFAULT_STORE,
-    READ_POOLING_NAMES,
-    Pooling,
-    check_choice,
 )
 from featx.store import FeatureStore, open_store
 from featx.store.reference import StoreReference
@@ -59,7 +57,7 @@ def build_index(
     features: str | Path = DEFAULT_STORE,
     *,
     layer: str | None = None,
-    pool: Pooling = DEFAULT_READ_POOLING,
+    pool: str = DEFAULT_READ_POOLING,
     output: str | Path | None = None,
     former: VectorIndex | None = None,
     listener: Listener | None = None,
@@ -69,7 +67,7 @@ def build_index(
     Args:
         features: The feature store.
         layer: The layer; the deepest in the store when None.
-        pool: Pooling of layers that were stored as maps.
+        pool: str of layers that were stored as maps.
         output: Where to write it; the store's name ending in ``.faiss`` when None.
         former: An older index: the vectors of images that it holds are taken from it if it is
             of the same feature, instead of reading and pooling them again.
@@ -91,7 +89,7 @@ def build_index(
     """
     listener = listener or Listener()
     features = Path(features)
-    check_choice("pooling of an index", pool, READ_POOLING_NAMES)
+    check_vector_pool("pooling of an index", pool)
     path = default_index_path(features) if output is None else Path(output)
     path = resolve_link(path)
     if path.is_dir() or not path.absolute().parent.is_dir():
@@ -131,7 +129,7 @@ def build_index(
 
 
 def _iter_normalized(
-    store: FeatureStore, layer: str | None, pool: Pooling, former: VectorIndex | None
+    store: FeatureStore, layer: str | None, pool: str, former: VectorIndex | None
 ) -> Iterator[np.ndarray]:
     """Yield blocks of a layer's vectors in order, of length 1; known ones from a former index."""
     if former is None:

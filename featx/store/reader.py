@@ -13,8 +13,8 @@ import numpy as np
 from featx.errors import StoreError, UnknownName, join_names
 from featx.images.reading import HASH_BYTES
 from featx.images.sources import ImageFailure, lies_on_disk
-from featx.pooling import pool_features, pooled_shape
-from featx.specs import DEFAULT_READ_POOLING, FeatureSpec, ModelSpec, Pooling
+from featx.poolings import pool_features, pooled_shape
+from featx.specs import DEFAULT_READ_POOLING, FeatureSpec, ModelSpec
 from featx.store.format import READ_ERRORS, dataset_name, text_attribute
 from featx.store.opened_file import OpenedFile
 from featx.store.rows import ContentsDigest, PartReference, RowMap, Rows
@@ -279,26 +279,26 @@ class FeatureStore(OpenedFile):
         for start in range(0, len(values), step):
             yield values[start : start + step]
 
-    def vector_spec(self, layer: str | None, pooling: Pooling) -> FeatureSpec:
+    def vector_spec(self, layer: str | None, pool: str) -> FeatureSpec:
         """Return the spec of a layer as `iter_vectors` gives it."""
         spec = self.spec(layer)
-        applied = pooling if self._is_map(spec) else spec.pool
-        shape = pooled_shape(spec.shape, pooling) if self._is_map(spec) else spec.shape
+        applied = pool if self._is_map(spec) else spec.pool
+        shape = pooled_shape(spec.shape, pool) if self._is_map(spec) else spec.shape
         return replace(spec, pool=applied, shape=shape)
 
-    def iter_vectors(self, layer: str | None, pooling: Pooling) -> Iterator[np.ndarray]:
+    def iter_vectors(self, layer: str | None, pool: str) -> Iterator[np.ndarray]:
         """Yield float32 blocks of a layer's rows in order, pooled where it was stored as maps."""
-        applied = pooling if self._is_map(self.spec(layer)) else "none"
+        applied = pool if self._is_map(self.spec(layer)) else "none"
         for block in self.iter_features(layer):
             yield pool_features(block, applied)
 
-    def vectors(self, layer: str | None, pooling: Pooling, rows: np.ndarray) -> np.ndarray:
+    def vectors(self, layer: str | None, pool: str, rows: np.ndarray) -> np.ndarray:
         """Read chosen rows of a layer as float32, pooled where it was stored as maps.
 
         Memory: the rows as stored, at most `BLOCK_BYTES` of them at a time, and the result.
         """
-        spec = self.vector_spec(layer, pooling)
-        applied = pooling if self._is_map(self.spec(layer)) else "none"
+        spec = self.vector_spec(layer, pool)
+        applied = pool if self._is_map(self.spec(layer)) else "none"
         values = self.features(layer)
         row_bytes = max(1, int(np.prod(values.shape[1:])) * values.dtype.itemsize)
         step = max(1, BLOCK_BYTES // row_bytes)
@@ -307,22 +307,20 @@ class FeatureStore(OpenedFile):
             out[start : start + step] = pool_features(values[rows[start : start + step]], applied)
         return out
 
-    def table(
-        self, layer: str | None = None, *, pooling: Pooling = DEFAULT_READ_POOLING
-    ) -> FeatureTable:
+    def table(self, layer: str | None = None, *, pool: str = DEFAULT_READ_POOLING) -> FeatureTable:
         """Read one layer as vectors, pooled where it was stored as maps.
 
         Args:
             layer: The layer; the deepest one when None.
-            pooling: Applied to layers that were stored with ``none``. Vectors stay as they are.
+            pool: Applied to layers that were stored with ``none``. Vectors stay as they are.
 
         Returns:
             All rows. Memory: N x D float32, plus one block of maps.
         """
-        spec = self.vector_spec(layer, pooling)
+        spec = self.vector_spec(layer, pool)
         values = np.empty((len(self), *spec.shape), np.float32)
         start = 0
-        for block in self.iter_vectors(layer, pooling):
+        for block in self.iter_vectors(layer, pool):
             values[start : start + len(block)] = block
             start += len(block)
         return FeatureTable(self.keys, values, self.labels, self.content_hash, spec, self.model)

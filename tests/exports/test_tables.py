@@ -60,7 +60,7 @@ def test_npy_pools_as_the_store_does(pool: str, tmp_path: Path) -> None:
     write_sample(tmp_path / "maps.h5", {"conv": maps})
     featx.export_store(tmp_path / "maps.h5", tmp_path / "out.npy", pool=pool)  # type: ignore[arg-type]
     with open_store(tmp_path / "maps.h5") as store:
-        expected = store.table(pooling=pool).values  # type: ignore[arg-type]
+        expected = store.table(pool=pool).values  # type: ignore[arg-type]
     np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), expected)
 
 
@@ -140,7 +140,7 @@ def test_parquet_says_what_computed_it(tmp_path: Path) -> None:
     featx.export_store(tmp_path / "maps.h5", tmp_path / "out.parquet", pool="max")
     metadata = pyarrow.parquet.read_schema(tmp_path / "out.parquet").metadata
     with open_store(tmp_path / "maps.h5") as store:
-        table = store.table(pooling="max")
+        table = store.table(pool="max")
     assert metadata[b"featx.fingerprint"].decode() == table.fingerprint
     assert json.loads(metadata[b"featx.feature"]) == {
         "name": "conv",

@@ -444,7 +444,7 @@ def test_preprocessing_of_the_store_is_repeated(toy: str, tmp_path: Path) -> Non
     )
     fit_head(tmp_path / "f.h5", pool="max", output=tmp_path / "head")
     with open_store(tmp_path / "f.h5") as store:
-        table = store.table("map", pooling="max")
+        table = store.table("map", pool="max")
     head = load_head(tmp_path / "head")
     assert head.feature == FeatureSpec("map", "layer", "max", (3,))
     expected = dict(zip(table.keys, head.predict_proba(table.values).max(axis=1), strict=True))

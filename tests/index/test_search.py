@@ -21,7 +21,6 @@ from featx.errors import (
 from featx.events import Listener
 from featx.extraction import extract
 from featx.index import build_index, open_index, search
-from featx.specs import Pooling
 from featx.store import FeatureStore, open_store
 from featx.testing import write_images
 from tests.store_samples import write_color, write_sample
@@ -213,9 +212,9 @@ def test_an_index_is_brought_up_to_date_from_the_new_rows_alone(
     read: list[int] = []
     real = FeatureStore.vectors
 
-    def vectors(self: FeatureStore, layer: str, pooling: Pooling, rows: np.ndarray) -> np.ndarray:
+    def vectors(self: FeatureStore, layer: str, pool: str, rows: np.ndarray) -> np.ndarray:
         read.extend(rows.tolist())
-        return real(self, layer, pooling, rows)
+        return real(self, layer, pool, rows)
 
     monkeypatch.setattr(FeatureStore, "vectors", vectors)
     monkeypatch.setattr(FeatureStore, "iter_vectors", None)

@@ -155,8 +155,8 @@ def test_reader_gives_back_every_column(sample: Path) -> None:
 
 def test_table_pools_maps_and_leaves_vectors(sample: Path) -> None:
     with open_store(sample) as store:
-        average, largest = store.table("block/map"), store.table("block/map", pooling="max")
-        flat, vector = store.table("block/map", pooling="flatten"), store.table(pooling="max")
+        average, largest = store.table("block/map"), store.table("block/map", pool="max")
+        flat, vector = store.table("block/map", pool="flatten"), store.table(pool="max")
     np.testing.assert_allclose(average.values, MAPS.mean(axis=(1, 2)))
     np.testing.assert_array_equal(largest.values, MAPS.max(axis=(1, 2)))
     np.testing.assert_array_equal(flat.values, MAPS.reshape(3, 12))

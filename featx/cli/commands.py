@@ -1,0 +1,84 @@
+"""The commands of `featx`: its own, and those that other packages add."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import typer
+from typer.core import TyperCommand
+
+from featx.cli.registry_choice import resolve_choices
+from featx.errors import AddOnError
+from featx.registry import Registry
+
+
+class Command(Protocol):
+    """A function that Typer can read.
+
+    Its parameters, annotated with `typer.Option` and `typer.Argument`, are the command's; its
+    docstring is the help text, and the first sentence of it stands in the list of commands.
+    A `featx.errors.FeatxError` that it raises becomes one line on the standard error and exit
+    status 1. What takes long to import is imported inside the function: ``featx --help`` imports
+    the modules of all commands.
+    """
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """Run the command."""
+        ...
+
+
+COMMANDS: Registry[Command] = Registry(
+    "command",
+    "featx.commands",
+    {
+        "demo": "featx.cli.demo:demo",
+        "models": "featx.cli.models:models",
+        "layers": "featx.cli.layers:layers",
+        "extract": "featx.cli.extract:extract",
+        "info": "featx.cli.info:info",
+        "export": "featx.cli.export:export",
+        "verify": "featx.cli.verify:verify",
+        "pack": "featx.cli.pack:pack",
+        "merge": "featx.cli.merge:merge",
+        "fit-head": "featx.cli.fit_head:fit_head",
+        "predict": "featx.cli.predict:predict",
+        "index": "featx.cli.index:index",
+        "search": "featx.cli.search:search",
+    },
+)
+
+_SETTINGS: dict[str, dict[str, Any]] = {
+    "layers": {"ignore_unknown_options": True},  # A pattern may be a negative index.
+}
+"""Name of a command → settings of its Click context."""
+
+
+def make_command(name: str) -> TyperCommand:
+    """Return a command as Click runs it.
+
+    A command of a package that cannot be imported raises that error when it is run, not before:
+    the others are to be listed and completed.
+    """
+    try:
+        function, settings = resolve_choices(COMMANDS[name]), _SETTINGS.get(name, {})
+    except AddOnError as error:
+        failure = error
+
+        def function() -> None:
+            raise failure
+
+        settings = {"ignore_unknown_options": True, "allow_extra_args": True}
+    program = typer.Typer(add_completion=False, rich_markup_mode=None)
+    program.command(name, context_settings=settings)(function)
+    command = typer.main.get_command(program)
+    assert isinstance(command, TyperCommand)
+    return command
+
+
+def describe_command(name: str, limit: int) -> str:
+    """Return the first sentence of a command's help text, at most `limit` characters of it."""
+    try:
+        text = COMMANDS[name].__doc__
+    except AddOnError:
+        text = f"(of {COMMANDS.package_of(name)}, which cannot be loaded)"
+    return TyperCommand(name, help=text).get_short_help_str(limit)

@@ -1,0 +1,68 @@
+"""Options whose values are the names in a registry: looked up when the command is used.
+
+Written beside the option, `Choice` gives it what a ``Literal`` type would give it (the list in
+the help text, completion, the error for any other value), without a second list of names::
+
+    kind: Annotated[str, typer.Option(help="The kind of head."), Choice(lambda: HEADS.names)]
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Marks the option of a command whose values are names.
+
+    Attributes:
+        names: Returns the names. It is called when the command is used or explains itself,
+            not when its module is imported.
+    """
+
+    names: Callable[[], Sequence[str]]
+
+
+def resolve_choices(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a command with the names of its choices filled in, as Typer reads them.
+
+    Args:
+        command: A function; parameters annotated ``Annotated[str, ..., Choice(...)]`` or
+            ``Annotated[str | None, ..., Choice(...)]`` become choices.
+
+    Example:
+        >>> def paint(color: Annotated[str, Choice(lambda: ("red", "blue"))] = "red") -> None: ...
+        >>> get_args(inspect.signature(resolve_choices(paint)).parameters["color"].annotation)[0]
+        typing.Literal['red', 'blue']
+    """
+    signature = inspect.signature(command, eval_str=True)
+    parameters = [
+        parameter.replace(annotation=_resolve(parameter.annotation))
+        for parameter in signature.parameters.values()
+    ]
+
+    @wraps(command)
+    def resolved(*arguments: Any, **options: Any) -> Any:
+        return command(*arguments, **options)
+
+    resolved.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    resolved.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return resolved
+
+
+def _resolve(annotation: Any) -> Any:
+    """Replace the type of an option that has a `Choice` by a Literal of its names."""
+    if get_origin(annotation) is not Annotated:
+        return annotation
+    type_, *others = get_args(annotation)
+    choice = next((other for other in others if isinstance(other, Choice)), None)
+    if choice is None:
+        return annotation
+    names: Any = Literal[tuple(choice.names())]
+    if type(None) in get_args(type_):
+        names |= None
+    return Annotated[(names, *others)]
