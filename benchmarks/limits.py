@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from featx.extraction import extract
-from featx.extraction_request import describe_request
+from featx.extraction.request import describe_request
 from featx.images.reading import HASH_BYTES
 from featx.images.sources import ImageSet, find_images
 from featx.models import load_model

@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "extract": "featx.extraction",
-    "ExtractReport": "featx.extraction_report",
+    "ExtractReport": "featx.extraction.report",
     "open_store": "featx.store",
     "FeatureStore": "featx.store",
     "FeatureTable": "featx.store",
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from featx.exports import ExportReport as ExportReport
     from featx.exports import export_store as export_store
     from featx.extraction import extract as extract
-    from featx.extraction_report import ExtractReport as ExtractReport
+    from featx.extraction.report import ExtractReport as ExtractReport
     from featx.heads import fit_head as fit_head
     from featx.heads import load_head as load_head
     from featx.heads import predict as predict

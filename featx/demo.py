@@ -13,7 +13,7 @@ from featx.atomic import replace_file
 from featx.errors import InvalidValue
 from featx.events import Listener
 from featx.extraction import extract
-from featx.extraction_report import ExtractReport
+from featx.extraction.report import ExtractReport
 from featx.heads import FitReport, PredictReport, fit_head, predict
 from featx.index import SearchReport, VectorIndex, build_index, search
 from featx.report.contact_sheet import write_contact_sheet

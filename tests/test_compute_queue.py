@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from featx.compute import BATCHES_AHEAD, ComputedBatch, compute_features
 from featx.errors import ModelError
+from featx.features.computing import BATCHES_AHEAD, ComputedBatch, compute_features
 from featx.images.reading import DecodedImage, KnownImage, ReadResult
 from featx.images.sources import ImageFailure, ImageItem
 from featx.models.backbone import ModelRequest

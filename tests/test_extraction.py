@@ -21,7 +21,6 @@ from PIL import Image
 
 import featx
 import featx.testing.toy
-from featx.compute import BATCHES_AHEAD, ComputedBatch, compute_features, plan_features
 from featx.errors import (
     FingerprintMismatch,
     ImagesNotFound,
@@ -35,7 +34,8 @@ from featx.errors import (
 )
 from featx.events import Listener
 from featx.extraction import extract
-from featx.extraction_report import ExtractReport
+from featx.extraction.report import ExtractReport
+from featx.features.computing import BATCHES_AHEAD, ComputedBatch, compute_features, plan_features
 from featx.images.reading import DecodedImage
 from featx.images.sources import ImageFailure, ImageItem
 from featx.models import load_model
@@ -523,7 +523,7 @@ def test_unfinished_parts_of_another_folder_are_refused(
 ) -> None:
     fill(photos)
     with monkeypatch.context() as patch:
-        patch.setattr("featx.extraction_job.assemble_store", interrupted)
+        patch.setattr("featx.extraction.running.assemble_store", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run()
     fill(tmp_path / "other")
@@ -1163,7 +1163,7 @@ def test_a_mistyped_overwrite_keeps_the_parts_of_an_interrupted_run(
 ) -> None:
     fill(photos)
     with monkeypatch.context() as patch:
-        patch.setattr("featx.extraction_job.assemble_store", interrupted)
+        patch.setattr("featx.extraction.running.assemble_store", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run()
     with pytest.raises(UnknownName):
@@ -1183,7 +1183,7 @@ def test_overwrite_goes_on_to_another_folder(
     fill(photos)
     run()
     with monkeypatch.context() as patch:
-        patch.setattr("featx.extraction_job.assemble_store", interrupted)
+        patch.setattr("featx.extraction.running.assemble_store", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run(overwrite=True)
     fill(tmp_path / "other", [(1, 2, 3)])

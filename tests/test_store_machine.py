@@ -132,7 +132,7 @@ class Instants:
             "featx.testing.ToyBackbone.__call__": ToyBackbone.__call__,
             "os.link": os.link,
             "featx.store.parts.remove_file": remove_file,
-            "featx.extraction_job.assemble_store": assemble_store,
+            "featx.extraction.running.assemble_store": assemble_store,
             "featx.store.views.remove_leftovers": remove_leftovers,
         }
         with contextlib.ExitStack() as stack:

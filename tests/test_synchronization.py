@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import featx.compute
+import featx.features.computing
 from featx.errors import InvalidValue
 from featx.events import Listener
 from featx.extraction import ExtractReport
+from featx.extraction.changes import StoredImages, compare_folder
 from featx.images.sources import find_images
 from featx.store import open_store
 from featx.store.parts import parts_folder
-from featx.synchronization import StoredImages, compare_folder
 from tests.store_samples import (
     Color,
     Sources,
@@ -536,7 +536,7 @@ def test_batches_of_huge_rows_are_smaller(
     colors: dict[str, Color],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(featx.compute, "BATCH_BYTES", 2 * 12 + 11)
+    monkeypatch.setattr(featx.features.computing, "BATCH_BYTES", 2 * 12 + 11)
     run(batch_size=64)
     assert calls == [2, 2, 2]
     calls.clear()
@@ -608,7 +608,7 @@ def test_interrupted_synchronisation_goes_on_and_keeps_the_renamed(
         def killed(*arguments: object, **options: object) -> None:
             raise KeyboardInterrupt
 
-        patch.setattr("featx.extraction_job.assemble_store", killed)
+        patch.setattr("featx.extraction.running.assemble_store", killed)
         with pytest.raises(KeyboardInterrupt):
             run()
     calls.clear()

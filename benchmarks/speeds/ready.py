@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.speeds.child import BATCH_SIZE
 from benchmarks.speeds.networks import Network
-from featx.compute import plan_features
+from featx.features.computing import plan_features
 from featx.images.reading import DecodedImage, read_images, read_spread
 from featx.images.sources import ImageItem, find_images
 from featx.inference import AcceleratedBackbone

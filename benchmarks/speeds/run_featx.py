@@ -13,7 +13,7 @@ def main() -> None:
     task = read_task()
     network = task.described
 
-    import featx.extraction
+    import featx.extraction.extracting
     from benchmarks.speeds.ready import make_ready, pooling
     from featx.inference import AcceleratedBackbone
     from featx.models import Backbone
@@ -25,7 +25,7 @@ def main() -> None:
         chosen.append(accelerated)
         return accelerated
 
-    with mock.patch.object(featx.extraction, "AcceleratedBackbone", accelerate):
+    with mock.patch.object(featx.extraction.extracting, "AcceleratedBackbone", accelerate):
         done = featx.extraction.extract(
             task.folder,
             model=network.reference,

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from featx.embedding import RunOptions, embed_found
 from featx.errors import AmbiguousName, InvalidValue, ModelError, join_names
 from featx.events import Listener
+from featx.features.embedding import RunOptions, embed_found
 from featx.heads.class_names import ClassNames, read_names
 from featx.heads.prediction_report import PredictReport, rank_classes
 from featx.images.sources import Images, Selection, gather

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from featx.embedding import RunOptions, embed_images
 from featx.errors import InvalidValue
 from featx.events import Listener
+from featx.features.embedding import RunOptions, embed_images
 from featx.heads.head import Head, load_head
 from featx.heads.own_classifier import predict_with_model
 from featx.heads.prediction_report import PredictReport, rank_classes

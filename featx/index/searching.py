@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from featx.embedding import RunOptions, embed_images
 from featx.errors import FingerprintMismatch, IndexFileError, InvalidValue
 from featx.events import Listener
+from featx.features.embedding import RunOptions, embed_images
 from featx.files import is_same_file
 from featx.images.sources import ImageFailure, Images, join_place
 from featx.index.building import build_index, default_index_path, is_current

@@ -14,7 +14,7 @@ from featx.report.text import printable, short_path
 from featx.units import format_rate
 
 if TYPE_CHECKING:
-    from featx.extraction_report import ExtractReport
+    from featx.extraction.report import ExtractReport
     from featx.heads import FitReport, PredictReport
     from featx.index import SearchReport, VectorIndex
 

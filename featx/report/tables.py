@@ -13,7 +13,7 @@ from featx.units import format_bytes, format_count, format_rate, format_shape
 
 if TYPE_CHECKING:
     from featx.exports import ExportReport
-    from featx.extraction_report import ExtractReport
+    from featx.extraction.report import ExtractReport
     from featx.heads import FitReport, PredictReport
     from featx.index import SearchReport, VectorIndex
     from featx.models.builtin import Measurement

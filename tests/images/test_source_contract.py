@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import featx
-from featx.extraction_report import ExtractReport
+from featx.extraction.report import ExtractReport
 from featx.images.sources import EVERYTHING, Selection, gather
 from featx.images.sources.finding import IMAGE_SOURCES
 from tests.images.source_files import FILES, IN_PYTHON, SOURCES, Built, make_pictures

@@ -290,7 +290,7 @@ def test_a_table_inside_the_model_is_no_layer(tmp_path: Path) -> None:
 def test_windows_are_refused_when_they_are_computed() -> None:
     import keras
 
-    from featx.compute import compute_features, plan_features
+    from featx.features.computing import compute_features, plan_features
     from featx.images.reading import DecodedImage
     from featx.images.sources import ImageItem
     from featx.models.graph_backbone import GraphBackbone

@@ -127,7 +127,7 @@ def view(toy: str, photos: Path, tmp_path: Path, small_parts: None) -> Path:
 
 def interrupt_overwrite(view: Path, photos: Path, toy: str, patch: pytest.MonkeyPatch) -> None:
     with patch.context() as inner:
-        inner.setattr("featx.extraction_job.assemble_store", failing(errno.EINTR))
+        inner.setattr("featx.extraction.running.assemble_store", failing(errno.EINTR))
         with pytest.raises(OSError, match="Interrupted"):
             extract(photos, model=toy, layers=["mean"], output=view, overwrite=True)
 

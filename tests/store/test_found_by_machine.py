@@ -42,7 +42,7 @@ def run_interrupted(
 
     def run_interrupted(**options: Any) -> None:
         with monkeypatch.context() as patch:
-            patch.setattr("featx.extraction_job.assemble_store", stop)
+            patch.setattr("featx.extraction.running.assemble_store", stop)
             with pytest.raises(KeyboardInterrupt):
                 run(**options)
 

@@ -15,7 +15,7 @@ import pytest
 import featx
 from featx.errors import StoreDamaged, StoreError
 from featx.extraction import extract
-from featx.extraction_report import ExtractReport
+from featx.extraction.report import ExtractReport
 from featx.images.sources import ImageFailure
 from featx.store import merge_stores, open_store, pack_store, verify_store
 from featx.store.parts import MERGE_NAME, list_parts, parts_folder
@@ -56,7 +56,7 @@ def test_the_advice_does_not_cost_the_store(
     write_images(3, photos)
     run(single_file_limit=0)
     with monkeypatch.context() as patch:
-        patch.setattr("featx.extraction_job.assemble_store", stopped)
+        patch.setattr("featx.extraction.running.assemble_store", stopped)
         with pytest.raises(KeyboardInterrupt):
             run(overwrite=True, preprocess="raw")
     with pytest.raises(ValueError, match=r"delete overwrite\.json and part-000001\.h5 in it"):
@@ -146,7 +146,7 @@ def test_an_overwrite_of_a_damaged_store_goes_on(
     store.write_bytes(store.read_bytes()[:3000])
     for _ in range(2):
         with monkeypatch.context() as patch:
-            patch.setattr("featx.extraction_job.assemble_store", stopped)
+            patch.setattr("featx.extraction.running.assemble_store", stopped)
             with pytest.raises(KeyboardInterrupt):
                 featx.extract(
                     photos, model="toy:colors", layers=["mean"], output=store, overwrite=True

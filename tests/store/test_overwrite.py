@@ -36,7 +36,7 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, place: str, number: int = 0) -> Non
     real: Callable[..., object] = ToyBackbone.__call__ if place == "compute" else killed
     targets = {
         "compute": "featx.testing.toy.ToyBackbone.__call__",
-        "assembly": "featx.extraction_job.assemble_store",
+        "assembly": "featx.extraction.running.assemble_store",
         "tidying": "featx.store.views.remove_leftovers",
     }
     monkeypatch.setattr(targets[place], killed)

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from featx.compute import ComputedBatch, Stopwatch, compute_features
 from featx.errors import TooManyFailures
 from featx.events import Listener
-from featx.extraction_former import FormerWork
+from featx.extraction.changes import FolderChanges, compare_folder, find_renamed
+from featx.extraction.existing import FormerWork
+from featx.features.computing import ComputedBatch, Stopwatch, compute_features
 from featx.files import is_same_file
 from featx.images.reading import HASH_BYTES, LOOKAHEAD, KnownImage, read_images
 from featx.images.sources import ImageFailure, ImageItem, ImageSet
@@ -23,7 +24,6 @@ from featx.store.assembly import assemble_store
 from featx.store.parts import PartWriter, next_part_number
 from featx.store.planning import plan_rows
 from featx.store.rows import Rows, StoreHeader
-from featx.synchronization import FolderChanges, compare_folder, find_renamed
 from featx.units import format_count
 
 

@@ -10,6 +10,7 @@ from typing import get_args
 
 from featx.errors import FingerprintMismatch, StoreDamaged, join_names
 from featx.events import Listener
+from featx.extraction.changes import StoredImages
 from featx.files import is_same_file
 from featx.images.sources import ImageSet, lies_on_disk
 from featx.specs import Decode, Precision
@@ -17,7 +18,6 @@ from featx.store.parts import AFRESH_NAME, list_parts, parts_folder
 from featx.store.planning import check_same
 from featx.store.reader import FeatureStore, open_store
 from featx.store.rows import StoreHeader
-from featx.synchronization import StoredImages
 
 
 class FormerWork:

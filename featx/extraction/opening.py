@@ -8,9 +8,10 @@ from typing import Any
 
 from featx.errors import StoreDamaged, StoreError
 from featx.events import Listener
-from featx.extraction_former import FormerWork
-from featx.extraction_job import ExtractionJob
-from featx.extraction_report import ExtractReport
+from featx.extraction.changes import foresee
+from featx.extraction.existing import FormerWork
+from featx.extraction.report import ExtractReport
+from featx.extraction.running import ExtractionJob
 from featx.images.sources import ImageSet
 from featx.store.parts import (
     find_afresh,
@@ -22,7 +23,6 @@ from featx.store.parts import (
 from featx.store.reader import FeatureStore, open_store
 from featx.store.seal import read_seal
 from featx.store.views import find_lost, referenced_parts
-from featx.synchronization import foresee
 
 
 def open_job(

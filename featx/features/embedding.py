@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from featx.compute import ComputedBatch, compute_features
 from featx.errors import UnknownName
 from featx.events import Listener
+from featx.features.computing import ComputedBatch, compute_features
 from featx.images.reading import HASH_BYTES, LOOKAHEAD, read_images
 from featx.images.sources import (
     EVERYTHING,

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, get_args
 
 from featx.atomic import remove_file
-from featx.compute import Stopwatch
 from featx.errors import InvalidValue, StoreError
 from featx.events import Listener
-from featx.extraction_opening import describe_dry_run, open_job
-from featx.extraction_report import ExtractReport
-from featx.extraction_request import announce, describe_images, describe_request, make_header
+from featx.extraction.opening import describe_dry_run, open_job
+from featx.extraction.report import ExtractReport
+from featx.extraction.request import announce, describe_images, describe_request, make_header
+from featx.features.computing import Stopwatch
 from featx.files import describe_wrong_output, resolve_link
 from featx.images.reading import read_spread
 from featx.images.sharding import select_shard

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 import featx
-from featx.compute import plan_features
 from featx.errors import StoreError
 from featx.events import Listener
+from featx.features.computing import plan_features
 from featx.files import relative_path
 from featx.images.sources import ImageSet, label_of
 from featx.models.backbone import Backbone

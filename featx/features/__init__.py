@@ -1,0 +1,1 @@
+"""From decoded images to features: batch by batch (`computing`), or of a few (`embedding`)."""
