@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from featx.engines.frozen import NotConvertible
+from featx.engines.graph import NotConvertible
 from featx.machine import available_cores
 
 FLOAT32_CONVOLUTIONS = 3

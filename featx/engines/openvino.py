@@ -7,14 +7,14 @@ import math
 import queue
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 
-from featx.engines.frozen import FrozenNetwork, NotConvertible
+from featx.engines.graph import ONNX, OPENVINO, TENSORFLOW, NetworkGraph, NotConvertible
 from featx.errors import ModelError
 from featx.images.preprocess import CAFFE_MEAN, TORCH_MEAN, TORCH_STD
 from featx.specs import InputSpec
@@ -25,6 +25,8 @@ ComputeType = Literal["float32", "mixed", "bfloat16"]
 _PRECISIONS = {"float32": "f32", "mixed": "bf16", "bfloat16": "bf16"}
 """Ours → OpenVINO's names of the type in which it computes; of `mixed`, where nothing else is said
 in the model."""
+
+_AXES = {"channels_first": "NCHW", "channels_last": "NHWC"}
 
 BLOCK = 4
 """Images that go through a network together: of 1 to 32, measured for MobileNetV2, ResNet50, VGG19
@@ -55,35 +57,66 @@ def has_bfloat16() -> bool:
     return "BF16" in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
-def convert(network: FrozenNetwork, contract: InputSpec) -> Any:
-    """Convert a frozen graph to an OpenVINO model of uint8 pixels (B, H, W, C), RGB.
+def convert(graph: NetworkGraph, contract: InputSpec) -> Any:
+    """Convert a graph to an OpenVINO model of uint8 pixels (B, H, W, C), RGB.
 
     The scaling is that of `featx.images.preprocess.scale_pixels`, as the first operations.
-    Results are in the order of `network.outputs`.
+    Results are in the order of `graph.outputs`, maps with their channels last.
 
     Args:
-        network: The graph.
+        graph: The graph, in one of `FORMS`.
         contract: How its pixels are scaled.
 
     Raises:
         NotConvertible: If OpenVINO does not know one of its operations.
     """
     try:
-        model = network.build() if network.build is not None else _read_graph(network.graph_def)
-        names = _name_outputs(model, network)
-        model = _with_pixels(model, network, contract, names)
+        model = FORMS[graph.form](graph)
+        names = _name_outputs(model, graph)
+        model = _with_pixels(model, graph, contract, names)
     except NotConvertible:
         raise
     except Exception as error:  # OpenVINO raises RuntimeError and its own kinds.
         raise NotConvertible(_reason(error)) from error
-    return _in_order(model, names, list(network.outputs))
+    return _in_order(model, names, list(graph.outputs))
 
 
-def _read_graph(graph_def: bytes) -> Any:
+def _read_tensorflow(graph: NetworkGraph) -> Any:
+    """Read a GraphDef: OpenVINO tells its format from others by the name of the file."""
     with tempfile.TemporaryDirectory(prefix="featx-") as folder:
         path = Path(folder) / "graph.pb"
-        path.write_bytes(graph_def)
+        path.write_bytes(cast(bytes, graph.content))
         return _core().read_model(path)
+
+
+def _read_onnx(graph: NetworkGraph) -> Any:
+    """Read an ONNX model, and make results of the tensors that are wanted."""
+    import openvino
+    from openvino import opset13 as ops
+
+    model = _core().read_model(graph.content)
+    tensors = {
+        name: output
+        for node in model.get_ordered_ops()
+        for output in node.outputs()
+        for name in output.get_names()
+    }
+    results = []
+    for wanted in graph.outputs.values():
+        if wanted.name not in tensors:
+            raise NotConvertible(f"it has no tensor {wanted.name!r} once it is converted")
+        result = ops.result(tensors[wanted.name])
+        result.set_friendly_name(wanted.name)
+        results.append(result)
+    return openvino.Model(results, model.get_parameters(), "featx")
+
+
+def _build(graph: NetworkGraph) -> Any:
+    return cast(Callable[[], Any], graph.content)()
+
+
+FORMS = {TENSORFLOW: _read_tensorflow, ONNX: _read_onnx, OPENVINO: _build}
+"""Forms of a graph that OpenVINO takes, and what reads each."""
 
 
 def _in_order(model: Any, names: Sequence[str], order: Sequence[str]) -> Any:
@@ -129,37 +162,35 @@ def save(model: Any, folder: Path) -> None:
     openvino.save_model(model, folder / GRAPH_NAME, compress_to_fp16=False)
 
 
-def _name_outputs(model: Any, network: FrozenNetwork) -> list[str]:
+def _name_outputs(model: Any, graph: NetworkGraph) -> list[str]:
     """Return the layer that each output of the model is, in the model's order.
 
     By the result's own name: copies of one tensor share its names, and those of the input are
     only the input's.
     """
-    layers = {node: layer for layer, node in network.outputs.items()}
+    layers = {output.name: layer for layer, output in graph.outputs.items()}
     results = [output.get_node().get_friendly_name() for output in model.outputs]
-    names = [layers.get(result.removesuffix(":0"), "") for result in results]
-    if sorted(names) != sorted(network.outputs):
+    names = [layers.get(name, layers.get(name.removesuffix(":0"), "")) for name in results]
+    if sorted(names) != sorted(graph.outputs):
         raise NotConvertible("not every layer that was asked for is a result of its graph")
     return names
 
 
-def _with_pixels(
-    model: Any, network: FrozenNetwork, contract: InputSpec, names: Sequence[str]
-) -> Any:
-    """Put the scaling of pixels before a model, and turned maps behind it."""
+def _with_pixels(model: Any, graph: NetworkGraph, contract: InputSpec, names: Sequence[str]) -> Any:
+    """Put the scaling of pixels before a model, and behind it what turns maps to channels last."""
     from openvino import Layout, Type
     from openvino.preprocess import PrePostProcessor
 
     (image,) = [
         number
         for number, port in enumerate(model.inputs)
-        if f"{network.input}:0" in port.get_names()
+        if {graph.input, f"{graph.input}:0"} & port.get_names()
     ]
     wanted = model.input(image).get_element_type()
     process = PrePostProcessor(model)
     port = process.input(image)
     port.tensor().set_element_type(Type.u8).set_layout(Layout("NHWC"))
-    port.model().set_layout(Layout("NCHW" if network.channels_first else "NHWC"))
+    port.model().set_layout(Layout(_AXES[graph.input_layout]))
     steps = port.preprocess()
     if contract.scaling != "raw":
         steps.convert_element_type(Type.f32)
@@ -177,9 +208,9 @@ def _with_pixels(
     for number, name in enumerate(names):
         output = process.output(number)
         output.tensor().set_element_type(Type.f32)
-        if name in network.turned:
-            output.model().set_layout(Layout("NCHW"))
-            output.tensor().set_layout(Layout("NHWC"))
+        if graph.outputs[name].layout == "channels_first":
+            output.model().set_layout(Layout(_AXES["channels_first"]))
+            output.tensor().set_layout(Layout(_AXES["channels_last"]))
     return process.build()
 
 
@@ -200,8 +231,9 @@ class OpenVinoNetwork:
         precision: In which it computes; values come as float32 in any case.
         num_threads: Threads of all streams together.
         num_streams: Calls that are computed at the same time.
-        block: Images that go through the network together. It is compiled for that number: a
-            shape that is known is up to a sixth faster, and few images stay in the cache.
+        block: Images that go through the network together, unless it takes only one number. It is
+            compiled for that number: a shape that is known is up to a sixth faster, and few images
+            stay in the cache.
 
     Attributes:
         concurrency: Calls from several threads that are computed at the same time.
@@ -219,8 +251,6 @@ class OpenVinoNetwork:
         block: int = BLOCK,
     ) -> None:
         self.concurrency = num_streams
-        self.batch_size = block
-        self._block = block
         settings = {
             "INFERENCE_PRECISION_HINT": _PRECISIONS[precision],
             "EXECUTION_MODE_HINT": "ACCURACY" if precision == "float32" else "PERFORMANCE",
@@ -230,6 +260,8 @@ class OpenVinoNetwork:
         try:
             model = model.clone()
             shape = model.input(0).get_partial_shape()
+            if shape[0].is_static:  # What is inside the network may depend on it.
+                block = shape[0].get_length()
             shape[0] = block
             model.reshape(shape)
             self._compiled = _core().compile_model(model, "CPU", settings)
@@ -240,6 +272,7 @@ class OpenVinoNetwork:
             raise
         except Exception as error:
             raise NotConvertible(_reason(error)) from error
+        self.batch_size = self._block = block
         self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
         for _ in range(num_streams):
             self._requests.put(self._compiled.create_infer_request())

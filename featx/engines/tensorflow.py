@@ -8,12 +8,12 @@ import queue
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from featx.engines.frozen import FrozenNetwork, NotConvertible
+from featx.engines.graph import TENSORFLOW, GraphOutput, Layout, NetworkGraph, NotConvertible
 from featx.errors import ModelError
 from featx.machine import has_gpu_driver
 from featx.units import format_count
@@ -265,8 +265,14 @@ class CompiledLayers:
             self._devices.put(device)
         self.num_operations = len(function.graph.get_operations())
 
-    def freeze(self) -> FrozenNetwork:
+    def freeze(
+        self, input_layout: Layout, output_layouts: Mapping[str, Layout | None]
+    ) -> NetworkGraph:
         """Return the graph for another engine, its variables, if it has any, as constants.
+
+        Args:
+            input_layout: In which the graph takes images.
+            output_layouts: In which it gives each layer; None for what is not a map.
 
         Raises:
             NotConvertible: If it is larger than a graph can be written.
@@ -283,12 +289,13 @@ class CompiledLayers:
             copy = graph_def.node.add(name=f"featx_output_{number}", op="Identity")
             copy.input.append(tensor.name)
             copy.attr["T"].type = tensor.dtype.as_datatype_enum
-            outputs[name] = copy.name
+            outputs[name] = GraphOutput(copy.name, output_layouts[name])
         try:
             content = graph_def.SerializeToString()
         except Exception as error:  # protobuf's EncodeError, or a ValueError, by its version.
             raise NotConvertible("its graph is larger than 2 GiB") from error
-        return FrozenNetwork(content, function.inputs[0].op.name, outputs)
+        images = function.inputs[0].op.name
+        return NetworkGraph(TENSORFLOW, content, images, input_layout, outputs)
 
     def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Run one batch: images (B, H, W, C), scaled, to one float32 array for each layer."""

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from featx.engines.frozen import FrozenNetwork
+from featx.engines.graph import NetworkGraph
 from featx.errors import InvalidValue
 from featx.events import Listener
 from featx.inference.choosing import FIRST_BATCH, WITH_BFLOAT16, Chooser
@@ -76,7 +76,7 @@ class AcceleratedBackbone:
         """Describe every layer, in the order of computation."""
         return self._backbone.features()
 
-    def freeze(self, names: Sequence[str]) -> FrozenNetwork | None:
+    def freeze(self, names: Sequence[str]) -> NetworkGraph | None:
         """Return the graph of the model; see `featx.models.backbone.Backbone`."""
         return self._backbone.freeze(names)
 

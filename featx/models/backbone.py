@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from featx.engines.frozen import FrozenNetwork
+from featx.engines.graph import Layout, NetworkGraph
 from featx.specs import InputOverrides, ModelSpec
 
 
@@ -85,6 +85,13 @@ class Layer:
         sizes = [size for size in self.shape if size is not None]
         return 4 * math.prod(sizes) if len(sizes) == len(self.shape) else None
 
+    @property
+    def layout(self) -> Layout | None:
+        """The order of axes in which the network has a map; None for what is not a map."""
+        if len(self.shape) != 3:
+            return None
+        return "channels_first" if self.channels_first else "channels_last"
+
     def stride(self, input_height: int) -> int | None:
         """Input rows between rows of the map; None for layers without space, or where not known."""
         if len(self.shape) != 3 or not self.shape[0]:
@@ -148,6 +155,6 @@ class Backbone(Protocol):
         """
         ...
 
-    def freeze(self, names: Sequence[str]) -> FrozenNetwork | None:
+    def freeze(self, names: Sequence[str]) -> NetworkGraph | None:
         """Return the graph of some layers for another engine; None if there is not one for all."""
         ...

@@ -95,7 +95,7 @@ def describe_default() -> str:
 def load(request: ModelRequest) -> GraphBackbone:
     """Load the built-in backbone; see `featx.models.load_model`."""
     from featx.models.mini_network import MINI_SIZE
-    from featx.models.mini_openvino import build_mini_openvino
+    from featx.models.mini_openvino import mini_graph
 
     if request.name != MINI:
         raise UnknownName("built-in model", request.name, [MINI], remedy=f"There is {MINI!r}.")
@@ -133,7 +133,7 @@ def load(request: ModelRequest) -> GraphBackbone:
         lambda names: load_layers(arrays, contract).compile(names),
         len(layers),
         default_layer=DEFAULT_LAYER,
-        build_openvino=lambda names: build_mini_openvino(arrays, names),
+        build_graph=lambda names: mini_graph(arrays, names),
     )
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from featx.engines.frozen import FrozenNetwork
+from featx.engines.graph import NetworkGraph
 from featx.engines.tensorflow import CALLS_PER_GPU, CompiledLayers, list_gpus
 from featx.images.preprocess import scale_pixels
 from featx.models.backbone import Layer
@@ -40,8 +38,8 @@ class GraphBackbone:
         default_layer: See `Backbone`.
         channels_first: Whether the network takes (B, C, H, W).
         notes: See `Backbone`.
-        build_openvino: Makes the OpenVINO model of given layers without the model itself, which is
-            then not in memory before it is compiled for TensorFlow.
+        build_graph: Makes the graph of given layers without the model itself, which is then not
+            in memory before it is compiled for TensorFlow.
         packages: See `Backbone`.
         runs_own_code: See `Backbone`.
     """
@@ -55,7 +53,7 @@ class GraphBackbone:
         default_layer: str | None = None,
         channels_first: bool = False,
         notes: Sequence[str] = (),
-        build_openvino: Callable[[Sequence[str]], Any] | None = None,
+        build_graph: Callable[[Sequence[str]], NetworkGraph] | None = None,
         packages: Sequence[str] = (),
         runs_own_code: bool = False,
     ) -> None:
@@ -69,7 +67,7 @@ class GraphBackbone:
         self._channels_first = channels_first
         self._turned = {layer.name for layer in layers if layer.channels_first}
         self._compile_layers = compile_layers
-        self._build_openvino = build_openvino
+        self._build_graph = build_graph
         self._compiled: dict[tuple[str, ...], Compiled] = {}
         self.run_facts: Mapping[str, Any] = {"engine": "tensorflow", "precision": "float32"}
 
@@ -90,20 +88,18 @@ class GraphBackbone:
     @property
     def is_loaded(self) -> bool:
         """Whether the model is in memory."""
-        return self._build_openvino is None or bool(self._compiled)
+        return self._build_graph is None or bool(self._compiled)
 
-    def freeze(self, names: Sequence[str]) -> FrozenNetwork | None:
+    def freeze(self, names: Sequence[str]) -> NetworkGraph | None:
         """Return the graph of some layers; see `Backbone`."""
-        if self._build_openvino is not None:
-            build = partial(self._build_openvino, names)
-            return FrozenNetwork(b"", "images", {name: name for name in names}, build=build)
+        if self._build_graph is not None:
+            return self._build_graph(names)
         compiled = self._compile(tuple(names))
         if not isinstance(compiled, CompiledLayers):
             return None
-        return replace(
-            compiled.freeze(),
-            channels_first=self._channels_first,
-            turned=frozenset(self._turned.intersection(names)),
+        return compiled.freeze(
+            "channels_first" if self._channels_first else "channels_last",
+            {layer.name: layer.layout for layer in self._layers},
         )
 
     def _compile(self, names: tuple[str, ...]) -> Compiled:

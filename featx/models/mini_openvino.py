@@ -7,9 +7,30 @@ from typing import Any
 
 import numpy as np
 
+from featx.engines.graph import OPENVINO, GraphOutput, NetworkGraph
 from featx.models.mini_network import BLOCKS, MINI_SIZE
 
 INPUT = "images"
+
+
+def mini_graph(arrays: Mapping[str, np.ndarray], names: Sequence[str]) -> NetworkGraph:
+    """Return the graph of some layers of the built-in network, built when an engine takes it.
+
+    Args:
+        arrays: Its weights, ``layer/kernel`` and ``layer/bias``.
+        names: The layers; nothing beyond the last of them is computed.
+    """
+    return NetworkGraph(
+        OPENVINO,
+        lambda: build_mini_openvino(arrays, names),
+        INPUT,
+        "channels_last",
+        {name: GraphOutput(name, "channels_last" if _is_map(name) else None) for name in names},
+    )
+
+
+def _is_map(name: str) -> bool:
+    return name not in ("block4_pool", "embedding")
 
 
 def build_mini_openvino(arrays: Mapping[str, np.ndarray], names: Sequence[str]) -> Any:
@@ -63,8 +84,8 @@ def build_mini_openvino(arrays: Mapping[str, np.ndarray], names: Sequence[str]) 
     outputs = []
     for name in names:
         value = results[name]
-        is_map = name.startswith("block") and name != "block4_pool"
-        output = ops.result(ops.transpose(value, [0, 2, 3, 1]) if is_map else value)
+        is_turned = name.startswith("block") and _is_map(name)
+        output = ops.result(ops.transpose(value, [0, 2, 3, 1]) if is_turned else value)
         output.set_friendly_name(name)
         outputs.append(output)
     return openvino.Model(outputs, [images], "mini")

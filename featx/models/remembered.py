@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import featx
-from featx.engines.frozen import FrozenNetwork
+from featx.engines.graph import NetworkGraph
 from featx.errors import ModelError
 from featx.models.backbone import Backbone, Layer, ModelRequest
 from featx.models.hub_cache import is_complete, is_url, module_folder
@@ -162,7 +162,7 @@ class RememberedBackbone:
         """Describe every layer, in the order of computation."""
         return self._layers
 
-    def freeze(self, names: Sequence[str]) -> FrozenNetwork | None:
+    def freeze(self, names: Sequence[str]) -> NetworkGraph | None:
         """Return the graph of some layers; see `Backbone`."""
         return self._backbone().freeze(names)
 

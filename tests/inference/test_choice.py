@@ -14,7 +14,7 @@ import pytest
 
 import featx
 from featx.engines import openvino
-from featx.engines.frozen import NotConvertible
+from featx.engines.graph import NotConvertible
 from featx.engines.tensorflow import import_tensorflow
 from featx.errors import FingerprintMismatch, InvalidValue, ModelError, UnknownName
 from featx.events import Listener
@@ -23,11 +23,12 @@ from featx.inference.measuring import compare_speeds, lowest_cosine
 from featx.models import load_model
 from featx.models.backbone import Layer
 from featx.models.graph_backbone import GraphBackbone
-from featx.specs import InputOverrides, InputSpec, ModelSpec
+from featx.specs import InputOverrides, InputSpec
 from featx.testing import write_images
 from featx.user_cache import CACHE_VARIABLE
 from tests.cli.program import Program
 from tests.inference.agreement import pixels_for
+from tests.inference.built import built_backbone
 from tests.models.model_files import SIZE
 
 MINI = "builtin:mini"
@@ -386,8 +387,7 @@ def build_difference(names: Sequence[str]) -> Any:
 def test_a_network_that_bfloat16_spoils_stays_float32() -> None:
     layers = [Layer("difference", "layer", "Add", None, (16,))]
     contract = InputSpec(8, 8, scaling="raw")
-    spec = ModelSpec("builtin", "difference", (), "builtin", "0" * 64, contract)
-    backbone = GraphBackbone(spec, layers, lambda names: None, build_openvino=build_difference)  # type: ignore[arg-type, return-value]
+    backbone = built_backbone(build_difference, layers, contract)
     fast = AcceleratedBackbone(backbone)
     fast(pixels_for(backbone, 4), ["difference"])
     if not openvino._core().get_property("CPU", "OPTIMIZATION_CAPABILITIES").count("BF16"):

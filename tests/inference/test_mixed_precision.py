@@ -12,7 +12,7 @@ import pytest
 
 import featx
 from featx.engines import mixed_precision, openvino
-from featx.engines.frozen import NotConvertible
+from featx.engines.graph import NotConvertible
 from featx.engines.mixed_precision import correct, make_noise, round_weights, to_bfloat16
 from featx.errors import FingerprintMismatch, InvalidValue
 from featx.inference import AcceleratedBackbone, check_engine, choosing
@@ -20,11 +20,12 @@ from featx.inference.measuring import lowest_cosine
 from featx.models import load_model
 from featx.models.backbone import Backbone, Layer
 from featx.models.graph_backbone import GraphBackbone
-from featx.specs import InputSpec, ModelSpec
+from featx.specs import InputSpec
 from featx.store import assembly
 from featx.testing import write_images
 from featx.user_cache import CACHE_VARIABLE
 from tests.inference.agreement import pixels_for
+from tests.inference.built import built_backbone
 from tests.inference.test_choice import Notes
 from tests.real_data import REAL_DATA, needs_real_data
 
@@ -126,9 +127,11 @@ def build(names: Sequence[str] = (TAP,), *, num_blocks: int = 6) -> Any:
 
 def make_backbone(builder: Any = build) -> GraphBackbone:
     contract = InputSpec(SIZE, SIZE, scaling="raw")
-    spec = ModelSpec("builtin", builder.__name__, (), "builtin", "0" * 64, contract)
-    layers = [Layer(TAP, "layer", "Convolution", None, (SIZE, SIZE, 24))]
-    return GraphBackbone(spec, layers, lambda names: None, build_openvino=builder)  # type: ignore[arg-type, return-value]
+    layers = [
+        Layer(name, "layer", "Convolution", None, (SIZE, SIZE, 24))
+        for name in (TAP, *(f"{TAP}{number}" for number in range(6)))
+    ]
+    return built_backbone(builder, layers, contract)
 
 
 def converted(backbone: Backbone) -> Any:
