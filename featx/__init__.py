@@ -22,14 +22,14 @@ _PUBLIC = {
     "pack_store": "featx.store",
     "merge_stores": "featx.store",
     "load_model": "featx.models",
-    "fit_head": "featx.heads",
-    "load_head": "featx.heads",
-    "predict": "featx.heads",
-    "build_index": "featx.index",
-    "open_index": "featx.index",
-    "search": "featx.index",
-    "export_store": "featx.exports",
-    "ExportReport": "featx.exports",
+    "fit_head": "featx.heads.fitting",
+    "load_head": "featx.heads.head",
+    "predict": "featx.heads.prediction",
+    "build_index": "featx.index.building",
+    "open_index": "featx.index.vector_index",
+    "search": "featx.index.searching",
+    "export_store": "featx.exports.exporting",
+    "ExportReport": "featx.exports.exporting",
     "FeatxError": "featx.errors",
 }
 """Public name → the module that defines it."""
@@ -38,16 +38,16 @@ __all__ = [*_PUBLIC, "__version__"]
 
 if TYPE_CHECKING:
     from featx.errors import FeatxError as FeatxError
-    from featx.exports import ExportReport as ExportReport
-    from featx.exports import export_store as export_store
+    from featx.exports.exporting import ExportReport as ExportReport
+    from featx.exports.exporting import export_store as export_store
     from featx.extraction import extract as extract
     from featx.extraction.report import ExtractReport as ExtractReport
-    from featx.heads import fit_head as fit_head
-    from featx.heads import load_head as load_head
-    from featx.heads import predict as predict
-    from featx.index import build_index as build_index
-    from featx.index import open_index as open_index
-    from featx.index import search as search
+    from featx.heads.fitting import fit_head as fit_head
+    from featx.heads.head import load_head as load_head
+    from featx.heads.prediction import predict as predict
+    from featx.index.building import build_index as build_index
+    from featx.index.searching import search as search
+    from featx.index.vector_index import open_index as open_index
     from featx.models import load_model as load_model
     from featx.store import FeatureStore as FeatureStore
     from featx.store import FeatureTable as FeatureTable

@@ -14,8 +14,12 @@ from featx.errors import InvalidValue
 from featx.events import Listener
 from featx.extraction import extract
 from featx.extraction.report import ExtractReport
-from featx.heads import FitReport, PredictReport, fit_head, predict
-from featx.index import SearchReport, VectorIndex, build_index, search
+from featx.heads.fitting import FitReport, fit_head
+from featx.heads.prediction import predict
+from featx.heads.prediction_report import PredictReport
+from featx.index.building import build_index
+from featx.index.searching import SearchReport, search
+from featx.index.vector_index import VectorIndex
 from featx.report.contact_sheet import write_contact_sheet
 
 PICTURE_SIZE = 64

@@ -10,7 +10,8 @@ from PIL import Image
 
 from featx.errors import InvalidValue
 from featx.images.sources import find_images
-from featx.index import Match, QueryResult, SearchReport
+from featx.index.searching import QueryResult, SearchReport
+from featx.index.vector_index import Match
 from featx.report.contact_sheet import MARGIN, RIGHT, TILE, WRONG, write_contact_sheet
 
 

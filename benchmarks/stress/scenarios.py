@@ -19,7 +19,8 @@ from benchmarks.stress.pictures import LAYERS, break_picture, write_picture
 from benchmarks.stress.state import read_rows
 from featx.errors import StoreError
 from featx.extraction import extract
-from featx.index import build_index, search
+from featx.index.building import build_index
+from featx.index.searching import search
 from featx.store import merge_stores, open_store, pack_store, verify_store
 from featx.store.parts import PartWriter
 from featx.store.views import referenced_parts

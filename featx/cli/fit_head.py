@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from featx.cli.options import Json, OneLayer, ReadPool, StoreArgument
+from featx.cli.registry_choice import Choice
+from featx.heads.kinds import HEADS
 from featx.specs import DEFAULT_HEAD, DEFAULT_STORE, DEFAULT_TEST_SIZE
 
 
@@ -22,7 +24,9 @@ def fit_head(
             "path, label and optionally split.",
         ),
     ] = "folders",
-    kind: Annotated[str, typer.Option(metavar="linear", help="The kind of head.")] = "linear",
+    kind: Annotated[
+        str, typer.Option(help="The kind of head."), Choice(lambda: HEADS.names)
+    ] = "linear",
     pool: ReadPool = "avg",
     test_size: Annotated[
         float, typer.Option(help="Share of each class held out to measure on, 0 to 1.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib
 import io
 import json
 import tempfile
@@ -16,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from featx.atomic import replace_file
-from featx.errors import DimensionMismatch, HeadError
+from featx.errors import AddOnError, DimensionMismatch, HeadError, NotInstalled
+from featx.heads.kinds import HEADS
 from featx.sealed_json import check_seal, check_texts, seal
 from featx.specs import FeatureSpec, ModelSpec
 from featx.store.reference import StoreReference
@@ -25,19 +25,13 @@ FORMAT = "featx-head"
 FORMAT_VERSION = 1
 DESCRIPTION_FILE = "head.json"
 
-HEAD_KINDS: dict[str, str] = {
-    "linear": "featx.heads.linear",
-}
-"""Kinds of head → module with `fit(values, targets, num_classes, seed, groups)`,
-`refit(values, targets, num_classes, settings)` and `predict(weights, values)`."""
-
 
 @dataclass(frozen=True, slots=True)
 class Head:
     """A classifier on one feature.
 
     Attributes:
-        kind: A key of `HEAD_KINDS`.
+        kind: A name in `featx.heads.kinds.HEADS`.
         classes: C class names, in the order of the probabilities.
         feature: The feature it was fitted on, pooling included.
         model: The model that computes that feature.
@@ -46,7 +40,7 @@ class Head:
             on these would flatter it.
         report: What was measured when it was fitted; see `FitReport`.
         store: The store it was fitted on, as it was then.
-        folder: Where it lies, or None if it was never written.
+        folder: Its folder, or None if it was never written.
     """
 
     kind: str
@@ -88,9 +82,7 @@ class Head:
                 f"The head takes vectors of shape (N, {width}), {self.feature.name!r} pooled with "
                 f"{self.feature.pool!r}. Received: shape={values.shape}."
             )
-        module = importlib.import_module(HEAD_KINDS[self.kind])
-        probabilities: np.ndarray = module.predict(self.weights, values)
-        return probabilities
+        return HEADS[self.kind].predict(self.weights, values)
 
     def save(self, folder: Path) -> None:
         """Write the head's folder; a head that is there is replaced all at once.
@@ -110,6 +102,7 @@ class Head:
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
             "kind": self.kind,
+            "package": HEADS.package_of(self.kind),
             "classes": list(self.classes),
             "fingerprint": self.fingerprint,
             "feature": self.feature.to_dict(),
@@ -130,9 +123,9 @@ class Head:
             with contextlib.suppress(OSError):
                 folder.rmdir()  # If there is nothing in it.
             raise HeadError(f"{str(folder)!r} cannot be written: {error.strerror}.") from error
-        for former in folder.glob("weights-*.npz"):
-            if former != weights:
-                former.unlink(missing_ok=True)
+        for previous in folder.glob("weights-*.npz"):
+            if previous != weights:
+                previous.unlink(missing_ok=True)
 
 
 def load_head(folder: str | Path) -> Head:
@@ -143,6 +136,7 @@ def load_head(folder: str | Path) -> Head:
 
     Raises:
         HeadError: If it is missing, damaged, or written by a newer featx.
+        NotInstalled: If it is of a kind that is not installed here.
 
     Example:
         >>> load_head("no-such-head")
@@ -164,6 +158,7 @@ def load_head(folder: str | Path) -> Head:
                 f"version {FORMAT_VERSION}. Update featx: pip install -U featx."
             )
         check_seal(data)
+        HEADS.restore(data["kind"], f"The head {str(folder)!r}", data.get("package"))
         weights = _read_weights(folder, data["weights"], data["weights_sha256"])
         head = Head(
             kind=data["kind"],
@@ -176,11 +171,11 @@ def load_head(folder: str | Path) -> Head:
             store=None if data["store"] is None else StoreReference(**data["store"]),
             folder=folder,
         )
-        intact = head.kind in HEAD_KINDS and head.fingerprint == data["fingerprint"]
+        intact = bool(head.fingerprint == data["fingerprint"])
         if intact:
             zeros = np.zeros((1, int(np.prod(head.feature.shape))), np.float32)
             intact = head.predict_proba(zeros).shape == (1, len(head.classes))
-    except HeadError:
+    except (HeadError, NotInstalled, AddOnError):
         raise
     except Exception as error:  # json, zipfile and NumPy each raise their own for damaged files.
         raise HeadError(f"The head {str(folder)!r} is damaged ({error}). Fit it again.") from error

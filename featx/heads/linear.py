@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
+
+from featx.heads.kinds import Examples, Fitted
 
 REGULARISATIONS = tuple(10.0**exponent for exponent in range(-5, 2))
 """Inverse strengths C that are tried. For standardised features of some hundred to a few
@@ -21,118 +24,110 @@ wait for each other at every step (measured: 44 s instead of 3 s)."""
 MAX_ITERATIONS = 1000
 
 
-def fit(
-    values: np.ndarray,
-    targets: np.ndarray,
-    num_classes: int,
-    seed: int,
-    groups: np.ndarray | None = None,
-) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Fit the head, choosing the regularisation by cross-validation on these rows alone.
+class LinearHead:
+    """Logistic regression, its regularisation chosen by cross-validation.
 
-    Args:
-        values: Feature vectors, (N, D).
-        targets: Class numbers, (N,), each of 0 ... num_classes - 1 present.
-        num_classes: C, at least 2.
-        seed: For the folds.
-        groups: Group numbers, (N,), equal for identical files, which then share a fold; each
-            row is its own when None.
-
-    Returns:
-        The weights ``mean`` (D,), ``scale`` (D,), ``coefficients`` (C, D), ``intercepts``
-        (C,), and what was chosen: ``C`` and ``folds`` (0: too few examples to compare).
+    The weights are ``mean`` (D,), ``scale`` (D,), ``coefficients`` (C, D) and ``intercepts``
+    (C,); the settings ``C`` (inverse strength) and ``folds`` (0: too few examples to compare).
     """
-    with _threads_for(values.size * num_classes):
-        return _fit(values, targets, num_classes, seed, groups)
+
+    def fit(self, examples: Examples, seed: int) -> Fitted:
+        """Choose the regularisation and fit; see `featx.heads.kinds.HeadKind.fit`."""
+        with _threads_for(examples):
+            settings = _choose_settings(examples, seed)
+            return Fitted(self.refit(examples, settings, seed), settings)
+
+    def refit(
+        self, examples: Examples, settings: Mapping[str, Any], seed: int
+    ) -> dict[str, np.ndarray]:
+        """Fit with a known regularisation; see `featx.heads.kinds.HeadKind.refit`."""
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.preprocessing import StandardScaler
+
+        scaler = StandardScaler().fit(examples.values)
+        classifier = LogisticRegression(C=settings["C"], max_iter=MAX_ITERATIONS)
+        with _threads_for(examples):
+            classifier.fit(scaler.transform(examples.values), examples.targets)
+        coefficients, intercepts = classifier.coef_, classifier.intercept_
+        if examples.num_classes == 2:
+            # scikit-learn keeps one logit z for two classes; softmax(-z/2, z/2) = sigmoid(z).
+            coefficients = np.concatenate([-coefficients, coefficients]) / 2
+            intercepts = np.concatenate([-intercepts, intercepts]) / 2
+        return {
+            "mean": np.asarray(scaler.mean_, np.float32),
+            "scale": np.asarray(scaler.scale_, np.float32),
+            "coefficients": np.asarray(coefficients, np.float32),
+            "intercepts": np.asarray(intercepts, np.float32),
+        }
+
+    def predict(self, weights: Mapping[str, np.ndarray], values: np.ndarray) -> np.ndarray:
+        """Return class probabilities (N, C), float32; NumPy alone.
+
+        Example:
+            >>> weights = {"mean": np.zeros(1), "scale": np.ones(1),
+            ...            "coefficients": np.array([[0.0], [0.0]]), "intercepts": np.zeros(2)}
+            >>> linear.predict(weights, np.array([[3.0]])).tolist()
+            [[0.5, 0.5]]
+        """
+        standardised = (values - weights["mean"]) / weights["scale"]
+        logits = standardised @ weights["coefficients"].T + weights["intercepts"]
+        logits -= logits.max(axis=1, keepdims=True)  # exp of large logits would overflow.
+        powers = np.exp(logits)
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
-def _fit(
-    values: np.ndarray,
-    targets: np.ndarray,
-    num_classes: int,
-    seed: int,
-    groups: np.ndarray | None,
-) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    from sklearn.linear_model import LogisticRegression
+linear = LinearHead()
+
+
+def _choose_settings(examples: Examples, seed: int) -> dict[str, Any]:
+    """Choose the regularisation by cross-validation; identical files share a fold."""
     from sklearn.model_selection import StratifiedGroupKFold
     from sklearn.preprocessing import StandardScaler
 
-    standardised = StandardScaler().fit_transform(values)
-    groups = np.arange(len(targets)) if groups is None else groups
+    targets, groups = examples.targets, examples.groups
     pairs = np.unique(np.stack([targets, groups]), axis=1)
-    folds = min(NUM_FOLDS, int(np.bincount(pairs[0], minlength=num_classes).min()))
-    strength = 1.0
-    if folds >= 2:
-        splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-        losses = np.zeros(len(REGULARISATIONS))
-        compared = 0
-        for train, test in splitter.split(standardised, targets, groups):
-            if len(np.unique(targets[train])) < 2:
-                continue  # Copies with different labels can leave a fold with one class.
-            compared += 1
-            classifier = LogisticRegression(warm_start=True, max_iter=MAX_ITERATIONS)
-            for number, candidate in enumerate(REGULARISATIONS):
-                classifier.set_params(C=candidate)
-                classifier.fit(standardised[train], targets[train])
-                probabilities = np.zeros((len(test), num_classes))
-                seen = classifier.classes_  # Grouping may leave a class out of a fold.
-                probabilities[:, seen] = classifier.predict_proba(standardised[test])
-                own = probabilities[np.arange(len(test)), targets[test]]
-                losses[number] -= np.log(np.maximum(own, 1e-12)).sum()
-        folds = compared
-        if compared:
-            strength = REGULARISATIONS[int(losses.argmin())]
-    else:
-        folds = 0
-    settings = {"C": strength, "folds": folds}
-    return refit(values, targets, num_classes, settings), settings
+    folds = min(NUM_FOLDS, int(np.bincount(pairs[0], minlength=examples.num_classes).min()))
+    if folds < 2:
+        return {"C": 1.0, "folds": 0}
+    standardised = StandardScaler().fit_transform(examples.values)
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    losses = np.zeros(len(REGULARISATIONS))
+    compared = 0
+    for train, test in splitter.split(standardised, targets, groups):
+        if len(np.unique(targets[train])) < 2:
+            continue  # Copies with different labels can leave a fold with one class.
+        compared += 1
+        losses += _losses(standardised, examples, train, test)
+    strength = REGULARISATIONS[int(losses.argmin())] if compared else 1.0
+    return {"C": strength, "folds": compared}
 
 
-def refit(
-    values: np.ndarray, targets: np.ndarray, num_classes: int, settings: dict[str, Any]
-) -> dict[str, np.ndarray]:
-    """Fit the head with settings that were chosen before; see `fit`."""
+def _losses(
+    standardised: np.ndarray, examples: Examples, train: np.ndarray, test: np.ndarray
+) -> np.ndarray:
+    """Return the cross-entropy of one fold for each of `REGULARISATIONS`."""
     from sklearn.linear_model import LogisticRegression
-    from sklearn.preprocessing import StandardScaler
 
-    scaler = StandardScaler().fit(values)
-    classifier = LogisticRegression(C=settings["C"], max_iter=MAX_ITERATIONS)
-    with _threads_for(values.size * num_classes):
-        classifier.fit(scaler.transform(values), targets)
-    coefficients, intercepts = classifier.coef_, classifier.intercept_
-    if num_classes == 2:
-        # scikit-learn keeps one logit z for two classes; softmax(-z/2, z/2) = sigmoid(z).
-        coefficients = np.concatenate([-coefficients, coefficients]) / 2
-        intercepts = np.concatenate([-intercepts, intercepts]) / 2
-    return {
-        "mean": np.asarray(scaler.mean_, np.float32),
-        "scale": np.asarray(scaler.scale_, np.float32),
-        "coefficients": np.asarray(coefficients, np.float32),
-        "intercepts": np.asarray(intercepts, np.float32),
-    }
+    targets = examples.targets
+    losses = np.zeros(len(REGULARISATIONS))
+    classifier = LogisticRegression(warm_start=True, max_iter=MAX_ITERATIONS)
+    for number, candidate in enumerate(REGULARISATIONS):
+        classifier.set_params(C=candidate)
+        classifier.fit(standardised[train], targets[train])
+        probabilities = np.zeros((len(test), examples.num_classes))
+        seen = classifier.classes_  # Grouping may leave a class out of a fold.
+        probabilities[:, seen] = classifier.predict_proba(standardised[test])
+        own = probabilities[np.arange(len(test)), targets[test]]
+        losses[number] = -np.log(np.maximum(own, 1e-12)).sum()
+    return losses
 
 
-def _threads_for(multiplications: int) -> AbstractContextManager[Any]:
+def _threads_for(examples: Examples) -> AbstractContextManager[Any]:
     """Keep numerical libraries to one thread where more would cost time."""
     from threadpoolctl import threadpool_limits
 
+    multiplications = examples.values.size * examples.num_classes
     limits: AbstractContextManager[Any] = threadpool_limits(
         1 if multiplications <= SMALL_PROBLEM else None
     )
     return limits
-
-
-def predict(weights: dict[str, np.ndarray], values: np.ndarray) -> np.ndarray:
-    """Return class probabilities (N, C), float32; NumPy alone.
-
-    Example:
-        >>> weights = {"mean": np.zeros(1), "scale": np.ones(1),
-        ...            "coefficients": np.array([[0.0], [0.0]]), "intercepts": np.zeros(2)}
-        >>> predict(weights, np.array([[3.0]])).tolist()
-        [[0.5, 0.5]]
-    """
-    standardised = (values - weights["mean"]) / weights["scale"]
-    logits = standardised @ weights["coefficients"].T + weights["intercepts"]
-    logits -= logits.max(axis=1, keepdims=True)  # exp of large logits would overflow
-    powers = np.exp(logits)
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float32)

@@ -10,10 +10,11 @@ from featx.errors import InvalidValue
 from featx.events import Listener
 from featx.features.embedding import RunOptions, embed_images
 from featx.heads.head import Head, load_head
-from featx.heads.own_classifier import predict_with_model
+from featx.heads.model_classifier import predict_with_model
 from featx.heads.prediction_report import PredictReport, rank_classes
 from featx.images.sources import Images, Selection
 from featx.models.reference import add_arguments
+from featx.poolings import POOLINGS
 from featx.specs import (
     DEFAULT_HEAD,
     DEFAULT_TOP,
@@ -180,6 +181,8 @@ def _predict_with_head(
             f"the store {head.store.relative!r} has changed since this head was fitted: "
             "`featx fit-head` fits it again"
         )
+    file = "The head" if head.folder is None else f"The head {str(head.folder)!r}"
+    POOLINGS.restore(head.feature.pool, file)
     embedded = embed_images(
         images,
         head.model,

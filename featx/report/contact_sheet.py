@@ -17,7 +17,7 @@ from featx.images.sources.places import PlaceReader
 from featx.report.text import printable
 
 if TYPE_CHECKING:
-    from featx.index import SearchReport
+    from featx.index.searching import SearchReport
 
 TILE = 120
 """Width and height of a picture on the sheet, in pixels."""

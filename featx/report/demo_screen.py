@@ -15,8 +15,10 @@ from featx.units import format_rate
 
 if TYPE_CHECKING:
     from featx.extraction.report import ExtractReport
-    from featx.heads import FitReport, PredictReport
-    from featx.index import SearchReport, VectorIndex
+    from featx.heads.fitting import FitReport
+    from featx.heads.prediction_report import PredictReport
+    from featx.index.searching import SearchReport
+    from featx.index.vector_index import VectorIndex
 
 
 class DemoScreen:

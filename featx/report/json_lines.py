@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from featx.report.text import short_path
 
 if TYPE_CHECKING:
-    from featx.heads import PredictReport
-    from featx.index import SearchReport
+    from featx.heads.prediction_report import PredictReport
+    from featx.index.searching import SearchReport
 
 
 def write_json(value: Mapping[str, Any]) -> None:

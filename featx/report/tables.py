@@ -12,10 +12,12 @@ from featx.specs import describe_precision
 from featx.units import format_bytes, format_count, format_rate, format_shape
 
 if TYPE_CHECKING:
-    from featx.exports import ExportReport
+    from featx.exports.exporting import ExportReport
     from featx.extraction.report import ExtractReport
-    from featx.heads import FitReport, PredictReport
-    from featx.index import SearchReport, VectorIndex
+    from featx.heads.fitting import FitReport
+    from featx.heads.prediction_report import PredictReport
+    from featx.index.searching import SearchReport
+    from featx.index.vector_index import VectorIndex
     from featx.models.builtin import Measurement
     from featx.models.catalogue import CatalogueEntry
     from featx.store import MergeReport, PackReport, VerifyReport

@@ -11,7 +11,7 @@ import pytest
 
 import featx
 from featx.errors import ExportError, InvalidValue, StoreNotFound, UnknownName
-from featx.exports import EXPORT_FORMATS
+from featx.exports.exporting import EXPORT_FORMATS
 from tests.cli.program import Program
 from tests.exports.conftest import HOSTILE_KEYS, Notes
 from tests.store_samples import write_sample

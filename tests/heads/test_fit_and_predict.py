@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +20,17 @@ from featx.errors import (
     HeadError,
     ImagesNotFound,
     InvalidValue,
+    NotInstalled,
     StoreNotFound,
     UnknownName,
 )
 from featx.events import Listener
 from featx.extraction import extract
 from featx.files import hash_file
-from featx.heads import Head, fit_head, load_head, predict
+from featx.heads.fitting import fit_head
+from featx.heads.head import Head, load_head
+from featx.heads.kinds import HEADS, Examples
+from featx.heads.prediction import predict
 from featx.sealed_json import seal
 from featx.specs import FeatureSpec
 from featx.store import open_store
@@ -77,12 +82,11 @@ def test_head_of_class_folders(store: Path, tmp_path: Path) -> None:
 
 
 def test_saved_head_is_fitted_on_all_rows(store: Path, tmp_path: Path) -> None:
-    from featx.heads import linear
-
     report = fit_head(store, output=tmp_path / "head")
     with open_store(store) as opened:
         values = opened.table("vector").values[:30]
-    expected = linear.refit(values, np.arange(30) % 2, 2, report.settings)
+    examples = Examples(values, np.arange(30) % 2, 2, np.arange(30))
+    expected = HEADS["linear"].refit(examples, report.settings, seed=0)
     for name, array in load_head(tmp_path / "head").weights.items():
         np.testing.assert_array_equal(array, expected[name])
 
@@ -314,7 +318,6 @@ def pickle(path: Path) -> None:
         (edit(format="other"), "does not describe a featx head"),
         (edit(format_version=2), "version 2; this featx reads version 1. Update"),
         (edit(fingerprint="0"), "parts disagree"),
-        (edit(kind="forest"), "parts disagree"),
         (edit(classes=["a", "b", "c"]), "parts disagree"),
         (edit(model={}), "damaged"),
         (edit(classes=["2", "1O"], sealed=False), "not what was written"),
@@ -336,6 +339,30 @@ def test_damaged_head(
     damage(tmp_path / "head")
     with pytest.raises(HeadError, match=message):
         load_head(tmp_path / "head")
+
+
+@pytest.mark.parametrize(
+    ("package", "remedy"),
+    [("featx-forest", "pip install featx-forest"), (None, "It comes from a newer featx")],
+)
+def test_a_kind_of_head_that_is_not_installed_is_named(
+    store: Path, tmp_path: Path, package: str | None, remedy: str
+) -> None:
+    fit_head(store, output=tmp_path / "head")
+    edit(kind="forest", package=package)(tmp_path / "head")
+    with pytest.raises(NotInstalled, match=f"needs the kind of head 'forest'.*{remedy}"):
+        load_head(tmp_path / "head")
+
+
+def test_a_pooling_that_is_not_installed_is_named(toy: str, photos: Path, tmp_path: Path) -> None:
+    for number in range(4):
+        write_color(photos / "ab"[number % 2] / f"{number}.png", (200 * (number % 2), 0, number))
+    featx.extract(photos, model=toy, layers=["map"], pool="max", output=tmp_path / "p.h5")
+    fit_head(tmp_path / "p.h5", output=tmp_path / "head")
+    head = load_head(tmp_path / "head")
+    replace(head, feature=replace(head.feature, pool="median")).save(tmp_path / "head")
+    with pytest.raises(NotInstalled, match=r"'.*head' needs the pooling 'median'"):
+        predict(photos, head=tmp_path / "head")
 
 
 def test_head_refuses_vectors_of_another_width(store: Path, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,8 +18,9 @@ from sklearn.metrics import (
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from featx.heads import linear
 from featx.heads.evaluation import evaluate
+from featx.heads.kinds import Examples
+from featx.heads.linear import REGULARISATIONS, linear
 from featx.heads.splits import split_stratified
 
 
@@ -32,10 +35,23 @@ def blobs(num_classes: int, per_class: int = 12, width: int = 6) -> tuple[np.nda
     return values.astype(np.float32), targets
 
 
+def fit(
+    values: np.ndarray,
+    targets: np.ndarray,
+    num_classes: int,
+    seed: int,
+    groups: np.ndarray | None = None,
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Fit a linear head; each row is its own group unless told otherwise."""
+    groups = np.arange(len(targets)) if groups is None else groups
+    fitted = linear.fit(Examples(values, targets, num_classes, groups), seed)
+    return fitted.weights, fitted.settings
+
+
 @pytest.mark.parametrize("num_classes", [2, 3, 5])
 def test_probabilities_are_those_of_scikit_learn(num_classes: int) -> None:
     values, targets = blobs(num_classes)
-    weights, settings = linear.fit(values, targets, num_classes, seed=0)
+    weights, settings = fit(values, targets, num_classes, seed=0)
     reference = make_pipeline(
         StandardScaler(), LogisticRegression(C=settings["C"], max_iter=1000)
     ).fit(values, targets)
@@ -52,10 +68,10 @@ def test_regularisation_is_the_best_of_cross_validation() -> None:
     from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
 
     values, targets = blobs(3)
-    _, settings = linear.fit(values, targets, 3, seed=5)
+    _, settings = fit(values, targets, 3, seed=5)
     search = GridSearchCV(
         LogisticRegression(max_iter=1000),
-        {"C": list(linear.REGULARISATIONS)},
+        {"C": list(REGULARISATIONS)},
         scoring="neg_log_loss",
         cv=StratifiedGroupKFold(3, shuffle=True, random_state=5),
     ).fit(StandardScaler().fit_transform(values), targets, groups=np.arange(len(targets)))
@@ -66,11 +82,11 @@ def test_copies_of_a_picture_do_not_flatter_the_choice() -> None:
     # With copies on both sides of a fold, weak regularisation looks good: it learns by heart.
     values, targets = blobs(3)
     values = values + np.random.default_rng(0).normal(0, 6, values.shape).astype(np.float32)
-    _, once = linear.fit(values, targets, 3, seed=0)
+    _, once = fit(values, targets, 3, seed=0)
     twice, both = np.concatenate([values, values]), np.concatenate([targets, targets])
     groups = np.tile(np.arange(len(values)), 2)
-    _, grouped = linear.fit(twice, both, 3, seed=0, groups=groups)
-    _, leaking = linear.fit(twice, both, 3, seed=0)
+    _, grouped = fit(twice, both, 3, seed=0, groups=groups)
+    _, leaking = fit(twice, both, 3, seed=0)
     assert grouped["C"] <= once["C"] < leaking["C"]
 
 
@@ -79,8 +95,8 @@ def test_noise_is_regularised_strongly_and_signal_weakly() -> None:
     targets = np.arange(60) % 2
     noise = random.normal(size=(60, 30)).astype(np.float32)
     signal = (targets[:, np.newaxis] + 0.01 * random.normal(size=(60, 3))).astype(np.float32)
-    _, of_noise = linear.fit(noise, targets, 2, seed=0)
-    _, of_signal = linear.fit(signal, targets, 2, seed=0)
+    _, of_noise = fit(noise, targets, 2, seed=0)
+    _, of_signal = fit(signal, targets, 2, seed=0)
     assert of_noise["C"] <= 0.01
     assert of_signal["C"] == 10
 
@@ -88,7 +104,7 @@ def test_noise_is_regularised_strongly_and_signal_weakly() -> None:
 @pytest.mark.parametrize(("per_class", "folds"), [(1, 0), (2, 2), (3, 3), (9, 3)])
 def test_folds_for_small_classes(per_class: int, folds: int) -> None:
     values, targets = blobs(2, per_class)
-    weights, settings = linear.fit(values, targets, 2, seed=0)
+    weights, settings = fit(values, targets, 2, seed=0)
     assert settings["folds"] == folds
     if folds == 0:
         assert settings["C"] == 1.0
@@ -98,7 +114,7 @@ def test_folds_for_small_classes(per_class: int, folds: int) -> None:
 
 def test_same_seed_same_weights() -> None:
     values, targets = blobs(3)
-    first, second = (linear.fit(values, targets, 3, seed=1)[0] for _ in range(2))
+    first, second = (fit(values, targets, 3, seed=1)[0] for _ in range(2))
     for name, array in first.items():
         np.testing.assert_array_equal(array, second[name])
 
@@ -212,5 +228,5 @@ def test_evaluation_by_hand() -> None:
 def test_copies_with_different_labels_do_not_stop_the_fit() -> None:
     values = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
     targets = np.array([0, 1, 0, 1, 0, 1, 0])
-    _, settings = linear.fit(values, targets, 2, seed=0, groups=np.array([2, 1, 0, 0, 2, 0, 2]))
-    assert settings["C"] in linear.REGULARISATIONS
+    _, settings = fit(values, targets, 2, seed=0, groups=np.array([2, 1, 0, 0, 2, 0, 2]))
+    assert settings["C"] in REGULARISATIONS

@@ -20,7 +20,9 @@ from featx.errors import (
 )
 from featx.events import Listener
 from featx.extraction import extract
-from featx.index import build_index, open_index, search
+from featx.index.building import build_index
+from featx.index.searching import search
+from featx.index.vector_index import open_index
 from featx.store import FeatureStore, open_store
 from featx.testing import write_images
 from tests.store_samples import write_color, write_sample

@@ -26,7 +26,9 @@ from featx.errors import (
     UnknownName,
 )
 from featx.files import hash_file
-from featx.index import VectorIndex, build_index, flat, is_current, open_index
+from featx.index import flat
+from featx.index.building import build_index, is_current
+from featx.index.vector_index import VectorIndex, open_index
 from featx.sealed_json import seal
 from tests.store_samples import write_color, write_sample
 

@@ -15,7 +15,9 @@ import pytest
 import featx.store.format
 from featx.errors import StoreError, StoreLocked
 from featx.extraction import extract
-from featx.index import build_index, flat, search
+from featx.index import flat
+from featx.index.building import build_index
+from featx.index.searching import search
 from featx.index.vector_index import description_path
 from featx.store import lock, merge_stores, open_store, pack_store, verify_store
 from featx.store.lock import lock_for_writing

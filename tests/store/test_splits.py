@@ -15,7 +15,7 @@ import pytest
 import featx
 from featx.errors import HeadError, StoreDamaged
 from featx.events import Listener
-from featx.heads import load_head
+from featx.heads.head import load_head
 from featx.store.seal import SEAL_BYTES
 from featx.testing import write_images
 

@@ -13,9 +13,10 @@ import pytest
 from featx.engines.tensorflow import import_tensorflow
 from featx.errors import AmbiguousName, ImagesNotFound, InvalidValue, ModelError
 from featx.events import Listener
-from featx.heads import fit_head, predict
 from featx.heads.class_names import ClassNames, read_names
-from featx.heads.own_classifier import are_probabilities, find_classes, load_classifier, softmax
+from featx.heads.fitting import fit_head
+from featx.heads.model_classifier import are_probabilities, find_classes, load_classifier, softmax
+from featx.heads.prediction import predict
 from featx.images.decode import decode_image
 from featx.models import load_model, restore_model
 from featx.models.backbone import Layer

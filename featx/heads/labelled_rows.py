@@ -1,0 +1,182 @@
+"""The rows of a store that a head can be fitted and measured on: those with a label."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from featx.errors import HeadError, join_names
+from featx.events import Listener
+from featx.heads.kinds import Examples
+from featx.heads.labels import FOLDERS, SPLITS, RowLabels, read_labels_csv, side_of
+from featx.heads.splits import split_stratified
+from featx.images.sources import natural_key
+from featx.specs import DEFAULT_READ_POOLING
+from featx.store import FeatureStore, FeatureTable
+from featx.units import format_count
+
+
+@dataclass(frozen=True, slots=True)
+class RowChoice:
+    """Which rows and features of a store are asked for; see `featx.fit_head`."""
+
+    layer: str | None
+    pool: str
+    labels: str | Path
+    ignore_split: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledRows:
+    """The labelled rows of a store, as examples.
+
+    Attributes:
+        table: The features of all rows of the store.
+        rows: Numbers of the N labelled rows in it.
+        classes: C class names.
+        examples: The labelled rows.
+        sides: ``train`` or ``test`` for each of the N; None where no split is given.
+        splits: Where the store's split is used, its names and how many rows of each.
+        num_unlabelled: Rows of the store without a label.
+    """
+
+    table: FeatureTable
+    rows: np.ndarray
+    classes: tuple[str, ...]
+    examples: Examples
+    sides: np.ndarray | None
+    splits: dict[str, int]
+    num_unlabelled: int
+
+    @property
+    def num_unsplit(self) -> int:
+        """Rows with a label left out because the store's split does not say their side."""
+        return len(self.table.keys) - self.num_unlabelled - len(self.rows)
+
+    def hold_out(self, test_size: float, seed: int, listener: Listener) -> np.ndarray:
+        """Choose the rows to measure on: bool (N,).
+
+        Raises:
+            HeadError: If a given split leaves no row of a class to fit on.
+        """
+        examples = self.examples
+        if self.sides is None:
+            held_out = split_stratified(
+                examples.targets, examples.groups, test_size=test_size, seed=seed
+            )
+        else:
+            held_out = self.sides == "test"
+        _check_training_classes(examples.targets[~held_out], self.classes)
+        seen = np.isin(examples.groups[held_out], examples.groups[~held_out])
+        if seen.any():  # Only with a given split: a random one keeps identical files together.
+            listener.note(
+                f"{int(seen.sum()):,} of the {len(seen):,} images measured on are identical to "
+                "images fitted on: the accuracy is too good by these"
+            )
+        return held_out
+
+
+def read_labelled_rows(store: FeatureStore, choice: RowChoice, listener: Listener) -> LabelledRows:
+    """Read the features and labels of an open store.
+
+    Raises:
+        HeadError: If there are fewer than two classes, or labels cannot be read.
+    """
+    if choice.layer is None and len(store.layers) > 1:
+        listener.note(f"layer {store.layers[-1]!r}, the deepest in {str(store.path)!r}")
+    if str(choice.labels) == FOLDERS:
+        row_labels = RowLabels(store.labels)
+    else:
+        row_labels = read_labels_csv(Path(choice.labels), store.keys, store.root)
+    num_unlabelled = sum(label is None for label in row_labels.labels)
+    splits: dict[str, int] = {}
+    if choice.ignore_split:
+        row_labels = RowLabels(row_labels.labels)
+    elif row_labels.sides is None:
+        row_labels, splits = _take_split(row_labels, store.splits, listener)
+    spec = store.spec(choice.layer)
+    if spec.pool not in ("none", choice.pool) and choice.pool != DEFAULT_READ_POOLING:
+        listener.note(f"{spec.name!r} was stored with {spec.pool!r} pooling: it stays so")
+    table = store.table(choice.layer, pool=choice.pool)
+    classes = _find_classes(row_labels, str(store.path), listener)
+    numbers = {name: number for number, name in enumerate(classes)}
+    rows = np.array([row for row, label in enumerate(row_labels.labels) if label])
+    targets = np.array([numbers[label] for label in row_labels.labels if label])
+    _, groups = np.unique(table.content_hash[rows], axis=0, return_inverse=True)
+    values = table.values[rows].reshape(len(rows), -1)
+    return LabelledRows(
+        table=table,
+        rows=rows,
+        classes=classes,
+        examples=Examples(values, targets, len(classes), groups.reshape(-1)),
+        sides=None if row_labels.sides is None else np.array(row_labels.sides)[rows],
+        splits=splits,
+        num_unlabelled=num_unlabelled,
+    )
+
+
+def _take_split(
+    row_labels: RowLabels, splits: Sequence[str | None], listener: Listener
+) -> tuple[RowLabels, dict[str, int]]:
+    """Divide labelled rows as the store says, if it has both sides.
+
+    Returns:
+        The labels, without those of rows that are on neither side, and how many rows each split
+        has; as they were, and nothing, where the store's split is not used.
+    """
+    pairs = list(zip(row_labels.labels, splits, strict=True))
+    counts = Counter(split for label, split in pairs if label is not None and split is not None)
+    if not counts:
+        return row_labels, {}
+    used = {name: counts[name] for name in sorted(counts, key=natural_key) if side_of(name)}
+    if {side_of(name) for name in used} != {"train", "test"}:
+        listener.note(
+            f"the store's split ({', '.join(sorted(counts, key=natural_key))}) does not say both "
+            "what to fit on and what to measure on: it is not used"
+        )
+        return row_labels, {}
+    listener.note(
+        f"the store's split: fitted on {_name_sides(used, 'train')}, measured on "
+        f"{_name_sides(used, 'test')}; --ignore-split divides anew"
+    )
+    sides = tuple(side_of(split) for split in splits)
+    kept = zip(row_labels.labels, sides, strict=True)
+    return RowLabels(tuple(label if side else None for label, side in kept), sides), used
+
+
+def _name_sides(splits: Mapping[str, int], side: str) -> str:
+    names = [f"{name} ({count:,})" for name, count in splits.items() if side_of(name) == side]
+    return join_names(names, conjunction="and")
+
+
+def _find_classes(row_labels: RowLabels, store: str, listener: Listener) -> tuple[str, ...]:
+    labels = row_labels.labels
+    classes = tuple(sorted({label for label in labels if label is not None}, key=natural_key))
+    if len(classes) < 2:
+        raise HeadError(
+            f"A classifier needs at least two classes. Received: {len(classes)} "
+            f"({', '.join(classes) or 'no labels'}) for "
+            f"{format_count(len(labels), 'image')} in {store!r}. "
+            "Put the images of each class into a folder of their own before extracting, or give "
+            "--labels FILE.csv with the columns path and label."
+        )
+    if all(name.lower() in SPLITS for name in classes):
+        listener.note(
+            f"the classes are called {', '.join(classes)}: if these are splits, extract each "
+            "folder into its own store, or give labels and splits with --labels FILE.csv"
+        )
+    return classes
+
+
+def _check_training_classes(targets: np.ndarray, classes: tuple[str, ...]) -> None:
+    absent = sorted(set(range(len(classes))) - set(targets.tolist()))
+    if absent:
+        names = ", ".join(classes[number] for number in absent)
+        raise HeadError(
+            f"The training split has no image of: {names}. Correct the split column, or divide "
+            "anew with --ignore-split."
+        )
