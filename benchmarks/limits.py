@@ -167,8 +167,8 @@ def _write_rows_of(found: ImageSet, path: Path, folder: Path) -> None:
     """Write a store that says that every file was extracted."""
     header = replace(
         _header(3, 1 << 60),
-        root=str(found.root),
-        root_relative=str(found.root.relative_to(folder.absolute())),
+        root=found.root,
+        root_relative=found.root.relative_to(folder.absolute()),
         request=describe_request(toy_model(), None, ["mean"], "none", "float32", InputOverrides()),
     )
 

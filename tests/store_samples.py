@@ -14,6 +14,7 @@ from PIL import Image
 
 from featx.extraction import ExtractReport
 from featx.images.reading import HASH_BYTES
+from featx.images.roots import Root
 from featx.images.sources import ImageFailure
 from featx.specs import FeatureSpec, InputSpec, ModelSpec, StorageType
 from featx.store import FeatureStore, open_store
@@ -59,7 +60,7 @@ def make_header(
         model=make_model(weights),
         features=tuple(FeatureSpec(name, "layer", pool, shape) for name, shape in shapes.items()),
         dtype=dtype,
-        root=str(root),
+        root=Root.parse(root),
         root_relative=root_relative,
         request={"model": "file:net.keras"},
         runs=({"started": "2026-01-31T09:30:00+00:00", "featx": "test", "computed": 0},),

@@ -7,15 +7,14 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 from PIL import Image
 
 from featx.errors import ImageError
 from featx.events import Listener
 from featx.images.decode import decode_image
-from featx.images.sources import join_place
-from featx.images.sources.places import PlaceReader
+from featx.images.roots import Root
+from featx.images.sources.locations import LocationReader
 from featx.specs import InputSpec
 
 MAX_SIDE = 8192
@@ -60,11 +59,11 @@ def plan_sprite(count: int) -> tuple[int, int]:
     return columns, min(LARGEST_TILE, MAX_SIDE // columns)
 
 
-def draw_sprite(root: Path, keys: Sequence[str], listener: Listener) -> Sprite:
+def draw_sprite(root: Root, keys: Sequence[str], listener: Listener) -> Sprite:
     """Draw the pictures of all keys, whole and upright, on white.
 
     Args:
-        root: The folder that the keys are relative to.
+        root: What the keys are relative to.
         keys: At least one key, and no more than 67,108,864, of which a tile is one pixel.
         listener: Receives progress.
 
@@ -75,19 +74,19 @@ def draw_sprite(root: Path, keys: Sequence[str], listener: Listener) -> Sprite:
     image = Image.new("RGB", (columns * tile, columns * tile), PAPER)
     contract = InputSpec(tile, tile, resize="pad", background=PAPER)
     failures = []
-    reader = PlaceReader()
+    reader = LocationReader()
 
     def draw(key: str) -> Image.Image | str:
-        return _draw(reader, join_place(root, key), contract)
+        return _draw(reader, root.location(key), contract)
 
     listener.start(len(keys), "pictures")
     try:
         for number, drawn in enumerate(_map(draw, keys)):
-            place = (number % columns * tile, number // columns * tile)
+            corner = (number % columns * tile, number // columns * tile)
             if isinstance(drawn, str):
                 failures.append((keys[number], drawn))
                 drawn = Image.new("RGB", (tile, tile), GREY)
-            image.paste(drawn, place)
+            image.paste(drawn, corner)
             listener.advance(1)
     finally:
         listener.finish()
@@ -103,10 +102,10 @@ def _map(
             yield from threads.map(draw, keys[start : start + _LOOK_AHEAD])
 
 
-def _draw(reader: PlaceReader, place: str, contract: InputSpec) -> Image.Image | str:
+def _draw(reader: LocationReader, location: str, contract: InputSpec) -> Image.Image | str:
     """Return the tile of one picture, or why there is none."""
     try:
-        return Image.fromarray(decode_image(reader.read(place), contract))
+        return Image.fromarray(decode_image(reader.read(location), contract))
     except ImageError as error:
         return error.reason
     except OSError as error:

@@ -190,8 +190,8 @@ def compare_folder(
         or (
             key not in listed
             and unread.isdisjoint(beginnings(key))
-            and not found.lies_nowhere
-            and (found.is_gone(key, listed) or os.path.isdir(found.root / key))
+            and not found.root.is_in_memory
+            and (found.is_gone(key, listed) or os.path.isdir(found.root.location(key)))
         )
     ]
     return changes

@@ -11,8 +11,8 @@ from typing import get_args
 from featx.errors import FingerprintMismatch, StoreDamaged, join_names
 from featx.events import Listener
 from featx.extraction.changes import StoredImages
-from featx.files import is_same_file
-from featx.images.sources import ImageSet, lies_on_disk
+from featx.images.roots import Root
+from featx.images.sources import ImageSet
 from featx.specs import Decode, Precision
 from featx.store.parts import AFRESH_NAME, list_parts, parts_folder
 from featx.store.planning import check_same
@@ -115,12 +115,12 @@ class FormerWork:
         """
         base = self.base
         if base is not None and len(base):
-            self._check_root(found, base.path, base.header.root, base.root)
+            self._check_root(found, base.path, base.root)
             if base.part_files is not None:
                 base.part_files.check_all()  # Not all is there when a part is not.
         for part in self.parts:
-            self._check_root(found, self.folder, part.header.root, Path(part.header.root))
-        if base is not None and lies_on_disk(base.header.root) and not base.root.exists():
+            self._check_root(found, self.folder, part.header.root)
+        if base is not None and base.root.is_on_disk and not base.root.exists():
             self._check_shared(found, base)
 
     def check_header(self, header: StoreHeader) -> None:
@@ -142,24 +142,21 @@ class FormerWork:
         shown = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
         return join_names([*marker, shown], conjunction="and")
 
-    def _check_root(self, found: ImageSet, where: Path, recorded: str, root: Path) -> None:
+    def _check_root(self, found: ImageSet, where: Path, root: Root) -> None:
         """Refuse another folder while the former still exists: equal keys would collide.
 
         Args:
             found: The images as they are now.
             where: The store or part.
-            recorded: The root in its header.
-            root: The same, where it lies now.
+            root: Its root, where that is now.
         """
-        is_path = lies_on_disk(recorded)
-        if is_path and found.url is None:
-            is_other = root.exists() and not is_same_file(root, found.root)
-        else:  # Nobody can know whether a URL has only moved.
-            is_other = recorded != found.place
+        is_other = not root.is_same(found.root)
+        if root.is_on_disk and found.root.is_on_disk:  # Of a URL, nobody can know if it has moved.
+            is_other = is_other and root.exists()
         if is_other:
             raise FingerprintMismatch(
                 f"{str(where)!r} holds the images of another folder.",
-                [("folder", str(root) if is_path else recorded, found.place)],
+                [("folder", str(root), str(found.root))],
                 remedy="Write to another file with -o, name the folder that contains both, or "
                 "start afresh with --overwrite.",
             )

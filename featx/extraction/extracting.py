@@ -208,7 +208,7 @@ def extract(
             found = select_shard(found, *shard)
             listener.note(f"{len(found.items):,} of them in part {shard[0]} of {shard[1]}")
         request = describe_request(model, weights, layers, pool, dtype, overrides)
-        afresh_request = request | {"root": found.place}
+        afresh_request = request | {"root": found.root.text}
         job = open_job(
             output,
             found,

@@ -19,7 +19,6 @@ import featx
 from featx.errors import StoreError
 from featx.events import Listener
 from featx.features.computing import plan_features
-from featx.files import relative_path
 from featx.images.sources import ImageSet, label_of
 from featx.models.backbone import Backbone
 from featx.models.input_contract import require_scaling
@@ -52,8 +51,8 @@ def make_header(
         model=backbone.spec,
         features=plan_features(backbone, layers, pool),
         dtype=dtype,
-        root=found.place,
-        root_relative=found.url or relative_path(found.root, output.absolute().parent),
+        root=found.root,
+        root_relative=found.root.relative_to(output.absolute().parent),
         request=request,
         runs=(_describe_run(backbone.packages),),
         single_file_limit=single_file_limit,
@@ -122,7 +121,7 @@ def describe_images(found: ImageSet) -> str:
     """Say how many images there are and where: ``240 images in 'flowers', 12 class folders``."""
     if found.stream is not None:
         return "images as they come, from Python"
-    where = "from Python" if found.lies_nowhere else f"in {found.place!r}"
+    where = "from Python" if found.root.is_in_memory else f"in {str(found.root)!r}"
     classes = found.classes
     of_folders = all(item.label == label_of(item.key) for item in found.items)
     kind = "class folders" if of_folders else "classes"

@@ -16,7 +16,6 @@ from featx.events import Listener
 from featx.extraction.changes import FolderChanges, compare_folder, find_renamed
 from featx.extraction.existing import FormerWork
 from featx.features.computing import ComputedBatch, Stopwatch, compute_features
-from featx.files import is_same_file
 from featx.images.reading import HASH_BYTES, LOOKAHEAD, KnownImage, read_images
 from featx.images.sources import ImageFailure, ImageItem, ImageSet
 from featx.models.backbone import Backbone
@@ -85,7 +84,7 @@ class ExtractionJob:
             if failure not in self.changes.new_failures:
                 listener.failure(failure.key, failure.reason)
         base = former.base
-        self._moved = base is not None and not is_same_file(base.root, found.root)
+        self._moved = base is not None and not base.root.is_same(found.root)
 
     @property
     def vanished(self) -> list[str]:
@@ -200,7 +199,7 @@ class ExtractionJob:
         began = watch.total
         former = self.former
         former.take_in_parts()
-        if prune and self.found.lies_nowhere:
+        if prune and self.found.root.is_in_memory:
             self._find_left_out()
         self.renamed = self.find_renamed()
         if (

@@ -91,7 +91,7 @@ def read_labelled_rows(store: FeatureStore, choice: RowChoice, listener: Listene
     if str(choice.labels) == FOLDERS:
         row_labels = RowLabels(store.labels)
     else:
-        row_labels = read_labels_csv(Path(choice.labels), store.keys, store.root)
+        row_labels = read_labels_csv(Path(choice.labels), store.keys, Path(str(store.root)))
     num_unlabelled = sum(label is None for label in row_labels.labels)
     splits: dict[str, int] = {}
     if choice.ignore_split:

@@ -68,7 +68,7 @@ def rank_classes(
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
     predictions = tuple(
         Prediction(
-            path=item.place,
+            path=item.location,
             label=item.label,
             classes=tuple(classes[number] for number in best),
             probabilities=tuple(float(row[number]) for number in best),

@@ -12,7 +12,6 @@ import numpy as np
 from featx.errors import IndexFileError
 from featx.events import Listener
 from featx.files import describe_wrong_output, resolve_link
-from featx.images.sources import relative_place
 from featx.index import flat
 from featx.index.vector_index import (
     IndexDescription,
@@ -115,8 +114,8 @@ def build_index(
             feature=store.vector_spec(layer, pool),
             model=store.model,
             store=StoreReference.to(store, folder),
-            root=store.place,
-            root_relative=relative_place(store.place, folder),
+            root=store.root,
+            root_relative=store.root.relative_to(folder),
         )
         vectors = flat.new_flat(math.prod(description.feature.shape))
         if former is not None and former.description.fingerprint != description.fingerprint:

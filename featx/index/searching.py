@@ -12,7 +12,7 @@ from featx.errors import FingerprintMismatch, IndexFileError, InvalidValue
 from featx.events import Listener
 from featx.features.embedding import RunOptions, embed_images
 from featx.files import is_same_file
-from featx.images.sources import ImageFailure, Images, join_place
+from featx.images.sources import ImageFailure, Images
 from featx.index.building import build_index, default_index_path, is_current
 from featx.index.vector_index import Match, VectorIndex, description_path, open_index
 from featx.specs import (
@@ -126,7 +126,7 @@ def search(
     results = [
         QueryResult(
             key,
-            join_place(opened.root, key),
+            opened.root.location(key),
             tuple(opened.search_key(key, k, threshold=threshold)),
         )
         for key in keys
@@ -146,7 +146,7 @@ def search(
         if embedded.items:
             found = opened.search(embedded.values, k, threshold=threshold)
             results += [
-                QueryResult(item.place, item.place, tuple(matches))
+                QueryResult(item.location, item.location, tuple(matches))
                 for item, matches in zip(embedded.items, found, strict=True)
             ]
     return SearchReport(tuple(results), failures, len(opened), opened.description.feature.name)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from featx.atomic import replace_file
 from featx.errors import DimensionMismatch, IndexFileError, InvalidValue, UnknownName
 from featx.files import hash_file
 from featx.images.reading import HASH_BYTES
-from featx.images.sources import join_place
+from featx.images.roots import Root
 from featx.index import flat
 from featx.sealed_json import check_seal, check_texts, seal
 from featx.specs import DEFAULT_K, FeatureSpec, ModelSpec
@@ -29,7 +28,7 @@ from featx.store.reference import StoreReference
 FORMAT = "featx-index"
 FORMAT_VERSION = 2
 
-PLACES = ("contents", "store", "store_relative", "root", "root_relative")
+LOCATIONS = ("contents", "store", "store_relative", "root", "root_relative")
 """Entries of the ``.json`` file that are one text each."""
 
 SCORE_ROUNDING = 1e-6
@@ -66,8 +65,8 @@ class IndexDescription:
         feature: The feature, pooling included.
         model: The model that computes it.
         store: The store that it was built from.
-        root: The folder that keys are relative to.
-        root_relative: The same relative to the index's folder.
+        root: What keys are relative to.
+        root_relative: See `Root.relative_to`: relative to the index's folder.
     """
 
     keys: tuple[str, ...]
@@ -76,7 +75,7 @@ class IndexDescription:
     feature: FeatureSpec
     model: ModelSpec
     store: StoreReference
-    root: str
+    root: Root
     root_relative: str
 
     @property
@@ -96,7 +95,7 @@ class IndexDescription:
             "contents": self.store.contents,
             "store": self.store.path,
             "store_relative": self.store.relative,
-            "root": self.root,
+            "root": self.root.text,
             "root_relative": self.root_relative,
             "keys": list(self.keys),
             "labels": list(self.labels),
@@ -121,17 +120,14 @@ class VectorIndex:
         return len(self.description.keys)
 
     @property
-    def root(self) -> Path:
-        """The folder that keys are relative to, also after it was moved with the index."""
+    def root(self) -> Root:
+        """What keys are relative to, also after it was moved together with the index."""
         description = self.description
-        if self.path is not None:
-            folder = self.path.absolute().parent
-            moved = Path(os.path.normpath(folder / description.root_relative))
-            # os.path: `Path.exists` fails where a name is too long for the disk.
-            # An archive counts as the folder of its members.
-            if len(self) and (os.path.exists(moved / description.keys[0]) or os.path.isfile(moved)):
-                return moved
-        return Path(description.root)
+        if self.path is None:
+            return description.root
+        first = next(iter(description.keys), None)
+        folder = self.path.absolute().parent
+        return description.root.relocate(description.root_relative, folder, first)
 
     def search(
         self, queries: np.ndarray, k: int = DEFAULT_K, *, threshold: float | None = None
@@ -224,9 +220,9 @@ class VectorIndex:
             ) from error
         self.path = path
 
-    def _match(self, rank: int, row: int, score: float, root: Path) -> Match:
+    def _match(self, rank: int, row: int, score: float, root: Root) -> Match:
         key = self.description.keys[row]
-        return Match(rank, key, join_place(root, key), score, self.description.labels[row])
+        return Match(rank, key, root.location(key), score, self.description.labels[row])
 
 
 def open_index(path: str | Path) -> VectorIndex:
@@ -293,7 +289,7 @@ def _read_description(path: Path) -> tuple[IndexDescription, str]:
             )
         check_seal(data)
         named = [label for label in data["labels"] if label is not None]
-        check_texts([*named, *(data[name] for name in PLACES)])
+        check_texts([*named, *(data[name] for name in LOCATIONS)])
         description = IndexDescription(
             keys=check_texts(data["keys"]),
             labels=tuple(data["labels"]),
@@ -301,7 +297,7 @@ def _read_description(path: Path) -> tuple[IndexDescription, str]:
             feature=FeatureSpec.from_dict(data["feature"]),
             model=ModelSpec.from_dict(data["model"]),
             store=StoreReference(data["store"], data["store_relative"], data["contents"]),
-            root=data["root"],
+            root=Root.parse(data["root"]),
             root_relative=data["root_relative"],
         )
         intact = data["fingerprint"] == description.fingerprint

@@ -13,7 +13,7 @@ from featx.errors import InvalidValue
 from featx.files import describe_wrong_output
 from featx.images.formats import open_picture
 from featx.images.sources import SHEET_MARK, is_sheet
-from featx.images.sources.places import PlaceReader
+from featx.images.sources.locations import LocationReader
 from featx.report.text import printable
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def write_contact_sheet(report: SearchReport, path: str | Path) -> None:
     sheet = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(size=12)
-    reader = PlaceReader()
+    reader = LocationReader()
     labels = {match.label for result in results for match in result.matches}
     for row, result in enumerate(results):
         top = MARGIN + row * (TILE + CAPTION + MARGIN)
@@ -100,7 +100,7 @@ def write_contact_sheet(report: SearchReport, path: str | Path) -> None:
         sheet.save(temporary, "PNG", pnginfo=mark)
 
 
-def _paste(sheet: Image.Image, reader: PlaceReader, path: str, left: int, top: int) -> None:
+def _paste(sheet: Image.Image, reader: LocationReader, path: str, left: int, top: int) -> None:
     try:
         with open_picture(reader.read(path)) as image:
             image.draft("RGB", (TILE, TILE))

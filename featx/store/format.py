@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 
 from featx.errors import StoreDamaged, StoreError, StoreNotFound
+from featx.images.roots import Root
 from featx.specs import FeatureSpec, ModelSpec
 from featx.store.rows import StoreHeader
 from featx.store.seal import is_seal_broken, read_seal
@@ -70,7 +71,7 @@ def read_header(file: h5py.File, path: Path, *, salvage: bool = False) -> StoreH
                 FeatureSpec.from_dict(json.loads(text_attribute(d, "spec"))) for d in datasets
             ),
             dtype=text_attribute(file, "dtype"),  # type: ignore[arg-type]
-            root=text_attribute(file, "root"),
+            root=Root.parse(text_attribute(file, "root")),
             root_relative=text_attribute(file, "root_relative"),
             request=dict(*_read_records(file, "request", salvage)),
             runs=tuple(_read_records(file, "runs", salvage)),

@@ -11,7 +11,6 @@ from typing import Any, Literal
 from featx.errors import InvalidValue, StoreError, join_names
 from featx.events import Listener
 from featx.files import describe_wrong_output, is_same_file, resolve_link
-from featx.images.sources import relative_place
 from featx.specs import check_choice
 from featx.store.assembly import assemble_store
 from featx.store.lock import lock_for_writing
@@ -115,7 +114,7 @@ def merge_stores(
                 + f" different content in several stores: {_name(conflicts)}. "
                 "Extract again, or choose with --keep first or last."
             )
-        roots = {store.place for store in opened}
+        roots = {str(store.root) for store in opened}
         if len(roots) > 1:
             listener.note(f"the images lay in {', '.join(sorted(roots))}: the first counts")
         precisions = {name: None for store in opened for name in store.header.precisions}
@@ -129,8 +128,8 @@ def merge_stores(
         first = opened[0]
         header = replace(
             first.header,
-            root=first.place,
-            root_relative=relative_place(first.place, target.absolute().parent),
+            root=first.root,
+            root_relative=first.root.relative_to(target.absolute().parent),
             runs=(),
             single_file_limit=(
                 first.header.single_file_limit if single_file_limit is None else single_file_limit

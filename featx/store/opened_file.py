@@ -41,8 +41,8 @@ class OpenedFile:
         self.path = path
         # Parts lie beside the file itself, not beside a link to it; and the working folder may
         # change before it is opened again.
-        self._place = resolve_link(path).absolute()
-        if not path.exists() and list_parts(parts_folder(self._place)):
+        self._location = resolve_link(path).absolute()
+        if not path.exists() and list_parts(parts_folder(self._location)):
             raise StoreNotFound(
                 f"{str(path)!r} is not finished: an extraction is running or was interrupted. What "
                 f"it computed is kept in {str(parts_folder(path))!r}; the same command goes on."
@@ -75,14 +75,14 @@ class OpenedFile:
     @property
     def _file(self) -> h5py.File:
         if self._open is None and self._salvage:
-            self._open = open_file(self._place, salvage=True)
+            self._open = open_file(self._location, salvage=True)
         if self._open is None:
             # At first by the name that was given: errors are to show it.
-            place = self.path if self._seal is None else self._place
+            location = self.path if self._seal is None else self._location
             while True:
-                before = read_seal(place) if place.is_file() else None
-                opened = open_file(place)
-                seal = read_seal(place)
+                before = read_seal(location) if location.is_file() else None
+                opened = open_file(location)
+                seal = read_seal(location)
                 if seal is not None and seal == before:
                     break  # Else a writer has replaced the file in between.
                 foreign = seal is None and not _is_store(opened)
@@ -105,7 +105,7 @@ class OpenedFile:
 
     def _check_current(self) -> None:
         """Say so if parts are gone because a newer version of the store needs them no more."""
-        if self._seal is not None and self._seal != read_seal(self._place):
+        if self._seal is not None and self._seal != read_seal(self._location):
             raise self._replaced()
 
     def _replaced(self) -> StoreError:

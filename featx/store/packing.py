@@ -9,7 +9,6 @@ from typing import Any
 from featx.errors import StoreError
 from featx.events import Listener
 from featx.files import describe_wrong_output, is_same_file, resolve_link
-from featx.images.sources import relative_place
 from featx.store.assembly import assemble_store
 from featx.store.lock import lock_for_writing
 from featx.store.parts import parts_folder, start_merge
@@ -89,7 +88,7 @@ def pack_store(
             header = replace(store.header, single_file_limit=UNLIMITED)
             if not in_place:
                 folder = target.absolute().parent
-                header = replace(header, root_relative=relative_place(store.place, folder))
+                header = replace(header, root_relative=store.root.relative_to(folder))
             assemble_store(
                 target,
                 header,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
@@ -12,7 +11,8 @@ import numpy as np
 
 from featx.errors import StoreError, UnknownName, join_names
 from featx.images.reading import HASH_BYTES
-from featx.images.sources import ImageFailure, lies_on_disk
+from featx.images.roots import Root
+from featx.images.sources import ImageFailure
 from featx.poolings import pool_features, pooled_shape
 from featx.specs import DEFAULT_READ_POOLING, FeatureSpec, ModelSpec
 from featx.store.format import READ_ERRORS, dataset_name, text_attribute
@@ -122,7 +122,7 @@ class FeatureStore(OpenedFile):
     def part_files(self) -> PartFiles | None:
         """The part files, if the store is a view."""
         if self._parts is None and self.row_map is not None:
-            self._parts = PartFiles(self._place, self.row_map, salvage=self._salvage)
+            self._parts = PartFiles(self._location, self.row_map, salvage=self._salvage)
         return self._parts
 
     @cached_property
@@ -215,23 +215,10 @@ class FeatureStore(OpenedFile):
         return tuple(ImageFailure(*values) for values in zip(*columns, strict=True))
 
     @cached_property
-    def root(self) -> Path:
-        """The folder that keys are relative to, also after it was moved with the store.
-
-        Of the place relative to the store and the absolute one as recorded, the first that
-        holds the first image; if neither does, the relative one.
-        """
-        relative = Path(os.path.normpath(self._place.parent / self.header.root_relative))
-        first = self._texts("keys", slice(0, 1))
-        for candidate in (relative, Path(self.header.root)):
-            if first and (candidate / first[0]).exists():
-                return candidate
-        return relative if relative.exists() else Path(self.header.root)
-
-    @property
-    def place(self) -> str:
-        """Where the images lie, as text: `root`, or what is no path (a URL, objects in Python)."""
-        return str(self.root) if lies_on_disk(self.header.root) else self.header.root
+    def root(self) -> Root:
+        """What keys are relative to, also after it was moved together with the store."""
+        first = next(iter(self._texts("keys", slice(0, 1))), None)
+        return self.header.root.relocate(self.header.root_relative, self._location.parent, first)
 
     def spec(self, layer: str | None = None) -> FeatureSpec:
         """Return the spec of a layer; of the deepest one when none is named.

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from featx.images.roots import Root
 from featx.images.sources import ImageFailure
 from featx.specs import FeatureSpec, ModelSpec, StorageType, digest
 
@@ -27,8 +28,8 @@ class StoreHeader:
         model: The model that computed them.
         features: One spec for each layer, in the order of the datasets f000, f001, ...
         dtype: How values are stored.
-        root: Absolute path of the folder that keys are relative to, when it was written.
-        root_relative: The same relative to the store's folder; survives moving both.
+        root: What keys are relative to, when the store was written.
+        root_relative: See `Root.relative_to`: relative to the store's folder.
         request: The command's arguments, to recognise the same command later.
         runs: One record for each run that computed rows: when, how many, how fast, versions.
         single_file_limit: See `DEFAULT_SINGLE_FILE_LIMIT`.
@@ -37,7 +38,7 @@ class StoreHeader:
     model: ModelSpec
     features: tuple[FeatureSpec, ...]
     dtype: StorageType
-    root: str
+    root: Root
     root_relative: str
     request: Mapping[str, Any] = field(default_factory=dict)
     runs: tuple[Mapping[str, Any], ...] = ()

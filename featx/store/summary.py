@@ -47,7 +47,7 @@ def summarize_store(store: FeatureStore) -> dict[str, Any]:
         "input": header.model.input.to_dict(),
         "fingerprint": store.fingerprint,
         "contents": store.contents,
-        "root": store.place,
+        "root": str(store.root),
         "classes": {name: counts[name] for name in store.classes},
         "unlabelled": counts[None],
         "splits": {name: splits[name] for name in store.split_names},

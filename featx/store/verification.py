@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,8 +15,8 @@ from featx.errors import ImageError, ImagesNotFound, StoreDamaged, StoreError, S
 from featx.events import Listener
 from featx.files import resolve_link
 from featx.images.reading import hash_content
-from featx.images.sources import is_url, join_place
-from featx.images.sources.places import PlaceReader
+from featx.images.roots import Root, is_url
+from featx.images.sources.locations import LocationReader
 from featx.store.assembly import assemble_store
 from featx.store.format import dataset_name, open_file
 from featx.store.lock import lock_for_writing
@@ -161,7 +162,8 @@ def verify_store(
     if path.is_dir() or not path.is_file():
         with contextlib.suppress(StoreDamaged):
             open_store(path).close()  # Says what is there instead.
-    if images is not None and not is_url(str(images)) and not Path(images).exists():
+    root = None if images is None else Root.parse(_absolute(images))
+    if root is not None and root.is_on_disk and not root.exists():
         raise ImagesNotFound(f"There is no folder or archive {str(images)!r} with the images.")
     with contextlib.ExitStack() as stack:
         if repair:
@@ -170,8 +172,8 @@ def verify_store(
         if found.store is not None:
             stack.callback(found.store.close)
         images_found = _ImageFindings()
-        if images is not None and found.store is not None:
-            images_found = _check_images(found, images, listener)
+        if root is not None and found.store is not None:
+            images_found = _check_images(found, root, listener)
         rows = len(found.lost)
         num_bytes = sum(file.stat().st_size for file in found.files)
         repairable = found.store is not None or bool(_open_parts(parts_folder(path)))
@@ -284,19 +286,23 @@ def _check_parts(found: _Findings, parts: PartFiles, listener: Listener) -> None
     listener.finish()
 
 
-def _check_images(found: _Findings, root: str | Path, listener: Listener) -> _ImageFindings:
+def _absolute(location: str | Path) -> str:
+    return str(location) if is_url(str(location)) else os.path.abspath(location)
+
+
+def _check_images(found: _Findings, root: Root, listener: Listener) -> _ImageFindings:
     """Hash the images and compare; the rows of those that changed count as lost."""
     assert found.store is not None
     store = found.store
     result = _ImageFindings()
-    reader = PlaceReader()
+    reader = LocationReader()
     listener.start(len(store), "images")
     for row, key in enumerate(store.keys):
         listener.advance(1)
         if found.lost[row]:
             continue
         try:
-            content = hash_content(reader.read(join_place(root, key)))
+            content = hash_content(reader.read(root.location(key)))
         except FileNotFoundError:
             result.missing.append(key)
             continue

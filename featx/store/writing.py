@@ -99,7 +99,7 @@ def _write_header(file: h5py.File, header: StoreHeader) -> None:
         "fingerprint": header.fingerprint,
         "model": json.dumps(header.model.to_dict()),
         "dtype": header.dtype,
-        "root": header.root,
+        "root": header.root.text,
         "root_relative": header.root_relative,
     }.items():
         _write_text_attribute(file, name, text)

@@ -18,6 +18,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 import featx
 from featx.exports import sprite, tensorboard
 from featx.exports.sprite import GREY, PAPER, draw_sprite, plan_sprite
+from featx.images.roots import Root
 from featx.images.sources import find_images
 from tests.exports.conftest import COLORS, HOSTILE_KEYS, HOSTILE_LABELS, Notes
 from tests.store_samples import write_color, write_sample
@@ -137,7 +138,7 @@ def test_pictures_are_upright_and_whole(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # To be turned clockwise by 90°: blue at the bottom.
     image.save(tmp_path / "turned.jpg", exif=exif)
-    drawn = draw_sprite(tmp_path, ["turned.jpg"], Notes())
+    drawn = draw_sprite(Root.parse(tmp_path), ["turned.jpg"], Notes())
     assert drawn.failures == ()
     top, bottom = drawn.image.getpixel((48, 10)), drawn.image.getpixel((48, 86))
     np.testing.assert_allclose(top, (255, 0, 0), atol=4)
@@ -155,7 +156,7 @@ def test_large_jpegs_are_decoded_small(tmp_path: Path, monkeypatch: pytest.Monke
         return real(self)
 
     monkeypatch.setattr(JpegImageFile, "load", load)
-    drawn = draw_sprite(tmp_path, ["large.jpg"], Notes())
+    drawn = draw_sprite(Root.parse(tmp_path), ["large.jpg"], Notes())
     np.testing.assert_allclose(drawn.image.getpixel((48, 48)), (10, 200, 30), atol=4)
     assert sizes[0] == (200, 200)  # An eighth; twice the tile is the least.
     assert drawn.failures == ()
@@ -191,7 +192,7 @@ def test_without_any_picture_there_are_points(hostile: Path, tmp_path: Path, not
 def test_a_pipe_in_the_place_of_a_picture_does_not_block(tmp_path: Path) -> None:
     os = pytest.importorskip("os")
     os.mkfifo(tmp_path / "a.png")
-    assert draw_sprite(tmp_path, ["a.png"], Notes()).failures[0][0] == "a.png"
+    assert draw_sprite(Root.parse(tmp_path), ["a.png"], Notes()).failures[0][0] == "a.png"
 
 
 def test_more_pictures_than_are_made_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,7 +200,7 @@ def test_more_pictures_than_are_made_ahead(tmp_path: Path, monkeypatch: pytest.M
     keys = [f"{number}.png" for number in range(5)]
     for key, color in zip(keys, COLORS, strict=True):
         write_color(tmp_path / key, color)
-    drawn = draw_sprite(tmp_path, keys, Notes())
+    drawn = draw_sprite(Root.parse(tmp_path), keys, Notes())
     centres = [drawn.image.getpixel((n % 3 * 96 + 48, n // 3 * 96 + 48)) for n in range(5)]
     assert tuple(centres) == COLORS
 

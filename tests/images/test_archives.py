@@ -19,6 +19,7 @@ import pytest
 
 import featx
 from featx.errors import ImageError, ImagesNotFound, InvalidValue
+from featx.images.roots import Root
 from featx.images.sources import archives, find_images, tars, zips
 from featx.images.sources.items import ImageSet
 from tests.images.source_files import make_pictures, png, write_tar, write_zip
@@ -56,7 +57,7 @@ def test_keys_are_member_paths_and_labels_the_folders_below_the_common_one(
     names = ["./set/cat/1.png", "set//cat/deep/2.png", "set/dog/3.png", "set/4.png"]
     path = write(dict.fromkeys(names, PNG))
     found = find_images(path)
-    assert found.root == path
+    assert found.root.path == path
     assert {item.key: item.label for item in found.items} == {
         "set/cat/1.png": "cat",
         "set/cat/deep/2.png": "cat",
@@ -111,7 +112,7 @@ def test_several_archives_have_their_names_in_front(tmp_path: Path) -> None:
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "3.png").write_bytes(PNG)
     found = find_images([tmp_path / "b.tar", tmp_path / "a.zip", tmp_path / "c"])
-    assert found.root == tmp_path
+    assert found.root.path == tmp_path
     assert [(item.key, item.label) for item in found.items] == [
         ("a.zip/1.png", None),
         ("b.tar/cat/1.png", "cat"),
@@ -339,7 +340,7 @@ class _Asked(dict[str, bool]):
 
 def test_which_of_many_archives_a_key_lies_in_is_known_at_once(tmp_path: Path) -> None:
     covered = _Asked({f"{number}.tar/": number % 2 == 0 for number in range(2000)})
-    found = ImageSet(tmp_path, (), covered=covered)
+    found = ImageSet(Root.parse(tmp_path), (), covered=covered)
     keys = ["1998.tar/cat/gone.jpg", "1999.tar/cat/damaged.jpg", "1998.tar.jpg"]
     assert [found.is_gone(key) for key in keys] == [True, False, True]
     assert covered.count <= 3 * 4
@@ -484,7 +485,7 @@ def test_a_moved_archive_is_like_a_moved_folder(suffix: str, tmp_path: Path, toy
     report = featx.extract(moved, **arguments)
     assert (report.skipped, report.done, report.missing) == (7, 0, 0)
     with featx.open_store(tmp_path / "f.h5") as store:
-        assert (store.root, store.header.root) == (moved, str(moved))
+        assert (store.root.path, store.header.root.path) == (moved, moved)
 
 
 def test_unchanged_members_are_not_read(
@@ -558,7 +559,7 @@ def test_a_compressed_archive_is_unpacked_once_by_several_threads(
 def test_predict_search_and_sheets_read_archives(tmp_path: Path, toy: str) -> None:
     from PIL import Image
 
-    from featx.images.sources.places import PlaceReader
+    from featx.images.sources.locations import LocationReader
     from featx.report.contact_sheet import write_contact_sheet
 
     pictures = make_pictures()
@@ -574,7 +575,7 @@ def test_predict_search_and_sheets_read_archives(tmp_path: Path, toy: str) -> No
         # A tile that cannot be read is 14,400 pixels of this grey; letters have a few.
         counts = {color: count for count, color in sheet.getcolors(1 << 20) or ()}
         assert counts.get((235, 235, 235), 0) < 1000
-    assert PlaceReader().read(f"{path}/{pictures[2].name}") == pictures[2].data
+    assert LocationReader().read(f"{path}/{pictures[2].name}") == pictures[2].data
     moved = tmp_path / "moved"  # Archive, store and index together.
     moved.mkdir()
     for name in ("a.tar", "f.h5", "f.faiss", "f.faiss.json"):

@@ -20,7 +20,7 @@ from featx.images.decode import decode_image
 from featx.images.limits import pixel_limit
 from featx.images.reading import read_images
 from featx.images.sources import find_images
-from featx.images.sources.places import PlaceReader
+from featx.images.sources.locations import LocationReader
 from featx.images.sources.python import encode_picture
 from featx.specs import InputSpec
 from tests.images.source_files import write_tar
@@ -59,9 +59,9 @@ def test_frames_are_images_of_their_own(kind: str, source: str, tmp_path: Path) 
             for item in found.items
         }
 
-    reader = PlaceReader()
+    reader = LocationReader()
     for item in find_images(place, frame="all").items:
-        assert reader.read(item.place) == item.read_bytes()
+        assert reader.read(item.location) == item.read_bytes()
     assert greys(None) == {f"a.{kind}": 0, "still.gif": 9}
     assert greys(1) == {f"a.{kind}#1": 100, "still.gif": 9}
     assert greys("all") == {f"a.{kind}#{n}": grey for n, grey in enumerate(GREYS)} | {

@@ -14,6 +14,7 @@ from PIL import Image
 import featx
 from featx.errors import ImageError, InvalidValue
 from featx.images.decode import decode_image
+from featx.images.roots import MEMORY
 from featx.images.sources import gather
 from featx.images.sources.python import encode_picture
 from featx.specs import InputSpec
@@ -137,7 +138,7 @@ def test_keys_stored_with_the_same_content_are_not_computed_again(
     report = extract(stream(changed=2))
     assert (report.done, report.skipped, report.rows) == (1, 6, 7)
     with featx.open_store(tmp_path / "f.h5") as store:
-        assert store.header.root == "python:"
+        assert store.header.root == MEMORY
         assert list(store.keys) == [picture.name for picture in pictures]
 
 

@@ -12,7 +12,7 @@ import pytest
 import featx
 from featx.errors import ImagesNotFound, InvalidValue
 from featx.images.sources import find_images, gather
-from featx.images.sources.places import PlaceReader
+from featx.images.sources.locations import LocationReader
 from featx.images.sources.remote import _public, _stamp, common_root
 from tests.images.source_files import make_pictures
 
@@ -36,11 +36,11 @@ def test_a_folder_is_listed_and_its_keys_are_below_it(memory: Any) -> None:
         ("dog/2.png", "dog"),
         ("dog/deep/3.png", "dog"),
     ]
-    assert found.place == "memory://photos"
+    assert str(found.root) == "memory://photos"
     item = found.items[1]
-    assert (item.place, item.size) == ("memory://photos/dog/2.png", len(PNG))
+    assert (item.location, item.size) == ("memory://photos/dog/2.png", len(PNG))
     assert item.mtime_ns > 0
-    assert PlaceReader().read(item.place) == item.read_bytes() == PNG
+    assert LocationReader().read(item.location) == item.read_bytes() == PNG
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_a_folder_is_listed_and_its_keys_are_below_it(memory: Any) -> None:
 )
 def test_roots_are_as_on_a_disk(memory: Any, urls: list[str], root: str, keys: list[str]) -> None:
     found = find_images(urls)
-    assert (found.place, [item.key for item in found.items]) == (root, keys)
+    assert (str(found.root), [item.key for item in found.items]) == (root, keys)
     assert [item.read_bytes() for item in found.items] == [PNG] * len(keys)
 
 

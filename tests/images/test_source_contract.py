@@ -137,7 +137,7 @@ def test_exclude_leaves_out_and_what_is_left_out_is_not_gone(
 
 
 def test_every_module_of_the_registry_is_run_by_these_tests(tmp_path: Path) -> None:
-    from featx.images.sources.finding import _local_place, _resolve_all
+    from featx.images.sources.finding import _name_path, _resolve_all
 
     used = {"remote"} if "url" in SOURCES else set()
     for source in set(SOURCES) - IN_PYTHON - {"url", "image list", "paths"}:
@@ -146,5 +146,5 @@ def test_every_module_of_the_registry_is_run_by_these_tests(tmp_path: Path) -> N
         (path,) = (SOURCES[source](place, make_pictures()).arguments()["images"],)
         used |= {one.source for one in _resolve_all([str(path)])}
     assert used == set(IMAGE_SOURCES)
-    assert _local_place(str(tmp_path)).source == "folders"
+    assert _name_path(str(tmp_path)).source == "folders"
     assert Selection() == EVERYTHING

@@ -35,9 +35,9 @@ def keys_of(found: ImageSet) -> list[str]:
 def test_globs_take_images_and_keep_their_root(root: Path) -> None:
     found = find_images(f"{root}/**/*.jpg")
     assert keys_of(found) == ["cat/1.jpg", "cat/2.jpg", "dog/3.jpg", "dog/thumbs/4.jpg"]
-    assert found.root == root
+    assert found.root.path == root
     one = find_images(f"{root}/*/1.jpg")
-    assert (one.root, keys_of(one), one.items[0].label) == (root, ["cat/1.jpg"], "cat")
+    assert (one.root.path, keys_of(one), one.items[0].label) == (root, ["cat/1.jpg"], "cat")
     assert keys_of(find_images(f"{root}/*")) == keys_of(find_images(root))
     assert keys_of(find_images(f"{root}/**")) == keys_of(find_images(root))
     assert keys_of(find_images(f"{root}/**/thumbs")) == ["dog/thumbs/4.jpg"]
@@ -88,7 +88,7 @@ def write_list(root: Path, text: str | bytes) -> Path:
 def test_a_list_names_paths_relative_to_its_folder_or_absolute(root: Path) -> None:
     lines = ["dog/3.jpg", "", "  ", f"{root}/cat/1.jpg", "dog/3.jpg", "./cat//2.jpg"]
     found = find_images(image_list=write_list(root, "\ufeff" + "\r\n".join(lines)))
-    assert found.root == root
+    assert found.root.path == root
     assert [(item.key, item.label) for item in found.items] == [
         ("cat/1.jpg", "cat"),
         ("cat/2.jpg", "cat"),
@@ -123,7 +123,7 @@ def test_absolute_paths_outside_of_the_lists_folder_share_a_root(
 ) -> None:
     (tmp_path / "lists").mkdir()
     found = find_images(image_list=write_list(tmp_path / "lists", f"{root}/cat/1.jpg\n"))
-    assert (found.root, keys_of(found)) == (tmp_path, ["root/cat/1.jpg"])
+    assert (found.root.path, keys_of(found)) == (tmp_path, ["root/cat/1.jpg"])
 
 
 def test_lines_that_cannot_be_used_are_failures_of_their_own(root: Path) -> None:
@@ -151,7 +151,7 @@ def test_a_list_comes_from_standard_input(root: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(sys, "stdin", Input)
     found = find_images(image_list="-")
-    assert (found.root, keys_of(found)) == (root, ["cat/1.jpg", "dog/3.jpg"])
+    assert (found.root.path, keys_of(found)) == (root, ["cat/1.jpg", "dog/3.jpg"])
 
 
 def test_lists_that_name_nothing_are_refused(root: Path) -> None:

@@ -397,7 +397,7 @@ def test_moved_together(tmp_path: Path) -> None:
     assert index.search(query(1, 1))[0][0].path == str(tmp_path / "copy" / "photos" / "a.png")
     assert find_store(index) == tmp_path / "copy" / "f.h5"
     shutil.rmtree(old)
-    assert index.root == tmp_path / "copy" / "photos"
+    assert index.root.path == tmp_path / "copy" / "photos"
 
 
 def test_index_moved_alone_finds_images_and_store(tmp_path: Path) -> None:
@@ -409,7 +409,7 @@ def test_index_moved_alone_finds_images_and_store(tmp_path: Path) -> None:
     for name in ("f.faiss", "f.faiss.json"):
         (tmp_path / name).rename(tmp_path / "away" / name)
     index = open_index(tmp_path / "away" / "f.faiss")
-    assert index.root == tmp_path / "photos"
+    assert index.root.path == tmp_path / "photos"
     assert find_store(index) == tmp_path / "f.h5"
     (tmp_path / "f.h5").unlink()
     assert find_store(index) is None

@@ -509,10 +509,10 @@ def make_moved(folder: Path) -> FeatureStore:
 def test_root_is_found_after_moving_store_and_images(tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
     with make_moved(tmp_path / "old") as store:
-        assert store.root == tmp_path / "old" / "photos"
+        assert store.root.path == tmp_path / "old" / "photos"
     shutil.move(tmp_path / "old", tmp_path / "new")
     with open_store(tmp_path / "new" / "s.h5") as store:
-        assert store.root == tmp_path / "new" / "photos"
+        assert store.root.path == tmp_path / "new" / "photos"
 
 
 def test_root_is_absolute_after_moving_the_store_alone(tmp_path: Path) -> None:
@@ -520,10 +520,10 @@ def test_root_is_absolute_after_moving_the_store_alone(tmp_path: Path) -> None:
     make_moved(tmp_path / "old").close()
     shutil.move(tmp_path / "old" / "s.h5", tmp_path / "s.h5")
     with open_store(tmp_path / "s.h5") as store:
-        assert store.root == tmp_path / "old" / "photos"
+        assert store.root.path == tmp_path / "old" / "photos"
     (tmp_path / "photos").mkdir()  # Another folder of the same name, without the images.
     with open_store(tmp_path / "s.h5") as store:
-        assert store.root == tmp_path / "old" / "photos"
+        assert store.root.path == tmp_path / "old" / "photos"
 
 
 @pytest.mark.parametrize("kind", ["file", "view"])

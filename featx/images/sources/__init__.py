@@ -12,14 +12,9 @@ from featx.images.sources.gathering import Images as Images
 from featx.images.sources.gathering import Selection as Selection
 from featx.images.sources.gathering import gather as gather
 from featx.images.sources.items import IMAGE_SUFFIXES as IMAGE_SUFFIXES
-from featx.images.sources.items import PYTHON_ROOT as PYTHON_ROOT
 from featx.images.sources.items import ImageFailure as ImageFailure
 from featx.images.sources.items import ImageItem as ImageItem
 from featx.images.sources.items import ImageSet as ImageSet
 from featx.images.sources.items import beginnings as beginnings
-from featx.images.sources.items import is_url as is_url
-from featx.images.sources.items import join_place as join_place
 from featx.images.sources.items import label_of as label_of
-from featx.images.sources.items import lies_on_disk as lies_on_disk
 from featx.images.sources.items import natural_key as natural_key
-from featx.images.sources.items import relative_place as relative_place

@@ -118,7 +118,7 @@ class ArchiveListing:
 
     def breaks_off(self, reason: str) -> None:
         """Say that the archive is damaged from here on; what was found counts."""
-        name = os.path.basename(self._request.place)
+        name = os.path.basename(self._request.location)
         self.listing.is_complete = False
         self.listing.fail(
             self._request.prefix.rstrip("/") or name,
@@ -143,7 +143,7 @@ class ArchiveListing:
             listing.fail(key, reason, self._sizes[key], self._mtime_ns)
         if self._twice:
             listing.notes.append(
-                f"{os.path.basename(self._request.place)!r} holds "
+                f"{os.path.basename(self._request.location)!r} holds "
                 f"{format_count(len(self._twice), 'member')} twice, for example "
                 f"{next(iter(self._twice))!r}: the last one counts"
             )

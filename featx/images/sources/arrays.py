@@ -20,6 +20,7 @@ from typing import IO, Any
 import numpy as np
 
 from featx.errors import ImagesNotFound, InvalidValue
+from featx.images.roots import Root
 from featx.images.sources.items import ImageItem, Listing
 from featx.images.sources.request import SourceRequest
 from featx.units import format_count
@@ -39,14 +40,14 @@ _LABELS = {
 _SPLITS = {"validation": "val", "valid": "val", "training": "train", "testing": "test"}
 
 
-def matches(place: str) -> bool:
+def matches(location: str) -> bool:
     """Whether a file holds arrays, by its ending."""
-    return place.lower().endswith((".npy", ".npz"))
+    return location.lower().endswith((".npy", ".npz"))
 
 
 def list_images(request: SourceRequest) -> Listing:
     """List the pictures in a file of arrays."""
-    path, name = request.place, os.path.basename(request.place)
+    path, name = request.location, os.path.basename(request.location)
     listing = Listing()
     try:
         mtime_ns = os.stat(path).st_mtime_ns
@@ -97,7 +98,7 @@ class ArrayReader:
 def array_items(
     pictures: np.ndarray,
     labels: Sequence[str | None],
-    root: str,
+    root: Root,
     prefix: str,
     mtime_ns: int,
     split: str | None = None,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from featx.errors import ImagesNotFound, InvalidValue, join_names
+from featx.images.roots import Root, is_url
 from featx.images.sources.frames import check_frame, choose_frames
 from featx.images.sources.items import (
     IMAGE_SUFFIXES,
@@ -18,7 +19,6 @@ from featx.images.sources.items import (
     ImageSet,
     Listing,
     ReadsInOrder,
-    is_url,
     is_utf8,
     natural_key,
 )
@@ -27,8 +27,8 @@ from featx.images.sources.overlooked import describe_archives
 from featx.images.sources.request import SourceRequest, Table, make_exclusion
 
 IMAGE_SOURCES = ("remote", "manifests", "arrays", "tars", "zips", "folders")
-"""Modules of this package, asked in this order whether they read a place. Each has
-``matches(place)`` and ``list_images(request)``, and ``HAS_SPLITS`` where ``--split`` means
+"""Modules of this package, asked in this order whether they read a location. Each has
+``matches(location)`` and ``list_images(request)``, and ``HAS_SPLITS`` where ``--split`` means
 something; what is no folder of files is one of `_CONTAINERS` as well."""
 
 _CONTAINERS = frozenset({"arrays", "tars", "zips"})
@@ -36,8 +36,8 @@ _CONTAINERS = frozenset({"arrays", "tars", "zips"})
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """Something to list.
+class _Named:
+    """A path, glob match or URL that was named, and what lists it.
 
     Attributes:
         path: Absolute path or URL.
@@ -101,57 +101,58 @@ def find_images(
     frame = check_frame(frame)
     if isinstance(paths, (str, Path)):
         paths = [paths]
-    places = _resolve_all([str(path) for path in paths])
+    named = _resolve_all([str(path) for path in paths])
     if image_list is not None:
-        places.append(_list_place(str(image_list)))
-    if not places:
+        named.append(_name_list(str(image_list)))
+    if not named:
         if paths:  # Globs that match files, none of which is named like an image.
             _refuse_nothing(paths, None, has_exclusions=False)
         raise ImagesNotFound("No images were given. Name at least one folder or file.")
-    _check_split(places, split)
-    if any(place.source == "remote" for place in places):
-        root, url = _common_url(places), True
+    _check_split(named, split)
+    if any(one.source == "remote" for one in named):
+        root = _common_url(named)
     else:
-        root, url = _common_root(places), False
+        root = _common_root(named)
     if not is_utf8(root):
         raise ImagesNotFound(
             f"The name of the folder {os.fsencode(root)!r} is not valid UTF-8: it cannot be "
             "recorded in a store. Rename it."
         )
 
+    parsed = Root.parse(root)
     total = Listing()
     covered: dict[str, bool] = {}
     archives: list[str] = []
-    given = {place.path for place in places}
+    given = {one.path for one in named}
     is_excluded = make_exclusion(exclude)
-    for place in places:
-        prefix = _prefix(place, root)
-        module = importlib.import_module(f"{__package__}.{place.source}")
+    for one in named:
+        prefix = _prefix(one, root)
+        module = importlib.import_module(f"{__package__}.{one.source}")
         listing: Listing = module.list_images(
-            SourceRequest(place.path, root, prefix, is_excluded, split, place.table)
+            SourceRequest(one.path, parsed, prefix, is_excluded, split, one.table)
         )
         if is_excluded is not None:
             excluded = {item.key for item in listing.items if is_excluded(item.key)}
             listing.items = [item for item in listing.items if item.key not in excluded]
             listing.failures = [f for f in listing.failures if not is_excluded(f.key)]
             listing.left_out |= excluded
-        if place.is_container or place.source == "remote":
+        if one.is_container or one.source == "remote":
             covered[prefix] = listing.is_complete and covered.get(prefix, True)
             total.left_out |= listing.left_out
         overlooked = [os.path.join(root, key) for key in listing.archives]
         overlooked = [path for path in overlooked if path not in given]
         if overlooked:
             given.update(overlooked)  # They are named once.
-            names = [os.path.relpath(path, place.path) for path in overlooked]
+            names = [os.path.relpath(path, one.path) for path in overlooked]
             has_images = bool(listing.items or listing.failures)
-            archives.append(describe_archives(names, place.shown, has_images=has_images))
+            archives.append(describe_archives(names, one.shown, has_images=has_images))
         total.items += listing.items
         total.failures += listing.failures
         total.notes += listing.notes
     items = total.items
-    if url and len(places) > 1:
-        _check_addresses(places, items)
-    if len(places) > 1 or places[0].table is not None:
+    if not parsed.is_on_disk and len(named) > 1:
+        _check_addresses(named, items)
+    if len(named) > 1 or named[0].table is not None:
         # They may overlap: what is given twice is found once.
         items = list({item.key: item for item in items}.values())
     items = choose_frames(items, frame, total)
@@ -162,19 +163,18 @@ def find_images(
             raise ImagesNotFound(" ".join(archives))
         _refuse_nothing(paths, image_list, has_exclusions=bool(exclude))
     return ImageSet(
-        root=Path(root),
+        root=parsed,
         items=tuple(items),
         failures=tuple({failure.key: failure for failure in failures}.values()),
-        url=root if url else None,
         notes=tuple(dict.fromkeys(total.notes + archives)),
         covered=covered,
         left_out=frozenset(total.left_out),
     )
 
 
-def _check_addresses(places: Sequence[_Place], items: Sequence[ImageItem]) -> None:
+def _check_addresses(named: Sequence[_Named], items: Sequence[ImageItem]) -> None:
     """Refuse addresses that differ only in what is not recorded (a query, a signature)."""
-    addresses = {place.path for place in places}
+    addresses = {one.path for one in named}
     if len({item.key for item in items}) < len(items) and len(addresses) == len(items):
         raise InvalidValue(
             "Several addresses differ only behind the '?', and their images would have one name. "
@@ -201,24 +201,24 @@ def _sort(items: list[ImageItem]) -> None:
     items.sort(key=order)
 
 
-def _resolve_all(paths: Sequence[str]) -> list[_Place]:
+def _resolve_all(paths: Sequence[str]) -> list[_Named]:
     """Return what paths, globs and URLs name; one that names nothing may be mistyped.
 
     Raises:
         ImagesNotFound: If some name nothing; it names all of these.
     """
-    places: list[_Place] = []
+    named: list[_Named] = []
     missing: list[str] = []
     unmatched: list[str] = []
     for path in paths:
         if is_url(path):
-            places.append(_Place(path, "remote", path, path))
+            named.append(_Named(path, "remote", path, path))
         elif os.path.lexists(path):
-            places.append(_local_place(path))
+            named.append(_name_path(path))
         elif not glob.has_magic(path):
             missing.append(path)
         elif found := sorted(glob.iglob(path, recursive=True)):
-            places += _matched_places(path, found)
+            named += _name_matches(path, found)
         else:
             unmatched.append(path)
     problems = []
@@ -229,21 +229,21 @@ def _resolve_all(paths: Sequence[str]) -> list[_Place]:
     if problems:
         looked = f"featx looked from the folder {os.getcwd()!r}."
         raise ImagesNotFound(" ".join([*problems, looked]))
-    return places
+    return named
 
 
-def _matched_places(path: str, found: list[str]) -> list[_Place]:
+def _name_matches(path: str, found: list[str]) -> list[_Named]:
     """Return those of the files and folders that a glob has found which may hold images."""
     fixed = path
     while glob.has_magic(fixed):
         fixed = os.path.dirname(fixed)
     anchor = os.path.abspath(fixed or ".")
     if os.path.basename(path) == "**":  # Folders that lie in another one that is listed anyway.
-        found = [place for place in found if not os.path.isdir(place)]
+        found = [match for match in found if not os.path.isdir(match)]
     return [
-        replace(place, anchor=anchor, is_match=True)
-        for place in map(_local_place, found)
-        if os.path.isdir(place.path) or place.source != "folders" or _is_wanted(place.path)
+        replace(one, anchor=anchor, is_match=True)
+        for one in map(_name_path, found)
+        if os.path.isdir(one.path) or one.source != "folders" or _is_wanted(one.path)
     ]
 
 
@@ -252,66 +252,66 @@ def _is_wanted(path: str) -> bool:
     return os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES
 
 
-def _local_place(path: str) -> _Place:
-    place = os.path.abspath(path)
-    if os.path.isdir(place):
-        return _Place(place, "folders", place, path)
+def _name_path(path: str) -> _Named:
+    absolute = os.path.abspath(path)
+    if os.path.isdir(absolute):
+        return _Named(absolute, "folders", absolute, path)
     source = next(
         name
         for name in IMAGE_SOURCES
-        if importlib.import_module(f"{__package__}.{name}").matches(place)
+        if importlib.import_module(f"{__package__}.{name}").matches(absolute)
     )
-    table = read_manifest(place) if source == "manifests" else None
-    return _Place(place, source, os.path.dirname(place), path, table=table)
+    table = read_manifest(absolute) if source == "manifests" else None
+    return _Named(absolute, source, os.path.dirname(absolute), path, table=table)
 
 
-def _list_place(path: str) -> _Place:
+def _name_list(path: str) -> _Named:
     if path != "-" and not os.path.exists(path):
         raise ImagesNotFound(
             f"There is no list of images {path!r}. It is a text file with one path in each line; "
             "--image-list - reads the standard input."
         )
     table = read_list(path)
-    return _Place(path, "manifests", table.folder, path, table=table)
+    return _Named(path, "manifests", table.folder, path, table=table)
 
 
-def _check_split(places: Sequence[_Place], split: str | None) -> None:
+def _check_split(named: Sequence[_Named], split: str | None) -> None:
     if split is None:
         return
-    for place in places:
-        module = importlib.import_module(f"{__package__}.{place.source}")
-        is_list = place.table is not None and place.table.is_list
+    for one in named:
+        module = importlib.import_module(f"{__package__}.{one.source}")
+        is_list = one.table is not None and one.table.is_list
         if is_list or not getattr(module, "HAS_SPLITS", False):
             raise InvalidValue(
                 f"--split {split} picks rows of a manifest or an array file (.csv, .parquet, "
-                f".npz). Received: {place.path!r}, which has no splits; "
+                f".npz). Received: {one.path!r}, which has no splits; "
                 "name the folder of the split instead."
             )
 
 
-def _common_root(places: Sequence[_Place]) -> str:
-    if len(places) == 1 and places[0].is_container and not places[0].is_match:
-        return places[0].path
-    folders = {place.anchor for place in places}
-    folders.update(*(place.table.outside for place in places if place.table is not None))
+def _common_root(named: Sequence[_Named]) -> str:
+    if len(named) == 1 and named[0].is_container and not named[0].is_match:
+        return named[0].path
+    folders = {one.anchor for one in named}
+    folders.update(*(one.table.outside for one in named if one.table is not None))
     return os.path.commonpath(sorted(folders))
 
 
-def _common_url(places: Sequence[_Place]) -> str:
+def _common_url(named: Sequence[_Named]) -> str:
     from featx.images.sources.remote import common_root
 
-    local = [place.path for place in places if place.source != "remote"]
+    local = [one.path for one in named if one.source != "remote"]
     if local:
         raise InvalidValue(
             f"Local images and URLs go into separate stores. Received: {local[0]!r} beside a URL."
         )
-    return common_root([place.path for place in places])
+    return common_root([one.path for one in named])
 
 
-def _prefix(place: _Place, root: str) -> str:
-    if not place.is_container or place.path == root:
+def _prefix(one: _Named, root: str) -> str:
+    if not one.is_container or one.path == root:
         return ""
-    return os.path.relpath(place.path, root).replace(os.sep, "/") + "/"
+    return os.path.relpath(one.path, root).replace(os.sep, "/") + "/"
 
 
 def _refuse_nothing(

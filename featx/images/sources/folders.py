@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from featx.images.roots import Root
 from featx.images.sources.items import (
     IMAGE_SUFFIXES,
     ImageFailure,
@@ -25,22 +26,22 @@ SHEET_MARK = "featx-sheet"
 """Keyword of the text with which a contact sheet of featx begins: it is no photograph."""
 
 
-def matches(place: str) -> bool:
+def matches(location: str) -> bool:
     """Whether this module reads a path: every path that no other source takes."""
     return True
 
 
 def list_images(request: SourceRequest) -> Listing:
     """List one folder, recursively, or one file."""
-    root, place = request.root, request.place
+    root, location = request.root, request.location
     # A file always lies at root/key: links are followed, but never resolved.
-    key = os.path.relpath(place, root).replace(os.sep, "/")
+    key = os.path.relpath(location, root.text).replace(os.sep, "/")
     listing = Listing()
     found: Iterator[ImageItem | ImageFailure]
-    if os.path.isdir(place):
+    if os.path.isdir(location):
         found = _walk(root, key, request.is_excluded, listing.archives)
     else:
-        found = iter([make_item(root, key, partial(os.stat, place))])
+        found = iter([make_item(root, key, partial(os.stat, location))])
     for one in found:
         if isinstance(one, ImageItem):
             listing.items.append(one)
@@ -50,7 +51,7 @@ def list_images(request: SourceRequest) -> Listing:
 
 
 def _walk(
-    root: str, key: str, is_excluded: IsExcluded, archives: list[str]
+    root: Root, key: str, is_excluded: IsExcluded, archives: list[str]
 ) -> Iterator[ImageItem | ImageFailure]:
     """Yield what lies below one folder, in no order; a folder that cannot be listed is a failure.
 
@@ -69,12 +70,12 @@ def _walk(
         folders: list[str] = []
         links: list[str] = []
         try:
-            place = os.path.join(root, current)
-            status = os.stat(place)
+            folder = os.path.join(root.text, current)
+            status = os.stat(folder)
             if (status.st_dev, status.st_ino) in seen:
                 continue  # A link back up would otherwise be followed for ever.
             seen.add((status.st_dev, status.st_ino))
-            with os.scandir(place) as listing:
+            with os.scandir(folder) as listing:
                 # Not all at once: one folder may have a million entries.
                 for entry in listing:
                     if entry.name.startswith("."):
@@ -126,7 +127,7 @@ def _is_picture(entry: os.DirEntry[str]) -> bool:
 
 
 def make_item(
-    root: str, key: str, get_status: Callable[[], os.stat_result]
+    root: Root, key: str, get_status: Callable[[], os.stat_result]
 ) -> ImageItem | ImageFailure:
     """Return the item for one file, or why it cannot be one."""
     if not is_utf8(key):

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol, runtime_checkable
 
 from featx.errors import ImageError
-from featx.files import relative_path
+from featx.images.roots import Root
 
 IMAGE_SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .png .apng .gif .bmp .dib .webp .tif .tiff .ppm .pgm .pbm .pnm "
@@ -23,9 +23,6 @@ explicitly is taken whatever its ending)."""
 MAX_MEMBER_BYTES = 1 << 30
 """Largest picture that is read out of an archive or from an address: what an archive or a
 server claims must not be what featx allocates."""
-
-PYTHON_ROOT = "python:"
-"""Root of pictures that were handed over in Python: they lie nowhere."""
 
 
 class Reader(Protocol):
@@ -65,7 +62,7 @@ class ImageItem:
 
     Attributes:
         key: Path relative to the root, with ``/``: the image's name in a store.
-        root: What the key is relative to: a folder, an archive, a URL.
+        root: What the key is relative to.
         label: The first folder below the root, or what a manifest, an array or a ``.cls`` file
             says; None where there is none.
         size: Size of the file in bytes.
@@ -77,7 +74,7 @@ class ImageItem:
     """
 
     key: str
-    root: str
+    root: Root
     label: str | None
     size: int
     mtime_ns: int
@@ -86,13 +83,17 @@ class ImageItem:
 
     @property
     def path(self) -> Path:
-        """Where the image lies; inside an archive, that path as if it were a folder."""
-        return Path(self.root, self.key)
+        """The path of an image on disk; in an archive, as if the archive were a folder.
+
+        Raises:
+            ValueError: If it is at a URL or in memory.
+        """
+        return self.root.path / self.key
 
     @property
-    def place(self) -> str:
-        """Where the image lies, as text to show: a path, a URL, or the key where there is none."""
-        return join_place(self.root, self.key)
+    def location(self) -> str:
+        """Where the image is, as text: a path, a URL, or the key where there is neither."""
+        return self.root.location(self.key)
 
     def read_bytes(self) -> bytes:
         """Return the image's bytes.
@@ -129,10 +130,9 @@ class ImageSet:
     Those of a compressed archive are in its own order: it cannot be read in any other.
 
     Attributes:
-        root: The folder that keys are relative to, or the archive, or what stands for a URL.
+        root: What keys are relative to.
         items: The images.
         failures: Files, folders and archives that could not even be listed.
-        url: The root as text where it is no path: a URL, or `PYTHON_ROOT`.
         notes: What a person should know about how the source was read.
         covered: Beginning of the keys of each archive (or other source that is no folder) →
             whether all of it could be listed.
@@ -140,10 +140,9 @@ class ImageSet:
         stream: Further items that are known only when they come; consumed by reading.
     """
 
-    root: Path
+    root: Root
     items: tuple[ImageItem, ...]
     failures: tuple[ImageFailure, ...] = ()
-    url: str | None = None
     notes: tuple[str, ...] = ()
     covered: Mapping[str, bool] = field(default_factory=dict)
     left_out: frozenset[str] = frozenset()
@@ -153,16 +152,6 @@ class ImageSet:
     def classes(self) -> tuple[str, ...]:
         """The labels that occur, in natural order."""
         return tuple(sorted({i.label for i in self.items if i.label is not None}, key=natural_key))
-
-    @property
-    def place(self) -> str:
-        """The root as a store records it."""
-        return str(self.root) if self.url is None else self.url
-
-    @property
-    def lies_nowhere(self) -> bool:
-        """Whether the images were handed over in Python: what is not among them may still be."""
-        return self.url == PYTHON_ROOT
 
     def is_gone(self, key: str, listed: Container[str] = ()) -> bool:
         """Whether a key that is not among the items belongs to an image that no longer exists.
@@ -179,12 +168,12 @@ class ImageSet:
         for prefix in beginnings(key):
             if prefix in self.covered:
                 return self.covered[prefix]
-        if self.url is not None:
+        if not self.root.is_on_disk:
             return False
-        if any(os.path.lexists(self.root / name) for name in {key, file}):
+        if any(os.path.lexists(self.root.location(name)) for name in {key, file}):
             return False
         folders = [folder for folder in PurePosixPath(key).parents if folder.parts]
-        return not any(os.path.isfile(self.root / folder) for folder in folders)
+        return not any(os.path.isfile(self.root.path / folder) for folder in folders)
 
 
 _FRAME = re.compile(r"#[0-9]+$")
@@ -284,58 +273,6 @@ def is_picture_name(key: str) -> bool:
     """
     is_hidden = key.startswith(".") or "/." in key
     return not is_hidden and os.path.splitext(key)[1].lower() in IMAGE_SUFFIXES
-
-
-def is_url(text: str) -> bool:
-    """Whether text is an address rather than a path.
-
-    Example:
-        >>> is_url("s3://bucket/a.jpg"), is_url("photos/a.jpg")
-        (True, False)
-    """
-    return _URL.match(text) is not None
-
-
-def lies_on_disk(root: str) -> bool:
-    """Whether a recorded root is a path: neither a URL nor `PYTHON_ROOT`.
-
-    Example:
-        >>> lies_on_disk("/data/photos"), lies_on_disk("s3://bucket"), lies_on_disk(PYTHON_ROOT)
-        (True, False, False)
-    """
-    return not is_url(root) and root != PYTHON_ROOT
-
-
-def relative_place(place: str, folder: Path) -> str:
-    """Return a place relative to a folder where it is a path; else as it is.
-
-    Example:
-        >>> relative_place("/data/photos", Path("/data/features"))
-        '../photos'
-        >>> relative_place("s3://bucket", Path("/data/features"))
-        's3://bucket'
-    """
-    return relative_path(Path(place), folder) if lies_on_disk(place) else place
-
-
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]*://")
-_COLLAPSED = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/(?=[^/])")
-
-
-def join_place(root: str | Path, key: str) -> str:
-    """Return where an image lies, as text.
-
-    That is the key itself for what lies nowhere. Of a URL, `pathlib.Path` makes two slashes one:
-    they are put back.
-
-    Example:
-        >>> join_place(Path("s3://bucket/photos"), "a.jpg")
-        's3://bucket/photos/a.jpg'
-    """
-    if str(root) == PYTHON_ROOT:
-        return key
-    text = _COLLAPSED.sub(r"\1://", str(root), count=1)
-    return f"{text.rstrip('/')}/{key}" if is_url(text) else str(Path(text, key))
 
 
 def natural_key(name: str) -> str:

@@ -15,8 +15,9 @@ from functools import partial
 from typing import Any
 
 from featx.errors import ImageError, ImagesNotFound, InvalidValue, closest_names, join_names
+from featx.images.roots import is_url
 from featx.images.sources.folders import make_item
-from featx.images.sources.items import ImageItem, Listing, is_url, label_of, member_key
+from featx.images.sources.items import ImageItem, Listing, label_of, member_key
 from featx.images.sources.request import SourceRequest, Table
 
 HAS_SPLITS = True
@@ -27,9 +28,9 @@ LABEL_COLUMNS = ("label", "class")
 _SUFFIXES = (".csv", ".tsv", ".parquet")
 
 
-def matches(place: str) -> bool:
+def matches(location: str) -> bool:
     """Whether a file is a manifest, by its ending."""
-    return place.lower().endswith(_SUFFIXES)
+    return location.lower().endswith(_SUFFIXES)
 
 
 def list_images(request: SourceRequest) -> Listing:
@@ -50,7 +51,7 @@ def list_images(request: SourceRequest) -> Listing:
     earlier: dict[str, tuple[str | None, str | None]] = {}
     for path, label, split in rows:
         try:
-            key = _key(path, table.folder, request.root)
+            key = _key(path, table.folder, request.root.text)
         except ImageError as error:
             listing.fail(path, error.reason)
             continue
@@ -61,7 +62,8 @@ def list_images(request: SourceRequest) -> Listing:
                     f"{table.name!r} gives {path!r} the {kind} {one!r} in one row and {other!r} in "
                     "another. Keep one of them."
                 )
-        found = make_item(request.root, key, partial(os.stat, os.path.join(request.root, key)))
+        get_status = partial(os.stat, os.path.join(request.root.text, key))
+        found = make_item(request.root, key, get_status)
         if isinstance(found, ImageItem):
             label = label if table.has_labels else label_of(key)
             size, mtime_ns = found.size, found.mtime_ns
@@ -85,7 +87,7 @@ def _outside(paths: Iterable[str], folder: str) -> frozenset[str]:
     """Return the folders of absolute paths that do not lie below the table's own."""
     folders = {os.path.dirname(os.path.normpath(path)) for path in paths if os.path.isabs(path)}
     inside = folder.rstrip(os.sep) + os.sep
-    return frozenset(place for place in folders if not f"{place}{os.sep}".startswith(inside))
+    return frozenset(other for other in folders if not f"{other}{os.sep}".startswith(inside))
 
 
 # ---- lists ----
@@ -163,12 +165,12 @@ def read_manifest(path: str) -> Table:
     splits = columns[names["split"]] if "split" in names else None
     rows = [
         (
-            str(place),
+            str(location),
             _text(labels[number]) if labels is not None else None,
             _text(splits[number]) if splits is not None else None,
         )
-        for number, place in enumerate(paths)
-        if place is not None and str(place).strip()
+        for number, location in enumerate(paths)
+        if location is not None and str(location).strip()
     ]
     if not rows:
         raise ImagesNotFound(f"The manifest {path!r} has columns and no rows below them.")

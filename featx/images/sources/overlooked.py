@@ -16,14 +16,14 @@ _ARCHIVES = ("tars", "zips")
 """Modules of this package whose files may hold the images of a folder."""
 
 
-def is_archive(place: str) -> bool:
+def is_archive(location: str) -> bool:
     """Whether a file is an archive that may hold images, by its ending.
 
     Example:
         >>> is_archive("a/b.tar.gz"), is_archive("a/b.txt")
         (True, False)
     """
-    return any(matches(place) for matches in _matchers())
+    return any(matches(location) for matches in _matchers())
 
 
 @cache

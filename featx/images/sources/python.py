@@ -1,7 +1,7 @@
 """Images handed over in Python: arrays, a tf.data.Dataset, or (key, image) one after the other.
 
-They lie nowhere: their root is `PYTHON_ROOT`, none of them is ever taken for gone (unless rows
-are to be pruned), and what was computed is recognised by its content.
+Their root is `MEMORY`. None of them ever counts as gone unless rows are to be pruned, and what has
+been computed is recognised by its content.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from featx.errors import ImageError, InvalidValue
+from featx.images.roots import MEMORY
 from featx.images.sources.arrays import (
     array_items,
     as_pictures,
@@ -26,11 +27,11 @@ from featx.images.sources.arrays import (
     take_whole_numbers,
 )
 from featx.images.sources.folders import make_item
-from featx.images.sources.items import PYTHON_ROOT, ImageItem, ImageSet, member_key
+from featx.images.sources.items import ImageFailure, ImageItem, ImageSet, member_key
 
 
 def is_in_python(images: Any) -> bool:
-    """Whether images are objects, not places to find them at.
+    """Whether images are objects, not locations to find them at.
 
     Example:
         >>> is_in_python("photos"), is_in_python(np.zeros((1, 2, 2), np.uint8))
@@ -71,7 +72,7 @@ def gather_images(images: Any, labels: Any = None) -> ImageSet:
         whole = take_whole_numbers(array)
         pictures, note = as_pictures(array if whole is None else whole, "The array")
         names = label_texts(labels, len(pictures), "The array")
-        items = array_items(pictures, names, PYTHON_ROOT, "", -1)
+        items = array_items(pictures, names, MEMORY, "", -1)
         return _image_set(items, [note] if note else [])
     if labels is not None:
         raise InvalidValue(
@@ -94,9 +95,8 @@ def _image_set(
     items: Iterable[ImageItem], notes: Iterable[str], stream: Iterator[ImageItem] | None = None
 ) -> ImageSet:
     return ImageSet(
-        root=Path(PYTHON_ROOT),
+        root=MEMORY,
         items=tuple(items),
-        url=PYTHON_ROOT,
         notes=tuple(notes),
         stream=None if stream is None else _check_keys(stream),
     )
@@ -194,9 +194,9 @@ def _make_item(key: Any, image: Any, label: Any) -> ImageItem:
     text = label_text(label)
     if isinstance(image, (str, os.PathLike)):
         path = os.path.abspath(image)
-        found = make_item("", path, partial(os.stat, path))
+        found = make_item(MEMORY, path, partial(os.stat, path))
         size, stamp = found.size, found.mtime_ns
-        return ImageItem(key, PYTHON_ROOT, text, size, stamp, _PathPicture(path))
+        return ImageItem(key, MEMORY, text, size, stamp, _PathPicture(path))
     is_known = _is_array(image) or isinstance(image, (bytes, bytearray, memoryview))
     if not is_known and not (hasattr(image, "mode") and hasattr(image, "has_transparency_data")):
         raise InvalidValue(
@@ -204,7 +204,7 @@ def _make_item(key: Any, image: Any, label: Any) -> ImageItem:
             f"{type(image).__name__} for {key!r}."
         )
     size = int(image.nbytes) if hasattr(image, "nbytes") else len(image) if is_known else -1
-    return ImageItem(key, PYTHON_ROOT, text, size, -1, HeldPicture(image))
+    return ImageItem(key, MEMORY, text, size, -1, HeldPicture(image))
 
 
 class _PathPicture:
@@ -215,10 +215,10 @@ class _PathPicture:
 
     def read(self, item: ImageItem) -> bytes:
         member_key(item.key)
-        found = make_item("", self._path, partial(os.stat, self._path))
-        if not isinstance(found, ImageItem):
+        found = make_item(MEMORY, self._path, partial(os.stat, self._path))
+        if isinstance(found, ImageFailure):
             raise OSError(found.reason)
-        return found.path.read_bytes()
+        return Path(self._path).read_bytes()
 
 
 def _follow_pairs(pairs: Iterable[Any]) -> Iterator[ImageItem]:

@@ -14,13 +14,13 @@ from typing import Any
 from urllib.parse import unquote
 
 from featx.errors import ImageError, ImagesNotFound, InvalidValue
+from featx.images.roots import is_url
 from featx.images.sources.items import (
     IMAGE_SUFFIXES,
     MAX_MEMBER_BYTES,
     ImageItem,
     Listing,
     is_picture_name,
-    is_url,
     label_of,
     member_key,
 )
@@ -29,9 +29,9 @@ from featx.images.sources.request import SourceRequest
 _CONTAINERS = re.compile(r"\.(tar|tgz|tbz2?|txz|tar\.\w+|zip|npy|npz|csv|tsv|parquet)$", re.I)
 
 
-def matches(place: str) -> bool:
-    """Whether this module reads a place: a URL."""
-    return is_url(place)
+def matches(location: str) -> bool:
+    """Whether a location is a URL."""
+    return is_url(location)
 
 
 def list_images(request: SourceRequest) -> Listing:
@@ -41,7 +41,7 @@ def list_images(request: SourceRequest) -> Listing:
         InvalidValue: If no installed package can open it.
         ImagesNotFound: If there is nothing, or it cannot be reached.
     """
-    url = request.place
+    url = request.location
     filesystem, path = _open(url)
     listing = Listing()
     reader = RemoteReader(filesystem)
@@ -60,21 +60,21 @@ def list_images(request: SourceRequest) -> Listing:
         ) from error
     top = _fixed(path) if pattern else path
     base = _public(_fixed(url)) if pattern else _public(url)
-    below = base.removeprefix(request.root).strip("/")
+    below = base.removeprefix(request.root.text).strip("/")
     is_single = not pattern and list(found) == [path] and found[path].get("type") == "file"
     if is_single and _CONTAINERS.search(_public(url)):
         raise InvalidValue(
             f"{_public(url)!r} is an archive or a table at a URL: featx reads these from a disk. "
             "Download it first; single pictures and folders are read from URLs."
         )
-    for place, info in found.items():
+    for path, info in found.items():
         if info.get("type") == "directory":
             continue
         if is_single:
             name = (unquote(below) if url.startswith("http") else below) or _file_name(url)
         else:
-            name = unquote(place) if "://" in place else place
-            name = name.removeprefix(unquote(top) if "://" in place else top).strip("/")
+            name = unquote(path) if "://" in path else path
+            name = name.removeprefix(unquote(top) if "://" in path else top).strip("/")
             name = f"{below}/{name}" if below else name
         try:
             key = member_key(name)
@@ -89,7 +89,7 @@ def list_images(request: SourceRequest) -> Listing:
             listing.fail(key, reason, size, stamp)
             continue
         listing.is_complete &= not pattern and not is_single  # Only a whole folder tells all.
-        reader.places[key] = place
+        reader.paths[key] = path
         listing.items.append(ImageItem(key, request.root, label_of(key), size, stamp, reader))
     return listing
 
@@ -128,21 +128,21 @@ class RemoteReader:
     """Reads files of one filesystem of fsspec.
 
     Attributes:
-        places: Key → the file's path there.
+        paths: Key → the file's path there.
     """
 
     def __init__(self, filesystem: Any) -> None:
-        self.places: dict[str, str] = {}
+        self.paths: dict[str, str] = {}
         self._filesystem = filesystem
 
     def read(self, item: ImageItem) -> bytes:
         """Return the bytes of one file."""
-        place = self.places[item.key]
+        path = self.paths[item.key]
         try:
             if item.size >= 0:
-                data = bytes(self._filesystem.cat_file(place))
+                data = bytes(self._filesystem.cat_file(path))
             else:  # A server need not say how much it will send.
-                with self._filesystem.open(place, "rb") as file:
+                with self._filesystem.open(path, "rb") as file:
                     data = bytes(file.read(MAX_MEMBER_BYTES + 1))
         except Exception as error:  # Each filesystem has its own, of its own libraries.
             raise OSError(_describe(error)) from error

@@ -1,4 +1,4 @@
-"""What is asked of a source of images: where it lies, under which keys, what to leave out."""
+"""What is asked of a source of images: its location, its keys, what to leave out."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import fnmatch
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+from featx.images.roots import Root
 
 IsExcluded = Callable[[str], bool] | None
 """Whether ``--exclude`` names a key or a folder; None when nothing is excluded."""
@@ -37,16 +39,16 @@ class SourceRequest:
     """One source to list.
 
     Attributes:
-        place: Absolute path or URL.
+        location: Absolute path or URL.
         root: What keys are relative to; recorded in the store.
-        prefix: Beginning of every key: empty, or the source's place below the root and ``/``.
+        prefix: Beginning of every key: empty, or the path of the source below the root and ``/``.
         is_excluded: See `IsExcluded`.
         split: Only rows of this split (manifests and arrays).
         table: The rows of a manifest or list, which had to be read to find the root.
     """
 
-    place: str
-    root: str
+    location: str
+    root: Root
     prefix: str = ""
     is_excluded: IsExcluded = None
     split: str | None = None

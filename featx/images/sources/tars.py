@@ -51,14 +51,14 @@ PASSED_BYTES = 64 << 20
 size: several threads ask a little out of order."""
 
 
-def matches(place: str) -> bool:
+def matches(location: str) -> bool:
     """Whether a file is a tar archive, by its ending."""
-    return place.lower().endswith(tuple(_SUFFIXES))
+    return location.lower().endswith(tuple(_SUFFIXES))
 
 
 def list_images(request: SourceRequest) -> Listing:
     """List the members of an archive; of a damaged one those before the damage."""
-    path = request.place
+    path = request.location
     try:
         opener = _opener(path)
         mtime_ns = os.stat(path).st_mtime_ns
@@ -78,7 +78,7 @@ def list_images(request: SourceRequest) -> Listing:
                 _pass_over(archive, member)  # Is it whole? Nobody knows before its end.
             key = found.add(member.name, member.size, _problem(member))
             if key is not None:
-                reader.places[key] = member.offset_data if opener is None else count
+                reader.offsets[key] = member.offset_data if opener is None else count
             elif member.isreg() and found.is_sidecar(member.name, member.size):
                 content = archive.extractfile(member)
                 found.label(member.name, content.read() if content is not None else b"")
@@ -189,18 +189,18 @@ class PlainTar:
     """Reads members of a plain archive by their offset.
 
     Attributes:
-        places: Key → where the member's bytes begin.
+        offsets: Key → where the member's bytes begin.
     """
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.places: dict[str, int] = {}
+        self.offsets: dict[str, int] = {}
 
     def read(self, item: ImageItem) -> bytes:
         """Return the bytes of one member."""
         # Opened each time: thousands of shards are more files than may be open.
         with open(self.path, "rb", buffering=0) as file:
-            file.seek(self.places[item.key])
+            file.seek(self.offsets[item.key])
             data = file.read(item.size)
         if len(data) != item.size:
             raise OSError(f"{os.path.basename(self.path)!r} has been cut off since it was listed")
@@ -212,13 +212,13 @@ class CompressedTar:
 
     Attributes:
         prefix: Beginning of the keys.
-        places: Key → number of the member.
+        offsets: Key → number of the member.
     """
 
     def __init__(self, path: str, opener: _Opener, prefix: str = "") -> None:
         self.path = path
         self.prefix = prefix
-        self.places: dict[str, int] = {}
+        self.offsets: dict[str, int] = {}
         self._opener = opener
         self._wanted: frozenset[int] = frozenset()
         self._last = -1
@@ -230,11 +230,11 @@ class CompressedTar:
 
     def position(self, item: ImageItem) -> int:
         """Return where an item stands in the order in which the archive is read."""
-        return self.places[item.key]
+        return self.offsets[item.key]
 
     def read(self, item: ImageItem) -> bytes:
         """Return the bytes of one member."""
-        number = self.places[item.key]
+        number = self.offsets[item.key]
         try:
             with self._lock:
                 return self._read(number)
@@ -268,7 +268,7 @@ class CompressedTar:
             return data
         if self._members is None or number < self._next:
             self._close()
-            self._wanted = frozenset(self.places.values())
+            self._wanted = frozenset(self.offsets.values())
             self._last = max(self._wanted)
             self._members, self._next = _members(self.path, self._opener), 0
         for archive, member in self._members:

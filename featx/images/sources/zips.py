@@ -43,14 +43,14 @@ class _Member:
     crc: int
 
 
-def matches(place: str) -> bool:
+def matches(location: str) -> bool:
     """Whether a file is a zip archive, by its ending."""
-    return place.lower().endswith(".zip")
+    return location.lower().endswith(".zip")
 
 
 def list_images(request: SourceRequest) -> Listing:
     """List the members of an archive; of a damaged one those before the damage."""
-    path = request.place
+    path = request.location
     reader = ZipReader(path)
     try:
         status = os.stat(path)

@@ -1,4 +1,4 @@
-"""Reading an image by where it lies, as text: in a folder, inside an archive, at a URL."""
+"""Reading an image by its location: in a folder, inside an archive, at a URL."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from featx.errors import FeatxError, ImageError, ImagesNotFound
+from featx.images.roots import is_url
 from featx.images.sources.finding import find_images
-from featx.images.sources.items import ImageItem, is_url
+from featx.images.sources.items import ImageItem
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +30,14 @@ class _Container:
     problem: str | None = None
 
 
-class PlaceReader:
-    """Reads images by the places that items, matches and predictions name.
+class LocationReader:
+    """Reads images by the locations that items, matches and predictions name.
 
     An archive is listed once, when the first of its members is asked for.
 
     Example:
         >>> from featx.testing import write_images
-        >>> reader = PlaceReader()
+        >>> reader = LocationReader()
         >>> len(reader.read(str(write_images(1) / "image_0.png"))) > 0
         True
     """
@@ -45,7 +46,7 @@ class PlaceReader:
         self._listed: dict[str, _Container] = {}
         self._lock = threading.Lock()
 
-    def read(self, place: str | Path) -> bytes:
+    def read(self, location: str | Path) -> bytes:
         """Return the image's bytes.
 
         Raises:
@@ -53,7 +54,7 @@ class PlaceReader:
             OSError: If it cannot be read, or nobody can know whether it is there.
             ImageError: If there is something wrong with this image.
         """
-        text = str(place)
+        text = str(location)
         if is_url(text):
             return _read_url(text)
         try:
@@ -78,14 +79,14 @@ class PlaceReader:
             _refuse_absent()
         return self._member(str(container), Path(text).relative_to(container).as_posix())
 
-    def _member(self, place: str, key: str) -> bytes:
+    def _member(self, path: str, key: str) -> bytes:
         file, _, number = key.rpartition("#")
         is_frame = number.isdigit() and bool(file)
-        name = f"{place}#" if is_frame else place
+        name = f"{path}#" if is_frame else path
         with self._lock:
             if name not in self._listed:
                 # Of a frame, a#3, all frames are listed.
-                self._listed[name] = _list_container(place, "all" if is_frame else None)
+                self._listed[name] = _list_container(path, "all" if is_frame else None)
         container = self._listed[name]
         if key in container.items:
             return container.items[key].read_bytes()
@@ -117,9 +118,9 @@ def _read_url(url: str) -> bytes:
     return items[0].read_bytes()
 
 
-def _list_container(place: str, frame: str | None) -> _Container:
+def _list_container(path: str, frame: str | None) -> _Container:
     try:
-        found = find_images(place, frame=frame)
+        found = find_images(path, frame=frame)
     except ImagesNotFound:
         return _Container()
     except FeatxError as error:
@@ -127,7 +128,7 @@ def _list_container(place: str, frame: str | None) -> _Container:
     failures = {failure.key: failure.reason for failure in found.failures}
     problem = None
     if not all(found.covered.values()):
-        problem = failures.get(os.path.basename(place), "it could not be read to its end")
+        problem = failures.get(os.path.basename(path), "it could not be read to its end")
     return _Container({item.key: item for item in found.items}, failures, problem)
 
 

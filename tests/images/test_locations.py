@@ -1,4 +1,4 @@
-"""Images by where they lie: read, certainly absent, or there and not to be read."""
+"""Images by location: read, certainly absent, or present but unreadable."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ import pytest
 from PIL import Image
 
 from featx.errors import ImageError
-from featx.images.sources.places import PlaceReader
+from featx.images.sources.locations import LocationReader
 from tests.images.source_files import make_pictures, png, write_tar, write_zip
 
 PICTURES = make_pictures(3)
 PNG = PICTURES[0].data
 
 
-def reason_of(place: Path | str) -> str:
+def reason_of(location: Path | str) -> str:
     with pytest.raises((OSError, ImageError)) as caught:
-        PlaceReader().read(place)
+        LocationReader().read(location)
     assert not isinstance(caught.value, FileNotFoundError)
     return str(caught.value)
 
 
-def assert_absent(place: Path | str) -> None:
+def assert_absent(location: Path | str) -> None:
     with pytest.raises(FileNotFoundError):
-        PlaceReader().read(place)
+        LocationReader().read(location)
 
 
 def test_what_is_not_there_is_absent(tmp_path: Path) -> None:
@@ -35,10 +35,10 @@ def test_what_is_not_there_is_absent(tmp_path: Path) -> None:
     empty = write_zip(tmp_path / "empty.zip", {"note.txt": b"x"})
     folder = tmp_path / "1.png"
     folder.mkdir()
-    for place in ("2.png", "sub/2.png", "a.tar/2.png", "a.tar/1.png/2.png", "empty.zip/1.png"):
-        assert_absent(tmp_path / place)
+    for path in ("2.png", "sub/2.png", "a.tar/2.png", "a.tar/1.png/2.png", "empty.zip/1.png"):
+        assert_absent(tmp_path / path)
     assert_absent(folder)
-    assert PlaceReader().read(archive / "1.png") == PNG
+    assert LocationReader().read(archive / "1.png") == PNG
     assert empty.is_file()
 
 
@@ -48,7 +48,7 @@ def test_a_member_that_is_refused_is_not_absent(tmp_path: Path) -> None:
         archive.writestr("1.png", PNG)
         archive.writestr("2.png", PNG, zipfile.ZIP_LZMA)
         archive.writestr("3.gif", PNG, zipfile.ZIP_LZMA)
-    assert PlaceReader().read(path / "1.png") == PNG
+    assert LocationReader().read(path / "1.png") == PNG
     wanted = "packed with method 14: only stored, deflate and bzip2 are read"
     assert reason_of(path / "2.png") == reason_of(path / "3.gif#1") == wanted
     assert_absent(path / "4.png")
@@ -60,7 +60,7 @@ def test_in_an_archive_that_cannot_be_read_nobody_knows_what_is_absent(tmp_path:
     assert "zstd" in reason_of(zstd / "1.png")
     cut = write_tar(tmp_path / "b.tar", {"1.png": PNG, "2.png": bytes(4000)})
     cut.write_bytes(cut.read_bytes()[:2500])
-    assert PlaceReader().read(cut / "1.png") == PNG
+    assert LocationReader().read(cut / "1.png") == PNG
     assert "the archive is damaged" in reason_of(cut / "2.png")
     (tmp_path / "c.npz").write_bytes(b"PK\3\4")
     assert "cannot be read" in reason_of(tmp_path / "c.npz" / "x" / "0")
@@ -81,7 +81,7 @@ def test_links_pipes_and_damaged_animations_are_not_absent(tmp_path: Path) -> No
     file = io.BytesIO()
     frames[0].save(file, "GIF", save_all=True, append_images=frames[1:])
     (tmp_path / "a.gif").write_bytes(file.getvalue())
-    assert PlaceReader().read(tmp_path / "a.gif#1")
+    assert LocationReader().read(tmp_path / "a.gif#1")
     assert_absent(tmp_path / "a.gif#2")
     (tmp_path / "a.gif").write_bytes(b"GIF89a")
     assert "damaged" in reason_of(tmp_path / "a.gif#1")
