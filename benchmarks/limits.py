@@ -25,7 +25,8 @@ from featx.extraction.request import describe_request
 from featx.images.reading import HASH_BYTES
 from featx.images.sources import ImageSet, find_images
 from featx.models import load_model
-from featx.specs import FeatureSpec, InputOverrides
+from featx.options import InputOptions
+from featx.specs import FeatureSpec
 from featx.store import open_store
 from featx.store.assembly import assemble_store
 from featx.store.parts import PartWriter, list_parts, longest_key, parts_folder
@@ -169,7 +170,7 @@ def _write_rows_of(found: ImageSet, path: Path, folder: Path) -> None:
         _header(3, 1 << 60),
         root=found.root,
         root_relative=found.root.relative_to(folder.absolute()),
-        request=describe_request(toy_model(), None, ["mean"], "none", "float32", InputOverrides()),
+        request=describe_request(toy_model(), None, ["mean"], "none", "float32", InputOptions()),
     )
 
     def blocks(step: int = 10_000) -> Iterator[Rows]:

@@ -41,14 +41,15 @@ from featx.inference import AcceleratedBackbone
 from featx.inference.choosing import FIRST_BATCH, LOWEST_COSINE, WITH_BFLOAT16
 from featx.models import load_model
 from featx.models.backbone import Backbone
+from featx.options import InputOptions
 from featx.poolings import pool_features
-from featx.specs import Decode, InputOverrides, InputSpec
+from featx.specs import Decode, InputSpec
 
 BATCH = 32
 LARGE = 1600
 """Short side of enlarged photographs."""
 
-TF = InputOverrides(preprocess="tf")
+TF = InputOptions(preprocess="tf")
 KERAS_V1 = "mobilenet_2_5_224_tf_no_top.h5"
 KERAS_V2 = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5"
 KERAS_V2_FULL = "mobilenet_v2_1.0_224_dequantized_from_coral_tf2_ptq_no_top.h5"
@@ -63,7 +64,7 @@ def keras(reference: str, weights: str) -> Load:
 
 
 def own(path: str) -> Load:
-    return lambda data: load_model(str(data / path), overrides=TF)
+    return lambda data: load_model(str(data / path), input=TF)
 
 
 def mini(data: Path) -> Backbone:

@@ -41,6 +41,24 @@ class UnknownName(FeatxError, LookupError):
         super().__init__(f"{message} {remedy}".strip())
 
 
+class UnknownOption(UnknownName, TypeError):
+    """A function was given a keyword that it does not take."""
+
+    def __init__(self, function: str, name: str, candidates: Iterable[str]) -> None:
+        super().__init__(
+            f"option of featx.{function}()", name, candidates, remedy=f"See help(featx.{function})."
+        )
+
+
+class RepeatedOption(InvalidValue, TypeError):
+    """An option was given twice: in a group of options, and as a keyword."""
+
+    def __init__(self, name: str, group: str) -> None:
+        super().__init__(
+            f"{name!r} was given twice: in {group}(...) and as a keyword. Leave one of them out."
+        )
+
+
 class NotInstalled(FeatxError, LookupError):
     """A file names something that comes from another package, which is not installed here.
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 from featx.errors import InvalidValue, UnknownName, join_names
@@ -33,6 +33,9 @@ DEFAULT_POOLING = "none"
 DEFAULT_STORAGE_TYPE: StorageType = "float32"
 DEFAULT_READ_POOLING = "avg"
 DEFAULT_BATCH_SIZE = 32
+DEFAULT_PRECISION: Precision = "auto"
+DEFAULT_READ_PRECISION: Precision = "float32"
+"""For a few images: what is said of one must not depend on which others came with it."""
 MAX_CHANNELS = 64
 """More channels than any picture has pages for: such a model does not take images."""
 
@@ -156,48 +159,6 @@ class InputSpec:
         known = _known_fields(cls, data)
         known["background"] = tuple(known["background"])
         return cls(**({"decode": "exact"} | known))  # All there was before it was a choice.
-
-
-@dataclass(frozen=True, slots=True)
-class InputOverrides:
-    """What a user may change of a model's input contract; None keeps the model's own.
-
-    Attributes are those of `InputSpec`; `img_size` is ``(height, width)`` in pixels and
-    `preprocess` also takes ``"auto"`` for the model's own scaling.
-    """
-
-    img_size: tuple[int, int] | None = None
-    preprocess: Preprocess = "auto"
-    channel_order: ChannelOrder | None = None
-    resize: Resize | None = None
-    interpolation: Interpolation | None = None
-    exif: Exif | None = None
-    decode: Decode | None = None
-
-    def __post_init__(self) -> None:
-        check_choice("preprocessing", self.preprocess, PREPROCESS_NAMES)
-
-    def apply(self, contract: InputSpec) -> InputSpec:
-        """Return `contract` with these changes made.
-
-        A named scaling brings its own channel order along (``caffe`` is BGR, all others
-        RGB, as in Keras) unless `channel_order` says otherwise.
-
-        Example:
-            >>> InputOverrides(preprocess="caffe").apply(InputSpec(224, 224)).channel_order
-            'bgr'
-        """
-        changes: dict[str, Any] = {}
-        if self.img_size is not None:
-            changes["height"], changes["width"] = self.img_size
-        if self.preprocess != "auto":
-            changes["scaling"] = self.preprocess
-            changes["channel_order"] = "bgr" if self.preprocess == "caffe" else "rgb"
-        for name in ("channel_order", "resize", "interpolation", "exif", "decode"):
-            value = getattr(self, name)
-            if value is not None:
-                changes[name] = value
-        return replace(contract, **changes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from featx import specs
 from featx.errors import InvalidValue, UnknownName
+from featx.options import InputOptions
 from featx.poolings import POOLINGS
 from featx.specs import (
     ChannelOrder,
     FeatureSpec,
-    InputOverrides,
     InputSpec,
     ModelSpec,
     check_choice,
@@ -318,7 +318,7 @@ def test_check_choice_lets_the_choices_pass() -> None:
 
 @given(INPUTS)
 def test_no_overrides_change_nothing(contract: InputSpec) -> None:
-    assert InputOverrides().apply(contract) == contract
+    assert InputOptions().apply(contract) == contract
 
 
 @pytest.mark.parametrize("preprocess", get_args(specs.Scaling))
@@ -327,24 +327,24 @@ def test_a_named_scaling_brings_its_channel_order(
     preprocess: specs.Scaling, before: ChannelOrder
 ) -> None:
     contract = InputSpec(8, 8, scaling="tf", channel_order=before)
-    changed = InputOverrides(preprocess=preprocess).apply(contract)
+    changed = InputOptions(preprocess=preprocess).apply(contract)
     assert changed.scaling == preprocess
     assert changed.channel_order == ("bgr" if preprocess == "caffe" else "rgb")
 
 
 def test_an_explicit_channel_order_wins() -> None:
     contract = InputSpec(8, 8, scaling="tf")
-    assert InputOverrides(preprocess="caffe", channel_order="rgb").apply(contract) == InputSpec(
+    assert InputOptions(preprocess="caffe", channel_order="rgb").apply(contract) == InputSpec(
         8, 8, scaling="caffe", channel_order="rgb"
     )
-    assert InputOverrides(channel_order="bgr").apply(contract) == InputSpec(
+    assert InputOptions(channel_order="bgr").apply(contract) == InputSpec(
         8, 8, scaling="tf", channel_order="bgr"
     )
 
 
 def test_every_override_is_applied_and_the_rest_is_kept() -> None:
     contract = InputSpec(8, 9, scaling="torch", background=(1, 2, 3))
-    overrides = InputOverrides(
+    overrides = InputOptions(
         img_size=(30, 40), resize="pad", interpolation="lanczos", exif="ignore"
     )
     assert overrides.apply(contract) == InputSpec(
@@ -360,11 +360,11 @@ def test_every_override_is_applied_and_the_rest_is_kept() -> None:
 
 def test_overrides_are_checked() -> None:
     with pytest.raises(UnknownName, match="no preprocessing named 'tensorflow'"):
-        InputOverrides(preprocess="tensorflow")  # type: ignore[arg-type]
+        InputOptions(preprocess="tensorflow")  # type: ignore[arg-type]
     with pytest.raises(UnknownName, match="no resize rule named 'fit'"):
-        InputOverrides(resize="fit").apply(MODEL.input)  # type: ignore[arg-type]
+        InputOptions(resize="fit").apply(MODEL.input)  # type: ignore[arg-type]
     with pytest.raises(InvalidValue, match="at least 1 x 1 pixel"):
-        InputOverrides(img_size=(0, 8)).apply(MODEL.input)
+        InputOptions(img_size=(0, 8)).apply(MODEL.input)
 
 
 # ---- sizes ----

@@ -54,16 +54,17 @@ def layers(
     from featx.models import load_model
     from featx.models.reference import add_arguments, parse_reference
     from featx.models.selection import select_layers
+    from featx.options import InputOptions
     from featx.report.json_lines import write_json
     from featx.report.layers import describe_layer, show_layers
-    from featx.specs import InputOverrides, parse_img_size
+    from featx.specs import parse_img_size
 
-    overrides = InputOverrides(img_size=parse_img_size(img_size) if img_size else None)
+    input = InputOptions(img_size=parse_img_size(img_size) if img_size else None)
     named = parse_reference(model)[0] == "keras"
     backbone = load_model(
         add_arguments(model, signature=signature),
         weights=weights or ("random" if named else None),
-        overrides=overrides,
+        input=input,
         trust_model_code=trust_model_code,
     )
     listed = backbone.features()

@@ -19,11 +19,12 @@ from featx.features.computing import Stopwatch
 from featx.files import describe_wrong_output, resolve_link
 from featx.images.reading import read_spread
 from featx.images.sharding import select_shard
-from featx.images.sources import Images, Selection, gather
+from featx.images.sources import Images, gather
 from featx.inference import AcceleratedBackbone, check_engine
 from featx.models import load_model
 from featx.models.builtin import describe_default
 from featx.models.reference import add_arguments
+from featx.options import InputOptions, Selection
 from featx.poolings import POOLINGS
 from featx.specs import (
     DEFAULT_MODEL,
@@ -34,7 +35,6 @@ from featx.specs import (
     Decode,
     Engine,
     Exif,
-    InputOverrides,
     Interpolation,
     Precision,
     Preprocess,
@@ -170,7 +170,7 @@ def extract(
     POOLINGS.check(pool)
     check_choice("storage type", dtype, get_args(StorageType))
     check_engine(engine, precision)
-    overrides = InputOverrides(
+    overrides = InputOptions(
         img_size, preprocess, channel_order, resize, interpolation, exif, decode
     )
     output = resolve_link(Path(output))
@@ -241,7 +241,7 @@ def extract(
             if decode is None and former.decode is not None:
                 overrides = replace(overrides, decode=former.decode)
             loaded = load_model(
-                model, weights=weights, overrides=overrides, trust_model_code=trust_model_code
+                model, weights=weights, input=overrides, trust_model_code=trust_model_code
             )
             backbone = AcceleratedBackbone(
                 loaded,

@@ -24,7 +24,8 @@ from featx.models.backbone import Backbone
 from featx.models.input_contract import require_scaling
 from featx.models.reference import parse_reference, without_trust
 from featx.models.remembered import stamp_files
-from featx.specs import InputOverrides, StorageType
+from featx.options import InputOptions
+from featx.specs import StorageType
 from featx.store.parts import list_parts, parts_folder
 from featx.store.rows import StoreHeader
 from featx.units import format_bytes, format_count, format_shape
@@ -135,7 +136,7 @@ def describe_request(
     layers: Sequence[str],
     pool: str,
     dtype: str,
-    overrides: InputOverrides,
+    overrides: InputOptions,
 ) -> dict[str, Any]:
     """Return the arguments as JSON, with the time stamps of the files that they name."""
     changes = asdict(overrides)

@@ -17,13 +17,13 @@ from featx.images.sources import (
     ImageItem,
     Images,
     ImageSet,
-    Selection,
     gather,
 )
 from featx.inference import AcceleratedBackbone
 from featx.models import restore_model
 from featx.models.backbone import Backbone
-from featx.specs import Engine, FeatureSpec, ModelSpec, Precision
+from featx.options import RunOptions, Selection
+from featx.specs import DEFAULT_READ_PRECISION, FeatureSpec, ModelSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,25 +41,6 @@ class EmbeddedImages:
     content_hash: np.ndarray
     values: np.ndarray
     failures: tuple[ImageFailure, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """How images are read and the network is run: no part of a feature's identity.
-
-    Attributes:
-        max_pixels: Largest picture that is decoded; None for the usual limit.
-        batch_size: Images that are given to the network at a time; what suits it when None.
-        workers: Threads that read and decode; one per core when None.
-        engine: See `featx.extract`.
-        precision: See `featx.extract`; exact unless something else is asked for.
-    """
-
-    max_pixels: int | None = None
-    batch_size: int | None = None
-    workers: int | None = None
-    engine: Engine = "auto"
-    precision: Precision = "float32"
 
 
 def embed_images(
@@ -109,7 +90,10 @@ def embed_found(
 ) -> EmbeddedImages:
     """Compute one feature of images with a model that is loaded; see `embed_images`."""
     backbone = AcceleratedBackbone(
-        backbone, engine=options.engine, precision=options.precision, listener=listener
+        backbone,
+        engine=options.engine,
+        precision=options.precision or DEFAULT_READ_PRECISION,
+        listener=listener,
     )
     items: list[ImageItem] = []
     blocks: list[np.ndarray] = []

@@ -9,16 +9,17 @@ import numpy as np
 
 from featx.errors import AmbiguousName, InvalidValue, ModelError, join_names
 from featx.events import Listener
-from featx.features.embedding import RunOptions, embed_found
+from featx.features.embedding import embed_found
 from featx.heads.class_names import ClassNames, read_names
 from featx.heads.prediction_report import PredictReport, rank_classes
-from featx.images.sources import Images, Selection, gather
+from featx.images.sources import Images, gather
 from featx.models import load_model
 from featx.models.backbone import Backbone, Layer
 from featx.models.input_contract import require_scaling
 from featx.models.reference import add_arguments, parse_reference
 from featx.models.selection import select_layers
-from featx.specs import FeatureSpec, InputOverrides
+from featx.options import InputOptions, RunOptions, Selection
+from featx.specs import FeatureSpec
 from featx.units import format_shape
 
 TOLERANCE = 1e-3
@@ -35,7 +36,7 @@ def predict_with_model(
     weights: str | None,
     labels: str | Path | None,
     layer: str | None,
-    overrides: InputOverrides,
+    overrides: InputOptions,
     trust_model_code: bool,
     listener: Listener,
 ) -> PredictReport:
@@ -45,7 +46,7 @@ def predict_with_model(
     for note in found.notes:
         listener.note(note)
     backbone = load_classifier(
-        model, weights=weights, overrides=overrides, trust_model_code=trust_model_code
+        model, weights=weights, input=overrides, trust_model_code=trust_model_code
     )
     contract = require_scaling(backbone.spec)
     output = find_classes(backbone, layer)
@@ -91,7 +92,7 @@ def load_classifier(
     model: str,
     *,
     weights: str | None = None,
-    overrides: InputOverrides | None = None,
+    input: InputOptions | None = None,
     trust_model_code: bool = False,
 ) -> Backbone:
     """Load a model with its classifier: of a Keras application the whole, at any input size.
@@ -120,9 +121,7 @@ def load_classifier(
             )
         if "include_top" not in arguments:
             model = add_arguments(model, include_top=True)
-    return load_model(
-        model, weights=weights, overrides=overrides, trust_model_code=trust_model_code
-    )
+    return load_model(model, weights=weights, input=input, trust_model_code=trust_model_code)
 
 
 def find_classes(backbone: Backbone, layer: str | None = None) -> Layer:

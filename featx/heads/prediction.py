@@ -8,12 +8,13 @@ from pathlib import Path
 
 from featx.errors import InvalidValue
 from featx.events import Listener
-from featx.features.embedding import RunOptions, embed_images
+from featx.features.embedding import embed_images
 from featx.heads.head import Head, load_head
 from featx.heads.model_classifier import predict_with_model
 from featx.heads.prediction_report import PredictReport, rank_classes
-from featx.images.sources import Images, Selection
+from featx.images.sources import Images
 from featx.models.reference import add_arguments
+from featx.options import InputOptions, RunOptions, Selection
 from featx.poolings import POOLINGS
 from featx.specs import (
     DEFAULT_HEAD,
@@ -21,7 +22,6 @@ from featx.specs import (
     ChannelOrder,
     Engine,
     Exif,
-    InputOverrides,
     Interpolation,
     Precision,
     Preprocess,
@@ -109,7 +109,7 @@ def predict(
     """
     if top < 1:
         raise InvalidValue(f"At least one class is named for an image. Received: {top}.")
-    overrides = InputOverrides(img_size, preprocess, channel_order, resize, interpolation, exif)
+    overrides = InputOptions(img_size, preprocess, channel_order, resize, interpolation, exif)
     options = RunOptions(max_pixels, batch_size, workers, engine, precision)
     selection = Selection(exclude, image_list, split, frame)
     listener = listener or Listener()
@@ -150,7 +150,7 @@ def _refuse_options_of_models(
     labels: str | Path | None,
     layer: str | None,
     signature: str | None,
-    overrides: InputOverrides,
+    overrides: InputOptions,
 ) -> None:
     """Refuse what a head knows already."""
     options = {"labels": labels, "layer": layer, "signature": signature} | asdict(overrides)

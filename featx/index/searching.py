@@ -10,11 +10,12 @@ from typing import NoReturn
 
 from featx.errors import FingerprintMismatch, IndexFileError, InvalidValue
 from featx.events import Listener
-from featx.features.embedding import RunOptions, embed_images
+from featx.features.embedding import embed_images
 from featx.files import is_same_file
 from featx.images.sources import ImageFailure, Images
 from featx.index.building import build_index, default_index_path, is_current
 from featx.index.vector_index import Match, VectorIndex, description_path, open_index
+from featx.options import RunOptions
 from featx.specs import (
     DEFAULT_K,
     DEFAULT_READ_POOLING,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import os
+from typing import Unpack
 
 from featx.errors import FingerprintMismatch, InvalidValue, ModelError
 from featx.models.backbone import Backbone, Layer, ModelRequest
 from featx.models.reference import SOURCES, TRUST, parse_reference
 from featx.models.remembered import recall, remember, request_key
-from featx.specs import NAMED_SOURCES, InputOverrides, ModelSpec, identity_differences
+from featx.options import InputKeywords, InputOptions, fill_group, refuse_unknown
+from featx.specs import NAMED_SOURCES, ModelSpec, identity_differences
 
 __all__ = ["SOURCES", "Backbone", "Layer", "ModelRequest", "load_model", "restore_model"]
 
@@ -18,8 +20,9 @@ def load_model(
     model: str,
     *,
     weights: str | None = None,
-    overrides: InputOverrides | None = None,
+    input: InputOptions | None = None,
     trust_model_code: bool = False,
+    **options: Unpack[InputKeywords],
 ) -> Backbone:
     """Load a model, ready to describe its layers and to compute them.
 
@@ -31,9 +34,10 @@ def load_model(
         weights: For Keras applications: ``imagenet`` (downloaded by Keras once; the default),
             ``random`` (seeded: the same in every run), or the path of a weights file, with or
             without the classifier. None for models that bring their own.
-        overrides: Changes to the model's input contract.
+        input: Changes to how pictures become the model's pixels.
         trust_model_code: Run code that comes with a Keras file: Lambda layers, and classes of
             modules beside it. The reference can say the same, ``,trust_model_code=True``.
+        options: Fields of `input` as keywords, such as ``img_size=(224, 320)``.
 
     Returns:
         The backbone. Nothing is compiled before it is called.
@@ -49,6 +53,7 @@ def load_model(
         ...
         featx.errors.UnknownName: There is no Keras application named 'VGG91'. Did you mean ...
     """
+    refuse_unknown(load_model, options, InputOptions)
     source, name, arguments = parse_reference(model)
     trusted = arguments.pop(TRUST, False)
     if not isinstance(trusted, bool):
@@ -57,7 +62,7 @@ def load_model(
         name,
         arguments,
         weights,
-        overrides or InputOverrides(),
+        fill_group(InputOptions, input, options),
         trust_model_code=trusted or trust_model_code,
         is_bare=not model.startswith(f"{source}:"),
     )
@@ -98,7 +103,7 @@ def restore_model(
 def _describe(spec: ModelSpec, location: str, trust_model_code: bool = False) -> ModelRequest:
     """Return the request that loads a model which is known."""
     contract = spec.input
-    overrides = InputOverrides(
+    overrides = InputOptions(
         img_size=(contract.height, contract.width),
         preprocess=contract.scaling or "auto",
         channel_order=contract.channel_order,

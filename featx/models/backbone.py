@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from featx.engines.graph import Layout, NetworkGraph
-from featx.specs import InputOverrides, ModelSpec
+from featx.options import InputOptions
+from featx.specs import ModelSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class ModelRequest:
     name: str
     arguments: dict[str, Any] = field(default_factory=dict)
     weights: str | None = None
-    overrides: InputOverrides = field(default_factory=InputOverrides)
+    overrides: InputOptions = field(default_factory=InputOptions)
     trust_model_code: bool = False
     is_bare: bool = False
 

@@ -21,7 +21,8 @@ from featx.images.decode import decode_image
 from featx.models import load_model, restore_model
 from featx.models.backbone import Layer
 from featx.models.graph_backbone import GraphBackbone
-from featx.specs import InputOverrides, InputSpec, ModelSpec
+from featx.options import InputOptions
+from featx.specs import InputSpec, ModelSpec
 from tests.real_data import REAL_DATA, needs_real_data
 from tests.store_samples import make_model, write_color, write_sample
 
@@ -442,13 +443,13 @@ def test_two_classes_of_one_name() -> None:
 # Keras applications
 
 
-SMALL = InputOverrides(img_size=(32, 32))
+SMALL = InputOptions(img_size=(32, 32))
 MODEL = "keras:MobileNet,alpha=0.25,classes=4"
 
 
 @pytest.mark.tensorflow
 def test_a_keras_application_keeps_its_classifier_at_every_size() -> None:
-    backbone = load_classifier(MODEL, weights="random", overrides=SMALL)
+    backbone = load_classifier(MODEL, weights="random", input=SMALL)
     assert find_classes(backbone).shape == (4,)
     assert backbone.spec.arguments[-1] == ("include_top", True)
     assert restore_model(ModelSpec.from_dict(backbone.spec.to_dict())).spec == backbone.spec
@@ -466,12 +467,12 @@ def test_a_weights_file_without_classifier_is_named(tmp_path: Path) -> None:
         alpha=0.25, weights=None, include_top=False, input_shape=(32, 32, 3)
     ).save_weights(path)
     with pytest.raises(ModelError, match="are those of MobileNet without its classifier"):
-        load_classifier(MODEL, weights=str(path), overrides=SMALL)
+        load_classifier(MODEL, weights=str(path), input=SMALL)
     # Another file: Keras may still have the first one open, and HDF5 then goes by its old content.
     empty = tmp_path / "empty.weights.h5"
     empty.write_bytes(b"")
     with pytest.raises(ModelError, match="do not fit MobileNet .with classifier"):
-        load_classifier(MODEL, weights=str(empty), overrides=SMALL)
+        load_classifier(MODEL, weights=str(empty), input=SMALL)
 
 
 # Real weights and photographs

@@ -11,8 +11,9 @@ import pytest
 
 import featx
 from featx.extraction.report import ExtractReport
-from featx.images.sources import EVERYTHING, Selection, gather
+from featx.images.sources import EVERYTHING, gather
 from featx.images.sources.finding import IMAGE_SOURCES
+from featx.options import Selection
 from tests.images.source_files import FILES, IN_PYTHON, SOURCES, Built, make_pictures
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from featx.models import load_model
 from featx.models.contracts import APPLICATIONS
-from featx.specs import InputOverrides
+from featx.options import InputOptions
 from featx.user_cache import user_cache_folder
 from tests.inference.agreement import check_agreement, spread_layers
 
@@ -41,8 +41,8 @@ SMALL = (64, 64)
 
 
 def check(reference: str, size: tuple[int, int] = SIZE) -> None:
-    overrides = InputOverrides(img_size=size)
-    backbone = load_model(f"keras:{reference}", weights="random", overrides=overrides)
+    overrides = InputOptions(img_size=size)
+    backbone = load_model(f"keras:{reference}", weights="random", input=overrides)
     try:
         check_agreement(backbone, spread_layers(backbone))
     finally:  # All of them together are a gigabyte.

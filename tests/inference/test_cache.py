@@ -22,12 +22,12 @@ from featx.inference import AcceleratedBackbone, choosing, converted
 from featx.inference.converted import find_network, keep_network
 from featx.models import ModelRequest, keras_file, load_model
 from featx.models.remembered import RememberedBackbone
-from featx.specs import InputOverrides
+from featx.options import InputOptions
 from featx.user_cache import CACHE_VARIABLE, read_facts, remember_facts
 from tests.inference.agreement import pixels_for
 from tests.models.model_files import SOURCES
 
-UNIT = InputOverrides(preprocess="unit")
+UNIT = InputOptions(preprocess="unit")
 TAPS = ("relu", "classes")
 
 
@@ -58,7 +58,7 @@ def conversions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def compute(path: str) -> dict[str, np.ndarray]:
-    backbone = load_model(path, overrides=UNIT)
+    backbone = load_model(path, input=UNIT)
     fast = AcceleratedBackbone(backbone, engine="openvino", precision="float32")
     values = fast(pixels_for(backbone), TAPS)
     assert fast.run_facts["engine"] == "openvino"
@@ -144,23 +144,23 @@ def test_a_damaged_network_is_converted_anew(
 @pytest.mark.parametrize("content", [b"\0\xff", b"[]", b"[" * 99999])
 def test_a_damaged_description_is_made_anew(cache: Path, net: str, content: bytes) -> None:
     compute(net)
-    assert isinstance(load_model(net, overrides=UNIT), RememberedBackbone)
+    assert isinstance(load_model(net, input=UNIT), RememberedBackbone)
     for path in (cache / "models").iterdir():
         path.write_bytes(content)
-    first = load_model(net, overrides=UNIT)
+    first = load_model(net, input=UNIT)
     assert not isinstance(first, RememberedBackbone)
-    second = load_model(net, overrides=UNIT)
+    second = load_model(net, input=UNIT)
     assert isinstance(second, RememberedBackbone)
     assert (second.spec, list(second.features())) == (first.spec, list(first.features()))
 
 
 @pytest.mark.tensorflow
 def test_a_description_of_another_state_of_featx_is_made_anew(cache: Path, net: str) -> None:
-    load_model(net, overrides=UNIT)
+    load_model(net, input=UNIT)
     for path in (cache / "models").iterdir():
         remember_facts("models", path.stem, {"spec": {"colour": "blue"}})
-    assert not isinstance(load_model(net, overrides=UNIT), RememberedBackbone)
-    assert isinstance(load_model(net, overrides=UNIT), RememberedBackbone)
+    assert not isinstance(load_model(net, input=UNIT), RememberedBackbone)
+    assert isinstance(load_model(net, input=UNIT), RememberedBackbone)
 
 
 @pytest.mark.parametrize("content", [b"\0\xff", b"", b"null", b"[]", b"{}", b"[" * 99999])
@@ -226,11 +226,11 @@ def test_other_weights_of_the_same_size_are_noticed(
     path = Path(SOURCES[".h5"](tmp_path).reference)
 
     def mean() -> float:
-        backbone = load_model(str(path), overrides=UNIT)
+        backbone = load_model(str(path), input=UNIT)
         fast = AcceleratedBackbone(backbone, engine="openvino", precision="float32")
         return float(fast(pixels_for(backbone), ["relu"])["relu"].mean())
 
-    first, before = load_model(str(path), overrides=UNIT).spec, mean()
+    first, before = load_model(str(path), input=UNIT).spec, mean()
     status = path.stat()
     with h5py.File(path, "r+") as file:
         kernel = file["model_weights/conv/conv/kernel"]
@@ -238,7 +238,7 @@ def test_other_weights_of_the_same_size_are_noticed(
     assert path.stat().st_size == status.st_size
     if keep_time:
         os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    second, after = load_model(str(path), overrides=UNIT).spec, mean()
+    second, after = load_model(str(path), input=UNIT).spec, mean()
     assert second.weights_sha256 != first.weights_sha256
     assert after != before
     assert len(list((cache / "networks").iterdir())) == 2
@@ -268,7 +268,7 @@ def test_nothing_is_kept_of_models_whose_code_was_trusted(
     keras.Model(images, own_layers.Times(name="times")(images)).save(path)
 
     def compute_times() -> float:
-        backbone = load_model(path, overrides=UNIT, trust_model_code=True)
+        backbone = load_model(path, input=UNIT, trust_model_code=True)
         assert not isinstance(backbone, RememberedBackbone)
         fast = AcceleratedBackbone(backbone, engine="openvino", precision="float32")
         values = fast(np.full((1, 8, 8, 3), 255, np.uint8), ["times"])["times"]
@@ -323,7 +323,7 @@ def test_processes_that_convert_the_same_model(
 def test_other_layers_and_versions_have_networks_of_their_own(
     cache: Path, net: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    backbone = load_model(net, overrides=UNIT)
+    backbone = load_model(net, input=UNIT)
     pixels = pixels_for(backbone)
 
     def convert(names: tuple[str, ...]) -> None:
@@ -396,10 +396,10 @@ def test_a_file_that_is_replaced_while_it_is_loaded_is_not_remembered(
         return backbone
 
     monkeypatch.setattr(keras_file, "load", load)
-    load_model(net, overrides=UNIT)
+    load_model(net, input=UNIT)
     assert not list(cache.glob("models/*"))
     monkeypatch.setattr(keras_file, "load", real)
-    load_model(net, overrides=UNIT)
+    load_model(net, input=UNIT)
     assert list(cache.glob("models/*"))
 
 
@@ -421,7 +421,7 @@ def test_nothing_is_kept_of_what_a_program_registered(cache: Path, tmp_path: Pat
         keras.Model(x, keras.layers.GlobalAveragePooling2D(name="mean")(Times()(x))).save(path)
 
         def first() -> float:
-            backbone = load_model(path, overrides=InputOverrides(preprocess="raw"))
+            backbone = load_model(path, input=InputOptions(preprocess="raw"))
             fast = AcceleratedBackbone(backbone, engine="openvino", precision="float32")
             return float(fast(np.full((1, 8, 8, 3), 10, np.uint8), ["mean"])["mean"][0, 0])
 
@@ -446,7 +446,7 @@ def test_a_network_that_computes_something_else_is_not_taken(cache: Path, tmp_pa
         images = tensorflow.compat.v1.placeholder(tensorflow.float32, (None, 8, 8, 3), "images")
         network(images)
     (tmp_path / "lrn.pb").write_bytes(graph.as_graph_def().SerializeToString())
-    backbone = load_model(str(tmp_path / "lrn.pb"), overrides=UNIT)
+    backbone = load_model(str(tmp_path / "lrn.pb"), input=UNIT)
     fast = AcceleratedBackbone(backbone, engine="openvino", precision="float32")
     pixels = pixels_for(backbone)
     np.testing.assert_array_equal(fast(pixels, ["lrn"])["lrn"], backbone(pixels, ["lrn"])["lrn"])

@@ -23,7 +23,8 @@ from featx.inference.measuring import compare_speeds, lowest_cosine
 from featx.models import load_model
 from featx.models.backbone import Layer
 from featx.models.graph_backbone import GraphBackbone
-from featx.specs import InputOverrides, InputSpec
+from featx.options import InputOptions
+from featx.specs import InputSpec
 from featx.testing import write_images
 from featx.user_cache import CACHE_VARIABLE
 from tests.cli.program import Program
@@ -270,8 +271,8 @@ def test_a_real_operation_that_openvino_does_not_know(tmp_path: Path) -> None:
         images = tf.compat.v1.placeholder(tf.float32, [None, SIZE, SIZE, 3], name="input")
         tf.reduce_mean(tf.math.erfinv(images * 0.5), [1, 2], name="mean")
     (tmp_path / "graph.pb").write_bytes(graph.as_graph_def().SerializeToString())
-    overrides = InputOverrides(preprocess="unit")
-    backbone = load_model(str(tmp_path / "graph.pb"), overrides=overrides)
+    overrides = InputOptions(preprocess="unit")
+    backbone = load_model(str(tmp_path / "graph.pb"), input=overrides)
     pixels = pixels_for(backbone)
     notes = Notes()
     fast = AcceleratedBackbone(backbone, listener=notes)

@@ -18,7 +18,8 @@ from featx.inference import AcceleratedBackbone
 from featx.models import load_model
 from featx.models.backbone import Backbone
 from featx.models.selection import select_layers
-from featx.specs import ChannelOrder, InputOverrides, Scaling
+from featx.options import InputOptions
+from featx.specs import ChannelOrder, Scaling
 from featx.testing.keras_models import toy_keras_model
 from tests.inference.agreement import check_agreement, pixels_for, spread_layers
 from tests.models.model_files import SIZE, SOURCES, build_graph, kernel, write_tf2_module
@@ -26,8 +27,8 @@ from tests.real_data import REAL_DATA, needs_real_data
 
 pytestmark = pytest.mark.tensorflow
 
-UNIT = InputOverrides(preprocess="unit")
-RAW = InputOverrides(preprocess="raw")
+UNIT = InputOptions(preprocess="unit")
+RAW = InputOptions(preprocess="raw")
 
 
 def all_layers(backbone: Backbone) -> list[str]:
@@ -37,7 +38,7 @@ def all_layers(backbone: Backbone) -> list[str]:
 @pytest.mark.parametrize("name", SOURCES)
 def test_every_source(name: str, tmp_path: Path) -> None:
     source = SOURCES[name](tmp_path)
-    backbone = load_model(source.reference, weights=source.weights, overrides=source.overrides)
+    backbone = load_model(source.reference, weights=source.weights, input=source.overrides)
     if name == "hub, TF1":  # Its two signatures are two graphs, each of which can be taken.
         assert backbone.freeze([layer.name for layer in backbone.features()]) is None
         check_agreement(backbone, ["default"])
@@ -104,26 +105,24 @@ def attention(keras: Any) -> Any:
     ("build", "overrides"),
     [
         (one_channel, UNIT),
-        (one_channel, InputOverrides(preprocess="tf")),
+        (one_channel, InputOptions(preprocess="tf")),
         (rescaling_inside, RAW),
         (channels_first, UNIT),
-        (channels_first, InputOverrides(preprocess="torch")),
+        (channels_first, InputOptions(preprocess="torch")),
         (lambda keras: toy_keras_model(), RAW),
     ],
 )
-def test_keras_files(
-    tmp_path: Path, build: Callable[[Any], Any], overrides: InputOverrides
-) -> None:
+def test_keras_files(tmp_path: Path, build: Callable[[Any], Any], overrides: InputOptions) -> None:
     import keras
 
     keras.utils.set_random_seed(3)
     model = build(keras)
     if model.name == "toy":  # It has a class of its own, which a file does not bring.
         model.export(tmp_path / "net", verbose=False)
-        backbone = load_model(str(tmp_path / "net"), overrides=overrides)
+        backbone = load_model(str(tmp_path / "net"), input=overrides)
     else:
         model.save(tmp_path / "net.keras")
-        backbone = load_model(str(tmp_path / "net.keras"), overrides=overrides)
+        backbone = load_model(str(tmp_path / "net.keras"), input=overrides)
     check_agreement(backbone, all_layers(backbone))
 
 
@@ -132,7 +131,7 @@ def test_attention_and_recurrence(tmp_path: Path) -> None:
 
     keras.utils.set_random_seed(3)
     attention(keras).save(tmp_path / "net.keras")
-    backbone = load_model(str(tmp_path / "net.keras"), overrides=UNIT)
+    backbone = load_model(str(tmp_path / "net.keras"), input=UNIT)
     check_agreement(backbone, all_layers(backbone))
 
 
@@ -144,7 +143,7 @@ def write_graph(path: Path, build: Callable[[Any, Any], None], dtype: str) -> Ba
         build(tf, images)
     path.write_bytes(graph.as_graph_def().SerializeToString())
     overrides = RAW if dtype == "uint8" else UNIT
-    return load_model(str(path), overrides=overrides)
+    return load_model(str(path), input=overrides)
 
 
 def test_a_graph_of_whole_numbers(tmp_path: Path) -> None:
@@ -198,8 +197,8 @@ def test_every_scaling_is_that_of_scale_pixels(
 
     images = keras.Input((12, 16, 3), name="images")
     keras.Model(images, keras.layers.Conv2D(2, 3, name="conv")(images)).save(tmp_path / "n.keras")
-    overrides = InputOverrides(preprocess=scaling, channel_order=order)
-    backbone = load_model(str(tmp_path / "n.keras"), overrides=overrides)
+    overrides = InputOptions(preprocess=scaling, channel_order=order)
+    backbone = load_model(str(tmp_path / "n.keras"), input=overrides)
     values = np.arange(256, dtype=np.uint8)
     pixels = np.random.default_rng(0).permutation(np.tile(values, 9)).reshape(4, 12, 16, 3)
     check_agreement(backbone, ["conv"], pixels)
@@ -211,7 +210,7 @@ def test_every_scaling_is_that_of_scale_pixels(
 
 def test_images_of_other_sizes_in_one_batch_count(tmp_path: Path) -> None:
     source = SOURCES[".keras"](tmp_path)
-    backbone = load_model(source.reference, overrides=source.overrides)
+    backbone = load_model(source.reference, input=source.overrides)
     pixels = pixels_for(backbone, 7)
     fast = AcceleratedBackbone(backbone, engine="openvino", precision="float32")
     together = fast(pixels, source.layers)
@@ -256,7 +255,7 @@ QUICK = ("frozen graph",)
 def test_real_networks_on_photographs(name: str) -> None:
     reference, weights = REAL_MODELS[name]
     if weights is None:
-        backbone = load_model(str(REAL_DATA / reference), overrides=InputOverrides(preprocess="tf"))
+        backbone = load_model(str(REAL_DATA / reference), input=InputOptions(preprocess="tf"))
     else:
         backbone = load_model(reference, weights=str(REAL_DATA / "weights" / weights))
     contract = replace(backbone.spec.input, decode="exact")
@@ -267,7 +266,7 @@ def test_real_networks_on_photographs(name: str) -> None:
 
 def test_a_failing_network_says_so(tmp_path: Path) -> None:
     source = SOURCES[".keras"](tmp_path)
-    backbone = load_model(source.reference, overrides=source.overrides)
+    backbone = load_model(source.reference, input=source.overrides)
     fast = AcceleratedBackbone(backbone, engine="openvino", precision="float32")
     fast(pixels_for(backbone), source.layers)
     with pytest.raises(ModelError, match=r"OpenVINO failed to run the network"):

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from featx.engines.tensorflow import import_tensorflow
-from featx.specs import InputOverrides
+from featx.options import InputOptions
 
 SIZE = 16
 TENSOR = "block1/Relu"
 """The activation of `build_graph`, (8, 8, 4)."""
 
 
-UNIT = InputOverrides(preprocess="unit")
+UNIT = InputOptions(preprocess="unit")
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Source:
     reference: str
     path: Path | None
     layers: tuple[str, str]
-    overrides: InputOverrides = UNIT
+    overrides: InputOptions = UNIT
     weights: str | None = None
 
 
@@ -160,15 +160,13 @@ def _saved_model(folder: Path) -> Source:
 
 def _hub(folder: Path, write: Callable[[Path], Path], *layers: str) -> Source:
     path = write(folder / "module")
-    return Source(f"hub:{path}", path, (layers[0], layers[1]), InputOverrides())
+    return Source(f"hub:{path}", path, (layers[0], layers[1]), InputOptions())
 
 
-SMALL = InputOverrides(img_size=(32, 32))
+SMALL = InputOptions(img_size=(32, 32))
 
 SOURCES: dict[str, Callable[[Path], Source]] = {
-    "builtin": lambda _: Source(
-        "builtin:mini", None, ("block4_pool", "embedding"), InputOverrides()
-    ),
+    "builtin": lambda _: Source("builtin:mini", None, ("block4_pool", "embedding"), InputOptions()),
     "keras": lambda _: Source(
         "keras:MobileNet,alpha=0.25", None, ("conv1_relu", "conv_pw_13_relu"), SMALL, "random"
     ),

@@ -13,7 +13,7 @@ from featx.errors import InvalidValue, ModelError, UnknownName
 from featx.models import builtin, load_model, restore_model
 from featx.models.catalogue import keras_models_folder, list_models
 from featx.models.contracts import APPLICATIONS
-from featx.specs import InputOverrides
+from featx.options import InputOptions
 
 
 @pytest.fixture
@@ -123,22 +123,22 @@ def test_damaged_weights_say_so(damaged: Path) -> None:
 @pytest.mark.parametrize(
     ("reference", "weights", "overrides", "error", "message"),
     [
-        ("builtin:mino", None, InputOverrides(), UnknownName, "Did you mean mini"),
-        ("builtin:mini", "random", InputOverrides(), InvalidValue, "brings its weights"),
-        ("builtin:mini,alpha=1", None, InputOverrides(), InvalidValue, "no constructor arguments"),
-        ("builtin:mini", None, InputOverrides((64, 64)), InvalidValue, "128 x 128 pixels"),
-        ("mini", None, InputOverrides(preprocess="tf"), InvalidValue, "scales its pixels itself"),
+        ("builtin:mino", None, InputOptions(), UnknownName, "Did you mean mini"),
+        ("builtin:mini", "random", InputOptions(), InvalidValue, "brings its weights"),
+        ("builtin:mini,alpha=1", None, InputOptions(), InvalidValue, "no constructor arguments"),
+        ("builtin:mini", None, InputOptions((64, 64)), InvalidValue, "128 x 128 pixels"),
+        ("mini", None, InputOptions(preprocess="tf"), InvalidValue, "scales its pixels itself"),
     ],
 )
 def test_what_it_does_not_take_is_refused(
     reference: str,
     weights: str | None,
-    overrides: InputOverrides,
+    overrides: InputOptions,
     error: type[Exception],
     message: str,
 ) -> None:
     with pytest.raises(error, match=message):
-        load_model(reference, weights=weights, overrides=overrides)
+        load_model(reference, weights=weights, input=overrides)
 
 
 def test_the_catalogue_names_every_model() -> None:

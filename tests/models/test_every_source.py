@@ -28,7 +28,7 @@ def source(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(scope="module")
 def backbone(source: Source) -> Backbone:
-    return load_model(source.reference, weights=source.weights, overrides=source.overrides)
+    return load_model(source.reference, weights=source.weights, input=source.overrides)
 
 
 @pytest.fixture(scope="module")
@@ -84,13 +84,13 @@ def test_the_same_files_elsewhere_are_the_same_model(
     source: Source, backbone: Backbone, tmp_path: Path
 ) -> None:
     if source.path is None:
-        again = load_model(source.reference, weights=source.weights, overrides=source.overrides)
+        again = load_model(source.reference, weights=source.weights, input=source.overrides)
         assert again.spec.fingerprint == backbone.spec.fingerprint
         return
     moved = tmp_path / f"moved{source.path.suffix}"
     (shutil.copytree if source.path.is_dir() else shutil.copy)(source.path, moved)
     reference = source.reference.replace(str(source.path), str(moved))
-    other = load_model(reference, overrides=source.overrides).spec
+    other = load_model(reference, input=source.overrides).spec
     assert other.fingerprint == backbone.spec.fingerprint
     restored = restore_model(backbone.spec, weights=str(moved)).spec
     assert restored.fingerprint == backbone.spec.fingerprint

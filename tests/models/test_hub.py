@@ -25,7 +25,7 @@ from featx.models.input_contract import require_scaling
 from featx.models.reference import parse_reference
 from featx.models.remembered import RememberedBackbone
 from featx.models.selection import select_layers
-from featx.specs import InputOverrides
+from featx.options import InputOptions
 from featx.testing.keras_models import toy_keras_model
 from tests.models.model_files import (
     SIZE,
@@ -131,12 +131,12 @@ def test_size_and_scaling_are_those_of_the_documents(tmp_path: Path, tf2: Path) 
     contract = load_model(f"hub:{tf2}").spec.input
     assert (contract.height, contract.width, contract.scaling) == (SIZE, SIZE, "unit")
     with pytest.raises(InvalidValue, match="16 x 16 pixels"):
-        load_model(f"hub:{tf2}", overrides=InputOverrides(img_size=(8, 8)))
+        load_model(f"hub:{tf2}", input=InputOptions(img_size=(8, 8)))
     for name, write in (("one", write_tf1_module), ("two", write_tf2_module)):
         folder = write(tmp_path / name, size=None)
         with pytest.raises(InvalidValue, match="any size. Choose one with --img-size"):
             load_model(f"hub:{folder}")
-        backbone = load_model(f"hub:{folder}", overrides=InputOverrides(img_size=(20, 12)))
+        backbone = load_model(f"hub:{folder}", input=InputOptions(img_size=(20, 12)))
         assert select_layers(["net/block1"], backbone.features())[0].shape == (10, 6, 4)
         name = select_layers(["net/block1"], backbone.features())[0].name
         shape = backbone(np.zeros((1, 20, 12, 3), np.uint8), [name])[name].shape
@@ -149,7 +149,7 @@ def test_whole_numbers_are_given_as_they_are(tmp_path: Path) -> None:
     folder = write_tf2_module(tmp_path / "m", dtype=tf.uint8)
     assert load_model(f"hub:{folder}").spec.input.scaling == "raw"
     with pytest.raises(InvalidValue, match="takes whole numbers"):
-        load_model(f"hub:{folder}", overrides=InputOverrides(preprocess="unit"))
+        load_model(f"hub:{folder}", input=InputOptions(preprocess="unit"))
 
 
 def test_a_bare_folder_is_a_module_where_it_can_be_nothing_else(

@@ -15,7 +15,7 @@ from featx.images.preprocess import scale_pixels
 from featx.models import load_model
 from featx.models.backbone import Backbone
 from featx.models.contracts import APPLICATIONS
-from featx.specs import InputOverrides
+from featx.options import InputOptions
 from tests.real_data import REAL_DATA, needs_real_data
 
 pytestmark = pytest.mark.tensorflow
@@ -75,8 +75,8 @@ def keras_snippet(name: str, path: Path, layers: list[str]) -> dict[str, np.ndar
 
 def load_nearest(name: str) -> Backbone:
     reference = f"keras:{name},include_top=False" if name in VGG else f"keras:{name}"
-    overrides = InputOverrides(interpolation="nearest")  # What load_img uses.
-    return load_model(reference, weights="random", overrides=overrides)
+    overrides = InputOptions(interpolation="nearest")  # What load_img uses.
+    return load_model(reference, weights="random", input=overrides)
 
 
 def compute(backbone: Backbone, path: Path, layers: list[str]) -> dict[str, np.ndarray]:
@@ -172,10 +172,10 @@ def test_scaling_equals_the_preprocess_input_of_the_family(name: str) -> None:
 def test_preprocessing_inside_and_outside_the_network_agree(name: str) -> None:
     # Same seed, same weights; the layers that rescale are inside one and outside the other.
     pixels = np.random.default_rng(1).integers(0, 256, (1, 64, 64, 3)).astype(np.uint8)
-    small = InputOverrides(img_size=(64, 64))
+    small = InputOptions(img_size=(64, 64))
     results = []
     for reference in (f"keras:{name}", f"keras:{name},include_preprocessing=False"):
-        backbone = load_model(f"{reference},include_top=False", weights="random", overrides=small)
+        backbone = load_model(f"{reference},include_top=False", weights="random", input=small)
         last = backbone.features()[-1].name
         results.append(backbone(pixels, [last])[last])
     scale = np.abs(results[0]).max()
@@ -223,7 +223,7 @@ def test_the_image_size_can_be_chosen() -> None:
     backbone = load_model(
         "keras:MobileNetV2,alpha=0.35,include_top=False",
         weights="random",
-        overrides=InputOverrides(img_size=(96, 128)),
+        input=InputOptions(img_size=(96, 128)),
     )
     by_name = {layer.name: layer.shape for layer in backbone.features()}
     assert by_name["out_relu"] == (3, 4, 1280)

@@ -12,7 +12,7 @@ from featx.errors import AmbiguousName, InvalidValue, ModelError, UnknownName
 from featx.models import load_model, restore_model
 from featx.models.backbone import Backbone
 from featx.models.selection import select_layers
-from featx.specs import InputOverrides
+from featx.options import InputOptions
 from featx.testing.keras_models import toy_keras_model
 
 pytestmark = pytest.mark.tensorflow
@@ -162,11 +162,11 @@ def test_a_model_without_rescaling_has_unknown_preprocessing(tmp_path: Path) -> 
     assert backbone.spec.input.scaling is None
     with pytest.raises(InvalidValue, match="--preprocess"):
         backbone(np.zeros((1, 6, 6, 1), np.uint8), ["flat"])
-    unit = load_model(str(tmp_path / "grey.keras"), overrides=InputOverrides(preprocess="unit"))
+    unit = load_model(str(tmp_path / "grey.keras"), input=InputOptions(preprocess="unit"))
     result = unit(np.full((1, 6, 6, 1), 51, np.uint8), ["flat"])["flat"]
     np.testing.assert_allclose(result, np.full((1, 36), 0.2), atol=1e-7)
     with pytest.raises(InvalidValue, match="1 input channel"):
-        load_model(str(tmp_path / "grey.keras"), overrides=InputOverrides(preprocess="caffe"))
+        load_model(str(tmp_path / "grey.keras"), input=InputOptions(preprocess="caffe"))
 
 
 def test_a_renamed_file_is_the_same_model(toy_path: Path, tmp_path: Path) -> None:
@@ -231,14 +231,14 @@ def test_a_model_of_any_size_asks_for_one(tmp_path: Path) -> None:
     keras.Model(images, outputs).save(tmp_path / "any.keras")
     with pytest.raises(InvalidValue, match="--img-size"):
         load_model(str(tmp_path / "any.keras"))
-    overrides = InputOverrides(img_size=(6, 8), preprocess="raw")
-    backbone = load_model(str(tmp_path / "any.keras"), overrides=overrides)
+    overrides = InputOptions(img_size=(6, 8), preprocess="raw")
+    backbone = load_model(str(tmp_path / "any.keras"), input=overrides)
     assert backbone.features()[-1].shape == (3, 4, 3)
 
 
 def test_another_size_than_a_fixed_one_is_refused(toy_path: Path) -> None:
     with pytest.raises(InvalidValue, match="4 x 4 pixels.*Received: --img-size 8x8"):
-        load_model(str(toy_path), overrides=InputOverrides(img_size=(8, 8)))
+        load_model(str(toy_path), input=InputOptions(img_size=(8, 8)))
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
@@ -343,7 +343,7 @@ def test_integer_inputs_get_their_pixels_as_they_are(tmp_path: Path) -> None:
     assert backbone.spec.input.scaling == "raw"
     np.testing.assert_allclose(compute(backbone, "most")["most"], [[1, 0.6, 0.2]] * 2, atol=1e-6)
     with pytest.raises(InvalidValue, match="takes whole numbers"):
-        load_model(str(tmp_path / "i.keras"), overrides=InputOverrides(preprocess="tf"))
+        load_model(str(tmp_path / "i.keras"), input=InputOptions(preprocess="tf"))
 
 
 def test_a_model_that_is_gone_can_be_shown_its_new_place(toy_path: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from featx.models import load_model
 from featx.models.lineage import Field
-from featx.specs import InputOverrides
+from featx.options import InputOptions
 
 pytestmark = pytest.mark.tensorflow
 
@@ -28,8 +28,8 @@ pytestmark = pytest.mark.tensorflow
     ],
 )
 def test_fields_are_those_of_the_literature(reference: str, layer: str, field: int) -> None:
-    overrides = InputOverrides(img_size=(32, 32))
-    backbone = load_model(reference, weights="random", overrides=overrides)
+    overrides = InputOptions(img_size=(32, 32))
+    backbone = load_model(reference, weights="random", input=overrides)
     fields = {layer.name: layer.receptive_field for layer in backbone.features()}
     assert fields[layer] == field
 
@@ -61,7 +61,7 @@ def test_fields_are_what_gradients_reach(tmp_path: Path) -> None:
     layers = {
         layer.name: layer
         for layer in load_model(
-            str(tmp_path / "net.keras"), overrides=InputOverrides(preprocess="raw")
+            str(tmp_path / "net.keras"), input=InputOptions(preprocess="raw")
         ).features()
     }
     measured = 0
@@ -86,9 +86,9 @@ def test_parameters_are_those_that_a_layer_needs(tmp_path: Path) -> None:
 
     model = build(keras)
     model.save(tmp_path / "net.keras")
-    overrides = InputOverrides(preprocess="raw")
+    overrides = InputOptions(preprocess="raw")
     layers = {
-        t.name: t for t in load_model(str(tmp_path / "net.keras"), overrides=overrides).features()
+        t.name: t for t in load_model(str(tmp_path / "net.keras"), input=overrides).features()
     }
     for name in ("images", "a", "wide", "narrow", "sum", "norm", "last"):
         part = keras.Model(model.input, model.get_layer(name).output)
@@ -101,8 +101,8 @@ def test_a_layer_used_twice_counts_once(tmp_path: Path) -> None:
     images = keras.Input((8, 8, 3))
     twice = keras.layers.Conv2D(3, 3, padding="same", name="twice")
     keras.Model(images, twice(twice(images))).save(tmp_path / "net.keras")
-    overrides = InputOverrides(preprocess="raw")
-    layers = load_model(str(tmp_path / "net.keras"), overrides=overrides).features()
+    overrides = InputOptions(preprocess="raw")
+    layers = load_model(str(tmp_path / "net.keras"), input=overrides).features()
     assert [(t.name, t.parameters, t.receptive_field) for t in layers[1:]] == [
         ("twice#1", 84, 3),
         ("twice#2", 84, 5),
@@ -121,8 +121,8 @@ def test_strides_are_followed_and_not_divided(tmp_path: Path) -> None:
     for number in range(3):  # Without padding: maps of 15, 7 and 3 pixels.
         x = keras.layers.Conv2D(2, 3, strides=2, name=f"conv{number}")(x)
     keras.Model(images, x).save(tmp_path / "net.keras")
-    overrides = InputOverrides(preprocess="raw")
-    layers = load_model(str(tmp_path / "net.keras"), overrides=overrides).features()
+    overrides = InputOptions(preprocess="raw")
+    layers = load_model(str(tmp_path / "net.keras"), input=overrides).features()
     assert [layer.stride(31) for layer in layers[1:]] == [2, 4, 8]
 
 

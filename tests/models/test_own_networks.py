@@ -22,7 +22,7 @@ from featx.models import load_model
 from featx.models.graph_code import refuse_operations
 from featx.models.model_code import find_code
 from featx.models.selection import default_layer, select_layers
-from featx.specs import InputOverrides
+from featx.options import InputOptions
 from featx.testing import write_images
 from tests.models.model_files import (
     SIZE,
@@ -37,7 +37,7 @@ from tests.real_data import REAL_DATA, needs_real_data
 
 pytestmark = pytest.mark.tensorflow
 
-UNIT = InputOverrides(preprocess="unit")
+UNIT = InputOptions(preprocess="unit")
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 3), dtype=np.uint8)
 
 
@@ -73,7 +73,7 @@ def test_models_of_any_number_of_channels(tmp_path: Path, channels: int) -> None
     images = keras.Input((8, 8, channels))
     outputs = keras.layers.GlobalAveragePooling2D(name="mean")(images)
     keras.Model(images, outputs).save(tmp_path / "net.keras")
-    backbone = load_model(str(tmp_path / "net.keras"), overrides=UNIT)
+    backbone = load_model(str(tmp_path / "net.keras"), input=UNIT)
     assert backbone.spec.input.channels == channels
     pixels = np.full((1, 8, 8, channels), 255, np.uint8)
     assert backbone(pixels, ["mean"])["mean"].tolist() == [[1] * channels]
@@ -95,7 +95,7 @@ def test_channels_first_is_recognised_and_turned(tmp_path: Path) -> None:
 
     model = channels_first(keras)
     model.save(tmp_path / "net.keras")
-    backbone = load_model(str(tmp_path / "net.keras"), overrides=UNIT)
+    backbone = load_model(str(tmp_path / "net.keras"), input=UNIT)
     assert backbone.notes[0].startswith("channels first")
     contract = backbone.spec.input
     assert (contract.height, contract.width, contract.channels) == (12, 16, 3)
@@ -125,8 +125,8 @@ def test_channels_first_in_an_export(tmp_path: Path) -> None:
     model.save(tmp_path / "net.keras")
     model.export(tmp_path / "exported", verbose=False)
     pixels = np.random.default_rng(0).integers(0, 256, (2, 12, 16, 3), dtype=np.uint8)
-    file = load_model(str(tmp_path / "net.keras"), overrides=UNIT)(pixels, ["relu"])["relu"]
-    export = load_model(str(tmp_path / "exported"), overrides=UNIT)
+    file = load_model(str(tmp_path / "net.keras"), input=UNIT)(pixels, ["relu"])["relu"]
+    export = load_model(str(tmp_path / "exported"), input=UNIT)
     (relu,) = select_layers(["*/Relu"], export.features())
     assert relu.shape == (12, 16, 5)
     np.testing.assert_allclose(export(pixels, [relu.name])[relu.name], file, atol=1e-5)
@@ -164,10 +164,10 @@ def test_a_lambda_layer_runs_only_where_it_is_trusted(tmp_path: Path, suffix: st
     path = tmp_path / f"lambda{suffix}"
     save_lambda(path)
     with pytest.raises(ModelError, match="the Lambda layer 'twice'.*--trust-model-code runs it"):
-        load_model(str(path), overrides=UNIT)
+        load_model(str(path), input=UNIT)
     for trusted in (
-        load_model(str(path), overrides=UNIT, trust_model_code=True),
-        load_model(f"{path},trust_model_code=True", overrides=UNIT),
+        load_model(str(path), input=UNIT, trust_model_code=True),
+        load_model(f"{path},trust_model_code=True", input=UNIT),
     ):
         assert trusted(np.full((1, 4, 4, 3), 255, np.uint8), ["twice"])["twice"][0, 0, 0, 0] == 2
         assert trusted.spec.arguments == ()
@@ -225,7 +225,7 @@ def test_classes_are_imported_only_where_they_are_trusted(
     with pytest.raises(ModelError, match="the class 'Halve' of the module 'own_layers'"):
         load_model(str(tmp_path / "own.keras"))
     assert "own_layers" not in sys.modules
-    backbone = load_model(str(tmp_path / "own.keras"), overrides=UNIT, trust_model_code=True)
+    backbone = load_model(str(tmp_path / "own.keras"), input=UNIT, trust_model_code=True)
     assert backbone(np.full((1, 4, 4, 3), 255, np.uint8), ["halve"])["halve"].max() == 0.5
     assert sys.path == before
     monkeypatch.delitem(sys.modules, "own_layers")
@@ -244,7 +244,7 @@ def test_classes_that_the_program_registered_are_its_own(tmp_path: Path) -> None
 
     images = keras.Input((4, 4, 3))
     keras.Model(images, Third(name="third")(images)).save(tmp_path / "own.keras")
-    backbone = load_model(str(tmp_path / "own.keras"), overrides=UNIT)
+    backbone = load_model(str(tmp_path / "own.keras"), input=UNIT)
     assert backbone.features()[-1].name == "third"
 
 
@@ -265,7 +265,7 @@ def test_a_registered_class_without_a_module_is_named(
     )
     subprocess.run([sys.executable, "-c", program, path], check=True, capture_output=True)
     with pytest.raises(ModelError, match="needs 'blocks>Twice', .*In Python, import the"):
-        load_model(str(path), overrides=UNIT, trust_model_code=trust)
+        load_model(str(path), input=UNIT, trust_model_code=trust)
 
     import keras
 
@@ -275,7 +275,7 @@ def test_a_registered_class_without_a_module_is_named(
 
     keras.saving.register_keras_serializable(package="blocks")(Twice)
     try:
-        registered = load_model(str(path), overrides=UNIT, trust_model_code=trust)
+        registered = load_model(str(path), input=UNIT, trust_model_code=trust)
     finally:
         del keras.saving.get_custom_objects()["blocks>Twice"]
     assert registered(np.full((1, 4, 4, 3), 255, np.uint8), ["twice"])["twice"][0, 0, 0, 0] == 2
@@ -300,9 +300,9 @@ def test_a_graph_that_writes_files_is_refused(tmp_path: Path, kind: str) -> None
         module.run = tf.function(spy, input_signature=[spec])
         tf.saved_model.save(module, str(path), signatures=module.run)
     with pytest.raises(ModelError, match="the operation WriteFile.*--trust-model-code runs it"):
-        load_model(f"{kind}:{path}", overrides=UNIT)
+        load_model(f"{kind}:{path}", input=UNIT)
     assert not (tmp_path / "spied").exists()
-    load_model(f"{kind}:{path}", overrides=UNIT, trust_model_code=True)
+    load_model(f"{kind}:{path}", input=UNIT, trust_model_code=True)
 
 
 def test_functions_that_old_files_name_as_layers() -> None:
@@ -379,7 +379,7 @@ def test_modules_beside_a_model_are_not_imported_untrusted(
 
     monkeypatch.setattr(keras.models, "load_model", spy)
     for trust in (False, True):
-        load_model(str(tmp_path / f"net{suffix}"), overrides=UNIT, trust_model_code=trust)
+        load_model(str(tmp_path / f"net{suffix}"), input=UNIT, trust_model_code=trust)
     assert seen
     assert all(str(tmp_path) not in entries for entries in seen)
 
@@ -470,7 +470,7 @@ def test_saved_models_that_write_while_they_are_loaded(tmp_path: Path, kind: str
     tf.saved_model.save(module, str(tmp_path / "m"), signatures=module.run)
     operation = {"save": "SaveV2", "cache": "CacheDataset"}.get(kind, "DatasetToTFRecord")
     with pytest.raises(ModelError, match=f"the operation {operation}"):
-        load_model(f"savedmodel:{tmp_path / 'm'}", overrides=UNIT)
+        load_model(f"savedmodel:{tmp_path / 'm'}", input=UNIT)
     assert not list(tmp_path.glob("written*"))
 
 
@@ -517,7 +517,7 @@ def test_an_old_h5_file_gives_what_tf_keras_gives(tmp_path: Path) -> None:
         tf_keras = pytest.importorskip("tf_keras")
         model = build_keras(tf_keras)
         model.save(tmp_path / "old.h5")
-    backbone = load_model(str(tmp_path / "old.h5"), overrides=UNIT)
+    backbone = load_model(str(tmp_path / "old.h5"), input=UNIT)
     assert backbone.notes == ("saved by Keras 2, loaded by tf_keras",)
     assert _record_of_a_run(tmp_path, str(tmp_path / "old.h5"))["tf_keras"] == tf_keras.__version__
     layers = {layer.name: layer for layer in backbone.features()}
@@ -549,8 +549,8 @@ def test_the_real_old_h5_file() -> None:
         warnings.simplefilter("ignore")
         tf_keras = pytest.importorskip("tf_keras")
         model = tf_keras.models.load_model(folder / "keras_model.h5", compile=False)
-    overrides = InputOverrides(preprocess="tf")
-    backbone = load_model(str(folder / "keras_model.h5"), overrides=overrides)
+    overrides = InputOptions(preprocess="tf")
+    backbone = load_model(str(folder / "keras_model.h5"), input=overrides)
     path = next((REAL_DATA / "images/flowers12/test/iris").glob("*.jpg"))
     pixels = decode_image(path.read_bytes(), backbone.spec.input)[np.newaxis]
     last = backbone.features()[-1].name
@@ -560,7 +560,7 @@ def test_the_real_old_h5_file() -> None:
         result[last], model(pixels.astype(np.float32) / 127.5 - 1), atol=1e-5
     )
     # The SavedModel that was made of it agrees, at a tensor inside, too.
-    exported = load_model(str(folder / "model.savedmodel"), overrides=overrides)
+    exported = load_model(str(folder / "model.savedmodel"), input=overrides)
     np.testing.assert_allclose(
         exported(pixels, [graph_layer])[graph_layer], result[inner], rtol=1e-3, atol=1e-4
     )
@@ -572,7 +572,7 @@ def test_the_real_old_h5_file() -> None:
 @pytest.mark.parametrize("batch", [None, 1])
 def test_a_frozen_graph_whatever_its_batch(tmp_path: Path, batch: int | None) -> None:
     path = write_graph(tmp_path / "g.pb", batch=batch)
-    backbone = load_model(str(path), overrides=UNIT)
+    backbone = load_model(str(path), input=UNIT)
     maps, vector = build_graph(IMAGES.astype(np.float32) / 255, kernel())
     result = backbone(IMAGES, [TENSOR, "pool", "block1/conv"])
     np.testing.assert_allclose(result[TENSOR], maps, atol=1e-5)
@@ -582,12 +582,12 @@ def test_a_frozen_graph_whatever_its_batch(tmp_path: Path, batch: int | None) ->
     assert layers["pool"].kind == "output"
     assert layers[TENSOR].parameters == 3 * 3 * 3 * 4
     assert default_layer(backbone.features()).name == TENSOR
-    larger = load_model(str(path), overrides=InputOverrides(img_size=(20, 24), preprocess="unit"))
+    larger = load_model(str(path), input=InputOptions(img_size=(20, 24), preprocess="unit"))
     assert select_layers([TENSOR], larger.features())[0].shape == (10, 12, 4)
 
 
 def test_a_graph_computes_nothing_beyond_the_layer(tmp_path: Path) -> None:
-    backbone = load_model(str(write_graph(tmp_path / "g.pb")), overrides=UNIT)
+    backbone = load_model(str(write_graph(tmp_path / "g.pb")), input=UNIT)
     compiled = {
         name: backbone._compile_layers((name,)).num_operations  # type: ignore[attr-defined]
         for name in ("block1/conv", "pool")
@@ -615,7 +615,7 @@ def test_graphs_that_cannot_be_used_say_why(tmp_path: Path) -> None:
     (tmp_path / "two.pb").write_bytes(graph.as_graph_def().SerializeToString())
     with pytest.raises(ModelError, match="2 inputs of numbers .left and right.*input=NAME"):
         load_model(str(tmp_path / "two.pb"))
-    layers = load_model(f"{tmp_path / 'two.pb'},input=left", overrides=UNIT).features()
+    layers = load_model(f"{tmp_path / 'two.pb'},input=left", input=UNIT).features()
     assert [layer.name for layer in layers if layer.kind == "output"] == ["relu"]
     with pytest.raises(UnknownName, match="Did you mean left"):
         load_model(f"{tmp_path / 'two.pb'},input=lefd")
@@ -634,7 +634,7 @@ def test_the_real_frozen_graph() -> None:
 
     path = REAL_DATA / "models/mobilenet_v1_025_graphdef/mobilenet_v1_0.25_224_frozen_graph.pb"
     photo = next((REAL_DATA / "images/flowers12/test/iris").glob("*.jpg"))
-    backbone = load_model(str(path), overrides=InputOverrides(preprocess="tf"))
+    backbone = load_model(str(path), input=InputOptions(preprocess="tf"))
     pixels = decode_image(photo.read_bytes(), backbone.spec.input)[np.newaxis]
     names = ["MobilenetV1/MobilenetV1/Conv2d_13_pointwise/Relu6", "MobilenetV1/Predictions/Softmax"]
     result = backbone(pixels, names)

@@ -14,14 +14,14 @@ from featx.images.decode import decode_image
 from featx.models import load_model
 from featx.models.backbone import Backbone
 from featx.models.selection import select_layers
-from featx.specs import InputOverrides
+from featx.options import InputOptions
 from featx.testing import write_images
 from featx.testing.keras_models import toy_keras_model
 from tests.real_data import REAL_DATA, needs_real_data
 
 pytestmark = pytest.mark.tensorflow
 
-RAW = InputOverrides(preprocess="raw")
+RAW = InputOptions(preprocess="raw")
 COLOR = np.array([255, 153, 51], np.uint8)
 
 
@@ -34,7 +34,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def backbone(exported: Path) -> Backbone:
-    return load_model(str(exported), overrides=RAW)
+    return load_model(str(exported), input=RAW)
 
 
 def test_an_export_computes_what_the_model_did(backbone: Backbone) -> None:
@@ -58,8 +58,8 @@ def test_the_same_content_elsewhere_is_the_same_model(exported: Path, tmp_path: 
     import shutil
 
     shutil.copytree(exported, tmp_path / "copy")
-    first = load_model(f"savedmodel:{exported}", overrides=RAW).spec
-    second = load_model(f"savedmodel:{tmp_path / 'copy'}", overrides=RAW).spec
+    first = load_model(f"savedmodel:{exported}", input=RAW).spec
+    second = load_model(f"savedmodel:{tmp_path / 'copy'}", input=RAW).spec
     assert first.fingerprint == second.fingerprint
 
 
@@ -78,7 +78,7 @@ def _save(folder: Path, shape: list[int | None], **signatures: Any) -> None:
 
 def test_a_signature_with_several_outputs_has_a_layer_for_each(tmp_path: Path) -> None:
     _save(tmp_path / "m", [None, 2, 2, 3], serving_default=True)
-    loaded = load_model(str(tmp_path / "m"), overrides=RAW)
+    loaded = load_model(str(tmp_path / "m"), input=RAW)
     images = np.arange(12, dtype=np.uint8).reshape(1, 2, 2, 3)
     result = loaded(images, ["most", "mean"])
     assert result["most"].tolist() == [[9, 10, 11]]
@@ -89,7 +89,7 @@ def test_signatures_are_chosen_by_name(tmp_path: Path) -> None:
     _save(tmp_path / "m", [None, 2, 2, 3], features=True, classes=True)
     with pytest.raises(UnknownName, match="signature=NAME"):
         load_model(str(tmp_path / "m"))
-    loaded = load_model(f"savedmodel:{tmp_path / 'm'},signature=features", overrides=RAW)
+    loaded = load_model(f"savedmodel:{tmp_path / 'm'},signature=features", input=RAW)
     assert {layer.name for layer in loaded.features()} >= {"mean", "most"}
 
 
@@ -112,15 +112,15 @@ def test_extract_takes_a_signature(tmp_path: Path) -> None:
 
 def test_a_batch_of_exactly_one_is_opened_to_any(tmp_path: Path) -> None:
     _save(tmp_path / "one", [1, 2, 2, 3], serving_default=True)
-    loaded = load_model(f"savedmodel:{tmp_path / 'one'}", overrides=RAW)
+    loaded = load_model(f"savedmodel:{tmp_path / 'one'}", input=RAW)
     images = np.arange(24, dtype=np.uint8).reshape(2, 2, 2, 3)
     assert loaded(images, ["most"])["most"].tolist() == [[9, 10, 11], [21, 22, 23]]
 
 
 def test_any_size_takes_the_one_that_is_asked_for(tmp_path: Path) -> None:
     _save(tmp_path / "any", [None, None, None, 3], serving_default=True)
-    overrides = InputOverrides(img_size=(2, 4), preprocess="raw")
-    loaded = load_model(f"savedmodel:{tmp_path / 'any'}", overrides=overrides)
+    overrides = InputOptions(img_size=(2, 4), preprocess="raw")
+    loaded = load_model(f"savedmodel:{tmp_path / 'any'}", input=overrides)
     assert [layer.shape for layer in loaded.features() if layer.kind == "output"] == [(3,), (3,)]
     assert loaded(np.ones((1, 2, 4, 3), np.uint8), ["mean"])["mean"].tolist() == [[1, 1, 1]]
 
@@ -137,7 +137,7 @@ def test_activations_and_joins_come_first_and_the_rest_on_demand(tmp_path: Path)
 
     module = Module()
     tf.saved_model.save(module, str(tmp_path / "m"), signatures=module.run)
-    layers = load_model(str(tmp_path / "m"), overrides=RAW).features()
+    layers = load_model(str(tmp_path / "m"), input=RAW).features()
     assert {layer.name for layer in layers if not layer.is_detail} == {
         "swish",
         "relu",
@@ -162,7 +162,7 @@ def test_a_subclassed_model_is_tapped_in_its_export(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
     expected = net(pixels.astype(np.float32))
     net.export(tmp_path / "net", verbose=False)
-    backbone = load_model(str(tmp_path / "net"), overrides=RAW)
+    backbone = load_model(str(tmp_path / "net"), input=RAW)
     (relu,) = select_layers(["*Relu"], backbone.features())
     result = backbone(pixels, [relu.name, "output_0"])
     assert result[relu.name].shape == (2, 6, 6, 4)
@@ -205,7 +205,7 @@ def test_the_real_tensorflow_1_savedmodel() -> None:
 
     folder = REAL_DATA / "models/teachable_machine_savedmodel/model.savedmodel"
     path = next((REAL_DATA / "images/flowers12/test/iris").glob("*.jpg"))
-    loaded = load_model(str(folder), overrides=InputOverrides(preprocess="tf"))
+    loaded = load_model(str(folder), input=InputOptions(preprocess="tf"))
     layer = "sequential_1/model1/out_relu/Relu6"
     output = loaded.features()[-1].name
     pixels = decode_image(path.read_bytes(), loaded.spec.input)[np.newaxis]

@@ -9,7 +9,6 @@ from featx.images.sources.folders import SHEET_MARK as SHEET_MARK
 from featx.images.sources.folders import is_sheet as is_sheet
 from featx.images.sources.gathering import EVERYTHING as EVERYTHING
 from featx.images.sources.gathering import Images as Images
-from featx.images.sources.gathering import Selection as Selection
 from featx.images.sources.gathering import gather as gather
 from featx.images.sources.items import IMAGE_SUFFIXES as IMAGE_SUFFIXES
 from featx.images.sources.items import ImageFailure as ImageFailure

@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from featx.errors import InvalidValue
 from featx.images.sources.finding import find_images
 from featx.images.sources.items import ImageSet
+from featx.options import Selection
 
 Images = Any
 """What `featx.extract`, `predict` and `search` take: places (text or paths, or several of them), or
 arrays, datasets and iterables; described at `featx.extract`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which images of a source are wanted; see `find_images`."""
-
-    exclude: Sequence[str] = ()
-    image_list: str | Path | None = None
-    split: str | None = None
-    frame: int | str | None = None
 
 
 EVERYTHING = Selection()

@@ -1,0 +1,276 @@
+"""Options in groups: frozen data that several functions take, and that a script can use again.
+
+Each function that takes a group takes its fields as keywords, too: ``workers=4`` is
+``run=RunOptions(workers=4)``. The TypedDicts below say so to type checkers; a test compares them
+with the groups.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, TypedDict, TypeVar, get_args
+
+from featx.errors import InvalidValue, RepeatedOption, UnknownOption
+from featx.specs import (
+    PREPROCESS_NAMES,
+    ChannelOrder,
+    Decode,
+    Engine,
+    Exif,
+    InputSpec,
+    Interpolation,
+    Precision,
+    Preprocess,
+    Resize,
+    check_choice,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class InputOptions:
+    """How pictures become the pixels that a model gets: changes to the model's own way.
+
+    These options are part of what identifies a feature, except where they repeat what the model
+    does anyway.
+
+    Attributes:
+        img_size: ``(height, width)`` of the model's input in pixels, each at least 1; the model's
+            own when None.
+        preprocess: Scaling of pixels, see `InputSpec.scaling`; ``auto`` is the model's own.
+        channel_order: ``rgb`` or ``bgr``. When None, that of a named `preprocess` (``caffe`` is
+            BGR, all others RGB), else the model's own.
+        resize: How a picture is fitted to the size: ``stretch``, ``crop`` (the centre) or ``pad``;
+            the model's own when None, which is ``stretch`` for Keras applications.
+        interpolation: Resampling filter, as Pillow names it; the model's own when None, which is
+            ``bilinear`` for Keras applications.
+        exif: ``apply`` or ``ignore`` the camera's orientation tag; applied when None.
+        decode: ``fast``: JPEGs of at least four times the model's size are decoded at a fraction of
+            it, never below twice that size; ``exact``: always all pixels. When None ``fast``, or
+            what the existing store was made with.
+
+    Example:
+        >>> InputOptions(img_size=(224, 320), resize="crop").apply(InputSpec(299, 299)).width
+        320
+    """
+
+    img_size: tuple[int, int] | None = None
+    preprocess: Preprocess = "auto"
+    channel_order: ChannelOrder | None = None
+    resize: Resize | None = None
+    interpolation: Interpolation | None = None
+    exif: Exif | None = None
+    decode: Decode | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("preprocessing", self.preprocess, PREPROCESS_NAMES)
+
+    def apply(self, contract: InputSpec) -> InputSpec:
+        """Return `contract` with these changes made.
+
+        A named scaling brings its own channel order along (``caffe`` is BGR, all others RGB, as in
+        Keras) unless `channel_order` says otherwise.
+
+        Example:
+            >>> InputOptions(preprocess="caffe").apply(InputSpec(224, 224)).channel_order
+            'bgr'
+        """
+        changes: dict[str, Any] = {}
+        if self.img_size is not None:
+            changes["height"], changes["width"] = self.img_size
+        if self.preprocess != "auto":
+            changes["scaling"] = self.preprocess
+            changes["channel_order"] = "bgr" if self.preprocess == "caffe" else "rgb"
+        for name in ("channel_order", "resize", "interpolation", "exif", "decode"):
+            value = getattr(self, name)
+            if value is not None:
+                changes[name] = value
+        return replace(contract, **changes)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which images of a source are wanted. It selects among files, not among objects in memory.
+
+    Attributes:
+        exclude: Globs; an image is left out when one matches its key, its name or a folder's name.
+        image_list: A text file with one path in each line, ``-`` for the standard input. Its
+            images come in addition to those that are named, or instead of the default.
+        split: Only this split of manifests and array files, such as ``train``.
+        frame: Of animations and files of several pages this frame, from 0, or ``all``, under keys
+            such as ``a.gif#3``; when None the first, under the file's own key.
+    """
+
+    exclude: Sequence[str] = ()
+    image_list: str | Path | None = None
+    split: str | None = None
+    frame: int | str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How images are read and the network is run. It is no part of a feature's identity.
+
+    Attributes:
+        max_pixels: Largest picture that is decoded, in pixels, at least 1; 178,956,970 when None.
+        batch_size: Images given to the network at a time, at least 1; what suits it when None.
+        workers: Threads that read and decode, at least 1; when None one per core, at most 16.
+        engine: ``tensorflow``, ``openvino`` (on the CPU; a model that it cannot take runs in
+            TensorFlow), or ``auto``: OpenVINO unless TensorFlow is clearly faster here.
+        precision: ``float32``; ``bfloat16``; ``mixed``: the first convolutions in float32, the
+            others in bfloat16 with corrected constants; or ``auto``: bfloat16, or else mixed,
+            where the processor has it and every row of every layer keeps a cosine of at least
+            0.999 to its float32 values, in the first eight images and in one of 16 from all over
+            the folder, at most 32. An existing store goes on in the precision in which it was
+            begun. When None, `featx.extract` takes ``auto``; `featx.predict` and `featx.search`
+            take ``float32``.
+    """
+
+    max_pixels: int | None = None
+    batch_size: int | None = None
+    workers: int | None = None
+    engine: Engine = "auto"
+    precision: Precision | None = None
+
+    def __post_init__(self) -> None:
+        if self.batch_size is not None and self.batch_size < 1:
+            raise InvalidValue(f"A batch has at least one image. Received: {self.batch_size}.")
+        if self.workers is not None and self.workers < 1:
+            raise InvalidValue(
+                f"Reading takes at least one thread. Received: workers={self.workers}."
+            )
+        if self.precision is not None:
+            check_choice("precision", self.precision, get_args(Precision))
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateOptions:
+    """How a store is brought up to date with its images.
+
+    Attributes:
+        overwrite: Start afresh; the existing store is replaced when the new one is complete.
+        prune: Remove rows whose image no longer exists.
+        strict: Stop at the first image that fails.
+        max_failures: Stop when more images than this fail, at least 0; never when None.
+        retry_failed: Also try images again that failed and have not changed since.
+        shard: ``(i, n)``: only the i-th of n parts of the images, i from 1, divided by a hash of
+            their keys. Each goes into a store of its own; `featx.merge_stores` joins them.
+        single_file_limit: Above this many bytes of features, the store refers to its part files
+            instead of holding the features; when None the existing store's own limit, at first
+            4 GB (4,000,000,000 bytes).
+        wait: Wait for another process that writes to the store instead of refusing.
+        dry_run: Only report what would be done; nothing is written.
+    """
+
+    overwrite: bool = False
+    prune: bool = False
+    strict: bool = False
+    max_failures: int | None = None
+    retry_failed: bool = False
+    shard: tuple[int, int] | None = None
+    single_file_limit: int | None = None
+    wait: bool = False
+    dry_run: bool = False
+
+    @property
+    def failure_limit(self) -> int | None:
+        """The most images that may fail; None for any number."""
+        return 0 if self.strict else self.max_failures
+
+
+class InputKeywords(TypedDict, total=False):
+    """The fields of `InputOptions` as keywords."""
+
+    img_size: tuple[int, int] | None
+    preprocess: Preprocess
+    channel_order: ChannelOrder | None
+    resize: Resize | None
+    interpolation: Interpolation | None
+    exif: Exif | None
+    decode: Decode | None
+
+
+class SelectionKeywords(TypedDict, total=False):
+    """The fields of `Selection` as keywords."""
+
+    exclude: Sequence[str]
+    image_list: str | Path | None
+    split: str | None
+    frame: int | str | None
+
+
+class RunKeywords(TypedDict, total=False):
+    """The fields of `RunOptions` as keywords."""
+
+    max_pixels: int | None
+    batch_size: int | None
+    workers: int | None
+    engine: Engine
+    precision: Precision | None
+
+
+class UpdateKeywords(TypedDict, total=False):
+    """The fields of `UpdateOptions` as keywords."""
+
+    overwrite: bool
+    prune: bool
+    strict: bool
+    max_failures: int | None
+    retry_failed: bool
+    shard: tuple[int, int] | None
+    single_file_limit: int | None
+    wait: bool
+    dry_run: bool
+
+
+class PredictKeywords(InputKeywords, SelectionKeywords, RunKeywords, total=False):
+    """The options that `featx.predict` takes as keywords."""
+
+
+class ExtractKeywords(InputKeywords, SelectionKeywords, RunKeywords, UpdateKeywords, total=False):
+    """The options that `featx.extract` takes as keywords."""
+
+
+GroupT = TypeVar("GroupT", InputOptions, Selection, RunOptions, UpdateOptions)
+
+
+def fill_group(group: type[GroupT], given: GroupT | None, options: Mapping[str, Any]) -> GroupT:
+    """Return a group of options with the keywords that belong to it.
+
+    Args:
+        group: The group.
+        given: What the caller passed as a whole.
+        options: All keywords of the call; those of other groups are ignored.
+
+    Raises:
+        RepeatedOption: If a keyword says again what `given` says.
+
+    Example:
+        >>> fill_group(RunOptions, RunOptions(workers=2), {"batch_size": 8, "prune": True}).workers
+        2
+    """
+    start = group() if given is None else given
+    defaults = {field.name: field.default for field in fields(group)}
+    own = {name: value for name, value in options.items() if name in defaults}
+    for name in own:
+        if getattr(start, name) != defaults[name]:
+            raise RepeatedOption(name, group.__name__)
+    return replace(start, **own)
+
+
+def refuse_unknown(
+    function: Callable[..., Any], options: Mapping[str, Any], *groups: type[Any]
+) -> None:
+    """Refuse keywords that no group of a function has.
+
+    Raises:
+        UnknownOption: Suggests the parameters and options that look like it.
+    """
+    known = {field.name for group in groups for field in fields(group)}
+    for name in options:
+        if name not in known:
+            parameters = inspect.signature(function).parameters.values()
+            own = [p.name for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD]
+            raise UnknownOption(function.__name__, name, [*own, *known])
