@@ -44,8 +44,9 @@ class NetworkGraph:
         content: The graph.
         input: The node or tensor that takes scaled images.
         input_layout: The order of their axes.
-        outputs: Layer → what gives it, in the order in which layers were asked for. Nodes of ``tensorflow`` and ``openvino`` are results of
-            the graph; tensors of ``onnx`` may be anywhere in it.
+        outputs: Layer → what gives it, in the order in which layers were asked for. Nodes of
+            ``tensorflow`` and ``openvino`` are results of the graph; tensors of ``onnx`` may be
+            anywhere in it.
 
     Example:
         >>> outputs = {"pool": GraphOutput("p", "channels_first"), "fc": GraphOutput("fc", None)}
