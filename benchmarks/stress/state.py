@@ -12,7 +12,6 @@ import numpy as np
 
 from benchmarks.stress.pictures import LAYERS, is_true
 from featx.errors import StoreDamaged, StoreError
-from featx.index import flat
 from featx.index.vector_index import open_index
 from featx.store import FeatureStore, open_store
 from featx.store.parts import list_assembled, list_parts, parts_folder
@@ -121,7 +120,7 @@ def read_index(path: Path) -> Any:
         IndexFileError: If it cannot be read.
     """
     index = open_index(path)
-    vectors = [flat.reconstruct(index._index, row).tobytes() for row in range(len(index))]
+    vectors = [row.tobytes() for row in index.vectors(np.arange(len(index)))]
     description = index.description
     return (description.keys, description.labels, description.store.contents, vectors)
 

@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from featx.cli.options import Json, OneLayer, ReadPool, StoreArgument
+from featx.cli.registry_choice import Choice
+from featx.index.kinds import DEFAULT_INDEX_KIND, INDEXES
 from featx.specs import DEFAULT_STORE
 
 
@@ -15,6 +17,9 @@ def index(
     features: StoreArgument = Path(DEFAULT_STORE),
     layer: OneLayer = None,
     pool: ReadPool = "avg",
+    kind: Annotated[
+        str, typer.Option(help="The kind of index."), Choice(lambda: INDEXES.names)
+    ] = DEFAULT_INDEX_KIND,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -23,7 +28,7 @@ def index(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Build an exact index for `search`.
+    """Build an index for `search`.
 
     It compares by cosine similarity. The network is not run, and TensorFlow not needed.
 
@@ -38,6 +43,7 @@ def index(
         features,
         layer=layer,
         pool=pool,
+        kind=kind,
         output=output,
         listener=ConsoleListener(),
     )
@@ -49,6 +55,7 @@ def index(
                 "rows": len(built),
                 "layer": feature.name,
                 "pool": feature.pool,
+                "kind": built.description.kind,
                 "metric": "cosine",
             }
         )

@@ -94,7 +94,7 @@ def export_store(
             ``tensorboard`` (for the Embedding Projector). When None, as `output` ends; a folder
             or a name without an ending is for TensorBoard.
         layer: The layer; the deepest in the store when None.
-        pool: str of layers that were stored as maps. ``none`` keeps them (``npy`` only).
+        pool: Pooling of layers that were stored as maps. ``none`` keeps them (``npy`` only).
         overwrite: Replace files that are there. Only those of the export itself are.
         listener: Receives notes and progress.
 

@@ -87,7 +87,7 @@ def fit_head(
         labels: ``folders``, those in the store (class folders, or what a manifest said); or a CSV
             file with the columns path, label and optionally split.
         kind: The kind of head.
-        pool: str of layers that were stored as maps.
+        pool: Pooling of layers that were stored as maps.
         test_size: Share of each class held out for measuring, in [0, 1). Ignored where a split is
             given: by the CSV, else by the store (from a manifest's column or the names of arrays),
             if it has both training rows and others. Identical files always fall on the same side.

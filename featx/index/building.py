@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,9 @@ import numpy as np
 from featx.errors import IndexFileError
 from featx.events import Listener
 from featx.files import describe_wrong_output, resolve_link
-from featx.index import flat
-from featx.index.vector_index import (
-    IndexDescription,
-    VectorIndex,
-    description_path,
-    normalize_rows,
-)
+from featx.index.description import IndexDescription, description_path
+from featx.index.kinds import DEFAULT_INDEX_KIND, INDEXES, is_index_file
+from featx.index.vector_index import VectorIndex, normalize_rows
 from featx.poolings import check_vector_pool
 from featx.specs import (
     DEFAULT_READ_POOLING,
@@ -34,7 +31,7 @@ REUSED_ROWS = 1024
 
 
 def default_index_path(features: str | Path, layer: str | None = None) -> Path:
-    """Return where the index of a store lies unless told otherwise.
+    """Return where the index of a store is unless told otherwise.
 
     Args:
         features: The store.
@@ -58,18 +55,20 @@ def build_index(
     layer: str | None = None,
     pool: str = DEFAULT_READ_POOLING,
     output: str | Path | None = None,
-    former: VectorIndex | None = None,
+    kind: str = DEFAULT_INDEX_KIND,
+    previous: VectorIndex | None = None,
     listener: Listener | None = None,
 ) -> VectorIndex:
-    """Build an exact index (cosine similarity) over the images of a store.
+    """Build an index (cosine similarity) over the images of a store.
 
     Args:
         features: The feature store.
         layer: The layer; the deepest in the store when None.
-        pool: str of layers that were stored as maps.
+        pool: Pooling of layers that were stored as maps.
         output: Where to write it; the store's name ending in ``.faiss`` when None.
-        former: An older index: the vectors of images that it holds are taken from it if it is
-            of the same feature, instead of reading and pooling them again.
+        kind: The kind of index, a name in `featx.index.kinds.INDEXES`; ``flat`` is exact.
+        previous: An older index, of any kind: the vectors of images that it holds are taken from
+            it if it is of the same feature, instead of reading and pooling them again.
         listener: Receives notes.
 
     Returns:
@@ -88,16 +87,9 @@ def build_index(
     """
     listener = listener or Listener()
     features = Path(features)
+    index_kind = INDEXES[kind]
     check_vector_pool("pooling of an index", pool)
-    path = default_index_path(features) if output is None else Path(output)
-    path = resolve_link(path)
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise IndexFileError(describe_wrong_output(path))
-    if path.absolute() == features.absolute() or _is_something_else(path):
-        raise IndexFileError(
-            f"{str(path)!r} exists and is not an index; it is left alone. "
-            "Choose another file with -o."
-        )
+    path = _choose_path(features, output)
     with open_store(features) as store:
         if not len(store):
             raise IndexFileError(
@@ -116,35 +108,45 @@ def build_index(
             store=StoreReference.to(store, folder),
             root=store.root,
             root_relative=store.root.relative_to(folder),
+            kind=kind,
         )
-        vectors = flat.new_flat(math.prod(description.feature.shape))
-        if former is not None and former.description.fingerprint != description.fingerprint:
-            former = None
-        for block in _iter_normalized(store, layer, pool, former):
-            flat.add_vectors(vectors, block)
-    index = VectorIndex(vectors, description, path)
+        if previous is not None and previous.description.fingerprint != description.fingerprint:
+            previous = None
+        blocks = _NormalizedBlocks(store, layer, pool, previous)
+        shape = (len(store), math.prod(description.feature.shape))
+        index = VectorIndex(index_kind.build(blocks, shape), description, path)
     index.save(path)
     return index
 
 
-def _iter_normalized(
-    store: FeatureStore, layer: str | None, pool: str, former: VectorIndex | None
-) -> Iterator[np.ndarray]:
-    """Yield blocks of a layer's vectors in order, of length 1; known ones from a former index."""
-    if former is None:
-        for block in store.iter_vectors(layer, pool):
+@dataclass(frozen=True, slots=True)
+class _NormalizedBlocks:
+    """Blocks of a layer's vectors in order, of length 1; known ones from a previous index."""
+
+    store: FeatureStore
+    layer: str | None
+    pool: str
+    previous: VectorIndex | None
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        if self.previous is not None:
+            yield from self._update(self.previous)
+            return
+        for block in self.store.iter_vectors(self.layer, self.pool):
             yield normalize_rows(block.reshape(len(block), -1))
-        return
-    known = former.vectors_by_content()
-    places = np.array([known.get(content.tobytes(), -1) for content in store.content_hash])
-    width = math.prod(store.vector_spec(layer, pool).shape)
-    for start in range(0, len(places), REUSED_ROWS):
-        rows = places[start : start + REUSED_ROWS]
-        block = np.empty((len(rows), width), np.float32)
-        block[rows >= 0] = former.vectors(rows[rows >= 0])
-        new = np.flatnonzero(rows < 0)
-        block[new] = normalize_rows(store.vectors(layer, pool, start + new).reshape(-1, width))
-        yield block
+
+    def _update(self, previous: VectorIndex) -> Iterator[np.ndarray]:
+        known = previous.vectors_by_content()
+        rows = np.array([known.get(content.tobytes(), -1) for content in self.store.content_hash])
+        width = math.prod(self.store.vector_spec(self.layer, self.pool).shape)
+        for start in range(0, len(rows), REUSED_ROWS):
+            old = rows[start : start + REUSED_ROWS]
+            block = np.empty((len(old), width), np.float32)
+            block[old >= 0] = previous.vectors(old[old >= 0])
+            new = np.flatnonzero(old < 0)
+            values = self.store.vectors(self.layer, self.pool, start + new)
+            block[new] = normalize_rows(values.reshape(-1, width))
+            yield block
 
 
 def is_current(index: VectorIndex, features: Path) -> bool:
@@ -153,6 +155,19 @@ def is_current(index: VectorIndex, features: Path) -> bool:
         return store.contents == index.description.store.contents
 
 
-def _is_something_else(path: Path) -> bool:
-    """Whether a file is there that no index was ever written to."""
-    return path.exists() and not (description_path(path).exists() or flat.is_flat(path))
+def _choose_path(features: Path, output: str | Path | None) -> Path:
+    """Return the file to write.
+
+    Raises:
+        IndexFileError: If it cannot be one, or is something else than an index.
+    """
+    path = resolve_link(default_index_path(features) if output is None else Path(output))
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise IndexFileError(describe_wrong_output(path))
+    is_index = not path.exists() or description_path(path).exists() or is_index_file(path)
+    if path.absolute() == features.absolute() or not is_index:
+        raise IndexFileError(
+            f"{str(path)!r} exists and is not an index; it is left alone. "
+            "Choose another file with -o."
+        )
+    return path

@@ -6,7 +6,9 @@ rows of NaN that it never finds again: callers check all of these beforehand.
 
 from __future__ import annotations
 
+import errno
 import struct
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,80 +25,95 @@ _HEADER = struct.Struct("<4siqqqBiQ")
 (FAISS's impl/index_write.cpp: write_index_header and the vectors behind it)."""
 
 
-def new_flat(width: int) -> Any:
-    """Return an empty exact inner-product index for vectors of `width` values."""
-    return faiss.IndexFlatIP(width)
+class FlatSearch:
+    """An exact inner-product index of FAISS."""
+
+    summary = "exact"
+
+    def __init__(self, index: Any) -> None:
+        self._index = index
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(N, D)``."""
+        return int(self._index.ntotal), int(self._index.d)
+
+    def search(self, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return scores and row numbers, (Q, count) each, best first; `count` is at most N."""
+        scores, rows = self._index.search(np.ascontiguousarray(queries, np.float32), count)
+        return scores, rows
+
+    def vectors(self, rows: np.ndarray) -> np.ndarray:
+        """Return chosen vectors, float32 (n, D)."""
+        numbers = np.ascontiguousarray(rows, np.int64)
+        return np.asarray(self._index.reconstruct_batch(numbers), np.float32)
+
+    def write(self, path: Path) -> None:
+        """Write the index in FAISS's own format.
+
+        FAISS gives the bytes to a function here instead of writing the file itself: its own
+        writer only prints a line when the disk is full at the moment of closing, and reports
+        success.
+
+        Raises:
+            OSError: If the disk is full or cannot be written.
+        """
+        failures: list[OSError] = []
+        with path.open("wb") as file:
+
+            def write(data: bytes) -> None:
+                try:  # An exception would have to pass through FAISS.
+                    if not failures:
+                        file.write(data)
+                except OSError as error:
+                    failures.append(error)
+
+            try:
+                writer = faiss.PyCallbackIOWriter(write)  # type: ignore[attr-defined]
+                faiss.write_index(self._index, writer)
+            except RuntimeError as error:  # FAISS says it in the words of its source code.
+                raise OSError(errno.EIO, "the disk is full, or took no more data") from error
+        if failures:
+            raise failures[0]
 
 
-def add_vectors(index: Any, vectors: np.ndarray) -> None:
-    """Append float32 (n, D) vectors."""
-    index.add(np.ascontiguousarray(vectors, dtype=np.float32))
+class Flat:
+    """The kind ``flat``: every vector is compared with every query."""
+
+    def build(self, blocks: Iterable[np.ndarray], shape: tuple[int, int]) -> FlatSearch:
+        """Build an index; see `featx.index.kinds.IndexKind.build`."""
+        index = faiss.IndexFlatIP(shape[1])
+        for block in blocks:
+            index.add(np.ascontiguousarray(block, dtype=np.float32))
+        return FlatSearch(index)
+
+    def read(self, path: Path, shape: tuple[int, int]) -> FlatSearch:
+        """Read an index of N vectors of D values.
+
+        FAISS allocates whatever a header claims, and reads dozens of other kinds: the header
+        is compared with what must be there before FAISS sees the file.
+
+        Raises:
+            IndexFileError: If it is damaged, or another kind of index, or of another shape.
+        """
+        error: Exception | None = None
+        if _declares(path, shape):
+            try:
+                return FlatSearch(faiss.read_index(str(path)))
+            except (RuntimeError, MemoryError) as caught:
+                error = caught
+        raise IndexFileError(
+            f"FAISS cannot read the index {str(path)!r}: it is damaged or something else. "
+            "Build it again with `featx index`."
+        ) from error
+
+    def recognizes(self, path: Path) -> bool:
+        """Whether a file begins as an exact inner-product index does."""
+        with path.open("rb") as file:
+            return file.read(4) == _FLAT
 
 
-def search_flat(index: Any, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return scores and row numbers, (Q, count) each, best first; `count` is at most N."""
-    scores, rows = index.search(np.ascontiguousarray(queries, dtype=np.float32), count)
-    return scores, rows
-
-
-def reconstruct(index: Any, row: int) -> np.ndarray:
-    """Return one stored vector, float32 (D,)."""
-    return np.asarray(index.reconstruct(row), dtype=np.float32)
-
-
-def reconstruct_rows(index: Any, rows: np.ndarray) -> np.ndarray:
-    """Return chosen stored vectors, float32 (n, D)."""
-    return np.asarray(index.reconstruct_batch(np.ascontiguousarray(rows, np.int64)), np.float32)
-
-
-def write_flat(index: Any, path: Path) -> None:
-    """Write an index in FAISS's own format.
-
-    FAISS gives the bytes to a function here instead of writing the file itself: its own writer
-    only prints a line when the disk is full at the moment of closing, and reports success.
-
-    Raises:
-        OSError: If the disk is full or cannot be written.
-    """
-    failures: list[OSError] = []
-    with path.open("wb") as file:
-
-        def write(data: bytes) -> None:
-            try:  # An exception would have to pass through FAISS.
-                if not failures:
-                    file.write(data)
-            except OSError as error:
-                failures.append(error)
-
-        writer = faiss.PyCallbackIOWriter(write)  # type: ignore[attr-defined]
-        faiss.write_index(index, writer)
-    if failures:
-        raise failures[0]
-
-
-def read_flat(path: Path, shape: tuple[int, int]) -> Any:
-    """Read an index of N vectors of D values.
-
-    FAISS allocates whatever a header claims, and reads dozens of other kinds: the header
-    is compared with what must be there before FAISS sees the file.
-
-    Args:
-        path: The file.
-        shape: ``(N, D)``.
-
-    Raises:
-        IndexFileError: If it is damaged, or another kind of index, or of another shape.
-    """
-    error: Exception | None = None
-    if _declares(path, shape):
-        try:
-            return faiss.read_index(str(path))
-        except (RuntimeError, MemoryError) as caught:
-            error = caught
-    raise IndexFileError(
-        f"FAISS cannot read the index {str(path)!r}: it is damaged or something else. "
-        "Build it again with `featx index`."
-    ) from error
+flat = Flat()
 
 
 def _declares(path: Path, shape: tuple[int, int]) -> bool:
@@ -111,14 +128,3 @@ def _declares(path: Path, shape: tuple[int, int]) -> bool:
         *(_FLAT, width, count, 1),
         *(faiss.METRIC_INNER_PRODUCT, count * width),
     )
-
-
-def is_flat(path: Path) -> bool:
-    """Whether a file begins as an exact inner-product index does."""
-    with path.open("rb") as file:
-        return file.read(4) == _FLAT
-
-
-def shape_of(index: Any) -> tuple[int, int]:
-    """Return ``(N, D)`` of an index."""
-    return int(index.ntotal), int(index.d)

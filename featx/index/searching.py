@@ -14,8 +14,10 @@ from featx.features.embedding import embed_images
 from featx.files import is_same_file
 from featx.images.sources import ImageFailure, Images
 from featx.index.building import build_index, default_index_path, is_current
-from featx.index.vector_index import Match, VectorIndex, description_path, open_index
+from featx.index.description import description_path
+from featx.index.vector_index import Match, VectorIndex, open_index
 from featx.options import RunOptions
+from featx.poolings import POOLINGS
 from featx.specs import (
     DEFAULT_K,
     DEFAULT_READ_POOLING,
@@ -33,7 +35,7 @@ class QueryResult:
 
     Attributes:
         query: The picture's path, or the key of an image in the store.
-        path: Where the picture lies.
+        path: The picture.
         matches: The matches.
     """
 
@@ -101,6 +103,7 @@ def search(
 
     Raises:
         IndexFileError: If the index is damaged, or missing with no store to build it from.
+        NotInstalled: If the index is of a kind, or has a pooling, that is not installed here.
         FingerprintMismatch: If index and store do not belong together.
         ImagesNotFound: If a query does not exist.
 
@@ -134,6 +137,7 @@ def search(
     ]
     failures: tuple[ImageFailure, ...] = ()
     if has_queries:
+        _require_pooling(opened)
         embedded = embed_images(
             queries,
             opened.description.model,
@@ -238,6 +242,7 @@ def _renew(
         both_named: Whether the user named index and store: they must belong together.
     """
     feature = opened.description.feature
+    _require_pooling(opened)
     differences = _feature_differences(opened, source)
     if differences and both_named:
         _refuse_other_store(opened, source, [])
@@ -249,7 +254,7 @@ def _renew(
         if named:
             _refuse_other_store(opened, source, [])
         listener.note(f"{str(source)!r} holds {feature.name!r} no more: building the index anew")
-        return build_index(source, output=path, listener=listener)
+        return build_index(source, output=path, kind=opened.description.kind, listener=listener)
     if differences:
         listener.note(f"{str(source)!r} was made in another way since: building the index anew")
     else:
@@ -260,9 +265,14 @@ def _renew(
         layer=feature.name,
         pool=pool,
         output=path,
-        former=None if differences else opened,
+        kind=opened.description.kind,
+        previous=None if differences else opened,
         listener=listener,
     )
+
+
+def _require_pooling(opened: VectorIndex) -> None:
+    POOLINGS.restore(opened.description.feature.pool, f"The index {str(opened.path)!r}")
 
 
 def _refuse_other_store(

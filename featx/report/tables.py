@@ -282,8 +282,8 @@ def show_index(index: VectorIndex) -> None:
     """Write what was built."""
     feature = index.description.feature
     print_result(
-        f"{short_path(index.path or '')}: {format_count(len(index), 'image')}, exact, cosine "
-        f"similarity, layer {feature.name}, {format_count(feature.shape[0], 'value')} each"
+        f"{short_path(index.path or '')}: {format_count(len(index), 'image')}, {index.summary}, "
+        f"cosine similarity, layer {feature.name}, {format_count(feature.shape[0], 'value')} each"
     )
 
 

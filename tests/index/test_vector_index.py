@@ -22,12 +22,13 @@ from featx.errors import (
     DimensionMismatch,
     IndexFileError,
     InvalidValue,
+    NotInstalled,
     StoreNotFound,
     UnknownName,
 )
 from featx.files import hash_file
-from featx.index import flat
 from featx.index.building import build_index, is_current
+from featx.index.searching import search
 from featx.index.vector_index import VectorIndex, open_index
 from featx.sealed_json import seal
 from tests.store_samples import write_color, write_sample
@@ -273,11 +274,10 @@ def test_old_indexes_are_replaced_even_damaged_ones(store: Path, index: VectorIn
 def test_failed_write_leaves_the_old_index(
     store: Path, index: VectorIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(index: object, path: Path) -> None:
-        path.write_bytes(b"half")
+    def full(index: object, writer: object) -> None:
         raise RuntimeError("Error: 'ret == (size)' failed: write error: No space left on device")
 
-    monkeypatch.setattr(flat, "write_flat", full)
+    monkeypatch.setattr(faiss, "write_index", full)
     with pytest.raises(IndexFileError, match=r"f\.faiss' cannot be written: the disk is full"):
         build_index(store, layer="map")
     assert open_index(store.with_name("f.faiss")).description.feature.name == "vector"
@@ -374,6 +374,36 @@ def test_damaged_index(
     damage(store.with_name("f.faiss"))
     with pytest.raises(IndexFileError, match=message):
         open_index(store.with_name("f.faiss"))
+
+
+@pytest.mark.parametrize(
+    ("package", "remedy"),
+    [("featx-tree", "pip install featx-tree"), (None, "It comes from a newer featx")],
+)
+def test_a_kind_of_index_that_is_not_installed_is_named(
+    store: Path, index: VectorIndex, package: str | None, remedy: str
+) -> None:
+    edit(kind="tree", package=package)(store.with_name("f.faiss"))
+    with pytest.raises(NotInstalled, match=rf"f\.faiss' needs the kind of index 'tree'.*{remedy}"):
+        open_index(store.with_name("f.faiss"))
+    with pytest.raises(NotInstalled, match=remedy):  # It is not replaced by one of another kind.
+        search(keys=["image_0.png"], features=store)
+
+
+def test_a_description_without_a_kind_is_that_of_a_flat_index(
+    store: Path, index: VectorIndex
+) -> None:
+    path = store.with_name("f.faiss.json")
+    data = json.loads(path.read_text(encoding="utf-8"))
+    assert (data.pop("kind"), data.pop("package")) == ("flat", None)
+    path.write_text(json.dumps(seal(data)), encoding="utf-8")
+    opened = open_index(store.with_name("f.faiss"))
+    assert (opened.description.kind, opened.summary) == ("flat", "exact")
+
+
+def test_an_unknown_kind_is_refused(store: Path) -> None:
+    with pytest.raises(UnknownName, match="no kind of index named 'tree'. Choose flat"):
+        build_index(store, kind="tree")
 
 
 @pytest.mark.parametrize("name", ["x" * 10_000, "a\0b"])

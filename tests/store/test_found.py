@@ -15,8 +15,8 @@ import pytest
 import featx.store.format
 from featx.errors import StoreError, StoreLocked
 from featx.extraction import extract
-from featx.index import flat
 from featx.index.building import build_index
+from featx.index.kinds import INDEXES
 from featx.index.searching import search
 from featx.index.vector_index import description_path
 from featx.store import lock, merge_stores, open_store, pack_store, verify_store
@@ -41,10 +41,9 @@ def failing(code: int) -> Callable[..., Any]:
 @needs_full
 def test_an_index_that_finds_the_disk_full_at_the_end_is_an_error() -> None:
     # FAISS's own writer prints "close error" and returns as if the file were whole.
-    index = flat.new_flat(3)
-    flat.add_vectors(index, np.ones((4, 3), np.float32))
+    index = INDEXES["flat"].build([np.ones((4, 3), np.float32)], (4, 3))
     with pytest.raises(OSError, match="No space left on device"):
-        flat.write_flat(index, FULL)
+        index.write(FULL)
 
 
 def test_packing_again_removes_what_a_killed_one_left(
