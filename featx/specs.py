@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
 from featx.errors import InvalidValue, UnknownName, join_names
@@ -40,7 +40,8 @@ MAX_CHANNELS = 64
 """More channels than any picture has pages for: such a model does not take images."""
 
 NAMED_SOURCES = ("builtin", "keras")
-"""Sources whose models are known by name; others are known by the content of their files."""
+"""Sources whose models are identified by name and weights. All others, add-ons' too, are
+identified by content alone; these two are older than that rule, and fingerprints never change."""
 
 DEFAULT_MODEL = "builtin:mini"
 DEFAULT_STORE = "features.h5"
@@ -166,14 +167,17 @@ class ModelSpec:
     """A model, resolved: where it came from, its weights' hash, its input contract.
 
     Attributes:
-        source: The adapter that loads it, a key of `featx.models.SOURCES`.
+        source: The model source that loads it, a name in `featx.models.SOURCES`.
         name: The name below the source: ``MobileNetV2``, or a file's or folder's name.
         arguments: Constructor arguments, sorted by name.
         location: Where the weights came from: ``builtin``, ``imagenet``, ``random`` or an
             absolute path.
             Not part of the identity: the same weights elsewhere are the same model.
-        weights_sha256: SHA-256 of the weights (builtin, keras) or of the files (all others).
+        weights_sha256: SHA-256 of the weights (builtin, keras) or of the files (all others): of
+            whatever decides the numbers.
         input: The input contract.
+        package: The package that brings the source, as pip knows it; None for featx's own. Not
+            part of the identity: it only tells what to install.
     """
 
     source: str
@@ -182,6 +186,7 @@ class ModelSpec:
     location: str
     weights_sha256: str
     input: InputSpec
+    package: str | None = field(default=None, compare=False)
 
     @property
     def reference(self) -> str:
@@ -197,7 +202,7 @@ class ModelSpec:
             "location": self.location,
             "weights_sha256": self.weights_sha256,
             "input": self.input.to_dict(),
-        }
+        } | ({} if self.package is None else {"package": self.package})
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ModelSpec:
@@ -209,6 +214,7 @@ class ModelSpec:
             location=data["location"],
             weights_sha256=data["weights_sha256"],
             input=InputSpec.from_dict(data["input"]),
+            package=data.get("package"),
         )
 
     def identity(self) -> dict[str, Any]:
@@ -326,5 +332,5 @@ def parse_img_size(text: str) -> tuple[int, int]:
 
 def _known_fields(cls: Any, data: Mapping[str, Any]) -> dict[str, Any]:
     """Keep what `cls` knows: a newer featx may have written further fields."""
-    names = {field.name for field in fields(cls)}
+    names = {known.name for known in fields(cls)}
     return {name: value for name, value in data.items() if name in names}

@@ -37,7 +37,7 @@ def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 def toy() -> Iterator[str]:
     """The toy's reference; the source ``toy`` is forgotten afterwards."""
     yield toy_model()
-    SOURCES.pop("toy", None)
+    SOURCES.remove("toy")
 
 
 @pytest.fixture

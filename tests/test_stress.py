@@ -51,7 +51,7 @@ def first() -> Iterator[Scenario]:
     """A first extraction into small files."""
     with small_files():
         yield all_scenarios(3)[0]
-    SOURCES.pop("toy", None)
+    SOURCES.remove("toy")
 
 
 def test_no_power_cut_loses_anything(first: Scenario, tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ from featx.features.computing import plan_features
 from featx.images.sources import ImageSet, label_of
 from featx.models.backbone import Backbone
 from featx.models.input_contract import require_scaling
-from featx.models.reference import parse_reference, without_trust
-from featx.models.remembered import stamp_files
+from featx.models.reference import without_trust
+from featx.models.remembered import stamp_model
 from featx.options import InputOptions
 from featx.specs import StorageType
 from featx.store.parts import list_parts, parts_folder
@@ -55,17 +55,13 @@ def make_header(
         root=found.root,
         root_relative=found.root.relative_to(output.absolute().parent),
         request=request,
-        runs=(_describe_run(backbone.packages),),
+        runs=(_describe_run(backbone),),
         single_file_limit=single_file_limit,
     )
 
 
-def _describe_run(packages: Sequence[str]) -> dict[str, Any]:
-    """Return what is recorded of this run: when, and by which versions.
-
-    Args:
-        packages: What loaded the model, besides TensorFlow and Keras.
-    """
+def _describe_run(backbone: Backbone) -> dict[str, Any]:
+    """Return what is recorded of this run: when, and by which versions."""
     run = {
         "started": datetime.datetime.now(datetime.UTC).isoformat(),
         "featx": featx.__version__,
@@ -74,6 +70,8 @@ def _describe_run(packages: Sequence[str]) -> dict[str, Any]:
     for package in ("tensorflow", "keras", "numpy", "pillow"):
         if package in sys.modules or package == "pillow":
             run[package] = importlib.metadata.version(package)
+    add_on = backbone.spec.package
+    packages = [*backbone.packages, *([] if add_on is None else [add_on])]
     return run | {package: importlib.metadata.version(package) for package in packages}
 
 
@@ -149,5 +147,5 @@ def describe_request(
         "pool": pool,
         "dtype": dtype,
         "input": changes,
-        "files": [*stamp_files(parse_reference(model)[1]), *stamp_files(weights)],
+        "files": stamp_model(model, weights),
     }

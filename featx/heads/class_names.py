@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from featx.errors import InvalidValue
-from featx.models.catalogue import keras_models_folder
+from featx.models.contracts import keras_models_folder
 from featx.units import format_count
 
 IMAGENET = "imagenet"

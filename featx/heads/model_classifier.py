@@ -7,16 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from featx.errors import AmbiguousName, InvalidValue, ModelError, join_names
+from featx.errors import AmbiguousName, ModelError, join_names
 from featx.events import Listener
 from featx.features.embedding import embed_found
 from featx.heads.class_names import ClassNames, read_names
 from featx.heads.prediction_report import PredictReport, rank_classes
 from featx.images.sources import Images, gather
-from featx.models import load_model
+from featx.models import load_classifier
 from featx.models.backbone import Backbone, Layer
 from featx.models.input_contract import require_scaling
-from featx.models.reference import add_arguments, parse_reference
 from featx.models.selection import select_layers
 from featx.options import InputOptions, RunOptions, Selection
 from featx.specs import FeatureSpec
@@ -86,42 +85,6 @@ def predict_with_model(
         num_fitted_on=0,
         accuracy=sum(right) / len(right) if right else None,
     )
-
-
-def load_classifier(
-    model: str,
-    *,
-    weights: str | None = None,
-    input: InputOptions | None = None,
-    trust_model_code: bool = False,
-) -> Backbone:
-    """Load a model with its classifier: of a Keras application the whole, at any input size.
-
-    Raises:
-        InvalidValue: If the reference says ``include_top=False``.
-        ModelError: If it has none, or the weights file does not hold it.
-
-    Example:
-        >>> load_classifier("builtin:mini")
-        Traceback (most recent call last):
-        ...
-        featx.errors.ModelError: builtin:mini knows no classes of its own. Fit a head on its ...
-    """
-    source, name, arguments = parse_reference(model)
-    if source == "builtin":
-        raise ModelError(
-            f"builtin:{name} knows no classes of its own. Fit a head on its features (featx "
-            "fit-head), or name a model with a classifier, such as keras:MobileNetV2."
-        )
-    if source == "keras":
-        if not arguments.get("include_top", True):
-            raise InvalidValue(
-                f"',include_top=False' leaves out the classifier of {name}, which is to classify. "
-                "Leave it out of the model's name."
-            )
-        if "include_top" not in arguments:
-            model = add_arguments(model, include_top=True)
-    return load_model(model, weights=weights, input=input, trust_model_code=trust_model_code)
 
 
 def find_classes(backbone: Backbone, layer: str | None = None) -> Layer:

@@ -1,19 +1,30 @@
-"""Models by name: `load_model` finds the adapter for a reference and loads it."""
+"""Models by name: `load_model` finds the source of a reference and loads it."""
 
 from __future__ import annotations
 
-import importlib
 import os
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Unpack
 
 from featx.errors import FingerprintMismatch, InvalidValue, ModelError
 from featx.models.backbone import Backbone, Layer, ModelRequest
-from featx.models.reference import SOURCES, TRUST, parse_reference
+from featx.models.reference import TRUST, parse_reference
 from featx.models.remembered import recall, remember, request_key
+from featx.models.sources import SOURCES, ModelSource
 from featx.options import InputKeywords, InputOptions, fill_group, refuse_unknown
-from featx.specs import NAMED_SOURCES, ModelSpec, identity_differences
+from featx.specs import ModelSpec, identity_differences
 
-__all__ = ["SOURCES", "Backbone", "Layer", "ModelRequest", "load_model", "restore_model"]
+__all__ = [
+    "SOURCES",
+    "Backbone",
+    "Layer",
+    "ModelRequest",
+    "ModelSource",
+    "load_classifier",
+    "load_model",
+    "restore_model",
+]
 
 
 def load_model(
@@ -27,10 +38,9 @@ def load_model(
     """Load a model, ready to describe its layers and to compute them.
 
     Args:
-        model: ``builtin:mini``, ``keras:NAME,argument=value``, ``file:PATH``,
-            ``savedmodel:DIR``, ``hub:URL`` or ``hub:DIR``, ``graphdef:FILE.pb``, or a bare
-            name, path or address with only one reading. SavedModels and modules take
-            ``,signature=NAME``.
+        model: ``SOURCE:NAME,argument=value``, for example ``keras:MobileNet,alpha=0.25`` (see
+            `featx.models.sources` for all of them), or a bare name, path or URL that only one
+            source reads. SavedModels and modules take ``,signature=NAME``.
         weights: For Keras applications: ``imagenet`` (downloaded by Keras once; the default),
             ``random`` (seeded: the same in every run), or the path of a weights file, with or
             without the classifier. None for models that bring their own.
@@ -54,19 +64,35 @@ def load_model(
         featx.errors.UnknownName: There is no Keras application named 'VGG91'. Did you mean ...
     """
     refuse_unknown(load_model, options, InputOptions)
-    source, name, arguments = parse_reference(model)
-    trusted = arguments.pop(TRUST, False)
-    if not isinstance(trusted, bool):
-        raise InvalidValue(f"'{TRUST}' is True or False. Received: {trusted!r}.")
-    request = ModelRequest(
-        name,
-        arguments,
-        weights,
-        fill_group(InputOptions, input, options),
-        trust_model_code=trusted or trust_model_code,
-        is_bare=not model.startswith(f"{source}:"),
-    )
+    changes = fill_group(InputOptions, input, options)
+    source, request = _read_request(model, weights, changes, trust_model_code)
     return _load(source, request)
+
+
+def load_classifier(
+    model: str,
+    *,
+    weights: str | None = None,
+    input: InputOptions | None = None,
+    trust_model_code: bool = False,
+) -> Backbone:
+    """Load a model with its classifier: of a Keras application the whole, at any input size.
+
+    Args: see `load_model`.
+
+    Raises:
+        InvalidValue: If the reference leaves the classifier out.
+        ModelError: If the model has none, or the weights file does not hold it.
+
+    Example:
+        >>> load_classifier("builtin:mini")
+        Traceback (most recent call last):
+        ...
+        featx.errors.ModelError: builtin:mini knows no classes of its own. Fit a head on its ...
+    """
+    changes = input or InputOptions()
+    source, request = _read_request(model, weights, changes, trust_model_code)
+    return _load(source, SOURCES[source].with_classifier(request))
 
 
 def restore_model(
@@ -76,20 +102,23 @@ def restore_model(
 
     Args:
         spec: The model as recorded.
-        weights: Where its weights (or its file or folder) lie now; where they did when None.
+        weights: Where its weights (or its file or folder) are now; where they were when None.
         trust_model_code: See `load_model`. It is not remembered: a file may be exchanged.
 
     Raises:
+        NotInstalled: If its source belongs to an add-on that is not installed.
         FingerprintMismatch: If the weights or files have changed since; says what differs.
         ModelError: If they are no longer there, or cannot be loaded.
     """
+    maker = f"The model {spec.reference!r} that made these features"
+    SOURCES.restore(spec.source, maker, spec.package)
     location = weights or spec.location
     if os.path.isabs(spec.location) and not os.path.exists(location):
         raise ModelError(
-            f"The model {spec.reference!r} that made these features lay at {location!r}; nothing "
-            "is there now. Put it back, or say where it is with --weights PATH."
+            f"{maker} was at {location!r}; nothing is there now. Put it back, or say where it is "
+            "with --weights PATH."
         )
-    backbone = _load(spec.source, _describe(spec, location, trust_model_code))
+    backbone = _load(spec.source, _restore_request(spec, location, trust_model_code))
     differences = identity_differences(spec.identity(), backbone.spec.identity())
     if differences:
         raise FingerprintMismatch(
@@ -100,8 +129,29 @@ def restore_model(
     return backbone
 
 
-def _describe(spec: ModelSpec, location: str, trust_model_code: bool = False) -> ModelRequest:
-    """Return the request that loads a model which is known."""
+def _read_request(
+    model: str, weights: str | None, changes: InputOptions, trust_model_code: bool
+) -> tuple[str, ModelRequest]:
+    """Return the source of a reference, and what it is asked for."""
+    source, name, arguments = parse_reference(model)
+    trusted = arguments.pop(TRUST, False)
+    if not isinstance(trusted, bool):
+        raise InvalidValue(f"'{TRUST}' is True or False. Received: {trusted!r}.")
+    request = ModelRequest(
+        name,
+        arguments,
+        weights,
+        changes,
+        trust_model_code=trusted or trust_model_code,
+        is_bare=not model.startswith(f"{source}:"),
+    )
+    return source, request
+
+
+def _restore_request(
+    spec: ModelSpec, location: str, trust_model_code: bool = False
+) -> ModelRequest:
+    """Return the request that loads a model as it was recorded."""
     contract = spec.input
     overrides = InputOptions(
         img_size=(contract.height, contract.width),
@@ -112,21 +162,13 @@ def _describe(spec: ModelSpec, location: str, trust_model_code: bool = False) ->
         exif=contract.exif,
         decode=contract.decode,
     )
-    named = spec.source in NAMED_SOURCES
-    return ModelRequest(
-        name=spec.name if named else location,
-        arguments=dict(spec.arguments),
-        weights=location if spec.source == "keras" else None,
-        overrides=overrides,
-        trust_model_code=trust_model_code,
-    )
+    request = SOURCES[spec.source].restore(spec, location)
+    return replace(request, overrides=overrides, trust_model_code=trust_model_code)
 
 
 def _load(source: str, request: ModelRequest) -> Backbone:
-    def load() -> Backbone:
-        backbone: Backbone = importlib.import_module(SOURCES[source]).load(request)
-        return backbone
-
+    """Return a model from what is remembered of it, else from its source."""
+    load = _loader(source, request)
     key = request_key(source, request)
     recalled = recall(key, load)
     if recalled is not None:
@@ -138,6 +180,19 @@ def _load(source: str, request: ModelRequest) -> Backbone:
     if is_same and not backbone.runs_own_code:
         remember(loaded_key, backbone)
         # As heads, indexes and stores will ask for it.
-        restored = _describe(backbone.spec, backbone.spec.location)
+        restored = _restore_request(backbone.spec, backbone.spec.location)
         remember(request_key(backbone.spec.source, restored), backbone)
     return backbone
+
+
+def _loader(source: str, request: ModelRequest) -> Callable[[], Backbone]:
+    """Return what loads a model, and records the package that brings its source."""
+
+    def load() -> Backbone:
+        backbone = SOURCES[source].load(request)
+        package = SOURCES.package_of(source)
+        if package is not None:
+            backbone.spec = replace(backbone.spec, package=package)
+        return backbone
+
+    return load

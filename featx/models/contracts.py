@@ -10,7 +10,9 @@ and names of files were read off the networks.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from featx.specs import InputSpec, Scaling
 
@@ -49,6 +51,15 @@ class Application:
             scaling=scaling,
             channel_order="bgr" if scaling == "caffe" else "rgb",
         )
+
+
+def keras_models_folder() -> Path:
+    """Return where Keras keeps downloaded weights, by the rule of Keras (`keras.config`)."""
+    home = os.environ.get("KERAS_HOME")
+    if home is None:
+        base = os.path.expanduser("~")
+        home = os.path.join(base if os.access(base, os.W_OK) else "/tmp", ".keras")
+    return Path(home) / "models"
 
 
 _KERNELS = "_weights_tf_dim_ordering_tf_kernels.h5"

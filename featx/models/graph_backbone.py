@@ -60,8 +60,8 @@ class GraphBackbone:
         self.spec = spec
         self.num_layers = num_layers
         self.default_layer = default_layer
-        self.notes = (*([_CHANNELS_FIRST_NOTE] if channels_first else []), *notes)
-        self.packages = tuple(packages)
+        self.notes: Sequence[str] = (*([_CHANNELS_FIRST_NOTE] if channels_first else []), *notes)
+        self.packages: Sequence[str] = tuple(packages)
         self.runs_own_code = runs_own_code
         self._layers = tuple(layers)
         self._channels_first = channels_first

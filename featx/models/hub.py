@@ -17,8 +17,8 @@ from featx.models.graph_backbone import GraphBackbone
 from featx.models.graph_layers import GraphLayers, output_names, require_layers
 from featx.models.hub_cache import fetch_module, is_url, module_folder, replaced_module
 from featx.models.input_contract import InputShape, image_contract, read_input_shape
-from featx.models.reference import savedmodel_files
-from featx.models.savedmodel import (
+from featx.models.savedmodel_folder import savedmodel_files
+from featx.models.signatures import (
     DEFAULT_SIGNATURE,
     describe_signatures,
     find_graph_layers,

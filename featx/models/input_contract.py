@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from featx.errors import InvalidValue, ModelError
+from featx.models.sources import SOURCES
 from featx.specs import MAX_CHANNELS, InputSpec, ModelSpec
 
 
@@ -16,11 +17,11 @@ def require_scaling(model: ModelSpec) -> InputSpec:
         InvalidValue: If neither the model nor the user says it.
     """
     if model.input.scaling is None:
-        hint = " A module of TensorFlow Hub is named hub:DIR: these say it."
+        hint = SOURCES[model.source].scaling_hint if model.source in SOURCES else ""
         raise InvalidValue(
             f"featx cannot know how {model.reference!r} expects its pixels. Choose with "
             "--preprocess: tf for [-1, 1], unit for [0, 1], raw for [0, 255], or caffe or torch "
-            "for ImageNet's mean and deviation." + (hint if model.source == "savedmodel" else "")
+            f"for ImageNet's mean and deviation. {hint}".rstrip()
         )
     return model.input
 

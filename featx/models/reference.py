@@ -5,39 +5,13 @@ from __future__ import annotations
 import ast
 import contextlib
 import os.path
-import re
-from pathlib import Path
 from typing import Any
 
 from featx.errors import AmbiguousName, InvalidValue, ModelError, UnknownName, join_names
-from featx.models.builtin import MINI
-from featx.models.contracts import APPLICATIONS
-
-SOURCES: dict[str, str] = {
-    "builtin": "featx.models.builtin",
-    "keras": "featx.models.keras_applications",
-    "file": "featx.models.keras_file",
-    "savedmodel": "featx.models.savedmodel",
-    "hub": "featx.models.hub",
-    "graphdef": "featx.models.graphdef",
-}
-"""Sources of models: prefix of a reference → module with `load(ModelRequest) -> Backbone`."""
-
-KERAS_FILE_SUFFIXES = (".keras", ".h5", ".hdf5")
-GRAPH_SUFFIX = ".pb"
-
-_HUB_MARK = "tfhub_module.pb"
-"""What modules of TensorFlow Hub for TF1 hold beside their graph. Those for TF2 hold nothing of
-the kind; `featx.models.savedmodel` knows them when it has loaded them."""
+from featx.models.sources import SOURCES, describe_bare_names, usable_sources
 
 TRUST = "trust_model_code"
 """The argument that every reference takes: run code that comes with the model."""
-
-_HUB_URL = re.compile(
-    r"https?://(www\.)?(tfhub\.dev/|hub\.tensorflow\.google\.cn/|kaggle\.com/models/)",
-    re.IGNORECASE,
-)
-"""Addresses that name a model of TensorFlow Hub without a source before them."""
 
 
 def parse_reference(text: str) -> tuple[str, str, dict[str, Any]]:
@@ -65,39 +39,28 @@ def parse_reference(text: str) -> tuple[str, str, dict[str, Any]]:
         if not rest:
             raise InvalidValue(f"A model name follows '{source}:'. Received: {text!r}.")
         name, arguments = _split_arguments(rest)
-        if source == "keras" and name not in APPLICATIONS:
-            raise UnknownName("Keras application", name, APPLICATIONS)
+        SOURCES[source].check(name)
         return source, name, arguments
-
     name, arguments = _split_arguments(text)
-    if _HUB_URL.match(name):
-        return "hub", name, arguments
-    readings = []
-    if name == MINI:
-        readings.append("builtin")
-    if name in APPLICATIONS:
-        readings.append("keras")
-    file_source = _source_of_path(name)
-    if file_source is not None:
-        readings.append(file_source)
+    return _find_source(name), name, arguments
+
+
+def _find_source(name: str) -> str:
+    """Return the source that reads a name, path or URL without a source in front."""
+    readings = [source for source, reader in usable_sources() if reader.reads(name)]
     if len(readings) == 1:
-        return readings[0], name, arguments
+        return readings[0]
     if readings:
         spellings = [f"{reading}:{name}" for reading in readings]
         raise AmbiguousName(f"{name!r} can mean {join_names(spellings)}. Write one of these.")
     if os.path.exists(name):
         raise ModelError(
-            f"{name!r} is not a model that featx can read. Expected: a folder with "
-            f"saved_model.pb, or a file ending in {join_names([*KERAS_FILE_SUFFIXES, '.pb'])}."
+            f"{name!r} is not a model that featx can read. Expected: {describe_bare_names()}."
         )
-    raise UnknownName(
-        "model",
-        name,
-        APPLICATIONS,
-        remedy="Name a Keras application (for example keras:MobileNetV2), a model's page on "
-        "tfhub.dev or kaggle.com, or the path of a .keras, .h5 or .pb file or of a SavedModel "
-        "folder.",
-    )
+    from featx.models.catalogue import list_models
+
+    known = [entry.reference.partition(":")[2] for entry in list_models()]
+    raise UnknownName("model", name, known, remedy=f"Name {describe_bare_names()}.")
 
 
 def add_arguments(reference: str, **arguments: Any) -> str:
@@ -121,27 +84,6 @@ def without_trust(reference: str) -> str:
     name, *arguments = reference.split(",")
     kept = [text for text in arguments if text.partition("=")[0].strip() != TRUST]
     return ",".join([name, *kept])
-
-
-def savedmodel_files(folder: Path) -> list[Path]:
-    """Return where a SavedModel's graph and weights lie: what decides what it computes."""
-    return [folder / "saved_model.pb", *sorted((folder / "variables").glob("*"))]
-
-
-def _source_of_path(path: str) -> str | None:
-    """Return the source that reads an existing path, or None.
-
-    `os.path` rather than `Path`: text that cannot be a path at all is then just not one.
-    """
-    if os.path.isfile(os.path.join(path, "saved_model.pb")):
-        return "hub" if os.path.isfile(os.path.join(path, _HUB_MARK)) else "savedmodel"
-    if os.path.isfile(path):
-        suffix = os.path.splitext(path)[1].lower()
-        if suffix in KERAS_FILE_SUFFIXES:
-            return "file"
-        if suffix == GRAPH_SUFFIX and os.path.basename(path) != "saved_model.pb":
-            return "graphdef"
-    return None
 
 
 def _split_arguments(text: str) -> tuple[str, dict[str, Any]]:

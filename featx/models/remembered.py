@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -17,67 +17,81 @@ import featx
 from featx.engines.graph import NetworkGraph
 from featx.errors import ModelError
 from featx.models.backbone import Backbone, Layer, ModelRequest
-from featx.models.hub_cache import is_complete, is_url, module_folder
-from featx.models.reference import savedmodel_files
+from featx.models.hub_cache import is_url
+from featx.models.reference import parse_reference
+from featx.models.sources import SOURCES
 from featx.specs import ModelSpec, digest
 from featx.user_cache import forget_facts, read_facts, remember_facts
-
-REMEMBERED = ("keras", "file", "savedmodel", "hub", "graphdef")
-"""Sources that take seconds to load, and whose files tell by their time whether they changed."""
 
 _KIND = "models"
 
 
 def request_key(source: str, request: ModelRequest) -> str | None:
-    """Identify what an adapter would load: the request, its files, the versions that read them.
+    """Identify what a source would load: the request, its files, the versions that read them.
 
     Returns:
-        None for what is not remembered: other sources, modules that are not downloaded, and
-        models whose code was trusted.
+        None for what is not remembered: models whose source names no files, and models whose code
+        was trusted.
     """
-    if source not in REMEMBERED or request.trust_model_code:
+    if request.trust_model_code:
         return None
-    place = request.name
-    if source == "hub" and is_url(place):
-        folder = module_folder(place)
-        if not is_complete(folder):
-            return None  # It has yet to be downloaded.
-        place = str(folder)
+    files = SOURCES[source].files(request.name, request.weights)
+    if files is None:
+        return None
     return digest(
         {
             "source": source,
             "request": asdict(request),
-            "files": [*_identify_files(place), *_identify_files(request.weights)],
-            "versions": versions(),
+            "files": _identify_files(files),
+            "versions": [featx.__version__, *_versions(source)],
         }
     )
 
 
-@cache
 def versions() -> list[str]:
-    """Return the versions that decide what becomes of a model: featx's, TensorFlow's, Keras's."""
-    found = [importlib.metadata.version(name) for name in ("tensorflow", "keras", "tf_keras")]
-    return [featx.__version__, *found]
+    """Return the versions that decide what TensorFlow makes of a model."""
+    return [featx.__version__, *_find_versions(("tensorflow", "keras", "tf_keras"))]
 
 
-def _identify_files(path: str | None) -> list[list[Any]]:
-    """Return ``[path, size, mtime, ctime]`` of each file of a model.
+def _versions(source: str) -> list[str]:
+    """Return the versions of what reads models of a source, and of the package that brings it."""
+    package = SOURCES.package_of(source)
+    return _find_versions((*SOURCES[source].packages, *([] if package is None else [package])))
+
+
+@cache
+def _find_versions(packages: tuple[str, ...]) -> list[str]:
+    return [importlib.metadata.version(package) for package in packages]
+
+
+def _identify_files(files: Iterable[Path]) -> list[list[Any]]:
+    """Return ``[path, size, mtime, ctime]`` of each file that exists.
 
     Packagers set all times to one; the last one nobody can set. The path may be no text.
     """
     return [
         [os.fsencode(file).hex(), size, mtime, os.stat(file).st_ctime_ns]
-        for file, size, mtime in stamp_files(path)
+        for file, size, mtime in _stamp(files)
     ]
 
 
-def stamp_files(path: str | None) -> list[list[Any]]:
-    """Return ``[path, size, mtime]`` of each file of a model; none if it is not a path."""
-    if path is None:
+def stamp_model(model: str, weights: str | None) -> list[list[Any]]:
+    """Return ``[path, size, mtime]`` of each file that a reference names.
+
+    A module at a URL has none: it is downloaded once, whenever that is.
+    """
+    source, name, _ = parse_reference(model)
+    if is_url(name):
         return []
-    place = Path(path)
+    files = SOURCES[source].files(name, weights)
+    if files is None:
+        files = [Path(name), *([] if weights is None else [Path(weights)])]
+    return _stamp(files)
+
+
+def _stamp(files: Iterable[Path]) -> list[list[Any]]:
     stamps = []
-    for file in [place, *savedmodel_files(place)]:
+    for file in files:
         if file.is_file():
             status = file.stat()
             stamps.append([str(file.absolute()), status.st_size, status.st_mtime_ns])

@@ -2,44 +2,41 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from featx.engines.tensorflow import FrozenGraph, import_tensorflow
-from featx.errors import InvalidValue, ModelError, UnknownName, first_line, join_names
+from featx.errors import ModelError, UnknownName, join_names
 from featx.models.backbone import ModelRequest
 from featx.models.content_hash import hash_files
 from featx.models.graph_backbone import GraphBackbone
-from featx.models.graph_code import refuse_operations
-from featx.models.graph_layers import GraphLayers, require_layers
-from featx.models.input_contract import (
-    InputShape,
-    image_contract,
-    read_input_shape,
-    scale_for_dtype,
+from featx.models.graph_layers import require_layers
+from featx.models.input_contract import image_contract, scale_for_dtype
+from featx.models.savedmodel_folder import savedmodel_files
+from featx.models.signatures import (
+    DEFAULT_SIGNATURE,
+    describe_signatures,
+    find_graph_layers,
+    freeze_signature,
+    list_signatures,
+    take_signature,
 )
-from featx.models.reference import savedmodel_files
-from featx.specs import InputSpec, ModelSpec
-from featx.units import format_count
-
-DEFAULT_SIGNATURE = "serving_default"
-HIDDEN_SIGNATURES = ("__saved_model_init_op", "__saved_model_train_op")
-"""What TensorFlow 1 stores among the signatures to initialise and train."""
+from featx.specs import ModelSpec
 
 
-def load(request: ModelRequest) -> GraphBackbone:
-    """Load one signature of a SavedModel; see `featx.models.load_model`."""
+def load(request: ModelRequest, loaded: Any) -> GraphBackbone:
+    """Make a backbone of one signature of a SavedModel.
+
+    Args:
+        request: What was asked for.
+        loaded: The folder, as `load_folder` returned it.
+
+    Raises:
+        ModelError: If it has no signature that takes one image.
+        UnknownName: If it has several, and none was named, or one that does not exist.
+    """
     path = Path(request.name).absolute()
     wanted = take_signature(request, "A SavedModel")
-    loaded = load_folder(path, trust_model_code=request.trust_model_code)
     signatures = list_signatures(loaded)
-    if not signatures and request.is_bare and callable(loaded):
-        from featx.models import hub  # Which reads SavedModels itself, by this module.
-
-        return hub.load(request)
     name, signature = _choose_signature(signatures, wanted, path.name)
     graph, shape = freeze_signature(signature, name, path.name)
     contract = request.overrides.apply(image_contract(shape, request.overrides.img_size, path.name))
@@ -65,83 +62,6 @@ def load(request: ModelRequest) -> GraphBackbone:
     )
 
 
-def take_signature(request: ModelRequest, what: str) -> str | None:
-    """Return the one argument that SavedModels take, and refuse all others.
-
-    Raises:
-        InvalidValue: If there are others, or weights.
-    """
-    others = [name for name in request.arguments if name != "signature"]
-    if others or request.weights:
-        raise InvalidValue(
-            f"{what} takes one argument, ',signature=NAME', and brings its own weights. "
-            f"Received: {', '.join([*others, *(['--weights'] if request.weights else [])])}."
-        )
-    wanted = request.arguments.get("signature")
-    return None if wanted is None else str(wanted)
-
-
-def load_folder(path: Path, *, trust_model_code: bool = False) -> Any:
-    """Load a SavedModel, of TensorFlow 1 or 2, with the tags that it has.
-
-    Raises:
-        ModelError: If the folder is none, TensorFlow cannot load it, or it would write files
-            or run Python.
-    """
-    tensorflow = import_tensorflow()
-    if not (path / "saved_model.pb").is_file():
-        raise ModelError(f"{str(path)!r} is not a SavedModel: it holds no saved_model.pb.")
-    try:
-        content = _read(path)
-        if not trust_model_code:
-            refuse_operations(path, content.meta_graphs, are_meta_graphs=True)
-        with _quiet():
-            return tensorflow.saved_model.load(str(path), tags=_choose_tags(content))
-    except ModelError:
-        raise
-    except Exception as error:  # TensorFlow raises many kinds for damaged folders.
-        raise ModelError(
-            f"TensorFlow cannot load the SavedModel {str(path)!r}: {first_line(error)}"
-        ) from error
-
-
-def _read(path: Path) -> Any:
-    from tensorflow.core.protobuf import saved_model_pb2
-
-    content = saved_model_pb2.SavedModel()
-    content.ParseFromString((path / "saved_model.pb").read_bytes())
-    return content
-
-
-def _choose_tags(content: Any) -> list[str] | None:
-    """Return the tags of the graph for inference: modules of TF-Hub for TF1 have one without."""
-    tags = [sorted(graph.meta_info_def.tags) for graph in content.meta_graphs]
-    if len(tags) <= 1 or ["serve"] in tags:
-        return None  # TensorFlow finds the one that there is.
-    return [] if [] in tags else min(tags, key=len)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Hold back TensorFlow's warnings about objects of other versions inside a model."""
-    logger = logging.getLogger("tensorflow")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-
-
-def list_signatures(loaded: Any) -> dict[str, Any]:
-    """Return the signatures that people can name, by name: TensorFlow keeps no order."""
-    return {
-        name: function
-        for name, function in sorted(loaded.signatures.items())
-        if name not in HIDDEN_SIGNATURES
-    }
-
-
 def _choose_signature(
     signatures: dict[str, Any], wanted: str | None, model: str
 ) -> tuple[str, Any]:
@@ -162,49 +82,3 @@ def _choose_signature(
             f"(or {model},signature=NAME).",
         )
     return name, signatures[name]
-
-
-def freeze_signature(signature: Any, name: str, model: str) -> tuple[FrozenGraph, InputShape]:
-    """Freeze a signature of one image input.
-
-    Raises:
-        ModelError: If it takes something else.
-    """
-    inputs = signature.structured_input_signature[1]
-    if len(inputs) != 1:
-        raise ModelError(
-            f"featx feeds models one image. Received: signature {name!r} of {model!r} with "
-            f"{len(inputs)} inputs ({', '.join(sorted(inputs))})."
-        )
-    graph = FrozenGraph(signature)
-    shape = graph.input.shape
-    return graph, read_input_shape(None if shape.rank is None else shape.as_list(), model)
-
-
-def find_graph_layers(
-    graph: FrozenGraph, shape: InputShape, contract: InputSpec, outputs: list[str], kind: str
-) -> GraphLayers:
-    """Fit a graph to the size of images, and find its layers.
-
-    Raises:
-        ModelError: If it cannot take images of that size.
-    """
-    try:
-        sized = graph.with_input(shape.batch(contract))
-    except ValueError as error:
-        raise ModelError(
-            f"The model cannot be run on {contract.height} x {contract.width} images: "
-            f"{first_line(error)}"
-        ) from error
-    return GraphLayers(sized, outputs, kind, channels_first=shape.channels_first)
-
-
-def describe_signatures(signatures: dict[str, Any], chosen: str | None) -> str:
-    """Say in one line which signatures there are, and how many outputs each has."""
-    parts = []
-    for name, function in signatures.items():
-        count = len(function.structured_outputs)
-        mark = ", shown" if name == chosen else ""
-        parts.append(f"{name} ({format_count(count, 'output')}{mark})")
-    more = "; others: --signature NAME" if len(parts) > 1 else ""
-    return f"signatures: {', '.join(parts)}{more}"

@@ -10,6 +10,7 @@ from featx.errors import InvalidValue
 from featx.images.preprocess import scale_pixels
 from featx.models import SOURCES
 from featx.models.backbone import Layer, ModelRequest
+from featx.models.sources import ModelSource
 from featx.specs import DEFAULT_BATCH_SIZE, InputSpec, ModelSpec, digest
 
 TOY_SIZE = 8
@@ -29,14 +30,14 @@ class ToyBackbone:
 
     def __init__(self, spec: ModelSpec) -> None:
         self.spec = spec
-        self.num_layers = 2
-        self.default_layer = None
-        self.notes = ()
+        self.num_layers: int | None = 2
+        self.default_layer: str | None = None
+        self.notes: Sequence[str] = ()
         self.concurrency = 1
         self.batch_size = DEFAULT_BATCH_SIZE
         self.run_facts = {"engine": "toy", "precision": "float32"}
         self.is_loaded = True
-        self.packages = ()
+        self.packages: Sequence[str] = ()
         self.runs_own_code = False
         self.calls: list[int] = []
 
@@ -78,7 +79,17 @@ def toy_model() -> str:
 
 def register_toy_model() -> None:
     """Make ``toy:NAME`` a model reference in this process."""
-    SOURCES["toy"] = __name__
+    SOURCES.add("toy", ToySource())
+
+
+class ToySource(ModelSource):
+    """The source ``toy``: every name is a model."""
+
+    spellings = ("toy:NAME",)
+
+    def load(self, request: ModelRequest) -> ToyBackbone:
+        """Load the toy; see `load`."""
+        return load(request)
 
 
 def load(request: ModelRequest) -> ToyBackbone:

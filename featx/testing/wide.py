@@ -9,6 +9,7 @@ import numpy as np
 
 from featx.models import SOURCES
 from featx.models.backbone import Layer, ModelRequest
+from featx.models.sources import ModelSource
 from featx.specs import digest
 from featx.testing import toy
 
@@ -40,13 +41,16 @@ def register_wide_model(width: int) -> str:
         >>> featx.load_model(register_wide_model(5))(white, ["wide"])["wide"].tolist()
         [[1.0, 1.0, 1.0, 1.0, 1.0]]
     """
-    SOURCES["wide"] = __name__
+    SOURCES.add("wide", WideSource())
     return f"wide:{width}"
 
 
-def load(request: ModelRequest) -> WideBackbone:
-    """Load the backbone of ``wide:WIDTH``."""
-    spec = replace(toy.load(request).spec, source="wide", weights_sha256=digest(request.name))
-    backbone = WideBackbone(spec)
-    backbone.width = int(request.name)
-    return backbone
+class WideSource(ModelSource):
+    """The source ``wide``: names are numbers of values."""
+
+    def load(self, request: ModelRequest) -> WideBackbone:
+        """Load the backbone of ``wide:WIDTH``."""
+        spec = replace(toy.load(request).spec, source="wide", weights_sha256=digest(request.name))
+        backbone = WideBackbone(spec)
+        backbone.width = int(request.name)
+        return backbone

@@ -15,10 +15,10 @@ from featx.errors import AmbiguousName, ImagesNotFound, InvalidValue, ModelError
 from featx.events import Listener
 from featx.heads.class_names import ClassNames, read_names
 from featx.heads.fitting import fit_head
-from featx.heads.model_classifier import are_probabilities, find_classes, load_classifier, softmax
+from featx.heads.model_classifier import are_probabilities, find_classes, softmax
 from featx.heads.prediction import predict
 from featx.images.decode import decode_image
-from featx.models import load_model, restore_model
+from featx.models import load_classifier, load_model, restore_model
 from featx.models.backbone import Layer
 from featx.models.graph_backbone import GraphBackbone
 from featx.options import InputOptions

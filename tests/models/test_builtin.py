@@ -11,8 +11,8 @@ import pytest
 
 from featx.errors import InvalidValue, ModelError, UnknownName
 from featx.models import builtin, load_model, restore_model
-from featx.models.catalogue import keras_models_folder, list_models
-from featx.models.contracts import APPLICATIONS
+from featx.models.catalogue import list_models
+from featx.models.contracts import APPLICATIONS, keras_models_folder
 from featx.options import InputOptions
 
 

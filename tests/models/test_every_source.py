@@ -13,8 +13,8 @@ import featx
 from featx.errors import UnknownName
 from featx.models import load_model, restore_model
 from featx.models.backbone import Backbone
-from featx.models.reference import SOURCES as KNOWN_SOURCES
 from featx.models.selection import select_layers
+from featx.models.sources import SOURCES as KNOWN_SOURCES
 from featx.testing import write_images
 from tests.models.model_files import SOURCES, Source
 

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from featx.errors import AmbiguousName, FeatxError, InvalidValue, ModelError, UnknownName
 from featx.models.contracts import APPLICATIONS
-from featx.models.reference import SOURCES, add_arguments, parse_reference
+from featx.models.reference import add_arguments, parse_reference
+from featx.models.sources import SOURCES
 from featx.specs import format_reference
+from featx.testing.toy import ToySource
 
 
 @pytest.fixture(autouse=True)
@@ -83,11 +85,14 @@ def test_every_application_can_be_named_with_and_without_source(name: str) -> No
     assert parse_reference(name) == ("keras", name, {})
 
 
-def test_a_source_registered_later_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_source_registered_later_is_understood() -> None:
     with pytest.raises(UnknownName):
         parse_reference("mine:net,size=3")
-    monkeypatch.setitem(SOURCES, "mine", "mine.adapter")
-    assert parse_reference("mine:net,size=3") == ("mine", "net", {"size": 3})
+    SOURCES.add("mine", ToySource())
+    try:
+        assert parse_reference("mine:net,size=3") == ("mine", "net", {"size": 3})
+    finally:
+        SOURCES.remove("mine")
 
 
 # ---- without a source ----
@@ -159,8 +164,8 @@ def test_a_bare_mistyped_name_is_corrected_and_the_forms_are_named() -> None:
         parse_reference("vgg19,classes=3")
     assert str(caught.value) == (
         "There is no model named 'vgg19'. Did you mean VGG19 or VGG16? Name a Keras application "
-        "(for example keras:MobileNetV2), a model's page on tfhub.dev or kaggle.com, or the path "
-        "of a .keras, .h5 or .pb file or of a SavedModel folder."
+        "(for example keras:MobileNetV2), a .keras, .h5 or .hdf5 file, a SavedModel folder, a "
+        "model's page on tfhub.dev or kaggle.com or a .pb file."
     )
 
 
@@ -189,8 +194,9 @@ def test_an_existing_file_that_is_no_model(here: Path, name: str) -> None:
     with pytest.raises(ModelError) as caught:
         parse_reference(name)
     assert str(caught.value) == (
-        f"{name!r} is not a model that featx can read. Expected: a folder with saved_model.pb, "
-        "or a file ending in .keras, .h5, .hdf5 or .pb."
+        f"{name!r} is not a model that featx can read. Expected: a Keras application (for example "
+        "keras:MobileNetV2), a .keras, .h5 or .hdf5 file, a SavedModel folder, a model's page on "
+        "tfhub.dev or kaggle.com or a .pb file."
     )
 
 

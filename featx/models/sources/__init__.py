@@ -1,0 +1,143 @@
+"""Where models come from: `ModelSource`, what each source can do, and `SOURCES`, all of them.
+
+Adding a source is one file with a subclass of `ModelSource` and one line in `SOURCES`, or an entry
+point of the group ``featx.models`` in another package. Objects in this package are cheap to import:
+what loads a model is imported when a model is loaded.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from featx.errors import AddOnError
+from featx.models.backbone import Backbone, ModelRequest
+from featx.registry import Registry
+from featx.specs import ModelSpec
+
+if TYPE_CHECKING:
+    from featx.models.catalogue import CatalogueEntry
+
+
+class ModelSource(Protocol):
+    """A source of models, such as the applications of Keras or SavedModel folders.
+
+    Subclass it and write `load`; all else has a default that suits models of which nothing is
+    known. `featx.testing.contracts.models` tests what every source must keep.
+
+    The `ModelSpec` of a backbone that `load` returns identifies the model in every file made with
+    it. Its ``weights_sha256`` must cover whatever decides the numbers: weights, architecture, and
+    any argument that changes them (names and arguments are not part of the identity).
+
+    Attributes:
+        spellings: How its models are written, for help texts: ``("hub:URL", "hub:DIR")``.
+        bare: What it reads without the source in front, for messages, such as ``a .pb file``;
+            empty where there is nothing.
+        packages: Distributions whose versions decide what becomes of a model besides featx itself:
+            what is remembered of a model is forgotten when one of them changes.
+        scaling_hint: A sentence for who asks for a model of this source that does not say how it
+            wants its pixels.
+        weights_to_describe: What ``featx layers`` takes for ``--weights`` when none are given.
+
+    Example:
+        >>> SOURCES["graphdef"].reads("missing.pb"), SOURCES["keras"].reads("VGG19")
+        (False, True)
+    """
+
+    spellings: Sequence[str] = ()
+    bare: str = ""
+    packages: Sequence[str] = ()
+    scaling_hint: str = ""
+    weights_to_describe: str | None = None
+
+    @abstractmethod
+    def load(self, request: ModelRequest) -> Backbone:
+        """Load a model, ready to describe its layers; nothing is compiled before it is called.
+
+        Raises:
+            FeatxError: If there is no such model, or it is not one image in, arrays out; says
+                what is wrong and what to do.
+        """
+        ...
+
+    def reads(self, name: str) -> bool:
+        """Whether a name, path or URL without a source in front is a model of this source.
+
+        It is called with anything that a person may type, and must be fast.
+        """
+        return False
+
+    def check(self, name: str) -> None:
+        """Refuse a name that cannot be one of this source's, before anything is loaded.
+
+        Raises:
+            FeatxError: If so.
+        """
+        return
+
+    def files(self, name: str, weights: str | None) -> Sequence[Path] | None:
+        """Return the files that decide what a model is, for remembering what describes it.
+
+        Their times and sizes tell whether it has changed. Files that do not exist are left out.
+
+        Returns:
+            None if nothing is to be remembered: the model is loaded every time.
+        """
+        return None
+
+    def with_classifier(self, request: ModelRequest) -> ModelRequest:
+        """Return the request for the same model with its classifier.
+
+        Raises:
+            FeatxError: If it has none.
+        """
+        return request
+
+    def restore(self, spec: ModelSpec, location: str) -> ModelRequest:
+        """Return the request for a model that was recorded, without changes to its input.
+
+        Args:
+            spec: The model as recorded.
+            location: Where its weights, its file or its folder are now.
+        """
+        return ModelRequest(location, dict(spec.arguments))
+
+    def list_models(self) -> Iterable[CatalogueEntry]:
+        """List the models that have a name, for ``featx models``, without loading anything."""
+        return ()
+
+
+SOURCES: Registry[ModelSource] = Registry(
+    "model source",
+    "featx.models",
+    {
+        "builtin": "featx.models.sources.builtin:SOURCE",
+        "keras": "featx.models.sources.keras_applications:SOURCE",
+        "file": "featx.models.sources.keras_files:SOURCE",
+        "savedmodel": "featx.models.sources.savedmodels:SOURCE",
+        "hub": "featx.models.sources.hub_modules:SOURCE",
+        "graphdef": "featx.models.sources.frozen_graphs:SOURCE",
+    },
+)
+
+
+def usable_sources() -> Iterator[tuple[str, ModelSource]]:
+    """Iterate over all sources but those of add-ons that cannot be imported.
+
+    A broken add-on says so when it is named; it does not keep other models from being found.
+    """
+    for name in SOURCES:
+        try:
+            source = SOURCES[name]
+        except AddOnError:
+            continue
+        yield name, source
+
+
+def describe_bare_names() -> str:
+    """Say what can be named without a source in front: ``a .pb file, ... or a .keras file``."""
+    from featx.errors import join_names
+
+    return join_names([source.bare for _, source in usable_sources() if source.bare])

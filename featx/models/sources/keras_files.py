@@ -1,0 +1,35 @@
+"""The source ``file``: networks that Keras saved."""
+
+from __future__ import annotations
+
+import os.path
+from collections.abc import Sequence
+from pathlib import Path
+
+from featx.models.backbone import Backbone, ModelRequest
+from featx.models.sources import ModelSource
+
+
+class KerasFileSource(ModelSource):
+    """Files of whole networks, as `model.save` of Keras 2 and 3 writes them."""
+
+    spellings = ("file:PATH",)
+    bare = "a .keras, .h5 or .hdf5 file"
+    packages = ("tensorflow", "keras", "tf_keras")
+
+    def load(self, request: ModelRequest) -> Backbone:
+        """Load a file, without running code from it unless trusted; see `ModelSource`."""
+        from featx.models import keras_file
+
+        return keras_file.load(request)
+
+    def reads(self, name: str) -> bool:
+        """Whether it is an existing file, by its suffix."""
+        return name.lower().endswith((".keras", ".h5", ".hdf5")) and os.path.isfile(name)
+
+    def files(self, name: str, weights: str | None) -> Sequence[Path]:
+        """Return the file."""
+        return [Path(name)]
+
+
+SOURCE = KerasFileSource()
