@@ -36,8 +36,8 @@ class BuiltinSource(ModelSource):
             ModelError: Always.
         """
         raise ModelError(
-            f"builtin:{request.name} knows no classes of its own. Fit a head on its features (featx "
-            "fit-head), or name a model with a classifier, such as keras:MobileNetV2."
+            f"builtin:{request.name} knows no classes of its own. Fit a head on its features "
+            "(featx fit-head), or name a model with a classifier, such as keras:MobileNetV2."
         )
 
     def restore(self, spec: ModelSpec, location: str) -> ModelRequest:
