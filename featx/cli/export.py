@@ -9,6 +9,7 @@ import typer
 
 from featx.cli.options import Json, OneLayer, StoreArgument
 from featx.cli.registry_choice import Choice
+from featx.exports.formats import EXPORTS
 from featx.poolings import POOLINGS
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORE
 
@@ -23,9 +24,9 @@ def export(
         str | None,
         typer.Option(
             "--format",
-            metavar="npy|parquet|csv|tensorboard",
             help="[default: as OUT ends; without an ending, or a folder: tensorboard]",
         ),
+        Choice(lambda: EXPORTS.names),
     ] = None,
     layer: OneLayer = None,
     pool: Annotated[

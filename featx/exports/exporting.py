@@ -2,49 +2,21 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any
 
 from featx.errors import ExportError, FeatxError, InvalidValue, join_names
 from featx.events import Listener
+from featx.exports.formats import EXPORTS, ExportFormat, formats_by_suffix
 from featx.exports.source import ExportSource, Written
 from featx.files import describe_wrong_output, is_same_file
 from featx.poolings import POOLINGS
-from featx.specs import DEFAULT_READ_POOLING, check_choice
+from featx.specs import DEFAULT_READ_POOLING
 from featx.store import open_store
 from featx.units import format_shape
-
-EXPORT_FORMATS: dict[str, str] = {
-    "npy": "featx.exports.npy",
-    "parquet": "featx.exports.parquet",
-    "csv": "featx.exports.csv_table",
-    "tensorboard": "featx.exports.tensorboard",
-}
-"""Name of a format → the module that writes it, an `ExportFormat`."""
-
-
-class ExportFormat(Protocol):
-    """What the module of a format has.
-
-    Attributes:
-        SUFFIX: How its files end, in lower case; None for a format that is a folder.
-        KEEPS_MAPS: Whether its rows can be maps, (h, w, c), or only vectors.
-    """
-
-    SUFFIX: str | None
-    KEEPS_MAPS: bool
-
-    def list_files(self, output: Path) -> tuple[Path, ...]:
-        """Return every file that may be written; no other is touched."""
-        ...
-
-    def write(self, source: ExportSource, output: Path) -> Written:
-        """Write the files, each of them whole or not at all."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,53 +93,62 @@ def export_store(
     features, output = Path(features), Path(output)
     POOLINGS.check(pool)
     name = _choose_format(output) if format is None else format
-    check_choice("export format", name, tuple(EXPORT_FORMATS))
-    module = _load(name)
+    writer = EXPORTS[name]
     if output.is_symlink():  # The file it points to is replaced, not the link.
         output = output.resolve()
-    _check_output(output, name, module)
-    _check_files(module.list_files(output), features, overwrite)
+    _check_output(output, name, writer)
+    _check_files(writer.list_files(output), features, overwrite)
     with open_store(features) as store:
         source = ExportSource(store, layer, pool, listener)
-        stored, spec = store.spec(layer), source.spec
-        if layer is None and len(store.layers) > 1:
-            listener.note(f"layer {spec.name!r}, the deepest in {str(features)!r}")
-        if stored.pool not in ("none", pool) and pool != DEFAULT_READ_POOLING:
-            listener.note(f"{spec.name!r} was stored with {stored.pool!r} pooling: it stays so")
-        if not len(store):
-            raise ExportError(
-                f"{str(features)!r} holds no features: none of its images could be used. "
-                "`featx info` lists the reasons."
-            )
-        if len(spec.shape) > 1 and not module.KEEPS_MAPS:
-            raise InvalidValue(
-                f"A row of {name!r} is one vector. Received: --pool none for {spec.name!r}, whose "
-                f"rows have the shape {format_shape(spec.shape)}. Use --pool avg, or flatten to "
-                "keep every value; or write a .npy file, which keeps the shape."
-            )
-        try:
-            written = module.write(source, output)
-            size = sum(file.stat().st_size for file in written.files)
-        except FeatxError:
-            raise
-        except OSError as error:
-            # By its number: pyarrow's own text is long, and says nothing more.
-            reason = os.strerror(error.errno) if error.errno else str(error)
-            raise ExportError(
-                f"{str(output)!r} cannot be written: {reason}. Nothing was changed there. Make "
-                "room, or choose another place with -o."
-            ) from error
-        return ExportReport(str(output), name, spec.name, written.rows, source.width, size)
+        _check_source(source, name, writer)
+        written = _write(source, output, writer)
+        size = sum(file.stat().st_size for file in written.files)
+        return ExportReport(str(output), name, source.spec.name, written.rows, source.width, size)
 
 
-def _load(name: str) -> ExportFormat:
-    return cast(ExportFormat, importlib.import_module(EXPORT_FORMATS[name]))
+def _write(source: ExportSource, output: Path, writer: ExportFormat) -> Written:
+    try:
+        return writer.write(source, output)
+    except FeatxError:
+        raise
+    except OSError as error:
+        # By its number: pyarrow's own text is long, and says nothing more.
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise ExportError(
+            f"{str(output)!r} cannot be written: {reason}. Nothing was changed there. Make "
+            "room, or choose another path with -o."
+        ) from error
+
+
+def _check_source(source: ExportSource, name: str, writer: ExportFormat) -> None:
+    """Refuse what cannot be exported, and note what the user may not expect.
+
+    Raises:
+        ExportError: If there are no rows.
+        InvalidValue: If the format cannot hold maps.
+    """
+    store, spec, stored = source.store, source.spec, source.store.spec(source.layer)
+    if source.layer is None and len(store.layers) > 1:
+        source.listener.note(f"layer {spec.name!r}, the deepest in {str(store.path)!r}")
+    if stored.pool not in ("none", source.pool) and source.pool != DEFAULT_READ_POOLING:
+        source.listener.note(f"{spec.name!r} was stored with {stored.pool!r} pooling: it stays so")
+    if not len(store):
+        raise ExportError(
+            f"{str(store.path)!r} holds no features: none of its images could be used. "
+            "`featx info` lists the reasons."
+        )
+    if len(spec.shape) > 1 and not writer.KEEPS_MAPS:
+        raise InvalidValue(
+            f"A row of {name!r} is one vector. Received: --pool {source.pool} for {spec.name!r}, "
+            f"whose rows have the shape {format_shape(spec.shape)}. Use --pool avg, or flatten to "
+            "keep every value; or write a .npy file, which keeps the shape."
+        )
 
 
 def _choose_format(output: Path) -> str:
     """Return the format that `output` ends in; what is a folder is for TensorBoard."""
     suffix = output.suffix.lower()
-    suffixes = {_load(name).SUFFIX: name for name in EXPORT_FORMATS}
+    suffixes = formats_by_suffix()
     if suffix in suffixes:
         return suffixes[suffix]
     if not suffix or output.is_dir():
@@ -176,29 +157,30 @@ def _choose_format(output: Path) -> str:
     raise InvalidValue(
         f"An export ends in {join_names(endings)}; without an ending it is a folder for "
         f"TensorBoard. Received: {str(output)!r}. Choose such a name, or say which format it is "
-        f"with --format {'|'.join(EXPORT_FORMATS)}."
+        f"with --format {'|'.join(EXPORTS)}."
     )
 
 
-def _check_output(output: Path, name: str, module: ExportFormat) -> None:
+def _check_output(output: Path, name: str, writer: ExportFormat) -> None:
     """Refuse a path that cannot be of the format.
 
     Raises:
         InvalidValue: Says what to do.
     """
     suffix = output.suffix.lower()
-    others = {_load(other).SUFFIX: other for other in EXPORT_FORMATS if other != name}
-    if suffix in others:  # A file that says what it is not misleads whoever opens it.
+    suffixes = formats_by_suffix()
+    # A file that says what it is not misleads whoever opens it.
+    if suffix in suffixes and suffix != writer.SUFFIX:
         raise InvalidValue(
-            f"{str(output)!r} ends like a file of the format {others[suffix]!r}. Received: "
+            f"{str(output)!r} ends like a file of the format {suffixes[suffix]!r}. Received: "
             f"--format {name}. Choose another name, or leave --format out."
         )
-    if module.SUFFIX is None and output.exists() and not output.is_dir():
+    if writer.SUFFIX is None and output.exists() and not output.is_dir():
         raise InvalidValue(
             f"The format {name!r} is a folder. Received: {str(output)!r}, a file. Name another "
-            "place with -o."
+            "path with -o."
         )
-    is_wrong_folder = module.SUFFIX is not None and output.is_dir()
+    is_wrong_folder = writer.SUFFIX is not None and output.is_dir()
     if is_wrong_folder or not output.absolute().parent.is_dir():
         raise InvalidValue(describe_wrong_output(output))
 
@@ -217,12 +199,12 @@ def _check_files(files: Sequence[Path], features: Path, overwrite: bool) -> None
         if file.is_dir():
             raise ExportError(
                 f"{str(file)!r} is a folder; a file of this name is to be written. Choose another "
-                "place with -o."
+                "path with -o."
             )
     existing = [repr(str(file)) for file in files if os.path.lexists(file)]
     if existing and not overwrite:
         verb, them = ("exists", "it") if len(existing) == 1 else ("exist", "them")
         raise ExportError(
-            f"{join_names(existing, conjunction='and')} {verb} already. Choose another place with "
+            f"{join_names(existing, conjunction='and')} {verb} already. Choose another path with "
             f"-o, or replace {them} with --force."
         )

@@ -11,14 +11,14 @@ import pytest
 
 import featx
 from featx.errors import ExportError, InvalidValue, StoreNotFound, UnknownName
-from featx.exports.exporting import EXPORT_FORMATS
+from featx.exports.formats import EXPORTS
 from tests.cli.program import Program
 from tests.exports.conftest import HOSTILE_KEYS, Notes
 from tests.store_samples import write_sample
 
 OUTPUTS = {"npy": "out.npy", "parquet": "out.parquet", "csv": "out.csv", "tensorboard": "out"}
 
-every_format = pytest.mark.parametrize("name", EXPORT_FORMATS)
+every_format = pytest.mark.parametrize("name", EXPORTS.names)
 
 
 @pytest.fixture
@@ -269,7 +269,7 @@ def test_the_command_says_how_to_open_a_board(
 
 def test_help_names_every_format(program: Program) -> None:
     text = program("export", "--help").out
-    assert "|".join(EXPORT_FORMATS) in text
+    assert "|".join(EXPORTS.names) in text
 
 
 def test_keys_and_rows_stay_together_across_blocks(
