@@ -1,6 +1,6 @@
-from __future__ import annotations
+"""Each pooling by hand; what all of them have in common is in the contract tests."""
 
-import math
+from __future__ import annotations
 
 import numpy as np
 import pytest
@@ -82,15 +82,6 @@ def test_the_mean_lies_between_the_extremes(values: np.ndarray) -> None:
     assert (mean >= values.min(axis=space) - 1e-3).all()
 
 
-@pytest.mark.parametrize("pool", POOLINGS.names)
-def test_a_batch_is_pooled_row_by_row(pool: str) -> None:
-    values = np.random.default_rng(5).normal(size=(7, 4, 5, 3)).astype(np.float32)
-    together = pool_features(values, pool)
-    for index in range(7):
-        alone = pool_features(values[index : index + 1], pool)
-        np.testing.assert_allclose(together[index : index + 1], alone, rtol=1e-6)
-
-
 def test_half_precision_is_summed_in_single_precision() -> None:
     # 112 * 112 * 60 = 752640 is beyond float16's largest number, 65504.
     values = np.full((1, 112, 112, 2), 60, np.float16)
@@ -106,34 +97,6 @@ def test_sequences_are_pooled_over_their_tokens() -> None:
     tokens = np.array([[[1, 10], [3, 20], [5, 60]]], np.float32)
     assert pool_features(tokens, "avg").tolist() == [[3.0, 30.0]]
     assert pool_features(tokens, "max").tolist() == [[5.0, 60.0]]
-
-
-@pytest.mark.parametrize("pool", POOLINGS.names)
-def test_vectors_are_only_cast(pool: str) -> None:
-    vectors = np.array([[1, -2], [3, 4]], np.float16)
-    pooled = pool_features(vectors, pool)
-    assert pooled.dtype == np.float32
-    assert pooled.tolist() == [[1, -2], [3, 4]]
-
-
-@pytest.mark.parametrize("pool", POOLINGS.names)
-def test_an_empty_batch_has_the_announced_row_shape(pool: str) -> None:
-    pooled = pool_features(np.zeros((0, 2, 2, 3), np.float32), pool)
-    assert pooled.shape == (0, *pooled_shape((2, 2, 3), pool))
-
-
-@pytest.mark.parametrize("pool", POOLINGS.names)
-def test_the_input_is_not_modified(pool: str) -> None:
-    values = MAP.copy()
-    pool_features(values, pool)
-    np.testing.assert_array_equal(values, MAP)
-
-
-def test_nothing_is_hidden_when_an_activation_is_not_a_number() -> None:
-    values = MAP.copy()
-    values[0, 0, 0, 0] = math.nan
-    for pool in POOLINGS.names:
-        assert np.isnan(pool_features(values, pool)).any()
 
 
 def test_an_unknown_pooling_is_refused_with_the_choices() -> None:
