@@ -1,0 +1,200 @@
+"""Adding something is one file and one registration, and it works everywhere."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import featx
+from featx.cli.commands import COMMANDS
+from featx.errors import NotInstalled
+from featx.exports.formats import EXPORTS
+from featx.heads.kinds import HEADS
+from featx.index.kinds import INDEXES
+from featx.index.vector_index import open_index
+from featx.poolings import POOLINGS
+from featx.registry import Registry
+from featx.testing import write_images
+from featx.testing.contracts.exports import ExportContract
+from featx.testing.contracts.heads import HeadContract
+from featx.testing.contracts.indexes import IndexContract
+from featx.testing.contracts.poolings import PoolingContract
+from tests.cli.program import Program
+
+ADDITIONS: tuple[tuple[Registry[Any], str, str], ...] = (
+    (HEADS, "centroid", "tests.additions.centroid_head:centroid"),
+    (INDEXES, "numpy", "tests.additions.numpy_index:numpy_index"),
+    (EXPORTS, "jsonl", "tests.additions.json_lines_export"),
+    (POOLINGS, "median", "tests.additions.median_pooling:median"),
+    (COMMANDS, "count", "tests.additions.count_command:count"),
+)
+"""Registry, name, and where it is: all that an addition consists of besides its own file."""
+
+pytestmark = pytest.mark.usefixtures("additions")
+
+
+@pytest.fixture
+def additions() -> Iterator[None]:
+    for registry, name, path in ADDITIONS:
+        registry.add(name, path)
+    yield
+    for registry, name, _ in ADDITIONS:
+        registry.remove(name)
+
+
+@pytest.fixture
+def program(
+    toy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Program:
+    """The program, beside a folder of twelve pictures in two classes."""
+    write_images(12, tmp_path / "photos", classes=("dark", "light"))
+    monkeypatch.chdir(tmp_path)
+    return Program(monkeypatch, capsys)
+
+
+@pytest.fixture
+def run(program: Program) -> Callable[..., str]:
+    """Run a command that succeeds, and return what it prints."""
+
+    def run(*arguments: object) -> str:
+        outcome = program(*arguments)
+        assert outcome.status == 0, outcome.err
+        return outcome.out
+
+    return run
+
+
+@pytest.mark.parametrize("kind", ["centroid"])
+class TestHeads(HeadContract):
+    pass
+
+
+@pytest.mark.parametrize("kind", ["numpy"])
+class TestIndexes(IndexContract):
+    pass
+
+
+@pytest.mark.parametrize("format", ["jsonl"])
+class TestExports(ExportContract):
+    pass
+
+
+@pytest.mark.parametrize("pool", ["median"])
+class TestPoolings(PoolingContract):
+    pass
+
+
+def test_a_head(run: Callable[..., str], program: Program) -> None:
+    assert "centroid" in run("fit-head", "--help")
+    run("extract", "photos", "-m", "toy:colors", "--layer", "mean")
+    assert json.loads(run("fit-head", "--kind", "centroid", "--json"))["kind"] == "centroid"
+    lines = [json.loads(line) for line in run("predict", "photos", "--json").splitlines()]
+    best = {(Path(line["path"]).parent.name, line["class"]) for line in lines if line["rank"] == 1}
+    assert best == {("dark", "dark"), ("light", "light")}
+    HEADS.remove("centroid")
+    outcome = program("predict", "photos")
+    assert outcome.status == 1
+    assert "The head 'head' needs the kind of head 'centroid'" in outcome.err
+
+
+def test_an_index_is_built_again_in_its_kind(run: Callable[..., str], program: Program) -> None:
+    assert "numpy" in run("index", "--help")
+    extract = ("extract", "photos", "-m", "toy:colors", "--layer", "mean")
+    run(*extract)
+    assert "exact, by NumPy, cosine similarity" in run("index", "--kind", "numpy")
+    assert run("search", "photos/dark/image_0.png", "-f", "-k", "1").endswith("dark/image_0.png\n")
+    write_images(14, "photos", classes=("dark", "light"))
+    run(*extract)
+    assert run("search", "--key", "light/image_13.png", "-f", "-k", "1")
+    index = open_index("features.faiss")
+    assert (index.description.kind, len(index)) == ("numpy", 14)
+    INDEXES.remove("numpy")
+    outcome = program("search", "--key", "light/image_13.png")
+    assert outcome.status == 1
+    assert "'features.faiss' needs the kind of index 'numpy'" in outcome.err
+    assert "exact, cosine" in run("index")  # It may be replaced on purpose.
+
+
+def test_an_export_format(run: Callable[..., str]) -> None:
+    assert "jsonl" in run("export", "--help")
+    run("extract", "photos", "-m", "toy:colors", "--layer", "mean")
+    run("export", "-o", "out.jsonl")
+    lines = [json.loads(line) for line in Path("out.jsonl").read_text("utf-8").splitlines()]
+    assert [line["key"] for line in lines[:2]] == ["dark/image_0.png", "dark/image_2.png"]
+    assert len(lines[0]["features"]) == 3
+
+
+def test_a_pooling_of_extract(run: Callable[..., str], program: Program) -> None:
+    run("extract", "photos", "-m", "toy:colors", "--layer", "map", "--pool", "median")
+    for command in ("fit-head", "index"):
+        run(command)
+    run("search", "photos/dark/image_0.png", "-k", "1")
+    POOLINGS.remove("median")
+    assert "median" in run("info")
+    run("search", "--key", "dark/image_0.png")
+    for command in (["predict", "photos"], ["search", "photos/dark/image_0.png"]):
+        outcome = program(*command)
+        assert outcome.status == 1
+        assert "needs the pooling 'median', which is not installed" in outcome.err
+
+
+@pytest.mark.parametrize("command", ["fit-head", "index", "export -o out.npy"])
+def test_a_pooling_of_stored_maps(command: str, run: Callable[..., str]) -> None:
+    name, *options = command.split()
+    assert "flatten|median" in run(name, "--help")
+    run("extract", "photos", "-m", "toy:colors", "--layer", "map")
+    run(name, *options, "--pool", "median")
+    if name == "index":
+        assert run("search", "photos/dark/image_0.png", "-k", "1", "--json")
+        POOLINGS.remove("median")
+        with pytest.raises(NotInstalled, match="needs the pooling 'median'"):
+            featx.search("photos/dark/image_0.png", features="features.h5")
+    elif name == "export":
+        assert np.load("out.npy").shape == (12, 3)
+
+
+def test_a_command(run: Callable[..., str]) -> None:
+    assert "  count     Count the images of each class.\n" in run("--help")
+    assert "Leave out classes with fewer images" in run("count", "--help")
+    run("extract", "photos", "-m", "toy:colors", "--layer", "mean")
+    assert run("count", "features.h5") == "dark 6\nlight 6\n"
+
+
+class _Distribution:
+    name = "featx-broken"
+
+
+class _BrokenPoint:
+    """The entry point of a package that cannot be imported."""
+
+    name = "broken"
+    dist = _Distribution()
+
+    def load(self) -> Any:
+        raise ModuleNotFoundError("No module named 'torch'")
+
+
+def test_a_command_that_cannot_be_imported_breaks_no_other(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points = {COMMANDS.group: [_BrokenPoint()]}
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: points.get(group, []))
+    commands: Registry[Any] = Registry("command", COMMANDS.group, {"info": "featx.cli.info:info"})
+    monkeypatch.setattr("featx.cli.commands.COMMANDS", commands)
+    monkeypatch.setattr("featx.cli.app.COMMANDS", commands)
+    listed = program("--help")
+    assert listed.status == 0
+    assert "broken  (of featx-broken, which cannot be loaded)" in listed.out
+    assert program("info", "--help").status == 0
+    for arguments in (["broken"], ["broken", "--option", "x"]):
+        outcome = program(*arguments)
+        assert outcome.status == 1
+        assert outcome.err.startswith("featx: The command 'broken' of the package 'featx-broken'")
+        assert len(outcome.err.splitlines()) == 1
+        assert "pip uninstall featx-broken" in outcome.err
