@@ -38,7 +38,7 @@ def all_layers(backbone: Backbone) -> list[str]:
 @pytest.mark.parametrize("name", SOURCES)
 def test_every_source(name: str, tmp_path: Path) -> None:
     source = SOURCES[name](tmp_path)
-    backbone = load_model(source.reference, weights=source.weights, input=source.overrides)
+    backbone = load_model(source.reference, weights=source.weights, input=source.input)
     if name == "hub, TF1":  # Its two signatures are two graphs, each of which can be taken.
         assert backbone.freeze([layer.name for layer in backbone.features()]) is None
         check_agreement(backbone, ["default"])
@@ -210,7 +210,7 @@ def test_every_scaling_is_that_of_scale_pixels(
 
 def test_images_of_other_sizes_in_one_batch_count(tmp_path: Path) -> None:
     source = SOURCES[".keras"](tmp_path)
-    backbone = load_model(source.reference, input=source.overrides)
+    backbone = load_model(source.reference, input=source.input)
     pixels = pixels_for(backbone, 7)
     fast = AcceleratedBackbone(backbone, engine="openvino", precision="float32")
     together = fast(pixels, source.layers)
@@ -266,7 +266,7 @@ def test_real_networks_on_photographs(name: str) -> None:
 
 def test_a_failing_network_says_so(tmp_path: Path) -> None:
     source = SOURCES[".keras"](tmp_path)
-    backbone = load_model(source.reference, input=source.overrides)
+    backbone = load_model(source.reference, input=source.input)
     fast = AcceleratedBackbone(backbone, engine="openvino", precision="float32")
     fast(pixels_for(backbone), source.layers)
     with pytest.raises(ModelError, match=r"OpenVINO failed to run the network"):

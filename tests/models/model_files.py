@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 
 from featx.engines.tensorflow import import_tensorflow
 from featx.options import InputOptions
+from featx.testing.contracts.models import ModelCase
 
 SIZE = 16
 TENSOR = "block1/Relu"
@@ -20,17 +20,6 @@ TENSOR = "block1/Relu"
 
 
 UNIT = InputOptions(preprocess="unit")
-
-
-@dataclass(frozen=True)
-class Source:
-    """A model: how it is named, where it lies (None for those known by name), two of its layers."""
-
-    reference: str
-    path: Path | None
-    layers: tuple[str, str]
-    overrides: InputOptions = UNIT
-    weights: str | None = None
 
 
 def kernel() -> np.ndarray:
@@ -130,45 +119,51 @@ def write_graph(path: Path, *, batch: int | None = None) -> Path:
     return path
 
 
-def _keras_file(folder: Path, suffix: str) -> Source:
+def _keras_file(folder: Path, suffix: str) -> ModelCase:
     import keras
 
     keras.utils.set_random_seed(0)
     path = folder / f"net{suffix}"
     build_keras(keras).save(path)
-    return Source(str(path), path, ("relu", "classes"))
+    return ModelCase(str(path), ("relu", "classes"), path, UNIT)
 
 
-def _legacy(folder: Path) -> Source:
+def _legacy(folder: Path) -> ModelCase:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         tf_keras = pytest.importorskip("tf_keras")
         path = folder / "legacy.h5"
         # Keras 3 refuses the depthwise convolutions of Keras 2: they were saved with 'groups'.
         build_keras(tf_keras).save(path)
-    return Source(str(path), path, ("relu", "classes"))
+    return ModelCase(str(path), ("relu", "classes"), path, UNIT)
 
 
-def _saved_model(folder: Path) -> Source:
+def _saved_model(folder: Path) -> ModelCase:
     import keras
 
     keras.utils.set_random_seed(0)
     path = folder / "exported"
     build_keras(keras).export(path, verbose=False)
-    return Source(str(path), path, ("relu_1/Relu", "output_0"))
+    return ModelCase(str(path), ("relu_1/Relu", "output_0"), path, UNIT)
 
 
-def _hub(folder: Path, write: Callable[[Path], Path], *layers: str) -> Source:
+def _hub(folder: Path, write: Callable[[Path], Path], *layers: str) -> ModelCase:
     path = write(folder / "module")
-    return Source(f"hub:{path}", path, (layers[0], layers[1]), InputOptions())
+    return ModelCase(f"hub:{path}", layers, path)
 
 
-SMALL = InputOptions(img_size=(32, 32))
+def _graph(folder: Path) -> ModelCase:
+    path = write_graph(folder / "graph.pb")
+    return ModelCase(str(path), (TENSOR, "pool"), path, UNIT)
 
-SOURCES: dict[str, Callable[[Path], Source]] = {
-    "builtin": lambda _: Source("builtin:mini", None, ("block4_pool", "embedding"), InputOptions()),
-    "keras": lambda _: Source(
-        "keras:MobileNet,alpha=0.25", None, ("conv1_relu", "conv_pw_13_relu"), SMALL, "random"
+
+SOURCES: dict[str, Callable[[Path], ModelCase]] = {
+    "builtin": lambda _: ModelCase("builtin:mini", ("block4_pool", "embedding")),
+    "keras": lambda _: ModelCase(
+        "keras:MobileNet,alpha=0.25",
+        ("conv1_relu", "conv_pw_13_relu"),
+        input=InputOptions(img_size=(32, 32)),
+        weights="random",
     ),
     ".keras": lambda folder: _keras_file(folder, ".keras"),
     ".h5": lambda folder: _keras_file(folder, ".h5"),
@@ -178,8 +173,6 @@ SOURCES: dict[str, Callable[[Path], Source]] = {
         folder, write_tf1_module, "default", "image_feature_vector/net/block1"
     ),
     "hub, TF2": lambda folder: _hub(folder, write_tf2_module, "net/block1", "default"),
-    "graphdef": lambda folder: Source(
-        str(folder / "graph.pb"), write_graph(folder / "graph.pb"), (TENSOR, "pool")
-    ),
+    "graphdef": _graph,
 }
-"""Every source of models → what makes a small one in a folder."""
+"""What makes a small model of every source in a folder."""
