@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from featx.store import open_store
+from featx.testing.contracts.images import make_pictures
 from tests.cli.program import Program
-from tests.images.source_files import arrays_of, make_pictures, write_tar
+from tests.images.source_files import arrays_of, write_tar
 
 TOY = ("-m", "toy:colors", "--layer", "mean")
 

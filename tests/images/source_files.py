@@ -6,54 +6,16 @@ import csv
 import io
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-BROKEN = b"\x89PNG\r\n\x1a\n and then nothing"
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture: its path in a folder or archive, label, pixels (8, 8, 3), file."""
-
-    name: str
-    label: str
-    pixels: np.ndarray
-    data: bytes
+from featx.testing.contracts.images import BuildSource, BuiltSource, SamplePicture
 
 
-@dataclass(frozen=True)
-class Built:
-    """A source: arguments of `featx.extract`, made anew for each call, and its keys in order."""
-
-    arguments: Callable[[], dict[str, Any]]
-    keys: list[str]
-
-
-def make_pictures(count: int = 7, broken: int | None = None) -> list[Picture]:
-    """Return pictures of two classes in natural order, one of them damaged if so wanted."""
-    random = np.random.default_rng(4)
-    pictures = []
-    for number in range(count):
-        label = "cat" if number < count // 2 else "dog"
-        pixels = random.integers(0, 256, (8, 8, 3)).astype(np.uint8)
-        data = BROKEN if number == broken else png(pixels)
-        pictures.append(Picture(f"{label}/{number}.png", label, pixels, data))
-    return pictures
-
-
-def png(pixels: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    return file.getvalue()
-
-
-def write_files(folder: Path, pictures: list[Picture]) -> Path:
+def write_files(folder: Path, pictures: Sequence[SamplePicture]) -> Path:
     for picture in pictures:
         path = folder / picture.name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,39 +39,39 @@ def write_zip(path: Path, members: Mapping[str, bytes], method: int = zipfile.ZI
     return path
 
 
-def _members(pictures: list[Picture]) -> dict[str, bytes]:
+def _members(pictures: Sequence[SamplePicture]) -> dict[str, bytes]:
     return {picture.name: picture.data for picture in pictures}
 
 
-def _names(pictures: list[Picture]) -> list[str]:
+def _names(pictures: Sequence[SamplePicture]) -> list[str]:
     return [picture.name for picture in pictures]
 
 
-def _fixed(keys: list[str], **arguments: Any) -> Built:
-    return Built(lambda: arguments, keys)
+def _fixed(keys: list[str], **arguments: Any) -> BuiltSource:
+    return BuiltSource(lambda: arguments, keys)
 
 
-def _folder(folder: Path, pictures: list[Picture]) -> Built:
+def _folder(folder: Path, pictures: Sequence[SamplePicture]) -> BuiltSource:
     return _fixed(_names(pictures), images=write_files(folder / "photos", pictures))
 
 
-def _paths(folder: Path, pictures: list[Picture]) -> Built:
+def _paths(folder: Path, pictures: Sequence[SamplePicture]) -> BuiltSource:
     root = write_files(folder / "photos", pictures)
     return _fixed(_names(pictures), images=[root / "dog", root / "cat"])
 
 
-def _glob(folder: Path, pictures: list[Picture]) -> Built:
+def _glob(folder: Path, pictures: Sequence[SamplePicture]) -> BuiltSource:
     root = write_files(folder / "photos", pictures)
     return _fixed(_names(pictures), images=f"{root}/**/*.png")
 
 
-def _list(folder: Path, pictures: list[Picture]) -> Built:
+def _list(folder: Path, pictures: Sequence[SamplePicture]) -> BuiltSource:
     root = write_files(folder / "photos", pictures)
     (root / "list.txt").write_text("\ufeff" + "\r\n\r\n".join(_names(pictures)), "utf-8")
     return _fixed(_names(pictures), image_list=root / "list.txt")
 
 
-def _csv(folder: Path, pictures: list[Picture]) -> Built:
+def _csv(folder: Path, pictures: Sequence[SamplePicture]) -> BuiltSource:
     root = folder / "photos"
     root.mkdir()
     keys = [f"{number}.png" for number in range(len(pictures))]
@@ -122,7 +84,7 @@ def _csv(folder: Path, pictures: list[Picture]) -> Built:
     return _fixed(keys, images=root / "photos.csv")
 
 
-def _parquet(folder: Path, pictures: list[Picture]) -> Built:
+def _parquet(folder: Path, pictures: Sequence[SamplePicture]) -> BuiltSource:
     import pyarrow
     import pyarrow.parquet
 
@@ -133,8 +95,8 @@ def _parquet(folder: Path, pictures: list[Picture]) -> Built:
     return _fixed(built.keys, images=path)
 
 
-def _tar(suffix: str, mode: str) -> Callable[[Path, list[Picture]], Built]:
-    def build(folder: Path, pictures: list[Picture]) -> Built:
+def _tar(suffix: str, mode: str) -> Callable[[Path, Sequence[SamplePicture]], BuiltSource]:
+    def build(folder: Path, pictures: Sequence[SamplePicture]) -> BuiltSource:
         # A plain archive may have any order; a compressed one keeps its own.
         members = _members(pictures)
         if suffix == ".tar":
@@ -145,17 +107,17 @@ def _tar(suffix: str, mode: str) -> Callable[[Path, list[Picture]], Built]:
     return build
 
 
-def _zip(folder: Path, pictures: list[Picture]) -> Built:
+def _zip(folder: Path, pictures: Sequence[SamplePicture]) -> BuiltSource:
     path = write_zip(folder / "photos.zip", dict(reversed(_members(pictures).items())))
     return _fixed(_names(pictures), images=path)
 
 
-def _zip_stored(folder: Path, pictures: list[Picture]) -> Built:
+def _zip_stored(folder: Path, pictures: Sequence[SamplePicture]) -> BuiltSource:
     path = write_zip(folder / "photos.zip", _members(pictures), zipfile.ZIP_STORED)
     return _fixed(_names(pictures), images=path)
 
 
-def _shards(folder: Path, pictures: list[Picture]) -> Built:
+def _shards(folder: Path, pictures: Sequence[SamplePicture]) -> BuiltSource:
     shards = folder / "shards"
     shards.mkdir()
     keys = []
@@ -169,61 +131,63 @@ def _shards(folder: Path, pictures: list[Picture]) -> Built:
                 members[f"{stem}.json"] = b'{"label": "of the json"}'
                 keys.append(f"{shard}.tar/{stem}.png")
         write_tar(shards / f"{shard}.tar", members)
-    return _fixed(keys, images=f"{shards}/*.tar")
+    return BuiltSource(lambda: {"images": f"{shards}/*.tar"}, keys, num_readers=2)
 
 
-def _npz(folder: Path, pictures: list[Picture]) -> Built:
+def _npz(folder: Path, pictures: Sequence[SamplePicture]) -> BuiltSource:
     x, y = arrays_of(pictures)
     np.savez(folder / "photos.npz", x_test=x, y_test=y[:, np.newaxis])
     return _fixed([f"x_test/{n:05d}" for n in range(len(x))], images=folder / "photos.npz")
 
 
-def _npz_compressed(folder: Path, pictures: list[Picture]) -> Built:
+def _npz_compressed(folder: Path, pictures: Sequence[SamplePicture]) -> BuiltSource:
     x, y = arrays_of(pictures)
     np.savez_compressed(folder / "photos.npz", images=x, labels=y)
     return _fixed([f"images/{n:05d}" for n in range(len(x))], images=folder / "photos.npz")
 
 
-def _npy(folder: Path, pictures: list[Picture]) -> Built:
+def _npy(folder: Path, pictures: Sequence[SamplePicture]) -> BuiltSource:
     x, y = arrays_of(pictures)
     np.save(folder / "x.npy", x.transpose(0, 3, 1, 2))  # channels first
     np.save(folder / "y.npy", y)
     return _fixed([f"{n:05d}" for n in range(len(x))], images=folder / "x.npy")
 
 
-def _remote(folder: Path, pictures: list[Picture]) -> Built:
+def _remote(folder: Path, pictures: Sequence[SamplePicture]) -> BuiltSource:
     import fsspec
 
-    root = f"/{folder.name}/photos"
+    root = f"{folder}/photos"
     filesystem = fsspec.filesystem("memory")
+    if filesystem.exists(root):
+        filesystem.rm(root, recursive=True)
     for picture in pictures:
         filesystem.pipe_file(f"{root}/{picture.name}", picture.data)
     return _fixed(_names(pictures), images=f"memory:/{root}")
 
 
-def _array(folder: Path, pictures: list[Picture]) -> Built:
+def _array(folder: Path, pictures: Sequence[SamplePicture]) -> BuiltSource:
     x, y = arrays_of(pictures)
     return _fixed([f"{n:05d}" for n in range(len(x))], images=x, labels=y)
 
 
-def _dataset(batch: int | None) -> Callable[[Path, list[Picture]], Built]:
-    def build(folder: Path, pictures: list[Picture]) -> Built:
+def _dataset(batch: int | None) -> Callable[[Path, Sequence[SamplePicture]], BuiltSource]:
+    def build(folder: Path, pictures: Sequence[SamplePicture]) -> BuiltSource:
         x, y = arrays_of(pictures)
-        return Built(
+        return BuiltSource(
             lambda: {"images": FakeDataset(x, y, batch)}, [f"{n:05d}" for n in range(len(x))]
         )
 
     return build
 
 
-def _iterator(folder: Path, pictures: list[Picture]) -> Built:
+def _iterator(folder: Path, pictures: Sequence[SamplePicture]) -> BuiltSource:
     def arguments() -> dict[str, Any]:
         return {"images": ((p.name, p.data, p.label) for p in pictures)}
 
-    return Built(arguments, _names(pictures))
+    return BuiltSource(arguments, _names(pictures))
 
 
-def arrays_of(pictures: list[Picture]) -> tuple[np.ndarray, np.ndarray]:
+def arrays_of(pictures: Sequence[SamplePicture]) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([p.pixels for p in pictures]), np.array([p.label for p in pictures])
 
 
@@ -243,7 +207,7 @@ class FakeDataset:
             yield self._x[start:end], y[start:end]
 
 
-FILES = {
+FILES: dict[str, BuildSource] = {
     "folder": _folder,
     "paths": _paths,
     "glob": _glob,
@@ -262,7 +226,7 @@ FILES = {
 }
 """Sources whose pictures are files, which may be damaged one by one."""
 
-PIXELS = {
+PIXELS: dict[str, BuildSource] = {
     "npz": _npz,
     "npz, compressed": _npz_compressed,
     "npy": _npy,

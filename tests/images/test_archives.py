@@ -22,7 +22,8 @@ from featx.errors import ImageError, ImagesNotFound, InvalidValue
 from featx.images.roots import Root
 from featx.images.sources import archives, find_images, tars, zips
 from featx.images.sources.items import ImageSet
-from tests.images.source_files import make_pictures, png, write_tar, write_zip
+from featx.testing.contracts.images import encode_png, make_pictures
+from tests.images.source_files import write_tar, write_zip
 from tests.real_data import REAL_DATA, needs_real_data
 
 WRITERS: dict[str, Callable[[Path, dict[str, bytes]], Path]] = {
@@ -593,7 +594,7 @@ def test_the_real_archive_of_cifar10() -> None:
 
 
 def test_png_is_what_the_builder_says() -> None:
-    assert png(make_pictures()[0].pixels) == PNG
+    assert encode_png(make_pictures()[0].pixels) == PNG
 
 
 # ---- what an archive claims ----

@@ -12,7 +12,8 @@ from PIL import Image
 
 from featx.errors import ImageError
 from featx.images.sources.locations import LocationReader
-from tests.images.source_files import make_pictures, png, write_tar, write_zip
+from featx.testing.contracts.images import encode_png, make_pictures
+from tests.images.source_files import write_tar, write_zip
 
 PICTURES = make_pictures(3)
 PNG = PICTURES[0].data
@@ -85,5 +86,5 @@ def test_links_pipes_and_damaged_animations_are_not_absent(tmp_path: Path) -> No
     assert_absent(tmp_path / "a.gif#2")
     (tmp_path / "a.gif").write_bytes(b"GIF89a")
     assert "damaged" in reason_of(tmp_path / "a.gif#1")
-    (tmp_path / "a.gif").write_bytes(png(PICTURES[0].pixels))  # Of one frame now.
+    (tmp_path / "a.gif").write_bytes(encode_png(PICTURES[0].pixels))  # Of one frame now.
     assert_absent(tmp_path / "a.gif#1")

@@ -19,7 +19,8 @@ from featx.images.sources import gather
 from featx.images.sources.python import encode_picture
 from featx.specs import InputSpec
 from featx.testing import write_images
-from tests.images.source_files import arrays_of, make_pictures, write_files
+from featx.testing.contracts.images import make_pictures
+from tests.images.source_files import arrays_of, write_files
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from featx.errors import ImagesNotFound, InvalidValue
 from featx.images.sources import find_images, gather
 from featx.images.sources.locations import LocationReader
 from featx.images.sources.remote import _public, _stamp, common_root
-from tests.images.source_files import make_pictures
+from featx.testing.contracts.images import make_pictures
 
 PNG = make_pictures()[0].data
 

@@ -12,7 +12,8 @@ import pytest
 import featx
 from featx.errors import ImageError, ImagesNotFound, InvalidValue
 from featx.images.sources import find_images
-from featx.images.sources.items import ImageSet, member_key
+from featx.images.sources.items import ImageSet
+from featx.images.sources.keys import member_key
 
 
 @pytest.fixture

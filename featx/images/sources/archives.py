@@ -9,18 +9,15 @@ import sys
 from collections.abc import Iterable
 
 from featx.errors import ImageError
-from featx.images.sources.items import (
-    MAX_MEMBER_BYTES,
-    ImageItem,
-    Listing,
-    Reader,
-    is_picture_name,
-    is_utf8,
-    label_of,
-    member_key,
-)
+from featx.images.sources.items import MAX_MEMBER_BYTES, ImageItem, Listing, Reader
+from featx.images.sources.keys import is_picture_name, is_utf8, label_of, member_key
 from featx.images.sources.request import SourceRequest
 from featx.units import format_count
+
+TAR_ENDINGS = tuple(
+    ".tar .tar.gz .tgz .tar.bz2 .tbz .tbz2 .tar.xz .txz .tar.zst .tzst .tar.zstd .tar.lz4".split()
+)
+ZIP_ENDINGS = (".zip",)
 
 MAX_SIDECAR_BYTES = 1 << 16
 """Largest ``.cls`` or ``.json`` beside a picture that is looked at for its label."""
@@ -152,6 +149,14 @@ class ArchiveListing:
     def _fail(self, key: str, reason: str, size: int) -> None:
         # What a header claims may be more than any ledger holds.
         self._failures[key], self._sizes[key] = reason, min(size, _MAX_SIZE)
+
+
+def list_unreadable(request: SourceRequest, error: OSError) -> Listing:
+    """Return the listing of an archive that cannot be read at all."""
+    listing = Listing(is_complete=False)
+    name = request.prefix.rstrip("/") or os.path.basename(request.location)
+    listing.fail(name, str(error.strerror))
+    return listing
 
 
 def _common_folder(members: Iterable[str]) -> str:

@@ -9,16 +9,10 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from featx.images.roots import Root
-from featx.images.sources.items import (
-    IMAGE_SUFFIXES,
-    ImageFailure,
-    ImageItem,
-    Listing,
-    is_utf8,
-    label_of,
-    make_failure,
-)
+from featx.images.roots import Root, is_url
+from featx.images.sources.items import ImageFailure, ImageItem, Listing, make_failure
+from featx.images.sources.keys import IMAGE_SUFFIXES, is_utf8, label_of
+from featx.images.sources.kinds import ImageSource
 from featx.images.sources.overlooked import is_archive
 from featx.images.sources.request import IsExcluded, SourceRequest
 
@@ -26,28 +20,35 @@ SHEET_MARK = "featx-sheet"
 """Keyword of the text with which a contact sheet of featx begins: it is no photograph."""
 
 
-def matches(location: str) -> bool:
-    """Whether this module reads a path: every path that no other source takes."""
-    return True
+class FolderSource(ImageSource):
+    """Folders and single files."""
 
+    is_fallback = True
 
-def list_images(request: SourceRequest) -> Listing:
-    """List one folder, recursively, or one file."""
-    root, location = request.root, request.location
-    # A file always lies at root/key: links are followed, but never resolved.
-    key = os.path.relpath(location, root.text).replace(os.sep, "/")
-    listing = Listing()
-    found: Iterator[ImageItem | ImageFailure]
-    if os.path.isdir(location):
-        found = _walk(root, key, request.is_excluded, listing.archives)
-    else:
-        found = iter([make_item(root, key, partial(os.stat, location))])
-    for one in found:
-        if isinstance(one, ImageItem):
-            listing.items.append(one)
+    def matches(self, location: str) -> bool:
+        """Whether a location is a path."""
+        return not is_url(location)
+
+    def list_images(self, request: SourceRequest) -> Listing:
+        """List one folder, recursively, or one file."""
+        root, location = request.root, request.location
+        # A file always lies at root/key: links are followed, but never resolved.
+        key = os.path.relpath(location, root.text).replace(os.sep, "/")
+        listing = Listing()
+        found: Iterator[ImageItem | ImageFailure]
+        if os.path.isdir(location):
+            found = _walk(root, key, request.is_excluded, listing.archives)
         else:
-            listing.failures.append(one)
-    return listing
+            found = iter([make_item(root, key, partial(os.stat, location))])
+        for one in found:
+            if isinstance(one, ImageItem):
+                listing.items.append(one)
+            else:
+                listing.failures.append(one)
+        return listing
+
+
+SOURCE = FolderSource()
 
 
 def _walk(

@@ -10,67 +10,79 @@ import csv
 import io
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
 from featx.errors import ImageError, ImagesNotFound, InvalidValue, closest_names, join_names
 from featx.images.roots import is_url
 from featx.images.sources.folders import make_item
-from featx.images.sources.items import ImageItem, Listing, label_of, member_key
-from featx.images.sources.request import SourceRequest, Table
-
-HAS_SPLITS = True
+from featx.images.sources.items import ImageItem, Listing
+from featx.images.sources.keys import is_file_with, label_of, member_key
+from featx.images.sources.kinds import ImageSource
+from featx.images.sources.request import Row, SourceRequest, Table
 
 PATH_COLUMNS = ("path", "key", "file", "filename", "image")
 LABEL_COLUMNS = ("label", "class")
 
-_SUFFIXES = (".csv", ".tsv", ".parquet")
+_ENDINGS = (".csv", ".tsv", ".parquet")
 
 
-def matches(location: str) -> bool:
-    """Whether a file is a manifest, by its ending."""
-    return location.lower().endswith(_SUFFIXES)
+class ManifestSource(ImageSource):
+    """Tables of paths, and lists of paths."""
 
+    has_splits = True
 
-def list_images(request: SourceRequest) -> Listing:
-    """List the rows of a table: each is an image, or the failure of one."""
-    table = request.table
-    assert table is not None
-    rows = table.rows
-    if request.split is not None:
-        wanted = request.split.strip().casefold()
-        rows = [row for row in rows if (row[2] or "").casefold() == wanted]
-        if not rows:
-            splits = sorted({row[2] for row in table.rows if row[2]})
-            raise ImagesNotFound(
-                f"No row of {table.name!r} is of the split {request.split!r}. "
-                + (f"Its splits are {join_names(splits)}." if splits else "It has no splits.")
-            )
-    listing = Listing()
-    earlier: dict[str, tuple[str | None, str | None]] = {}
-    for path, label, split in rows:
-        try:
-            key = _key(path, table.folder, request.root.text)
-        except ImageError as error:
-            listing.fail(path, error.reason)
-            continue
-        known = earlier.setdefault(key, (label, split))
-        for kind, one, other in zip(("label", "split"), (label, split), known, strict=True):
-            if one != other:
-                raise InvalidValue(
-                    f"{table.name!r} gives {path!r} the {kind} {one!r} in one row and {other!r} in "
-                    "another. Keep one of them."
+    def matches(self, location: str) -> bool:
+        """Whether a file is a manifest, by its ending."""
+        return is_file_with(location, _ENDINGS)
+
+    def list_images(self, request: SourceRequest) -> Listing:
+        """List the rows of a table: each is an image, or the failure of one."""
+        table = request.table or read_manifest(request.location)
+        listing = Listing()
+        earlier: dict[str, tuple[str | None, str | None]] = {}
+        for path, label, split in _rows_of_split(table, request.split):
+            try:
+                key = _key(path, table.folder, request.root.text)
+            except ImageError as error:
+                listing.fail(path, error.reason)
+                continue
+            known = earlier.setdefault(key, (label, split))
+            for kind, one, other in zip(("label", "split"), (label, split), known, strict=True):
+                if one != other:
+                    raise InvalidValue(
+                        f"{table.name!r} gives {path!r} the {kind} {one!r} in one row and "
+                        f"{other!r} in another. Keep one of them."
+                    )
+            path = os.path.join(request.root.text, key)
+            found = make_item(request.root, key, partial(os.stat, path))
+            if isinstance(found, ImageItem):
+                label = label if table.has_labels else label_of(key)
+                size, mtime_ns = found.size, found.mtime_ns
+                listing.items.append(
+                    ImageItem(key, request.root, label, size, mtime_ns, split=split)
                 )
-        get_status = partial(os.stat, os.path.join(request.root.text, key))
-        found = make_item(request.root, key, get_status)
-        if isinstance(found, ImageItem):
-            label = label if table.has_labels else label_of(key)
-            size, mtime_ns = found.size, found.mtime_ns
-            listing.items.append(ImageItem(key, request.root, label, size, mtime_ns, split=split))
-        else:
-            listing.failures.append(found)
-    return listing
+            else:
+                listing.failures.append(found)
+        return listing
+
+
+SOURCE = ManifestSource()
+
+
+def _rows_of_split(table: Table, split: str | None) -> Sequence[Row]:
+    if split is None:
+        return table.rows
+    wanted = split.strip().casefold()
+    rows = [row for row in table.rows if (row[2] or "").casefold() == wanted]
+    if not rows:
+        splits = sorted({row[2] for row in table.rows if row[2]})
+        raise ImagesNotFound(
+            f"No row of {table.name!r} is of the split {split!r}. "
+            + (f"Its splits are {join_names(splits)}." if splits else "It has no splits.")
+        )
+    return rows
 
 
 def _key(path: str, folder: str, root: str) -> str:

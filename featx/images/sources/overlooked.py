@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import glob
-import importlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable
-from functools import cache
+from collections.abc import Iterable
 
 from featx.errors import join_names
+from featx.images.sources.archives import TAR_ENDINGS, ZIP_ENDINGS
 from featx.units import format_count
 
-_ARCHIVES = ("tars", "zips")
-"""Modules of this package whose files may hold the images of a folder."""
 
-
-def is_archive(location: str) -> bool:
+def is_archive(name: str) -> bool:
     """Whether a file is an archive that may hold images, by its ending.
 
     Example:
         >>> is_archive("a/b.tar.gz"), is_archive("a/b.txt")
         (True, False)
     """
-    return any(matches(location) for matches in _matchers())
-
-
-@cache
-def _matchers() -> list[Callable[[str], bool]]:
-    return [importlib.import_module(f"{__package__}.{name}").matches for name in _ARCHIVES]
+    return name.lower().endswith(TAR_ENDINGS + ZIP_ENDINGS)
 
 
 def describe_archives(names: Iterable[str], shown: str, *, has_images: bool) -> str:

@@ -17,7 +17,10 @@ import numpy as np
 
 from featx.errors import ImageError, InvalidValue
 from featx.images.roots import MEMORY
-from featx.images.sources.arrays import (
+from featx.images.sources.folders import make_item
+from featx.images.sources.items import ImageFailure, ImageItem, ImageSet
+from featx.images.sources.keys import member_key
+from featx.images.sources.pixels import (
     array_items,
     as_pictures,
     describe_type,
@@ -26,8 +29,6 @@ from featx.images.sources.arrays import (
     label_texts,
     take_whole_numbers,
 )
-from featx.images.sources.folders import make_item
-from featx.images.sources.items import ImageFailure, ImageItem, ImageSet, member_key
 
 
 def is_in_python(images: Any) -> bool:
@@ -49,7 +50,7 @@ def gather_images(images: Any, labels: Any = None) -> ImageSet:
 
     Args:
         images: An array uint8 (N, H, W) or (N, H, W, C), or such an array and its labels (also of
-            floats, where `featx.images.sources.arrays.take_whole_numbers` makes uint8 of them); a
+            floats, where `featx.images.sources.pixels.take_whole_numbers` makes uint8 of them); a
             ``tf.data.Dataset`` of images, or of images and labels, in batches or not; a mapping of
             key → image, or an iterable of (key, image) or (key, image, label), where an image is
             an array, a Pillow image, the bytes of a file or a path.

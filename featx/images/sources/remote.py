@@ -15,39 +15,70 @@ from urllib.parse import unquote
 
 from featx.errors import ImageError, ImagesNotFound, InvalidValue
 from featx.images.roots import is_url
-from featx.images.sources.items import (
-    IMAGE_SUFFIXES,
-    MAX_MEMBER_BYTES,
-    ImageItem,
-    Listing,
-    is_picture_name,
-    label_of,
-    member_key,
-)
+from featx.images.sources.items import MAX_MEMBER_BYTES, ImageItem, Listing
+from featx.images.sources.keys import IMAGE_SUFFIXES, is_picture_name, label_of, member_key
+from featx.images.sources.kinds import ImageSource
 from featx.images.sources.request import SourceRequest
 
-_CONTAINERS = re.compile(r"\.(tar|tgz|tbz2?|txz|tar\.\w+|zip|npy|npz|csv|tsv|parquet)$", re.I)
+_NOT_AT_URLS = re.compile(r"\.(tar|tgz|tbz2?|txz|tar\.\w+|zip|npy|npz|csv|tsv|parquet)$", re.I)
 
 
-def matches(location: str) -> bool:
-    """Whether a location is a URL."""
-    return is_url(location)
+class RemoteSource(ImageSource):
+    """Files and folders at URLs."""
+
+    is_fallback = True
+
+    def matches(self, location: str) -> bool:
+        """Whether a location is a URL."""
+        return is_url(location)
+
+    def list_images(self, request: SourceRequest) -> Listing:
+        """List what lies below a URL, or the one picture there.
+
+        Raises:
+            InvalidValue: If no installed package can open it.
+            ImagesNotFound: If there is nothing, or it cannot be reached.
+        """
+        url = request.location
+        filesystem, path = _open(url)
+        found = _find(filesystem, path, url)
+        is_glob = _has_wildcard(url)
+        is_file = list(found) == [path] and found[path].get("type") == "file"
+        is_single = is_file and not is_glob
+        if is_single and _NOT_AT_URLS.search(_public(url)):
+            raise InvalidValue(
+                f"{_public(url)!r} is an archive or a table at a URL: featx reads these from a "
+                "disk. Download it first; single pictures and folders are read from URLs."
+            )
+        below = _public(_fixed(url) if is_glob else url).removeprefix(request.root.text).strip("/")
+        top = _fixed(path) if is_glob else path
+        listing = Listing(is_complete=not is_glob and not is_single)  # Only a folder tells all.
+        reader = RemoteReader(filesystem)
+        for file, info in found.items():
+            if info.get("type") == "directory":
+                continue
+            if is_single:
+                name = (unquote(below) if url.startswith("http") else below) or _file_name(url)
+            else:
+                name = "/".join(filter(None, (below, _path_below(file, top))))
+            key = _add_file(listing, request, reader, name, info, is_named=is_single)
+            if key is not None:
+                reader.paths[key] = file
+        return listing
 
 
-def list_images(request: SourceRequest) -> Listing:
-    """List what lies below a URL, or the one picture there.
+SOURCE = RemoteSource()
+
+
+def _find(filesystem: Any, path: str, url: str) -> dict[str, dict[str, Any]]:
+    """Return path → facts of the files that a URL names.
 
     Raises:
-        InvalidValue: If no installed package can open it.
         ImagesNotFound: If there is nothing, or it cannot be reached.
     """
-    url = request.location
-    filesystem, path = _open(url)
-    listing = Listing()
-    reader = RemoteReader(filesystem)
-    pattern = _has_wildcard(url)
+    found: dict[str, dict[str, Any]]
     try:
-        if pattern:
+        if _has_wildcard(url):
             found = filesystem.glob(path, detail=True)
         elif _is_picture(url) or not filesystem.isdir(path):
             found = {path: filesystem.info(path)}
@@ -58,40 +89,40 @@ def list_images(request: SourceRequest) -> Listing:
             f"{_public(url)!r} cannot be listed: {_describe(error)}. Check the address, and that "
             "this machine may read it."
         ) from error
-    top = _fixed(path) if pattern else path
-    base = _public(_fixed(url)) if pattern else _public(url)
-    below = base.removeprefix(request.root.text).strip("/")
-    is_single = not pattern and list(found) == [path] and found[path].get("type") == "file"
-    if is_single and _CONTAINERS.search(_public(url)):
-        raise InvalidValue(
-            f"{_public(url)!r} is an archive or a table at a URL: featx reads these from a disk. "
-            "Download it first; single pictures and folders are read from URLs."
-        )
-    for path, info in found.items():
-        if info.get("type") == "directory":
-            continue
-        if is_single:
-            name = (unquote(below) if url.startswith("http") else below) or _file_name(url)
-        else:
-            name = unquote(path) if "://" in path else path
-            name = name.removeprefix(unquote(top) if "://" in path else top).strip("/")
-            name = f"{below}/{name}" if below else name
-        try:
-            key = member_key(name)
-        except ImageError as error:
-            listing.fail(name, error.reason)
-            continue
-        if not is_single and not is_picture_name(key):
-            continue
-        size, stamp = _size(info), _stamp(info)
-        if size > MAX_MEMBER_BYTES:
-            reason = f"it has {size:,} bytes: at most {MAX_MEMBER_BYTES:,} are read from a URL"
-            listing.fail(key, reason, size, stamp)
-            continue
-        listing.is_complete &= not pattern and not is_single  # Only a whole folder tells all.
-        reader.paths[key] = path
-        listing.items.append(ImageItem(key, request.root, label_of(key), size, stamp, reader))
-    return listing
+    return found
+
+
+def _path_below(path: str, top: str) -> str:
+    """Return a file's path below the folder that was listed."""
+    if "://" in path:
+        path, top = unquote(path), unquote(top)
+    return path.removeprefix(top).strip("/")
+
+
+def _add_file(
+    listing: Listing,
+    request: SourceRequest,
+    reader: RemoteReader,
+    name: str,
+    info: dict[str, Any],
+    *,
+    is_named: bool,
+) -> str | None:
+    """Add one file; return its key, or None if it is no image that can be used."""
+    try:
+        key = member_key(name)
+    except ImageError as error:
+        listing.fail(name, error.reason)
+        return None
+    if not is_named and not is_picture_name(key):
+        return None
+    size, stamp = _size(info), _stamp(info)
+    if size > MAX_MEMBER_BYTES:
+        reason = f"it has {size:,} bytes: at most {MAX_MEMBER_BYTES:,} are read from a URL"
+        listing.fail(key, reason, size, stamp)
+        return None
+    listing.items.append(ImageItem(key, request.root, label_of(key), size, stamp, reader))
+    return key
 
 
 def common_root(urls: Sequence[str]) -> str:

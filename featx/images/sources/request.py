@@ -13,6 +13,10 @@ IsExcluded = Callable[[str], bool] | None
 """Whether ``--exclude`` names a key or a folder; None when nothing is excluded."""
 
 
+Row = tuple[str, str | None, str | None]
+"""Of an image that a table names: its path, label and split, None where there is none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """Paths as a manifest or a list names them.
@@ -20,7 +24,7 @@ class Table:
     Attributes:
         name: The file, as it was given.
         folder: Absolute path of the folder that relative paths are relative to.
-        rows: For each image its path, label and split, None where there is none.
+        rows: One for each image.
         outside: Folders of the absolute paths that lie somewhere else.
         is_list: Whether it is a list, without columns.
         has_labels: Whether it says labels: a row without one then has none.
@@ -28,7 +32,7 @@ class Table:
 
     name: str
     folder: str
-    rows: Sequence[tuple[str, str | None, str | None]]
+    rows: Sequence[Row]
     outside: frozenset[str] = frozenset()
     is_list: bool = False
     has_labels: bool = False

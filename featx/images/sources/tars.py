@@ -19,13 +19,11 @@ from collections.abc import Callable, Generator
 from typing import IO, Any
 
 from featx.errors import InvalidValue
-from featx.images.sources.archives import ArchiveListing
-from featx.images.sources.items import ImageItem, Listing, is_picture_name
+from featx.images.sources.archives import TAR_ENDINGS, ArchiveListing, list_unreadable
+from featx.images.sources.items import ImageItem, Listing
+from featx.images.sources.keys import is_file_with, is_picture_name
+from featx.images.sources.kinds import ImageSource
 from featx.images.sources.request import SourceRequest
-
-_SUFFIXES = (
-    ".tar .tar.gz .tgz .tar.bz2 .tbz .tbz2 .tar.xz .txz .tar.zst .tzst .tar.zstd .tar.lz4"
-).split()
 
 _Opener = Callable[[str], Any]
 
@@ -51,40 +49,45 @@ PASSED_BYTES = 64 << 20
 size: several threads ask a little out of order."""
 
 
-def matches(location: str) -> bool:
-    """Whether a file is a tar archive, by its ending."""
-    return location.lower().endswith(tuple(_SUFFIXES))
+class TarSource(ImageSource):
+    """Tar archives, compressed or not."""
+
+    is_container = True
+
+    def matches(self, location: str) -> bool:
+        """Whether a file is a tar archive, by its ending."""
+        return is_file_with(location, TAR_ENDINGS)
+
+    def list_images(self, request: SourceRequest) -> Listing:
+        """List the members of an archive; of a damaged one those before the damage."""
+        path = request.location
+        try:
+            opener = _opener(path)
+            mtime_ns = os.stat(path).st_mtime_ns
+        except OSError as error:
+            return list_unreadable(request, error)
+        reader = PlainTar(path) if opener is None else CompressedTar(path, opener, request.prefix)
+        found = ArchiveListing(request, reader, mtime_ns)
+        size = os.path.getsize(path) if opener is None else None
+        count = -1
+        try:
+            for count, (archive, member) in enumerate(_members(path, opener)):
+                if size is not None and member.offset_data + member.size > size and member.isreg():
+                    raise tarfile.ReadError(f"{member.name!r} is cut off")
+                if opener is not None and member.isreg() and is_picture_name(member.name):
+                    _pass_over(archive, member)  # Is it whole? Nobody knows before its end.
+                key = found.add(member.name, member.size, _problem(member))
+                if key is not None:
+                    reader.offsets[key] = member.offset_data if opener is None else count
+                elif member.isreg() and found.is_sidecar(member.name, member.size):
+                    content = archive.extractfile(member)
+                    found.label(member.name, content.read() if content is not None else b"")
+        except _DAMAGE as error:
+            found.breaks_off(" ".join(str(error).split()) or type(error).__name__)
+        return found.finish()
 
 
-def list_images(request: SourceRequest) -> Listing:
-    """List the members of an archive; of a damaged one those before the damage."""
-    path = request.location
-    try:
-        opener = _opener(path)
-        mtime_ns = os.stat(path).st_mtime_ns
-    except OSError as error:
-        listing = Listing(is_complete=False)
-        listing.fail(request.prefix.rstrip("/") or os.path.basename(path), str(error.strerror))
-        return listing
-    reader = PlainTar(path) if opener is None else CompressedTar(path, opener, request.prefix)
-    found = ArchiveListing(request, reader, mtime_ns)
-    size = os.path.getsize(path) if opener is None else None
-    count = -1
-    try:
-        for count, (archive, member) in enumerate(_members(path, opener)):
-            if size is not None and member.offset_data + member.size > size and member.isreg():
-                raise tarfile.ReadError(f"{member.name!r} is cut off")
-            if opener is not None and member.isreg() and is_picture_name(member.name):
-                _pass_over(archive, member)  # Is it whole? Nobody knows before its end.
-            key = found.add(member.name, member.size, _problem(member))
-            if key is not None:
-                reader.offsets[key] = member.offset_data if opener is None else count
-            elif member.isreg() and found.is_sidecar(member.name, member.size):
-                content = archive.extractfile(member)
-                found.label(member.name, content.read() if content is not None else b"")
-    except _DAMAGE as error:
-        found.breaks_off(" ".join(str(error).split()) or type(error).__name__)
-    return found.finish()
+SOURCE = TarSource()
 
 
 def _opener(path: str) -> _Opener | None:

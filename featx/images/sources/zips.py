@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from typing import IO
 
 from featx.errors import ImageError
-from featx.images.sources.archives import ArchiveListing
+from featx.images.sources.archives import ZIP_ENDINGS, ArchiveListing, list_unreadable
 from featx.images.sources.items import MAX_MEMBER_BYTES, ImageItem, Listing
+from featx.images.sources.keys import is_file_with
+from featx.images.sources.kinds import ImageSource
 from featx.images.sources.request import SourceRequest
 
 BOMB_BYTES = 64 << 20
@@ -43,46 +45,64 @@ class _Member:
     crc: int
 
 
-def matches(location: str) -> bool:
-    """Whether a file is a zip archive, by its ending."""
-    return location.lower().endswith(".zip")
+class ZipSource(ImageSource):
+    """Zip archives."""
+
+    is_container = True
+
+    def matches(self, location: str) -> bool:
+        """Whether a file is a zip archive, by its ending."""
+        return is_file_with(location, ZIP_ENDINGS)
+
+    def list_images(self, request: SourceRequest) -> Listing:
+        """List the members of an archive; of a damaged one those before the damage."""
+        try:
+            try:
+                return _list_directory(request)
+            except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+                return _list_headers(request, str(error))
+        except OSError as error:
+            return list_unreadable(request, error)
 
 
-def list_images(request: SourceRequest) -> Listing:
-    """List the members of an archive; of a damaged one those before the damage."""
-    path = request.location
-    reader = ZipReader(path)
-    try:
-        status = os.stat(path)
+SOURCE = ZipSource()
+
+
+def _list_directory(request: SourceRequest) -> Listing:
+    """List the members that the archive's directory names."""
+    status = os.stat(request.location)
+    reader = ZipReader(request.location)
+    found = ArchiveListing(request, reader, status.st_mtime_ns)
+    with zipfile.ZipFile(request.location) as archive:
+        for info in archive.infolist():
+            if info.is_dir():
+                continue
+            member = _Member(
+                offset=info.header_offset,
+                packed=info.compress_size,
+                size=info.file_size,
+                method=info.compress_type,
+                crc=info.CRC,
+            )
+            mode = info.external_attr >> 16
+            problem = _problem(member, info.flag_bits, mode, status.st_size)
+            key = found.add(info.filename, info.file_size, problem)
+            if key is not None:
+                reader.members[key] = member
+    return found.finish()
+
+
+def _list_headers(request: SourceRequest, damage: str) -> Listing:
+    """List the members before a damage, one after the other by their own headers."""
+    reader = ZipReader(request.location)
+    with open(request.location, "rb") as file:
+        status = os.fstat(file.fileno())
         found = ArchiveListing(request, reader, status.st_mtime_ns)
-        with zipfile.ZipFile(path) as archive:
-            for info in archive.infolist():
-                member = _Member(
-                    info.header_offset,
-                    info.compress_size,
-                    info.file_size,
-                    info.compress_type,
-                    info.CRC,
-                )
-                mode = info.external_attr >> 16
-                problem = _problem(member, info.flag_bits, mode, status.st_size)
-                key = None if info.is_dir() else found.add(info.filename, info.file_size, problem)
-                if key is not None:
-                    reader.members[key] = member
-    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-        found = ArchiveListing(request, reader, os.stat(path).st_mtime_ns)
-        reader.members.clear()
-        with open(path, "rb") as file:
-            num_bytes = os.fstat(file.fileno()).st_size
-            for name, member, flags in _scan(file):
-                key = found.add(name, member.size, _problem(member, flags, 0, num_bytes))
-                if key is not None:
-                    reader.members[key] = member
-        found.breaks_off(str(error))
-    except OSError as error:
-        listing = Listing(is_complete=False)
-        listing.fail(request.prefix.rstrip("/") or os.path.basename(path), str(error.strerror))
-        return listing
+        for name, member, flags in _scan(file):
+            key = found.add(name, member.size, _problem(member, flags, 0, status.st_size))
+            if key is not None:
+                reader.members[key] = member
+    found.breaks_off(damage)
     return found.finish()
 
 

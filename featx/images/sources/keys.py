@@ -1,0 +1,130 @@
+"""Keys of images: their order, their labels, which names are images and which are refused."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+
+from featx.errors import ImageError
+from featx.images.roots import is_url
+
+IMAGE_SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .apng .gif .bmp .dib .webp .tif .tiff .ppm .pgm .pbm .pnm "
+    ".avif .heic .heif .jp2 .tga".split()
+)
+"""File name endings that are taken for images inside a folder or an archive (a file named
+explicitly is taken whatever its ending)."""
+
+
+def beginnings(key: str) -> Iterator[str]:
+    """Yield the beginnings of a key up to each of its folders: nothing first.
+
+    Which of many archives or folders a key lies in is then a question to a set.
+
+    Example:
+        >>> list(beginnings("a.tar/cats/1.jpg"))
+        ['', 'a.tar/', 'a.tar/cats/']
+    """
+    yield ""
+    end = key.find("/")
+    while end >= 0:
+        yield key[: end + 1]
+        end = key.find("/", end + 1)
+
+
+def label_of(key: str) -> str | None:
+    """Return the first folder of a key, or None for an image in the root itself.
+
+    Example:
+        >>> label_of("cats/1.jpg"), label_of("1.jpg")
+        ('cats', None)
+    """
+    # Interned: a million images share a thousand labels.
+    return sys.intern(key.split("/", 1)[0]) if "/" in key else None
+
+
+def member_key(name: str) -> str:
+    """Return the key of a member of an archive, or of a line of a list.
+
+    Raises:
+        ImageError: If the path is absolute or leads out of its root.
+
+    Example:
+        >>> member_key("./cats//1.jpg")
+        'cats/1.jpg'
+        >>> member_key("cats/../../1.jpg")
+        Traceback (most recent call last):
+        ...
+        featx.errors.ImageError: its path leads out of where it lies: '..' is refused
+    """
+    if name.startswith(("/", "\\")) or _DRIVE.match(name):
+        raise ImageError("its path is absolute: only paths below the root are taken")
+    if ".." in _SEPARATORS.split(name):
+        raise ImageError("its path leads out of where it lies: '..' is refused")
+    if "\0" in name:
+        raise ImageError("its path holds a zero byte")
+    return "/".join(part for part in name.split("/") if part not in ("", "."))
+
+
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+_SEPARATORS = re.compile(r"[\\/]")
+
+
+def is_picture_name(key: str) -> bool:
+    """Whether a key ends like a picture, and no part of it is hidden.
+
+    Example:
+        >>> is_picture_name("a/1.JPG"), is_picture_name("a/._1.jpg"), is_picture_name("a/1.txt")
+        (True, False, False)
+    """
+    is_hidden = key.startswith(".") or "/." in key
+    return not is_hidden and os.path.splitext(key)[1].lower() in IMAGE_SUFFIXES
+
+
+def natural_key(name: str) -> str:
+    """Sort key under which ``2.jpg`` comes before ``10.jpg``, folder by folder.
+
+    Names that differ only in leading zeros follow in the order of their text.
+
+    Example:
+        >>> sorted(["b/10.jpg", "b/2.jpg", "a/3.jpg"], key=natural_key)
+        ['a/3.jpg', 'b/2.jpg', 'b/10.jpg']
+    """
+    # One string, compared and kept at a fraction of what nested tuples cost. Characters below
+    # all others make its order: the end of the name < the end of a folder < a number < text.
+    return f"{_SPECIAL.sub(_replace_special, name)}\0{name}"
+
+
+_SPECIAL = re.compile(r"[0-9]+|[/\0-\3]")
+
+
+def _replace_special(match: re.Match[str]) -> str:
+    text = match[0]
+    if text == "/":
+        return "\1"
+    if text <= "\3":  # Text that looks like one of our marks: put behind them, in its order.
+        return f"\3{text}"
+    digits = text.lstrip("0")
+    return f"\2{chr(len(digits))}{digits}"  # Of two numbers the longer is the larger.
+
+
+def is_file_with(location: str, endings: tuple[str, ...]) -> bool:
+    """Whether a location is a file on disk whose name ends in one of several ways.
+
+    Example:
+        >>> is_file_with("a/B.TAR", (".tar", ".zip")), is_file_with("s3://a/b.tar", (".tar",))
+        (True, False)
+    """
+    has_ending = location.lower().endswith(endings)
+    return has_ending and not is_url(location) and not os.path.isdir(location)
+
+
+def is_utf8(name: str) -> bool:
+    """Whether a name can be written as UTF-8, as in a store."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,179 @@
+"""Pixels and labels in arrays, whether these come from files or were passed in Python."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from featx.errors import InvalidValue
+from featx.images.roots import Root
+from featx.images.sources.items import ImageItem
+
+
+class ArrayReader:
+    """Gives the pictures of one array as uncompressed image files (PPM).
+
+    Args:
+        pictures: uint8 (N, H, W) or (N, H, W, C).
+        prefix: Beginning of the keys, before the number.
+    """
+
+    def __init__(self, pictures: np.ndarray, prefix: str) -> None:
+        self.pictures = pictures
+        self.prefix = prefix
+
+    def read(self, item: ImageItem) -> bytes:
+        """Return one picture."""
+        return encode_pixels(self.pictures[int(item.key[len(self.prefix) :])])
+
+
+def array_items(
+    pictures: np.ndarray,
+    labels: Sequence[str | None],
+    root: Root,
+    prefix: str,
+    mtime_ns: int,
+    split: str | None = None,
+) -> list[ImageItem]:
+    """Return an item for each picture of an array."""
+    reader = ArrayReader(pictures, prefix)
+    size = int(np.prod(pictures.shape[1:]))
+    return [
+        ImageItem(f"{prefix}{number:05d}", root, label, size, mtime_ns, reader, split)
+        for number, label in enumerate(labels)
+    ]
+
+
+def encode_pixels(pixels: np.ndarray) -> bytes:
+    """Return pixels as the bytes of an image file, the same for the same pixels for ever.
+
+    Args:
+        pixels: uint8 (H, W) or (H, W, C) with 1, 3 or 4 channels.
+
+    Example:
+        >>> encode_pixels(np.zeros((1, 2, 3), np.uint8))
+        b'P6\\n2 1\\n255\\n\\x00\\x00\\x00\\x00\\x00\\x00'
+    """
+    height, width = pixels.shape[:2]
+    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+    # PPM: a compressed format may come out otherwise with the next version of its library, and
+    # the hash of the content with it. "PyRGBA" is Pillow's own.
+    magic = {1: "P5", 3: "P6", 4: "PyRGBA"}[channels]
+    return f"{magic}\n{width} {height}\n255\n".encode() + np.ascontiguousarray(pixels).tobytes()
+
+
+def as_pictures(array: np.ndarray, name: str) -> tuple[np.ndarray, str | None]:
+    """Return an array as (N, H, W) or (N, H, W, C), and what is to be said about it.
+
+    Args:
+        array: uint8 (N, H, W), (N, H, W, 1|3|4), or channels first: (N, 1|3, H, W).
+        name: What it is, for messages.
+
+    Raises:
+        InvalidValue: If it holds no 8-bit pixels, or has another shape.
+    """
+    if array.dtype != np.uint8:
+        raise InvalidValue(f"{name} holds {array.dtype}. {describe_type(array.dtype)}")
+    shape = "x".join(map(str, array.shape))
+    if array.ndim == 3 and array.shape[2] not in (3, 4):
+        return array, None
+    if array.ndim == 4 and array.shape[3] in (1, 3, 4):
+        return array, None
+    if array.ndim == 4 and array.shape[1] in (1, 3):
+        note = f"{name} ({shape}) has its channels first: read as (N, C, H, W)"
+        return array.transpose(0, 2, 3, 1), note
+    hint = ""
+    if array.ndim == 3:
+        hint = " This looks like one picture: add an axis in front, pixels[np.newaxis]."
+    raise InvalidValue(
+        f"Pictures come as an array of shape (N, H, W) or (N, H, W, C) with 1, 3 or 4 channels. "
+        f"Received: {name} of shape ({', '.join(map(str, array.shape))}).{hint}"
+    )
+
+
+def take_whole_numbers(array: np.ndarray, *, is_known_range: bool = False) -> np.ndarray | None:
+    """Return floats as uint8 where that changes none of them; else None.
+
+    At least one value must be above 1: 0 and 1 alone may as well be black and white of [0, 1].
+
+    Args:
+        array: Pixels of any shape and type.
+        is_known_range: Whether pictures of the same source have shown that they are in [0, 255].
+
+    Example:
+        >>> take_whole_numbers(np.array([0.0, 255.0])), take_whole_numbers(np.array([0.5, 255.0]))
+        (array([  0, 255], dtype=uint8), None)
+    """
+    if not np.issubdtype(array.dtype, np.floating) or not array.size:
+        return None
+    if not (array.min() >= 0 and array.max() <= 255):  # Not so for NaN either.
+        return None
+    if not is_known_range and array.max() <= 1:
+        return None
+    whole = array.astype(np.uint8)
+    return whole if np.array_equal(whole, array) else None
+
+
+def describe_type(dtype: Any) -> str:
+    """Say what to do with pixels that are not uint8."""
+    if np.issubdtype(dtype, np.floating):
+        return (
+            "featx takes pixels as uint8 in [0, 255] and scales them as the model wants. Floats "
+            "handed over in Python are taken where all are whole numbers of that range, and one is "
+            "above 1. Of others in [0, 255], as Keras's image_dataset_from_directory gives them "
+            "when it resizes smoothly (interpolation='nearest' keeps whole numbers), make "
+            "x.round().astype('uint8') (of a dataset: .map(lambda x, y: (tf.cast(tf.round(x), "
+            "tf.uint8), y))), of floats in [0, 1] the same of x * 255."
+        )
+    return (
+        "featx takes pixels as uint8 in [0, 255]: convert with x.astype('uint8') if they are in "
+        "that range."
+    )
+
+
+def label_texts(labels: Any, count: int, name: str) -> list[str | None]:
+    """Return labels as texts, None for no label.
+
+    Args:
+        labels: N numbers or texts, shape (N,) or (N, 1), or None.
+        count: N.
+        name: The pictures that they belong to, for messages.
+
+    Raises:
+        InvalidValue: If they are not one for each picture.
+    """
+    if labels is None:
+        return [None] * count
+    array = np.asarray(labels)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.shape != (count,):
+        hint = ""
+        if array.ndim == 2 and len(array) == count:
+            hint = " Of one-hot rows take labels.argmax(axis=1)."
+        raise InvalidValue(
+            f"Labels are one for each picture, shape ({count},). Received: shape {array.shape} "
+            f"for {name!r}.{hint}"
+        )
+    return [label_text(value) for value in array.tolist()]
+
+
+def label_text(value: Any) -> str | None:
+    """Return one label as text; None if there is none.
+
+    Example:
+        >>> label_text(3), label_text(b"cat"), label_text(None)
+        ('3', 'cat', None)
+    """
+    if value is None:
+        return None
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, (str, int, np.integer)):
+        raise InvalidValue(f"A label is a text or a whole number. Received: {value!r}.")
+    return sys.intern(str(value)) or None
