@@ -1,6 +1,6 @@
 """Poolings: how the feature maps of a layer become what a store, a head or an index keeps.
 
-Everything is NumPy alone, and NumPy is imported by the first pooling that is used.
+Nothing here imports NumPy: help texts ask each pooling whether it makes vectors.
 """
 
 from __future__ import annotations

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 GEM_EXPONENT = 3.0
 """Exponent of generalised-mean pooling: the value that Radenović, Tolias and Chum fix or start
@@ -26,7 +28,7 @@ class SpatialPooling(ABC):
     def pool(self, maps: np.ndarray) -> np.ndarray:
         """Return float32 (B, C)."""
         space = tuple(range(1, maps.ndim - 1))
-        return np.asarray(self.reduce(maps, space), dtype=np.float32)
+        return self.reduce(maps, space).astype("float32", copy=False)
 
     @abstractmethod
     def reduce(self, maps: np.ndarray, space: tuple[int, ...]) -> np.ndarray:
@@ -41,7 +43,8 @@ class Average(SpatialPooling):
 
     def reduce(self, maps: np.ndarray, space: tuple[int, ...]) -> np.ndarray:
         """Return the means."""
-        return np.asarray(maps.mean(axis=space, dtype=np.float64))
+        means: np.ndarray = maps.mean(axis=space, dtype="float64")
+        return means
 
 
 class Maximum(SpatialPooling):
@@ -49,7 +52,8 @@ class Maximum(SpatialPooling):
 
     def reduce(self, maps: np.ndarray, space: tuple[int, ...]) -> np.ndarray:
         """Return the maxima."""
-        return np.asarray(maps.max(axis=space))
+        maxima: np.ndarray = maps.max(axis=space)
+        return maxima
 
 
 class GeneralizedMean(SpatialPooling):
@@ -57,8 +61,9 @@ class GeneralizedMean(SpatialPooling):
 
     def reduce(self, maps: np.ndarray, space: tuple[int, ...]) -> np.ndarray:
         """Return the generalised means."""
-        powers = np.maximum(maps.astype(np.float32, copy=False), GEM_FLOOR) ** GEM_EXPONENT
-        return np.asarray(powers.mean(axis=space, dtype=np.float64) ** (1.0 / GEM_EXPONENT))
+        powers = maps.astype("float32", copy=False).clip(min=GEM_FLOOR) ** GEM_EXPONENT
+        means: np.ndarray = powers.mean(axis=space, dtype="float64") ** (1.0 / GEM_EXPONENT)
+        return means
 
 
 average = Average()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class Unpooled:
@@ -18,7 +20,7 @@ class Unpooled:
 
     def pool(self, maps: np.ndarray) -> np.ndarray:
         """Return the same maps in float32."""
-        return np.asarray(maps, dtype=np.float32)
+        return maps.astype("float32", copy=False)
 
 
 class Flattened:
@@ -33,7 +35,7 @@ class Flattened:
     def pool(self, maps: np.ndarray) -> np.ndarray:
         """Return float32 (B, D)."""
         length = math.prod(maps.shape[1:])  # Not -1: a batch may be empty.
-        return maps.reshape(len(maps), length).astype(np.float32, copy=False)
+        return maps.reshape(len(maps), length).astype("float32", copy=False)
 
 
 unpooled = Unpooled()
