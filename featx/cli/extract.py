@@ -32,6 +32,7 @@ from featx.cli.options import (
     exit_with,
 )
 from featx.cli.registry_choice import Choice
+from featx.models.sources import list_spellings
 from featx.poolings import POOLINGS
 from featx.specs import (
     DEFAULT_POOLING,
@@ -61,8 +62,7 @@ def extract(
             "-m",
             "--model-name",
             metavar="MODEL",
-            help="keras:NAME[,argument=value], file:PATH, savedmodel:DIR, hub:URL, hub:DIR, "
-            "graphdef:FILE.pb, or a bare name, path or address.",
+            help=f"{', '.join(list_spellings())}, or a bare name, path or URL.",
         ),
     ] = None,
     weights: Annotated[

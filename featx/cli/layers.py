@@ -14,7 +14,7 @@ def layers(
         str, typer.Argument(help="A model, as -m of `extract` takes it, e.g. keras:VGG19.")
     ],
     pattern: Annotated[
-        str | None, typer.Argument(help="Only listed that match: a name, index, glob or path.")
+        str | None, typer.Argument(help="Only layers that match: a name, index, glob or path.")
     ] = None,
     img_size: Annotated[
         str | None,
@@ -36,7 +36,7 @@ def layers(
     tree: Annotated[
         bool,
         typer.Option(
-            "--tree", help="Indent what lies inside others. [default: only where names are long]"
+            "--tree", help="Indent what is inside others. [default: only where names are long]"
         ),
     ] = False,
     trust_model_code: TrustModelCode = False,
@@ -45,8 +45,8 @@ def layers(
     """List what features can be taken from in a model.
 
     Shapes are those of one image. The field is the receptive field: rows or columns of the input
-    that one place of a map depends on, where it can be computed. Parameters are those needed up to
-    the layer. Of a graph, activations, pools, sums and outputs are listed, not each operation. A
+    that one position of a map depends on, where it can be computed. Parameters are those needed up
+    to the layer. Of a graph, activations, pools, sums and outputs are listed, not each operation. A
     weights file without the classifier shows the network without it.
 
     Example: featx layers keras:MobileNetV2,alpha=0.35 'block_*_expand_relu'
@@ -54,16 +54,17 @@ def layers(
     from featx.models import load_model
     from featx.models.reference import add_arguments, parse_reference
     from featx.models.selection import select_layers
+    from featx.models.sources import SOURCES
     from featx.options import InputOptions
     from featx.report.json_lines import write_json
     from featx.report.layers import describe_layer, show_layers
     from featx.specs import parse_img_size
 
     input = InputOptions(img_size=parse_img_size(img_size) if img_size else None)
-    named = parse_reference(model)[0] == "keras"
+    source = SOURCES[parse_reference(model)[0]]
     backbone = load_model(
         add_arguments(model, signature=signature),
-        weights=weights or ("random" if named else None),
+        weights=weights or source.weights_to_describe,
         input=input,
         trust_model_code=trust_model_code,
     )

@@ -15,19 +15,18 @@ def models(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List the models that can be named.
+    """List the models that have a name.
 
-    The built-in one and the networks of keras.applications: input size, values of the feature
-    vector, weights, and whether these are on disk already; then what was measured of the built-in
-    one beside ImageNet networks. Your own files and folders, and modules of TensorFlow Hub, can be
-    named too.
+    These are the built-in one, the networks of keras.applications, and those of add-ons: input
+    size, values of the feature vector, weights, and whether these are on disk already; then what
+    was measured of the built-in one beside ImageNet networks. Your own files and folders, and
+    modules of TensorFlow Hub, can be named too.
 
     Example: featx models 'mobilenet*'
     """
     from dataclasses import asdict
 
     from featx.errors import UnknownName
-    from featx.models.builtin import read_card
     from featx.models.catalogue import list_models
     from featx.report.json_lines import write_json
     from featx.report.tables import show_measurements, show_models
@@ -39,10 +38,12 @@ def models(
     if as_json:
         for entry in entries:
             fields = asdict(entry)
+            del fields["is_built_in"]
             if not entry.measurements:
                 del fields["measurements"]
             write_json(fields)
         return
     show_models(entries)
-    if any(entry.is_built_in for entry in entries):
-        show_measurements(read_card().measurements)
+    measurements = [line for entry in entries for line in entry.measurements]
+    if measurements:
+        show_measurements(measurements)

@@ -20,8 +20,9 @@ class CatalogueEntry:
         width: Values of its feature vector.
         megabytes: Size of its weights.
         on_disk: Whether these are here already, so that nothing has to be downloaded.
-        location: Where they lie, or would.
+        location: Where they are, or would be.
         measurements: What was measured of its features; of the built-in alone.
+        is_built_in: Whether featx itself brings the weights.
     """
 
     reference: str
@@ -32,11 +33,7 @@ class CatalogueEntry:
     on_disk: bool
     location: str
     measurements: tuple[Measurement, ...] = ()
-
-    @property
-    def is_built_in(self) -> bool:
-        """Whether featx itself brings the weights."""
-        return self.reference.startswith("builtin:")
+    is_built_in: bool = False
 
 
 def list_models(pattern: str | None = None) -> list[CatalogueEntry]:

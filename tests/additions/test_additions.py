@@ -18,12 +18,14 @@ from featx.exports.formats import EXPORTS
 from featx.heads.kinds import HEADS
 from featx.index.kinds import INDEXES
 from featx.index.vector_index import open_index
+from featx.models.sources import SOURCES
 from featx.poolings import POOLINGS
 from featx.registry import Registry
 from featx.testing import write_images
 from featx.testing.contracts.exports import ExportContract
 from featx.testing.contracts.heads import HeadContract
 from featx.testing.contracts.indexes import IndexContract
+from featx.testing.contracts.models import ModelCase, ModelSourceContract
 from featx.testing.contracts.poolings import PoolingContract
 from tests.cli.program import Program
 
@@ -32,6 +34,7 @@ ADDITIONS: tuple[tuple[Registry[Any], str, str], ...] = (
     (INDEXES, "numpy", "tests.additions.numpy_index:numpy_index"),
     (EXPORTS, "jsonl", "tests.additions.json_lines_export"),
     (POOLINGS, "median", "tests.additions.median_pooling:median"),
+    (SOURCES, "shrink", "tests.additions.shrink_source:SOURCE"),
     (COMMANDS, "count", "tests.additions.count_command:count"),
 )
 """Registry, name, and where it is: all that an addition consists of besides its own file."""
@@ -70,6 +73,14 @@ def run(program: Program) -> Callable[..., str]:
     return run
 
 
+@pytest.fixture
+def shrink(tmp_path: Path) -> Path:
+    """The file of a model of the source ``shrink``."""
+    path = tmp_path / "net.shrink"
+    path.write_text("4")
+    return path
+
+
 @pytest.mark.parametrize("kind", ["centroid"])
 class TestHeads(HeadContract):
     pass
@@ -88,6 +99,13 @@ class TestExports(ExportContract):
 @pytest.mark.parametrize("pool", ["median"])
 class TestPoolings(PoolingContract):
     pass
+
+
+@pytest.mark.usefixtures("additions")
+class TestModelSources(ModelSourceContract):
+    @pytest.fixture
+    def case(self, shrink: Path) -> ModelCase:
+        return ModelCase(f"shrink:{shrink}", ("small", "classes"), path=shrink)
 
 
 def test_a_head(run: Callable[..., str], program: Program) -> None:
@@ -157,6 +175,23 @@ def test_a_pooling_of_stored_maps(command: str, run: Callable[..., str]) -> None
             featx.search("photos/dark/image_0.png", features="features.h5")
     elif name == "export":
         assert np.load("out.npy").shape == (12, 3)
+
+
+def test_a_model_source(run: Callable[..., str], program: Program, shrink: Path) -> None:
+    assert "shrink:FILE" in run("extract", "--help")
+    assert program("extract", "-m", "missing").err.rstrip().endswith("or a .shrink file.")
+    assert "small" in run("layers", "net.shrink")
+    run("extract", "photos", "-m", "net.shrink", "--layer", "small")
+    run("fit-head")
+    run("predict", "photos", "--json")
+    assert run("predict", "photos", "-m", "net.shrink", "--json")
+    assert run("search", "photos/dark/image_0.png", "-k", "1").endswith("dark/image_0.png\n")
+    SOURCES.remove("shrink")
+    assert run("search", "--key", "dark/image_0.png", "-k", "1")
+    for command in (["predict", "photos"], ["search", "photos/dark/image_0.png"]):
+        outcome = program(*command)
+        assert outcome.status == 1
+        assert "needs the model source 'shrink', which is not installed" in outcome.err
 
 
 def test_a_command(run: Callable[..., str]) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from featx.testing.contracts.exports import ExportContract
 from featx.testing.contracts.heads import HeadContract
+from featx.testing.contracts.models import ModelCase, ModelSourceContract
 
 
 @pytest.mark.parametrize("kind", ["nearest"])
@@ -15,4 +16,9 @@ class TestHead(HeadContract):
 
 @pytest.mark.parametrize("format", ["jsonl"])
 class TestExport(ExportContract):
+    pass
+
+
+@pytest.mark.parametrize("case", [ModelCase("color:histogram", ("grid", "histogram"))])
+class TestSource(ModelSourceContract):
     pass

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from featx.errors import AddOnError
+from featx.errors import AddOnError, join_names
 from featx.models.backbone import Backbone, ModelRequest
 from featx.registry import Registry
 from featx.specs import ModelSpec
@@ -136,8 +136,11 @@ def usable_sources() -> Iterator[tuple[str, ModelSource]]:
         yield name, source
 
 
+def list_spellings() -> list[str]:
+    """Return how models of all sources are written, as ``-m`` takes them."""
+    return [spelling for _, source in usable_sources() for spelling in source.spellings]
+
+
 def describe_bare_names() -> str:
     """Say what can be named without a source in front: ``a .pb file, ... or a .keras file``."""
-    from featx.errors import join_names
-
     return join_names([source.bare for _, source in usable_sources() if source.bare])

@@ -60,6 +60,7 @@ class BuiltinSource(ModelSource):
             on_disk=True,
             location=str(weights),
             measurements=card.measurements,
+            is_built_in=True,
         )
 
 
