@@ -36,7 +36,7 @@ def _section(title: str, arguments: list[str]) -> str:
         env=environment,
     )
     text = "\n".join(line.rstrip() for line in result.stdout.strip().splitlines())
-    return f"## {title}\n\n```\n{text}\n```\n"
+    return f"## {title}\n\n```text\n{text}\n```\n"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Make what README.md shows: the table of measurements, and the pictures of the demo.
+"""Make the table of measurements and the pictures of the demo that the pages show.
 
-python docs/make_readme_parts.py
+python docs/make_parts.py
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from featx.demo import run_demo
 from featx.models.builtin import read_card
 from featx.report.demo_screen import DemoScreen
 
-ROOT = Path(__file__).parents[1]
-README = ROOT / "README.md"
+PAGE = Path(__file__).with_name("reference") / "builtin-mini.md"
 IMAGES = Path(__file__).with_name("images")
 SHEET_WIDTH = 800
 BEGIN, END = "<!-- measurements:", "<!-- end of measurements -->"
@@ -37,10 +36,10 @@ def make_measurements() -> str:
     return "\n".join(lines) + "\n"
 
 
-def insert_measurements(readme: str) -> str:
-    """Return the README's text with the table in its place."""
+def insert_measurements(page: str) -> str:
+    """Return the page's text with the table in its place."""
     pattern = re.compile(f"({re.escape(BEGIN)}[^\n]*\n).*?({re.escape(END)})", re.DOTALL)
-    return pattern.sub(lambda match: match[1] + make_measurements() + match[2], readme)
+    return pattern.sub(lambda match: match[1] + make_measurements() + match[2], page)
 
 
 def make_demo_pictures() -> None:
@@ -63,5 +62,5 @@ def make_demo_pictures() -> None:
 
 
 if __name__ == "__main__":
-    README.write_text(insert_measurements(README.read_text(encoding="utf-8")), encoding="utf-8")
+    PAGE.write_text(insert_measurements(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     make_demo_pictures()

@@ -1,0 +1,141 @@
+"""The code in the documents runs as it stands, and prints what they show."""
+
+from __future__ import annotations
+
+import doctest
+import os
+import shlex
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.program import Program
+from tests.doc_pages import PAGES, ROOT, Block, find_blocks, page_name
+from tests.doc_world import write_digits, write_models, write_world
+
+NOT_RUN = {
+    "README.md": 3,
+    "docs/how-to/classify.md": 1,
+    "docs/how-to/export.md": 1,
+    "docs/how-to/hub.md": 1,
+    "docs/how-to/images.md": 2,
+    "docs/how-to/models.md": 1,
+    "docs/how-to/read-the-store.md": 3,
+    "docs/index.md": 1,
+    "docs/tutorial.md": 1,
+}
+"""Page → how many of its blocks are not run; each says why in a comment in front of it."""
+
+LANGUAGES = {"sh", "python", "text", "toml", "yaml", "json"}
+_OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+_RUN = ("sh", "python")
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("documents")
+    write_world(folder)
+    write_models(folder)
+    return folder
+
+
+@pytest.fixture
+def reader(
+    request: pytest.FixtureRequest,
+    template: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Reader:
+    """Somebody who follows a page, in a folder with the files that it speaks of."""
+    folder = shutil.copytree(template, tmp_path / "reader")
+    monkeypatch.chdir(folder)
+    if "tutorial" in request.node.name:
+        write_digits(folder / "featx-demo")
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("NO_COLOR", "1")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    program = programs / "featx"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m featx "$@"\n', encoding="utf-8")
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    return Reader(monkeypatch, capfd)
+
+
+class Reader:
+    """Runs blocks of code one after the other, as their page shows them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+        self._program = Program(monkeypatch, capfd)
+        self._capfd = capfd
+        self._names: dict[str, object] = {"__name__": "page"}
+
+    def run(self, block: Block) -> tuple[str, ...]:
+        """Run a block; return what it printed on stdout and stderr."""
+        if block.language == "python":
+            exec(compile(block.text, "page", "exec"), self._names)
+            return tuple(self._capfd.readouterr())
+        lines = block.text.replace("\\\n", " ").splitlines()
+        commands = [shlex.split(line, comments=True) for line in lines]
+        commands = [command for command in commands if command and command[0] != "set"]
+        if all(_is_plain(command) for command in commands):
+            printed = [self._run_featx(*command[1:]) for command in commands]
+            return tuple("".join(texts) for texts in zip(*printed, strict=True))
+        # Pipes, variables and conditions are a shell's business.
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", block.text],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout, done.stderr
+
+    def _run_featx(self, *arguments: str) -> tuple[str, str]:
+        outcome = self._program(*arguments)
+        assert outcome.status == 0, f"featx {shlex.join(arguments)}: {outcome.err}"
+        return outcome.out, outcome.err
+
+
+def _is_plain(command: list[str]) -> bool:
+    """Whether a line is one call of featx, without anything that needs a shell."""
+    return command[0] == "featx" and not {"|", "||", "&&", ">", "<"} & set(command[1:])
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("page", PAGES, ids=page_name)
+def test_the_code_of_a_page_runs_as_it_stands(page: Path, reader: Reader) -> None:
+    printed: tuple[str, ...] | None = None
+    for block in find_blocks(page):
+        where = f"{page_name(page)}:{block.line}"
+        assert block.language in LANGUAGES, f"{where}: name the language of each block"
+        if block.language == "text":
+            if printed is not None and block.title is None:
+                _compare(block.text, printed, where)
+            continue
+        printed = None
+        if block.language in _RUN and block.reason is None and "--8<--" not in block.text:
+            printed = reader.run(block)
+
+
+def test_blocks_that_are_not_run_are_counted_and_say_why() -> None:
+    found = {}
+    for page in PAGES:
+        reasons = [block.reason for block in find_blocks(page) if block.reason is not None]
+        assert all(len(reason.split()) >= 2 for reason in reasons)
+        if reasons:
+            found[page_name(page)] = len(reasons)
+    assert found == NOT_RUN
+
+
+def _compare(shown: str, printed: tuple[str, ...], where: str) -> None:
+    checker = doctest.OutputChecker()
+    if not any(checker.check_output(shown, text, _OPTIONS) for text in printed):
+        example = doctest.Example("", shown)
+        raise AssertionError(f"{where}\n{checker.output_difference(example, printed[0], _OPTIONS)}")
