@@ -1,7 +1,7 @@
 """The `featx` program: its commands, and the only place that exits.
 
-Exit status: 0 done, 1 error, 2 usage, 3 finished but some images failed, 130 interrupted
-(also by SIGTERM).
+Exit status: 0 for success, 1 for an error, 2 for wrong usage, 3 if some images failed, 130 if
+interrupted (also by SIGTERM).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from featx.cli.commands import COMMANDS, describe_command, make_command
 from featx.errors import FeatxError
 
 _PYDANTIC_PREFIX = "Value error, "
-"""What a Typer that checks with pydantic leaves in front of "'x' is not one of 'a', 'b'"."""
+"""What a Typer that uses pydantic puts in front of "'x' is not one of 'a', 'b'"."""
 
 
 class _Commands(TyperGroup):
@@ -40,13 +40,13 @@ class _Commands(TyperGroup):
             formatter.write_dl([(name, describe_command(name, limit)) for name in names])
 
     def invoke(self, ctx: Any) -> Any:
-        """Run a command; end quietly when nobody reads on, say what is wrong in one sentence."""
+        """Run a command. A reader that has closed the pipe ends it quietly."""
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
             return result
         except BrokenPipeError:
-            # The reader (`head`, a pager) has seen enough; leave nothing to flush at exit.
+            # The reader (`head`, a pager) is done: leave nothing to be flushed at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(0)
         except typer.BadParameter as error:
@@ -82,7 +82,7 @@ def _options(
         typer.Option("--version", "-v", callback=_show_version, is_eager=True, help="Show it."),
     ] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show the traceback of an error (in any place).")
+        bool, typer.Option("--debug", help="Show the traceback of an error; may stand anywhere.")
     ] = False,
 ) -> None:
     pass
@@ -97,7 +97,7 @@ def main() -> None:
         arguments.remove("--debug")
     if not sys.warnoptions and not debug:
         warnings.simplefilter("ignore")
-    # Batch systems and containers ask programs to end: what was computed is kept, as with Ctrl-C.
+    # Batch systems and containers end programs by SIGTERM: as with Ctrl-C, computed work is kept.
     if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -113,7 +113,7 @@ def main() -> None:
 
 
 def _interrupt(number: int, frame: object) -> NoReturn:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Who asks a second time does not want to wait.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # A second one ends the process at once.
     raise KeyboardInterrupt
 
 

@@ -49,7 +49,7 @@ PrecisionOption = Annotated[
 MovedWeights = Annotated[
     str | None,
     typer.Option(
-        "--weights", metavar="PATH", help="Where the model's weights or file lie now, if moved."
+        "--weights", metavar="PATH", help="Where the model's weights or file are now, if moved."
     ),
 ]
 Signature = Annotated[

@@ -1,6 +1,6 @@
-"""A CSV table as RFC 4180 has it: ``key,label,f0,...``, one row for each image.
+"""A CSV table as in RFC 4180: ``key,label,f0,...``, one row for each image.
 
-Behind ``label`` is ``split`` where the store has splits.
+A column ``split`` follows ``label`` where the store has splits.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`export_store`: from a feature store to files for other programs. Never imports TensorFlow."""
+"""`export_store`: files for other programs from a feature store. Never imports TensorFlow."""
 
 from __future__ import annotations
 
@@ -56,18 +56,19 @@ def export_store(
 ) -> ExportReport:
     """Write one feature of a store as files that other programs read.
 
-    Rows keep the order of the store. One block of them is held in memory at a time, for
-    ``tensorboard`` also the picture of all tiles (200 MB at the most).
+    Rows keep the order of the store. One block of them is in memory at a time; for
+    ``tensorboard`` also the picture of all tiles (at most 200 MB).
 
     Args:
         features: The feature store.
-        output: The file; for ``tensorboard`` a folder, which is made if it is not there.
+        output: The file; for ``tensorboard`` a folder, which is created if it does not exist.
         format: ``npy`` (an array, with its keys in a CSV file beside it), ``parquet``, ``csv``,
-            ``tensorboard`` (for the Embedding Projector). When None, as `output` ends; a folder
-            or a name without an ending is for TensorBoard.
+            ``tensorboard`` (for the Embedding Projector), or one of an add-on. When None, it
+            follows from the ending of `output`; a folder, or a name without an ending, is for
+            TensorBoard.
         layer: The layer; the deepest in the store when None.
         pool: Pooling of layers that were stored as maps. ``none`` keeps them (``npy`` only).
-        overwrite: Replace files that are there. Only those of the export itself are.
+        overwrite: Replace existing files of the export. Other files are never touched.
         listener: Receives notes and progress.
 
     Returns:
@@ -77,7 +78,7 @@ def export_store(
         StoreNotFound: If there is no store.
         UnknownName: If there is no such layer, format or pooling.
         InvalidValue: If `output` cannot be of that format, or the format cannot hold maps.
-        ExportError: If something is there already, the store is empty, or writing fails.
+        ExportError: If the output exists, the store is empty, or writing fails.
 
     Example:
         >>> import featx
@@ -146,7 +147,7 @@ def _check_source(source: ExportSource, name: str, writer: ExportFormat) -> None
 
 
 def _choose_format(output: Path) -> str:
-    """Return the format that `output` ends in; what is a folder is for TensorBoard."""
+    """Return the format by the ending of `output`; a folder is for TensorBoard."""
     suffix = output.suffix.lower()
     suffixes = formats_by_suffix()
     if suffix in suffixes:
@@ -169,7 +170,7 @@ def _check_output(output: Path, name: str, writer: ExportFormat) -> None:
     """
     suffix = output.suffix.lower()
     suffixes = formats_by_suffix()
-    # A file that says what it is not misleads whoever opens it.
+    # A misleading name would deceive whoever opens the file.
     if suffix in suffixes and suffix != writer.SUFFIX:
         raise InvalidValue(
             f"{str(output)!r} ends like a file of the format {suffixes[suffix]!r}. Received: "
@@ -186,10 +187,10 @@ def _check_output(output: Path, name: str, writer: ExportFormat) -> None:
 
 
 def _check_files(files: Sequence[Path], features: Path, overwrite: bool) -> None:
-    """Refuse to replace the store, a folder, or anything at all without being told to.
+    """Refuse to replace the store or a folder, or anything else without `overwrite`.
 
     Raises:
-        ExportError: Names what is there.
+        ExportError: Names what exists.
     """
     for file in files:
         if is_same_file(file, features):

@@ -28,8 +28,8 @@ def list_files(output: Path) -> tuple[Path, ...]:
 def write(source: ExportSource, output: Path) -> Written:
     """Write float32 (N, D), or (N, h, w, c), and ``row,key,label`` (or more) for each row."""
     files = list_files(output)
-    # Both are written before either gets its name, so that a full disk leaves neither; and older
-    # keys go before, so that a kill in between does not leave them beside other rows.
+    # Both are written before either gets its name, so that a full disk leaves neither. Previous
+    # keys are removed first, so that a kill in between does not leave them beside other rows.
     with replace_file(files[1]) as keys, replace_file(files[0]) as array:
         _write_array(source, array)
         _write_keys(source, keys)

@@ -20,12 +20,12 @@ def list_files(output: Path) -> tuple[Path, ...]:
 def write(source: ExportSource, output: Path) -> Written:
     """Write the columns key, label, content_hash (hexadecimal) and features.
 
-    Behind ``label`` is ``split`` where the store has splits.
-    ``features`` is a list of D float32 in every row. What computed them is in the schema's
-    metadata: ``featx.fingerprint``, ``featx.feature`` and ``featx.model`` (JSON),
+    A column ``split`` follows ``label`` where the store has splits.
+    ``features`` is a list of D float32 in every row. The schema's metadata says what computed
+    them: ``featx.fingerprint``, ``featx.feature`` and ``featx.model`` (JSON),
     ``featx.stored_as``.
     """
-    import pyarrow  # Here, because it takes as long to import as a small store to write.
+    import pyarrow  # Here: importing it takes as long as writing a small store.
     import pyarrow.parquet
 
     store, spec, texts = source.store, source.spec, source.columns
@@ -47,7 +47,7 @@ def write(source: ExportSource, output: Path) -> Written:
     )
     with (
         replace_file(output) as temporary,
-        # Only these repeat: a dictionary of keys, hashes or floats would be built in vain.
+        # Only these repeat: dictionaries of keys, hashes or floats would save nothing.
         pyarrow.parquet.ParquetWriter(
             temporary, schema, use_dictionary=[name for name in texts if name != "key"]
         ) as writer,

@@ -1,4 +1,4 @@
-"""What every export format is given: one feature of a store, row by row."""
+"""What every export format is given: one feature of a store, block by block."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from featx.specs import FeatureSpec
 from featx.store import FeatureStore
 
 VALUES_AS_TEXT = 1 << 16
-"""Values that are text at one time: about 4 MB of it, whatever the width of a row."""
+"""Values converted to text at a time: about 4 MB of text, whatever the width of a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class ExportSource:
 
     @property
     def columns(self) -> dict[str, Sequence[str | None]]:
-        """What is said of each row as text: key and label, and the split where any has one."""
+        """Texts of the rows: key and label, and the split where any row has one."""
         columns: dict[str, Sequence[str | None]] = {
             "key": self.store.keys,
             "label": self.store.labels,
@@ -61,7 +61,7 @@ class ExportSource:
             limit: Stop after this many rows.
 
         Yields:
-            Number of the block's first row, and float32 values of shape (n, *shape).
+            The number of the block's first row, and float32 values of shape (n, *shape).
         """
         total = len(self.store) if limit is None else min(limit, len(self.store))
         self.listener.start(total, "rows")
@@ -83,8 +83,8 @@ class Written:
     """What a format has written.
 
     Attributes:
-        rows: Rows of the store in it.
-        files: The files, all of them whole.
+        rows: Number of rows that were written.
+        files: The files, all of them complete.
     """
 
     rows: int
@@ -94,7 +94,7 @@ class Written:
 def format_rows(values: np.ndarray) -> Iterator[list[str]]:
     """Write rows of float32 as text that reads back to the same numbers.
 
-    Each number is the shortest decimal that no other float32 is closer to, as NumPy prints it.
+    Each number is the shortest decimal that identifies the float32, as NumPy prints it.
 
     Args:
         values: float32 (n, D).

@@ -18,16 +18,16 @@ from featx.images.sources.locations import LocationReader
 from featx.specs import InputSpec
 
 MAX_SIDE = 8192
-"""Widest and highest sprite that the projector takes, in pixels: ``MAX_SPRITE_IMAGE_SIZE_PX`` in
-TensorBoard's ``vz_projector/data-provider.ts``."""
+"""Largest width and height of a sprite that the projector accepts, in pixels
+(``MAX_SPRITE_IMAGE_SIZE_PX`` in TensorBoard's ``vz_projector/data-provider.ts``)."""
 
 LARGEST_TILE = 96
-"""Tiles of few pictures, in pixels: larger ones are not seen better among many points."""
+"""Largest size of a tile, in pixels: among many points, larger ones show no more."""
 
 PAPER, GREY = (255, 255, 255), (200, 200, 200)
 
 _LOOK_AHEAD = 512
-"""Tiles that are made before they are drawn."""
+"""Tiles that are decoded ahead of drawing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +64,11 @@ def draw_sprite(root: Root, keys: Sequence[str], listener: Listener) -> Sprite:
 
     Args:
         root: What the keys are relative to.
-        keys: At least one key, and no more than 67,108,864, of which a tile is one pixel.
+        keys: At least one, and at most 67,108,864, with which tiles are one pixel in size.
         listener: Receives progress.
 
     Returns:
-        The sprite. Memory: 3 bytes for a pixel of it, 200 MB at the most.
+        The sprite. Memory: 3 bytes per pixel, at most 200 MB.
     """
     columns, tile = plan_sprite(len(keys))
     image = Image.new("RGB", (columns * tile, columns * tile), PAPER)

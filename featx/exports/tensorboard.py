@@ -1,6 +1,6 @@
 """A folder for TensorBoard's Embedding Projector: points, their names, their pictures.
 
-What the projector expects was read in TensorBoard 2.21: ``projector_plugin.py`` (the server) and
+What the projector expects is taken from TensorBoard 2.21: ``projector_plugin.py`` (the server) and
 ``vz_projector/data-provider.ts`` (the page).
 """
 
@@ -28,7 +28,7 @@ TENSORS = "tensors.tsv"
 METADATA = "metadata.tsv"
 SPRITE = "sprite.png"
 CONFIG = "projector_config.pbtxt"
-"""The only one of the four names that TensorBoard prescribes."""
+"""Of the four names, only this one is prescribed by TensorBoard."""
 
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
@@ -39,10 +39,11 @@ def list_files(output: Path) -> tuple[Path, ...]:
 
 
 def write(source: ExportSource, output: Path) -> Written:
-    """Write the folder; of more rows than the projector shows, only the first.
+    """Write the folder, with at most as many rows as the projector shows.
 
-    Vectors are text: TensorBoard takes a file for binary when it meets a line that is not UTF-8,
-    and fails when the first one (up to a byte 10) happens to be: 3 of 300 sparse features.
+    Vectors are written as text. TensorBoard takes a file for binary when it meets a line that is
+    not UTF-8, and so fails if the first line (up to a byte 10) happens to be: in 3 of 300 cases
+    with sparse features.
     """
     listener, store = source.listener, source.store
     count = min(len(store), MAX_POINTS)
@@ -54,7 +55,7 @@ def write(source: ExportSource, output: Path) -> Written:
     is_new = not output.exists()
     output.mkdir(exist_ok=True)
     try:
-        # The configuration names the other files; entered first, it gets its name last.
+        # The configuration refers to the other files: entered first, it gets its name last.
         with contextlib.ExitStack() as files:
             config = files.enter_context(replace_file(output / CONFIG))
             _write_tensors(source, files.enter_context(replace_file(output / TENSORS)), count)
@@ -107,7 +108,7 @@ def _escape(text: str) -> str:
 
 
 def _draw(source: ExportSource, count: int) -> Sprite | None:
-    """Draw the sprite; None if there is no picture to be seen on it."""
+    """Draw the sprite; None if none of the pictures can be read."""
     listener, root = source.listener, source.store.root
     sprite = draw_sprite(root, source.store.keys[:count], listener)
     if not sprite.failures:
@@ -134,7 +135,7 @@ def _save_sprite(sprite: Sprite, path: Path) -> None:
 
 def _describe(source: ExportSource, count: int, sprite: Sprite | None) -> str:
     """Return the configuration, a ProjectorConfig in protobuf's text format."""
-    # The page puts the name into addresses as it is: a layer like `relu#2` would cut them off.
+    # The page puts the name into URLs unescaped: a layer such as `relu#2` would cut them off.
     name = re.sub(r"[^A-Za-z0-9_.-]", "_", source.spec.name)
     lines = [
         "embeddings {",

@@ -1,4 +1,4 @@
-"""Names for the outputs of a model's own classifier: ImageNet's, or those of a file."""
+"""Names for the outputs of a model's own classifier: those of ImageNet, or of a file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ INDEX_URL = f"https://storage.googleapis.com/download.tensorflow.org/data/{INDEX
 """Where `keras.applications.imagenet_utils` fetches it from (`CLASS_INDEX_PATH`)."""
 
 BACKGROUND = "background"
-"""The class before the others in models of TF-Slim and TensorFlow Hub: 1,001 for ImageNet."""
+"""First class of models of TF-Slim and TensorFlow Hub, which thus have 1,001 for ImageNet."""
 
 _NUMBERED_LINE = re.compile(r"([0-9]+)[\s,:;]+(.*\S)\s*")
 _INDEX_COLUMNS = ("index", "number", "id", "class_id")
@@ -38,7 +38,7 @@ class ClassNames:
         names: One for each output, as the source writes them; two may be equal (ImageNet has
             two cranes).
         wordnet_ids: For each output its WordNet id such as ``n01440764``, or None.
-        source: Where they are from, for messages.
+        source: Where the names come from, for messages.
     """
 
     names: tuple[str, ...]
@@ -55,7 +55,7 @@ class ClassNames:
         object.__setattr__(self, "_numbers", frozen)
 
     def find(self, label: str) -> frozenset[int]:
-        """Return the outputs that a label means: its name, a synonym or a WordNet id.
+        """Return the outputs that a label refers to, by name, synonym or WordNet id.
 
         Case, underscores and hyphens do not matter.
 
@@ -83,7 +83,7 @@ class NameList:
         """Return a name for each output.
 
         Raises:
-            InvalidValue: If there is another number of names.
+            InvalidValue: If the number of names differs from that of the outputs.
         """
         if self.labels == IMAGENET:
             if num_outputs not in (1000, 1001):
@@ -103,10 +103,10 @@ class NameList:
 
 
 def read_names(labels: str | Path) -> NameList:
-    """Read what ``--labels`` names; needs no model, so that a mistake costs no time.
+    """Read what ``--labels`` names. No model is needed yet, so that a mistake costs no time.
 
     Args:
-        labels: ``imagenet``, or a file: text with one name in a line, CSV with the columns index
+        labels: ``imagenet``, or a file: text with one name per line, CSV with the columns index
             and name, or JSON as Keras writes it, ``{"0": ["n01440764", "tench"], ...}``.
 
     Raises:
@@ -155,7 +155,7 @@ def _read_imagenet() -> NameList:
 
 
 def _advise(entries: list[tuple[str, str | None]], num_outputs: int) -> str:
-    """Return what may be wrong where the numbers differ by one, after a space."""
+    """Return a sentence, after a space, on what may be wrong if the numbers differ by one."""
     has_background = bool(entries) and entries[0][0].casefold() == BACKGROUND
     if num_outputs == len(entries) + 1 and not has_background:
         return (
@@ -166,7 +166,11 @@ def _advise(entries: list[tuple[str, str | None]], num_outputs: int) -> str:
         return (
             f" Labels of TF-Slim and TensorFlow Hub begin with {BACKGROUND!r}, which models of "
             "Keras do not have"
-            + (": take that one away." if has_background else ". Does one name too many lead?")
+            + (
+                ": take that one away."
+                if has_background
+                else ". Does the file begin with one name too many?"
+            )
         )
     return ""
 
@@ -198,12 +202,12 @@ def _parse(text: str, path: Path) -> list[tuple[str, str | None]]:
 
 
 def _parse_lines(text: str, path: Path) -> list[str]:
-    """Read one name in a line; numbers before them (``0 cat``) are left out if all have one."""
+    """Read one name per line; leading numbers (``0 cat``) are dropped if every line has one."""
     lines = [line.strip() for line in text.rstrip().splitlines()]
     if "" in lines:
         raise InvalidValue(
-            f"{str(path)!r}, line {lines.index('') + 1}, is empty: which class has no name? The "
-            "names of all classes stand in their order, one in a line."
+            f"{str(path)!r}, line {lines.index('') + 1}, is empty: which class has no name? A "
+            "file of labels has one name per line, in the order of the classes."
         )
     numbered = [_NUMBERED_LINE.fullmatch(line) for line in lines]
     found = [match.groups() for match in numbered if match]
@@ -213,7 +217,7 @@ def _parse_lines(text: str, path: Path) -> list[str]:
 
 
 def _parse_csv(text: str, path: Path) -> list[str]:
-    """Read the columns index and name; without a header line they are the first two."""
+    """Read the columns index and name; without a header line, the first two."""
     rows = [row for row in csv.reader(text.splitlines()) if row]
     columns = (0, 1)
     if rows and not rows[0][0].strip().isdecimal():
@@ -259,7 +263,7 @@ def _parse_json(text: str, path: Path) -> list[tuple[str, str | None]]:
 
 
 def _in_order(named: Mapping[str, Any], path: Path) -> list[Any]:
-    """Return the values of the keys 0, 1, 2 and so on, all of which must be there."""
+    """Return the values of the keys 0, 1, 2, ..., none of which may be missing."""
     wanted = [str(number) for number in range(len(named))]
     missing = [number for number in wanted if number not in named]
     if missing:

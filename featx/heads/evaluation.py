@@ -1,4 +1,4 @@
-"""Measuring a classifier on labelled rows that it has not seen."""
+"""Measures of a classifier on labelled rows that it has not seen."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class ClassReport:
-    """One class: `support` held-out examples; precision, recall and F1 in [0, 1]."""
+    """Measures of one class, in [0, 1]; `support` is its number of held-out examples."""
 
     name: str
     precision: float
@@ -21,14 +21,14 @@ class ClassReport:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Accuracy over held-out rows, and class by class.
+    """Measures over all held-out rows, and of each class.
 
     Attributes:
         accuracy: Share of rows whose most probable class is right.
-        macro_f1: Mean of the classes' F1: small classes count as much as large ones.
-        num_examples: Rows measured on.
+        macro_f1: Mean F1 of the classes: small classes count as much as large ones.
+        num_examples: Number of held-out rows.
         classes: One report for each class.
-        confusions: ``(true, predicted, count)`` of wrong answers, most frequent first.
+        confusions: ``(true, predicted, count)`` of wrong predictions, most frequent first.
     """
 
     accuracy: float
@@ -45,8 +45,8 @@ class Evaluation:
 def evaluate(targets: np.ndarray, predicted: np.ndarray, names: tuple[str, ...]) -> Evaluation:
     """Compare predicted with true class numbers.
 
-    Precision is the share of right answers among those that named a class, recall the share
-    of a class that was found, F1 their harmonic mean; 0 where nothing was named or present.
+    Precision is the share of right predictions among those of a class, recall the share of a
+    class's rows that were predicted, F1 their harmonic mean; 0 where there are no such rows.
 
     Args:
         targets: True class numbers, (N,).

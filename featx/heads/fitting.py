@@ -1,4 +1,4 @@
-"""`fit_head`: from a feature store to a trained, measured head. Never imports TensorFlow."""
+"""`fit_head`: a trained and measured head from a feature store. Never imports TensorFlow."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from featx.units import format_count
 
 @dataclass(frozen=True, slots=True)
 class FitReport:
-    """What was fitted and how well it does on rows it has not seen.
+    """What was fitted, and how well it does on rows that it has not seen.
 
     Attributes:
         output: The head's folder.
@@ -36,15 +36,15 @@ class FitReport:
         pool: The pooling of its features.
         width: D, values in a feature vector.
         classes: C class names.
-        num_train: Rows it was fitted on for the measurement.
+        num_train: Rows that it was fitted on to be measured.
         num_unlabelled: Rows left out because they have no label.
-        num_unsplit: Rows with a label left out because the store's split says neither ``train``
-            nor ``test`` (or val, valid, validation) of them.
-        splits: Where the store's split was used, its names and how many rows of each.
-        evaluation: Measured on the held-out rows; None if none were held out.
+        num_unsplit: Labelled rows left out because their split in the store is neither ``train``
+            nor ``test`` (or val, valid, validation).
+        splits: The store's splits and their numbers of rows, if these were used.
+        evaluation: Measures on the held-out rows; None if there were none.
         refitted: Whether the saved head was then fitted again on all labelled rows, with
-            the regularisation that was chosen without the held-out ones.
-        settings: What the kind chose, for example the regularisation.
+            the settings that were chosen without the held-out ones.
+        settings: What the kind of head chose, for example a regularisation.
     """
 
     output: str
@@ -84,24 +84,25 @@ def fit_head(
     Args:
         features: The feature store.
         layer: The layer; the deepest in the store when None.
-        labels: ``folders``, those in the store (class folders, or what a manifest said); or a CSV
-            file with the columns path, label and optionally split.
+        labels: ``folders`` for those in the store (class folders, or those of a manifest); or a
+            CSV file with the columns path, label and optionally split.
         kind: The kind of head.
         pool: Pooling of layers that were stored as maps.
-        test_size: Share of each class held out for measuring, in [0, 1). Ignored where a split is
+        test_size: Share of each class held out to measure on, in [0, 1). Ignored where a split is
             given: by the CSV, else by the store (from a manifest's column or the names of arrays),
-            if it has both training rows and others. Identical files always fall on the same side.
-        ignore_split: Divide as if no split were given.
-        seed: For the split and for the folds.
+            if it has both training rows and others. Identical files are always on the same side.
+        ignore_split: Hold out rows as if no split were given.
+        seed: For the split, and for what the kind of head does at random.
         output: The head's folder.
         listener: Receives notes.
 
     Returns:
-        The report. With a random split the saved head is fitted on all labelled rows; with a
-        given one on its training rows only, so that the others stay unseen.
+        The report. With a random split, the saved head is fitted on all labelled rows; with a
+        given one, on its training rows alone, so that the others stay unseen.
 
     Raises:
         StoreNotFound: If there is no store.
+        UnknownName: If there is no such layer, kind or pooling.
         HeadError: If there are fewer than two classes, or labels cannot be read.
 
     Example:
@@ -116,7 +117,9 @@ def fit_head(
     classifier = HEADS[kind]
     check_vector_pool("pooling of a head", pool)
     if not 0 <= test_size < 1:
-        raise InvalidValue(f"The held-out share lies in [0, 1). Received: {test_size}.")
+        raise InvalidValue(
+            f"The held-out share is at least 0 and below 1, in [0, 1). Received: {test_size}."
+        )
     output = Path(output)
     check_replaceable(output)
     with open_store(features) as store:

@@ -1,4 +1,4 @@
-"""A trained head: what it predicts, from which feature, and its folder on the disk."""
+"""`Head`: a trained classifier with the identity of its feature, and its folder on disk."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class Head:
         classes: C class names, in the order of the probabilities.
         feature: The feature it was fitted on, pooling included.
         model: The model that computes that feature.
-        weights: The kind's arrays.
-        fitted_on: uint8 (N, 16), content hashes of the images it was fitted on: measuring it
-            on these would flatter it.
+        weights: The arrays that the kind predicts with.
+        fitted_on: uint8 (N, 16), content hashes of the images it was fitted on: an accuracy on
+            these would be too good.
         report: What was measured when it was fitted; see `FitReport`.
-        store: The store it was fitted on, as it was then.
+        store: The store that it was fitted on, as it was then.
         folder: Its folder, or None if it was never written.
     """
 
@@ -55,7 +55,7 @@ class Head:
 
     @property
     def is_stale(self) -> bool:
-        """Whether the store that it was fitted on is still there and has changed since."""
+        """Whether the store that it was fitted on still exists and has changed since."""
         known = self.store is not None and self.folder is not None
         return known and self.store.has_changed(self.folder)  # type: ignore[union-attr, arg-type]
 
@@ -85,13 +85,13 @@ class Head:
         return HEADS[self.kind].predict(self.weights, values)
 
     def save(self, folder: Path) -> None:
-        """Write the head's folder; a head that is there is replaced all at once.
+        """Write the head's folder; an existing head is replaced at once.
 
-        The description names its weights file, whose name holds their hash: until the new
-        description is in place, the old one and its weights are.
+        The description names the file with the weights, whose name contains their hash. So the
+        previous description and its weights stay valid until the new description is in place.
 
         Raises:
-            HeadError: If `folder` exists and is something else than a head.
+            HeadError: If `folder` exists and is not a head, or cannot be written.
         """
         check_replaceable(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -185,7 +185,7 @@ def load_head(folder: str | Path) -> Head:
 
 
 def check_replaceable(folder: Path) -> None:
-    """Refuse to write a head over something else, or where nothing can be written."""
+    """Refuse a folder that is something else than a head, or that cannot be written."""
     occupied = folder.is_file() or (folder.is_dir() and any(folder.iterdir()))
     if occupied and not _describes_head(folder / DESCRIPTION_FILE):
         raise HeadError(
@@ -206,20 +206,22 @@ def check_replaceable(folder: Path) -> None:
 
 
 def _read_weights(folder: Path, name: str, sha256: str) -> dict[str, np.ndarray]:
-    """Read the arrays of a head, none of them larger than its file."""
-    if Path(name).name != name:  # A device or a pipe elsewhere would never end.
-        raise ValueError(f"{name!r} is no name of a file in this folder")
+    """Read the arrays of a head, none of which is larger than the file."""
+    if Path(name).name != name:  # Reading a device or a pipe elsewhere may never end.
+        raise ValueError(f"{name!r} is not the name of a file in this folder")
     content = (folder / name).read_bytes()
     if hashlib.sha256(content).hexdigest() != sha256:
         raise ValueError(f"{name} has changed")
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in arrays.zip.infolist()):
-            raise ValueError(f"{name} is compressed")  # featx does not; it may be a bomb.
+            raise ValueError(
+                f"{name} is compressed"
+            )  # Not by featx: it may be a decompression bomb.
         return {name: arrays[name] for name in arrays.files}
 
 
 def _describes_head(path: Path) -> bool:
     try:
-        return FORMAT in path.read_text(encoding="utf-8")  # Damaged ones may be replaced too.
+        return FORMAT in path.read_text(encoding="utf-8")  # A damaged one may be replaced, too.
     except (OSError, UnicodeDecodeError):
         return False

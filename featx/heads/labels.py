@@ -1,4 +1,4 @@
-"""Labels for the rows of a store: those it holds, or from a CSV file."""
+"""Labels for the rows of a store, from the store or from a CSV file."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from featx.images.sources.manifests import LABEL_COLUMNS, PATH_COLUMNS
 from featx.units import format_count
 
 FOLDERS = "folders"
-"""The value of ``--labels`` that takes the labels in the store: class folders, or what a
-manifest or another source of the images said."""
+"""Value of ``--labels`` for the labels in the store: class folders, or those that a manifest or
+another source of the images gave."""
 
 SPLITS = {
     "train": "train",
@@ -24,19 +24,19 @@ SPLITS = {
     "valid": "test",
     "validation": "test",
 }
-"""What a column of splits may say → the side it means."""
+"""Names of splits → the side they stand for."""
 
 
 @dataclass(frozen=True, slots=True)
 class RowLabels:
-    """N labels and, if the user gave a split, N sides (``train``, ``test`` or None)."""
+    """N labels and, where a split is given, N sides (``train``, ``test`` or None)."""
 
     labels: tuple[str | None, ...]
     sides: tuple[str | None, ...] | None = None
 
 
 def side_of(split: str | None) -> str | None:
-    """Return the side that a split's name means: ``train``, ``test``, or None for any other.
+    """Return the side that a split stands for: ``train``, ``test``, or None for other names.
 
     Example:
         >>> side_of("Train"), side_of("val"), side_of("fold3")
@@ -61,6 +61,47 @@ def read_labels_csv(path: Path, keys: Sequence[str], root: Path) -> RowLabels:
     Raises:
         HeadError: If columns are missing, values contradict each other, or nothing matches.
     """
+    table = _read_table(path)
+    rows = {key: row for row, key in enumerate(keys)}
+    labels: list[str | None] = [None] * len(keys)
+    sides: list[str | None] = [None] * len(keys)
+    matched = 0
+    for number, line in enumerate(table.lines, start=2):
+        name, label = (line[table.path] or "").strip(), (line[table.label] or "").strip()
+        row = rows.get(name, rows.get(_relative_key(name, path, root)))
+        if row is None or not label:
+            continue
+        matched += 1
+        where = f"{str(path)!r}, line {number}"
+        _assign(labels, row, label, f"{where}: {name!r}")
+        if table.split is not None:
+            _assign(sides, row, _read_side(line[table.split], where), f"{where}: {name!r}", "in ")
+    if not matched:
+        known = keys[0] if keys else ""
+        raise HeadError(
+            f"None of the {format_count(len(table.lines), 'path')} in {str(path)!r} is in the "
+            f"store. The file has, for example, {table.lines[0][table.path] or ''!r}; the store "
+            f"has {known!r}."
+        )
+    return RowLabels(tuple(labels), tuple(sides) if table.split is not None else None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """The lines of a labels file, and the names of its columns as they are spelled there."""
+
+    lines: list[dict[str, str | None]]
+    path: str
+    label: str
+    split: str | None
+
+
+def _read_table(path: Path) -> _Table:
+    """Read a labels file.
+
+    Raises:
+        HeadError: If it cannot be read, has no lines, or lacks a column.
+    """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
@@ -80,47 +121,28 @@ def read_labels_csv(path: Path, keys: Sequence[str], root: Path) -> RowLabels:
             "A labels file has a header line with the columns path and label (and optionally "
             f"split). Received: {', '.join(columns) or 'no columns'} in {str(path)!r}."
         )
-    split_column = columns.get("split")
-
-    rows = {key: row for row, key in enumerate(keys)}
-    labels: list[str | None] = [None] * len(keys)
-    sides: list[str | None] = [None] * len(keys)
-    matched = 0
-    for number, line in enumerate(lines, start=2):
-        name, label = (line[path_column] or "").strip(), (line[label_column] or "").strip()
-        row = rows.get(name, rows.get(_relative_key(name, path, root)))
-        if row is None or not label:
-            continue
-        if labels[row] not in (None, label):
-            raise HeadError(
-                f"{str(path)!r}, line {number}: {name!r} is {label!r} here and {labels[row]!r} "
-                "in an earlier line."
-            )
-        labels[row] = label
-        matched += 1
-        if split_column is not None:
-            side = side_of(line[split_column])
-            if side is None:
-                raise HeadError(
-                    f"{str(path)!r}, line {number}: a split is one of {', '.join(SPLITS)}. "
-                    f"Received: {line[split_column]!r}."
-                )
-            if sides[row] not in (None, side):
-                raise HeadError(
-                    f"{str(path)!r}, line {number}: {name!r} is in {side!r} here and in "
-                    f"{sides[row]!r} in an earlier line."
-                )
-            sides[row] = side
     if not lines:
         raise HeadError(f"{str(path)!r} has a header line and nothing below it.")
-    if not matched:
-        example = (lines[0][path_column] or "") if lines else ""
-        known = keys[0] if keys else ""
+    return _Table(lines, path_column, label_column, columns.get("split"))
+
+
+def _read_side(split: str | None, where: str) -> str:
+    side = side_of(split)
+    if side is None:
+        raise HeadError(f"{where}: a split is one of {', '.join(SPLITS)}. Received: {split!r}.")
+    return side
+
+
+def _assign(
+    values: list[str | None], row: int, value: str, subject: str, preposition: str = ""
+) -> None:
+    """Set a value, unless an earlier line has set another."""
+    if values[row] not in (None, value):
         raise HeadError(
-            f"None of the {format_count(len(lines), 'path')} in {str(path)!r} is in the store. The "
-            f"file has, for example, {example!r}; the store has {known!r}."
+            f"{subject} is {preposition}{value!r} here and {preposition}{values[row]!r} in an "
+            "earlier line."
         )
-    return RowLabels(tuple(labels), tuple(sides) if split_column is not None else None)
+    values[row] = value
 
 
 def _relative_key(name: str, csv_path: Path, root: Path) -> str:

@@ -1,4 +1,4 @@
-"""Dividing labelled rows into a training and a held-out part."""
+"""Division of labelled rows into a training and a held-out part."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ import numpy as np
 def split_stratified(
     targets: np.ndarray, groups: np.ndarray, *, test_size: float, seed: int
 ) -> np.ndarray:
-    """Choose held-out rows, the same share of every class, identical files on one side.
+    """Choose held-out rows: the same share of every class, with identical files on one side.
 
-    A picture that is in the folder twice must not be learned from and tested on, or the
-    accuracy is too good to be true: rows of one group go together.
+    A picture that is in the folder twice must not be both learned from and tested on, or the
+    accuracy is too good to be true. So the rows of a group stay together.
 
     Args:
         targets: Class numbers, (N,).
         groups: Group numbers, (N,): equal for identical files.
         test_size: Share of each class to hold out, in [0, 1).
-        seed: For the shuffling; the same seed gives the same split.
+        seed: For shuffling; the same seed gives the same split.
 
     Returns:
-        bool (N,), True for held-out rows. A class of one group is trained on entirely; of two
-        or more, at least one group is held out and at least one is not. Identical files with
-        different labels are trained on: whatever is answered for them, half of it is wrong.
+        bool (N,), True for held-out rows. All rows of a class with a single group are for
+        training; of two groups or more, at least one is held out and at least one is not.
+        Identical files with different labels are for training: any prediction for them is wrong
+        for some.
 
     Example:
         >>> held_out = split_stratified(np.repeat([0, 1], 10), np.arange(20), test_size=0.2, seed=0)

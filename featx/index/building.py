@@ -1,4 +1,4 @@
-"""`build_index`: from a feature store to an index. Never imports TensorFlow."""
+"""`build_index`: an index of a feature store. Never imports TensorFlow."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from featx.store.reference import StoreReference
 INDEX_SUFFIX = ".faiss"
 
 REUSED_ROWS = 1024
-"""Rows that are put together at a time when an index is brought up to date."""
+"""Rows in a block when an index is brought up to date."""
 
 
 def default_index_path(features: str | Path, layer: str | None = None) -> Path:
-    """Return where the index of a store is unless told otherwise.
+    """Return the default path of the index of a store.
 
     Args:
         features: The store.
-        layer: For an index of another layer than that of the store's first index.
+        layer: The layer, if it is not that of the store's first index.
 
     Example:
         >>> default_index_path("photos/features.h5").as_posix()
@@ -65,7 +65,7 @@ def build_index(
         features: The feature store.
         layer: The layer; the deepest in the store when None.
         pool: Pooling of layers that were stored as maps.
-        output: Where to write it; the store's name ending in ``.faiss`` when None.
+        output: The file to write; the store's name ending in ``.faiss`` when None.
         kind: The kind of index, a name in `featx.index.kinds.INDEXES`; ``flat`` is exact.
         previous: An older index, of any kind: the vectors of images that it holds are taken from
             it if it is of the same feature, instead of reading and pooling them again.
@@ -76,6 +76,7 @@ def build_index(
 
     Raises:
         StoreNotFound: If there is no store.
+        UnknownName: If there is no such layer, kind or pooling.
         IndexFileError: If the store is empty, or the index cannot be written.
 
     Example:

@@ -29,7 +29,7 @@ class IndexDescription:
     Attributes:
         keys: N keys, in the order of the rows.
         labels: N class names, None where there is none.
-        content_hash: The N content hashes of 16 bytes, joined: which vectors can be used again.
+        content_hash: N content hashes of 16 bytes, joined: by these, vectors are used again.
         feature: The feature, pooling included.
         model: The model that computes it.
         store: The store that it was built from.
@@ -79,8 +79,7 @@ class IndexDescription:
         """Rebuild a description from `to_dict`.
 
         Raises:
-            ValueError: If the fields disagree. What else damaged data raises is as various as
-                the damage.
+            ValueError: If the fields disagree. Damaged data can raise any other exception, too.
         """
         named = [label for label in data["labels"] if label is not None]
         check_texts([*named, *(data[name] for name in TEXTS)])
@@ -106,7 +105,7 @@ class IndexDescription:
 
 
 def description_path(path: Path) -> Path:
-    """Return where the keys of an index are: its path with ``.json`` behind."""
+    """Return the path of the description of an index: its own with ``.json`` added."""
     return path.with_name(f"{path.name}.json")
 
 
@@ -139,7 +138,7 @@ def read_description(path: Path) -> tuple[IndexDescription, str]:
         package, sha256 = data.get("package"), str(data["faiss_sha256"])
     except IndexFileError:
         raise
-    except Exception as error:  # Deep nesting is a RecursionError, an unknown name ours, ...
+    except Exception as error:  # Deep nesting raises RecursionError, unknown names ours, ...
         raise IndexFileError(
             f"{str(path)!r} is damaged ({error}). Build the index again with `featx index`."
         ) from error

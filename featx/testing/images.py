@@ -1,4 +1,4 @@
-"""Small picture files whose pixels are known."""
+"""Small picture files with known pixels."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ def write_images(
     classes: Sequence[str] = (),
     size: tuple[int, int] = (8, 8),
 ) -> Path:
-    """Write `count` PNG files of one colour each: no two are equal.
+    """Write PNG files of one colour each, all different.
 
     Image i has red 10 + i % 200; green and blue are i // 200, plus 200 * c / (C - 1) in
     the c-th of C classes, so that classes can be told apart by their mean colour.
 
     Args:
-        count: How many.
-        folder: Where; a new temporary folder when None.
-        classes: Class folders, filled in turn.
+        count: Number of files.
+        folder: Where to write them; a new temporary folder when None.
+        classes: Names of class folders, filled in turn.
         size: ``(width, height)`` in pixels.
 
     Returns:
@@ -36,12 +36,12 @@ def write_images(
     """
     folder = Path(tempfile.mkdtemp(prefix="featx-")) if folder is None else Path(folder)
     for number in range(count):
-        place, level = folder, number // 200
+        parent, level = folder, number // 200
         if classes:
             position = number % len(classes)
-            place = folder / classes[position]
+            parent = folder / classes[position]
             level = 200 * position // max(1, len(classes) - 1) + number // 200
-        place.mkdir(parents=True, exist_ok=True)
+        parent.mkdir(parents=True, exist_ok=True)
         color = (10 + number % 200, level, level)
-        Image.new("RGB", size, color).save(place / f"image_{number}.png")
+        Image.new("RGB", size, color).save(parent / f"image_{number}.png")
     return folder

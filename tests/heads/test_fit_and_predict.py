@@ -325,7 +325,7 @@ def pickle(path: Path) -> None:
         (edit(sha256=None, sealed=False), "not what was written"),
         (edit(classes=["2", 10]), "damaged"),
         (edit(classes="ab"), "damaged"),
-        (edit(weights="/dev/zero"), "no name of a file in this folder"),
+        (edit(weights="/dev/zero"), "not the name of a file in this folder"),
         (lambda folder: (folder / "head.json").write_text("[" * 100_000), "damaged"),
         (replace_weights(compress), "is compressed"),
         (replace_weights(claim_shape), "damaged"),

@@ -199,7 +199,7 @@ def test_maps_are_pooled(store: Path, tmp_path: Path) -> None:
         assert open_index(tmp_path / f"{pool}.faiss").search(vectors[3:4], 6) == [matches]
 
 
-def test_default_place_and_description(store: Path, index: VectorIndex) -> None:
+def test_default_path_and_description(store: Path, index: VectorIndex) -> None:
     assert index.path == store.with_name("f.faiss")
     data = json.loads(store.with_name("f.faiss.json").read_text(encoding="utf-8"))
     assert data["format"] == "featx-index"
@@ -317,12 +317,12 @@ def edit(*, sealed: bool = True, **changes: object) -> Callable[[Path], None]:
     return change
 
 
-def edit_vectors(place: int, value: bytes) -> Callable[[Path], None]:
+def edit_vectors(offset: int, value: bytes) -> Callable[[Path], None]:
     """Change FAISS's file, and the checksums with it."""
 
     def change(path: Path) -> None:
         data = bytearray(path.read_bytes())
-        data[place : place + len(value)] = value
+        data[offset : offset + len(value)] = value
         path.write_bytes(data)
         edit(faiss_sha256=hash_file(path))(path)
 
@@ -407,7 +407,7 @@ def test_an_unknown_kind_is_refused(store: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["x" * 10_000, "a\0b"])
-def test_places_that_no_disk_can_hold(store: Path, index: VectorIndex, name: str) -> None:
+def test_locations_that_no_disk_can_hold(store: Path, index: VectorIndex, name: str) -> None:
     path = store.with_name("f.faiss")
     edit(root_relative=name, store=name, store_relative=name)(path)
     opened = open_index(path)
@@ -423,7 +423,7 @@ def test_moved_together(tmp_path: Path) -> None:
     write_sample(old / "f.h5", values, ["a.png"], root=old / "photos")
     build_index(old / "f.h5")
     shutil.copytree(old, tmp_path / "copy")
-    index = open_index(tmp_path / "copy" / "f.faiss")  # Both places exist: the near one counts.
+    index = open_index(tmp_path / "copy" / "f.faiss")  # Both exist: the nearer one counts.
     assert index.search(query(1, 1))[0][0].path == str(tmp_path / "copy" / "photos" / "a.png")
     assert find_store(index) == tmp_path / "copy" / "f.h5"
     shutil.rmtree(old)
