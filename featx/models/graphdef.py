@@ -34,7 +34,7 @@ def load(request: ModelRequest) -> GraphBackbone:
         )
     graph_def = _read(path)
     if not request.trust_model_code:
-        refuse_operations(path, [graph_def])
+        refuse_operations(path, graph_def)
     chosen = request.arguments.get("input")
     name, dtype, shape = _find_input(graph_def, None if chosen is None else str(chosen), path.name)
     # A frozen graph may state the size that it was trained at, and take any other.

@@ -17,6 +17,7 @@ from typing import Any
 import h5py
 
 from featx.errors import ModelError, first_line, join_names
+from featx.models.operations import computing_operations, describe_operation
 
 TRUST_OPTION = "--trust-model-code"
 
@@ -47,23 +48,7 @@ _ATTRIBUTES = frozenset(
 
 _HARMLESS_BUILTINS = frozenset(("abs", "max", "min", "pow", "round", "sum"))
 
-_UNSAFE_OPERATIONS = re.compile(
-    "WriteFile|PyFunc.*|EagerPyFunc.*|DebugIdentity.*|DebugNumericSummary.*|DebugNanCount.*|"
-    "DatasetToTFRecord.*|.*CacheDataset.*|.*SnapshotDataset.*|.*SaveDataset.*|DistributedSave|"
-    "DatasetFromGraph|CreateSummary.*|.*Write.*Summary.*"
-)
-"""Operations of graphs that write files or run Python, for which no network has a use."""
-
 _UNREADABLE = (OSError, ValueError, KeyError, RecursionError, zipfile.BadZipFile)
-
-SAVER_OPERATIONS = frozenset(("Save", "SaveV2", "SaveSlices"))
-SAVER_OPERATIONS |= {"MergeV2Checkpoints", "ShardedFilename"}
-"""Operations that write files, which SavedModels bring for saving them again."""
-
-
-def is_unsafe_operation(operation: str) -> bool:
-    """Whether an operation writes files or runs Python."""
-    return operation in SAVER_OPERATIONS or _UNSAFE_OPERATIONS.fullmatch(operation) is not None
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -124,8 +109,8 @@ def find_code(config: Any) -> dict[str, tuple[str, str] | None]:
             found[f"the attribute {attribute!r} of a tensor"] = None
     elif kind == "TensorFlowOpLayer":
         operation = _operation_of(inner.get("node_def"))
-        if operation is None or is_unsafe_operation(operation):
-            found[f"the operation {operation}"] = None
+        if operation not in computing_operations():
+            found[describe_operation(str(operation))] = None
     elif kind == "function" and isinstance(module, str):
         function, registered = str(inner.get("name")), config.get("registered_name")
         is_known = registered not in (None, "function") and _is_registered(registered)

@@ -11,9 +11,9 @@ from typing import Any
 from featx.engines.tensorflow import FrozenGraph, import_tensorflow
 from featx.errors import InvalidValue, ModelError, first_line
 from featx.models.backbone import ModelRequest
-from featx.models.graph_code import refuse_operations
 from featx.models.graph_layers import GraphLayers
 from featx.models.input_contract import InputShape, read_input_shape
+from featx.models.savedmodel_code import refuse_saved_operations
 from featx.models.savedmodel_folder import GRAPH_NAME, is_savedmodel
 from featx.specs import InputSpec
 from featx.units import format_count
@@ -43,8 +43,8 @@ def load_folder(path: Path, *, trust_model_code: bool = False) -> Any:
     """Load a SavedModel, of TensorFlow 1 or 2, with the tags that it has.
 
     Raises:
-        ModelError: If the folder is none, TensorFlow cannot load it, or it would write files
-            or run Python.
+        ModelError: If the folder is none, TensorFlow cannot load it, or it would do more than
+            compute.
     """
     path = path.absolute()
     tensorflow = import_tensorflow()
@@ -52,10 +52,12 @@ def load_folder(path: Path, *, trust_model_code: bool = False) -> Any:
         raise ModelError(f"{str(path)!r} is not a SavedModel: it holds no saved_model.pb.")
     try:
         content = _read(path)
+        graph = _choose_graph(content)
         if not trust_model_code:
-            refuse_operations(path, content.meta_graphs, are_meta_graphs=True)
+            refuse_saved_operations(path, content, graph)
+        tags = None if len(content.meta_graphs) == 1 else list(graph.meta_info_def.tags)
         with _quiet():
-            return tensorflow.saved_model.load(str(path), tags=_choose_tags(content))
+            return tensorflow.saved_model.load(str(path), tags=tags)
     except ModelError:
         raise
     except Exception as error:  # TensorFlow raises many kinds for damaged folders.
@@ -72,12 +74,17 @@ def _read(path: Path) -> Any:
     return content
 
 
-def _choose_tags(content: Any) -> list[str] | None:
-    """Return the tags of the graph for inference: modules of TF-Hub for TF1 have one without."""
-    tags = [sorted(graph.meta_info_def.tags) for graph in content.meta_graphs]
-    if len(tags) <= 1 or ["serve"] in tags:
-        return None  # TensorFlow finds the one that there is.
-    return [] if [] in tags else min(tags, key=len)
+def _choose_graph(content: Any) -> Any:
+    """Return the graph for inference: modules of TF-Hub for TF1 have one without tags.
+
+    Of several with the same tags, TensorFlow loads the first.
+    """
+    if not content.meta_graphs:
+        raise ValueError("it holds no graph")
+    serving = (graph for graph in content.meta_graphs if set(graph.meta_info_def.tags) == {"serve"})
+    return next(serving, None) or min(
+        content.meta_graphs, key=lambda graph: len(set(graph.meta_info_def.tags))
+    )
 
 
 @contextlib.contextmanager

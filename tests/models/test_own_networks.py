@@ -498,7 +498,7 @@ def test_caches_in_memory_are_harmless(tmp_path: Path) -> None:
 
     with tf.Graph().as_default() as graph:
         tf.data.Dataset.from_tensors(tf.constant("x")).cache()._variant_tensor  # noqa: B018
-    refuse_operations(tmp_path, [graph.as_graph_def()])
+    refuse_operations(tmp_path, graph.as_graph_def())
 
 
 # ---- old files ----
