@@ -199,7 +199,8 @@ class FrozenGraph:
     def prune(self, layers: dict[str, Any]) -> CompiledLayers:
         """Return a callable that computes the tensors in `layers` and nothing beyond them."""
         tensors = [_behind_identities(tensor) for tensor in layers.values()]
-        pruned = self._function.prune(self._function.inputs, tensors)
+        # Tables are inputs as well; no layer depends on them.
+        pruned = self._function.prune([self.input], tensors)
         return CompiledLayers(pruned, tuple(layers), self.input.dtype)
 
 
