@@ -324,7 +324,7 @@ def test_store_that_was_made_anew_in_another_way_gets_a_new_index(
     extract(photos, model=toy, layers=["map"], preprocess="tf", output=store, overwrite=True)
     notes = Notes()
     report = search(photos / "0.png", features=store, k=1, listener=notes)
-    assert any("holds 'mean' no more" in text for text in notes.texts)
+    assert any("no longer has 'mean'" in text for text in notes.texts)
     assert report.layer == "map"
     assert report.results[0].matches[0].score == pytest.approx(1)
     description = open_index(store.with_name("f.faiss")).description
