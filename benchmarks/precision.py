@@ -33,12 +33,14 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from featx.engines import openvino
+from featx.engines.engines import ENGINES
 from featx.images.decode import decode_image
 from featx.images.reading import spread_positions
 from featx.index.vector_index import normalize_rows
-from featx.inference import AcceleratedBackbone
-from featx.inference.choosing import FIRST_BATCH, LOWEST_COSINE, WITH_BFLOAT16
+from featx.inference import AcceleratedBackbone, EngineRequest
+from featx.inference.agreement import LOWEST_COSINE
+from featx.inference.request import FAST
+from featx.inference.trial import FIRST_BATCH
 from featx.models import load_model
 from featx.models.backbone import Backbone
 from featx.options import InputOptions
@@ -164,10 +166,10 @@ def compare_precisions(data: Path) -> Table:
     for title, (load, named) in NETWORKS.items():
         backbone = load(data)
         layers = choose_layers(backbone, named)
-        exact = AcceleratedBackbone(backbone, engine="openvino", precision="float32")
+        exact = AcceleratedBackbone(backbone, EngineRequest("openvino", "float32"))
         others = {
-            precision: AcceleratedBackbone(backbone, engine="openvino", precision=precision)
-            for precision in WITH_BFLOAT16
+            precision: AcceleratedBackbone(backbone, EngineRequest("openvino", precision))
+            for precision in FAST
         }
         for place, paths in photographs(data).items():
             found = {(layer, other): Comparison() for layer in layers for other in others}
@@ -202,7 +204,7 @@ def compare_decoding(data: Path) -> Table:
     for title in ("builtin:mini", "MobileNetV2 1.0"):
         load, named = NETWORKS[title]
         backbone = load(data)
-        run = AcceleratedBackbone(backbone, engine="openvino", precision="float32")
+        run = AcceleratedBackbone(backbone, EngineRequest("openvino", "float32"))
         layer = named[2]
         found = Comparison()
         seconds: dict[Decode, float] = {"exact": 0.0, "fast": 0.0}
@@ -238,7 +240,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     data = parser.parse_args().data
     console = Console(width=210)
-    if openvino.has_bfloat16():
+    if ENGINES["openvino"].has_precision("bfloat16"):
         console.print(compare_precisions(data))
     else:
         console.print("This processor has no instructions for bfloat16.")

@@ -18,7 +18,6 @@ from featx.specs import (
     PREPROCESS_NAMES,
     ChannelOrder,
     Decode,
-    Engine,
     Exif,
     InputSpec,
     Interpolation,
@@ -131,7 +130,7 @@ class RunOptions:
     max_pixels: int | None = None
     batch_size: int | None = None
     workers: int | None = None
-    engine: Engine = "auto"
+    engine: str = "auto"
     precision: Precision | None = None
 
     def __post_init__(self) -> None:
@@ -207,7 +206,7 @@ class RunKeywords(TypedDict, total=False):
     max_pixels: int | None
     batch_size: int | None
     workers: int | None
-    engine: Engine
+    engine: str
     precision: Precision | None
 
 

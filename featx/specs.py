@@ -24,7 +24,6 @@ Interpolation = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lan
 Exif = Literal["apply", "ignore"]
 Decode = Literal["fast", "exact"]
 StorageType = Literal["float32", "float16"]
-Engine = Literal["auto", "tensorflow", "openvino"]
 Precision = Literal["auto", "float32", "mixed", "bfloat16"]
 
 PREPROCESS_NAMES: tuple[str, ...] = get_args(Preprocess)
@@ -59,6 +58,23 @@ def describe_precision(precision: str) -> str:
         ('bfloat16', 'mixed precision')
     """
     return "mixed precision" if precision == "mixed" else precision
+
+
+def describe_speed(run: Mapping[str, Any]) -> str:
+    """Return how fast the engine of a run is beside another one.
+
+    Args:
+        run: What is recorded of it. ``speed_ratio`` is that of the other engine to TensorFlow,
+            whichever was taken; runs of featx 0.1 do not name the ``compared_engine``.
+
+    Example:
+        >>> describe_speed({"engine": "tensorflow", "speed_ratio": 0.5})
+        '2.0 times as fast as openvino'
+    """
+    is_tensorflow = run["engine"] == "tensorflow"
+    other = run.get("compared_engine", "openvino" if is_tensorflow else "tensorflow")
+    times = 1 / run["speed_ratio"] if is_tensorflow else run["speed_ratio"]
+    return f"{times:.1f} times as fast as {other}"
 
 
 def check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:

@@ -18,19 +18,23 @@ from benchmarks.speeds.networks import Network
 from featx.features.computing import plan_features
 from featx.images.reading import DecodedImage, read_images, read_spread
 from featx.images.sources import ImageItem, find_images
-from featx.inference import AcceleratedBackbone
+from featx.inference import AcceleratedBackbone, EngineRequest
 from featx.models import Backbone
 from featx.specs import InputSpec
 
 
 def make_ready(
-    backbone: Backbone, network: Network, folder: str, **options: Any
+    backbone: Backbone,
+    network: Network,
+    folder: str,
+    request: EngineRequest | None = None,
+    **options: Any,
 ) -> tuple[AcceleratedBackbone, Callable[[], object]]:
     """Return a backbone that has chosen and warmed up, and a function that computes one batch."""
     contract = backbone.spec.input
     items = find_images(folder).items
     options.setdefault("further", partial(read_spread, items, contract))
-    accelerated = AcceleratedBackbone(backbone, **options)
+    accelerated = AcceleratedBackbone(backbone, request, **options)
     layers = () if network.layer is None else (network.layer,)
     names = [spec.name for spec in plan_features(accelerated, layers, pooling(network))]
     pixels = decode_first(items, contract)

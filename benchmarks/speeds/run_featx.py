@@ -15,13 +15,15 @@ def main() -> None:
 
     import featx.extraction.extracting
     from benchmarks.speeds.ready import make_ready, pooling
-    from featx.inference import AcceleratedBackbone
+    from featx.inference import AcceleratedBackbone, EngineRequest
     from featx.models import Backbone
 
     chosen: list[AcceleratedBackbone] = []
 
-    def accelerate(backbone: Backbone, **options: Any) -> AcceleratedBackbone:
-        accelerated, _ = make_ready(backbone, network, task.folder, **options)
+    def accelerate(
+        backbone: Backbone, request: EngineRequest, **options: Any
+    ) -> AcceleratedBackbone:
+        accelerated, _ = make_ready(backbone, network, task.folder, request, **options)
         chosen.append(accelerated)
         return accelerated
 

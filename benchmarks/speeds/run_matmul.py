@@ -26,9 +26,9 @@ CHAIN = 4
 def main() -> None:
     task = read_task()
 
-    from featx.engines.openvino import has_bfloat16
+    from featx.engines.engines import ENGINES
 
-    names = ["f32", "bf16"] if has_bfloat16() else ["f32"]
+    names = ["f32", "bf16"] if ENGINES["openvino"].has_precision("bfloat16") else ["f32"]
     runs = [
         (name, Product(name, rows, size, task.cores, streams))
         for name in names

@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from featx.cli.registry_choice import Choice
+from featx.engines.engines import ENGINES
 from featx.poolings import vector_poolings
 from featx.specs import (
     ChannelOrder,
-    Engine,
     Exif,
     Interpolation,
     Precision,
@@ -36,8 +36,9 @@ BatchSize = Annotated[
     ),
 ]
 EngineOption = Annotated[
-    Engine,
-    typer.Option("--engine", help="What runs the network; 'auto' is what is faster here."),
+    str,
+    typer.Option("--engine", help="What runs the network; 'auto' is what is fastest here."),
+    Choice(lambda: ("auto", *ENGINES)),
 ]
 PrecisionOption = Annotated[
     Precision,

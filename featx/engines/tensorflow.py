@@ -16,6 +16,7 @@ import numpy as np
 from featx.engines.graph import TENSORFLOW, GraphOutput, Layout, NetworkGraph, NotConvertible
 from featx.errors import ModelError
 from featx.machine import has_gpu_driver
+from featx.specs import DEFAULT_BATCH_SIZE
 from featx.units import format_count
 
 _LOG_LINE = re.compile(
@@ -92,11 +93,24 @@ def _without_lines(pattern: re.Pattern[bytes]) -> Iterator[None]:
 CALLS_PER_GPU = 2
 """Batches that are given to a GPU at a time: one is computed while another is copied."""
 
+GPU_BATCH_SIZE = 64
+"""Images that are given to a GPU at a time unless told otherwise: fewer do not fill a large one."""
+
 
 def list_gpus() -> list[str]:
     """Return the names of the GPUs that TensorFlow uses, such as ``/GPU:0``."""
     devices = import_tensorflow().config.list_logical_devices("GPU")
     return [f"/GPU:{number}" for number in range(len(devices))]
+
+
+def calls_at_a_time() -> int:
+    """Return how many batches may be computed at the same time: one on the CPU, two on each GPU."""
+    return max(1, CALLS_PER_GPU * len(list_gpus()))
+
+
+def images_at_a_time() -> int:
+    """Return how many images are best given in one call."""
+    return GPU_BATCH_SIZE if list_gpus() else DEFAULT_BATCH_SIZE
 
 
 FREEZE_LIMIT_BYTES = 128 << 20
@@ -312,10 +326,22 @@ class CompiledLayers:
                 "Use a smaller --batch-size."
             ) from error
         except tensorflow.errors.OpError as error:
-            raise ModelError(f"TensorFlow failed to run the network: {error.message}") from error
+            raise ModelError(
+                f"TensorFlow failed to run the network: {_reason_of(error.message)}"
+            ) from error
         finally:
             self._devices.put(device)
         return {
             name: np.asarray(result, dtype=np.float32)
             for name, result in zip(self._names, results, strict=True)
         }
+
+
+def _reason_of(message: str) -> str:
+    """Return the line of a TensorFlow message that says what is wrong, behind the call stack.
+
+    Example:
+        >>> _reason_of("Graph execution error:\\n\\nDetected at:\\n  File\\n\\nNo NCHW\\n [[node]]")
+        'No NCHW'
+    """
+    return message.strip().split("\n\n")[-1].strip().split("\n")[0].rstrip(".")

@@ -20,7 +20,7 @@ from featx.files import describe_wrong_output, resolve_link
 from featx.images.reading import read_spread
 from featx.images.sharding import select_shard
 from featx.images.sources import Images, gather
-from featx.inference import AcceleratedBackbone, check_engine
+from featx.inference import AcceleratedBackbone, EngineRequest
 from featx.models import load_model
 from featx.models.builtin import describe_default
 from featx.models.reference import add_arguments
@@ -33,7 +33,6 @@ from featx.specs import (
     DEFAULT_STORE,
     ChannelOrder,
     Decode,
-    Engine,
     Exif,
     Interpolation,
     Precision,
@@ -74,7 +73,7 @@ def extract(
     decode: Decode | None = None,
     batch_size: int | None = None,
     workers: int | None = None,
-    engine: Engine = "auto",
+    engine: str = "auto",
     precision: Precision = "auto",
     overwrite: bool = False,
     prune: bool = False,
@@ -169,7 +168,7 @@ def extract(
         raise InvalidValue(f"A batch has at least one image. Received: {batch_size}.")
     POOLINGS.check(pool)
     check_choice("storage type", dtype, get_args(StorageType))
-    check_engine(engine, precision)
+    EngineRequest(engine, precision)  # Refuses unknown names before any work.
     overrides = InputOptions(
         img_size, preprocess, channel_order, resize, interpolation, exif, decode
     )
@@ -245,9 +244,7 @@ def extract(
             )
             backbone = AcceleratedBackbone(
                 loaded,
-                engine=engine,
-                precision=precision,
-                former=former.precision,
+                EngineRequest(engine, precision, stored_precision=former.precision),
                 listener=listener,
                 further=partial(
                     read_spread,

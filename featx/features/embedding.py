@@ -19,7 +19,7 @@ from featx.images.sources import (
     ImageSet,
     gather,
 )
-from featx.inference import AcceleratedBackbone
+from featx.inference import AcceleratedBackbone, EngineRequest
 from featx.models import restore_model
 from featx.models.backbone import Backbone
 from featx.options import RunOptions, Selection
@@ -91,8 +91,7 @@ def embed_found(
     """Compute one feature of images with a model that is loaded; see `embed_images`."""
     backbone = AcceleratedBackbone(
         backbone,
-        engine=options.engine,
-        precision=options.precision or DEFAULT_READ_PRECISION,
+        EngineRequest(options.engine, options.precision or DEFAULT_READ_PRECISION),
         listener=listener,
     )
     items: list[ImageItem] = []

@@ -14,7 +14,7 @@ from featx.images.sources import ImageFailure, Images
 from featx.index.ready import IndexRequest, ready_index, require_pooling
 from featx.index.vector_index import Match
 from featx.options import RunOptions
-from featx.specs import DEFAULT_K, Engine
+from featx.specs import DEFAULT_K
 from featx.units import format_count
 
 
@@ -61,7 +61,7 @@ def search(
     k: int = DEFAULT_K,
     threshold: float | None = None,
     workers: int | None = None,
-    engine: Engine = "auto",
+    engine: str = "auto",
     weights: str | None = None,
     trust_model_code: bool = False,
     listener: Listener | None = None,

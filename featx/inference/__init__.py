@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from featx.inference.accelerated import AcceleratedBackbone, check_engine
+from featx.inference.accelerated import AcceleratedBackbone
+from featx.inference.request import EngineRequest
 
-__all__ = ["AcceleratedBackbone", "check_engine"]
+__all__ = ["AcceleratedBackbone", "EngineRequest"]

@@ -4,54 +4,52 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
+from featx.engines.engines import Network
 from featx.engines.graph import NetworkGraph
-from featx.errors import InvalidValue
 from featx.events import Listener
-from featx.inference.choosing import FIRST_BATCH, WITH_BFLOAT16, Chooser
-from featx.inference.network import Network
+from featx.inference.choosing import choose_network
+from featx.inference.request import EngineRequest
+from featx.inference.trial import FIRST_BATCH, Trial, no_further_images
 from featx.models.backbone import Backbone, Layer
-from featx.specs import Engine, Precision, check_choice
 
 
 class AcceleratedBackbone:
     """A backbone on the engine and in the precision that suit it and this machine.
 
-    Everything is decided when the first batch is there, and stays so.
+    Both are chosen when the first batch is there, and stay so.
 
     Args:
         backbone: The model.
-        engine: ``auto``, ``tensorflow`` or ``openvino``.
-        precision: ``auto``, ``float32``, ``mixed`` or ``bfloat16``.
-        former: What ``auto`` goes on with, if this engine and processor can: the precision of
-            features that are there already.
+        request: Which engine and precision.
         listener: Is told what was chosen, and why.
-        further: Gives more images to compare precisions on, where the first ones allow bfloat16.
+        further: Gives more images to compare precisions on, where the first ones agree.
 
     Attributes:
         run_facts: Engine and precision, and what was measured; empty before the first batch.
         concurrency: Batches that may be computed at the same time; 1 before the first.
         batch_size: Images that are best given at a time.
 
-    Raises:
-        UnknownName: If there is no such engine or precision.
-        InvalidValue: If an engine does not compute in the precision asked for.
+    Example:
+        >>> from featx.models import load_model
+        >>> fast = AcceleratedBackbone(load_model("builtin:mini"), EngineRequest("openvino"))
+        >>> fast(np.zeros((2, 128, 128, 3), np.uint8), ["embedding"])["embedding"].shape
+        (2, 256)
+        >>> fast.run_facts["engine"]
+        'openvino'
     """
 
     def __init__(
         self,
         backbone: Backbone,
+        request: EngineRequest | None = None,
         *,
-        engine: Engine = "auto",
-        precision: Precision = "auto",
-        former: Precision = "auto",
         listener: Listener | None = None,
-        further: Callable[[], Sequence[np.ndarray]] = tuple,
+        further: Callable[[], Sequence[np.ndarray]] = no_further_images,
     ) -> None:
-        check_engine(engine, precision)
         self.spec = backbone.spec
         self.num_layers = backbone.num_layers
         self.default_layer = backbone.default_layer
@@ -62,7 +60,9 @@ class AcceleratedBackbone:
         self.batch_size = FIRST_BATCH
         self.run_facts: dict[str, Any] = {}
         self._backbone = backbone
-        self._asked = (engine, precision, former, listener or Listener(), further)
+        self._request = request or EngineRequest()
+        self._listener = listener or Listener()
+        self._further = further
         self._network: Network | None = None
         self._names: tuple[str, ...] = ()
         self._lock = threading.Lock()
@@ -84,29 +84,20 @@ class AcceleratedBackbone:
         """Compute layers; see `featx.models.backbone.Backbone`. Pixels are uint8."""
         with self._lock:
             if self._network is None or self._names != tuple(names):
-                chooser = Chooser(self._backbone, tuple(names), *self._asked)
-                choice = chooser.choose(images[:FIRST_BATCH], len(images))
-                self._network, self._names = choice.network, tuple(names)
-                self.run_facts = choice.facts
-                self.concurrency = choice.network.concurrency
-                self.batch_size = choice.network.batch_size
-                if choice.results is not None and len(images) <= FIRST_BATCH:
-                    return choice.results
+                results = self._choose(images, tuple(names))
+                if results is not None and len(images) <= FIRST_BATCH:
+                    return results
             network = self._network
+        assert network is not None
         return network(images)
 
-
-def check_engine(engine: Engine, precision: Precision) -> None:
-    """Refuse unknown engines and precisions, and an engine that does not compute in one.
-
-    Raises:
-        UnknownName: If there is no such engine or precision.
-        InvalidValue: If an engine does not compute in the precision asked for.
-    """
-    check_choice("engine", engine, get_args(Engine))
-    check_choice("precision", precision, get_args(Precision))
-    if engine == "tensorflow" and precision in WITH_BFLOAT16:
-        raise InvalidValue(
-            "The engine tensorflow computes in float32. "
-            f"For --precision {precision} take --engine openvino."
-        )
+    def _choose(self, images: np.ndarray, names: tuple[str, ...]) -> dict[str, np.ndarray] | None:
+        """Choose what computes from now on; return what it gave for the first images."""
+        first = images[:FIRST_BATCH]
+        trial = Trial(self._backbone, names, first, len(images), self._further, self._listener)
+        choice = choose_network(trial, self._request)
+        self._network, self._names = choice.network, names
+        self.run_facts = choice.facts
+        self.concurrency = choice.network.concurrency
+        self.batch_size = choice.network.batch_size
+        return choice.results

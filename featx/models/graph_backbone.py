@@ -7,14 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from featx.engines.graph import NetworkGraph
-from featx.engines.tensorflow import CALLS_PER_GPU, CompiledLayers, list_gpus
-from featx.images.preprocess import scale_pixels
+from featx.engines.graph import Layout, NetworkGraph
+from featx.engines.layouts import channels_last, scale_for_graph
+from featx.engines.tensorflow import CompiledLayers, calls_at_a_time, images_at_a_time
 from featx.models.backbone import Layer
-from featx.specs import DEFAULT_BATCH_SIZE, ModelSpec
-
-GPU_BATCH_SIZE = 64
-"""Images that are given to a GPU at a time unless told otherwise: fewer do not fill a large one."""
+from featx.specs import ModelSpec
 
 _CHANNELS_FIRST_NOTE = (
     "channels first: pixels are given to it as (channels, height, width), and its maps are "
@@ -64,8 +61,8 @@ class GraphBackbone:
         self.packages: Sequence[str] = tuple(packages)
         self.runs_own_code = runs_own_code
         self._layers = tuple(layers)
-        self._channels_first = channels_first
-        self._turned = {layer.name for layer in layers if layer.channels_first}
+        self._input_layout: Layout = "channels_first" if channels_first else "channels_last"
+        self._layouts = {layer.name: layer.layout for layer in layers}
         self._compile_layers = compile_layers
         self._build_graph = build_graph
         self._compiled: dict[tuple[str, ...], Compiled] = {}
@@ -77,13 +74,13 @@ class GraphBackbone:
 
     @property
     def concurrency(self) -> int:
-        """Batches that may be computed at the same time: one on the CPU, two on each GPU."""
-        return max(1, CALLS_PER_GPU * len(list_gpus()))
+        """Batches that may be computed at the same time."""
+        return calls_at_a_time()
 
     @property
     def batch_size(self) -> int:
         """Images that are best given at a time."""
-        return GPU_BATCH_SIZE if list_gpus() else DEFAULT_BATCH_SIZE
+        return images_at_a_time()
 
     @property
     def is_loaded(self) -> bool:
@@ -97,10 +94,7 @@ class GraphBackbone:
         compiled = self._compile(tuple(names))
         if not isinstance(compiled, CompiledLayers):
             return None
-        return compiled.freeze(
-            "channels_first" if self._channels_first else "channels_last",
-            {layer.name: layer.layout for layer in self._layers},
-        )
+        return compiled.freeze(self._input_layout, self._layouts)
 
     def _compile(self, names: tuple[str, ...]) -> Compiled:
         if names not in self._compiled:
@@ -110,13 +104,8 @@ class GraphBackbone:
     def __call__(self, images: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
         """Compute layers; see `Backbone`."""
         compiled = self._compile(tuple(names))
-        scaled = scale_pixels(images, self.spec.input)
-        if self._channels_first:
-            scaled = np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
-        arrays = compiled(scaled)
+        scaled = scale_for_graph(images, self.spec.input, self._input_layout)
         return {
-            name: np.ascontiguousarray(values.transpose(0, 2, 3, 1))
-            if name in self._turned
-            else values
-            for name, values in arrays.items()
+            name: channels_last(values, self._layouts[name])
+            for name, values in compiled(scaled).items()
         }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from featx.report.drawing import as_text, make_table, print_result
 from featx.report.text import short_path
-from featx.specs import describe_precision
+from featx.specs import describe_precision, describe_speed
 from featx.units import format_bytes, format_count, format_rate, format_shape
 
 if TYPE_CHECKING:
@@ -353,7 +353,7 @@ def _describe_run(run: Mapping[str, Any]) -> str:
 
 _RUN_FACTS = (
     "started", "computed", "seconds", "engine", "precision", "lowest_cosine", "compared_images",
-    "compared_precision", "speed_ratio",
+    "compared_precision", "compared_engine", "speed_ratio",
 )  # fmt: skip
 
 
@@ -366,10 +366,8 @@ def _describe_comparison(run: Mapping[str, Any]) -> str:
         cosine = min(run["lowest_cosine"].values())
         images = format_count(run["compared_images"], "image")
         parts.append(f"lowest cosine {of}{cosine:.5f} in {images}")
-    ratio = run.get("speed_ratio")
-    if ratio:
-        other, times = ("tensorflow", ratio) if ratio >= 1 else ("openvino", 1 / ratio)
-        parts.append(f"{times:.1f} times as fast as {other}")
+    if run.get("speed_ratio"):
+        parts.append(describe_speed(run))
     return f" ({'; '.join(parts)})" if parts else ""
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from featx.events import Listener
-from featx.inference import AcceleratedBackbone
-from featx.inference.measuring import lowest_cosine
+from featx.inference import AcceleratedBackbone, EngineRequest
+from featx.inference.agreement import lowest_cosine
 from featx.models.backbone import Backbone
 
 LOWEST_COSINE = 0.9999
@@ -51,7 +51,7 @@ def compare_engines(
     notes: list[str] = []
     listener = Listener()
     listener.note = notes.append  # type: ignore[method-assign]
-    fast = AcceleratedBackbone(backbone, engine="openvino", precision="float32", listener=listener)
+    fast = AcceleratedBackbone(backbone, EngineRequest("openvino", "float32"), listener=listener)
     received = fast(pixels, names)
     assert fast.run_facts["engine"] == "openvino", notes
     expected = backbone(pixels, names)

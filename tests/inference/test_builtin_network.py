@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from featx.engines import openvino
-from featx.inference import AcceleratedBackbone
+from featx.engines.engines import ENGINES
+from featx.inference import AcceleratedBackbone, EngineRequest
 from featx.models import builtin, load_model
 from featx.models.builtin import load_layers
 from featx.testing import write_images
@@ -26,7 +26,7 @@ def test_every_layer_is_that_of_keras() -> None:
     backbone = load_model("builtin:mini")
     names = [layer.name for layer in backbone.features()]
     pixels = pixels_for(backbone, 3)
-    fast = AcceleratedBackbone(backbone, engine="openvino", precision="float32")
+    fast = AcceleratedBackbone(backbone, EngineRequest("openvino", "float32"))
     received = fast(pixels, names)
     assert fast.run_facts["engine"] == "openvino"
     assert list(received) == names
@@ -40,7 +40,7 @@ def test_a_layer_alone_is_what_it_is_beside_others() -> None:
     backbone = load_model("builtin:mini")
     pixels = pixels_for(backbone)
     names = [layer.name for layer in backbone.features()]
-    fast = AcceleratedBackbone(backbone, engine="openvino", precision="float32")
+    fast = AcceleratedBackbone(backbone, EngineRequest("openvino", "float32"))
     together = fast(pixels, names)
     for name in names[::4]:
         alone = fast(pixels, [name])[name]
@@ -67,7 +67,7 @@ def test_nothing_beyond_a_layer_is_computed() -> None:
     def count(name: str) -> int:
         network = backbone.freeze([name])
         assert network is not None
-        return len(openvino.convert(network, backbone.spec.input).get_ops())
+        return len(ENGINES["openvino"].convert(network, backbone.spec.input).get_ops())
 
     assert count("block1_conv1") < count("block2_pool") < count("embedding")
 

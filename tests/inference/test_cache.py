@@ -16,9 +16,9 @@ import h5py
 import numpy as np
 import pytest
 
-from featx.engines import openvino
+from featx.engines.openvino import OpenVino
 from featx.engines.tensorflow import import_tensorflow
-from featx.inference import AcceleratedBackbone, choosing, converted
+from featx.inference import AcceleratedBackbone, EngineRequest, converted, memory
 from featx.inference.converted import find_network, keep_network
 from featx.models import ModelRequest, keras_file, load_model
 from featx.models.remembered import RememberedBackbone
@@ -47,19 +47,19 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> str:
 def conversions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The input nodes of all networks that are converted."""
     made: list[str] = []
-    real = openvino.convert
+    real = OpenVino.convert
 
-    def spy(network: Any, contract: Any) -> Any:
-        made.append(network.input)
-        return real(network, contract)
+    def spy(engine: OpenVino, graph: Any, contract: Any) -> Any:
+        made.append(graph.input)
+        return real(engine, graph, contract)
 
-    monkeypatch.setattr(openvino, "convert", spy)
+    monkeypatch.setattr(OpenVino, "convert", spy)
     return made
 
 
 def compute(path: str) -> dict[str, np.ndarray]:
     backbone = load_model(path, input=UNIT)
-    fast = AcceleratedBackbone(backbone, engine="openvino", precision="float32")
+    fast = AcceleratedBackbone(backbone, EngineRequest("openvino", "float32"))
     values = fast(pixels_for(backbone), TAPS)
     assert fast.run_facts["engine"] == "openvino"
     return values
@@ -165,10 +165,10 @@ def test_a_description_of_another_state_of_featx_is_made_anew(cache: Path, net: 
 
 @pytest.mark.parametrize("content", [b"\0\xff", b"", b"null", b"[]", b"{}", b"[" * 99999])
 def test_damaged_facts_are_none(cache: Path, content: bytes) -> None:
-    remember_facts("speeds", "key", {"openvino": 2.0, "own": 1.0})
+    remember_facts("speeds", "key", {"openvino": 2.0, "tensorflow": 1.0})
     facts = read_facts("speeds", "key")
     assert facts is not None
-    assert (facts["openvino"], facts["own"]) == (2.0, 1.0)
+    assert (facts["openvino"], facts["tensorflow"]) == (2.0, 1.0)
     (cache / "speeds" / "key.json").write_bytes(content)
     assert read_facts("speeds", "key") is None
 
@@ -193,12 +193,12 @@ def test_without_a_cache_everything_works(
 def test_a_full_disk_leaves_no_half_network(
     cache: Path, net: str, monkeypatch: pytest.MonkeyPatch, conversions: list[str]
 ) -> None:
-    def save(model: Any, folder: Path) -> None:
+    def save(engine: OpenVino, model: Any, folder: Path) -> None:
         (folder / "network.xml").write_text("half")
         raise RuntimeError("cannot write network.bin")
 
     with monkeypatch.context() as patch:
-        patch.setattr(openvino, "save", save)
+        patch.setattr(OpenVino, "save", save)
         expected = compute(net)
     assert list((cache / "networks").iterdir()) == []
     check_same(compute(net), expected)
@@ -227,7 +227,7 @@ def test_other_weights_of_the_same_size_are_noticed(
 
     def mean() -> float:
         backbone = load_model(str(path), input=UNIT)
-        fast = AcceleratedBackbone(backbone, engine="openvino", precision="float32")
+        fast = AcceleratedBackbone(backbone, EngineRequest("openvino", "float32"))
         return float(fast(pixels_for(backbone), ["relu"])["relu"].mean())
 
     first, before = load_model(str(path), input=UNIT).spec, mean()
@@ -270,7 +270,7 @@ def test_nothing_is_kept_of_models_whose_code_was_trusted(
     def compute_times() -> float:
         backbone = load_model(path, input=UNIT, trust_model_code=True)
         assert not isinstance(backbone, RememberedBackbone)
-        fast = AcceleratedBackbone(backbone, engine="openvino", precision="float32")
+        fast = AcceleratedBackbone(backbone, EngineRequest("openvino", "float32"))
         values = fast(np.full((1, 8, 8, 3), 255, np.uint8), ["times"])["times"]
         assert fast.run_facts["engine"] == "openvino"
         return float(values.mean())
@@ -327,16 +327,16 @@ def test_other_layers_and_versions_have_networks_of_their_own(
     pixels = pixels_for(backbone)
 
     def convert(names: tuple[str, ...]) -> None:
-        AcceleratedBackbone(backbone, engine="openvino", precision="float32")(pixels, names)
+        AcceleratedBackbone(backbone, EngineRequest("openvino", "float32"))(pixels, names)
 
     convert(("relu",))
     convert(("relu", "classes"))
     convert(("classes", "relu"))
     assert len(list((cache / "networks").iterdir())) == 3
-    monkeypatch.setattr(openvino, "version", lambda: "2031.1")
+    monkeypatch.setattr(OpenVino, "versions", lambda self: {"openvino": "2031.1"})
     convert(("relu",))
     assert len(list((cache / "networks").iterdir())) == 4
-    monkeypatch.setattr(choosing, "FORMAT", -1)
+    monkeypatch.setattr(memory, "FORMAT", -1)
     convert(("relu",))
     assert len(list((cache / "networks").iterdir())) == 5
 
@@ -367,7 +367,7 @@ def test_the_networks_used_longest_ago_are_deleted(
 def test_a_read_only_cache_is_used(cache: Path, net: str, monkeypatch: pytest.MonkeyPatch) -> None:
     compute(net)
     monkeypatch.setattr(os, "utime", _refuse)
-    monkeypatch.setattr(openvino, "convert", _refuse)
+    monkeypatch.setattr(OpenVino, "convert", _refuse)
     compute(net)
 
 
@@ -422,7 +422,7 @@ def test_nothing_is_kept_of_what_a_program_registered(cache: Path, tmp_path: Pat
 
         def first() -> float:
             backbone = load_model(path, input=InputOptions(preprocess="raw"))
-            fast = AcceleratedBackbone(backbone, engine="openvino", precision="float32")
+            fast = AcceleratedBackbone(backbone, EngineRequest("openvino", "float32"))
             return float(fast(np.full((1, 8, 8, 3), 10, np.uint8), ["mean"])["mean"][0, 0])
 
         assert first() == pytest.approx(20)
@@ -447,7 +447,7 @@ def test_a_network_that_computes_something_else_is_not_taken(cache: Path, tmp_pa
         network(images)
     (tmp_path / "lrn.pb").write_bytes(graph.as_graph_def().SerializeToString())
     backbone = load_model(str(tmp_path / "lrn.pb"), input=UNIT)
-    fast = AcceleratedBackbone(backbone, engine="openvino", precision="float32")
+    fast = AcceleratedBackbone(backbone, EngineRequest("openvino", "float32"))
     pixels = pixels_for(backbone)
     np.testing.assert_array_equal(fast(pixels, ["lrn"])["lrn"], backbone(pixels, ["lrn"])["lrn"])
     assert fast.run_facts["engine"] == "tensorflow"

@@ -13,13 +13,17 @@ import numpy as np
 import pytest
 
 import featx
-from featx.engines import openvino
+from featx.engines.engines import ENGINES
 from featx.engines.graph import NotConvertible
+from featx.engines.openvino import OpenVino
+from featx.engines.openvino_network import OpenVinoNetwork
 from featx.engines.tensorflow import import_tensorflow
 from featx.errors import FingerprintMismatch, InvalidValue, ModelError, UnknownName
 from featx.events import Listener
-from featx.inference import AcceleratedBackbone, check_engine, choosing
-from featx.inference.measuring import compare_speeds, lowest_cosine
+from featx.inference import AcceleratedBackbone, EngineRequest, agreement, memory, speed
+from featx.inference.agreement import lowest_cosine
+from featx.inference.speed import compare_speeds
+from featx.inference.trial import FIRST_BATCH
 from featx.models import load_model
 from featx.models.backbone import Layer
 from featx.models.graph_backbone import GraphBackbone
@@ -33,6 +37,11 @@ from tests.inference.built import built_backbone
 from tests.models.model_files import SIZE
 
 MINI = "builtin:mini"
+
+needs_bfloat16 = pytest.mark.skipif(
+    not ENGINES["openvino"].has_precision("bfloat16"),
+    reason="this processor computes no bfloat16",
+)
 
 
 class Notes(Listener):
@@ -55,8 +64,8 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _processor(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that computes bfloat16, without a GPU; OpenVINO emulates what this one has not."""
-    monkeypatch.setattr(openvino, "has_bfloat16", lambda: True)
-    monkeypatch.setattr(choosing, "has_gpu", lambda: False)
+    monkeypatch.setattr(OpenVino, "has_precision", lambda self, precision: True)
+    monkeypatch.setattr(speed, "has_gpu", lambda: False)
 
 
 @pytest.fixture
@@ -74,14 +83,14 @@ def features_of_mini(monkeypatch: pytest.MonkeyPatch) -> None:
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[list[float]]:
     """What `compare_speeds` returns, next first; empty: it must not be called."""
     speeds: list[list[float]] = []
-    monkeypatch.setattr(choosing, "compare_speeds", lambda runs: speeds.pop(0))
+    monkeypatch.setattr(speed, "compare_speeds", lambda runs: speeds.pop(0))
     return speeds
 
 
 def choose(**options: Any) -> tuple[AcceleratedBackbone, Notes]:
     notes = Notes()
     backbone = load_model(MINI)
-    fast = AcceleratedBackbone(backbone, listener=notes, **options)
+    fast = AcceleratedBackbone(backbone, EngineRequest(**options), listener=notes)
     fast(pixels_for(backbone, 3), ["embedding"])
     return fast, notes
 
@@ -122,7 +131,7 @@ def test_another_machine_or_precision_is_measured_anew(
 ) -> None:
     measured.extend([[2.0, 1.0], [1.0, 2.0], [2.0, 1.0]])
     assert choose(precision="float32")[0].run_facts["engine"] == "openvino"
-    monkeypatch.setattr(choosing, "describe_machine", lambda: "another, 64 cores")
+    monkeypatch.setattr(memory, "describe_machine", lambda: "another, 64 cores")
     assert choose(precision="float32")[0].run_facts["engine"] == "tensorflow"
     assert choose(precision="auto")[0].run_facts["engine"] == "openvino"
     assert measured == []
@@ -136,7 +145,7 @@ def test_other_layers_are_measured_anew(
     backbone = load_model(MINI)
     ratios = []
     for layer in ("embedding", "block1_conv1", "embedding"):
-        fast = AcceleratedBackbone(backbone, precision="float32")
+        fast = AcceleratedBackbone(backbone, EngineRequest(precision="float32"))
         fast(pixels_for(backbone, 3), [layer])
         ratios.append(fast.run_facts["speed_ratio"])
     assert ratios == [2.0, 0.5, 2.0]
@@ -198,13 +207,19 @@ def refuse(*arguments: Any, **options: Any) -> Any:
     raise NotConvertible("it has the operation Xyz")
 
 
+def refuse_mixed(engine: OpenVino, model: Any, precision: str) -> Any:
+    if precision == "mixed":
+        refuse()
+    return model
+
+
 @pytest.mark.usefixtures("features_of_mini")
 @pytest.mark.parametrize("engine", ["auto", "openvino"])
-@pytest.mark.parametrize("step", ["convert", "OpenVinoNetwork"])
+@pytest.mark.parametrize("step", ["convert", "open"])
 def test_what_openvino_cannot_take_is_left_to_tensorflow(
     monkeypatch: pytest.MonkeyPatch, engine: Any, step: str
 ) -> None:
-    monkeypatch.setattr(openvino, step, refuse)
+    monkeypatch.setattr(OpenVino, step, refuse)
     fast, notes = choose(engine=engine)
     assert fast.run_facts == {"engine": "tensorflow", "precision": "float32"}
     assert notes.lines == [
@@ -222,10 +237,10 @@ def test_a_refusal_is_remembered_for_one_version(monkeypatch: pytest.MonkeyPatch
         tried.append(arguments)
         refuse()
 
-    monkeypatch.setattr(openvino, "convert", refuse_and_count)
+    monkeypatch.setattr(OpenVino, "convert", refuse_and_count)
     assert choose()[1].lines == choose()[1].lines
     assert len(tried) == 1
-    monkeypatch.setattr(openvino, "version", lambda: "2031.1")
+    monkeypatch.setattr(OpenVino, "versions", lambda self: {"openvino": "2031.1"})
     assert "Xyz" in choose()[1].text
     assert len(tried) == 2
 
@@ -239,7 +254,7 @@ def test_what_may_work_next_time_is_tried_again(
         raise NotConvertible(str(cause)) from cause
 
     with monkeypatch.context() as patch:
-        patch.setattr(openvino, "convert", fail)
+        patch.setattr(OpenVino, "convert", fail)
         assert choose(engine="openvino")[0].run_facts["engine"] == "tensorflow"
     assert choose(engine="openvino")[0].run_facts["engine"] == "openvino"
 
@@ -248,7 +263,7 @@ def test_what_may_work_next_time_is_tried_again(
 def test_an_engine_that_fails_or_gives_other_shapes_is_not_taken(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    real = openvino.OpenVinoNetwork.__call__
+    real = OpenVinoNetwork.__call__
 
     def fail(self: Any, pixels: np.ndarray) -> Any:
         raise ModelError("out of memory")
@@ -257,7 +272,7 @@ def test_an_engine_that_fails_or_gives_other_shapes_is_not_taken(
         return {name: values[:, :-1] for name, values in real(self, pixels).items()}
 
     for call, reason in ((fail, "out of memory"), (transpose, "the shape (255,)")):
-        monkeypatch.setattr(openvino.OpenVinoNetwork, "__call__", call)
+        monkeypatch.setattr(OpenVinoNetwork, "__call__", call)
         for precision in ("auto", "float32"):
             fast, notes = choose(engine="openvino", precision=precision)
             assert fast.run_facts["engine"] == "tensorflow"
@@ -290,21 +305,21 @@ def test_a_real_operation_that_openvino_does_not_know(tmp_path: Path) -> None:
 
 def test_an_engine_or_precision_that_there_is_not() -> None:
     with pytest.raises(UnknownName, match="openvino"):
-        check_engine("onnx", "auto")  # type: ignore[arg-type]
+        EngineRequest("onnx")
     with pytest.raises(UnknownName, match="bfloat16"):
-        check_engine("auto", "float16")  # type: ignore[arg-type]
+        EngineRequest("auto", "float16")  # type: ignore[arg-type]
     with pytest.raises(InvalidValue, match=r"tensorflow computes in float32.*--engine openvino"):
-        check_engine("tensorflow", "bfloat16")
+        EngineRequest("tensorflow", "bfloat16")
 
 
 def test_a_processor_without_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openvino, "has_bfloat16", lambda: False)
+    monkeypatch.setattr(OpenVino, "has_precision", lambda self, precision: precision == "float32")
     with pytest.raises(InvalidValue, match=r"no instructions for bfloat16.*--precision auto"):
         choose(precision="bfloat16")
     fast, notes = choose(precision="auto")
     assert fast.run_facts["precision"] == "float32"
     assert "lowest_cosine" not in fast.run_facts
-    fast, notes = choose(former="bfloat16")
+    fast, notes = choose(stored_precision="bfloat16")
     assert fast.run_facts["precision"] == "float32"
     assert "are in bfloat16, for which this processor has no instructions" in notes.text
 
@@ -313,7 +328,7 @@ def test_a_processor_without_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_how_many_images_were_compared_is_said(
     monkeypatch: pytest.MonkeyPatch, count: int, images: str
 ) -> None:
-    monkeypatch.setattr(choosing, "lowest_cosine", lambda first, second: 1.0)
+    monkeypatch.setattr(agreement, "lowest_cosine", lambda first, second: 1.0)
     notes = Notes()
     backbone = load_model(MINI)
     AcceleratedBackbone(backbone, listener=notes)(pixels_for(backbone, count), ["embedding"])
@@ -327,15 +342,15 @@ def test_bfloat16_is_taken_where_it_changes_nothing(
     monkeypatch: pytest.MonkeyPatch, cosine: float, precision: str
 ) -> None:
     cosines = [1.0, cosine]
-    monkeypatch.setattr(choosing, "lowest_cosine", lambda first, second: cosines.pop())
-    monkeypatch.setattr(openvino, "prepare_mixed", refuse)
+    monkeypatch.setattr(agreement, "lowest_cosine", lambda first, second: cosines.pop())
+    monkeypatch.setattr(OpenVino, "prepare", refuse_mixed)
     notes = Notes()
     backbone = load_model(MINI)
     fast = AcceleratedBackbone(backbone, listener=notes)
     fast(pixels_for(backbone, 20), ["block4_pool", "embedding"])
     assert fast.run_facts["precision"] == precision
     assert fast.run_facts["lowest_cosine"] == {"block4_pool": cosine, "embedding": 1.0}
-    assert fast.run_facts["compared_images"] == choosing.FIRST_BATCH
+    assert fast.run_facts["compared_images"] == FIRST_BATCH
     layer = min(fast.run_facts["lowest_cosine"], key=fast.run_facts["lowest_cosine"].__getitem__)
     assert notes.lines == [
         f"engine openvino in {precision}; lowest cosine of bfloat16 to float32 in 8 images: "
@@ -349,16 +364,16 @@ def test_further_images_are_compared_while_precisions_agree(
     backbone = load_model(MINI)
     pixels = pixels_for(backbone, 5)
     further = list(pixels_for(backbone, 7))
-    monkeypatch.setattr(openvino, "prepare_mixed", refuse)
+    monkeypatch.setattr(OpenVino, "prepare", refuse_mixed)
 
     def facts(*cosines: float) -> tuple[Any, ...]:
         left = list(cosines)
-        monkeypatch.setattr(choosing, "lowest_cosine", lambda first, second: left.pop(0))
+        monkeypatch.setattr(agreement, "lowest_cosine", lambda first, second: left.pop(0))
         fast = AcceleratedBackbone(backbone, further=lambda: further)
         values = fast(pixels, ["embedding"])["embedding"]
         assert left == []
         facts = fast.run_facts
-        exact = AcceleratedBackbone(backbone, precision=facts["precision"])
+        exact = AcceleratedBackbone(backbone, EngineRequest(precision=facts["precision"]))
         np.testing.assert_array_equal(values, exact(pixels, ["embedding"])["embedding"])
         return facts["precision"], facts["lowest_cosine"]["embedding"], facts["compared_images"]
 
@@ -385,14 +400,13 @@ def build_difference(names: Sequence[str]) -> Any:
     return Model([result], [images])
 
 
+@needs_bfloat16
 def test_a_network_that_bfloat16_spoils_stays_float32() -> None:
     layers = [Layer("difference", "layer", "Add", None, (16,))]
     contract = InputSpec(8, 8, scaling="raw")
     backbone = built_backbone(build_difference, layers, contract)
     fast = AcceleratedBackbone(backbone)
     fast(pixels_for(backbone, 4), ["difference"])
-    if not openvino._core().get_property("CPU", "OPTIMIZATION_CAPABILITIES").count("BF16"):
-        pytest.skip("this processor computes no bfloat16")
     assert fast.run_facts["lowest_cosine"]["difference"] < 0.999
     assert fast.run_facts["precision"] == "float32"
 
@@ -429,7 +443,7 @@ def last_run(store: str = "features.h5") -> dict[str, Any]:
 def test_what_was_measured_is_recorded_and_shown(
     photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(choosing, "lowest_cosine", lambda first, second: 0.99996)
+    monkeypatch.setattr(agreement, "lowest_cosine", lambda first, second: 0.99996)
     program = Program(monkeypatch, capsys)
     assert program("extract", "photos").status == 0
     run = last_run()
@@ -478,11 +492,11 @@ def test_a_store_goes_on_in_its_precision(
     photos: Path, monkeypatch: pytest.MonkeyPatch, former: Any
 ) -> None:
     cosine = 0.5 if former == "float32" else 1.0
-    monkeypatch.setattr(choosing, "lowest_cosine", lambda first, second: cosine)
+    monkeypatch.setattr(agreement, "lowest_cosine", lambda first, second: cosine)
     featx.extract(photos)
     assert last_run()["precision"] == former
     # What would now be chosen is the other one, and nothing is compared.
-    monkeypatch.setattr(choosing, "lowest_cosine", lambda first, second: 1.5 - cosine)
+    monkeypatch.setattr(agreement, "lowest_cosine", lambda first, second: 1.5 - cosine)
     write_images(5, photos, size=(40, 30))
     assert featx.extract(photos).done == 2
     assert last_run()["precision"] == former
@@ -510,7 +524,7 @@ def test_tensorflow_alone_never_imports_openvino(
     photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)  # To import it is an error.
-    monkeypatch.delitem(sys.modules, "featx.engines.openvino")
+    monkeypatch.delitem(sys.modules, "featx.engines.openvino", raising=False)
     featx.extract(photos, engine="tensorflow")
     assert last_run()["engine"] == "tensorflow"
     assert "featx.engines.openvino" not in sys.modules
@@ -533,7 +547,7 @@ def test_the_precision_is_chosen_by_images_from_all_over_the_folder(
     from featx.images import reading
 
     monkeypatch.setattr(reading, "SPREAD_SHARE", 4)
-    monkeypatch.setattr(choosing, "lowest_cosine", lambda first, second: 0.9996)
+    monkeypatch.setattr(agreement, "lowest_cosine", lambda first, second: 0.9996)
     photos = write_images(20, tmp_path / "many", size=(40, 30))
     featx.extract(photos, output=tmp_path / "store.h5")
-    assert last_run(str(tmp_path / "store.h5"))["compared_images"] == choosing.FIRST_BATCH + 5
+    assert last_run(str(tmp_path / "store.h5"))["compared_images"] == FIRST_BATCH + 5

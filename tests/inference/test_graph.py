@@ -10,9 +10,9 @@ import numpy as np
 import onnx
 import pytest
 
-from featx.engines import openvino
+from featx.engines.engines import ENGINES, NetworkSettings
 from featx.engines.graph import ONNX, GraphOutput, NetworkGraph, NotConvertible
-from featx.inference import AcceleratedBackbone
+from featx.inference import AcceleratedBackbone, EngineRequest
 from featx.models.backbone import Layer
 from featx.specs import InputSpec
 from tests.inference.agreement import pixels_for
@@ -57,7 +57,7 @@ def expected_values(pixels: np.ndarray) -> dict[str, np.ndarray]:
 def test_a_built_graph_with_channels_first_keeps_them(names: tuple[str, ...]) -> None:
     backbone = built_backbone(build_channels_first, LAYERS, CONTRACT, "channels_first")
     pixels = pixels_for(backbone, 3)
-    fast = AcceleratedBackbone(backbone, engine="openvino", precision="float32")
+    fast = AcceleratedBackbone(backbone, EngineRequest("openvino", "float32"))
     received = fast(pixels, names)
     assert fast.run_facts["engine"] == "openvino"
     for name in names:
@@ -101,13 +101,9 @@ def test_an_onnx_model_gives_any_of_its_tensors(
         "last": GraphOutput("last", "channels_last"),
     }
     graph = NetworkGraph(ONNX, content, "images", "channels_first", outputs)
-    network = openvino.OpenVinoNetwork(
-        openvino.convert(graph, CONTRACT),
-        list(outputs),
-        precision="float32",
-        num_threads=1,
-        num_streams=1,
-    )
+    engine = ENGINES["openvino"]
+    settings = NetworkSettings(tuple(outputs), "float32", num_threads=1, batch_size=5)
+    network = engine.open(engine.convert(graph, CONTRACT), settings)
     pixels = np.random.default_rng(1).integers(0, 256, (5, *SIZE, 3), np.uint8)
     received = network(pixels)
     for name, values in expected_values(pixels).items():
@@ -118,4 +114,4 @@ def test_a_tensor_that_an_onnx_model_does_not_have_is_refused() -> None:
     outputs = {"x": GraphOutput("x", None)}
     graph = NetworkGraph(ONNX, onnx_model("N"), "images", "channels_first", outputs)
     with pytest.raises(NotConvertible, match="it has no tensor 'x'"):
-        openvino.convert(graph, CONTRACT)
+        ENGINES["openvino"].convert(graph, CONTRACT)

@@ -11,12 +11,16 @@ import numpy as np
 import pytest
 
 import featx
-from featx.engines import mixed_precision, openvino
+from featx.engines import mixed_precision
+from featx.engines.engines import ENGINES, NetworkSettings
 from featx.engines.graph import NotConvertible
 from featx.engines.mixed_precision import correct, make_noise, round_weights, to_bfloat16
+from featx.engines.openvino import OpenVino
+from featx.engines.openvino_model import get_core
+from featx.engines.openvino_network import OpenVinoNetwork
 from featx.errors import FingerprintMismatch, InvalidValue
-from featx.inference import AcceleratedBackbone, check_engine, choosing
-from featx.inference.measuring import lowest_cosine
+from featx.inference import AcceleratedBackbone, EngineRequest, agreement, speed
+from featx.inference.agreement import lowest_cosine
 from featx.models import load_model
 from featx.models.backbone import Backbone, Layer
 from featx.models.graph_backbone import GraphBackbone
@@ -32,8 +36,10 @@ from tests.real_data import REAL_DATA, needs_real_data
 SIZE = 32
 TAP = "last"
 
+ENGINE = ENGINES["openvino"]
+
 needs_bfloat16 = pytest.mark.skipif(
-    not openvino.has_bfloat16(), reason="this processor computes no bfloat16"
+    not ENGINE.has_precision("bfloat16"), reason="this processor computes no bfloat16"
 )
 
 
@@ -137,13 +143,11 @@ def make_backbone(builder: Any = build) -> GraphBackbone:
 def converted(backbone: Backbone) -> Any:
     source = backbone.freeze([TAP])
     assert source is not None
-    return openvino.convert(source, backbone.spec.input)
+    return ENGINE.convert(source, backbone.spec.input)
 
 
 def run(model: Any, precision: Any, pixels: np.ndarray, block: int = 4) -> np.ndarray:
-    network = openvino.OpenVinoNetwork(
-        model, [TAP], precision=precision, num_threads=1, num_streams=1, block=block
-    )
+    network = OpenVinoNetwork(model, NetworkSettings((TAP,), precision, 1, block), block)
     return network(pixels)[TAP]
 
 
@@ -155,7 +159,7 @@ def test_corrected_constants_make_up_for_most_of_the_rounding() -> None:
     expected = run(model, "float32", pixels)
     received = {
         "bfloat16": run(model, "bfloat16", pixels),
-        "mixed": run(openvino.prepare_mixed(model), "mixed", pixels),
+        "mixed": run(ENGINE.prepare(model, "mixed"), "mixed", pixels),
     }
     loss = {name: 1 - lowest_cosine(expected, values) for name, values in received.items()}
     assert 0 < loss["mixed"] < loss["bfloat16"], loss
@@ -171,10 +175,10 @@ def test_corrected_constants_make_up_for_most_of_the_rounding() -> None:
 
 @needs_bfloat16
 def test_the_first_convolutions_are_computed_in_float32_and_no_others() -> None:
-    model = openvino.prepare_mixed(converted(make_backbone())).clone()
+    model = ENGINE.prepare(converted(make_backbone()), "mixed").clone()
     model.reshape([4, SIZE, SIZE, 3])
     settings = {"INFERENCE_PRECISION_HINT": "bf16"}
-    compiled = openvino._core().compile_model(model, "CPU", settings)
+    compiled = get_core().compile_model(model, "CPU", settings)
     precisions = [
         str(node.rt_info["runtimePrecision"].value)
         for node in compiled.get_runtime_model().get_ordered_ops()
@@ -188,7 +192,7 @@ def test_in_float32_the_corrected_network_is_the_network() -> None:
     backbone = make_backbone()
     model = converted(backbone)
     pixels = pixels_for(backbone, 6)
-    prepared = openvino.prepare_mixed(model)
+    prepared = ENGINE.prepare(model, "mixed")
     for block in (1, 3, 4):
         expected, received = (run(one, "float32", pixels, block) for one in (model, prepared))
         assert lowest_cosine(expected, received) > 0.99999
@@ -201,7 +205,7 @@ def test_a_bias_makes_up_for_the_mean_of_what_rounding_changes() -> None:
     """In float32, where only weights are rounded, means of what comes out are what they were."""
     backbone = make_backbone()
     model = converted(backbone)
-    prepared = openvino.prepare_mixed(model)
+    prepared = ENGINE.prepare(model, "mixed")
     noise = make_noise(SIZE, SIZE, 3)
     before, after = (
         run(one, "float32", noise).mean(axis=(0, 1, 2), dtype=np.float64)
@@ -266,7 +270,7 @@ def test_what_lies_behind_a_convolution_stays_what_it_is(behind: str) -> None:
     model = converted(backbone)
     pixels = pixels_for(backbone, 4)
     expected = run(model, "float32", pixels)
-    received = run(openvino.prepare_mixed(model), "float32", pixels)
+    received = run(ENGINE.prepare(model, "mixed"), "float32", pixels)
     largest = np.abs(expected).max()
     assert not np.array_equal(received, expected)  # Some weights are rounded.
     np.testing.assert_allclose(received, expected, atol=0.02 * largest)
@@ -281,13 +285,11 @@ def test_several_layers_keep_their_order(names: tuple[str, str]) -> None:
     backbone = make_backbone(build_small)
     source = backbone.freeze(names)
     assert source is not None
-    model = openvino.convert(source, backbone.spec.input)
+    model = ENGINE.convert(source, backbone.spec.input)
     pixels = pixels_for(backbone, 4)
     expected, received = (
-        openvino.OpenVinoNetwork(one, names, precision="float32", num_threads=1, num_streams=1)(
-            pixels
-        )
-        for one in (model, openvino.prepare_mixed(model))
+        OpenVinoNetwork(one, NetworkSettings(names, "float32", 1, 4))(pixels)
+        for one in (model, ENGINE.prepare(model, "mixed"))
     )
     for name in names:
         assert lowest_cosine(expected[name], received[name]) > 0.9999
@@ -307,9 +309,9 @@ def test_a_version_that_ignores_the_marks_is_not_given_mixed_precision(
     monkeypatch.setitem(mixed_precision._MARK, "name", "unknown")
     backbone = make_backbone()
     with pytest.raises(NotConvertible, match="no single operation in float32"):
-        AcceleratedBackbone(backbone, precision="mixed")(pixels_for(backbone), [TAP])
+        AcceleratedBackbone(backbone, EngineRequest(precision="mixed"))(pixels_for(backbone), [TAP])
     notes = Notes()
-    fast = AcceleratedBackbone(backbone, former="mixed", listener=notes)
+    fast = AcceleratedBackbone(backbone, EngineRequest(stored_precision="mixed"), listener=notes)
     fast(pixels_for(backbone), [TAP])
     assert fast.run_facts["engine"] == "openvino"
     assert fast.run_facts["precision"] == "float32"
@@ -327,11 +329,12 @@ def build_dense(names: Sequence[str]) -> Any:
     return Model([result], [images], "dense")
 
 
-def test_a_network_without_convolutions_is_refused() -> None:
+def test_a_network_without_convolutions_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(OpenVino, "has_precision", lambda self, precision: True)
     model = converted(make_backbone(build_dense))
     with pytest.raises(NotConvertible, match="no convolutions"):
-        correct(openvino._core(), model)
-    fast = AcceleratedBackbone(make_backbone(build_dense), precision="mixed")
+        correct(get_core(), model)
+    fast = AcceleratedBackbone(make_backbone(build_dense), EngineRequest(precision="mixed"))
     with pytest.raises(NotConvertible) as caught:
         fast(pixels_for(make_backbone(), 2), [TAP])
     assert str(caught.value) == (
@@ -348,9 +351,9 @@ def test_a_network_without_convolutions_is_refused() -> None:
 def cosines(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """What `lowest_cosine` returns, next first."""
     values: list[float] = []
-    monkeypatch.setattr(openvino, "has_bfloat16", lambda: True)
-    monkeypatch.setattr(choosing, "has_gpu", lambda: False)
-    monkeypatch.setattr(choosing, "lowest_cosine", lambda first, second: values.pop(0))
+    monkeypatch.setattr(OpenVino, "has_precision", lambda self, precision: True)
+    monkeypatch.setattr(speed, "has_gpu", lambda: False)
+    monkeypatch.setattr(agreement, "lowest_cosine", lambda first, second: values.pop(0))
     return values
 
 
@@ -367,9 +370,9 @@ def test_mixed_precision_is_taken_where_bfloat16_is_not_good_enough(cosines: lis
         "engine openvino in mixed precision; lowest cosine of mixed precision to float32 in 3 "
         "images: 0.99950 (last)"
     ]
-    asked = AcceleratedBackbone(backbone, precision="mixed")
+    asked = AcceleratedBackbone(backbone, EngineRequest(precision="mixed"))
     np.testing.assert_array_equal(asked(pixels, [TAP])[TAP], values)
-    former = AcceleratedBackbone(backbone, former="mixed")
+    former = AcceleratedBackbone(backbone, EngineRequest(stored_precision="mixed"))
     np.testing.assert_array_equal(former(pixels, [TAP])[TAP], values)
     assert cosines == []  # Neither is compared.
 
@@ -391,18 +394,19 @@ def test_float32_stays_where_neither_is_good_enough(cosines: list[float], builde
 
 def test_what_was_prepared_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     prepared: list[Any] = []
-    real = openvino.prepare_mixed
+    real = OpenVino.prepare
 
-    def count(model: Any) -> Any:
+    def count(engine: OpenVino, model: Any, precision: Any) -> Any:
         prepared.append(model)
-        return real(model)
+        return real(engine, model, precision)
 
-    monkeypatch.setattr(openvino, "has_bfloat16", lambda: True)
-    monkeypatch.setattr(openvino, "prepare_mixed", count)
+    monkeypatch.setattr(OpenVino, "has_precision", lambda self, precision: True)
+    monkeypatch.setattr(OpenVino, "prepare", count)
     backbone = make_backbone()
     pixels = pixels_for(backbone, 3)
     first, second = (
-        AcceleratedBackbone(backbone, precision="mixed")(pixels, [TAP])[TAP] for _ in range(2)
+        AcceleratedBackbone(backbone, EngineRequest(precision="mixed"))(pixels, [TAP])[TAP]
+        for _ in range(2)
     )
     np.testing.assert_array_equal(first, second)
     assert len(prepared) == 1
@@ -410,15 +414,15 @@ def test_what_was_prepared_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_it_is_openvinos() -> None:
     with pytest.raises(InvalidValue, match=r"--precision mixed take --engine openvino"):
-        check_engine("tensorflow", "mixed")
+        EngineRequest("tensorflow", "mixed")
 
 
 def test_a_processor_without_bfloat16_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(openvino, "has_bfloat16", lambda: False)
+    monkeypatch.setattr(OpenVino, "has_precision", lambda self, precision: precision == "float32")
     backbone, notes = make_backbone(), Notes()
     with pytest.raises(InvalidValue, match="no instructions for bfloat16"):
-        AcceleratedBackbone(backbone, precision="mixed")(pixels_for(backbone), [TAP])
-    fast = AcceleratedBackbone(backbone, former="mixed", listener=notes)
+        AcceleratedBackbone(backbone, EngineRequest(precision="mixed"))(pixels_for(backbone), [TAP])
+    fast = AcceleratedBackbone(backbone, EngineRequest(stored_precision="mixed"), listener=notes)
     fast(pixels_for(backbone), [TAP])
     assert fast.run_facts["precision"] == "float32"
     assert "are in mixed precision, for which this processor has no instructions" in notes.text
@@ -427,7 +431,7 @@ def test_a_processor_without_bfloat16_is_told(monkeypatch: pytest.MonkeyPatch) -
 def test_a_store_goes_on_in_mixed_precision(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(openvino, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(OpenVino, "has_precision", lambda self, precision: True)
     store = tmp_path / "store.h5"
     photos = write_images(3, tmp_path / "photos")
     featx.extract(photos, output=store, precision="mixed")
@@ -440,7 +444,7 @@ def test_a_store_goes_on_in_mixed_precision(
 def test_merged_stores_of_several_precisions_say_so_and_go_on_in_float32(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(openvino, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(OpenVino, "has_precision", lambda self, precision: True)
     photos = write_images(4, tmp_path / "photos")
     stores = [tmp_path / "1.h5", tmp_path / "2.h5"]
     for number, precision in enumerate(("mixed", "bfloat16"), start=1):
@@ -476,9 +480,9 @@ def test_what_was_begun_in_a_precision_goes_on_though_tensorflow_is_faster(
     cosines: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(GraphBackbone, "is_loaded", property(lambda self: True))
-    monkeypatch.setattr(choosing, "compare_speeds", lambda runs: [1.0, 9.0])
+    monkeypatch.setattr(speed, "compare_speeds", lambda runs: [1.0, 9.0])
     backbone = make_backbone()
-    fast = AcceleratedBackbone(backbone, former="mixed")
+    fast = AcceleratedBackbone(backbone, EngineRequest(stored_precision="mixed"))
     fast(pixels_for(backbone), [TAP])
     assert (fast.run_facts["engine"], fast.run_facts["precision"]) == ("openvino", "mixed")
 
@@ -509,7 +513,7 @@ def test_mobilenet_v2_keeps_its_features(tmp_path: Path) -> None:
     pixels = np.stack([decode_image(path.read_bytes(), backbone.spec.input) for path in paths])
     results = {}
     for precision in ("float32", "mixed", "bfloat16"):
-        fast = AcceleratedBackbone(backbone, engine="openvino", precision=precision)  # type: ignore[arg-type]
+        fast = AcceleratedBackbone(backbone, EngineRequest("openvino", precision))  # type: ignore[arg-type]
         results[precision] = fast(pixels, ["out_relu"])["out_relu"]
     mixed, bfloat16 = (
         lowest_cosine(results["float32"], results[name]) for name in ("mixed", "bfloat16")

@@ -14,12 +14,12 @@ from featx.engines.tensorflow import import_tensorflow
 from featx.errors import ModelError
 from featx.images.decode import decode_image
 from featx.images.preprocess import scale_pixels
-from featx.inference import AcceleratedBackbone
+from featx.inference import AcceleratedBackbone, EngineRequest
 from featx.models import load_model
 from featx.models.backbone import Backbone
 from featx.models.selection import select_layers
 from featx.options import InputOptions
-from featx.specs import ChannelOrder, Scaling
+from featx.specs import ChannelOrder, Preprocess, Scaling
 from featx.testing.keras_models import toy_keras_model
 from tests.inference.agreement import check_agreement, pixels_for, spread_layers
 from tests.models.model_files import SIZE, SOURCES, build_graph, kernel, write_tf2_module
@@ -56,7 +56,7 @@ def test_layers_of_several_graphs_are_left_to_tensorflow(tmp_path: Path) -> None
     backbone = load_model(source.reference)
     pixels = pixels_for(backbone)
     names = ["default", "image_feature_vector/net/block1"]
-    fast = AcceleratedBackbone(backbone, engine="openvino")
+    fast = AcceleratedBackbone(backbone, EngineRequest("openvino"))
     received = fast(pixels, names)
     assert fast.run_facts["engine"] == "tensorflow"
     for name, expected in backbone(pixels, names).items():
@@ -80,14 +80,17 @@ def rescaling_inside(keras: Any) -> Any:
     return keras.Model(images, keras.layers.GlobalMaxPooling2D(name="most")(x))
 
 
-def channels_first(keras: Any) -> Any:
-    layers, first = keras.layers, {"data_format": "channels_first"}
-    images = keras.Input((3, 12, 16), name="images")
-    x = layers.ZeroPadding2D(1, name="pad", **first)(images)
-    x = layers.Conv2D(5, 3, name="conv", **first)(x)
-    x = layers.BatchNormalization(axis=1, name="norm")(x)
-    x = layers.MaxPooling2D(2, name="pool", **first)(x)
-    last = layers.Permute((2, 3, 1), name="turned")(x)
+def with_layout(keras: Any, data_format: str) -> Any:
+    """One network in either layout, with the same weights."""
+    keras.utils.set_random_seed(3)
+    layers, layout = keras.layers, {"data_format": data_format}
+    is_first = data_format == "channels_first"
+    images = keras.Input((3, 12, 16) if is_first else (12, 16, 3), name="images")
+    x = layers.ZeroPadding2D(1, name="pad", **layout)(images)
+    x = layers.Conv2D(5, 3, name="conv", **layout)(x)
+    x = layers.BatchNormalization(axis=1 if is_first else -1, name="norm")(x)
+    x = layers.MaxPooling2D(2, name="pool", **layout)(x)
+    last = layers.Permute((2, 3, 1) if is_first else (1, 2, 3), name="turned")(x)
     return keras.Model(images, layers.GlobalAveragePooling2D(name="mean")(last))
 
 
@@ -107,8 +110,6 @@ def attention(keras: Any) -> Any:
         (one_channel, UNIT),
         (one_channel, InputOptions(preprocess="tf")),
         (rescaling_inside, RAW),
-        (channels_first, UNIT),
-        (channels_first, InputOptions(preprocess="torch")),
         (lambda keras: toy_keras_model(), RAW),
     ],
 )
@@ -124,6 +125,28 @@ def test_keras_files(tmp_path: Path, build: Callable[[Any], Any], overrides: Inp
         model.save(tmp_path / "net.keras")
         backbone = load_model(str(tmp_path / "net.keras"), input=overrides)
     check_agreement(backbone, all_layers(backbone))
+
+
+@pytest.mark.parametrize("preprocess", ["unit", "torch"])
+def test_channels_first_is_channels_last_on_any_processor(
+    tmp_path: Path, preprocess: Preprocess
+) -> None:
+    """TensorFlow has no convolutions with channels first on some processors; OpenVINO has."""
+    import keras
+
+    pixels, values = np.zeros(0), {}
+    for data_format in ("channels_first", "channels_last"):
+        with_layout(keras, data_format).save(tmp_path / f"{data_format}.keras")
+        backbone = load_model(str(tmp_path / f"{data_format}.keras"), preprocess=preprocess)
+        pixels = pixels_for(backbone)
+        names = [layer.name for layer in backbone.features()]
+        fast = AcceleratedBackbone(backbone, EngineRequest("openvino", "float32"))
+        values[data_format] = fast(pixels, names)
+        assert fast.run_facts["engine"] == "openvino"
+    check_agreement(backbone, names, pixels)  # Channels last, with TensorFlow.
+    for name in names:
+        expected = values["channels_last"][name]
+        np.testing.assert_allclose(values["channels_first"][name], expected, rtol=1e-5, atol=1e-5)
 
 
 def test_attention_and_recurrence(tmp_path: Path) -> None:
@@ -171,7 +194,7 @@ def test_a_graph_in_float16(tmp_path: Path) -> None:
     backbone = write_graph(tmp_path / "graph.pb", build, "float16")
     pixels = pixels_for(backbone)
     names = all_layers(backbone)
-    fast = AcceleratedBackbone(backbone, engine="openvino", precision="float32")
+    fast = AcceleratedBackbone(backbone, EngineRequest("openvino", "float32"))
     received = fast(pixels, names)
     assert fast.run_facts["engine"] == "openvino"
     for name, expected in backbone(pixels, names).items():  # float16 has 11 bits.
@@ -202,7 +225,7 @@ def test_every_scaling_is_that_of_scale_pixels(
     values = np.arange(256, dtype=np.uint8)
     pixels = np.random.default_rng(0).permutation(np.tile(values, 9)).reshape(4, 12, 16, 3)
     check_agreement(backbone, ["conv"], pixels)
-    fast = AcceleratedBackbone(backbone, engine="openvino", precision="float32")
+    fast = AcceleratedBackbone(backbone, EngineRequest("openvino", "float32"))
     expected = scale_pixels(pixels, backbone.spec.input)
     received = fast(pixels, ["images"])["images"]
     np.testing.assert_allclose(received, expected, rtol=1e-6, atol=1e-6 * np.abs(expected).max())
@@ -212,7 +235,7 @@ def test_images_of_other_sizes_in_one_batch_count(tmp_path: Path) -> None:
     source = SOURCES[".keras"](tmp_path)
     backbone = load_model(source.reference, input=source.input)
     pixels = pixels_for(backbone, 7)
-    fast = AcceleratedBackbone(backbone, engine="openvino", precision="float32")
+    fast = AcceleratedBackbone(backbone, EngineRequest("openvino", "float32"))
     together = fast(pixels, source.layers)
     for first, last in ((0, 1), (1, 3), (3, 7)):
         part = fast(pixels[first:last], source.layers)
@@ -267,7 +290,7 @@ def test_real_networks_on_photographs(name: str) -> None:
 def test_a_failing_network_says_so(tmp_path: Path) -> None:
     source = SOURCES[".keras"](tmp_path)
     backbone = load_model(source.reference, input=source.input)
-    fast = AcceleratedBackbone(backbone, engine="openvino", precision="float32")
+    fast = AcceleratedBackbone(backbone, EngineRequest("openvino", "float32"))
     fast(pixels_for(backbone), source.layers)
     with pytest.raises(ModelError, match=r"OpenVINO failed to run the network"):
         fast(np.zeros((2, 5, 5, 3), np.uint8), source.layers)

@@ -1,0 +1,153 @@
+"""OpenVINO models of pixels, made of the graphs that backbones hand over."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+from featx.engines.graph import ONNX, OPENVINO, TENSORFLOW, NetworkGraph, NotConvertible
+from featx.images.preprocess import CAFFE_MEAN, TORCH_MEAN, TORCH_STD
+from featx.specs import InputSpec
+
+_AXES = {"channels_first": "NCHW", "channels_last": "NHWC"}
+
+
+@cache
+def get_core() -> Any:
+    """Return OpenVINO's core, one for the process."""
+    import openvino
+
+    return openvino.Core()
+
+
+def convert_graph(graph: NetworkGraph, contract: InputSpec) -> Any:
+    """Convert a graph to an OpenVINO model of uint8 pixels (B, H, W, C), RGB.
+
+    The scaling is that of `featx.images.preprocess.scale_pixels`, as the first operations.
+    Results are in the order of `graph.outputs`, maps with their channels last.
+
+    Args:
+        graph: The graph, in one of `FORMS`.
+        contract: How its pixels are scaled.
+
+    Raises:
+        NotConvertible: If OpenVINO does not know one of its operations.
+    """
+    try:
+        model = FORMS[graph.form](graph)
+        names = _name_outputs(model, graph)
+        model = _with_pixels(model, graph, contract, names)
+    except NotConvertible:
+        raise
+    except Exception as error:  # OpenVINO raises RuntimeError and its own kinds.
+        raise NotConvertible(reason_of(error)) from error
+    return _in_order(model, names, list(graph.outputs))
+
+
+def _read_tensorflow(graph: NetworkGraph) -> Any:
+    """Read a GraphDef: OpenVINO tells its format from others by the name of the file."""
+    with tempfile.TemporaryDirectory(prefix="featx-") as folder:
+        path = Path(folder) / "graph.pb"
+        path.write_bytes(cast(bytes, graph.content))
+        return get_core().read_model(path)
+
+
+def _read_onnx(graph: NetworkGraph) -> Any:
+    """Read an ONNX model, and make results of the tensors that are wanted."""
+    import openvino
+    from openvino import opset13 as ops
+
+    model = get_core().read_model(graph.content)
+    tensors = {
+        name: output
+        for node in model.get_ordered_ops()
+        for output in node.outputs()
+        for name in output.get_names()
+    }
+    results = []
+    for wanted in graph.outputs.values():
+        if wanted.name not in tensors:
+            raise NotConvertible(f"it has no tensor {wanted.name!r} once it is converted")
+        result = ops.result(tensors[wanted.name])
+        result.set_friendly_name(wanted.name)
+        results.append(result)
+    return openvino.Model(results, model.get_parameters(), "featx")
+
+
+def _build(graph: NetworkGraph) -> Any:
+    return cast(Callable[[], Any], graph.content)()
+
+
+FORMS = {TENSORFLOW: _read_tensorflow, ONNX: _read_onnx, OPENVINO: _build}
+"""Forms of a graph that OpenVINO takes, and what reads each."""
+
+
+def _in_order(model: Any, names: Sequence[str], order: Sequence[str]) -> Any:
+    """Put a model's results in the order of layers: by name, two layers of one tensor are one."""
+    import openvino
+
+    results = dict(zip(names, model.get_results(), strict=True))
+    return openvino.Model([results[name] for name in order], model.get_parameters(), "featx")
+
+
+def _name_outputs(model: Any, graph: NetworkGraph) -> list[str]:
+    """Return the layer that each output of the model is, in the model's order.
+
+    By the result's own name: copies of one tensor share its names, and those of the input are
+    only the input's.
+    """
+    layers = {output.name: layer for layer, output in graph.outputs.items()}
+    results = [output.get_node().get_friendly_name() for output in model.outputs]
+    names = [layers.get(name, layers.get(name.removesuffix(":0"), "")) for name in results]
+    if sorted(names) != sorted(graph.outputs):
+        raise NotConvertible("not every layer that was asked for is a result of its graph")
+    return names
+
+
+def _with_pixels(model: Any, graph: NetworkGraph, contract: InputSpec, names: Sequence[str]) -> Any:
+    """Put the scaling of pixels before a model, and behind it what turns maps to channels last."""
+    from openvino import Layout, Type
+    from openvino.preprocess import PrePostProcessor
+
+    (image,) = [
+        number
+        for number, port in enumerate(model.inputs)
+        if {graph.input, f"{graph.input}:0"} & port.get_names()
+    ]
+    wanted = model.input(image).get_element_type()
+    process = PrePostProcessor(model)
+    port = process.input(image)
+    port.tensor().set_element_type(Type.u8).set_layout(Layout("NHWC"))
+    port.model().set_layout(Layout(_AXES[graph.input_layout]))
+    steps = port.preprocess()
+    if contract.scaling != "raw":
+        steps.convert_element_type(Type.f32)
+    if contract.scaling == "caffe":
+        steps.mean(CAFFE_MEAN.tolist())
+    elif contract.scaling == "tf":
+        steps.scale(127.5).mean(1.0)
+    elif contract.scaling in ("torch", "unit"):
+        steps.scale(255.0)
+        if contract.scaling == "torch":
+            steps.mean(TORCH_MEAN.tolist()).scale(TORCH_STD.tolist())
+    if contract.channel_order == "bgr":
+        steps.reverse_channels()
+    steps.convert_element_type(wanted)
+    for number, name in enumerate(names):
+        output = process.output(number)
+        output.tensor().set_element_type(Type.f32)
+        if graph.outputs[name].layout == "channels_first":
+            output.model().set_layout(Layout(_AXES["channels_first"]))
+            output.tensor().set_layout(Layout(_AXES["channels_last"]))
+    return process.build()
+
+
+def reason_of(error: Exception) -> str:
+    """Return the part of an OpenVINO message that is about the network, not about its source."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    summary = [line.removeprefix("-- ") for line in lines if line.startswith("-- ")]
+    told = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
+    return (summary or told or lines or [type(error).__name__])[0]

@@ -1,0 +1,143 @@
+"""The engine TensorFlow: on the CPU and on GPUs, in float32.
+
+What TensorFlow loaded, it runs as it is: a backbone is then its own network, with its variables.
+This engine computes graphs that come from elsewhere.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from featx.engines.engines import ComputeType, Network, NetworkSettings, Results
+from featx.engines.graph import TENSORFLOW, GraphOutput, NetworkGraph, NotConvertible
+from featx.engines.layouts import channels_last, scale_for_graph
+from featx.engines.tensorflow import (
+    CompiledLayers,
+    FrozenGraph,
+    calls_at_a_time,
+    images_at_a_time,
+    import_tensorflow,
+)
+from featx.errors import first_line
+from featx.specs import InputSpec
+
+GRAPH_NAME, DESCRIPTION_NAME = "graph.pb", "graph.json"
+
+
+@dataclass(frozen=True, slots=True)
+class TensorFlowModel:
+    """A GraphDef, and how its pixels are scaled."""
+
+    graph: NetworkGraph
+    contract: InputSpec
+
+
+class TensorFlow:
+    """TensorFlow as an engine; see `featx.engines.engines.Engine`."""
+
+    name = "tensorflow"
+    forms = (TENSORFLOW,)
+    precisions: tuple[ComputeType, ...] = ("float32",)
+
+    def has_precision(self, precision: ComputeType) -> bool:
+        """Whether it is float32, in which it computes everywhere."""
+        return precision == "float32"
+
+    def versions(self) -> Mapping[str, str]:
+        """Return TensorFlow's version."""
+        return {"tensorflow": importlib.metadata.version("tensorflow")}
+
+    def convert(self, graph: NetworkGraph, contract: InputSpec) -> TensorFlowModel:
+        """Return the graph with its contract: whether TensorFlow can take it, opening shows."""
+        return TensorFlowModel(graph, contract)
+
+    def save(self, model: TensorFlowModel, folder: Path) -> None:
+        """Write the graph, and what describes it."""
+        graph = model.graph
+        description = {
+            "input": graph.input,
+            "input_layout": graph.input_layout,
+            "outputs": {name: asdict(output) for name, output in graph.outputs.items()},
+            "contract": model.contract.to_dict(),
+        }
+        (folder / GRAPH_NAME).write_bytes(cast(bytes, graph.content))
+        (folder / DESCRIPTION_NAME).write_text(json.dumps(description), encoding="utf-8")
+
+    def read(self, folder: Path) -> TensorFlowModel:
+        """Open a model that `save` wrote.
+
+        Raises:
+            NotConvertible: If it cannot be read.
+        """
+        try:
+            known = json.loads((folder / DESCRIPTION_NAME).read_text(encoding="utf-8"))
+            graph = NetworkGraph(
+                TENSORFLOW,
+                (folder / GRAPH_NAME).read_bytes(),
+                known["input"],
+                known["input_layout"],
+                {name: GraphOutput(**output) for name, output in known["outputs"].items()},
+            )
+            return TensorFlowModel(graph, InputSpec.from_dict(known["contract"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise NotConvertible(first_line(error)) from error
+
+    def prepare(self, model: TensorFlowModel, precision: ComputeType) -> TensorFlowModel:
+        """Return the model itself."""
+        return model
+
+    def open(self, model: TensorFlowModel, settings: NetworkSettings) -> Network:
+        """Import the graph.
+
+        Raises:
+            NotConvertible: If TensorFlow cannot: damaged, or with operations that it does not know.
+        """
+        try:
+            return _GraphNetwork(model, _compile(model))
+        except Exception as error:  # protobuf's DecodeError, ValueError and TensorFlow's own.
+            raise NotConvertible(first_line(error)) from error
+
+
+def _compile(model: TensorFlowModel) -> CompiledLayers:
+    graph, contract = model.graph, model.contract
+    graph_def = import_tensorflow().compat.v1.GraphDef.FromString(graph.content)
+    (images,) = [node for node in graph_def.node if node.name == graph.input]
+    size: tuple[int | None, ...] = (None, contract.height, contract.width, contract.channels)
+    if graph.input_layout == "channels_first":
+        size = (None, contract.channels, contract.height, contract.width)
+    frozen = FrozenGraph.from_graph_def(
+        graph_def,
+        f"{graph.input}:0",
+        [f"{output.name}:0" for output in graph.outputs.values()],
+        size,
+        images.attr["dtype"].type,
+    )
+    return frozen.prune(dict(zip(graph.outputs, frozen.outputs, strict=True)))
+
+
+class _GraphNetwork:
+    """A graph that TensorFlow has imported."""
+
+    def __init__(self, model: TensorFlowModel, compiled: CompiledLayers) -> None:
+        self.concurrency = calls_at_a_time()
+        self.batch_size = images_at_a_time()
+        self._model = model
+        self._compiled = compiled
+
+    def __call__(self, pixels: np.ndarray) -> Results:
+        graph = self._model.graph
+        scaled = scale_for_graph(pixels, self._model.contract, graph.input_layout)
+        return {
+            name: channels_last(values, graph.outputs[name].layout)
+            for name, values in self._compiled(scaled).items()
+        }
+
+
+ENGINE = TensorFlow()

@@ -1,0 +1,120 @@
+"""Whether two networks agree: the lowest cosine between rows of each layer."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from featx.engines.engines import Network, Results
+from featx.engines.graph import NotConvertible
+from featx.inference.trial import Trial
+
+SAME_COSINE = 0.9999
+"""Two engines in float32 agree where every row of every layer has this cosine: they differ in the
+last digits, and OpenVINO reads a few operations in another way than TensorFlow."""
+
+LOWEST_COSINE = 0.999
+"""Other precisions are used where every row of every layer keeps this cosine to float32."""
+
+
+def lowest_cosine(reference: np.ndarray, values: np.ndarray) -> float:
+    """Return the lowest cosine between rows of two arrays; two rows of zeros agree.
+
+    A row with NaN or infinity has the cosine 0.
+
+    Example:
+        >>> rows = np.eye(2, dtype=np.float32)
+        >>> lowest_cosine(rows, 2 * rows), lowest_cosine(rows, rows[::-1])
+        (1.0, 0.0)
+    """
+    first = reference.reshape(len(reference), -1).astype(np.float64)
+    second = values.reshape(len(values), -1).astype(np.float64)
+    with np.errstate(invalid="ignore"):  # Of infinity, and of infinity and 0.
+        lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+        products = (first * second).sum(axis=1)
+        both_zero = ~(first.any(axis=1) | second.any(axis=1))
+        cosines = np.where(both_zero, 1.0, products / np.where(lengths > 0, lengths, math.inf))
+    return float(np.nan_to_num(cosines, nan=0.0).min(initial=1.0))
+
+
+def compare_results(expected: Results, received: Results) -> dict[str, float]:
+    """Return the lowest cosine between rows of each layer."""
+    return {name: lowest_cosine(expected[name], received[name]) for name in expected}
+
+
+def check_same(expected: Results, received: Results, reference: str) -> None:
+    """Refuse an engine that does not give, in float32, what another one gives.
+
+    Args:
+        expected: What the reference gave.
+        received: What the engine gave.
+        reference: What a message calls the reference.
+
+    Raises:
+        NotConvertible: If a row of a layer has a cosine below `SAME_COSINE`.
+    """
+    for name, cosine in compare_results(expected, received).items():
+        if cosine < SAME_COSINE:
+            raise NotConvertible(
+                f"its results differ from {reference}'s, cosine {cosine:.5f} at {name!r}"
+            )
+
+
+def check_shapes(trial: Trial, received: Results) -> None:
+    """Refuse an engine that gives other shapes than the backbone states.
+
+    Raises:
+        NotConvertible: If it does.
+    """
+    for layer in trial.backbone.features():
+        if layer.name in received and None not in layer.shape:
+            shape = received[layer.name].shape
+            if shape != (len(trial.pixels), *layer.shape):
+                raise NotConvertible(f"it gives {layer.name!r} the shape {shape[1:]}")
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How near a precision is to float32.
+
+    Attributes:
+        cosines: The lowest cosine of each layer.
+        num_images: How many images were compared.
+    """
+
+    cosines: dict[str, float]
+    num_images: int
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether every row of every layer keeps `LOWEST_COSINE`."""
+        return min(self.cosines.values()) >= LOWEST_COSINE
+
+
+def compare_precisions(
+    trial: Trial, exact: tuple[Network, Results], fast: tuple[Network, Results]
+) -> Agreement:
+    """Compare two precisions on the first images, and while they agree on further ones.
+
+    Args:
+        trial: Gives the further images.
+        exact: The network in float32, and what it gave for the first images.
+        fast: The other one.
+    """
+    agreement = Agreement(compare_results(exact[1], fast[1]), len(trial.pixels))
+    if not agreement.is_enough:
+        return agreement
+    images = trial.further()
+    size = len(trial.pixels)  # No more at a time than a batch may have.
+    for start in range(0, len(images), size):
+        pixels = np.stack(images[start : start + size])
+        compared = compare_results(exact[0](pixels), fast[0](pixels))
+        agreement = Agreement(
+            {name: min(agreement.cosines[name], compared[name]) for name in compared},
+            agreement.num_images + len(pixels),
+        )
+        if not agreement.is_enough:
+            break
+    return agreement

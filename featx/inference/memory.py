@@ -1,0 +1,128 @@
+"""What is remembered of engines: converted networks, refusals, speeds.
+
+Nothing is remembered of models whose code was trusted: the code may change while the files of the
+model do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from featx.engines.engines import ENGINES, Engine
+from featx.engines.graph import NotConvertible
+from featx.inference.converted import find_network, keep_network
+from featx.inference.trial import Choice, Trial
+from featx.machine import describe_machine
+from featx.models.remembered import versions
+from featx.specs import digest
+from featx.user_cache import read_facts, remember_facts
+
+FORMAT = 6
+"""Cache format version; entries of other versions are ignored."""
+
+CONVERTED = "converted"
+"""The form of a network as it was converted; others are named by the precision they are for."""
+
+
+class OtherForm(NotConvertible):
+    """An engine does not take graphs of the form that a backbone has: no candidate at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineMemory:
+    """What is remembered of some layers of a model on one engine.
+
+    Attributes:
+        engine: The engine.
+        trial: The model and its layers.
+    """
+
+    engine: Engine
+    trial: Trial
+
+    def find(self, form: str) -> Any:
+        """Return a form of the network from the cache; None if it is not there."""
+        folder = find_network(self._key(form)) if self._is_used else None
+        try:
+            return None if folder is None else self.engine.read(folder)
+        except NotConvertible:  # Another process has just deleted it, or it is not of this system.
+            return None
+
+    def keep(self, model: Any, form: str) -> bool:
+        """Put a form of the network into the cache; False where the cache cannot be written."""
+        if not self._is_used:
+            return True
+        kept = keep_network(
+            self._key(form), lambda folder: self.engine.save(model, folder), self._description()
+        )
+        return kept is not None
+
+    def check_refusal(self) -> None:
+        """Refuse at once what could not be converted before: to try takes as long as to convert.
+
+        Raises:
+            NotConvertible: For the reason that is remembered.
+        """
+        known = read_facts("refusals", self._key(CONVERTED)) if self._is_used else None
+        if known is not None:
+            raise (OtherForm if known["is_other_form"] else NotConvertible)(known["reason"])
+
+    def keep_refusal(self, error: NotConvertible) -> None:
+        """Remember a refusal, if it will be the same next time.
+
+        A full disk or too little memory will not.
+        """
+        if self._is_used and not isinstance(error.__cause__, (OSError, MemoryError)):
+            facts = {"reason": str(error), "is_other_form": isinstance(error, OtherForm)}
+            remember_facts("refusals", self._key(CONVERTED), facts | self._description())
+
+    @property
+    def _is_used(self) -> bool:
+        return not self.trial.backbone.runs_own_code
+
+    def _key(self, form: str) -> str:
+        """Identify a form of the network: model, layers, and who converted."""
+        return digest(
+            {
+                "format": FORMAT,
+                "engine": self.engine.name,
+                "form": form,
+                "model": self.trial.backbone.spec.identity(),
+                "layers": self.trial.names,
+                "versions": [dict(self.engine.versions()), *versions()],
+            }
+        )
+
+    def _description(self) -> dict[str, Any]:
+        """Say what is kept, to a person who looks into the cache."""
+        return {"model": self.trial.reference, "layers": list(self.trial.names)}
+
+
+def speeds_key(trial: Trial, candidates: Sequence[Choice]) -> str:
+    """Identify measured speeds: machine, model, layers; engines, their precisions and versions."""
+    return digest(
+        {
+            "format": FORMAT,
+            "machine": describe_machine(),
+            "model": trial.backbone.spec.identity(),
+            "layers": trial.names,
+            "candidates": [[one.engine, one.facts["precision"]] for one in candidates],
+            "engines": [dict(ENGINES[one.engine].versions()) for one in candidates],
+            "versions": versions(),
+        }
+    )
+
+
+def find_speeds(key: str, candidates: Sequence[Choice]) -> dict[str, float] | None:
+    """Return remembered images per second by engine; None if there are none."""
+    known = read_facts("speeds", key)
+    if known is None:
+        return None
+    return {candidate.engine: float(known[candidate.engine]) for candidate in candidates}
+
+
+def keep_speeds(key: str, speeds: Mapping[str, float]) -> None:
+    """Remember images per second by engine."""
+    remember_facts("speeds", key, {**speeds, "machine": describe_machine()})

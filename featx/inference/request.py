@@ -1,0 +1,66 @@
+"""Which engine and precision are asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import get_args
+
+from featx.engines.engines import ENGINES, ComputeType
+from featx.errors import InvalidValue, join_names
+from featx.specs import Precision, check_choice
+
+AUTO = "auto"
+
+FAST: tuple[ComputeType, ...] = ("bfloat16", "mixed")
+"""What is tried instead of float32, the fastest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRequest:
+    """Which engine and precision are to compute.
+
+    Attributes:
+        engine: ``auto``, for the fastest, or the name of one in `featx.engines.engines.ENGINES`.
+        precision: ``auto``, ``float32``, ``mixed`` or ``bfloat16``.
+        stored_precision: The precision of features that are there already, in which ``auto`` goes
+            on where this machine can; ``auto`` if there are none.
+
+    Raises:
+        UnknownName: If there is no such engine or precision.
+        InvalidValue: If the engine does not compute in the precision.
+
+    Example:
+        >>> EngineRequest("tensorflow", "bfloat16")
+        Traceback (most recent call last):
+        ...
+        featx.errors.InvalidValue: The engine tensorflow computes in float32. For --precision ...
+    """
+
+    engine: str = AUTO
+    precision: Precision = "auto"
+    stored_precision: Precision = "auto"
+
+    def __post_init__(self) -> None:
+        check_choice("precision", self.precision, get_args(Precision))
+        if self.engine == AUTO:
+            return
+        if self.engine not in ENGINES:
+            check_choice("engine", self.engine, (AUTO, *ENGINES))
+        precisions = ENGINES[self.engine].precisions
+        if self.precision not in (AUTO, *precisions):
+            able = [name for name in ENGINES if self.precision in ENGINES[name].precisions]
+            raise InvalidValue(
+                f"The engine {self.engine} computes in "
+                f"{join_names(list(precisions), conjunction='and')}. "
+                f"For --precision {self.precision} take --engine {join_names(able)}."
+            )
+
+    @property
+    def asks_for_fast(self) -> bool:
+        """Whether a precision other than float32 was asked for."""
+        return self.precision in FAST
+
+    @property
+    def wanted_precision(self) -> Precision:
+        """The precision to begin with: what was asked for, else what is stored."""
+        return self.stored_precision if self.precision == AUTO else self.precision
