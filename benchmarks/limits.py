@@ -29,9 +29,9 @@ from featx.options import InputOptions
 from featx.specs import FeatureSpec
 from featx.store import open_store
 from featx.store.assembly import assemble_store
-from featx.store.parts import PartWriter, list_parts, longest_key, parts_folder
-from featx.store.planning import plan_rows
-from featx.store.rows import Rows, StoreHeader
+from featx.store.parts import PartWriter, list_parts, parts_folder
+from featx.store.planning import PlannedRows, plan_rows
+from featx.store.rows import Announced, Rows, StoreHeader, longest_key
 from featx.store.writing import write_store
 from featx.testing import toy_model, write_images
 from featx.testing.wide import register_wide_model
@@ -74,7 +74,7 @@ def measure_rows(folder: Path) -> None:
             part.load_columns()
             part.close()
         plan = plan_rows(parts)
-        assemble_store(path, header, parts, plan, next_part=len(parts))
+        assemble_store(path, PlannedRows(parts, plan, header), next_part=len(parts))
         del parts, plan
         _say(f"rows, {kind}: store made", began, ROWS * header.row_bytes)
         began = time.perf_counter()
@@ -189,10 +189,12 @@ def _write_rows_of(found: ImageSet, path: Path, folder: Path) -> None:
     write_store(
         path,
         header,
-        num_rows=len(found.items),
-        classes=found.classes,
-        blocks=blocks(),
-        key_bytes=longest_key(item.key for item in found.items),
+        blocks(),
+        Announced(
+            num_rows=len(found.items),
+            key_bytes=longest_key(item.key for item in found.items),
+            classes=found.classes,
+        ),
     )
 
 

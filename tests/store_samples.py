@@ -19,15 +19,17 @@ from featx.images.sources import ImageFailure
 from featx.specs import FeatureSpec, InputSpec, ModelSpec, StorageType
 from featx.store import FeatureStore, open_store
 from featx.store.assembly import assemble_store
-from featx.store.parts import PartWriter, longest_key, parts_folder
-from featx.store.planning import plan_rows
+from featx.store.parts import PartWriter, parts_folder
+from featx.store.planning import PlannedRows, plan_rows
 from featx.store.rows import (
     DEFAULT_SINGLE_FILE_LIMIT,
+    Announced,
     PartReference,
     RowMap,
     Rows,
     StoreFacts,
     StoreHeader,
+    longest_key,
 )
 from featx.store.seal import compute_seal, read_seal
 from featx.store.writing import write_store
@@ -110,16 +112,18 @@ def write_sample(
     write_store(
         path,
         made,
-        num_rows=len(rows.keys),
-        classes={
-            label
-            for some in (rows, copies)
-            for label in (some.labels if some is not None else ())
-            if label is not None
-        },
-        blocks=[rows],
-        key_bytes=longest_key(iter([*rows.keys, *(copies.keys if copies is not None else ())])),
-        facts=StoreFacts(failures=failures, copies=copies),
+        [rows],
+        Announced(
+            num_rows=len(rows.keys),
+            key_bytes=longest_key([*rows.keys, *(copies.keys if copies is not None else ())]),
+            classes={
+                label
+                for some in (rows, copies)
+                for label in (some.labels if some is not None else ())
+                if label is not None
+            },
+        ),
+        StoreFacts(failures=failures, copies=copies),
     )
     return made
 
@@ -198,7 +202,7 @@ class Sources:
         """Make ``all.h5`` of them and open it; `options` are those of `plan_rows`."""
         path = self.folder / "all.h5"
         plan = plan_rows(self.stores, **options)
-        assemble_store(path, VECTOR_HEADER, self.stores, plan, next_part=0)
+        assemble_store(path, PlannedRows(self.stores, plan, VECTOR_HEADER), next_part=0)
         for store in self.stores:
             store.close()
         opened = open_store(path)
@@ -207,14 +211,14 @@ class Sources:
 
 
 def write_view(
-    path: Path, features: Mapping[str, np.ndarray], places: Sequence[tuple[int, int]]
+    path: Path, features: Mapping[str, np.ndarray], positions: Sequence[tuple[int, int]]
 ) -> StoreHeader:
-    """Write a view of part files, each with the rows that `places`, (part, row), give it."""
+    """Write a view of part files, each with the rows that `positions`, (part, row), give it."""
     header = make_header({name: values.shape[1:] for name, values in features.items()})
-    keys = [f"image_{number}.png" for number in range(len(places))]
+    keys = [f"image_{number}.png" for number in range(len(positions))]
     references = []
-    for part in range(max((part for part, _ in places), default=-1) + 1):
-        inside = sorted((row, number) for number, (of, row) in enumerate(places) if of == part)
+    for part in range(max((part for part, _ in positions), default=-1) + 1):
+        inside = sorted((row, number) for number, (of, row) in enumerate(positions) if of == part)
         numbers = [number for _, number in inside]
         writer = PartWriter(parts_folder(path), header, max_bytes=1, first_number=part)
         chosen = {name: values[numbers] for name, values in features.items()}
@@ -227,15 +231,13 @@ def write_view(
     write_store(
         path,
         header,
-        num_rows=len(places),
-        classes=(),
-        blocks=[rows],
-        key_bytes=longest_key(iter(keys)),
-        facts=StoreFacts(
+        [rows],
+        Announced(num_rows=len(positions), key_bytes=longest_key(keys)),
+        StoreFacts(
             row_map=RowMap(
                 tuple(references),
-                np.array([part for part, _ in places], np.int32),
-                np.array([row for _, row in places], np.int64),
+                np.array([part for part, _ in positions], np.int32),
+                np.array([row for _, row in positions], np.int64),
             ),
             next_part=len(references),
         ),

@@ -21,7 +21,7 @@ from featx.images.sources import ImageFailure, ImageItem, ImageSet
 from featx.models.backbone import Backbone
 from featx.store.assembly import assemble_store
 from featx.store.parts import PartWriter, next_part_number
-from featx.store.planning import plan_rows
+from featx.store.planning import PlannedRows, plan_rows
 from featx.store.rows import Rows, StoreHeader
 from featx.units import format_count
 
@@ -218,9 +218,7 @@ class ExtractionJob:
         )
         assemble_store(
             self.output,
-            replace(header, runs=()),
-            former.sources,
-            plan,
+            PlannedRows(former.sources, plan, replace(header, runs=())),
             next_part=next_part_number(former.folder, former.first_part),
             missing=self.missing.difference(self.changes.vanished if prune else ()),
         )

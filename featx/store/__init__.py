@@ -5,11 +5,12 @@ The format is described in docs/store.md, so that `h5py` alone is enough to read
 
 from __future__ import annotations
 
+from featx.store.checking import Damage
 from featx.store.merging import MergeReport, merge_stores
 from featx.store.packing import PackReport, pack_store
 from featx.store.reader import FeatureStore, open_store
 from featx.store.values import FeatureTable
-from featx.store.verification import Damage, VerifyReport, verify_store
+from featx.store.verification import VerifyReport, verify_store
 
 __all__ = [
     "Damage",

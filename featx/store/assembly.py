@@ -1,4 +1,4 @@
-"""Making a store from its former version and finished parts: one file, or a view of the parts."""
+"""Making a store from its previous version and finished parts: one file, or a view of the parts."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from featx.atomic import replace_file
-from featx.store.parts import explained, longest_key
-from featx.store.planning import Plan, PlannedRows
+from featx.store.parts import explained
+from featx.store.planning import PlannedRows
 from featx.store.reader import BLOCK_BYTES, FeatureStore
-from featx.store.rows import StoreFacts, StoreHeader
+from featx.store.rows import StoreFacts
 from featx.store.views import make_row_map
 from featx.store.writing import write_store
 
@@ -25,9 +25,7 @@ MAX_RECORDED_RUNS = 100
 
 def assemble_store(
     path: Path,
-    header: StoreHeader,
-    sources: Sequence[FeatureStore],
-    plan: Plan,
+    rows: PlannedRows,
     *,
     next_part: int,
     missing: Collection[str] = (),
@@ -36,28 +34,25 @@ def assemble_store(
     """Make a store from open sources, all at once: one file, or beyond the limit a view.
 
     Sources that are parts in the store's own folder are referred to by a view; all others (the
-    former version of the store as one file, stores to be merged) are first made parts of it.
+    previous version of the store as one file, stores to be merged) are first made parts of it.
 
     Args:
         path: The store to write.
-        header: Its header; `single_file_limit` decides between file and view.
-        sources: What `plan_rows` was given.
-        plan: The rows.
+        rows: Its rows. The limit in their header decides between file and view.
         next_part: The first part number that is not among the sources; see `StoreFacts`.
         missing: Keys whose image is gone.
         damaged: Part files that must not be used on: their rows are copied.
 
     Raises:
-        StoreError: If the disk is full or cannot be written; the former store stays.
+        StoreError: If the disk is full or cannot be written; the previous store stays.
     """
     # A writer that was killed here left its file; this one holds the lock, so it is nobody's.
     for leftover in path.parent.glob(f"{glob.escape(path.name)}.[0-9]*.tmp"):
         leftover.unlink(missing_ok=True)
-    header = replace(header, runs=_join_runs(sources))
-    rows = PlannedRows(sources, plan, header)
+    header, plan = replace(rows.header, runs=_join_runs(rows.sources)), rows.plan
     facts = StoreFacts(failures=plan.failures, missing=frozenset(missing).intersection(rows.keys()))
     if len(plan) * header.row_bytes > header.single_file_limit:
-        row_map = make_row_map(path, header, rows, next_part, damaged)
+        row_map = make_row_map(path, rows, next_part, damaged)
         blocks = rows.blocks(VIEW_BLOCK_ROWS, with_features=False)
     else:
         row_map = None
@@ -66,12 +61,9 @@ def assemble_store(
         write_store(
             temporary,
             header,
-            num_rows=len(plan),
-            classes=rows.classes(),
-            blocks=blocks,
-            key_bytes=longest_key(rows.keys()),
-            splits=rows.splits(),
-            facts=replace(facts, next_part=next_part, row_map=row_map),
+            blocks,
+            rows.announce(),
+            replace(facts, next_part=next_part, row_map=row_map),
         )
 
 

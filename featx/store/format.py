@@ -43,6 +43,32 @@ def read_header(file: h5py.File, path: Path, *, salvage: bool = False) -> StoreH
     Raises:
         StoreDamaged: If it is something else, newer than this featx, or incomplete.
     """
+    _check_version(file, path)
+    try:
+        header = _parse_header(file, salvage)
+        num_rows, lengths = len(file["keys"]), _measure_columns(file, header)
+        _ = file["split_names"] if "splits" in file else None
+        _ = (file["classes"], file.attrs["contents"], file.attrs["next_part"])
+        _ = [file["failures"][name] for name in ("key", "reason", "size", "mtime_ns")]
+        intact = text_attribute(file, "fingerprint") == header.fingerprint
+    except (*READ_ERRORS, LookupError, AttributeError) as error:
+        raise StoreDamaged(f"{str(path)!r} is a damaged feature store: {error}") from error
+    wrong = {name: length for name, length in lengths.items() if length != num_rows}
+    if wrong:
+        raise StoreDamaged(
+            f"{str(path)!r} is a damaged feature store: {format_count(num_rows, 'key')}, but "
+            f"{wrong} rows."
+        )
+    if not intact:
+        raise StoreDamaged(
+            f"{str(path)!r} is a damaged feature store: its fingerprint does not belong to its "
+            "model and features."
+        )
+    return header
+
+
+def _check_version(file: h5py.File, path: Path) -> None:
+    """Refuse files that are no stores, and other versions of the format."""
     try:
         form, version = text_attribute(file, "format", ""), file.attrs.get("format_version")
     except READ_ERRORS as error:
@@ -63,47 +89,43 @@ def read_header(file: h5py.File, path: Path, *, salvage: bool = False) -> StoreH
                 else "Update featx: pip install -U featx."
             )
         )
-    try:
-        datasets = [file["features"][dataset_name(i)] for i in range(len(file["features"]))]
-        header = StoreHeader(
-            model=ModelSpec.from_dict(json.loads(text_attribute(file, "model"))),
-            features=tuple(
-                FeatureSpec.from_dict(json.loads(text_attribute(d, "spec"))) for d in datasets
-            ),
-            dtype=text_attribute(file, "dtype"),  # type: ignore[arg-type]
-            root=Root.parse(text_attribute(file, "root")),
-            root_relative=text_attribute(file, "root_relative"),
-            request=dict(*_read_records(file, "request", salvage)),
-            runs=tuple(_read_records(file, "runs", salvage)),
-            single_file_limit=int(file.attrs["single_file_limit"]),
-        )
-        num_rows = len(file["keys"])
-        columns = ["content_hash", "labels", "file_size", "file_mtime_ns", "missing"]
-        columns += ["row_part", "row_index"] if "parts" in file else []
-        columns += ["splits"] if "splits" in file else []
-        lengths = {name: len(file[name]) for name in columns}
-        for spec, dataset in zip(header.features, datasets, strict=True):
-            lengths[spec.name] = len(dataset)
-            if dataset.shape[1:] != spec.shape:
-                raise ValueError(f"rows of {spec.name!r} have the shape {dataset.shape[1:]}")
-        _ = file["split_names"] if "splits" in file else None
-        _ = (file["classes"], file.attrs["contents"], file.attrs["next_part"])
-        _ = [file["failures"][name] for name in ("key", "reason", "size", "mtime_ns")]
-        intact = text_attribute(file, "fingerprint") == header.fingerprint
-    except (*READ_ERRORS, LookupError, AttributeError) as error:
-        raise StoreDamaged(f"{str(path)!r} is a damaged feature store: {error}") from error
-    wrong = {name: length for name, length in lengths.items() if length != num_rows}
-    if wrong:
-        raise StoreDamaged(
-            f"{str(path)!r} is a damaged feature store: {format_count(num_rows, 'key')}, but "
-            f"{wrong} rows."
-        )
-    if not intact:
-        raise StoreDamaged(
-            f"{str(path)!r} is a damaged feature store: its fingerprint does not belong to its "
-            "model and features."
-        )
-    return header
+
+
+def _parse_header(file: h5py.File, salvage: bool) -> StoreHeader:
+    return StoreHeader(
+        model=ModelSpec.from_dict(json.loads(text_attribute(file, "model"))),
+        features=tuple(
+            FeatureSpec.from_dict(json.loads(text_attribute(dataset, "spec")))
+            for dataset in _layers(file)
+        ),
+        dtype=text_attribute(file, "dtype"),  # type: ignore[arg-type]
+        root=Root.parse(text_attribute(file, "root")),
+        root_relative=text_attribute(file, "root_relative"),
+        request=dict(*_read_records(file, "request", salvage)),
+        runs=tuple(_read_records(file, "runs", salvage)),
+        single_file_limit=int(file.attrs["single_file_limit"]),
+    )
+
+
+def _layers(file: h5py.File) -> list[h5py.Dataset]:
+    return [file["features"][dataset_name(i)] for i in range(len(file["features"]))]
+
+
+def _measure_columns(file: h5py.File, header: StoreHeader) -> dict[str, int]:
+    """Return the number of rows of each column and layer.
+
+    Raises:
+        ValueError: If the rows of a layer have another shape than its description says.
+    """
+    columns = ["content_hash", "labels", "file_size", "file_mtime_ns", "missing"]
+    columns += ["row_part", "row_index"] if "parts" in file else []
+    columns += ["splits"] if "splits" in file else []
+    lengths = {name: len(file[name]) for name in columns}
+    for spec, dataset in zip(header.features, _layers(file), strict=True):
+        lengths[spec.name] = len(dataset)
+        if dataset.shape[1:] != spec.shape:
+            raise ValueError(f"rows of {spec.name!r} have the shape {dataset.shape[1:]}")
+    return lengths
 
 
 def open_file(path: Path, *, salvage: bool = False) -> h5py.File:

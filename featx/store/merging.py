@@ -15,9 +15,9 @@ from featx.specs import check_choice
 from featx.store.assembly import assemble_store
 from featx.store.lock import lock_for_writing
 from featx.store.parts import list_parts, next_part_number, parts_folder, start_merge
-from featx.store.planning import Plan, PlannedRows, check_same, plan_rows
+from featx.store.planning import Plan, PlannedRows, Precedence, check_same, plan_rows
 from featx.store.reader import FeatureStore, open_store
-from featx.store.rows import ContentsDigest
+from featx.store.rows import ContentsDigest, StoreHeader
 from featx.store.views import remove_spent_parts
 from featx.units import format_count
 
@@ -92,67 +92,83 @@ def merge_stores(
     listener = listener or Listener()
     paths = [resolve_link(Path(source)) for source in sources]
     target = resolve_link(Path(output))
-    if not paths:
-        raise InvalidValue("Nothing to merge: name two stores or more.")
-    if target.is_dir() or not target.absolute().parent.is_dir():
-        raise StoreError(describe_wrong_output(target))
-    is_new = not any(is_same_file(target, path) for path in paths)
-    for path in paths:
-        if any(is_same_file(path, other) for other in paths if other is not path):
-            raise InvalidValue(f"{str(path)!r} is named twice.")
-    folder = parts_folder(target)
-    with lock_for_writing(folder), contextlib.ExitStack() as stack:
+    _check_paths(paths, target)
+    with lock_for_writing(parts_folder(target)), contextlib.ExitStack() as stack:
         start_merge(target)
         opened = [_open_source(path, stack) for path in paths]
-        for store in opened[1:]:
-            subject = f"{str(store.path)!r} was made in another way than {str(paths[0])!r}."
-            check_same(opened[0], store.header, subject)
         duplicates, conflicts = _compare_keys(opened)
-        if conflicts and keep == "error":
-            raise StoreError(
-                format_count(len(conflicts), "image has", "images have")
-                + f" different content in several stores: {_name(conflicts)}. "
-                "Extract again, or choose with --keep first or last."
-            )
-        roots = {str(store.root) for store in opened}
-        if len(roots) > 1:
-            listener.note(f"the images lay in {', '.join(sorted(roots))}: the first counts")
-        precisions = {name: None for store in opened for name in store.header.precisions}
-        if len(precisions) > 1:
-            listener.note(
-                "the features were computed in several precisions: "
-                f"{join_names([*precisions], conjunction='and')}; new ones will be in float32"
-            )
+        _check_agreement(opened, conflicts if keep == "error" else [])
+        _note_differences(opened, listener)
         order = list(dict.fromkeys(key for store in opened for key in store.keys))
-        plan = plan_rows(opened, order=order, earlier_wins=keep != "last", failures_win=False)
-        first = opened[0]
-        header = replace(
-            first.header,
-            root=first.root,
-            root_relative=first.root.relative_to(target.absolute().parent),
-            runs=(),
-            single_file_limit=(
-                first.header.single_file_limit if single_file_limit is None else single_file_limit
-            ),
-        )
-        if target.exists() and is_new and not _is_merged(target, opened, plan):
+        precedence = Precedence(earlier_wins=keep != "last", failures_win=False)
+        plan = plan_rows(opened, order=order, precedence=precedence)
+        rows = PlannedRows(opened, plan, _header(opened[0], target, single_file_limit))
+        own = [store for store in opened if is_same_file(store.path, target)]
+        if target.exists() and not own and not _is_merged(target, rows):
             raise StoreError(
                 f"{str(target)!r} exists and is left alone. Choose another file with -o, or name "
                 "it among the stores to be merged."
             )
-        own = [store for store in opened if is_same_file(store.path, target)]
+        first_part = max([0, *(store.next_part for store in own)])
         assemble_store(
             target,
-            header,
-            opened,
-            plan,
-            next_part=next_part_number(folder, max([0, *(store.next_part for store in own)])),
+            rows,
+            next_part=next_part_number(parts_folder(target), first_part),
             missing=_missing(opened, plan),
         )
         for store in opened:
             store.close()
         remove_spent_parts(target)
     return MergeReport(str(target), len(plan), len(paths), tuple(duplicates), tuple(conflicts))
+
+
+def _check_paths(paths: Sequence[Path], target: Path) -> None:
+    if not paths:
+        raise InvalidValue("Nothing to merge: name two stores or more.")
+    if target.is_dir() or not target.absolute().parent.is_dir():
+        raise StoreError(describe_wrong_output(target))
+    for path in paths:
+        if any(is_same_file(path, other) for other in paths if other is not path):
+            raise InvalidValue(f"{str(path)!r} is named twice.")
+
+
+def _check_agreement(opened: Sequence[FeatureStore], conflicts: Sequence[str]) -> None:
+    """Refuse stores that were made in different ways, or whose images conflict."""
+    first = opened[0]
+    for store in opened[1:]:
+        subject = f"{str(store.path)!r} was made in another way than {str(first.path)!r}."
+        check_same(first, store.header, subject)
+    if conflicts:
+        raise StoreError(
+            format_count(len(conflicts), "image has", "images have")
+            + f" different content in several stores: {_name(conflicts)}. "
+            "Extract again, or choose with --keep first or last."
+        )
+
+
+def _note_differences(opened: Sequence[FeatureStore], listener: Listener) -> None:
+    """Say in what the stores differ without harm."""
+    roots = {str(store.root) for store in opened}
+    if len(roots) > 1:
+        listener.note(f"the images were in {', '.join(sorted(roots))}: the first counts")
+    precisions = {name: None for store in opened for name in store.header.precisions}
+    if len(precisions) > 1:
+        listener.note(
+            "the features were computed in several precisions: "
+            f"{join_names([*precisions], conjunction='and')}; new ones will be in float32"
+        )
+
+
+def _header(first: FeatureStore, target: Path, single_file_limit: int | None) -> StoreHeader:
+    """Return the header of the merged store: that of the first source, at its new path."""
+    limit = first.header.single_file_limit if single_file_limit is None else single_file_limit
+    return replace(
+        first.header,
+        root=first.root,
+        root_relative=first.root.relative_to(target.absolute().parent),
+        runs=(),
+        single_file_limit=limit,
+    )
 
 
 def _open_source(path: Path, stack: contextlib.ExitStack) -> FeatureStore:
@@ -179,11 +195,10 @@ def _compare_keys(stores: Sequence[FeatureStore]) -> tuple[list[str], list[str]]
     return [key for key in duplicates if key not in conflicts], list(conflicts)
 
 
-def _is_merged(target: Path, stores: Sequence[FeatureStore], plan: Plan) -> bool:
+def _is_merged(target: Path, rows: PlannedRows) -> bool:
     """Whether a store holds these very rows: a merge that was killed just before its end."""
     with contextlib.suppress(StoreError), open_store(target) as made:
-        contents = ContentsDigest(stores[0].fingerprint)
-        rows = PlannedRows(stores, plan, stores[0].header)
+        contents = ContentsDigest(rows.header.fingerprint)
         for block in rows.blocks(CHECKED_ROWS, with_features=False):
             contents.update(block.keys, block.content_hash)
         return contents.hexdigest() == made.contents

@@ -12,8 +12,8 @@ from featx.files import describe_wrong_output, is_same_file, resolve_link
 from featx.store.assembly import assemble_store
 from featx.store.lock import lock_for_writing
 from featx.store.parts import parts_folder, start_merge
-from featx.store.planning import plan_rows
-from featx.store.reader import open_store
+from featx.store.planning import PlannedRows, plan_rows
+from featx.store.reader import FeatureStore, open_store
 from featx.store.views import remove_spent_parts
 
 UNLIMITED = 1 << 62
@@ -83,20 +83,21 @@ def pack_store(
         if in_place and store.row_map is None:
             listener.note(f"{str(path)!r} is one file already")
         else:
-            plan = plan_rows([store])
-            # It stays one file when images are added, until `featx extract` is told otherwise.
-            header = replace(store.header, single_file_limit=UNLIMITED)
-            if not in_place:
-                folder = target.absolute().parent
-                header = replace(header, root_relative=store.root.relative_to(folder))
-            assemble_store(
-                target,
-                header,
-                [store],
-                plan,
-                next_part=store.next_part if in_place else 0,
-                missing=store.missing_keys,
-            )
+            _write_one_file(store, target, in_place=in_place)
         remove_spent_parts(target)  # Also what a killed `pack` left that had replaced the store.
         rows = len(store)
     return PackReport(str(target), rows, target.stat().st_size, len(parts))
+
+
+def _write_one_file(store: FeatureStore, target: Path, *, in_place: bool) -> None:
+    # It stays one file when images are added, until `featx extract` is told otherwise.
+    header = replace(store.header, single_file_limit=UNLIMITED)
+    if not in_place:
+        root_relative = store.root.relative_to(target.absolute().parent)
+        header = replace(header, root_relative=root_relative)
+    assemble_store(
+        target,
+        PlannedRows([store], plan_rows([store]), header),
+        next_part=store.next_part if in_place else 0,
+        missing=store.missing_keys,
+    )

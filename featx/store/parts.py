@@ -24,7 +24,7 @@ from featx.atomic import make_folder, remove_file, replace_file
 from featx.errors import StoreError
 from featx.images.sources import ImageFailure
 from featx.store.format import parts_folder as parts_folder
-from featx.store.rows import Rows, StoreFacts, StoreHeader
+from featx.store.rows import Announced, Rows, StoreFacts, StoreHeader, longest_key
 from featx.store.writing import write_store
 
 PART_BYTES = 64 << 20
@@ -151,12 +151,14 @@ class PartWriter:
             write_store(
                 temporary,
                 replace(self._header, runs=runs),
-                num_rows=self._num_rows,
-                classes={label for rows in every for label in rows.labels if label is not None},
-                blocks=self._rows,
-                key_bytes=longest_key(key for rows in every for key in rows.keys),
-                splits={split for rows in every for split in rows.splits if split is not None},
-                facts=StoreFacts(
+                self._rows,
+                Announced(
+                    num_rows=self._num_rows,
+                    key_bytes=longest_key(key for rows in every for key in rows.keys),
+                    classes={label for rows in every for label in rows.labels if label is not None},
+                    splits={split for rows in every for split in rows.splits if split is not None},
+                ),
+                StoreFacts(
                     failures=self._failures,
                     copies=_join_copies(self._copies) if self._copies else None,
                 ),
@@ -272,11 +274,6 @@ def start_merge(path: Path) -> None:
     marker = folder / MERGE_NAME
     with explained(marker), replace_file(marker) as temporary:
         temporary.write_text("{}", encoding="utf-8")
-
-
-def longest_key(keys: Iterator[str]) -> int:
-    """Return the length of the longest key in bytes of UTF-8; at least 1."""
-    return max((len(key.encode()) for key in keys), default=1)
 
 
 def _join_copies(blocks: Sequence[Rows]) -> Rows:

@@ -12,7 +12,7 @@ from featx.errors import FingerprintMismatch
 from featx.images.sources import ImageFailure
 from featx.specs import identity_differences
 from featx.store.reader import FeatureStore
-from featx.store.rows import Rows, StoreHeader
+from featx.store.rows import Announced, Rows, StoreHeader, longest_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,24 @@ class Plan:
         return len(self.columns)
 
 
+@dataclass(frozen=True, slots=True)
+class Precedence:
+    """Which of several rows and failures of one key counts.
+
+    Attributes:
+        earlier_wins: The row of an earlier source, instead of the later one.
+        failures_win: Whether a later failure takes the place of a row: the image has changed and
+            cannot be read any more, so the row is not its feature.
+    """
+
+    earlier_wins: bool = False
+    failures_win: bool = True
+
+
+LATEST = Precedence()
+"""What is newer counts."""
+
+
 def plan_rows(
     sources: Sequence[FeatureStore],
     *,
@@ -40,13 +58,12 @@ def plan_rows(
     dropped: Collection[str] = (),
     dropped_failures: Collection[str] = (),
     dropped_rows: np.ndarray | None = None,
-    earlier_wins: bool = False,
-    failures_win: bool = True,
+    precedence: Precedence = LATEST,
 ) -> Plan:
     """Decide which rows a store made of others has, and in which order.
 
-    A later row or failure of a key replaces an earlier one. The result depends on how the work
-    was divided into parts only where `order` does not say otherwise.
+    The result depends on how the work was divided into parts only where `order` does not say
+    otherwise.
 
     Args:
         sources: Open stores, oldest first.
@@ -54,59 +71,97 @@ def plan_rows(
         dropped: Keys whose rows are left out.
         dropped_failures: Keys whose entries in the failure ledger are left out.
         dropped_rows: Rows of the first source that are left out, whatever their key.
-        earlier_wins: Keep the earlier row of a key instead.
-        failures_win: Whether a later failure takes the place of a row: the image has changed and
-            cannot be read any more, so the row is not its feature.
+        precedence: Which of several rows of a key counts.
     """
+    planner = _Planner(sources, precedence)
     lost = set() if dropped_rows is None else set(dropped_rows.tolist())
-    place: dict[str, int] = {}  # key → source and row, as one number: small, for many of them
-    failures: dict[str, ImageFailure] = {}
-    wanted = {content.tobytes() for source in sources for content in source.copies.content_hash}
-    holder: dict[bytes, int] = {}
-    for number, source in enumerate(sources):
-        base = number << 40
-        for row, key in enumerate(source.keys):
-            if not (earlier_wins and key in place) and not (number == 0 and row in lost):
-                place[key] = base + row
-            failures.pop(key, None)
-        if wanted:
-            for row, content in enumerate(map(bytes, source.content_hash)):
-                if content in wanted:
-                    holder.setdefault(content, base + row)
-        for position, (key, content) in enumerate(
-            zip(source.copies.keys, map(bytes, source.copies.content_hash), strict=True),
-            start=len(source),
-        ):
-            if content in holder:  # Else its owner was lost: it is not there, and is read again.
-                place[key] = base + position
-                failures.pop(key, None)
-        for failure in source.failures:
-            if failure.key in place and (failure.is_passing or not failures_win):
-                failures.update({failure.key: failure} if failures_win else {})
-                continue
-            place.pop(failure.key, None)
-            failures[failure.key] = failure
+    for number in range(len(sources)):
+        planner.add_rows(number, lost if number == 0 else ())
+        planner.add_copies(number)
+        planner.add_failures(number)
     for key in dropped:
-        place.pop(key, None)
+        planner.rows.pop(key, None)
     for key in dropped_failures:
-        failures.pop(key, None)
+        planner.failures.pop(key, None)
+    chosen = [planner.rows.pop(key) for key in order if key in planner.rows]
+    chosen += planner.rows.values()
+    columns = _unpack(np.array(chosen, np.int64).reshape(-1))
+    return Plan(columns, planner.find_features(columns), tuple(planner.failures.values()))
 
-    chosen = [place.pop(key) for key in order if key in place]
-    chosen += place.values()
-    codes = np.array(chosen, np.int64).reshape(-1)
-    columns = np.stack([codes >> 40, codes & ((1 << 40) - 1)], axis=1)
-    features = columns.copy()
-    for number, source in enumerate(sources):
-        if not len(source.copies):
-            continue
-        copied = np.flatnonzero((columns[:, 0] == number) & (columns[:, 1] >= len(source)))
-        positions = columns[copied, 1] - len(source)
-        for index, content in zip(
-            copied.tolist(), map(bytes, source.copies.content_hash[positions]), strict=True
-        ):
-            code = holder[content]
-            features[index] = code >> 40, code & ((1 << 40) - 1)
-    return Plan(columns, features, tuple(failures.values()))
+
+class _Planner:
+    """What counts of the sources that were taken so far.
+
+    Attributes:
+        rows: Key → source and row, as one number: small, since there may be many.
+        failures: Key → entry of the failure ledger.
+    """
+
+    def __init__(self, sources: Sequence[FeatureStore], precedence: Precedence) -> None:
+        self.rows: dict[str, int] = {}
+        self.failures: dict[str, ImageFailure] = {}
+        self._sources = sources
+        self._precedence = precedence
+        self._copied = {
+            content.tobytes() for source in sources for content in source.copies.content_hash
+        }
+        self._owners: dict[bytes, int] = {}
+
+    def add_rows(self, number: int, lost: Collection[int]) -> None:
+        """Take the rows of a source, except the lost ones."""
+        source, base = self._sources[number], number << _ROW_BITS
+        rows, failures = self.rows, self.failures
+        earlier_wins = self._precedence.earlier_wins
+        for row, key in enumerate(source.keys):
+            if not (earlier_wins and key in rows) and row not in lost:
+                rows[key] = base + row
+            failures.pop(key, None)
+        if self._copied:
+            for row, content in enumerate(map(bytes, source.content_hash)):
+                if content in self._copied:
+                    self._owners.setdefault(content, base + row)
+
+    def add_copies(self, number: int) -> None:
+        """Take the copies of a source; they count on behind its rows."""
+        source, base = self._sources[number], number << _ROW_BITS
+        contents = map(bytes, source.copies.content_hash)
+        pairs = zip(source.copies.keys, contents, strict=True)
+        for position, (key, content) in enumerate(pairs, start=len(source)):
+            if content in self._owners:  # Else its owner was lost, and it is read again.
+                self.rows[key] = base + position
+                self.failures.pop(key, None)
+
+    def add_failures(self, number: int) -> None:
+        """Take the failure ledger of a source."""
+        failures_win = self._precedence.failures_win
+        for failure in self._sources[number].failures:
+            if failure.key in self.rows and (failure.is_passing or not failures_win):
+                if failures_win:
+                    self.failures[failure.key] = failure
+                continue
+            self.rows.pop(failure.key, None)
+            self.failures[failure.key] = failure
+
+    def find_features(self, columns: np.ndarray) -> np.ndarray:
+        """Return the source and row of each row's features: of copies, those of their owner."""
+        features = columns.copy()
+        for number, source in enumerate(self._sources):
+            if not len(source.copies):
+                continue
+            copied = np.flatnonzero((columns[:, 0] == number) & (columns[:, 1] >= len(source)))
+            contents = source.copies.content_hash[columns[copied, 1] - len(source)]
+            owners = [self._owners[content] for content in map(bytes, contents)]
+            features[copied] = _unpack(np.array(owners, np.int64).reshape(-1))
+        return features
+
+
+_ROW_BITS = 40
+"""Bits of the row in the number that stands for a source and a row of it."""
+
+
+def _unpack(codes: np.ndarray) -> np.ndarray:
+    """Return (n, 2): source and row."""
+    return np.stack([codes >> _ROW_BITS, codes & ((1 << _ROW_BITS) - 1)], axis=1)
 
 
 class PlannedRows:
@@ -124,19 +179,20 @@ class PlannedRows:
         self.header = header
         self._open: int | None = None
 
+    def announce(self) -> Announced:
+        """Return what must be known before the rows are written."""
+        return Announced(
+            num_rows=len(self.plan),
+            key_bytes=longest_key(self.keys()),
+            classes=self._occurring("labels"),
+            splits=self._occurring("splits"),
+        )
+
     def keys(self) -> Iterator[str]:
         """Yield the keys in order."""
         for number, row in self.plan.columns.tolist():
             source = self.sources[number]
             yield _pick(source.keys, source.copies.keys, row)
-
-    def classes(self) -> set[str]:
-        """Return the labels that occur."""
-        return self._occurring("labels")
-
-    def splits(self) -> set[str]:
-        """Return the names of splits that occur."""
-        return self._occurring("splits")
 
     def _occurring(self, column: str) -> set[str]:
         texts: set[str | None] = set()
@@ -157,17 +213,17 @@ class PlannedRows:
         for source in self.sources:
             source.close()
 
-    def _columns(self, places: np.ndarray) -> Rows:
-        numbers = np.unique(places[:, 0]).tolist()
+    def _columns(self, positions: np.ndarray) -> Rows:
+        numbers = np.unique(positions[:, 0]).tolist()
         arrays: dict[str, np.ndarray] = {}
         for name in ("content_hash", "file_size", "file_mtime_ns"):
             for number in numbers:
                 values = self._column(number, name)
-                chosen = places[:, 0] == number
+                chosen = positions[:, 0] == number
                 if name not in arrays:
-                    arrays[name] = np.empty((len(places), *values.shape[1:]), values.dtype)
-                arrays[name][chosen] = values[places[chosen, 1]]
-        where = [(self.sources[number], row) for number, row in places.tolist()]
+                    arrays[name] = np.empty((len(positions), *values.shape[1:]), values.dtype)
+                arrays[name][chosen] = values[positions[chosen, 1]]
+        where = [(self.sources[number], row) for number, row in positions.tolist()]
         return Rows(
             keys=[_pick(source.keys, source.copies.keys, row) for source, row in where],
             content_hash=arrays["content_hash"],
@@ -183,19 +239,19 @@ class PlannedRows:
         rows: np.ndarray = getattr(source, name)
         return np.concatenate([rows, getattr(source.copies, name)]) if source.copies else rows
 
-    def _features(self, places: np.ndarray) -> Mapping[str, np.ndarray]:
+    def _features(self, positions: np.ndarray) -> Mapping[str, np.ndarray]:
         arrays = {
-            spec.name: np.empty((len(places), *spec.shape), self.header.dtype)
+            spec.name: np.empty((len(positions), *spec.shape), self.header.dtype)
             for spec in self.header.features
         }
-        for number in np.unique(places[:, 0]).tolist():
+        for number in np.unique(positions[:, 0]).tolist():
             # Parts are many, files that may be open are few: only the latest stays open.
             if self._open is not None and self._open != number:
                 self.sources[self._open].close()
             self._open = number
-            chosen = np.flatnonzero(places[:, 0] == number)
+            chosen = np.flatnonzero(positions[:, 0] == number)
             for name, array in arrays.items():
-                array[chosen] = self.sources[number].features(name)[places[chosen, 1]]
+                array[chosen] = self.sources[number].features(name)[positions[chosen, 1]]
         return arrays
 
 

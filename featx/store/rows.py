@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -105,6 +105,28 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """What must be known of rows before the first of them is written.
+
+    Attributes:
+        num_rows: How many they are.
+        key_bytes: Length of the longest key in UTF-8.
+        classes: Every label that occurs.
+        splits: Every name of a split that occurs; where there is none, there is no such column.
+    """
+
+    num_rows: int
+    key_bytes: int
+    classes: Collection[str] = ()
+    splits: Collection[str] = ()
+
+
+def longest_key(keys: Iterable[str]) -> int:
+    """Return the length of the longest key in bytes of UTF-8; at least 1."""
+    return max((len(key.encode()) for key in keys), default=1)
 
 
 @dataclass(frozen=True, slots=True)

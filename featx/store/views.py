@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,14 +18,13 @@ from featx.store.parts import (
     explained,
     list_assembled,
     list_parts,
-    longest_key,
     part_number,
     parts_folder,
     remove_leftovers,
 )
 from featx.store.planning import Plan, PlannedRows
 from featx.store.reader import BLOCK_BYTES, FeatureStore, open_store
-from featx.store.rows import PartReference, RowMap, StoreFacts, StoreHeader
+from featx.store.rows import PartReference, RowMap, StoreFacts
 from featx.store.seal import read_seal
 from featx.store.writing import write_store
 
@@ -75,42 +74,30 @@ def find_lost(folder: Path) -> list[Path]:
 
 
 def make_row_map(
-    path: Path,
-    header: StoreHeader,
-    rows: PlannedRows,
-    next_part: int,
-    damaged: Collection[Path] = (),
+    path: Path, rows: PlannedRows, next_part: int, damaged: Collection[Path] = ()
 ) -> RowMap:
-    """Say in which part file each row lies; make parts of what is not in one yet.
+    """Return which part file holds each row; make parts of rows that are in none yet.
 
-    A part that the former view names is used on only if it is still the one that was recorded.
+    A part that the previous view names is used on only if it is still the one that was recorded.
 
-    The former store as one file becomes a part by a second name (a hard link); rows of stores
+    The previous store as one file becomes a part by a second name (a hard link). Rows of stores
     elsewhere, of parts that are hardly used or very small, and of damaged ones are copied.
 
     Args:
         path: The view that is to be written.
-        header: Its header.
         rows: Its rows.
         next_part: The first part number that is not in it.
         damaged: Part files, as absolute paths, that must not be used on.
 
     Raises:
-        StoreDamaged: If a part that the former view names is missing or another one.
+        StoreDamaged: If a part that the previous view names is missing or another one.
     """
     folder = parts_folder(path).absolute()
-    files: dict[Path, int] = {}  # file → rows in it; a file's number is its place here
+    files: dict[Path, int] = {}  # file → rows in it; a file's number is its position here
     part, index = _locate(rows, files, damaged)
     used = np.bincount(part, minlength=len(files))
-    small = SMALL_BYTES // max(1, header.row_bytes)
-    too_many = sum(num_rows <= small for num_rows in files.values()) > MAX_SMALL
-    kept = [
-        file not in damaged
-        and (file.parent == folder or file == path.absolute())
-        and used[number] >= LEAST_USED * num_rows
-        and not (too_many and num_rows <= small)
-        for number, (file, num_rows) in enumerate(files.items())
-    ]
+    own = {file for file in files if file.parent == folder or file == path.absolute()}
+    kept = _choose_kept(files, used, own - set(damaged), rows.header.row_bytes)
     if len(RowMap((), part, index).runs()) > MAX_RUNS:
         kept = [False] * len(files)
 
@@ -121,11 +108,11 @@ def make_row_map(
             paths[number] = _next_path(folder)
             _link(file, paths[number])
     copied = np.flatnonzero(~np.array(kept, bool)[part])
-    step = max(1, ASSEMBLED_BYTES // max(1, header.row_bytes))
+    step = max(1, ASSEMBLED_BYTES // max(1, rows.header.row_bytes))
     for start in range(0, len(copied), step):
         chosen = copied[start : start + step]
         target = _next_path(folder)
-        _write_part(target, header, rows, chosen, next_part)
+        _write_part(target, rows, chosen, next_part)
         part[chosen], index[chosen] = len(paths), np.arange(len(chosen))
         paths.append(target)
         counts.append(len(chosen))
@@ -136,6 +123,27 @@ def make_row_map(
     return RowMap(references, part.astype(np.int32), index)
 
 
+def _choose_kept(
+    files: Mapping[Path, int], used: np.ndarray, usable: Collection[Path], row_bytes: int
+) -> list[bool]:
+    """Return which files become parts of the view as they are; rows of the others are copied.
+
+    Args:
+        files: File → rows in it.
+        used: Rows of each file that the view needs.
+        usable: Files that are intact, and in the view's own folder.
+        row_bytes: Bytes of the features of a row.
+    """
+    small = SMALL_BYTES // max(1, row_bytes)
+    too_many = sum(num_rows <= small for num_rows in files.values()) > MAX_SMALL
+    return [
+        file in usable
+        and bool(used[number] >= LEAST_USED * num_rows)
+        and not (too_many and num_rows <= small)
+        for number, (file, num_rows) in enumerate(files.items())
+    ]
+
+
 def _locate(
     rows: PlannedRows, files: dict[Path, int], damaged: Collection[Path]
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -144,11 +152,11 @@ def _locate(
     index = np.empty(len(rows.plan), np.int64)
     for number, source in enumerate(rows.sources):
         chosen = np.flatnonzero(rows.plan.features[:, 0] == number)
-        places = rows.plan.features[chosen, 1]
+        positions = rows.plan.features[chosen, 1]
         view = source.part_files
         if view is None:
             if len(chosen):
-                part[chosen], index[chosen] = len(files), places
+                part[chosen], index[chosen] = len(files), positions
                 files[source.path.absolute()] = len(source)
         else:
             first = len(files)
@@ -156,8 +164,8 @@ def _locate(
                 if view.path(i) not in damaged:
                     view.check(i)
                 files[view.path(i)] = reference.num_rows
-            part[chosen] = first + view.row_map.part[places]
-            index[chosen] = view.row_map.row[places]
+            part[chosen] = first + view.row_map.part[positions]
+            index[chosen] = view.row_map.row[positions]
     return part, index
 
 
@@ -174,22 +182,17 @@ def _next_path(folder: Path) -> Path:
     return folder / f"rows-{last + 1:06d}.h5"
 
 
-def _write_part(
-    target: Path, header: StoreHeader, rows: PlannedRows, chosen: np.ndarray, next_part: int
-) -> None:
+def _write_part(target: Path, rows: PlannedRows, chosen: np.ndarray, next_part: int) -> None:
     plan = Plan(rows.plan.columns[chosen], rows.plan.features[chosen], ())
-    some = PlannedRows(rows.sources, plan, header)
+    some = PlannedRows(rows.sources, plan, rows.header)
     with explained(target), replace_file(target) as temporary:
         write_store(
             temporary,
-            replace(header, runs=()),
-            num_rows=len(plan),
-            classes=some.classes(),
-            blocks=some.blocks(max(1, BLOCK_BYTES // max(1, header.row_bytes))),
-            key_bytes=longest_key(some.keys()),
-            splits=some.splits(),
+            replace(rows.header, runs=()),
+            some.blocks(max(1, BLOCK_BYTES // max(1, rows.header.row_bytes))),
+            some.announce(),
             # So that, if the view is lost, it is known which parts are newer than these rows.
-            facts=StoreFacts(next_part=next_part),
+            StoreFacts(next_part=next_part),
         )
 
 

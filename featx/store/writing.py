@@ -15,7 +15,7 @@ from featx.images.sources import ImageFailure, natural_key
 from featx.specs import FeatureSpec
 from featx.store.format import COLUMN_CHUNK, FORMAT, FORMAT_VERSION, dataset_name
 from featx.store.guarded_file import write_hdf5
-from featx.store.rows import ContentsDigest, RowMap, Rows, StoreFacts, StoreHeader
+from featx.store.rows import Announced, ContentsDigest, RowMap, Rows, StoreFacts, StoreHeader
 
 CHUNK_BYTES = 1 << 20
 """Aimed size of an HDF5 chunk. Chunks of about this size were within 10 % of the fastest,
@@ -25,12 +25,8 @@ both when written in sequence and when single rows are read."""
 def write_store(
     path: Path,
     header: StoreHeader,
-    *,
-    num_rows: int,
-    classes: Iterable[str],
     blocks: Iterable[Rows],
-    key_bytes: int,
-    splits: Iterable[str] = (),
+    announced: Announced,
     facts: StoreFacts | None = None,
 ) -> None:
     """Write a whole store or part file from blocks of rows, and seal it.
@@ -38,57 +34,63 @@ def write_store(
     Args:
         path: The file to create. Not atomic by itself; see `featx.atomic.replace_file`.
         header: What all rows share.
-        num_rows: The total of rows in `blocks`.
-        classes: Every label that occurs.
         blocks: The rows; one block is held in memory at a time. Those of a view have no features.
-        key_bytes: Length of the longest key in UTF-8.
-        splits: Every name of a split that occurs; where there is none, there is no such column.
+        announced: What is known of the rows.
         facts: Failures and the like.
     """
     facts = facts or StoreFacts()
-    ordered_classes = sorted(set(classes), key=natural_key)
-    class_ids: dict[str | None, int] = {name: i for i, name in enumerate(ordered_classes)}
-    class_ids[None] = -1
-    ordered_splits = sorted(set(splits), key=natural_key)
-    split_ids: dict[str | None, int] = {name: i for i, name in enumerate(ordered_splits)}
-    split_ids[None] = -1
-    contents = ContentsDigest(header.fingerprint)
+    numbering = _Numbering(announced)
 
     def fill(file: h5py.File, check: Callable[[], None]) -> None:
         _write_header(file, header)
         file.attrs["next_part"] = facts.next_part
-        _write_texts(file, "classes", ordered_classes)
-        with_splits = bool(ordered_splits)
-        if with_splits:
-            _write_texts(file, "split_names", ordered_splits)
+        _write_texts(file, "classes", numbering.classes)
+        if numbering.splits:
+            _write_texts(file, "split_names", numbering.splits)
         _write_failures(file, facts.failures)
         if facts.copies is not None:
             group = file.create_group("copies")
-            copies = _create_columns(group, len(facts.copies), key_bytes, with_splits)
-            _write_columns(copies, 0, facts.copies, class_ids, split_ids)
-
-        columns = _create_columns(file, num_rows, key_bytes, with_splits)
-        missing = _create_rows(file, "missing", (num_rows,), np.bool_, COLUMN_CHUNK)
+            copies = _create_columns(group, len(facts.copies), announced)
+            _write_columns(copies, 0, facts.copies, numbering)
+        columns = _create_columns(file, announced.num_rows, announced)
+        columns["missing"] = _create_rows(
+            file, "missing", (announced.num_rows,), np.bool_, COLUMN_CHUNK
+        )
         layers = {}
         if facts.row_map is None:
-            layers = _create_layers(file, header, num_rows)
+            layers = _create_layers(file, header, announced.num_rows)
         else:
             _write_view(file, header, facts.row_map)
-        start = 0
+        contents, start = ContentsDigest(header.fingerprint), 0
         for rows in blocks:
             end = start + len(rows)
-            _write_columns(columns, start, rows, class_ids, split_ids)
+            _write_columns(columns, start, rows, numbering)
             if facts.missing:
-                missing[start:end] = [key in facts.missing for key in rows.keys]
+                columns["missing"][start:end] = [key in facts.missing for key in rows.keys]
             for name, dataset in layers.items():
                 dataset[start:end] = rows.features[name]
             contents.update(rows.keys, rows.content_hash)
             check()
             start = end
+        num_rows = announced.num_rows
         assert start == num_rows, f"{num_rows} rows were announced, {start} came"
         _write_text_attribute(file, "contents", contents.hexdigest())
 
     write_hdf5(path, fill, kind="data" if facts.row_map is None else "view")
+
+
+class _Numbering:
+    """Classes and splits in natural order, and the numbers that stand for them in columns."""
+
+    def __init__(self, announced: Announced) -> None:
+        self.classes = sorted(set(announced.classes), key=natural_key)
+        self.splits = sorted(set(announced.splits), key=natural_key)
+        self.class_ids = _number(self.classes)
+        self.split_ids = _number(self.splits)
+
+
+def _number(names: Sequence[str]) -> dict[str | None, int]:
+    return {None: -1, **{name: number for number, name in enumerate(names)}}
 
 
 def _write_header(file: h5py.File, header: StoreHeader) -> None:
@@ -142,38 +144,32 @@ def _encode(texts: Sequence[str], dataset: h5py.Dataset) -> np.ndarray:
     return np.array([t.replace("\0", "\\0").encode() for t in texts], dtype=dataset.dtype)
 
 
-def _create_columns(
-    parent: Any, num_rows: int, key_bytes: int, with_splits: bool
-) -> dict[str, h5py.Dataset]:
+def _create_columns(parent: Any, num_rows: int, announced: Announced) -> dict[str, h5py.Dataset]:
     def column(name: str, dtype: Any, *shape: int) -> h5py.Dataset:
         return _create_rows(parent, name, (num_rows, *shape), dtype, COLUMN_CHUNK)
 
     return {
-        "keys": _create_texts(parent, "keys", num_rows, key_bytes),
+        "keys": _create_texts(parent, "keys", num_rows, announced.key_bytes),
         "content_hash": column("content_hash", np.uint8, HASH_BYTES),
         "labels": column("labels", np.int32),
         "file_size": column("file_size", np.int64),
         "file_mtime_ns": column("file_mtime_ns", np.int64),
-        **({"splits": column("splits", np.int32)} if with_splits else {}),
+        **({"splits": column("splits", np.int32)} if announced.splits else {}),
     }
 
 
 def _write_columns(
-    columns: dict[str, h5py.Dataset],
-    start: int,
-    rows: Rows,
-    class_ids: dict[str | None, int],
-    split_ids: dict[str | None, int],
+    columns: dict[str, h5py.Dataset], start: int, rows: Rows, numbering: _Numbering
 ) -> None:
     if not len(rows):
         return
     end = start + len(rows)
     columns["keys"][start:end] = _encode(rows.keys, columns["keys"])
     columns["content_hash"][start:end] = rows.content_hash
-    columns["labels"][start:end] = [class_ids[label] for label in rows.labels]
+    columns["labels"][start:end] = [numbering.class_ids[label] for label in rows.labels]
     columns["file_size"][start:end] = rows.file_size
     columns["file_mtime_ns"][start:end] = rows.file_mtime_ns
-    numbers = [split_ids[split] for split in rows.splits]
+    numbers = [numbering.split_ids[split] for split in rows.splits]
     if "splits" in columns:
         columns["splits"][start:end] = numbers
 
@@ -205,7 +201,7 @@ def _describe_layer(dataset: h5py.Dataset, spec: FeatureSpec, header: StoreHeade
 
 
 def _write_view(file: h5py.File, header: StoreHeader, row_map: RowMap) -> None:
-    """Write where the rows lie: once for featx, once as virtual datasets for everyone else."""
+    """Write which part holds each row: for featx, and as virtual datasets for everyone else."""
     group = file.create_group("parts")
     _write_texts(group, "file", [part.file for part in row_map.parts])
     _write_texts(group, "sha256", [part.sha256 for part in row_map.parts])

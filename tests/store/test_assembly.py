@@ -6,6 +6,7 @@ import errno
 import subprocess
 import sys
 import textwrap
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,12 @@ import numpy as np
 import pytest
 
 import featx.store.assembly as assembly_module
-import featx.store.planning as planning_module
 from featx.errors import StoreDamaged, StoreError
 from featx.store import FeatureStore, open_store
 from featx.store.assembly import assemble_store
 from featx.store.parts import PartWriter, list_parts, next_part_number, parts_folder
-from featx.store.planning import plan_rows
+from featx.store.planning import PlannedRows, plan_rows
+from featx.store.rows import StoreHeader
 from tests.store_samples import VECTOR_HEADER as HEADER
 from tests.store_samples import (
     Sources,
@@ -44,6 +45,10 @@ def test_classes_are_merged_and_renumbered(tmp_path: Path) -> None:
         assert store.labels == ("10", "2", None)
 
 
+def planned(header: StoreHeader, sources: Sequence[FeatureStore]) -> PlannedRows:
+    return PlannedRows(sources, plan_rows(sources), header)
+
+
 def test_rows_of_many_blocks_keep_their_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -53,7 +58,7 @@ def test_rows_of_many_blocks_keep_their_order(
     write_sample(path, {"v": np.arange(20, dtype=np.float32).reshape(10, 2)}, keys)
     with open_store(path) as source:
         plan = plan_rows([source], dropped=["4.png"])
-        assemble_store(tmp_path / "all.h5", HEADER, [source], plan, next_part=0)
+        assemble_store(tmp_path / "all.h5", PlannedRows([source], plan, HEADER), next_part=0)
     with open_store(tmp_path / "all.h5") as store:
         assert list(values_of(store).items()) == [
             (f"{number}.png", 2.0 * number) for number in range(10) if number != 4
@@ -77,7 +82,7 @@ def test_damaged_source_is_named_and_the_former_file_stays(tmp_path: Path) -> No
     write_sample(tmp_path / "all.h5", {"v": np.ones((1, 2), np.float32)})
     former = (tmp_path / "all.h5").read_bytes()
     with open_store(path) as source, pytest.raises(StoreDamaged, match=r"source-0\.h5"):
-        assemble_store(tmp_path / "all.h5", HEADER, [source], plan_rows([source]), next_part=0)
+        assemble_store(tmp_path / "all.h5", planned(HEADER, [source]), next_part=0)
     assert (tmp_path / "all.h5").read_bytes() == former
     assert sorted(p.name for p in tmp_path.iterdir()) == ["all.h5", "source-0.h5"]
 
@@ -96,8 +101,8 @@ def test_runs_are_added_up_and_the_newest_are_kept(
             part.load_columns()
         stores.append(part)
     header = replace(HEADER, runs=())
-    assemble_store(tmp_path / "all.h5", header, stores[1:], plan_rows(stores[1:]), next_part=0)
-    assemble_store(tmp_path / "two.h5", header, stores[:3], plan_rows(stores[:3]), next_part=0)
+    assemble_store(tmp_path / "all.h5", planned(header, stores[1:]), next_part=0)
+    assemble_store(tmp_path / "two.h5", planned(header, stores[:3]), next_part=0)
     with open_store(tmp_path / "all.h5") as all_parts, open_store(tmp_path / "two.h5") as two:
         assert [(run["started"], run["computed"]) for run in two.header.runs] == [
             ("2026-01-01", 2),
@@ -115,9 +120,7 @@ def test_missing_keys_are_marked(tmp_path: Path) -> None:
     plan = plan_rows(sources.stores, dropped=["c.png"])
     assemble_store(
         tmp_path / "all.h5",
-        HEADER,
-        sources.stores,
-        plan,
+        PlannedRows(sources.stores, plan, HEADER),
         next_part=0,
         missing=["b.png", "c.png", "other.png"],
     )
@@ -137,9 +140,7 @@ def test_store_remembers_which_parts_it_has(tmp_path: Path) -> None:
         sources += [open_store(part) for part in list_parts(folder, first)]
         assemble_store(
             path,
-            HEADER,
-            sources,
-            plan_rows(sources),
+            planned(HEADER, sources),
             next_part=next_part_number(folder, max([0, *(s.next_part for s in sources)])),
         )
         for source in sources:
@@ -191,7 +192,7 @@ def test_failed_write_says_what_to_do_and_leaves_the_old_file(
         open_store(path) as source,
         pytest.raises(StoreError, match=r"all\.h5.*disk is full.*make room and run the same"),
     ):
-        assemble_store(path, HEADER, [source], plan_rows([source]), next_part=0)
+        assemble_store(path, planned(HEADER, [source]), next_part=0)
     assert path.read_bytes() == former
     assert list(tmp_path.iterdir()) == [path]
 
@@ -205,7 +206,7 @@ FULL_DISK = textwrap.dedent(
     from featx.store import open_store
     from featx.store.assembly import assemble_store
     from featx.store.parts import PartWriter
-    from featx.store.planning import plan_rows
+    from featx.store.planning import PlannedRows, plan_rows
     from tests.store_samples import make_header, make_rows
 
     folder, limit = Path(sys.argv[1]), int(sys.argv[2])
@@ -221,7 +222,9 @@ FULL_DISK = textwrap.dedent(
             if attempt == "assemble":
                 with open_store(folder / "part-000000.h5") as part:
                     plan = plan_rows([part])
-                    assemble_store(folder / "all.h5", header, [part], plan, next_part=1)
+                    assemble_store(
+                        folder / "all.h5", PlannedRows([part], plan, header), next_part=1
+                    )
             else:
                 writer.commit()
         except StoreError as error:
@@ -264,8 +267,8 @@ def test_interrupt_while_writing_waits_for_hdf5_and_leaves_nothing(
         time.sleep(0.05)
         return real(*arguments)
 
-    real = planning_module.PlannedRows._features
-    monkeypatch.setattr(planning_module.PlannedRows, "_features", interrupted)
+    real = FeatureStore.features
+    monkeypatch.setattr(FeatureStore, "features", interrupted)
     sources = Sources(tmp_path)
     sources.add("a.png")
     with pytest.raises(KeyboardInterrupt):

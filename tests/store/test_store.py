@@ -18,6 +18,7 @@ from hypothesis.extra import numpy as npst
 from featx.errors import StoreDamaged, StoreError, StoreNotFound, UnknownName
 from featx.images.sources import ImageFailure
 from featx.store import FeatureStore, open_store
+from featx.store.rows import Announced
 from featx.store.writing import CHUNK_BYTES, write_store
 from tests.store_samples import (
     chunk_offset,
@@ -254,7 +255,7 @@ def test_blocks_are_written_one_after_the_other(tmp_path: Path) -> None:
     keys = [f"{number}.png" for number in range(5)]
     blocks = [make_rows({"v": values[a:b]}, keys[a:b]) for a, b in [(0, 2), (2, 3), (3, 5)]]
     path = tmp_path / "s.h5"
-    write_store(path, header, num_rows=5, classes=(), blocks=iter(blocks), key_bytes=5)
+    write_store(path, header, iter(blocks), Announced(5, key_bytes=5))
     with open_store(path) as store:
         np.testing.assert_array_equal(store.features("v")[:], values)
         assert store.keys == tuple(keys)
@@ -268,14 +269,7 @@ def test_rows_that_part_from_their_keys_are_a_programming_error() -> None:
 def test_fewer_rows_than_announced_are_a_programming_error(tmp_path: Path) -> None:
     rows = make_rows({"v": np.zeros((2, 1), np.float32)})
     with pytest.raises(AssertionError, match="3 rows were announced, 2 came"):
-        write_store(
-            tmp_path / "s.h5",
-            make_header({"v": (1,)}),
-            num_rows=3,
-            classes=(),
-            blocks=[rows],
-            key_bytes=20,
-        )
+        write_store(tmp_path / "s.h5", make_header({"v": (1,)}), [rows], Announced(3, key_bytes=20))
 
 
 # Damage
