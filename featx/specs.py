@@ -266,16 +266,20 @@ class FeatureSpec:
         kind: What the layer is: ``layer``, ``endpoint``, ``output`` or ``tensor``.
         pool: The pooling that was applied, a name in `featx.poolings.POOLINGS`.
         shape: The shape of one row after pooling.
+        package: The package that brings the pooling, as pip knows it; None for featx's own. Not
+            part of the identity: it only tells what to install.
     """
 
     name: str
     kind: str
     pool: str
     shape: tuple[int, ...]
+    package: str | None = field(default=None, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-serialisable values."""
-        return asdict(self) | {"shape": list(self.shape)}
+        data = asdict(self) | {"shape": list(self.shape)}
+        return {name: value for name, value in data.items() if value is not None}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> FeatureSpec:

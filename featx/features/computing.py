@@ -17,7 +17,7 @@ from featx.images.reading import DecodedImage, KnownImage, ReadResult
 from featx.images.sources import ImageFailure, ImageItem
 from featx.models.backbone import Backbone
 from featx.models.selection import select_layers
-from featx.poolings import pool_features, pooled_shape
+from featx.poolings import POOLINGS, pool_features, pooled_shape
 from featx.specs import FeatureSpec, StorageType
 from featx.units import format_count
 
@@ -64,7 +64,8 @@ def plan_features(backbone: Backbone, layers: Sequence[str], pool: str) -> tuple
             shape = tuple(size for size in layer.shape if size is not None)
             # Pooling a vector changes nothing: the same feature gets the same fingerprint.
             applied = "none" if len(shape) == 1 else pool
-            specs.append(FeatureSpec(layer.name, layer.kind, applied, pooled_shape(shape, applied)))
+            pooled, package = pooled_shape(shape, applied), POOLINGS.package_of(applied)
+            specs.append(FeatureSpec(layer.name, layer.kind, applied, pooled, package))
     return tuple(specs)
 
 

@@ -181,7 +181,7 @@ def _predict_with_head(
             "`featx fit-head` fits it again"
         )
     file = "The head" if head.folder is None else f"The head {str(head.folder)!r}"
-    POOLINGS.restore(head.feature.pool, file)
+    POOLINGS.restore(head.feature.pool, file, head.feature.package)
     embedded = embed_images(
         images,
         head.model,

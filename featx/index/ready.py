@@ -73,7 +73,8 @@ def require_pooling(opened: VectorIndex) -> None:
     Raises:
         NotInstalled: If its pooling is not installed.
     """
-    POOLINGS.restore(opened.description.feature.pool, f"The index {str(opened.path)!r}")
+    feature = opened.description.feature
+    POOLINGS.restore(feature.pool, f"The index {str(opened.path)!r}", feature.package)
 
 
 def _find(request: IndexRequest, listener: Listener) -> tuple[Path, VectorIndex | None]:

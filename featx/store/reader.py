@@ -13,7 +13,7 @@ from featx.errors import StoreError, UnknownName, join_names
 from featx.images.reading import HASH_BYTES
 from featx.images.roots import Root
 from featx.images.sources import ImageFailure
-from featx.poolings import pool_features, pooled_shape
+from featx.poolings import POOLINGS, pool_features, pooled_shape
 from featx.specs import DEFAULT_READ_POOLING, FeatureSpec, ModelSpec
 from featx.store.format import READ_ERRORS, dataset_name, text_attribute
 from featx.store.opened_file import OpenedFile
@@ -269,9 +269,10 @@ class FeatureStore(OpenedFile):
     def vector_spec(self, layer: str | None, pool: str) -> FeatureSpec:
         """Return the spec of a layer as `iter_vectors` gives it."""
         spec = self.spec(layer)
-        applied = pool if self._is_map(spec) else spec.pool
-        shape = pooled_shape(spec.shape, pool) if self._is_map(spec) else spec.shape
-        return replace(spec, pool=applied, shape=shape)
+        if not self._is_map(spec):
+            return spec
+        shape, package = pooled_shape(spec.shape, pool), POOLINGS.package_of(pool)
+        return replace(spec, pool=pool, shape=shape, package=package)
 
     def iter_vectors(self, layer: str | None, pool: str) -> Iterator[np.ndarray]:
         """Yield float32 blocks of a layer's rows in order, pooled where it was stored as maps."""

@@ -148,7 +148,11 @@ def test_an_export_format(run: Callable[..., str]) -> None:
     assert len(lines[0]["features"]) == 3
 
 
-def test_a_pooling_of_extract(run: Callable[..., str], program: Program) -> None:
+def test_a_pooling_of_extract(
+    run: Callable[..., str], program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packages = {"median": "featx-median"}
+    monkeypatch.setattr(POOLINGS, "package_of", packages.get)
     run("extract", "photos", "-m", "toy:colors", "--layer", "map", "--pool", "median")
     for command in ("fit-head", "index"):
         run(command)
@@ -160,6 +164,7 @@ def test_a_pooling_of_extract(run: Callable[..., str], program: Program) -> None
         outcome = program(*command)
         assert outcome.status == 1
         assert "needs the pooling 'median', which is not installed" in outcome.err
+        assert "pip install featx-median" in outcome.err
 
 
 @pytest.mark.parametrize("command", ["fit-head", "index", "export -o out.npy"])

@@ -7,7 +7,6 @@ import pytest
 from featx.testing.contracts.exports import ExportContract
 from featx.testing.contracts.heads import HeadContract
 from featx.testing.contracts.models import ModelCase, ModelSourceContract
-from featx.testing.contracts.models import ModelCase, ModelSourceContract
 
 
 @pytest.mark.parametrize("kind", ["nearest"])
@@ -23,9 +22,3 @@ class TestExport(ExportContract):
 @pytest.mark.parametrize("case", [ModelCase("color:histogram", ("grid", "histogram"))])
 class TestSource(ModelSourceContract):
     pass
-
-
-class TestSource(ModelSourceContract):
-    @pytest.fixture
-    def case(self) -> ModelCase:
-        return ModelCase("color:histogram,bins=2", ("grid", "histogram"))
