@@ -21,11 +21,10 @@ from pathlib import Path
 import numpy as np
 
 from featx.extraction import extract
-from featx.extraction.request import describe_request
+from featx.extraction.request import Request
 from featx.images.reading import HASH_BYTES
 from featx.images.sources import ImageSet, find_images
 from featx.models import load_model
-from featx.options import InputOptions
 from featx.specs import FeatureSpec
 from featx.store import open_store
 from featx.store.assembly import assemble_store
@@ -170,7 +169,7 @@ def _write_rows_of(found: ImageSet, path: Path, folder: Path) -> None:
         _header(3, 1 << 60),
         root=found.root,
         root_relative=found.root.relative_to(folder.absolute()),
-        request=describe_request(toy_model(), None, ["mean"], "none", "float32", InputOptions()),
+        request=Request(folder, path, toy_model(), layers=("mean",)).record(),
     )
 
     def blocks(step: int = 10_000) -> Iterator[Rows]:

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from featx.errors import ModelError
-from featx.features.computing import BATCHES_AHEAD, ComputedBatch, compute_features
+from featx.features.batch_queue import BATCHES_AHEAD, ComputedBatch
+from featx.features.computing import compute_features
 from featx.images.reading import DecodedImage, KnownImage, ReadResult
 from featx.images.sources import ImageFailure, ImageItem
 from featx.models.backbone import ModelRequest

@@ -35,7 +35,8 @@ from featx.errors import (
 from featx.events import Listener
 from featx.extraction import extract
 from featx.extraction.report import ExtractReport
-from featx.features.computing import BATCHES_AHEAD, ComputedBatch, compute_features, plan_features
+from featx.features.batch_queue import BATCHES_AHEAD, ComputedBatch
+from featx.features.computing import compute_features, plan_features
 from featx.images.reading import DecodedImage
 from featx.images.sources import ImageFailure, ImageItem
 from featx.models import load_model

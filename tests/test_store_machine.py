@@ -367,8 +367,9 @@ class FolderMachine(RuleBasedStateMachine):
             self.folder.store = now
             self.folder.pending, self.folder.afresh = self.reader.pending(self.path)
         elif self.folder.images:
-            if not can_be_opened(self.path):  # Which parts it had taken in, nobody knows.
-                self.folder.pending, self.folder.afresh = [], False
+            # Which parts it had taken in is not known, except those of an interrupted --overwrite.
+            if not can_be_opened(self.path) and not self.folder.afresh:
+                self.folder.pending = []
             expected = self.folder.expect(overwrite=True)
             self.check_finished(expected, counts(self.run(overwrite=True)))
         else:

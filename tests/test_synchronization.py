@@ -17,7 +17,8 @@ import featx.features.computing
 from featx.errors import InvalidValue
 from featx.events import Listener
 from featx.extraction import ExtractReport
-from featx.extraction.changes import StoredImages, compare_folder
+from featx.extraction.changes import compare_folder
+from featx.extraction.stored import StoredImages
 from featx.images.sources import find_images
 from featx.store import open_store
 from featx.store.parts import parts_folder
@@ -569,7 +570,7 @@ def test_nothing_stored_is_all_new(photos: Path, colors: dict[str, Color]) -> No
     changes = compare_folder(find_images(photos), StoredImages([]))
     assert [item.key for item in changes.new] == NAMES
     assert changes.todo == changes.new
-    assert (changes.changed, changes.unchanged, changes.vanished) == ([], 0, [])
+    assert (changes.changed, changes.unchanged, changes.vanished) == ((), 0, ())
     assert StoredImages([]).content_hashes() == set()
     assert StoredImages([]).file_sizes() == set()
 

@@ -13,7 +13,7 @@ def main() -> None:
     task = read_task()
     network = task.described
 
-    import featx.extraction.extracting
+    import featx.extraction.preparing
     from benchmarks.speeds.ready import make_ready, pooling
     from featx.inference import AcceleratedBackbone, EngineRequest
     from featx.models import Backbone
@@ -27,7 +27,7 @@ def main() -> None:
         chosen.append(accelerated)
         return accelerated
 
-    with mock.patch.object(featx.extraction.extracting, "AcceleratedBackbone", accelerate):
+    with mock.patch.object(featx.extraction.preparing, "AcceleratedBackbone", accelerate):
         done = featx.extraction.extract(
             task.folder,
             model=network.reference,

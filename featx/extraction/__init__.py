@@ -1,7 +1,16 @@
 """`extract`: from images to a feature store, resumable, one bad image at a time.
 
-The modules follow the work: what was asked for (`request`), what is there already (`existing`),
-what has changed since (`changes`), computing the rest (`running`), what was done (`report`).
+The modules follow the work:
+
+    request     what was asked for
+    existing    what is there: the store, and unfinished parts (`stored`: of each image)
+    changes     what is new, changed and gone since
+    plan        these three together, frozen; `agreement`: whether they go together
+    preparing   the model, the header of the store, room on the disk
+    running     compute and write what the plan says; `forecast`: only say what would come of it
+    report      what came of it
+
+Objects of this package are frozen: a step takes those of the steps before and returns its own.
 """
 
 from featx.extraction.extracting import extract as extract

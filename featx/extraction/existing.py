@@ -1,181 +1,124 @@
-"""What an extraction goes on with, and whether it may: the store as it is, and unfinished parts."""
+"""What earlier extractions have left: a store, finished parts of it, or nothing."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
-from featx.errors import FingerprintMismatch, StoreDamaged, join_names
-from featx.events import Listener
-from featx.extraction.changes import StoredImages
-from featx.images.roots import Root
-from featx.images.sources import ImageSet
+from featx.errors import StoreDamaged, StoreError
 from featx.specs import Decode, Precision
-from featx.store.parts import AFRESH_NAME, list_parts, parts_folder
-from featx.store.planning import check_same
+from featx.store.parts import (
+    find_afresh,
+    list_assembled,
+    list_parts,
+    next_part_number,
+    parts_folder,
+)
 from featx.store.reader import FeatureStore, open_store
-from featx.store.rows import StoreHeader
+from featx.store.seal import read_seal
+from featx.store.views import find_lost, referenced_parts
 
 
-class FormerWork:
-    """What earlier extractions have left: a store, finished parts of it, or nothing.
-
-    Args:
-        output: The store.
-        base: The store, open; None if there is none or it will be replaced.
-        parts: Finished parts of an earlier run to go on with.
-        first_part: Number from which on parts are not in the store.
+@dataclass(frozen=True, slots=True)
+class ExistingWork:
+    """The store as it is, and the finished parts that are not in it yet.
 
     Attributes:
-        folder: Where parts lie.
-        parts: The parts, their columns in memory.
+        output: The store.
+        base: The store, open; None if there is none or it will be replaced.
+        parts: Finished parts, oldest first, with their columns in memory.
+        first_part: Number from which on parts are not in the store.
     """
 
-    def __init__(
-        self,
-        output: Path,
-        *,
-        base: FeatureStore | None,
-        parts: Sequence[Path],
-        first_part: int,
-    ) -> None:
-        self.output = output
-        self.folder = parts_folder(output)
-        self.base = base
-        self.first_part = first_part
-        self.parts = [_open_part(path) for path in parts]
+    output: Path
+    base: FeatureStore | None
+    parts: tuple[FeatureStore, ...]
+    first_part: int
 
     @property
-    def sources(self) -> list[FeatureStore]:
-        """What is stored already, oldest first."""
-        return self.parts if self.base is None else [self.base, *self.parts]
+    def folder(self) -> Path:
+        """The folder of parts."""
+        return parts_folder(self.output)
 
-    @cached_property
-    def stored(self) -> StoredImages:
-        """What is stored of each image, as it was at the beginning."""
-        return StoredImages(self.sources)
-
-    def take_in_parts(self) -> None:
-        """Open the parts that were written since."""
-        opened = {part.path for part in self.parts}
-        written = list_parts(self.folder, self.first_part)
-        self.parts += [_open_part(path) for path in written if path not in opened]
+    @property
+    def sources(self) -> tuple[FeatureStore, ...]:
+        """What is stored, oldest first."""
+        return self.parts if self.base is None else (self.base, *self.parts)
 
     @property
     def precisions(self) -> tuple[Precision, ...]:
-        """In which precisions the rows that are there were computed."""
-        former = {name for source in self.sources for name in source.header.precisions}
+        """The precisions in which the rows were computed."""
+        recorded = {name for source in self.sources for name in source.header.precisions}
         known: tuple[Precision, ...] = get_args(Precision)
-        return tuple(name for name in known if name in former)
+        return tuple(name for name in known if name in recorded)
 
     @property
     def precision(self) -> Precision:
-        """In which precision to go on; ``auto`` where there is nothing.
+        """The precision to go on in; ``auto`` where there are no rows.
 
         Where there are several, float32, which is near to each of them.
         """
         precisions = self.precisions
         return "auto" if not precisions else precisions[0] if len(precisions) == 1 else "float32"
 
-    def check_precision(self, precision: Precision, listener: Listener) -> None:
-        """Refuse to add features of a precision that those that are there do not have.
-
-        Raises:
-            FingerprintMismatch: If one was asked for that is none of theirs.
-        """
-        former = join_names(list(self.precisions), conjunction="and")
-        if precision == "auto" and len(self.precisions) > 1:
-            listener.note(
-                f"the features that are there are in several precisions, {former}: new ones are in "
-                "float32"
-            )
-        if self.precisions and precision not in ("auto", *self.precisions):
-            raise FingerprintMismatch(
-                f"The features in {str(self.output)!r} were computed in another precision.",
-                [("precision", former, precision)],
-                remedy="Leave out --precision to go on in theirs, write to another file with -o, "
-                "or start afresh with --overwrite.",
-            )
-
     @property
     def decode(self) -> Decode | None:
-        """How the images that are there were decoded; None where none are."""
+        """How the stored images were decoded; None where there are none."""
         sources = self.sources
         return sources[-1].header.model.input.decode if sources else None
 
-    def check_images(self, found: ImageSet) -> None:
-        """Refuse the images of another folder than those that are there.
+    def with_written_parts(self) -> ExistingWork:
+        """Return the same with the parts that were written since."""
+        opened = {part.path for part in self.parts}
+        written = list_parts(self.folder, self.first_part)
+        added = [_open_part(path) for path in written if path not in opened]
+        return replace(self, parts=(*self.parts, *added))
 
-        Raises:
-            FingerprintMismatch: If they are.
-            StoreDamaged: If a part that the store refers to is missing.
-        """
-        base = self.base
-        if base is not None and len(base):
-            self._check_root(found, base.path, base.root)
-            if base.part_files is not None:
-                base.part_files.check_all()  # Not all is there when a part is not.
-        for part in self.parts:
-            self._check_root(found, self.folder, part.header.root)
-        if base is not None and base.root.is_on_disk and not base.root.exists():
-            self._check_shared(found, base)
 
-    def check_header(self, header: StoreHeader) -> None:
-        """Refuse to add to a store, or to finish parts, that were made in another way."""
-        if self.base is not None:
-            check_same(self.base, header, f"{str(self.output)!r} was made in another way.")
-        for part in self.parts:
-            check_same(
-                part,
-                header,
-                f"{str(self.folder)!r} holds unfinished work of another command (to give that up, "
-                f"delete {self._describe_pending()} in it).",
-            )
+@contextlib.contextmanager
+def open_existing(
+    output: Path, overwrite: bool, request: Mapping[str, Any]
+) -> Iterator[ExistingWork]:
+    """Open what there is to go on with: a store, parts of it, or parts that replace it.
 
-    def _describe_pending(self) -> str:
-        """Name the files of unfinished work; the others may be those of the store."""
-        names = [part.path.name for part in self.parts]
-        marker = [AFRESH_NAME] if (self.folder / AFRESH_NAME).exists() else []
-        shown = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
-        return join_names([*marker, shown], conjunction="and")
+    Args:
+        output: The store.
+        overwrite: Whether the store is to be replaced: only parts that were made for the same
+            purpose are gone on with.
+        request: What an interrupted ``--overwrite`` of this command would have recorded.
 
-    def _check_root(self, found: ImageSet, where: Path, root: Root) -> None:
-        """Refuse another folder while the former still exists: equal keys would collide.
-
-        Args:
-            found: The images as they are now.
-            where: The store or part.
-            root: Its root, where that is now.
-        """
-        is_other = not root.is_same(found.root)
-        if root.is_on_disk and found.root.is_on_disk:  # Of a URL, nobody can know if it has moved.
-            is_other = is_other and root.exists()
-        if is_other:
-            raise FingerprintMismatch(
-                f"{str(where)!r} holds the images of another folder.",
-                [("folder", str(root), str(found.root))],
-                remedy="Write to another file with -o, name the folder that contains both, or "
-                "start afresh with --overwrite.",
-            )
-
-    def _check_shared(self, found: ImageSet, base: FeatureStore) -> None:
-        """Refuse a folder that has no image in common with a store whose own folder is gone."""
-        stored = set(self.stored.keys)
-        if stored and stored.isdisjoint(item.key for item in found.items):
-            raise FingerprintMismatch(
-                f"{str(base.path)!r} holds the images of another folder, which is gone: none of "
-                "its images is here.",
-                [("folder", str(base.root), str(found.root))],
-                remedy="Bring that folder back, write to another file with -o, or start afresh "
-                "with --overwrite.",
-            )
+    Raises:
+        StoreError: If the store cannot be read, or the parts belong to one that was renamed.
+    """
+    folder = parts_folder(output)
+    with contextlib.ExitStack() as stack:
+        if not output.exists():
+            _check_not_renamed(output)
+        base: FeatureStore | None = None
+        if output.exists():
+            # A damaged store may be replaced, too.
+            with contextlib.suppress(*([StoreError] if overwrite else [])):
+                base = stack.enter_context(open_store(output))
+        if base is not None:
+            first = base.next_part
+        else:  # Which parts an unreadable store uses is not known.
+            first = next_part_number(folder) if output.exists() else 0
+        afresh = find_afresh(folder, request if overwrite else None)
+        if afresh is not None and (afresh >= first or (base is None and output.exists())):
+            first, parts, base = afresh, list_parts(folder, afresh), None
+        elif overwrite:
+            parts, base = [], None
+        else:
+            # Where the store itself is gone, its parts still hold what was computed.
+            parts = list_parts(folder, first) if output.exists() else find_lost(folder)
+        yield ExistingWork(output, base, tuple(map(_open_part, parts)), first)
 
 
 def _open_part(path: Path) -> FeatureStore:
-    """Read a part's columns; its file is opened again when its features are."""
+    """Read a part's columns; its file is opened again when its features are read."""
     try:
         with contextlib.closing(open_store(path)) as part:
             part.load_columns()
@@ -185,3 +128,28 @@ def _open_part(path: Path) -> FeatureStore:
             f"{error} It is a part of an unfinished extraction: delete that one file and run "
             "again to compute its images anew."
         ) from error
+
+
+def _check_not_renamed(output: Path) -> None:
+    """Refuse to take the parts of a view that was renamed: finishing would delete them."""
+    folder = parts_folder(output)
+    if not list_parts(folder) and not list_assembled(folder):
+        return
+    for path in sorted(folder.parent.iterdir()):
+        if path.name.startswith(f"{output.name}.") or not path.is_file() or not _is_view(path):
+            continue  # Also skips what a killed process left half-written.
+        used: list[Path] = []
+        with contextlib.suppress(StoreDamaged), open_store(path) as view:
+            used = referenced_parts(view)
+        if any(part.parent == folder.absolute() for part in used):
+            raise StoreError(
+                f"{str(folder)!r} holds the features of {str(path)!r}, which was renamed. "
+                "Choose another name with -o, or give that store its previous name again."
+            )
+
+
+def _is_view(path: Path) -> bool:
+    with contextlib.suppress(StoreError):
+        seal = read_seal(path)
+        return seal is not None and seal.kind == "view"
+    return False

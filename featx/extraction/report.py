@@ -2,8 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from featx.extraction.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a plan.
+
+    Attributes:
+        rows: Rows in the store.
+        done: Images that were computed.
+        skipped: Images whose features were there already.
+        reused: Images that got the features of an identical one.
+        renamed: Keys of rows whose image now has another name.
+        vanished: Keys of rows whose image is gone or has another name.
+        failed: Images that cannot be used.
+        seconds: Where the time went; see `ExtractReport`.
+        total_seconds: From the first image to the finished store; 0 where nothing was run.
+    """
+
+    rows: int
+    done: int
+    skipped: int
+    reused: int
+    renamed: frozenset[str]
+    vanished: tuple[str, ...]
+    failed: int
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    total_seconds: float = 0.0
+
+
+def make_nothing_outcome(plan: Plan) -> Outcome:
+    """Return the outcome of a plan with nothing to do."""
+    return Outcome(
+        rows=len(plan.existing.base or ()),
+        done=0,
+        skipped=plan.changes.unchanged,
+        reused=0,
+        renamed=frozenset(),
+        vanished=plan.changes.vanished,
+        failed=len(plan.changes.failures),
+        seconds=dict.fromkeys(("load", "read", "compute", "write"), 0.0),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,15 +57,15 @@ class ExtractReport:
     Attributes:
         output: The store.
         rows: Rows in the store now; of a dry run the rows there would be, if no image failed but
-            those of which that is known.
+            those that are known to.
         done: Images whose features were computed in this run; of a dry run, would be.
         skipped: Images whose features were there already.
         reused: Images identical to another one, whose features they got without computing.
         renamed: Rows that followed their image to a new name (among `reused`).
         removed: Rows removed because their image is gone (``prune``).
         missing: Rows kept although their image is gone.
-        failed: Images that could not be used, in this run or, unchanged since, in an earlier; of a
-            dry run those of which that is known without decoding them.
+        failed: Images that could not be used, in this run or, unchanged since, in an earlier one;
+            of a dry run those of which that is known without decoding them.
         dry_run: Whether nothing was written.
         images_per_second: Images computed per second of this run, model loading excluded.
         seconds: ``load`` (model), ``read`` (waiting for images), ``compute``, ``write``.
@@ -43,3 +87,23 @@ class ExtractReport:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-serialisable values."""
         return asdict(self)
+
+
+def make_report(plan: Plan, outcome: Outcome) -> ExtractReport:
+    """Return the report of a plan and what came of it."""
+    update = plan.request.update
+    gone = sum(key not in outcome.renamed for key in outcome.vanished)
+    return ExtractReport(
+        output=str(plan.request.output),
+        rows=outcome.rows,
+        done=outcome.done,
+        skipped=outcome.skipped,
+        reused=outcome.reused,
+        renamed=len(outcome.renamed),
+        removed=gone if update.prune else 0,
+        missing=0 if update.prune else gone,
+        failed=outcome.failed,
+        images_per_second=outcome.done / outcome.total_seconds if outcome.total_seconds else 0.0,
+        dry_run=update.dry_run,
+        seconds=dict(outcome.seconds),
+    )

@@ -1,308 +1,198 @@
-"""One extraction as a job: compare the folder with the store, compute the rest, assemble."""
+"""The run: read, compute and write what a plan says, then make the store of it."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from functools import cached_property
-from pathlib import Path
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from featx.errors import TooManyFailures
 from featx.events import Listener
-from featx.extraction.changes import FolderChanges, compare_folder, find_renamed
-from featx.extraction.existing import FormerWork
-from featx.features.computing import ComputedBatch, Stopwatch, compute_features
+from featx.extraction.plan import Plan, check_failures
+from featx.extraction.preparing import Prepared
+from featx.extraction.renames import find_renamed
+from featx.extraction.report import Outcome
+from featx.features.batch_queue import ComputedBatch
+from featx.features.computing import Stopwatch, compute_features
 from featx.images.reading import HASH_BYTES, LOOKAHEAD, KnownImage, read_images
-from featx.images.sources import ImageFailure, ImageItem, ImageSet
-from featx.models.backbone import Backbone
+from featx.images.sources import ImageFailure, ImageItem
 from featx.store.assembly import assemble_store
 from featx.store.parts import PartWriter, next_part_number
 from featx.store.planning import PlannedRows, plan_rows
 from featx.store.rows import Rows, StoreHeader
-from featx.units import format_count
 
 
-class ExtractionJob:
-    """One extraction: what is stored already, what is to be done, what came out.
+def run(plan: Plan, prepared: Prepared, listener: Listener) -> Outcome:
+    """Do what a plan says.
 
-    Args:
-        output: The store.
-        found: The images as they are now.
-        former: What is stored already.
-        listener: Receives progress and failures.
-        retry_failed: Also read again what failed and has not changed since.
-        max_pixels: Largest picture that is decoded; None for the usual limit.
+    Raises:
+        TooManyFailures: If more images fail than the request allows; what was computed is kept.
+        StoreError: If the store cannot be written; what was committed is kept.
+    """
+    watch = Stopwatch()
+    try:
+        computed = _compute(plan, prepared, watch, listener)
+    except KeyboardInterrupt:
+        listener.note("what was computed is kept: the same command goes on from there")
+        raise
+    with watch.timing("write"):
+        final = _take_in(plan, computed)
+        renamed = find_renamed(final)
+        rows = _assemble(final, prepared.header, renamed, computed.followed)
+    return Outcome(
+        rows=rows,
+        done=computed.done,
+        skipped=plan.changes.unchanged + computed.touched,
+        reused=computed.reused,
+        renamed=renamed,
+        vanished=final.changes.vanished,
+        failed=len(computed.failures),
+        seconds={"load": prepared.load_seconds, **watch.seconds},
+        total_seconds=watch.total,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Computed:
+    """What was read and written as parts.
 
     Attributes:
-        changes: What is new, changed and gone.
-        failures: Images that cannot be used, in this run or, unchanged since, in an earlier.
-        skipped: Images whose features are there already.
-        reused: Images that are identical to another one, whose features they got.
-        renamed: Keys of rows whose image now has another name.
-        done: Images computed in this run.
+        done: Images that were computed.
+        touched: Images whose time stamp or label is new, not their content.
+        reused: Images that got the features of an identical one.
+        failures: Images that cannot be used, by key, in this run or an earlier one.
+        followed: Keys of the stream, in its order.
+    """
+
+    done: int
+    touched: int
+    reused: int
+    failures: Mapping[str, ImageFailure]
+    followed: Sequence[str]
+
+
+def _compute(plan: Plan, prepared: Prepared, watch: Stopwatch, listener: Listener) -> _Computed:
+    """Read, compute and write what is to be done; keep what was computed, whatever happens."""
+    options, header = plan.request.run, prepared.header
+    todo, stream = plan.changes.todo, plan.found.stream
+    followed: list[str] = []
+    coming = todo if stream is None else _follow(stream, followed)
+    known = plan.stored.content_hashes() if todo or stream is not None else set()
+    progress = _Progress(plan, prepared, known, listener)
+    images = read_images(
+        coming,
+        header.model.input,
+        workers=options.workers,
+        lookahead=max(LOOKAHEAD, 2 * (options.batch_size or 0)),
+        known=known,
+        max_pixels=options.max_pixels,
+    )
+    results = compute_features(
+        images,
+        prepared.backbone,
+        header.features,
+        batch_size=options.batch_size,
+        dtype=header.dtype,
+        stopwatch=watch,
+        known=known,
+    )
+    listener.start(len(todo), "images")
+    try:
+        with contextlib.closing(results):
+            for result in results:
+                with watch.timing("write"):
+                    count = progress.take(result)
+                listener.advance(count)
+    finally:
+        # Also after Ctrl-C and errors: what was computed is kept for the next run.
+        with watch.timing("write"):
+            progress.commit()
+        listener.finish()
+    return progress.finish(followed)
+
+
+def _follow(stream: Iterable[ImageItem], followed: list[str]) -> Iterator[ImageItem]:
+    """Yield what comes, and note its keys."""
+    for item in stream:
+        followed.append(item.key)
+        yield item
+
+
+class _Progress:
+    """Takes results as they come: writes them into parts, and counts.
+
+    Args:
+        plan: The plan.
+        prepared: What it runs with.
+        known: Content hashes that have features; those of computed images are added.
+        listener: Hears of failures.
     """
 
     def __init__(
-        self,
-        output: Path,
-        found: ImageSet,
-        former: FormerWork,
-        listener: Listener,
-        *,
-        retry_failed: bool = False,
-        max_pixels: int | None = None,
+        self, plan: Plan, prepared: Prepared, known: set[bytes], listener: Listener
     ) -> None:
-        self.output = output
-        self.found = found
-        self.former = former
-        self.listener = listener
-        former.check_images(found)
-        self.max_pixels = max_pixels
-        self.changes: FolderChanges = compare_folder(
-            found, former.stored, retry_failed=retry_failed, retry_limit=max_pixels is not None
+        self._plan = plan
+        self._known = known
+        self._listener = listener
+        self._done = self._touched = self._reused = 0
+        self._failures = dict(plan.changes.failures)
+        self._writer = PartWriter(
+            plan.existing.folder,
+            prepared.header,
+            first_number=plan.existing.first_part,
+            run_facts=lambda: prepared.backbone.run_facts,
         )
-        self.followed: dict[str, None] = {}  # keys of the stream, in its order
-        self.skipped = self.changes.unchanged
-        self.done = self.reused = 0
-        self.renamed: set[str] = set()
-        self.failures = dict(self.changes.failures)
-        unchanged = len(self.failures) - len(found.failures)
-        if unchanged:
-            listener.note(
-                format_count(
-                    unchanged,
-                    "image failed before and has not changed since ",
-                    "images failed before and have not changed since ",
-                )
-                + "(`featx info` says why; --retry-failed tries again)"
-            )
-        for failure in found.failures:
-            if failure not in self.changes.new_failures:
-                listener.failure(failure.key, failure.reason)
-        base = former.base
-        self._moved = base is not None and not base.root.is_same(found.root)
+        for failure in plan.changes.new_failures:
+            self._fail(failure)
 
-    @property
-    def vanished(self) -> list[str]:
-        """Keys of rows whose image is gone, and not merely renamed."""
-        return [key for key in self.changes.vanished if key not in self.renamed]
+    def take(self, result: ComputedBatch | KnownImage | ImageFailure) -> int:
+        """Take one result; return how many images it is of.
 
-    @cached_property
-    def missing(self) -> set[str]:
-        """Keys that are to be marked as missing."""
-        marked = set() if self.former.base is None else self.former.base.missing_keys
-        return set(self.changes.vanished) | (marked & self.changes.unknown)
-
-    def is_complete(self, prune: bool) -> bool:
-        """Whether the store's file already is what this command would make."""
-        changes = self.changes
-        if self.found.stream is not None:  # What will come is not known.
-            return False
-        base, parts = self.former.base, self.former.parts
-        pending = changes.todo or parts or changes.vanished_failures or changes.new_failures
-        if pending or self._moved or base is None or (prune and changes.vanished):
-            return False
-        return base.missing_keys == self.missing
-
-    def check_failures(self, limit: int | None) -> None:
-        """Refuse to go on when more than `limit` images cannot be used, whenever they failed."""
-        if limit is not None and len(self.failures) > limit:
-            last = list(self.failures.values())[-1]
-            raise TooManyFailures(
-                f"{format_count(len(self.failures), 'image')} failed; the limit is {limit}. "
-                f"The last one: {last.key}: {last.reason}. What was computed is kept: the same "
-                "command without --strict or --max-failures goes on from here."
-            )
-
-    def name_failures(self) -> None:
-        """Name the images that cannot be used, without trying: failed before, or not to be listed.
-
-        A run names those that are new when it records them, and of the others their number.
+        Raises:
+            TooManyFailures: If more images have failed than the request allows.
         """
-        new = {failure.key for failure in self.changes.new_failures}
-        listed = {failure.key for failure in self.found.failures}
-        for failure in self.failures.values():
-            if failure.key not in listed:
-                self.listener.failure(failure.key, f"{failure.reason} (in an earlier run)")
-            elif failure.key in new:
-                self.listener.failure(failure.key, failure.reason)
-
-    def run(
-        self,
-        backbone: Backbone,
-        batch_size: int | None,
-        workers: int | None,
-        max_failures: int | None,
-        header: StoreHeader,
-    ) -> Stopwatch:
-        """Read, compute and write what is to be done."""
-        watch = Stopwatch()
-        writer = PartWriter(
-            self.former.folder,
-            header,
-            first_number=self.former.first_part,
-            run_facts=lambda: backbone.run_facts,
-        )
-        for failure in self.changes.new_failures:
-            self._fail(failure, writer, max_failures)
-        todo = self.changes.todo
-        is_stream = self.found.stream is not None
-        coming: Iterable[ImageItem] = self._follow() if is_stream else todo
-        known = self.former.stored.content_hashes() if todo or is_stream else set()
-        images = read_images(
-            coming,
-            header.model.input,
-            workers=workers,
-            lookahead=max(LOOKAHEAD, 2 * (batch_size or 0)),
-            known=known,
-            max_pixels=self.max_pixels,
-        )
-        results = compute_features(
-            images,
-            backbone,
-            header.features,
-            batch_size=batch_size,
-            dtype=header.dtype,
-            stopwatch=watch,
-            known=known,
-        )
-        self.listener.start(len(todo), "images")
-        try:
-            with contextlib.closing(results):
-                for result in results:
-                    began = watch.total
-                    if isinstance(result, ImageFailure):
-                        self._fail(result, writer, max_failures)
-                    elif isinstance(result, KnownImage):
-                        self._reuse(result, writer)
-                    else:
-                        writer.add(_to_rows(result.items, result.content_hash, result))
-                        known.update(map(bytes, result.content_hash))
-                        self.done += len(result.items)
-                    watch.write += watch.total - began
-                    count = len(result.items) if isinstance(result, ComputedBatch) else 1
-                    self.listener.advance(count)
-        finally:
-            # Also after Ctrl-C and errors: what was computed is kept for the next run.
-            began = watch.total
-            writer.commit()
-            watch.write += watch.total - began
-            self.listener.finish()
-        return watch
-
-    def assemble(self, header: StoreHeader, prune: bool, watch: Stopwatch) -> int:
-        """Make the store; return its number of rows."""
-        began = watch.total
-        former = self.former
-        former.take_in_parts()
-        if prune and self.found.root.is_in_memory:
-            self._find_left_out()
-        self.renamed = self.find_renamed()
-        if (
-            former.base is not None
-            and self.is_complete(prune)
-            and former.base.header.single_file_limit == header.single_file_limit
-        ):
-            return len(former.base)
-        # Not that of a part: an identical file comes behind the batch of the one it equals.
-        stored_order = former.base.keys if former.base is not None else ()
-        plan = plan_rows(
-            former.sources,
-            order=[*stored_order, *(item.key for item in self.found.items), *self.followed],
-            dropped=self.changes.vanished if prune else self.renamed,
-            dropped_failures=self.changes.vanished_failures,
-        )
-        assemble_store(
-            self.output,
-            PlannedRows(former.sources, plan, replace(header, runs=())),
-            next_part=next_part_number(former.folder, former.first_part),
-            missing=self.missing.difference(self.changes.vanished if prune else ()),
-        )
-        watch.write += watch.total - began
-        return len(plan)
-
-    def find_renamed(self, identical: Mapping[str, bytes] | None = None) -> set[str]:
-        """Return the keys that have vanished while identical images came under new names.
-
-        Args:
-            identical: Of what is to be read, the images that are identical to others, with their
-                content: to foretell what is in no part yet. None when all was read.
-        """
-        if not self.changes.vanished:
-            return set()
-        base, parts = self.former.base, self.former.parts
-        known = set(base.keys) if base is not None else set()
-        known.update(self.changes.vanished)
-        foretold = identical or {}
-        candidates = {key for part in parts for key in part.copies.keys} | set(foretold)
-        candidates -= known
-        newest: dict[str, bytes] = {}
-        copies: dict[str, bytes] = {}  # Of the keys whose newest content came as a copy
-
-        def copy(key: str, content: bytes) -> None:
-            if key in candidates and newest.get(key) != content:  # Else only touched.
-                newest[key] = copies[key] = content
-
-        for part in parts:
-            for key, row in zip(part.keys, part.content_hash, strict=True):
-                if key in candidates:
-                    newest[key] = row.tobytes()
-                    copies.pop(key, None)
-            for key, row in zip(part.copies.keys, part.copies.content_hash, strict=True):
-                copy(key, row.tobytes())
-            for failure in part.failures:
-                newest.pop(failure.key, None)
-                copies.pop(failure.key, None)
-        if identical is not None:
-            for item in self.changes.todo:
-                if item.key in foretold:
-                    copy(item.key, foretold[item.key])
-                else:
-                    copies.pop(item.key, None)
-        return find_renamed(copies.items(), self.changes.vanished, self.former.stored)
-
-    def _reuse(self, image: KnownImage, writer: PartWriter) -> None:
-        """Take an image whose content has features already."""
-        same = self.former.stored.content_hash(image.item.key) == image.content_hash
-        if same:
-            self.skipped += 1  # Only its time stamp or its label is new.
+        if isinstance(result, ImageFailure):
+            self._fail(result)
+        elif isinstance(result, KnownImage):
+            self._reuse(result)
         else:
-            self.reused += 1
-        if same and self.former.stored.is_recorded(image.item):
-            return  # Its time is not known, and nothing else is new.
+            self._writer.add(_to_rows(result.items, result.content_hash, result.features))
+            self._known.update(map(bytes, result.content_hash))
+            self._done += len(result.items)
+            return len(result.items)
+        return 1
+
+    def commit(self) -> None:
+        """Write what is not in a part yet."""
+        self._writer.commit()
+
+    def finish(self, followed: Sequence[str]) -> _Computed:
+        """Return what was done."""
+        return _Computed(self._done, self._touched, self._reused, self._failures, followed)
+
+    def _reuse(self, image: KnownImage) -> None:
+        """Take an image whose content has features."""
+        stored = self._plan.stored
+        if stored.content_hash(image.item.key) == image.content_hash:
+            self._touched += 1
+            if stored.is_recorded(image.item):
+                return  # Its time is not known, and nothing else is new.
+        else:
+            self._reused += 1
         content_hash = np.frombuffer(image.content_hash, np.uint8).reshape(1, HASH_BYTES)
-        writer.add_copies(_to_rows([image.item], content_hash, None))
+        self._writer.add_copies(_to_rows([image.item], content_hash, {}))
 
-    def _follow(self) -> Iterator[ImageItem]:
-        """Yield what comes, and remember its keys."""
-        assert self.found.stream is not None
-        for item in self.found.stream:
-            self.followed[item.key] = None
-            yield item
-
-    def _find_left_out(self) -> None:
-        """Take for gone what was not handed over this time: only when rows are to be pruned."""
-        kept = {item.key for item in self.found.items} | self.followed.keys() | self.failures.keys()
-        self.changes.vanished = [key for key in self.former.stored.keys if key not in kept]
-        self.changes.vanished_failures = [
-            key for key in self.former.stored.ledger if key not in kept
-        ]
-
-    def _fail(self, failure: ImageFailure, writer: PartWriter, limit: int | None) -> None:
-        writer.fail(failure)
-        self.failures[failure.key] = failure
-        self.listener.failure(failure.key, failure.reason)
-        self.check_failures(limit)
+    def _fail(self, failure: ImageFailure) -> None:
+        self._writer.fail(failure)
+        self._failures[failure.key] = failure
+        self._listener.failure(failure.key, failure.reason)
+        check_failures(self._failures, self._plan.request.update.failure_limit)
 
 
 def _to_rows(
-    items: Sequence[ImageItem], content_hash: np.ndarray, batch: ComputedBatch | None
+    items: Sequence[ImageItem], content_hash: np.ndarray, features: Mapping[str, np.ndarray]
 ) -> Rows:
-    features: dict[str, Any] = {} if batch is None else batch.features
     return Rows(
         keys=[item.key for item in items],
         content_hash=content_hash,
@@ -312,3 +202,47 @@ def _to_rows(
         features=features,
         splits=[item.split for item in items],
     )
+
+
+def _take_in(plan: Plan, computed: _Computed) -> Plan:
+    """Return the plan as it is after the run: with its parts, and what was left out as gone."""
+    changes = plan.changes
+    if plan.request.update.prune and plan.found.root.is_in_memory:
+        kept = {item.key for item in plan.found.items}
+        kept.update(computed.followed, computed.failures)
+        changes = changes.without_left_out(plan.stored, kept)
+    return replace(plan, existing=plan.existing.with_written_parts(), changes=changes)
+
+
+def _assemble(
+    plan: Plan, header: StoreHeader, renamed: Collection[str], followed: Iterable[str]
+) -> int:
+    """Make the store; return its number of rows.
+
+    Args:
+        plan: The plan after the run.
+        header: The header of the store.
+        renamed: Keys whose image has another name.
+        followed: Keys of the stream, in its order.
+    """
+    existing = plan.existing
+    base = existing.base
+    is_same_form = base is not None and base.header.single_file_limit == header.single_file_limit
+    if base is not None and plan.is_complete and is_same_form:
+        return len(base)
+    stored_order = base.keys if base is not None else ()
+    dropped = plan.changes.vanished if plan.request.update.prune else renamed
+    rows = plan_rows(
+        existing.sources,
+        # Not the order of parts: identical images follow the batch of the one they equal.
+        order=[*stored_order, *(item.key for item in plan.found.items), *followed],
+        dropped=dropped,
+        dropped_failures=plan.changes.vanished_failures,
+    )
+    assemble_store(
+        plan.request.output,
+        PlannedRows(existing.sources, rows, replace(header, runs=())),
+        next_part=next_part_number(existing.folder, existing.first_part),
+        missing=plan.missing.difference(plan.changes.vanished if plan.request.update.prune else ()),
+    )
+    return len(rows)

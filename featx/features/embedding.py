@@ -9,7 +9,8 @@ import numpy as np
 
 from featx.errors import UnknownName
 from featx.events import Listener
-from featx.features.computing import ComputedBatch, compute_features
+from featx.features.batch_queue import ComputedBatch
+from featx.features.computing import compute_features
 from featx.images.reading import HASH_BYTES, LOOKAHEAD, read_images
 from featx.images.sources import (
     EVERYTHING,

@@ -7,7 +7,14 @@ from featx.images.sources.finding import find_images as find_images
 from featx.images.sources.folders import SHEET_MARK as SHEET_MARK
 from featx.images.sources.folders import is_sheet as is_sheet
 from featx.images.sources.gathering import EVERYTHING as EVERYTHING
+from featx.images.sources.gathering import Array as Array
+from featx.images.sources.gathering import Dataset as Dataset
 from featx.images.sources.gathering import Images as Images
+from featx.images.sources.gathering import Label as Label
+from featx.images.sources.gathering import Labels as Labels
+from featx.images.sources.gathering import Location as Location
+from featx.images.sources.gathering import Picture as Picture
+from featx.images.sources.gathering import PillowImage as PillowImage
 from featx.images.sources.gathering import gather as gather
 from featx.images.sources.items import ImageFailure as ImageFailure
 from featx.images.sources.items import ImageItem as ImageItem

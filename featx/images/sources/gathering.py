@@ -1,26 +1,92 @@
-"""`gather`: images of any kind, places or objects, as one set."""
+"""`gather`: images of any kind, locations or objects, as one set."""
 
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias, cast
+
+import numpy as np
 
 from featx.errors import InvalidValue
 from featx.images.sources.finding import find_images
 from featx.images.sources.items import ImageSet
 from featx.options import Selection
 
-Images = Any
-"""What `featx.extract`, `predict` and `search` take: places (text or paths, or several of them), or
-arrays, datasets and iterables; described at `featx.extract`."""
 
+class Array(Protocol):
+    """An array, of NumPy or of a library whose arrays NumPy can read, such as TensorFlow."""
+
+    @property
+    def shape(self) -> Any:
+        """The length of each axis."""
+        ...
+
+    @property
+    def dtype(self) -> Any:
+        """The type of the values."""
+        ...
+
+    def __array__(self) -> np.ndarray:
+        """Return the values as an array of NumPy."""
+        ...
+
+
+class Dataset(Protocol):
+    """A ``tf.data.Dataset`` of images, or of images and labels, in batches or not."""
+
+    def as_numpy_iterator(self) -> Iterator[Any]:
+        """Yield the elements as arrays of NumPy."""
+        ...
+
+
+class PillowImage(Protocol):
+    """An image that Pillow has opened: a ``PIL.Image.Image``."""
+
+    @property
+    def mode(self) -> str:
+        """How pixels are held, such as ``RGB``."""
+        ...
+
+    @property
+    def has_transparency_data(self) -> bool:
+        """Whether pixels may be transparent."""
+        ...
+
+
+Location: TypeAlias = str | os.PathLike[str]
+"""A path, a glob, or a URL."""
+
+Label: TypeAlias = str | bytes | int | np.integer[Any] | None
+"""The class of one image, by name or number; None where it has none."""
+
+Labels: TypeAlias = Sequence[Label] | Array
+"""N labels of an array of images."""
+
+Picture: TypeAlias = Array | PillowImage | bytes | bytearray | memoryview | Location
+"""One image: pixels (H, W) or (H, W, C), a Pillow image, the bytes of a file, or a path."""
+
+Images: TypeAlias = (
+    Location
+    | Sequence[Location]
+    | Array
+    | tuple[Array, Labels]
+    | Dataset
+    | Mapping[str, Picture]
+    | Iterable[tuple[str, Picture] | tuple[str, Picture, Label]]
+)
+"""Locations or objects, as `featx.extract`, `featx.predict` and `featx.search` take them; described
+at `featx.extract`."""
 
 EVERYTHING = Selection()
 """All images of a source."""
 
 
-def gather(images: Images, *, labels: Any = None, selection: Selection = EVERYTHING) -> ImageSet:
-    """Return the images that an argument means: those found at places, or objects.
+def gather(
+    images: Images, *, labels: Labels | None = None, selection: Selection = EVERYTHING
+) -> ImageSet:
+    """Return the images that an argument means: those found at locations, or objects.
 
     Args:
         images: See `featx.extract`.
@@ -56,7 +122,7 @@ def gather(images: Images, *, labels: Any = None, selection: Selection = EVERYTH
             "manifest in CSV with the columns path and label."
         )
     return find_images(
-        images,
+        cast(str | Path | Sequence[str | Path], images),
         exclude=selection.exclude,
         image_list=selection.image_list,
         split=selection.split,

@@ -1,0 +1,164 @@
+"""The plan of an extraction: what was asked for, what is there, and what has changed since."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from featx.errors import TooManyFailures
+from featx.events import Listener
+from featx.extraction.agreement import check_common_images, check_roots
+from featx.extraction.changes import FolderChanges, compare_folder
+from featx.extraction.existing import ExistingWork
+from featx.extraction.request import Request
+from featx.extraction.stored import StoredImages
+from featx.images.sharding import select_shard
+from featx.images.sources import ImageFailure, ImageSet, gather, label_of
+from featx.units import format_count
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one extraction is to do, decided before the model is loaded or anything is written.
+
+    The dry run, the run, and the run that finds nothing to do all go by it.
+
+    Attributes:
+        request: What was asked for.
+        record: The request as a store records it.
+        found: The images as they are now.
+        existing: The store and finished parts of it.
+        stored: What these hold of each image.
+        changes: What is new, changed and gone.
+    """
+
+    request: Request
+    record: Mapping[str, Any]
+    found: ImageSet
+    existing: ExistingWork
+    stored: StoredImages
+    changes: FolderChanges
+
+    @cached_property
+    def missing(self) -> frozenset[str]:
+        """Keys that the store is to mark as missing."""
+        base = self.existing.base
+        marked = frozenset() if base is None else base.missing_keys
+        return frozenset(self.changes.vanished) | (marked & self.changes.unknown)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the rows of the store are already those that this request would make."""
+        changes, base = self.changes, self.existing.base
+        if base is None or self.found.stream is not None:  # What a stream brings is not known.
+            return False
+        if changes.todo or changes.vanished_failures or changes.new_failures:
+            return False
+        if self.existing.parts or not base.root.is_same(self.found.root):
+            return False
+        if self.request.update.prune and changes.vanished:
+            return False
+        return base.missing_keys == self.missing
+
+    @property
+    def is_nothing_to_do(self) -> bool:
+        """Whether the store was made by the same request, and is complete."""
+        base = self.existing.base
+        if base is None or not self.is_complete:
+            return False
+        limit = self.request.update.single_file_limit
+        return base.header.request == self.record and limit in (
+            None,
+            base.header.single_file_limit,
+        )
+
+
+def make_plan(
+    request: Request, record: Mapping[str, Any], found: ImageSet, existing: ExistingWork
+) -> Plan:
+    """Compare the images with what is there.
+
+    Raises:
+        FingerprintMismatch: If the store holds the images of another folder.
+        StoreDamaged: If a part that the store refers to is missing.
+    """
+    check_roots(existing, found)
+    stored = StoredImages(existing.sources)
+    check_common_images(existing, stored, found)
+    changes = compare_folder(
+        found,
+        stored,
+        retry_failed=request.update.retry_failed,
+        retry_limit=request.run.max_pixels is not None,
+    )
+    return Plan(request, record, found, existing, stored, changes)
+
+
+def find_requested(request: Request, listener: Listener) -> ImageSet:
+    """Return the images that a request means, and say which they are."""
+    found = gather(request.images, labels=request.labels, selection=request.selection)
+    listener.note(describe_images(found))
+    for note in found.notes:
+        listener.note(note)
+    shard = request.update.shard
+    if shard is None:
+        return found
+    found = select_shard(found, *shard)
+    listener.note(f"{len(found.items):,} of them in part {shard[0]} of {shard[1]}")
+    return found
+
+
+def describe_images(found: ImageSet) -> str:
+    """Say how many images there are and where: ``240 images in 'flowers', 12 class folders``."""
+    if found.stream is not None:
+        return "images as they come, from Python"
+    where = "from Python" if found.root.is_in_memory else f"in {str(found.root)!r}"
+    classes = found.classes
+    of_folders = all(item.label == label_of(item.key) for item in found.items)
+    kind = "class folders" if of_folders else "classes"
+    of_classes = f", {len(classes)} {kind}" if len(classes) > 1 else ""
+    return f"{format_count(len(found.items), 'image')} {where}{of_classes}"
+
+
+def report_failures(plan: Plan, listener: Listener) -> None:
+    """Say which images cannot be used, as far as the run itself will not say so.
+
+    A run names those that are new when it records them. A dry run, which does not, names every one.
+    """
+    changes = plan.changes
+    listed = {failure.key for failure in plan.found.failures}
+    earlier = [failure for key, failure in changes.failures.items() if key not in listed]
+    if earlier:
+        listener.note(
+            format_count(
+                len(earlier),
+                "image failed before and has not changed since ",
+                "images failed before and have not changed since ",
+            )
+            + "(`featx info` says why; --retry-failed tries again)"
+        )
+    for failure in plan.found.failures:
+        if failure not in changes.new_failures:
+            listener.failure(failure.key, failure.reason)
+    if plan.request.update.dry_run:
+        for failure in earlier:
+            listener.failure(failure.key, f"{failure.reason} (in an earlier run)")
+        for failure in changes.new_failures:
+            listener.failure(failure.key, failure.reason)
+
+
+def check_failures(failures: Mapping[str, ImageFailure], limit: int | None) -> None:
+    """Refuse to go on when more than `limit` images cannot be used, whenever they failed.
+
+    Raises:
+        TooManyFailures: Names the last one.
+    """
+    if limit is not None and len(failures) > limit:
+        last = list(failures.values())[-1]
+        raise TooManyFailures(
+            f"{format_count(len(failures), 'image')} failed; the limit is {limit}. "
+            f"The last one: {last.key}: {last.reason}. What was computed is kept: the same "
+            "command without --strict or --max-failures goes on from here."
+        )

@@ -1,0 +1,173 @@
+"""What a plan needs before it can run: the model, the header of the store, room on the disk."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import math
+import platform
+import shutil
+import sys
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+import featx
+from featx.errors import StoreError
+from featx.events import Listener
+from featx.extraction.agreement import check_header
+from featx.extraction.plan import Plan
+from featx.features.computing import Stopwatch, plan_features
+from featx.images.reading import read_spread
+from featx.inference import AcceleratedBackbone, EngineRequest
+from featx.models import load_model
+from featx.models.backbone import Backbone
+from featx.models.input_contract import require_scaling
+from featx.store.parts import list_parts
+from featx.store.rows import DEFAULT_SINGLE_FILE_LIMIT, StoreHeader
+from featx.units import format_bytes, format_count, format_shape
+
+MAX_ROW_BYTES = (1 << 32) - 1
+"""Limit of HDF5 for a chunk; a chunk holds one row or several."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What a plan runs with.
+
+    Attributes:
+        backbone: The model.
+        header: The header of the store that is to be.
+        load_seconds: How long loading the model took.
+    """
+
+    backbone: Backbone
+    header: StoreHeader
+    load_seconds: float
+
+
+def prepare(plan: Plan, listener: Listener) -> Prepared:
+    """Load the model and check that its features belong into the store, and have room there.
+
+    Raises:
+        FingerprintMismatch: If the store was made in another way; names each field.
+        InvalidValue: If the model does not say how it wants its pixels, and nobody else does.
+        UnknownName: If the model or a layer does not exist.
+        StoreError: If a row is too large, or the disk is.
+    """
+    watch = Stopwatch()
+    request = plan.request
+    input = request.input
+    if input.decode is None and plan.existing.decode is not None:
+        input = replace(input, decode=plan.existing.decode)
+    loaded = load_model(
+        request.model,
+        weights=request.weights,
+        input=input,
+        trust_model_code=request.trust_model_code,
+    )
+    backbone = AcceleratedBackbone(
+        loaded,
+        EngineRequest(
+            request.run.engine, request.precision, stored_precision=plan.existing.precision
+        ),
+        listener=listener,
+        further=partial(
+            read_spread,
+            plan.changes.todo,
+            loaded.spec.input,
+            workers=request.run.workers,
+            max_pixels=request.run.max_pixels,
+        ),
+    )
+    load_seconds = watch.total
+    header = _make_header(plan, backbone)
+    check_header(plan.existing, header)
+    _announce(plan, header, listener)
+    return Prepared(backbone, header, load_seconds)
+
+
+def _make_header(plan: Plan, backbone: Backbone) -> StoreHeader:
+    """Return the header of the store that a plan makes."""
+    require_scaling(backbone.spec)
+    request, base = plan.request, plan.existing.base
+    limit = request.update.single_file_limit
+    if limit is None:
+        limit = DEFAULT_SINGLE_FILE_LIMIT if base is None else base.header.single_file_limit
+    return StoreHeader(
+        model=backbone.spec,
+        features=plan_features(backbone, request.layers, request.pool),
+        dtype=request.dtype,
+        root=plan.found.root,
+        root_relative=plan.found.root.relative_to(request.output.absolute().parent),
+        request=plan.record,
+        runs=(_describe_run(backbone),),
+        single_file_limit=limit,
+    )
+
+
+def _describe_run(backbone: Backbone) -> dict[str, Any]:
+    """Return what is recorded of this run: when, and by which versions."""
+    run = {
+        "started": datetime.datetime.now(datetime.UTC).isoformat(),
+        "featx": featx.__version__,
+        "python": platform.python_version(),
+    }
+    for package in ("tensorflow", "keras", "numpy", "pillow"):
+        if package in sys.modules or package == "pillow":
+            run[package] = importlib.metadata.version(package)
+    add_on = backbone.spec.package
+    packages = [*backbone.packages, *([] if add_on is None else [add_on])]
+    return run | {package: importlib.metadata.version(package) for package in packages}
+
+
+def _announce(plan: Plan, header: StoreHeader, listener: Listener) -> None:
+    """Say what will be computed and how large it gets; check that there is room for it."""
+    layers = ", ".join(f"{spec.name} {format_shape(spec.shape)}" for spec in header.features)
+    contract = header.model.input
+    listener.note(
+        f"{header.model.reference} at {contract.height} x {contract.width}, "
+        f"'{contract.scaling}' preprocessing → {layers}"
+    )
+    num_todo = len(plan.changes.todo)
+    if num_todo:
+        listener.note(
+            f"{format_count(num_todo, 'image')} to read: {format_bytes(header.row_bytes)} each, "
+            f"{format_bytes(num_todo * header.row_bytes)} in {str(plan.request.output)!r}"
+        )
+        _check_rows(header)
+        _check_disk(plan, header)
+
+
+def _check_rows(header: StoreHeader) -> None:
+    """Refuse rows that HDF5 cannot hold."""
+    largest = max(header.features, key=lambda spec: math.prod(spec.shape))
+    num_bytes = math.prod(largest.shape) * np.dtype(header.dtype).itemsize
+    if num_bytes >= MAX_ROW_BYTES:
+        raise StoreError(
+            f"A row of {largest.name!r} has {format_bytes(num_bytes)}, and HDF5 holds at most "
+            f"{format_bytes(MAX_ROW_BYTES)} in one piece. Use --pool avg or a smaller --img-size."
+        )
+
+
+def _check_disk(plan: Plan, header: StoreHeader) -> None:
+    """Refuse to begin where the disk cannot hold the result.
+
+    Parts and the one file made from them exist side by side for a moment; a view is only parts.
+    """
+    output = plan.request.output
+    needed = len(plan.changes.todo) * header.row_bytes
+    finished = list_parts(plan.existing.folder)
+    if not plan.request.update.overwrite:
+        finished.append(output)
+    old = sum(path.stat().st_size for path in finished if path.exists())
+    if needed + old <= header.single_file_limit:
+        needed = 2 * needed + old
+    free = shutil.disk_usage(output.absolute().parent).free
+    if needed > free:
+        raise StoreError(
+            f"{str(output)!r} needs {format_bytes(needed)} of disk while it is made, "
+            f"and {format_bytes(free)} are free. Use --pool avg, --dtype float16 or another disk."
+        )

@@ -1,0 +1,100 @@
+"""What a store and the parts beside it hold of each image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from featx.images.sources import ImageFailure, ImageItem
+from featx.store.reader import FeatureStore
+
+
+class StoredImages:
+    """What a store and the parts beside it hold of each image; of each key the newest.
+
+    Args:
+        sources: Open stores, oldest first.
+
+    Attributes:
+        ledger: The failures, by key.
+    """
+
+    def __init__(self, sources: Sequence[FeatureStore]) -> None:
+        self.ledger: dict[str, ImageFailure] = {}
+        self._row: dict[str, int] = {}
+        # Columns rather than an object for each image: a million of them fit into 300 MB.
+        columns: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self._labels: list[str | None] = []
+        self._splits: list[str | None] = []
+        count = 0
+        with_copies = any(source.copies for source in sources)
+        held: set[bytes] = set()
+        for source in sources:
+            for rows in (source, source.copies):
+                columns.append((rows.content_hash, rows.file_size, rows.file_mtime_ns))
+                self._labels.extend(rows.labels)
+                self._splits.extend(rows.splits)
+                for position, key in enumerate(rows.keys, start=count):
+                    self._row[key] = position
+                count += len(rows.keys)
+                if self.ledger:
+                    for key in rows.keys:
+                        self.ledger.pop(key, None)
+            if with_copies:
+                held.update(map(bytes, source.content_hash))
+                for key, content in zip(
+                    source.copies.keys, map(bytes, source.copies.content_hash), strict=True
+                ):
+                    if content not in held:  # The row with its features was lost: it is read again.
+                        del self._row[key]
+            for failure in source.failures:
+                if not failure.is_passing:
+                    self._row.pop(failure.key, None)
+                self.ledger[failure.key] = failure
+        hashes, sizes, mtimes = zip(*columns, strict=True) if columns else ((), (), ())
+        self._hashes = np.concatenate(hashes) if hashes else np.empty((0, 0), np.uint8)
+        self._sizes = np.concatenate(sizes) if sizes else np.empty(0, np.int64)
+        self._mtimes = np.concatenate(mtimes) if mtimes else np.empty(0, np.int64)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._row
+
+    def __len__(self) -> int:
+        return len(self._row)
+
+    @property
+    def keys(self) -> Iterable[str]:
+        """Keys that have features."""
+        return self._row.keys()
+
+    def is_unchanged(self, item: ImageItem) -> bool:
+        """Whether an image has features, and the same size and time as when they were computed.
+
+        An image whose time is not known may have changed.
+        """
+        return item.mtime_ns != -1 and self.is_recorded(item)
+
+    def is_recorded(self, item: ImageItem) -> bool:
+        """Whether size, time, label and split in an image's row are those of the image."""
+        row = self._row.get(item.key)
+        return (
+            row is not None
+            and self._mtimes[row] == item.mtime_ns
+            and self._sizes[row] == item.size
+            and self._labels[row] == item.label
+            and self._splits[row] == item.split
+        )
+
+    def content_hash(self, key: str) -> bytes | None:
+        """Return the content hash under which a key has features; None if it has none."""
+        row = self._row.get(key)
+        return None if row is None else self._hashes[row].tobytes()
+
+    def content_hashes(self) -> set[bytes]:
+        """Return every content hash that has features."""
+        return set(map(bytes, self._hashes[list(self._row.values())]))
+
+    def file_sizes(self) -> set[int]:
+        """Return the sizes of all files that have features."""
+        return set(self._sizes[list(self._row.values())].tolist())

@@ -1,0 +1,161 @@
+"""Batches in the network: computed in threads, taken in order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from featx.errors import ModelError
+from featx.images.reading import DecodedImage, KnownImage
+from featx.images.sources import ImageFailure, ImageItem
+from featx.models.backbone import Backbone
+from featx.poolings import pool_features
+from featx.specs import FeatureSpec, StorageType
+from featx.units import format_count
+
+BATCHES_AHEAD = 2
+"""Batches that wait beside those that are computed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ComputedBatch:
+    """Features of consecutive images: `features` maps each layer to (B, *shape)."""
+
+    items: Sequence[ImageItem]
+    content_hash: np.ndarray
+    features: dict[str, np.ndarray]
+
+
+class BatchQueue:
+    """Batches in the network, in order: as many as it computes at the same time, and a few more.
+
+    The first batch is computed alone: then the backbone knows how many it takes at a time.
+    Those that wait beside them keep the network busy while parts are written.
+
+    Attributes:
+        twins: Content hashes of images that wait or are being computed → identical images.
+    """
+
+    def __init__(
+        self, backbone: Backbone, specs: Sequence[FeatureSpec], dtype: StorageType
+    ) -> None:
+        self.twins: dict[bytes, list[ImageItem]] = {}
+        self._backbone = backbone
+        self._specs = specs
+        self._dtype = dtype
+        self._names = [spec.name for spec in specs]
+        self._pool: ThreadPoolExecutor | None = None
+        self._batches: deque[_QueuedBatch] = deque()
+
+    def __enter__(self) -> BatchQueue:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for batch in self._batches:
+            batch.future.cancel()
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a result has to be taken before the next batch is put."""
+        return len(self) >= (
+            1 if self._pool is None else self._backbone.concurrency + BATCHES_AHEAD
+        )
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the oldest batch is computed: it must not wait for those who come late."""
+        return bool(self._batches) and self._batches[0].future.done()
+
+    def put(self, images: list[DecodedImage]) -> None:
+        """Give a batch to the network."""
+        if self._pool is None:
+            future: Future[_Computed] = Future()
+            future.set_result(self._compute(images))
+        else:
+            future = self._pool.submit(self._compute, images)
+        self._batches.append(_QueuedBatch(images, future, []))
+
+    def put_behind(self, result: KnownImage | ImageFailure) -> None:
+        """Have something come out behind the last batch."""
+        self._batches[-1].behind.append(result)
+
+    def get(self) -> tuple[ComputedBatch, list[ImageFailure], list[KnownImage | ImageFailure]]:
+        """Return the oldest batch, its failures, and what follows, such as identical images."""
+        images, future, behind = self._batches.popleft()
+        batch, failed = future.result()
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._backbone.concurrency, "featx-network")
+        same = {image.content_hash: self.twins.pop(image.content_hash, []) for image in images}
+        failures = [
+            ImageFailure(item.key, reason, item.size, item.mtime_ns)
+            for image, reason in failed
+            for item in [image.item, *same.pop(image.content_hash, [])]
+        ]
+        twins = [KnownImage(item, h) for h, items in same.items() for item in items]
+        return batch, failures, [*twins, *behind]
+
+    def _compute(self, images: list[DecodedImage]) -> _Computed:
+        arrays = self._backbone(np.stack([image.pixels for image in images]), self._names)
+        _check_rows(arrays, len(images))
+        pooled = {spec.name: pool_features(arrays[spec.name], spec.pool) for spec in self._specs}
+        return _split_storable(images, pooled, self._dtype)
+
+
+_Computed = tuple[ComputedBatch, list[tuple[DecodedImage, str]]]
+
+
+class _QueuedBatch(NamedTuple):
+    images: list[DecodedImage]
+    future: Future[_Computed]
+    behind: list[KnownImage | ImageFailure]
+
+
+def _check_rows(arrays: dict[str, np.ndarray], count: int) -> None:
+    """Refuse a layer that does not give one row for each image, such as windows or patches."""
+    for name, values in arrays.items():
+        if len(values) != count:
+            raise ModelError(
+                f"A layer gives one row for each image. Received: "
+                f"{format_count(len(values), 'row')} of {name!r} for "
+                f"{format_count(count, 'image')}. Choose a layer before or after it."
+            )
+
+
+def _split_storable(
+    images: Sequence[DecodedImage], features: dict[str, np.ndarray], dtype: StorageType
+) -> tuple[ComputedBatch, list[tuple[DecodedImage, str]]]:
+    """Separate images whose features can be stored from those that have other values, and why."""
+    good = np.ones(len(images), dtype=bool)
+    failures = []
+    limit = float(np.finfo(dtype).max)
+    for name, values in features.items():
+        largest = np.abs(values.reshape(len(images), -1)).max(axis=1, initial=0.0)
+        for row in np.flatnonzero(good & ~(largest <= limit)).tolist():  # NaN is not <= either
+            if np.isfinite(largest[row]):
+                reason = f"{dtype} cannot hold {largest[row]:.0f} at {name!r}: use --dtype float32"
+            else:
+                reason = f"the model gives NaN or infinity at {name!r}"
+            failures.append((images[row], reason))
+            good[row] = False
+    kept = np.flatnonzero(good).tolist()
+    hashes = np.frombuffer(b"".join(image.content_hash for image in images), np.uint8)
+    batch = ComputedBatch(
+        items=[images[row].item for row in kept],
+        content_hash=hashes.reshape(len(images), -1)[kept],
+        # No copy where none is needed: a row may be 50 MB.
+        features={
+            name: (values[kept] if failures else values).astype(dtype, copy=False)
+            for name, values in features.items()
+        },
+    )
+    return batch, failures
