@@ -37,7 +37,7 @@ class Screen(Protocol):
     """What the demo shows; the command line draws it."""
 
     def pictures(self, folder: Path, num_stored: int, num_queries: int) -> None:
-        """Say that the pictures lie there."""
+        """Say where the pictures are."""
         ...
 
     def command(self, line: str) -> None:
@@ -83,15 +83,7 @@ def run_demo(folder: str | Path, screen: Screen, listener: Listener | None = Non
     Raises:
         InvalidValue: If `folder` is a file, or holds something else than an earlier demo.
     """
-    folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise InvalidValue(f"The demo writes into a folder. Received: {str(folder)!r}, a file.")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / MARK_FILE).exists():
-        raise InvalidValue(
-            f"{str(folder)!r} holds other files; the demo leaves them alone. Name a new folder."
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / MARK_FILE).write_text("Made by `featx demo`; it may be deleted.\n", encoding="utf-8")
+    folder = _prepare(Path(folder))
     num_stored, num_queries = _write_digits(folder)
     screen.pictures(folder, num_stored, num_queries)
     store, head, sheet = folder / "digits.h5", folder / "head", folder / "matches.png"
@@ -118,6 +110,19 @@ def run_demo(folder: str | Path, screen: Screen, listener: Listener | None = Non
     return not (extracted.failed or predicted.failures or report.failures)
 
 
+def _prepare(folder: Path) -> Path:
+    """Make the folder, unless it is there from an earlier demo."""
+    if folder.exists() and not folder.is_dir():
+        raise InvalidValue(f"The demo writes into a folder. Received: {str(folder)!r}, a file.")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / MARK_FILE).exists():
+        raise InvalidValue(
+            f"{str(folder)!r} holds other files; the demo leaves them alone. Name a new folder."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARK_FILE).write_text("Made by `featx demo`; it may be deleted.\n", encoding="utf-8")
+    return folder
+
+
 def _quoted(path: Path) -> str:
     return shlex.quote(str(path))
 
@@ -134,11 +139,11 @@ def _write_digits(folder: Path) -> tuple[int, int]:
         counts[digit] += 1
         is_query = number < QUERIES_PER_DIGIT
         num_queries += is_query
-        place = folder / ("queries" if is_query else "digits") / str(digit)
-        path = place / f"{'query' if is_query else 'digit'}_{number:03d}.png"
+        digit_folder = folder / ("queries" if is_query else "digits") / str(digit)
+        path = digit_folder / f"{'query' if is_query else 'digit'}_{number:03d}.png"
         if path.exists():
             continue
-        place.mkdir(parents=True, exist_ok=True)
+        digit_folder.mkdir(parents=True, exist_ok=True)
         grey = np.round(255 - pixels * 255 / 16).astype(np.uint8)  # 0 to 16, ink is dark
         image = Image.fromarray(grey).resize((PICTURE_SIZE, PICTURE_SIZE), Image.Resampling.BICUBIC)
         with replace_file(path) as temporary:

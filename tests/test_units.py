@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import featx
-from featx.report.tables import show_extract_report
+from featx.report.store_tables import show_extract_report
 from featx.units import format_count, format_rate
 
 

@@ -149,7 +149,7 @@ def extract(
     from featx.images.sharding import parse_shard
     from featx.report.console import ConsoleListener
     from featx.report.json_lines import write_json
-    from featx.report.tables import show_extract_report
+    from featx.report.store_tables import show_extract_report
 
     report = featx.extract(
         images or ".",

@@ -16,7 +16,7 @@ def info(features: StoreArgument = Path(DEFAULT_STORE), as_json: Json = False) -
     Example: featx info flowers.h5
     """
     from featx.report.json_lines import write_json
-    from featx.report.tables import show_store
+    from featx.report.store_tables import show_store
     from featx.store import open_store
     from featx.store.summary import summarize_store
 

@@ -30,7 +30,7 @@ def merge(
     import featx
     from featx.report.console import ConsoleListener
     from featx.report.json_lines import write_json
-    from featx.report.tables import show_merge_report
+    from featx.report.store_tables import show_merge_report
 
     report = featx.merge_stores(
         stores,

@@ -28,7 +28,7 @@ def pack(
     import featx
     from featx.report.console import ConsoleListener
     from featx.report.json_lines import write_json
-    from featx.report.tables import show_pack_report
+    from featx.report.store_tables import show_pack_report
 
     report = featx.pack_store(features, output=output, listener=ConsoleListener())
     if as_json:

@@ -35,7 +35,7 @@ def verify(
     import featx
     from featx.report.console import ConsoleListener
     from featx.report.json_lines import write_json
-    from featx.report.tables import show_verify_report
+    from featx.report.store_tables import show_verify_report
 
     report = featx.verify_store(features, images=images, repair=repair, listener=ConsoleListener())
     if as_json:

@@ -67,28 +67,7 @@ def decode_image(data: bytes, contract: InputSpec, *, max_pixels: int | None = N
     limit = max_pixels or MAX_PIXELS
     try:
         with open_picture(data) as image:
-            if image.width * image.height > limit:
-                raise ImageError(
-                    f"{image.width} x {image.height} pixels: the limit is {limit:,} pixels "
-                    f"({LIMIT_OPTION} changes it)"
-                )
-            full_size = image.size
-            if contract.decode == "fast" and contract.interpolation in _SMOOTH:
-                # Twice the size, so that the resizing still averages; of the longer side, since a
-                # picture may lie on its side.
-                side = 2 * max(contract.width, contract.height)
-                image.draft(None, (side, side))
-            is_large = image.width * image.height > LARGE_PIXELS
-            if is_large and image.format == "JPEG2000":
-                check_code_blocks(image, len(data))
-            with _large_picture if is_large else contextlib.nullcontext():
-                if contract.channels not in MODES:
-                    return _stack_pages(image, contract, limit)
-                size = image.size
-                upright = load_upright(image, contract)
-                if upright.size != size:
-                    full_size = full_size[1], full_size[0]
-                return fit(to_channels(upright, contract), contract, full_size)
+            return _convert(image, len(data), contract, limit)
     except (ImageError, MemoryError):
         raise
     except UnidentifiedImageError:
@@ -102,6 +81,32 @@ def decode_image(data: bytes, contract: InputSpec, *, max_pixels: int | None = N
         # (struct.error, SyntaxError, KeyError, ...): all of it means "damaged file".
         text = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(f"damaged or unsupported image: {text}") from error
+
+
+def _convert(image: Image.Image, num_bytes: int, contract: InputSpec, limit: int) -> np.ndarray:
+    """Decode an opened picture, at a fraction where that is allowed."""
+    if image.width * image.height > limit:
+        raise ImageError(
+            f"{image.width} x {image.height} pixels: the limit is {limit:,} pixels "
+            f"({LIMIT_OPTION} changes it)"
+        )
+    full_size = image.size
+    if contract.decode == "fast" and contract.interpolation in _SMOOTH:
+        # Twice the size, so that the resizing still averages; of the longer side, since a
+        # picture may be stored on its side.
+        side = 2 * max(contract.width, contract.height)
+        image.draft(None, (side, side))
+    is_large = image.width * image.height > LARGE_PIXELS
+    if is_large and image.format == "JPEG2000":
+        check_code_blocks(image, num_bytes)
+    with _large_picture if is_large else contextlib.nullcontext():
+        if contract.channels not in MODES:
+            return _stack_pages(image, contract, limit)
+        size = image.size
+        upright = load_upright(image, contract)
+        if upright.size != size:
+            full_size = full_size[1], full_size[0]
+        return fit(to_channels(upright, contract), contract, full_size)
 
 
 def _stack_pages(image: Image.Image, contract: InputSpec, limit: int) -> np.ndarray:

@@ -94,54 +94,27 @@ def read_images(
     Yields:
         One result for each item, in order: pixels, "known", or a failure.
     """
-
     if workers is not None and workers < 1:
         raise InvalidValue(f"Reading takes at least one thread. Received: workers={workers}.")
 
-    def read(item: ImageItem) -> ReadResult:
-        data = b""
-        try:
-            data = item.read_bytes()
-            content_hash = hash_content(data)
-            if content_hash in known:
-                return KnownImage(_without_reader(item), content_hash)
-            pixels = decode_image(data, contract, max_pixels=max_pixels)
-            return DecodedImage(_without_reader(item), content_hash, pixels)
-        except ImageError as error:  # Its own fault: not to be taken for one that is passing.
-            size = item.size if item.size >= 0 else len(data)
-            return ImageFailure(item.key, error.reason, size, item.mtime_ns)
-        except OSError as error:
-            reason = error.strerror or str(error)
-        except MemoryError:
-            reason = "not enough memory to decode it"
-        # Not the picture's fault: without its stamp in the ledger it is tried again every time.
-        return ImageFailure(item.key, reason, -1, -1)
-
     def read_some(some: Sequence[ImageItem]) -> list[ReadResult]:
-        return [read(item) for item in some if not closed.is_set()]
+        return [_read(one, contract, known, max_pixels) for one in some if not closed.is_set()]
 
     closed = threading.Event()
     pending: deque[Future[list[ReadResult]]] = deque()
     upcoming = iter(items)
+    size = max(1, min(TOGETHER, lookahead // 4))
     with (
         pixel_limit(max_pixels),
         ThreadPoolExecutor(workers or default_workers(), thread_name_prefix="featx") as pool,
     ):
         try:
-            size = max(1, min(TOGETHER, lookahead // 4))
-            error: Exception | None = None
-            while error is None:
-                some: list[ImageItem] = []
-                try:
-                    for item in itertools.islice(upcoming, size):
-                        some.append(item)
-                except Exception as reason:  # A user's generator: what it gave before comes first.
-                    error = reason
-                if not some:
-                    break
+            some, error = _take(upcoming, size)
+            while some:
                 pending.append(pool.submit(read_some, some))
                 if len(pending) * size >= lookahead:
                     yield from pending.popleft().result()
+                some, error = _take(upcoming, size) if error is None else ([], error)
             while pending:
                 yield from pending.popleft().result()
             if error is not None:
@@ -150,6 +123,39 @@ def read_images(
             closed.set()
             for future in pending:
                 future.cancel()
+
+
+def _take(items: Iterator[ImageItem], count: int) -> tuple[list[ImageItem], Exception | None]:
+    """Return the next items; also what a user's generator raised behind them."""
+    taken: list[ImageItem] = []
+    try:
+        for item in itertools.islice(items, count):
+            taken.append(item)
+    except Exception as error:
+        return taken, error
+    return taken, None
+
+
+def _read(
+    item: ImageItem, contract: InputSpec, known: Container[bytes], max_pixels: int | None
+) -> ReadResult:
+    data = b""
+    try:
+        data = item.read_bytes()
+        content_hash = hash_content(data)
+        if content_hash in known:
+            return KnownImage(_without_reader(item), content_hash)
+        pixels = decode_image(data, contract, max_pixels=max_pixels)
+        return DecodedImage(_without_reader(item), content_hash, pixels)
+    except ImageError as error:  # The fault of the picture: it will fail again.
+        size = item.size if item.size >= 0 else len(data)
+        return ImageFailure(item.key, error.reason, size, item.mtime_ns)
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except MemoryError:
+        reason = "not enough memory to decode it"
+    # Not the picture's fault: without its stamp in the ledger it is tried again every time.
+    return ImageFailure(item.key, reason, -1, -1)
 
 
 def read_spread(

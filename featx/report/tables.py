@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from featx.report.drawing import as_text, make_table, print_result
+from featx.report.store_tables import describe_counts
 from featx.report.text import short_path
-from featx.specs import describe_precision, describe_speed
-from featx.units import format_bytes, format_count, format_rate, format_shape
+from featx.units import format_bytes, format_count
 
 if TYPE_CHECKING:
     from featx.exports.exporting import ExportReport
-    from featx.extraction.report import ExtractReport
     from featx.heads.fitting import FitReport
     from featx.heads.prediction_report import PredictReport
     from featx.index.searching import SearchReport
     from featx.index.vector_index import VectorIndex
     from featx.models.builtin import Measurement
     from featx.models.catalogue import CatalogueEntry
-    from featx.store import MergeReport, PackReport, VerifyReport
 
-SHOWN_FAILURES = 10
 SHOWN_CONFUSIONS = 5
-SHOWN_RUNS = 5
-SHOWN_KEYS = 5
 
 
 def show_models(entries: Sequence[CatalogueEntry]) -> None:
@@ -65,72 +60,6 @@ def show_measurements(measurements: Sequence[Measurement]) -> None:
     print_result(table)
 
 
-def show_extract_report(report: ExtractReport) -> None:
-    """Write what an extraction did, in a line or two."""
-    reused = report.reused - report.renamed
-    parts = [f"{report.done:,} {'to compute' if report.dry_run else 'computed'}"]
-    parts += [f"{report.skipped:,} already there"]
-    parts += [f"{report.renamed:,} renamed"] if report.renamed else []
-    parts += [f"{reused:,} identical to others"] if reused else []
-    parts += [f"{report.failed:,} failed"] if report.failed else []
-    parts += [f"{report.removed:,} removed"] if report.removed else []
-    parts += [f"{report.missing:,} without their image"] if report.missing else []
-    prefix = "nothing was written; there would be " if report.dry_run else ""
-    rows = format_count(report.rows, "row")
-    print_result(f"{short_path(report.output)}: {prefix}{rows} ({', '.join(parts)})")
-    if report.done and not report.dry_run:
-        seconds = report.seconds
-        print_result(
-            f"{format_rate(report.images_per_second)} images/s; seconds: load "
-            f"{seconds['load']:.1f}, waiting for images {seconds['read']:.1f}, compute "
-            f"{seconds['compute']:.1f}, write {seconds['write']:.1f}"
-        )
-
-
-def show_store(summary: Mapping[str, Any]) -> None:
-    """Draw what ``featx info`` found."""
-    contract = summary["input"]
-    classes = summary["classes"]
-    for name, value in (
-        ("store", _describe_store(summary)),
-        ("rows", _describe_rows(summary)),
-        ("images in", short_path(summary["root"])),
-        ("classes", _describe_classes(classes, summary["unlabelled"])),
-        *([("splits", describe_counts(summary["splits"]))] if summary["splits"] else []),
-        ("model", f"{summary['model']}, weights {short_path(summary['weights'])}"),
-        ("weights SHA-256", summary["weights_sha256"]),
-        (
-            "input",
-            f"{contract['height']}×{contract['width']}×{contract['channels']} "
-            f"{contract['channel_order']}, {contract['scaling']} scaling, {contract['resize']}, "
-            f"{contract['interpolation']}, EXIF orientation "
-            f"{'applied' if contract['exif'] == 'apply' else 'ignored'}, "
-            f"{contract['decode']} decoding",
-        ),
-        ("fingerprint", summary["fingerprint"]),
-        *(("computed", _describe_run(run)) for run in summary["runs"][-SHOWN_RUNS:]),
-    ):
-        print_result(f"{name:<16}  {value}")
-    print_result("")
-    table = make_table("layer", "pool", "shape of a row", "type", "size", right=(4,))
-    for feature in summary["features"]:
-        table.add_row(
-            as_text(feature["layer"]),
-            feature["pool"],
-            format_shape(feature["shape"]),
-            feature["dtype"],
-            format_bytes(feature["bytes"]),
-        )
-    print_result(table)
-    failures = summary["failures"]
-    if failures:
-        print_result(f"{format_count(len(failures), 'image')} failed:")
-        for failure in failures[:SHOWN_FAILURES]:
-            print_result(f"  {failure['key']}: {failure['reason']}")
-        if len(failures) > SHOWN_FAILURES:
-            print_result(f"  and {len(failures) - SHOWN_FAILURES:,} more (--json lists all)")
-
-
 def show_export(report: ExportReport) -> None:
     """Write what was exported."""
     print_result(
@@ -138,91 +67,6 @@ def show_export(report: ExportReport) -> None:
         f"{format_count(report.columns, 'value')} each, {format_bytes(report.bytes)} "
         f"({report.format})"
     )
-
-
-def show_verify_report(report: VerifyReport) -> None:
-    """Say that all is well, or what is damaged."""
-    hashed = f", {format_count(report.images, 'image')}" if report.images else ""
-    checked = (
-        f"{format_count(report.rows, 'row')} in {format_count(report.files, 'file')}, "
-        f"{format_bytes(report.num_bytes)}{hashed}"
-    )
-    if report.is_intact:
-        print_result(f"{short_path(report.store)}: intact ({checked})")
-        if report.repaired:
-            dropped = format_count(
-                report.dropped,
-                "row of a changed image was dropped",
-                "rows of changed images were dropped",
-            )
-            print_result(dropped)
-    else:
-        for damage in report.damages:
-            rows = f"; {format_count(len(damage.keys), 'row')}: {_some(damage.keys)}"
-            print_result(
-                f"{short_path(damage.file)}: {damage.problem}{rows if damage.keys else ''}"
-            )
-        print_result(f"{short_path(report.store)}: damaged ({checked})")
-        if report.repaired and not report.rows:
-            print_result("repaired: the view was made again from its parts")
-        elif report.repaired:
-            dropped = format_count(report.dropped, "row was dropped", "rows were dropped")
-            print_result(
-                f"repaired: {dropped}; the same `featx extract` computes what is missing again"
-            )
-        elif report.repairable:
-            print_result(
-                "`featx verify --repair` drops these rows; `featx extract` computes them again"
-            )
-        else:
-            print_result("It cannot be repaired: extract again with --overwrite")
-    if report.changed:
-        print_result(
-            format_count(
-                len(report.changed),
-                "image is not the one that was extracted: ",
-                "images are not those that were extracted: ",
-            )
-            + _some(report.changed)
-        )
-    if report.missing:
-        gone = format_count(len(report.missing), "image is gone", "images are gone")
-        print_result(f"{gone}: {_some(report.missing)}")
-    if report.unreadable:
-        reasons = [f"{key} ({reason})" for key, reason in report.unreadable.items()]
-        print_result(f"{format_count(len(reasons), 'image')} cannot be read: {_some(reasons)}")
-
-
-def show_pack_report(report: PackReport) -> None:
-    """Say what was packed."""
-    made = f" made of {format_count(report.parts, 'part')}" if report.parts else ""
-    print_result(
-        f"{short_path(report.output)}: {format_count(report.rows, 'row')} in one file, "
-        f"{format_bytes(report.num_bytes)}{made}"
-    )
-
-
-def show_merge_report(report: MergeReport) -> None:
-    """Say what was merged, and which keys several stores had."""
-    print_result(
-        f"{short_path(report.output)}: {format_count(report.rows, 'row')} from "
-        f"{format_count(report.sources, 'store')}"
-    )
-    if report.duplicates:
-        print_result(
-            format_count(len(report.duplicates), "image was", "images were")
-            + f" in several, with the same content: {_some(report.duplicates)}"
-        )
-    if report.conflicts:
-        print_result(
-            format_count(len(report.conflicts), "image was", "images were")
-            + f" in several, with different content: {_some(report.conflicts)}"
-        )
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN_KEYS:,} more" if len(names) > SHOWN_KEYS else ""
-    return ", ".join(names[:SHOWN_KEYS]) + more
 
 
 def show_fit_report(report: FitReport) -> None:
@@ -318,67 +162,3 @@ def show_paths(report: SearchReport) -> None:
     for result in report.results:
         for match in result.matches:
             sys.stdout.write(short_path(match.path) + "\n")
-
-
-def _describe_store(summary: Mapping[str, Any]) -> str:
-    shown = f"{short_path(summary['path'])}, {format_bytes(summary['bytes'])}"
-    if summary["kind"] == "view":
-        shown += (
-            f", a view of {format_count(len(summary['parts']), 'part file')} "
-            f"({format_bytes(summary['parts_bytes'])}) that must stay beside it"
-        )
-    if summary["missing_parts"]:
-        shown += f"; MISSING: {_some(summary['missing_parts'])}"
-    return shown
-
-
-def _describe_rows(summary: Mapping[str, Any]) -> str:
-    missing = summary["missing"]
-    gone = f", {missing:,} without their image (--prune removes them)" if missing else ""
-    return f"{summary['rows']:,}{gone}"
-
-
-def _describe_run(run: Mapping[str, Any]) -> str:
-    """Say when and by what rows were computed: ``720 images on 2026-01-31 09:30 UTC, ...``."""
-    rate = f" ({format_rate(run['computed'] / run['seconds'])}/s)" if run.get("seconds") else ""
-    versions = [f"{k} {v}" for k, v in run.items() if k not in _RUN_FACTS]
-    precision = describe_precision(str(run.get("precision"))) + _describe_comparison(run)
-    started = run["started"][:16].replace("T", " ")
-    return (
-        f"{format_count(run['computed'], 'image')} on {started} UTC in "
-        f"{run.get('seconds', 0):.1f} s{rate}, {run.get('engine')} in {precision}; "
-        f"{', '.join(versions)}"
-    )
-
-
-_RUN_FACTS = (
-    "started", "computed", "seconds", "engine", "precision", "lowest_cosine", "compared_images",
-    "compared_precision", "compared_engine", "speed_ratio",
-)  # fmt: skip
-
-
-def _describe_comparison(run: Mapping[str, Any]) -> str:
-    """Say how near a precision is to float32, at worst, and how engines compare."""
-    parts = []
-    if run.get("lowest_cosine"):
-        compared = run.get("compared_precision", "bfloat16")
-        of = "" if run.get("precision") == compared else f"of {describe_precision(compared)} "
-        cosine = min(run["lowest_cosine"].values())
-        images = format_count(run["compared_images"], "image")
-        parts.append(f"lowest cosine {of}{cosine:.5f} in {images}")
-    if run.get("speed_ratio"):
-        parts.append(describe_speed(run))
-    return f" ({'; '.join(parts)})" if parts else ""
-
-
-def describe_counts(counts: Mapping[str, int]) -> str:
-    """Write counts of names: ``train 600, test 100``; the first twenty."""
-    shown = ", ".join(f"{as_text(name)} {count:,}" for name, count in list(counts.items())[:20])
-    return shown + (f" and {len(counts) - 20} more" if len(counts) > 20 else "")
-
-
-def _describe_classes(classes: Mapping[str, int], unlabelled: int) -> str:
-    if not classes:
-        return "none (images have no labels)"
-    rest = f"; {unlabelled:,} without" if unlabelled else ""
-    return f"{len(classes)}: {describe_counts(classes)}{rest}"

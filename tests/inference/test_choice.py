@@ -460,7 +460,7 @@ def test_what_was_measured_is_recorded_and_shown(
 
 
 def test_the_line_about_a_run_says_what_was_decided() -> None:
-    from featx.report.tables import _describe_run
+    from featx.report.store_tables import describe_run
 
     run = {"started": "2026-01-31T09:30:12+00:00", "computed": 15, "seconds": 2.0, "featx": "1.0"}
     before = "15 images on 2026-01-31 09:30 UTC in 2.0 s (7.5/s), "
@@ -484,7 +484,7 @@ def test_the_line_about_a_run_says_what_was_decided() -> None:
         ),
     )
     for facts, expected in cases:
-        assert _describe_run(run | facts) == before + expected
+        assert describe_run(run | facts) == before + expected
 
 
 @pytest.mark.parametrize("former", ["float32", "bfloat16"])

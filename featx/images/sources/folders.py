@@ -66,7 +66,6 @@ def _walk(
     linked: deque[str] = deque()
     while pending or linked:
         current = pending.pop() if pending else linked.popleft()
-        prefix = "" if current == "." else f"{current}/"
         found: list[ImageItem | ImageFailure] = []
         folders: list[str] = []
         links: list[str] = []
@@ -76,32 +75,38 @@ def _walk(
             if (status.st_dev, status.st_ino) in seen:
                 continue  # A link back up would otherwise be followed for ever.
             seen.add((status.st_dev, status.st_ino))
-            with os.scandir(folder) as listing:
-                # Not all at once: one folder may have a million entries.
-                for entry in listing:
-                    if entry.name.startswith("."):
-                        continue
-                    name = prefix + entry.name
-                    if is_excluded is not None and is_excluded(name):
-                        continue
-                    try:
-                        is_folder = entry.is_dir()
-                    except OSError as error:  # A link to itself, or to where we may not look.
-                        found.append(make_failure(name, error))
-                        continue
-                    if is_folder:
-                        (links if entry.is_symlink() else folders).append(name)
-                    elif _is_picture(entry):
-                        # The entry of a link remembers what is_dir() found behind it.
-                        found.append(make_item(root, name, entry.stat))
-                    elif is_archive(name):
-                        archives.append(name)
+            prefix = "" if current == "." else f"{current}/"
+            for name, entry in _scan(folder, prefix, is_excluded):
+                try:
+                    is_folder = entry.is_dir()
+                except OSError as error:  # A link to itself, or to where we may not look.
+                    found.append(make_failure(name, error))
+                    continue
+                if is_folder:
+                    (links if entry.is_symlink() else folders).append(name)
+                elif _is_picture(entry):
+                    # The entry of a link remembers what is_dir() found behind it.
+                    found.append(make_item(root, name, entry.stat))
+                elif is_archive(name):
+                    archives.append(name)
         except OSError as error:
             yield make_failure(current, error)
             continue
         yield from found
         pending.extend(sorted(folders, reverse=True))
         linked.extend(sorted(links))
+
+
+def _scan(
+    folder: str, prefix: str, is_excluded: IsExcluded
+) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Yield the key and entry of what is in a folder, except what is hidden or excluded."""
+    with os.scandir(folder) as listing:
+        # Not all at once: one folder may have a million entries.
+        for entry in listing:
+            name = prefix + entry.name
+            if not entry.name.startswith(".") and not (is_excluded and is_excluded(name)):
+                yield name, entry
 
 
 def is_sheet(path: str | Path) -> bool:
