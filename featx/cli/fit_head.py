@@ -20,8 +20,8 @@ def fit_head(
         str,
         typer.Option(
             metavar="folders|FILE.csv",
-            help="Those in the store (class folders, or a manifest's), or a CSV with the columns "
-            "path, label and optionally split.",
+            help="'folders' for those in the store (class folders, or a manifest's), or a CSV with "
+            "the columns path, label and optionally split.",
         ),
     ] = "folders",
     kind: Annotated[

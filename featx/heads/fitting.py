@@ -6,12 +6,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from featx.errors import InvalidValue
 from featx.events import Listener
 from featx.heads.evaluation import Evaluation, evaluate
 from featx.heads.head import Head, check_replaceable
-from featx.heads.kinds import HEADS
-from featx.heads.labelled_rows import RowChoice, read_labelled_rows
+from featx.heads.kinds import HEADS, Fitted, HeadKind
+from featx.heads.labelled_rows import LabelledRows, RowChoice, read_labelled_rows
 from featx.heads.labels import FOLDERS
 from featx.poolings import check_vector_pool
 from featx.specs import (
@@ -117,37 +119,31 @@ def fit_head(
     classifier = HEADS[kind]
     check_vector_pool("pooling of a head", pool)
     if not 0 <= test_size < 1:
-        raise InvalidValue(
-            f"The held-out share is at least 0 and below 1, in [0, 1). Received: {test_size}."
-        )
+        raise InvalidValue(f"The held-out share is a number in [0, 1). Received: {test_size}.")
     output = Path(output)
     check_replaceable(output)
     with open_store(features) as store:
         labelled = read_labelled_rows(store, RowChoice(layer, pool, labels, ignore_split), listener)
         reference = StoreReference.to(store, output)
     held_out = labelled.hold_out(test_size, seed, listener)
-    examples, classes, feature = labelled.examples, labelled.classes, labelled.table.spec
-    train, test = examples.take(~held_out), examples.take(held_out)
+    examples, feature = labelled.examples, labelled.table.spec
+    num_train, width = int((~held_out).sum()), examples.values.shape[1]
     listener.note(
-        f"fitting a {kind} head on {len(train):,} of {len(examples):,} images, "
-        f"{len(classes)} classes, {format_count(examples.values.shape[1], 'value')} each"
+        f"fitting a {kind} head on {num_train:,} of {len(examples):,} images, "
+        f"{len(labelled.classes)} classes, {format_count(width, 'value')} each"
     )
-    fitted = classifier.fit(train, seed)
-    weights, evaluation = fitted.weights, None
-    if len(test):
-        predicted = classifier.predict(weights, test.values).argmax(axis=1)
-        evaluation = evaluate(test.targets, predicted, classes)
-    refitted = labelled.sides is None and len(test) > 0
+    fitted, evaluation = _fit_and_measure(classifier, labelled, held_out, seed)
+    refitted = evaluation is not None and labelled.sides is None
     if refitted:
-        weights = classifier.refit(examples, fitted.settings, seed)
+        fitted = Fitted(classifier.refit(examples, fitted.settings, seed), fitted.settings)
     report = FitReport(
         output=str(output),
         kind=kind,
         layer=feature.name,
         pool=feature.pool,
-        width=examples.values.shape[1],
-        classes=classes,
-        num_train=len(train),
+        width=width,
+        classes=labelled.classes,
+        num_train=num_train,
         num_unlabelled=labelled.num_unlabelled,
         num_unsplit=labelled.num_unsplit,
         splits=labelled.splits,
@@ -158,12 +154,24 @@ def fit_head(
     fitted_rows = labelled.rows if refitted else labelled.rows[~held_out]
     Head(
         kind=kind,
-        classes=classes,
+        classes=labelled.classes,
         feature=feature,
         model=labelled.table.model,
-        weights=weights,
+        weights=fitted.weights,
         fitted_on=labelled.table.content_hash[fitted_rows],
         report=report.to_dict(),
         store=reference,
     ).save(output)
     return report
+
+
+def _fit_and_measure(
+    classifier: HeadKind, labelled: LabelledRows, held_out: np.ndarray, seed: int
+) -> tuple[Fitted, Evaluation | None]:
+    """Fit on the rows that are not held out, and measure on those that are, if any."""
+    fitted = classifier.fit(labelled.examples.take(~held_out), seed)
+    test = labelled.examples.take(held_out)
+    if not len(test):
+        return fitted, None
+    predicted = classifier.predict(fitted.weights, test.values).argmax(axis=1)
+    return fitted, evaluate(test.targets, predicted, labelled.classes)

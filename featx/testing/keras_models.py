@@ -1,4 +1,4 @@
-"""A small Keras network whose activations are computed by hand, with every kind of layer."""
+"""A small Keras network with every kind of layer, whose activations can be computed by hand."""
 
 from __future__ import annotations
 

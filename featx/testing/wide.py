@@ -1,4 +1,4 @@
-"""A backbone whose one layer is as wide as asked for: for trying out large features."""
+"""A backbone with one layer of any width, for tests with large features."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def register_wide_model(width: int) -> str:
     """Make ``wide:WIDTH`` a model reference in this process, and return it.
 
     Args:
-        width: Values in a row; 4 bytes each.
+        width: Values in a row, of 4 bytes each.
 
     Example:
         >>> import featx
