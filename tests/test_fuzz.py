@@ -88,7 +88,7 @@ def test_trouble_of_a_case_that_ends_after_all_is_not_blamed_on_the_next(
 ) -> None:
     reading, writing = os.pipe()
 
-    def end_when_the_next_has_begun(child: supervisor._Child) -> int:
+    def end_when_the_next_has_begun(child: supervisor.Child) -> int:
         os.read(reading, 1)
         return end(child)
 
@@ -96,8 +96,8 @@ def test_trouble_of_a_case_that_ends_after_all_is_not_blamed_on_the_next(
         os.write(writing, b"!")
         time.sleep(0.3)
 
-    end = supervisor._end
-    monkeypatch.setattr(supervisor, "_end", end_when_the_next_has_begun)
+    end = supervisor.end_child
+    monkeypatch.setattr(supervisor, "end_child", end_when_the_next_has_begun)
     cases = [
         Case("slow", "kind", lambda: time.sleep(0.3), lambda folder: None, 0.1),
         Case("next", "kind", say_that_it_has_begun, lambda folder: None, 30),

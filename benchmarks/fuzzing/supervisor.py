@@ -73,7 +73,7 @@ class Result:
 
 
 @dataclass(slots=True)
-class _Child:
+class Child:
     """A forked process and the case that it is at."""
 
     pid: int
@@ -110,7 +110,7 @@ def run_cases(
         for start in range(0, len(cases), CASES_PER_CHILD)
     ]
     todo.reverse()
-    running: list[_Child] = []
+    running: list[Child] = []
     try:
         while todo or running:
             while todo and len(running) < workers:
@@ -123,7 +123,7 @@ def run_cases(
                     continue
                 suspect = child.cases[0] if child.cases else None
                 running.remove(child)
-                status = _end(child)
+                status = end_child(child)
                 yield from _listen(child, memory)  # What it said before it died.
                 if outcome and child.cases and child.cases[0] is not suspect:
                     todo.append(child.cases)  # The suspect ended in time; the next was only begun.
@@ -136,10 +136,10 @@ def run_cases(
                 child.output.close()
     finally:
         for child in running:
-            _end(child)
+            end_child(child)
 
 
-def _start(cases: deque[Case], stated: type[Exception]) -> _Child:
+def _start(cases: deque[Case], stated: type[Exception]) -> Child:
     reading, writing = os.pipe()
     output = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the child has ended
     with warnings.catch_warnings():
@@ -160,7 +160,7 @@ def _start(cases: deque[Case], stated: type[Exception]) -> _Child:
             os._exit(status)  # No clean-up: what is open belongs to the parent.
     os.close(writing)
     os.set_blocking(reading, False)
-    return _Child(pid, os.fdopen(reading, "rb", buffering=0), cases, output)
+    return Child(pid, os.fdopen(reading, "rb", buffering=0), cases, output)
 
 
 def _work(cases: deque[Case], stated: type[Exception], pipe: int) -> None:
@@ -200,7 +200,7 @@ def _work(cases: deque[Case], stated: type[Exception], pipe: int) -> None:
         )
 
 
-def _listen(child: _Child, memory: int) -> Iterator[Result]:
+def _listen(child: Child, memory: int) -> Iterator[Result]:
     """Yield the results that a child has sent."""
     while True:
         data = child.pipe.read(65536)
@@ -222,7 +222,7 @@ def _listen(child: _Child, memory: int) -> Iterator[Result]:
         yield result
 
 
-def _trouble(child: _Child, memory: int) -> str | None:
+def _trouble(child: Child, memory: int) -> str | None:
     """Say what is wrong with the case that a child is at, if anything is."""
     if not child.cases:
         return None
@@ -233,7 +233,7 @@ def _trouble(child: _Child, memory: int) -> str | None:
     return HANG if time.monotonic() - child.begun > child.cases[0].seconds else None
 
 
-def _attribute(child: _Child, outcome: str, status: int) -> tuple[Result, deque[Case]]:
+def _attribute(child: Child, outcome: str, status: int) -> tuple[Result, deque[Case]]:
     """Blame the case that a child was at; return it and the cases behind it."""
     seconds = time.monotonic() - child.begun
     child.output.seek(0)
@@ -246,13 +246,13 @@ def _attribute(child: _Child, outcome: str, status: int) -> tuple[Result, deque[
     return Result(case, outcome, detail, seconds, child.peak, printed), child.cases
 
 
-def _is_alive(child: _Child) -> bool:
+def _is_alive(child: Child) -> bool:
     """Whether a child still runs; one that ended stays to be waited for."""
     exited = os.WEXITED | os.WNOHANG | os.WNOWAIT
     return os.waitid(os.P_PID, child.pid, exited) is None
 
 
-def _end(child: _Child) -> int:
+def end_child(child: Child) -> int:
     """Kill a child, with what it started, and return its wait status."""
     if _is_alive(child):
         with contextlib.suppress(ProcessLookupError):

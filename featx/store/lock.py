@@ -53,7 +53,7 @@ def lock_for_writing(folder: Path, waiting: Listener | None = None) -> Iterator[
     told = False
     while True:
         try:
-            release = _try_lock(folder)
+            release = try_lock(folder)
             break
         except StoreLocked as error:
             if waiting is None:
@@ -76,7 +76,7 @@ def lock_for_writing(folder: Path, waiting: Listener | None = None) -> Iterator[
         release()
 
 
-def _try_lock(folder: Path) -> Callable[[], None]:
+def try_lock(folder: Path) -> Callable[[], None]:
     """Take the lock or raise StoreLocked; return what releases it."""
     while True:
         try:
@@ -171,7 +171,7 @@ def _write_owner(descriptor: int) -> dict[str, Any]:
         "pid": os.getpid(),
         "host": socket.gethostname(),
         "since": time.time(),
-        "process_started": _process_start(os.getpid()),
+        "process_started": process_start(os.getpid()),
     }
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, json.dumps(owner).encode(), 0)
@@ -190,13 +190,13 @@ def _is_gone(owner: dict[str, Any]) -> bool:
     """Whether the process that an owner's record names has certainly ended."""
     if owner.get("host") != socket.gethostname() or not isinstance(owner.get("pid"), int):
         return False  # Another machine's processes cannot be seen from here.
-    started = _process_start(owner["pid"])
+    started = process_start(owner["pid"])
     if started is not None:
         return bool(started != owner.get("process_started"))  # The number was given away again.
     return not is_process_alive(owner["pid"])
 
 
-def _process_start(pid: int) -> int | None:
+def process_start(pid: int) -> int | None:
     """Return when a process started, in clock ticks since the boot (Linux); else None."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text()

@@ -136,8 +136,13 @@ class PartFiles:
         self.row_map = row_map
         self._open: OrderedDict[int, h5py.File] = OrderedDict()
 
+    @property
+    def num_open(self) -> int:
+        """How many parts are open now."""
+        return len(self._open)
+
     def path(self, number: int) -> Path:
-        """Return where a part lies: as recorded, or where it is if view and folder were renamed."""
+        """Return the path of a part: as recorded, or as it is if view and folder were renamed."""
         recorded = Path(os.path.normpath(self._view.parent / self.row_map.parts[number].file))
         renamed = parts_folder(self._view) / recorded.name
         return renamed if not recorded.exists() and renamed.exists() else recorded

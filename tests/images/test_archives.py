@@ -19,9 +19,12 @@ import pytest
 
 import featx
 from featx.errors import ImageError, ImagesNotFound, InvalidValue
+from featx.extraction import extract
 from featx.images.roots import Root
 from featx.images.sources import archives, find_images, tars, zips
 from featx.images.sources.items import ImageSet
+from featx.store import open_store
+from featx.testing import write_images
 from featx.testing.contracts.images import encode_png, make_pictures
 from tests.images.source_files import write_tar, write_zip
 from tests.real_data import REAL_DATA, needs_real_data
@@ -545,13 +548,13 @@ def test_a_compressed_archive_is_unpacked_once_by_several_threads(
     path = write_tar(tmp_path / "a.tar.gz", {p.name: p.data for p in pictures}, "w:gz")
     found = find_images(path)
     opened: list[str] = []
-    members = tars._members
+    members = tars.iterate_members
 
     def watched(path: str, opener: Any) -> Any:
         opened.append(path)
         return members(path, opener)
 
-    monkeypatch.setattr(tars, "_members", watched)
+    monkeypatch.setattr(tars, "iterate_members", watched)
     results = list(read_images(found.items, InputSpec(8, 8), workers=8))
     assert [result.item.key for result in results] == [p.name for p in pictures]  # type: ignore[union-attr]
     assert len(opened) == 1
@@ -678,3 +681,28 @@ def test_few_compressed_archives_are_open_at_a_time(tmp_path: Path) -> None:
         for item in found.items[number::4]:
             assert item.read_bytes() == PNG
             assert 1 <= sum(reader.is_open for reader in readers) <= 4
+
+
+def test_other_shards_of_an_archive_are_not_gone(photos: Path, toy: str, tmp_path: Path) -> None:
+    import shutil
+
+    archive = shutil.make_archive(str(tmp_path / "p"), "tar", write_images(8, photos))
+    store = tmp_path / "f.h5"
+    extract(archive, model=toy, layers=["mean"], output=store)
+    report = extract(archive, model=toy, layers=["mean"], output=store, shard=(1, 2), prune=True)
+    assert (report.rows, report.removed) == (8, 0)
+
+
+def test_a_compressed_archive_with_a_wrong_checksum_is_a_failure(
+    photos: Path, toy: str, tmp_path: Path
+) -> None:
+    import shutil
+
+    archive = Path(shutil.make_archive(str(tmp_path / "p"), "gztar", write_images(8, photos)))
+    data = bytearray(archive.read_bytes())
+    data[-6] ^= 0xFF  # The checksum stands at the end.
+    archive.write_bytes(data)
+    report = extract(archive, model=toy, layers=["mean"], output=tmp_path / "f.h5")
+    assert (report.rows, report.failed) == (8, 1)
+    with open_store(tmp_path / "f.h5") as opened:
+        assert "any of them may be damaged (CRC check failed" in opened.failures[0].reason

@@ -18,6 +18,7 @@ from featx.images.roots import MEMORY
 from featx.images.sources import gather
 from featx.images.sources.python import encode_picture
 from featx.specs import InputSpec
+from featx.store import open_store
 from featx.testing import write_images
 from featx.testing.contracts.images import make_pictures
 from tests.images.source_files import arrays_of, write_files
@@ -319,3 +320,16 @@ def test_items_of_objects_raise_what_is_wrong() -> None:
     (item,) = gather({"a": np.zeros((4, 4), np.float64)}).stream or ()
     with pytest.raises(ImageError, match="float64"):
         item.read_bytes()
+
+
+def test_an_object_that_is_no_picture_any_more_loses_its_row(
+    photos: Path, toy: str, tmp_path: Path
+) -> None:
+    write_images(2, photos)
+    pictures = [(path.name, path.read_bytes()) for path in sorted(photos.iterdir())]
+    store = tmp_path / "f.h5"
+    featx.extract(iter(pictures), model=toy, layers=["mean"], output=store)
+    broken = [(pictures[0][0], b"garbage"), pictures[1]]
+    assert featx.extract(iter(broken), model=toy, layers=["mean"], output=store).rows == 1
+    with open_store(store) as opened:
+        assert opened.keys == ("image_1.png",)

@@ -11,9 +11,11 @@ import pytest
 
 import featx
 from featx.errors import ImagesNotFound, InvalidValue
+from featx.extraction import extract
 from featx.images.sources import find_images, gather
 from featx.images.sources.locations import LocationReader
-from featx.images.sources.remote import _public, _stamp, common_root
+from featx.images.sources.remote import common_root, public_url, version_stamp
+from featx.testing import write_images
 from featx.testing.contracts.images import make_pictures
 
 PNG = make_pictures()[0].data
@@ -90,15 +92,15 @@ def test_an_archive_at_a_url_is_refused_with_what_to_do(memory: Any) -> None:
 
 def test_secrets_are_not_recorded() -> None:
     url = "https://user:secret@host/a/b.jpg?X-Amz-Signature=123"
-    assert _public(url) == "https://host/a/b.jpg"
+    assert public_url(url) == "https://host/a/b.jpg"
     assert common_root([url]) == "https://host/a"
 
 
 def test_stamps_are_times_or_versions() -> None:
-    assert _stamp({"mtime": 1.5}) == 1_500_000_000
-    assert _stamp({"LastModified": "2024-01-01T00:00:00+00:00"}) == 1704067200_000000000
-    assert _stamp({"ETag": "a"}) != _stamp({"ETag": "b"})
-    assert _stamp({}) == -1
+    assert version_stamp({"mtime": 1.5}) == 1_500_000_000
+    assert version_stamp({"LastModified": "2024-01-01T00:00:00+00:00"}) == 1704067200_000000000
+    assert version_stamp({"ETag": "a"}) != version_stamp({"ETag": "b"})
+    assert version_stamp({}) == -1
 
 
 def test_a_picture_that_fails_to_come_is_a_failure_and_is_tried_again(
@@ -134,3 +136,21 @@ def test_a_store_of_another_url_or_folder_is_refused(memory: Any, tmp_path: Path
     assert report.results[0].query == "memory://photos/dog/2.png"
     assert report.results[0].matches[0].path.startswith("memory://photos/")
     assert len(gather("memory://photos").items) == 3
+
+
+@pytest.fixture
+def bucket(photos: Path) -> str:
+    """Four pictures at a URL."""
+    system = fsspec.filesystem("memory")
+    for path in write_images(4, photos).iterdir():
+        system.pipe(f"/bucket/{path.name}", path.read_bytes())
+    yield "memory://bucket"
+    system.rm("/bucket", recursive=True)
+
+
+def test_what_a_url_did_not_name_is_not_gone(bucket: str, toy: str, tmp_path: Path) -> None:
+    store = tmp_path / "f.h5"
+    extract(bucket, model=toy, layers=["mean"], output=store)
+    for part in (f"{bucket}/image_1*.png", f"{bucket}/image_2.png"):
+        report = extract(part, model=toy, layers=["mean"], output=store, prune=True)
+        assert (report.rows, report.removed, report.missing) == (4, 0, 0)

@@ -100,7 +100,7 @@ def claim(folder: Path, **changes: Any) -> Path:
         "pid": os.getpid(),
         "host": socket.gethostname(),
         "since": 1_700_000_000.0,
-        "process_started": lock_module._process_start(os.getpid()),
+        "process_started": lock_module.process_start(os.getpid()),
     }
     path.write_text(json.dumps(owner | changes))
     return path
@@ -226,7 +226,7 @@ def test_claim_of_a_process_whose_number_was_given_away_is_taken_over(folder: Pa
 def test_claim_of_a_living_process_is_refused_where_starts_are_unknown(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lock_module, "_process_start", lambda pid: None)
+    monkeypatch.setattr(lock_module, "process_start", lambda pid: None)
     claim(folder, process_started=None)
     with pytest.raises(StoreLocked), lock_for_writing(folder):
         pytest.fail("two writers at once")
@@ -283,7 +283,7 @@ class Notes(Listener):
 def test_waiting_lasts_until_the_owner_ends_and_tells_once(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, attempts, notes = lock_module._try_lock, 0, Notes()
+    real, attempts, notes = lock_module.try_lock, 0, Notes()
     monkeypatch.setattr(lock_module, "WAIT_SECONDS", 0.01)
     with other_process(folder) as owner:
 
@@ -295,7 +295,7 @@ def test_waiting_lasts_until_the_owner_ends_and_tells_once(
                 owner.stdin.close()
             return real(folder)
 
-        monkeypatch.setattr(lock_module, "_try_lock", count)
+        monkeypatch.setattr(lock_module, "try_lock", count)
         with lock_for_writing(folder, notes):
             assert owner.wait() == 0
     assert attempts >= 4

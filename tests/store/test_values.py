@@ -179,7 +179,7 @@ def test_open_parts_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             np.testing.assert_array_equal(values[row], rows[row])
             files = store.part_files
             assert files is not None
-            assert len(files._open) <= 2
+            assert files.num_open <= 2
         np.testing.assert_array_equal(values[:], rows)
 
 
@@ -188,3 +188,12 @@ def test_values_of_a_closed_store_open_it_again(stores: tuple[FeatureStore, ...]
         values: LayerValues = store.features("map")
         store.close()
         np.testing.assert_array_equal(values[3], ROWS[3])
+
+
+def test_rows_far_apart_are_read_in_linear_time(tmp_path: Path) -> None:
+    import h5py
+
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        dataset = file.create_dataset("d", data=np.arange(200_000.0), chunks=(1000,))
+        rows = np.random.default_rng(0).permutation(200_000)[:60_000]
+        np.testing.assert_array_equal(read_dataset(dataset, rows), rows)  # It took minutes.

@@ -45,12 +45,14 @@ class RemoteSource(ImageSource):
         is_glob = _has_wildcard(url)
         is_file = list(found) == [path] and found[path].get("type") == "file"
         is_single = is_file and not is_glob
-        if is_single and _NOT_AT_URLS.search(_public(url)):
+        if is_single and _NOT_AT_URLS.search(public_url(url)):
             raise InvalidValue(
-                f"{_public(url)!r} is an archive or a table at a URL: featx reads these from a "
+                f"{public_url(url)!r} is an archive or a table at a URL: featx reads these from a "
                 "disk. Download it first; single pictures and folders are read from URLs."
             )
-        below = _public(_fixed(url) if is_glob else url).removeprefix(request.root.text).strip("/")
+        below = (
+            public_url(_fixed(url) if is_glob else url).removeprefix(request.root.text).strip("/")
+        )
         top = _fixed(path) if is_glob else path
         listing = Listing(is_complete=not is_glob and not is_single)  # Only a folder tells all.
         reader = RemoteReader(filesystem)
@@ -86,8 +88,8 @@ def _find(filesystem: Any, path: str, url: str) -> dict[str, dict[str, Any]]:
             found = filesystem.find(path, detail=True)
     except Exception as error:  # Each filesystem has its own, of its own libraries.
         raise ImagesNotFound(
-            f"{_public(url)!r} cannot be listed: {_describe(error)}. Check the address, and that "
-            "this machine may read it."
+            f"{public_url(url)!r} cannot be listed: {_describe(error)}. Check the address, and "
+            "that this machine may read it."
         ) from error
     return found
 
@@ -116,7 +118,7 @@ def _add_file(
         return None
     if not is_named and not is_picture_name(key):
         return None
-    size, stamp = _size(info), _stamp(info)
+    size, stamp = _size(info), version_stamp(info)
     if size > MAX_MEMBER_BYTES:
         reason = f"it has {size:,} bytes: at most {MAX_MEMBER_BYTES:,} are read from a URL"
         listing.fail(key, reason, size, stamp)
@@ -141,7 +143,7 @@ def common_root(urls: Sequence[str]) -> str:
     """
     folders = []
     for url in urls:
-        base = _public(_fixed(url)) if _has_wildcard(url) else _public(url)
+        base = public_url(_fixed(url)) if _has_wildcard(url) else public_url(url)
         folders.append(base.rpartition("/")[0] if _is_picture(url) else base)
     pieces = [folder.split("/") for folder in folders]
     first = pieces[0]
@@ -189,15 +191,15 @@ def _open(url: str) -> tuple[Any, str]:
         filesystem, path = fsspec.core.url_to_fs(url)
     except ImportError as error:
         raise InvalidValue(
-            f"{_public(url)!r} needs another package: {_describe(error)}. Install it beside featx "
-            "(pip install 'fsspec[s3]' for s3://, 'fsspec[gs]' for gs://, 'fsspec[http]' for https://)."
+            f"{public_url(url)!r} needs another package: {_describe(error)}. Install it beside "
+            "featx (pip install 'fsspec[s3]' for s3://, 'fsspec[gs]' for gs://, 'fsspec[http]' for https://)."
         ) from error
     except ValueError as error:
-        raise InvalidValue(f"{_public(url)!r} cannot be opened: {_describe(error)}.") from error
+        raise InvalidValue(f"{public_url(url)!r} cannot be opened: {_describe(error)}.") from error
     return filesystem, path
 
 
-def _public(url: str) -> str:
+def public_url(url: str) -> str:
     """Return a URL without what must not be recorded: passwords, signatures."""
     if url.startswith("http"):
         url = url.split("?", 1)[0].split("#", 1)[0]
@@ -205,11 +207,11 @@ def _public(url: str) -> str:
 
 
 def _is_picture(url: str) -> bool:
-    return os.path.splitext(_public(url))[1].lower() in IMAGE_SUFFIXES and not _has_wildcard(url)
+    return os.path.splitext(public_url(url))[1].lower() in IMAGE_SUFFIXES and not _has_wildcard(url)
 
 
 def _file_name(url: str) -> str:
-    return unquote(_public(url).rpartition("/")[2])
+    return unquote(public_url(url).rpartition("/")[2])
 
 
 def _has_wildcard(url: str) -> bool:
@@ -227,7 +229,7 @@ def _size(info: dict[str, Any]) -> int:
     return int(size) if size is not None else -1
 
 
-def _stamp(info: dict[str, Any]) -> int:
+def version_stamp(info: dict[str, Any]) -> int:
     """Return the modification time in nanoseconds, or what stands for a version; -1 for neither."""
     for name in ("mtime", "LastModified", "last_modified", "updated", "created"):
         value = info.get(name)

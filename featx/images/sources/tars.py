@@ -71,7 +71,7 @@ class TarSource(ImageSource):
         size = os.path.getsize(path) if opener is None else None
         count = -1
         try:
-            for count, (archive, member) in enumerate(_members(path, opener)):
+            for count, (archive, member) in enumerate(iterate_members(path, opener)):
                 if size is not None and member.offset_data + member.size > size and member.isreg():
                     raise tarfile.ReadError(f"{member.name!r} is cut off")
                 if opener is not None and member.isreg() and is_picture_name(member.name):
@@ -173,7 +173,7 @@ def _check_sum(file: IO[bytes]) -> None:
         raise tarfile.ReadError(f"any of them may be damaged ({error})") from error
 
 
-def _members(
+def iterate_members(
     path: str, opener: _Opener | None
 ) -> Generator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
     """Yield the members one by one, each readable until the next; none of them is kept."""
@@ -273,7 +273,7 @@ class CompressedTar:
             self._close()
             self._wanted = frozenset(self.offsets.values())
             self._last = max(self._wanted)
-            self._members, self._next = _members(self.path, self._opener), 0
+            self._members, self._next = iterate_members(self.path, self._opener), 0
         for archive, member in self._members:
             current, self._next = self._next, self._next + 1
             is_near = number - current <= _NEAR and member.size <= PASSED_BYTES

@@ -1,4 +1,4 @@
-"""What `tests/test_store_machine.py` has found, in short."""
+"""Identical and renamed images, however the work was divided."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from typing import Any
 
 import pytest
 
-from featx.errors import StoreError
 from featx.extraction import ExtractReport
-from featx.store import open_store, pack_store, verify_store
-from featx.store.parts import AFRESH_NAME, parts_folder
+from featx.store import open_store
 from tests.folder_model import PICTURES, counts
 from tests.store_samples import write_color
 
@@ -104,67 +102,3 @@ def test_dry_run_knows_what_an_interrupted_run_has_renamed(
     run_interrupted()
     foretold = counts(run(dry_run=True))
     assert foretold == counts(run()) == {"rows": 1, "skipped": 1, "renamed": 1}
-
-
-@pytest.mark.parametrize("tidy", ["pack", "repair"])
-def test_interrupted_overwrite_survives(
-    photos: Path,
-    store: Path,
-    run: Callable[..., ExtractReport],
-    run_interrupted: Callable[..., None],
-    tidy: str,
-) -> None:
-    write_color(photos / "a.png", RED)
-    write_color(photos / "b.png", GREEN)
-    run(single_file_limit=0)
-    (photos / "b.png").unlink()
-    run_interrupted(overwrite=True)
-    if tidy == "pack":
-        pack_store(store)
-    else:
-        damaged = next(parts_folder(store).glob("part-000000.h5"))
-        damaged.write_bytes(damaged.read_bytes()[:-1] + b"!")
-        verify_store(store, repair=True)
-    assert (parts_folder(store) / AFRESH_NAME).exists()
-    assert counts(run()) == {"rows": 1, "skipped": 1}
-
-
-def test_repair_of_a_packed_store_does_not_go_on_with_the_damaged_file(
-    photos: Path, store: Path, run: Callable[..., ExtractReport]
-) -> None:
-    write_color(photos / "a.png", RED)
-    run(single_file_limit=0)
-    pack_store(store)
-    content = store.read_bytes()
-    store.write_bytes(content.replace(b"\nsha256 ", b"\nsha25! ", 1))
-    assert [damage.keys for damage in verify_store(store, repair=True).damages] == [()]
-    assert verify_store(store).is_intact
-    assert counts(run()) == {"rows": 1, "skipped": 1}
-
-
-def test_repair_mixes_no_parts_of_different_models(
-    photos: Path,
-    store: Path,
-    toy: str,
-    run: Callable[..., ExtractReport],
-    run_interrupted: Callable[..., None],
-) -> None:
-    write_color(photos / "a.png", RED)
-    run(single_file_limit=0)
-    run_interrupted(overwrite=True, model=f"{toy},weights=2")
-    store.write_bytes(store.read_bytes()[:-1] + b"!")
-    with pytest.raises(StoreError, match="made in different ways"):
-        verify_store(store, repair=True)
-    assert counts(run(overwrite=True)) == {"rows": 1, "done": 1}
-
-
-def test_half_written_marker_of_a_killed_overwrite_is_removed(
-    photos: Path, store: Path, run: Callable[..., ExtractReport]
-) -> None:
-    write_color(photos / "a.png", RED)
-    run(single_file_limit=0)
-    leftover = parts_folder(store) / f"{AFRESH_NAME}.123.tmp"
-    leftover.write_text("{")
-    write_color(photos / "b.png", GREEN)
-    run()
-    assert not leftover.exists()
