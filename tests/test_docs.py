@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import inspect
 import re
@@ -21,6 +22,7 @@ from featx.cli.commands import COMMANDS
 from featx.images.sources import find_images
 from featx.models.builtin import read_card
 from featx.models.contracts import APPLICATIONS
+from featx.options import InputOptions, RunOptions, Selection, UpdateOptions
 from featx.testing import write_images
 from tests.doc_pages import ROOT, read_page
 
@@ -105,13 +107,13 @@ def test_the_test_line_is_the_one_that_ci_runs() -> None:
 def test_defaults_of_the_commands_are_those_of_the_library(
     command: object, function: object, renamed: dict[str, str | None]
 ) -> None:
-    library = inspect.signature(function).parameters  # type: ignore[arg-type]
+    library = _library_defaults(function)
     compared = 0
     for name, parameter in inspect.signature(command).parameters.items():  # type: ignore[arg-type]
         own = renamed.get(name, name)
         if own is None or parameter.default is inspect.Parameter.empty:
             continue
-        expected = library[own].default
+        expected = library[own]
         received = parameter.default
         if isinstance(received, Path):
             received = str(received)
@@ -120,6 +122,18 @@ def test_defaults_of_the_commands_are_those_of_the_library(
         assert received == expected, name
         compared += 1
     assert compared >= 3
+
+
+def _library_defaults(function: object) -> dict[str, object]:
+    """Return name → default of what a function takes, the fields of its option groups included."""
+    parameters = inspect.signature(function).parameters  # type: ignore[arg-type]
+    defaults = {name: parameter.default for name, parameter in parameters.items()}
+    for group in (InputOptions, Selection, RunOptions, UpdateOptions):
+        for field in dataclasses.fields(group):
+            defaults.setdefault(field.name, field.default)
+    if defaults["precision"] is None:  # `RunOptions` says what that is for which function.
+        defaults["precision"] = "auto" if function is featx.extract else "float32"
+    return defaults
 
 
 def test_every_public_name_is_documented_and_typed() -> None:
