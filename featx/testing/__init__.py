@@ -1,4 +1,4 @@
-"""Fakes with outputs that can be computed by hand, and contract tests, for the tests of others too."""
+"""Fakes with outputs that can be computed by hand, and contract tests: for add-ons, too."""
 
 from __future__ import annotations
 
