@@ -7,17 +7,15 @@ This engine computes graphs that come from elsewhere.
 from __future__ import annotations
 
 import importlib.metadata
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
 from featx.engines.engines import ComputeType, Network, NetworkSettings, Results
-from featx.engines.graph import TENSORFLOW, GraphOutput, NetworkGraph, NotConvertible
+from featx.engines.graph import TENSORFLOW, NetworkGraph, NotConvertible
 from featx.engines.layouts import channels_last, scale_for_graph
+from featx.engines.stored_graph import GraphModel, read_graph, save_graph
 from featx.engines.tensorflow import (
     CompiledLayers,
     FrozenGraph,
@@ -27,16 +25,6 @@ from featx.engines.tensorflow import (
 )
 from featx.errors import first_line
 from featx.specs import InputSpec
-
-GRAPH_NAME, DESCRIPTION_NAME = "graph.pb", "graph.json"
-
-
-@dataclass(frozen=True, slots=True)
-class TensorFlowModel:
-    """A GraphDef, and how its pixels are scaled."""
-
-    graph: NetworkGraph
-    contract: InputSpec
 
 
 class TensorFlow:
@@ -54,46 +42,27 @@ class TensorFlow:
         """Return TensorFlow's version."""
         return {"tensorflow": importlib.metadata.version("tensorflow")}
 
-    def convert(self, graph: NetworkGraph, contract: InputSpec) -> TensorFlowModel:
+    def convert(self, graph: NetworkGraph, contract: InputSpec) -> GraphModel:
         """Return the graph with its contract: whether TensorFlow can take it, opening shows."""
-        return TensorFlowModel(graph, contract)
+        return GraphModel(graph, contract)
 
-    def save(self, model: TensorFlowModel, folder: Path) -> None:
-        """Write the graph, and what describes it."""
-        graph = model.graph
-        description = {
-            "input": graph.input,
-            "input_layout": graph.input_layout,
-            "outputs": {name: asdict(output) for name, output in graph.outputs.items()},
-            "contract": model.contract.to_dict(),
-        }
-        (folder / GRAPH_NAME).write_bytes(cast(bytes, graph.content))
-        (folder / DESCRIPTION_NAME).write_text(json.dumps(description), encoding="utf-8")
+    def save(self, model: GraphModel, folder: Path) -> None:
+        """Write the graph."""
+        save_graph(model, folder)
 
-    def read(self, folder: Path) -> TensorFlowModel:
-        """Open a model that `save` wrote.
+    def read(self, folder: Path) -> GraphModel:
+        """Open a graph that `save` wrote.
 
         Raises:
             NotConvertible: If it cannot be read.
         """
-        try:
-            known = json.loads((folder / DESCRIPTION_NAME).read_text(encoding="utf-8"))
-            graph = NetworkGraph(
-                TENSORFLOW,
-                (folder / GRAPH_NAME).read_bytes(),
-                known["input"],
-                known["input_layout"],
-                {name: GraphOutput(**output) for name, output in known["outputs"].items()},
-            )
-            return TensorFlowModel(graph, InputSpec.from_dict(known["contract"]))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise NotConvertible(first_line(error)) from error
+        return read_graph(folder)
 
-    def prepare(self, model: TensorFlowModel, precision: ComputeType) -> TensorFlowModel:
+    def prepare(self, model: GraphModel, precision: ComputeType) -> GraphModel:
         """Return the model itself."""
         return model
 
-    def open(self, model: TensorFlowModel, settings: NetworkSettings) -> Network:
+    def open(self, model: GraphModel, settings: NetworkSettings) -> Network:
         """Import the graph.
 
         Raises:
@@ -105,7 +74,7 @@ class TensorFlow:
             raise NotConvertible(first_line(error)) from error
 
 
-def _compile(model: TensorFlowModel) -> CompiledLayers:
+def _compile(model: GraphModel) -> CompiledLayers:
     graph, contract = model.graph, model.contract
     graph_def = import_tensorflow().compat.v1.GraphDef.FromString(graph.content)
     (images,) = [node for node in graph_def.node if node.name == graph.input]
@@ -125,7 +94,7 @@ def _compile(model: TensorFlowModel) -> CompiledLayers:
 class _GraphNetwork:
     """A graph that TensorFlow has imported."""
 
-    def __init__(self, model: TensorFlowModel, compiled: CompiledLayers) -> None:
+    def __init__(self, model: GraphModel, compiled: CompiledLayers) -> None:
         self.concurrency = calls_at_a_time()
         self.batch_size = images_at_a_time()
         self._model = model
