@@ -221,3 +221,10 @@ def test_the_tests_that_security_names_exist() -> None:
     sources = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")]
     there = set(re.findall(r"^def (test_\w+)", "\n".join(sources), re.MULTILINE))
     assert named <= there
+
+
+def test_every_package_is_in_the_page_of_design() -> None:
+    page = read_page("design.md")
+    for path in (ROOT / "featx").iterdir():
+        if path.is_dir() and (path / "__init__.py").exists():
+            assert re.search(rf"^\|.*`{path.name}`.*\|", page, re.MULTILINE), path.name
