@@ -47,6 +47,8 @@ class NetworkGraph:
         outputs: Layer → what gives it, in the order in which layers were asked for. Nodes of
             ``tensorflow`` and ``openvino`` are results of the graph; tensors of ``onnx`` may be
             anywhere in it.
+        input_shape: The shape that the input is given, None for what varies; None where that is
+            what the graph itself states. Only ``onnx`` has it: exporters fix the batch size.
 
     Example:
         >>> outputs = {"pool": GraphOutput("p", "channels_first"), "fc": GraphOutput("fc", None)}
@@ -59,3 +61,4 @@ class NetworkGraph:
     input: str
     input_layout: Layout
     outputs: Mapping[str, GraphOutput]
+    input_shape: tuple[int | None, ...] | None = None

@@ -61,9 +61,12 @@ def _read_onnx(graph: NetworkGraph) -> Any:
     from openvino import opset13 as ops
 
     model = get_core().read_model(graph.content)
+    if graph.input_shape is not None:
+        model.reshape([-1 if size is None else size for size in graph.input_shape])
     tensors = {
         name: output
         for node in model.get_ordered_ops()
+        if node.get_type_name() != "Result"
         for output in node.outputs()
         for name in output.get_names()
     }

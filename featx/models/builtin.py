@@ -16,6 +16,7 @@ import numpy as np
 from featx.errors import InvalidValue, ModelError, UnknownName, join_names
 from featx.models.backbone import Layer, ModelRequest
 from featx.models.content_hash import hash_arrays
+from featx.models.description import ModelDescription
 from featx.models.graph_backbone import GraphBackbone
 from featx.specs import DEFAULT_MODEL, InputSpec, ModelSpec
 
@@ -127,12 +128,10 @@ def load(request: ModelRequest) -> GraphBackbone:
         input=contract,
     )
     layers = json.loads((WEIGHTS_FOLDER / f"{MINI}_layers.json").read_text(encoding="utf-8"))
+    described = [Layer.from_dict(layer) for layer in layers]
     return GraphBackbone(
-        spec,
-        [Layer.from_dict(layer) for layer in layers],
+        ModelDescription(spec, described, len(layers), default_layer=DEFAULT_LAYER),
         lambda names: load_layers(arrays, contract).compile(names),
-        len(layers),
-        default_layer=DEFAULT_LAYER,
         build_graph=lambda names: mini_graph(arrays, names),
     )
 

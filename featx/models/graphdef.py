@@ -9,6 +9,7 @@ from featx.engines.tensorflow import FrozenGraph, import_tensorflow
 from featx.errors import InvalidValue, ModelError, UnknownName, first_line, join_names
 from featx.files import hash_file
 from featx.models.backbone import ModelRequest
+from featx.models.description import ModelDescription
 from featx.models.graph_backbone import GraphBackbone
 from featx.models.graph_code import refuse_operations
 from featx.models.graph_layers import GraphLayers, require_layers
@@ -71,7 +72,8 @@ def load(request: ModelRequest) -> GraphBackbone:
         weights_sha256=hash_file(path),
         input=contract,
     )
-    return GraphBackbone(spec, layers.layers, layers.compile, channels_first=shape.channels_first)
+    description = ModelDescription(spec, layers.layers, channels_first=shape.channels_first)
+    return GraphBackbone(description, layers.compile)
 
 
 def _read(path: Path) -> Any:

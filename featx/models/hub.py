@@ -13,6 +13,7 @@ from featx.engines.tensorflow import FrozenGraph, import_tensorflow
 from featx.errors import InvalidValue, ModelError, UnknownName, first_line, join_names
 from featx.models.backbone import Layer, ModelRequest
 from featx.models.content_hash import hash_files
+from featx.models.description import ModelDescription
 from featx.models.graph_backbone import GraphBackbone
 from featx.models.graph_layers import GraphLayers, output_names, require_layers
 from featx.models.hub_cache import fetch_module, is_url, module_folder, replaced_module
@@ -85,17 +86,16 @@ def load(request: ModelRequest) -> GraphBackbone:
         input=first.contract,
     )
     notes = [describe_signatures(signatures, chosen)] if signatures else []
-    return GraphBackbone(
+    has_default = _DEFAULT_OUTPUT in {layer.name for layer in layers}
+    description = ModelDescription(
         spec,
         layers,
-        compile_layers,
-        default_layer=_DEFAULT_OUTPUT
-        if _DEFAULT_OUTPUT in {layer.name for layer in layers}
-        else None,
+        default_layer=_DEFAULT_OUTPUT if has_default else None,
         channels_first=first.shape.channels_first,
         notes=[*([first.note] if first.note else []), *notes],
         packages=["tensorflow-hub"] if is_url(request.name) else [],
     )
+    return GraphBackbone(description, compile_layers)
 
 
 def _load_module(name: str, trust: bool) -> tuple[Path, Any]:

@@ -17,6 +17,7 @@ from featx.errors import InvalidValue, ModelError, UnknownName, first_line
 from featx.models.backbone import ModelRequest
 from featx.models.content_hash import hash_arrays
 from featx.models.contracts import APPLICATIONS
+from featx.models.description import ModelDescription
 from featx.models.graph_backbone import GraphBackbone
 from featx.models.keras_layers import KerasLayers
 from featx.specs import ModelSpec
@@ -91,7 +92,8 @@ def load(request: ModelRequest) -> GraphBackbone:
         input=contract,
     )
     layers = KerasLayers(model, contract)
-    return GraphBackbone(spec, layers.layers, layers.compile, len(model.layers))
+    description = ModelDescription(spec, layers.layers, len(model.layers))
+    return GraphBackbone(description, layers.compile)
 
 
 def _check_arguments(constructor: Any, request: ModelRequest) -> None:

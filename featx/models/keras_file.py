@@ -12,6 +12,7 @@ from featx.engines.tensorflow import import_tensorflow
 from featx.errors import InvalidValue, ModelError, first_line
 from featx.files import hash_file
 from featx.models.backbone import ModelRequest
+from featx.models.description import ModelDescription
 from featx.models.graph_backbone import GraphBackbone
 from featx.models.input_contract import (
     InputShape,
@@ -67,16 +68,16 @@ def load(request: ModelRequest) -> GraphBackbone:
         model, contract, channels_first=shape.channels_first, layer_class=layer_class
     )
     legacy = ["saved by Keras 2, loaded by tf_keras"] if layer_class is not None else []
-    return GraphBackbone(
+    description = ModelDescription(
         spec,
         layers.layers,
-        layers.compile,
         len(model.layers),
         channels_first=shape.channels_first,
         notes=legacy,
         packages=["tf_keras"] if legacy else [],
         runs_own_code=trust or uses_registered(read_config(path)),
     )
+    return GraphBackbone(description, layers.compile)
 
 
 def _load_model(path: Path, *, trust_model_code: bool) -> tuple[Any, Any]:

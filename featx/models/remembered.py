@@ -123,6 +123,7 @@ def remember(key: str | None, backbone: Backbone) -> None:
         "num_layers": backbone.num_layers,
         "default_layer": backbone.default_layer,
         "notes": list(backbone.notes),
+        "run_facts": dict(backbone.run_facts),
         "packages": list(backbone.packages),
         "layers": [layer.to_dict() for layer in backbone.features()],
     }
@@ -145,6 +146,7 @@ class RememberedBackbone:
         self.default_layer: str | None = facts["default_layer"]
         self.notes: Sequence[str] = facts["notes"]
         self.packages: Sequence[str] = facts["packages"]
+        self._run_facts: Mapping[str, Any] = facts["run_facts"]
         self.runs_own_code = False
         self._layers = tuple(Layer.from_dict(layer) for layer in facts["layers"])
         self._load = load
@@ -169,8 +171,7 @@ class RememberedBackbone:
     @property
     def run_facts(self) -> Mapping[str, Any]:
         """What is recorded of a run on the model's own engine."""
-        loaded = self._loaded
-        return {"engine": "tensorflow", "precision": "float32"} if not loaded else loaded.run_facts
+        return self._run_facts if self._loaded is None else self._loaded.run_facts
 
     def features(self) -> Sequence[Layer]:
         """Describe every layer, in the order of computation."""

@@ -8,6 +8,7 @@ from typing import Any
 from featx.errors import ModelError, UnknownName, join_names
 from featx.models.backbone import ModelRequest
 from featx.models.content_hash import hash_files
+from featx.models.description import ModelDescription
 from featx.models.graph_backbone import GraphBackbone
 from featx.models.graph_layers import require_layers
 from featx.models.input_contract import image_contract, scale_for_dtype
@@ -53,13 +54,13 @@ def load(request: ModelRequest, loaded: Any) -> GraphBackbone:
         weights_sha256=hash_files(path, savedmodel_files(path)),
         input=contract,
     )
-    return GraphBackbone(
+    description = ModelDescription(
         spec,
         layers.layers,
-        layers.compile,
         channels_first=shape.channels_first,
         notes=[describe_signatures(signatures, name)],
     )
+    return GraphBackbone(description, layers.compile)
 
 
 def _choose_signature(

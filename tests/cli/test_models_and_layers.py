@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from featx.models.backbone import Layer
+from featx.models.description import ModelDescription
 from featx.models.graph_backbone import GraphBackbone
 from featx.report import drawing
 from featx.report.layers import show_layers
@@ -31,7 +32,7 @@ def lines(text: str) -> list[dict[str, Any]]:
 
 def make_backbone(*layers: Layer, notes: tuple[str, ...] = ()) -> GraphBackbone:
     spec = ModelSpec("hub", "net", (), "/net", "ab", InputSpec(32, 32, scaling="unit"))
-    return GraphBackbone(spec, layers, lambda _: lambda _: {}, notes=notes)
+    return GraphBackbone(ModelDescription(spec, layers, notes=notes), lambda _: lambda _: {})
 
 
 def test_models_by_glob(featx: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

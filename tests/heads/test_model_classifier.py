@@ -20,6 +20,7 @@ from featx.heads.prediction import predict
 from featx.images.decode import decode_image
 from featx.models import load_classifier, load_model, restore_model
 from featx.models.backbone import Layer
+from featx.models.description import ModelDescription
 from featx.models.graph_backbone import GraphBackbone
 from featx.options import InputOptions
 from featx.specs import InputSpec, ModelSpec
@@ -310,7 +311,8 @@ def test_options_of_heads_and_models_exclude_each_other(pictures: Path, tmp_path
 
 
 def make_backbone(*layers: Layer, default_layer: str | None = None) -> GraphBackbone:
-    return GraphBackbone(make_model(), layers, lambda names: lambda images: {}, 2, default_layer)
+    description = ModelDescription(make_model(), layers, 2, default_layer)
+    return GraphBackbone(description, lambda names: lambda images: {})
 
 
 def test_the_classes_are_the_last_output() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from featx.engines.graph import OPENVINO, GraphOutput, Layout, NetworkGraph
 from featx.errors import ModelError
 from featx.models.backbone import Layer
+from featx.models.description import ModelDescription
 from featx.models.graph_backbone import GraphBackbone
 from featx.specs import InputSpec, ModelSpec
 
@@ -34,10 +35,6 @@ def built_backbone(
         raise ModelError("There is only a graph for OpenVINO.")
 
     spec = ModelSpec("builtin", build.__name__, (), "builtin", "0" * 64, contract)
-    return GraphBackbone(
-        spec,
-        layers,
-        compile_layers,
-        channels_first=input_layout == "channels_first",
-        build_graph=build_graph,
-    )
+    is_first = input_layout == "channels_first"
+    description = ModelDescription(spec, layers, channels_first=is_first)
+    return GraphBackbone(description, compile_layers, build_graph)

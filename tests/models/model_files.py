@@ -1,4 +1,4 @@
-"""Small models of every source, made by TensorFlow itself."""
+"""Small models of every source."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 from featx.engines.tensorflow import import_tensorflow
 from featx.options import InputOptions
 from featx.testing.contracts.models import ModelCase
+from tests.models.onnx_files import write_residual
 
 SIZE = 16
 TENSOR = "block1/Relu"
@@ -157,6 +158,11 @@ def _graph(folder: Path) -> ModelCase:
     return ModelCase(str(path), (TENSOR, "pool"), path, UNIT)
 
 
+def _onnx(folder: Path) -> ModelCase:
+    path = write_residual(folder / "net.onnx", ("N", 3, SIZE, SIZE))
+    return ModelCase(str(path), ("block", "classes"), path, UNIT)
+
+
 SOURCES: dict[str, Callable[[Path], ModelCase]] = {
     "builtin": lambda _: ModelCase("builtin:mini", ("block4_pool", "embedding")),
     "keras": lambda _: ModelCase(
@@ -174,5 +180,6 @@ SOURCES: dict[str, Callable[[Path], ModelCase]] = {
     ),
     "hub, TF2": lambda folder: _hub(folder, write_tf2_module, "net/block1", "default"),
     "graphdef": _graph,
+    "onnx": _onnx,
 }
 """What makes a small model of every source in a folder."""

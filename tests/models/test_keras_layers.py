@@ -293,6 +293,7 @@ def test_windows_are_refused_when_they_are_computed() -> None:
     from featx.features.computing import compute_features, plan_features
     from featx.images.reading import DecodedImage
     from featx.images.sources import ImageItem
+    from featx.models.description import ModelDescription
     from featx.models.graph_backbone import GraphBackbone
     from featx.models.keras_layers import KerasLayers
     from featx.specs import InputSpec, ModelSpec
@@ -307,7 +308,8 @@ def test_windows_are_refused_when_they_are_computed() -> None:
     contract = InputSpec(4, 4, scaling="raw")
     layers = KerasLayers(model, contract)
     spec = ModelSpec("keras", "windows", (), "random", "0", contract)
-    backbone = GraphBackbone(spec, layers.layers, layers.compile, len(model.layers))
+    description = ModelDescription(spec, layers.layers, len(model.layers))
+    backbone = GraphBackbone(description, layers.compile)
     item = ImageItem("a.png", "", None, 1, 1)
     decoded = DecodedImage(item, bytes(16), np.zeros((4, 4, 3), np.uint8))
     specs = plan_features(backbone, ["dense"], "avg")

@@ -165,7 +165,7 @@ def test_a_bare_mistyped_name_is_corrected_and_the_forms_are_named() -> None:
     assert str(caught.value) == (
         "There is no model named 'vgg19'. Did you mean VGG19 or VGG16? Name a Keras application "
         "(for example keras:MobileNetV2), a .keras, .h5 or .hdf5 file, a SavedModel folder, a "
-        "model's page on tfhub.dev or kaggle.com or a .pb file."
+        "model's page on tfhub.dev or kaggle.com, a .pb file or an .onnx file."
     )
 
 
@@ -196,7 +196,7 @@ def test_an_existing_file_that_is_no_model(here: Path, name: str) -> None:
     assert str(caught.value) == (
         f"{name!r} is not a model that featx can read. Expected: a Keras application (for example "
         "keras:MobileNetV2), a .keras, .h5 or .hdf5 file, a SavedModel folder, a model's page on "
-        "tfhub.dev or kaggle.com or a .pb file."
+        "tfhub.dev or kaggle.com, a .pb file or an .onnx file."
     )
 
 

@@ -119,6 +119,7 @@ SOURCES: Registry[ModelSource] = Registry(
         "savedmodel": "featx.models.sources.savedmodels:SOURCE",
         "hub": "featx.models.sources.hub_modules:SOURCE",
         "graphdef": "featx.models.sources.frozen_graphs:SOURCE",
+        "onnx": "featx.models.sources.onnx_models:SOURCE",
     },
 )
 

@@ -1,0 +1,67 @@
+"""What is known of a loaded model besides how to compute it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from featx.engines.graph import Layout
+from featx.models.backbone import Layer
+from featx.specs import ModelSpec
+
+_CHANNELS_FIRST_NOTE = (
+    "channels first: pixels are given to it as (channels, height, width), and its maps are "
+    "turned into (h, w, c)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDescription:
+    """What a source knows of a model when it has loaded it; the fields are those of `Backbone`.
+
+    Attributes:
+        spec: The resolved model.
+        layers: Every layer.
+        num_layers: Length of Keras's `model.layers`; None for models without numbered layers.
+        default_layer: The layer that is taken when none is named; None for the last feature map.
+        channels_first: Whether the network takes (B, C, H, W).
+        notes: What else a person should know of it, one line each.
+        packages: What loaded it besides TensorFlow and Keras, by the names that pip knows.
+        runs_own_code: Whether code that came with it was trusted.
+    """
+
+    spec: ModelSpec
+    layers: Sequence[Layer]
+    num_layers: int | None = None
+    default_layer: str | None = None
+    channels_first: bool = False
+    notes: Sequence[str] = ()
+    packages: Sequence[str] = ()
+    runs_own_code: bool = False
+
+    @property
+    def input_layout(self) -> Layout:
+        """The order of axes in which the network takes images."""
+        return "channels_first" if self.channels_first else "channels_last"
+
+
+class DescribedBackbone:
+    """The part of a backbone that only describes; how to compute is up to subclasses.
+
+    Args:
+        description: What is known of the model.
+    """
+
+    def __init__(self, description: ModelDescription) -> None:
+        note = [_CHANNELS_FIRST_NOTE] if description.channels_first else []
+        self.spec = description.spec
+        self.num_layers = description.num_layers
+        self.default_layer = description.default_layer
+        self.notes: Sequence[str] = (*note, *description.notes)
+        self.packages: Sequence[str] = tuple(description.packages)
+        self.runs_own_code = description.runs_own_code
+        self._layers = tuple(description.layers)
+
+    def features(self) -> Sequence[Layer]:
+        """Describe every layer, in the order of computation."""
+        return self._layers
