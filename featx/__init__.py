@@ -12,54 +12,164 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-_PUBLIC = {
-    "extract": "featx.extraction",
-    "ExtractReport": "featx.extraction.report",
-    "open_store": "featx.store",
-    "FeatureStore": "featx.store",
-    "FeatureTable": "featx.store",
-    "verify_store": "featx.store",
-    "pack_store": "featx.store",
-    "merge_stores": "featx.store",
-    "load_model": "featx.models",
-    "fit_head": "featx.heads.fitting",
-    "load_head": "featx.heads.head",
-    "predict": "featx.heads.prediction",
-    "build_index": "featx.index.building",
-    "open_index": "featx.index.vector_index",
-    "search": "featx.index.searching",
-    "export_store": "featx.exports.exporting",
-    "ExportReport": "featx.exports.exporting",
-    "FeatxError": "featx.errors",
+PUBLIC_NAMES = {
+    "featx.engines.graph": ("GraphOutput", "Layout", "NetworkGraph"),
+    "featx.errors": ("FeatxError",),
+    "featx.events": ("Listener",),
+    "featx.exports.exporting": ("ExportReport", "export_store"),
+    "featx.extraction.extracting": ("extract",),
+    "featx.extraction.report": ("ExtractReport",),
+    "featx.heads.evaluation": ("ClassReport", "Evaluation"),
+    "featx.heads.fitting": ("FitReport", "fit_head"),
+    "featx.heads.head": ("Head", "load_head"),
+    "featx.heads.prediction": ("predict",),
+    "featx.heads.prediction_report": ("PredictReport", "Prediction"),
+    "featx.images.roots": ("Root", "RootKind"),
+    "featx.images.sources.gathering": (
+        "Array",
+        "Dataset",
+        "Images",
+        "Label",
+        "Labels",
+        "Location",
+        "Picture",
+        "PillowImage",
+    ),
+    "featx.images.sources.items": ("ImageFailure",),
+    "featx.index.building": ("build_index",),
+    "featx.index.description": ("IndexDescription",),
+    "featx.index.kinds": ("VectorSearch",),
+    "featx.index.searching": ("QueryResult", "SearchReport", "search"),
+    "featx.index.vector_index": ("Match", "VectorIndex", "open_index"),
+    "featx.models.backbone": ("Backbone", "Layer"),
+    "featx.models.loading": ("load_model",),
+    "featx.options": (
+        "ExtractKeywords",
+        "InputKeywords",
+        "InputOptions",
+        "PredictKeywords",
+        "RunKeywords",
+        "RunOptions",
+        "Selection",
+        "SelectionKeywords",
+        "UpdateKeywords",
+        "UpdateOptions",
+    ),
+    "featx.specs": (
+        "ChannelOrder",
+        "Decode",
+        "Exif",
+        "FeatureSpec",
+        "InputSpec",
+        "Interpolation",
+        "ModelSpec",
+        "Precision",
+        "Preprocess",
+        "Resize",
+        "Scaling",
+        "StorageType",
+    ),
+    "featx.store.checking": ("Damage",),
+    "featx.store.merging": ("Keep", "MergeReport", "merge_stores"),
+    "featx.store.packing": ("PackReport", "pack_store"),
+    "featx.store.reader": ("FeatureStore", "open_store"),
+    "featx.store.reference": ("StoreReference",),
+    "featx.store.rows": ("PartReference", "RowMap", "Rows"),
+    "featx.store.values": ("FeatureTable", "LayerValues", "PartFiles"),
+    "featx.store.verification": ("VerifyReport", "verify_store"),
 }
-"""Public name → the module that defines it."""
+"""Module → the public names that it defines."""
 
-__all__ = [*_PUBLIC, "__version__"]
+_MODULES = {name: module for module, names in PUBLIC_NAMES.items() for name in names}
 
-if TYPE_CHECKING:
+__all__ = [*_MODULES, "__version__"]
+
+if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the two.
+    from featx.engines.graph import GraphOutput as GraphOutput
+    from featx.engines.graph import Layout as Layout
+    from featx.engines.graph import NetworkGraph as NetworkGraph
     from featx.errors import FeatxError as FeatxError
+    from featx.events import Listener as Listener
     from featx.exports.exporting import ExportReport as ExportReport
     from featx.exports.exporting import export_store as export_store
-    from featx.extraction import extract as extract
+    from featx.extraction.extracting import extract as extract
     from featx.extraction.report import ExtractReport as ExtractReport
+    from featx.heads.evaluation import ClassReport as ClassReport
+    from featx.heads.evaluation import Evaluation as Evaluation
+    from featx.heads.fitting import FitReport as FitReport
     from featx.heads.fitting import fit_head as fit_head
+    from featx.heads.head import Head as Head
     from featx.heads.head import load_head as load_head
     from featx.heads.prediction import predict as predict
+    from featx.heads.prediction_report import Prediction as Prediction
+    from featx.heads.prediction_report import PredictReport as PredictReport
+    from featx.images.roots import Root as Root
+    from featx.images.roots import RootKind as RootKind
+    from featx.images.sources.gathering import Array as Array
+    from featx.images.sources.gathering import Dataset as Dataset
+    from featx.images.sources.gathering import Images as Images
+    from featx.images.sources.gathering import Label as Label
+    from featx.images.sources.gathering import Labels as Labels
+    from featx.images.sources.gathering import Location as Location
+    from featx.images.sources.gathering import Picture as Picture
+    from featx.images.sources.gathering import PillowImage as PillowImage
+    from featx.images.sources.items import ImageFailure as ImageFailure
     from featx.index.building import build_index as build_index
+    from featx.index.description import IndexDescription as IndexDescription
+    from featx.index.kinds import VectorSearch as VectorSearch
+    from featx.index.searching import QueryResult as QueryResult
+    from featx.index.searching import SearchReport as SearchReport
     from featx.index.searching import search as search
+    from featx.index.vector_index import Match as Match
+    from featx.index.vector_index import VectorIndex as VectorIndex
     from featx.index.vector_index import open_index as open_index
-    from featx.models import load_model as load_model
-    from featx.store import FeatureStore as FeatureStore
-    from featx.store import FeatureTable as FeatureTable
-    from featx.store import merge_stores as merge_stores
-    from featx.store import open_store as open_store
-    from featx.store import pack_store as pack_store
-    from featx.store import verify_store as verify_store
+    from featx.models.backbone import Backbone as Backbone
+    from featx.models.backbone import Layer as Layer
+    from featx.models.loading import load_model as load_model
+    from featx.options import ExtractKeywords as ExtractKeywords
+    from featx.options import InputKeywords as InputKeywords
+    from featx.options import InputOptions as InputOptions
+    from featx.options import PredictKeywords as PredictKeywords
+    from featx.options import RunKeywords as RunKeywords
+    from featx.options import RunOptions as RunOptions
+    from featx.options import Selection as Selection
+    from featx.options import SelectionKeywords as SelectionKeywords
+    from featx.options import UpdateKeywords as UpdateKeywords
+    from featx.options import UpdateOptions as UpdateOptions
+    from featx.specs import ChannelOrder as ChannelOrder
+    from featx.specs import Decode as Decode
+    from featx.specs import Exif as Exif
+    from featx.specs import FeatureSpec as FeatureSpec
+    from featx.specs import InputSpec as InputSpec
+    from featx.specs import Interpolation as Interpolation
+    from featx.specs import ModelSpec as ModelSpec
+    from featx.specs import Precision as Precision
+    from featx.specs import Preprocess as Preprocess
+    from featx.specs import Resize as Resize
+    from featx.specs import Scaling as Scaling
+    from featx.specs import StorageType as StorageType
+    from featx.store.checking import Damage as Damage
+    from featx.store.merging import Keep as Keep
+    from featx.store.merging import MergeReport as MergeReport
+    from featx.store.merging import merge_stores as merge_stores
+    from featx.store.packing import PackReport as PackReport
+    from featx.store.packing import pack_store as pack_store
+    from featx.store.reader import FeatureStore as FeatureStore
+    from featx.store.reader import open_store as open_store
+    from featx.store.reference import StoreReference as StoreReference
+    from featx.store.rows import PartReference as PartReference
+    from featx.store.rows import RowMap as RowMap
+    from featx.store.rows import Rows as Rows
+    from featx.store.values import FeatureTable as FeatureTable
+    from featx.store.values import LayerValues as LayerValues
+    from featx.store.values import PartFiles as PartFiles
+    from featx.store.verification import VerifyReport as VerifyReport
+    from featx.store.verification import verify_store as verify_store
 
 
 def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        value = getattr(importlib.import_module(_PUBLIC[name]), name)
+    if name in _MODULES:
+        value = getattr(importlib.import_module(_MODULES[name]), name)
         globals()[name] = value
         return value
     raise AttributeError(f"module 'featx' has no attribute {name!r}")

@@ -125,21 +125,19 @@ def test_defaults_of_the_commands_are_those_of_the_library(
 
 
 def _library_defaults(function: object) -> dict[str, object]:
-    """Return name → default of what a function takes, the fields of its option groups included."""
+    """Return the defaults of a function's parameters, and of the options in its groups."""
     parameters = inspect.signature(function).parameters  # type: ignore[arg-type]
     defaults = {name: parameter.default for name, parameter in parameters.items()}
     for group in (InputOptions, Selection, RunOptions, UpdateOptions):
-        for field in dataclasses.fields(group):
-            defaults.setdefault(field.name, field.default)
-    if defaults["precision"] is None:  # `RunOptions` says what that is for which function.
-        defaults["precision"] = "auto" if function is featx.extract else "float32"
+        if any(str(one.annotation).startswith(group.__name__) for one in parameters.values()):
+            defaults |= {field.name: field.default for field in dataclasses.fields(group)}
     return defaults
 
 
 def test_every_public_name_is_documented_and_typed() -> None:
     for name in featx.__all__:
         value = getattr(featx, name)
-        if callable(value):
+        if inspect.isclass(value) or inspect.isfunction(value):  # Not a name for a type.
             assert value.__doc__, name
 
 

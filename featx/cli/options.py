@@ -7,17 +7,22 @@ from typing import Annotated
 
 import typer
 
+from featx.cli.groups import Group
 from featx.cli.registry_choice import Choice
 from featx.engines.engines import ENGINES
+from featx.options import InputOptions, RunOptions, Selection, UpdateOptions
 from featx.poolings import vector_poolings
 from featx.specs import (
     ChannelOrder,
+    Decode,
     Exif,
     Interpolation,
     Precision,
     Preprocess,
     Resize,
+    parse_img_size,
 )
+from featx.units import parse_bytes
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object per line on stdout.")]
 Workers = Annotated[
@@ -41,10 +46,11 @@ EngineOption = Annotated[
     Choice(lambda: ("auto", *ENGINES)),
 ]
 PrecisionOption = Annotated[
-    Precision,
+    Precision | None,
     typer.Option(
         "--precision",
-        help="Of the arithmetic; 'auto' is bfloat16, or mixed, where features hardly change.",
+        help="Of the arithmetic; 'auto' is bfloat16, or mixed, where features hardly change. "
+        "[default: auto, or the store's own; of `predict` and `search` float32]",
     ),
 ]
 MovedWeights = Annotated[
@@ -84,6 +90,14 @@ InterpolationOption = Annotated[
 ExifOption = Annotated[
     Exif | None,
     typer.Option("--exif", help="The camera's orientation tag. [default: apply]"),
+]
+DecodeOption = Annotated[
+    Decode | None,
+    typer.Option(
+        "--decode",
+        help="'fast' decodes large JPEGs at a fraction of their size, at least twice the "
+        "model's; 'exact' always all pixels. [default: fast, or the store's own]",
+    ),
 ]
 TrustModelCode = Annotated[
     bool,
@@ -157,6 +171,91 @@ MaxPixels = Annotated[
         help="Largest picture that is decoded. [default: 178956970]",
     ),
 ]
+
+
+def make_input(
+    img_size: ImageSize = None,
+    preprocess: PreprocessOption = "auto",
+    channel_order: ChannelOrderOption = None,
+    resize: ResizeOption = None,
+    interpolation: InterpolationOption = None,
+    exif: ExifOption = None,
+    decode: DecodeOption = None,
+) -> InputOptions:
+    """Return how pictures become pixels."""
+    size = parse_img_size(img_size) if img_size else None
+    return InputOptions(size, preprocess, channel_order, resize, interpolation, exif, decode)
+
+
+def make_selection(
+    exclude: Exclude = None,
+    image_list: ImageList = None,
+    split: Split = None,
+    frame: Frame = None,
+) -> Selection:
+    """Return which images are wanted."""
+    return Selection(exclude or (), image_list, split, frame)
+
+
+def make_run(
+    max_pixels: MaxPixels = None,
+    batch_size: BatchSize = None,
+    workers: Workers = None,
+    engine: EngineOption = "auto",
+    precision: PrecisionOption = None,
+) -> RunOptions:
+    """Return how images are read and the network is run."""
+    return RunOptions(max_pixels, batch_size, workers, engine, precision)
+
+
+def make_update(
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Start afresh instead of adding to the store.")
+    ] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Remove rows whose image is gone.")
+    ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop at the first image that fails.")
+    ] = False,
+    max_failures: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Stop when more than N images fail.")
+    ] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try again what failed and has not changed.")
+    ] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option(metavar="i/n", help="Only the i-th of n parts of the images; see `merge`."),
+    ] = None,
+    single_file_limit: SingleFileLimit = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for another process that writes to the store.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be done.")
+    ] = False,
+) -> UpdateOptions:
+    """Return how the store is brought up to date."""
+    from featx.images.sharding import parse_shard
+
+    return UpdateOptions(
+        overwrite=overwrite,
+        prune=prune,
+        strict=strict,
+        max_failures=max_failures,
+        retry_failed=retry_failed,
+        shard=parse_shard(shard) if shard else None,
+        single_file_limit=parse_bytes(single_file_limit) if single_file_limit else None,
+        wait=wait,
+        dry_run=dry_run,
+    )
+
+
+InputGroup = Annotated[InputOptions, Group(make_input)]
+SelectionGroup = Annotated[Selection, Group(make_selection)]
+RunGroup = Annotated[RunOptions, Group(make_run)]
+UpdateGroup = Annotated[UpdateOptions, Group(make_update)]
 
 
 SOME_FAILED = 3

@@ -7,40 +7,27 @@ from typing import Annotated
 
 import typer
 
+from featx.cli.groups import spread_groups
 from featx.cli.options import (
     IMAGES_HELP,
     SOME_FAILED,
-    BatchSize,
-    ChannelOrderOption,
-    EngineOption,
-    Exclude,
-    ExifOption,
-    Frame,
-    ImageList,
-    ImageSize,
-    InterpolationOption,
+    InputGroup,
     Json,
-    MaxPixels,
-    PrecisionOption,
-    PreprocessOption,
-    ResizeOption,
+    RunGroup,
+    SelectionGroup,
     Signature,
-    Split,
     TrustModelCode,
-    Workers,
     exit_with,
 )
-from featx.specs import DEFAULT_TOP, parse_img_size
+from featx.specs import DEFAULT_TOP
 from featx.units import format_count
 
 
+@spread_groups
 def predict(
+    *,
     images: Annotated[list[str] | None, typer.Argument(metavar="IMAGES", help=IMAGES_HELP)] = None,
-    exclude: Exclude = None,
-    image_list: ImageList = None,
-    split: Split = None,
-    frame: Frame = None,
-    max_pixels: MaxPixels = None,
+    selection: SelectionGroup,
     head: Annotated[
         Path | None,
         typer.Option(help="The head's folder, from `fit-head`. [default: head, without -m]"),
@@ -77,19 +64,11 @@ def predict(
         ),
     ] = None,
     signature: Signature = None,
-    img_size: ImageSize = None,
-    preprocess: PreprocessOption = "auto",
-    channel_order: ChannelOrderOption = None,
-    resize: ResizeOption = None,
-    interpolation: InterpolationOption = None,
-    exif: ExifOption = None,
+    input: InputGroup,
     top: Annotated[
         int, typer.Option("--top", "-k", "-t", "--topk", min=1, help="Classes for each image.")
     ] = DEFAULT_TOP,
-    batch_size: BatchSize = None,
-    workers: Workers = None,
-    engine: EngineOption = "auto",
-    precision: PrecisionOption = "float32",
+    run: RunGroup,
     trust_model_code: TrustModelCode = False,
     as_json: Json = False,
 ) -> None:
@@ -110,34 +89,22 @@ def predict(
     from featx.report.json_lines import write_predictions
     from featx.report.tables import show_predictions
 
-    if not images and image_list is None:
+    if not images and selection.image_list is None:
         raise typer.BadParameter("name images, or a list of them with --image-list")
     listener = ConsoleListener()
     report = featx.predict(
         images or (),
-        exclude=exclude or (),
-        image_list=image_list,
-        split=split,
-        frame=frame,
-        max_pixels=max_pixels,
         head=head,
         model=model,
         weights=weights,
         labels=labels,
         layer=layer,
         signature=signature,
-        img_size=parse_img_size(img_size) if img_size else None,
-        preprocess=preprocess,
-        channel_order=channel_order,
-        resize=resize,
-        interpolation=interpolation,
-        exif=exif,
         top=top,
-        batch_size=batch_size,
-        workers=workers,
-        engine=engine,
-        precision=precision,
         trust_model_code=trust_model_code,
+        input=input,
+        selection=selection,
+        run=run,
         listener=listener,
     )
     if as_json:

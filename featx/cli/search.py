@@ -7,21 +7,22 @@ from typing import Annotated
 
 import typer
 
+from featx.cli.groups import spread_groups
 from featx.cli.options import (
     SOME_FAILED,
-    EngineOption,
     Json,
-    MaxPixels,
     MovedWeights,
     OneLayer,
+    RunGroup,
     TrustModelCode,
-    Workers,
     exit_with,
 )
 from featx.specs import DEFAULT_K
 
 
+@spread_groups
 def search(
+    *,
     queries: Annotated[
         list[str] | None,
         typer.Argument(metavar="QUERY", help="Pictures, or folders, archives, globs, URLs."),
@@ -53,9 +54,7 @@ def search(
             metavar="OUT.png", help="Draw queries (50 at most) and matches (20 at most) as a sheet."
         ),
     ] = None,
-    max_pixels: MaxPixels = None,
-    workers: Workers = None,
-    engine: EngineOption = "auto",
+    run: RunGroup,
     weights: MovedWeights = None,
     trust_model_code: TrustModelCode = False,
     as_json: Json = False,
@@ -86,9 +85,7 @@ def search(
         layer=layer,
         k=k,
         threshold=threshold,
-        max_pixels=max_pixels,
-        workers=workers,
-        engine=engine,
+        run=run,
         weights=weights,
         trust_model_code=trust_model_code,
         listener=ConsoleListener(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -44,42 +44,53 @@ class EmbeddedImages:
     failures: tuple[ImageFailure, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class QueryImages:
+    """Images whose features are computed now, and how.
+
+    Attributes:
+        images: Locations or objects, as for `featx.extract`.
+        selection: Which of them.
+        run: How they are read and the network is run.
+        weights: Where the model's weights are now, if they have moved.
+        trust_model_code: See `featx.load_model`.
+    """
+
+    images: Images
+    selection: Selection = EVERYTHING
+    run: RunOptions = field(default_factory=RunOptions)
+    weights: str | None = None
+    trust_model_code: bool = False
+
+    def find(self, listener: Listener) -> ImageSet:
+        """Return the images, and say what is to be known of how they were found."""
+        found = gather(self.images, selection=self.selection)
+        for note in found.notes:
+            listener.note(note)
+        return found
+
+
 def embed_images(
-    images: Images,
-    model: ModelSpec,
-    feature: FeatureSpec,
-    options: RunOptions,
-    *,
-    selection: Selection = EVERYTHING,
-    weights: str | None = None,
-    trust_model_code: bool = False,
-    listener: Listener | None = None,
+    query: QueryImages, model: ModelSpec, feature: FeatureSpec, listener: Listener
 ) -> EmbeddedImages:
     """Compute one feature of images with the model that made a store, head or index.
 
     Args:
-        images: Places or objects, as for `featx.extract`.
+        query: The images.
         model: The model as recorded.
         feature: The feature as recorded, pooling included.
-        options: How they are read and computed.
-        selection: Which of them.
-        weights: Where the model's weights lie now, if they have moved.
-        trust_model_code: See `featx.load_model`.
         listener: Receives progress and failures.
 
     Raises:
         ImagesNotFound: If there are no images.
         FingerprintMismatch: If the model is no longer the one that was recorded.
     """
-    listener = listener or Listener()
-    found = gather(images, selection=selection)
-    for note in found.notes:
-        listener.note(note)
-    backbone = restore_model(model, weights=weights, trust_model_code=trust_model_code)
+    found = query.find(listener)
+    backbone = restore_model(model, weights=query.weights, trust_model_code=query.trust_model_code)
     layers = [layer.name for layer in backbone.features()]
     if feature.name not in layers:
         raise UnknownName("layer", feature.name, layers)
-    return embed_found(found, backbone, feature, options, listener)
+    return embed_found(found, backbone, feature, query.run, listener)
 
 
 def embed_found(
@@ -95,36 +106,54 @@ def embed_found(
         EngineRequest(options.engine, options.precision or DEFAULT_READ_PRECISION),
         listener=listener,
     )
-    items: list[ImageItem] = []
-    blocks: list[np.ndarray] = []
-    hashes: list[np.ndarray] = []
-    failures = list(found.failures)
+    collected = _Collected(feature, list(found.failures))
     for failure in found.failures:
         listener.failure(failure.key, failure.reason)
+    images = read_images(
+        found.items if found.stream is None else found.stream,
+        backbone.spec.input,
+        workers=options.workers,
+        lookahead=max(LOOKAHEAD, 2 * (options.batch_size or 0)),
+        max_pixels=options.max_pixels,
+    )
+    results = compute_features(images, backbone, [feature], batch_size=options.batch_size)
     listener.start(len(found.items), "images")
     try:
-        images = read_images(
-            found.items if found.stream is None else found.stream,
-            backbone.spec.input,
-            workers=options.workers,
-            lookahead=max(LOOKAHEAD, 2 * (options.batch_size or 0)),
-            max_pixels=options.max_pixels,
-        )
-        results = compute_features(images, backbone, [feature], batch_size=options.batch_size)
         with contextlib.closing(results):
             for result in results:
                 if isinstance(result, ComputedBatch):
-                    items.extend(result.items)
-                    hashes.append(result.content_hash)
-                    blocks.append(result.features[feature.name].reshape(len(result.items), -1))
+                    collected.add(result)
                     listener.advance(len(result.items))
                 elif isinstance(result, ImageFailure):
-                    failures.append(result)
+                    collected.failures.append(result)
                     listener.failure(result.key, result.reason)
                     listener.advance(1)
     finally:
         listener.finish()
-    width = int(np.prod(feature.shape))
-    values = np.concatenate(blocks) if blocks else np.zeros((0, width), np.float32)
-    content_hash = np.concatenate(hashes) if hashes else np.zeros((0, HASH_BYTES), np.uint8)
-    return EmbeddedImages(tuple(items), content_hash, values, tuple(failures))
+    return collected.join()
+
+
+class _Collected:
+    """Features as they come, block by block."""
+
+    def __init__(self, feature: FeatureSpec, failures: list[ImageFailure]) -> None:
+        self.failures = failures
+        self._feature = feature
+        self._items: list[ImageItem] = []
+        self._values: list[np.ndarray] = []
+        self._hashes: list[np.ndarray] = []
+
+    def add(self, batch: ComputedBatch) -> None:
+        """Take a batch."""
+        self._items.extend(batch.items)
+        self._hashes.append(batch.content_hash)
+        self._values.append(batch.features[self._feature.name].reshape(len(batch.items), -1))
+
+    def join(self) -> EmbeddedImages:
+        """Return all of them as one."""
+        width = int(np.prod(self._feature.shape))
+        values = [np.zeros((0, width), np.float32), *self._values]
+        hashes = [np.zeros((0, HASH_BYTES), np.uint8), *self._hashes]
+        return EmbeddedImages(
+            tuple(self._items), np.concatenate(hashes), np.concatenate(values), tuple(self.failures)
+        )

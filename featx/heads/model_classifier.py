@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from featx.errors import AmbiguousName, ModelError, join_names
 from featx.events import Listener
-from featx.features.embedding import embed_found
+from featx.features.embedding import QueryImages, embed_found
 from featx.heads.class_names import ClassNames, read_names
 from featx.heads.prediction_report import PredictReport, rank_classes
-from featx.images.sources import Images, gather
 from featx.models import load_classifier
 from featx.models.backbone import Backbone, Layer
 from featx.models.input_contract import require_scaling
 from featx.models.selection import select_layers
-from featx.options import InputOptions, RunOptions, Selection
+from featx.options import InputOptions
 from featx.specs import FeatureSpec
 from featx.units import format_shape
 
@@ -25,30 +25,37 @@ TOLERANCE = 1e-3
 """How far outputs may be outside [0, 1], or their sum from 1, and still be probabilities."""
 
 
+@dataclass(frozen=True, slots=True)
+class ModelClassifier:
+    """The classifier that a model brings.
+
+    Attributes:
+        model: The model's reference.
+        input: How pictures become its pixels.
+        layer: The classifier's output; the model's last when None.
+        labels: Names of its classes: ``imagenet`` or a file; numbers when None.
+    """
+
+    model: str
+    input: InputOptions
+    layer: str | None = None
+    labels: str | Path | None = None
+
+
 def predict_with_model(
-    images: Images,
-    model: str,
-    top: int,
-    options: RunOptions,
-    *,
-    selection: Selection,
-    weights: str | None,
-    labels: str | Path | None,
-    layer: str | None,
-    overrides: InputOptions,
-    trust_model_code: bool,
-    listener: Listener,
+    query: QueryImages, classifier: ModelClassifier, top: int, listener: Listener
 ) -> PredictReport:
     """Classify images with a model's own classifier; see `featx.predict`."""
-    name_list = None if labels is None else read_names(labels)
-    found = gather(images, selection=selection)
-    for note in found.notes:
-        listener.note(note)
+    name_list = None if classifier.labels is None else read_names(classifier.labels)
+    found = query.find(listener)
     backbone = load_classifier(
-        model, weights=weights, input=overrides, trust_model_code=trust_model_code
+        classifier.model,
+        weights=query.weights,
+        input=classifier.input,
+        trust_model_code=query.trust_model_code,
     )
     contract = require_scaling(backbone.spec)
-    output = find_classes(backbone, layer)
+    output = find_classes(backbone, classifier.layer)
     count = output.shape[-1] or 0
     names = None if name_list is None else name_list.fit(count)
     listener.note(
@@ -61,20 +68,8 @@ def predict_with_model(
             + ("(imagenet, or a file)" if count in (1000, 1001) else "(a file)")
         )
     feature = FeatureSpec(output.name, output.kind, "flatten", (count,))
-    embedded = embed_found(found, backbone, feature, options, listener)
-    outputs = embedded.values
-    if output.operation == "Sigmoid":
-        if not are_probabilities(outputs):
-            listener.note(
-                f"{output.name} gives a sigmoid for each class: independent probabilities, which "
-                "need not sum to 1, since an image may be of several classes or of none"
-            )
-    elif not are_probabilities(outputs):
-        listener.note(
-            f"{output.name} gives logits (values outside [0, 1], or sums that are not 1 within "
-            f"{TOLERANCE:g}): softmax makes probabilities of them"
-        )
-        outputs = softmax(outputs)
+    embedded = embed_found(found, backbone, feature, query.run, listener)
+    outputs = _make_probabilities(output, embedded.values, listener)
     classes = [str(number) for number in range(count)] if names is None else names.names
     predictions, best = rank_classes(embedded.items, outputs, classes, top)
     right = _compare([item.label for item in embedded.items], best, names)
@@ -85,6 +80,24 @@ def predict_with_model(
         num_fitted_on=0,
         accuracy=sum(right) / len(right) if right else None,
     )
+
+
+def _make_probabilities(output: Layer, outputs: np.ndarray, listener: Listener) -> np.ndarray:
+    """Return the outputs of a classifier as probabilities, and say what they were."""
+    if output.operation == "Sigmoid":
+        if not are_probabilities(outputs):
+            listener.note(
+                f"{output.name} gives a sigmoid for each class: independent probabilities, which "
+                "need not sum to 1, since an image may be of several classes or of none"
+            )
+        return outputs
+    if are_probabilities(outputs):
+        return outputs
+    listener.note(
+        f"{output.name} gives logits (values outside [0, 1], or sums that are not 1 within "
+        f"{TOLERANCE:g}): softmax makes probabilities of them"
+    )
+    return softmax(outputs)
 
 
 def find_classes(backbone: Backbone, layer: str | None = None) -> Layer:

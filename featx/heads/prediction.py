@@ -2,59 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Unpack
 
 from featx.errors import InvalidValue
 from featx.events import Listener
-from featx.features.embedding import embed_images
+from featx.features.embedding import QueryImages, embed_images
 from featx.heads.head import Head, load_head
-from featx.heads.model_classifier import predict_with_model
+from featx.heads.model_classifier import ModelClassifier, predict_with_model
 from featx.heads.prediction_report import PredictReport, rank_classes
 from featx.images.sources import Images
 from featx.models.reference import add_arguments
-from featx.options import InputOptions, RunOptions, Selection
-from featx.poolings import POOLINGS
-from featx.specs import (
-    DEFAULT_HEAD,
-    DEFAULT_TOP,
-    ChannelOrder,
-    Exif,
-    Interpolation,
-    Precision,
-    Preprocess,
-    Resize,
+from featx.options import (
+    InputOptions,
+    PredictKeywords,
+    RunOptions,
+    Selection,
+    fill_group,
+    refuse_unknown,
 )
+from featx.poolings import POOLINGS
+from featx.specs import DEFAULT_HEAD, DEFAULT_TOP
 
 
 def predict(
     images: Images = (),
     *,
-    exclude: Sequence[str] = (),
-    image_list: str | Path | None = None,
-    split: str | None = None,
-    frame: int | str | None = None,
-    max_pixels: int | None = None,
     head: str | Path | Head | None = None,
     model: str | None = None,
     weights: str | None = None,
     labels: str | Path | None = None,
     layer: str | None = None,
     signature: str | None = None,
-    img_size: tuple[int, int] | None = None,
-    preprocess: Preprocess = "auto",
-    channel_order: ChannelOrder | None = None,
-    resize: Resize | None = None,
-    interpolation: Interpolation | None = None,
-    exif: Exif | None = None,
     top: int = DEFAULT_TOP,
-    batch_size: int | None = None,
-    workers: int | None = None,
-    engine: str = "auto",
-    precision: Precision = "float32",
     trust_model_code: bool = False,
+    input: InputOptions | None = None,
+    selection: Selection | None = None,
+    run: RunOptions | None = None,
     listener: Listener | None = None,
+    **options: Unpack[PredictKeywords],
 ) -> PredictReport:
     """Classify images, with a head or with a model's own classifier.
 
@@ -64,33 +52,23 @@ def predict(
     softmax makes them.
 
     Args:
-        images: Places or objects, as for `featx.extract`.
-        exclude: Globs: images to leave out, by their key or a folder's name.
-        image_list: A text file with one path in each line, ``-`` for the standard input.
-        split: Only this split of manifests and array files.
-        frame: Of animations and files of several pages this frame, or ``all``.
-        max_pixels: Largest picture that is decoded; 178,956,970 when None.
+        images: Locations or objects, as for `featx.extract`.
         head: A head, or its folder; ``head`` when neither it nor a model is named.
         model: A model with a classifier, as for `featx.load_model`, instead of a head.
         weights: Of a model, as for `featx.load_model`; of a head, where the model's weights (or
-            its file or folder) lie now, if they have moved.
+            its file or folder) are now, if they have moved.
         labels: Names of the model's classes: ``imagenet``, or a file, see
             `featx.heads.class_names.read_names`. They are numbers when None.
         layer: The classifier's output, if it is not the model's last.
         signature: Of a SavedModel or Hub module, the same as ``,signature=NAME`` after its name.
-        img_size: Height and width for the model in pixels; its own when None.
-        preprocess: The model's scaling; its own for ``auto``.
-        channel_order: ``rgb`` or ``bgr``; the model's own when None.
-        resize: ``stretch``, ``crop`` or ``pad``; stretch when None.
-        interpolation: The resampling filter; bilinear when None.
-        exif: Whether the camera's orientation tag is applied; it is when None.
-        top: The most classes to name for each image.
-        batch_size: Images that are given to the network at a time; what suits it when None.
-        workers: Threads that read and decode.
-        engine: See `featx.extract`.
-        precision: See `featx.extract`; exact unless something else is asked for.
+        top: The most classes to name for each image, at least 1.
         trust_model_code: See `featx.load_model`.
+        input: How pictures become the model's pixels. A head knows that already.
+        selection: Which of the images are wanted.
+        run: How images are read and the network is run; in ``float32`` unless it says otherwise.
         listener: Receives notes, progress and failures.
+        options: Fields of these three groups as keywords: ``batch_size=32`` is
+            ``run=RunOptions(batch_size=32)``.
 
     Raises:
         HeadError: If the head cannot be read.
@@ -106,53 +84,34 @@ def predict(
         ...
         featx.errors.HeadError: There is no head 'no-such-head'. `featx fit-head` makes one.
     """
+    refuse_unknown(predict, options, InputOptions, Selection, RunOptions)
     if top < 1:
         raise InvalidValue(f"At least one class is named for an image. Received: {top}.")
-    overrides = InputOptions(img_size, preprocess, channel_order, resize, interpolation, exif)
-    options = RunOptions(max_pixels, batch_size, workers, engine, precision)
-    selection = Selection(exclude, image_list, split, frame)
     listener = listener or Listener()
+    query = QueryImages(
+        images,
+        fill_group(Selection, selection, options),
+        fill_group(RunOptions, run, options),
+        weights,
+        trust_model_code,
+    )
+    input = fill_group(InputOptions, input, options)
     if model is None:
-        _refuse_options_of_models(labels, layer, signature, overrides)
-        head = DEFAULT_HEAD if head is None else head
-        return _predict_with_head(
-            images,
-            head,
-            top,
-            options,
-            selection=selection,
-            weights=weights,
-            trust_model_code=trust_model_code,
-            listener=listener,
+        _refuse_options_of_models(
+            {"labels": labels, "layer": layer, "signature": signature, **asdict(input)}
         )
+        return _predict_with_head(query, DEFAULT_HEAD if head is None else head, top, listener)
     if head is not None:
         raise InvalidValue(
             "-m and --head exclude each other: -m takes the classifier that the model brings, "
             "--head one that `featx fit-head` made, which knows its model."
         )
-    return predict_with_model(
-        images,
-        add_arguments(model, signature=signature),
-        top,
-        options,
-        selection=selection,
-        weights=weights,
-        labels=labels,
-        layer=layer,
-        overrides=overrides,
-        trust_model_code=trust_model_code,
-        listener=listener,
-    )
+    model = add_arguments(model, signature=signature)
+    return predict_with_model(query, ModelClassifier(model, input, layer, labels), top, listener)
 
 
-def _refuse_options_of_models(
-    labels: str | Path | None,
-    layer: str | None,
-    signature: str | None,
-    overrides: InputOptions,
-) -> None:
+def _refuse_options_of_models(options: Mapping[str, object]) -> None:
     """Refuse what a head knows already."""
-    options = {"labels": labels, "layer": layer, "signature": signature} | asdict(overrides)
     for name, value in options.items():
         if value not in (None, "auto"):
             raise InvalidValue(
@@ -162,15 +121,7 @@ def _refuse_options_of_models(
 
 
 def _predict_with_head(
-    images: Images,
-    head: str | Path | Head,
-    top: int,
-    options: RunOptions,
-    *,
-    selection: Selection,
-    weights: str | None,
-    trust_model_code: bool,
-    listener: Listener,
+    query: QueryImages, head: str | Path | Head, top: int, listener: Listener
 ) -> PredictReport:
     if not isinstance(head, Head):
         head = load_head(head)
@@ -182,16 +133,7 @@ def _predict_with_head(
         )
     file = "The head" if head.folder is None else f"The head {str(head.folder)!r}"
     POOLINGS.restore(head.feature.pool, file, head.feature.package)
-    embedded = embed_images(
-        images,
-        head.model,
-        head.feature,
-        options,
-        selection=selection,
-        weights=weights,
-        trust_model_code=trust_model_code,
-        listener=listener,
-    )
+    embedded = embed_images(query, head.model, head.feature, listener)
     probabilities = head.predict_proba(embedded.values)
     predictions, _ = rank_classes(embedded.items, probabilities, head.classes, top)
     known = {row.tobytes() for row in head.fitted_on}

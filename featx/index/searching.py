@@ -6,14 +6,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
 from featx.errors import InvalidValue
 from featx.events import Listener
-from featx.features.embedding import embed_images
+from featx.features.embedding import QueryImages, embed_images
 from featx.images.sources import ImageFailure, Images
 from featx.index.ready import IndexRequest, ready_index, require_pooling
 from featx.index.vector_index import Match
-from featx.options import RunOptions
+from featx.options import RunKeywords, RunOptions, fill_group, refuse_unknown
 from featx.specs import DEFAULT_K
 from featx.units import format_count
 
@@ -53,25 +54,23 @@ class SearchReport:
 def search(
     queries: Images = (),
     *,
-    max_pixels: int | None = None,
     keys: Sequence[str] = (),
     features: str | Path | None = None,
     index: str | Path | None = None,
     layer: str | None = None,
     k: int = DEFAULT_K,
     threshold: float | None = None,
-    workers: int | None = None,
-    engine: str = "auto",
     weights: str | None = None,
     trust_model_code: bool = False,
+    run: RunOptions | None = None,
     listener: Listener | None = None,
+    **options: Unpack[RunKeywords],
 ) -> SearchReport:
     """Find the stored images that look most like some pictures.
 
     Args:
         queries: Pictures: paths, URLs or objects, as for `featx.extract`. Their features are
             computed exactly as those of the store were.
-        max_pixels: Largest query that is decoded; 178,956,970 when None.
         keys: Keys of images of the store as queries: no network is run, and each image is left
             out of its own matches.
         features: The feature store; ``features.h5`` when neither it nor `index` is given.
@@ -81,11 +80,11 @@ def search(
             when it is built.
         k: The most matches for each query.
         threshold: Leave out matches with a lower cosine similarity, in [-1, 1].
-        workers: Threads that read and decode the queries.
-        engine: See `featx.extract`; queries are computed in float32.
         weights: Where the model's weights (or its file or folder) are now, if they have moved.
         trust_model_code: See `featx.load_model`.
+        run: How queries are read and the network is run; in ``float32`` unless it says otherwise.
         listener: Receives notes, progress and failures.
+        options: Fields of `run` as keywords, such as ``workers=4``.
 
     Returns:
         The matches of each query.
@@ -102,6 +101,8 @@ def search(
         ...
         featx.errors.StoreNotFound: There is no feature store 'no-such.h5'. ...
     """
+    refuse_unknown(search, options, RunOptions)
+    run = fill_group(RunOptions, run, options)
     listener = listener or Listener()
     has_queries = not isinstance(queries, (list, tuple)) or len(queries) > 0
     if not has_queries and not keys:
@@ -135,13 +136,10 @@ def search(
     if has_queries:
         require_pooling(opened)
         embedded = embed_images(
-            queries,
+            QueryImages(queries, run=run, weights=weights, trust_model_code=trust_model_code),
             opened.description.model,
             opened.description.feature,
-            RunOptions(max_pixels, workers=workers, engine=engine),
-            weights=weights,
-            trust_model_code=trust_model_code,
-            listener=listener,
+            listener,
         )
         failures = embedded.failures
         if embedded.items:

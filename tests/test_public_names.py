@@ -1,0 +1,181 @@
+"""What `import featx` offers: every type that a public signature names, and each name once."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import dataclasses
+import importlib
+import inspect
+import subprocess
+import sys
+import textwrap
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import featx
+from featx.options import (
+    ExtractKeywords,
+    InputKeywords,
+    PredictKeywords,
+    RunKeywords,
+    SelectionKeywords,
+    UpdateKeywords,
+)
+
+
+def as_text(hint: Any) -> str:
+    return str(getattr(hint, "__forward_arg__", hint))
+
+
+def annotations_of(value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield what the signature of a public name says, as text, and where the names are defined."""
+    if inspect.isfunction(value):
+        yield from ((as_text(hint), value) for hint in value.__annotations__.values())
+    elif inspect.isclass(value):
+        for kind in value.__mro__:
+            if not kind.__module__.startswith("featx"):
+                continue
+            hints = inspect.get_annotations(kind)
+            yield from ((as_text(hint), kind) for hint in hints.values())
+            for name, member in vars(kind).items():
+                if name.startswith("_") and name not in ("__init__", "__call__", "__getitem__"):
+                    continue
+                member = getattr(member, "fget", None) or getattr(member, "func", member)
+                member = getattr(member, "__func__", member)
+                if inspect.isfunction(member):
+                    yield from ((as_text(hint), member) for hint in member.__annotations__.values())
+
+
+def named_types(value: Any) -> set[str]:
+    """Return the names of featx's types in the signature of a public name."""
+    found = set()
+    for text, owner in annotations_of(value):
+        namespace = vars(sys.modules[owner.__module__])
+        for node in ast.walk(ast.parse(text, mode="eval")):
+            if isinstance(node, ast.Name) and not hasattr(builtins, node.id):
+                thing = namespace.get(node.id)
+                module = getattr(thing, "__module__", "")
+                is_alias = typing.get_origin(thing) is not None and module in ("typing", "types")
+                if module.startswith("featx") or is_alias:
+                    found.add(node.id)
+    return found
+
+
+@pytest.mark.parametrize("name", featx.__all__)
+def test_types_in_public_signatures_are_public(name: str) -> None:
+    assert named_types(getattr(featx, name)) <= set(featx.__all__)
+
+
+def test_the_table_of_names_is_what_type_checkers_read() -> None:
+    tree = ast.parse(Path(featx.__file__).read_text(encoding="utf-8"))
+    imported = {
+        alias.asname: node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("featx.")
+        for alias in node.names
+    }
+    table = {name: module for module, names in featx.PUBLIC_NAMES.items() for name in names}
+    assert imported == table
+
+
+def test_names_are_imported_from_where_the_table_says() -> None:
+    for module, names in featx.PUBLIC_NAMES.items():
+        for name in names:
+            assert getattr(featx, name) is getattr(importlib.import_module(module), name)
+    assert dir(featx) == sorted(featx.__all__)
+
+
+@pytest.mark.parametrize(
+    ("group", "keywords"),
+    [
+        (featx.InputOptions, InputKeywords),
+        (featx.Selection, SelectionKeywords),
+        (featx.RunOptions, RunKeywords),
+        (featx.UpdateOptions, UpdateKeywords),
+    ],
+)
+def test_keywords_are_the_fields_of_groups(group: Any, keywords: Any) -> None:
+    fields = {field.name: field.type for field in dataclasses.fields(group)}
+    assert {name: hint.__forward_arg__ for name, hint in keywords.__annotations__.items()} == fields
+    for name in fields:
+        assert f"        {name}: " in group.__doc__, name
+
+
+def test_functions_take_the_keywords_of_their_groups() -> None:
+    inputs, selections, runs, updates = (
+        set(keywords.__annotations__)
+        for keywords in (InputKeywords, SelectionKeywords, RunKeywords, UpdateKeywords)
+    )
+    assert set(PredictKeywords.__annotations__) == inputs | selections | runs
+    assert set(ExtractKeywords.__annotations__) == inputs | selections | runs | updates
+
+
+@pytest.mark.parametrize("name", featx.__all__)
+def test_a_public_signature_fits_on_a_screen(name: str) -> None:
+    value = getattr(featx, name)
+    if inspect.isfunction(value):
+        assert len(inspect.signature(value).parameters) <= 16
+
+
+SCRIPT = """
+from pathlib import Path
+
+import numpy as np
+
+import featx
+
+run = featx.RunOptions(batch_size=8, workers=2)
+report: featx.ExtractReport = featx.extract(
+    "photos", model="keras:MobileNetV2", run=run, prune=True, img_size=(64, 64)
+)
+featx.extract(np.zeros((2, 8, 8, 3), np.uint8), labels=["cat", "dog"], output="a.h5")
+featx.extract([("a", np.zeros((8, 8, 3), np.uint8)), ("b", np.ones((8, 8), np.uint8))])
+featx.extract({"a": b"bytes of a file"})
+featx.extract((("a", Path("a.jpg"), "cat") for _ in range(1)))
+featx.extract([Path("photos"), Path("more.zip")], listener=featx.Listener())
+featx.predict("new", run=run, top=1, exclude=["*.gif"])
+featx.search("query.jpg", run=run, engine="tensorflow")
+featx.load_model("keras:MobileNetV2", preprocess="tf")
+"""
+
+WRONG = """
+import featx
+
+featx.extract("photos", bach_size=8)
+featx.extract("photos", batch_size="8")
+featx.extract("photos", resize="fit")
+featx.extract(7)
+featx.predict("photos", prune=True)
+featx.search("photos", strict=True)
+featx.RunOptions(precision="float64")
+"""
+
+
+def check_types(script: str, folder: Path) -> list[str]:
+    """Return what mypy says about a user's script."""
+    file = folder / "script.py"
+    file.write_text(script, encoding="utf-8")
+    command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", str(file)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    assert not result.stderr
+    return [line for line in result.stdout.splitlines() if ": error: " in line]
+
+
+def test_type_checkers_know_the_keywords(tmp_path: Path) -> None:
+    assert check_types(SCRIPT, tmp_path) == []
+    errors = check_types(WRONG, tmp_path)
+    calls = [n for n, line in enumerate(WRONG.splitlines(), 1) if line.startswith("featx.")]
+    assert sorted({int(line.split(":")[1]) for line in errors}) == calls
+
+
+def test_help_names_the_groups() -> None:
+    text = inspect.getdoc(featx.extract)
+    assert text is not None
+    for group in ("input", "selection", "run", "update"):
+        assert f"    {group}: " in text
+    assert textwrap.dedent(text).startswith("Compute features of images once")
