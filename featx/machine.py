@@ -1,4 +1,4 @@
-"""The machine that featx runs on: how many cores it may use, and what processor they are of."""
+"""The machine that featx runs on: its processor, the cores and the GPUs that may be used."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from functools import cache
 from pathlib import Path
 
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
-"""Where Linux says how much of the processors a container may use."""
+"""Where Linux states how much processor time a container may use."""
 
 
 def available_cores() -> int:
-    """Return the number of cores that this process may use: by affinity, and a container's quota.
+    """Return the number of cores this process may use, by its affinity and its container's quota.
 
     Example:
         >>> available_cores() >= 1
@@ -29,10 +29,10 @@ def available_cores() -> int:
 
 
 def _quota() -> int | None:
-    """Return the cores that a container's share of time is worth; None if it has no limit.
+    """Return a container's limit of processor time as a number of cores; None if it has none.
 
-    In version 2 of control groups ``cpu.max`` is ``QUOTA PERIOD``, the quota ``max`` for none; in
-    version 1 they are two files, and the quota is -1 for none.
+    Version 2 of control groups has one file, ``cpu.max``, with ``QUOTA PERIOD``; the quota is
+    ``max`` for no limit. Version 1 has two files; the quota is -1 for no limit.
     """
     first = CONTROL_GROUPS / "cpu"
     for files in (
@@ -49,12 +49,12 @@ def _quota() -> int | None:
 
 
 def has_gpu_driver() -> bool:
-    """Whether NVIDIA's driver runs, on Linux or in WSL, even where no GPU may be used."""
+    """Whether NVIDIA's driver is running, on Linux or in WSL, even if no GPU may be used."""
     return os.path.exists("/dev/nvidiactl") or os.path.exists("/dev/dxg")
 
 
 def has_gpu() -> bool:
-    """Whether there is a GPU that TensorFlow may use; found without loading TensorFlow."""
+    """Whether there is a GPU that TensorFlow may use; does not load TensorFlow."""
     if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
         return False
     return bool(glob.glob("/dev/nvidia[0-9]*")) or os.path.exists("/dev/dxg")
@@ -62,7 +62,7 @@ def has_gpu() -> bool:
 
 @cache
 def describe_machine() -> str:
-    """Name the processor, the cores in use and the GPUs: what a measured speed belongs to."""
+    """Describe the processor, the cores in use and the GPUs, to which a measured speed belongs."""
     processor = platform.processor()
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:

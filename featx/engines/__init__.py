@@ -1,1 +1,1 @@
-"""Ways to run a graph, one module for each; a model source hands its graph to one of them."""
+"""Engines: what runs the graphs that model sources hand over."""

@@ -1,19 +1,18 @@
-"""Networks whose features survive bfloat16: what its rounding does to them, made good beforehand.
+"""Mixed precision: networks whose features survive bfloat16, because its rounding is corrected.
 
-Most of what bfloat16 changes in a network of small convolutions is not the rounding of what flows
-through it, but of its constants: weights and biases keep 8 of their 24 bits, every image meets the
-same error, and layers behind it multiply that. Constants can be corrected, once and without any
-picture:
+In a network of small convolutions, bfloat16 does most of its damage not by rounding activations but
+by rounding constants: weights and biases keep 8 of their 24 bits, the error is the same for every
+image, and later layers multiply it. Constants can be corrected once, without any images:
 
-- each output channel of a convolution is scaled so that rounding its weights costs least; the
-  scale goes back, in float32, behind the convolution;
-- biases stay in float32, and make up for what rounded weights change at the mean of their input
-  (Nagel et al., Data-Free Quantization Through Weight Equalization and Bias Correction, 2019:
-  there for 8-bit integers, with means from batch normalisation);
-- the first convolutions stay in float32: they have few channels, to which each error is large, and
+- Each output channel of a convolution is scaled so that rounding its weights loses least. The scale
+  is undone after the convolution, in float32.
+- Biases stay in float32, and compensate for what rounded weights change at the mean of their input
+  (Nagel et al., Data-Free Quantization Through Weight Equalization and Bias Correction, 2019; there
+  for 8-bit integers, with means from batch normalisation).
+- The first convolutions stay in float32: they have few channels, in which each error is large, and
   their errors go through all layers.
 
-``python -m benchmarks.precision`` measures what comes of it.
+``python -m benchmarks.precision`` measures the result.
 """
 
 from __future__ import annotations
@@ -30,14 +29,14 @@ from featx.engines.graph import NotConvertible
 from featx.machine import available_cores
 
 FLOAT32_CONVOLUTIONS = 3
-"""Of MobileNetV2, the stem and the first block. With them, the lowest cosine over 540 photographs
-is 0.9988; with none of them 0.995, with four to six 0.999 at 0.8 of the speed: see
-``benchmarks/LOG.md``."""
+"""In MobileNetV2, the stem and the first block. The lowest cosine over 540 photographs is then
+0.9988; with none in float32 it is 0.995, with four to six 0.999 at 0.8 of the speed
+(``benchmarks/LOG.md``)."""
 
 _SCALES = np.float32(2) ** (np.arange(32, dtype=np.float32) / 32)
-"""Tried for each channel: a power of two more changes nothing."""
+"""Scales tried for each channel; further powers of two would change nothing."""
 
-_NUM_PICTURES = 16
+_NUM_IMAGES = 16
 _BLOCK = 4
 
 _UNLIMITED = 1e30
@@ -51,13 +50,13 @@ _NOTHING = (
     f"{FLOAT32_CONVOLUTIONS} layers with weights"
 )
 
-_MARK = {"name": "DisablePrecisionConversion", "version": "0", "value": "dynamic:f16,bf16"}
-"""How OpenVINO's own transformations write down that an operation stays in float32. A version
-that does not know it computes it in bfloat16, which is noticed when the network is compiled."""
+MARK = {"name": "DisablePrecisionConversion", "version": "0", "value": "dynamic:f16,bf16"}
+"""OpenVINO's internal mark of an operation that stays in float32. A version that does not know the
+mark computes in bfloat16, which is noticed when the network is compiled."""
 
 
 class _Convolution(NamedTuple):
-    """A convolution by constant weights, and the addition of its constant bias if it has one."""
+    """A convolution with constant weights, and the addition of its constant bias, if any."""
 
     node: Any
     add: Any | None
@@ -81,15 +80,15 @@ class _Convolution(NamedTuple):
 
 
 def correct(core: Any, model: Any) -> Any:
-    """Return a model that gives, computed in bfloat16, nearly what `model` gives in float32.
+    """Return a model that computes in bfloat16 nearly what `model` computes in float32.
 
     Args:
         core: OpenVINO's core.
-        model: As `featx.engines.openvino.convert` returns it; it is left as it is.
+        model: A model that the engine converted; not modified.
 
     Returns:
-        A model with the same input and results. Computed in float32, it differs from `model`
-        by what rounding of its weights changes.
+        A model with the same input and results. In float32, it differs from `model` only by the
+        rounding of its weights.
 
     Raises:
         NotConvertible: If it has no convolutions that can be corrected.
@@ -99,12 +98,12 @@ def correct(core: Any, model: Any) -> Any:
     kinds = [node.get_type_name() for node in model.get_ordered_ops()]
     weighted = [kind for kind in kinds if kind in _WEIGHTED]
     if not {*weighted[FLOAT32_CONVOLUTIONS:]}.intersection(_CONVOLUTIONS):
-        raise NotConvertible(_NOTHING)  # Before a large network is written to a file.
+        raise NotConvertible(_NOTHING)  # Checked before a large network is written to a file.
     model = model.clone()
-    # What the plugin would do later, without regard to the marks.
+    # The plugin would do this later, and ignore the marks.
     apply_moc_transformations(model, True)
     tree, weights = _write(model)
-    model = _read(core, tree, weights)  # In a file each operation has a name of its own.
+    model = _read(core, tree, weights)  # In a file, names of operations are unique.
     exact = _first_operations(model)
     found = [one for one in _convolutions(model) if one.name not in exact]
     if not found:
@@ -112,7 +111,7 @@ def correct(core: Any, model: Any) -> Any:
     means = _mean_inputs(core, model, found)
     _mark(tree, exact)
     model = _read(core, tree, weights)
-    for one in list(_convolutions(model)):  # All of them before the first one changes.
+    for one in list(_convolutions(model)):  # Find all before the first one changes.
         if one.name in means:
             _correct_convolution(one, means[one.name])
     model.validate_nodes_and_infer_types()
@@ -120,7 +119,7 @@ def correct(core: Any, model: Any) -> Any:
 
 
 def _first_operations(model: Any) -> set[str]:
-    """Return the names of all operations before the first convolution that may be rounded."""
+    """Return the names of the operations before the first convolution that may be rounded."""
     names: set[str] = set()
     count = 0
     for node in model.get_ordered_ops():
@@ -134,7 +133,7 @@ def _first_operations(model: Any) -> set[str]:
 
 
 def _convolutions(model: Any) -> Iterator[_Convolution]:
-    """Yield convolutions of images, dense or of each channel by itself, by float32 weights."""
+    """Yield dense and depthwise convolutions of images with float32 weights."""
     for node in model.get_ordered_ops():
         if node.get_type_name() not in _CONVOLUTIONS:
             continue
@@ -150,7 +149,7 @@ def _convolutions(model: Any) -> Iterator[_Convolution]:
 
 
 def _find_bias(node: Any, num_channels: int) -> Any | None:
-    """Return the addition of a constant to each channel, where that is all that a result is for."""
+    """Return the addition of a constant per channel, if nothing else uses a result."""
     users = [target.get_node() for target in node.output(0).get_target_inputs()]
     if len(users) != 1 or users[0].get_type_name() != "Add":
         return None
@@ -161,7 +160,7 @@ def _find_bias(node: Any, num_channels: int) -> Any | None:
 
 
 def _mean_inputs(core: Any, model: Any, found: list[_Convolution]) -> dict[str, np.ndarray]:
-    """Return the mean of each channel that goes into convolutions, for pictures of noise."""
+    """Return the means of the channels that go into convolutions, for images of noise."""
     import openvino
     from openvino import opset13 as ops
 
@@ -174,21 +173,21 @@ def _mean_inputs(core: Any, model: Any, found: list[_Convolution]) -> dict[str, 
         "INFERENCE_NUM_THREADS": available_cores(),
     }
     compiled = core.compile_model(measured, "CPU", settings)
-    pictures = make_noise(*(size.get_length() for size in (height, width, channels)))
+    images = make_noise(*(size.get_length() for size in (height, width, channels)))
     blocks = [
         [values.astype(np.float64) for values in compiled([block]).to_tuple()]
-        for block in np.split(pictures, _NUM_PICTURES // _BLOCK)
+        for block in np.split(images, _NUM_IMAGES // _BLOCK)
     ]
     totals = [np.mean(values, axis=0) for values in zip(*blocks, strict=True)]
     return {one.name: total for one, total in zip(found, totals, strict=True)}
 
 
 def make_noise(height: int, width: int, channels: int) -> np.ndarray:
-    """Return pictures of noise with the spectrum of photographs, the same ones every time.
+    """Return images of noise with the spectrum of photographs, the same ones every time.
 
-    The amplitude of photographs falls with the frequency, about as 1/f (Field, Relations between
-    the statistics of natural images and the response properties of cortical cells, 1987). As
-    means of what goes into layers, noise serves as well as photographs.
+    The amplitude of photographs falls with frequency, about as 1/f (Field, Relations between the
+    statistics of natural images and the response properties of cortical cells, 1987). For the
+    means of the inputs of layers, such noise serves as well as photographs.
 
     Returns:
         uint8 (16, height, width, channels).
@@ -196,19 +195,19 @@ def make_noise(height: int, width: int, channels: int) -> np.ndarray:
     random = np.random.default_rng(0)
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)[None])
     frequency[0, 0] = 1.0
-    pictures = []
-    for _ in range(_NUM_PICTURES):
+    images = []
+    for _ in range(_NUM_IMAGES):
         white = np.fft.fft2(random.normal(size=(channels, height, width)))
         layers = np.fft.ifft2(white / frequency ** random.uniform(0.9, 1.4)).real
         layers = layers[:1] + 0.5 * layers  # Mostly grey, as photographs are.
         layers = (layers - layers.mean()) / (layers.std() or 1.0)
         pixels = np.clip(128 + 60 * layers + 30 * random.normal(), 0, 255)
-        pictures.append(pixels.astype(np.uint8).transpose(1, 2, 0))
-    return np.stack(pictures)
+        images.append(pixels.astype(np.uint8).transpose(1, 2, 0))
+    return np.stack(images)
 
 
 def _write(model: Any) -> tuple[ElementTree.Element, np.ndarray]:
-    """Return what OpenVINO's two files of a model would hold."""
+    """Return the content of OpenVINO's two files of a model."""
     import openvino
 
     with tempfile.TemporaryDirectory(prefix="featx-") as folder:
@@ -226,16 +225,16 @@ def _read(core: Any, tree: ElementTree.Element, weights: np.ndarray) -> Any:
 
 
 def _mark(tree: ElementTree.Element, names: set[str]) -> None:
-    """Mark operations to stay in float32: in the file, since Python cannot set the mark."""
+    """Mark operations that stay in float32. Python can only set the mark in the file."""
     for layer in tree.iterfind("layers/layer"):
         if layer.get("name") in names:
             info = layer.find("rt_info")
             info = ElementTree.SubElement(layer, "rt_info") if info is None else info
-            ElementTree.SubElement(info, "attribute", _MARK)
+            ElementTree.SubElement(info, "attribute", MARK)
 
 
 def _correct_convolution(convolution: _Convolution, mean: np.ndarray) -> None:
-    """Put rounded weights, their scales and a corrected bias in the place of weights and bias."""
+    """Replace weights and bias by rounded weights, their scales and a corrected bias."""
     from openvino import opset13 as ops
 
     weights = convolution.weights
@@ -252,8 +251,8 @@ def _correct_convolution(convolution: _Convolution, mean: np.ndarray) -> None:
     convolution.node.input(1).replace_source_output(
         ops.constant(rounded.reshape(weights.shape)).output(0)
     )
-    # It does nothing, but keeps the plugin from folding what follows into the convolution, where
-    # it would be rounded too.
+    # Changes nothing, but keeps the plugin from folding scale and bias into the convolution, where
+    # they would be rounded too.
     result = ops.clamp(convolution.node.output(0), -_UNLIMITED, _UNLIMITED)
     result = ops.multiply(result, ops.constant(scales.reshape(1, -1, 1, 1)))
     result = ops.add(result, ops.constant(bias.reshape(1, -1, 1, 1)))
@@ -262,14 +261,14 @@ def _correct_convolution(convolution: _Convolution, mean: np.ndarray) -> None:
 
 
 def round_weights(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Round rows to bfloat16 times a scale, which is chosen so that the squared error is least.
+    """Round rows to bfloat16 times a scale that minimises the squared error.
 
     Args:
         rows: float32 (N, K).
 
     Returns:
-        Rows that bfloat16 holds exactly, (N, K), and the scales (N,): their products are near
-        `rows`.
+        Rows that bfloat16 represents exactly, (N, K), and scales (N,); rows times scales are
+        close to `rows`.
 
     Example:
         >>> rows = np.array([[1.01, 2.02]], np.float32)
@@ -280,7 +279,7 @@ def round_weights(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     best = np.full(len(rows), np.inf)
     rounded = np.zeros_like(rows)
     scales = np.ones(len(rows), np.float32)
-    exact = rows.astype(np.float64)  # Squares of small weights are too small for float32.
+    exact = rows.astype(np.float64)  # Squares of small weights underflow in float32.
     for scale in _SCALES:
         candidate = to_bfloat16(rows * scale).astype(np.float64)
         squares = (candidate * candidate).sum(axis=1)
@@ -293,7 +292,7 @@ def round_weights(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def to_bfloat16(values: np.ndarray) -> np.ndarray:
-    """Round float32 numbers to the nearest that bfloat16 holds: to even where two are as near.
+    """Round float32 numbers to the nearest bfloat16, ties to even.
 
     Example:
         >>> to_bfloat16(np.array([1.0, 1.001, 1.005], np.float32)).tolist()

@@ -29,7 +29,7 @@ _NO_DRIVER_LINE = re.compile(rb".*failed call to cuInit")
 def import_tensorflow() -> Any:
     """Import TensorFlow with Keras 3 on top, without its log lines reaching the user.
 
-    Who wants to see them sets ``TF_CPP_MIN_LOG_LEVEL`` to 0 or 1.
+    To see them, set ``TF_CPP_MIN_LOG_LEVEL`` to 0 or 1.
 
     Returns:
         The module `tensorflow`.
@@ -66,10 +66,10 @@ def import_tensorflow() -> Any:
 
 @contextlib.contextmanager
 def _without_lines(pattern: re.Pattern[bytes]) -> Iterator[None]:
-    """Hold back what is written to stderr; then let through all lines but those of a pattern.
+    """Hold back what is written to stderr, then pass on the lines that do not match a pattern.
 
-    TensorFlow writes some lines before its log level is in force, straight to the file
-    descriptor, so that no Python setting can stop them.
+    TensorFlow writes some lines before its log level is in force, directly to the file
+    descriptor, where no Python setting can stop them.
     """
     try:
         saved = os.dup(2)
@@ -91,10 +91,10 @@ def _without_lines(pattern: re.Pattern[bytes]) -> Iterator[None]:
 
 
 CALLS_PER_GPU = 2
-"""Batches that are given to a GPU at a time: one is computed while another is copied."""
+"""Batches given to a GPU at the same time: one is computed while another is copied."""
 
 GPU_BATCH_SIZE = 64
-"""Images that are given to a GPU at a time unless told otherwise: fewer do not fill a large one."""
+"""Images given to a GPU at a time by default: fewer do not keep a large one busy."""
 
 
 def list_gpus() -> list[str]:
@@ -114,15 +114,15 @@ def images_at_a_time() -> int:
 
 
 FREEZE_LIMIT_BYTES = 128 << 20
-"""Weights above this are not frozen where that is only a matter of speed. Freezing takes
-0.03 to 0.07 s and 10 MB of memory for each MB of weights (measured with VGG19: 20 to 40 s, 6 to
-7 GB), and what it gains, folded batch normalisation, counts in small networks."""
+"""Models with more weights are not frozen just for speed. Freezing takes 0.03 to 0.07 s and 10 MB
+of memory for each MB of weights (VGG19: 20 to 40 s, 6 to 7 GB), and its gain, folded batch
+normalisation, matters in small networks only."""
 
 
 def compile_function(concrete: Any, names: tuple[str, ...]) -> CompiledLayers:
-    """Make a traced function of images, which returns one tensor for each name, ready to run."""
+    """Compile a traced function of images that returns one tensor for each name."""
     num_bytes = sum(v.dtype.size * v.shape.num_elements() for v in concrete.variables)
-    # Variables lie on one GPU; constants are on each that runs the graph.
+    # Variables are on one GPU; constants are on each GPU that runs the graph.
     if num_bytes > FREEZE_LIMIT_BYTES and len(list_gpus()) <= 1:
         return CompiledLayers(concrete, names, concrete.inputs[0].dtype)
     graph = FrozenGraph(concrete)
@@ -135,9 +135,8 @@ class FrozenGraph:
     Args:
         concrete: A concrete function of one tensor (keyword or positional).
 
-    Freezing inlines nested calls, so that every tensor inside can be tapped, and lets
-    TensorFlow fold batch normalisation: measured at 1.1 to 1.5 times the speed of the same
-    `tf.function` with variables.
+    Freezing inlines nested calls, so that every tensor inside can be taken, and lets TensorFlow
+    fold batch normalisation: 1.1 to 1.5 times as fast as the same `tf.function` with variables.
     """
 
     def __init__(self, concrete: Any) -> None:
@@ -150,7 +149,7 @@ class FrozenGraph:
 
     def _take(self, function: Any) -> None:
         self._function = function
-        # Captured resources (tables) stay in `inputs` behind the real arguments.
+        # Captured resources (tables) follow the real arguments in `inputs`.
         self.input = function.inputs[0]
         self.outputs: list[Any] = list(function.outputs)
 
@@ -163,22 +162,22 @@ class FrozenGraph:
         shape: Sequence[int | None],
         dtype: Any = None,
     ) -> FrozenGraph:
-        """Import a GraphDef whose weights are constants, with an input of a shape of its own.
+        """Import a GraphDef whose weights are constants, behind a new input of a given shape.
 
         Args:
             graph_def: The graph.
-            input_name: The tensor that is replaced by the new input, such as ``input:0``.
+            input_name: The tensor that the new input replaces, such as ``input:0``.
             output_names: Tensors that become `outputs`.
-            shape: Of the new input. Shapes are inferred anew from it, all through the graph.
-            dtype: Of the new input; float32 when None.
+            shape: Shape of the new input, from which all others are inferred again.
+            dtype: Type of the new input; float32 when None.
 
         Raises:
-            ValueError: If TensorFlow cannot import it: damaged, unknown operations, or a shape
-                that does not fit.
+            ValueError: If TensorFlow cannot import it, because it is damaged, has unknown
+                operations, or does not fit the shape.
         """
         tensorflow = import_tensorflow()
         for node in graph_def.node:
-            if "_output_shapes" in node.attr:  # What they were for the old input.
+            if "_output_shapes" in node.attr:  # Shapes for the old input.
                 del node.attr["_output_shapes"]
 
         def build(featx_images: Any) -> Any:
@@ -195,7 +194,7 @@ class FrozenGraph:
         return graph
 
     def with_input(self, shape: Sequence[int | None]) -> FrozenGraph:
-        """Return the same graph for another shape of its input; itself where it has that."""
+        """Return the graph with another input shape; itself if it has that already."""
         known = self.input.shape
         if known.rank is not None and known.as_list() == list(shape):
             return self
@@ -207,11 +206,11 @@ class FrozenGraph:
 
     @property
     def operations(self) -> list[Any]:
-        """The operations of the inlined graph, in topological order as TensorFlow keeps it."""
+        """The operations of the inlined graph, in TensorFlow's topological order."""
         return list(self._function.graph.get_operations())
 
     def prune(self, layers: dict[str, Any]) -> CompiledLayers:
-        """Return a callable that computes the tensors in `layers` and nothing beyond them."""
+        """Return a callable that computes the tensors in `layers`, and nothing after them."""
         tensors = [_behind_identities(tensor) for tensor in layers.values()]
         # Tables are inputs as well; no layer depends on them.
         pruned = self._function.prune([self.input], tensors)
@@ -221,8 +220,8 @@ class FrozenGraph:
 def _behind_identities(tensor: Any) -> Any:
     """Return the tensor that `tensor` is a copy of.
 
-    The copies that a traced function returns wait, by control dependencies, for every
-    variable read in the trace; pruning to them would keep the weights of all layers.
+    A traced function returns copies with control dependencies on every variable that was read
+    during the trace: pruning to the copies would keep the weights of all layers.
     """
     while tensor.op.type == "Identity" and tensor.op.inputs[0].op.type != "Placeholder":
         tensor = tensor.op.inputs[0]
@@ -230,14 +229,14 @@ def _behind_identities(tensor: Any) -> Any:
 
 
 def _with_constants(function: Any) -> Any:
-    """Return the graph of a function with constants where variables are read.
+    """Return the graph of a function with constants in place of its variables.
 
-    What `convert_variables_to_constants_v2` does, without the optimiser that it runs: for all of
-    VGG19 3 s instead of 39 s, with 3.7 instead of 7.4 GB at the peak (``benchmarks/LOG.md``). The
-    other engine optimises by itself.
+    Like `convert_variables_to_constants_v2`, but without its optimiser: 3 s instead of 39 s for
+    VGG19, with a peak of 3.7 instead of 7.4 GB (``benchmarks/LOG.md``). The engine that gets the
+    graph optimises it.
 
     Returns:
-        A GraphDef; None if variables are used in another way, such as by inner functions.
+        A GraphDef; None if variables are used in any other way, such as by inner functions.
     """
     tensorflow = import_tensorflow()
     variables = {id(variable.handle): variable for variable in function.variables}
@@ -264,7 +263,7 @@ def _with_constants(function: Any) -> Any:
 
 
 class CompiledLayers:
-    """A pruned graph, ready to run on batches.
+    """A pruned graph, ready to compute batches.
 
     Attributes:
         num_operations: Operations in the graph, after pruning.
@@ -276,31 +275,31 @@ class CompiledLayers:
         self._input_dtype = input_dtype
         self._devices: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         devices: list[str | None] = [*(list_gpus() * CALLS_PER_GPU)]
-        for device in devices or [None]:  # None is wherever TensorFlow puts it.
+        for device in devices or [None]:  # None: wherever TensorFlow puts it.
             self._devices.put(device)
         self.num_operations = len(function.graph.get_operations())
 
     def freeze(
         self, input_layout: Layout, output_layouts: Mapping[str, Layout | None]
     ) -> NetworkGraph:
-        """Return the graph for another engine, its variables, if it has any, as constants.
+        """Return the graph for another engine, with constants in place of its variables.
 
         Args:
-            input_layout: In which the graph takes images.
-            output_layouts: In which it gives each layer; None for what is not a map.
+            input_layout: The layout of its images.
+            output_layouts: The layout of each layer; None for what is not a map.
 
         Raises:
-            NotConvertible: If it is larger than a graph can be written.
+            NotConvertible: If it is too large to be written, or uses variables in functions.
         """
         function, graph_def = self._function, None
         if function.variables:
             graph_def = _with_constants(function)
-            if graph_def is None:  # Freezing it otherwise would take minutes and much memory.
+            if graph_def is None:  # Any other way would take minutes and much memory.
                 raise NotConvertible("its variables are used by functions inside it")
         graph_def = graph_def or function.graph.as_graph_def()
         outputs = {}
         for number, (name, tensor) in enumerate(zip(self._names, function.outputs, strict=True)):
-            # A tensor on the way to another one is no result of a graph; a copy of it is.
+            # Only a sink is a result of a graph, so each tensor gets a copy.
             copy = graph_def.node.add(name=f"featx_output_{number}", op="Identity")
             copy.input.append(tensor.name)
             copy.attr["T"].type = tensor.dtype.as_datatype_enum
@@ -313,7 +312,7 @@ class CompiledLayers:
         return NetworkGraph(TENSORFLOW, content, images, input_layout, outputs)
 
     def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """Run one batch: images (B, H, W, C), scaled, to one float32 array for each layer."""
+        """Compute a batch of scaled images, as the graph takes them: a float32 array per layer."""
         tensorflow = import_tensorflow()
         device = self._devices.get()
         try:

@@ -1,4 +1,4 @@
-"""Converted networks in the user's cache: whole, checked, and made again where they are not."""
+"""Converted networks in the user's cache. Damaged ones are ignored, and made again."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from featx.user_cache import UNREADABLE, read_sealed, user_cache_folder
 CARD_NAME = "network.json"
 
 LEFTOVER_SECONDS = 24 * 3600
-"""No conversion takes that long."""
+"""Age at which an unfinished folder is deleted; no conversion takes that long."""
 
 MAX_BYTES = 4 << 30
-"""Most that all converted networks take on the disk, the newest excepted."""
+"""Limit of disk space for all converted networks together, except the newest."""
 
 
 def find_network(key: str) -> Path | None:
-    """Return the folder of a converted network, its files as they were written; else None.
+    """Return the folder of a converted network; None if there is none, or it is damaged.
 
-    A flipped bit in weights gives plausible, wrong features: every file is hashed.
+    Every file is hashed: a flipped bit in weights gives plausible, wrong features.
     """
     try:
         folder = _folder(key)
         card = read_sealed(folder / CARD_NAME)
         if all(hash_file(folder / name) == sha256 for name, sha256 in card["files"].items()):
             with contextlib.suppress(OSError):  # A cache may be read-only.
-                os.utime(folder)  # When it was last of use: the oldest are deleted first.
+                os.utime(folder)  # The time of its last use: the oldest are deleted first.
             return folder
     except UNREADABLE:
         pass
@@ -43,35 +43,35 @@ def find_network(key: str) -> Path | None:
 
 
 def keep_network(key: str, write: Callable[[Path], None], facts: Mapping[str, Any]) -> Path | None:
-    """Put a converted network into the cache, all at once.
+    """Put a converted network into the cache: completely, or not at all.
 
     Args:
-        key: What it was converted from, and by which version.
+        key: Identifies what it was converted from, and by which version.
         write: Writes its files into a folder.
-        facts: What a person who looks into the cache wants to know.
+        facts: A description for people who look into the cache.
 
     Returns:
-        Its folder; None where the cache cannot be written.
+        Its folder; None if the cache cannot be written.
     """
     temporary: Path | None = None
     try:
         folder = _folder(key)
         folder.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(folder.parent)
-        # Not by `tempfile`, which makes it the user's alone: a cache may be shared.
+        # Not made by `tempfile`, which keeps out other users: a cache may be shared.
         temporary = folder.with_name(f"{key}.{uuid.uuid4().hex}.tmp")
         temporary.mkdir()
         write(temporary)
         files = {path.name: hash_file(path) for path in sorted(temporary.iterdir())}
         card = seal({**facts, "files": files})
         (temporary / CARD_NAME).write_text(json.dumps(card, indent=1), encoding="utf-8")
-        if find_network(key) is None:  # Else another process has it, and may be reading.
+        if find_network(key) is None:  # Else another process has made it, and may be reading it.
             shutil.rmtree(folder, ignore_errors=True)
             if folder.exists() and not folder.is_dir():
                 folder.unlink()
             temporary.rename(folder)
             _delete_oldest(keep=folder)
-    except (OSError, RuntimeError):  # OpenVINO's own error for a full disk is the latter.
+    except (OSError, RuntimeError):  # OpenVINO raises RuntimeError on a full disk.
         return None
     finally:
         if temporary is not None:
@@ -84,7 +84,7 @@ def _folder(key: str) -> Path:
 
 
 def _delete_oldest(keep: Path) -> None:
-    """Delete networks that were not used for the longest time, where all take too much disk."""
+    """Delete the least recently used networks while all together take too much disk space."""
     sizes = {
         folder: sum(file.stat().st_size for file in folder.iterdir())
         for folder in sorted(keep.parent.iterdir(), key=lambda folder: folder.stat().st_mtime)
@@ -100,9 +100,9 @@ def _delete_oldest(keep: Path) -> None:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Delete what was left by processes that were killed while they converted.
+    """Delete what was left by processes that were killed during a conversion.
 
-    By age, not by the process: that may be of another machine, which shares the cache.
+    Goes by age, not by the process: that may run on another machine that shares the cache.
     """
     for leftover in folder.glob("*.tmp"):
         if time.time() - leftover.stat().st_mtime > LEFTOVER_SECONDS:

@@ -118,7 +118,7 @@ def load(request: ModelRequest) -> GraphBackbone:
             "Leave out --preprocess and --channel-order."
         )
     contract = overrides.apply(InputSpec(MINI_SIZE, MINI_SIZE, scaling="raw"))
-    arrays = _read_weights(WEIGHTS_FOLDER / f"{MINI}.npz", read_card().sha256)
+    arrays = read_weights(WEIGHTS_FOLDER / f"{MINI}.npz", read_card().sha256)
     spec = ModelSpec(
         source="builtin",
         name=MINI,
@@ -146,7 +146,7 @@ def load_layers(arrays: Mapping[str, np.ndarray], contract: InputSpec) -> KerasL
     return KerasLayers(model, contract)
 
 
-def _read_weights(path: Path, sha256: str) -> dict[str, np.ndarray]:
+def read_weights(path: Path, sha256: str) -> dict[str, np.ndarray]:
     """Read the float16 arrays, ``layer/kernel`` and ``layer/bias``, after checking them."""
     repair = "Install featx again from where it came, with pip's --force-reinstall."
     try:

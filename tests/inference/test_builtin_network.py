@@ -54,7 +54,7 @@ def test_a_layer_alone_is_what_it_is_beside_others() -> None:
 @pytest.mark.tensorflow
 def test_the_description_is_what_keras_layers_say() -> None:
     backbone = load_model("builtin:mini")
-    arrays = builtin._read_weights(builtin.WEIGHTS_FOLDER / "mini.npz", builtin.read_card().sha256)
+    arrays = builtin.read_weights(builtin.WEIGHTS_FOLDER / "mini.npz", builtin.read_card().sha256)
     layers = load_layers(arrays, backbone.spec.input).layers
     described = json.loads((builtin.WEIGHTS_FOLDER / "mini_layers.json").read_text("utf-8"))
     assert described == json.loads(json.dumps([layer.to_dict() for layer in layers]))

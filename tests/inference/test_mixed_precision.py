@@ -306,7 +306,7 @@ def test_tiny_weights_are_not_lost() -> None:
 def test_a_version_that_ignores_the_marks_is_not_given_mixed_precision(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(mixed_precision._MARK, "name", "unknown")
+    monkeypatch.setitem(mixed_precision.MARK, "name", "unknown")
     backbone = make_backbone()
     with pytest.raises(NotConvertible, match="no single operation in float32"):
         AcceleratedBackbone(backbone, EngineRequest(precision="mixed"))(pixels_for(backbone), [TAP])
