@@ -72,12 +72,12 @@ def make_files(folder: Path, num_files: int, layout: str, suffix: str) -> None:
     """Write files numbered without leading zeros: their natural order is not that of the text."""
     content = CONTENTS[suffix]
     for number in range(num_files):
-        place = folder
+        class_folder = folder
         if layout == "folders":
-            place = folder / f"class_{number // FILES_PER_FOLDER}"
+            class_folder = folder / f"class_{number // FILES_PER_FOLDER}"
         if number % FILES_PER_FOLDER == 0:
-            place.mkdir(parents=True, exist_ok=True)
-        with open(os.path.join(place, f"image_{number}{suffix}"), "wb", buffering=0) as file:
+            class_folder.mkdir(parents=True, exist_ok=True)
+        with open(os.path.join(class_folder, f"image_{number}{suffix}"), "wb", buffering=0) as file:
             file.write(content)
 
 

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: write beside, flush to the disk, rename."""
+"""Files that are either complete or absent: write beside, flush to the disk, rename."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def replace_file(path: Path) -> Iterator[Path]:
 
 
 def _remove_leftovers(path: Path) -> None:
-    """Delete the temporary files that processes left which were killed while writing `path`."""
+    """Delete the temporary files of processes that were killed while writing `path`."""
     for leftover in path.parent.glob(f"{glob.escape(path.name)}.[0-9]*.tmp"):
         pid = leftover.name.removeprefix(f"{path.name}.").removesuffix(".tmp")
         if pid.isdigit() and not is_process_alive(int(pid)):
@@ -53,7 +53,7 @@ def _remove_leftovers(path: Path) -> None:
 
 
 def is_process_alive(pid: int) -> bool:
-    """Whether a process with this number is there, on this machine."""
+    """Whether a process with this number exists on this machine."""
     if os.name == "nt":  # There, signal 0 would end it.
         return True
     try:
@@ -66,19 +66,19 @@ def is_process_alive(pid: int) -> bool:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, and have its name reach the disk: what is committed in it depends on it."""
+    """Make a folder and flush its name to the disk: what is committed in it depends on that."""
     if not path.is_dir():
         path.mkdir(parents=True, exist_ok=True)
         sync_path(path.parent)
 
 
 def remove_file(path: Path) -> None:
-    """Delete a file if it is there."""
+    """Delete a file if it exists."""
     path.unlink(missing_ok=True)
 
 
 def sync_path(path: Path) -> None:
-    """Ask the operating system to bring a file's or folder's content to the disk."""
+    """Flush a file's or folder's content to the disk."""
     if os.name == "nt" and path.is_dir():  # Windows cannot open folders for this.
         return
     descriptor = os.open(path, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""How the library tells a caller what it is doing, without printing."""
+"""Callbacks for the progress of a job; the library itself prints nothing."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from __future__ import annotations
 class Listener:
     """Receives notes, progress and failures of a running job; this one ignores them.
 
-    The command line passes one that draws a progress bar. Derive from it and override
-    what you want to hear.
+    The command line passes one that draws a progress bar. Derive from it and override the methods
+    that you need.
 
     Example:
         >>> class Notes(Listener):
@@ -18,16 +18,16 @@ class Listener:
     """
 
     def note(self, text: str) -> None:
-        """Say something once: what was chosen, what was found."""
+        """Take a message about the job: what was chosen, what was found."""
 
     def start(self, total: int, what: str) -> None:
-        """Begin a counted stage of `total` items."""
+        """Start a stage of `total` items, named `what`."""
 
     def advance(self, count: int) -> None:
-        """`count` more items of the stage are done."""
+        """Take note that `count` more items of the stage are done."""
 
     def failure(self, path: str, reason: str) -> None:
-        """One image failed; the job goes on."""
+        """Take note that one image failed; the job continues."""
 
     def finish(self) -> None:
-        """The counted stage is over, in success or not."""
+        """End the stage, whether it succeeded or not."""

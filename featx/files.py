@@ -22,19 +22,19 @@ def relative_path(path: Path, folder: Path) -> str:
     """
     try:
         return Path(os.path.relpath(path, folder)).as_posix()
-    except ValueError:  # Another drive on Windows: no relative path leads there.
+    except ValueError:  # Another drive on Windows has no relative path.
         return str(path)
 
 
 def is_same_file(first: Path, second: Path) -> bool:
-    """Whether two paths lead to one file or folder, perhaps through links."""
+    """Whether two paths are the same file or folder, perhaps through links."""
     return first == second or (
         first.exists() and second.exists() and os.path.samefile(first, second)
     )
 
 
 def resolve_link(path: Path) -> Path:
-    """Return the file that a link leads to: it is what is replaced, not the link.
+    """Return the file that a link leads to: that file is replaced, not the link.
 
     Example:
         >>> resolve_link(Path("features.h5"))

@@ -1,4 +1,4 @@
-"""JSON files that say when they were changed: a damaged letter of a name is still valid JSON."""
+"""JSON with a checksum: a name with a damaged letter would still be valid JSON."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Any
 from featx.specs import digest
 
 SEAL = "sha256"
-"""The field with the `digest` of all others."""
+"""The field with the digest of all others; see `featx.specs.digest`."""
 
 
 def seal(data: dict[str, Any]) -> dict[str, Any]:
-    """Return JSON-serialisable fields with their digest behind, instead of an older one.
+    """Return JSON-serialisable fields with their digest as the last field.
 
     Example:
         >>> sorted(seal({"keys": ["a.jpg"]}))
         ['keys', 'sha256']
     """
     content = _without_seal(data)
-    as_read = json.loads(json.dumps(content))  # Tuples are lists then, and numbered keys texts.
+    as_read = json.loads(json.dumps(content))  # Tuples become lists, and numbers as keys text.
     return content | {SEAL: digest(as_read)}
 
 
 def check_seal(data: dict[str, Any]) -> None:
-    """Refuse fields that are not those that were sealed.
+    """Refuse fields that have changed since they were sealed.
 
     Raises:
         ValueError: If they were changed.
@@ -45,7 +45,7 @@ def check_texts(values: Any) -> tuple[str, ...]:
     """Return a list of texts as a tuple; refuse anything else.
 
     Raises:
-        TypeError: If it is no list, or something in it is no text.
+        TypeError: If it is not a list of text.
     """
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise TypeError("a list of texts is not one")

@@ -1,4 +1,4 @@
-"""Numbers for people."""
+"""Numbers and units as people write them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _UNITS |= {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
 
 
 def format_bytes(count: float) -> str:
-    """Write a number of bytes for people.
+    """Return a number of bytes with a unit.
 
     Example:
         >>> format_bytes(1_536_000)
@@ -26,12 +26,12 @@ def format_bytes(count: float) -> str:
 
 
 def format_count(count: int, one: str, many: str | None = None) -> str:
-    """Write a number of things for people, in the singular where there is one.
+    """Return a number and a noun, in the singular for one.
 
     Args:
         count: How many.
-        one: What one of them is called, with all words that depend on the number.
-        many: What several are called; `one` with an s when None.
+        one: Name of one of them, with all words that depend on the number.
+        many: Name of several; `one` with an s when None.
 
     Example:
         >>> format_count(1200, "image"), format_count(1, "image is gone", "images are gone")
@@ -41,7 +41,7 @@ def format_count(count: int, one: str, many: str | None = None) -> str:
 
 
 def format_rate(rate: float) -> str:
-    """Write how many there are in a second: with a decimal below 10, and never a false 0.
+    """Return a number per second, with decimals below 10, so that only 0 is written as 0.
 
     Example:
         >>> [format_rate(rate) for rate in (1234.5, 12.3, 3.26, 0.4, 0.0123, 0.0)]
@@ -53,7 +53,7 @@ def format_rate(rate: float) -> str:
 
 
 def format_shape(shape: Sequence[int | None]) -> str:
-    """Write a shape for people; a size that varies is a question mark.
+    """Return a shape such as 7×7×512; a size that varies is a question mark.
 
     Example:
         >>> format_shape((7, 7, 512)), format_shape((None, 64))
@@ -63,7 +63,7 @@ def format_shape(shape: Sequence[int | None]) -> str:
 
 
 def parse_bytes(text: str) -> int:
-    """Read a number of bytes with or without a unit.
+    """Parse a number of bytes with or without a unit.
 
     Raises:
         InvalidValue: If it is something else.

@@ -1,4 +1,4 @@
-"""Where featx keeps what it can make again: the cache folder of the user, never a temporary one."""
+"""The user's cache folder, for what featx can make again; never a temporary folder."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from featx.atomic import replace_file
 from featx.sealed_json import check_seal, seal
 
 CACHE_VARIABLE = "FEATX_CACHE_DIR"
-"""The environment variable that names another folder."""
+"""Environment variable that names another folder."""
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
-"""What reading a file of the cache raises that is absent, damaged, or nested too deeply."""
+"""Errors of reading a cache file that is absent, damaged, or nested too deeply."""
 
 
 def user_cache_folder() -> Path:
     """Return featx's folder in the user's cache, as the operating system wants it.
 
     Raises:
-        OSError: If there is no such place: the user has no home.
+        OSError: If the user has no home folder.
 
     Example:
         >>> user_cache_folder().is_absolute()
@@ -32,7 +32,7 @@ def user_cache_folder() -> Path:
     """
     try:
         return _cache_folder()
-    except RuntimeError as error:  # So `pathlib` says that there is no home folder.
+    except RuntimeError as error:  # Raised by `pathlib` if there is no home folder.
         raise OSError(str(error)) from error
 
 
@@ -50,14 +50,14 @@ def _cache_folder() -> Path:
 
 
 def read_facts(kind: str, key: str) -> dict[str, Any] | None:
-    """Return what was remembered under a key; None if nothing was, or it is damaged."""
+    """Return the facts under a key; None if there are none, or they are damaged."""
     with contextlib.suppress(*UNREADABLE):
         return read_sealed(_facts_path(kind, key))
     return None
 
 
 def remember_facts(kind: str, key: str, facts: Mapping[str, Any]) -> None:
-    """Remember JSON-serialisable facts under a key, where the cache can be written."""
+    """Store JSON-serialisable facts under a key, if the cache can be written."""
     with contextlib.suppress(OSError):
         path = _facts_path(kind, key)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +66,7 @@ def remember_facts(kind: str, key: str, facts: Mapping[str, Any]) -> None:
 
 
 def forget_facts(kind: str, key: str) -> None:
-    """Forget what turned out to be wrong."""
+    """Delete the facts under a key."""
     with contextlib.suppress(OSError):
         _facts_path(kind, key).unlink(missing_ok=True)
 

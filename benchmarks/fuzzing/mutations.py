@@ -130,8 +130,8 @@ def mutate_json(value: Any, draw: random.Random) -> str:
     """Return the text of a JSON value with one to three of its parts changed beyond recognition."""
     value = json.loads(json.dumps(value))
     for _ in range(draw.choice((1, 1, 1, 2, 3))):
-        places = list(_places(value))
-        container, key = draw.choice(places)
+        entries = list(_entries(value))
+        container, key = draw.choice(entries)
         if draw.random() < 0.25:
             del container[key]
             if not value:
@@ -155,13 +155,13 @@ def _other_value(value: Any, draw: random.Random) -> Any:
     )
 
 
-def _places(value: Any) -> Any:
+def _entries(value: Any) -> Any:
     """Yield ``(container, key)`` of everything inside a JSON value."""
     items = value.items() if isinstance(value, dict) else enumerate(value)
     for key, inner in list(items):
         yield value, key
         if isinstance(inner, (dict, list)):
-            yield from _places(inner)
+            yield from _entries(inner)
 
 
 def _slice(data: bytearray, draw: random.Random) -> tuple[int, int]:

@@ -224,7 +224,7 @@ def _write(data: bytes, name: str, folder: Path) -> None:
 
 def _write_folder(damaged: list[bytes], folder: Path) -> None:
     for number, data in enumerate(damaged):
-        # Their names lie among those of the good pictures; Pillow goes by the content.
+        # Their names are among those of the good pictures; Pillow goes by the content.
         (folder / f"image_{number}_damaged.jpg").write_bytes(data)
 
 

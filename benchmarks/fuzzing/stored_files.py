@@ -156,7 +156,7 @@ def read_index(folder: Path) -> object:
     """Return everything that an index holds, and what is like one vector."""
     index = featx.open_index(folder / INDEX)
     (matches,) = index.search(np.array([[0.5, 0.25, 0.125]], np.float32), len(index) or 1)
-    # Where the pictures lie depends on the folder that the index was copied to.
+    # The path of the pictures depends on the folder that the index was copied to.
     found = [(match.rank, match.key, match.score, match.label) for match in matches]
     return asdict(index.description), found
 
@@ -213,7 +213,7 @@ def _bytes(values: np.ndarray) -> tuple[str, tuple[int, ...], bytes]:
 
 
 def _first_difference(expected: Any, received: Any) -> str:
-    """Describe the first place at which two values differ."""
+    """Describe the first difference of two values."""
     if isinstance(expected, dict) and isinstance(received, dict):
         expected, received = list(expected.items()), list(received.items())
     if isinstance(expected, (list, tuple)) and isinstance(received, (list, tuple)):

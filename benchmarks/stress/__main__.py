@@ -59,8 +59,8 @@ def run(
         work = folder / part
         if part == "concurrency":
             for writers in (2, 4):
-                place = work / str(writers)
-                tallies += [concurrency.stress(place, seed, writers, options.seconds)]
+                folder = work / str(writers)
+                tallies += [concurrency.stress(folder, seed, writers, options.seconds)]
             continue
         if part == "kills":
             tasks = kills.tasks(work, seed, options.count, options.step)

@@ -16,7 +16,7 @@ class Bench:
     """A scenario in a folder.
 
     The uninterrupted run that everything is compared with happens in the same box, because
-    stores record where their pictures lie; the box is put back before each disturbed run.
+    stores record where their pictures are; the box is put back before each disturbed run.
 
     Attributes:
         box: Where the operation runs.

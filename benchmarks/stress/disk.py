@@ -69,7 +69,7 @@ class Disk:
     """A folder as a disk holds it; `apply` events to it, and ask what may be there.
 
     Args:
-        folder: Where the folder lies for the events.
+        folder: Path of the folder in the events.
         template: A copy of it as it is at the beginning, all of it safe.
     """
 

@@ -46,8 +46,8 @@ def check_ending(bench: Bench, outcome: Outcome, where: str, *, plain: bool = Fa
     elif plain and isinstance(outcome.error, OSError):
         bench.tally.figures["errors of the system"] += 1
     else:
-        place = [line.strip() for line in outcome.trace.splitlines() if "featx/" in line]
-        bench.violation(where, f"{outcome.error!r} is no stated error ({' < '.join(place[-3:])})")
+        trace = [line.strip() for line in outcome.trace.splitlines() if "featx/" in line]
+        bench.violation(where, f"{outcome.error!r} is no stated error ({' < '.join(trace[-3:])})")
 
 
 def faults(scenario: Scenario, work: Path, step: int = 1) -> Tally:

@@ -81,8 +81,8 @@ def tasks(work: Path, seed: int, count: int, step: int = 1) -> list[Callable[[],
     made: list[Callable[[], Tally]] = []
     for number, scenario in enumerate(large):
         if each:
-            place = work / f"random-{number}"
-            made.append(partial(random_kills, scenario, place, seed, each))
+            folder = work / f"random-{number}"
+            made.append(partial(random_kills, scenario, folder, seed, each))
     for number, scenario in enumerate(small):
         made.append(partial(kills_at_each, scenario, work / f"each-{number}", step))
     return made

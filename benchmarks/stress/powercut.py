@@ -131,8 +131,8 @@ def cut_each_prefix(
             seen.add(state)
             copy_times(bench.template, bench.box)
             bench.tally.runs += 1
-            place = f"{where}, {names} names, content {content}"
-            bench.finish(bench.look(certain, place), place, fork=False)
+            case = f"{where}, {names} names, content {content}"
+            bench.finish(bench.look(certain, case), case, fork=False)
 
 
 def _clear(folder: Path) -> None:
@@ -156,6 +156,6 @@ def tasks(work: Path, seed: int, step: int = 1) -> list[Callable[[], Tally]]:
     for number, scenario in enumerate(all_scenarios()):
         made.append(partial(power_cuts, scenario, work / str(number), seed, step))
         if scenario.name.startswith(("extract first", "extract changed", "pack", "merge into")):
-            place = work / f"killed-{number}"
-            made.append(partial(power_cuts, scenario, place, seed, step, killed=True))
+            folder = work / f"killed-{number}"
+            made.append(partial(power_cuts, scenario, folder, seed, step, killed=True))
     return made

@@ -34,7 +34,7 @@ Step = Callable[[Path, "Scenario"], None]
 
 @dataclass(frozen=True)
 class Scenario:
-    """An operation under stress. All its paths lie in one folder, the box.
+    """An operation under stress. All its paths are in one folder, the box.
 
     Attributes:
         name: For the table.
@@ -63,22 +63,22 @@ def small_files() -> Iterator[None]:
     """Make parts, chunks and blocks of two or three rows, so that there are many of them."""
     defaults = PartWriter.__init__.__kwdefaults__
     assert defaults is not None
-    places: list[tuple[Any, str, int]] = [
+    settings: list[tuple[Any, str, int]] = [
         (featx.store.writing, "CHUNK_BYTES", 2 * 48),
         (featx.store.assembly, "BLOCK_BYTES", 2 * ROW_BYTES),
         (featx.store.views, "BLOCK_BYTES", 2 * ROW_BYTES),
         (featx.store.views, "ASSEMBLED_BYTES", 3 * ROW_BYTES),
     ]
-    saved = [getattr(module, name) for module, name, _ in places]
+    saved = [getattr(module, name) for module, name, _ in settings]
     part_bytes, defaults["max_bytes"] = defaults["max_bytes"], 2 * ROW_BYTES
-    for module, name, value in places:
+    for module, name, value in settings:
         setattr(module, name, value)
     toy_model()
     try:
         yield
     finally:
         defaults["max_bytes"] = part_bytes
-        for (module, name, _), value in zip(places, saved, strict=True):
+        for (module, name, _), value in zip(settings, saved, strict=True):
             setattr(module, name, value)
 
 

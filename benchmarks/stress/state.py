@@ -1,4 +1,4 @@
-"""What lies in a folder: what is committed there, whether it is true, and what is left over."""
+"""The state of a folder: what is committed there, whether it is true, and what is left over."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Finished:
 
 
 def stores_in(folder: Path) -> list[Path]:
-    """Return the stores that lie in a folder."""
+    """Return the stores in a folder."""
     return sorted(folder.glob("*.h5"))
 
 
@@ -177,7 +177,7 @@ def losses(before: Committed, after: Committed, end: Finished) -> list[str]:
 def _committed_files(folder: Path) -> list[Path]:
     """Return all stores and finished parts, whether or not their store is there."""
     folders = {parts_folder(path) for path in stores_in(folder)} | set(folder.glob("*.parts"))
-    parts = [[*list_assembled(place), *list_parts(place)] for place in sorted(folders)]
+    parts = [[*list_assembled(folder), *list_parts(folder)] for folder in sorted(folders)]
     return [*stores_in(folder), *(path for some in parts for path in some)]
 
 

@@ -13,7 +13,7 @@ from featx.images.formats import open_picture
 from featx.images.orientation import load_as_stored
 
 Encode = Callable[[Image.Image, int], bytes]
-"""Makes the bytes of a file of a frame's pixels as they are stored, and of their orientation."""
+"""Encodes the stored pixels of a frame, and their orientation, as the bytes of a file."""
 
 
 def count_frames(data: bytes) -> int:
@@ -30,7 +30,7 @@ def count_frames(data: bytes) -> int:
     try:
         with open_picture(data) as image:
             return int(getattr(image, "n_frames", 1))
-    except Exception:  # What is wrong with it is said when it is decoded.
+    except Exception:  # Decoding reports what is wrong with it.
         return 1
 
 
@@ -54,14 +54,14 @@ def take_frame(data: bytes, number: int, encode: Encode) -> bytes:
 
 
 class FrameTaker:
-    """Takes frames of one picture, opened once as long as they are asked for about in order.
+    """Takes frames of one picture, which is opened once if they are asked for roughly in order.
 
     An animation can only be decoded from its beginning.
 
     Args:
         data: The bytes of the file.
-        encode: Makes a picture of a frame.
-        keeps_passed: Keep some frames on the way to another: they are asked for by other threads.
+        encode: Encodes a frame as a file.
+        keeps_passed: Keep some of the frames that are passed: other threads ask for them.
     """
 
     def __init__(self, data: bytes, encode: Encode, *, keeps_passed: bool) -> None:
@@ -85,7 +85,7 @@ class FrameTaker:
                 raise
             except Exception:
                 self._image = None
-        # Opened for itself: only that says what is wrong with this frame and no other one.
+        # Opened again, so that the error is that of this frame and of no other.
         return take_frame(self._data, number, self._encode)
 
     def _take(self, number: int) -> bytes:

@@ -9,7 +9,7 @@ from featx.errors import ImageError
 from featx.specs import InputSpec
 
 STRIP_PIXELS = 4_000_000
-"""Larger pictures are converted so many pixels at a time: conversions make several copies."""
+"""Pixels converted at a time; conversions make several copies of them."""
 
 _FILTERS = {
     "nearest": Image.Resampling.NEAREST,
@@ -40,7 +40,7 @@ def to_channels(image: Image.Image, contract: InputSpec) -> Image.Image:
 
 
 def _convert(image: Image.Image, target: str, background: tuple[int, int, int]) -> Image.Image:
-    """Convert each pixel by itself, so that a picture may come in strips."""
+    """Convert pixel by pixel: a picture may be converted in strips."""
     if image.mode == "F":
         raise ImageError("floating-point pixels have no defined 8-bit meaning")
     if image.mode.startswith("I"):  # 16-bit grey: I;16 in its byte orders, or I (32-bit)
@@ -66,8 +66,8 @@ def fit(
         image: The picture, upright.
         contract: Size, resize rule, interpolation, background.
         full_size: Width and height of the whole, where `image` was decoded at a fraction of it.
-            What is taken of it is decided there: whole pixels of a small image are too coarse,
-            and its last ones may lie half outside.
+            The crop is chosen in these coordinates: whole pixels of the smaller image are too
+            coarse, and its last ones may be half outside.
     """
     width, height = contract.width, contract.height
     full_width, full_height = full_size or image.size

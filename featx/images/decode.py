@@ -3,7 +3,7 @@
 How each kind of picture becomes RGB (or grey, for models of one channel; for models of four, RGB
 with alpha; for models of two or more than four, the pages of one file, each in grey):
 
-- the first frame of an animation or multi-page file (``--frame`` makes items of others);
+- the first frame of an animation or multi-page file (``--frame`` chooses others);
 - the camera's EXIF orientation is applied (``exif="apply"``), damaged EXIF data ignored;
 - 16-bit samples keep their high byte, in grey and in colour alike;
 - palette, grey and bilevel pictures are expanded;
@@ -35,8 +35,8 @@ from featx.units import format_count
 _large_picture = threading.Lock()
 
 _SMOOTH = ("bilinear", "hamming", "bicubic", "lanczos")
-"""Filters for which pictures are decoded at a fraction. The others take whole pixels, so that it
-matters which ones: nearest a single one, box two or three of a small picture."""
+"""Filters for which pictures are decoded at a fraction of their size. The result of the others
+depends on single pixels: nearest takes one, box two or three of a small picture."""
 
 
 def decode_image(data: bytes, contract: InputSpec, *, max_pixels: int | None = None) -> np.ndarray:
@@ -77,7 +77,7 @@ def decode_image(data: bytes, contract: InputSpec, *, max_pixels: int | None = N
             f"too many pixels: the limit is {limit:,} pixels ({LIMIT_OPTION} changes it)"
         ) from None
     except Exception as error:
-        # Decoders meet arbitrary bytes here and raise whatever their parser stumbles on
+        # Decoders get arbitrary bytes and raise whatever their parsers run into
         # (struct.error, SyntaxError, KeyError, ...): all of it means "damaged file".
         text = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(f"damaged or unsupported image: {text}") from error

@@ -1,7 +1,7 @@
 """The formats that are read, and how a picture in one of them is opened.
 
 Only the formats in `FORMATS` are opened. Pillow knows others, some of which start programs
-(EPS: Ghostscript) or make what they are asked for out of a few bytes.
+(EPS: Ghostscript) or allocate whatever a few bytes claim.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ FORMATS = (
     "PPM",
     "TGA",
 )
-"""Pillow's names of the formats that are read, tried in this order; TGA, which nothing but its
-ending tells, last. HEIF is there when pillow-heif is installed."""
+"""Pillow's names of the formats that are read, in the order in which they are tried. TGA is last:
+it has no signature. HEIF is available when pillow-heif is installed."""
 
 
 def open_picture(data: bytes) -> Image.Image:
@@ -47,24 +47,24 @@ def open_picture(data: bytes) -> Image.Image:
             continue
         factory, accept = Image.OPEN[name]
         try:
-            # Of a format that this Pillow was built without, accept gives a text.
+            # `accept` returns text for a format that this Pillow was built without.
             if accept is None or accept(data[:16]) is True:
                 return factory(io.BytesIO(data), "")
         except (SyntaxError, IndexError, TypeError, struct.error):
-            continue  # As Pillow does: what looks like this format may be another.
+            continue  # As in Pillow: another format may begin alike.
     raise UnidentifiedImageError
 
 
 @functools.cache
 def load_plugins() -> None:
-    """Make Pillow know `FORMATS`."""
+    """Load Pillow's plugins for `FORMATS`."""
     Image.init()
     with contextlib.suppress(ImportError):
         importlib.import_module("pillow_heif").register_heif_opener()
 
 
 def describe_unknown(data: bytes) -> str:
-    """Say of bytes that `open_picture` does not know what would read them, if that is known."""
+    """Say what could read bytes that `open_picture` cannot, if that is known."""
     brand = data[8:12] if data[4:8] == b"ftyp" else b""
     if brand in _HEIC_BRANDS and "HEIF" not in Image.OPEN:
         return "HEIC: to read it, install pillow-heif (pip install pillow-heif)"

@@ -18,11 +18,11 @@ LIMIT_OPTION = "--max-pixels"
 """The option that changes the limit, named in messages."""
 
 EMPTY = "the file is empty (0 bytes)"
-"""Why a file of no bytes is no picture: known before it is read."""
+"""Why an empty file is not a picture; known before it is read."""
 
 LARGE_PIXELS = 16_000_000
-"""Pictures above this wait for each other: as many as there are threads, at up to 3.3 GB for
-the largest JPEG 2000, would fill most machines, and a damaged header is enough to claim a size."""
+"""Larger pictures are decoded one at a time: one for each thread, at up to 3.3 GB for the largest
+JPEG 2000, would fill most machines, and a damaged header is enough to claim a size."""
 
 CODE_BLOCK = 4096
 """Most coefficients of a code block of JPEG 2000 (ISO/IEC 15444-1, B.7)."""
@@ -32,8 +32,8 @@ CODE_BLOCK = 4096
 def pixel_limit(max_pixels: int | None) -> Iterator[None]:
     """Let Pillow decode pictures of up to `max_pixels` without a warning, while this is held.
 
-    Some of its decoders (animations, tiled TIFF) look at a limit of the whole process. That is
-    only ever raised, and put back when the last one of several has ended.
+    Some of its decoders (animations, tiled TIFF) obey a limit of the whole process. It is only
+    ever raised, and restored when the last of several holders has ended.
 
     Args:
         max_pixels: Largest picture that is decoded; None for `MAX_PIXELS`.
@@ -65,7 +65,7 @@ _former: int | None = None
 
 
 def check_code_blocks(image: Image.Image, num_bytes: int) -> None:
-    """Refuse a large JPEG 2000 picture that has not even a byte for each code block.
+    """Refuse a large JPEG 2000 picture with less than one byte for each code block.
 
     OpenJPEG takes memory and time for what the header claims (18 bytes a pixel), and reports
     what is missing as black; other decoders stop where the data end.

@@ -1,4 +1,4 @@
-"""Decoding pixels the way up that the camera's EXIF data say."""
+"""Decoding pixels upright, as the camera's EXIF data say."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""EXIF orientation → what brings the stored pixels upright (Exif 2.32, tag 0x0112)."""
+"""EXIF orientation → the transposition that turns the pixels upright (Exif 2.32, tag 0x0112)."""
 
 _TURNS_BACK = _TURNS | {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
 
@@ -23,8 +23,8 @@ _TURNS_BACK = _TURNS | {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_
 def load_upright(image: Image.Image, contract: InputSpec) -> Image.Image:
     """Decode the pixels, turned as the contract's EXIF policy says.
 
-    `ImageOps.exif_transpose` is not used: it fails, orientation and all, over any other tag
-    of a kind that it cannot write back.
+    `ImageOps.exif_transpose` is not used: it fails on any other tag of a type that it cannot
+    write back.
     """
     if image.format == "TIFF":  # Pillow turns these while loading, and drops the tag.
         orientation = _orientation(image)

@@ -23,17 +23,17 @@ HASH_BYTES = 16
 """Length of a content hash: BLAKE2b-128 of a file's bytes."""
 
 LOOKAHEAD = 64
-"""Images that are held decoded, unless told otherwise: some batches."""
+"""Default for the most images held decoded: a few batches."""
 
 TOGETHER = 4
-"""Images that a thread reads before it hands them over: a tenth more of small ones in a second than
-one by one (``benchmarks/LOG.md``)."""
+"""Images that a thread reads at a time: 10 % more small images in a second than one at a time
+(``benchmarks/LOG.md``)."""
 
 SPREAD, SPREAD_SHARE = 32, 16
-"""From all over a folder at most so many images are decoded to judge by, and one in so many."""
+"""At most this many images, and one in this many, are sampled from all over a folder."""
 
 MAX_DEFAULT_WORKERS = 16
-"""Decoding threads beyond this many only take cores from the network."""
+"""Most decoding threads by default: more would only take cores from the network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class DecodedImage:
 
 @dataclass(frozen=True, slots=True)
 class KnownImage:
-    """An image whose bytes are those of one that has been processed: it is not decoded."""
+    """An image with the bytes of one that has been processed; it is not decoded."""
 
     item: ImageItem
     content_hash: bytes
@@ -57,7 +57,7 @@ ReadResult = DecodedImage | KnownImage | ImageFailure
 
 
 def default_workers() -> int:
-    """Return the number of reading threads used unless told otherwise."""
+    """Return the default number of reading threads."""
     return min(available_cores(), MAX_DEFAULT_WORKERS)
 
 
@@ -87,8 +87,8 @@ def read_images(
         contract: The model's input contract.
         workers: Threads; None for one per core, at most 16.
         lookahead: The most images held decoded at a time: this bounds memory.
-        known: Content hashes that were processed before: such images are not decoded. It
-            may grow meanwhile.
+        known: Content hashes that were processed before; such images are not decoded. May grow
+            meanwhile.
         max_pixels: Largest picture that is decoded; None for the usual limit.
 
     Yields:
@@ -126,7 +126,7 @@ def read_images(
 
 
 def _take(items: Iterator[ImageItem], count: int) -> tuple[list[ImageItem], Exception | None]:
-    """Return the next items; also what a user's generator raised behind them."""
+    """Return the next items, and what a user's generator raised after them."""
     taken: list[ImageItem] = []
     try:
         for item in itertools.islice(items, count):
@@ -165,7 +165,7 @@ def read_spread(
     workers: int | None = None,
     max_pixels: int | None = None,
 ) -> list[np.ndarray]:
-    """Decode some images from all over a list, to judge by: its first ones are often of one class.
+    """Decode a sample from all over a list; the first images are often of one class.
 
     Only of files, which can be read in any order.
 
@@ -196,5 +196,5 @@ def spread_positions(total: int) -> list[int]:
 
 
 def _without_reader(item: ImageItem) -> ImageItem:
-    """Let go of what an image was read from: of objects from Python, that is the picture itself."""
+    """Release what an image was read from: for images passed in Python, the picture itself."""
     return item if item.reader is None else replace(item, reader=None)

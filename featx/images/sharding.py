@@ -51,7 +51,7 @@ def select_shard(found: ImageSet, number: int, count: int) -> ImageSet:
     stream = found.stream
     if stream is not None:
         stream = (item for item in stream if shard_of(item.key, count) == number)
-    # Images of other shards are there, also where a source says what is gone.
+    # Images of other shards are not gone, even where a source knows what is.
     left_out = found.left_out.union(item.key for item in found.items).difference(
         item.key for item in items
     )

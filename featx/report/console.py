@@ -26,7 +26,7 @@ class ConsoleListener(Listener):
         self._line(f"failed: {printable(path)}: {printable(reason)}")
 
     def start(self, total: int, what: str) -> None:
-        """Begin a bar with rate and time left, if stderr is a terminal."""
+        """Start a bar with rate and time left, if stderr is a terminal."""
         if not total or not sys.stderr.isatty():
             return
         from rich.console import Console
@@ -58,7 +58,7 @@ class ConsoleListener(Listener):
             self._progress.update(self._task, rate=f"{format_rate(speed)}/s" if speed else "")
 
     def finish(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._progress is not None:
             self._progress.stop()
             self._progress = None

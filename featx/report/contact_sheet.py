@@ -31,11 +31,11 @@ RIGHT, WRONG = (38, 140, 70), (196, 60, 48)
 
 MAX_QUERIES = 50
 MAX_MATCHES = 20
-"""Rows and columns that are drawn at the most: a sheet is for looking at."""
+"""Most rows and columns that are drawn: a sheet is for looking at."""
 
 
 def check_sheet_path(path: Path) -> None:
-    """Refuse a path for a sheet that is no PNG, or where something else lies.
+    """Refuse a path for a sheet that is not a PNG, or that is taken by something else.
 
     Raises:
         InvalidValue: Says what to do.
@@ -106,7 +106,7 @@ def _paste(sheet: Image.Image, reader: LocationReader, path: str, left: int, top
             image.draft("RGB", (TILE, TILE))
             upright = ImageOps.exif_transpose(image) or image
             tile = ImageOps.pad(upright.convert("RGB"), (TILE, TILE), color=(235, 235, 235))
-    except Exception:  # Gone or damaged since it was indexed: the sheet says so in its place.
+    except Exception:  # Gone or damaged since it was indexed: the sheet says so instead.
         tile = Image.new("RGB", (TILE, TILE), (235, 235, 235))
         ImageDraw.Draw(tile).text((8, TILE // 2 - 8), "not readable", fill=GREY)
     sheet.paste(tile, (left, top))

@@ -1,4 +1,4 @@
-"""What `featx demo` shows: each command and the line that matters of its result."""
+"""What `featx demo` shows: each command and the main line of its result."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class DemoScreen:
         self._console = console or Console(highlight=False, width=None if _is_terminal() else 1000)
 
     def pictures(self, folder: Path, num_stored: int, num_queries: int) -> None:
-        """Say that the pictures lie there."""
+        """Say where the pictures are."""
         self._say(
             f"{num_stored:,} handwritten digits in {short_path(folder)}/digits, one folder for "
             f"each class; {num_queries} others in {short_path(folder)}/queries"

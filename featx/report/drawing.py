@@ -14,22 +14,22 @@ from rich.text import Text
 from featx.report.text import printable
 
 WIDE = 1000
-"""Columns assumed where stdout is not a terminal: nothing is cut off in a pipe."""
+"""Width assumed if stdout is not a terminal: nothing is cut off in a pipe."""
 
 
 def is_terminal() -> bool:
-    """Whether a person looks at the results, and not a program."""
+    """Whether the results go to a terminal, not to a program."""
     return sys.stdout.isatty()
 
 
 def make_table(*headers: str, right: Sequence[int]) -> Table:
-    """Make a table with these columns, of which those at the places in `right` are numbers."""
+    """Return a table with these columns; those at the positions in `right` are numbers."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for number, name in enumerate(headers):
         table.add_column(
             name,
             justify="right" if number in right else "left",
-            # Names are there to be copied: only what is called a type may be cut off.
+            # Names must stay whole, to be copied: only a column named type may be cut off.
             overflow="ellipsis" if name == "type" else "fold",
             no_wrap=name not in ("image", "query", "layer", "type"),
             max_width=None if name != "type" else 24,
@@ -50,5 +50,5 @@ def print_result(content: Table | str) -> None:
 
 
 def as_text(value: str) -> Text:
-    """Text without markup: a file may be called ``[red]``."""
+    """Return text without markup: a file may be named ``[red]``."""
     return Text(printable(value))

@@ -1,4 +1,4 @@
-"""Text from outside (file names, labels, messages) made safe to show on a terminal."""
+"""Text from outside (file names, labels, messages), made safe for a terminal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _BIDI_CONTROLS = frozenset(
 
 
 def printable(text: str) -> str:
-    """Escape control characters, so that a file's name cannot steer the terminal.
+    """Escape control characters, so that a file's name cannot control the terminal.
 
     Example:
         >>> printable("a\\x1b[31mred.jpg")
@@ -27,7 +27,7 @@ def printable(text: str) -> str:
 
 
 def short_path(path: str | Path) -> str:
-    """Return a path as a person would write it here: relative if it lies below this folder.
+    """Return a path relative to the working folder if it is below that folder.
 
     Example:
         >>> short_path(Path.cwd() / "photos" / "a.jpg")
@@ -36,6 +36,6 @@ def short_path(path: str | Path) -> str:
     text = str(path)
     try:
         here = os.getcwd()
-    except OSError:  # The folder was removed under us.
+    except OSError:  # The working folder was removed.
         return text
     return text[len(here) + 1 :] if text.startswith(here + os.sep) else text

@@ -20,7 +20,7 @@ VIEW_BLOCK_ROWS = 65536
 """Rows of a view whose columns are written at a time."""
 
 MAX_RECORDED_RUNS = 100
-"""Runs that a store remembers; the newest."""
+"""Runs that a store records, the newest."""
 
 
 def assemble_store(
@@ -31,7 +31,7 @@ def assemble_store(
     missing: Collection[str] = (),
     damaged: Collection[Path] = (),
 ) -> None:
-    """Make a store from open sources, all at once: one file, or beyond the limit a view.
+    """Make a store from open sources: one file, or a view above the limit.
 
     Sources that are parts in the store's own folder are referred to by a view; all others (the
     previous version of the store as one file, stores to be merged) are first made parts of it.
@@ -41,12 +41,12 @@ def assemble_store(
         rows: Its rows. The limit in their header decides between file and view.
         next_part: The first part number that is not among the sources; see `StoreFacts`.
         missing: Keys whose image is gone.
-        damaged: Part files that must not be used on: their rows are copied.
+        damaged: Part files that must not be used: their rows are copied.
 
     Raises:
         StoreError: If the disk is full or cannot be written; the previous store stays.
     """
-    # A writer that was killed here left its file; this one holds the lock, so it is nobody's.
+    # A killed writer left its file; since this one holds the lock, nobody is writing it.
     for leftover in path.parent.glob(f"{glob.escape(path.name)}.[0-9]*.tmp"):
         leftover.unlink(missing_ok=True)
     header, plan = replace(rows.header, runs=_join_runs(rows.sources)), rows.plan
@@ -79,7 +79,7 @@ def _join_runs(sources: Sequence[FeatureStore]) -> tuple[Mapping[str, Any], ...]
             known["seconds"] = round(known["seconds"] + run.get("seconds", 0.0), 3)
     ordered = sorted(runs.values(), key=lambda run: str(run.get("started")))
     older, newest = ordered[:-MAX_RECORDED_RUNS], ordered[-MAX_RECORDED_RUNS:]
-    # Of a precision that would be forgotten, the last one: who goes on asks for it.
+    # The last run of each older precision is kept: a continued extraction asks for it.
     kept = {run.get("precision") for run in newest}
     last = {run.get("precision"): run for run in older if run["computed"]}
     return (*(run for name, run in last.items() if name not in kept), *newest)

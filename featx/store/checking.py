@@ -1,4 +1,4 @@
-"""Checking a store: what is not as it was written, and which rows that costs."""
+"""Checking a store: what is damaged, and which rows that costs."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class Damage:
 
 @dataclass(slots=True)
 class Findings:
-    """What is known of a store's state.
+    """The state of a store.
 
     Attributes:
-        store: The store, open as far as it can be; None if not at all.
+        store: The store, opened as far as possible; None if impossible.
         lost: bool (N,): rows that are damaged.
         damaged_parts: Part files that are damaged.
-        damages: In words.
+        damages: What is damaged, in words.
         files: Files that were read.
     """
 
@@ -69,7 +69,7 @@ def check_store(path: Path, listener: Listener) -> Findings:
     """Check every byte of a store and its parts, and that its columns agree.
 
     Raises:
-        StoreError: If it is no store, or was written by an earlier featx.
+        StoreError: If it is not a store, or was written by an earlier featx.
     """
     seal = read_seal(path)
     if seal is not None and not is_seal_broken(path):
@@ -104,7 +104,7 @@ def check_store(path: Path, listener: Listener) -> Findings:
 
 
 def _check_agreement(found: Findings, path: Path) -> None:
-    """Check what checksums cannot: that the columns say the same."""
+    """Check what checksums cannot: that the columns agree."""
     assert found.store is not None
     store = found.store
     try:

@@ -1,9 +1,9 @@
-"""The store's format, version 2: what is written where. Parts and finished stores share it.
+"""The format of stores, version 2, which part files share.
 
 Every byte is under a checksum: rows are chunked with Fletcher-32, text has a fixed length
 (HDF5 keeps text of variable length in a heap without checksums, where one flipped byte can
-make it hang), HDF5 of version 1.10 checks its metadata, and the seal covers the whole file.
-Here files are opened and checked; `featx.store.writing` makes them.
+make it hang), HDF5 checks its metadata from version 1.10 on, and the seal covers the whole file.
+This module opens and checks files; `featx.store.writing` writes them.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ COLUMN_CHUNK = 4096
 """Rows in a chunk of keys, hashes, labels, sizes and times."""
 
 READ_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError)
-"""What h5py raises for damaged files: a wrong checksum, metadata that lead nowhere, no UTF-8."""
+"""Errors of h5py for damaged files: wrong checksums, dangling metadata, invalid UTF-8."""
 
 
 def read_header(file: h5py.File, path: Path, *, salvage: bool = False) -> StoreHeader:
-    """Check that an open file is a store of this version, and read what its rows share.
+    """Check that an open file is a store of this version, and read its header.
 
     Args:
         file: The open file.
         path: Its path, for messages.
-        salvage: Do without the records of commands and runs if these are damaged.
+        salvage: Ignore damaged records of commands and runs.
 
     Raises:
         StoreDamaged: If it is something else, newer than this featx, or incomplete.
@@ -68,7 +68,7 @@ def read_header(file: h5py.File, path: Path, *, salvage: bool = False) -> StoreH
 
 
 def _check_version(file: h5py.File, path: Path) -> None:
-    """Refuse files that are no stores, and other versions of the format."""
+    """Refuse files that are not stores, and other versions of the format."""
     try:
         form, version = text_attribute(file, "format", ""), file.attrs.get("format_version")
     except READ_ERRORS as error:
@@ -136,11 +136,11 @@ def open_file(path: Path, *, salvage: bool = False) -> h5py.File:
 
     Args:
         path: The file.
-        salvage: Open it although it is known to be damaged.
+        salvage: Open it even if it is known to be damaged.
 
     Raises:
         StoreNotFound: If there is no such file.
-        StoreDamaged: If it is not an HDF5 file, or not all of it.
+        StoreDamaged: If it is not an HDF5 file, or not complete.
     """
     if path.is_dir():
         raise StoreNotFound(f"{str(path)!r} is a folder. Name the feature store in it.")
@@ -149,7 +149,7 @@ def open_file(path: Path, *, salvage: bool = False) -> h5py.File:
     while True:
         seal, size = read_seal(path), path.stat().st_size
         if seal is None or seal.num_bytes == size or seal == read_seal(path):
-            break  # Else a writer replaced the file between the two.
+            break  # Otherwise a writer replaced the file between the two.
     if salvage:
         seal = None
     if seal is not None and seal.num_bytes != size:
@@ -178,7 +178,7 @@ def open_file(path: Path, *, salvage: bool = False) -> h5py.File:
 
 
 def is_store(path: Path) -> bool:
-    """Whether a file is a feature store, of whatever version and in whatever state."""
+    """Whether a file is a feature store of any version, damaged or not."""
     try:
         if read_seal(path) is not None:
             return True
@@ -198,7 +198,7 @@ def _read_records(file: h5py.File, name: str, salvage: bool) -> list[dict[str, A
 
 
 def parts_folder(path: Path) -> Path:
-    """Return the folder beside a store where an extraction keeps its finished parts."""
+    """Return the folder beside a store that holds its finished parts."""
     return path.with_name(f"{path.name}.parts")
 
 

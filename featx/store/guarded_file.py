@@ -2,8 +2,8 @@
 
 When a write fails below HDF5, the library can neither finish nor close the file: the next
 close, at the latest that at the end of the process, is a segmentation fault (HDF5 1.14, on a
-full disk). So HDF5 never hears of it: it writes to an object that remembers the first error
-and swallows everything after it; the error is raised when HDF5 has closed the file. The
+full disk). So errors are hidden from HDF5: it writes to an object that remembers the first error
+and ignores everything after it; the error is raised when HDF5 has closed the file. The
 writing runs in a thread, because Python raises KeyboardInterrupt only in the main one, where
 it could otherwise surface in the middle of a write.
 """
@@ -62,7 +62,7 @@ class GuardedFile(io.RawIOBase):
         return self._file.readinto(buffer) or 0
 
     def write(self, data: Any) -> int:
-        """Write all of `data`, or remember why not."""
+        """Write all of `data`, or remember the error."""
         rest = memoryview(data).cast("B")
         count = len(rest)
         while self.error is None and len(rest):
@@ -73,7 +73,7 @@ class GuardedFile(io.RawIOBase):
         return count
 
     def truncate(self, size: int | None = None) -> int:
-        """Set the file's length, or remember why not."""
+        """Set the file's length, or remember the error."""
         if self.error is None:
             try:
                 return self._file.truncate(size)
@@ -116,7 +116,7 @@ def write_hdf5(
             failures.append(error)
         finally:
             try:
-                guard.close()  # Network file systems tell of a full disk here.
+                guard.close()  # Network file systems report a full disk here.
             except OSError as error:
                 failures.append(error)
             finally:

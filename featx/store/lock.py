@@ -1,4 +1,4 @@
-"""One writer for each store, by a lock that ends with the process that holds it."""
+"""One writer for each store: a lock that ends with the process that holds it."""
 
 from __future__ import annotations
 
@@ -22,26 +22,25 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 LOCK_NAME = "lock"
-"""In a parts folder: the file that a writer holds a system lock on; it names its process."""
+"""File in a parts folder that a writer locks; it names the writer's process."""
 
 CLAIM_NAME = "lock.claim"
-"""In a parts folder, where the file system has no locks: exists while a writer is at work."""
+"""File in a parts folder that exists while a writer works, if the file system has no locks."""
 
 WAIT_SECONDS = 0.5
-"""Pause between two attempts while another process writes."""
+"""Seconds between two attempts while another process writes."""
 
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
-"""What file systems without locks answer (some network file systems)."""
+"""Errors of file systems without locks (some network file systems)."""
 
 
 @contextlib.contextmanager
 def lock_for_writing(folder: Path, waiting: Listener | None = None) -> Iterator[None]:
     """Hold the writer's lock of a parts folder, creating the folder.
 
-    The lock is an advisory lock on a file, which the system releases when its owner ends in
-    whatever way: a killed process leaves nothing stale behind. Where the file system has no
-    such locks, a file that names its process is the lock; it is stale when that process, on this
-    machine, is gone.
+    The lock is an advisory lock on a file, which the system releases however its owner ends: a
+    killed process leaves no stale lock. Where the file system has no such locks, a file that names
+    its process is the lock; it is stale once that process, on this machine, is gone.
 
     Args:
         folder: The parts folder.
@@ -64,7 +63,7 @@ def lock_for_writing(folder: Path, waiting: Listener | None = None) -> Iterator[
             time.sleep(WAIT_SECONDS)
     try:
         # A killed writer may have left names that have not reached the disk yet: of the store, of
-        # a part, of this folder. What follows counts on them, and deletes what they replace.
+        # a part, of this folder. What follows relies on them, and deletes what they replace.
         try:
             sync_path(folder)
             sync_path(folder.parent)
@@ -77,16 +76,16 @@ def lock_for_writing(folder: Path, waiting: Listener | None = None) -> Iterator[
 
 
 def try_lock(folder: Path) -> Callable[[], None]:
-    """Take the lock or raise StoreLocked; return what releases it."""
+    """Take the lock or raise StoreLocked; return a function that releases it."""
     while True:
         try:
             make_folder(folder)
             descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o644)
         except FileNotFoundError:
-            continue  # The former owner removed the folder in between.
+            continue  # The previous owner removed the folder in between.
         except FileExistsError as error:
             if folder.is_dir() or not os.path.lexists(folder):
-                continue  # It was removed between being found and being looked at.
+                continue  # It was removed after it was found.
             raise _unwritable(folder, error) from error
         except OSError as error:
             raise _unwritable(folder, error) from error
@@ -102,7 +101,7 @@ def try_lock(folder: Path) -> Callable[[], None]:
             raise
         os.close(descriptor)
         if locked:
-            continue  # Locked a file that the former owner had just removed.
+            continue  # Locked a file that the previous owner had just removed.
         try:
             return _claim(folder)
         except FileNotFoundError:
@@ -128,7 +127,7 @@ def _lock_file(folder: Path, descriptor: int) -> bool:
 
 
 def _claim(folder: Path) -> Callable[[], None]:
-    """Make the file that stands for a lock, replacing one whose process is gone."""
+    """Make the file that serves as the lock, replacing one whose process is gone."""
     path = folder / CLAIM_NAME
     while True:
         try:
@@ -142,7 +141,7 @@ def _claim(folder: Path) -> Callable[[], None]:
         try:
             mine = _write_owner(descriptor)
         except OSError:
-            path.unlink()  # Without a name in it, nobody could tell when it is stale.
+            path.unlink()  # A file that names no process would never become stale.
             raise
         finally:
             os.close(descriptor)
@@ -156,7 +155,7 @@ def _give_back(claim: Path, mine: dict[str, Any]) -> None:
 
 
 def _take_away(claim: Path, owner: dict[str, Any]) -> None:
-    """Remove a stale claim, but not one that another process has made in its place meanwhile."""
+    """Remove a stale claim, but not a new one that has replaced it meanwhile."""
     stale = claim.with_name(f"{CLAIM_NAME}.{os.getpid()}.stale")
     with contextlib.suppress(FileNotFoundError):
         os.rename(claim, stale)
@@ -187,12 +186,12 @@ def _read_owner(path: Path) -> dict[str, Any]:
 
 
 def _is_gone(owner: dict[str, Any]) -> bool:
-    """Whether the process that an owner's record names has certainly ended."""
+    """Whether the process that a record names has certainly ended."""
     if owner.get("host") != socket.gethostname() or not isinstance(owner.get("pid"), int):
         return False  # Another machine's processes cannot be seen from here.
     started = process_start(owner["pid"])
     if started is not None:
-        return bool(started != owner.get("process_started"))  # The number was given away again.
+        return bool(started != owner.get("process_started"))  # The process number was reused.
     return not is_process_alive(owner["pid"])
 
 
@@ -206,7 +205,7 @@ def process_start(pid: int) -> int | None:
 
 
 def _tidy(folder: Path) -> None:
-    """Remove the folder, whose lock is still held, if there are no parts in it."""
+    """Remove the folder, while holding its lock, if there are no parts in it."""
     with contextlib.suppress(OSError):
         names = os.listdir(folder)
         if all(name.startswith("lock") or name.endswith(".tmp") for name in names):

@@ -147,7 +147,7 @@ def _check_agreement(opened: Sequence[FeatureStore], conflicts: Sequence[str]) -
 
 
 def _note_differences(opened: Sequence[FeatureStore], listener: Listener) -> None:
-    """Say in what the stores differ without harm."""
+    """Note harmless differences of the stores."""
     roots = {str(store.root) for store in opened}
     if len(roots) > 1:
         listener.note(f"the images were in {', '.join(sorted(roots))}: the first counts")
@@ -206,7 +206,7 @@ def _is_merged(target: Path, rows: PlannedRows) -> bool:
 
 
 def _missing(stores: Sequence[FeatureStore], plan: Plan) -> set[str]:
-    """Return the keys whose image was gone when the store that the row comes from was made."""
+    """Return the keys whose image was gone when their store was made."""
     missing: set[str] = set()
     for number, store in enumerate(stores):
         rows = plan.columns[plan.columns[:, 0] == number, 1]

@@ -1,4 +1,4 @@
-"""A store's file while it is read: whether it is still the one that was opened, and whole."""
+"""A store's file while it is read: whether it is complete, and still the one that was opened."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class OpenedFile:
     """
 
     _salvage = False
-    """Whether to read what can be read of a damaged store; see `featx.store.salvage`."""
+    """Whether to read a damaged store as far as possible; see `featx.store.salvage`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        # Parts lie beside the file itself, not beside a link to it; and the working folder may
+        # Parts are beside the file itself, not beside a link to it; and the working folder may
         # change before it is opened again.
         self._location = resolve_link(path).absolute()
         if not path.exists() and list_parts(parts_folder(self._location)):
@@ -77,14 +77,14 @@ class OpenedFile:
         if self._open is None and self._salvage:
             self._open = open_file(self._location, salvage=True)
         if self._open is None:
-            # At first by the name that was given: errors are to show it.
+            # First by the name that was given, so that errors show it.
             location = self.path if self._seal is None else self._location
             while True:
                 before = read_seal(location) if location.is_file() else None
                 opened = open_file(location)
                 seal = read_seal(location)
                 if seal is not None and seal == before:
-                    break  # Else a writer has replaced the file in between.
+                    break  # Otherwise a writer replaced the file in between.
                 foreign = seal is None and not _is_store(opened)
                 opened.close()
                 if foreign:
@@ -104,7 +104,7 @@ class OpenedFile:
         return self._open
 
     def _check_current(self) -> None:
-        """Say so if parts are gone because a newer version of the store needs them no more."""
+        """Raise an error if the file was replaced: a newer version may have removed parts."""
         if self._seal is not None and self._seal != read_seal(self._location):
             raise self._replaced()
 
@@ -120,7 +120,7 @@ class OpenedFile:
             raise self._damaged(name, error) from error
 
     def _named(self, name: str, names: Sequence[str]) -> tuple[str | None, ...]:
-        """Return a column of numbers as the texts that they stand for."""
+        """Return a column of numbers as the names that they stand for."""
         numbers = self._column(name)
         if numbers.max(initial=-1) >= len(names):
             what = "split" if name.endswith("splits") else "class"
@@ -143,4 +143,4 @@ class OpenedFile:
 def _is_store(file: h5py.File) -> bool:
     with contextlib.suppress(*READ_ERRORS):
         return text_attribute(file, "format", "") == FORMAT
-    return True  # A damaged one; what is wrong is said when it is read.
+    return True  # A damaged one: reading it reports what is wrong.

@@ -47,7 +47,7 @@ def pack_store(
     output: str | Path | None = None,
     listener: Listener | None = None,
 ) -> PackReport:
-    """Make one file of a store, in its place or as a copy elsewhere.
+    """Make one file of a store, in place or as a copy elsewhere.
 
     Args:
         features: The store.

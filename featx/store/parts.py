@@ -1,8 +1,8 @@
-"""Finished parts of bounded size: how work is committed while an extraction runs.
+"""Parts: how an extraction commits its work while it runs.
 
-Rows collect in memory until a part is due; a part is written under a temporary name,
-flushed to the disk and renamed, and never touched again. Parts are numbered without end: a
-store says which numbers it has taken in, so that a part counts once whatever is killed when.
+Rows collect in memory until a part is due. A part is written under a temporary name, flushed to the
+disk, renamed, and never changed again. Part numbers are never reused: a store records which it has
+taken in, so that each part counts once, whatever is killed when.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from featx.store.rows import Announced, Rows, StoreFacts, StoreHeader, longest_k
 from featx.store.writing import write_store
 
 PART_BYTES = 64 << 20
-"""A part is written when its rows reach this size: memory is bounded by it."""
+"""A part is written when its rows reach this size, which bounds the memory."""
 
 PART_SECONDS = 15.0
-"""A part is written at the latest after this much work: the most that a kill can lose."""
+"""A part is written after this much work at the latest: the most that a kill can lose."""
 
 AFRESH_NAME = "overwrite.json"
-"""In a parts folder: the request whose parts replace the store, see `start_afresh`."""
+"""File in a parts folder with the request whose parts replace the store; see `start_afresh`."""
 
 MERGE_NAME = "merge.json"
-"""In a parts folder: what is there was made from other stores, and can be made again."""
+"""File in a parts folder whose content was made from other stores and can be made again."""
 
 
 _NAME = re.compile(r"(part|rows)-([0-9]{6,})\.h5")
@@ -62,8 +62,8 @@ def _list(folder: Path, kind: str) -> list[Path]:
     try:
         names = os.listdir(folder)
     except (FileNotFoundError, NotADirectoryError):
-        return []  # A writer has just finished, and removed the folder.
-    # Not "part-000000 (copy).h5": that is somebody else's.
+        return []  # A writer has just finished and removed the folder.
+    # Not "part-000000 (copy).h5", which is not ours.
     matches = (_NAME.fullmatch(name) for name in names)
     return sorted((folder / m[0] for m in matches if m and m[1] == kind), key=part_number)
 
@@ -88,8 +88,8 @@ class PartWriter:
         first_number: The least number of a part; higher if there are parts already.
         max_bytes: See `PART_BYTES`.
         max_seconds: See `PART_SECONDS`.
-        run_facts: Returns what else the run's record gets: engine and precision, which are not
-            known before the first batch.
+        run_facts: Returns further entries of the run's record: engine and precision, which are
+            not known before the first batch.
     """
 
     def __init__(
@@ -115,23 +115,23 @@ class PartWriter:
         self._next_number = next_part_number(folder, first_number)
 
     def add(self, rows: Rows) -> None:
-        """Take rows; commit if a part is due."""
+        """Add rows; commit if a part is due."""
         self._rows.append(rows)
         self._num_rows += len(rows)
         self._commit_if_due()
 
     def add_copies(self, rows: Rows) -> None:
-        """Take rows without features: theirs are those of a row with the same content hash."""
+        """Add rows that share the features of a row with the same content hash."""
         self._copies.append(rows)
         self._commit_if_due()
 
     def fail(self, failure: ImageFailure) -> None:
-        """Take one entry of the failure ledger; commit if a part is due."""
+        """Add an entry to the failure ledger; commit if a part is due."""
         self._failures.append(failure)
         self._commit_if_due()
 
     def commit(self) -> None:
-        """Write what was taken since the last commit as one part.
+        """Write what was added since the last commit as one part.
 
         Raises:
             StoreError: If the disk is full or cannot be written; earlier parts stay.
@@ -174,13 +174,13 @@ class PartWriter:
 
 
 def start_afresh(folder: Path, request: Mapping[str, Any], first_part: int) -> int:
-    """Mark a parts folder: parts from a number on will replace the store, not add to it.
+    """Mark a parts folder: parts from a number on replace the store instead of adding to it.
 
-    Parts of the same request are kept, so that an interrupted ``--overwrite`` goes on too.
+    Parts of the same request are kept, so that an interrupted ``--overwrite`` is continued.
 
     Args:
         folder: The parts folder.
-        request: The command, to know it again.
+        request: The command, to recognise it.
         first_part: The first number that the store has not taken in.
 
     Returns:
@@ -190,7 +190,7 @@ def start_afresh(folder: Path, request: Mapping[str, Any], first_part: int) -> i
     if before is not None and before >= first_part:
         return before
     marker = folder / AFRESH_NAME
-    for path in list_parts(folder, first_part):  # Unfinished work, which is given up.
+    for path in list_parts(folder, first_part):  # Unfinished work, which is abandoned.
         remove_file(path)
     text = json.dumps({"first_part": first_part, "request": request})
     with explained(marker), replace_file(marker) as temporary:
@@ -224,7 +224,7 @@ def find_afresh(folder: Path, request: Mapping[str, Any] | None = None) -> int |
 def remove_leftovers(
     folder: Path, *, keep: Collection[Path], pending: Collection[Path] = ()
 ) -> None:
-    """Delete the parts, half-written files and the marker that a finished store needs no more.
+    """Delete the parts, half-written files and markers that a finished store no longer needs.
 
     Args:
         folder: The parts folder.
@@ -242,7 +242,7 @@ def remove_leftovers(
 
 
 def _list_unfinished(folder: Path) -> list[Path]:
-    """Return what killed writers left half-written in a folder."""
+    """Return the half-written files that killed writers left in a folder."""
     suffix = re.compile(r"\.[0-9]+\.tmp$")
     return [
         folder / name
@@ -253,7 +253,7 @@ def _list_unfinished(folder: Path) -> list[Path]:
 
 
 def start_merge(path: Path) -> None:
-    """Make ready to write a new store from others; remove what a killed merge left.
+    """Prepare to write a new store from others; remove what a killed merge left.
 
     Args:
         path: The new store.
@@ -289,7 +289,7 @@ def _join_copies(blocks: Sequence[Rows]) -> Rows:
 
 @contextlib.contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn a failed write into an error that says what is safe and what to do."""
+    """Turn a failed write into an error that says what is kept and what to do."""
     try:
         yield
     except StoreError:

@@ -39,7 +39,7 @@ class Precedence:
 
     Attributes:
         earlier_wins: The row of an earlier source, instead of the later one.
-        failures_win: Whether a later failure takes the place of a row: the image has changed and
+        failures_win: Whether a later failure replaces a row: the image has changed and
             cannot be read any more, so the row is not its feature.
     """
 
@@ -48,7 +48,7 @@ class Precedence:
 
 
 LATEST = Precedence()
-"""What is newer counts."""
+"""The newest row or failure counts."""
 
 
 def plan_rows(
@@ -90,7 +90,7 @@ def plan_rows(
 
 
 class _Planner:
-    """What counts of the sources that were taken so far.
+    """The rows and failures that count, of the sources added so far.
 
     Attributes:
         rows: Key → source and row, as one number: small, since there may be many.
@@ -127,7 +127,7 @@ class _Planner:
         contents = map(bytes, source.copies.content_hash)
         pairs = zip(source.copies.keys, contents, strict=True)
         for position, (key, content) in enumerate(pairs, start=len(source)):
-            if content in self._owners:  # Else its owner was lost, and it is read again.
+            if content in self._owners:  # Otherwise its owner was lost, and it is read again.
                 self.rows[key] = base + position
                 self.failures.pop(key, None)
 
@@ -245,7 +245,7 @@ class PlannedRows:
             for spec in self.header.features
         }
         for number in np.unique(positions[:, 0]).tolist():
-            # Parts are many, files that may be open are few: only the latest stays open.
+            # There are more parts than files that may be open: only the latest stays open.
             if self._open is not None and self._open != number:
                 self.sources[self._open].close()
             self._open = number
@@ -260,14 +260,14 @@ def _pick(rows: Sequence[Any], copies: Sequence[Any], row: int) -> Any:
 
 
 def check_same(source: FeatureStore, header: StoreHeader, subject: str) -> None:
-    """Refuse to put rows together that were made in different ways.
+    """Refuse to join rows that were made in different ways.
 
     Raises:
         FingerprintMismatch: Names each field that differs.
     """
-    of_old = {"input.decode": "exact"}  # Left out of identities, which are older.
+    of_old = {"input.decode": "exact"}  # Older identities do not have this field.
     expected, received = of_old | source.header.identity(), of_old | header.identity()
-    # Of layers that only one side has, the list of layers says all there is to say.
+    # The list of layers already tells which layers only one side has.
     common = expected.keys() & received.keys()
     differences = identity_differences(
         {name: value for name, value in expected.items() if name in common},

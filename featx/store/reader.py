@@ -21,7 +21,7 @@ from featx.store.rows import ContentsDigest, PartReference, RowMap, Rows
 from featx.store.values import FeatureTable, LayerValues, PartFiles, read_dataset
 
 BLOCK_BYTES = 32 << 20
-"""Most bytes of one layer that are held in memory at a time while reading in sequence."""
+"""Most bytes of one layer held in memory at a time while reading in sequence."""
 
 
 def open_store(path: str | Path) -> FeatureStore:
@@ -35,7 +35,7 @@ def open_store(path: str | Path) -> FeatureStore:
 
     Raises:
         StoreNotFound: If there is no such file.
-        StoreDamaged: If it is not a feature store, or not a whole one.
+        StoreDamaged: If it is not a feature store, or not complete.
 
     Example:
         >>> open_store("no-such.h5")
@@ -100,17 +100,17 @@ class FeatureStore(OpenedFile):
 
     @property
     def contents(self) -> str:
-        """SHA-256 over fingerprint, keys and content hashes: changes when any row does."""
+        """SHA-256 of fingerprint, keys and content hashes: changes when any row does."""
         return text_attribute(self._file, "contents")
 
     @cached_property
     def next_part(self) -> int:
-        """Parts beside the store with a lower number are in it already."""
+        """Number of the first part that the store has not taken in."""
         return int(self._file.attrs["next_part"])
 
     @cached_property
     def row_map(self) -> RowMap | None:
-        """Where the rows lie, if the store is a view of part files; else None."""
+        """The part file of each row if the store is a view, otherwise None."""
         if "parts" not in self._file:
             return None
         texts = (self._texts("parts/file"), self._texts("parts/sha256"))
@@ -184,7 +184,7 @@ class FeatureStore(OpenedFile):
 
     @cached_property
     def copies(self) -> Rows:
-        """Of a part: further images, whose features are those of a row with the same content."""
+        """In a part: further images, with the features of a row that has the same content."""
         if "copies" not in self._file:
             none = np.empty(0, np.int64)
             return Rows((), np.empty((0, HASH_BYTES), np.uint8), (), none, none)
@@ -216,12 +216,12 @@ class FeatureStore(OpenedFile):
 
     @cached_property
     def root(self) -> Root:
-        """What keys are relative to, also after it was moved together with the store."""
+        """What keys are relative to, even after it was moved together with the store."""
         first = next(iter(self._texts("keys", slice(0, 1))), None)
         return self.header.root.relocate(self.header.root_relative, self._location.parent, first)
 
     def spec(self, layer: str | None = None) -> FeatureSpec:
-        """Return the spec of a layer; of the deepest one when none is named.
+        """Return the spec of a layer, by default the deepest.
 
         Raises:
             UnknownName: If the store has no such layer.
@@ -250,7 +250,7 @@ class FeatureStore(OpenedFile):
             except StoreError:
                 self._check_current()
                 raise
-            except READ_ERRORS as error:  # A chunk whose checksum is wrong; a part gone just now.
+            except READ_ERRORS as error:  # A wrong checksum of a chunk; a part that has just gone.
                 self._check_current()
                 raise self._damaged(spec.name, error) from error
 
@@ -275,13 +275,13 @@ class FeatureStore(OpenedFile):
         return replace(spec, pool=pool, shape=shape, package=package)
 
     def iter_vectors(self, layer: str | None, pool: str) -> Iterator[np.ndarray]:
-        """Yield float32 blocks of a layer's rows in order, pooled where it was stored as maps."""
+        """Yield float32 blocks of a layer's rows in order, pooled if it was stored as maps."""
         applied = pool if self._is_map(self.spec(layer)) else "none"
         for block in self.iter_features(layer):
             yield pool_features(block, applied)
 
     def vectors(self, layer: str | None, pool: str, rows: np.ndarray) -> np.ndarray:
-        """Read chosen rows of a layer as float32, pooled where it was stored as maps.
+        """Read chosen rows of a layer as float32, pooled if it was stored as maps.
 
         Memory: the rows as stored, at most `BLOCK_BYTES` of them at a time, and the result.
         """
@@ -296,7 +296,7 @@ class FeatureStore(OpenedFile):
         return out
 
     def table(self, layer: str | None = None, *, pool: str = DEFAULT_READ_POOLING) -> FeatureTable:
-        """Read one layer as vectors, pooled where it was stored as maps.
+        """Read one layer as vectors, pooled if it was stored as maps.
 
         Args:
             layer: The layer; the deepest one when None.

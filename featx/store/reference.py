@@ -1,4 +1,4 @@
-"""Remembering a store: where it was, and what was in it."""
+"""References to stores: the path and the state of a store when something was made from it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class StoreReference:
 
     Attributes:
         path: Its absolute path.
-        relative: The same relative to the folder of what was made; survives moving both.
+        relative: Its path relative to the folder of what was made; valid after both are moved.
         contents: Its `FeatureStore.contents`.
     """
 
@@ -37,13 +37,13 @@ class StoreReference:
         return asdict(self)
 
     def find(self, folder: Path) -> Path | None:
-        """Return where the store lies now, if it still does."""
+        """Return the path of the store now; None if it is gone."""
         moved = Path(os.path.normpath(folder.absolute() / self.relative))
         # os.path: `Path.is_file` fails where a name is too long for the disk.
         return next((path for path in (moved, Path(self.path)) if os.path.isfile(path)), None)
 
     def has_changed(self, folder: Path) -> bool:
-        """Whether the store is still there, and holds other images than it did."""
+        """Whether the store still exists but holds other images than before."""
         path = self.find(folder)
         if path is None:
             return False

@@ -14,10 +14,10 @@ from featx.images.sources import ImageFailure
 from featx.specs import FeatureSpec, ModelSpec, StorageType, digest
 
 DEFAULT_SINGLE_FILE_LIMIT = 4_000_000_000
-"""Features beyond this many bytes stay in the part files, and the store refers to them.
+"""Above this many bytes, features stay in the part files, and the store refers to them.
 
-Adding one image to a single file writes all of it anew. 4 GB take about as long as the work
-that a kill may lose anyway (15 seconds, at 270 MB/s)."""
+Adding one image to a single file rewrites all of it. 4 GB take about as long as the work that a
+kill may lose anyway (15 seconds, at 270 MB/s)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class StoreHeader:
         dtype: How values are stored.
         root: What keys are relative to, when the store was written.
         root_relative: See `Root.relative_to`: relative to the store's folder.
-        request: The command's arguments, to recognise the same command later.
+        request: The command's arguments, to recognise the same command.
         runs: One record for each run that computed rows: when, how many, how fast, versions.
         single_file_limit: See `DEFAULT_SINGLE_FILE_LIMIT`.
     """
@@ -61,7 +61,7 @@ class StoreHeader:
 
     @property
     def precisions(self) -> tuple[str, ...]:
-        """In which precisions the rows were computed, as far as that was recorded, oldest first."""
+        """The recorded precisions in which rows were computed, oldest first."""
         runs = [run for run in self.runs if run.get("computed") and "precision" in run]
         return tuple(dict.fromkeys(str(run["precision"]) for run in runs))
 
@@ -74,7 +74,7 @@ class StoreHeader:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Consecutive rows: everything that belongs together, in one object.
+    """Consecutive rows, with everything that belongs to them.
 
     Attributes:
         keys: n keys.
@@ -82,9 +82,9 @@ class Rows:
         labels: n class names, None where there is none.
         file_size: int64 (n,), bytes.
         file_mtime_ns: int64 (n,).
-        features: For each layer an array of shape (n, *shape); none for rows whose features are
-            those of another row with the same content hash.
-        splits: n names of splits, None where there is none; when empty, none has one.
+        features: For each layer an array of shape (n, *shape); empty for rows that share the
+            features of another row with the same content hash.
+        splits: n names of splits, None where there is none; empty if no row has one.
     """
 
     keys: Sequence[str]
@@ -135,8 +135,8 @@ class PartReference:
 
     Attributes:
         file: Its path relative to the view's folder, with ``/``.
-        sha256: The hash in its seal: another file under that name is refused.
-        num_rows: Rows in it, in use or not.
+        sha256: The hash in its seal; another file under that name is refused.
+        num_rows: Its rows, used or not.
     """
 
     file: str
@@ -146,11 +146,11 @@ class PartReference:
 
 @dataclass(frozen=True, slots=True)
 class RowMap:
-    """Where the features of a view's rows lie.
+    """The part files of a view's rows.
 
     Attributes:
         parts: The part files.
-        part: int32 (N,), a number of `parts` for each row.
+        part: int32 (N,), for each row a position in `parts`.
         row: int64 (N,), the row in that part.
     """
 
@@ -183,11 +183,11 @@ class StoreFacts:
 
     Attributes:
         failures: The failure ledger.
-        copies: Images whose features are those of a row with the same content hash, here or in
-            an older file: only parts have them.
+        copies: Images that share the features of a row with the same content hash, here or in
+            an older file. Only parts have them.
         missing: Keys whose image was gone at the last synchronisation.
-        next_part: Parts with a lower number are in this store already.
-        row_map: Where the features lie, if not in the file itself.
+        next_part: Number of the first part that this store has not taken in.
+        row_map: The part file of each row, if the features are not in the file itself.
     """
 
     failures: Sequence[ImageFailure] = ()
@@ -204,10 +204,10 @@ class ContentsDigest:
         self._sha = hashlib.sha256(fingerprint.encode())
 
     def update(self, keys: Sequence[str], content_hash: np.ndarray) -> None:
-        """Take further rows."""
+        """Add rows."""
         for key, content in zip(keys, content_hash, strict=True):
             self._sha.update(key.encode() + b"\0" + content.tobytes())
 
     def hexdigest(self) -> str:
-        """Return the digest of the rows taken so far."""
+        """Return the digest of the rows added so far."""
         return self._sha.hexdigest()

@@ -1,4 +1,4 @@
-"""Reading what can be read of a damaged store, and knowing which rows cannot."""
+"""Reading a damaged store as far as possible, and knowing which rows are lost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from featx.store.reader import FeatureStore
 
 
 def damaged_rows(dataset: h5py.Dataset) -> np.ndarray:
-    """Return the rows of a dataset that lie in chunks which cannot be read, (n,) int64."""
+    """Return the rows of a dataset in chunks that cannot be read, int64 (n,)."""
     step = dataset.chunks[0] if dataset.chunks else max(1, len(dataset))
     bad = []
     for start in range(0, len(dataset), step):
@@ -26,9 +26,9 @@ def damaged_rows(dataset: h5py.Dataset) -> np.ndarray:
 
 
 class SalvagedStore(FeatureStore):
-    """A store of which some bytes are damaged: what cannot be read is empty or zero.
+    """A damaged store: what cannot be read is empty or zero.
 
-    `lost` says which rows these are; they must not be used.
+    Rows in `lost` must not be used.
     """
 
     _salvage = True

@@ -1,8 +1,8 @@
-"""The seal: a store's first 512 bytes, with the SHA-256 of all bytes behind them.
+"""The seal: a store's first 512 bytes, with the SHA-256 of all bytes after them.
 
 HDF5 leaves a file's first 512 bytes to the user (its "user block") when asked to. HDF5's own
 checksums cover every chunk and nearly all metadata, but not the space between them; the seal
-covers every byte, tells a part from a foreign one without opening it, and is checked by
+covers every byte, identifies a part without opening it, and can be checked with
 ``tail -c +513 features.h5 | sha256sum``.
 """
 
@@ -21,7 +21,7 @@ SEAL_BYTES = 512
 """Size of the seal; the smallest user block that HDF5 has."""
 
 Kind = Literal["data", "view"]
-"""``data``: the file holds its features; ``view``: they lie in part files that it names."""
+"""``data``: the file holds its features; ``view``: they are in part files that it names."""
 
 _SEAL = re.compile(
     rb"featx-store\nkind (data|view)\nbytes ([0-9]{1,18})\nsha256 ([0-9a-f]{64})\n\0*"
@@ -31,12 +31,12 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """What a sealed file says about itself.
+    """The content of a seal.
 
     Attributes:
         kind: Whether the features are in this file.
         num_bytes: Size of the whole file.
-        sha256: Of all bytes behind the seal, in hexadecimal.
+        sha256: Of all bytes after the seal, in hexadecimal.
     """
 
     kind: Kind
@@ -50,7 +50,7 @@ class Seal:
 
 
 def compute_seal(file: IO[bytes], kind: Kind) -> Seal:
-    """Hash an open file behind the place of its seal.
+    """Hash an open file from the end of its seal.
 
     Example:
         >>> import io
@@ -76,7 +76,7 @@ def read_seal(path: Path) -> Seal | None:
     try:
         with path.open("rb") as file:
             block = file.read(SEAL_BYTES)
-    except OSError as error:  # What the system refuses (too many files, rights) is no damage.
+    except OSError as error:  # A refusal (too many files, permissions) is not damage.
         raise StoreError(f"{str(path)!r} cannot be opened: {error.strerror}.") from error
     return _parse(block)
 
@@ -90,8 +90,8 @@ def _parse(block: bytes) -> Seal | None:
 
 
 def is_seal_broken(path: Path) -> bool:
-    """Read a whole file and say whether its bytes are not those that were sealed."""
-    # Opened once: a writer may replace the file between two openings.
+    """Whether the bytes of a file are not those that were sealed; reads all of it."""
+    # Opened once: a writer may replace the file before it is opened again.
     with path.open("rb", buffering=0) as file:
         seal = _parse(file.read(SEAL_BYTES))
         if seal is None:

@@ -1,4 +1,4 @@
-"""What there is to say about a store, as data."""
+"""The facts about a store that ``featx info`` shows, as data."""
 
 from __future__ import annotations
 

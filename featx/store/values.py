@@ -1,4 +1,4 @@
-"""A layer's rows on the disk, whether in one file or in parts, as something to slice."""
+"""A layer's rows on the disk, in one file or in parts, with the indexing of an array."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from featx.store.rows import RowMap
 from featx.store.seal import read_seal
 
 ITER_BYTES = 8 << 20
-"""Rows that are read at once when a layer is gone through row by row."""
+"""Rows that are read at a time when a layer is iterated."""
 
 MAX_OPEN_PARTS = 32
-"""Part files that one store holds open: systems allow a process a few hundred in all."""
+"""Part files that one store keeps open; systems allow a process a few hundred files."""
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureTable:
-    """Features of one layer with their keys, in memory: what heads and indexes take.
+    """Features of one layer with their keys, in memory: the input of heads and indexes.
 
     Attributes:
         keys: N keys.
@@ -54,8 +54,8 @@ class FeatureTable:
 class LayerValues:
     """A layer's rows, (N, *shape), as stored; indexing reads them from the disk.
 
-    Takes what NumPy takes for the first axis: a number, a slice, a list or array of numbers or of
-    booleans; what is said of further axes is applied to the rows that were read.
+    The first axis takes the indices that NumPy takes: a number, a slice, a list or array of numbers
+    or of booleans. Indices of further axes are applied to the rows that were read.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class LayerValues:
         first, *rest = chosen
         if isinstance(first, slice):
             rows = np.arange(*first.indices(len(self)))
-        else:  # NumPy's own rules and errors for the first axis.
+        else:  # With NumPy's own rules and errors.
             rows = np.arange(len(self))[first]
         values = self._read(rows.reshape(-1)).reshape(*rows.shape, *self.shape[1:])
         return values[(*[slice(None)] * rows.ndim, *rest)] if rest else values
@@ -126,8 +126,8 @@ class PartFiles:
 
     Args:
         view: The view's file.
-        row_map: The parts and where each row lies.
-        salvage: Read parts although they are known to be damaged.
+        row_map: The parts, and the part of each row.
+        salvage: Read parts even if they are known to be damaged.
     """
 
     def __init__(self, view: Path, row_map: RowMap, *, salvage: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""`verify_store`: is every byte as it was written, and does everything agree? Repairs if asked."""
+"""`verify_store`: check every byte of a store, and repair it."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class VerifyReport:
         files: Files that were read: the store and its parts.
         num_bytes: Their size.
         images: Images whose files were hashed (``images``).
-        damages: What is wrong; empty if everything is as it was written.
+        damages: What is damaged; empty if everything is as it was written.
         changed: Keys whose image is not the one that was extracted (``images``). Repairing
             drops their rows, too: `featx.extract` goes by size and time, and may not see it.
-        missing: Keys whose image is gone (``images``): no damage, but good to know.
-        unreadable: Keys whose image cannot be read (``images``) → why; whether it is the one that
-            was extracted, or there at all, is not known.
+        missing: Keys whose image is gone (``images``); this is not damage.
+        unreadable: Keys whose image cannot be read (``images``) → why; whether it has changed, or
+            exists at all, is unknown.
         repairable: Whether ``repair`` can help; if not, all of it must be extracted again.
-        repaired: Whether the damage was removed.
+        repaired: Whether the store was repaired.
         dropped: Rows that this cost; the next `featx.extract` computes them again.
     """
 
@@ -68,7 +68,7 @@ class VerifyReport:
 
 @dataclass(slots=True)
 class _ImageFindings:
-    """What is known of the images: how many were hashed; others as in `VerifyReport`."""
+    """The result of hashing the images; fields as in `VerifyReport`, `count` as `images`."""
 
     count: int = 0
     changed: list[str] = field(default_factory=list)

@@ -29,22 +29,21 @@ from featx.store.seal import read_seal
 from featx.store.writing import write_store
 
 MAX_RUNS = 10_000
-"""Most pieces of consecutive rows that a view is made of. Writing them takes 0.3 ms each, and HDF5
-goes through all of them at every read of a virtual dataset. Beyond that, the parts are written
-anew, in order."""
+"""Most pieces of consecutive rows in a view; above that, parts are rewritten in order. Writing a
+piece takes 0.3 ms, and HDF5 visits all of them at every read of a virtual dataset."""
 
 LEAST_USED = 0.5
-"""A part of which less is in use is written anew, so that at most half of the disk is wasted."""
+"""A part with a smaller share in use is rewritten: at most half of the disk space is wasted."""
 
 SMALL_BYTES = 8 << 20
 """A part with fewer bytes of features is small; more than `MAX_SMALL` of them are joined."""
 
 MAX_SMALL = 64
-"""Small parts that a view may have: each added image would otherwise leave a file for ever."""
+"""Most small parts of a view; without a limit, each added image would leave a file for good."""
 
 ASSEMBLED_BYTES = 1 << 30
-"""Size of the files that are made from worn parts and other stores: few, and not too large to
-copy."""
+"""Size of the files that are made from worn parts and other stores: large enough to be few, small
+enough to copy."""
 
 
 def referenced_parts(store: FeatureStore) -> list[Path]:
@@ -54,9 +53,9 @@ def referenced_parts(store: FeatureStore) -> list[Path]:
 
 
 def remove_spent_parts(path: Path) -> None:
-    """Delete what a store that was just written needs no more: parts that it has taken in.
+    """Delete the parts that a store has taken in and no longer needs.
 
-    Those that it refers to stay, and those that it has not taken in: unfinished work.
+    Parts that it refers to stay, and so does unfinished work, which it has not taken in.
     """
     folder = parts_folder(path)
     with open_store(path) as store:
@@ -65,11 +64,11 @@ def remove_spent_parts(path: Path) -> None:
 
 
 def find_lost(folder: Path) -> list[Path]:
-    """Return all files in a parts folder whose store is gone, those with the oldest rows first."""
+    """Return all files in a parts folder whose store is gone, oldest rows first."""
     ages = {path: float(part_number(path)) for path in list_parts(folder)}
     for path in list_assembled(folder):
         with contextlib.closing(FeatureStore(path)) as made:
-            ages[path] = made.next_part - 0.5  # Newer than all parts that it was made of.
+            ages[path] = made.next_part - 0.5  # Newer than all parts that it was made from.
     return sorted(ages, key=ages.__getitem__)
 
 
@@ -78,7 +77,7 @@ def make_row_map(
 ) -> RowMap:
     """Return which part file holds each row; make parts of rows that are in none yet.
 
-    A part that the previous view names is used on only if it is still the one that was recorded.
+    A part that the previous view names is used only if it is still the one that was recorded.
 
     The previous store as one file becomes a part by a second name (a hard link). Rows of stores
     elsewhere, of parts that are hardly used or very small, and of damaged ones are copied.
@@ -87,7 +86,7 @@ def make_row_map(
         path: The view that is to be written.
         rows: Its rows.
         next_part: The first part number that is not in it.
-        damaged: Part files, as absolute paths, that must not be used on.
+        damaged: Absolute paths of part files that must not be used.
 
     Raises:
         StoreDamaged: If a part that the previous view names is missing or another one.
@@ -147,7 +146,7 @@ def _choose_kept(
 def _locate(
     rows: PlannedRows, files: dict[Path, int], damaged: Collection[Path]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return, for each row, the number of its file and its row there; note the files."""
+    """Return, for each row, the number of its file and its row there; add the files to `files`."""
     part = np.empty(len(rows.plan), np.int32)
     index = np.empty(len(rows.plan), np.int64)
     for number, source in enumerate(rows.sources):
@@ -177,7 +176,7 @@ def _refer(file: Path, home: Path, num_rows: int) -> PartReference:
 
 
 def _next_path(folder: Path) -> Path:
-    """Return a name for a file made from others: unlike a part's, it is never unfinished work."""
+    """Return a name for a file made from others, which is never unfinished work as a part is."""
     last = max((part_number(path) for path in list_assembled(folder)), default=-1)
     return folder / f"rows-{last + 1:06d}.h5"
 
@@ -191,13 +190,13 @@ def _write_part(target: Path, rows: PlannedRows, chosen: np.ndarray, next_part: 
             replace(rows.header, runs=()),
             some.blocks(max(1, BLOCK_BYTES // max(1, rows.header.row_bytes))),
             some.announce(),
-            # So that, if the view is lost, it is known which parts are newer than these rows.
+            # If the view is lost, this tells which parts are newer than these rows.
             StoreFacts(next_part=next_part),
         )
 
 
 def _link(source: Path, target: Path) -> None:
-    """Give a file a second name; copy it where the file system has no such thing."""
+    """Give a file a second name; copy it where the file system has no hard links."""
     with explained(target):
         remove_file(target)
         try:

@@ -18,8 +18,8 @@ from featx.store.guarded_file import write_hdf5
 from featx.store.rows import Announced, ContentsDigest, RowMap, Rows, StoreFacts, StoreHeader
 
 CHUNK_BYTES = 1 << 20
-"""Aimed size of an HDF5 chunk. Chunks of about this size were within 10 % of the fastest,
-both when written in sequence and when single rows are read."""
+"""Approximate size of an HDF5 chunk. Chunks of this size were within 10 % of the fastest, both when
+written in sequence and when single rows are read."""
 
 
 def write_store(
@@ -177,7 +177,7 @@ def _write_columns(
 def _create_rows(
     parent: Any, name: str, shape: tuple[int, ...], dtype: Any, chunk_rows: int
 ) -> h5py.Dataset:
-    if shape[0] == 0:  # Nothing to divide into chunks, and h5py refuses to try.
+    if shape[0] == 0:  # h5py does not make chunks of nothing.
         return parent.create_dataset(name, shape, dtype)
     chunks = (min(chunk_rows, shape[0]), *shape[1:])
     return parent.create_dataset(name, shape, dtype, chunks=chunks, fletcher32=True)
@@ -216,7 +216,7 @@ def _write_view(file: h5py.File, header: StoreHeader, row_map: RowMap) -> None:
         name = f"features/{dataset_name(number)}"
         layout = h5py.VirtualLayout((num_rows, *spec.shape), header.dtype)
         sources = [
-            # HDF5 puts numbers in the place of a single "%b" in such a name.
+            # HDF5 replaces a single "%b" in such a name by a number.
             h5py.VirtualSource(
                 part.file.replace("%", "%%"), name, (part.num_rows, *spec.shape), header.dtype
             )
@@ -224,7 +224,7 @@ def _write_view(file: h5py.File, header: StoreHeader, row_map: RowMap) -> None:
         ]
         for start, part_number, row, count in row_map.runs():
             layout[start : start + count] = sources[part_number][row : row + count]
-        # Where a part is missing, HDF5 gives the fill value: it must not look like a feature.
+        # HDF5 returns the fill value for a missing part: it must not look like a feature.
         dataset = file.create_virtual_dataset(name, layout, fillvalue=np.nan)
         _describe_layer(dataset, spec, header)
 

@@ -1,4 +1,4 @@
-"""What tar and zip archives have in common: which members are pictures, and their labels."""
+"""What tar and zip archives share: which members are pictures, and their labels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TAR_ENDINGS = tuple(
 ZIP_ENDINGS = (".zip",)
 
 MAX_SIDECAR_BYTES = 1 << 16
-"""Largest ``.cls`` or ``.json`` beside a picture that is looked at for its label."""
+"""Largest ``.cls`` or ``.json`` file beside a picture that is read for its label, in bytes."""
 
 
 _MAX_SIZE = (1 << 63) - 1
@@ -29,16 +29,16 @@ _MAX_SIZE = (1 << 63) - 1
 class ArchiveListing:
     """Collects the members of one archive.
 
-    Keys are paths inside the archive, behind the archive's own path below the root where
-    several are read. The label is the first folder below those that all pictures share, or what a
-    ``.cls`` file beside the picture says. Of two members of one path the last one counts, as when
-    unpacking.
+    Keys are paths inside the archive, preceded by the archive's own path below the root where
+    several locations are read. The label is the first folder below those that all pictures share,
+    or the content of a ``.cls`` file beside the picture. Of two members with one path the last one
+    counts, as when unpacking.
 
     Args:
         request: The archive.
         reader: Reads its members.
-        mtime_ns: The archive's time: it counts for all of them, since times inside may be
-            anything; whoever packs again usually sets them all to 0.
+        mtime_ns: The archive's modification time, used for all members: times inside may be
+            anything, and packing reproducibly sets them all to 0.
     """
 
     def __init__(self, request: SourceRequest, reader: Reader, mtime_ns: int) -> None:
@@ -53,10 +53,10 @@ class ArchiveListing:
         self._twice: dict[str, None] = {}
 
     def add(self, name: str, size: int, problem: str | None = None) -> str | None:
-        """Take a member; return its key, or None if it is no picture that can be used.
+        """Take a member; return its key, or None if it is not a usable picture.
 
         Args:
-            name: Its path as the archive says it.
+            name: Its path as recorded in the archive.
             size: Its size in bytes.
             problem: Why it cannot be read, if that is known.
         """
@@ -88,13 +88,13 @@ class ArchiveListing:
         return key
 
     def is_sidecar(self, name: str, size: int) -> bool:
-        """Whether a member says a label, as in a WebDataset: it is then to be given to `label`."""
+        """Whether a member holds a label, as in a WebDataset, and should be passed to `label`."""
         return name.lower().endswith((".cls", ".json")) and size <= MAX_SIDECAR_BYTES
 
     def label(self, name: str, data: bytes) -> None:
-        """Take what lies beside a picture: ``000012.cls`` is the label of ``000012.jpg``.
+        """Take the file beside a picture that holds its label: ``000012.cls`` for ``000012.jpg``.
 
-        Without one, ``label``, ``class`` or ``cls`` in ``000012.json`` is.
+        Without one, the label is ``label``, ``class`` or ``cls`` in ``000012.json``.
         """
         try:
             stem, suffix = split_sample(member_key(name))
@@ -114,7 +114,7 @@ class ArchiveListing:
                     return
 
     def breaks_off(self, reason: str) -> None:
-        """Say that the archive is damaged from here on; what was found counts."""
+        """Record that the archive is damaged from here on; what was found counts."""
         name = os.path.basename(self._request.location)
         self.listing.is_complete = False
         self.listing.fail(
@@ -147,7 +147,7 @@ class ArchiveListing:
         return listing
 
     def _fail(self, key: str, reason: str, size: int) -> None:
-        # What a header claims may be more than any ledger holds.
+        # A header may claim more than the ledger can hold.
         self._failures[key], self._sizes[key] = reason, min(size, _MAX_SIZE)
 
 
@@ -160,10 +160,10 @@ def list_unreadable(request: SourceRequest, error: OSError) -> Listing:
 
 
 def _common_folder(members: Iterable[str]) -> str:
-    """Return the beginning of all paths below which the class folders lie.
+    """Return the folders above the class folders, which all paths share.
 
-    An archive cannot be entered as a folder can, so folders that all pictures share are
-    skipped: ``photos/cat/1.jpg`` is a cat, also where there are only cats.
+    A user cannot name a folder inside an archive, so folders that all pictures share are
+    skipped: ``photos/cat/1.jpg`` is a cat, even where there are only cats.
 
     Example:
         >>> _common_folder(["photos/cat/1.jpg", "photos/dog/big/2.jpg"])

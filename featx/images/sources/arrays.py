@@ -1,8 +1,8 @@
 """Images in NumPy files: .npy and .npz, with labels where there are any.
 
-A key is the number of a picture, ``00042``, in an .npz behind the name of its array,
-``x_test/00042``. Nothing is unpickled. Arrays are mapped, not loaded; compressed ones are unpacked
-into a temporary file without a name first.
+A key is the number of a picture, ``00042``; in an .npz it begins with the name of its array,
+``x_test/00042``. Nothing is unpickled. Arrays are mapped, not loaded; compressed ones are first
+unpacked into a nameless temporary file.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _LABELS = {
     "data": ("labels", "label", "target", "targets", "y"),
     "pixels": ("labels", "label", "y"),
 }
-"""Word in the name of an array of pictures → the word in its place in that of their labels."""
+"""Word in the name of an array of pictures → the words that replace it in that of the labels."""
 
 _SPLITS = {"validation": "val", "valid": "val", "training": "train", "testing": "test"}
 
@@ -74,7 +74,7 @@ class ArraySource(ImageSource):
             split = _split_of(array_name or os.path.splitext(name)[0])
             listing.items += array_items(pictures, names, request.root, prefix, mtime_ns, split)
         if request.split is not None:
-            listing.is_complete = False  # What the other arrays hold is there all the same.
+            listing.is_complete = False  # The pictures of the other arrays still exist.
         return listing
 
 
@@ -85,7 +85,7 @@ _Chosen = list[tuple[str, np.ndarray, np.ndarray | None]]
 
 
 def _read_npy(path: str, split: str | None, listing: Listing) -> _Chosen:
-    """Map an .npy; labels may lie in another file beside it, named accordingly."""
+    """Map an .npy; its labels may be in another file beside it, ``y.npy`` for ``x.npy``."""
     with open(path, "rb") as file:
         array, is_whole = _map_array(file, 0, os.path.getsize(path))
     if not is_whole:
@@ -138,7 +138,7 @@ def _read_npz(path: str, split: str | None) -> _Chosen:
 
 
 def _split_of(name: str) -> str | None:
-    """Return the split that the name of an array says, such as ``test`` of ``x_test``."""
+    """Return the split in the name of an array, such as ``test`` of ``x_test``."""
     words = {_SPLITS.get(word, word) for word in re.split(r"[_\W]", name.lower())}
     return next((word for word in ("train", "test", "val") if word in words), None)
 
@@ -153,7 +153,7 @@ def _label_names(name: str) -> list[str]:
 
 
 def _peek(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[int, ...]:
-    """Return the shape of an array in an .npz; () for what is none."""
+    """Return the shape of an array in an .npz; () for a member that is not an array."""
     with archive.open(info) as stream:
         try:
             return _read_header(stream)[0]
@@ -162,7 +162,7 @@ def _peek(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tuple[int, ...]:
 
 
 def _read_header(stream: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Return shape, whether it is in Fortran's order, and type."""
+    """Return the shape, whether the order is Fortran's, and the type."""
     version = np.lib.format.read_magic(stream)
     try:
         if version == (1, 0):
@@ -173,7 +173,7 @@ def _read_header(stream: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 
 
 def _open_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: IO[bytes]) -> np.ndarray:
-    """Map an array of an .npz, where it lies or, if it is compressed, unpacked."""
+    """Map an array of an .npz; unpack it first if it is compressed."""
     if info.compress_type == zipfile.ZIP_STORED:
         file.seek(info.header_offset + 26)
         offset = info.header_offset + 30 + sum(struct.unpack("<HH", file.read(4)))
@@ -192,7 +192,7 @@ def _open_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: IO[bytes
 
 
 def _map_array(file: IO[bytes], offset: int, end: int) -> tuple[np.ndarray, bool]:
-    """Map an array whose header is at `offset`; also return whether it is all there."""
+    """Map the array whose header is at `offset`; also return whether it is complete."""
     file.seek(offset)
     shape, is_fortran, dtype = _read_header(file)
     if dtype.hasobject:

@@ -29,7 +29,7 @@ def find_images(
 
     Hidden files and folders (a leading dot, macOS ``._`` files too) are skipped.
     Links to folders are followed, each folder once: under its own name where it has one
-    below the path, else under the first link to it.
+    below the path, otherwise under the first link to it.
 
     Args:
         paths: What to list: a folder, a file, a glob, a ``.tar`` or ``.zip`` archive, a manifest
@@ -115,12 +115,12 @@ class _Collection:
         total.notes += listing.notes
 
     def choose_frames(self, frame: int | str | None) -> None:
-        """Put frames in the place of files that have several; see `choose_frames`."""
+        """Replace files that have several frames; see `frames.choose_frames`."""
         items = self._total.items
         if not self._root.is_on_disk and len(self._named) > 1:
             _check_addresses(self._named, items)
         if len(self._named) > 1 or self._named[0].table is not None:
-            # Locations may overlap: what is given twice is found once.
+            # Locations may overlap; an image counts once.
             items = list({item.key: item for item in items}.values())
         self._total.items = choose_frames(items, frame, self._total)
 
@@ -159,7 +159,7 @@ class _Collection:
 
 
 def _check_addresses(named: Sequence[Named], items: Sequence[ImageItem]) -> None:
-    """Refuse addresses that differ only in what is not recorded (a query, a signature)."""
+    """Refuse URLs that differ only in parts that are not recorded (a query, a signature)."""
     addresses = {one.location for one in named}
     if len({item.key for item in items}) < len(items) and len(addresses) == len(items):
         raise InvalidValue(
@@ -174,7 +174,7 @@ def _sort(items: list[ImageItem]) -> None:
     ordered = {
         number: reader for number, reader in readers.items() if isinstance(reader, ReadsInOrder)
     }
-    if not ordered:  # A million tuples less.
+    if not ordered:  # Saves a million tuples.
         items.sort(key=lambda item: natural_key(item.key))
         return
 

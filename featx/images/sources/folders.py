@@ -17,7 +17,7 @@ from featx.images.sources.overlooked import is_archive
 from featx.images.sources.request import IsExcluded, SourceRequest
 
 SHEET_MARK = "featx-sheet"
-"""Keyword of the text with which a contact sheet of featx begins: it is no photograph."""
+"""Keyword of the text chunk that marks a contact sheet of featx, which is not a photograph."""
 
 
 class FolderSource(ImageSource):
@@ -32,7 +32,7 @@ class FolderSource(ImageSource):
     def list_images(self, request: SourceRequest) -> Listing:
         """List one folder, recursively, or one file."""
         root, location = request.root, request.location
-        # A file always lies at root/key: links are followed, but never resolved.
+        # A file is always at root/key: links are followed, but never resolved.
         key = os.path.relpath(location, root.text).replace(os.sep, "/")
         listing = Listing()
         found: Iterator[ImageItem | ImageFailure]
@@ -54,12 +54,12 @@ SOURCE = FolderSource()
 def _walk(
     root: Root, key: str, is_excluded: IsExcluded, archives: list[str]
 ) -> Iterator[ImageItem | ImageFailure]:
-    """Yield what lies below one folder, in no order; a folder that cannot be listed is a failure.
+    """Yield the images below one folder, unordered; a folder that cannot be listed is a failure.
 
-    Archives are not looked into: `archives` gets their keys.
+    Archives are not read; their keys are added to `archives`.
 
-    Folders reached through links come last, and all in the order of their names: which name
-    a folder gets must not depend on the order in which the file system lists it.
+    Folders reached through links come last, and all folders in the order of their names: the key
+    of a folder must not depend on the order in which the file system lists it.
     """
     seen: set[tuple[int, int]] = set()
     pending = [key]
@@ -73,19 +73,19 @@ def _walk(
             folder = os.path.join(root.text, current)
             status = os.stat(folder)
             if (status.st_dev, status.st_ino) in seen:
-                continue  # A link back up would otherwise be followed for ever.
+                continue  # Otherwise a link to a parent would be followed for ever.
             seen.add((status.st_dev, status.st_ino))
             prefix = "" if current == "." else f"{current}/"
             for name, entry in _scan(folder, prefix, is_excluded):
                 try:
                     is_folder = entry.is_dir()
-                except OSError as error:  # A link to itself, or to where we may not look.
+                except OSError as error:  # A link to itself, or to something unreadable.
                     found.append(make_failure(name, error))
                     continue
                 if is_folder:
                     (links if entry.is_symlink() else folders).append(name)
                 elif _is_picture(entry):
-                    # The entry of a link remembers what is_dir() found behind it.
+                    # The entry of a link caches what is_dir() found at its target.
                     found.append(make_item(root, name, entry.stat))
                 elif is_archive(name):
                     archives.append(name)
@@ -117,16 +117,16 @@ def is_sheet(path: str | Path) -> bool:
             head = file.read(64)
     except OSError:
         return False
-    # The mark is the first chunk behind the signature (8 bytes) and the header chunk (25).
+    # The mark is the first chunk after the signature (8 bytes) and the header chunk (25).
     return head[37:41] == b"tEXt" and head[41:].startswith(SHEET_MARK.encode() + b"\0")
 
 
 def _is_picture(entry: os.DirEntry[str]) -> bool:
-    """Whether a file is named like a picture, and is not a contact sheet that featx drew."""
+    """Whether a file is named like a picture and is not a contact sheet of featx."""
     suffix = os.path.splitext(entry.name)[1].lower()
-    # The only look into a file while listing. A million PNG take up to twice as long as a million
-    # JPEG when the system holds them in memory, and several times as long from a disk. Their size
-    # cannot spare it: a sheet may be as small or as large as a photograph.
+    # The only content that is read while listing. A million PNG files take up to twice as long as
+    # a million JPEG files when cached by the system, and several times as long from a disk. Their
+    # size cannot replace it: a sheet may be as small or as large as a photograph.
     if suffix == ".png" and entry.is_file() and is_sheet(entry.path):
         return False
     return suffix in IMAGE_SUFFIXES

@@ -1,9 +1,9 @@
 """Frames of animations and pages of documents as images of their own: ``--frame``.
 
-Frame 3 of ``a.gif`` has the key ``a.gif#3``. Its content is that of its pixels, so that it is never
-taken for the file's first frame. Of a PNG whose default image is not part of its animation, that
-image is frame 0. The camera's orientation stays with each frame, to be applied or ignored as that
-of a whole file.
+Frame 3 of ``a.gif`` has the key ``a.gif#3``. Its content hash is that of its pixels, so it is never
+mistaken for the file's first frame. In a PNG whose default image is not part of its animation, that
+image is frame 0. Each frame keeps the camera's orientation, which is applied or ignored as that of
+a whole file.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SUFFIXES = (".gif", ".png", ".apng", ".tif", ".tiff", ".webp", ".avif")
 
 
 def check_frame(frame: int | str | None) -> int | str | None:
-    """Return ``--frame`` as a number or ``all``; None where the first frame is meant.
+    """Return ``--frame`` as a number or ``all``; None for the first frame.
 
     Raises:
         InvalidValue: If it is something else.
@@ -48,12 +48,12 @@ def check_frame(frame: int | str | None) -> int | str | None:
 def choose_frames(
     items: list[ImageItem], frame: int | str | None, listing: Listing
 ) -> list[ImageItem]:
-    """Put frames in the place of files that have several.
+    """Replace files that have several frames by these frames.
 
     Args:
         items: Files.
         frame: What `check_frame` returned.
-        listing: Gets the files that have fewer frames, as failures.
+        listing: Files that have fewer frames are added to its failures.
     """
     if frame is None:
         return items
@@ -67,7 +67,7 @@ def choose_frames(
             try:
                 count = count_frames(item.read_bytes())
             except (OSError, ImageError):
-                count = 1  # Said when it is read again.
+                count = 1  # Reported when it is read again.
         if count == 1:
             chosen.append(item)
             continue
@@ -107,7 +107,7 @@ class FrameReader:
         from featx.images.sources.python import encode_picture
 
         file, number = self._file(item)
-        with self._lock:  # The frames of a file come one after the other: it is read once.
+        with self._lock:  # Frames of a file are asked for in sequence: it is read once.
             taker = self._files.get(file.key)
             if taker is None:
                 taker = FrameTaker(
@@ -125,7 +125,7 @@ class FrameReader:
 
 
 class FrameReaderInOrder(FrameReader):
-    """The same for a compressed archive; see `ReadsInOrder`."""
+    """A `FrameReader` for files in a compressed archive; see `ReadsInOrder`."""
 
     def __init__(self, inner: Any, *, keeps_passed: bool = False) -> None:
         super().__init__(inner, keeps_passed=keeps_passed)
@@ -133,9 +133,9 @@ class FrameReaderInOrder(FrameReader):
         self._position: Callable[[ImageItem], int] = inner.position
 
     def position(self, item: ImageItem) -> int:
-        """Return where the file stands in its archive."""
+        """Return the position of the file in its archive."""
         return self._position(self._file(item)[0])
 
 
 _KEPT = 4
-"""Files whose frames may be asked for next."""
+"""Files that are kept open, since their frames may be asked for next."""

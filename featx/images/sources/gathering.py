@@ -86,7 +86,7 @@ EVERYTHING = Selection()
 def gather(
     images: Images, *, labels: Labels | None = None, selection: Selection = EVERYTHING
 ) -> ImageSet:
-    """Return the images that an argument means: those found at locations, or objects.
+    """Return the images that an argument names: those at locations, or objects.
 
     Args:
         images: See `featx.extract`.
@@ -95,7 +95,7 @@ def gather(
 
     Raises:
         ImagesNotFound: If there are none.
-        InvalidValue: If something does not go together.
+        InvalidValue: If the arguments contradict each other.
 
     Example:
         >>> from featx.testing import write_images

@@ -1,4 +1,4 @@
-"""What every source of images gives: items under keys, in natural order, with labels."""
+"""What sources of images return: images with keys, labels and a way to read them."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from featx.images.roots import Root
 from featx.images.sources.keys import beginnings, is_utf8, natural_key
 
 MAX_MEMBER_BYTES = 1 << 30
-"""Largest picture that is read out of an archive or from an address: what an archive or a
-server claims must not be what featx allocates."""
+"""Largest picture that is read from an archive or a URL, in bytes: featx must not allocate whatever
+an archive or a server claims."""
 
 
 class Reader(Protocol):
-    """Knows how to read the images of one source; shared by all of its items."""
+    """Reads the images of one source; shared by all of its items."""
 
     def read(self, item: ImageItem) -> bytes:
         """Return the bytes of one image.
 
         Raises:
-            OSError: If they cannot be had now; it is tried again in the next run.
-            ImageError: If there is something wrong with this image.
+            OSError: If they cannot be read now; the next run tries again.
+            ImageError: If this image is damaged or not supported.
         """
         ...
 
 
 @runtime_checkable
 class ReadsInOrder(Protocol):
-    """A reader that should be asked for its images in one order: a compressed archive.
+    """A reader that is fast in one order only, such as that of a compressed archive.
 
     Attributes:
         prefix: Beginning of the keys of its items.
@@ -41,7 +41,7 @@ class ReadsInOrder(Protocol):
     prefix: str
 
     def position(self, item: ImageItem) -> int:
-        """Return where an item stands in that order."""
+        """Return the position of an item in that order."""
         ...
 
 
@@ -55,14 +55,14 @@ class ImageItem:
     Attributes:
         key: Path relative to the root, with ``/``: the image's name in a store.
         root: What the key is relative to.
-        label: The first folder below the root, or what a manifest, an array or a ``.cls`` file
-            says; None where there is none.
+        label: The first folder below the root, or the label in a manifest, an array or a
+            ``.cls`` file; None where there is none.
         size: Size of the file in bytes.
-        mtime_ns: Modification time of the file, or of the archive that it is in, in nanoseconds
-            since the epoch. -1 when it is not known: such images are read to see what changed.
+        mtime_ns: Modification time of the file, or of the archive that holds it, in nanoseconds
+            since the epoch; -1 if unknown: such images are read to see whether they changed.
         reader: Reads it; None for a file at root/key.
-        split: What a manifest's column or an array's name says, such as ``train``; None where
-            nothing does.
+        split: The split in a manifest's column or an array's name, such as ``train``; None
+            where there is none.
     """
 
     key: str
@@ -91,8 +91,8 @@ class ImageItem:
         """Return the image's bytes.
 
         Raises:
-            OSError: If they cannot be had now.
-            ImageError: If there is something wrong with this image.
+            OSError: If they cannot be read now.
+            ImageError: If this image is damaged or not supported.
         """
         return self.path.read_bytes() if self.reader is None else self.reader.read(self)
 
@@ -108,28 +108,28 @@ class ImageFailure:
 
     @property
     def is_passing(self) -> bool:
-        """Whether it says nothing about the image: the file could not be read just then.
+        """Whether the failure may pass: the file could not be read at that time.
 
-        Such an image keeps the features it has, and is tried again every time.
+        Such an image keeps its features, and is tried again by every run.
         """
         return self.mtime_ns < 0 and self.size < 0
 
 
 @dataclass(frozen=True, slots=True)
 class ImageSet:
-    """The images found below one root, in natural order of their keys.
+    """The images found below one root, in the natural order of their keys.
 
-    Those of a compressed archive are in its own order: it cannot be read in any other.
+    Images of a compressed archive are in its own order, the only one in which it can be read.
 
     Attributes:
         root: What keys are relative to.
         items: The images.
         failures: Files, folders and archives that could not even be listed.
-        notes: What a person should know about how the source was read.
-        covered: Beginning of the keys of each archive (or other source that is no folder) →
-            whether all of it could be listed.
-        left_out: Keys inside of those that are there, but were not asked for.
-        stream: Further items that are known only when they come; consumed by reading.
+        notes: Messages for a person about how the source was read.
+        covered: Beginning of the keys of each archive (or other source that is not a folder) →
+            whether it could be listed completely.
+        left_out: Keys in covered sources of images that exist but were not asked for.
+        stream: Further items, known only one after the other; consumed by reading.
     """
 
     root: Root
@@ -148,11 +148,11 @@ class ImageSet:
     def is_gone(self, key: str, listed: Container[str] = ()) -> bool:
         """Whether a key that is not among the items belongs to an image that no longer exists.
 
-        False also where nobody can know: in an archive that is damaged or was not named.
+        False where that is unknown: in an archive that is damaged or was not named.
 
         Args:
             key: The key.
-            listed: Keys of the items and failures: a frame is there when its file is.
+            listed: Keys of the items and failures; a frame exists if its file does.
         """
         file = _FRAME.sub("", key)
         if key in self.left_out or (file != key and (file in listed or file in self.left_out)):
@@ -173,9 +173,15 @@ _FRAME = re.compile(r"#[0-9]+$")
 
 @dataclass(slots=True)
 class Listing:
-    """What one source holds; `find_images` puts several together.
+    """The images at one location; `find_images` joins several.
 
-    Fields as in `ImageSet`; `archives` are keys of files in a folder that may hold images too.
+    Attributes:
+        items: See `ImageSet`.
+        failures: See `ImageSet`.
+        notes: See `ImageSet`.
+        is_complete: Whether every image that exists here is listed, failed or left out.
+        left_out: See `ImageSet`.
+        archives: Keys of files in a folder that may hold further images.
     """
 
     items: list[ImageItem] = field(default_factory=list)
@@ -193,7 +199,7 @@ class Listing:
 def make_failure(
     key: str, reason: str | OSError, size: int = -1, mtime_ns: int = -1
 ) -> ImageFailure:
-    """Return the failure of one image; a name that is not UTF-8 is the first reason."""
+    """Return the failure of one image; if its name is not UTF-8, that is the reason."""
     if not is_utf8(key):
         key = os.fsencode(key).decode("utf-8", "backslashreplace")
         reason = "its name is not valid UTF-8: rename it"

@@ -1,4 +1,4 @@
-"""Keys of images: their order, their labels, which names are images and which are refused."""
+"""Keys of images: their order and labels, and which names are images or refused."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ IMAGE_SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .png .apng .gif .bmp .dib .webp .tif .tiff .ppm .pgm .pbm .pnm "
     ".avif .heic .heif .jp2 .tga".split()
 )
-"""File name endings that are taken for images inside a folder or an archive (a file named
-explicitly is taken whatever its ending)."""
+"""Endings of image files in a folder or an archive (a file that is named explicitly may have any
+ending)."""
 
 
 def beginnings(key: str) -> Iterator[str]:
-    """Yield the beginnings of a key up to each of its folders: nothing first.
+    """Yield the beginnings of a key up to each of its folders, the empty one first.
 
-    Which of many archives or folders a key lies in is then a question to a set.
+    Whether a key is in one of many archives or folders is then a lookup in a set.
 
     Example:
         >>> list(beginnings("a.tar/cats/1.jpg"))
@@ -57,12 +57,12 @@ def member_key(name: str) -> str:
         >>> member_key("cats/../../1.jpg")
         Traceback (most recent call last):
         ...
-        featx.errors.ImageError: its path leads out of where it lies: '..' is refused
+        featx.errors.ImageError: its path leads out of its folder: '..' is refused
     """
     if name.startswith(("/", "\\")) or _DRIVE.match(name):
         raise ImageError("its path is absolute: only paths below the root are taken")
     if ".." in _SEPARATORS.split(name):
-        raise ImageError("its path leads out of where it lies: '..' is refused")
+        raise ImageError("its path leads out of its folder: '..' is refused")
     if "\0" in name:
         raise ImageError("its path holds a zero byte")
     return "/".join(part for part in name.split("/") if part not in ("", "."))
@@ -73,7 +73,7 @@ _SEPARATORS = re.compile(r"[\\/]")
 
 
 def is_picture_name(key: str) -> bool:
-    """Whether a key ends like a picture, and no part of it is hidden.
+    """Whether a key has the ending of a picture, and no part of it is hidden.
 
     Example:
         >>> is_picture_name("a/1.JPG"), is_picture_name("a/._1.jpg"), is_picture_name("a/1.txt")
@@ -92,7 +92,7 @@ def natural_key(name: str) -> str:
         >>> sorted(["b/10.jpg", "b/2.jpg", "a/3.jpg"], key=natural_key)
         ['a/3.jpg', 'b/2.jpg', 'b/10.jpg']
     """
-    # One string, compared and kept at a fraction of what nested tuples cost. Characters below
+    # One string: cheaper to compare and keep than nested tuples. Characters below
     # all others make its order: the end of the name < the end of a folder < a number < text.
     return f"{_SPECIAL.sub(_replace_special, name)}\0{name}"
 
@@ -104,14 +104,14 @@ def _replace_special(match: re.Match[str]) -> str:
     text = match[0]
     if text == "/":
         return "\1"
-    if text <= "\3":  # Text that looks like one of our marks: put behind them, in its order.
+    if text <= "\3":  # Text that looks like one of our marks sorts after them.
         return f"\3{text}"
     digits = text.lstrip("0")
     return f"\2{chr(len(digits))}{digits}"  # Of two numbers the longer is the larger.
 
 
 def is_file_with(location: str, endings: tuple[str, ...]) -> bool:
-    """Whether a location is a file on disk whose name ends in one of several ways.
+    """Whether a location is a file on disk with one of several endings.
 
     Example:
         >>> is_file_with("a/B.TAR", (".tar", ".zip")), is_file_with("s3://a/b.tar", (".tar",))
@@ -122,7 +122,7 @@ def is_file_with(location: str, endings: tuple[str, ...]) -> bool:
 
 
 def is_utf8(name: str) -> bool:
-    """Whether a name can be written as UTF-8, as in a store."""
+    """Whether a name can be encoded as UTF-8, as a store requires."""
     try:
         name.encode("utf-8")
     except UnicodeEncodeError:

@@ -17,12 +17,12 @@ from featx.images.sources.items import ImageItem
 
 @dataclass(frozen=True, slots=True)
 class _Container:
-    """What is known of an archive, of arrays, or of a file with several frames.
+    """The listing of an archive, of arrays, or of a file with several frames.
 
     Attributes:
         items: Key → item.
         failures: Key → why an image cannot be read.
-        problem: Why nobody knows what else it holds; None if that is nothing.
+        problem: Why the listing is incomplete; None if it is complete.
     """
 
     items: dict[str, ImageItem] = field(default_factory=dict)
@@ -50,9 +50,9 @@ class LocationReader:
         """Return the image's bytes.
 
         Raises:
-            FileNotFoundError: If it is certain that there is no such image.
-            OSError: If it cannot be read, or nobody can know whether it is there.
-            ImageError: If there is something wrong with this image.
+            FileNotFoundError: If there certainly is no such image.
+            OSError: If it cannot be read, or may or may not exist.
+            ImageError: If this image is damaged or not supported.
         """
         text = str(location)
         if is_url(text):
@@ -60,7 +60,7 @@ class LocationReader:
         try:
             status = os.stat(text)
         except (FileNotFoundError, NotADirectoryError):
-            if os.path.islink(text):  # To a disk that is away, perhaps.
+            if os.path.islink(text):  # Perhaps to a disk that is not mounted.
                 raise OSError("a link to something that is not there") from None
             return self._read_inside(text)
         if stat.S_ISREG(status.st_mode):
@@ -70,7 +70,7 @@ class LocationReader:
         raise OSError("not a regular file")  # Opening a named pipe would wait for ever.
 
     def _read_inside(self, text: str) -> bytes:
-        """Read what no path leads to: a frame of a file, or a member of an archive."""
+        """Read what has no path of its own: a frame of a file, or a member of an archive."""
         file, _, number = text.rpartition("#")
         if number.isdigit() and os.path.isfile(file):
             return self._member(file, f"{os.path.basename(file)}#{number}")
@@ -85,7 +85,7 @@ class LocationReader:
         name = f"{path}#" if is_frame else path
         with self._lock:
             if name not in self._listed:
-                # Of a frame, a#3, all frames are listed.
+                # For a frame, a#3, all frames are listed.
                 self._listed[name] = _list_container(path, "all" if is_frame else None)
         container = self._listed[name]
         if key in container.items:
@@ -110,7 +110,7 @@ def _read_url(url: str) -> bytes:
     except ImagesNotFound as error:
         if error.__cause__ is None or isinstance(error.__cause__, FileNotFoundError):
             raise
-        raise OSError(str(error)) from error  # Whether it is there, nobody knows.
+        raise OSError(str(error)) from error  # It may or may not exist.
     except FeatxError as error:
         raise OSError(str(error)) from error
     if len(items) != 1:
@@ -133,7 +133,7 @@ def _list_container(path: str, frame: str | None) -> _Container:
 
 
 def _check_opens(item: ImageItem) -> None:
-    """Raise what is wrong with a file that does not even say how many frames it has."""
+    """Raise the error of a file whose frames cannot even be counted."""
     from featx.images.animations import take_frame
 
     take_frame(item.read_bytes(), 0, lambda picture, orientation: b"")

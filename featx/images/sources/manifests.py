@@ -38,7 +38,7 @@ class ManifestSource(ImageSource):
         return is_file_with(location, _ENDINGS)
 
     def list_images(self, request: SourceRequest) -> Listing:
-        """List the rows of a table: each is an image, or the failure of one."""
+        """List the rows of a table, each an image or a failure."""
         table = request.table or read_manifest(request.location)
         listing = Listing()
         earlier: dict[str, tuple[str | None, str | None]] = {}
@@ -96,7 +96,7 @@ def _key(path: str, folder: str, root: str) -> str:
 
 
 def _outside(paths: Iterable[str], folder: str) -> frozenset[str]:
-    """Return the folders of absolute paths that do not lie below the table's own."""
+    """Return the folders of absolute paths outside the table's own folder."""
     folders = {os.path.dirname(os.path.normpath(path)) for path in paths if os.path.isabs(path)}
     inside = folder.rstrip(os.sep) + os.sep
     return frozenset(other for other in folders if not f"{other}{os.sep}".startswith(inside))
@@ -108,7 +108,7 @@ def _outside(paths: Iterable[str], folder: str) -> frozenset[str]:
 def read_list(path: str) -> Table:
     """Read a list: one path in each line, relative to its folder or absolute.
 
-    Where it holds a zero byte, zero bytes separate the paths and a newline is part of one, as
+    If it holds a zero byte, zero bytes separate the paths and newlines are part of them, as
     ``find -print0`` writes them. Blank lines and a byte order mark are skipped; there are no
     comments, since a name may begin with ``#``. ``-`` is the standard input, whose paths are
     relative to the current folder.
@@ -151,7 +151,7 @@ def _decode(data: bytes) -> str:
 
 
 def read_manifest(path: str) -> Table:
-    """Read a manifest: a table with a column of paths, and perhaps of labels and splits.
+    """Read a manifest: a table with a column of paths and optional columns of labels and splits.
 
     Raises:
         ImagesNotFound: If it cannot be read, or has no column of paths.
@@ -192,7 +192,7 @@ def read_manifest(path: str) -> Table:
 
 
 def _text(value: Any) -> str | None:
-    """Return a cell as text, one object for equal ones; None if it is empty."""
+    """Return a cell as interned text; None if it is empty."""
     text = "" if value is None else str(value).strip()
     return sys.intern(text) if text else None
 
@@ -216,7 +216,7 @@ def _read_csv(path: str) -> dict[str, list[str | None]]:
 
 
 def _read_parquet(path: str) -> dict[str, list[Any]]:
-    """Return those columns of a Parquet file that a manifest may have."""
+    """Return the columns of a Parquet file that a manifest may have."""
     import pyarrow
     import pyarrow.parquet
 
@@ -229,5 +229,5 @@ def _read_parquet(path: str) -> dict[str, list[Any]]:
             columns = {name: table.column(name).to_pylist() for name in chosen}
     except (OSError, pyarrow.ArrowException) as error:
         raise ImagesNotFound(f"The manifest {path!r} cannot be read: {error}.") from error
-    # The other columns only to be named, where none of the wanted is there.
+    # If none of these exists, the message names the others.
     return columns or {name: [] for name in names}

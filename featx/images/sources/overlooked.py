@@ -1,4 +1,4 @@
-"""Archives that lie in a folder: they are read only where they are named."""
+"""Archives in a folder: they are read only if they are named."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from featx.images.sources.items import ImageItem
 
 
 class ArrayReader:
-    """Gives the pictures of one array as uncompressed image files (PPM).
+    """Reads the pictures of one array as uncompressed image files (PPM).
 
     Args:
         pictures: uint8 (N, H, W) or (N, H, W, C).
@@ -48,7 +48,7 @@ def array_items(
 
 
 def encode_pixels(pixels: np.ndarray) -> bytes:
-    """Return pixels as the bytes of an image file, the same for the same pixels for ever.
+    """Return pixels as the bytes of an image file, which never change for the same pixels.
 
     Args:
         pixels: uint8 (H, W) or (H, W, C) with 1, 3 or 4 channels.
@@ -59,14 +59,14 @@ def encode_pixels(pixels: np.ndarray) -> bytes:
     """
     height, width = pixels.shape[:2]
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
-    # PPM: a compressed format may come out otherwise with the next version of its library, and
-    # the hash of the content with it. "PyRGBA" is Pillow's own.
+    # PPM: the bytes of a compressed format, and so the content hash, may change with the version
+    # of a library. "PyRGBA" is Pillow's own.
     magic = {1: "P5", 3: "P6", 4: "PyRGBA"}[channels]
     return f"{magic}\n{width} {height}\n255\n".encode() + np.ascontiguousarray(pixels).tobytes()
 
 
 def as_pictures(array: np.ndarray, name: str) -> tuple[np.ndarray, str | None]:
-    """Return an array as (N, H, W) or (N, H, W, C), and what is to be said about it.
+    """Return an array as (N, H, W) or (N, H, W, C), and a note for the user or None.
 
     Args:
         array: uint8 (N, H, W), (N, H, W, 1|3|4), or channels first: (N, 1|3, H, W).
@@ -95,13 +95,13 @@ def as_pictures(array: np.ndarray, name: str) -> tuple[np.ndarray, str | None]:
 
 
 def take_whole_numbers(array: np.ndarray, *, is_known_range: bool = False) -> np.ndarray | None:
-    """Return floats as uint8 where that changes none of them; else None.
+    """Return floats as uint8 if that changes no value; otherwise None.
 
-    At least one value must be above 1: 0 and 1 alone may as well be black and white of [0, 1].
+    At least one value must be above 1: 0 and 1 alone may be black and white in [0, 1].
 
     Args:
         array: Pixels of any shape and type.
-        is_known_range: Whether pictures of the same source have shown that they are in [0, 255].
+        is_known_range: Whether earlier pictures of the same source were in [0, 255].
 
     Example:
         >>> take_whole_numbers(np.array([0.0, 255.0])), take_whole_numbers(np.array([0.5, 255.0]))
@@ -109,7 +109,7 @@ def take_whole_numbers(array: np.ndarray, *, is_known_range: bool = False) -> np
     """
     if not np.issubdtype(array.dtype, np.floating) or not array.size:
         return None
-    if not (array.min() >= 0 and array.max() <= 255):  # Not so for NaN either.
+    if not (array.min() >= 0 and array.max() <= 255):  # False for NaN, too.
         return None
     if not is_known_range and array.max() <= 1:
         return None
@@ -118,11 +118,11 @@ def take_whole_numbers(array: np.ndarray, *, is_known_range: bool = False) -> np
 
 
 def describe_type(dtype: Any) -> str:
-    """Say what to do with pixels that are not uint8."""
+    """Return advice about pixels that are not uint8."""
     if np.issubdtype(dtype, np.floating):
         return (
             "featx takes pixels as uint8 in [0, 255] and scales them as the model wants. Floats "
-            "handed over in Python are taken where all are whole numbers of that range, and one is "
+            "passed in Python are taken where all are whole numbers of that range, and one is "
             "above 1. Of others in [0, 255], as Keras's image_dataset_from_directory gives them "
             "when it resizes smoothly (interpolation='nearest' keeps whole numbers), make "
             "x.round().astype('uint8') (of a dataset: .map(lambda x, y: (tf.cast(tf.round(x), "

@@ -1,4 +1,4 @@
-"""Images handed over in Python: arrays, a tf.data.Dataset, or (key, image) one after the other.
+"""Images passed in Python: arrays, a tf.data.Dataset, or (key, image) one after the other.
 
 Their root is `MEMORY`. None of them ever counts as gone unless rows are to be pruned, and what has
 been computed is recognised by its content.
@@ -160,12 +160,12 @@ class HeldPicture:
 def encode_picture(image: Any, orientation: int = 1) -> bytes:
     """Return the pixels of a Pillow image as the bytes of a file, without loss.
 
-    They are taken as they are: an orientation tag says how a file is to be turned, and whoever
-    has opened it may have turned it.
+    An orientation tag in the image is ignored: it says how to turn the file, and whoever opened
+    the image may already have turned it.
 
     Args:
         image: The picture.
-        orientation: The EXIF orientation that the file is to have.
+        orientation: The EXIF orientation to write into the file.
     """
     if image.mode == "1":
         image = image.convert("L")
@@ -175,7 +175,7 @@ def encode_picture(image: Any, orientation: int = 1) -> bytes:
         image = image.convert("RGBA")
     if image.mode in ("L", "RGB", "RGBA") and orientation == 1:
         return encode_pixels(np.asarray(image))
-    # 16 bits, CMYK, turned: what they become is decided where files are decoded.
+    # 16 bits, CMYK, turned: converted like files when they are decoded.
     file = io.BytesIO()
     tags = {} if orientation == 1 else {_ORIENTATION: orientation}
     image.save(file, "TIFF", compression=None, tiffinfo=tags)
@@ -183,7 +183,7 @@ def encode_picture(image: Any, orientation: int = 1) -> bytes:
 
 
 _ORIENTATION = 0x0112
-"""The tag of TIFF and EXIF (Exif 2.32) that says how a picture is to be turned."""
+"""The tag of TIFF and EXIF (Exif 2.32) for the orientation of a picture."""
 
 
 def _make_item(key: Any, image: Any, label: Any) -> ImageItem:
@@ -209,7 +209,7 @@ def _make_item(key: Any, image: Any, label: Any) -> ImageItem:
 
 
 class _PathPicture:
-    """A file under a key of the caller's."""
+    """A file under a key that the caller chose."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -240,7 +240,7 @@ def _follow_dataset(dataset: Any) -> Iterator[ImageItem]:
         if not isinstance(images, bytes) and np.asarray(images).dtype.kind not in "uOS":
             array = np.asarray(images)
             images = take_whole_numbers(array, is_known_range=has_floats)
-            has_floats = True  # The first of them has shown in which range they are.
+            has_floats = True  # The first of them has shown their range.
             if images is None:
                 raise InvalidValue(f"The dataset gives {array.dtype}. {describe_type(array.dtype)}")
         for image, label in _unbatch(images, labels):

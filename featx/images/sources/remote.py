@@ -1,6 +1,6 @@
 """Images at a URL: everything that fsspec opens, such as s3://, gs:// and https://.
 
-A key is the path below the URL that was named; that of one file is its name.
+A key is the path below the URL that was named; the key of a single file is its name.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class RemoteSource(ImageSource):
         return is_url(location)
 
     def list_images(self, request: SourceRequest) -> Listing:
-        """List what lies below a URL, or the one picture there.
+        """List the pictures below a URL, or the one picture there.
 
         Raises:
             InvalidValue: If no installed package can open it.
@@ -54,7 +54,9 @@ class RemoteSource(ImageSource):
             public_url(_fixed(url) if is_glob else url).removeprefix(request.root.text).strip("/")
         )
         top = _fixed(path) if is_glob else path
-        listing = Listing(is_complete=not is_glob and not is_single)  # Only a folder tells all.
+        listing = Listing(
+            is_complete=not is_glob and not is_single
+        )  # Only of a folder is everything listed.
         reader = RemoteReader(filesystem)
         for file, info in found.items():
             if info.get("type") == "directory":
@@ -86,7 +88,7 @@ def _find(filesystem: Any, path: str, url: str) -> dict[str, dict[str, Any]]:
             found = {path: filesystem.info(path)}
         else:
             found = filesystem.find(path, detail=True)
-    except Exception as error:  # Each filesystem has its own, of its own libraries.
+    except Exception as error:  # Each filesystem raises errors of its own libraries.
         raise ImagesNotFound(
             f"{public_url(url)!r} cannot be listed: {_describe(error)}. Check the address, and "
             "that this machine may read it."
@@ -110,7 +112,7 @@ def _add_file(
     *,
     is_named: bool,
 ) -> str | None:
-    """Add one file; return its key, or None if it is no image that can be used."""
+    """Add one file; return its key, or None if it is not a usable image."""
     try:
         key = member_key(name)
     except ImageError as error:
@@ -128,9 +130,9 @@ def _add_file(
 
 
 def common_root(urls: Sequence[str]) -> str:
-    """Return the URL that keys are relative to: that of a folder, or the folder of a file.
+    """Return the URL that keys are relative to: a folder, or the folder of a file.
 
-    Without passwords and signatures, since it is recorded.
+    It holds no passwords and signatures, since it is recorded.
 
     Raises:
         InvalidValue: If the URLs are of different servers.
@@ -174,10 +176,10 @@ class RemoteReader:
         try:
             if item.size >= 0:
                 data = bytes(self._filesystem.cat_file(path))
-            else:  # A server need not say how much it will send.
+            else:  # A server need not announce how much it will send.
                 with self._filesystem.open(path, "rb") as file:
                     data = bytes(file.read(MAX_MEMBER_BYTES + 1))
-        except Exception as error:  # Each filesystem has its own, of its own libraries.
+        except Exception as error:  # Each filesystem raises errors of its own libraries.
             raise OSError(_describe(error)) from error
         if len(data) > MAX_MEMBER_BYTES:
             raise ImageError(f"at most {MAX_MEMBER_BYTES:,} bytes are read from a URL")
@@ -200,7 +202,7 @@ def _open(url: str) -> tuple[Any, str]:
 
 
 def public_url(url: str) -> str:
-    """Return a URL without what must not be recorded: passwords, signatures."""
+    """Return a URL without passwords and signatures, which must not be recorded."""
     if url.startswith("http"):
         url = url.split("?", 1)[0].split("#", 1)[0]
     return re.sub(r"(?<=://)[^/@]*@", "", url).rstrip("/")
@@ -215,12 +217,12 @@ def _file_name(url: str) -> str:
 
 
 def _has_wildcard(url: str) -> bool:
-    # In an address of the web a question mark is none.
+    # In a web address a question mark is not a wildcard.
     return any(char in url for char in ("*" if url.startswith("http") else "*?["))
 
 
 def _fixed(text: str) -> str:
-    """Return what stands before the first wildcard, up to a whole folder."""
+    """Return the folder before the first wildcard."""
     return re.split(r"[*?\[]", text, maxsplit=1)[0].rpartition("/")[0]
 
 
@@ -230,7 +232,7 @@ def _size(info: dict[str, Any]) -> int:
 
 
 def version_stamp(info: dict[str, Any]) -> int:
-    """Return the modification time in nanoseconds, or what stands for a version; -1 for neither."""
+    """Return the modification time in nanoseconds, or a number for the version; -1 for neither."""
     for name in ("mtime", "LastModified", "last_modified", "updated", "created"):
         value = info.get(name)
         if isinstance(value, str):
@@ -251,5 +253,5 @@ def version_stamp(info: dict[str, Any]) -> int:
 
 def _describe(error: Exception) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
-    # A message may repeat the address with what must not be shown.
+    # A message may repeat the URL with its password.
     return re.sub(r"(?<=://)[^/@\s]*@", "", text).rstrip(".")

@@ -1,4 +1,4 @@
-"""What is asked of a source of images: its location, its keys, what to leave out."""
+"""A request to list images: the location, the beginning of the keys, what to leave out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ IsExcluded = Callable[[str], bool] | None
 
 
 Row = tuple[str, str | None, str | None]
-"""Of an image that a table names: its path, label and split, None where there is none."""
+"""Path, label and split of an image that a table names; None where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +25,9 @@ class Table:
         name: The file, as it was given.
         folder: Absolute path of the folder that relative paths are relative to.
         rows: One for each image.
-        outside: Folders of the absolute paths that lie somewhere else.
+        outside: Folders of absolute paths outside `folder`.
         is_list: Whether it is a list, without columns.
-        has_labels: Whether it says labels: a row without one then has none.
+        has_labels: Whether it has a column of labels; a row without one then has no label.
     """
 
     name: str
@@ -48,7 +48,7 @@ class SourceRequest:
         prefix: Beginning of every key: empty, or the path of the source below the root and ``/``.
         is_excluded: See `IsExcluded`.
         split: Only rows of this split (manifests and arrays).
-        table: The rows of a manifest or list, which had to be read to find the root.
+        table: The rows of a manifest or list, which is read before, to find the root.
     """
 
     location: str
@@ -74,7 +74,7 @@ def make_exclusion(patterns: Sequence[str] | str) -> IsExcluded:
         patterns = [patterns]
     if not patterns:
         return None
-    # A leading **/ is what other programs need to look into all folders.
+    # Other programs need a leading **/ to look into all folders.
     names = {name for p in patterns for name in (p.rstrip("/"), p.rstrip("/").removeprefix("**/"))}
     match = re.compile("|".join(fnmatch.translate(name) for name in sorted(names))).match
 

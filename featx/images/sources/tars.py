@@ -1,7 +1,7 @@
-"""Images in tar archives, also compressed ones, and in the shards of a WebDataset.
+"""Images in tar archives, plain or compressed, such as the shards of a WebDataset.
 
-Plain archives are read anywhere, by an index of offsets. Compressed ones can only be read from the
-beginning to the end: their images come in that order.
+Plain archives are read at any position, by an index of offsets. Compressed ones can only be read
+from beginning to end: their images come in that order.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ _DAMAGE = (
     zlib.error,
     lzma.LZMAError,
     ValueError,
-    RecursionError,  # Headers that announce headers.
+    RecursionError,  # Headers that announce further headers.
 )
 
 PASSED_BYTES = 64 << 20
-"""Members of a compressed archive that were passed on the way to another one are kept up to this
-size: several threads ask a little out of order."""
+"""Bytes of passed members of a compressed archive that are kept: threads ask a little out of
+order."""
 
 
 class TarSource(ImageSource):
@@ -59,7 +59,7 @@ class TarSource(ImageSource):
         return is_file_with(location, TAR_ENDINGS)
 
     def list_images(self, request: SourceRequest) -> Listing:
-        """List the members of an archive; of a damaged one those before the damage."""
+        """List the members of an archive; in a damaged one, those before the damage."""
         path = request.location
         try:
             opener = _opener(path)
@@ -75,7 +75,7 @@ class TarSource(ImageSource):
                 if size is not None and member.offset_data + member.size > size and member.isreg():
                     raise tarfile.ReadError(f"{member.name!r} is cut off")
                 if opener is not None and member.isreg() and is_picture_name(member.name):
-                    _pass_over(archive, member)  # Is it whole? Nobody knows before its end.
+                    _pass_over(archive, member)  # Its end shows whether it is whole.
                 key = found.add(member.name, member.size, _problem(member))
                 if key is not None:
                     reader.offsets[key] = member.offset_data if opener is None else count
@@ -103,7 +103,7 @@ def _opener(path: str) -> _Opener | None:
 
 
 def _problem(member: tarfile.TarInfo) -> str | None:
-    """Say why a member is refused although it is named like a picture."""
+    """Return why a member named like a picture is refused; None if it is not."""
     if member.issym() or member.islnk():
         return "a link inside an archive: it is not followed"
     if member.isdir():
@@ -111,7 +111,7 @@ def _problem(member: tarfile.TarInfo) -> str | None:
     if not member.isreg():
         return "not a regular file"
     if member.issparse():
-        return "a sparse file: its bytes do not lie together"
+        return "a sparse file: its bytes are not contiguous"
     return None
 
 
@@ -122,7 +122,7 @@ def _pass_over(archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
 
 
 class _StrictHeader(tarfile.TarInfo):
-    """Reports a damaged header; tarfile takes one behind the first for the end of the archive."""
+    """Reports damaged headers; tarfile treats any but the first as the end of the archive."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Any:
@@ -136,7 +136,7 @@ class _StrictHeader(tarfile.TarInfo):
         try:
             return super().fromtarfile(archive)
         except tarfile.HeaderError as error:
-            # Zeros, as they should be at the end: only this class says nothing is wrong.
+            # Zeros, as at the end of an archive: the only header error that is none.
             if type(error).__name__ == "EOFHeaderError":
                 raise
             reason = _HEADER_PROBLEMS.get(type(error).__name__, str(error))
@@ -144,7 +144,7 @@ class _StrictHeader(tarfile.TarInfo):
 
 
 MAX_HEADER_BYTES = 1 << 20
-"""Largest header of long names and other details: tarfile reads it into memory."""
+"""Largest extension header (long names and the like), which tarfile reads into memory."""
 
 _READ_WHOLE = (
     tarfile.XHDTYPE,
@@ -161,10 +161,10 @@ _HEADER_PROBLEMS = {
 
 
 def _check_sum(file: IO[bytes]) -> None:
-    """Read what is behind the last member: only then gzip compares its checksum.
+    """Read beyond the last member: only then does gzip compare its checksum.
 
     Raises:
-        ReadError: If it is another one: nobody knows which members are damaged.
+        ReadError: If it differs; which members are damaged is unknown.
     """
     try:
         while file.read(1 << 20):
@@ -176,7 +176,7 @@ def _check_sum(file: IO[bytes]) -> None:
 def iterate_members(
     path: str, opener: _Opener | None
 ) -> Generator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
-    """Yield the members one by one, each readable until the next; none of them is kept."""
+    """Yield the members one by one, each readable until the next is taken; none is kept."""
     with open(path, "rb") if opener is None else opener(path) as file:
         mode: Any = "r:" if opener is None else "r|"
         with tarfile.open(fileobj=file, mode=mode, tarinfo=_StrictHeader) as archive:
@@ -201,7 +201,7 @@ class PlainTar:
 
     def read(self, item: ImageItem) -> bytes:
         """Return the bytes of one member."""
-        # Opened each time: thousands of shards are more files than may be open.
+        # Opened for each read: thousands of shards are more than the files that may be open.
         with open(self.path, "rb", buffering=0) as file:
             file.seek(self.offsets[item.key])
             data = file.read(item.size)
@@ -211,7 +211,7 @@ class PlainTar:
 
 
 class CompressedTar:
-    """Reads members of a compressed archive in one pass, as long as they are asked for in order.
+    """Reads members of a compressed archive in one pass, if they are asked for in order.
 
     Attributes:
         prefix: Beginning of the keys.
@@ -232,7 +232,7 @@ class CompressedTar:
         self._passed_bytes = 0
 
     def position(self, item: ImageItem) -> int:
-        """Return where an item stands in the order in which the archive is read."""
+        """Return the position of an item in the archive."""
         return self.offsets[item.key]
 
     def read(self, item: ImageItem) -> bytes:
@@ -249,11 +249,11 @@ class CompressedTar:
 
     @property
     def is_open(self) -> bool:
-        """Whether it holds a file or members that were passed."""
+        """Whether it holds an open file or passed members."""
         return self._members is not None or bool(self._passed)
 
     def close(self) -> None:
-        """Let go of the file and of what was passed; reading goes on from the beginning."""
+        """Release the file and the passed members; reading then starts from the beginning."""
         with self._lock:
             self._close()
             self._passed.clear()
@@ -297,17 +297,17 @@ class CompressedTar:
 
 
 _NEAR = 64
-"""Members so close before one that is asked for may be asked for next by another thread."""
+"""Members this close before one that is asked for are kept: other threads may ask for them."""
 
 _MAX_OPEN = 4
-"""Compressed archives that are kept open at a time: of many small ones several are read at once."""
+"""Compressed archives kept open at a time; of many small ones, several are read at once."""
 
 _open: OrderedDict[weakref.ref[CompressedTar], None] = OrderedDict()
 _open_lock = threading.Lock()
 
 
 def _mark(reader: CompressedTar) -> None:
-    """Note which archives are open, and close those that were not read from for longest."""
+    """Note that an archive is in use, and close those that have not been read for longest."""
     closing = []
     with _open_lock:
         _open.pop(weakref.ref(reader), None)
@@ -315,7 +315,7 @@ def _mark(reader: CompressedTar) -> None:
             _open[weakref.ref(reader)] = None
         while len(_open) > _MAX_OPEN:
             closing.append(_open.popitem(last=False)[0]())
-    # Not while a lock is held: another thread may hold that of the archive to close.
+    # Not while holding the lock: another thread may hold that of the archive to be closed.
     for other in closing:
         if other is not None:
             other.close()

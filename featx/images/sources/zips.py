@@ -1,6 +1,6 @@
-"""Images in zip archives, read where they lie.
+"""Images in zip archives, read without unpacking the archive.
 
-An archive that was cut off has lost its directory, which stands at the end: its members are then
+An archive that was cut off has lost its directory, which is at the end: its members are then
 found one after the other from the beginning.
 """
 
@@ -24,8 +24,8 @@ from featx.images.sources.request import SourceRequest
 
 BOMB_BYTES = 64 << 20
 BOMB_RATIO = 200
-"""A member of more than so many bytes, packed more than so many times smaller, is no picture:
-formats that are worth packing at all (BMP, TIFF, PPM) shrink less, unless they are empty."""
+"""A member of more bytes than this, compressed by more than this ratio, is not a picture: formats
+that can be compressed at all (BMP, TIFF, PPM) shrink less, unless they are blank."""
 
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 _SIGNATURE = b"PK\x03\x04"
@@ -36,7 +36,7 @@ _STORED, _DEFLATED, _BZIP2 = 0, 8, 12
 
 @dataclass(frozen=True, slots=True)
 class _Member:
-    """Where a member lies; `offset` is that of its local header."""
+    """Position of a member; `offset` is that of its local header."""
 
     offset: int
     packed: int
@@ -55,7 +55,7 @@ class ZipSource(ImageSource):
         return is_file_with(location, ZIP_ENDINGS)
 
     def list_images(self, request: SourceRequest) -> Listing:
-        """List the members of an archive; of a damaged one those before the damage."""
+        """List the members of an archive; in a damaged one, those before the damage."""
         try:
             try:
                 return _list_directory(request)
@@ -107,7 +107,7 @@ def _list_headers(request: SourceRequest, damage: str) -> Listing:
 
 
 def _problem(member: _Member, flags: int, mode: int, num_bytes: int) -> str | None:
-    """Say why a member of an archive of `num_bytes` is refused although named like a picture."""
+    """Return why a member of an archive of `num_bytes` is refused; None if it is not."""
     if flags & _ENCRYPTED:
         return "it is encrypted: pack it without a password"
     if mode & 0o170000 == 0o120000:
@@ -115,14 +115,14 @@ def _problem(member: _Member, flags: int, mode: int, num_bytes: int) -> str | No
     if member.method not in (_STORED, _DEFLATED, _BZIP2):
         return f"packed with method {member.method}: only stored, deflate and bzip2 are read"
     if member.offset < 0 or member.offset + member.packed > num_bytes:
-        return "damaged: the archive's directory says that it lies beyond the archive's end"
+        return "damaged: the archive's directory says that it is beyond the archive's end"
     if member.size > BOMB_BYTES and member.size > BOMB_RATIO * max(1, member.packed):
         return f"it claims {member.size:,} bytes in {member.packed:,}: that is a zip bomb"
     return None
 
 
 def _scan(file: IO[bytes]) -> Iterator[tuple[str, _Member, int]]:
-    """Yield the members that are whole, by their local headers: name, member, flags."""
+    """Yield name, member and flags of the complete members, by their local headers."""
     end = file.seek(0, os.SEEK_END)
     offset = 0
     while True:
@@ -158,7 +158,7 @@ def _scan(file: IO[bytes]) -> Iterator[tuple[str, _Member, int]]:
 
 
 def _measure(file: IO[bytes]) -> tuple[int, int, int] | None:
-    """Return the packed and the real size of deflated data, and its CRC; None if it is cut off."""
+    """Return the compressed and real size of deflated data, and its CRC; None if cut off."""
     inflater, packed, size, crc = zlib.decompressobj(-15), 0, 0, 0
     while not inflater.eof:
         chunk = inflater.unconsumed_tail or file.read(1 << 16)
@@ -189,7 +189,7 @@ class ZipReader:
     def read(self, item: ImageItem) -> bytes:
         """Return the bytes of one member, checked with its CRC."""
         member = self.members[item.key]
-        # Opened each time: thousands of archives are more files than may be open.
+        # Opened for each read: thousands of archives are more than the files that may be open.
         with open(self.path, "rb", buffering=0) as file:
             file.seek(member.offset)
             head = file.read(_LOCAL_HEADER.size)
@@ -205,7 +205,7 @@ class ZipReader:
 
 
 def _unpack(packed: bytes, member: _Member) -> bytes:
-    """Unpack no more than the member claims to be, and one byte."""
+    """Unpack at most one byte more than the member claims to have."""
     try:
         if member.method == _DEFLATED:
             return zlib.decompressobj(-15).decompress(packed, member.size + 1)
