@@ -18,6 +18,7 @@ import pytest
 import featx
 from featx.errors import InvalidValue, ModelError, UnknownName
 from featx.images.decode import decode_image
+from featx.inference import AcceleratedBackbone, EngineRequest
 from featx.models import load_model
 from featx.models.graph_code import refuse_operations
 from featx.models.model_code import find_code
@@ -79,22 +80,58 @@ def test_models_of_any_number_of_channels(tmp_path: Path, channels: int) -> None
     assert backbone(pixels, ["mean"])["mean"].tolist() == [[1] * channels]
 
 
-def channels_first(keras: Any) -> Any:
-    layers, first = keras.layers, {"data_format": "channels_first"}
-    images = keras.Input((3, 12, 16), name="images")
-    x = layers.Conv2D(5, 3, padding="same", name="conv", **first)(images)
-    x = layers.BatchNormalization(axis=1, name="norm")(x)
+def build_layout(keras: Any, layout: str) -> Any:
+    """Build a network; the weights of both layouts have the same shapes."""
+    layers, first = keras.layers, layout == "channels_first"
+    images = keras.Input((3, 12, 16) if first else (12, 16, 3), name="images")
+    x = layers.Conv2D(5, 3, padding="same", name="conv", data_format=layout)(images)
+    x = layers.BatchNormalization(axis=1 if first else 3, name="norm")(x)
     x = layers.ReLU(name="relu")(x)
-    x = layers.MaxPooling2D(2, name="pool", **first)(x)
-    last = layers.Permute((2, 3, 1), name="turned")(x)
+    x = layers.MaxPooling2D(2, name="pool", data_format=layout)(x)
+    last = layers.Permute((2, 3, 1) if first else (1, 2, 3), name="turned")(x)
     return keras.Model(images, layers.GlobalAveragePooling2D(name="mean")(last))
 
 
-def test_channels_first_is_recognised_and_turned(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def with_channels_first() -> Any:
     import keras
 
-    model = channels_first(keras)
-    model.save(tmp_path / "net.keras")
+    keras.utils.set_random_seed(1)
+    return build_layout(keras, "channels_first")
+
+
+@pytest.fixture(scope="module")
+def pixels() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (2, 12, 16, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def expected(with_channels_first: Any, pixels: np.ndarray) -> dict[str, np.ndarray]:
+    """What the same weights give with channels last, which TensorFlow computes everywhere."""
+    import keras
+
+    twin = build_layout(keras, "channels_last")
+    twin.set_weights(with_channels_first.get_weights())
+    names = ["relu", "pool", "turned", "mean"]
+    part = keras.Model(twin.input, [twin.get_layer(name).output for name in names])
+    results = part((pixels / 255).astype(np.float32))
+    return dict(zip(names, map(np.asarray, results), strict=True))
+
+
+@pytest.fixture(params=["openvino", "tensorflow"])
+def engine(request: pytest.FixtureRequest) -> str:
+    import tensorflow as tf
+
+    if request.param == "tensorflow":
+        try:
+            tf.nn.conv2d(tf.ones((1, 3, 4, 4)), tf.ones((1, 1, 3, 3)), 1, "SAME", "NCHW")
+        except tf.errors.UnimplementedError:
+            pytest.skip("TensorFlow has no convolutions with channels first on this processor")
+    return str(request.param)
+
+
+def test_channels_first_is_recognised(tmp_path: Path, with_channels_first: Any) -> None:
+    with_channels_first.save(tmp_path / "net.keras")
     backbone = load_model(str(tmp_path / "net.keras"), input=UNIT)
     assert backbone.notes[0].startswith("channels first")
     contract = backbone.spec.input
@@ -109,27 +146,36 @@ def test_channels_first_is_recognised_and_turned(tmp_path: Path) -> None:
         "turned": (6, 8, 5),
         "mean": (5,),
     }
-    pixels = np.random.default_rng(0).integers(0, 256, (2, 12, 16, 3), dtype=np.uint8)
-    part = keras.Model(model.input, [model.get_layer(n).output for n in ("relu", "mean")])
-    relu, mean = part((pixels / 255).transpose(0, 3, 1, 2).astype(np.float32))
-    result = backbone(pixels, ["relu", "turned", "pool", "mean"])
-    np.testing.assert_allclose(result["relu"], np.transpose(relu, (0, 2, 3, 1)), atol=1e-5)
-    np.testing.assert_allclose(result["mean"], mean, atol=1e-5)
+
+
+def test_channels_first_is_turned(
+    tmp_path: Path,
+    with_channels_first: Any,
+    pixels: np.ndarray,
+    expected: dict[str, np.ndarray],
+    engine: str,
+) -> None:
+    with_channels_first.save(tmp_path / "net.keras")
+    backbone = load_model(str(tmp_path / "net.keras"), input=UNIT)
+    result = AcceleratedBackbone(backbone, EngineRequest(engine))(pixels, list(expected))
+    for name, values in expected.items():
+        np.testing.assert_allclose(result[name], values, atol=1e-5, err_msg=name)
     np.testing.assert_allclose(result["turned"], result["pool"], atol=1e-6)
 
 
-def test_channels_first_in_an_export(tmp_path: Path) -> None:
-    import keras
-
-    model = channels_first(keras)
-    model.save(tmp_path / "net.keras")
-    model.export(tmp_path / "exported", verbose=False)
-    pixels = np.random.default_rng(0).integers(0, 256, (2, 12, 16, 3), dtype=np.uint8)
-    file = load_model(str(tmp_path / "net.keras"), input=UNIT)(pixels, ["relu"])["relu"]
+def test_channels_first_in_an_export(
+    tmp_path: Path,
+    with_channels_first: Any,
+    pixels: np.ndarray,
+    expected: dict[str, np.ndarray],
+    engine: str,
+) -> None:
+    with_channels_first.export(tmp_path / "exported", verbose=False)
     export = load_model(str(tmp_path / "exported"), input=UNIT)
     (relu,) = select_layers(["*/Relu"], export.features())
     assert relu.shape == (12, 16, 5)
-    np.testing.assert_allclose(export(pixels, [relu.name])[relu.name], file, atol=1e-5)
+    result = AcceleratedBackbone(export, EngineRequest(engine))(pixels, [relu.name])
+    np.testing.assert_allclose(result[relu.name], expected["relu"], atol=1e-5)
 
 
 def test_a_greyscale_network_runs_over_photographs(tmp_path: Path) -> None:
