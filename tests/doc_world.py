@@ -19,6 +19,7 @@ from tests.models.model_files import (
     write_tf1_module,
     write_tf2_module,
 )
+from tests.models.onnx_files import Network
 
 
 def write_world(folder: Path) -> None:
@@ -55,6 +56,9 @@ def write_models(folder: Path) -> None:
     write_tf2_module(folder / "module", size=SIZE)
     write_tf1_module(folder / "module_tf1")
     write_graph(folder / "frozen_graph.pb")
+    network = Network(("N", 3, 16, 16))
+    network.residual()
+    network.write(folder / "net.onnx")
 
 
 def write_digits(folder: Path) -> None:
