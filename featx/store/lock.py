@@ -236,8 +236,7 @@ def _refusal(folder: Path, owner: dict[str, Any], *, remove: Path | None = None)
 def _unwritable(folder: Path, error: OSError) -> StoreError:
     remedy = "Make room, or choose" if error.errno == errno.ENOSPC else "Choose"
     return StoreError(
-        f"{_store_of(folder)!r} cannot be written: {error.strerror}. {remedy} another place "
-        "with -o."
+        f"{_store_of(folder)!r} cannot be written: {error.strerror}. {remedy} another path with -o."
     )
 
 

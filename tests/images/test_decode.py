@@ -674,6 +674,6 @@ def test_mutated_files_are_pixels_or_refused(
     data: bytes, changes: list[tuple[float, int]], kept: float, exif: str, channels: int
 ) -> None:
     mutated = bytearray(data)
-    for place, value in changes:
-        mutated[int(place * len(mutated))] = value
+    for position, value in changes:
+        mutated[int(position * len(mutated))] = value
     decode_or_refuse(bytes(mutated[: int(kept * len(mutated))]), exif=exif, channels=channels)

@@ -84,7 +84,7 @@ def test_it_is_within_one_of_255(photo: bytes, interpolation: Any, resize: Any) 
 
 @pytest.mark.parametrize("resize", ["stretch", "crop", "pad"])
 def test_sizes_that_are_no_multiple_of_eight(scene: np.ndarray, resize: Any) -> None:
-    # The last pixel of a fraction lies mostly outside the picture then.
+    # The last pixel of a fraction is then mostly outside the picture.
     contract = replace(CONTRACT, resize=resize)
     for height, width in ((1033, 1201), (1201, 1033), (1599, 2047)):
         assert 0 < difference(save(scene[:height, :width], quality=90), contract) < 0.5
@@ -112,8 +112,8 @@ def test_pictures_that_lie_on_their_side(scene: np.ndarray) -> None:
         contract = InputSpec(height, width, scaling="raw")
         assert difference(data, contract) < 1
         fast, _ = both(data, contract)
-        as_it_lies, _ = both(data, replace(contract, exif="ignore"))
-        assert np.abs(fast.astype(int) - as_it_lies).mean() > 5
+        as_stored, _ = both(data, replace(contract, exif="ignore"))
+        assert np.abs(fast.astype(int) - as_stored).mean() > 5
 
 
 def test_it_is_used_from_four_times_the_size_on(
@@ -138,7 +138,9 @@ def test_it_is_used_from_four_times_the_size_on(
 def test_below_that_nothing_changes(scene: np.ndarray) -> None:
     fast, exact = both(save(scene[: 4 * SIZE - 1, :3000]), CONTRACT)
     np.testing.assert_array_equal(fast, exact)
-    wide = InputSpec(32, 400, scaling="raw")  # Of the longer side: a picture may lie on its side.
+    wide = InputSpec(
+        32, 400, scaling="raw"
+    )  # By the longer side: a picture may be stored on its side.
     fast, exact = both(save(scene[:1599, :3000]), wide)
     np.testing.assert_array_equal(fast, exact)
 

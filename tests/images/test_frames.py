@@ -43,16 +43,16 @@ def test_frames_are_images_of_their_own(kind: str, source: str, tmp_path: Path) 
     still = io.BytesIO()
     Image.new("RGB", (8, 8), (9, 9, 9)).save(still, "GIF")
     members = {f"a.{kind}": animation(kind.upper()), "still.gif": still.getvalue()}
-    place = tmp_path / "photos"
-    place.mkdir()
+    photos = tmp_path / "photos"
+    photos.mkdir()
     for name, data in members.items():
-        (place / name).write_bytes(data)
+        (photos / name).write_bytes(data)
     if source != "folder":
         mode: Any = "w:gz" if source == "tar.gz" else "w"
-        place = write_tar(tmp_path / f"a.{source}", members, mode)
+        photos = write_tar(tmp_path / f"a.{source}", members, mode)
 
     def greys(frame: int | str | None) -> dict[str, int]:
-        found = find_images(place, frame=frame)
+        found = find_images(photos, frame=frame)
         assert [f.key for f in found.failures] == []
         return {
             item.key: int(decode_image(item.read_bytes(), InputSpec(8, 8))[0, 0, 0])
@@ -60,7 +60,7 @@ def test_frames_are_images_of_their_own(kind: str, source: str, tmp_path: Path) 
         }
 
     reader = LocationReader()
-    for item in find_images(place, frame="all").items:
+    for item in find_images(photos, frame="all").items:
         assert reader.read(item.location) == item.read_bytes()
     assert greys(None) == {f"a.{kind}": 0, "still.gif": 9}
     assert greys(1) == {f"a.{kind}#1": 100, "still.gif": 9}

@@ -118,11 +118,11 @@ def test_any_tree_is_listed_in_natural_order(tree: list[list[str]], link: str) -
             (outside / name).touch()
         expected = set()
         for *folders, name in tree:
-            place = root.joinpath(*folders)
-            # A name is a file's or a folder's: the first one in the tree keeps it.
+            parent = root.joinpath(*folders)
+            # A name is a file's or a parent's: the first one in the tree keeps it.
             with suppress(FileExistsError, NotADirectoryError, IsADirectoryError):
-                place.mkdir(parents=True, exist_ok=True)
-                (place / f"{name}.jpg").touch()
+                parent.mkdir(parents=True, exist_ok=True)
+                (parent / f"{name}.jpg").touch()
                 expected.add("/".join([*folders, f"{name}.jpg"]))
         with suppress(FileExistsError):
             (root / link).symlink_to(outside)

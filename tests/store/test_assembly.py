@@ -73,17 +73,17 @@ def test_nothing_at_all_is_still_a_store(tmp_path: Path) -> None:
         assert store.features("v").shape == (0, 2)
 
 
-def test_damaged_source_is_named_and_the_former_file_stays(tmp_path: Path) -> None:
+def test_damaged_source_is_named_and_the_previous_file_stays(tmp_path: Path) -> None:
     sources = Sources(tmp_path)
     sources.add("a.png", "b.png", value=3)
     sources.stores[0].close()
     path = tmp_path / "source-0.h5"
     flip(path, chunk_offset(path, "features/f000"))
     write_sample(tmp_path / "all.h5", {"v": np.ones((1, 2), np.float32)})
-    former = (tmp_path / "all.h5").read_bytes()
+    previous = (tmp_path / "all.h5").read_bytes()
     with open_store(path) as source, pytest.raises(StoreDamaged, match=r"source-0\.h5"):
         assemble_store(tmp_path / "all.h5", planned(HEADER, [source]), next_part=0)
-    assert (tmp_path / "all.h5").read_bytes() == former
+    assert (tmp_path / "all.h5").read_bytes() == previous
     assert sorted(p.name for p in tmp_path.iterdir()) == ["all.h5", "source-0.h5"]
 
 
@@ -186,14 +186,14 @@ def test_failed_write_says_what_to_do_and_leaves_the_old_file(
 
     path = tmp_path / "all.h5"
     write_sample(path, {"v": np.ones((1, 2), np.float32)})
-    former = path.read_bytes()
+    previous = path.read_bytes()
     monkeypatch.setattr(assembly_module, "write_store", full)
     with (
         open_store(path) as source,
         pytest.raises(StoreError, match=r"all\.h5.*disk is full.*make room and run the same"),
     ):
         assemble_store(path, planned(HEADER, [source]), next_part=0)
-    assert path.read_bytes() == former
+    assert path.read_bytes() == previous
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -184,7 +184,7 @@ def test_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     try:
         with (
-            pytest.raises(StoreError, match="Choose another place"),
+            pytest.raises(StoreError, match="Choose another path"),
             lock_for_writing(tmp_path / "p"),
         ):
             pytest.fail("written where it must not")
@@ -348,7 +348,7 @@ def test_something_else_where_the_folder_should_be(folder: Path, kind: str) -> N
     else:
         folder.symlink_to("nowhere")
     with pytest.raises(StoreError, match="cannot be written"), lock_for_writing(folder):
-        pytest.fail("there is no place for the lock")
+        pytest.fail("nothing can hold the lock")
 
 
 # Many writers in turn

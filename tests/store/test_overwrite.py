@@ -22,7 +22,7 @@ LIMIT = 30
 pytestmark = pytest.mark.usefixtures("small_parts")
 
 
-def kill_at(monkeypatch: pytest.MonkeyPatch, place: str, number: int = 0) -> None:
+def kill_at(monkeypatch: pytest.MonkeyPatch, moment: str, number: int = 0) -> None:
     """End the command after n calls of a function, as a kill there would."""
     count = 0
 
@@ -33,13 +33,13 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, place: str, number: int = 0) -> Non
             raise KeyboardInterrupt
         return real(*arguments, **options)
 
-    real: Callable[..., object] = ToyBackbone.__call__ if place == "compute" else killed
+    real: Callable[..., object] = ToyBackbone.__call__ if moment == "compute" else killed
     targets = {
         "compute": "featx.testing.toy.ToyBackbone.__call__",
         "assembly": "featx.extraction.running.assemble_store",
         "tidying": "featx.store.views.remove_leftovers",
     }
-    monkeypatch.setattr(targets[place], killed)
+    monkeypatch.setattr(targets[moment], killed)
 
 
 def test_parts_that_the_store_has_are_not_taken_again(
@@ -102,7 +102,7 @@ def test_kill_between_marker_and_first_part_changes_nothing(
 
 @pytest.mark.parametrize("limit", [None, LIMIT])
 @pytest.mark.parametrize("option", [{}, {"overwrite": True}])
-@pytest.mark.parametrize("place", ["compute", "assembly"])
+@pytest.mark.parametrize("moment", ["compute", "assembly"])
 def test_killed_overwrite_goes_on(
     photos: Path,
     store: Path,
@@ -111,17 +111,17 @@ def test_killed_overwrite_goes_on(
     monkeypatch: pytest.MonkeyPatch,
     limit: int | None,
     option: dict[str, bool],
-    place: str,
+    moment: str,
 ) -> None:
     write_numbered(photos, 5)
     run(batch_size=2, single_file_limit=limit)
     for number in range(5):
         write_color(photos / f"{number}.png", (200, number, number), mtime=1000 + number)
     with monkeypatch.context() as patch:
-        kill_at(patch, place, 1 if place == "compute" else 0)
+        kill_at(patch, moment, 1 if moment == "compute" else 0)
         with pytest.raises(KeyboardInterrupt):
             run(batch_size=2, overwrite=True)
-    done = 2 if place == "compute" else 5
+    done = 2 if moment == "compute" else 5
     calls.clear()
     report = run(batch_size=2, **option)
     assert (report.done, report.skipped, report.rows) == (5 - done, done, 5)
@@ -141,7 +141,7 @@ def test_kill_after_an_overwrite_leaves_old_parts_that_count_no_more(
     limit: int | None,
 ) -> None:
     write_numbered(photos, 5)
-    run(batch_size=2, single_file_limit=LIMIT)  # A view: its parts lie beside the new ones.
+    run(batch_size=2, single_file_limit=LIMIT)  # A view: its parts are beside the new ones.
     (photos / "4.png").unlink()
     with monkeypatch.context() as patch:
         kill_at(patch, "tidying")

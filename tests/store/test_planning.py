@@ -19,7 +19,7 @@ def sources(tmp_path: Path) -> Iterator[Sources]:
         store.close()
 
 
-def test_later_rows_replace_earlier_ones_in_their_place(sources: Sources) -> None:
+def test_later_rows_replace_earlier_ones_at_their_position(sources: Sources) -> None:
     sources.add("a.png", "b.png", "c.png", value=1)
     sources.add("d.png", "b.png", value=2)
     with sources.assemble() as store:
@@ -59,7 +59,7 @@ def test_failure_replaces_a_row_and_success_clears_a_failure(sources: Sources) -
         assert store.failures == (failure("d.png", "new"), failure("a.png"))
 
 
-def test_image_that_failed_in_between_comes_back_to_its_place(sources: Sources) -> None:
+def test_image_that_failed_in_between_keeps_its_position(sources: Sources) -> None:
     sources.add("a.png", "b.png", value=1)
     sources.add(failures=[failure("a.png")])
     sources.add("a.png", value=2)

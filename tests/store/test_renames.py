@@ -18,7 +18,7 @@ RED, GREEN, BLUE, _ = PICTURES
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 8])
-def test_identical_files_keep_their_place_however_the_work_was_divided(
+def test_identical_files_keep_their_position_however_the_work_was_divided(
     photos: Path, store: Path, run: Callable[..., ExtractReport], batch_size: int
 ) -> None:
     for key, color in {"a.png": RED, "b.png": RED, "c.png": GREEN, "d.png": BLUE}.items():

@@ -99,11 +99,11 @@ def test_every_flipped_byte_breaks_the_seal(part: Path) -> None:
     masks = np.random.default_rng(7).integers(1, 256, len(content)).tolist()
     unnoticed = []
     with part.open("r+b", buffering=0) as file:
-        for place, mask in enumerate(masks):
-            os.pwrite(file.fileno(), bytes([content[place] ^ mask]), place)
+        for offset, mask in enumerate(masks):
+            os.pwrite(file.fileno(), bytes([content[offset] ^ mask]), offset)
             if not is_seal_broken(part):
-                unnoticed.append((place, mask))
-            os.pwrite(file.fileno(), content[place : place + 1], place)
+                unnoticed.append((offset, mask))
+            os.pwrite(file.fileno(), content[offset : offset + 1], offset)
     assert unnoticed == []
     assert not is_seal_broken(part)
 
@@ -128,15 +128,15 @@ READER = textwrap.dedent(
 
     path, flips = Path(sys.argv[1]), json.loads(sys.stdin.read())
     whole, outcomes = read(path), {"refused": 0, "unharmed": 0}
-    for place, mask in flips:
+    for offset, mask in flips:
         signal.alarm(5)  # Ends this process, also inside HDF5.
-        print(place, mask, end=": ", flush=True)
-        flip(path, place, mask)
+        print(offset, mask, end=": ", flush=True)
+        flip(path, offset, mask)
         try:
             outcome = "unharmed" if read(path) == whole else "OTHER VALUES"
         except StoreError:
             outcome = "refused"
-        flip(path, place, mask)
+        flip(path, offset, mask)
         print(outcome, flush=True)
     assert read(path) == whole
     """
@@ -144,7 +144,7 @@ READER = textwrap.dedent(
 
 
 def outcomes_of_reading(path: Path, flips: list[tuple[int, int]]) -> dict[tuple[int, int], str]:
-    """Read a file in another process, with each of the flips in turn: (place, mask) → outcome."""
+    """Read a file in another process, with each of the flips in turn: (offset, mask) → outcome."""
     result = subprocess.run(
         [sys.executable, "-c", READER, str(path)],
         input=json.dumps(flips),
@@ -162,8 +162,8 @@ def outcomes_of_reading(path: Path, flips: list[tuple[int, int]]) -> dict[tuple[
 
 def sample_flips(path: Path, count: int, seed: int) -> list[tuple[int, int]]:
     random = np.random.default_rng(seed)
-    places = random.choice(path.stat().st_size, count, replace=False).tolist()
-    return list(zip(places, random.integers(1, 256, count).tolist(), strict=True))
+    offsets = random.choice(path.stat().st_size, count, replace=False).tolist()
+    return list(zip(offsets, random.integers(1, 256, count).tolist(), strict=True))
 
 
 @pytest.mark.skipif(not hasattr(signal, "alarm"), reason="needs an alarm against hanging")

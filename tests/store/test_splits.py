@@ -116,11 +116,11 @@ def test_exports_have_the_column_where_there_are_splits(
     for name in ("out.npy", "out.csv", "out.parquet"):
         featx.export_store(tmp_path / "f.h5", tmp_path / name)
     texts = [split or "" for split in SPLITS]
-    for name, place in (("out.keys.csv", 3), ("out.csv", 2)):
+    for name, column in (("out.keys.csv", 3), ("out.csv", 2)):
         with (tmp_path / name).open(encoding="utf-8", newline="") as file:
             header, *rows = csv.reader(file)
-        assert header[place] == "split"
-        assert [row[place] for row in rows] == texts
+        assert header[column] == "split"
+        assert [row[column] for row in rows] == texts
     table = pyarrow.parquet.read_table(tmp_path / "out.parquet")
     assert table.column_names == ["key", "label", "split", "content_hash", "features"]
     assert table["split"].to_pylist() == SPLITS
@@ -151,9 +151,9 @@ def test_damaged_splits_are_found_and_repaired(
     extract(manifest)
     path = tmp_path / "f.h5"
     with h5py.File(path) as file:
-        place = file["splits"].id.get_chunk_info(0).byte_offset
+        offset = file["splits"].id.get_chunk_info(0).byte_offset
     data = bytearray(path.read_bytes())
-    data[place if place >= SEAL_BYTES else place + SEAL_BYTES] ^= 0xFF
+    data[offset if offset >= SEAL_BYTES else offset + SEAL_BYTES] ^= 0xFF
     path.write_bytes(data)
     with featx.open_store(path) as store, pytest.raises(StoreDamaged, match="'splits'"):
         _ = store.splits

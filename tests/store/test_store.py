@@ -468,14 +468,14 @@ def test_damaged_store_is_closed_again(sample: Path) -> None:
     st.floats(0, 1, exclude_max=True),
     st.integers(1, 255),
 )
-def test_any_flipped_byte_of_the_data_is_noticed(name: str, place: float, mask: int) -> None:
+def test_any_flipped_byte_of_the_data_is_noticed(name: str, position: float, mask: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "s.h5"
         write_sample(path, {"map": MAPS, "vector": VECTORS}, KEYS, labels=["a", "b", None])
         read_everything(path)
         with h5py.File(path) as file:
             size = file[name].id.get_chunk_info(0).size
-        flip(path, chunk_offset(path, name) + int(place * size), mask)
+        flip(path, chunk_offset(path, name) + int(position * size), mask)
         with pytest.raises(StoreDamaged):
             read_everything(path)
 
