@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from featx.engines.freezing import freeze_function
 from featx.engines.graph import TENSORFLOW, GraphOutput, Layout, NetworkGraph, NotConvertible
 from featx.errors import ModelError
 from featx.machine import has_gpu_driver
@@ -135,17 +136,19 @@ class FrozenGraph:
     Args:
         concrete: A concrete function of one tensor (keyword or positional).
 
+    Attributes:
+        trains: Whether it ran as in training; see `freeze_function`.
+
     Freezing inlines nested calls, so that every tensor inside can be taken, and lets TensorFlow
     fold batch normalisation: 1.1 to 1.5 times as fast as the same `tf.function` with variables.
     """
 
+    trains = False
+
     def __init__(self, concrete: Any) -> None:
         import_tensorflow()
-        from tensorflow.python.framework.convert_to_constants import (
-            convert_variables_to_constants_v2,
-        )
-
-        self._take(convert_variables_to_constants_v2(concrete))
+        function, self.trains = freeze_function(concrete)
+        self._take(function)
 
     def _take(self, function: Any) -> None:
         self._function = function

@@ -21,6 +21,7 @@ from featx.models.input_contract import InputShape, image_contract, read_input_s
 from featx.models.savedmodel_folder import savedmodel_files
 from featx.models.signatures import (
     DEFAULT_SIGNATURE,
+    TRAINING_NOTE,
     describe_signatures,
     find_graph_layers,
     freeze_signature,
@@ -172,10 +173,9 @@ def _hub_contract(shape: InputShape, request: ModelRequest, name: str, dtype: An
 class _SignaturePart:
     """One signature: its outputs, and the tensors before them."""
 
-    note = ""
-
     def __init__(self, function: Any, signature: str, request: ModelRequest, name: str) -> None:
         graph, self.shape = freeze_signature(function, signature, name)
+        self.note = TRAINING_NOTE if graph.trains else ""
         self.contract = _hub_contract(self.shape, request, name, graph.input.dtype)
         names = sorted(function.structured_outputs)
         self.layers: GraphLayers = find_graph_layers(
@@ -197,9 +197,9 @@ class _FunctionPart:
         self.note = "called as a function" + (" with return_endpoints=True" * with_endpoints)
         names = output_names(function.structured_outputs)
         kind = "endpoint" if with_endpoints else "output"
-        self.layers: GraphLayers = find_graph_layers(
-            FrozenGraph(function), self.shape, self.contract, names, kind
-        )
+        graph = FrozenGraph(function)
+        self.note += f"; {TRAINING_NOTE}" if graph.trains else ""
+        self.layers: GraphLayers = find_graph_layers(graph, self.shape, self.contract, names, kind)
 
 
 def _input_of(loaded: Any, name: str) -> Any:

@@ -15,6 +15,7 @@ from featx.models.input_contract import image_contract, scale_for_dtype
 from featx.models.savedmodel_folder import savedmodel_files
 from featx.models.signatures import (
     DEFAULT_SIGNATURE,
+    TRAINING_NOTE,
     describe_signatures,
     find_graph_layers,
     freeze_signature,
@@ -58,7 +59,10 @@ def load(request: ModelRequest, loaded: Any) -> GraphBackbone:
         spec,
         layers.layers,
         channels_first=shape.channels_first,
-        notes=[describe_signatures(signatures, name)],
+        notes=[
+            describe_signatures(signatures, name),
+            *([TRAINING_NOTE] if graph.trains else []),
+        ],
     )
     return GraphBackbone(description, layers.compile)
 

@@ -21,6 +21,11 @@ from featx.units import format_count
 DEFAULT_SIGNATURE = "serving_default"
 HIDDEN_SIGNATURES = ("__saved_model_init_op", "__saved_model_train_op")
 """What TensorFlow 1 stores among the signatures to initialise and train."""
+TRAINING_NOTE = (
+    "exported with random augmentation: pictures are not flipped, turned, zoomed, moved or made "
+    "lighter; crops are central"
+)
+"""Said of models whose graphs would augment pictures; see `freeze_function`."""
 
 
 def take_signature(request: ModelRequest, what: str) -> str | None:

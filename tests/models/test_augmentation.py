@@ -1,0 +1,98 @@
+"""Exported models that augment pictures at random: they give what they give in inference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from featx.engines.tensorflow import import_tensorflow
+from featx.errors import ModelError
+from featx.models import load_model
+from featx.options import InputOptions
+
+pytestmark = pytest.mark.tensorflow
+
+RAW = InputOptions(preprocess="raw")
+IMAGES = np.random.default_rng(0).integers(30, 220, (3, 16, 16, 3), dtype=np.uint8)
+LAYERS: dict[str, Callable[[Any], list[Any]]] = {
+    "flip": lambda layers: [layers.RandomFlip("horizontal_and_vertical")],
+    "rotation": lambda layers: [layers.RandomRotation(0.2)],
+    "zoom": lambda layers: [layers.RandomZoom(0.3)],
+    "contrast upwards": lambda layers: [layers.RandomContrast(0.2)],
+    "translation": lambda layers: [layers.RandomTranslation(0.2, 0.3)],
+    "brightness": lambda layers: [layers.RandomBrightness(0.1)],
+    "rotation to one side": lambda layers: [layers.RandomRotation((0.0, 0.2))],
+    "uneven zoom": lambda layers: [layers.RandomZoom((-0.3, 0.1), (-0.1, 0.2))],
+    "brightness upwards": lambda layers: [layers.RandomBrightness((0.0, 0.1))],
+    "contrast": lambda layers: [layers.RandomContrast((0.5, 0.2))],
+    "crop": lambda layers: [layers.RandomCrop(12, 12)],
+    "several": lambda layers: [
+        layers.RandomFlip("horizontal"),
+        layers.RandomRotation(0.1, seed=3),
+        layers.RandomZoom(0.1),
+        layers.GaussianNoise(0.1),
+    ],
+}
+
+
+def build(layers: list[Any]) -> Any:
+    import_tensorflow()
+    import keras
+
+    keras.utils.set_random_seed(0)
+    images = x = keras.Input((16, 16, 3), name="images")
+    for layer in layers:
+        x = layer(x)
+    x = keras.layers.Conv2D(4, 3, name="conv")(x)
+    x = keras.layers.BatchNormalization()(x)
+    return keras.Model(images, keras.layers.GlobalAveragePooling2D(name="mean")(x))
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_an_export_gives_what_inference_gives(tmp_path: Path, name: str) -> None:
+    import keras
+
+    model = build(LAYERS[name](keras.layers))
+    model.export(tmp_path / "model", verbose=False)
+    backbone = load_model(str(tmp_path / "model"), input=RAW)
+    assert any("random augmentation" in note for note in backbone.notes)
+    result = backbone(IMAGES, ["output_0"])["output_0"]
+    pixels = IMAGES.astype(np.float32)
+    if name == "crop":  # In inference, Keras resizes first; in the middle lies the centre.
+        model = keras.Sequential([keras.layers.CenterCrop(12, 12), *model.layers[2:]])
+    np.testing.assert_allclose(result, model(pixels, training=False), rtol=1e-3, atol=1e-2)
+    alone = np.concatenate(
+        [backbone(IMAGES[n : n + 1], ["output_0"])["output_0"] for n in (2, 1, 0)]
+    )
+    np.testing.assert_allclose(alone, result[::-1], rtol=1e-5, atol=1e-4)
+
+
+def test_its_features_are_extracted_and_repeated(tmp_path: Path) -> None:
+    import keras
+
+    build(LAYERS["several"](keras.layers)).export(tmp_path / "model", verbose=False)
+    images = np.repeat(IMAGES[:1], 4, 0)
+    backbone = load_model(str(tmp_path / "model"), input=RAW)
+    results = [backbone(images, ["output_0"])["output_0"] for _ in range(2)]
+    np.testing.assert_array_equal(results[0], results[1])
+    assert len(np.unique(results[0], axis=0)) == 1
+
+
+def test_random_numbers_without_a_middle_are_an_error(tmp_path: Path) -> None:
+    import keras
+
+    class Drawing(keras.layers.Layer):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.seed = keras.random.SeedGenerator(1)
+
+        def call(self, images: Any) -> Any:
+            return images * keras.random.gamma((1,), 2.0, seed=self.seed)
+
+    build([Drawing()]).export(tmp_path / "model", verbose=False)
+    with pytest.raises(ModelError, match="computes with random numbers.*StatelessRandomGammaV3"):
+        load_model(str(tmp_path / "model"), input=RAW)
