@@ -32,14 +32,18 @@ def save_graph(model: GraphModel, folder: Path) -> None:
     Raises:
         NotConvertible: If it is not bytes.
     """
-    content = model.graph.content
-    if isinstance(content, Path):
-        content = content.read_bytes()
+    graph = model.graph
+    content = graph.content
     if not isinstance(content, bytes):
-        raise NotConvertible(f"a graph of the form {model.graph.form!r} cannot be written")
-    fields = {name: getattr(model.graph, name) for name in ("form", "input", "input_layout")}
-    outputs = {name: asdict(output) for name, output in model.graph.outputs.items()}
-    description = {**fields, "outputs": outputs, "contract": model.contract.to_dict()}
+        raise NotConvertible(f"a graph of the form {graph.form!r} cannot be written")
+    description = {
+        "form": graph.form,
+        "input": graph.input,
+        "input_layout": graph.input_layout,
+        "input_shape": graph.input_shape,
+        "outputs": {name: asdict(output) for name, output in graph.outputs.items()},
+        "contract": model.contract.to_dict(),
+    }
     (folder / GRAPH_NAME).write_bytes(content)
     (folder / DESCRIPTION_NAME).write_text(json.dumps(description), encoding="utf-8")
 
@@ -52,9 +56,16 @@ def read_graph(folder: Path) -> GraphModel:
     """
     try:
         known = json.loads((folder / DESCRIPTION_NAME).read_text(encoding="utf-8"))
-        contract = InputSpec.from_dict(known.pop("contract"))
-        outputs = {name: GraphOutput(**output) for name, output in known.pop("outputs").items()}
-        content = (folder / GRAPH_NAME).read_bytes()
-        return GraphModel(NetworkGraph(content=content, outputs=outputs, **known), contract)
+        contract = InputSpec.from_dict(known["contract"])
+        shape = known["input_shape"]
+        graph = NetworkGraph(
+            known["form"],
+            (folder / GRAPH_NAME).read_bytes(),
+            known["input"],
+            known["input_layout"],
+            {name: GraphOutput(**output) for name, output in known["outputs"].items()},
+            input_shape=None if shape is None else tuple(shape),
+        )
+        return GraphModel(graph, contract)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise NotConvertible(first_line(error)) from error

@@ -16,13 +16,8 @@ from featx.engines.engines import ComputeType, Network, NetworkSettings, Results
 from featx.engines.graph import TENSORFLOW, NetworkGraph, NotConvertible
 from featx.engines.layouts import channels_last, scale_for_graph
 from featx.engines.stored_graph import GraphModel, read_graph, save_graph
-from featx.engines.tensorflow import (
-    CompiledLayers,
-    FrozenGraph,
-    calls_at_a_time,
-    images_at_a_time,
-    import_tensorflow,
-)
+from featx.engines.tensorflow import calls_at_a_time, images_at_a_time, import_tensorflow
+from featx.engines.tensorflow_graph import CompiledLayers, FrozenGraph
 from featx.errors import first_line
 from featx.specs import InputSpec
 

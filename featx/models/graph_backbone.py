@@ -9,7 +9,8 @@ import numpy as np
 
 from featx.engines.graph import NetworkGraph
 from featx.engines.layouts import channels_last, scale_for_graph
-from featx.engines.tensorflow import CompiledLayers, calls_at_a_time, images_at_a_time
+from featx.engines.tensorflow import calls_at_a_time, images_at_a_time
+from featx.engines.tensorflow_graph import CompiledLayers
 from featx.models.description import DescribedBackbone, ModelDescription
 
 Compiled = Callable[[np.ndarray], dict[str, np.ndarray]]

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from featx.engines.tensorflow import CompiledLayers, FrozenGraph
+from featx.engines.tensorflow_graph import CompiledLayers, FrozenGraph
 from featx.errors import ModelError
 from featx.models.backbone import Layer
 

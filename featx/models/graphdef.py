@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from featx.engines.tensorflow import FrozenGraph, import_tensorflow
+from featx.engines.tensorflow import import_tensorflow
+from featx.engines.tensorflow_graph import FrozenGraph
 from featx.errors import InvalidValue, ModelError, UnknownName, first_line, join_names
 from featx.files import hash_file
 from featx.models.backbone import ModelRequest

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from featx.engines.tensorflow import FrozenGraph, import_tensorflow
+from featx.engines.tensorflow import import_tensorflow
+from featx.engines.tensorflow_graph import FrozenGraph
 from featx.errors import InvalidValue, ModelError, UnknownName, first_line, join_names
 from featx.models.backbone import Layer, ModelRequest
 from featx.models.content_hash import hash_files

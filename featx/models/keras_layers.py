@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from featx.engines.tensorflow import CompiledLayers, compile_function, import_tensorflow
+from featx.engines.tensorflow import import_tensorflow
+from featx.engines.tensorflow_graph import CompiledLayers, compile_function
 from featx.errors import ModelError, first_line
 from featx.models.backbone import Layer
 from featx.models.graph_layers import operation_of

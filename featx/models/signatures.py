@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from featx.engines.tensorflow import FrozenGraph, import_tensorflow
+from featx.engines.tensorflow import import_tensorflow
+from featx.engines.tensorflow_graph import FrozenGraph
 from featx.errors import InvalidValue, ModelError, first_line
 from featx.models.backbone import ModelRequest
 from featx.models.graph_layers import GraphLayers

@@ -11,8 +11,9 @@ SCRIPT = """
 import threading
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np
-import featx.engines.tensorflow as engine
-tensorflow = engine.import_tensorflow()
+import featx.engines.tensorflow_graph as engine
+from featx.engines.tensorflow import import_tensorflow
+tensorflow = import_tensorflow()
 cpu, = tensorflow.config.list_physical_devices("CPU")
 two = [tensorflow.config.LogicalDeviceConfiguration()] * 2
 tensorflow.config.set_logical_device_configuration(cpu, two)

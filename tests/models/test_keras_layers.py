@@ -118,10 +118,10 @@ def _operation_types(compiled: Any) -> list[str]:
 def test_large_weights_are_not_copied_into_the_graph(
     toy: Backbone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from featx.engines import tensorflow as engine
+    from featx.engines import tensorflow_graph
     from featx.models.keras_layers import KerasLayers
 
-    monkeypatch.setattr(engine, "FREEZE_LIMIT_BYTES", 0)
+    monkeypatch.setattr(tensorflow_graph, "FREEZE_LIMIT_BYTES", 0)
     compiled = KerasLayers(toy_keras_model(), toy.spec.input).compile(["relu", "joined"])
     assert "ReadVariableOp" in _operation_types(compiled)
     result = compiled(np.tile(COLOR, (1, 4, 4, 1)).astype(np.float32))
