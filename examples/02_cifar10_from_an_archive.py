@@ -1,9 +1,9 @@
-"""Features of CIFAR-10 (or of any pictures) out of an archive or an array file, and a head on them.
+"""Features of CIFAR-10 (or any other pictures) in an archive or array file, and a head on them.
 
     python examples/02_cifar10_from_an_archive.py cifar10_test_jpeg.tar
     python examples/02_cifar10_from_an_archive.py cifar10.npz --split test
 
-Nothing is unpacked. With Keras at hand, its arrays do without any file:
+Nothing is unpacked. The arrays that Keras downloads work without any file:
 
     (x, y), _ = keras.datasets.cifar10.load_data()
     featx.extract((x, y), output="cifar10.h5")
@@ -20,8 +20,8 @@ import featx
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("images", help="a .tar, .zip or .npz, a folder, a manifest, a URL")
-    parser.add_argument("--split", help="of an .npz or manifest, such as 'test'")
-    parser.add_argument("--model", help="the built-in network if you name none")
+    parser.add_argument("--split", help="of an .npz file or a manifest, such as 'test'")
+    parser.add_argument("--model", help="default: the built-in network")
     parser.add_argument("--output", type=Path, default=Path("cifar10.h5"))
     arguments = parser.parse_args()
 

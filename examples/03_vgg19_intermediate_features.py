@@ -53,7 +53,7 @@ def main() -> None:
     print(f"{report.done} computed, {report.skipped} already there, {report.failed} failed")
 
     # 3. Read them: one row for each image. Maps are stored as they are, (h, w, c), which is what
-    #    the code above gives (h5py reads them: docs/store.md); a table has their averages.
+    #    the code above gives (docs/store.md says how to read them); a table has their averages.
     with featx.open_store(arguments.output) as store:
         for name in layers:
             table = store.table(name)

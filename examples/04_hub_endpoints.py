@@ -3,8 +3,9 @@
     python examples/04_hub_endpoints.py PHOTOS \
         --model https://tfhub.dev/google/imagenet/inception_v1/feature_vector/4
 
-What hub.KerasLayer(url, arguments=dict(return_endpoints=True)) did, which Keras 3 does not take. A
-network of your own (a .keras file) is written as such a module first: this is how one is made.
+This replaces hub.KerasLayer(url, arguments=dict(return_endpoints=True)), which Keras 3 does not
+accept. A network of your own (a .keras file) is first written as such a module, to show how one is
+made.
 """
 
 from __future__ import annotations

@@ -23,8 +23,8 @@ import featx
 
 
 def write_network(path: Path) -> Path:
-    """Write a small network for MNIST, not trained: where you have none at hand."""
-    if path.exists():  # Saved again it would be another file, and its features other ones.
+    """Write a small, untrained network for MNIST, if you have none at hand."""
+    if path.exists():  # Saved again, it would be another file with other features.
         return path
     import keras
 
@@ -47,19 +47,19 @@ def write_network(path: Path) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("images", type=Path, help="folder with one folder for each class")
-    parser.add_argument("--model", help="your .keras or .h5 file; an untrained network if none")
+    parser.add_argument("--model", help="your .keras or .h5 file; default: an untrained network")
     parser.add_argument("--layer", default="-2", help="as in model.layers; or the layer's name")
     parser.add_argument("--output", type=Path, default=Path("own.h5"))
     arguments = parser.parse_args()
     model = arguments.model or str(write_network(arguments.output.with_suffix(".keras")))
 
-    # 1. What `print(model.summary())` is for: which layers there are, by number and name.
+    # 1. The layers by number and name, as in `model.summary()`.
     backbone = featx.load_model(model)
     for layer in backbone.features():
         print(f"{layer.index if layer.index is not None else '':>3} {layer.name:<24} {layer.shape}")
 
-    # 2. Everything up to the layer before the last, once over the images. The network says what
-    #    it takes: pictures become grey for one channel, and as large as its input.
+    # 2. Run everything up to the layer before the last, once over the images. Pictures become what
+    #    the network takes: grey for one channel, and as large as its input.
     report = featx.extract(
         arguments.images, model=model, layers=[arguments.layer], output=arguments.output
     )

@@ -21,7 +21,7 @@ data      the photographs of `unlabelled/` (10,321 varied ones), flowers12/train
           bytes, same picture). `evaluate` leaves these out of the measurement.
 targets   MobileNetV2 1.0's last map, area-pooled to 4x4, PCA to 256 dimensions (79 % of the
           variance), whitened a little; its stride-16 map, pooled to 8x8, PCA to 64 dimensions.
-loss      cosine of the embedding + 0.5 dense (the same at each of the 4x4 places) + 0.3
+loss      cosine of the embedding + 0.5 dense (the same at each of the 4x4 positions) + 0.3
           relational (every crop's neighbours in the batch) + hint (stride-16 map; fades out).
           CutMix along the 4x4 grid and mixup, with their targets, in 40 % of the batches.
 training  Muon (lr 0.012; AdamW for the rest), batch 256, bfloat16; 96 px for the first 45 % of
@@ -140,7 +140,7 @@ def training_images(data: Path) -> list[tuple[Path, bool]]:
 
 
 def area_pool(maps: np.ndarray, size: int) -> np.ndarray:
-    """Pool (n, s, s, c) to (n, size, size, c) by area, so that the mean over places stays."""
+    """Pool (n, s, s, c) to (n, size, size, c) by area, so that the mean over positions stays."""
     source = maps.shape[1]
     step = source / size
     pool = np.zeros((size, source), np.float32)
@@ -449,7 +449,7 @@ if torch is not None:
             return x, hint
 
         def local(self, maps: torch.Tensor) -> torch.Tensor:
-            """Return the embedding of every place (n, k, k, DIM); their mean is the embedding."""
+            """Return the embedding of every position (n, k, k, DIM); their mean is the embedding."""
             return self.embedding(maps.float().permute(0, 2, 3, 1))
 
         @torch.no_grad()
@@ -588,7 +588,7 @@ def similarities(
 ) -> dict[str, torch.Tensor]:
     """Return what the loss is made of.
 
-    cosine: of the embedding to the teacher's; dense: the same at every place of the last map;
+    cosine: of the embedding to the teacher's; dense: the same at every position of the last map;
     hint: of the stride-16 map; relational: KL divergence of every crop's neighbours in the batch
     (softmax of the cosines to all others) from the teacher's.
     """
