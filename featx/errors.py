@@ -114,7 +114,7 @@ class TooManyFailures(FeatxError, RuntimeError):
 
 
 class DimensionMismatch(FeatxError, ValueError):
-    """An array has another shape than its place in the pipeline needs."""
+    """An array has another shape than is needed."""
 
 
 class StoreError(FeatxError, OSError):

@@ -1044,17 +1044,18 @@ KILLED = textwrap.dedent(
     from featx.store.planning import PlannedRows
     parts.PartWriter.__init__.__kwdefaults__["max_bytes"] = 3 * 12
     assembly.BLOCK_BYTES = 2 * 12
-    compute, read_rows = ToyBackbone.__call__, PlannedRows._features
+    compute, read_rows = ToyBackbone.__call__, PlannedRows.blocks
 
     def slow_compute(*arguments):
         time.sleep(0.01)
         return compute(*arguments)
 
-    def slow_read(*arguments):
-        time.sleep(0.002)
-        return read_rows(*arguments)
+    def slow_read(*arguments, **options):
+        for rows in read_rows(*arguments, **options):
+            time.sleep(0.002)
+            yield rows
 
-    ToyBackbone.__call__, PlannedRows._features = slow_compute, slow_read
+    ToyBackbone.__call__, PlannedRows.blocks = slow_compute, slow_read
 
     def committed():
         keys, folder = set(), store.with_name(store.name + ".parts")

@@ -46,7 +46,7 @@ def predict(
         typer.Option(
             metavar="imagenet|random|PATH",
             help="With -m keras:NAME, as for `extract`; with a head, where the model's weights or "
-            "file lie now, if moved.",
+            "file are now, if moved.",
         ),
     ] = None,
     labels: Annotated[

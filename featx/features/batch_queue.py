@@ -36,15 +36,13 @@ class BatchQueue:
 
     The first batch is computed alone: then the backbone knows how many it takes at a time.
     Those that wait beside them keep the network busy while parts are written.
-
-    Attributes:
-        twins: Content hashes of images that wait or are being computed → identical images.
     """
 
     def __init__(
         self, backbone: Backbone, specs: Sequence[FeatureSpec], dtype: StorageType
     ) -> None:
-        self.twins: dict[bytes, list[ImageItem]] = {}
+        # Content hash of images that wait or are being computed → identical images.
+        self._twins: dict[bytes, list[ImageItem]] = {}
         self._backbone = backbone
         self._specs = specs
         self._dtype = dtype
@@ -73,8 +71,17 @@ class BatchQueue:
 
     @property
     def is_done(self) -> bool:
-        """Whether the oldest batch is computed: it must not wait for those who come late."""
+        """Whether the oldest batch is computed: it need not wait for images that come late."""
         return bool(self._batches) and self._batches[0].future.done()
+
+    def note_twin(self, image: DecodedImage) -> bool:
+        """Whether an identical image waits or is being computed: this one gets its features."""
+        twins = self._twins.get(image.content_hash)
+        if twins is None:
+            self._twins[image.content_hash] = []
+            return False
+        twins.append(image.item)
+        return True
 
     def put(self, images: list[DecodedImage]) -> None:
         """Give a batch to the network."""
@@ -86,7 +93,7 @@ class BatchQueue:
         self._batches.append(_QueuedBatch(images, future, []))
 
     def put_behind(self, result: KnownImage | ImageFailure) -> None:
-        """Have something come out behind the last batch."""
+        """Let a result come out after the last batch."""
         self._batches[-1].behind.append(result)
 
     def get(self) -> tuple[ComputedBatch, list[ImageFailure], list[KnownImage | ImageFailure]]:
@@ -95,7 +102,7 @@ class BatchQueue:
         batch, failed = future.result()
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._backbone.concurrency, "featx-network")
-        same = {image.content_hash: self.twins.pop(image.content_hash, []) for image in images}
+        same = {image.content_hash: self._twins.pop(image.content_hash, []) for image in images}
         failures = [
             ImageFailure(item.key, reason, item.size, item.mtime_ns)
             for image, reason in failed
@@ -134,7 +141,7 @@ def _check_rows(arrays: dict[str, np.ndarray], count: int) -> None:
 def _split_storable(
     images: Sequence[DecodedImage], features: dict[str, np.ndarray], dtype: StorageType
 ) -> tuple[ComputedBatch, list[tuple[DecodedImage, str]]]:
-    """Separate images whose features can be stored from those that have other values, and why."""
+    """Separate images whose features can be stored from the others, and say why."""
     good = np.ones(len(images), dtype=bool)
     failures = []
     limit = float(np.finfo(dtype).max)

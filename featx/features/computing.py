@@ -1,4 +1,4 @@
-"""The loop that all of featx shares: decoded images in, pooled features out, batch by batch."""
+"""The loop behind every command that computes: decoded images in, pooled features out."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def compute_features(
         batch_size: Images for each run of the network; the last batch may be smaller. What suits
             the backbone when None.
         dtype: Type of the results.
-        stopwatch: Gets the time spent waiting for images and for the network.
+        stopwatch: Measures the waiting for images and for the network.
         known: Content hashes that have features; the caller adds those of each batch. Identical
             images are then computed once, and the others come as "known", behind the batch. When
             None, each is computed.
@@ -104,9 +104,12 @@ def compute_features(
             with watch.timing("read"):
                 result = next(source, None)
             if isinstance(result, DecodedImage):
-                yield from _take_image(result, queue, waiting, known)
+                if known is not None and result.content_hash in known:
+                    yield KnownImage(result.item, result.content_hash)
+                elif known is None or not queue.note_twin(result):
+                    waiting.append(result)
             elif result is not None and len(queue):
-                queue.put_behind(result)  # In order: who stops at a failure has what was before.
+                queue.put_behind(result)  # In order: a run that a failure stops keeps all before.
             elif result is not None:
                 yield result
             size = min(batch_size or backbone.batch_size, most)
@@ -127,26 +130,8 @@ def compute_features(
         raise errors[0]
 
 
-def _take_image(
-    image: DecodedImage,
-    queue: BatchQueue,
-    waiting: list[DecodedImage],
-    known: Container[bytes] | None,
-) -> Iterator[KnownImage]:
-    """Let an image wait for the next batch, unless its content is known or computed already."""
-    if known is None:
-        waiting.append(image)
-    elif image.content_hash in known:
-        yield KnownImage(image.item, image.content_hash)
-    elif image.content_hash in queue.twins:
-        queue.twins[image.content_hash].append(image.item)
-    else:
-        waiting.append(image)
-        queue.twins[image.content_hash] = []
-
-
 def max_batch_size(backbone: Backbone, names: Sequence[str]) -> int:
-    """Return how many images at most are given to a network at a time, where its maps are large."""
+    """Return the largest batch whose unpooled maps stay below `BATCH_BYTES`; at least 1."""
     sizes = [layer.num_bytes or 0 for layer in backbone.features() if layer.name in names]
     return max(1, BATCH_BYTES // max(1, sum(sizes)))
 
@@ -154,7 +139,7 @@ def max_batch_size(backbone: Backbone, names: Sequence[str]) -> int:
 def _until_error(
     images: Iterable[ReadResult], errors: list[Exception]
 ) -> Generator[ReadResult, None, None]:
-    """Yield what comes, and end where it fails: what came before is computed first."""
+    """Yield images up to an error, which is kept: what came before is computed first."""
     try:
         yield from images
     except Exception as error:

@@ -125,7 +125,7 @@ def embed_found(
                     collected.add(result)
                     listener.advance(len(result.items))
                 elif isinstance(result, ImageFailure):
-                    collected.failures.append(result)
+                    collected.fail(result)
                     listener.failure(result.key, result.reason)
                     listener.advance(1)
     finally:
@@ -137,7 +137,7 @@ class _Collected:
     """Features as they come, block by block."""
 
     def __init__(self, feature: FeatureSpec, failures: list[ImageFailure]) -> None:
-        self.failures = failures
+        self._failures = failures
         self._feature = feature
         self._items: list[ImageItem] = []
         self._values: list[np.ndarray] = []
@@ -149,11 +149,18 @@ class _Collected:
         self._hashes.append(batch.content_hash)
         self._values.append(batch.features[self._feature.name].reshape(len(batch.items), -1))
 
+    def fail(self, failure: ImageFailure) -> None:
+        """Take an image that cannot be used."""
+        self._failures.append(failure)
+
     def join(self) -> EmbeddedImages:
         """Return all of them as one."""
         width = int(np.prod(self._feature.shape))
         values = [np.zeros((0, width), np.float32), *self._values]
         hashes = [np.zeros((0, HASH_BYTES), np.uint8), *self._hashes]
         return EmbeddedImages(
-            tuple(self._items), np.concatenate(hashes), np.concatenate(values), tuple(self.failures)
+            tuple(self._items),
+            np.concatenate(hashes),
+            np.concatenate(values),
+            tuple(self._failures),
         )

@@ -10,10 +10,10 @@ from typing import Unpack
 
 from featx.errors import InvalidValue
 from featx.events import Listener
-from featx.features.embedding import QueryImages, embed_images
+from featx.features.embedding import EmbeddedImages, QueryImages, embed_images
 from featx.images.sources import ImageFailure, Images
 from featx.index.ready import IndexRequest, ready_index, require_pooling
-from featx.index.vector_index import Match
+from featx.index.vector_index import Match, VectorIndex
 from featx.options import RunKeywords, RunOptions, fill_group, refuse_unknown
 from featx.specs import DEFAULT_K
 from featx.units import format_count
@@ -105,12 +105,7 @@ def search(
     run = fill_group(RunOptions, run, options)
     listener = listener or Listener()
     has_queries = not isinstance(queries, (list, tuple)) or len(queries) > 0
-    if not has_queries and not keys:
-        raise InvalidValue("Nothing to search for: name a picture, or an image with --key.")
-    if threshold is not None and math.isnan(threshold):
-        raise InvalidValue("A threshold is a number from -1 to 1. Received: nan.")
-    if k < 1:
-        raise InvalidValue(f"At least one match is asked for. Received: k={k}.")
+    _check(has_queries or bool(keys), k, threshold)
     opened = ready_index(
         IndexRequest(
             None if features is None else Path(features),
@@ -134,13 +129,8 @@ def search(
     ]
     failures: tuple[ImageFailure, ...] = ()
     if has_queries:
-        require_pooling(opened)
-        embedded = embed_images(
-            QueryImages(queries, run=run, weights=weights, trust_model_code=trust_model_code),
-            opened.description.model,
-            opened.description.feature,
-            listener,
-        )
+        query = QueryImages(queries, run=run, weights=weights, trust_model_code=trust_model_code)
+        embedded = _embed(query, opened, listener)
         failures = embedded.failures
         if embedded.items:
             found = opened.search(embedded.values, k, threshold=threshold)
@@ -149,3 +139,20 @@ def search(
                 for item, matches in zip(embedded.items, found, strict=True)
             ]
     return SearchReport(tuple(results), failures, len(opened), opened.description.feature.name)
+
+
+def _check(is_asked: bool, k: int, threshold: float | None) -> None:
+    """Refuse a search that cannot have matches."""
+    if not is_asked:
+        raise InvalidValue("Nothing to search for: name a picture, or an image with --key.")
+    if threshold is not None and math.isnan(threshold):
+        raise InvalidValue("A threshold is a number from -1 to 1. Received: nan.")
+    if k < 1:
+        raise InvalidValue(f"At least one match is asked for. Received: k={k}.")
+
+
+def _embed(query: QueryImages, index: VectorIndex, listener: Listener) -> EmbeddedImages:
+    """Compute the feature that an index compares."""
+    require_pooling(index)
+    description = index.description
+    return embed_images(query, description.model, description.feature, listener)
