@@ -20,7 +20,7 @@ from featx.cli.options import (
     UpdateGroup,
     exit_with,
 )
-from featx.cli.registry_choice import Choice
+from featx.cli.registry_choice import Choice, Help
 from featx.models.sources import list_spellings
 from featx.poolings import POOLINGS
 from featx.specs import (
@@ -46,8 +46,8 @@ def extract(
             "-m",
             "--model-name",
             metavar="MODEL",
-            help=f"{', '.join(list_spellings())}, or a bare name, path or URL.",
         ),
+        Help(lambda: f"{', '.join(list_spellings())}, or a bare name, path or URL."),
     ] = None,
     weights: Annotated[
         str | None,

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import wraps
 from typing import Annotated, Any, Literal, get_args, get_origin
+
+from typer.models import ParameterInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +30,24 @@ class Choice:
     names: Callable[[], Sequence[str]]
 
 
+@dataclass(frozen=True, slots=True)
+class Help:
+    """Gives an option a help text that names what is in a registry.
+
+    Attributes:
+        text: Returns the text. It is called when the command is used or explains itself.
+    """
+
+    text: Callable[[], str]
+
+
 def resolve_choices(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a command with the names of its choices filled in, as Typer reads them.
+    """Return a command with the names of its choices and help texts filled in, for Typer.
 
     Args:
         command: A function; parameters annotated ``Annotated[str, ..., Choice(...)]`` or
-            ``Annotated[str | None, ..., Choice(...)]`` become choices.
+            ``Annotated[str | None, ..., Choice(...)]`` become choices, and options annotated with
+            a `Help` get its text.
 
     Example:
         >>> def paint(color: Annotated[str, Choice(lambda: ("red", "blue"))] = "red") -> None: ...
@@ -55,14 +70,22 @@ def resolve_choices(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _resolve(annotation: Any) -> Any:
-    """Replace the type of an option that has a `Choice` by a Literal of its names."""
+    """Replace the type of an option with a `Choice`, and the help of one with a `Help`."""
     if get_origin(annotation) is not Annotated:
         return annotation
     type_, *others = get_args(annotation)
-    choice = next((other for other in others if isinstance(other, Choice)), None)
-    if choice is None:
-        return annotation
-    names: Any = Literal[tuple(choice.names())]
-    if type(None) in get_args(type_):
-        names |= None
-    return Annotated[(names, *others)]
+    for marker in others:
+        if isinstance(marker, Choice):
+            names: Any = Literal[tuple(marker.names())]
+            type_ = names | None if type(None) in get_args(type_) else names
+        elif isinstance(marker, Help):
+            others = [_with_help(other, marker.text()) for other in others]
+    return Annotated[(type_, *others)]
+
+
+def _with_help(other: Any, text: str) -> Any:
+    if not isinstance(other, ParameterInfo):
+        return other
+    changed = copy(other)
+    changed.help = text
+    return changed

@@ -12,8 +12,8 @@ class MedianPooling:
         return shape[-1:]
 
     def pool(self, maps: np.ndarray) -> np.ndarray:
-        space = tuple(range(1, maps.ndim - 1))
-        return np.median(maps.astype(np.float32), axis=space)
+        positions = maps.reshape(len(maps), int(np.prod(maps.shape[1:-1])), maps.shape[-1])
+        return np.asarray(np.median(positions.astype(np.float32), axis=1), np.float32)
 
 
 median = MedianPooling()
