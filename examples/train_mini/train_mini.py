@@ -449,7 +449,7 @@ if torch is not None:
             return x, hint
 
         def local(self, maps: torch.Tensor) -> torch.Tensor:
-            """Return the embedding of every position (n, k, k, DIM); their mean is the embedding."""
+            """Return the embedding of each position (n, k, k, DIM); their mean is the embedding."""
             return self.embedding(maps.float().permute(0, 2, 3, 1))
 
         @torch.no_grad()
