@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from featx.engines.engines import ENGINES, NetworkSettings
 from featx.models import SOURCES, load_model, restore_model
 from featx.models.backbone import Backbone
 from featx.models.reference import parse_reference
@@ -142,6 +143,24 @@ class ModelSourceContract:
         for name in names:
             np.testing.assert_array_equal(first[name], kept[name])
 
+    def test_a_frozen_graph_gives_the_same(
+        self, backbone: Backbone, images: np.ndarray, names: list[str]
+    ) -> None:
+        """Engines compute from the graph what the backbone computes itself; if there is one."""
+        graph = backbone.freeze(names)
+        if graph is None:
+            return
+        assert list(graph.outputs) == names
+        expected = backbone(images, names)
+        engines = [ENGINES[name] for name in ENGINES if graph.form in ENGINES[name].forms]
+        assert engines, f"no engine takes graphs of the form {graph.form!r}"
+        for engine in engines:
+            model = engine.convert(graph, backbone.spec.input)
+            network = engine.open(model, NetworkSettings(tuple(names), "float32", 2, len(images)))
+            received = network(images)
+            for name in names:
+                assert_close(received[name], expected[name], f"{name} on {engine.name}", 1e-4)
+
     def test_a_moved_model_is_the_same_model(
         self, case: ModelCase, backbone: Backbone, tmp_path: Path
     ) -> None:
@@ -182,7 +201,9 @@ class ModelSourceContract:
         assert layer.num_bytes
 
 
-def assert_close(received: np.ndarray, expected: np.ndarray, name: str) -> None:
-    """Refuse values that differ by more than `TOLERANCE` of the largest one."""
+def assert_close(
+    received: np.ndarray, expected: np.ndarray, name: str, tolerance: float = TOLERANCE
+) -> None:
+    """Refuse values that differ by more than a share of the largest one."""
     scale = float(np.abs(expected).max())
-    np.testing.assert_allclose(received, expected, rtol=0, atol=TOLERANCE * scale, err_msg=name)
+    np.testing.assert_allclose(received, expected, rtol=0, atol=tolerance * scale, err_msg=name)
