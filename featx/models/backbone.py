@@ -1,4 +1,4 @@
-"""What a model looks like to the rest of featx: layers that describe, one call that computes."""
+"""`Backbone`, what the rest of featx sees of a model: layers, and one call that computes them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ModelRequest:
-    """What a user asked an adapter to load.
+    """What a model source is asked to load.
 
     Attributes:
         name: The part of the reference after the source: an application's name or a path.
         arguments: Constructor arguments.
-        weights: ``imagenet``, ``random``, a path, or None for the adapter's default.
+        weights: ``imagenet``, ``random``, a path, or None for the source's default.
         overrides: Changes to the input contract.
         trust_model_code: Whether code that comes with the model may be run.
         is_bare: Whether the reference was a bare path, without a source before it.
@@ -38,7 +38,7 @@ class ModelRequest:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One place in a network whose activations can be taken.
+    """A named output inside a model whose activations can be taken.
 
     Attributes:
         name: What ``--layer`` takes: a layer's name, with ``/`` below a nested model,
@@ -50,8 +50,8 @@ class Layer:
         shape: Shape of one row at the contract's input size; None where it varies.
         channels_first: Whether the network has it as (c, h, w); it is given, and its shape
             stated, as (h, w, c).
-        receptive_field: Rows or columns of the input (the larger) that one place of the map
-            depends on; None where it is the whole image, or not known.
+        receptive_field: Rows or columns of the input (the larger number) that one position of
+            the map depends on; None where it is the whole image, or not known.
         step: Input rows between neighbouring rows of the map, followed layer by layer; None where
             that is not known.
         parameters: Weights that are needed to compute it; None where they are not counted.

@@ -1,4 +1,4 @@
-"""The backbone that featx ships: no download, no network, no choice to make."""
+"""The backbone that featx ships: nothing to download, nothing to choose."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ REFERENCE = "MobileNetV2 1.0"
 """The network that the built-in is compared with, as named in the measurements."""
 
 DEFAULT_LAYER = "embedding"
-"""The layer that is taken when none is named: the vector that the training shaped."""
+"""The layer that is taken when none is named: the vector that was trained."""
 
 WEIGHTS_FOLDER = Path(__file__).with_name("weights")
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """How good one extractor's features are on one set of photographs that it never saw.
+    """How good the features of an extractor are on photographs that it was not trained on.
 
     Attributes:
         extractor: What computed the features.
@@ -137,7 +137,7 @@ def load(request: ModelRequest) -> GraphBackbone:
 
 
 def load_layers(arrays: Mapping[str, np.ndarray], contract: InputSpec) -> KerasLayers:
-    """Build the network for TensorFlow. ``mini_layers.json`` describes the same layers without."""
+    """Build the network for TensorFlow; ``mini_layers.json`` describes its layers."""
     from featx.models.keras_layers import KerasLayers
     from featx.models.mini_network import build_mini, set_weights
 

@@ -1,4 +1,4 @@
-"""What can be named with ``-m``, with its size, before anything is loaded."""
+"""Models that have a name, with their sizes, before anything is loaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SHA-256 of the weights and files that a model consists of: what its identity goes by."""
+"""SHA-256 of weights and files, by which a model is identified."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finding the layers of TensorFlow graphs: which tensors a person may want, and under what name."""
+"""Finding the layers of TensorFlow graphs: tensors that may be wanted, and their names."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ ACTIVATIONS = frozenset(
 )
 POOLS = frozenset("MaxPool MaxPoolV2 AvgPool Mean Max".split())
 JOINS = frozenset("AddV2 Add AddN ConcatV2 Concat".split())
-"""Operations that end what people call a layer or a block. All other tensors can be tapped, too,
-but are details: convolutions before their bias, normalisations before their activation."""
+"""Operations that end what people call a layer or a block. All other tensors are layers too, but
+details: convolutions before their bias, normalisations before their activation."""
 
 _COPIES = frozenset(
     "Identity IdentityN StopGradient PreventGradient Snapshot CheckNumerics Placeholder "
     "PlaceholderWithDefault Const EnsureShape NoOp".split()
 )
-"""Operations that compute nothing: what they copy is offered itself."""
+"""Operations that compute nothing; what they copy is a layer itself."""
 
 _SAME_VALUES = frozenset("Identity Reshape Squeeze ExpandDims StopGradient EnsureShape".split())
 """Operations whose results are the values of their first input, in whatever shape."""
@@ -51,9 +51,9 @@ class GraphLayers:
     """The layers of a frozen graph of one image input.
 
     Args:
-        graph: The graph, its input as large as images will be.
-        outputs: Names of results, which `graph.outputs` are, in the same order.
-        kind: What these are: ``output`` or ``endpoint``.
+        graph: The graph, with an input of the size of the images.
+        outputs: Names of `graph.outputs`, in the same order.
+        kind: The kind of these layers: ``output`` or ``endpoint``.
         channels_first: Whether images are given as (B, C, H, W).
 
     Attributes:
@@ -130,8 +130,7 @@ class GraphLayers:
 def operation_of(tensor: Any) -> str:
     """Return the type of the operation that computes the values of a tensor.
 
-    That is what it is in the end a copy of, or another shape of: each value is a result of that
-    operation.
+    Copies and changes of shape are followed back to the operation whose results they hold.
     """
     while tensor.op.type in _SAME_VALUES:
         tensor = tensor.op.inputs[0]
@@ -238,7 +237,7 @@ def _constant(tensor: Any) -> list[int] | None:
 
 
 def require_layers(layers: Sequence[Layer], name: str) -> None:
-    """Refuse a graph in which nothing can be tapped.
+    """Refuse a graph without layers.
 
     Raises:
         ModelError: If there are no layers.

@@ -1,4 +1,4 @@
-"""Frozen graphs, as TensorFlow 1 wrote them: ``.pb`` files with weights as constants."""
+"""Frozen graphs of TensorFlow 1: ``.pb`` files with weights as constants."""
 
 from __future__ import annotations
 

@@ -38,19 +38,19 @@ _CALLS: tuple[dict[str, bool], ...] = (
     {"training": False},
     {},
 )
-"""How TF2 modules are called, the best first: not all take all arguments, and none says so."""
+"""How TF2 modules are called, the best first; modules do not say which arguments they take."""
 
 _FIRST_SIGNATURES = ("default", DEFAULT_SIGNATURE)
-"""What TF1 modules and exported models call the signature that is meant when none is named."""
+"""Names of the signature that is taken when none is named, in TF1 modules and exported models."""
 
 _DEFAULT_OUTPUT = "default"
-"""What modules call their result: the vector of a feature_vector module, classes of others."""
+"""What modules call their result: the vector of a feature_vector module, the classes of others."""
 
 Compiled = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 
 def load(request: ModelRequest) -> GraphBackbone:
-    """Load a module, from the address of its page or from a folder; see `load_model`."""
+    """Load a module from the URL of its page or from a folder; see `load_model`."""
     wanted = take_signature(request, "A Hub module")
     folder, loaded = _load_module(request.name, request.trust_model_code)
     signatures = list_signatures(loaded)
@@ -101,12 +101,12 @@ def load(request: ModelRequest) -> GraphBackbone:
 
 
 def _load_module(name: str, trust: bool) -> tuple[Path, Any]:
-    """Find the module's folder and load it; a download that is damaged is fetched once more."""
+    """Find the module's folder and load it; a damaged download is fetched once more."""
     if not is_url(name):
         folder = Path(name).absolute()
         if not folder.is_dir():
             raise ModelError(
-                f"There is no folder {str(folder)!r}. A Hub module is named by the address of its "
+                f"There is no folder {str(folder)!r}. A Hub module is named by the URL of its "
                 "page (hub:https://tfhub.dev/...) or by the folder into which it was unpacked."
             )
         return folder, load_folder(folder, trust_model_code=trust)
@@ -125,7 +125,7 @@ def _load_module(name: str, trust: bool) -> tuple[Path, Any]:
 
 
 def _is_damaged(error: ModelError) -> bool:
-    """Whether a module could not be loaded because its files are not what was downloaded."""
+    """Whether a module could not be loaded because its files are damaged."""
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
     errors = import_tensorflow().errors
@@ -149,7 +149,7 @@ def _choose(loaded: Any, signatures: dict[str, Any], wanted: str | None, model: 
     if len(names) == 1:
         return names[0]
     raise ModelError(
-        f"{model!r} can not be called as a function, and has "
+        f"{model!r} cannot be called as a function, and has "
         + (f"the signatures {join_names(names, conjunction='and')}: choose one with --signature."
            if names else "no signatures: there is nothing that takes images.")
     )  # fmt: skip
@@ -237,9 +237,9 @@ def _trace(loaded: Any, dtype: Any, batch: Sequence[int | None], name: str) -> t
 
 
 class _OtherSignature:
-    """A signature that was not chosen: its outputs are offered as ``signature/output``.
+    """A signature that was not chosen; its outputs are the layers ``signature/output``.
 
-    It is frozen when it is needed: mostly it is not.
+    It is frozen only when one of them is computed.
     """
 
     def __init__(

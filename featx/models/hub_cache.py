@@ -1,7 +1,7 @@
-"""Where downloaded modules of TensorFlow Hub lie, and how they get there whole.
+"""The cache of modules downloaded from TensorFlow Hub.
 
-tensorflow-hub resolves addresses and downloads; featx says where to, and looks after what an
-interrupted download leaves behind.
+tensorflow-hub resolves URLs and downloads; featx says where to, and cleans up after interrupted
+downloads.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SHARD = re.compile(r"-(\d{5})-of-(\d{5})$")
 
 
 def is_url(name: str) -> bool:
-    """Whether a module is named by an address.
+    """Whether a module is named by a URL.
 
     Example:
         >>> is_url("https://tfhub.dev/google/imagenet/inception_v1/feature_vector/4")
@@ -48,15 +48,15 @@ def cache_folder() -> Path:
 
 
 def module_folder(url: str) -> Path:
-    """Return where tensorflow-hub looks for the module of an address."""
+    """Return the folder in which tensorflow-hub looks for the module of a URL."""
     return cache_folder() / hashlib.sha1(url.encode()).hexdigest()
 
 
 def fetch_module(url: str) -> Path:
-    """Return the folder of a module, downloaded when it is not there, or not whole.
+    """Return the folder of a module; download it if it is missing or incomplete.
 
     Raises:
-        ModelError: If it cannot be downloaded; says what to place where.
+        ModelError: If it cannot be downloaded; says which file to put where.
     """
     import_tensorflow()
     folder = module_folder(url)
@@ -68,7 +68,7 @@ def fetch_module(url: str) -> Path:
 
 @contextlib.contextmanager
 def replaced_module(folder: Path) -> Iterator[None]:
-    """Move a module of the cache aside while it is fetched anew; put it back if that fails."""
+    """Move a cached module aside while it is downloaded again; put it back if that fails."""
     aside = folder.with_name(f"{folder.name}.{os.getpid()}.damaged")
     shutil.rmtree(aside, ignore_errors=True)
     folder.rename(aside)
@@ -90,12 +90,12 @@ def _download(url: str, folder: Path) -> Path:
         raise ModelError(
             f"The module {url!r} could not be downloaded: {first_line(error)}. Without a network, "
             f"download {_compressed(url)} elsewhere and unpack it into {str(folder)!r} (so that "
-            "saved_model.pb lies there), or into any folder and name that: hub:FOLDER."
+            "saved_model.pb is in it), or into any folder and name that: hub:FOLDER."
         ) from error
     if not is_complete(resolved):
         forget_module(resolved)
         raise ModelError(
-            f"What {url!r} gave is not a SavedModel, or only a part of one. Is it the address of "
+            f"What {url!r} gave is not a SavedModel, or only a part of one. Is it the URL of "
             "a TensorFlow model (not of TF.js or TFLite), with its version at the end?"
         )
     return resolved
@@ -115,15 +115,15 @@ def is_complete(folder: Path) -> bool:
 
 
 def forget_module(folder: Path) -> None:
-    """Remove a module from the cache, and from nowhere else."""
+    """Remove a module from the cache; folders elsewhere are left alone."""
     if folder.parent == cache_folder():
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove_abandoned(folder: Path) -> None:
-    """Remove the lock and the half of a download whose process is gone.
+    """Remove the lock and the files of a download whose process has ended.
 
-    tensorflow-hub would wait ten minutes for it.
+    tensorflow-hub would wait for it for ten minutes.
     """
     lock = folder.with_name(f"{folder.name}.lock")
     with contextlib.suppress(OSError, ValueError):

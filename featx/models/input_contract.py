@@ -1,4 +1,4 @@
-"""The input contract of models that state none: by their input's shape and type, or by the user."""
+"""The input contract of models that do not state one: from shape and type of their input."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from featx.specs import MAX_CHANNELS, InputSpec, ModelSpec
 
 
 def require_scaling(model: ModelSpec) -> InputSpec:
-    """Return a model's input contract; refuse to guess how it wants its pixels.
+    """Return a model's input contract; refuse a model that does not say how it wants its pixels.
 
     Raises:
         InvalidValue: If neither the model nor the user says it.
@@ -27,7 +27,7 @@ def require_scaling(model: ModelSpec) -> InputSpec:
 
 
 def scale_for_dtype(contract: InputSpec, is_integer: bool, name: str) -> InputSpec:
-    """Give a model of integer input its pixels as they are, and refuse any other scaling."""
+    """Give models of integer input their pixels unscaled; refuse any other scaling."""
     if not is_integer:
         return contract
     if contract.scaling not in (None, "raw"):
@@ -40,7 +40,7 @@ def scale_for_dtype(contract: InputSpec, is_integer: bool, name: str) -> InputSp
 
 @dataclass(frozen=True, slots=True)
 class InputShape:
-    """What the shape of a model's input says: size where it is fixed, channels, layout."""
+    """What the shape of a model's input says: size (None where it varies), channels, layout."""
 
     height: int | None
     width: int | None
@@ -60,8 +60,8 @@ def read_input_shape(shape: Sequence[int | None] | None, name: str) -> InputShap
     The channels are the axis of 1, 3 or 4; where both ends are (or neither), channels last.
 
     Args:
-        shape: The input's shape, batch axis first; None where not even its rank is known, which
-            is taken for images of any size in colour.
+        shape: The input's shape, batch axis first; None where not even its rank is known: the
+            model then takes colour images of any size.
         name: The model, for the message.
 
     Raises:
@@ -102,7 +102,7 @@ def read_input_shape(shape: Sequence[int | None] | None, name: str) -> InputShap
 def image_contract(
     shape: InputShape, img_size: tuple[int, int] | None, name: str, *, fixed: bool = True
 ) -> InputSpec:
-    """Make the input contract of the shape of a model's input; the scaling is not known.
+    """Make an input contract from the shape of a model's input; its scaling is not known.
 
     Args:
         shape: What the model takes, from `read_input_shape`.

@@ -23,7 +23,7 @@ from featx.models.keras_layers import KerasLayers
 from featx.specs import ModelSpec
 
 RANDOM_SEED = 0
-"""Seed of ``--weights random``: the same network in every run, so that features can be reused."""
+"""Seed of ``--weights random``: every run has the same network, and features can be reused."""
 
 _OWN_OPTIONS = {
     "weights": "--weights",
@@ -54,22 +54,8 @@ def load(request: ModelRequest) -> GraphBackbone:
             include_preprocessing=bool(arguments.get("include_preprocessing", True))
         )
     )
-    resized = (contract.height, contract.width) != (application.size, application.size)
-
-    # With no word from the user, the classifier is kept where it can be: with a size of its
-    # own it cannot, and a weights file may come without it.
-    if request.arguments.get("include_top") is True:
-        # Recorded only where it is not what would be taken anyway.
-        attempts = [arguments | ({"include_top": True} if resized else {})]
-    elif "include_top" in arguments:
-        attempts = [arguments]
-    elif resized:
-        attempts = [arguments | {"include_top": False}]
-    elif weights in ("imagenet", "random"):
-        attempts = [arguments]
-    else:
-        attempts = [arguments, arguments | {"include_top": False}]
-
+    is_resized = (contract.height, contract.width) != (application.size, application.size)
+    attempts = _choose_tops(request, arguments, weights, is_resized=is_resized)
     shape = (contract.height, contract.width, contract.channels)
     with _channels_last(keras), contextlib.redirect_stdout(sys.stderr):
         if weights in ("imagenet", "random"):
@@ -96,6 +82,26 @@ def load(request: ModelRequest) -> GraphBackbone:
     return GraphBackbone(description, layers.compile)
 
 
+def _choose_tops(
+    request: ModelRequest, arguments: dict[str, Any], weights: str, *, is_resized: bool
+) -> list[dict[str, Any]]:
+    """Return the arguments to build with, in the order to try: with the classifier, or without.
+
+    If the user does not say, the classifier is kept where it can be: not at another input size,
+    and a weights file may come without it.
+    """
+    if request.arguments.get("include_top") is True:
+        # Recorded only where it is not the default.
+        return [arguments | ({"include_top": True} if is_resized else {})]
+    if "include_top" in arguments:
+        return [arguments]
+    if is_resized:
+        return [arguments | {"include_top": False}]
+    if weights in ("imagenet", "random"):
+        return [arguments]
+    return [arguments, arguments | {"include_top": False}]
+
+
 def _check_arguments(constructor: Any, request: ModelRequest) -> None:
     """Refuse arguments that do not exist or that an option of featx sets."""
     known = inspect.signature(constructor).parameters
@@ -115,7 +121,7 @@ def _check_arguments(constructor: Any, request: ModelRequest) -> None:
 
 
 def _without_defaults(constructor: Any, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what the constructor would take anyway: one network has one name."""
+    """Leave out arguments that are defaults, so that a network has one name."""
     kept = {}
     for name, value in arguments.items():
         default = inspect.signature(constructor).parameters[name].default

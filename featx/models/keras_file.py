@@ -1,4 +1,4 @@
-"""A person's own network, saved by Keras: ``.keras`` and ``.h5`` files."""
+"""Networks saved by Keras: ``.keras`` and ``.h5`` files."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _LAYERS_BEFORE = frozenset(
     "RandomTranslation RandomBrightness RandomContrast ZeroPadding2D Cropping2D Permute "
     "Cast Identity".split()
 )
-"""Layers that do not scale: a scaling layer behind these is the model's own preprocessing."""
+"""Layers that do not scale; a scaling layer behind these is the model's own preprocessing."""
 
 
 def load(request: ModelRequest) -> GraphBackbone:
@@ -111,7 +111,7 @@ def _load_model(path: Path, *, trust_model_code: bool) -> tuple[Any, Any]:
     if not getattr(model, "inputs", None):
         raise ModelError(
             f"{path.name!r} is a subclassed model without a symbolic input, so its layers cannot "
-            "be tapped. Write it with model.export('folder') and use savedmodel:folder."
+            "be taken. Write it with model.export('folder') and use savedmodel:folder."
         )
     if len(model.inputs) != 1:
         names = ", ".join(repr(tensor.name) for tensor in model.inputs)

@@ -26,12 +26,12 @@ from featx.specs import InputSpec
 _recording = threading.Lock()
 
 _INPUT = -1
-"""Stands for the model's input where a call number is expected."""
+"""The model's input, where the number of a call is expected."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """One call of one layer during a trace: `outputs` maps a layer's suffix to its tensor."""
+    """One call of a layer during a trace; `outputs` maps each output's suffix to its tensor."""
 
     path: str
     type: str
@@ -40,7 +40,7 @@ class _Call:
 
 @dataclass(slots=True)
 class _Trace:
-    """The calls of one trace, and what each result comes from (followed only for describing)."""
+    """The calls of one trace; `lineage` says what each result comes from, for describing layers."""
 
     calls: list[_Call] = field(default_factory=list)
     lineage: Lineage | None = None
@@ -81,28 +81,28 @@ class KerasLayers:
         self._contract = contract
         self._channels_first = channels_first
         self._layer_class = layer_class or keras.layers.Layer
-        self._places: dict[str, tuple[int, str]] = {}
+        self._positions: dict[str, tuple[int, str]] = {}
         layers: list[Layer] = []
 
         def trace(images: Any) -> None:
             for layer, number, suffix in self._describe(images):
                 layers.append(layer)
-                self._places[layer.name] = (number, suffix)
+                self._positions[layer.name] = (number, suffix)
 
         self._trace(trace)
         self.layers = tuple(layers)
 
     def compile(self, names: Sequence[str]) -> CompiledLayers:
         """Build a graph from scaled images to the named layers, with nothing beyond them."""
-        places = [self._places[name] for name in names]
-        last = max(number for number, _ in places)
+        positions = [self._positions[name] for name in names]
+        last = max(number for number, _ in positions)
 
         def trace(images: Any) -> list[Any]:
             tensorflow = import_tensorflow()
             calls = self._run(images, last).calls
             return [
                 tensorflow.identity(images if number == _INPUT else calls[number].outputs[suffix])
-                for number, suffix in places
+                for number, suffix in positions
             ]
 
         return compile_function(self._trace(trace), tuple(names))

@@ -1,4 +1,4 @@
-"""Files of Keras 1 and 2 that Keras 3 cannot read: tf_keras, which is Keras 2, still can."""
+"""Files of Keras 1 and 2 that Keras 3 cannot read, loaded by tf_keras, which is Keras 2."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a layer's result comes from: weights, receptive field, layout. Followed call by call.
+"""What the result of a layer comes from: weights, receptive field, layout.
 
 Receptive fields follow Araujo, Norris, Sim, "Computing Receptive Fields of Convolutional Neural
 Networks", Distill 2019 (equation 2): along a path, each kernel adds (k - 1) * dilation input steps,
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 _WINDOWS = frozenset("Conv2D DepthwiseConv2D SeparableConv2D MaxPooling2D AveragePooling2D".split())
-"""Layers that look through a window at each place."""
+"""Layers that look through a window at each position."""
 
 _POINTWISE = frozenset(
     "InputLayer Identity Activation ReLU LeakyReLU PReLU ELU ThresholdedReLU Softmax Dense "
@@ -22,7 +22,7 @@ _POINTWISE = frozenset(
     "Permute LayerScale StochasticDepth Add Subtract Multiply Average Maximum Minimum "
     "Concatenate".split()
 )
-"""Layers that look at one place at a time; after any other layer, nothing is said."""
+"""Layers that look at one position at a time; behind any other layer, fields are not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Lineage:
             self._remember(tensor, Origin(0, Field(), channels_first))
 
     def record(self, layer: Any, inputs: Any, outputs: Any) -> None:
-        """Note one call. Inner calls come first: what they returned is known already."""
+        """Note one call. Inner calls come first, so what they returned is already known."""
         results = [tensor for tensor in _flatten(outputs) if id(tensor) not in self._origins]
         if not results:
             return

@@ -78,7 +78,7 @@ def find_code(config: Any) -> dict[str, tuple[str, str] | None]:
     """List what a model would run that is not Keras's own.
 
     Returns:
-        A description of each piece → its module and class, or None where the code lies in the
+        A description of each piece → its module and class, or None where the code is in the
         file itself.
 
     Example:
@@ -211,7 +211,7 @@ def imported_code(path: Path, code: dict[str, tuple[str, str] | None]) -> Iterat
         ModelError: If a module or class is not there.
     """
     classes: dict[str, Any] = {}
-    named = [place for place in code.values() if place is not None]
+    named = [names for names in code.values() if names is not None]
     if named:
         with _folders_searched([str(path.parent), str(Path.cwd())]):
             for module, name in named:

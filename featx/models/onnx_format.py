@@ -2,7 +2,7 @@
 
 ONNX files are messages of Protocol Buffers (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto;
 encoding: https://protobuf.dev/programming-guides/encoding/). Only the few fields that featx needs
-are read here, from files of anybody: nothing is allocated that the file does not hold.
+are read here. The file may come from anyone: nothing is allocated that it does not hold.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Models known from earlier: described from the cache, and loaded only when that is needed."""
+"""Models that were loaded before: described from the cache, loaded only to compute."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _find_versions(packages: tuple[str, ...]) -> list[str]:
 def _identify_files(files: Iterable[Path]) -> list[list[Any]]:
     """Return ``[path, size, mtime, ctime]`` of each file that exists.
 
-    Packagers set all times to one; the last one nobody can set. The path may be no text.
+    Packagers set all times alike, but nobody can set the last one. A path may not be valid text.
     """
     return [
         [os.fsencode(file).hex(), size, mtime, os.stat(file).st_ctime_ns]
@@ -110,7 +110,7 @@ def recall(key: str | None, load: Callable[[], Backbone]) -> Backbone | None:
         return None
     try:
         return RememberedBackbone(key, facts, load)
-    except (KeyError, TypeError, ValueError):  # What another state of featx remembered.
+    except (KeyError, TypeError, ValueError):  # Written by another version of featx.
         return None
 
 

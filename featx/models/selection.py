@@ -1,4 +1,4 @@
-"""Choosing layers: by exact name, index, glob, path into nested models, or unique end of a path."""
+"""Choosing layers by exact name, index, glob, or the unique end of a path."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ COLUMNS = ("index", "layer", "type", "shape", "stride", "field", "parameters", "
 NUMBERS = ("index", "stride", "field", "parameters", "per image")
 
 LONG_NAME = 40
-"""Names above this do not fit beside the other columns into 100: a terminal then gets a tree."""
+"""Longer names do not fit into 100 columns beside the others; a terminal then gets a tree."""
 
 _HEADINGS = {
     "layer": "layers",
@@ -29,7 +29,7 @@ _HEADINGS = {
 
 
 def describe_layer(layer: Layer, contract: InputSpec) -> dict[str, Any]:
-    """Return everything that is known of a layer, as JSON-serialisable values."""
+    """Return what is known of a layer as JSON-serialisable values."""
     return {
         "index": layer.index,
         "name": layer.name,
@@ -45,7 +45,7 @@ def describe_layer(layer: Layer, contract: InputSpec) -> dict[str, Any]:
 
 
 def show_layers(backbone: Backbone, layers: Sequence[Layer], *, tree: bool = False) -> None:
-    """Draw layers, each kind by itself, with the columns that say something of this model."""
+    """Draw layers grouped by kind; columns that would be empty are left out."""
     model, contract = backbone.spec, backbone.spec.input
     is_long = any(len(layer.name) > LONG_NAME for layer in layers)
     tree = tree or (is_long and drawing.is_terminal())
@@ -55,7 +55,7 @@ def show_layers(backbone: Backbone, layers: Sequence[Layer], *, tree: bool = Fal
         "field": any(layer.receptive_field is not None for layer in layers),
     }
     headers = [name for name in COLUMNS if shown.get(name, True)]
-    right = [place for place, name in enumerate(headers) if name in NUMBERS]
+    right = [column for column, name in enumerate(headers) if name in NUMBERS]
     table = make_table(*headers, right=right)
     for kind in kinds:
         if len(kinds) > 1:
@@ -81,7 +81,7 @@ def show_layers(backbone: Backbone, layers: Sequence[Layer], *, tree: bool = Fal
 
 
 def _cells(layer: Layer | None, contract: InputSpec) -> dict[str, str | Text]:
-    """Return what each column says of a layer; of a part of a name without one, nothing."""
+    """Return the cells of a layer; none for a part of a name that is not a layer."""
     if layer is None:
         return {}
     stride = layer.stride(contract.height)
@@ -98,14 +98,14 @@ def _cells(layer: Layer | None, contract: InputSpec) -> dict[str, str | Text]:
 
 @dataclass(slots=True)
 class _Node:
-    """A part of a name: perhaps a layer, perhaps with parts below."""
+    """A part of a name, with the layers that end there and the parts below."""
 
     layers: list[Layer] = field(default_factory=list)
     children: dict[str, _Node] = field(default_factory=dict)
 
 
 def _rows(layers: Sequence[Layer], *, tree: bool) -> Iterator[tuple[str, Layer | None]]:
-    """Yield what is shown in the first column, and the layer, None for a part without one."""
+    """Yield the text of the first column and its layer, None for a part that is not one."""
     if not tree:
         yield from ((layer.name, layer) for layer in layers)
         return
