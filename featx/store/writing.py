@@ -43,15 +43,7 @@ def write_store(
 
     def fill(file: h5py.File, check: Callable[[], None]) -> None:
         _write_header(file, header)
-        file.attrs["next_part"] = facts.next_part
-        _write_texts(file, "classes", numbering.classes)
-        if numbering.splits:
-            _write_texts(file, "split_names", numbering.splits)
-        _write_failures(file, facts.failures)
-        if facts.copies is not None:
-            group = file.create_group("copies")
-            copies = _create_columns(group, len(facts.copies), announced)
-            _write_columns(copies, 0, facts.copies, numbering)
+        _write_facts(file, facts, announced, numbering)
         columns = _create_columns(file, announced.num_rows, announced)
         columns["missing"] = _create_rows(
             file, "missing", (announced.num_rows,), np.bool_, COLUMN_CHUNK
@@ -61,10 +53,11 @@ def write_store(
             layers = _create_layers(file, header, announced.num_rows)
         else:
             _write_view(file, header, facts.row_map)
-        contents, start = ContentsDigest(header.fingerprint), 0
+        contents = ContentsDigest(header.fingerprint)
+        start = 0
         for rows in blocks:
-            end = start + len(rows)
             _write_columns(columns, start, rows, numbering)
+            end = start + len(rows)
             if facts.missing:
                 columns["missing"][start:end] = [key in facts.missing for key in rows.keys]
             for name, dataset in layers.items():
@@ -77,6 +70,21 @@ def write_store(
         _write_text_attribute(file, "contents", contents.hexdigest())
 
     write_hdf5(path, fill, kind="data" if facts.row_map is None else "view")
+
+
+def _write_facts(
+    file: h5py.File, facts: StoreFacts, announced: Announced, numbering: _Numbering
+) -> None:
+    """Write what the file holds besides its rows."""
+    file.attrs["next_part"] = facts.next_part
+    _write_texts(file, "classes", numbering.classes)
+    if numbering.splits:
+        _write_texts(file, "split_names", numbering.splits)
+    _write_failures(file, facts.failures)
+    if facts.copies is not None:
+        group = file.create_group("copies")
+        copies = _create_columns(group, len(facts.copies), announced)
+        _write_columns(copies, 0, facts.copies, numbering)
 
 
 class _Numbering:
