@@ -12,13 +12,22 @@ from pathlib import Path
 
 from featx.cli.commands import COMMANDS
 
+PREFACE = """# Commands
+
+What each command prints with `--help`. Results go to stdout, everything else to stderr; `--json`
+gives one object per line. Exit status: 0 done, 1 error, 2 usage, 3 finished but some images failed,
+130 interrupted.
+
+<!-- made by `python docs/make_commands.py` from the program itself -->
+"""
+
 PAGE = Path(__file__).with_name("commands.md")
 
 
 def make_page() -> str:
     """Return the page: one section for each command."""
     sections = [
-        "# Commands\n\nMade by `python docs/make_commands.py` from the program itself.\n",
+        PREFACE,
         _section("featx", []),
     ]
     own = [name for name in COMMANDS if COMMANDS.package_of(name) is None]

@@ -103,7 +103,8 @@ TrustModelCode = Annotated[
     bool,
     typer.Option(
         "--trust-model-code",
-        help="Run code that a Keras file brings: Lambda layers, classes of modules beside it.",
+        help="Run code that a model brings: Lambda layers, classes of modules beside a Keras file, "
+        "operations that do more than compute.",
     ),
 ]
 StoreArgument = Annotated[
