@@ -169,7 +169,7 @@ class CompiledLayers:
     """A pruned graph, ready to compute batches.
 
     Attributes:
-        num_operations: Operations in the graph, after pruning.
+        operation_types: The type of each operation in the graph, after pruning.
     """
 
     def __init__(self, function: Any, names: tuple[str, ...], input_dtype: Any) -> None:
@@ -180,7 +180,7 @@ class CompiledLayers:
         devices: list[str | None] = [*(list_gpus() * CALLS_PER_GPU)]
         for device in devices or [None]:  # None: wherever TensorFlow puts it.
             self._devices.put(device)
-        self.num_operations = len(function.graph.get_operations())
+        self.operation_types = [node.type for node in function.graph.get_operations()]
 
     def freeze(
         self, input_layout: Layout, output_layouts: Mapping[str, Layout | None]
