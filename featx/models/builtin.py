@@ -15,6 +15,7 @@ import numpy as np
 
 from featx.errors import InvalidValue, ModelError, UnknownName, join_names
 from featx.models.backbone import Layer, ModelRequest
+from featx.models.catalogue_entry import Measurement
 from featx.models.content_hash import hash_arrays
 from featx.models.description import ModelDescription
 from featx.models.graph_backbone import GraphBackbone
@@ -31,27 +32,6 @@ DEFAULT_LAYER = "embedding"
 """The layer that is taken when none is named: the vector that was trained."""
 
 WEIGHTS_FOLDER = Path(__file__).with_name("weights")
-
-
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """How good the features of an extractor are on photographs that it was not trained on.
-
-    Attributes:
-        extractor: What computed the features.
-        dataset: The photographs.
-        nearest: Share of photographs whose nearest neighbour has their class.
-        precision_at_10: Share of the ten nearest that have it.
-        mean_average_precision: Over all others, ranked.
-        linear: Accuracy of a linear head fitted on the set's training part.
-    """
-
-    extractor: str
-    dataset: str
-    nearest: float
-    precision_at_10: float
-    mean_average_precision: float
-    linear: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,37 +3,9 @@
 from __future__ import annotations
 
 import fnmatch
-from dataclasses import dataclass
 
-from featx.models.builtin import Measurement
+from featx.models.catalogue_entry import CatalogueEntry
 from featx.models.sources import usable_sources
-
-
-@dataclass(frozen=True, slots=True)
-class CatalogueEntry:
-    """One model that can be named.
-
-    Attributes:
-        reference: What ``-m`` takes.
-        size: Height and width of its input, in pixels.
-        parameters: Number of weights, in millions.
-        width: Values of its feature vector.
-        megabytes: Size of its weights.
-        on_disk: Whether these are here already, so that nothing has to be downloaded.
-        location: Where they are, or would be.
-        measurements: What was measured of its features; of the built-in alone.
-        is_built_in: Whether featx itself brings the weights.
-    """
-
-    reference: str
-    size: int
-    parameters: float
-    width: int
-    megabytes: float
-    on_disk: bool
-    location: str
-    measurements: tuple[Measurement, ...] = ()
-    is_built_in: bool = False
 
 
 def list_models(pattern: str | None = None) -> list[CatalogueEntry]:

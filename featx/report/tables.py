@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from featx.heads.prediction_report import PredictReport
     from featx.index.searching import SearchReport
     from featx.index.vector_index import VectorIndex
-    from featx.models.builtin import Measurement
-    from featx.models.catalogue import CatalogueEntry
+    from featx.models.catalogue_entry import CatalogueEntry, Measurement
 
 SHOWN_CONFUSIONS = 5
 

@@ -10,15 +10,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from featx.errors import AddOnError, join_names
 from featx.models.backbone import Backbone, ModelRequest
+from featx.models.catalogue_entry import CatalogueEntry
 from featx.registry import Registry
 from featx.specs import ModelSpec
-
-if TYPE_CHECKING:
-    from featx.models.catalogue import CatalogueEntry
 
 
 class ModelSource(Protocol):

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from featx.errors import ModelError
 from featx.models.backbone import Backbone, ModelRequest
+from featx.models.catalogue_entry import CatalogueEntry
 from featx.models.sources import ModelSource
 from featx.specs import DEFAULT_MODEL, ModelSpec
-
-if TYPE_CHECKING:
-    from featx.models.catalogue import CatalogueEntry
 
 
 class BuiltinSource(ModelSource):
@@ -47,7 +44,6 @@ class BuiltinSource(ModelSource):
     def list_models(self) -> Iterable[CatalogueEntry]:
         """List it, with what was measured of its features."""
         from featx.models.builtin import MINI, WEIGHTS_FOLDER, read_card
-        from featx.models.catalogue import CatalogueEntry
         from featx.models.mini_network import EMBEDDING_WIDTH, MINI_SIZE
 
         card, weights = read_card(), WEIGHTS_FOLDER / f"{MINI}.npz"

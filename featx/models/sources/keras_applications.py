@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from featx.errors import InvalidValue, UnknownName
 from featx.models.backbone import Backbone, ModelRequest
+from featx.models.catalogue_entry import CatalogueEntry
 from featx.models.contracts import APPLICATIONS, keras_models_folder
 from featx.models.sources import ModelSource
 from featx.specs import ModelSpec
-
-if TYPE_CHECKING:
-    from featx.models.catalogue import CatalogueEntry
 
 
 class KerasSource(ModelSource):
@@ -67,8 +64,6 @@ class KerasSource(ModelSource):
 
     def list_models(self) -> Iterable[CatalogueEntry]:
         """List the applications, and whether their weights have been downloaded."""
-        from featx.models.catalogue import CatalogueEntry
-
         folder = keras_models_folder()
         for name, application in APPLICATIONS.items():
             location = folder / application.weights_file
