@@ -12,7 +12,7 @@ from featx.inference.agreement import check_same, check_shapes, compare_precisio
 from featx.inference.announcing import note_no_cache, note_not_compared
 from featx.inference.loaded import LoadedNetwork
 from featx.inference.memory import CONVERTED, EngineMemory, OtherForm
-from featx.inference.request import FAST, EngineRequest
+from featx.inference.request import AUTO, FAST, EngineRequest
 from featx.inference.trial import Choice, Trial
 from featx.machine import available_cores
 
@@ -51,7 +51,7 @@ class Candidate:
                 exact = exact or self._start(model, "float32")
                 return replace(exact, missing_precision=str(error))
         exact = exact or self._start(model, "float32")
-        return exact if wanted == "float32" else self._choose_precision(model, exact)
+        return self._choose_precision(model, exact) if wanted == AUTO else exact
 
     def _convert(self) -> tuple[Any, Choice | None]:
         """Return the engine's model, and its network in float32 if that was compared just now."""
@@ -95,7 +95,7 @@ class Candidate:
         loaded = self.loaded
         if loaded.engine is None:
             return True
-        expected = loaded.try_out()
+        expected = loaded.try_out(self.trial.pixels)
         if expected is None:
             note_not_compared(self.trial, self.engine.name, loaded.engine, loaded.failure)
             return False

@@ -32,7 +32,7 @@ def choose_network(trial: Trial, request: EngineRequest) -> Choice:
         NotConvertible: If no engine can compute the layers as asked for; says why.
     """
     trial = replace(trial, further=cache(trial.further))  # The same images for each candidate.
-    loaded = LoadedNetwork(trial)
+    loaded = LoadedNetwork(trial.backbone, trial.names)
     own = None if loaded.engine is None else Choice(loaded.engine, loaded, loaded.facts)
     if own is not None and _runs_as_loaded(trial, request, own):
         chosen = own

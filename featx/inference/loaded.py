@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from featx.engines.engines import Results
 from featx.errors import ModelError, first_line
-from featx.inference.trial import Trial
+from featx.models.backbone import Backbone
 
 
 class LoadedNetwork:
     """A backbone on the engine that loaded it, in float32.
 
     Args:
-        trial: The backbone and its layers.
+        backbone: The model.
+        names: The layers.
 
     Attributes:
         engine: That engine, by its name in `run_facts`: ``tensorflow``, or the backbone's own for
@@ -21,35 +24,35 @@ class LoadedNetwork:
         failure: Why it cannot compute on this machine; empty while it can.
     """
 
-    def __init__(self, trial: Trial) -> None:
-        self.facts = dict(trial.backbone.run_facts)
+    def __init__(self, backbone: Backbone, names: Sequence[str]) -> None:
+        self.facts = dict(backbone.run_facts)
         self.engine: str | None = self.facts.get("engine")
         self.failure = ""
-        self._trial = trial
-        self._results: Results | None = None
+        self._backbone = backbone
+        self._names = names
 
     @property
     def concurrency(self) -> int:
         """Batches that it computes at the same time."""
-        return self._trial.backbone.concurrency
+        return self._backbone.concurrency
 
     @property
     def batch_size(self) -> int:
         """Images that are best given at a time."""
-        return self._trial.backbone.batch_size
+        return self._backbone.batch_size
 
     def __call__(self, pixels: np.ndarray) -> Results:
         """Compute one batch."""
-        return self._trial.backbone(pixels, self._trial.names)
+        return self._backbone(pixels, self._names)
 
-    def try_out(self) -> Results | None:
-        """Compute the trial's pixels, once; None where that fails, for the reason in `failure`.
+    def try_out(self, pixels: np.ndarray) -> Results | None:
+        """Compute a batch; return None if that fails, for the reason in `failure`.
 
         TensorFlow has no convolutions with channels first on some processors, for example.
         """
-        if self._results is None and not self.failure:
+        if not self.failure:
             try:
-                self._results = self(self._trial.pixels)
+                return self(pixels)
             except ModelError as error:
                 self.failure = first_line(error).rstrip(":.")
-        return self._results
+        return None

@@ -71,8 +71,8 @@ def _pick(candidates: Sequence[Choice], speeds: Mapping[str, float]) -> Choice:
             best, second = candidate, best
         elif speeds[candidate.engine] > speeds[second.engine]:
             second = candidate
-    # Of what was converted to what was loaded, whichever is taken.
-    first, last = (second, best) if best.results is None else (best, second)
+    # Recorded as by featx 0.1: the ratio of the other engine to TensorFlow, whichever is taken.
+    first, last = (second, best) if best.engine == "tensorflow" else (best, second)
     ratio = round(speeds[first.engine] / speeds[last.engine], 3)
     return replace(
         best, facts=best.facts | {"speed_ratio": ratio, "compared_engine": second.engine}
