@@ -1,16 +1,16 @@
 """`Registry`: the names of everything that can be added to featx, imported when first used.
 
 One registry for each kind of thing: model sources, engines, heads, indexes, exports, poolings,
-image sources, commands. It knows what featx ships, by a table of names; what other packages add,
-by their entry points; and what was added in this process.
+image sources, commands. It knows what featx ships from a table of names, what other packages add
+from their entry points, and what was added in this process.
 """
 
 from __future__ import annotations
 
 import importlib
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Generic, TypeVar
 
 from featx.errors import AddOnError, NotInstalled, UnknownName, first_line, join_names
@@ -23,8 +23,8 @@ class _Entry:
     """Where an object comes from.
 
     Attributes:
-        load: Imports it.
-        package: The distribution that brings it, as pip knows it; None for featx's own.
+        load: Imports it, once.
+        package: The distribution that brings it, by the name that pip knows; None for featx's own.
     """
 
     load: Callable[[], Any]
@@ -56,8 +56,6 @@ class Registry(Generic[T]):
         self._own = {name: _Entry(_importer(path)) for name, path in own.items()}
         self._added: dict[str, _Entry] = {}
         self._installed: dict[str, _Entry] | None = None
-        self._loaded: dict[str, T] = {}
-        self._lock = threading.RLock()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries())
@@ -76,15 +74,12 @@ class Registry(Generic[T]):
             UnknownName: If there is none; similar names are suggested.
             AddOnError: If the package that brings it cannot be imported.
         """
-        with self._lock:
-            if name not in self._loaded:
-                self.check(name)
-                self._loaded[name] = self._load(name, self._find(name))
-            return self._loaded[name]
+        self.check(name)
+        return self._load(name, self._find(name))
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All names: featx's own in their order, then those of other packages by alphabet."""
+        """All names: featx's own in their order, then those of other packages from A to Z."""
         return tuple(self)
 
     def check(self, name: str) -> None:
@@ -123,55 +118,49 @@ class Registry(Generic[T]):
             name: Its name.
             item: The object, or ``"module:attribute"`` where it is found when it is first used.
         """
-        with self._lock:
-            load: Callable[[], Any] = _importer(item) if isinstance(item, str) else lambda: item
-            self._added[name] = _Entry(load)
-            self._loaded.pop(name, None)
+        self._added[name] = _Entry(_importer(item) if isinstance(item, str) else lambda: item)
 
     def remove(self, name: str) -> None:
-        """Remove what `add` has added; what that replaced is there again."""
-        with self._lock:
-            self._added.pop(name, None)
-            self._loaded.pop(name, None)
+        """Remove what `add` added; an object that it replaced is found again."""
+        self._added.pop(name, None)
 
     def _find(self, name: str) -> _Entry:
         return self._added.get(name) or self._own.get(name) or self._entries()[name]
 
     def _entries(self) -> dict[str, _Entry]:
-        with self._lock:
-            if self._installed is None:
-                self._installed = self._find_installed()
-            # A name of featx's own cannot be taken by an installed package, only in this process.
-            return {**self._own, **self._installed, **self._added}
+        if self._installed is None:
+            self._installed = self._find_installed()
+        # A name of featx's own cannot be taken by an installed package, only in this process.
+        return {**self._own, **self._installed, **self._added}
 
     def _find_installed(self) -> dict[str, _Entry]:
-        import importlib.metadata  # Here: 20 ms that only other names than ours need.
+        import importlib.metadata  # Takes 20 ms, and is needed for add-ons only.
 
         found = importlib.metadata.entry_points(group=self.group)
         return {
-            point.name: _Entry(point.load, None if point.dist is None else point.dist.name)
+            point.name: _Entry(cache(point.load), None if point.dist is None else point.dist.name)
             for point in sorted(found, key=lambda point: point.name)
             if point.name not in self._own
         }
 
     def _load(self, name: str, entry: _Entry) -> T:
-        if entry.package is None:
-            item: T = entry.load()
-            return item
         try:
-            loaded: T = entry.load()
-        except Exception as error:  # Whatever somebody else's module raises when it is imported.
+            item: T = entry.load()
+        except Exception as error:  # Importing another package can raise anything.
+            if entry.package is None:
+                raise
             raise AddOnError(
                 f"The {self.kind} {name!r} of the package {entry.package!r} cannot be loaded: "
                 f"{type(error).__name__}: {first_line(error)}. Update that package, or remove it "
                 f"with pip uninstall {entry.package}."
             ) from error
-        return loaded
+        return item
 
 
 def _importer(path: str) -> Callable[[], Any]:
     """Return what imports ``module:attribute``, or ``module``."""
 
+    @cache
     def load() -> Any:
         module, _, attribute = path.partition(":")
         imported = importlib.import_module(module)
