@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from featx.errors import IndexFileError
+from featx.errors import AddOnError, IndexFileError, NotInstalled
 from featx.images.reading import HASH_BYTES
 from featx.images.roots import Root
 from featx.index.kinds import DEFAULT_INDEX_KIND, INDEXES
@@ -135,12 +135,12 @@ def read_description(path: Path) -> tuple[IndexDescription, str]:
             )
         check_seal(data)
         description = IndexDescription.from_dict(data)
-        package, sha256 = data.get("package"), str(data["faiss_sha256"])
-    except IndexFileError:
+        index = f"The index {str(path.with_suffix(''))!r}"
+        INDEXES.restore(description.kind, index, data.get("package"))
+        return description, str(data["faiss_sha256"])
+    except (IndexFileError, NotInstalled, AddOnError):
         raise
-    except Exception as error:  # Deep nesting raises RecursionError, unknown names ours, ...
+    except Exception as error:  # Deep nesting raises RecursionError, for example.
         raise IndexFileError(
             f"{str(path)!r} is damaged ({error}). Build the index again with `featx index`."
         ) from error
-    INDEXES.restore(description.kind, f"The index {str(path.with_suffix(''))!r}", package)
-    return description, sha256

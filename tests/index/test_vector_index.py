@@ -361,6 +361,7 @@ def write_other_kind(path: Path) -> None:
         (edit(keys="abcdef"), "damaged"),
         (edit(labels=[1, None, 2, 3, 4, None]), "damaged"),
         (edit(root=None), "damaged"),
+        (edit(kind=[]), "damaged"),
         (lambda path: path.with_name("f.faiss.json").write_text("[" * 100_000), "damaged"),
         (edit_vectors(4, (2**31 - 1).to_bytes(4, "little")), "FAISS cannot read"),
         (edit_vectors(8, (2**40).to_bytes(8, "little")), "FAISS cannot read"),
