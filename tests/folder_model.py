@@ -19,7 +19,7 @@ from featx.extraction import ExtractReport
 from featx.images.reading import hash_content
 from featx.images.sources import label_of, natural_key
 from featx.store import open_store
-from featx.store.parts import find_afresh, list_assembled, list_parts, parts_folder
+from featx.store.parts import find_overwrite, list_assembled, list_parts, parts_folder
 from featx.store.reader import FeatureStore
 from tests.store_samples import Color, mean_of, write_color
 
@@ -94,7 +94,7 @@ class Folder:
         times: Key → their time stamps, in seconds.
         store: What the store holds; None if there is none.
         pending: Parts of an extraction that was interrupted, oldest first.
-        afresh: Whether these replace the store instead of adding to it.
+        overwriting: Whether these replace the store instead of adding to it.
     """
 
     path: Path
@@ -102,7 +102,7 @@ class Folder:
     times: dict[str, int] = field(default_factory=dict)
     store: StoreState | None = None
     pending: list[PartState] = field(default_factory=list)
-    afresh: bool = False
+    overwriting: bool = False
     clock: int = 10_000
 
     def write(self, key: str, content: Color) -> None:
@@ -154,7 +154,7 @@ class Folder:
     def expect(self, *, prune: bool = False, overwrite: bool = False) -> Expected:
         """Say what an extraction must make of the folder as it is."""
         base, parts = self.store, self.pending
-        if self.afresh:
+        if self.overwriting:
             base = None
         elif overwrite:
             base, parts = None, []
@@ -211,8 +211,8 @@ class Folder:
     def foretell(self, *, prune: bool, overwrite: bool, retry_failed: bool) -> dict[str, int]:
         """Return the counts of a dry run, which cannot know what is broken and not tried yet."""
         ledger: dict[str, int] = {}
-        if self.afresh or not overwrite:
-            _, _, ledger = _add_up(None if self.afresh else self.store, self.pending)
+        if self.overwriting or not overwrite:
+            _, _, ledger = _add_up(None if self.overwriting else self.store, self.pending)
         failed = {
             key
             for key, content in self.images.items()
@@ -226,7 +226,7 @@ class Folder:
 
     def finish(self, store: StoreState) -> None:
         """Note that a store was made, and everything before it is in it."""
-        self.store, self.pending, self.afresh = store, [], False
+        self.store, self.pending, self.overwriting = store, [], False
 
     def shard(self, keys: Iterable[str]) -> Folder:
         """Return the folder with some of its images, and no store."""
@@ -300,14 +300,14 @@ class Reader:
         return dict(zip(store.keys, contents, strict=True))
 
     def pending(self, store: Path) -> tuple[list[PartState], bool]:
-        """Return the parts that the next extraction goes on with, and whether afresh."""
+        """Return the parts that an extraction goes on with; whether they replace the store."""
         folder, first = parts_folder(store), 0
         if store.exists():
             with open_store(store) as opened:
                 first = opened.next_part
-        afresh = find_afresh(folder)
-        if afresh is not None and afresh >= first:
-            return list(map(self.part, list_parts(folder, afresh))), True
+        overwriting = find_overwrite(folder)
+        if overwriting is not None and overwriting >= first:
+            return list(map(self.part, list_parts(folder, overwriting))), True
         lost = [] if store.exists() else list_assembled(folder)
         return list(map(self.part, [*lost, *list_parts(folder, first)])), False
 

@@ -253,7 +253,7 @@ class FolderMachine(RuleBasedStateMachine):
             assert expected.store.same_as(now), (expected.store, now)
             self.folder.store = now
         earlier = self.folder.pending
-        self.folder.pending, self.folder.afresh = self.reader.pending(self.path)
+        self.folder.pending, self.folder.overwriting = self.reader.pending(self.path)
         if instants.replaced:
             assert not self.folder.pending
         elif not overwrite:
@@ -365,16 +365,16 @@ class FolderMachine(RuleBasedStateMachine):
                 if not any(key.startswith("(row") for key in lost):
                     assert list(now.rows) == list(kept)
             self.folder.store = now
-            self.folder.pending, self.folder.afresh = self.reader.pending(self.path)
+            self.folder.pending, self.folder.overwriting = self.reader.pending(self.path)
         elif self.folder.images:
             # Which parts it had taken in is not known, except those of an interrupted --overwrite.
-            if not can_be_opened(self.path) and not self.folder.afresh:
+            if not can_be_opened(self.path) and not self.folder.overwriting:
                 self.folder.pending = []
             expected = self.folder.expect(overwrite=True)
             self.check_finished(expected, counts(self.run(overwrite=True)))
         else:
             self.remove_store(self.path)
-            self.folder.store, self.folder.pending, self.folder.afresh = None, [], False
+            self.folder.store, self.folder.pending, self.folder.overwriting = None, [], False
 
     @precondition(lambda self: self.folder.store is not None)
     @rule(repair=st.booleans())
@@ -389,7 +389,7 @@ class FolderMachine(RuleBasedStateMachine):
             kept = {key: content for key, content in rows.items() if key not in changed}
             missing = self.state.missing - changed
             self.folder.store = replace(self.state, rows=kept, missing=missing)
-            self.folder.pending, self.folder.afresh = self.reader.pending(self.path)
+            self.folder.pending, self.folder.overwriting = self.reader.pending(self.path)
 
     @precondition(lambda self: self.folder.store is not None)
     @rule()
@@ -397,7 +397,7 @@ class FolderMachine(RuleBasedStateMachine):
         """Delete the store, but not what lies beside it."""
         self.path.unlink()
         self.folder.store = None
-        self.folder.pending, self.folder.afresh = self.reader.pending(self.path)
+        self.folder.pending, self.folder.overwriting = self.reader.pending(self.path)
 
     @precondition(lambda self: self.folder.store is not None)
     @rule(pick=st.integers(0, 20))
@@ -493,7 +493,7 @@ class FolderMachine(RuleBasedStateMachine):
         with open_store(self.path) as store:
             needed = {path.name for path in referenced_parts(store)}
             pending = {path.name for path in list_parts(parts_folder(self.path), store.next_part)}
-        if self.folder.pending or self.folder.afresh:
+        if self.folder.pending or self.folder.overwriting:
             return
         assert not pending
         folder = parts_folder(self.path)

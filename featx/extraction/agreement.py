@@ -11,7 +11,7 @@ from featx.extraction.stored import StoredImages
 from featx.images.roots import Root
 from featx.images.sources import ImageSet
 from featx.specs import Precision
-from featx.store.parts import AFRESH_NAME
+from featx.store.parts import OVERWRITE_NAME
 from featx.store.planning import check_same
 from featx.store.rows import StoreHeader
 
@@ -41,14 +41,14 @@ def _check_root(found: ImageSet, path: Path, root: Root) -> None:
         root: Its root, where that is now.
     """
     is_other = not root.is_same(found.root)
-    if root.is_on_disk and found.root.is_on_disk:  # Whether a URL has moved, nobody can know.
+    if root.is_on_disk and found.root.is_on_disk:  # Nobody can tell whether a URL has moved.
         is_other = is_other and root.exists()
     if is_other:
         raise FingerprintMismatch(
             f"{str(path)!r} holds the images of another folder.",
             [("folder", str(root), str(found.root))],
             remedy="Write to another file with -o, name the folder that contains both, or "
-            "start afresh with --overwrite.",
+            "start over with --overwrite.",
         )
 
 
@@ -67,7 +67,7 @@ def check_common_images(existing: ExistingWork, stored: StoredImages, found: Ima
             f"{str(base.path)!r} holds the images of another folder, which is gone: none of "
             "its images is here.",
             [("folder", str(base.root), str(found.root))],
-            remedy="Bring that folder back, write to another file with -o, or start afresh "
+            remedy="Bring that folder back, write to another file with -o, or start over "
             "with --overwrite.",
         )
 
@@ -82,15 +82,14 @@ def check_precision(existing: ExistingWork, precision: Precision, listener: List
     recorded = join_names(list(precisions), conjunction="and")
     if precision == "auto" and len(precisions) > 1:
         listener.note(
-            f"the features that are there are in several precisions, {recorded}: new ones are in "
-            "float32"
+            f"the existing features are in several precisions, {recorded}: new ones are in float32"
         )
     if precisions and precision not in ("auto", *precisions):
         raise FingerprintMismatch(
             f"The features in {str(existing.output)!r} were computed in another precision.",
             [("precision", recorded, precision)],
             remedy="Leave out --precision to go on in theirs, write to another file with -o, "
-            "or start afresh with --overwrite.",
+            "or start over with --overwrite.",
         )
 
 
@@ -114,6 +113,6 @@ def check_header(existing: ExistingWork, header: StoreHeader) -> None:
 def _describe_pending(existing: ExistingWork) -> str:
     """Name the files of unfinished work; other files may belong to the store."""
     names = [part.path.name for part in existing.parts]
-    marker = [AFRESH_NAME] if (existing.folder / AFRESH_NAME).exists() else []
+    marker = [OVERWRITE_NAME] if (existing.folder / OVERWRITE_NAME).exists() else []
     shown = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
     return join_names([*marker, shown], conjunction="and")

@@ -11,7 +11,7 @@ from typing import Any, get_args
 from featx.errors import StoreDamaged, StoreError
 from featx.specs import Decode, Precision
 from featx.store.parts import (
-    find_afresh,
+    find_overwrite,
     list_assembled,
     list_parts,
     next_part_number,
@@ -86,8 +86,8 @@ def open_existing(
 
     Args:
         output: The store.
-        overwrite: Whether the store is to be replaced: only parts that were made for the same
-            purpose are gone on with.
+        overwrite: Whether the store is to be replaced: then only parts of an interrupted
+            ``--overwrite`` of the same command are used.
         request: What an interrupted ``--overwrite`` of this command would have recorded.
 
     Raises:
@@ -99,16 +99,18 @@ def open_existing(
             _check_not_renamed(output)
         base: FeatureStore | None = None
         if output.exists():
-            # A damaged store may be replaced, too.
-            with contextlib.suppress(*([StoreError] if overwrite else [])):
+            try:
                 base = stack.enter_context(open_store(output))
+            except StoreError:
+                if not overwrite:  # A damaged store may be replaced, too.
+                    raise
         if base is not None:
             first = base.next_part
         else:  # Which parts an unreadable store uses is not known.
             first = next_part_number(folder) if output.exists() else 0
-        afresh = find_afresh(folder, request if overwrite else None)
-        if afresh is not None and (afresh >= first or (base is None and output.exists())):
-            first, parts, base = afresh, list_parts(folder, afresh), None
+        replacing = find_overwrite(folder, request if overwrite else None)
+        if replacing is not None and (replacing >= first or (base is None and output.exists())):
+            first, parts, base = replacing, list_parts(folder, replacing), None
         elif overwrite:
             parts, base = [], None
         else:

@@ -1,4 +1,4 @@
-"""`extract`: from a request over a plan to a report."""
+"""`extract`: from a request through a plan to a report."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from featx.errors import InvalidValue
 from featx.events import Listener
 from featx.extraction.agreement import check_precision
 from featx.extraction.existing import open_existing
-from featx.extraction.forecast import foretell
+from featx.extraction.forecast import forecast
 from featx.extraction.plan import Plan, check_failures, find_requested, make_plan, report_failures
 from featx.extraction.preparing import prepare
-from featx.extraction.report import ExtractReport, Outcome, make_nothing_outcome, make_report
+from featx.extraction.report import ExtractReport, Outcome, make_report, make_unchanged_outcome
 from featx.extraction.request import Request, resolve_model
 from featx.extraction.running import run as run_plan
 from featx.files import resolve_link
@@ -32,7 +32,7 @@ from featx.options import (
 )
 from featx.specs import DEFAULT_POOLING, DEFAULT_STORAGE_TYPE, DEFAULT_STORE, StorageType
 from featx.store.lock import lock_for_writing
-from featx.store.parts import AFRESH_NAME, find_afresh, parts_folder, start_afresh
+from featx.store.parts import OVERWRITE_NAME, find_overwrite, parts_folder, start_overwrite
 from featx.store.views import remove_spent_parts
 
 
@@ -136,8 +136,8 @@ def _extract(request: Request, listener: Listener) -> ExtractReport:
         # Within the lock: while waiting for another process, files may come and go.
         found = find_requested(request, listener)
         record = request.record()
-        afresh_record = record | {"root": found.root.text}
-        with open_existing(request.output, update.overwrite, afresh_record) as existing:
+        overwrite_record = record | {"root": found.root.text}
+        with open_existing(request.output, update.overwrite, overwrite_record) as existing:
             plan = make_plan(request, record, found, existing)
             report_failures(plan, listener)
             if not update.dry_run:
@@ -151,19 +151,19 @@ def _extract(request: Request, listener: Listener) -> ExtractReport:
 def _make_ready(plan: Plan) -> None:
     """Remove the marker of an ``--overwrite`` that was killed before it had written a part."""
     existing = plan.existing
-    is_used = find_afresh(existing.folder) == existing.first_part
+    is_used = find_overwrite(existing.folder) == existing.first_part
     if not plan.request.update.overwrite and not is_used:
-        remove_file(existing.folder / AFRESH_NAME)
+        remove_file(existing.folder / OVERWRITE_NAME)
 
 
 def _carry_out(plan: Plan, listener: Listener) -> Outcome:
     """Do what a plan says, or with ``dry_run`` say what would come of it."""
     request, existing = plan.request, plan.existing
     check_failures(plan.changes.failures, request.update.failure_limit)
-    is_nothing = plan.is_nothing_to_do
-    check_precision(existing, request.precision, Listener() if is_nothing else listener)
-    if is_nothing:  # The same command again: the model is not even loaded.
-        return make_nothing_outcome(plan)
+    is_done = plan.is_done
+    check_precision(existing, request.precision, Listener() if is_done else listener)
+    if is_done:  # The same command again: the model is not even loaded.
+        return make_unchanged_outcome(plan)
     prepared = prepare(plan, listener)
     if request.update.dry_run:
         if plan.found.stream is not None:
@@ -171,8 +171,8 @@ def _carry_out(plan: Plan, listener: Listener) -> Outcome:
                 "What a generator or a dataset will give is not known before it is read: "
                 "there is no dry run of it."
             )
-        return foretell(plan, listener)
+        return forecast(plan, listener)
     if request.update.overwrite:  # Only now that everything that can be wrong is checked.
         record = {**plan.record, "root": plan.found.root.text}
-        start_afresh(existing.folder, record, existing.first_part)
+        start_overwrite(existing.folder, record, existing.first_part)
     return run_plan(plan, prepared, listener)

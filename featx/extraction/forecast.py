@@ -21,36 +21,36 @@ from featx.images.sources import ImageFailure, ImageItem, natural_key
 from featx.images.sources.items import make_failure
 
 
-def foretell(plan: Plan, listener: Listener) -> Outcome:
-    """Return what would come of a plan; name the images that would fail, as far as is known.
+def forecast(plan: Plan, listener: Listener) -> Outcome:
+    """Return what would come of a plan; name the images that are known to fail.
 
-    Files that may be renamed or identical are hashed; none is decoded. The numbers are those of the
-    run itself, unless images turn out there that cannot be decoded.
+    Files that may be renamed or identical are hashed; none is decoded. The numbers are those of a
+    run, unless it finds images that cannot be decoded.
     """
     changes, stored = plan.changes, plan.stored
-    forecast = foresee(changes, stored)
-    identical = forecast.identical
+    expected = _expect(changes, stored)
+    identical = expected.identical
     touched = {key for key, content in identical.items() if stored.content_hash(key) == content}
     renamed = find_renamed(plan, identical)
     dropped = set(changes.vanished) if plan.request.update.prune else renamed
     lost = 0
-    for failure in forecast.failures:
+    for failure in expected.failures:
         listener.failure(failure.key, failure.reason)
         # An image that only cannot be read now keeps the features it has.
         lost += failure.key not in stored or not failure.is_passing
     return Outcome(
         rows=len(stored) - len(dropped) + len(changes.new) - lost,
-        done=len(changes.todo) - len(identical) - len(forecast.failures),
+        done=len(changes.todo) - len(identical) - len(expected.failures),
         skipped=changes.unchanged + len(touched),
         reused=len(identical) - len(touched),
         renamed=renamed,
         vanished=changes.vanished,
-        failed=len(changes.failures) + len(forecast.failures),
+        failed=len(changes.failures) + len(expected.failures),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Forecast:
+class _Expected:
     """What is known of images that are to be read, without decoding them.
 
     Attributes:
@@ -62,7 +62,7 @@ class Forecast:
     failures: tuple[ImageFailure, ...]
 
 
-def foresee(changes: FolderChanges, stored: StoredImages) -> Forecast:
+def _expect(changes: FolderChanges, stored: StoredImages) -> _Expected:
     """Find out which images to read are identical to others, and which will fail.
 
     Only files whose size occurs twice are read: others cannot be identical.
@@ -91,7 +91,7 @@ def foresee(changes: FolderChanges, stored: StoredImages) -> Forecast:
                 identical[item.key] = content
             seen.add(content)
     failures.sort(key=lambda failure: natural_key(failure.key))
-    return Forecast(identical, tuple(failures))
+    return _Expected(identical, tuple(failures))
 
 
 def _hash(item: ImageItem) -> bytes | ImageFailure:

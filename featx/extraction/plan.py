@@ -63,7 +63,7 @@ class Plan:
         return base.missing_keys == self.missing
 
     @property
-    def is_nothing_to_do(self) -> bool:
+    def is_done(self) -> bool:
         """Whether the store was made by the same request, and is complete."""
         base = self.existing.base
         if base is None or not self.is_complete:
@@ -139,8 +139,9 @@ def report_failures(plan: Plan, listener: Listener) -> None:
             )
             + "(`featx info` says why; --retry-failed tries again)"
         )
+    new = {failure.key for failure in changes.new_failures}
     for failure in plan.found.failures:
-        if failure not in changes.new_failures:
+        if failure.key not in new:
             listener.failure(failure.key, failure.reason)
     if plan.request.update.dry_run:
         for failure in earlier:

@@ -39,7 +39,7 @@ class Prepared:
 
     Attributes:
         backbone: The model.
-        header: The header of the store that is to be.
+        header: The header of the store that is made.
         load_seconds: How long loading the model took.
     """
 
@@ -49,13 +49,13 @@ class Prepared:
 
 
 def prepare(plan: Plan, listener: Listener) -> Prepared:
-    """Load the model and check that its features belong into the store, and have room there.
+    """Load the model; check that its features belong in the store, and that there is room.
 
     Raises:
         FingerprintMismatch: If the store was made in another way; names each field.
-        InvalidValue: If the model does not say how it wants its pixels, and nobody else does.
+        InvalidValue: If neither the model nor an option says how pixels are scaled.
         UnknownName: If the model or a layer does not exist.
-        StoreError: If a row is too large, or the disk is.
+        StoreError: If a row is too large for HDF5, or the result for the disk.
     """
     watch = Stopwatch()
     request = plan.request

@@ -1,4 +1,4 @@
-"""Which images only have another name now: their content came under it when the old one went."""
+"""Renamed images: new keys with the content of keys whose image is gone."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Collection, Mapping
 from featx.extraction.plan import Plan
 
 
-def find_renamed(plan: Plan, foretold: Mapping[str, bytes] | None = None) -> frozenset[str]:
+def find_renamed(plan: Plan, expected: Mapping[str, bytes] | None = None) -> frozenset[str]:
     """Return the vanished keys whose image now has a new name, one for each new image.
 
     Args:
         plan: The plan; after a run with the parts that it wrote.
-        foretold: Before a run, the images that are to be read and are identical to others, with
+        expected: Before a run, the images that are to be read and are identical to others, with
             their content hash; None after it, when the parts say so.
     """
     if not plan.changes.vanished:
@@ -21,18 +21,18 @@ def find_renamed(plan: Plan, foretold: Mapping[str, bytes] | None = None) -> fro
     gone: defaultdict[bytes | None, list[str]] = defaultdict(list)
     for key in plan.changes.vanished:
         gone[plan.stored.content_hash(key)].append(key)
-    copies = _find_new_copies(plan, foretold)
+    copies = _find_new_copies(plan, expected)
     return frozenset(gone[content].pop(0) for content in copies.values() if gone.get(content))
 
 
-def _find_new_copies(plan: Plan, foretold: Mapping[str, bytes] | None) -> dict[str, bytes]:
+def _find_new_copies(plan: Plan, expected: Mapping[str, bytes] | None) -> dict[str, bytes]:
     """Return the keys that the store has not had, and whose newest content is another image's."""
     existing = plan.existing
     known = set(plan.changes.vanished)
     if existing.base is not None:
         known.update(existing.base.keys)
     candidates = {key for part in existing.parts for key in part.copies.keys}
-    candidates.update(foretold or ())
+    candidates.update(expected or ())
     newest = _Newest(candidates - known)
     for part in existing.parts:
         for key, content in zip(part.keys, part.content_hash, strict=True):
@@ -41,10 +41,10 @@ def _find_new_copies(plan: Plan, foretold: Mapping[str, bytes] | None) -> dict[s
             newest.copy(key, content.tobytes())
         for failure in part.failures:
             newest.fail(failure.key)
-    if foretold is not None:
+    if expected is not None:
         for item in plan.changes.todo:
-            if item.key in foretold:
-                newest.copy(item.key, foretold[item.key])
+            if item.key in expected:
+                newest.copy(item.key, expected[item.key])
             else:
                 newest.copies.pop(item.key, None)
     return newest.copies

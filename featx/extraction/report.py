@@ -36,7 +36,7 @@ class Outcome:
     total_seconds: float = 0.0
 
 
-def make_nothing_outcome(plan: Plan) -> Outcome:
+def make_unchanged_outcome(plan: Plan) -> Outcome:
     """Return the outcome of a plan with nothing to do."""
     return Outcome(
         rows=len(plan.existing.base or ()),

@@ -33,8 +33,8 @@ PART_BYTES = 64 << 20
 PART_SECONDS = 15.0
 """A part is written after this much work at the latest: the most that a kill can lose."""
 
-AFRESH_NAME = "overwrite.json"
-"""File in a parts folder with the request whose parts replace the store; see `start_afresh`."""
+OVERWRITE_NAME = "overwrite.json"
+"""File in a parts folder with the request whose parts replace the store; see `start_overwrite`."""
 
 MERGE_NAME = "merge.json"
 """File in a parts folder whose content was made from other stores and can be made again."""
@@ -173,7 +173,7 @@ class PartWriter:
             self.commit()
 
 
-def start_afresh(folder: Path, request: Mapping[str, Any], first_part: int) -> int:
+def start_overwrite(folder: Path, request: Mapping[str, Any], first_part: int) -> int:
     """Mark a parts folder: parts from a number on replace the store instead of adding to it.
 
     Parts of the same request are kept, so that an interrupted ``--overwrite`` is continued.
@@ -186,10 +186,10 @@ def start_afresh(folder: Path, request: Mapping[str, Any], first_part: int) -> i
     Returns:
         The number from which on parts replace the store.
     """
-    before = find_afresh(folder, request)
+    before = find_overwrite(folder, request)
     if before is not None and before >= first_part:
         return before
-    marker = folder / AFRESH_NAME
+    marker = folder / OVERWRITE_NAME
     for path in list_parts(folder, first_part):  # Unfinished work, which is abandoned.
         remove_file(path)
     text = json.dumps({"first_part": first_part, "request": request})
@@ -198,7 +198,7 @@ def start_afresh(folder: Path, request: Mapping[str, Any], first_part: int) -> i
     return first_part
 
 
-def find_afresh(folder: Path, request: Mapping[str, Any] | None = None) -> int | None:
+def find_overwrite(folder: Path, request: Mapping[str, Any] | None = None) -> int | None:
     """Return the number from which on parts replace the store; None if they add to it.
 
     Args:
@@ -206,15 +206,15 @@ def find_afresh(folder: Path, request: Mapping[str, Any] | None = None) -> int |
         request: Look only for parts of this request; of any when None.
     """
     try:
-        marker = json.loads((folder / AFRESH_NAME).read_text(encoding="utf-8"))
+        marker = json.loads((folder / OVERWRITE_NAME).read_text(encoding="utf-8"))
         first = int(marker["first_part"])
         recorded = marker["request"]
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(
-            f"{str(folder / AFRESH_NAME)!r} is damaged ({error}). It says that an --overwrite was "
-            "interrupted: delete it together with the newest parts beside it, and run again."
+            f"{str(folder / OVERWRITE_NAME)!r} is damaged ({error}). It says that an --overwrite "
+            "was interrupted: delete it together with the newest parts beside it, and run again."
         ) from error
     if request is not None and recorded != json.loads(json.dumps(request)):
         return None
@@ -233,7 +233,7 @@ def remove_leftovers(
             whether they add to the store or replace it.
     """
     if not pending:
-        remove_file(folder / AFRESH_NAME)
+        remove_file(folder / OVERWRITE_NAME)
     kept = {path.name for path in [*keep, *pending]}
     for path in [*list_parts(folder), *list_assembled(folder), *_list_unfinished(folder)]:
         if path.name not in kept:
@@ -248,7 +248,7 @@ def _list_unfinished(folder: Path) -> list[Path]:
         folder / name
         for name in (os.listdir(folder) if folder.is_dir() else ())
         if suffix.search(name)
-        and (_NAME.fullmatch(suffix.sub("", name)) or name.startswith((AFRESH_NAME, MERGE_NAME)))
+        and (_NAME.fullmatch(suffix.sub("", name)) or name.startswith((OVERWRITE_NAME, MERGE_NAME)))
     ]
 
 

@@ -277,6 +277,6 @@ def check_same(source: FeatureStore, header: StoreHeader, subject: str) -> None:
         raise FingerprintMismatch(
             subject,
             differences,
-            remedy="Use the same options, write to another file with -o, or start afresh with "
+            remedy="Use the same options, write to another file with -o, or start over with "
             "--overwrite.",
         )

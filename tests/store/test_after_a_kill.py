@@ -15,7 +15,7 @@ import featx
 import featx.store.format
 from featx.extraction import ExtractReport, extract
 from featx.store import merge_stores, pack_store, verify_store
-from featx.store.parts import AFRESH_NAME, MERGE_NAME, list_parts, parts_folder
+from featx.store.parts import MERGE_NAME, OVERWRITE_NAME, list_parts, parts_folder
 from featx.store.seal import SEAL_BYTES
 from featx.testing import write_images
 from tests.folder_model import PICTURES, counts
@@ -99,7 +99,7 @@ def test_an_interrupted_overwrite_goes_on_after(
 def test_a_half_written_marker_does_not_stay(
     view: Path, photos: Path, toy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    half = parts_folder(view) / f"{AFRESH_NAME}.4711.tmp"
+    half = parts_folder(view) / f"{OVERWRITE_NAME}.4711.tmp"
     half.write_text("{")
     write_images(4, photos)
     extract(photos, model=toy, layers=["mean"], output=view)
@@ -161,7 +161,7 @@ def test_interrupted_overwrite_survives(
         damaged = next(parts_folder(store).glob("part-000000.h5"))
         damaged.write_bytes(damaged.read_bytes()[:-1] + b"!")
         verify_store(store, repair=True)
-    assert (parts_folder(store) / AFRESH_NAME).exists()
+    assert (parts_folder(store) / OVERWRITE_NAME).exists()
     assert counts(run()) == {"rows": 1, "skipped": 1}
 
 
@@ -170,7 +170,7 @@ def test_half_written_marker_of_a_killed_overwrite_is_removed(
 ) -> None:
     write_color(photos / "a.png", RED)
     run(single_file_limit=0)
-    leftover = parts_folder(store) / f"{AFRESH_NAME}.123.tmp"
+    leftover = parts_folder(store) / f"{OVERWRITE_NAME}.123.tmp"
     leftover.write_text("{")
     write_color(photos / "b.png", GREEN)
     run()

@@ -10,7 +10,7 @@ import pytest
 
 from featx.extraction import ExtractReport
 from featx.store import open_store
-from featx.store.parts import AFRESH_NAME, list_parts, parts_folder
+from featx.store.parts import OVERWRITE_NAME, list_parts, parts_folder
 from featx.testing import ToyBackbone
 from tests.store_samples import all_rows, counts, write_color, write_numbered
 
@@ -88,7 +88,7 @@ def test_kill_between_marker_and_first_part_changes_nothing(
         kill_at(patch, "compute")
         with pytest.raises(KeyboardInterrupt):
             run(batch_size=2, overwrite=True)
-    assert (parts_folder(store) / AFRESH_NAME).exists()
+    assert (parts_folder(store) / OVERWRITE_NAME).exists()
     assert all_rows(store) == before
     calls.clear()
     write_color(photos / "new.png", (1, 2, 3))
@@ -97,7 +97,7 @@ def test_kill_between_marker_and_first_part_changes_nothing(
     assert (report.done, report.skipped) == ((6, 0) if option else (1, 5))
     assert sum(calls) == report.done
     assert all_rows(store)[:5] == before[:5]
-    assert not (parts_folder(store) / AFRESH_NAME).exists()
+    assert not (parts_folder(store) / OVERWRITE_NAME).exists()
 
 
 @pytest.mark.parametrize("limit", [None, LIMIT])
@@ -128,7 +128,7 @@ def test_killed_overwrite_goes_on(
     with open_store(store) as opened:
         np.testing.assert_allclose(opened.features("mean")[:, 0], 200 / 255, rtol=1e-6)
     folder = parts_folder(store)
-    assert not folder.exists() or not (folder / AFRESH_NAME).exists()
+    assert not folder.exists() or not (folder / OVERWRITE_NAME).exists()
 
 
 @pytest.mark.parametrize("limit", [None, LIMIT])
@@ -147,7 +147,7 @@ def test_kill_after_an_overwrite_leaves_old_parts_that_count_no_more(
         kill_at(patch, "tidying")
         with pytest.raises(KeyboardInterrupt):
             run(batch_size=2, overwrite=True, single_file_limit=limit)
-    assert (parts_folder(store) / AFRESH_NAME).exists()
+    assert (parts_folder(store) / OVERWRITE_NAME).exists()
     assert len(list_parts(parts_folder(store))) == 3 + 2
     before = all_rows(store)
     calls.clear()
@@ -158,7 +158,7 @@ def test_kill_after_an_overwrite_leaves_old_parts_that_count_no_more(
     assert [path.name for path in list_parts(folder)] == (
         [] if limit is None else ["part-000003.h5", "part-000004.h5"]
     )
-    assert not (folder / AFRESH_NAME).exists()
+    assert not (folder / OVERWRITE_NAME).exists()
 
 
 def test_killed_overwrite_with_other_options_keeps_the_store(

@@ -13,12 +13,12 @@ import pytest
 from featx.errors import StoreError
 from featx.store import open_store
 from featx.store.parts import (
-    AFRESH_NAME,
+    OVERWRITE_NAME,
     PartWriter,
-    find_afresh,
+    find_overwrite,
     list_parts,
     remove_leftovers,
-    start_afresh,
+    start_overwrite,
 )
 from featx.store.writing import write_store
 from tests.store_samples import VECTOR_HEADER as HEADER
@@ -176,7 +176,7 @@ def test_parts_are_sorted_by_number_beyond_six_digits(tmp_path: Path) -> None:
 
 def test_leftovers_that_a_view_refers_to_are_kept(tmp_path: Path) -> None:
     names = ["part-000001.h5", "rows-000000.h5", "part-000002.h5", "rows-000001.h5.12.tmp", "lock"]
-    for name in [*names, AFRESH_NAME]:
+    for name in [*names, OVERWRITE_NAME]:
         (tmp_path / name).touch()
     remove_leftovers(tmp_path, keep=[tmp_path / "part-000002.h5", tmp_path / "rows-000000.h5"])
     assert {path.name for path in tmp_path.iterdir()} == {
@@ -186,7 +186,7 @@ def test_leftovers_that_a_view_refers_to_are_kept(tmp_path: Path) -> None:
     }
 
 
-# Starting afresh
+# Starting over
 
 REQUEST = {"model": "toy:colors", "layers": ("mean",)}
 
@@ -198,44 +198,44 @@ def make_parts(folder: Path, first: int, *keys: str) -> None:
 
 def test_marker_counts_only_with_parts_of_its_own(tmp_path: Path) -> None:
     make_parts(tmp_path, 0, "old.png")
-    assert find_afresh(tmp_path) is None
-    assert start_afresh(tmp_path, REQUEST, 1) == 1
-    assert find_afresh(tmp_path) is None  # Killed here: nothing replaces the store.
+    assert find_overwrite(tmp_path) is None
+    assert start_overwrite(tmp_path, REQUEST, 1) == 1
+    assert find_overwrite(tmp_path) is None  # Killed here: nothing replaces the store.
     make_parts(tmp_path, 1, "new.png")
-    assert find_afresh(tmp_path) == find_afresh(tmp_path, REQUEST) == 1
-    assert find_afresh(tmp_path, REQUEST | {"layers": ["map"]}) is None
+    assert find_overwrite(tmp_path) == find_overwrite(tmp_path, REQUEST) == 1
+    assert find_overwrite(tmp_path, REQUEST | {"layers": ["map"]}) is None
 
 
 def test_starting_afresh_gives_up_unfinished_work_and_nothing_else(tmp_path: Path) -> None:
     make_parts(tmp_path, 0, "in use.png", "unfinished.png")
-    assert start_afresh(tmp_path, REQUEST, 1) == 1
+    assert start_overwrite(tmp_path, REQUEST, 1) == 1
     assert keys_of(list_parts(tmp_path)) == [("in use.png",)]
 
 
 def test_starting_afresh_again_goes_on_with_the_same_request_only(tmp_path: Path) -> None:
-    start_afresh(tmp_path, REQUEST, 3)
+    start_overwrite(tmp_path, REQUEST, 3)
     make_parts(tmp_path, 3, "new.png")
-    assert start_afresh(tmp_path, REQUEST, 3) == 3
+    assert start_overwrite(tmp_path, REQUEST, 3) == 3
     assert keys_of(list_parts(tmp_path)) == [("new.png",)]
-    assert start_afresh(tmp_path, REQUEST | {"layers": []}, 3) == 3
+    assert start_overwrite(tmp_path, REQUEST | {"layers": []}, 3) == 3
     assert list_parts(tmp_path) == []
 
 
 def test_marker_of_an_overwrite_that_was_taken_in_is_void(tmp_path: Path) -> None:
-    start_afresh(tmp_path, REQUEST, 3)
+    start_overwrite(tmp_path, REQUEST, 3)
     make_parts(tmp_path, 3, "taken in.png")
-    assert start_afresh(tmp_path, REQUEST, 4) == 4  # The store has part 3: not to be replaced.
+    assert start_overwrite(tmp_path, REQUEST, 4) == 4  # The store has part 3: not to be replaced.
     assert keys_of(list_parts(tmp_path)) == [("taken in.png",)]
-    assert find_afresh(tmp_path) is None
+    assert find_overwrite(tmp_path) is None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"first_part": "x", "request": 1}', '"text"'])
 def test_damaged_marker_says_what_to_do(tmp_path: Path, text: str) -> None:
-    (tmp_path / AFRESH_NAME).write_text(text)
-    with pytest.raises(StoreError, match=rf"{AFRESH_NAME}.*is damaged.*delete it together with"):
-        find_afresh(tmp_path)
+    (tmp_path / OVERWRITE_NAME).write_text(text)
+    with pytest.raises(StoreError, match=rf"{OVERWRITE_NAME}.*is damaged.*delete it together with"):
+        find_overwrite(tmp_path)
 
 
 def test_no_folder_has_no_marker(tmp_path: Path) -> None:
-    assert find_afresh(tmp_path / "none") is None
+    assert find_overwrite(tmp_path / "none") is None
     assert list_parts(tmp_path / "none") == []
