@@ -30,7 +30,7 @@ from featx.specs import (
 
 @dataclass(frozen=True, slots=True)
 class InputOptions:
-    """How pictures become the pixels that a model gets: changes to the model's own way.
+    """How pictures become the pixels that a model gets: changes to the model's own preprocessing.
 
     These options are part of what identifies a feature, except where they repeat what the model
     does anyway.
@@ -110,7 +110,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """How images are read and the network is run. It is no part of a feature's identity.
+    """How images are read and the network is run; not part of a feature's identity.
 
     Attributes:
         max_pixels: Largest picture that is decoded, in pixels, at least 1; 178,956,970 when None.
@@ -149,7 +149,7 @@ class UpdateOptions:
     """How a store is brought up to date with its images.
 
     Attributes:
-        overwrite: Start afresh; the existing store is replaced when the new one is complete.
+        overwrite: Start over; the existing store is replaced when the new one is complete.
         prune: Remove rows whose image no longer exists.
         strict: Stop at the first image that fails.
         max_failures: Stop when more images than this fail, at least 0; never when None.
@@ -267,7 +267,7 @@ def refuse_unknown(
     Raises:
         UnknownOption: Suggests the parameters and options that look like it.
     """
-    known = {field.name for group in groups for field in fields(group)}
+    known = [field.name for group in groups for field in fields(group)]  # In a fixed order.
     for name in options:
         if name not in known:
             parameters = inspect.signature(function).parameters.values()

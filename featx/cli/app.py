@@ -79,10 +79,12 @@ def _show_version(wanted: bool) -> None:
 def _options(
     version: Annotated[
         bool,
-        typer.Option("--version", "-v", callback=_show_version, is_eager=True, help="Show it."),
+        typer.Option(
+            "--version", "-v", callback=_show_version, is_eager=True, help="Show the version."
+        ),
     ] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show the traceback of an error; may stand anywhere.")
+        bool, typer.Option("--debug", help="Show the traceback of an error; works anywhere.")
     ] = False,
 ) -> None:
     pass

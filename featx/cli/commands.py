@@ -16,10 +16,10 @@ class Command(Protocol):
     """A function that Typer can read.
 
     Its parameters, annotated with `typer.Option` and `typer.Argument`, are the command's; its
-    docstring is the help text, and the first sentence of it stands in the list of commands.
+    docstring is the help text, whose first sentence is shown in the list of commands.
     A `featx.errors.FeatxError` that it raises becomes one line on the standard error and exit
-    status 1. What takes long to import is imported inside the function: ``featx --help`` imports
-    the modules of all commands.
+    status 1. Import slow modules inside the function: ``featx --help`` imports the modules
+    of all commands.
     """
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
@@ -56,8 +56,8 @@ _SETTINGS: dict[str, dict[str, Any]] = {
 def make_command(name: str) -> TyperCommand:
     """Return a command as Click runs it.
 
-    A command of a package that cannot be imported raises that error when it is run, not before:
-    the others are to be listed and completed.
+    A command of a package that cannot be imported raises that error when it is run, not before,
+    so that the others can be listed and completed.
     """
     try:
         function, settings = resolve_choices(COMMANDS[name]), _SETTINGS.get(name, {})

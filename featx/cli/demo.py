@@ -17,8 +17,8 @@ def demo(
 ) -> None:
     """Show the whole chain, offline, in a folder of its own.
 
-    Handwritten digits that scikit-learn brings along are written as pictures; then the commands
-    that it prints are run: features, a classifier, an index, and a sheet of similar pictures.
+    Handwritten digits from scikit-learn are written as pictures; then the commands that it
+    prints are run: features, a classifier, an index, and a sheet of similar pictures.
 
     Example: featx demo
     """

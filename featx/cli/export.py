@@ -34,7 +34,7 @@ def export(
         typer.Option(help="Pooling of layers that were stored as maps; 'none' keeps them (npy)."),
         Choice(lambda: POOLINGS.names),
     ] = DEFAULT_READ_POOLING,
-    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
     as_json: Json = False,
 ) -> None:
     """Write features as files for other programs.

@@ -9,8 +9,8 @@ import typer
 
 from featx.cli.options import Json, OneLayer, ReadPool, StoreArgument
 from featx.cli.registry_choice import Choice
-from featx.heads.kinds import HEADS
-from featx.specs import DEFAULT_HEAD, DEFAULT_STORE, DEFAULT_TEST_SIZE
+from featx.heads.kinds import DEFAULT_HEAD_KIND, HEADS
+from featx.specs import DEFAULT_HEAD, DEFAULT_READ_POOLING, DEFAULT_STORE, DEFAULT_TEST_SIZE
 
 
 def fit_head(
@@ -26,8 +26,8 @@ def fit_head(
     ] = "folders",
     kind: Annotated[
         str, typer.Option(help="The kind of head."), Choice(lambda: HEADS.names)
-    ] = "linear",
-    pool: ReadPool = "avg",
+    ] = DEFAULT_HEAD_KIND,
+    pool: ReadPool = DEFAULT_READ_POOLING,
     test_size: Annotated[
         float, typer.Option(help="Share of each class held out to measure on, 0 to 1.")
     ] = DEFAULT_TEST_SIZE,

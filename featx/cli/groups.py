@@ -1,4 +1,4 @@
-"""Options that belong together, declared once and handed over as one object.
+"""Options that belong together, declared once and passed on as one object.
 
 A function that makes a group declares its options as a command does. A command names it beside the
 type of a parameter, and gets what the function returns::

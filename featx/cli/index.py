@@ -10,13 +10,13 @@ import typer
 from featx.cli.options import Json, OneLayer, ReadPool, StoreArgument
 from featx.cli.registry_choice import Choice
 from featx.index.kinds import DEFAULT_INDEX_KIND, INDEXES
-from featx.specs import DEFAULT_STORE
+from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORE
 
 
 def index(
     features: StoreArgument = Path(DEFAULT_STORE),
     layer: OneLayer = None,
-    pool: ReadPool = "avg",
+    pool: ReadPool = DEFAULT_READ_POOLING,
     kind: Annotated[
         str, typer.Option(help="The kind of index."), Choice(lambda: INDEXES.names)
     ] = DEFAULT_INDEX_KIND,

@@ -211,7 +211,7 @@ def make_run(
 
 def make_update(
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Start afresh instead of adding to the store.")
+        bool, typer.Option("--overwrite", help="Start over instead of adding to the store.")
     ] = False,
     prune: Annotated[
         bool, typer.Option("--prune", help="Remove rows whose image is gone.")
@@ -223,7 +223,7 @@ def make_update(
         int | None, typer.Option(min=0, metavar="N", help="Stop when more than N images fail.")
     ] = None,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try again what failed and has not changed.")
+        bool, typer.Option("--retry-failed", help="Retry images that failed and have not changed.")
     ] = False,
     shard: Annotated[
         str | None,

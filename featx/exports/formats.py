@@ -20,7 +20,7 @@ class ExportFormat(Protocol):
     what must hold.
 
     Attributes:
-        SUFFIX: How its files end, in lower case; None for a format that is a folder.
+        SUFFIX: The ending of its files, in lower case; None for a format that is a folder.
         KEEPS_MAPS: Whether its rows can be maps, (h, w, c), or only vectors.
     """
 

@@ -26,7 +26,7 @@ LARGEST_TILE = 96
 
 PAPER, GREY = (255, 255, 255), (200, 200, 200)
 
-_LOOK_AHEAD = 512
+LOOK_AHEAD = 512
 """Tiles that are decoded ahead of drawing."""
 
 
@@ -98,8 +98,8 @@ def _map(
 ) -> Iterator[Image.Image | str]:
     """Draw in threads, in order, a bounded number ahead: Pillow decodes without the GIL."""
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        for start in range(0, len(keys), _LOOK_AHEAD):
-            yield from threads.map(draw, keys[start : start + _LOOK_AHEAD])
+        for start in range(0, len(keys), LOOK_AHEAD):
+            yield from threads.map(draw, keys[start : start + LOOK_AHEAD])
 
 
 def _draw(reader: LocationReader, location: str, contract: InputSpec) -> Image.Image | str:

@@ -49,7 +49,7 @@ def write(source: ExportSource, output: Path) -> Written:
     count = min(len(store), MAX_POINTS)
     if count < len(store):
         listener.note(
-            f"the projector shows {MAX_POINTS:,} points at the most: only the first of the "
+            f"the projector shows {MAX_POINTS:,} points at most: only the first of the "
             f"{len(store):,} rows are written"
         )
     is_new = not output.exists()
@@ -62,7 +62,7 @@ def write(source: ExportSource, output: Path) -> Written:
             _write_metadata(source, files.enter_context(replace_file(output / METADATA)), count)
             sprite = _draw(source, count)
             if sprite is not None:
-                _save_sprite(sprite, files.enter_context(replace_file(output / SPRITE)))
+                save_sprite(sprite, files.enter_context(replace_file(output / SPRITE)))
             config.write_text(_describe(source, count, sprite), encoding="utf-8")
     except BaseException:
         if is_new:
@@ -127,8 +127,9 @@ def _draw(source: ExportSource, count: int) -> Sprite | None:
     return sprite
 
 
-def _save_sprite(sprite: Sprite, path: Path) -> None:
-    mark = PngInfo()  # So that `extract` does not take it for a photograph.
+def save_sprite(sprite: Sprite, path: Path) -> None:
+    """Write a sprite as PNG, marked so that `extract` does not take it for a photograph."""
+    mark = PngInfo()
     mark.add_text(SHEET_MARK, "made by featx export")
     sprite.image.save(path, "PNG", pnginfo=mark)
 

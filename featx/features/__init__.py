@@ -1,1 +1,1 @@
-"""From decoded images to features: batch by batch (`computing`), or of a few (`embedding`)."""
+"""Features of decoded images: batch by batch (`computing`), or of a few images (`embedding`)."""

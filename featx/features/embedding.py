@@ -63,7 +63,7 @@ class QueryImages:
     trust_model_code: bool = False
 
     def find(self, listener: Listener) -> ImageSet:
-        """Return the images, and say what is to be known of how they were found."""
+        """Return the images, and pass on the notes about how they were found."""
         found = gather(self.images, selection=self.selection)
         for note in found.notes:
             listener.note(note)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +12,12 @@ from featx.errors import InvalidValue
 from featx.events import Listener
 from featx.heads.evaluation import Evaluation, evaluate
 from featx.heads.head import Head, check_replaceable
-from featx.heads.kinds import HEADS, Fitted, HeadKind
+from featx.heads.kinds import DEFAULT_HEAD_KIND, HEADS, Fitted, HeadKind
 from featx.heads.labelled_rows import LabelledRows, RowChoice, read_labelled_rows
 from featx.heads.labels import FOLDERS
 from featx.poolings import check_vector_pool
-from featx.specs import (
-    DEFAULT_HEAD,
-    DEFAULT_READ_POOLING,
-    DEFAULT_STORE,
-    DEFAULT_TEST_SIZE,
-)
-from featx.store import open_store
+from featx.specs import DEFAULT_HEAD, DEFAULT_READ_POOLING, DEFAULT_STORE, DEFAULT_TEST_SIZE
+from featx.store import FeatureTable, open_store
 from featx.store.reference import StoreReference
 from featx.units import format_count
 
@@ -73,7 +68,7 @@ def fit_head(
     *,
     layer: str | None = None,
     labels: str | Path = FOLDERS,
-    kind: str = "linear",
+    kind: str = DEFAULT_HEAD_KIND,
     pool: str = DEFAULT_READ_POOLING,
     test_size: float = DEFAULT_TEST_SIZE,
     ignore_split: bool = False,
@@ -151,18 +146,25 @@ def fit_head(
         refitted=refitted,
         settings=fitted.settings,
     )
-    fitted_rows = labelled.rows if refitted else labelled.rows[~held_out]
-    Head(
-        kind=kind,
-        classes=labelled.classes,
-        feature=feature,
-        model=labelled.table.model,
-        weights=fitted.weights,
-        fitted_on=labelled.table.content_hash[fitted_rows],
-        report=report.to_dict(),
-        store=reference,
-    ).save(output)
+    rows = labelled.rows if refitted else labelled.rows[~held_out]
+    head = _make_head(report, labelled.table, rows, fitted.weights)
+    replace(head, store=reference).save(output)
     return report
+
+
+def _make_head(
+    report: FitReport, table: FeatureTable, rows: np.ndarray, weights: dict[str, np.ndarray]
+) -> Head:
+    """Return the head that was fitted on some rows of a table."""
+    return Head(
+        kind=report.kind,
+        classes=report.classes,
+        feature=table.spec,
+        model=table.model,
+        weights=weights,
+        fitted_on=table.content_hash[rows],
+        report=report.to_dict(),
+    )
 
 
 def _fit_and_measure(

@@ -56,8 +56,9 @@ class Head:
     @property
     def is_stale(self) -> bool:
         """Whether the store that it was fitted on still exists and has changed since."""
-        known = self.store is not None and self.folder is not None
-        return known and self.store.has_changed(self.folder)  # type: ignore[union-attr, arg-type]
+        if self.store is None or self.folder is None:
+            return False
+        return self.store.has_changed(self.folder)
 
     @property
     def fingerprint(self) -> str:
@@ -213,10 +214,9 @@ def _read_weights(folder: Path, name: str, sha256: str) -> dict[str, np.ndarray]
     if hashlib.sha256(content).hexdigest() != sha256:
         raise ValueError(f"{name} has changed")
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        # featx writes them uncompressed: anything else may be a decompression bomb.
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in arrays.zip.infolist()):
-            raise ValueError(
-                f"{name} is compressed"
-            )  # Not by featx: it may be a decompression bomb.
+            raise ValueError(f"{name} is compressed")
         return {name: arrays[name] for name in arrays.files}
 
 

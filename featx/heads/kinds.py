@@ -95,6 +95,8 @@ class HeadKind(Protocol):
         ...
 
 
+DEFAULT_HEAD_KIND = "linear"
+
 HEADS: Registry[HeadKind] = Registry(
     "kind of head",
     "featx.heads",

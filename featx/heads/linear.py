@@ -12,7 +12,7 @@ from featx.heads.kinds import Examples, Fitted
 
 REGULARISATIONS = tuple(10.0**exponent for exponent in range(-5, 2))
 """Inverse strengths C that are tried. For standardised features of some hundred to a few
-thousand dimensions the best lies well inside this range."""
+thousand dimensions the best is well inside this range."""
 
 NUM_FOLDS = 3
 

@@ -140,8 +140,8 @@ def find_classes(backbone: Backbone, layer: str | None = None) -> Layer:
 
 def _is_vector(layer: Layer) -> bool:
     """Whether a layer gives (C,), or (1, 1, C) as networks without a dense layer do."""
-    *places, count = layer.shape or (None,)
-    return count is not None and count > 1 and all(size == 1 for size in places)
+    *space, count = layer.shape or (None,)
+    return count is not None and count > 1 and all(size == 1 for size in space)
 
 
 def are_probabilities(outputs: np.ndarray) -> bool:
@@ -178,7 +178,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 def _compare(
     labels: Sequence[str | None], best: np.ndarray, names: ClassNames | None
 ) -> list[bool]:
-    """Say of each image whose label is the name of a class whether that is the best."""
+    """Tell of each image labelled with the name of a class whether that class is the best."""
     if names is None:
         return []
     meant = [frozenset() if label is None else names.find(label) for label in labels]

@@ -47,9 +47,9 @@ def predict(
     """Classify images, with a head or with a model's own classifier.
 
     A head gets images prepared exactly as those it was fitted on. A model's own classifier is its
-    last output. Where that is computed by a sigmoid, its values are independent probabilities;
-    where it is no probabilities (values outside [0, 1], or sums that are not 1 within 0.001),
-    softmax makes them.
+    last output. Values that a sigmoid computes are independent probabilities; softmax is applied
+    to any others that are not probabilities (outside [0, 1], or with sums that are not 1 within
+    0.001).
 
     Args:
         images: Locations or objects, as for `featx.extract`.

@@ -17,10 +17,7 @@ from featx.index.description import IndexDescription, description_path
 from featx.index.kinds import DEFAULT_INDEX_KIND, INDEXES, is_index_file
 from featx.index.vector_index import VectorIndex, normalize_rows
 from featx.poolings import check_vector_pool
-from featx.specs import (
-    DEFAULT_READ_POOLING,
-    DEFAULT_STORE,
-)
+from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORE
 from featx.store import FeatureStore, open_store
 from featx.store.reference import StoreReference
 

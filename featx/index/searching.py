@@ -119,14 +119,7 @@ def search(
             f"the index holds {format_count(len(opened), 'image')}: all of them are ranked"
         )
 
-    results = [
-        QueryResult(
-            key,
-            opened.root.location(key),
-            tuple(opened.search_key(key, k, threshold=threshold)),
-        )
-        for key in keys
-    ]
+    results = [_search_key(opened, key, k, threshold) for key in keys]
     failures: tuple[ImageFailure, ...] = ()
     if has_queries:
         query = QueryImages(queries, run=run, weights=weights, trust_model_code=trust_model_code)
@@ -149,6 +142,11 @@ def _check(is_asked: bool, k: int, threshold: float | None) -> None:
         raise InvalidValue("A threshold is a number from -1 to 1. Received: nan.")
     if k < 1:
         raise InvalidValue(f"At least one match is asked for. Received: k={k}.")
+
+
+def _search_key(index: VectorIndex, key: str, k: int, threshold: float | None) -> QueryResult:
+    matches = index.search_key(key, k, threshold=threshold)
+    return QueryResult(key, index.root.location(key), tuple(matches))
 
 
 def _embed(query: QueryImages, index: VectorIndex, listener: Listener) -> EmbeddedImages:

@@ -44,7 +44,7 @@ def note_other_precision(trial: Trial, stored: str, chosen: Choice) -> None:
     if reason and not reason.startswith("for which "):
         reason = f"in which {chosen.engine} cannot compute now ({reason})"
     new = f"{reason}: new ones are in float32" if reason else "new ones in float32"
-    trial.listener.note(f"the features that are there are in {describe_precision(stored)}, {new}")
+    trial.listener.note(f"the existing features are in {describe_precision(stored)}, {new}")
 
 
 def note_not_compared(trial: Trial, engine: str, loaded: str, reason: str) -> None:

@@ -151,7 +151,7 @@ def _build(
 
     try:
         # Keras numbers unnamed layers (conv2d_7) by counters of the thread. In a new thread
-        # they start afresh, so that a layer has one name whatever was built before.
+        # they start over, so that a layer has one name whatever was built before.
         with ThreadPoolExecutor(max_workers=1) as thread:
             return thread.submit(construct).result()
     except Exception as error:  # Keras raises a bare Exception when a download fails.

@@ -58,7 +58,7 @@ POOLINGS: Registry[Pooling] = Registry(
 def vector_poolings() -> tuple[str, ...]:
     """Return the poolings that make vectors of maps: what heads and indexes can read with.
 
-    An add-on that cannot be imported is among them: whoever names it learns what is wrong.
+    An add-on that cannot be imported is among them: naming it shows the error.
 
     Example:
         >>> vector_poolings()

@@ -196,7 +196,7 @@ def test_a_pipe_in_the_place_of_a_picture_does_not_block(tmp_path: Path) -> None
 
 
 def test_more_pictures_than_are_made_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sprite, "_LOOK_AHEAD", 2)
+    monkeypatch.setattr(sprite, "LOOK_AHEAD", 2)
     keys = [f"{number}.png" for number in range(5)]
     for key, color in zip(keys, COLORS, strict=True):
         write_color(tmp_path / key, color)
@@ -212,7 +212,7 @@ def test_only_the_rows_that_the_projector_shows(
     monkeypatch.setattr(tensorboard, "MAX_POINTS", 4)
     report = featx.export_store(colors, tmp_path / "board", listener=notes)
     assert report.rows == 4
-    assert "4 points at the most: only the first of the 5 rows" in notes.notes[0]
+    assert "4 points at most: only the first of the 5 rows" in notes.notes[0]
     assert read_tensors(tmp_path / "board").tolist() == [[0, 1], [2, 3], [4, 5], [6, 7]]
     assert len(read_metadata(tmp_path / "board")) == 4
     assert list(read_config(tmp_path / "board").tensor_shape) == [4, 2]
@@ -231,7 +231,7 @@ def test_a_failure_at_the_last_moment_leaves_no_folder(
     def fail(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tensorboard, "_save_sprite", fail)
+    monkeypatch.setattr(tensorboard, "save_sprite", fail)
     with pytest.raises(KeyboardInterrupt):
         featx.export_store(colors, tmp_path / "board")
     assert not (tmp_path / "board").exists()

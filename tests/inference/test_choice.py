@@ -514,7 +514,7 @@ def test_a_store_in_bfloat16_goes_on_with_another_engine(
     write_images(5, photos, size=(40, 30))
     notes = Notes()
     featx.extract(photos, engine="tensorflow", listener=notes)
-    assert "the features that are there are in bfloat16, new ones in float32" in notes.lines
+    assert "the existing features are in bfloat16, new ones in float32" in notes.lines
     run = last_run()
     assert (run["engine"], run["precision"]) == ("tensorflow", "float32")
 

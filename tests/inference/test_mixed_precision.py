@@ -460,9 +460,7 @@ def test_merged_stores_of_several_precisions_say_so_and_go_on_in_float32(
     write_images(6, tmp_path / "photos")
     notes.lines.clear()
     featx.extract(photos, output=merged, listener=notes)
-    line = (
-        "the features that are there are in several precisions, mixed and bfloat16: new ones are "
-    )
+    line = "the existing features are in several precisions, mixed and bfloat16: new ones are "
     assert f"{line}in float32" in notes.lines
     with featx.open_store(merged) as opened:
         assert opened.header.precisions == ("mixed", "bfloat16", "float32")
