@@ -46,6 +46,12 @@ _ATTRIBUTES = frozenset(
 )
 """What old Keras files may take of tensors as a layer."""
 
+_FOREIGN_LAYERS = frozenset(("TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"))
+"""Layers of Keras's own that run what is in other files, or pickled in this one."""
+
+_FILE_OPTIONS = ("vocabulary", "initial_vocabulary", "merges", "proto")
+"""Options of lookup layers and tokenizers that hold words, or the path of a file to read."""
+
 _HARMLESS_BUILTINS = frozenset(("abs", "max", "min", "pow", "round", "sum"))
 
 _UNREADABLE = (OSError, ValueError, KeyError, RecursionError, zipfile.BadZipFile)
@@ -107,6 +113,8 @@ def find_code(config: Any) -> dict[str, tuple[str, str] | None]:
         attribute = str(inner.get("method_name", inner.get("attr_name")))
         if attribute not in _ATTRIBUTES:
             found[f"the attribute {attribute!r} of a tensor"] = None
+    elif kind in _FOREIGN_LAYERS:
+        found[f"the layer {inner.get('name')!r} of the kind {kind}"] = None
     elif kind == "TensorFlowOpLayer":
         operation = _operation_of(inner.get("node_def"))
         if operation not in computing_operations():
@@ -122,6 +130,9 @@ def find_code(config: Any) -> dict[str, tuple[str, str] | None]:
         registered = config.get("registered_name")
         if not _is_registered(registered or name):
             found[f"the class {name!r} of the module {module!r}"] = (module, name)
+    for option in _FILE_OPTIONS:
+        if isinstance(config.get(option), str):
+            found[f"a layer that reads the file {config[option]!r}"] = None
     for value in config.values():
         found |= find_code(value)
     return found

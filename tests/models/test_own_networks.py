@@ -391,6 +391,12 @@ def test_functions_that_old_files_name_as_layers() -> None:
         ),
         ({"class_name": "function", "module": "evil", "config": "go"}, "'go' of the module 'evil'"),
         ({"class_name": "function", "module": "builtins", "config": "exec"}, "'exec'"),
+        ({"class_name": "TFSMLayer", "config": {"name": "x", "filepath": "m"}}, "TFSMLayer"),
+        ({"class_name": "Custom>TorchModuleWrapper", "config": {}}, "TorchModuleWrapper"),
+        ({"class_name": "JaxLayer", "module": "keras.layers", "config": {}}, "JaxLayer"),
+        ({"class_name": "FlaxLayer", "module": "keras.layers", "config": {}}, "FlaxLayer"),
+        ({"class_name": "StringLookup", "config": {"vocabulary": "/w.txt"}}, "file '/w.txt'"),
+        ({"class_name": "TextVectorization", "config": {"vocabulary": "gs://b/w"}}, "'gs://b/w'"),
     ],
 )
 def test_other_ways_to_code(layer: dict[str, Any], found: str) -> None:
@@ -404,8 +410,25 @@ def test_harmless_layers_and_functions_of_keras() -> None:
         {"class_name": "TensorFlowOpLayer", "config": {"node_def": '{"op": "AddV2"}'}},
         {"class_name": "function", "module": "builtins", "config": "relu"},
         {"class_name": "function", "module": "keras.activations", "config": "relu"},
+        {"class_name": "StringLookup", "config": {"vocabulary": ["a", "b"]}},
+        {"class_name": "IntegerLookup", "config": {"vocabulary": None}},
     ]
     assert find_code({"config": {"layers": layers}}) == {}
+
+
+@pytest.mark.parametrize("kind", ["StringLookup", "IntegerLookup", "TextVectorization"])
+def test_an_old_file_reads_no_vocabulary_of_the_disk(tmp_path: Path, kind: str) -> None:
+    import tf_keras
+
+    words = tmp_path / "words.txt"
+    words.write_text("1\n2\n")
+    dtype = "int64" if kind == "IntegerLookup" else "string"
+    inputs = tf_keras.Input((1,), dtype=dtype)
+    lookup = getattr(tf_keras.layers, kind)(vocabulary=str(words), name="lookup")
+    path = tmp_path / "old.h5"
+    tf_keras.Model(inputs, lookup(inputs)).save(path)
+    with pytest.raises(ModelError, match="a layer that reads the file '.*words.txt'"):
+        load_model(str(path), input=UNIT)
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
