@@ -22,6 +22,15 @@ MAX_DEPTH = 30
 MAX_VALUES_PER_BYTE = 2
 """The smallest types, of 4 bits, put two values into a byte."""
 
+MAX_AXES = 64
+"""Axes of a tensor; NumPy has no more."""
+
+MAX_OPERATIONS = 100_000
+"""Operations of a file: reading so many takes a minute."""
+
+MAX_VERSION = 1000
+"""Version of a set of operators: 26 in 2026; readers try all versions from the highest down."""
+
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 _MESSAGES: Mapping[str, Mapping[int, str]] = {
@@ -42,6 +51,15 @@ _NO_WEIGHTS = (6, 7, 8, 9, 12, 13)
 """Types of tensors: int32, int64, string, bool, uint32 and uint64."""
 
 _EXTERNAL = 1
+
+_FEWEST_INPUTS: Mapping[str, int] = {
+    **dict.fromkeys("GlobalAveragePool GlobalMaxPool LogSoftmax Max Mean Min Sum".split(), 1),
+    **dict.fromkeys("Conv ExperimentalDetectronTopKROIs FusedConv Pad".split(), 2),
+    **dict.fromkeys("Attention DetectionOutput ExperimentalDetectronPriorGridGenerator".split(), 3),
+    "ExperimentalDetectronDetectionOutput": 4,
+}
+"""Operators whose nodes OpenVINO 2026.4 reads without counting their inputs: with fewer, it ends
+the process. Found by reading each operator with each number of inputs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +118,20 @@ def read_onnx_file(path: Path) -> OnnxFile:
         for number, value in _fields(content):
             if number == 7 and isinstance(value, memoryview):
                 _read_graph(value, found)
+            elif number == 8 and isinstance(value, memoryview):
+                _check_version(value)
     except ValueError as error:
         raise ModelError(f"{str(path)!r} is not an ONNX model: {error}.") from error
     if not found.nodes:
         raise ModelError(f"{str(path)!r} is not an ONNX model: it has no operations.")
     found.external = sorted(external)
     return found
+
+
+def _check_version(operators: memoryview) -> None:
+    for number, value in _fields(operators):
+        if number == 2 and isinstance(value, int) and value > MAX_VERSION:
+            raise ValueError(f"it needs version {value} of a set of operators")
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
@@ -152,6 +178,8 @@ def _find_tensors(message: memoryview, kind: str, depth: int) -> Iterator[memory
     """Find every tensor that a message holds, in whatever graph, function or attribute."""
     if depth > MAX_DEPTH * 3:  # A graph in a graph is three messages further in.
         raise ValueError(f"it nests more than {MAX_DEPTH} graphs")
+    if kind == "node":
+        _check_inputs(message)
     inner = _MESSAGES[kind]
     for number, value in _fields(message):
         if number not in inner:
@@ -162,6 +190,20 @@ def _find_tensors(message: memoryview, kind: str, depth: int) -> Iterator[memory
             yield value
         else:
             yield from _find_tensors(value, inner[number], depth + 1)
+
+
+def _check_inputs(node: memoryview) -> None:
+    fields = list(_fields(node))
+    operator = _text_field(node, 4)
+    count = sum(number == 1 for number, _ in fields)
+    attributes = [value for number, value in fields if number == 5]
+    # Before version 11 of ONNX's operators, the sizes of a Pad are an attribute.
+    is_old = operator == "Pad" and any(
+        isinstance(value, memoryview) and _text_field(value, 1) in ("pads", "paddings")
+        for value in attributes
+    )
+    if count < _FEWEST_INPUTS.get(operator, 0) - is_old:
+        raise ValueError(f"an operation {operator} has too few inputs ({count})")
 
 
 def _check_tensor(tensor: memoryview, path: Path, external: set[Path]) -> None:
@@ -180,6 +222,8 @@ def _check_tensor(tensor: memoryview, path: Path, external: set[Path]) -> None:
         file = _locate(path, entries.get("location", ""))
         external.add(file)
         stored += _stored_outside(file, entries, path)
+    if len(_integers(tensor, 1)) > MAX_AXES:
+        raise ModelError(f"{path.name!r} is damaged: a tensor has more than {MAX_AXES} axes.")
     if _count(tensor) > MAX_VALUES_PER_BYTE * stored:
         raise ModelError(
             f"{path.name!r} is damaged: a tensor of {_count(tensor):,} values is stored in "
@@ -233,6 +277,8 @@ def _read_graph(message: memoryview, found: OnnxFile) -> None:
         if number == 1:
             node = _read_node(value)
             found.nodes.append(node)
+            if len(found.nodes) > MAX_OPERATIONS:
+                raise ValueError(f"it has more than {MAX_OPERATIONS:,} operations")
             if node.type == "Constant":
                 found.weights.update(dict.fromkeys(node.outputs, _constant_count(value)))
         elif number == 5 and _is_fraction(value):

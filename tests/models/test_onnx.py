@@ -24,7 +24,7 @@ from featx.inference.accelerated import AcceleratedBackbone
 from featx.models import load_model
 from featx.models.backbone import Backbone
 from featx.models.loading import load_classifier
-from featx.models.onnx_format import MAX_DEPTH, read_onnx_file
+from featx.models.onnx_format import MAX_DEPTH, MAX_OPERATIONS, read_onnx_file
 from featx.models.reference import parse_reference
 from featx.models.remembered import RememberedBackbone
 from featx.models.selection import default_layer, select_layers
@@ -478,6 +478,89 @@ def test_graphs_in_graphs_have_an_end(tmp_path: Path) -> None:
     path.write_bytes(message(7, graph))
     with pytest.raises(ModelError, match=f"nests more than {MAX_DEPTH} graphs"):
         load_model(str(path))
+
+
+@pytest.mark.parametrize(
+    ("operator", "inputs", "domain"),
+    [
+        ("Conv", "images", ""),
+        ("Conv", "", ""),
+        ("Pad", "images", ""),
+        ("Max", "", ""),
+        ("GlobalAveragePool", "", ""),
+        ("FusedConv", "images", "com.microsoft"),
+        ("Attention", "images images", "com.microsoft"),
+        ("DetectionOutput", "images images", "org.openvinotoolkit"),
+    ],
+)
+@pytest.mark.parametrize("where", ["graph", "branch"])
+def test_operations_with_too_few_inputs_do_not_end_the_process(
+    tmp_path: Path, operator: str, inputs: str, domain: str, where: str
+) -> None:
+    network = Network(("N", 3, SIZE, SIZE))
+    node = helper.make_node(operator, inputs.split(), ["result"], domain=domain)
+    if where == "branch":
+        value = helper.make_empty_tensor_value_info("result")
+        branch = helper.make_graph([node], "branch", [], [value])
+        network.store("yes", np.array(True))
+        node = helper.make_node("If", ["yes"], ["result"], then_branch=branch, else_branch=branch)
+    network.nodes.append(node)
+    network.give("result", "N", "a", "b", "c")
+    path = network.write(tmp_path / "net.onnx")
+    with pytest.raises(ModelError, match=f"an operation {operator} has too few inputs"):
+        load_model(str(path), input=UNIT)
+
+
+@pytest.mark.parametrize("kind", ["cycle", "duplicate inputs", "no such tensor", "endless loop"])
+def test_graphs_that_make_no_sense_are_one_line(tmp_path: Path, kind: str) -> None:
+    network = Network(("N", 3, SIZE, SIZE))
+    if kind == "cycle":
+        network.add("Add", "images second", "first")
+        network.add("Relu", "first", "second")
+    elif kind == "duplicate inputs":
+        network.inputs *= 2
+        network.add("Relu", "images", "second")
+    elif kind == "no such tensor":
+        network.add("Add", "images nowhere", "second")
+    else:
+        body = helper.make_graph([], "body", [], [])
+        network.store("times", np.array(1 << 62))
+        network.store("yes", np.array(True))
+        network.add("Loop", "times yes images", "second", body=body)
+    network.give("second", "N", 3, SIZE, SIZE)
+    path = network.write(tmp_path / "net.onnx")
+    with pytest.raises(ModelError) as error:
+        load_model(str(path), input=UNIT)
+    assert "\n" not in str(error.value)
+
+
+def test_claims_that_readers_would_try_are_refused(tmp_path: Path) -> None:
+    network = Network(("N", 3, SIZE, SIZE))
+    network.residual()
+    model = network.model()
+    model.opset_import[0].version = 10**15
+    path = tmp_path / "net.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(ModelError, match="needs version 1000000000000000 of a set of operators"):
+        load_model(str(path), input=UNIT)
+    model = network.model()
+    model.graph.initializer[0].dims[:] = [1] * 1000
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(ModelError, match="a tensor has more than 64 axes"):
+        load_model(str(path), input=UNIT)
+
+
+def test_a_file_of_too_many_operations_is_refused(tmp_path: Path) -> None:
+    relu = helper.make_node("Relu", ["images"], ["result"]).SerializeToString()
+    field = b"\x0a" + bytes([len(relu)]) + relu
+    graph = field * (MAX_OPERATIONS + 1)
+    size, rest = b"", len(graph)
+    while rest > 127:
+        size, rest = size + bytes([rest & 127 | 128]), rest >> 7
+    path = tmp_path / "net.onnx"
+    path.write_bytes(b"\x3a" + size + bytes([rest]) + graph)
+    with pytest.raises(ModelError, match="more than 100,000 operations"):
+        load_model(str(path), input=UNIT)
 
 
 @pytest.fixture(scope="module")
