@@ -22,10 +22,7 @@ from featx.units import format_count
 DEFAULT_SIGNATURE = "serving_default"
 HIDDEN_SIGNATURES = ("__saved_model_init_op", "__saved_model_train_op")
 """What TensorFlow 1 stores among the signatures to initialise and train."""
-TRAINING_NOTE = (
-    "exported with random augmentation: pictures are not flipped, turned, zoomed, moved or made "
-    "lighter; crops are central"
-)
+TRAINING_NOTE = "exported with random augmentation: those layers are left out; crops are central"
 """Said of models whose graphs would augment pictures; see `freeze_function`."""
 
 
