@@ -1,4 +1,4 @@
-"""`Engine`: what computes the graphs of models. `ENGINES`: all that there are, by name."""
+"""`Engine`, which computes the graphs of models, and `ENGINES`, all engines by name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from featx.registry import Registry
 from featx.specs import InputSpec
 
 if TYPE_CHECKING:
-    import numpy as np  # Not to explain what ``--engine`` takes.
+    import numpy as np  # Not needed to explain ``--engine``.
 
 ComputeType = Literal["float32", "mixed", "bfloat16"]
 """A precision in which a network is computed; its results are float32 in any case."""
@@ -42,7 +42,7 @@ class Network(Protocol):
         """Compute a batch of any size: uint8 (B, H, W, C), RGB, not scaled.
 
         Raises:
-            ModelError: If the engine fails, for example for want of memory.
+            ModelError: If the engine fails, for example because memory runs out.
         """
         ...
 
@@ -67,7 +67,7 @@ class NetworkSettings:
 class Engine(Protocol):
     """What computes the graphs of models.
 
-    featx converts a graph with `convert`, keeps what comes of it in the user's cache (`save`,
+    featx converts a graph with `convert`, keeps the result in the user's cache (`save`,
     `read`), opens it in the precisions that the processor has, and compares the first results: in
     float32 with the engine that loaded the model, in other precisions with float32. An engine whose
     results differ is not used. Importing its module must not import the library that it stands for.
@@ -82,14 +82,14 @@ class Engine(Protocol):
 
     @property
     def forms(self) -> Collection[str]:
-        """Forms of `NetworkGraph` that it takes."""
+        """The forms of `NetworkGraph` that it takes."""
         ...
 
     @property
     def precisions(self) -> Sequence[ComputeType]:
-        """Those in which it computes where the processor can.
+        """The precisions in which it can compute, if the processor has them.
 
-        ``float32`` first, then those that are tried instead of it, the fastest first.
+        ``float32`` first, then those to try instead of it, the fastest first.
         """
         ...
 
@@ -98,7 +98,7 @@ class Engine(Protocol):
         ...
 
     def versions(self) -> Mapping[str, str]:
-        """Return the versions that decide its results, by package: recorded with each run."""
+        """Return the versions that its results depend on, by package; recorded with each run."""
         ...
 
     def convert(self, graph: NetworkGraph, contract: InputSpec) -> Any:

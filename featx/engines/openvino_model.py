@@ -1,4 +1,4 @@
-"""OpenVINO models of pixels, made of the graphs that backbones hand over."""
+"""OpenVINO models that take pixels, made from the graphs of backbones."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def _name_outputs(model: Any, graph: NetworkGraph) -> list[str]:
 
 
 def _with_pixels(model: Any, graph: NetworkGraph, contract: InputSpec, names: Sequence[str]) -> Any:
-    """Put the scaling of pixels before a model, and behind it what turns maps to channels last."""
+    """Add the scaling of pixels before a model, and transposes to channels last after it."""
     from openvino import Layout, Type
     from openvino.preprocess import PrePostProcessor
 
@@ -149,7 +149,7 @@ def _with_pixels(model: Any, graph: NetworkGraph, contract: InputSpec, names: Se
 
 
 def reason_of(error: Exception) -> str:
-    """Return the part of an OpenVINO message that is about the network, not about its source."""
+    """Return the part of an OpenVINO message that is about the network, not about the library."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     summary = [line.removeprefix("-- ") for line in lines if line.startswith("-- ")]
     told = [line for line in lines if not line.startswith(("Exception from", "Check '"))]

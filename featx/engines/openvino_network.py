@@ -17,18 +17,18 @@ from featx.errors import ModelError
 from featx.units import format_count
 
 BLOCK = 4
-"""Images that go through a network together: of 1 to 32, measured for MobileNetV2, ResNet50, VGG19
-and the built-in, the fastest or within 2 % of it (``benchmarks/LOG.md``)."""
+"""Images that go through a network together. Of 1 to 32, this number is the fastest or within 2 %
+of it, for MobileNetV2, ResNet50, VGG19 and the built-in network (``benchmarks/LOG.md``)."""
 
 CALL_SECONDS, MAX_BATCH = 0.03, 32
-"""How long a call with several blocks should take: what surrounds it takes about 0.5 ms."""
+"""How long a call with several blocks should take: its overhead is about 0.5 ms."""
 
 MAX_STREAMS = 16
 """Each takes memory of its own: 100 MB for VGG19 in float32. More cores share streams."""
 
 _PRECISIONS = {"float32": "f32", "mixed": "bf16", "bfloat16": "bf16"}
-"""Ours → OpenVINO's names of the type in which it computes; of `mixed`, where nothing else is said
-in the model."""
+"""Ours → OpenVINO's name of the type in which it computes; for `mixed`, the type of operations that
+are not marked in the model."""
 
 
 class OpenVinoNetwork:
@@ -87,7 +87,7 @@ class OpenVinoNetwork:
         """Compute layers of pixels: uint8 (B, H, W, C), RGB, not scaled.
 
         Raises:
-            ModelError: If OpenVINO fails, for example for want of memory.
+            ModelError: If OpenVINO fails, for example because memory runs out.
         """
         if not self._is_new:
             return self._compute(pixels)
@@ -98,7 +98,7 @@ class OpenVinoNetwork:
         """Compute the first images, and choose by the time of the last ones how many to take.
 
         Short calls keep all streams busy to the end; long ones hide what a call costs. The first
-        block says nothing of that: kernels are made for it.
+        block does not count: it includes making the kernels.
         """
         results = self._compute(pixels[: self._block])
         rest = pixels[self._block :]

@@ -41,12 +41,12 @@ def pixel_limit(max_pixels: int | None) -> Iterator[None]:
     Raises:
         InvalidValue: If the limit is not positive.
     """
-    global _held, _former
+    global _held, _pillow_limit
     if max_pixels is not None and max_pixels < 1:
         raise InvalidValue(f"{LIMIT_OPTION} takes at least 1 pixel. Received: {max_pixels}.")
     with _holding:
         if not _held:
-            _former = Image.MAX_IMAGE_PIXELS
+            _pillow_limit = Image.MAX_IMAGE_PIXELS
         _held += 1
         if Image.MAX_IMAGE_PIXELS is not None:
             Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, max_pixels or MAX_PIXELS)
@@ -56,12 +56,12 @@ def pixel_limit(max_pixels: int | None) -> Iterator[None]:
         with _holding:
             _held -= 1
             if not _held:
-                Image.MAX_IMAGE_PIXELS = _former
+                Image.MAX_IMAGE_PIXELS = _pillow_limit
 
 
 _holding = threading.Lock()
 _held = 0
-_former: int | None = None
+_pillow_limit: int | None = None
 
 
 def check_code_blocks(image: Image.Image, num_bytes: int) -> None:

@@ -45,12 +45,12 @@ def compare_results(expected: Results, received: Results) -> dict[str, float]:
 
 
 def check_same(expected: Results, received: Results, reference: str) -> None:
-    """Refuse an engine that does not give, in float32, what another one gives.
+    """Refuse an engine whose results in float32 differ from a reference.
 
     Args:
-        expected: What the reference gave.
-        received: What the engine gave.
-        reference: What a message calls the reference.
+        expected: The results of the reference.
+        received: The results of the engine.
+        reference: Name of the reference, for messages.
 
     Raises:
         NotConvertible: If a row of a layer has a cosine below `SAME_COSINE`.
@@ -63,7 +63,7 @@ def check_same(expected: Results, received: Results, reference: str) -> None:
 
 
 def check_shapes(trial: Trial, received: Results) -> None:
-    """Refuse an engine that gives other shapes than the backbone states.
+    """Refuse an engine whose results have other shapes than the backbone states.
 
     Raises:
         NotConvertible: If it does.
@@ -77,7 +77,7 @@ def check_shapes(trial: Trial, received: Results) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How near a precision is to float32.
+    """How close a precision is to float32.
 
     Attributes:
         cosines: The lowest cosine of each layer.
@@ -100,14 +100,14 @@ def compare_precisions(
 
     Args:
         trial: Gives the further images.
-        exact: The network in float32, and what it gave for the first images.
+        exact: The network in float32, and its results for the first images.
         fast: The other one.
     """
     agreement = Agreement(compare_results(exact[1], fast[1]), len(trial.pixels))
     if not agreement.is_enough:
         return agreement
     images = trial.further()
-    size = len(trial.pixels)  # No more at a time than a batch may have.
+    size = len(trial.pixels)  # A batch may have no more.
     for start in range(0, len(images), size):
         pixels = np.stack(images[start : start + size])
         compared = compare_results(exact[0](pixels), fast[0](pixels))

@@ -1,4 +1,4 @@
-"""What a person is told of engines and precisions."""
+"""Notes to the user about engines and precisions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from featx.user_cache import CACHE_VARIABLE
 
 
 def describe_choice(facts: Mapping[str, Any]) -> str:
-    """Say what was chosen, and by which numbers; nothing where nothing was measured.
+    """Describe what was chosen, and the measurements; empty if nothing was measured.
 
     Example:
         >>> facts = {"engine": "openvino", "precision": "float32"}
@@ -39,7 +39,7 @@ def note_refusals(trial: Trial, refusals: Mapping[str, str], chosen: str) -> Non
 
 
 def note_other_precision(trial: Trial, stored: str, chosen: Choice) -> None:
-    """Say that new features are in float32, not in the precision of those that are there."""
+    """Say that new features are in float32, not in the precision of the existing ones."""
     reason = chosen.missing_precision
     if reason and not reason.startswith("for which "):
         reason = f"in which {chosen.engine} cannot compute now ({reason})"

@@ -23,7 +23,7 @@ class Candidate:
 
     Attributes:
         engine: The engine.
-        trial: What it is to compute, and what it is tried on.
+        trial: The layers to compute, and the images to try it on.
         request: Which precision is asked for.
         loaded: The backbone as it was loaded, with which the engine is compared.
     """
@@ -34,11 +34,11 @@ class Candidate:
     loaded: LoadedNetwork
 
     def open(self) -> Choice:
-        """Convert the network, or take it from the cache, and open it in the best precision.
+        """Convert the network, or read it from the cache, and open it in the best precision.
 
         Raises:
-            NotConvertible: If the engine cannot compute it, in the precision that was asked for if
-                there was one; the message says why.
+            NotConvertible: If the engine cannot compute it, or not in the precision that was asked
+                for; the message says why.
         """
         model, exact = self._convert()
         wanted = self.request.wanted_precision

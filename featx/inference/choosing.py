@@ -60,10 +60,10 @@ def _runs_as_loaded(trial: Trial, request: EngineRequest, own: Choice) -> bool:
 def _open_candidates(
     trial: Trial, request: EngineRequest, loaded: LoadedNetwork
 ) -> tuple[list[Choice], dict[str, str]]:
-    """Open every engine that was asked for, but for the one that loaded the model.
+    """Open every engine that was asked for, except the one that loaded the model.
 
     Returns:
-        Those that agree with it, and why others cannot take the model.
+        Those that agree with it, and the reasons why others cannot take the model.
 
     Raises:
         InvalidValue: If none can compute, on this processor, in the precision that was asked for.
@@ -88,7 +88,7 @@ def _find_engines(trial: Trial, request: EngineRequest, loaded: LoadedNetwork) -
         try:
             if name != loaded.engine:
                 engines.append(ENGINES[name])
-        except AddOnError as error:  # Somebody else's package must not stop what works without it.
+        except AddOnError as error:  # A broken add-on must not stop what works without it.
             if request.engine != AUTO:
                 raise
             trial.listener.note(str(error))
@@ -118,7 +118,7 @@ def _choose(
         if own is None or request.asks_for_fast:
             raise NotConvertible(_describe_failure(trial, request, refusals))
         return own
-    # What was begun in a precision goes on in it.
+    # An extraction continues in the precision in which it began.
     same = [one for one in opened if one.facts["precision"] == request.stored_precision]
     if request.stored_precision in FAST and same:
         return same[0]

@@ -27,7 +27,7 @@ CONVERTED = "converted"
 
 
 class OtherForm(NotConvertible):
-    """An engine does not take graphs of the form that a backbone has: no candidate at all."""
+    """An engine does not take graphs of the backbone's form, and is no candidate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class EngineMemory:
         return kept is not None
 
     def check_refusal(self) -> None:
-        """Refuse at once what could not be converted before: to try takes as long as to convert.
+        """Refuse at once what could not be converted before: trying again takes as long.
 
         Raises:
             NotConvertible: For the reason that is remembered.
@@ -83,7 +83,7 @@ class EngineMemory:
         return not self.trial.backbone.runs_own_code
 
     def _key(self, form: str) -> str:
-        """Identify a form of the network: model, layers, and who converted."""
+        """Identify a form of the network: model, layers, engine and versions."""
         return digest(
             {
                 "format": FORMAT,
@@ -96,7 +96,7 @@ class EngineMemory:
         )
 
     def _description(self) -> dict[str, Any]:
-        """Say what is kept, to a person who looks into the cache."""
+        """Describe the entry to a person who looks into the cache."""
         return {"model": self.trial.reference, "layers": list(self.trial.names)}
 
 

@@ -22,8 +22,8 @@ class EngineRequest:
     Attributes:
         engine: ``auto``, for the fastest, or the name of one in `featx.engines.engines.ENGINES`.
         precision: ``auto``, ``float32``, ``mixed`` or ``bfloat16``.
-        stored_precision: The precision of features that are there already, in which ``auto`` goes
-            on where this machine can; ``auto`` if there are none.
+        stored_precision: The precision of the existing features, in which ``auto`` continues if
+            this machine can; ``auto`` if there are none.
 
     Raises:
         UnknownName: If there is no such engine or precision.

@@ -17,11 +17,11 @@ from featx.inference.trial import FIRST_BATCH, Choice, Trial
 from featx.machine import has_gpu
 
 CLEARLY_FASTER = 1.15
-"""A candidate is taken instead of one before it where it is that much faster: what else happened to
-run on the machine while engines were compared must not decide for good."""
+"""A candidate replaces one before it only if it is that much faster: what else happened to run on
+the machine during the comparison must not decide for good."""
 
 NUM_PIXELS = 4
-"""Images that speeds are measured with: of slow networks, four take some tenths of a second."""
+"""Images for measuring speeds; slow networks take some tenths of a second for four."""
 
 
 def choose_fastest(trial: Trial, opened: Sequence[Choice], loaded: Choice | None) -> Choice:
@@ -31,16 +31,16 @@ def choose_fastest(trial: Trial, opened: Sequence[Choice], loaded: Choice | None
     measured: loading alone would take longer than most searches.
 
     Args:
-        trial: What they compute.
+        trial: The layers and images.
         opened: Candidates, at least one.
-        loaded: The backbone as it was loaded; None where that is no candidate.
+        loaded: The backbone as it was loaded; None if it is no candidate.
 
     Returns:
         The chosen one, with how its speed compares in its facts.
     """
     candidates = [*opened, *([] if loaded is None else [loaded])]
     speeds = find_speeds(speeds_key(trial, candidates), candidates)
-    # A first batch that is not full is all that there is.
+    # If the first batch is not full, there are no further images.
     is_worth_loading = speeds is not None and trial.batch_size >= FIRST_BATCH
     if loaded is not None and not (trial.backbone.is_loaded or has_gpu() or is_worth_loading):
         candidates = list(opened)
@@ -85,7 +85,7 @@ def _measure(trial: Trial, candidates: Sequence[Choice]) -> dict[str, float]:
     runs = []
     for candidate in candidates:
         pixels = some
-        if candidate.results is None and has_gpu():  # Only fast with as many as it will be given.
+        if candidate.results is None and has_gpu():  # A GPU is only fast with full batches.
             pixels = np.resize(some, (candidate.network.batch_size, *some.shape[1:]))
         runs.append((candidate.network, pixels))
     speeds = compare_speeds(runs)
@@ -107,7 +107,7 @@ def compare_speeds(runs: Sequence[tuple[Network, np.ndarray]], seconds: float = 
     spent = [0.0] * len(runs)
 
     def compute(network: Network, pixels: np.ndarray) -> None:
-        network(pixels)  # What it gives may be large, and is not kept.
+        network(pixels)  # Results may be large, and are not kept.
 
     with ThreadPoolExecutor(max(network.concurrency for network, _ in runs)) as pool:
         for number in range(50):

@@ -1,4 +1,4 @@
-"""What candidates are tried on, and what comes of it."""
+"""`Trial`, the images that candidates are tried on, and `Choice`, the result."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from featx.events import Listener
 from featx.models.backbone import Backbone
 
 FIRST_BATCH = 8
-"""Images of the first batch, on which precisions and engines are compared. It has no more unless
-the user says so: then nothing is computed twice."""
+"""Images of the first batch, on which precisions and engines are compared. Unless the user sets
+a batch size, the batch has no more, so that nothing is computed twice."""
 
 
 def no_further_images() -> Sequence[np.ndarray]:
@@ -32,7 +32,7 @@ class Trial:
         pixels: The first images: uint8 (B, H, W, C).
         batch_size: Images of the first batch, of which `pixels` may be only some.
         further: Gives more images to compare precisions on: uint8 (H, W, C) each.
-        listener: Is told what was chosen, and why.
+        listener: Told what was chosen, and why.
     """
 
     backbone: Backbone
@@ -56,7 +56,7 @@ class Choice:
         engine: The name of its engine.
         network: Computes the layers.
         facts: Engine and precision, and what was measured: for the record of the run.
-        results: What it gave for the trial's pixels; None where it was not tried.
+        results: Its results for the trial's pixels; None if it was not tried.
         missing_precision: Why it does not compute in the precision of stored features, where its
             engine has that precision.
     """

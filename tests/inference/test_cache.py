@@ -174,17 +174,17 @@ def test_damaged_facts_are_none(cache: Path, content: bytes) -> None:
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("kind", ["a file", "below a file", "no place for folders"])
+@pytest.mark.parametrize("kind", ["a file", "below a file", "no folders allowed"])
 def test_without_a_cache_everything_works(
     tmp_path: Path, net: str, monkeypatch: pytest.MonkeyPatch, conversions: list[str], kind: str
 ) -> None:
     (tmp_path / "file").write_bytes(b"")
-    place = {
+    folder = {
         "a file": tmp_path / "file",
         "below a file": tmp_path / "file" / "cache",
-        "no place for folders": Path("/proc/featx"),  # Not even for root.
+        "no folders allowed": Path("/proc/featx"),  # Not even for root.
     }[kind]
-    monkeypatch.setenv(CACHE_VARIABLE, str(place))
+    monkeypatch.setenv(CACHE_VARIABLE, str(folder))
     check_same(compute(net), compute(net))
     assert len(conversions) == 2
 

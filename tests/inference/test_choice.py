@@ -22,8 +22,9 @@ from featx.errors import FingerprintMismatch, InvalidValue, ModelError, UnknownN
 from featx.events import Listener
 from featx.inference import AcceleratedBackbone, EngineRequest, agreement, memory, speed
 from featx.inference.agreement import lowest_cosine
+from featx.inference.announcing import describe_choice
 from featx.inference.speed import compare_speeds
-from featx.inference.trial import FIRST_BATCH
+from featx.inference.trial import FIRST_BATCH, Choice, Trial
 from featx.models import load_model
 from featx.models.backbone import Layer
 from featx.models.graph_backbone import GraphBackbone
@@ -162,6 +163,23 @@ def test_a_damaged_measurement_is_made_anew(
     path.write_bytes(content)
     fast, _ = choose(precision="float32")
     assert fast.run_facts["speed_ratio"] == 3.0
+
+
+def test_the_ratio_is_to_tensorflow_even_if_it_did_not_load_the_model(
+    measured: list[list[float]],
+) -> None:
+    measured.append([300.0, 100.0])
+    backbone = load_model(MINI)
+    trial = Trial(backbone, ("embedding",), pixels_for(backbone, 3), 3)
+    network: Any = None  # Nothing is computed.
+    opened = [
+        Choice(name, network, {"engine": name, "precision": "float32"}, {})
+        for name in ("tensorflow", "openvino")
+    ]
+    facts = speed.choose_fastest(trial, opened, None).facts
+    assert facts["speed_ratio"] == 0.333
+    expected = "engine tensorflow in float32; 3.0 times as fast as openvino here"
+    assert describe_choice(facts) == expected
 
 
 def test_a_model_that_is_not_loaded_is_not_loaded_to_be_measured(
@@ -322,6 +340,17 @@ def test_a_processor_without_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
     fast, notes = choose(stored_precision="bfloat16")
     assert fast.run_facts["precision"] == "float32"
     assert "are in bfloat16, for which this processor has no instructions" in notes.text
+
+
+def test_features_of_a_precision_that_an_engine_lacks_are_continued_in_float32(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(OpenVino, "precisions", ("float32", "bfloat16"))
+    monkeypatch.setattr(agreement, "lowest_cosine", lambda first, second: 1.0)
+    fast, notes = choose(stored_precision="mixed")
+    assert fast.run_facts["precision"] == "float32"
+    assert "lowest_cosine" not in fast.run_facts
+    assert "are in mixed precision, new ones in float32" in notes.text
 
 
 @pytest.mark.parametrize(("count", "images"), [(1, "1 image"), (3, "3 images")])
@@ -487,23 +516,23 @@ def test_the_line_about_a_run_says_what_was_decided() -> None:
         assert describe_run(run | facts) == before + expected
 
 
-@pytest.mark.parametrize("former", ["float32", "bfloat16"])
+@pytest.mark.parametrize("stored", ["float32", "bfloat16"])
 def test_a_store_goes_on_in_its_precision(
-    photos: Path, monkeypatch: pytest.MonkeyPatch, former: Any
+    photos: Path, monkeypatch: pytest.MonkeyPatch, stored: Any
 ) -> None:
-    cosine = 0.5 if former == "float32" else 1.0
+    cosine = 0.5 if stored == "float32" else 1.0
     monkeypatch.setattr(agreement, "lowest_cosine", lambda first, second: cosine)
     featx.extract(photos)
-    assert last_run()["precision"] == former
+    assert last_run()["precision"] == stored
     # What would now be chosen is the other one, and nothing is compared.
     monkeypatch.setattr(agreement, "lowest_cosine", lambda first, second: 1.5 - cosine)
     write_images(5, photos, size=(40, 30))
     assert featx.extract(photos).done == 2
-    assert last_run()["precision"] == former
+    assert last_run()["precision"] == stored
     assert "lowest_cosine" not in last_run()
     write_images(6, photos, size=(40, 30))
-    featx.extract(photos, precision=former)
-    assert last_run()["precision"] == former
+    featx.extract(photos, precision=stored)
+    assert last_run()["precision"] == stored
 
 
 @pytest.mark.usefixtures("features_of_mini")

@@ -34,7 +34,7 @@ from tests.inference.test_choice import Notes
 from tests.real_data import REAL_DATA, needs_real_data
 
 SIZE = 32
-TAP = "last"
+LAST = "last"
 
 ENGINE = ENGINES["openvino"]
 
@@ -102,7 +102,7 @@ def scale_images(images: Any) -> Any:
     return ops.transpose(scaled, [0, 3, 1, 2])
 
 
-def build(names: Sequence[str] = (TAP,), *, num_blocks: int = 6) -> Any:
+def build(names: Sequence[str] = (LAST,), *, num_blocks: int = 6) -> Any:
     """MobileNet in small: a convolution, then depthwise and pointwise ones, with biases."""
     from openvino import Model
     from openvino import opset13 as ops
@@ -135,20 +135,20 @@ def make_backbone(builder: Any = build) -> GraphBackbone:
     contract = InputSpec(SIZE, SIZE, scaling="raw")
     layers = [
         Layer(name, "layer", "Convolution", None, (SIZE, SIZE, 24))
-        for name in (TAP, *(f"{TAP}{number}" for number in range(6)))
+        for name in (LAST, *(f"{LAST}{number}" for number in range(6)))
     ]
     return built_backbone(builder, layers, contract)
 
 
 def converted(backbone: Backbone) -> Any:
-    source = backbone.freeze([TAP])
+    source = backbone.freeze([LAST])
     assert source is not None
     return ENGINE.convert(source, backbone.spec.input)
 
 
 def run(model: Any, precision: Any, pixels: np.ndarray, block: int = 4) -> np.ndarray:
-    network = OpenVinoNetwork(model, NetworkSettings((TAP,), precision, 1, block), block)
-    return network(pixels)[TAP]
+    network = OpenVinoNetwork(model, NetworkSettings((LAST,), precision, 1, block), block)
+    return network(pixels)[LAST]
 
 
 @needs_bfloat16
@@ -214,7 +214,7 @@ def test_a_bias_makes_up_for_the_mean_of_what_rounding_changes() -> None:
     np.testing.assert_allclose(after, before, atol=1e-3 * before.max())
 
 
-def small_network(make: Any, names: Sequence[str] = (TAP,)) -> Any:
+def small_network(make: Any, names: Sequence[str] = (LAST,)) -> Any:
     """A network of six 1 x 1 convolutions of 24 channels, with what `make` puts behind each."""
     from openvino import Model
     from openvino import opset13 as ops
@@ -229,8 +229,8 @@ def small_network(make: Any, names: Sequence[str] = (TAP,)) -> Any:
         kernel = ops.constant(kernel.astype(np.float32))
         convolved = ops.convolution(x, kernel, [1, 1], [0, 0], [0, 0], [1, 1])
         x = make(ops, random, convolved, x)
-        made[f"{TAP}{number}"] = x
-    made[TAP] = x
+        made[f"{LAST}{number}"] = x
+    made[LAST] = x
     results = []
     for name in names:
         results.append(ops.result(ops.transpose(made[name], [0, 2, 3, 1])))
@@ -251,7 +251,7 @@ BEHIND = {
     "a bias of each column": lambda ops, random, y, x: ops.add(
         y, constant(ops, random, 1, 1, 1, SIZE)
     ),
-    "a bias of each place": lambda ops, random, y, x: ops.add(
+    "a bias of each position": lambda ops, random, y, x: ops.add(
         y, constant(ops, random, 1, 24, SIZE, SIZE)
     ),
     "two users": lambda ops, random, y, x: ops.add(ops.relu(y), ops.tanh(y)),
@@ -262,7 +262,7 @@ BEHIND = {
 
 
 @pytest.mark.parametrize("behind", BEHIND)
-def test_what_lies_behind_a_convolution_stays_what_it_is(behind: str) -> None:
+def test_what_follows_a_convolution_is_not_changed(behind: str) -> None:
     def build_small(names: Sequence[str]) -> Any:
         return small_network(BEHIND[behind], names)
 
@@ -277,7 +277,9 @@ def test_what_lies_behind_a_convolution_stays_what_it_is(behind: str) -> None:
     assert lowest_cosine(expected, received) > 0.9999
 
 
-@pytest.mark.parametrize("names", [(f"{TAP}1", TAP), (TAP, f"{TAP}1"), (f"{TAP}4", f"{TAP}2")])
+@pytest.mark.parametrize(
+    "names", [(f"{LAST}1", LAST), (LAST, f"{LAST}1"), (f"{LAST}4", f"{LAST}2")]
+)
 def test_several_layers_keep_their_order(names: tuple[str, str]) -> None:
     def build_small(wanted: Sequence[str]) -> Any:
         return small_network(BEHIND["a bias of each channel"], wanted)
@@ -309,10 +311,12 @@ def test_a_version_that_ignores_the_marks_is_not_given_mixed_precision(
     monkeypatch.setitem(mixed_precision.MARK, "name", "unknown")
     backbone = make_backbone()
     with pytest.raises(NotConvertible, match="no single operation in float32"):
-        AcceleratedBackbone(backbone, EngineRequest(precision="mixed"))(pixels_for(backbone), [TAP])
+        AcceleratedBackbone(backbone, EngineRequest(precision="mixed"))(
+            pixels_for(backbone), [LAST]
+        )
     notes = Notes()
     fast = AcceleratedBackbone(backbone, EngineRequest(stored_precision="mixed"), listener=notes)
-    fast(pixels_for(backbone), [TAP])
+    fast(pixels_for(backbone), [LAST])
     assert fast.run_facts["engine"] == "openvino"
     assert fast.run_facts["precision"] == "float32"
     assert "are in mixed precision, in which openvino cannot compute now" in notes.text
@@ -336,7 +340,7 @@ def test_a_network_without_convolutions_is_refused(monkeypatch: pytest.MonkeyPat
         correct(get_core(), model)
     fast = AcceleratedBackbone(make_backbone(build_dense), EngineRequest(precision="mixed"))
     with pytest.raises(NotConvertible) as caught:
-        fast(pixels_for(make_backbone(), 2), [TAP])
+        fast(pixels_for(make_backbone(), 2), [LAST])
     assert str(caught.value) == (
         "openvino cannot compute last of builtin:build_dense in mixed precision: there are no "
         "convolutions that can be corrected behind the first 3 layers with weights. Use "
@@ -362,18 +366,18 @@ def test_mixed_precision_is_taken_where_bfloat16_is_not_good_enough(cosines: lis
     backbone, notes = make_backbone(), Notes()
     fast = AcceleratedBackbone(backbone, listener=notes)
     pixels = pixels_for(backbone, 3)
-    values = fast(pixels, [TAP])[TAP]
+    values = fast(pixels, [LAST])[LAST]
     assert fast.run_facts["precision"] == "mixed"
     assert fast.run_facts["compared_precision"] == "mixed"
-    assert fast.run_facts["lowest_cosine"] == {TAP: 0.9995}
+    assert fast.run_facts["lowest_cosine"] == {LAST: 0.9995}
     assert notes.lines == [
         "engine openvino in mixed precision; lowest cosine of mixed precision to float32 in 3 "
         "images: 0.99950 (last)"
     ]
     asked = AcceleratedBackbone(backbone, EngineRequest(precision="mixed"))
-    np.testing.assert_array_equal(asked(pixels, [TAP])[TAP], values)
-    former = AcceleratedBackbone(backbone, EngineRequest(stored_precision="mixed"))
-    np.testing.assert_array_equal(former(pixels, [TAP])[TAP], values)
+    np.testing.assert_array_equal(asked(pixels, [LAST])[LAST], values)
+    continued = AcceleratedBackbone(backbone, EngineRequest(stored_precision="mixed"))
+    np.testing.assert_array_equal(continued(pixels, [LAST])[LAST], values)
     assert cosines == []  # Neither is compared.
 
 
@@ -382,14 +386,14 @@ def test_float32_stays_where_neither_is_good_enough(cosines: list[float], builde
     cosines[:] = [0.95, 0.998]
     backbone = make_backbone(builder)
     fast = AcceleratedBackbone(backbone)
-    fast(pixels_for(backbone, 3), [TAP])
+    fast(pixels_for(backbone, 3), [LAST])
     assert fast.run_facts["precision"] == "float32"
     if builder is build:
         assert fast.run_facts["compared_precision"] == "mixed"
-        assert fast.run_facts["lowest_cosine"] == {TAP: 0.998}
+        assert fast.run_facts["lowest_cosine"] == {LAST: 0.998}
     else:  # There is nothing to correct.
         assert fast.run_facts["compared_precision"] == "bfloat16"
-        assert fast.run_facts["lowest_cosine"] == {TAP: 0.95}
+        assert fast.run_facts["lowest_cosine"] == {LAST: 0.95}
 
 
 def test_what_was_prepared_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -405,7 +409,7 @@ def test_what_was_prepared_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     backbone = make_backbone()
     pixels = pixels_for(backbone, 3)
     first, second = (
-        AcceleratedBackbone(backbone, EngineRequest(precision="mixed"))(pixels, [TAP])[TAP]
+        AcceleratedBackbone(backbone, EngineRequest(precision="mixed"))(pixels, [LAST])[LAST]
         for _ in range(2)
     )
     np.testing.assert_array_equal(first, second)
@@ -421,9 +425,11 @@ def test_a_processor_without_bfloat16_is_told(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(OpenVino, "has_precision", lambda self, precision: precision == "float32")
     backbone, notes = make_backbone(), Notes()
     with pytest.raises(InvalidValue, match="no instructions for bfloat16"):
-        AcceleratedBackbone(backbone, EngineRequest(precision="mixed"))(pixels_for(backbone), [TAP])
+        AcceleratedBackbone(backbone, EngineRequest(precision="mixed"))(
+            pixels_for(backbone), [LAST]
+        )
     fast = AcceleratedBackbone(backbone, EngineRequest(stored_precision="mixed"), listener=notes)
-    fast(pixels_for(backbone), [TAP])
+    fast(pixels_for(backbone), [LAST])
     assert fast.run_facts["precision"] == "float32"
     assert "are in mixed precision, for which this processor has no instructions" in notes.text
 
@@ -465,7 +471,7 @@ def test_merged_stores_of_several_precisions_say_so_and_go_on_in_float32(
     with featx.open_store(merged) as opened:
         assert opened.header.precisions == ("mixed", "bfloat16", "float32")
     write_images(7, tmp_path / "photos")
-    featx.extract(photos, output=merged, precision="mixed")  # One of those that are there.
+    featx.extract(photos, output=merged, precision="mixed")  # One of the existing ones.
     featx.extract(photos, output=stores[0], shard=(1, 2))
     with pytest.raises(FingerprintMismatch, match="expected mixed, received bfloat16"):
         featx.extract(photos, output=stores[0], shard=(1, 2), precision="bfloat16")
@@ -481,7 +487,7 @@ def test_what_was_begun_in_a_precision_goes_on_though_tensorflow_is_faster(
     monkeypatch.setattr(speed, "compare_speeds", lambda runs: [1.0, 9.0])
     backbone = make_backbone()
     fast = AcceleratedBackbone(backbone, EngineRequest(stored_precision="mixed"))
-    fast(pixels_for(backbone), [TAP])
+    fast(pixels_for(backbone), [LAST])
     assert (fast.run_facts["engine"], fast.run_facts["precision"]) == ("openvino", "mixed")
 
 

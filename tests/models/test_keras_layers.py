@@ -344,7 +344,7 @@ def test_integer_inputs_get_their_pixels_as_they_are(tmp_path: Path) -> None:
         load_model(str(tmp_path / "i.keras"), input=InputOptions(preprocess="tf"))
 
 
-def test_a_model_that_is_gone_can_be_shown_its_new_place(toy_path: Path, tmp_path: Path) -> None:
+def test_a_model_that_was_moved_is_found_by_its_new_path(toy_path: Path, tmp_path: Path) -> None:
     path = tmp_path / "net.keras"
     path.write_bytes(toy_path.read_bytes())
     spec = load_model(str(path)).spec

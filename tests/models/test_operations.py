@@ -33,7 +33,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (2, 4, 4, 3), dtype=np.uint8)
 # ---- the tables ----
 
 
-def test_every_operation_of_tensorflow_has_a_place() -> None:
+def test_every_operation_of_tensorflow_is_listed() -> None:
     import_tensorflow()
     from tensorflow.core.framework import op_def_pb2
     from tensorflow.python.client import pywrap_tf_session
@@ -42,11 +42,11 @@ def test_every_operation_of_tensorflow_has_a_place() -> None:
     registered.ParseFromString(pywrap_tf_session.TF_GetBuffer(pywrap_tf_session.TF_GetAllOpList()))
     names = {operation.name for operation in registered.op}
     placed = computing_operations() | operations_that_need_trust().keys()
-    assert sorted(names - placed) == [], "New operations: give each a place in operations.txt."
+    assert sorted(names - placed) == [], "New operations: list each in operations.txt."
     assert sorted(placed - names - ONLY_IN_SOME_VERSIONS) == [], "TensorFlow has these no more."
 
 
-def test_every_operation_has_one_place() -> None:
+def test_every_operation_is_listed_once() -> None:
     counts = Counter(name for group in operation_groups() for name in group.names)
     assert [name for name, count in counts.items() if count > 1] == []
     assert len({group.title for group in operation_groups()}) == len(operation_groups())

@@ -54,9 +54,8 @@ class RemoteSource(ImageSource):
             public_url(_fixed(url) if is_glob else url).removeprefix(request.root.text).strip("/")
         )
         top = _fixed(path) if is_glob else path
-        listing = Listing(
-            is_complete=not is_glob and not is_single
-        )  # Only of a folder is everything listed.
+        # Only a folder is listed completely.
+        listing = Listing(is_complete=not is_glob and not is_single)
         reader = RemoteReader(filesystem)
         for file, info in found.items():
             if info.get("type") == "directory":
@@ -194,7 +193,8 @@ def _open(url: str) -> tuple[Any, str]:
     except ImportError as error:
         raise InvalidValue(
             f"{public_url(url)!r} needs another package: {_describe(error)}. Install it beside "
-            "featx (pip install 'fsspec[s3]' for s3://, 'fsspec[gs]' for gs://, 'fsspec[http]' for https://)."
+            "featx (pip install 'fsspec[s3]' for s3://, 'fsspec[gs]' for gs://, 'fsspec[http]' for "
+            "https://)."
         ) from error
     except ValueError as error:
         raise InvalidValue(f"{public_url(url)!r} cannot be opened: {_describe(error)}.") from error
