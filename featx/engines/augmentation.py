@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from featx.errors import ModelError
-
-DRAWS = re.compile(
-    "(Stateless|Parameterized)?(Random(?!Get|Dataset|Seed)|TruncatedNormal|Multinomial|Shuffle|"
-    "Parameterized|.*Sample)"
-)
-"""Operations that draw random numbers."""
+from featx.engines.graph_nodes import ancestors, dependents, node_of
+from featx.engines.randomness import BATCH, probe_shape, random_numbers_error
 
 _ABOVE_MIDDLE = float(np.nextafter(np.float32(0.5), np.float32(1)))
 _MIDDLES = {
@@ -24,35 +18,33 @@ _MIDDLES = {
     "StatelessRandomNormalV2": 0.0,
     "StatelessTruncatedNormalV2": 0.0,
 }
-"""Of these → the middle of what they draw."""
+"""Operations that draw → the middle of what they draw."""
 
 _NEUTRAL = (0.0, 1.0, 0.5)
-"""What leaves pictures as they are: an angle or a shift, a zoom or a contrast, a saturation."""
+"""Numbers that change nothing: of an angle or a shift, a zoom or a contrast, a saturation."""
 
 _RANGES = ((0.0, 255.0), (0.0, 1.0), (-1.0, 1.0))
-"""Of the pixels that a layer may expect."""
+"""Ranges of pixels that a layer may expect."""
 
 _TOLERANCE = 2e-3
-"""Of pixels, relative to their range: what turning by 0 degrees or a change of colours may cost."""
-
-_BATCH, _SIZE = 3, 32
-"""Of the pictures that are tried, where a model takes any number of any size."""
+"""Largest difference of pixels, relative to their range, that a rotation by 0 degrees or a
+conversion of colours may leave."""
 
 _SHAPES = ("Shape", "ShapeN", "Size", "Rank")
 _CHANNELS = (None, 1, 3, 4)
-"""Of tensors that may be pictures."""
+"""Numbers of channels of tensors that may be images."""
 
 _SAMPLES = 4096
-"""Values of a tensor that are compared."""
+"""About how many values of a tensor are compared."""
 
 
 class Augmentation:
-    """The random layers of a graph, and the pictures before and behind each.
+    """The random layers of a graph, and the images before and after each.
 
-    In inference, Keras's layers of augmentation return what they are given. So a layer is left out
-    where it is recognised: all that follows depends on the random number through one tensor, and
-    that tensor is the layer's input again once the number is such that nothing changes. That is
-    tried, with pictures of noise. A crop has no such number; its middle is taken.
+    In inference, Keras's layers of augmentation return their input. So a layer is left out if it is
+    recognised: everything after it depends on the random number through one tensor, and with a
+    number that changes nothing, that tensor equals the layer's input. This is tried on images of
+    noise. A crop has no such number; its middle is taken.
 
     Args:
         graph: A GraphDef without variables; `leave_out` changes it.
@@ -64,7 +56,7 @@ class Augmentation:
         import tensorflow
 
         self._graph = graph
-        # As it was when it was tried, for what is before a layer that follows another.
+        # The graph as it was tried: `leave_out` changes the inputs of layers that follow others.
         self._tried = [
             SimpleNamespace(name=node.name, op=node.op, input=list(node.input))
             for node in graph.node
@@ -83,14 +75,20 @@ class Augmentation:
         self._pictures = self._find_pictures()
 
     def leave_out(self, draws: Sequence[str]) -> None:
-        """Leave out the layers that draw, and fix what decides where crops begin.
+        """Leave out the layers that draw, and fix the numbers that decide where crops begin.
 
         Args:
             draws: Names of the nodes that draw.
 
         Raises:
-            ModelError: If a layer is none of these.
+            ModelError: If a layer that draws is neither.
         """
+        with self._session:
+            crops = self._replace_layers(draws)
+        self._tidy(draws, crops)
+
+    def _replace_layers(self, draws: Sequence[str]) -> list[str]:
+        """Leave out all layers that are no crops; return the nodes that draw for crops."""
         crops: list[str] = []
         trials = [self._run(draws, span, value) for span in _RANGES for value in (None, *_NEUTRAL)]
         cropped = self._run(draws, _RANGES[0], None, whole=True)
@@ -103,8 +101,8 @@ class Augmentation:
             elif self._is_crop(name, cropped):
                 crops.append(name)
             else:
-                raise _drawing(self._operations[name].type, name)
-        self._tidy(draws, crops)
+                raise random_numbers_error(self._operations[name].type, name)
+        return crops
 
     def _find_pictures(self) -> dict[str, Any]:
         """Return the tensors that depend on the images and may be images: name → tensor."""
@@ -131,18 +129,18 @@ class Augmentation:
         whole: bool = False,
         given: str = "",
     ) -> dict[str, np.ndarray]:
-        """Return the pictures for images of noise; none if they cannot be computed.
+        """Return all tensors that may be images, for images of noise; none if that fails.
 
         Args:
             draws: The nodes that draw.
-            span: Of the pixels.
-            value: What all numbers are, once they are scaled; None for the middle of each.
-            whole: Whether to return all values, not some.
-            given: A tensor of the shape of the images that takes noise as well.
+            span: Range of the pixels.
+            value: What all drawn numbers become, once scaled; None for the middle of each.
+            whole: Whether to return all values, not a sample.
+            given: A tensor that is given noise as well.
         """
         import tensorflow
 
-        noise = np.random.default_rng(0).uniform(*span, _probe_shape(self._images.shape))
+        noise = np.random.default_rng(0).uniform(*span, probe_shape(self._images.shape))
         feed = {self._images: noise.astype(self._images.dtype.as_numpy_dtype)}
         fixed = [name for name in draws if self._operations[name].type in _MIDDLES]
         values = {
@@ -179,7 +177,7 @@ class Augmentation:
     def _find_layer(
         self, name: str, draws: Sequence[str], trials: Sequence[Mapping[str, np.ndarray]]
     ) -> tuple[str, str] | None:
-        """Return the input of the layer that draws, and the tensor that is the same behind it."""
+        """Return the input of the layer that draws, and the equal tensor at its end."""
         behind, before = self._split(name)
         pairs = {
             (one, other)
@@ -206,9 +204,10 @@ class Augmentation:
         return None
 
     def _find_end(self, name: str, draws: Sequence[str], before: str, end: str) -> str:
-        """Return the last tensor of a layer: it may clip what is no picture of its range.
+        """Return the last tensor of a layer, which may clip values outside the range of pixels.
 
-        The end of that layer, not of what follows and happens to change nothing, such as ReLU.
+        That is the end of the layer itself, not of a later one that happens to change nothing, such
+        as ReLU.
         """
         scope = _shared_scope(name, end)
         behind, _ = self._split(name)
@@ -228,7 +227,7 @@ class Augmentation:
         return end
 
     def _split(self, name: str) -> tuple[list[str], list[str]]:
-        """Return the pictures that depend on a node, and those that do not."""
+        """Return the tensors that may be images: those that depend on a node, and the others."""
         reached = dependents([name], self._graph.node)
         needed = ancestors(self._outputs, self._graph.node)
         behind = [each for each in self._pictures if node_of(each) in reached & needed]
@@ -242,7 +241,7 @@ class Augmentation:
         return is_inside and not dependents([name], others) & (self._outputs | {cut}) - {cut}
 
     def _is_input(self, tensor: str, behind: str) -> bool:
-        """Whether the images reach a tensor through another one only, but for their shape."""
+        """Whether the images, except their shape, reach `behind` only through `tensor`."""
         cut = node_of(tensor)
         others = [node for node in self._tried if node.name != cut and node.op not in _SHAPES]
         image = self._images.op.name
@@ -252,7 +251,7 @@ class Augmentation:
         return len(ancestors([node_of(tensor)], self._graph.node) & set(draws))
 
     def _is_crop(self, name: str, pictures: Mapping[str, np.ndarray]) -> bool:
-        """Whether a node decides only where a crop begins, and its middle gives the central one."""
+        """Whether a node only decides where a crop begins; its middle gives the central crop."""
         behind, before = self._split(name)
         return any(
             _is_centre(pictures[other], pictures[one]) and self._is_cut(name, other)
@@ -262,7 +261,7 @@ class Augmentation:
         )
 
     def _replace(self, before: str, behind: str) -> None:
-        """Give the nodes that take a tensor another one."""
+        """Let all users of the tensor `behind` take `before` instead."""
         before = self._replaced.get(before, before)
         self._replaced[behind] = before
         for node in self._graph.node:
@@ -282,65 +281,9 @@ class Augmentation:
         self._graph.node.extend([*kept, *constants])
 
 
-def require_repeatable(function: Any) -> None:
-    """Refuse a function whose results depend on random numbers.
-
-    It may hold some that do not matter, such as those of a dropout that is switched off, or those
-    of a seed and the same for all images.
-
-    Args:
-        function: A concrete function of images, without variables.
-
-    Raises:
-        ModelError: If an image gives other results in another place of a batch, or the next time.
-    """
-    import tensorflow
-
-    nodes = function.graph.as_graph_def().node
-    needed = ancestors([tensor.op.name for tensor in function.outputs], nodes)
-    drawing = [node for node in nodes if node.name in needed and DRAWS.match(node.op)]
-    if not drawing:
-        return
-    images = function.inputs[0]
-    shape = _probe_shape(images.shape)
-    noise = np.random.default_rng(0).uniform(0, 255, shape).astype(images.dtype.as_numpy_dtype)
-    noise[-1] = noise[0]
-    pruned = function.prune([images], list(function.outputs))
-    try:
-        first, second = (
-            [np.asarray(each) for each in pruned(tensorflow.constant(noise))] for _ in range(2)
-        )
-    except (tensorflow.errors.OpError, ValueError, TypeError):
-        first, second = [], []
-    is_batch = [one.ndim > 0 and len(one) == len(noise) for one in first]
-    if not first or not all(
-        np.allclose(one, other, rtol=1e-4, atol=1e-5, equal_nan=True)
-        and (not batch or np.allclose(one[0], one[-1], rtol=1e-4, atol=1e-5, equal_nan=True))
-        for one, other, batch in zip(first, second, is_batch, strict=True)
-    ):
-        raise _drawing(drawing[0].op, drawing[0].name)
-
-
-def _drawing(operation: str, name: str) -> ModelError:
-    return ModelError(
-        "The network computes with random numbers, which would make features depend on where in a "
-        f"batch a picture is: {operation} (node {name!r}). featx cannot tell what it gives without "
-        "them. Export it without the layer that draws them."
-    )
-
-
-def _probe_shape(shape: Any) -> list[int]:
-    """Return the shape of a batch to try, as far as a model leaves it open."""
-    sizes = shape.as_list() if shape.rank else [None] * 4
-    usual = [_BATCH, _SIZE, _SIZE, 3]
-    if len(sizes) == 4 and sizes[1] in (1, 3):
-        usual = [_BATCH, 3, _SIZE, _SIZE]
-    return [size or other for size, other in zip(sizes, usual, strict=False)]
-
-
 def _sample(array: np.ndarray) -> np.ndarray:
-    """Return some values of a tensor; the same places for all tensors of a shape."""
-    if array.ndim != 4 or array.shape[0] != _BATCH or array.size <= _SAMPLES:
+    """Return a sample of a tensor, at the same positions for all tensors of a shape."""
+    if array.ndim != 4 or array.shape[0] != BATCH or array.size <= _SAMPLES:
         return array
     return array.ravel()[:: array.size // _SAMPLES | 1]
 
@@ -354,18 +297,18 @@ def _is_same(before: np.ndarray, behind: np.ndarray) -> bool:
 
 
 def _is_centre(crop: np.ndarray, picture: np.ndarray) -> bool:
-    """Whether pictures are the middle of others; either one where no pixel is in the middle."""
+    """Whether images are the central crops of others, rounded either way."""
     if crop.ndim != 4 or picture.ndim != 4 or crop.dtype != picture.dtype:
         return False
     left = np.subtract(picture.shape, crop.shape)
     if left.min() < 0 or left.max() == 0 or left[0] or np.ptp(picture) == 0:
         return False
-    places = [{number // 2, (number + 1) // 2} for number in left.tolist()]
+    offsets = [{number // 2, (number + 1) // 2} for number in left.tolist()]
     return any(
         np.array_equal(
-            crop, picture[tuple(slice(p, p + n) for p, n in zip(place, crop.shape, strict=True))]
+            crop, picture[tuple(slice(o, o + n) for o, n in zip(offset, crop.shape, strict=True))]
         )
-        for place in itertools.product(*places)
+        for offset in itertools.product(*offsets)
     )
 
 
@@ -376,7 +319,7 @@ def _shared_scope(one: str, other: str) -> int:
 
 
 def _fix(node: Any, value: float) -> Any:
-    """Make a node that draws numbers a filling with one; return the node of that."""
+    """Make a node that draws numbers fill with a constant; return the constant's node."""
     import tensorflow
     from tensorflow.core.framework import node_def_pb2
 
@@ -390,37 +333,3 @@ def _fix(node: Any, value: float) -> Any:
     filled.attr["index_type"].type = node.attr["Tshape"].type
     node.CopyFrom(filled)
     return constant
-
-
-def dependents(names: Iterable[str], nodes: Iterable[Any]) -> set[str]:
-    """Return the names of the nodes whose values depend on nodes."""
-    users: dict[str, list[str]] = {}
-    for node in nodes:
-        for tensor in node.input:
-            users.setdefault(tensor.partition(":")[0], []).append(node.name)
-    found: set[str] = set()
-    waiting = list(names)
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found.add(name)
-            waiting += users.get(name, [])
-    return found
-
-
-def ancestors(names: Iterable[str], nodes: Iterable[Any]) -> set[str]:
-    """Return the names of nodes, and of all that their values depend on."""
-    inputs = {node.name: node.input for node in nodes}
-    found: set[str] = set()
-    waiting = list(names)
-    while waiting:
-        name = waiting.pop()
-        if name not in found and name in inputs:
-            found.add(name)
-            waiting += [node_of(tensor) for tensor in inputs[name]]
-    return found
-
-
-def node_of(tensor: str) -> str:
-    """Return the node that gives a tensor."""
-    return tensor.partition(":")[0]

@@ -1,11 +1,13 @@
-"""Variables become constants: what a graph would write is dropped, what it draws is fixed."""
+"""Freezing functions of TensorFlow: variables become constants, and nothing is random."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from featx.engines.augmentation import DRAWS, Augmentation, dependents, require_repeatable
+from featx.engines.augmentation import Augmentation
+from featx.engines.graph_nodes import dependents
+from featx.engines.randomness import DRAWS, require_repeatable
 from featx.errors import ModelError, first_line
 
 _WRITES = frozenset(("AssignVariableOp", "AssignAddVariableOp", "AssignSubVariableOp"))
@@ -13,12 +15,12 @@ _WRITES = frozenset(("AssignVariableOp", "AssignAddVariableOp", "AssignSubVariab
 
 
 def freeze_function(concrete: Any) -> tuple[Any, bool]:
-    """Return a concrete function with constants in the place of variables, and nothing random.
+    """Return a concrete function without variables and random numbers.
 
     Networks that Keras 3 exports with layers of random augmentation run as in training: they draw
     numbers from a seed and write the next seed, and batch normalisation takes the mean of the
-    batch and writes its moving average. Frozen like that, a picture's features would depend on
-    where in a batch it is, and on the other pictures. So they are made to run as in inference:
+    batch and writes its moving average. Frozen like that, the features of an image would depend on
+    its position in the batch and on the other images. So they are made to run as in inference:
     layers of augmentation are left out, crops are central, and batch normalisation takes its
     moving averages.
 
@@ -62,7 +64,11 @@ def _freeze(concrete: Any) -> tuple[Any, bool]:
 
 
 def _stop_writing(graph: Any) -> tuple[list[str], bool]:
-    """Remove what writes variables; return what draws random numbers, and if averages changed."""
+    """Remove what writes variables.
+
+    Returns:
+        Nodes that draw random numbers, and whether moving averages were written.
+    """
     nodes = {node.name: node for node in graph.node}
     writes = [node for node in graph.node if node.op in _WRITES]
     pictures = [node.name for node in graph.node if node.op == "Placeholder"]
