@@ -1,4 +1,4 @@
-"""What is remembered of engines: converted networks, refusals, speeds.
+"""The memory of engines: converted networks, refusals, speeds.
 
 Nothing is remembered of models whose code was trusted: the code may change while the files of the
 model do not.
@@ -32,7 +32,7 @@ class OtherForm(NotConvertible):
 
 @dataclass(frozen=True, slots=True)
 class EngineMemory:
-    """What is remembered of some layers of a model on one engine.
+    """The memory of one engine for some layers of a model.
 
     Attributes:
         engine: The engine.

@@ -12,7 +12,7 @@ from featx.specs import Precision, check_choice
 AUTO = "auto"
 
 FAST: tuple[ComputeType, ...] = ("bfloat16", "mixed")
-"""What is tried instead of float32, the fastest first."""
+"""Precisions to try instead of float32, the fastest first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ WEIGHTS_FOLDER = Path(__file__).with_name("weights")
 
 @dataclass(frozen=True, slots=True)
 class BuiltinCard:
-    """What is known of the built-in backbone: the content of ``weights/mini.json``."""
+    """Facts about the built-in backbone: the content of ``weights/mini.json``."""
 
     parameters: int
     sha256: str

@@ -1,4 +1,4 @@
-"""What is known of a model that has a name: sizes, and what was measured of its features."""
+"""Entries of the catalogue: models that have a name, their sizes, measurements of features."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ class Measurement:
     """How good the features of an extractor are on photographs that it was not trained on.
 
     Attributes:
-        extractor: What computed the features.
+        extractor: The model that computed the features.
         dataset: The photographs.
         nearest: Share of photographs whose nearest neighbour has their class.
         precision_at_10: Share of the ten nearest that have it.
         mean_average_precision: Over all others, ranked.
-        linear: Accuracy of a linear head fitted on the set's training part.
+        linear: Accuracy of a linear head fitted on the training part of the dataset.
     """
 
     extractor: str
@@ -36,9 +36,9 @@ class CatalogueEntry:
         parameters: Number of weights, in millions.
         width: Values of its feature vector.
         megabytes: Size of its weights.
-        on_disk: Whether these are here already, so that nothing has to be downloaded.
+        on_disk: Whether the weights are on this disk, so that nothing has to be downloaded.
         location: Where they are, or would be.
-        measurements: What was measured of its features; of the built-in alone.
+        measurements: Measurements of its features; only the built-in has them.
         is_built_in: Whether featx itself brings the weights.
     """
 

@@ -1,4 +1,4 @@
-"""What is known of each of `keras.applications` before it is loaded.
+"""Facts about each of `keras.applications`, known before it is loaded.
 
 Sizes are the `default_size` of each constructor, scalings the `mode` that each family's
 `preprocess_input` passes on (Keras 3.15, `keras/src/applications/*.py`; a test compares

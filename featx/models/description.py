@@ -1,4 +1,4 @@
-"""What is known of a loaded model besides how to compute it."""
+"""Descriptions of loaded models, apart from how they compute."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CHANNELS_FIRST_NOTE = (
 
 @dataclass(frozen=True, slots=True)
 class ModelDescription:
-    """What a source knows of a model when it has loaded it; the fields are those of `Backbone`.
+    """What a source knows of a model that it has loaded; the fields are those of `Backbone`.
 
     Attributes:
         spec: The resolved model.
@@ -25,8 +25,8 @@ class ModelDescription:
         num_layers: Length of Keras's `model.layers`; None for models without numbered layers.
         default_layer: The layer that is taken when none is named; None for the last feature map.
         channels_first: Whether the network takes (B, C, H, W).
-        notes: What else a person should know of it, one line each.
-        packages: What loaded it besides TensorFlow and Keras, by the names that pip knows.
+        notes: Further notes for the user, one line each.
+        packages: Packages that loaded it besides TensorFlow and Keras, by their names for pip.
         runs_own_code: Whether code that came with it was trusted.
     """
 

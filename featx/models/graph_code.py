@@ -24,7 +24,7 @@ Excuse = Callable[[str, Any], bool]
 def refuse_operations(path: Path, graph: Any, excuse: Excuse | None = None) -> None:
     """Refuse a graph that would do more than compute, wherever in it.
 
-    Functions that nothing calls are read as well: what calls them is for TensorFlow to say.
+    Functions that nothing calls are read as well: only TensorFlow knows what calls them.
 
     Args:
         path: The model.
@@ -68,7 +68,7 @@ def _find_operations(graph: Any, excuse: Excuse | None) -> Iterator[tuple[str, s
                 _caches_in_memory(node, nodes) or (excuse and excuse(function, node))
             ):
                 yield node.op, _locate(node, function)
-            # What is not in the library would be taken from the process, whatever it is there.
+            # A function that is not in the library would be taken from the process.
             for called in called_functions(node):
                 if called not in harmless:
                     yield called, _locate(node, function)

@@ -39,7 +39,7 @@ _WRAPPERS = re.compile(r"^(?:(?:Stateful)?PartitionedCall(?:_\d+)?/)+")
 
 @dataclass(frozen=True, slots=True)
 class _Facts:
-    """What is known of a tensor: weights that it needs (a bit each), what it comes from."""
+    """Facts about a tensor: the weights that it needs, a bit each, and where it comes from."""
 
     weights: int
     depends_on_images: bool

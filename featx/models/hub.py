@@ -17,7 +17,7 @@ from featx.models.content_hash import hash_files
 from featx.models.description import ModelDescription
 from featx.models.graph_backbone import GraphBackbone
 from featx.models.graph_layers import GraphLayers, output_names, require_layers
-from featx.models.hub_cache import fetch_module, is_url, module_folder, replaced_module
+from featx.models.hub_cache import fetch_module, is_module_url, module_folder, replaced_module
 from featx.models.input_contract import InputShape, image_contract, read_input_shape
 from featx.models.savedmodel_folder import savedmodel_files
 from featx.models.signatures import (
@@ -54,7 +54,7 @@ def load(request: ModelRequest) -> GraphBackbone:
     wanted = take_signature(request, "A Hub module")
     folder, loaded = _load_module(request.name, request.trust_model_code)
     signatures = list_signatures(loaded)
-    name = Path(folder).name if not is_url(request.name) else request.name
+    name = Path(folder).name if not is_module_url(request.name) else request.name
     chosen = _choose(loaded, signatures, wanted, name)
     first: _FunctionPart | _SignaturePart
     if chosen is None:
@@ -83,7 +83,7 @@ def load(request: ModelRequest) -> GraphBackbone:
         source="hub",
         name=name,
         arguments=(("signature", wanted),) if wanted else (),
-        location=request.name if is_url(request.name) else str(folder),
+        location=request.name if is_module_url(request.name) else str(folder),
         weights_sha256=hash_files(folder, savedmodel_files(folder)),
         input=first.contract,
     )
@@ -95,14 +95,14 @@ def load(request: ModelRequest) -> GraphBackbone:
         default_layer=_DEFAULT_OUTPUT if has_default else None,
         channels_first=first.shape.channels_first,
         notes=[*([first.note] if first.note else []), *notes],
-        packages=["tensorflow-hub"] if is_url(request.name) else [],
+        packages=["tensorflow-hub"] if is_module_url(request.name) else [],
     )
     return GraphBackbone(description, compile_layers)
 
 
 def _load_module(name: str, trust: bool) -> tuple[Path, Any]:
     """Find the module's folder and load it; a damaged download is fetched once more."""
-    if not is_url(name):
+    if not is_module_url(name):
         folder = Path(name).absolute()
         if not folder.is_dir():
             raise ModelError(

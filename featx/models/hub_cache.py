@@ -29,11 +29,11 @@ CACHE_VARIABLE = "TFHUB_CACHE_DIR"
 _SHARD = re.compile(r"-(\d{5})-of-(\d{5})$")
 
 
-def is_url(name: str) -> bool:
+def is_module_url(name: str) -> bool:
     """Whether a module is named by a URL.
 
     Example:
-        >>> is_url("https://tfhub.dev/google/imagenet/inception_v1/feature_vector/4")
+        >>> is_module_url("https://tfhub.dev/google/imagenet/inception_v1/feature_vector/4")
         True
     """
     return name.lower().startswith(("http://", "https://", "gs://"))

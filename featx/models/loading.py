@@ -121,7 +121,7 @@ def restore_model(
 def _read_request(
     model: str, weights: str | None, changes: InputOptions, trust_model_code: bool
 ) -> tuple[str, ModelRequest]:
-    """Return the source of a reference, and what it is asked for."""
+    """Return the source of a reference, and the request for it."""
     source, name, arguments = parse_reference(model)
     trusted = arguments.pop(TRUST, False)
     if not isinstance(trusted, bool):
@@ -163,8 +163,8 @@ def _load(source: str, request: ModelRequest) -> Backbone:
     if recalled is not None:
         return recalled
     backbone = load()
-    loaded_key = request_key(source, request)  # None before: it has just been downloaded.
-    # Not if a file was replaced while it was loaded, nor what depends on a program.
+    loaded_key = request_key(source, request)  # `key` is None if it was downloaded just now.
+    # A file may have been replaced during loading; registered classes depend on the program.
     is_same = loaded_key is not None and key in (None, loaded_key)
     if is_same and not backbone.runs_own_code:
         remember(loaded_key, backbone)
@@ -175,7 +175,7 @@ def _load(source: str, request: ModelRequest) -> Backbone:
 
 
 def _loader(source: str, request: ModelRequest) -> Callable[[], Backbone]:
-    """Return what loads a model, and records the package that brings its source."""
+    """Return a function that loads a model, and records the package of its source."""
 
     def load() -> Backbone:
         backbone = SOURCES[source].load(request)

@@ -1,4 +1,4 @@
-"""What is in an ONNX file, read without loading it: nodes, weights, and files that it refers to.
+"""The content of an ONNX file, read without loading it: nodes, weights, files that it refers to.
 
 ONNX files are messages of Protocol Buffers (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto;
 encoding: https://protobuf.dev/programming-guides/encoding/). Only the few fields that featx needs

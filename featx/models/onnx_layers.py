@@ -36,7 +36,7 @@ _TO_LAST, _TO_FIRST, _SWAPPED = (0, 2, 3, 1), (0, 3, 1, 2), (0, 2, 1)
 
 @dataclass(frozen=True, slots=True)
 class _Facts:
-    """What is known of a tensor: weights that it needs (a bit each), what it comes from."""
+    """Facts about a tensor: the weights that it needs, a bit each, and where it comes from."""
 
     weights: int = 0
     depends_on_images: bool = False

@@ -1,4 +1,4 @@
-"""What each operation of TensorFlow may do: the tables of ``operations.txt``."""
+"""The operations of TensorFlow and what each may do: the tables of ``operations.txt``."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ import featx
 from featx.engines.graph import NetworkGraph
 from featx.errors import ModelError
 from featx.models.backbone import Backbone, Layer, ModelRequest
-from featx.models.hub_cache import is_url
+from featx.models.hub_cache import is_module_url
 from featx.models.reference import parse_reference
 from featx.models.sources import SOURCES
 from featx.specs import ModelSpec, digest
@@ -81,7 +81,7 @@ def stamp_model(model: str, weights: str | None) -> list[list[Any]]:
     A module at a URL has none: it is downloaded once, whenever that is.
     """
     source, name, _ = parse_reference(model)
-    if is_url(name):
+    if is_module_url(name):
         return []
     files = SOURCES[source].files(name, weights)
     if files is None:
@@ -170,7 +170,7 @@ class RememberedBackbone:
 
     @property
     def run_facts(self) -> Mapping[str, Any]:
-        """What is recorded of a run on the model's own engine."""
+        """The facts to record of a run on the model's own engine."""
         return self._run_facts if self._loaded is None else self._loaded.run_facts
 
     def features(self) -> Sequence[Layer]:

@@ -1,4 +1,4 @@
-"""What is in the folder of a SavedModel, told without TensorFlow."""
+"""The files of a SavedModel, examined without TensorFlow."""
 
 from __future__ import annotations
 

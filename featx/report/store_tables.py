@@ -1,4 +1,4 @@
-"""What is said about stores: extracting, checking, packing, merging, describing them."""
+"""Output about stores: extracting, checking, packing, merging, describing them."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from featx.store.views import remove_spent_parts
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """What was checked and found.
+    """The result of checking a store.
 
     Attributes:
         store: The store.

@@ -36,9 +36,9 @@ class HubSource(ModelSource):
 
     def files(self, name: str, weights: str | None) -> Sequence[Path] | None:
         """Return the graph and its variables; None for a module that is not downloaded."""
-        from featx.models.hub_cache import is_complete, is_url, module_folder
+        from featx.models.hub_cache import is_complete, is_module_url, module_folder
 
-        if not is_url(name):
+        if not is_module_url(name):
             return savedmodel_files(Path(name))
         folder = module_folder(name)
         return savedmodel_files(folder) if is_complete(folder) else None
