@@ -134,6 +134,10 @@ class RunOptions:
     precision: Precision | None = None
 
     def __post_init__(self) -> None:
+        if self.max_pixels is not None and self.max_pixels < 1:
+            raise InvalidValue(
+                f"A picture has at least one pixel. Received: max_pixels={self.max_pixels}."
+            )
         if self.batch_size is not None and self.batch_size < 1:
             raise InvalidValue(f"A batch has at least one image. Received: {self.batch_size}.")
         if self.workers is not None and self.workers < 1:
@@ -172,6 +176,12 @@ class UpdateOptions:
     single_file_limit: int | None = None
     wait: bool = False
     dry_run: bool = False
+
+    def __post_init__(self) -> None:
+        if self.max_failures is not None and self.max_failures < 0:
+            raise InvalidValue(
+                f"At least 0 images may fail. Received: max_failures={self.max_failures}."
+            )
 
     @property
     def failure_limit(self) -> int | None:

@@ -61,6 +61,8 @@ def test_keywords_complete_a_group() -> None:
     [
         (lambda: RunOptions(batch_size=0), "at least one image"),
         (lambda: RunOptions(workers=0), "at least one thread"),
+        (lambda: RunOptions(max_pixels=0), "at least one pixel"),
+        (lambda: UpdateOptions(max_failures=-1), "At least 0 images may fail"),
         (lambda: RunOptions(precision="float8"), "no precision named 'float8'"),  # type: ignore[arg-type]
         (lambda: InputOptions(preprocess="vgg"), "no preprocessing named 'vgg'"),  # type: ignore[arg-type]
     ],
