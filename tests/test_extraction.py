@@ -418,14 +418,12 @@ def test_overwrite_keeps_the_old_store_until_the_new_one_is_complete(
     photos: Path,
     store: Path,
     run: Callable[..., ExtractReport],
-    monkeypatch: pytest.MonkeyPatch,
+    run_until: Callable[..., None],
 ) -> None:
     fill(photos)
     run()
     before = all_rows(store)
-    interrupt_at(monkeypatch, 2)
-    with pytest.raises(KeyboardInterrupt):
-        run(overwrite=True, batch_size=3)
+    run_until(2, overwrite=True, batch_size=3)
     assert all_rows(store) == before
 
 
@@ -644,13 +642,10 @@ def test_unfinished_parts_of_another_command_are_refused(
     photos: Path,
     run: Callable[..., ExtractReport],
     small_parts: None,
-    monkeypatch: pytest.MonkeyPatch,
+    run_until: Callable[..., None],
 ) -> None:
     fill(photos)
-    with monkeypatch.context() as patch:
-        interrupt_at(patch, 2)
-        with pytest.raises(KeyboardInterrupt):
-            run(batch_size=3)
+    run_until(2, batch_size=3)
     with pytest.raises(FingerprintMismatch, match="unfinished work of another command"):
         run(preprocess="tf")
     assert counts(run(preprocess="tf", overwrite=True)) == {"rows": 9, "done": 9}
@@ -878,31 +873,37 @@ def test_batches_are_filled_across_failures(toy: str) -> None:
 # Interruptions
 
 
-def interrupt_at(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    """Press Ctrl-C while the batch of this number (from 1) is computed."""
-    real, calls = ToyBackbone.__call__, []
+@pytest.fixture
+def run_until(
+    run: Callable[..., ExtractReport], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., None]:
+    """Extract, and press Ctrl-C while the batch of a number (from 1) is computed."""
 
-    def interrupted(self: Any, images: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
-        calls.append(len(images))
-        if len(calls) == number:
-            raise KeyboardInterrupt
-        return real(self, images, names)
+    def run_until(number: int, **options: Any) -> None:
+        real, calls = ToyBackbone.__call__, []
 
-    monkeypatch.setattr(ToyBackbone, "__call__", interrupted)
+        def call(self: Any, images: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+            calls.append(len(images))
+            if len(calls) == number:
+                raise KeyboardInterrupt
+            return real(self, images, names)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(ToyBackbone, "__call__", call)
+            with pytest.raises(KeyboardInterrupt):
+                run(**options)
+
+    return run_until
 
 
 def test_memory_is_bounded_by_parts(
     photos: Path,
     store: Path,
-    run: Callable[..., ExtractReport],
     small_parts: None,
-    monkeypatch: pytest.MonkeyPatch,
+    run_until: Callable[..., None],
 ) -> None:
     fill(photos)
-    with monkeypatch.context() as patch:
-        interrupt_at(patch, 4)
-        with pytest.raises(KeyboardInterrupt):
-            run(batch_size=2)
+    run_until(4, batch_size=2)
     sizes = []
     for path in list_parts(parts_folder(store)):
         with open_store(path) as part:
@@ -916,7 +917,7 @@ def test_ctrl_c_and_again_gives_the_same_file(
     photos: Path,
     store: Path,
     run: Callable[..., ExtractReport],
-    monkeypatch: pytest.MonkeyPatch,
+    run_until: Callable[..., None],
     request: pytest.FixtureRequest,
     number: int,
     small: bool,
@@ -926,10 +927,7 @@ def test_ctrl_c_and_again_gives_the_same_file(
     fill(photos)
     break_image(photos / "3.png", mtime=50)
     run(batch_size=2, layers=["*"], output=store.with_name("whole.h5"))
-    with monkeypatch.context() as patch:
-        interrupt_at(patch, number)
-        with pytest.raises(KeyboardInterrupt):
-            run(batch_size=2, layers=["*"])
+    run_until(number, batch_size=2, layers=["*"])
     assert not store.exists()
     if number > 1:
         with pytest.raises(StoreNotFound, match="not finished"):
@@ -945,16 +943,13 @@ def test_ctrl_c_while_a_store_grows_leaves_the_store_readable(
     photos: Path,
     store: Path,
     run: Callable[..., ExtractReport],
-    monkeypatch: pytest.MonkeyPatch,
+    run_until: Callable[..., None],
 ) -> None:
     fill(photos, COLORS[:4])
     run()
     before = all_rows(store)
     fill(photos)
-    with monkeypatch.context() as patch:
-        interrupt_at(patch, 3)
-        with pytest.raises(KeyboardInterrupt):
-            run(batch_size=2)
+    run_until(3, batch_size=2)
     assert all_rows(store) == before
     assert counts(run(batch_size=2)) == {"rows": 9, "done": 1, "skipped": 8}
     assert list(means(store)) == [f"{number}.png" for number in range(9)]
@@ -965,13 +960,10 @@ def test_damaged_part_is_named_and_can_be_deleted(
     store: Path,
     run: Callable[..., ExtractReport],
     small_parts: None,
-    monkeypatch: pytest.MonkeyPatch,
+    run_until: Callable[..., None],
 ) -> None:
     fill(photos)
-    with monkeypatch.context() as patch:
-        interrupt_at(patch, 4)
-        with pytest.raises(KeyboardInterrupt):
-            run(batch_size=2)
+    run_until(4, batch_size=2)
     part = parts_folder(store) / "part-000001.h5"
     part.write_bytes(part.read_bytes()[:500])
     with pytest.raises(StoreDamaged, match=r"part-000001\.h5.*delete that one file"):

@@ -124,21 +124,6 @@ def stop(*arguments: object, **options: object) -> None:
     raise KeyboardInterrupt
 
 
-@pytest.fixture
-def run_interrupted(
-    run: Callable[..., ExtractReport], monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., None]:
-    """Extract until everything is computed, and end before the store is made."""
-
-    def run_interrupted(**options: Any) -> None:
-        with monkeypatch.context() as patch:
-            patch.setattr("featx.extraction.running.assemble_store", stop)
-            with pytest.raises(KeyboardInterrupt):
-                run(**options)
-
-    return run_interrupted
-
-
 RED, GREEN, BLUE, _ = PICTURES
 
 

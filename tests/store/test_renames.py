@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -26,25 +25,6 @@ def test_identical_files_keep_their_position_however_the_work_was_divided(
     run(batch_size=batch_size)
     with open_store(store) as opened:
         assert opened.keys == ("a.png", "b.png", "c.png", "d.png")
-
-
-def stop(*arguments: object, **options: object) -> None:
-    raise KeyboardInterrupt
-
-
-@pytest.fixture
-def run_interrupted(
-    run: Callable[..., ExtractReport], monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., None]:
-    """Extract until everything is computed, and end before the store is made."""
-
-    def run_interrupted(**options: Any) -> None:
-        with monkeypatch.context() as patch:
-            patch.setattr("featx.extraction.running.assemble_store", stop)
-            with pytest.raises(KeyboardInterrupt):
-                run(**options)
-
-    return run_interrupted
 
 
 def test_one_new_image_is_the_new_name_of_one_row(

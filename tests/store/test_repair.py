@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -31,25 +30,6 @@ def test_repair_of_a_packed_store_does_not_go_on_with_the_damaged_file(
     assert [damage.keys for damage in verify_store(store, repair=True).damages] == [()]
     assert verify_store(store).is_intact
     assert counts(run()) == {"rows": 1, "skipped": 1}
-
-
-def stop(*arguments: object, **options: object) -> None:
-    raise KeyboardInterrupt
-
-
-@pytest.fixture
-def run_interrupted(
-    run: Callable[..., ExtractReport], monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., None]:
-    """Extract until everything is computed, and end before the store is made."""
-
-    def run_interrupted(**options: Any) -> None:
-        with monkeypatch.context() as patch:
-            patch.setattr("featx.extraction.running.assemble_store", stop)
-            with pytest.raises(KeyboardInterrupt):
-                run(**options)
-
-    return run_interrupted
 
 
 def test_repair_mixes_no_parts_of_different_models(

@@ -202,7 +202,7 @@ def test_a_head_is_fitted_by_the_stores_split(
     assert (report.evaluation.num_examples, report.refitted) == (3, False)
     assert notes.texts[0] == (
         "the store's split: fitted on Train (1) and train (2), measured on test (2) and val (1); "
-        "--ignore-split divides anew"
+        "--ignore-split splits at random"
     )
     with featx.open_store(store) as opened:
         hashes = opened.content_hash[[0, 1, 5]].tolist()
