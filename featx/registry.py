@@ -101,7 +101,7 @@ class Registry(Generic[T]):
             package: The package that brought it when the file was written, as recorded there.
 
         Raises:
-            NotInstalled: If there is none of that name here; says what to install.
+            NotInstalled: If it does not exist here; the message says what to install.
         """
         if name not in self:
             raise NotInstalled(self.kind, name, file, package)

@@ -255,7 +255,7 @@ def flip(path: Path, offset: int, mask: int = 0xFF) -> None:
 
 
 def chunk_offset(path: Path, dataset: str) -> int:
-    """Where the first chunk of a dataset lies in the file."""
+    """Where the first chunk of a dataset is in the file."""
     with h5py.File(path) as file:
         return int(file[dataset].id.get_chunk_info(0).byte_offset)
 

@@ -105,12 +105,14 @@ def test_failures_come_where_they_were(concurrency: int) -> None:
         if number % 7 == 0:
             results.append(failure(f"{number}+"))
     order = [name for result in run(results, SlowBackbone(concurrency)) for name in names(result)]
-    places = {name: place for place, name in enumerate(order)}
-    assert len(places) == len(results)
+    positions = {name: position for position, name in enumerate(order)}
+    assert len(positions) == len(results)
     for number in range(28, 60, 7):
         # A batch that is still being filled comes later: what was before that comes before.
-        assert places[f"{number - 3}.png"] < places[f"failed {number}+"]
-        assert places[f"failed {number}+"] < places.get(f"{number + 3 * (concurrency + 5)}.png", 99)
+        assert positions[f"{number - 3}.png"] < positions[f"failed {number}+"]
+        assert positions[f"failed {number}+"] < positions.get(
+            f"{number + 3 * (concurrency + 5)}.png", 99
+        )
     computed = [name for name in order if name[0].isdigit()]
     assert computed == [f"{number}.png" for number in range(20, 60)]
 
@@ -127,9 +129,9 @@ def test_identical_images_are_computed_once(concurrency: int) -> None:
     # Each content comes three times: beside itself, in the next batch, and much later.
     values = [20, 20, 21, 22, 21, 23, 24, 25, 22, 26, 27, 20, 28, 29, 24]
     results = []
-    for place, value in enumerate(values):
+    for number, value in enumerate(values):
         one = image(value)
-        item = ImageItem(f"{place}-{value}", "photos", None, 1, 1)
+        item = ImageItem(f"{number}-{value}", "photos", None, 1, 1)
         results.append(DecodedImage(item, one.content_hash, one.pixels))
     computed, copies = [], []
     for result in run(results, SlowBackbone(concurrency), known=set()):

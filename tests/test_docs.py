@@ -70,8 +70,8 @@ def test_labels_of_archives_in_the_documents_are_those_given(tmp_path: Path) -> 
             with zipfile.ZipFile(path, "w") as archive:
                 for name in names:
                     archive.writestr(name, b"x")
-        for place in (tmp_path / f"{number}.zip", tmp_path / f"{number}" / "*.zip"):
-            items = find_images(place).items
+        for location in (tmp_path / f"{number}.zip", tmp_path / f"{number}" / "*.zip"):
+            items = find_images(location).items
             given = {item.key.removeprefix("a.zip/"): item.label for item in items}
             assert [given[name] for name in names] == expected
 

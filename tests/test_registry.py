@@ -44,6 +44,15 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> Registry[Any]:
     return Registry("kind of thing", "demo.things", {"own": "json:dumps", "module": "json"})
 
 
+def test_an_object_is_imported_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = [_Point("counted", lambda: loads.append(1) or loads)]
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: points)
+    registry: Registry[list[int]] = Registry("kind of thing", "demo.things", {})
+    loads: list[int] = []
+    assert registry["counted"] is registry["counted"]
+    assert loads == [1]
+
+
 def test_own_names_come_first_and_cannot_be_taken(registry: Registry[Any]) -> None:
     assert registry.names == ("own", "module", "alpha", "broken", "zeta")
     assert registry["own"]([]) == "[]"

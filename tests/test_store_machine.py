@@ -394,7 +394,7 @@ class FolderMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.folder.store is not None)
     @rule()
     def lose(self) -> None:
-        """Delete the store, but not what lies beside it."""
+        """Delete the store, but not what is beside it."""
         self.path.unlink()
         self.folder.store = None
         self.folder.pending, self.folder.overwriting = self.reader.pending(self.path)
@@ -519,7 +519,7 @@ class FolderMachine(RuleBasedStateMachine):
         return self.path.stat().st_ino, self.path.stat().st_mtime_ns
 
     def listing(self) -> list[tuple[str, int, int]]:
-        """What lies there of the store, with what changes when a file does."""
+        """The files of the store, with what changes when a file does."""
         folder = parts_folder(self.path)
         files = [self.path, *(sorted(folder.iterdir()) if folder.exists() else [])]
         return [

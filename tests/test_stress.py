@@ -95,10 +95,10 @@ def test_a_disk_keeps_what_was_flushed_and_no_more(tmp_path: Path) -> None:
     disk.apply(event("replace", "/a.tmp", "/a"))
 
     def after_cut(names: str) -> dict[str, bytes]:
-        place = tmp_path / f"{names}-{len(list(tmp_path.iterdir()))}"
-        place.mkdir()
-        disk.write(place, random.Random(0), names, "absent")
-        return {path.name: path.read_bytes() for path in place.iterdir()}
+        folder = tmp_path / f"{names}-{len(list(tmp_path.iterdir()))}"
+        folder.mkdir()
+        disk.write(folder, random.Random(0), names, "absent")
+        return {path.name: path.read_bytes() for path in folder.iterdir()}
 
     assert after_cut("none") == {"a": b"old"}
     assert after_cut("all") == {"a": b"new"}

@@ -132,7 +132,9 @@ def _check_source(source: ExportSource, name: str, writer: ExportFormat) -> None
     if source.layer is None and len(store.layers) > 1:
         source.listener.note(f"layer {spec.name!r}, the deepest in {str(store.path)!r}")
     if stored.pool not in ("none", source.pool) and source.pool != DEFAULT_READ_POOLING:
-        source.listener.note(f"{spec.name!r} was stored with {stored.pool!r} pooling: it stays so")
+        source.listener.note(
+            f"{spec.name!r} was stored with {stored.pool!r} pooling, which is kept"
+        )
     if not len(store):
         raise ExportError(
             f"{str(store.path)!r} holds no features: none of its images could be used. "

@@ -61,7 +61,7 @@ EXPORTS: Registry[ExportFormat] = Registry(
 
 
 def formats_by_suffix() -> dict[str | None, str]:
-    """Return how the files of each format end → its name; of several, the first counts.
+    """Return the ending of each format's files → its name; the first format of several wins.
 
     Example:
         >>> formats_by_suffix()[".npy"], formats_by_suffix()[None]
@@ -72,5 +72,5 @@ def formats_by_suffix() -> dict[str | None, str]:
         try:
             suffixes.setdefault(EXPORTS[name].SUFFIX, name)
         except AddOnError:
-            continue  # It can still be named, which says what is wrong.
+            continue  # Naming it shows what is wrong.
     return suffixes

@@ -7,10 +7,10 @@ The modules follow the work:
     changes     what is new, changed and gone since
     plan        these three together, frozen; `agreement`: whether they go together
     preparing   the model, the header of the store, room on the disk
-    running     compute and write what the plan says; `forecast`: only say what would come of it
-    report      what came of it
+    running     compute and write what the plan says; `forecast`: the dry run
+    report      the outcome
 
-Objects of this package are frozen: a step takes those of the steps before and returns its own.
+What passes between steps is frozen: each takes the results of earlier ones and returns its own.
 """
 
 from featx.extraction.extracting import extract as extract

@@ -127,8 +127,8 @@ def _open_part(path: Path) -> FeatureStore:
         return part
     except StoreDamaged as error:
         raise StoreDamaged(
-            f"{error} It is a part of an unfinished extraction: delete that one file and run "
-            "again to compute its images anew."
+            f"{error} It is a part of an unfinished extraction: delete that one file, and "
+            "the next run computes its images again."
         ) from error
 
 

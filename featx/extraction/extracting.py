@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 from featx.atomic import remove_file
 from featx.errors import InvalidValue
@@ -19,7 +19,7 @@ from featx.extraction.report import ExtractReport, Outcome, make_report, make_un
 from featx.extraction.request import Request, resolve_model
 from featx.extraction.running import run as run_plan
 from featx.files import resolve_link
-from featx.images.sources import Images, Labels
+from featx.images.sources import Images, ImageSet, Labels
 from featx.models.builtin import describe_default
 from featx.options import (
     ExtractKeywords,
@@ -136,8 +136,8 @@ def _extract(request: Request, listener: Listener) -> ExtractReport:
         # Within the lock: while waiting for another process, files may come and go.
         found = find_requested(request, listener)
         record = request.record()
-        overwrite_record = record | {"root": found.root.text}
-        with open_existing(request.output, update.overwrite, overwrite_record) as existing:
+        overwritten = _record_overwrite(record, found)
+        with open_existing(request.output, update.overwrite, overwritten) as existing:
             plan = make_plan(request, record, found, existing)
             report_failures(plan, listener)
             if not update.dry_run:
@@ -146,6 +146,11 @@ def _extract(request: Request, listener: Listener) -> ExtractReport:
         if not update.dry_run:
             remove_spent_parts(request.output)  # The store has them, or refers to them.
     return make_report(plan, outcome)
+
+
+def _record_overwrite(record: Mapping[str, Any], found: ImageSet) -> dict[str, Any]:
+    """Return what an ``--overwrite`` is recognised by when it goes on after an interruption."""
+    return {**record, "root": found.root.text}
 
 
 def _make_ready(plan: Plan) -> None:
@@ -157,7 +162,7 @@ def _make_ready(plan: Plan) -> None:
 
 
 def _carry_out(plan: Plan, listener: Listener) -> Outcome:
-    """Do what a plan says, or with ``dry_run`` say what would come of it."""
+    """Do what a plan says, or with ``dry_run`` predict its outcome."""
     request, existing = plan.request, plan.existing
     check_failures(plan.changes.failures, request.update.failure_limit)
     is_done = plan.is_done
@@ -173,6 +178,6 @@ def _carry_out(plan: Plan, listener: Listener) -> Outcome:
             )
         return forecast(plan, listener)
     if request.update.overwrite:  # Only now that everything that can be wrong is checked.
-        record = {**plan.record, "root": plan.found.root.text}
+        record = _record_overwrite(plan.record, plan.found)
         start_overwrite(existing.folder, record, existing.first_part)
     return run_plan(plan, prepared, listener)

@@ -1,4 +1,4 @@
-"""The dry run: what would come of a plan, found out without decoding an image."""
+"""The dry run: the outcome of a plan, predicted without decoding an image."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from featx.images.sources.items import make_failure
 
 
 def forecast(plan: Plan, listener: Listener) -> Outcome:
-    """Return what would come of a plan; name the images that are known to fail.
+    """Return the expected outcome of a plan; name the images that are known to fail.
 
     Files that may be renamed or identical are hashed; none is decoded. The numbers are those of a
     run, unless it finds images that cannot be decoded.

@@ -97,7 +97,7 @@ def make_plan(
 
 
 def find_requested(request: Request, listener: Listener) -> ImageSet:
-    """Return the images that a request means, and say which they are."""
+    """Find the images of a request, and note how many there are."""
     found = gather(request.images, labels=request.labels, selection=request.selection)
     listener.note(describe_images(found))
     for note in found.notes:
@@ -123,7 +123,7 @@ def describe_images(found: ImageSet) -> str:
 
 
 def report_failures(plan: Plan, listener: Listener) -> None:
-    """Say which images cannot be used, as far as the run itself will not say so.
+    """Report images that cannot be used, unless the run itself will.
 
     A run names those that are new when it records them. A dry run, which does not, names every one.
     """

@@ -11,7 +11,7 @@ from featx.extraction.plan import Plan
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a plan.
+    """The outcome of a plan.
 
     Attributes:
         rows: Rows in the store.
@@ -65,7 +65,7 @@ class ExtractReport:
         removed: Rows removed because their image is gone (``prune``).
         missing: Rows kept although their image is gone.
         failed: Images that could not be used, in this run or, unchanged since, in an earlier one;
-            of a dry run those of which that is known without decoding them.
+            in a dry run, those that are known to fail without decoding them.
         dry_run: Whether nothing was written.
         images_per_second: Images computed per second of this run, model loading excluded.
         seconds: ``load`` (model), ``read`` (waiting for images), ``compute``, ``write``.
@@ -90,7 +90,7 @@ class ExtractReport:
 
 
 def make_report(plan: Plan, outcome: Outcome) -> ExtractReport:
-    """Return the report of a plan and what came of it."""
+    """Return the report of a plan and its outcome."""
     update = plan.request.update
     gone = sum(key not in outcome.renamed for key in outcome.vanished)
     return ExtractReport(

@@ -96,7 +96,7 @@ class Request:
 def resolve_model(
     model: str | None, weights: str | None, signature: str | None, trust_model_code: bool
 ) -> str:
-    """Return the reference of the model that is meant: the built-in one when none is named.
+    """Return the model's reference, or that of the built-in model when none is named.
 
     Raises:
         InvalidValue: If no model is named, and an option belongs to one.

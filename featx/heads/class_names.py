@@ -149,7 +149,7 @@ def _read_imagenet() -> NameList:
     if len(entries) != 1000:
         raise InvalidValue(
             f"{str(path)!r} has {format_count(len(entries), 'name')}; ImageNet has "
-            f"1,000 classes. Fetch it anew from {INDEX_URL}."
+            f"1,000 classes. Fetch it again from {INDEX_URL}."
         )
     return NameList(IMAGENET, entries)
 

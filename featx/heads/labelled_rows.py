@@ -75,7 +75,7 @@ class LabelledRows:
         if seen.any():  # Only with a given split: a random one keeps identical files together.
             listener.note(
                 f"{int(seen.sum()):,} of the {len(seen):,} images measured on are identical to "
-                "images fitted on: the accuracy is too good by these"
+                "images fitted on: the accuracy looks better than it is"
             )
         return held_out
 
@@ -100,7 +100,7 @@ def read_labelled_rows(store: FeatureStore, choice: RowChoice, listener: Listene
         row_labels, splits = _take_split(row_labels, store.splits, listener)
     spec = store.spec(choice.layer)
     if spec.pool not in ("none", choice.pool) and choice.pool != DEFAULT_READ_POOLING:
-        listener.note(f"{spec.name!r} was stored with {spec.pool!r} pooling: it stays so")
+        listener.note(f"{spec.name!r} was stored with {spec.pool!r} pooling, which is kept")
     table = store.table(choice.layer, pool=choice.pool)
     classes = _find_classes(row_labels, str(store.path), listener)
     numbers = {name: number for number, name in enumerate(classes)}
@@ -141,7 +141,7 @@ def _take_split(
         return row_labels, {}
     listener.note(
         f"the store's split: fitted on {_name_sides(used, 'train')}, measured on "
-        f"{_name_sides(used, 'test')}; --ignore-split divides anew"
+        f"{_name_sides(used, 'test')}; --ignore-split splits at random"
     )
     sides = tuple(side_of(split) for split in splits)
     kept = zip(row_labels.labels, sides, strict=True)
@@ -177,6 +177,6 @@ def _check_training_classes(targets: np.ndarray, classes: tuple[str, ...]) -> No
     if absent:
         names = ", ".join(classes[number] for number in absent)
         raise HeadError(
-            f"The training split has no image of: {names}. Correct the split column, or divide "
-            "anew with --ignore-split."
+            f"The training split has no image of: {names}. Correct the split column, or split "
+            "at random with --ignore-split."
         )

@@ -83,7 +83,7 @@ def predict_with_model(
 
 
 def _make_probabilities(output: Layer, outputs: np.ndarray, listener: Listener) -> np.ndarray:
-    """Return the outputs of a classifier as probabilities, and say what they were."""
+    """Return the outputs of a classifier as probabilities, and note what they were."""
     if output.operation == "Sigmoid":
         if not are_probabilities(outputs):
             listener.note(

@@ -38,7 +38,7 @@ class PredictReport:
         num_labelled: Images whose label is the name of a class, without those that a head was
             fitted on.
         num_fitted_on: Images that the head was fitted on (the same bytes); 0 for a model's own
-            classifier, of which that is not known.
+            classifier, whose training images are not known.
         accuracy: Share of the labelled ones whose first prediction is right; None if there
             are none.
     """

@@ -133,10 +133,10 @@ def _renew(
     if feature.name not in layers:
         if request.index is not None:  # It is not turned into an index of another layer.
             _refuse_other_store(opened, source, [])
-        listener.note(f"{str(source)!r} no longer has {feature.name!r}: building the index anew")
+        listener.note(f"{str(source)!r} no longer has {feature.name!r}: building a new index")
         return build_index(source, output=path, kind=kind, listener=listener)
     if differences:
-        listener.note(f"{str(source)!r} was made in another way since: building the index anew")
+        listener.note(f"{str(source)!r} was made in another way since: building a new index")
     else:
         listener.note(f"{str(source)!r} has changed: bringing {str(path)!r} up to date")
     return build_index(

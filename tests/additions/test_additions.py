@@ -101,7 +101,6 @@ class TestPoolings(PoolingContract):
     pass
 
 
-@pytest.mark.usefixtures("additions")
 class TestModelSources(ModelSourceContract):
     @pytest.fixture
     def case(self, shrink: Path) -> ModelCase:

@@ -230,7 +230,7 @@ def test_vectors_need_no_pooling(name: str, hostile: Path, tmp_path: Path) -> No
 def test_a_pooling_that_cannot_be_undone_is_noted(tmp_path: Path, notes: Notes) -> None:
     write_sample(tmp_path / "f.h5", {"conv": np.ones((2, 4), np.float32)}, pool="max")
     featx.export_store(tmp_path / "f.h5", tmp_path / "out.npy", pool="gem", listener=notes)
-    assert notes.notes == ["'conv' was stored with 'max' pooling: it stays so"]
+    assert notes.notes == ["'conv' was stored with 'max' pooling, which is kept"]
 
 
 def test_unknown_pooling(hostile: Path, tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ class IndexContract:
         assert not INDEXES[kind].recognizes(path)
 
     def test_a_full_disk_is_an_error(self, kind: str) -> None:
-        """What could not be written is not passed over in silence."""
+        """A write that fails raises OSError."""
         if FULL_DISK.exists():
             try:
                 build(kind, make_vectors()).write(FULL_DISK)
