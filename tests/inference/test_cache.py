@@ -250,10 +250,10 @@ def test_nothing_is_kept_of_models_whose_code_was_trusted(
 ) -> None:
     import keras
 
-    module = tmp_path / "own_layers.py"
+    module = tmp_path / "scaling_layers.py"
     text = (
         "import keras\n"
-        "@keras.saving.register_keras_serializable('own_layers')\n"
+        "@keras.saving.register_keras_serializable('scaling_layers')\n"
         "class Times(keras.layers.Layer):\n"
         "    def call(self, images):\n"
         "        return images * FACTOR\n"
@@ -261,11 +261,11 @@ def test_nothing_is_kept_of_models_whose_code_was_trusted(
     )
     module.write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
-    import own_layers  # type: ignore[import-not-found]
+    import scaling_layers  # type: ignore[import-not-found]
 
     images = keras.Input((8, 8, 3))
     path = str(tmp_path / "net.keras")
-    keras.Model(images, own_layers.Times(name="times")(images)).save(path)
+    keras.Model(images, scaling_layers.Times(name="times")(images)).save(path)
 
     def compute_times() -> float:
         backbone = load_model(path, input=UNIT, trust_model_code=True)
@@ -276,7 +276,7 @@ def test_nothing_is_kept_of_models_whose_code_was_trusted(
         return float(values.mean())
 
     assert compute_times() == pytest.approx(2)
-    own_layers.FACTOR = 3.0  # The file of the model is what it was.
+    scaling_layers.FACTOR = 3.0  # The file of the model is what it was.
     assert compute_times() == pytest.approx(3)
     assert not (cache / "networks").exists()
     assert not (cache / "models").exists()
