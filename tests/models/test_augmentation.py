@@ -88,6 +88,10 @@ LAYERS: dict[str, Callable[[Any], list[Any]]] = {
 }
 
 
+QUICK = ("flip", "crop", "hue by some", "several of colours")
+"""Those of each way to leave a layer out; the others take as long."""
+
+
 def build(layers: list[Any]) -> Any:
     import_tensorflow()
     import keras
@@ -101,7 +105,10 @@ def build(layers: list[Any]) -> Any:
     return keras.Model(images, keras.layers.GlobalAveragePooling2D(name="mean")(x))
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in LAYERS],
+)
 def test_an_export_gives_what_inference_gives(tmp_path: Path, name: str) -> None:
     import keras
 
@@ -132,7 +139,14 @@ def test_its_features_are_extracted_and_repeated(tmp_path: Path) -> None:
     assert len(np.unique(results[0], axis=0)) == 1
 
 
-@pytest.mark.parametrize("name", ["RandomPosterization", "RandAugment", "AugMix"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "RandomPosterization",
+        pytest.param("RandAugment", marks=pytest.mark.slow),
+        pytest.param("AugMix", marks=pytest.mark.slow),
+    ],
+)
 def test_what_has_no_way_to_change_nothing_is_refused(tmp_path: Path, name: str) -> None:
     import keras
 
