@@ -23,7 +23,7 @@ from featx.specs import (
     StorageType,
     check_choice,
 )
-from featx.store.format import is_store
+from featx.store.opening import is_store
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ import numpy as np
 
 from featx.errors import StoreDamaged, StoreError, StoreNotFound
 from featx.events import Listener
-from featx.store.format import dataset_name, open_file
+from featx.store.format import dataset_name
+from featx.store.opening import open_part
 from featx.store.parts import list_assembled, list_parts, parts_folder
 from featx.store.reader import FeatureStore, open_store
 from featx.store.salvage import SalvagedStore, damaged_rows
@@ -138,7 +139,12 @@ def _check_parts(found: Findings, parts: PartFiles, listener: Listener) -> None:
             found.add(path, "another file than the one recorded", rows)
             continue
         if not is_seal_broken(path):
-            part = open_store(path)
+            try:
+                part = open_store(path)
+            except StoreDamaged as error:
+                found.damaged_parts.append(path)
+                found.add(path, str(error), rows)
+                continue
             wrong = (part.content_hash[row_map.row[rows]] != store.content_hash[rows]).any(axis=1)
             wrong |= part.fingerprint != store.fingerprint
             part.close()
@@ -148,7 +154,7 @@ def _check_parts(found: Findings, parts: PartFiles, listener: Listener) -> None:
             continue
         found.damaged_parts.append(path)
         try:
-            with open_file(path, salvage=True) as file:
+            with open_part(path, salvage=True) as file:
                 bad = np.zeros(reference.num_rows, bool)
                 for layer in range(len(store.layers)):
                     bad[damaged_rows(file[f"features/{dataset_name(layer)}"])] = True

@@ -3,7 +3,8 @@
 Every byte is under a checksum: rows are chunked with Fletcher-32, text has a fixed length
 (HDF5 keeps text of variable length in a heap without checksums, where one flipped byte can
 make it hang), HDF5 checks its metadata from version 1.10 on, and the seal covers the whole file.
-This module opens and checks files; `featx.store.writing` writes them.
+This module reads what a file says of itself; `featx.store.opening` opens files, and
+`featx.store.writing` writes them.
 """
 
 from __future__ import annotations
@@ -15,11 +16,10 @@ from typing import Any
 import h5py
 import numpy as np
 
-from featx.errors import StoreDamaged, StoreError, StoreNotFound
+from featx.errors import StoreDamaged
 from featx.images.roots import Root
 from featx.specs import FeatureSpec, ModelSpec
 from featx.store.rows import StoreHeader
-from featx.store.seal import is_seal_broken, read_seal
 from featx.units import format_count
 
 FORMAT = "featx-store"
@@ -33,7 +33,7 @@ READ_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError)
 
 
 def read_header(file: h5py.File, path: Path, *, salvage: bool = False) -> StoreHeader:
-    """Check that an open file is a store of this version, and read its header.
+    """Read the header of a store, and check that it is complete.
 
     Args:
         file: The open file.
@@ -41,9 +41,8 @@ def read_header(file: h5py.File, path: Path, *, salvage: bool = False) -> StoreH
         salvage: Ignore damaged records of commands and runs.
 
     Raises:
-        StoreDamaged: If it is something else, newer than this featx, or incomplete.
+        StoreDamaged: If it is incomplete.
     """
-    _check_version(file, path)
     try:
         header = _parse_header(file, salvage)
         num_rows, lengths = len(file["keys"]), _measure_columns(file, header)
@@ -67,7 +66,7 @@ def read_header(file: h5py.File, path: Path, *, salvage: bool = False) -> StoreH
     return header
 
 
-def _check_version(file: h5py.File, path: Path) -> None:
+def check_version(file: h5py.File, path: Path) -> None:
     """Refuse files that are not stores, and other versions of the format."""
     try:
         form, version = text_attribute(file, "format", ""), file.attrs.get("format_version")
@@ -126,66 +125,6 @@ def _measure_columns(file: h5py.File, header: StoreHeader) -> dict[str, int]:
         if dataset.shape[1:] != spec.shape:
             raise ValueError(f"rows of {spec.name!r} have the shape {dataset.shape[1:]}")
     return lengths
-
-
-def open_file(path: Path, *, salvage: bool = False) -> h5py.File:
-    """Open a store or part for reading, without HDF5's own file lock.
-
-    A file that readers can see is never modified, only replaced, so that no lock is
-    needed; and locks fail on many network file systems.
-
-    Args:
-        path: The file.
-        salvage: Open it even if it is known to be damaged.
-
-    Raises:
-        StoreNotFound: If there is no such file.
-        StoreDamaged: If it is not an HDF5 file, or not complete.
-    """
-    if path.is_dir():
-        raise StoreNotFound(f"{str(path)!r} is a folder. Name the feature store in it.")
-    if not path.is_file():
-        raise StoreNotFound(f"There is no feature store {str(path)!r}. `featx extract` makes one.")
-    while True:
-        seal, size = read_seal(path), path.stat().st_size
-        if seal is None or seal.num_bytes == size or seal == read_seal(path):
-            break  # Otherwise a writer replaced the file between the two.
-    if salvage:
-        seal = None
-    if seal is not None and seal.num_bytes != size:
-        raise StoreDamaged(
-            f"{str(path)!r} is damaged: it has {size:,} bytes and was written with "
-            f"{seal.num_bytes:,}. Copy it again, or extract again with --overwrite."
-        )
-    # A view is small, and HDF5 keeps what it refers to in a heap without checksums.
-    if seal is not None and seal.kind == "view" and is_seal_broken(path):
-        raise StoreDamaged(
-            f"{str(path)!r} is damaged: its bytes are not those that were written. The features "
-            f"are in its parts; move it away, and the same `featx extract` makes it anew."
-        )
-    try:
-        return h5py.File(path, "r", locking=False)
-    except OSError as error:
-        if "locking flag" in str(error):  # HDF5 opens a file in a process in one way only.
-            raise StoreError(
-                f"{str(path)!r} is open in this process already, with HDF5's locks. Close it, or "
-                "open it with h5py.File(..., locking=False)."
-            ) from error
-        raise StoreDamaged(
-            f"{str(path)!r} cannot be opened as an HDF5 file: it is damaged, or no feature store "
-            f"({error})."
-        ) from error
-
-
-def is_store(path: Path) -> bool:
-    """Whether a file is a feature store of any version, damaged or not."""
-    try:
-        if read_seal(path) is not None:
-            return True
-        with open_file(path) as file:
-            return text_attribute(file, "format", "") == FORMAT
-    except (StoreError, *READ_ERRORS):
-        return False
 
 
 def _read_records(file: h5py.File, name: str, salvage: bool) -> list[dict[str, Any]]:

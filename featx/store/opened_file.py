@@ -16,11 +16,11 @@ from featx.files import resolve_link
 from featx.store.format import (
     FORMAT,
     READ_ERRORS,
-    open_file,
     read_header,
     read_texts,
     text_attribute,
 )
+from featx.store.opening import open_file
 from featx.store.parts import list_parts, parts_folder
 from featx.store.rows import StoreHeader
 from featx.store.seal import Seal, read_seal

@@ -116,7 +116,12 @@ class FeatureStore(OpenedFile):
         texts = (self._texts("parts/file"), self._texts("parts/sha256"))
         counts = self._column("parts/rows").tolist()
         parts = tuple(PartReference(*values) for values in zip(*texts, counts, strict=True))
-        return RowMap(parts, self._column("row_part"), self._column("row_index"))
+        part, row = self._column("row_part"), self._column("row_index")
+        if len(part) and not (part.min() >= 0 and part.max() < len(parts) and row.min() >= 0):
+            raise self._damaged("row_part", "a number has no part")
+        if (row >= np.array(counts, np.int64)[part]).any():
+            raise self._damaged("row_index", "a part has fewer rows")
+        return RowMap(parts, part, row)
 
     @property
     def part_files(self) -> PartFiles | None:

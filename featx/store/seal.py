@@ -8,6 +8,7 @@ covers every byte, identifies a part without opening it, and can be checked with
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -74,11 +75,18 @@ def read_seal(path: Path) -> Seal | None:
         StoreError: If the file cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with _open(path) as file:
             block = file.read(SEAL_BYTES)
     except OSError as error:  # A refusal (too many files, permissions) is not damage.
         raise StoreError(f"{str(path)!r} cannot be opened: {error.strerror}.") from error
     return _parse(block)
+
+
+def _open(path: Path) -> IO[bytes]:
+    """Open a regular file; a pipe or a device could block, or never end."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return path.open("rb", buffering=0)
 
 
 def _parse(block: bytes) -> Seal | None:
@@ -91,8 +99,10 @@ def _parse(block: bytes) -> Seal | None:
 
 def is_seal_broken(path: Path) -> bool:
     """Whether the bytes of a file are not those that were sealed; reads all of it."""
+    if path.exists() and not path.is_file():
+        return True  # A pipe, for example.
     # Opened once: a writer may replace the file before it is opened again.
-    with path.open("rb", buffering=0) as file:
+    with _open(path) as file:
         seal = _parse(file.read(SEAL_BYTES))
         if seal is None:
             return True

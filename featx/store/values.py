@@ -14,7 +14,8 @@ import numpy as np
 
 from featx.errors import StoreDamaged
 from featx.specs import FeatureSpec, ModelSpec
-from featx.store.format import open_file, parts_folder
+from featx.store.format import parts_folder
+from featx.store.opening import open_part
 from featx.store.rows import RowMap
 from featx.store.seal import read_seal
 
@@ -154,7 +155,12 @@ class PartFiles:
             StoreDamaged: Says which.
         """
         path, part = self.path(number), self.row_map.parts[number]
-        if not path.is_file():
+        if path.exists() and not path.is_file():
+            raise StoreDamaged(
+                f"The part {str(path)!r} is a pipe, a socket, a device or a folder; expected: a "
+                "regular file. Bring the part back, or extract again with --overwrite."
+            )
+        if not path.exists():
             raise StoreDamaged(
                 f"The part {str(path)!r} is missing: a store that is a view needs the folder "
                 f"{path.parent.name!r} beside it. Bring it back, or run `featx verify --repair` to "
@@ -199,5 +205,5 @@ class PartFiles:
             self.check(number)
         if len(self._open) >= MAX_OPEN_PARTS:
             self._open.popitem(last=False)[1].close()
-        self._open[number] = open_file(self.path(number), salvage=self._salvage)
+        self._open[number] = open_part(self.path(number), salvage=self._salvage)
         return self._open[number]

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from featx.errors import ImageError, ImagesNotFound, StoreDamaged
+from featx.errors import ImageError, ImagesNotFound
 from featx.events import Listener
 from featx.files import resolve_link
 from featx.images.reading import hash_content
@@ -109,8 +109,7 @@ def verify_store(
     """
     path, listener = resolve_link(Path(features)), listener or Listener()
     if path.is_dir() or not path.is_file():
-        with contextlib.suppress(StoreDamaged):
-            open_store(path).close()  # Says what is there instead.
+        open_store(path).close()  # Says what is there instead.
     root = None if images is None else _find_root(images)
     with contextlib.ExitStack() as stack:
         if repair:

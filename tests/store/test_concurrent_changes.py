@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-import featx.store.format
+import featx.store.opening
 from featx.errors import StoreError
 from featx.extraction import extract
 from featx.store import open_store, pack_store
@@ -31,7 +31,7 @@ def view(toy: str, photos: Path, tmp_path: Path, small_parts: None) -> Path:
 def test_a_store_that_is_replaced_while_it_is_opened_is_not_damaged(
     view: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    old, real = view.read_bytes(), featx.store.format.read_seal
+    old, real = view.read_bytes(), featx.store.opening.read_seal
     pack_store(view)
     new = view.read_bytes()
     view.write_bytes(old)
@@ -41,7 +41,7 @@ def test_a_store_that_is_replaced_while_it_is_opened_is_not_damaged(
         view.write_bytes(new)  # Between reading the seal and asking for the size.
         return seal
 
-    monkeypatch.setattr(featx.store.format, "read_seal", replace_after)
+    monkeypatch.setattr(featx.store.opening, "read_seal", replace_after)
     with open_store(view) as store:
         assert len(store) == 3
 
@@ -63,7 +63,7 @@ def test_a_part_that_goes_while_it_is_opened_means_a_newer_version(
         with monkeypatch.context() as patch:
             patch.setattr(PartFiles, "check", real)
             pack_store(view)  # Between checking a part and opening it.
-        monkeypatch.setattr("featx.store.values.open_file", failing(errno.ENOENT))
+        monkeypatch.setattr("featx.store.values.open_part", failing(errno.ENOENT))
 
     with open_store(view) as store:
         monkeypatch.setattr(PartFiles, "check", pack_after)

@@ -17,7 +17,7 @@ import pytest
 
 from featx.errors import StoreDamaged, StoreError
 from featx.store import open_store
-from featx.store.format import is_store
+from featx.store.opening import is_store
 from featx.store.parts import PartWriter, list_parts
 from featx.store.seal import SEAL_BYTES, Seal, compute_seal, is_seal_broken, read_seal
 from tests.store_samples import failure, make_copies, make_header, make_rows, write_view

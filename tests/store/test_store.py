@@ -395,7 +395,7 @@ def edit(path: Path, change: Callable[[h5py.File], None]) -> None:
 
 def set_attribute(name: str, value: object) -> Callable[[h5py.File], None]:
     def change(file: h5py.File) -> None:
-        file.attrs[name] = value
+        file.attrs[name] = np.bytes_(value) if isinstance(value, str) else value
 
     return change
 
@@ -404,7 +404,8 @@ def shorten(name: str, *shape: int) -> Callable[[h5py.File], None]:
     def change(file: h5py.File) -> None:
         dtype, attributes = file[name].dtype, dict(file[name].attrs)
         del file[name]
-        file.create_dataset(name, shape, dtype)
+        data = np.zeros(shape, dtype)
+        file.create_dataset(name, data=data, chunks=shape, fletcher32=True)
         file[name].attrs.update(attributes)
 
     return change
