@@ -58,6 +58,11 @@ class FitReport:
     refitted: bool
     settings: dict[str, Any]
 
+    @property
+    def accuracy(self) -> float | None:
+        """Share of the held-out rows that it classified correctly; None if there were none."""
+        return None if self.evaluation is None else self.evaluation.accuracy
+
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-serialisable values."""
         return asdict(self)

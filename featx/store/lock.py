@@ -30,6 +30,10 @@ CLAIM_NAME = "lock.claim"
 WAIT_SECONDS = 0.5
 """Seconds between two attempts while another process writes."""
 
+MAX_TRIES = 1000
+"""Attempts at taking a lock whose folder vanishes each time. Another writer may remove it, but a
+file system on which it always does, such as ``/proc``, takes no folders."""
+
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 """Errors of file systems without locks (some network file systems)."""
 
@@ -77,11 +81,13 @@ def lock_for_writing(folder: Path, waiting: Listener | None = None) -> Iterator[
 
 def try_lock(folder: Path) -> Callable[[], None]:
     """Take the lock or raise StoreLocked; return a function that releases it."""
-    while True:
+    missing = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    for _ in range(MAX_TRIES):
         try:
             make_folder(folder)
             descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o644)
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            missing = error
             continue  # The previous owner removed the folder in between.
         except FileExistsError as error:
             if folder.is_dir() or not os.path.lexists(folder):
@@ -104,12 +110,13 @@ def try_lock(folder: Path) -> Callable[[], None]:
             continue  # Locked a file that the previous owner had just removed.
         try:
             return _claim(folder)
-        except FileNotFoundError:
-            continue  # The folder was removed before there was a claim in it.
+        except FileNotFoundError as error:
+            missing = error  # The folder was removed before there was a claim in it.
         except StoreError:
             raise
         except OSError as error:
             raise _unwritable(folder, error) from error
+    raise _unwritable(folder, missing) from missing
 
 
 def _lock_file(folder: Path, descriptor: int) -> bool:

@@ -192,6 +192,12 @@ def test_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         tmp_path.chmod(0o700)
 
 
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs a file system that takes no folders")
+def test_a_file_system_without_folders_is_given_up() -> None:
+    with pytest.raises(StoreError, match=r"'/proc/features\.h5' cannot be written: No such file"):
+        lock_for_writing(Path("/proc/features.h5.parts")).__enter__()
+
+
 def test_other_errors_of_the_file_system_are_not_taken_for_no_locks(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
