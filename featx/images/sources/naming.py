@@ -1,4 +1,4 @@
-"""What paths, globs, URLs and lists name: locations, the sources that list them, and their root."""
+"""From paths, globs, URLs and lists to locations, the sources that list them, and their root."""
 
 from __future__ import annotations
 

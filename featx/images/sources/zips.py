@@ -29,7 +29,6 @@ that can be compressed at all (BMP, TIFF, PPM) shrink less, unless they are blan
 
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 _SIGNATURE = b"PK\x03\x04"
-_DIRECTORY = (b"PK\x01\x02", b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x08")
 _ENCRYPTED, _SIZES_BEHIND, _IS_UTF8 = 1, 8, 0x800
 _STORED, _DEFLATED, _BZIP2 = 0, 8, 12
 
