@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.2.0.dev0"
+from featx.version import __version__ as __version__
 
 PUBLIC_NAMES = {
     "featx.engines.graph": ("GraphOutput", "Layout", "NetworkGraph"),

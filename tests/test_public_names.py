@@ -7,6 +7,7 @@ import builtins
 import dataclasses
 import importlib
 import inspect
+import os
 import subprocess
 import sys
 import textwrap
@@ -80,7 +81,7 @@ def test_the_table_of_names_is_what_type_checkers_read() -> None:
         for alias in node.names
     }
     table = {name: module for module, names in featx.PUBLIC_NAMES.items() for name in names}
-    assert imported == table
+    assert imported == table | {"__version__": "featx.version"}
 
 
 def test_names_are_imported_from_where_the_table_says() -> None:
@@ -161,7 +162,11 @@ def check_types(script: str, folder: Path) -> list[str]:
     file = folder / "script.py"
     file.write_text(script, encoding="utf-8")
     command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", str(file)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    # An editable installation is found by Python alone: mypy has to be told where it is.
+    environment = {**os.environ, "MYPYPATH": str(Path(featx.__file__).parents[1])}
+    result = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=folder, env=environment
+    )
     assert not result.stderr
     return [line for line in result.stdout.splitlines() if ": error: " in line]
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-import featx
 from featx.errors import StoreError
 from featx.events import Listener
 from featx.extraction.agreement import check_header
@@ -28,6 +27,7 @@ from featx.models.input_contract import require_scaling
 from featx.store.parts import list_parts
 from featx.store.rows import DEFAULT_SINGLE_FILE_LIMIT, StoreHeader
 from featx.units import format_bytes, format_count, format_shape
+from featx.version import __version__
 
 MAX_ROW_BYTES = (1 << 32) - 1
 """Limit of HDF5 for a chunk; a chunk holds one row or several."""
@@ -112,7 +112,7 @@ def _describe_run(backbone: Backbone) -> dict[str, Any]:
     """Return what is recorded of this run: when, and by which versions."""
     run = {
         "started": datetime.datetime.now(datetime.UTC).isoformat(),
-        "featx": featx.__version__,
+        "featx": __version__,
         "python": platform.python_version(),
     }
     for package in ("tensorflow", "keras", "numpy", "pillow"):

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-import featx
 from featx.engines.graph import NetworkGraph
 from featx.errors import ModelError
 from featx.models.backbone import Backbone, Layer, ModelRequest
@@ -22,6 +21,7 @@ from featx.models.reference import parse_reference
 from featx.models.sources import SOURCES
 from featx.specs import ModelSpec, digest
 from featx.user_cache import forget_facts, read_facts, remember_facts
+from featx.version import __version__
 
 _KIND = "models"
 
@@ -43,14 +43,14 @@ def request_key(source: str, request: ModelRequest) -> str | None:
             "source": source,
             "request": asdict(request),
             "files": _identify_files(files),
-            "versions": [featx.__version__, *_versions(source)],
+            "versions": [__version__, *_versions(source)],
         }
     )
 
 
 def versions() -> list[str]:
     """Return the versions that decide what TensorFlow makes of a model."""
-    return [featx.__version__, *_find_versions(("tensorflow", "keras", "tf_keras"))]
+    return [__version__, *_find_versions(("tensorflow", "keras", "tf_keras"))]
 
 
 def _versions(source: str) -> list[str]:
