@@ -161,7 +161,8 @@ def check_types(script: str, folder: Path) -> list[str]:
     """Return what mypy says about a user's script."""
     file = folder / "script.py"
     file.write_text(script, encoding="utf-8")
-    command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", str(file)]
+    options = ["--strict", "--no-error-summary", "--follow-imports=silent"]
+    command = [sys.executable, "-m", "mypy", *options, file.name]
     # An editable installation is found by Python alone: mypy has to be told where it is.
     environment = {**os.environ, "MYPYPATH": str(Path(featx.__file__).parents[1])}
     result = subprocess.run(
