@@ -20,6 +20,10 @@ class InvalidValue(FeatxError, ValueError):
     """An argument or option has a value that featx cannot use."""
 
 
+class InvalidType(InvalidValue, TypeError):
+    """An argument or option is of a type that featx cannot use, such as a text for a number."""
+
+
 class UnknownName(FeatxError, LookupError):
     """A model, layer, class or key was named that does not exist.
 

@@ -8,12 +8,19 @@ with the groups.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar, get_args
 
-from featx.errors import InvalidValue, RepeatedOption, UnknownOption
+from featx.checks import (
+    check_flag,
+    check_img_size,
+    check_shard,
+    check_texts,
+    check_whole_number,
+)
+from featx.errors import InvalidType, RepeatedOption, UnknownOption
 from featx.specs import (
     PREPROCESS_NAMES,
     ChannelOrder,
@@ -65,6 +72,8 @@ class InputOptions:
 
     def __post_init__(self) -> None:
         check_choice("preprocessing", self.preprocess, PREPROCESS_NAMES)
+        if self.img_size is not None:
+            object.__setattr__(self, "img_size", check_img_size(self.img_size))
 
     def apply(self, contract: InputSpec) -> InputSpec:
         """Return `contract` with these changes made.
@@ -94,7 +103,8 @@ class Selection:
     """Which images of a source are wanted. It selects among files, not among objects in memory.
 
     Attributes:
-        exclude: Globs; an image is left out when one matches its key, its name or a folder's name.
+        exclude: A glob or several; an image is left out when one matches its key, its name or a
+            folder's name.
         image_list: A text file with one path in each line, ``-`` for the standard input. Its
             images come in addition to those that are named, or instead of the default.
         split: Only this split of manifests and array files, such as ``train``.
@@ -106,6 +116,9 @@ class Selection:
     image_list: str | Path | None = None
     split: str | None = None
     frame: int | str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "exclude", check_texts("exclude", self.exclude or ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,16 +147,7 @@ class RunOptions:
     precision: Precision | None = None
 
     def __post_init__(self) -> None:
-        if self.max_pixels is not None and self.max_pixels < 1:
-            raise InvalidValue(
-                f"A picture has at least one pixel. Received: max_pixels={self.max_pixels}."
-            )
-        if self.batch_size is not None and self.batch_size < 1:
-            raise InvalidValue(f"A batch has at least one image. Received: {self.batch_size}.")
-        if self.workers is not None and self.workers < 1:
-            raise InvalidValue(
-                f"Reading takes at least one thread. Received: workers={self.workers}."
-            )
+        _check_numbers(self, ("max_pixels", "batch_size", "workers"), least=1)
         if self.precision is not None:
             check_choice("precision", self.precision, get_args(Precision))
 
@@ -178,15 +182,24 @@ class UpdateOptions:
     dry_run: bool = False
 
     def __post_init__(self) -> None:
-        if self.max_failures is not None and self.max_failures < 0:
-            raise InvalidValue(
-                f"At least 0 images may fail. Received: max_failures={self.max_failures}."
-            )
+        _check_numbers(self, ("max_failures", "single_file_limit"), least=0)
+        for name in ("overwrite", "prune", "strict", "retry_failed", "wait", "dry_run"):
+            check_flag(name, getattr(self, name))
+        if self.shard is not None:
+            object.__setattr__(self, "shard", check_shard(self.shard))
 
     @property
     def failure_limit(self) -> int | None:
         """The most images that may fail; None for any number."""
         return 0 if self.strict else self.max_failures
+
+
+def _check_numbers(group: object, names: Iterable[str], *, least: int) -> None:
+    """Check the fields of a group that are whole numbers or None."""
+    for name in names:
+        value = getattr(group, name)
+        if value is not None:
+            object.__setattr__(group, name, check_whole_number(name, value, least=least))
 
 
 class InputKeywords(TypedDict, total=False):
@@ -254,6 +267,7 @@ def fill_group(group: type[GroupT], given: GroupT | None, options: Mapping[str, 
         options: All keywords of the call; those of other groups are ignored.
 
     Raises:
+        InvalidType: If `given` is something else than the group.
         RepeatedOption: If a keyword says again what `given` says.
 
     Example:
@@ -261,6 +275,12 @@ def fill_group(group: type[GroupT], given: GroupT | None, options: Mapping[str, 
         2
     """
     start = group() if given is None else given
+    if not isinstance(start, group):
+        parameter = group.__name__.removesuffix("Options").lower()
+        raise InvalidType(
+            f"{parameter!r} takes featx.{group.__name__}(...). Received: {given!r}. "
+            "Its fields can also be passed as keywords of the call."
+        )
     defaults = {field.name: field.default for field in fields(group)}
     own = {name: value for name, value in options.items() if name in defaults}
     for name in own:

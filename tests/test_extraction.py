@@ -24,6 +24,7 @@ import featx.testing.toy
 from featx.errors import (
     FingerprintMismatch,
     ImagesNotFound,
+    InvalidType,
     InvalidValue,
     StoreDamaged,
     StoreError,
@@ -675,7 +676,10 @@ def test_locked_store_is_refused(
     ("options", "error", "message"),
     [
         ({"model": None, "weights": "w.h5"}, InvalidValue, "keras:MobileNetV2"),
-        ({"batch_size": 0}, InvalidValue, "at least one image"),
+        ({"batch_size": 0}, InvalidValue, "'batch_size' takes a whole number, at least 1"),
+        ({"layers": 3}, InvalidType, "'layers' takes a text, or several"),
+        ({"layers": [-1]}, InvalidType, "'layers' takes a text, or several"),
+        ({"trust_model_code": "no"}, InvalidType, "'trust_model_code' takes True or False"),
         ({"pool": "mean"}, UnknownName, "pooling"),
         ({"dtype": "float64"}, UnknownName, "float32 or float16"),
         ({"preprocess": "caff"}, UnknownName, "caffe"),
@@ -697,6 +701,11 @@ def test_wrong_arguments(
     with pytest.raises(error, match=message):
         run(**options)
     assert sorted(path.name for path in store.parent.iterdir()) == ["photos"]
+
+
+def test_one_layer_as_a_text(photos: Path, run: Callable[..., ExtractReport]) -> None:
+    fill(photos)
+    assert run(layers="mean").done == run(layers=["mean"]).skipped > 0
 
 
 def test_empty_folder(run: Callable[..., ExtractReport]) -> None:

@@ -522,7 +522,7 @@ def test_shard_stays_the_same_when_images_come(
 def test_shard_that_does_not_exist(
     run: Run, colors: dict[str, Color], shard: tuple[int, int]
 ) -> None:
-    with pytest.raises(InvalidValue, match="A shard is i/n"):
+    with pytest.raises(InvalidValue, match=r"\(i, n\), whole numbers, i from 1 to n"):
         run(shard=shard)
 
 

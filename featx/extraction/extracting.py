@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from featx.atomic import remove_file
+from featx.checks import check_texts
 from featx.errors import InvalidValue
 from featx.events import Listener
 from featx.extraction.agreement import check_precision
@@ -43,7 +44,7 @@ def extract(
     model: str | None = None,
     weights: str | None = None,
     signature: str | None = None,
-    layers: Sequence[str] = (),
+    layers: str | Sequence[str] = (),
     pool: str = DEFAULT_POOLING,
     output: str | Path = DEFAULT_STORE,
     dtype: StorageType = DEFAULT_STORAGE_TYPE,
@@ -72,8 +73,8 @@ def extract(
         model: The model, see `featx.load_model`; the built-in backbone when None.
         weights: ``imagenet``, ``random`` or a path; for Keras applications.
         signature: Of a SavedModel or Hub module, the same as ``,signature=NAME`` after its name.
-        layers: Layers by name, index, glob or path; when empty the last feature map, of the
-            built-in backbone its ``embedding``.
+        layers: One or several, by name, index, glob or path; when empty the last feature map,
+            of the built-in backbone its ``embedding``.
         pool: How maps of shape (h, w, c) are reduced: ``none`` stores them as they are.
         output: The store, an HDF5 file.
         dtype: How values are stored: ``float32`` or ``float16``.
@@ -95,6 +96,7 @@ def extract(
         FingerprintMismatch: If the store was made in another way; names each field.
         TooManyFailures: See `UpdateOptions`; what was computed is kept.
         StoreError: If the store cannot be written; what was committed is kept.
+        InvalidType: If an option is of another type.
         UnknownOption: If an option does not exist.
         RepeatedOption: If an option is given in a group and as a keyword.
 
@@ -112,7 +114,7 @@ def extract(
         output=resolve_link(Path(output)),
         model=resolve_model(model, weights, signature, trust_model_code),
         weights=weights,
-        layers=tuple(layers),
+        layers=check_texts("layers", layers),
         pool=pool,
         dtype=dtype,
         trust_model_code=trust_model_code,

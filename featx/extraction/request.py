@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
+from featx.checks import check_flag
 from featx.errors import InvalidValue, StoreError
 from featx.files import describe_wrong_output
 from featx.images.sources import Images, Labels
@@ -59,9 +60,11 @@ class Request:
 
         Raises:
             UnknownName: If a pooling, type, engine or precision does not exist.
+            InvalidType: If `trust_model_code` is not True or False.
             InvalidValue: If two options contradict each other.
             StoreError: If `output` cannot be a store, or is something else that would be lost.
         """
+        check_flag("trust_model_code", self.trust_model_code)
         POOLINGS.check(self.pool)
         check_choice("storage type", self.dtype, get_args(StorageType))
         EngineRequest(self.run.engine, self.precision)  # Checks both.

@@ -46,7 +46,6 @@ def shard_of(key: str, count: int) -> int:
 
 def select_shard(found: ImageSet, number: int, count: int) -> ImageSet:
     """Return the images of one shard; what could not be listed belongs to every shard."""
-    parse_shard(f"{number}/{count}")
     items = tuple(item for item in found.items if shard_of(item.key, count) == number)
     stream = found.stream
     if stream is not None:
