@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -148,9 +149,51 @@ def _with_pixels(model: Any, graph: NetworkGraph, contract: InputSpec, names: Se
     return process.build()
 
 
+_UNKNOWN = "No conversion rule found for operations"
+
+_CONTEXT = (
+    "-- ",
+    "Check '",
+    "Exception from",
+    "FrontEnd API failed",
+    "Loading input model",
+    "Model wasn't fully converted",
+    "Shape inference input shapes",
+    "While validating",
+)
+"""How lines begin that say where OpenVINO noticed an error, not what it is."""
+
+_NODE = re.compile(r"While validating ONNX node '<Node\((\w+)\): (.*?)>':\s*(.*)")
+
+_UNTOLD = "object is not initialized"
+"""What oneDNN says for an operation that it has no kernel for, such as one with pads of 2^62."""
+
+
 def reason_of(error: Exception) -> str:
-    """Return the part of an OpenVINO message that is about the network, not about the library."""
+    """Return the part of an OpenVINO message that is about the network, not about the library.
+
+    Operators that OpenVINO does not know come first: other operations fail because of them. Else
+    it is what the first operation that failed says, after its operator and its name.
+
+    Example:
+        >>> reason_of(RuntimeError("Exception from core.cpp:84:\\nInput tensor isn't found"))
+        "Input tensor isn't found"
+    """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    for line in lines:
+        if _UNKNOWN in line:
+            return line.removeprefix("-- ")
+    operation = ""
+    for line in lines:
+        if line == "Summary:":
+            break
+        node = _NODE.match(line)
+        if node:
+            operation = f"{node[1]} {node[2]!r}: "
+        told = node[3] if node else line
+        if told == _UNTOLD:
+            return f"it has no way to compute an operation; a size may be out of range ({_UNTOLD})"
+        if told and not told.startswith(_CONTEXT):
+            return operation + told
     summary = [line.removeprefix("-- ") for line in lines if line.startswith("-- ")]
-    told = [line for line in lines if not line.startswith(("Exception from", "Check '"))]
-    return (summary or told or lines or [type(error).__name__])[0]
+    return [type(error).__name__, *lines[:1], *summary[-1:]][-1]

@@ -16,6 +16,10 @@ from featx.engines.openvino_model import get_core, reason_of
 MAX_VALUES = 1 << 31
 """Values of one tensor; a graph that asks for more is damaged or malicious."""
 
+MAX_COMPUTED = 1 << 28
+"""Values of one tensor that is computed from constants, unless as many are stored: 1 GiB in
+float32, which OpenVINO fills before the first image; 100 million take 10 s on two cores."""
+
 Shape = tuple[int | None, ...]
 """Of a tensor; None for an axis whose size varies."""
 
@@ -70,7 +74,8 @@ class OpenedOnnx:
         """Return the shape of each tensor of fractions, for an input of a known shape.
 
         Raises:
-            NotConvertible: If the model cannot take such an input.
+            NotConvertible: If the model cannot take such an input, or if it has a tensor that
+                would take more memory than any network needs.
         """
         try:
             model = self._model.clone()
@@ -78,12 +83,14 @@ class OpenedOnnx:
         except Exception as error:
             raise NotConvertible(reason_of(error)) from error
         shapes: dict[str, Shape] = {}
+        stored: dict[str, int | None] = {}
         for node in model.get_ordered_ops():
+            limit = _find_limit(node, stored)
             for port in node.outputs():
                 shape = _shape_of(port)
                 if shape is None:
                     continue
-                if math.prod(size or 1 for size in shape) > MAX_VALUES:
+                if math.prod(size or 1 for size in shape) > limit:
                     raise NotConvertible(f"it has a tensor of the shape {shape}")
                 if port.get_element_type().is_real():
                     shapes.update(dict.fromkeys(port.get_names(), shape))
@@ -111,6 +118,26 @@ class OpenedOnnx:
                 is_scaled = True
             port = node.output(0)
         return (factor, offset) if is_scaled else None
+
+
+def _find_limit(node: Any, stored: dict[str, int | None]) -> int:
+    """Return how many values a result of an operation may have.
+
+    Args:
+        node: The operation.
+        stored: The most values of a stored tensor that each operation before it is computed from;
+            None if it depends on images. This operation is added.
+    """
+    name, kind = node.get_name(), node.get_type_name()
+    sources = [stored.get(port.get_node().get_name()) for port in node.input_values()]
+    known = [count for count in sources if count is not None]
+    if kind == "Constant":
+        stored[name] = math.prod(node.get_output_shape(0))
+        return MAX_VALUES
+    # The shape of a tensor of images is a constant once that of the input is known.
+    is_computed = kind != "Parameter" and (kind == "ShapeOf" or len(known) == len(sources))
+    stored[name] = max(known, default=0) if is_computed else None
+    return max(MAX_COMPUTED, stored[name] or 0) if is_computed else MAX_VALUES
 
 
 def _shape_of(port: Any) -> Shape | None:

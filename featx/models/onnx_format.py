@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from featx.engines.randomness import random_numbers_error
 from featx.errors import ModelError
 
 MAX_DEPTH = 30
@@ -62,6 +63,13 @@ _FEWEST_INPUTS: Mapping[str, int] = {
 the process. Found by reading each operator with each number of inputs."""
 
 
+_RANDOM = frozenset(
+    "Bernoulli Multinomial RandomNormal RandomNormalLike RandomUniform RandomUniformLike".split()
+)
+"""Operators that draw random numbers: new ones for each call, even with a seed. A Dropout that
+draws them is refused by OpenVINO."""
+
+
 @dataclass(frozen=True, slots=True)
 class OnnxNode:
     """An operation.
@@ -100,8 +108,8 @@ def read_onnx_file(path: Path) -> OnnxFile:
     """Read a file, and check everything in it that says how much is to be read from where.
 
     Raises:
-        ModelError: If it is no ONNX model, if a tensor claims more values than there are, or if it
-            refers to files outside its folder.
+        ModelError: If it is no ONNX model, if a tensor claims more values than there are, if it
+            refers to files outside its folder, or if it draws random numbers.
     """
     if not path.is_file():
         raise ModelError(f"There is no ONNX file {str(path)!r}.")
@@ -174,12 +182,17 @@ def _varint(message: memoryview, position: int) -> tuple[int, int]:
         shift += 7
 
 
-def _find_tensors(message: memoryview, kind: str, depth: int) -> Iterator[memoryview]:
+def _find_tensors(
+    message: memoryview, kind: str, depth: int, *, is_training: bool = False
+) -> Iterator[memoryview]:
     """Find every tensor that a message holds, in whatever graph, function or attribute."""
     if depth > MAX_DEPTH * 3:  # A graph in a graph is three messages further in.
         raise ValueError(f"it nests more than {MAX_DEPTH} graphs")
     if kind == "node":
         _check_inputs(message)
+        if not is_training:
+            _check_repeatable(message)
+    is_training |= kind == "training"
     inner = _MESSAGES[kind]
     for number, value in _fields(message):
         if number not in inner:
@@ -189,7 +202,7 @@ def _find_tensors(message: memoryview, kind: str, depth: int) -> Iterator[memory
         if inner[number] == "tensor":
             yield value
         else:
-            yield from _find_tensors(value, inner[number], depth + 1)
+            yield from _find_tensors(value, inner[number], depth + 1, is_training=is_training)
 
 
 def _check_inputs(node: memoryview) -> None:
@@ -204,6 +217,12 @@ def _check_inputs(node: memoryview) -> None:
     )
     if count < _FEWEST_INPUTS.get(operator, 0) - is_old:
         raise ValueError(f"an operation {operator} has too few inputs ({count})")
+
+
+def _check_repeatable(node: memoryview) -> None:
+    operator = _text_field(node, 4)
+    if operator in _RANDOM and _text_field(node, 7) in ("", "ai.onnx"):
+        raise random_numbers_error(operator, _text_field(node, 3) or _text_field(node, 2))
 
 
 def _check_tensor(tensor: memoryview, path: Path, external: set[Path]) -> None:

@@ -297,6 +297,147 @@ def test_an_unknown_operator_is_one_line(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("domain", "name"), [("shop", "shop.Wobble"), ("my.ops", "my.ops.Wobble"), ("", "Wobble-17")]
+)
+def test_an_unknown_operator_is_named_rather_than_what_follows_it(
+    tmp_path: Path, domain: str, name: str
+) -> None:
+    network = Network(("N", 3, SIZE, SIZE))
+    network.nodes.append(node("Wobble", "images", "wobbly", domain=domain))
+    network.residual("wobbly")
+    path = network.write(tmp_path / "net.onnx")
+    with pytest.raises(ModelError) as caught:
+        load_model(str(path), input=UNIT)
+    assert str(caught.value) == (
+        "OpenVINO cannot read the ONNX model 'net.onnx': No conversion rule found for operations: "
+        f"{name}."
+    )
+
+
+@pytest.mark.parametrize(
+    ("operator", "inputs", "attributes", "reason"),
+    [
+        ("Conv", "images nowhere", {}, 'Input tensor isn\'t found for node "nowhere"'),
+        (
+            "Conv",
+            "images w",
+            {},
+            "Conv 'result': Data batch channel count (3) does not match filter input channel count "
+            "(4)",
+        ),
+        (
+            "Conv",
+            "images w",
+            {"auto_pad": "WRONG"},
+            "Conv 'result': Provided `auto_pad` attribute value: 'WRONG' is invalid",
+        ),
+        (
+            "ReduceMean",
+            "images",
+            {"axes": [9]},
+            "ReduceMean 'result': Axis 9 out of the tensor rank range [-4, 3]",
+        ),
+        (
+            "Transpose",
+            "images",
+            {"perm": [0, 1]},
+            "Transpose 'result': Input order must have shape [n], where n is the rank of arg",
+        ),
+        (
+            "Dropout",
+            "images ratio yes",
+            {},
+            "Dropout 'result': Training mode is not supported for Dropout op",
+        ),
+    ],
+)
+def test_the_operation_that_fails_is_named_with_its_reason(
+    tmp_path: Path, operator: str, inputs: str, attributes: dict[str, Any], reason: str
+) -> None:
+    network = Network(("N", 3, SIZE, SIZE))
+    network.store("w", weights(8, 4, 3, 3))
+    network.store("ratio", np.float32(0.5))
+    network.store("yes", np.array(True))
+    network.add(operator, inputs, "result", **attributes)
+    network.give("result", "N", "a", "b", "c")
+    path = network.write(tmp_path / "net.onnx")
+    with pytest.raises(ModelError) as caught:
+        load_model(str(path), input=UNIT)
+    assert str(caught.value) == f"OpenVINO cannot read the ONNX model 'net.onnx': {reason}."
+
+
+def test_an_operation_that_cannot_be_computed_is_one_sentence(tmp_path: Path) -> None:
+    network = Network(("N", 3, SIZE, SIZE))
+    network.store("w", weights(8, 3, 3, 3))
+    network.add("Conv", "images w", "conv", pads=[1 << 62] * 4)
+    network.give("conv", "N", 8, "h", "w")
+    backbone = load_model(str(network.write(tmp_path / "net.onnx")), input=UNIT)
+    with pytest.raises(ModelError, match="no way to compute an operation; a size may be out of"):
+        backbone(make_images(), ["conv"])
+
+
+# ---- random numbers ----
+
+
+def draw_random_numbers(operator: str) -> Any:
+    """Return a node that draws numbers, named "noise"."""
+    inputs, given = ["images"], {}
+    if operator in ("RandomNormal", "RandomUniform"):
+        inputs, given = [], {"shape": [1, 3, SIZE, SIZE], "seed": 3.0}
+    return helper.make_node(operator, inputs, ["drawn"], name="noise", **given)
+
+
+@pytest.mark.parametrize("where", ["graph", "branch", "function"])
+@pytest.mark.parametrize(
+    "operator",
+    [
+        "Bernoulli",
+        "Multinomial",
+        "RandomNormal",
+        "RandomNormalLike",
+        "RandomUniform",
+        "RandomUniformLike",
+    ],
+)
+def test_random_numbers_are_refused(tmp_path: Path, operator: str, where: str) -> None:
+    network = Network(("N", 3, SIZE, SIZE))
+    drawing = draw_random_numbers(operator)
+    functions = []
+    if where == "branch":
+        value = helper.make_empty_tensor_value_info("drawn")
+        branch = helper.make_graph([drawing], "branch", [], [value])
+        network.store("yes", np.array(True))
+        drawing = helper.make_node("If", ["yes"], ["drawn"], then_branch=branch, else_branch=branch)
+    elif where == "function":
+        opsets = [helper.make_opsetid("", 17)]
+        functions = [helper.make_function("shop", "Draw", ["images"], ["drawn"], [drawing], opsets)]
+        drawing = helper.make_node("Draw", ["images"], ["drawn"], domain="shop")
+    network.nodes.append(drawing)
+    network.add("Add", "images drawn", "noisy")
+    network.residual("noisy")
+    model = network.model()
+    model.functions.extend(functions)
+    path = tmp_path / "net.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(ModelError) as caught:
+        load_model(str(path), input=UNIT)
+    message = str(caught.value)
+    assert "computes with random numbers, which would make features" in message
+    assert f"{operator} (node 'noise')" in message
+    assert "\n" not in message
+
+
+def test_random_numbers_that_only_training_draws_are_no_reason(tmp_path: Path) -> None:
+    model = onnx.load(write_residual(tmp_path / "net.onnx"))
+    value = helper.make_empty_tensor_value_info("drawn")
+    start = helper.make_graph([draw_random_numbers("RandomNormal")], "start", [], [value])
+    model.training_info.add().initialization.CopyFrom(start)
+    path = tmp_path / "net.onnx"
+    path.write_bytes(model.SerializeToString())
+    assert load_model(str(path), input=UNIT).features()
+
+
 def test_arguments_and_weights_are_refused(tmp_path: Path) -> None:
     path = write_residual(tmp_path / "net.onnx")
     for reference, each in ((f"{path},signature=a", None), (str(path), "imagenet")):
@@ -447,6 +588,32 @@ def test_a_graph_that_asks_for_too_much_is_refused(tmp_path: Path) -> None:
     network.give("huge", "N", "a", "b", "c")
     path = network.write(tmp_path / "net.onnx")
     with pytest.raises(ModelError, match="cannot be run on 16 x 16 images: it has a tensor of"):
+        load_model(str(path), input=UNIT)
+
+
+@pytest.mark.parametrize("operator", ["ConstantOfShape", "Expand", "Tile"])
+@pytest.mark.parametrize("is_free", [False, True])
+def test_constants_that_nothing_stores_have_a_limit(
+    tmp_path: Path, operator: str, is_free: bool
+) -> None:
+    """OpenVINO computes them before the first image: gigabytes from a file of a kilobyte."""
+    network = Network(("N", 3, SIZE, SIZE))
+    network.store("one", np.ones((1, 1, 1, 1), np.float32))
+    network.store("sizes", np.array([1, 3, 16_000, 8_000]))
+    sizes = "sizes"
+    if is_free:  # As many as there are images.
+        network.store("first", np.array([0]))
+        network.store("rest", np.array([3, 8_000, 4_000]))
+        network.add("Shape", "images", "shape")
+        network.add("Gather", "shape first", "count")
+        network.add("Concat", "count rest", "computed", axis=0)
+        sizes = "computed"
+    network.add(operator, sizes if operator == "ConstantOfShape" else f"one {sizes}", "large")
+    network.add("GlobalAveragePool", "large", "small")
+    network.add("Add", "images small", "sum")
+    network.give("sum", "N", 3, SIZE, SIZE)
+    path = network.write(tmp_path / "net.onnx")
+    with pytest.raises(ModelError, match="cannot be run on 16 x 16 images: it has a tensor of the"):
         load_model(str(path), input=UNIT)
 
 
