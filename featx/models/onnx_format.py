@@ -1,8 +1,8 @@
 """The content of an ONNX file, read without loading it: nodes, weights, files that it refers to.
 
-ONNX files are messages of Protocol Buffers (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto;
-encoding: https://protobuf.dev/programming-guides/encoding/). Only the few fields that featx needs
-are read here. The file may come from anyone: nothing is allocated that it does not hold.
+ONNX files are messages of Protocol Buffers, described by
+https://github.com/onnx/onnx/blob/main/onnx/onnx.proto. Only the few fields that featx needs are
+read. The file may come from anyone: nothing is allocated that it does not hold.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import mmap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from featx.engines.randomness import random_numbers_error
 from featx.errors import ModelError
+from featx.models.protobuf import decode_text, read_fields, read_integers, read_text
 
 MAX_DEPTH = 30
 """Graphs within graphs, as in the branches of If; a file with more is damaged or malicious."""
@@ -31,8 +31,6 @@ MAX_OPERATIONS = 100_000
 
 MAX_VERSION = 1000
 """Version of a set of operators: 26 in 2026; readers try all versions from the highest down."""
-
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 _MESSAGES: Mapping[str, Mapping[int, str]] = {
     "model": {7: "graph", 20: "training", 25: "function"},
@@ -123,7 +121,7 @@ def read_onnx_file(path: Path) -> OnnxFile:
     try:
         for tensor in _find_tensors(content, "model", 0):
             _check_tensor(tensor, path, external)
-        for number, value in _fields(content):
+        for number, value in read_fields(content):
             if number == 7 and isinstance(value, memoryview):
                 _read_graph(value, found)
             elif number == 8 and isinstance(value, memoryview):
@@ -137,49 +135,9 @@ def read_onnx_file(path: Path) -> OnnxFile:
 
 
 def _check_version(operators: memoryview) -> None:
-    for number, value in _fields(operators):
+    for number, value in read_fields(operators):
         if number == 2 and isinstance(value, int) and value > MAX_VERSION:
             raise ValueError(f"it needs version {value} of a set of operators")
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Iterate over the fields of a message: number, and an integer or bytes.
-
-    Raises:
-        ValueError: If it is not a message.
-    """
-    position, end = 0, len(message)
-    while position < end:
-        key, position = _varint(message, position)
-        number, kind = key >> 3, key & 7
-        if kind == _VARINT:
-            value, position = _varint(message, position)
-            yield number, value
-            continue
-        if kind == _BYTES:
-            size, position = _varint(message, position)
-        elif kind in (_FIXED64, _FIXED32):
-            size = 8 if kind == _FIXED64 else 4
-        else:
-            raise ValueError("it holds fields of an unknown kind")
-        if size > end - position:
-            raise ValueError("it is cut off")
-        yield number, message[position : position + size]
-        position += size
-
-
-def _varint(message: memoryview, position: int) -> tuple[int, int]:
-    """Return a number of variable length, and the position behind it."""
-    value = shift = 0
-    while True:
-        if position >= len(message) or shift > 63:
-            raise ValueError("it is cut off")
-        byte = message[position]
-        position += 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            return value, position
-        shift += 7
 
 
 def _find_tensors(
@@ -194,7 +152,7 @@ def _find_tensors(
             _check_repeatable(message)
     is_training |= kind == "training"
     inner = _MESSAGES[kind]
-    for number, value in _fields(message):
+    for number, value in read_fields(message):
         if number not in inner:
             continue
         if not isinstance(value, memoryview):
@@ -206,13 +164,13 @@ def _find_tensors(
 
 
 def _check_inputs(node: memoryview) -> None:
-    fields = list(_fields(node))
-    operator = _text_field(node, 4)
+    fields = list(read_fields(node))
+    operator = read_text(node, 4)
     count = sum(number == 1 for number, _ in fields)
     attributes = [value for number, value in fields if number == 5]
     # Before version 11 of ONNX's operators, the sizes of a Pad are an attribute.
     is_old = operator == "Pad" and any(
-        isinstance(value, memoryview) and _text_field(value, 1) in ("pads", "paddings")
+        isinstance(value, memoryview) and read_text(value, 1) in ("pads", "paddings")
         for value in attributes
     )
     if count < _FEWEST_INPUTS.get(operator, 0) - is_old:
@@ -220,16 +178,16 @@ def _check_inputs(node: memoryview) -> None:
 
 
 def _check_repeatable(node: memoryview) -> None:
-    operator = _text_field(node, 4)
-    if operator in _RANDOM and _text_field(node, 7) in ("", "ai.onnx"):
-        raise random_numbers_error(operator, _text_field(node, 3) or _text_field(node, 2))
+    operator = read_text(node, 4)
+    if operator in _RANDOM and read_text(node, 7) in ("", "ai.onnx"):
+        raise random_numbers_error(operator, read_text(node, 3) or read_text(node, 2))
 
 
 def _check_tensor(tensor: memoryview, path: Path, external: set[Path]) -> None:
     """Refuse a tensor that claims more than is stored; note the file that stores it."""
     entries: dict[str, str] = {}
     stored, is_external = 0, False
-    for number, value in _fields(tensor):
+    for number, value in read_fields(tensor):
         if number in _TENSOR_CONTENT:
             stored += len(value) if isinstance(value, memoryview) else 1
         elif number == 13 and isinstance(value, memoryview):
@@ -241,7 +199,7 @@ def _check_tensor(tensor: memoryview, path: Path, external: set[Path]) -> None:
         file = _locate(path, entries.get("location", ""))
         external.add(file)
         stored += _stored_outside(file, entries, path)
-    if len(_integers(tensor, 1)) > MAX_AXES:
+    if len(read_integers(tensor, 1)) > MAX_AXES:
         raise ModelError(f"{path.name!r} is damaged: a tensor has more than {MAX_AXES} axes.")
     if _count(tensor) > MAX_VALUES_PER_BYTE * stored:
         raise ModelError(
@@ -290,7 +248,7 @@ def _stored_outside(file: Path, entries: Mapping[str, str], path: Path) -> int:
 
 def _read_graph(message: memoryview, found: OnnxFile) -> None:
     """Read the operations, weights and results of the main graph."""
-    for number, value in _fields(message):
+    for number, value in read_fields(message):
         if not isinstance(value, memoryview):
             continue
         if number == 1:
@@ -301,19 +259,19 @@ def _read_graph(message: memoryview, found: OnnxFile) -> None:
             if node.type == "Constant":
                 found.weights.update(dict.fromkeys(node.outputs, _constant_count(value)))
         elif number == 5 and _is_fraction(value):
-            found.weights[_text_field(value, 8)] = _count(value)
+            found.weights[read_text(value, 8)] = _count(value)
         elif number == 12:
-            found.outputs.append(_text_field(value, 1))
+            found.outputs.append(read_text(value, 1))
 
 
 def _read_node(message: memoryview) -> OnnxNode:
     texts: dict[int, list[str]] = {1: [], 2: [], 4: [], 7: []}
     permutation: tuple[int, ...] = ()
-    for number, value in _fields(message):
+    for number, value in read_fields(message):
         if number in texts and isinstance(value, memoryview):
-            texts[number].append(_text(value))
-        elif number == 5 and isinstance(value, memoryview) and _text_field(value, 1) == "perm":
-            permutation = tuple(_integers(value, 8))
+            texts[number].append(decode_text(value))
+        elif number == 5 and isinstance(value, memoryview) and read_text(value, 1) == "perm":
+            permutation = tuple(read_integers(value, 8))
     domain = "".join(texts[7][-1:])
     name = "".join(texts[4][-1:])
     kind = name if domain in ("", "ai.onnx") else f"{domain}.{name}"
@@ -322,12 +280,12 @@ def _read_node(message: memoryview) -> OnnxNode:
 
 def _constant_count(node: memoryview) -> int:
     """Return the number of fractions in a Constant."""
-    attributes = [value for number, value in _fields(node) if number == 5]
+    attributes = [value for number, value in read_fields(node) if number == 5]
     tensors = [
         value
         for attribute in attributes
         if isinstance(attribute, memoryview)
-        for number, value in _fields(attribute)
+        for number, value in read_fields(attribute)
         if number == 5 and isinstance(value, memoryview)
     ]
     return sum(_count(tensor) for tensor in tensors if _is_fraction(tensor))
@@ -335,42 +293,13 @@ def _constant_count(node: memoryview) -> int:
 
 def _is_fraction(tensor: memoryview) -> bool:
     """Whether a tensor holds weights, quantised ones too, and no indices, texts or truth values."""
-    return all(value not in _NO_WEIGHTS for number, value in _fields(tensor) if number == 2)
+    return all(value not in _NO_WEIGHTS for number, value in read_fields(tensor) if number == 2)
 
 
 def _count(tensor: memoryview) -> int:
     """Return the number of values that a tensor claims to have."""
-    return math.prod(_integers(tensor, 1))
-
-
-def _integers(message: memoryview, wanted: int) -> list[int]:
-    """Return a repeated field of whole numbers, packed or not."""
-    found: list[int] = []
-    for number, value in _fields(message):
-        if number != wanted:
-            continue
-        if isinstance(value, int):
-            found.append(value)
-            continue
-        position = 0
-        while position < len(value):
-            one, position = _varint(value, position)
-            found.append(one)
-    return found
+    return math.prod(read_integers(tensor, 1))
 
 
 def _entry(message: memoryview) -> tuple[str, str]:
-    return _text_field(message, 1), _text_field(message, 2)
-
-
-def _text_field(message: memoryview, wanted: int) -> str:
-    """Return a text field of a message, the last one as Protocol Buffers has it; empty if none."""
-    text = ""
-    for number, value in _fields(message):
-        if number == wanted and isinstance(value, memoryview):
-            text = _text(value)
-    return text
-
-
-def _text(value: Any) -> str:
-    return bytes(value).decode("utf-8")
+    return read_text(message, 1), read_text(message, 2)
