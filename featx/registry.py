@@ -8,9 +8,10 @@ from their entry points, and what was added in this process.
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, Generic, TypeVar
 
 from featx.errors import AddOnError, NotInstalled, UnknownName, first_line, join_names
@@ -39,6 +40,8 @@ class Registry(Generic[T]):
         group: Entry point group under which other packages add some.
         own: Name → ``"module:attribute"`` of those that featx ships, in the order in which they
             are listed.
+        protocol: What each of them must have: the `Protocol` class of the kind. The objects of
+            installed packages are compared with it when they are loaded.
 
     Example:
         >>> formats: Registry[object] = Registry("format", "demo.formats", {"json": "json:dumps"})
@@ -50,9 +53,12 @@ class Registry(Generic[T]):
         featx.errors.UnknownName: There is no format named 'jsn'. Did you mean json? Choose json.
     """
 
-    def __init__(self, kind: str, group: str, own: Mapping[str, str]) -> None:
+    def __init__(
+        self, kind: str, group: str, own: Mapping[str, str], protocol: type[Any] = object
+    ) -> None:
         self.kind = kind
         self.group = group
+        self._protocol = protocol
         self._own = {name: _Entry(_importer(path)) for name, path in own.items()}
         self._added: dict[str, _Entry] = {}
         self._installed: dict[str, _Entry] | None = None
@@ -72,7 +78,7 @@ class Registry(Generic[T]):
 
         Raises:
             UnknownName: If there is none; similar names are suggested.
-            AddOnError: If the package that brings it cannot be imported.
+            AddOnError: If the package that brings it cannot be imported, or brings something else.
         """
         self.check(name)
         return self._load(name, self._find(name))
@@ -154,7 +160,36 @@ class Registry(Generic[T]):
                 f"{type(error).__name__}: {first_line(error)}. Update that package, or remove it "
                 f"with pip uninstall {entry.package}."
             ) from error
+        if entry.package is not None:
+            self._check_members(name, item, entry.package)
         return item
+
+    @cached_property
+    def _members(self) -> tuple[str, ...]:
+        """The names of the attributes and methods that the protocol asks for."""
+        names = (
+            name
+            for base in reversed(self._protocol.__mro__)
+            for name in (*inspect.get_annotations(base), *vars(base))
+            if name == "__call__" or not name.startswith("_")
+        )
+        return tuple(dict.fromkeys(names))
+
+    def _check_members(self, name: str, item: object, package: str) -> None:
+        missing = [member for member in self._members if not _has(item, member)]
+        if missing:
+            raise AddOnError(
+                f"The {self.kind} {name!r} of the package {package!r} lacks "
+                f"{join_names(missing, conjunction='and')}: it must have what "
+                f"{self._protocol.__module__}.{self._protocol.__name__} describes. Received: an "
+                f"object of type {type(item).__name__!r}. Update that package, or remove it with "
+                f"pip uninstall {package}."
+            )
+
+
+def _has(item: object, member: str) -> bool:
+    """Whether an object has a member; properties are not computed, they may be slow."""
+    return any(member in vars(base) for base in type(item).__mro__) or hasattr(item, member)
 
 
 def _importer(path: str) -> Callable[[], Any]:

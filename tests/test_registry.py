@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import pytest
 
+import featx
 from featx.errors import AddOnError, NotInstalled, UnknownName
 from featx.registry import Registry
 
@@ -88,6 +91,78 @@ def test_a_package_that_cannot_be_imported_is_named(registry: Registry[Any]) -> 
     assert "broken" in registry  # The others are not affected.
     with pytest.raises(AddOnError, match="'featx-demo' cannot be loaded: .*'torch'"):
         registry["broken"]
+
+
+def test_an_object_of_a_package_has_what_the_protocol_asks_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Whole:
+        @property
+        def size(self) -> int:
+            raise OSError("Computing a property may be slow, or fail.")
+
+        def __init__(self) -> None:
+            self.title = ""
+
+        def __call__(self) -> None: ...
+
+    class Thing(Protocol):
+        title: str
+
+        @property
+        def size(self) -> int: ...
+
+        def __call__(self) -> None: ...
+
+    points = [_Point("five", lambda: 5), _Point("half", lambda: len), _Point("whole", Whole)]
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: points)
+    things: Registry[Any] = Registry("thing", "demo.things", {}, Thing)
+    assert things["whole"].title == ""
+    message = "thing 'five' of the package 'featx-demo' lacks title, size and __call__: .*'int'"
+    with pytest.raises(AddOnError, match=message):
+        things["five"]
+    with pytest.raises(AddOnError, match="'half' of the package 'featx-demo' lacks title and size"):
+        things["half"]
+
+
+def test_a_wrong_object_is_refused_in_every_registry(tmp_path: Path) -> None:
+    groups = "models engines heads indexes exports poolings images commands".split()
+    info = tmp_path / "featx_five-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: featx-five\nVersion: 1.0\n")
+    points = "".join(f"[featx.{group}]\nfive = featx_five:FIVE\n" for group in groups)
+    (info / "entry_points.txt").write_text(points)
+    (tmp_path / "featx_five.py").write_text("FIVE = 5\n")
+    code = (
+        "from featx.cli.commands import COMMANDS\n"
+        "from featx.engines.engines import ENGINES\n"
+        "from featx.errors import AddOnError\n"
+        "from featx.exports.formats import EXPORTS\n"
+        "from featx.heads.kinds import HEADS\n"
+        "from featx.images.sources.kinds import IMAGE_SOURCES\n"
+        "from featx.index.kinds import INDEXES\n"
+        "from featx.models import SOURCES\n"
+        "from featx.poolings import POOLINGS\n"
+        "from featx.poolings.pooling import vector_poolings\n"
+        "for registry in (SOURCES, ENGINES, HEADS, INDEXES, EXPORTS, POOLINGS, IMAGE_SOURCES,\n"
+        "                 COMMANDS):\n"
+        "    try:\n"
+        "        registry['five']\n"
+        "    except AddOnError as error:\n"
+        "        print(registry.group, error)\n"
+        "assert 'avg' in vector_poolings()\n"  # The others are not affected.
+    )
+    paths = os.pathsep.join([str(tmp_path), str(Path(featx.__file__).parents[1])])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = done.stdout.splitlines()
+    assert [line.split()[0] for line in lines] == [f"featx.{group}" for group in groups]
+    assert all("'five' of the package 'featx-five' lacks " in line for line in lines)
 
 
 def test_a_file_that_names_something_absent_says_what_to_install(registry: Registry[Any]) -> None:

@@ -45,6 +45,7 @@ COMMANDS: Registry[Command] = Registry(
         "index": "featx.cli.index:index",
         "search": "featx.cli.search:search",
     },
+    Command,
 )
 
 _SETTINGS: dict[str, dict[str, Any]] = {

@@ -149,5 +149,6 @@ ENGINES: Registry[Engine] = Registry(
         "tensorflow": "featx.engines.tensorflow_engine:ENGINE",
         "openvino": "featx.engines.openvino:ENGINE",
     },
+    Engine,
 )
 """Engines by name. One that is added takes part in ``--engine auto`` like featx's own."""

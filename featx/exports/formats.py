@@ -57,6 +57,7 @@ EXPORTS: Registry[ExportFormat] = Registry(
         "csv": "featx.exports.csv_table",
         "tensorboard": "featx.exports.tensorboard",
     },
+    ExportFormat,
 )
 
 

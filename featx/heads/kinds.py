@@ -103,4 +103,5 @@ HEADS: Registry[HeadKind] = Registry(
     {
         "linear": "featx.heads.linear:linear",
     },
+    HeadKind,
 )

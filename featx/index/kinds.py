@@ -107,6 +107,7 @@ INDEXES: Registry[IndexKind] = Registry(
     {
         "flat": "featx.index.flat:flat",
     },
+    IndexKind,
 )
 
 

@@ -52,6 +52,7 @@ POOLINGS: Registry[Pooling] = Registry(
         "gem": "featx.poolings.spatial:generalized_mean",
         "flatten": "featx.poolings.whole:flattened",
     },
+    Pooling,
 )
 
 

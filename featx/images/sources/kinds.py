@@ -63,6 +63,7 @@ IMAGE_SOURCES: Registry[ImageSource] = Registry(
         "remote": "featx.images.sources.remote:SOURCE",
         "folders": "featx.images.sources.folders:SOURCE",
     },
+    ImageSource,
 )
 
 

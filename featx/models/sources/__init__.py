@@ -119,6 +119,7 @@ SOURCES: Registry[ModelSource] = Registry(
         "graphdef": "featx.models.sources.frozen_graphs:SOURCE",
         "onnx": "featx.models.sources.onnx_models:SOURCE",
     },
+    ModelSource,
 )
 
 
