@@ -19,11 +19,14 @@ if TYPE_CHECKING:
 class ModelRequest:
     """What a model source is asked to load.
 
+    A source obeys all of it, or refuses it with an error that says what it does not take.
+
     Attributes:
         name: The part of the reference after the source: an application's name or a path.
         arguments: Constructor arguments.
         weights: ``imagenet``, ``random``, a path, or None for the source's default.
-        overrides: Changes to the input contract.
+        overrides: Changes to the input contract, such as ``--img-size``: the spec's ``input`` is
+            ``overrides.apply(contract)`` of the model's own contract.
         trust_model_code: Whether code that comes with the model may be run.
         is_bare: Whether the reference was a bare path, without a source before it.
     """
@@ -137,7 +140,14 @@ class Backbone(Protocol):
 
     @property
     def run_facts(self) -> Mapping[str, Any]:
-        """The engine, the precision, and what else is recorded of a run."""
+        """The engine, the precision, and what else is recorded of a run.
+
+        ``{"engine": "numpy", "precision": "float32"}`` says that calling the backbone computes its
+        layers, on that engine. One of `featx.engines.engines.ENGINES` is compared with the other
+        engines; any other name means that the backbone is its own engine, and is called as it is.
+        Empty facts say that there is only a graph: an engine computes what `freeze` returns, which
+        then must not be None.
+        """
         ...
 
     @property

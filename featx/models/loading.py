@@ -13,7 +13,7 @@ from featx.models.reference import TRUST, parse_reference
 from featx.models.remembered import recall, remember, request_key
 from featx.models.sources import SOURCES
 from featx.options import InputKeywords, InputOptions, fill_group, refuse_unknown
-from featx.specs import ModelSpec, identity_differences
+from featx.specs import InputSpec, ModelSpec, identity_differences
 
 
 def load_model(
@@ -175,13 +175,33 @@ def _load(source: str, request: ModelRequest) -> Backbone:
 
 
 def _loader(source: str, request: ModelRequest) -> Callable[[], Backbone]:
-    """Return a function that loads a model, and records the package of its source."""
+    """Return a function that loads a model, checks its input, and records the source's package."""
 
     def load() -> Backbone:
         backbone = SOURCES[source].load(request)
+        _check_input(source, request.overrides, backbone.spec.input)
         package = SOURCES.package_of(source)
         if package is not None:
             backbone.spec = replace(backbone.spec, package=package)
         return backbone
 
     return load
+
+
+def _check_input(source: str, overrides: InputOptions, contract: InputSpec) -> None:
+    """Refuse a model whose pixels would not be prepared as asked for.
+
+    Raises:
+        ModelError: If its source ignored a part of the request; says which.
+    """
+    wanted = overrides.apply(contract)
+    differences = identity_differences(wanted.to_dict(), contract.to_dict())
+    if differences:
+        asked = ", ".join(f"{name} {expected}" for name, expected, _ in differences)
+        received = ", ".join(f"{name} {actual}" for name, _, actual in differences)
+        package = SOURCES.package_of(source)
+        remedy = "" if package is None else f", or update the package {package!r}"
+        raise ModelError(
+            f"The model source {source!r} does not prepare images as it was asked to: {asked}. "
+            f"Received: {received}. Leave out that option{remedy}."
+        )

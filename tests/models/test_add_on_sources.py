@@ -6,17 +6,23 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import featx
-from featx.errors import NotInstalled
+from featx.errors import ModelError, NotInstalled
 from featx.models import SOURCES, load_model, restore_model
+from featx.models.backbone import Backbone, ModelRequest
 from featx.models.sources import ModelSource, usable_sources
+from featx.options import InputOptions
 from featx.specs import ModelSpec
 from featx.testing import toy_model, write_images
+from featx.testing.contracts.models import ModelCase, ModelSourceContract
+from featx.testing.toy import load as load_toy
 
 SOURCE = """
 from dataclasses import replace
@@ -131,6 +137,47 @@ def test_the_package_is_not_part_of_the_identity() -> None:
     assert ModelSpec.from_dict(other.to_dict()).package == "featx-shop"
     assert other == spec
     assert other.fingerprint == spec.fingerprint
+
+
+@pytest.fixture
+def careless() -> Iterator[str]:
+    """A model whose source ignores changes to its input and does not say what computes it."""
+
+    class Careless(ModelSource):
+        spellings = ("careless:NAME",)
+
+        def load(self, request: ModelRequest) -> Backbone:
+            backbone = load_toy(replace(request, overrides=InputOptions()))
+            backbone.spec = replace(backbone.spec, source="careless")
+            backbone.run_facts = {}
+            return backbone
+
+    SOURCES.add("careless", Careless())
+    yield "careless:colors"
+    SOURCES.remove("careless")
+
+
+def test_a_source_that_ignores_what_it_is_asked_for_is_refused(careless: str) -> None:
+    assert load_model(careless).spec.input.height == 8
+    assert load_model(careless, img_size=(8, 8)).spec.input.height == 8
+    message = (
+        "The model source 'careless' does not prepare images as it was asked to: height 64, "
+        "width 32, resize crop. Received: height 8, width 8, resize stretch. Leave out that option."
+    )
+    with pytest.raises(ModelError) as caught:
+        load_model(careless, img_size=(64, 32), resize="crop")
+    assert str(caught.value) == message
+
+
+def test_the_contract_finds_such_a_source(careless: str) -> None:
+    contract, case = ModelSourceContract(), ModelCase(careless, ("map", "mean"))
+    backbone = case.load()
+    with pytest.raises(AssertionError, match="run_facts is empty, and there is no graph"):
+        contract.test_run_facts_say_what_computes_it(backbone, ["mean"])
+    with pytest.raises(AssertionError, match="img_size was ignored"):
+        contract.test_another_size_is_obeyed_or_refused(case, backbone)
+    with pytest.raises(AssertionError, match="resize was ignored"):
+        contract.test_another_way_to_fit_images_is_obeyed(case, backbone)
 
 
 def test_every_source_describes_itself() -> None:

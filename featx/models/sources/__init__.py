@@ -27,7 +27,10 @@ class ModelSource(Protocol):
 
     The `ModelSpec` of a backbone that `load` returns identifies the model in every file made with
     it. Its ``weights_sha256`` must cover whatever decides the numbers: weights, architecture, and
-    any argument that changes them (names and arguments are not part of the identity).
+    any argument that changes them (names and arguments are not part of the identity). Its ``input``
+    holds every change that the request's ``overrides`` ask for; featx refuses the model otherwise.
+    The backbone's ``run_facts`` name what computes it, ``engine`` and ``precision``; they are empty
+    only for a model that is nothing but a graph for other engines.
 
     Attributes:
         spellings: How its models are written, for help texts: ``("hub:URL", "hub:DIR")``.
@@ -95,6 +98,9 @@ class ModelSource(Protocol):
 
     def restore(self, spec: ModelSpec, location: str) -> ModelRequest:
         """Return the request for a model that was recorded, without changes to its input.
+
+        The default takes `location`, at first `ModelSpec.location`, as the model's name: `load`
+        must find the same model by it.
 
         Args:
             spec: The model as recorded.

@@ -24,9 +24,10 @@ import numpy as np
 import pytest
 
 from featx.engines.engines import ENGINES, NetworkSettings
+from featx.errors import FeatxError
 from featx.models import SOURCES, load_model, restore_model
-from featx.models.backbone import Backbone
-from featx.models.reference import parse_reference
+from featx.models.backbone import Backbone, ModelRequest
+from featx.models.reference import TRUST, parse_reference
 from featx.models.selection import select_layers
 from featx.options import InputOptions
 from featx.specs import ModelSpec
@@ -56,6 +57,15 @@ class ModelCase:
     def load(self) -> Backbone:
         """Load the model."""
         return load_model(self.reference, weights=self.weights, input=self.input)
+
+    def load_unchecked(self, input: InputOptions) -> Backbone:
+        """Load the model as its source does, without what featx checks afterwards."""
+        source, name, arguments = parse_reference(self.reference)
+        trusted = bool(arguments.pop(TRUST, False))
+        is_bare = not self.reference.startswith(f"{source}:")
+        return SOURCES[source].load(
+            ModelRequest(name, arguments, self.weights, input, trusted, is_bare)
+        )
 
 
 @lru_cache(maxsize=1)
@@ -187,6 +197,37 @@ class ModelSourceContract:
         before, after = backbone(images, names), restored(images, names)
         for name in names:
             assert_close(after[name], before[name], name)
+
+    def test_run_facts_say_what_computes_it(self, backbone: Backbone, names: list[str]) -> None:
+        """They name engine and precision; a model without them has a graph for other engines."""
+        facts = backbone.run_facts
+        if not facts:
+            assert backbone.freeze(names) is not None, "run_facts is empty, and there is no graph"
+            return
+        for fact in ("engine", "precision"):
+            assert isinstance(facts.get(fact), str), f"run_facts names no {fact}: {dict(facts)}"
+
+    def test_another_size_is_obeyed_or_refused(self, case: ModelCase, backbone: Backbone) -> None:
+        """The input contract of what is loaded has the size that was asked for."""
+        contract = backbone.spec.input
+        size = (2 * contract.height, 2 * contract.width)
+        try:
+            other = case.load_unchecked(replace(case.input, img_size=size))
+        except FeatxError:
+            return
+        assert (other.spec.input.height, other.spec.input.width) == size, "img_size was ignored"
+
+    def test_another_way_to_fit_images_is_obeyed(self, case: ModelCase, backbone: Backbone) -> None:
+        """featx itself resizes and turns images, by the input contract of what is loaded."""
+        contract = backbone.spec.input
+        changed = replace(
+            case.input,
+            resize="pad" if contract.resize == "crop" else "crop",
+            exif="apply" if contract.exif == "ignore" else "ignore",
+        )
+        received = case.load_unchecked(changed).spec.input
+        assert received.resize == changed.resize, "resize was ignored"
+        assert received.exif == changed.exif, "exif was ignored"
 
     def test_pixels_prepared_in_another_way_are_another_model(self, backbone: Backbone) -> None:
         """The input contract is part of the identity."""
