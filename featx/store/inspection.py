@@ -2,8 +2,9 @@
 
 HDF5 can refer to bytes in other files (external storage, external links, virtual datasets), and
 the shapes that a file claims cost memory before its data are looked at. The seal does not help:
-whoever prepares a file can seal it. So every object must be a hard link to data inside the file, of
-the types, layout and filters that `featx.store.writing` writes, and no larger than what is stored.
+whoever prepares a file can seal it. So everything that featx reads must be a hard link to data
+inside the file, of the types, layout and filters that `featx.store.writing` writes, and no larger
+than what is stored. Objects of other names are never read.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from h5py import h5a, h5d, h5l, h5o, h5t, h5z
 
 from featx.errors import StoreDamaged
 from featx.images.reading import HASH_BYTES
-from featx.store.format import READ_ERRORS, read_texts
+from featx.store.format import READ_ERRORS, dataset_name, read_texts
 
 TEXT = "text"
 FLOAT = "float"
@@ -131,14 +132,35 @@ class _Inspection:
             raise
 
     def _links(self, prefix: str, group: Any) -> Iterator[str]:
-        for raw in group:
-            name = raw.decode("utf-8", "surrogateescape")
-            kind = group.links.get_info(raw).type
+        """Yield the names below a group that featx reads, each a hard link.
+
+        They are looked up, not listed: HDF5 ends the process where it lists a damaged group. What
+        has another name is never read.
+        """
+        for name in self._names(prefix, group):
+            raw = name.encode()
+            try:
+                if not group.links.exists(raw):
+                    continue
+                kind = group.links.get_info(raw).type
+            except READ_ERRORS:
+                if self._salvage:
+                    continue
+                raise
             if kind != h5l.TYPE_HARD:
                 names = {h5l.TYPE_SOFT: "a soft link", h5l.TYPE_EXTERNAL: "an external link"}
                 received = names.get(kind, "a link of an unknown kind")
                 self._refuse(prefix + name, received, "data inside the file")
             yield name
+
+    def _names(self, prefix: str, group: Any) -> list[str]:
+        """Return the names that a store may have below a group."""
+        if prefix == "features/":  # The reader counts the links, too.
+            count = min(group.get_num_objs(), self._num_bytes // 8)  # A link takes more bytes.
+            return [dataset_name(number) for number in range(count)]
+        known = [name.removeprefix(prefix) for name in TYPES if name.startswith(prefix)]
+        groups = [] if prefix else GROUPS
+        return sorted({*(name for name in known if "/" not in name), *groups})
 
     def _check_storage(self, name: str, opened: Any) -> Any:
         """Refuse data outside of the file; return how the dataset was created.

@@ -442,9 +442,22 @@ def test_a_filter_of_a_plug_in_is_refused(sample: Path) -> None:
     assert_refused(sample, "filters")
 
 
-def test_other_groups_are_refused(sample: Path) -> None:
-    prepare(sample, lambda file: file.create_group("more"))
+def test_a_group_in_the_place_of_data_is_refused(sample: Path) -> None:
+    def change(file: h5py.File) -> None:
+        del file["labels"]
+        file.create_group("labels")
+
+    prepare(sample, change)
     assert_refused(sample, "a group or a type")
+
+
+def test_what_has_another_name_is_not_read(sample: Path, secret: Path) -> None:
+    def change(file: h5py.File) -> None:
+        file["more"] = h5py.ExternalLink(str(secret), "/")
+
+    prepare(sample, change)
+    with open_store(sample) as store:
+        assert len(store) > 0
 
 
 def test_columns_of_different_lengths_are_refused(sample: Path) -> None:
