@@ -12,8 +12,9 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
+from featx.entry_points import find_entry_points
 from featx.errors import AddOnError, NotInstalled, UnknownName, first_line, join_names
 
 T = TypeVar("T")
@@ -140,18 +141,33 @@ class Registry(Generic[T]):
         return {**self._own, **self._installed, **self._added}
 
     def _find_installed(self) -> dict[str, _Entry]:
-        import importlib.metadata  # Takes 20 ms, and is needed for add-ons only.
+        entries: dict[str, _Entry] = {}
+        for point in sorted(find_entry_points(self.group), key=lambda point: point.name):
+            if point.name in self._own:
+                continue
+            package = None if point.dist is None else point.dist.name
+            load: Callable[[], Any] = cache(point.load)
+            if point.name in entries:
+                load = self._refusal(point.name, entries[point.name].package, package)
+            entries[point.name] = _Entry(load, package)
+        return entries
 
-        found = importlib.metadata.entry_points(group=self.group)
-        return {
-            point.name: _Entry(cache(point.load), None if point.dist is None else point.dist.name)
-            for point in sorted(found, key=lambda point: point.name)
-            if point.name not in self._own
-        }
+    def _refusal(self, name: str, first: str | None, second: str | None) -> Callable[[], NoReturn]:
+        """Return what is called for a name that two packages claim: which one is meant?"""
+
+        def refuse() -> NoReturn:
+            raise AddOnError(
+                f"The packages {first!r} and {second!r} both bring a {self.kind} {name!r}. "
+                f"Remove one of them, for example with pip uninstall {second}."
+            )
+
+        return refuse
 
     def _load(self, name: str, entry: _Entry) -> T:
         try:
             item: T = entry.load()
+        except AddOnError:
+            raise
         except Exception as error:  # Importing another package can raise anything.
             if entry.package is None:
                 raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import subprocess
 import sys
@@ -18,17 +17,17 @@ from featx.registry import Registry
 
 
 class _Distribution:
-    name = "featx-demo"
+    def __init__(self, name: str) -> None:
+        self.name = name
 
 
 class _Point:
     """An entry point of an installed package."""
 
-    dist = _Distribution()
-
-    def __init__(self, name: str, load: Callable[[], Any]) -> None:
+    def __init__(self, name: str, load: Callable[[], Any], package: str = "featx-demo") -> None:
         self.name = name
         self.load = load
+        self.dist = _Distribution(package)
 
 
 def _fail() -> Any:
@@ -43,17 +42,26 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> Registry[Any]:
         _Point("broken", _fail),
         _Point("own", lambda: "an intruder"),
     ]
-    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: points)
+    monkeypatch.setattr("featx.registry.find_entry_points", lambda group: points)
     return Registry("kind of thing", "demo.things", {"own": "json:dumps", "module": "json"})
 
 
 def test_an_object_is_imported_once(monkeypatch: pytest.MonkeyPatch) -> None:
     points = [_Point("counted", lambda: loads.append(1) or loads)]
-    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: points)
+    monkeypatch.setattr("featx.registry.find_entry_points", lambda group: points)
     registry: Registry[list[int]] = Registry("kind of thing", "demo.things", {})
     loads: list[int] = []
     assert registry["counted"] is registry["counted"]
     assert loads == [1]
+
+
+def test_a_name_that_two_packages_bring_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = [_Point("twin", lambda: 1), _Point("twin", lambda: 2, "featx-other")]
+    monkeypatch.setattr("featx.registry.find_entry_points", lambda group: points)
+    registry: Registry[int] = Registry("thing", "demo.things", {})
+    assert registry.names == ("twin",)
+    with pytest.raises(AddOnError, match="'featx-demo' and 'featx-other' both bring a thing"):
+        registry["twin"]
 
 
 def test_own_names_come_first_and_cannot_be_taken(registry: Registry[Any]) -> None:
@@ -115,7 +123,7 @@ def test_an_object_of_a_package_has_what_the_protocol_asks_for(
         def __call__(self) -> None: ...
 
     points = [_Point("five", lambda: 5), _Point("half", lambda: len), _Point("whole", Whole)]
-    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: points)
+    monkeypatch.setattr("featx.registry.find_entry_points", lambda group: points)
     things: Registry[Any] = Registry("thing", "demo.things", {}, Thing)
     assert things["whole"].title == ""
     message = "thing 'five' of the package 'featx-demo' lacks title, size and __call__: .*'int'"

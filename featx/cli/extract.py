@@ -21,7 +21,6 @@ from featx.cli.options import (
     exit_with,
 )
 from featx.cli.registry_choice import Choice, Help
-from featx.models.sources import list_spellings
 from featx.poolings import POOLINGS
 from featx.specs import (
     DEFAULT_POOLING,
@@ -29,6 +28,12 @@ from featx.specs import (
     DEFAULT_STORE,
     StorageType,
 )
+
+
+def _describe_models() -> str:
+    from featx.models.sources import list_spellings  # Imported when the command explains itself.
+
+    return f"{', '.join(list_spellings())}, or a bare name, path or URL."
 
 
 @spread_groups
@@ -47,7 +52,7 @@ def extract(
             "--model-name",
             metavar="MODEL",
         ),
-        Help(lambda: f"{', '.join(list_spellings())}, or a bare name, path or URL."),
+        Help(_describe_models),
     ] = None,
     weights: Annotated[
         str | None,

@@ -9,7 +9,6 @@ import typer
 
 from featx.cli.groups import Group
 from featx.cli.registry_choice import Choice
-from featx.engines.engines import ENGINES
 from featx.options import InputOptions, RunOptions, Selection, UpdateOptions
 from featx.poolings import vector_poolings
 from featx.specs import (
@@ -23,6 +22,13 @@ from featx.specs import (
     parse_img_size,
 )
 from featx.units import parse_bytes
+
+
+def _list_engines() -> tuple[str, ...]:
+    from featx.engines.engines import ENGINES  # Imported when a command explains its options.
+
+    return ("auto", *ENGINES)
+
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object per line on stdout.")]
 Workers = Annotated[
@@ -43,7 +49,7 @@ BatchSize = Annotated[
 EngineOption = Annotated[
     str,
     typer.Option("--engine", help="What runs the network; 'auto' is what is fastest here."),
-    Choice(lambda: ("auto", *ENGINES)),
+    Choice(_list_engines),
 ]
 PrecisionOption = Annotated[
     Precision | None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -223,7 +222,7 @@ def test_a_command_that_cannot_be_imported_breaks_no_other(
     program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     points = {COMMANDS.group: [_BrokenPoint()]}
-    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: points.get(group, []))
+    monkeypatch.setattr("featx.registry.find_entry_points", lambda group: points.get(group, []))
     commands: Registry[Any] = Registry("command", COMMANDS.group, {"info": "featx.cli.info:info"})
     monkeypatch.setattr("featx.cli.commands.COMMANDS", commands)
     monkeypatch.setattr("featx.cli.app.COMMANDS", commands)

@@ -169,7 +169,7 @@ def test_a_broken_engine_does_not_stop_what_works_without_it(
     def entry_points(group: str) -> Sequence[Any]:
         return [Point()]
 
-    monkeypatch.setattr("importlib.metadata.entry_points", entry_points)
+    monkeypatch.setattr("featx.registry.find_entry_points", entry_points)
     names = ("tensorflow", "openvino")
     own = {name: f"{type(ENGINES[name]).__module__}:ENGINE" for name in names}
     monkeypatch.setattr(choosing, "ENGINES", Registry[Engine]("engine", "featx.engines", own))
