@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from featx.errors import InvalidValue, ModelError
+from featx.models.backbone import ModelRequest
 from featx.models.sources import SOURCES
 from featx.specs import MAX_CHANNELS, InputSpec, ModelSpec
 
@@ -24,6 +25,24 @@ def require_scaling(model: ModelSpec) -> InputSpec:
             f"for ImageNet's mean and deviation. {hint}".rstrip()
         )
     return model.input
+
+
+def refuse_arguments(request: ModelRequest, kind: str) -> None:
+    """Refuse constructor arguments and weights for a file that brings both.
+
+    Args:
+        request: What was asked for.
+        kind: What the file is called, for example ``"Keras file"``.
+
+    Raises:
+        InvalidValue: If the request has any.
+    """
+    if request.arguments or request.weights:
+        article = "An" if kind[0] in "AEIO" else "A"
+        raise InvalidValue(
+            f"{article} {kind} brings its own architecture and weights. Received: "
+            f"{request.name!r} with arguments or --weights. Leave them out."
+        )
 
 
 def scale_for_dtype(contract: InputSpec, is_integer: bool, name: str) -> InputSpec:

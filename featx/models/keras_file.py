@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from featx.engines.tensorflow import import_tensorflow
-from featx.errors import InvalidValue, ModelError, first_line
+from featx.errors import ModelError, first_line
 from featx.files import hash_file
 from featx.models.backbone import ModelRequest
 from featx.models.description import ModelDescription
@@ -18,6 +18,7 @@ from featx.models.input_contract import (
     InputShape,
     image_contract,
     read_input_shape,
+    refuse_arguments,
     scale_for_dtype,
 )
 from featx.models.keras_layers import KerasLayers
@@ -45,11 +46,7 @@ _LAYERS_BEFORE = frozenset(
 def load(request: ModelRequest) -> GraphBackbone:
     """Load a Keras file without running code from it; see `featx.models.load_model`."""
     path = Path(request.name).absolute()
-    if request.arguments or request.weights:
-        raise InvalidValue(
-            f"A Keras file brings its own architecture and weights. Received: {request.name!r} "
-            "with constructor arguments or --weights. Leave them out."
-        )
+    refuse_arguments(request, "Keras file")
     trust = request.trust_model_code
     model, layer_class = _load_model(path, trust_model_code=trust)
     shape = read_input_shape(tuple(model.inputs[0].shape), path.name)

@@ -11,7 +11,7 @@ import numpy as np
 
 from featx.engines.graph import ONNX, GraphOutput, NetworkGraph, NotConvertible
 from featx.engines.openvino_onnx import OnnxInput, OpenedOnnx, Shape
-from featx.errors import InvalidValue, ModelError
+from featx.errors import ModelError
 from featx.files import hash_file
 from featx.images.preprocess import TORCH_MEAN, TORCH_STD
 from featx.models.backbone import ModelRequest
@@ -22,6 +22,7 @@ from featx.models.input_contract import (
     InputShape,
     image_contract,
     read_input_shape,
+    refuse_arguments,
     scale_for_dtype,
 )
 from featx.models.onnx_format import OnnxFile, read_onnx_file
@@ -38,11 +39,7 @@ _LARGEST = 16
 def load(request: ModelRequest) -> GraphOnlyBackbone:
     """Load an ONNX model; see `featx.models.load_model`."""
     path = Path(request.name).absolute()
-    if request.arguments or request.weights:
-        raise InvalidValue(
-            f"An ONNX model brings its own architecture and weights. Received: {request.name!r} "
-            "with arguments or --weights. Leave them out."
-        )
+    refuse_arguments(request, "ONNX model")
     file = read_onnx_file(path)
     opened = _open(path)
     input = _find_input(opened, path.name)
