@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from featx.engines.graph import Layout, NetworkGraph
 from featx.options import InputOptions
-from featx.specs import ModelSpec
+from featx.specs import DEFAULT_BATCH_SIZE, ModelSpec
 
 if TYPE_CHECKING:
     import numpy as np
@@ -170,3 +171,47 @@ class Backbone(Protocol):
     def freeze(self, names: Sequence[str]) -> NetworkGraph | None:
         """Return the graph of some layers for another engine; None if there is not one for all."""
         ...
+
+
+class NumpyBackbone(ABC):
+    """Base class of a backbone that computes its layers itself, with NumPy or in any other way.
+
+    Write `features` and ``__call__``; everything else has the value that suits a model of which
+    there is only a function. The attributes are those of `Backbone`.
+
+    Args:
+        spec: The resolved model.
+
+    Example:
+        >>> class Mean(NumpyBackbone):
+        ...     def features(self):
+        ...         return (Layer("mean", "layer", "Mean", None, (3,)),)
+        ...
+        ...     def __call__(self, images, names):
+        ...         return {"mean": images.mean(axis=(1, 2), dtype="float32")}
+    """
+
+    num_layers: int | None = None
+    default_layer: str | None = None
+    notes: Sequence[str] = ()
+    packages: Sequence[str] = ()
+    runs_own_code = False
+    is_loaded = True
+    concurrency = 1
+    batch_size = DEFAULT_BATCH_SIZE
+    run_facts: Mapping[str, Any] = {"engine": "numpy", "precision": "float32"}
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self.spec = spec
+
+    @abstractmethod
+    def features(self) -> Sequence[Layer]:
+        """Describe every layer; see `Backbone.features`."""
+
+    @abstractmethod
+    def __call__(self, images: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Compute layers; see `Backbone.__call__`."""
+
+    def freeze(self, names: Sequence[str]) -> NetworkGraph | None:
+        """Say that there is no graph for another engine."""
+        return None

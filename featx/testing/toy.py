@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from featx.errors import InvalidValue
 from featx.images.preprocess import scale_pixels
 from featx.models import SOURCES
-from featx.models.backbone import Layer, ModelRequest
+from featx.models.backbone import Layer, ModelRequest, NumpyBackbone
 from featx.models.sources import ModelSource
-from featx.specs import DEFAULT_BATCH_SIZE, InputSpec, ModelSpec, digest
+from featx.specs import InputSpec, ModelSpec, digest
 
 TOY_SIZE = 8
 """Height and width of the toy's input, in pixels."""
 
 
-class ToyBackbone:
+class ToyBackbone(NumpyBackbone):
     """Computes from RGB pixels, scaled by its contract (``unit``: to [0, 1]):
 
     - ``map``: (2, 2, 3), the mean colour of each quarter;
@@ -28,17 +29,11 @@ class ToyBackbone:
         calls: Sizes of the batches it was called with: batching can be asserted.
     """
 
+    num_layers: int | None = 2
+    run_facts: Mapping[str, Any] = {"engine": "toy", "precision": "float32"}
+
     def __init__(self, spec: ModelSpec) -> None:
-        self.spec = spec
-        self.num_layers: int | None = 2
-        self.default_layer: str | None = None
-        self.notes: Sequence[str] = ()
-        self.concurrency = 1
-        self.batch_size = DEFAULT_BATCH_SIZE
-        self.run_facts = {"engine": "toy", "precision": "float32"}
-        self.is_loaded = True
-        self.packages: Sequence[str] = ()
-        self.runs_own_code = False
+        super().__init__(spec)
         self.calls: list[int] = []
 
     def features(self) -> Sequence[Layer]:
@@ -48,9 +43,6 @@ class ToyBackbone:
             Layer("mean", "layer", "Mean", 1, (3,)),
             Layer("head/double", "layer", "Double", None, (3,)),
         )
-
-    def freeze(self, names: Sequence[str]) -> None:
-        """Say that there is no graph; see `featx.models.backbone.Backbone`."""
 
     def __call__(self, images: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
         """Compute layers; see `featx.models.backbone.Backbone`."""

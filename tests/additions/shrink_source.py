@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from featx.files import hash_file
 from featx.images.preprocess import scale_pixels
-from featx.models.backbone import Layer, ModelRequest
+from featx.models.backbone import Layer, ModelRequest, NumpyBackbone
 from featx.models.sources import ModelSource
 from featx.specs import InputSpec, ModelSpec
 
 
-class Shrink:
-    num_layers: int | None = None
-    default_layer: str | None = None
-    notes: Sequence[str] = ()
-    packages: Sequence[str] = ()
-    runs_own_code = False
-    is_loaded = True
-    concurrency = 1
-    batch_size = 32
-    run_facts: Mapping[str, Any] = {"engine": "numpy", "precision": "float32"}
-
+class Shrink(NumpyBackbone):
     def __init__(self, spec: ModelSpec, size: int) -> None:
-        self.spec = spec
+        super().__init__(spec)
         self.size = size
 
     def features(self) -> Sequence[Layer]:
@@ -45,9 +34,6 @@ class Shrink:
         means = small.mean(axis=(1, 2))
         results = {"small": small, "classes": means / means.sum(axis=1, keepdims=True)}
         return {name: results[name] for name in names}
-
-    def freeze(self, names: Sequence[str]) -> None:
-        return None
 
 
 class ShrinkSource(ModelSource):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from featx.errors import InvalidValue, UnknownName
 from featx.images.preprocess import scale_pixels
-from featx.models.backbone import Layer, ModelRequest
+from featx.models.backbone import Layer, ModelRequest, NumpyBackbone
 from featx.models.sources import ModelSource
 from featx.specs import InputSpec, ModelSpec, digest
 
@@ -20,25 +19,17 @@ REVISION = 1
 """Part of the identity: to be raised when the same picture gets other numbers."""
 
 
-class ColorHistogram:
+class ColorHistogram(NumpyBackbone):
     """Two layers that NumPy computes.
 
     - ``grid``: (4, 4, 3), mean colours of 16 cells;
     - ``histogram``: (bins ** 3,), the share of pixels of each colour.
     """
 
-    num_layers: int | None = None
     default_layer: str | None = "histogram"
-    notes: Sequence[str] = ()
-    packages: Sequence[str] = ()
-    runs_own_code = False
-    is_loaded = True
-    concurrency = 1
-    batch_size = 32
-    run_facts: Mapping[str, Any] = {"engine": "numpy", "precision": "float32"}
 
     def __init__(self, spec: ModelSpec, bins: int) -> None:
-        self.spec = spec
+        super().__init__(spec)
         self.bins = bins
 
     def features(self) -> Sequence[Layer]:
@@ -53,9 +44,6 @@ class ColorHistogram:
         pixels = scale_pixels(images, self.spec.input)  # To [0, 1].
         compute = {"grid": self._grid, "histogram": self._histogram}
         return {name: compute[name](pixels) for name in names}
-
-    def freeze(self, names: Sequence[str]) -> None:
-        """Say that there is no graph for another engine."""
 
     def _grid(self, pixels: np.ndarray) -> np.ndarray:
         count, height, width, channels = pixels.shape
