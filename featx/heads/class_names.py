@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from featx.class_lists import ClassEntry, read_class_list
 from featx.errors import InvalidValue
 from featx.models.contracts import keras_models_folder
 from featx.units import format_count
@@ -24,10 +22,6 @@ INDEX_URL = f"https://storage.googleapis.com/download.tensorflow.org/data/{INDEX
 
 BACKGROUND = "background"
 """First class of models of TF-Slim and TensorFlow Hub, which thus have 1,001 for ImageNet."""
-
-_NUMBERED_LINE = re.compile(r"([0-9]+)[\s,:;]+(.*\S)\s*")
-_INDEX_COLUMNS = ("index", "number", "id", "class_id")
-_NAME_COLUMNS = ("name", "label", "class", "class_name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +71,7 @@ class NameList:
     """
 
     labels: str
-    entries: list[tuple[str, str | None]]
+    entries: list[ClassEntry]
 
     def fit(self, num_outputs: int) -> ClassNames:
         """Return a name for each output.
@@ -92,7 +86,7 @@ class NameList:
                     "classes (1,001 with 'background'). Name the model's own classes with "
                     "--labels FILE."
                 )
-            background: list[tuple[str, str | None]] = [(BACKGROUND, None)]
+            background: list[ClassEntry] = [(BACKGROUND, None)]
             return _from_entries(background * (num_outputs - 1000) + self.entries, IMAGENET)
         if len(self.entries) != num_outputs:
             raise InvalidValue(
@@ -121,16 +115,12 @@ def read_names(labels: str | Path) -> NameList:
     if str(labels) == IMAGENET:
         return _read_imagenet()
     path = Path(labels)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
+    if not path.exists():
         raise InvalidValue(
             f"--labels takes 'imagenet' or a file with the names of the classes. Received: "
             f"{str(path)!r}, which does not exist."
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidValue(f"The labels in {str(path)!r} cannot be read: {error}") from error
-    return NameList(str(path), _parse(text, path))
+        )
+    return NameList(str(path), read_class_list(path))
 
 
 def _read_imagenet() -> NameList:
@@ -142,10 +132,7 @@ def _read_imagenet() -> NameList:
             f"{str(path.parent)!r}, where Keras keeps it (it is at {INDEX_URL}), or name a file "
             "with --labels FILE."
         )
-    try:
-        entries = _parse(path.read_text(encoding="utf-8"), path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidValue(f"The labels in {str(path)!r} cannot be read: {error}") from error
+    entries = read_class_list(path)
     if len(entries) != 1000:
         raise InvalidValue(
             f"{str(path)!r} has {format_count(len(entries), 'name')}; ImageNet has "
@@ -154,7 +141,7 @@ def _read_imagenet() -> NameList:
     return NameList(IMAGENET, entries)
 
 
-def _advise(entries: list[tuple[str, str | None]], num_outputs: int) -> str:
+def _advise(entries: list[ClassEntry], num_outputs: int) -> str:
     """Return a sentence, after a space, on what may be wrong if the numbers differ by one."""
     has_background = bool(entries) and entries[0][0].casefold() == BACKGROUND
     if num_outputs == len(entries) + 1 and not has_background:
@@ -175,7 +162,7 @@ def _advise(entries: list[tuple[str, str | None]], num_outputs: int) -> str:
     return ""
 
 
-def _from_entries(entries: list[tuple[str, str | None]], source: str) -> ClassNames:
+def _from_entries(entries: list[ClassEntry], source: str) -> ClassNames:
     return ClassNames(
         tuple(name for name, _ in entries),
         tuple(wordnet_id for _, wordnet_id in entries),
@@ -185,90 +172,3 @@ def _from_entries(entries: list[tuple[str, str | None]], source: str) -> ClassNa
 
 def _fold(name: str) -> str:
     return " ".join(re.sub(r"[_-]", " ", name).casefold().split())
-
-
-def _parse(text: str, path: Path) -> list[tuple[str, str | None]]:
-    """Return name and WordNet id of each class, in order."""
-    suffix = path.suffix.lower()
-    if suffix == ".json":
-        entries = _parse_json(text, path)
-    elif suffix == ".csv":
-        entries = [(name, None) for name in _parse_csv(text, path)]
-    else:
-        entries = [(name, None) for name in _parse_lines(text, path)]
-    if not entries:
-        raise InvalidValue(f"There are no names in {str(path)!r}.")
-    return entries
-
-
-def _parse_lines(text: str, path: Path) -> list[str]:
-    """Read one name per line; leading numbers (``0 cat``) are dropped if every line has one."""
-    lines = [line.strip() for line in text.rstrip().splitlines()]
-    if "" in lines:
-        raise InvalidValue(
-            f"{str(path)!r}, line {lines.index('') + 1}, is empty: which class has no name? A "
-            "file of labels has one name per line, in the order of the classes."
-        )
-    numbered = [_NUMBERED_LINE.fullmatch(line) for line in lines]
-    found = [match.groups() for match in numbered if match]
-    if [number for number, _ in found] == [str(number) for number in range(len(lines))]:
-        return [name for _, name in found]
-    return lines
-
-
-def _parse_csv(text: str, path: Path) -> list[str]:
-    """Read the columns index and name; without a header line, the first two."""
-    rows = [row for row in csv.reader(text.splitlines()) if row]
-    columns = (0, 1)
-    if rows and not rows[0][0].strip().isdecimal():
-        header = [cell.strip().lower() for cell in rows.pop(0)]
-        index = next((header.index(name) for name in _INDEX_COLUMNS if name in header), None)
-        name = next((header.index(name) for name in _NAME_COLUMNS if name in header), None)
-        if index is None or name is None:
-            raise InvalidValue(
-                "Labels in CSV have the columns index and name. "
-                f"Received: {', '.join(header)} in {str(path)!r}."
-            )
-        columns = (index, name)
-    named: dict[str, Any] = {}
-    for row in rows:
-        if len(row) <= max(columns):
-            raise InvalidValue(f"Labels in CSV have an index and a name in each line: {row}.")
-        key = row[columns[0]].strip()
-        if key in named:
-            raise InvalidValue(f"{str(path)!r} has the index {key!r} twice.")
-        named[key] = row[columns[1]].strip()
-    return [str(name) for name in _in_order(named, path)]
-
-
-def _parse_json(text: str, path: Path) -> list[tuple[str, str | None]]:
-    """Read ``{"0": [wordnet_id, name], ...}``, ``{"0": name, ...}`` or a list of either."""
-    try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InvalidValue(f"The labels in {str(path)!r} are not JSON: {error}") from error
-    values = _in_order(data, path) if isinstance(data, dict) else data
-    entries: list[tuple[str, str | None]] = []
-    for value in values if isinstance(values, list) else [data]:
-        if isinstance(value, str):
-            entries.append((value, None))
-        elif isinstance(value, list) and len(value) == 2 and {*map(type, value)} == {str}:
-            entries.append((value[1], value[0]))
-        else:
-            raise InvalidValue(
-                'Labels in JSON are {"0": ["n01440764", "tench"], ...}, {"0": "tench", ...} or '
-                f'["tench", ...]. Received: {json.dumps(value)[:60]} in {str(path)!r}.'
-            )
-    return entries
-
-
-def _in_order(named: Mapping[str, Any], path: Path) -> list[Any]:
-    """Return the values of the keys 0, 1, 2, ..., none of which may be missing."""
-    wanted = [str(number) for number in range(len(named))]
-    missing = [number for number in wanted if number not in named]
-    if missing:
-        raise InvalidValue(
-            f"Classes are numbered from 0 without gaps. {str(path)!r} has "
-            f"{format_count(len(named), 'name')} and none for {missing[0]}."
-        )
-    return [named[number] for number in wanted]
