@@ -10,10 +10,22 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 
 class FeatxError(Exception):
-    """Base of every error that featx raises on purpose."""
+    """Base of every error that featx raises on purpose. All of them can be pickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions are rebuilt by calling the class with the message, which some here do not take.
+        return _rebuild, (type(self), self.args), self.__dict__
+
+
+def _rebuild(kind: type[FeatxError], arguments: tuple[Any, ...]) -> FeatxError:
+    """Make an error again from its message, without its own constructor."""
+    error = kind.__new__(kind, *arguments)
+    super(FeatxError, error).__init__(*arguments)
+    return error
 
 
 class InvalidValue(FeatxError, ValueError):
