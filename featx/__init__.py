@@ -82,9 +82,10 @@ PUBLIC_NAMES = {
 
 _MODULES = {name: module for module, names in PUBLIC_NAMES.items() for name in names}
 
-__all__ = [*_MODULES, "__version__"]
+__all__ = [*_MODULES, "__version__", "errors"]
 
 if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the two.
+    from featx import errors as errors
     from featx.engines.graph import GraphOutput as GraphOutput
     from featx.engines.graph import Layout as Layout
     from featx.engines.graph import NetworkGraph as NetworkGraph
@@ -166,13 +167,16 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.store.verification import VerifyReport as VerifyReport
     from featx.store.verification import verify_store as verify_store
 
+else:  # Not shown to type checkers, for which every name would then exist.
 
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        value = getattr(importlib.import_module(_MODULES[name]), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'featx' has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        if name == "errors":
+            return importlib.import_module("featx.errors")
+        if name in _MODULES:
+            value = getattr(importlib.import_module(_MODULES[name]), name)
+            globals()[name] = value
+            return value
+        raise AttributeError(f"module 'featx' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

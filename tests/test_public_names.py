@@ -7,12 +7,13 @@ import builtins
 import dataclasses
 import importlib
 import inspect
+import json
 import os
 import subprocess
 import sys
 import textwrap
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,7 @@ def test_a_public_signature_fits_on_a_screen(name: str) -> None:
         assert len(inspect.signature(value).parameters) <= 16
 
 
-SCRIPT = """
+RIGHT = """
 from pathlib import Path
 
 import numpy as np
@@ -142,6 +143,10 @@ featx.extract([Path("photos"), Path("more.zip")], listener=featx.Listener())
 featx.predict("new", run=run, top=1, exclude=["*.gif"])
 featx.search("query.jpg", run=run, engine="tensorflow")
 featx.load_model("keras:MobileNetV2", preprocess="tf")
+try:
+    print(report.done, featx.open_store("a.h5").keys[0])
+except featx.errors.StoreNotFound as error:
+    raise SystemExit(1) from error
 """
 
 WRONG = """
@@ -151,32 +156,53 @@ featx.extract("photos", bach_size=8)
 featx.extract("photos", batch_size="8")
 featx.extract("photos", resize="fit")
 featx.extract(7)
+featx.extract(3.5)
+featx.extract(["photos", 3.5])
+featx.extract({1: "a.jpg"})
+featx.extrct("photos", modle="x")
+featx.extract("photos", modle="x")
+featx.extract("photos", output="a.h5").dome
+featx.errors.StoreNotFond("a.h5")
 featx.predict("photos", prune=True)
 featx.search("photos", strict=True)
 featx.RunOptions(precision="float64")
 """
 
 
-def check_types(script: str, folder: Path) -> list[str]:
-    """Return what mypy says about a user's script."""
-    file = folder / "script.py"
-    file.write_text(script, encoding="utf-8")
+def run_mypy(folder: Path) -> set[tuple[str, int]]:
+    """Return the files and lines in which mypy sees an error."""
     options = ["--strict", "--no-error-summary", "--follow-imports=silent"]
-    command = [sys.executable, "-m", "mypy", *options, file.name]
+    command = [sys.executable, "-m", "mypy", *options, "right.py", "wrong.py"]
     # An editable installation is found by Python alone: mypy has to be told where it is.
     environment = {**os.environ, "MYPYPATH": str(Path(featx.__file__).parents[1])}
     result = subprocess.run(
         command, capture_output=True, text=True, check=False, cwd=folder, env=environment
     )
     assert not result.stderr
-    return [line for line in result.stdout.splitlines() if ": error: " in line]
+    errors = [line.split(":") for line in result.stdout.splitlines() if ": error: " in line]
+    return {(file, int(line)) for file, line, *_ in errors}
 
 
-def test_type_checkers_know_the_keywords(tmp_path: Path) -> None:
-    assert check_types(SCRIPT, tmp_path) == []
-    errors = check_types(WRONG, tmp_path)
-    calls = [n for n, line in enumerate(WRONG.splitlines(), 1) if line.startswith("featx.")]
-    assert sorted({int(line.split(":")[1]) for line in errors}) == calls
+def run_pyright(folder: Path) -> set[tuple[str, int]]:
+    """Return the files and lines in which pyright sees an error."""
+    pytest.importorskip("basedpyright", reason="basedpyright, which is pyright, is not installed")
+    config = {"typeCheckingMode": "strict", "extraPaths": [str(Path(featx.__file__).parents[1])]}
+    (folder / "pyrightconfig.json").write_text(json.dumps(config), encoding="utf-8")
+    options = ["--outputjson", "--pythonpath", sys.executable]
+    command = [sys.executable, "-m", "basedpyright", *options]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    found = json.loads(result.stdout)["generalDiagnostics"]
+    return {(Path(one["file"]).name, one["range"]["start"]["line"] + 1) for one in found}
+
+
+@pytest.mark.parametrize("check", [run_mypy, run_pyright])
+def test_type_checkers_know_names_and_keywords(
+    tmp_path: Path, check: Callable[[Path], set[tuple[str, int]]]
+) -> None:
+    (tmp_path / "right.py").write_text(RIGHT, encoding="utf-8")
+    (tmp_path / "wrong.py").write_text(WRONG, encoding="utf-8")
+    lines = enumerate(WRONG.splitlines(), 1)
+    assert check(tmp_path) == {("wrong.py", n) for n, line in lines if line.startswith("featx.")}
 
 
 def test_help_names_the_groups() -> None:
