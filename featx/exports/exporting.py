@@ -16,6 +16,7 @@ from featx.files import describe_wrong_output, is_same_file
 from featx.poolings import POOLINGS
 from featx.specs import DEFAULT_READ_POOLING
 from featx.store import open_store
+from featx.store.choice import note_choice
 from featx.units import format_shape
 
 
@@ -128,13 +129,8 @@ def _check_source(source: ExportSource, name: str, writer: ExportFormat) -> None
         ExportError: If there are no rows.
         InvalidValue: If the format cannot hold maps.
     """
-    store, spec, stored = source.store, source.spec, source.store.spec(source.layer)
-    if source.layer is None and len(store.layers) > 1:
-        source.listener.note(f"layer {spec.name!r}, the deepest in {str(store.path)!r}")
-    if stored.pool not in ("none", source.pool) and source.pool != DEFAULT_READ_POOLING:
-        source.listener.note(
-            f"{spec.name!r} was stored with {stored.pool!r} pooling, which is kept"
-        )
+    store, spec = source.store, source.spec
+    note_choice(store, source.layer, source.pool, source.listener)
     if not len(store):
         raise ExportError(
             f"{str(store.path)!r} holds no features: none of its images could be used. "

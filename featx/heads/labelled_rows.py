@@ -15,8 +15,8 @@ from featx.heads.kinds import Examples
 from featx.heads.labels import FOLDERS, SPLITS, RowLabels, read_labels_csv, side_of
 from featx.heads.splits import split_stratified
 from featx.images.sources import natural_key
-from featx.specs import DEFAULT_READ_POOLING
 from featx.store import FeatureStore, FeatureTable
+from featx.store.choice import note_choice
 from featx.units import format_count
 
 
@@ -86,8 +86,7 @@ def read_labelled_rows(store: FeatureStore, choice: RowChoice, listener: Listene
     Raises:
         HeadError: If there are fewer than two classes, or labels cannot be read.
     """
-    if choice.layer is None and len(store.layers) > 1:
-        listener.note(f"layer {store.layers[-1]!r}, the deepest in {str(store.path)!r}")
+    note_choice(store, choice.layer, choice.pool, listener)
     if str(choice.labels) == FOLDERS:
         row_labels = RowLabels(store.labels)
     else:
@@ -98,9 +97,6 @@ def read_labelled_rows(store: FeatureStore, choice: RowChoice, listener: Listene
         row_labels = RowLabels(row_labels.labels)
     elif row_labels.sides is None:
         row_labels, splits = _take_split(row_labels, store.splits, listener)
-    spec = store.spec(choice.layer)
-    if spec.pool not in ("none", choice.pool) and choice.pool != DEFAULT_READ_POOLING:
-        listener.note(f"{spec.name!r} was stored with {spec.pool!r} pooling, which is kept")
     table = store.table(choice.layer, pool=choice.pool)
     classes = _find_classes(row_labels, str(store.path), listener)
     numbers = {name: number for number, name in enumerate(classes)}

@@ -19,6 +19,7 @@ from featx.index.vector_index import VectorIndex, normalize_rows
 from featx.poolings import check_vector_pool
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORE
 from featx.store import FeatureStore, open_store
+from featx.store.choice import note_choice
 from featx.store.reference import StoreReference
 
 INDEX_SUFFIX = ".faiss"
@@ -94,8 +95,7 @@ def build_index(
                 f"{str(features)!r} holds no features: none of its images could be used. "
                 "`featx info` lists the reasons."
             )
-        if layer is None and len(store.layers) > 1:
-            listener.note(f"layer {store.layers[-1]!r}, the deepest in {str(features)!r}")
+        note_choice(store, layer, pool, listener)
         folder = path.absolute().parent
         description = IndexDescription(
             keys=store.keys,
