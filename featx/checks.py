@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from numbers import Integral
 
-from featx.errors import InvalidType, InvalidValue
+from featx.errors import InvalidType, InvalidValue, UnknownName, join_names
 
 
 def check_whole_number(name: str, value: object, *, least: int) -> int:
@@ -26,6 +26,16 @@ def check_whole_number(name: str, value: object, *, least: int) -> int:
         f"{name!r} takes a whole number, at least {least}. Received: {value!r}. "
         "Leave it out for the default."
     )
+
+
+def check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:
+    """Refuse a value that is not among `choices`, naming those that are.
+
+    Raises:
+        UnknownName: If `value` is not one of `choices`.
+    """
+    if value not in choices:
+        raise UnknownName(what, str(value), choices, remedy=f"Choose {join_names(choices)}.")
 
 
 def check_flag(name: str, value: object) -> None:

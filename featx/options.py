@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypedDict, TypeVar, get_args
 
 from featx.checks import (
+    check_choice,
     check_flag,
     check_img_size,
     check_shard,
@@ -31,7 +32,6 @@ from featx.specs import (
     Precision,
     Preprocess,
     Resize,
-    check_choice,
 )
 
 

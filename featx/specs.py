@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
-from featx.errors import InvalidValue, UnknownName, join_names
+from featx.checks import check_choice
+from featx.errors import InvalidValue
 
 Scaling = Literal["caffe", "tf", "torch", "unit", "raw"]
 Preprocess = Literal["auto", "caffe", "tf", "torch", "unit", "raw"]
@@ -75,16 +76,6 @@ def describe_speed(run: Mapping[str, Any]) -> str:
     other = run.get("compared_engine", "openvino" if is_tensorflow else "tensorflow")
     times = 1 / run["speed_ratio"] if is_tensorflow else run["speed_ratio"]
     return f"{times:.1f} times as fast as {other}"
-
-
-def check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:
-    """Refuse a value that is not among `choices`, naming those that are.
-
-    Raises:
-        UnknownName: If `value` is not one of `choices`.
-    """
-    if value not in choices:
-        raise UnknownName(what, str(value), choices, remedy=f"Choose {join_names(choices)}.")
 
 
 def digest(value: object) -> str:
@@ -324,30 +315,6 @@ def format_reference(source: str, name: str, arguments: tuple[tuple[str, Any], .
         'keras:MobileNet,alpha=0.25'
     """
     return ",".join([f"{source}:{name}", *(f"{key}={value}" for key, value in arguments)])
-
-
-def parse_img_size(text: str) -> tuple[int, int]:
-    """Read an image size: ``224`` for a square, ``224x320`` for height x width.
-
-    Returns:
-        ``(height, width)`` in pixels.
-
-    Raises:
-        InvalidValue: If the text is neither form.
-
-    Example:
-        >>> parse_img_size("224"), parse_img_size("224x320")
-        ((224, 224), (224, 320))
-    """
-    parts = text.lower().split("x")
-    if len(parts) in (1, 2) and all(part.isascii() and part.isdigit() for part in parts):
-        height, width = int(parts[0]), int(parts[-1])
-        if height >= 1 and width >= 1:
-            return height, width
-    raise InvalidValue(
-        "An image size is one number of pixels, or HEIGHTxWIDTH. "
-        f"Received: {text!r}. For example: --img-size 224 or --img-size 224x320."
-    )
 
 
 def _known_fields(cls: Any, data: Mapping[str, Any]) -> dict[str, Any]:

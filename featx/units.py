@@ -76,3 +76,27 @@ def parse_bytes(text: str) -> int:
     if match is None or match[2].lower() not in _UNITS:
         raise InvalidValue(f"A size is a number of bytes, as in 500MB or 4GB. Received: {text!r}.")
     return int(float(match[1]) * _UNITS[match[2].lower()])
+
+
+def parse_img_size(text: str) -> tuple[int, int]:
+    """Read an image size: ``224`` for a square, ``224x320`` for height x width.
+
+    Returns:
+        ``(height, width)`` in pixels.
+
+    Raises:
+        InvalidValue: If the text is neither form.
+
+    Example:
+        >>> parse_img_size("224"), parse_img_size("224x320")
+        ((224, 224), (224, 320))
+    """
+    parts = text.lower().split("x")
+    if len(parts) in (1, 2) and all(part.isascii() and part.isdigit() for part in parts):
+        height, width = int(parts[0]), int(parts[-1])
+        if height >= 1 and width >= 1:
+            return height, width
+    raise InvalidValue(
+        "An image size is one number of pixels, or HEIGHTxWIDTH. "
+        f"Received: {text!r}. For example: --img-size 224 or --img-size 224x320."
+    )

@@ -17,11 +17,9 @@ from featx.specs import (
     FeatureSpec,
     InputSpec,
     ModelSpec,
-    check_choice,
     digest,
     format_reference,
     identity_differences,
-    parse_img_size,
 )
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -305,14 +303,6 @@ def test_unknown_choices_are_refused_with_the_known(fields: dict[str, Any], mess
     assert message in str(caught.value)
 
 
-def test_check_choice_lets_the_choices_pass() -> None:
-    check_choice("pooling", "avg", ("avg", "max"))
-    with pytest.raises(
-        UnknownName, match=r"There is no pooling named 'mix'\..*Choose avg or max\."
-    ):
-        check_choice("pooling", "mix", ("avg", "max"))
-
-
 # ---- overrides ----
 
 
@@ -365,59 +355,3 @@ def test_overrides_are_checked() -> None:
         InputOptions(resize="fit").apply(MODEL.input)  # type: ignore[arg-type]
     with pytest.raises(InvalidValue, match="each at least 1"):
         InputOptions(img_size=(0, 8)).apply(MODEL.input)
-
-
-# ---- sizes ----
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("224", (224, 224)),
-        ("224x320", (224, 320)),
-        ("1X2", (1, 2)),
-        ("0224", (224, 224)),
-    ],
-)
-def test_image_sizes(text: str, expected: tuple[int, int]) -> None:
-    assert parse_img_size(text) == expected
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "x",
-        "224x",
-        "x224",
-        "0",
-        "0x5",
-        "5x0",
-        "-3",
-        "1.5",
-        "224,320",
-        "1x2x3",
-        "٣",
-        "²",
-        "1 x 2",
-    ],
-)
-def test_other_image_sizes_are_refused_with_an_example(text: str) -> None:
-    with pytest.raises(InvalidValue) as caught:
-        parse_img_size(text)
-    assert f"Received: {text!r}." in str(caught.value)
-    assert "--img-size 224x320" in str(caught.value)
-
-
-@given(st.integers(1, 10**6), st.integers(1, 10**6))
-def test_any_size_can_be_written(height: int, width: int) -> None:
-    assert parse_img_size(f"{height}x{width}") == (height, width)
-
-
-@given(st.text())
-def test_any_other_text_is_refused_cleanly(text: str) -> None:
-    try:
-        height, width = parse_img_size(text)
-    except InvalidValue:
-        return
-    assert text.lower() in (f"{height}", f"{height}x{width}") or "0" in text

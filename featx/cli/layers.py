@@ -58,7 +58,7 @@ def layers(
     from featx.options import InputOptions
     from featx.report.json_lines import write_json
     from featx.report.layers import describe_layer, show_layers
-    from featx.specs import parse_img_size
+    from featx.units import parse_img_size
 
     input = InputOptions(img_size=parse_img_size(img_size) if img_size else None)
     source = SOURCES[parse_reference(model)[0]]

@@ -19,9 +19,8 @@ from featx.specs import (
     Precision,
     Preprocess,
     Resize,
-    parse_img_size,
 )
-from featx.units import parse_bytes
+from featx.units import parse_bytes, parse_img_size
 
 
 def _list_engines() -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
-from featx.checks import check_flag
+from featx.checks import check_choice, check_flag
 from featx.errors import InvalidValue, StoreError
 from featx.files import describe_wrong_output
 from featx.images.sources import Images, Labels
@@ -22,7 +22,6 @@ from featx.specs import (
     DEFAULT_STORAGE_TYPE,
     Precision,
     StorageType,
-    check_choice,
 )
 from featx.store.opening import is_store
 

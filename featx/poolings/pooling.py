@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from featx.checks import check_choice
 from featx.errors import AddOnError, DimensionMismatch
 from featx.registry import Registry
-from featx.specs import check_choice
 
 if TYPE_CHECKING:
     import numpy as np

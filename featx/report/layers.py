@@ -60,7 +60,9 @@ def show_layers(backbone: Backbone, layers: Sequence[Layer], *, tree: bool = Fal
     for kind in kinds:
         if len(kinds) > 1:
             table.add_section()
-            table.add_row(*(_HEADINGS[kind] if name == "layer" else "" for name in headers))
+            table.add_row(
+                *(_HEADINGS.get(kind, kind) if name == "layer" else "" for name in headers)
+            )
         indent = "  " if len(kinds) > 1 else ""
         for label, layer in _rows([layer for layer in layers if layer.kind == kind], tree=tree):
             cells = _cells(layer, contract) | {"layer": as_text(indent + label)}

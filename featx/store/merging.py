@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from featx.checks import check_choice
 from featx.errors import InvalidValue, StoreError, join_names
 from featx.events import Listener
 from featx.files import describe_wrong_output, is_same_file, resolve_link
-from featx.specs import check_choice
 from featx.store.assembly import assemble_store
 from featx.store.lock import lock_for_writing
 from featx.store.parts import list_parts, next_part_number, parts_folder, start_merge
