@@ -82,7 +82,7 @@ PUBLIC_NAMES = {
 
 _MODULES = {name: module for module, names in PUBLIC_NAMES.items() for name in names}
 
-__all__ = [*_MODULES, "__version__", "errors"]
+__all__ = [*_MODULES, "__version__"]
 
 if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the two.
     from featx import errors as errors
@@ -180,4 +180,4 @@ else:  # Not shown to type checkers, for which every name would then exist.
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, "errors"])
