@@ -10,6 +10,9 @@ from featx.extraction.stored import StoredImages
 from featx.images.limits import LIMIT_OPTION
 from featx.images.sources import ImageFailure, ImageItem, ImageSet, beginnings
 
+SHIFTED_REASON = "box can't exceed original image size"
+"""Why earlier versions could not use some HEIC pictures; see `featx.store.shifted`."""
+
 
 @dataclass(frozen=True, slots=True)
 class FolderChanges:
@@ -74,6 +77,7 @@ def compare_folder(
             and _is_same_file(earlier, item)
             and not retry_failed
             and not (retry_limit and LIMIT_OPTION in earlier.reason)
+            and SHIFTED_REASON not in earlier.reason
         ):
             failures[item.key] = earlier
         else:

@@ -30,7 +30,7 @@ def forecast(plan: Plan, listener: Listener) -> Outcome:
     changes, stored = plan.changes, plan.stored
     expected = _expect(changes, stored)
     identical = expected.identical
-    touched = {key for key, content in identical.items() if stored.content_hash(key) == content}
+    touched = {key for key, content in identical.items() if stored.holds(key, content)}
     renamed = find_renamed(plan, identical)
     dropped = set(changes.vanished) if plan.request.update.prune else renamed
     lost = 0

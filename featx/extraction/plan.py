@@ -123,7 +123,7 @@ def describe_images(found: ImageSet) -> str:
 
 
 def report_failures(plan: Plan, listener: Listener) -> None:
-    """Report images that cannot be used, unless the run itself will.
+    """Report images that cannot be used, unless the run itself will, and those to compute again.
 
     A run names those that are new when it records them. A dry run, which does not, names every one.
     """
@@ -138,6 +138,12 @@ def report_failures(plan: Plan, listener: Listener) -> None:
                 "images failed before and have not changed since ",
             )
             + "(`featx info` says why; --retry-failed tries again)"
+        )
+    redone = sum(plan.stored.must_be_redone(item.key) for item in changes.todo)
+    if redone:
+        listener.note(
+            format_count(redone, "HEIC picture is", "HEIC pictures are")
+            + " computed again: an earlier version may have decoded shifted pixels"
         )
     new = {failure.key for failure in changes.new_failures}
     for failure in plan.found.failures:

@@ -19,6 +19,7 @@ from featx.events import Listener
 from featx.extraction.agreement import check_header
 from featx.extraction.plan import Plan
 from featx.features.computing import Stopwatch, plan_features
+from featx.images.decoders import decoder_versions
 from featx.images.reading import read_spread
 from featx.inference import AcceleratedBackbone, EngineRequest
 from featx.models import load_model
@@ -26,6 +27,7 @@ from featx.models.backbone import Backbone
 from featx.models.input_contract import require_scaling
 from featx.store.parts import list_parts
 from featx.store.rows import DEFAULT_SINGLE_FILE_LIMIT, StoreHeader
+from featx.store.shifted import DECODERS
 from featx.units import format_bytes, format_count, format_shape
 from featx.version import __version__
 
@@ -110,7 +112,7 @@ def _make_header(plan: Plan, backbone: Backbone) -> StoreHeader:
 
 def _describe_run(backbone: Backbone) -> dict[str, Any]:
     """Return what is recorded of this run: when, and by which versions."""
-    run = {
+    run: dict[str, Any] = {
         "started": datetime.datetime.now(datetime.UTC).isoformat(),
         "featx": __version__,
         "python": platform.python_version(),
@@ -120,6 +122,7 @@ def _describe_run(backbone: Backbone) -> dict[str, Any]:
             run[package] = importlib.metadata.version(package)
     add_on = backbone.spec.package
     packages = [*backbone.packages, *([] if add_on is None else [add_on])]
+    run[DECODERS] = decoder_versions()
     return run | {package: importlib.metadata.version(package) for package in packages}
 
 

@@ -21,6 +21,7 @@ from featx.store.assembly import assemble_store
 from featx.store.parts import PartWriter, next_part_number
 from featx.store.planning import PlannedRows, plan_rows
 from featx.store.rows import Rows, StoreHeader
+from featx.store.shifted import find_shifted_keys
 
 
 def run(plan: Plan, prepared: Prepared, listener: Listener) -> Outcome:
@@ -174,7 +175,7 @@ class _Progress:
     def _reuse(self, image: KnownImage) -> None:
         """Take an image whose content has features."""
         stored = self._plan.stored
-        if stored.content_hash(image.item.key) == image.content_hash:
+        if stored.holds(image.item.key, image.content_hash):
             self._touched += 1
             if stored.is_recorded(image.item):
                 return  # Its time is not known, and nothing else is new.
@@ -244,5 +245,6 @@ def _assemble(
         PlannedRows(existing.sources, rows, replace(header, runs=())),
         next_part=next_part_number(existing.folder, existing.first_part),
         missing=plan.missing.difference(plan.changes.vanished if plan.request.update.prune else ()),
+        shifted=find_shifted_keys(existing.sources),
     )
     return len(rows)

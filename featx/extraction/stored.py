@@ -6,8 +6,10 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from featx.images.decoders import can_read_heif
 from featx.images.sources import ImageFailure, ImageItem
 from featx.store.reader import FeatureStore
+from featx.store.shifted import find_shifted_keys
 
 
 class StoredImages:
@@ -18,6 +20,7 @@ class StoredImages:
 
     Attributes:
         ledger: The failures, by key.
+        shifted: Keys whose features may be those of shifted pixels; see `featx.store.shifted`.
     """
 
     def __init__(self, sources: Sequence[FeatureStore]) -> None:
@@ -52,6 +55,7 @@ class StoredImages:
                 if not failure.is_passing:
                     self._row.pop(failure.key, None)
                 self.ledger[failure.key] = failure
+        self.shifted = find_shifted_keys(sources) & self._row.keys()
         hashes, sizes, mtimes = zip(*columns, strict=True) if columns else ((), (), ())
         self._hashes = np.concatenate(hashes) if hashes else np.empty((0, 0), np.uint8)
         self._sizes = np.concatenate(sizes) if sizes else np.empty(0, np.int64)
@@ -73,7 +77,11 @@ class StoredImages:
 
         An image whose time is not known may have changed.
         """
-        return item.mtime_ns != -1 and self.is_recorded(item)
+        return item.mtime_ns != -1 and self.is_recorded(item) and not self.must_be_redone(item.key)
+
+    def must_be_redone(self, key: str) -> bool:
+        """Whether a key's features are in doubt and can be computed again here."""
+        return key in self.shifted and can_read_heif()
 
     def is_recorded(self, item: ImageItem) -> bool:
         """Whether size, time, label and split in an image's row are those of the image."""
@@ -92,8 +100,13 @@ class StoredImages:
         return None if row is None else self._hashes[row].tobytes()
 
     def content_hashes(self) -> set[bytes]:
-        """Return every content hash that has features."""
-        return set(map(bytes, self._hashes[list(self._row.values())]))
+        """Return every content hash that has features that need not be computed again."""
+        rows = [row for key, row in self._row.items() if not self.must_be_redone(key)]
+        return set(map(bytes, self._hashes[rows]))
+
+    def holds(self, key: str, content: bytes) -> bool:
+        """Whether a key has features of this content that are not in doubt."""
+        return self.content_hash(key) == content and not self.must_be_redone(key)
 
     def file_sizes(self) -> set[int]:
         """Return the sizes of all files that have features."""

@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from featx.errors import ImageError
+from featx.images.reduced import Reduction
 from featx.specs import InputSpec
 
 STRIP_PIXELS = 4_000_000
@@ -57,22 +58,20 @@ def _convert(image: Image.Image, target: str, background: tuple[int, int, int]) 
     return image if image.mode == target else image.convert(target)
 
 
-def fit(
-    image: Image.Image, contract: InputSpec, full_size: tuple[int, int] | None = None
-) -> np.ndarray:
+def fit(image: Image.Image, contract: InputSpec, reduction: Reduction | None = None) -> np.ndarray:
     """Resize by the contract's rule and return pixels of shape (H, W, C).
 
     Args:
         image: The picture, upright.
         contract: Size, resize rule, interpolation, background.
-        full_size: Width and height of the whole, where `image` was decoded at a fraction of it.
-            The crop is chosen in these coordinates: whole pixels of the smaller image are too
-            coarse, and its last ones may be half outside.
+        reduction: How `image` was decoded at a fraction of its size, if it was. The crop is chosen
+            in the coordinates of the whole: pixels of the smaller image are too coarse.
     """
     width, height = contract.width, contract.height
-    full_width, full_height = full_size or image.size
-    fraction = 1 / round(full_width / image.width)
-    whole = (0, 0, full_width * fraction, full_height * fraction)
+    full_width, full_height = image.size if reduction is None else reduction.full_size
+    covered = image.size if reduction is None else reduction.covered
+    across, down = covered[0] / full_width, covered[1] / full_height
+    whole = (0, 0, *covered)
     resample = _FILTERS[contract.interpolation]
     if contract.resize == "crop":
         # The largest centred box of the target's proportions, in whole pixels as
@@ -81,7 +80,7 @@ def fit(
         box_height = min(full_height, max(1, full_width * height // width))
         left, top = (full_width - box_width) // 2, (full_height - box_height) // 2
         right, bottom = left + box_width, top + box_height
-        box = (left * fraction, top * fraction, right * fraction, bottom * fraction)
+        box = (left * across, top * down, right * across, bottom * down)
         image = image.resize((width, height), resample, box=box)
     elif contract.resize == "pad":
         # As ImageOps.contain; at least one pixel, however narrow it is.

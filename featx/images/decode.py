@@ -29,14 +29,11 @@ from featx.images.conversion import MODES, fit, to_channels
 from featx.images.formats import describe_unknown, open_picture
 from featx.images.limits import EMPTY, LARGE_PIXELS, LIMIT_OPTION, MAX_PIXELS, check_code_blocks
 from featx.images.orientation import load_upright
+from featx.images.reduced import reduce
 from featx.specs import InputSpec
 from featx.units import format_count
 
 _large_picture = threading.Lock()
-
-_SMOOTH = ("bilinear", "hamming", "bicubic", "lanczos")
-"""Filters for which pictures are decoded at a fraction of their size. The result of the others
-depends on single pixels: nearest takes one, box two or three of a small picture."""
 
 
 def decode_image(data: bytes, contract: InputSpec, *, max_pixels: int | None = None) -> np.ndarray:
@@ -90,12 +87,7 @@ def _convert(image: Image.Image, num_bytes: int, contract: InputSpec, limit: int
             f"{image.width} x {image.height} pixels: the limit is {limit:,} pixels "
             f"({LIMIT_OPTION} changes it)"
         )
-    full_size = image.size
-    if contract.decode == "fast" and contract.interpolation in _SMOOTH:
-        # Twice the size, so that the resizing still averages; of the longer side, since a
-        # picture may be stored on its side.
-        side = 2 * max(contract.width, contract.height)
-        image.draft(None, (side, side))
+    reduction = reduce(image, contract)
     is_large = image.width * image.height > LARGE_PIXELS
     if is_large and image.format == "JPEG2000":
         check_code_blocks(image, num_bytes)
@@ -104,9 +96,9 @@ def _convert(image: Image.Image, num_bytes: int, contract: InputSpec, limit: int
             return _stack_pages(image, contract, limit)
         size = image.size
         upright = load_upright(image, contract)
-        if upright.size != size:
-            full_size = full_size[1], full_size[0]
-        return fit(to_channels(upright, contract), contract, full_size)
+        if reduction is not None and upright.size != size:
+            reduction = reduction.transposed()
+        return fit(to_channels(upright, contract), contract, reduction)
 
 
 def _stack_pages(image: Image.Image, contract: InputSpec, limit: int) -> np.ndarray:

@@ -21,6 +21,7 @@ from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORE
 from featx.store import FeatureStore, open_store
 from featx.store.choice import note_choice
 from featx.store.reference import StoreReference
+from featx.store.shifted import find_corrected
 
 INDEX_SUFFIX = ".faiss"
 
@@ -135,7 +136,13 @@ class _NormalizedBlocks:
 
     def _update(self, previous: VectorIndex) -> Iterator[np.ndarray]:
         known = previous.vectors_by_content()
-        rows = np.array([known.get(content.tobytes(), -1) for content in self.store.content_hash])
+        corrected = find_corrected(self.store)
+        rows = np.array(
+            [
+                -1 if key in corrected else known.get(content.tobytes(), -1)
+                for key, content in zip(self.store.keys, self.store.content_hash, strict=True)
+            ]
+        )
         width = math.prod(self.store.vector_spec(self.layer, self.pool).shape)
         for start in range(0, len(rows), REUSED_ROWS):
             old = rows[start : start + REUSED_ROWS]

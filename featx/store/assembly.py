@@ -13,6 +13,7 @@ from featx.store.parts import explained
 from featx.store.planning import PlannedRows
 from featx.store.reader import BLOCK_BYTES, FeatureStore
 from featx.store.rows import StoreFacts
+from featx.store.shifted import mark_run
 from featx.store.views import make_row_map
 from featx.store.writing import write_store
 
@@ -30,6 +31,7 @@ def assemble_store(
     next_part: int,
     missing: Collection[str] = (),
     damaged: Collection[Path] = (),
+    shifted: Collection[str] | None = None,
 ) -> None:
     """Make a store from open sources: one file, or a view above the limit.
 
@@ -42,6 +44,7 @@ def assemble_store(
         next_part: The first part number that is not among the sources; see `StoreFacts`.
         missing: Keys whose image is gone.
         damaged: Part files that must not be used: their rows are copied.
+        shifted: Keys whose rows are in doubt, to be recorded; see `featx.store.shifted`.
 
     Raises:
         StoreError: If the disk is full or cannot be written; the previous store stays.
@@ -49,7 +52,10 @@ def assemble_store(
     # A killed writer left its file; since this one holds the lock, nobody is writing it.
     for leftover in path.parent.glob(f"{glob.escape(path.name)}.[0-9]*.tmp"):
         leftover.unlink(missing_ok=True)
-    header, plan = replace(rows.header, runs=_join_runs(rows.sources)), rows.plan
+    runs = _join_runs(rows.sources)
+    if shifted is not None:
+        runs = tuple(mark_run(run, shifted) for run in runs)
+    header, plan = replace(rows.header, runs=runs), rows.plan
     facts = StoreFacts(failures=plan.failures, missing=frozenset(missing).intersection(rows.keys()))
     if len(plan) * header.row_bytes > header.single_file_limit:
         row_map = make_row_map(path, rows, next_part, damaged)

@@ -201,7 +201,7 @@ def _is_merged(target: Path, rows: PlannedRows) -> bool:
         contents = ContentsDigest(rows.header.fingerprint)
         for block in rows.blocks(CHECKED_ROWS, with_features=False):
             contents.update(block.keys, block.content_hash)
-        return contents.hexdigest() == made.contents
+        return contents.hexdigest() == made.written_contents
     return False
 
 

@@ -118,8 +118,8 @@ class _Planner:
             failures.pop(key, None)
         if self._copied:
             for row, content in enumerate(map(bytes, source.content_hash)):
-                if content in self._copied:
-                    self._owners.setdefault(content, base + row)
+                if content in self._copied:  # The newest: an older one may have been wrong.
+                    self._owners[content] = base + row
 
     def add_copies(self, number: int) -> None:
         """Take the copies of a source; they count on behind its rows."""

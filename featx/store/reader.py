@@ -14,7 +14,7 @@ from featx.images.reading import HASH_BYTES
 from featx.images.roots import Root
 from featx.images.sources import ImageFailure
 from featx.poolings import POOLINGS, pool_features, pooled_shape
-from featx.specs import DEFAULT_READ_POOLING, FeatureSpec, ModelSpec
+from featx.specs import DEFAULT_READ_POOLING, FeatureSpec, ModelSpec, digest
 from featx.store.format import READ_ERRORS, dataset_name, text_attribute
 from featx.store.opened_file import OpenedFile
 from featx.store.rows import ContentsDigest, PartReference, RowMap, Rows
@@ -100,7 +100,17 @@ class FeatureStore(OpenedFile):
 
     @property
     def contents(self) -> str:
-        """SHA-256 of fingerprint, keys and content hashes: changes when any row does."""
+        """SHA-256 of fingerprint, keys and content hashes: changes when any row does.
+
+        Also when rows were computed again because they were wrong.
+        """
+        corrections = [run["shifted"] for run in self.header.runs if "shifted" in run]
+        written = self.written_contents
+        return digest([written, corrections]) if corrections else written
+
+    @property
+    def written_contents(self) -> str:
+        """SHA-256 of fingerprint, keys and content hashes, as it was written with them."""
         return text_attribute(self._file, "contents")
 
     @cached_property
@@ -136,7 +146,7 @@ class FeatureStore(OpenedFile):
         keys = self._texts("keys")
         digest = ContentsDigest(self.fingerprint)
         digest.update(keys, self.content_hash)
-        if digest.hexdigest() != self.contents:
+        if digest.hexdigest() != self.written_contents:
             raise self._damaged("keys", "they are not those that were written")
         return keys
 
