@@ -126,7 +126,7 @@ class RunOptions:
     """How images are read and the network is run; not part of a feature's identity.
 
     Attributes:
-        max_pixels: Largest picture that is decoded, in pixels, at least 1; 178,956,970 when None.
+        max_pixels: Largest picture that is decoded, in pixels, at least 1; 201,326,592 when None.
         batch_size: Images given to the network at a time, at least 1; what suits it when None.
         workers: Threads that read and decode, at least 1; when None one per core, at most 16.
         engine: ``tensorflow``, ``openvino`` (on the CPU; a model that it cannot take runs in

@@ -174,7 +174,7 @@ MaxPixels = Annotated[
         "--max-pixels",
         min=1,
         metavar="N",
-        help="Largest picture that is decoded. [default: 178956970]",
+        help="Largest picture that is decoded. [default: 201326592]",
     ),
 ]
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from PIL import Image
 
 from featx.errors import ImageError
+from featx.images.canvas import Box, painted_box
 from featx.images.formats import open_picture
 from featx.images.orientation import load_as_stored
 
@@ -42,8 +43,7 @@ def take_frame(data: bytes, number: int, encode: Encode) -> bytes:
     """
     try:
         with open_picture(data) as image:
-            image.seek(number)
-            return encode(*load_as_stored(image))
+            return encode(*load_as_stored(image, _seek(image, number)))
     except MemoryError:
         raise
     except EOFError:
@@ -51,6 +51,18 @@ def take_frame(data: bytes, number: int, encode: Encode) -> bytes:
     except Exception as error:  # As in `decode_image`.
         text = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(f"damaged or unsupported image: {text}") from error
+
+
+def _seek(image: Image.Image, number: int) -> list[Box]:
+    """Go to a frame; return what the frames before it have painted, from the current one on."""
+    if image.format != "GIF":
+        image.seek(number)
+        return []
+    painted: list[Box] = []
+    for position in range(image.tell() + 1, number + 1):
+        painted += painted_box(image)
+        image.seek(position)
+    return painted
 
 
 class FrameTaker:
@@ -71,6 +83,7 @@ class FrameTaker:
         self._lock = threading.Lock()
         self._image: Image.Image | None = None
         self._next = 0
+        self._painted: list[Box] = []
         self._passed: OrderedDict[int, bytes] = OrderedDict()
 
     def take(self, number: int) -> bytes:
@@ -90,7 +103,7 @@ class FrameTaker:
 
     def _take(self, number: int) -> bytes:
         if self._image is None or number < self._next:
-            self._image, self._next = open_picture(self._data), 0
+            self._image, self._next, self._painted = open_picture(self._data), 0, []
         if self._keeps_passed:
             for passed in range(max(self._next, number - _MOST_PASSED), number):
                 self._passed[passed] = self._encode_frame(self._image, passed)
@@ -102,8 +115,10 @@ class FrameTaker:
         return self._encode_frame(self._image, number)
 
     def _encode_frame(self, image: Image.Image, number: int) -> bytes:
-        image.seek(number)
-        picture, orientation = load_as_stored(image)
+        self._painted += _seek(image, number)
+        here = painted_box(image)
+        picture, orientation = load_as_stored(image, self._painted)
+        self._painted += here
         self._next = number + 1
         return self._encode(picture, orientation)
 

@@ -10,9 +10,8 @@ from PIL import Image
 
 from featx.errors import ImageError, InvalidValue
 
-MAX_PIXELS = 178_956_970
-"""Largest picture that is decoded: the limit above which Pillow itself refuses a
-file as a decompression bomb (a quarter of a GiB of RGB, doubled)."""
+MAX_PIXELS = 16384 * 12288
+"""Largest picture that is decoded, 201,326,592 pixels: those of the largest sensors in phones."""
 
 LIMIT_OPTION = "--max-pixels"
 """The option that changes the limit, named in messages."""
@@ -21,7 +20,7 @@ EMPTY = "the file is empty (0 bytes)"
 """Why an empty file is not a picture; known before it is read."""
 
 LARGE_PIXELS = 16_000_000
-"""Larger pictures are decoded one at a time: one for each thread, at up to 3.3 GB for the largest
+"""Larger pictures are decoded one at a time: one for each thread, at up to 3.7 GB for the largest
 JPEG 2000, would fill most machines, and a damaged header is enough to claim a size."""
 
 CODE_BLOCK = 4096

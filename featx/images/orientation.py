@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from PIL import ExifTags, Image
 
+from featx.images.canvas import Box, load_canvas
 from featx.specs import InputSpec
 
 _TURNS = {
@@ -30,21 +33,26 @@ def load_upright(image: Image.Image, contract: InputSpec) -> Image.Image:
         orientation = _orientation(image)
         image.load()
         turn = _TURNS_BACK.get(orientation) if contract.exif == "ignore" else None
-    else:
-        image.load()
-        turn = _TURNS.get(_orientation(image)) if contract.exif == "apply" else None
-    return image if turn is None else image.transpose(turn)
+        return image if turn is None else image.transpose(turn)
+    canvas = load_canvas(image)
+    turn = _TURNS.get(_orientation(image)) if contract.exif == "apply" else None
+    return canvas if turn is None else canvas.transpose(turn)
 
 
-def load_as_stored(image: Image.Image) -> tuple[Image.Image, int]:
-    """Decode the pixels as they are stored, not turned; return them with the orientation."""
+def load_as_stored(image: Image.Image, painted: Sequence[Box] = ()) -> tuple[Image.Image, int]:
+    """Decode the pixels as they are stored, not turned; return them with the orientation.
+
+    Args:
+        image: The picture, at one of its frames.
+        painted: See `load_canvas`.
+    """
     orientation = _orientation(image)
-    image.load()
+    canvas = load_canvas(image, painted)
     if orientation not in _TURNS:
-        return image, 1
+        return canvas, 1
     if image.format == "TIFF":
-        return image.transpose(_TURNS_BACK[orientation]), orientation
-    return image, orientation
+        return canvas.transpose(_TURNS_BACK[orientation]), orientation
+    return canvas, orientation
 
 
 def _orientation(image: Image.Image) -> int:

@@ -63,3 +63,50 @@ def orientation_entry(orientation: int) -> tuple[int, int, int, bytes]:
 def _png_chunk(kind: bytes, data: bytes) -> bytes:
     checksum = struct.pack(">I", zlib.crc32(kind + data))
     return struct.pack(">I", len(data)) + kind + data + checksum
+
+
+def gif_file(size: tuple[int, int], frames: Sequence[tuple[int, int, Image.Image]]) -> bytes:
+    """Write a GIF whose frames, each at (left, top), need not cover its canvas."""
+    blocks = []
+    for left, top, image in frames:
+        alone = encode(image, "GIF")
+        flags = alone[10]
+        table = alone[13 : 13 + 3 * 2 ** ((flags & 7) + 1)]
+        start = alone.index(b",", 13 + len(table))
+        place = struct.pack("<HHHHB", left, top, *image.size, 0x80 | flags & 7)
+        blocks.append(b"," + place + table + alone[start + 10 : -1])
+    return b"GIF89a" + struct.pack("<HHBBB", *size, 0, 0, 0) + b"".join(blocks) + b";"
+
+
+def with_clean_aperture(avif: bytes, numbers: Sequence[int]) -> bytes:
+    """Add a `clap` property to the picture in an AVIF file as libavif writes it.
+
+    Args:
+        avif: The bytes of the file.
+        numbers: Numerator and denominator of width, height, and the offsets of the centre.
+    """
+    data = bytearray(avif)
+    added = struct.pack(">I4s8i", 40, b"clap", *numbers)
+    ipma = data.index(b"ipma")
+    count_at = ipma + 14  # Behind version, flags, number of items, and the first item's number.
+    count = data[count_at]
+    properties = data.index(b"ipco")
+    (length,) = struct.unpack_from(">I", data, properties - 4)
+    end = properties - 4 + length
+    number = 1
+    position = properties + 4
+    while position < end:
+        position += struct.unpack_from(">I", data, position)[0]
+        number += 1
+    data.insert(count_at + 1 + count, 0x80 | number)
+    data[count_at] += 1
+    data[end:end] = added
+    for name, grown in ((b"ipma", 1), (b"ipco", 40), (b"iprp", 41), (b"meta", 41)):
+        at = data.index(name) - 4
+        struct.pack_into(">I", data, at, struct.unpack_from(">I", data, at)[0] + grown)
+    iloc = data.index(b"iloc")
+    (items,) = struct.unpack_from(">H", data, iloc + 10)
+    for item in range(items):  # Number, source, number of extents, then offset and length.
+        at = iloc + 12 + 14 * item + 6
+        struct.pack_into(">I", data, at, struct.unpack_from(">I", data, at)[0] + 41)
+    return bytes(data)
