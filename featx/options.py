@@ -100,22 +100,27 @@ class InputOptions:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which images of a source are wanted. It selects among files, not among objects in memory.
+    """Which images of a source are wanted, and what their classes are called.
+
+    Only files are selected; objects in memory can be selected before they are passed.
 
     Attributes:
         exclude: A glob or several; an image is left out when one matches its key, its name or a
             folder's name.
         image_list: A text file with one path in each line, ``-`` for the standard input. Its
             images come in addition to those that are named, or instead of the default.
-        split: Only this split of manifests and array files, such as ``train``.
+        split: Only this split of manifests, array files, or folders called train, val or test.
         frame: Of animations and files of several pages this frame, from 0, or ``all``, under keys
             such as ``a.gif#3``; when None the first, under the file's own key.
+        class_names: Names for classes that are numbers from 0, in their order, or a file of them:
+            text with one per line, CSV (index, name) or JSON.
     """
 
     exclude: Sequence[str] = ()
     image_list: str | Path | None = None
     split: str | None = None
     frame: int | str | None = None
+    class_names: str | Path | Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "exclude", check_texts("exclude", self.exclude or ()))
@@ -221,6 +226,7 @@ class SelectionKeywords(TypedDict, total=False):
     image_list: str | Path | None
     split: str | None
     frame: int | str | None
+    class_names: str | Path | Sequence[str] | None
 
 
 class RunKeywords(TypedDict, total=False):

@@ -19,9 +19,9 @@ def fit_head(
     labels: Annotated[
         str,
         typer.Option(
-            metavar="folders|FILE.csv",
-            help="'folders' for those in the store (class folders, or a manifest's), or a CSV with "
-            "the columns path, label and optionally split.",
+            metavar="folders|FILE",
+            help="'folders' for those in the store (class folders, or a manifest's), or a table "
+            "(.csv, .parquet) with the columns path, label and optionally split.",
         ),
     ] = "folders",
     kind: Annotated[

@@ -158,7 +158,11 @@ ImageList = Annotated[
 ]
 Split = Annotated[
     str | None,
-    typer.Option("--split", metavar="NAME", help="Only this split of manifests and arrays."),
+    typer.Option(
+        "--split",
+        metavar="NAME",
+        help="Only this split of manifests, arrays, or folders called train, val, test.",
+    ),
 ]
 Frame = Annotated[
     str | None,
@@ -166,6 +170,15 @@ Frame = Annotated[
         "--frame",
         metavar="N|all",
         help="Of animations and pages this one, from 0, or all. [default: the first]",
+    ),
+]
+ClassNames = Annotated[
+    str | None,
+    typer.Option(
+        "--class-names",
+        metavar="FILE",
+        help="Names for labels that are numbers, as those of arrays: text with one in each line, "
+        "CSV (index,name) or JSON.",
     ),
 ]
 MaxPixels = Annotated[
@@ -198,9 +211,10 @@ def make_selection(
     image_list: ImageList = None,
     split: Split = None,
     frame: Frame = None,
+    class_names: ClassNames = None,
 ) -> Selection:
-    """Return which images are wanted."""
-    return Selection(exclude or (), image_list, split, frame)
+    """Return which images are wanted, and what their classes are called."""
+    return Selection(exclude or (), image_list, split, frame, class_names)
 
 
 def make_run(

@@ -35,7 +35,7 @@ def forecast(plan: Plan, listener: Listener) -> Outcome:
     dropped = set(changes.vanished) if plan.request.update.prune else renamed
     lost = 0
     for failure in expected.failures:
-        listener.failure(failure.key, failure.reason)
+        listener.failure(plan.found.root.shown(failure.key), failure.reason)
         # An image that only cannot be read now keeps the features it has.
         lost += failure.key not in stored or not failure.is_passing
     return Outcome(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from featx.errors import TooManyFailures
+from featx.errors import TooManyFailures, join_names
 from featx.events import Listener
 from featx.extraction.agreement import check_common_images, check_roots
 from featx.extraction.changes import FolderChanges, compare_folder
@@ -17,6 +17,8 @@ from featx.extraction.stored import StoredImages
 from featx.images.sharding import select_shard
 from featx.images.sources import ImageFailure, ImageSet, gather, label_of
 from featx.units import format_count
+
+SHOWN_LOCATIONS = 3
 
 
 @dataclass(frozen=True)
@@ -114,12 +116,21 @@ def describe_images(found: ImageSet) -> str:
     """Say how many images there are and where: ``240 images in 'flowers', 12 class folders``."""
     if found.stream is not None:
         return "images as they come, from Python"
-    where = "from Python" if found.root.is_in_memory else f"in {str(found.root)!r}"
+    where = "from Python" if found.root.is_in_memory else f"in {_describe_root(found)}"
     classes = found.classes
     of_folders = all(item.label == label_of(item.key) for item in found.items)
     kind = "class folders" if of_folders else "classes"
     of_classes = f", {len(classes)} {kind}" if len(classes) > 1 else ""
     return f"{format_count(len(found.items), 'image')} {where}{of_classes}"
+
+
+def _describe_root(found: ImageSet) -> str:
+    """Return the root, or what was named where that shares only the root of the disk."""
+    if not found.root.is_whole_disk or not found.named:
+        return repr(str(found.root))
+    names = [repr(name) for name in found.named[:SHOWN_LOCATIONS]]
+    rest = len(found.named) - len(names)
+    return join_names([*names, *([f"{rest:,} more"] if rest else [])], conjunction="and")
 
 
 def report_failures(plan: Plan, listener: Listener) -> None:
@@ -148,12 +159,13 @@ def report_failures(plan: Plan, listener: Listener) -> None:
     new = {failure.key for failure in changes.new_failures}
     for failure in plan.found.failures:
         if failure.key not in new:
-            listener.failure(failure.key, failure.reason)
+            listener.failure(plan.found.root.shown(failure.key), failure.reason)
     if plan.request.update.dry_run:
         for failure in earlier:
-            listener.failure(failure.key, f"{failure.reason} (in an earlier run)")
+            shown = plan.found.root.shown(failure.key)
+            listener.failure(shown, f"{failure.reason} (in an earlier run)")
         for failure in changes.new_failures:
-            listener.failure(failure.key, failure.reason)
+            listener.failure(plan.found.root.shown(failure.key), failure.reason)
 
 
 def check_failures(failures: Mapping[str, ImageFailure], limit: int | None) -> None:

@@ -187,7 +187,7 @@ class _Progress:
     def _fail(self, failure: ImageFailure) -> None:
         self._writer.fail(failure)
         self._failures[failure.key] = failure
-        self._listener.failure(failure.key, failure.reason)
+        self._listener.failure(self._plan.found.root.shown(failure.key), failure.reason)
         check_failures(self._failures, self._plan.request.update.failure_limit)
 
 

@@ -108,7 +108,7 @@ def embed_found(
     )
     collected = _Collected(feature, list(found.failures))
     for failure in found.failures:
-        listener.failure(failure.key, failure.reason)
+        listener.failure(found.root.shown(failure.key), failure.reason)
     images = read_images(
         found.items if found.stream is None else found.stream,
         backbone.spec.input,
@@ -126,7 +126,7 @@ def embed_found(
                     listener.advance(len(result.items))
                 elif isinstance(result, ImageFailure):
                     collected.fail(result)
-                    listener.failure(result.key, result.reason)
+                    listener.failure(found.root.shown(result.key), result.reason)
                     listener.advance(1)
     finally:
         listener.finish()

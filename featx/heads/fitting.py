@@ -87,12 +87,13 @@ def fit_head(
         features: The feature store.
         layer: The layer; the deepest in the store when None.
         labels: ``folders`` for those in the store (class folders, or those of a manifest); or a
-            CSV file with the columns path, label and optionally split.
+            table, in CSV or Parquet, with the columns path, label and optionally split.
         kind: The kind of head.
         pool: Pooling of layers that were stored as maps.
         test_size: Share of each class held out to measure on, in [0, 1). Ignored where a split is
-            given: by the CSV, else by the store (from a manifest's column or the names of arrays),
-            if it has both training rows and others. Identical files are always on the same side.
+            given: by the table, else by the store (from a manifest's column, or the names of arrays
+            or folders), if it has both training rows and others. Identical files are always on the
+            same side.
         ignore_split: Hold out rows as if no split were given.
         seed: For the split, and for what the kind of head does at random.
         output: The head's folder.

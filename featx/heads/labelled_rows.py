@@ -12,9 +12,10 @@ import numpy as np
 from featx.errors import HeadError, join_names
 from featx.events import Listener
 from featx.heads.kinds import Examples
-from featx.heads.labels import FOLDERS, SPLITS, RowLabels, read_labels_csv, side_of
+from featx.heads.labels import FOLDERS, RowLabels, read_label_table, side_of
 from featx.heads.splits import split_stratified
 from featx.images.sources import natural_key
+from featx.images.sources.splits import SPLITS
 from featx.store import FeatureStore, FeatureTable
 from featx.store.choice import note_choice
 from featx.units import format_count
@@ -90,7 +91,9 @@ def read_labelled_rows(store: FeatureStore, choice: RowChoice, listener: Listene
     if str(choice.labels) == FOLDERS:
         row_labels = RowLabels(store.labels)
     else:
-        row_labels = read_labels_csv(Path(choice.labels), store.keys, Path(str(store.root)))
+        row_labels = read_label_table(Path(choice.labels), store.keys, Path(str(store.root)))
+        for note in row_labels.notes:
+            listener.note(note)
     num_unlabelled = sum(label is None for label in row_labels.labels)
     splits: dict[str, int] = {}
     if choice.ignore_split:
@@ -162,8 +165,8 @@ def _find_classes(row_labels: RowLabels, store: str, listener: Listener) -> tupl
         )
     if all(name.lower() in SPLITS for name in classes):
         listener.note(
-            f"the classes are called {', '.join(classes)}: if these are splits, extract each "
-            "folder into its own store, or give labels and splits with --labels FILE.csv"
+            f"the classes are called {', '.join(classes)}: if these are splits, put the images of "
+            "each class into a folder inside, or give labels and splits with --labels FILE.csv"
         )
     return classes
 

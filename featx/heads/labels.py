@@ -1,38 +1,41 @@
-"""Labels for the rows of a store, from the store or from a CSV file."""
+"""Labels for the rows of a store, from the store or from a table."""
 
 from __future__ import annotations
 
-import csv
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+import posixpath
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from featx.errors import HeadError
-from featx.images.sources.manifests import LABEL_COLUMNS, PATH_COLUMNS
+from featx.images.sources.splits import SPLITS
+from featx.images.sources.tables import ImageTable, TableError, read_image_table, spellings
 from featx.units import format_count
 
 FOLDERS = "folders"
 """Value of ``--labels`` for the labels in the store: class folders, or those that a manifest or
 another source of the images gave."""
 
-SPLITS = {
-    "train": "train",
-    "training": "train",
-    "test": "test",
-    "val": "test",
-    "valid": "test",
-    "validation": "test",
-}
-"""Names of splits → the side they stand for."""
+SHOWN_NAMES = 3
+"""Names of a list that a note shows."""
 
 
 @dataclass(frozen=True, slots=True)
 class RowLabels:
-    """N labels and, where a split is given, N sides (``train``, ``test`` or None)."""
+    """Labels of N rows.
+
+    Attributes:
+        labels: N labels, None where there is none.
+        sides: Where a split is given, N sides: ``train``, ``test`` or None.
+        notes: What a person should know about where they come from.
+    """
 
     labels: tuple[str | None, ...]
     sides: tuple[str | None, ...] | None = None
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
 
 def side_of(split: str | None) -> str | None:
@@ -42,16 +45,20 @@ def side_of(split: str | None) -> str | None:
         >>> side_of("Train"), side_of("val"), side_of("fold3")
         ('train', 'test', None)
     """
-    return None if split is None else SPLITS.get(split.strip().lower())
+    if split is None:
+        return None
+    name = SPLITS.get(split.strip().lower())
+    return "test" if name == "val" else name
 
 
-def read_labels_csv(path: Path, keys: Sequence[str], root: Path) -> RowLabels:
-    """Read labels from a CSV file with a header line.
+def read_label_table(path: Path, keys: Sequence[str], root: Path) -> RowLabels:
+    """Read labels from a table with a header line, in CSV or Parquet.
 
     Args:
-        path: The file, with a column ``path`` (or key, file, filename, image), a column
-            ``label`` (or class), and optionally ``split`` (train or test; validation counts
-            as test). A path is a key of the store, an absolute path, or relative to the CSV.
+        path: The file, with a column of paths and one of labels (see
+            `featx.images.sources.tables`), and optionally ``split``: train, or test, val and other
+            names of a test split. A path is a key of the store, relative to the table, or absolute;
+            of an absolute path from another computer the last parts count.
         keys: The store's keys.
         root: The store's root.
 
@@ -62,68 +69,135 @@ def read_labels_csv(path: Path, keys: Sequence[str], root: Path) -> RowLabels:
         HeadError: If columns are missing, values contradict each other, or nothing matches.
     """
     table = _read_table(path)
-    rows = {key: row for row, key in enumerate(keys)}
+    paths, cells = table.paths or (), table.labels or ()
+    finder = _RowFinder(keys, path, root)
     labels: list[str | None] = [None] * len(keys)
     sides: list[str | None] = [None] * len(keys)
-    matched = 0
-    for number, line in enumerate(table.lines, start=2):
-        name, label = (line[table.path] or "").strip(), (line[table.label] or "").strip()
-        row = rows.get(name, rows.get(_relative_key(name, path, root)))
-        if row is None or not label:
+    named: set[int] = set()
+    unknown: list[str] = []
+    for number, (line, name, label) in enumerate(zip(table.lines, paths, cells, strict=True)):
+        row = finder.find(name)
+        if row is None:
+            unknown.append(name)
             continue
-        matched += 1
-        where = f"{str(path)!r}, line {number}"
-        _assign(labels, row, label, f"{where}: {name!r}")
-        if table.split is not None:
-            _assign(sides, row, _read_side(line[table.split], where), f"{where}: {name!r}", "in ")
-    if not matched:
+        named.add(row)
+        if not label:
+            continue
+        where = f"{str(path)!r}, line {line}"
+        _assign(labels, row, label, f"{where}: {name.strip()!r}")
+        if table.splits is not None:
+            side = _read_side(table.splits[number], where)
+            _assign(sides, row, side, f"{where}: {name.strip()!r}", "in ")
+    if not named:
         known = keys[0] if keys else ""
         raise HeadError(
-            f"None of the {format_count(len(table.lines), 'path')} in {str(path)!r} is in the "
-            f"store. The file has, for example, {table.lines[0][table.path] or ''!r}; the store "
-            f"has {known!r}."
+            f"None of the {format_count(len(paths), 'path')} in {str(path)!r} is in the "
+            f"store. The file has, for example, {paths[0]!r}; the store has {known!r}."
         )
-    return RowLabels(tuple(labels), tuple(sides) if table.split is not None else None)
+    unnamed = [key for row, key in enumerate(keys) if row not in named]
+    notes = [*table.notes, *_describe_rest(path, unknown, unnamed, finder)]
+    return RowLabels(tuple(labels), tuple(sides) if table.splits is not None else None, (*notes,))
 
 
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """The lines of a labels file, and the names of its columns as they are spelled there."""
+def _describe_rest(
+    path: Path, unknown: Sequence[str], unnamed: Sequence[str], finder: _RowFinder
+) -> Iterator[str]:
+    """Say what does not match between a table and a store, and what matches in part only."""
+    if finder.foreign:
+        count = format_count(len(finder.foreign), "path")
+        yield (
+            f"{count} in {str(path)!r} lead elsewhere: the last parts decide which images they "
+            f"are, for example {finder.foreign[0]!r}"
+        )
+    if unknown:
+        rows = format_count(len(unknown), "row names", "rows name")
+        yield f"{rows} no image of the store: {_first(unknown)}"
+    if unnamed:
+        images = format_count(len(unnamed), "image of the store has", "images of the store have")
+        yield f"{images} no row in {str(path)!r}: {_first(unnamed)}"
 
-    lines: list[dict[str, str | None]]
-    path: str
-    label: str
-    split: str | None
+
+def _first(names: Sequence[str]) -> str:
+    shown = [repr(name) for name in names[:SHOWN_NAMES]]
+    rest = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {rest:,} more" if rest else "")
 
 
-def _read_table(path: Path) -> _Table:
+class _RowFinder:
+    """Finds the row of a store that a path in a table means.
+
+    Args:
+        keys: The store's keys.
+        table: The file.
+        root: The store's root.
+
+    Attributes:
+        foreign: Paths of which only the last parts matched.
+    """
+
+    def __init__(self, keys: Sequence[str], table: Path, root: Path) -> None:
+        self.foreign: list[str] = []
+        self._rows = {key: row for row, key in enumerate(keys)}
+        # macOS writes accents as characters of their own, in names of files alone.
+        self._composed = {_compose(key): row for row, key in enumerate(keys) if not key.isascii()}
+        self._folder = table.absolute().parent
+        self._root = root
+
+    def find(self, path: str) -> int | None:
+        """Return the row; None if no image of the store is meant."""
+        for name in spellings(path):
+            row = self._find(posixpath.normpath(name))
+            if row is None:
+                absolute = os.path.normpath(self._folder / name)
+                row = self._find(Path(os.path.relpath(absolute, self._root)).as_posix())
+            if row is not None:
+                return row
+        return self._find_foreign(path, name)
+
+    def _find(self, key: str) -> int | None:
+        row = self._rows.get(key)
+        return self._composed.get(_compose(key)) if row is None and not key.isascii() else row
+
+    def _find_foreign(self, path: str, name: str) -> int | None:
+        """Find an absolute path of another computer, by as many of its last parts as there are."""
+        if not name.startswith("/") and not re.match(r"[A-Za-z]:/", name):
+            return None
+        parts = name.split("/")[1:]
+        for start in range(1, len(parts)):
+            row = self._find("/".join(parts[start:]))
+            if row is not None:
+                self.foreign.append(path)
+                return row
+        return None
+
+
+def _compose(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
+
+
+def _read_table(path: Path) -> ImageTable:
     """Read a labels file.
 
     Raises:
         HeadError: If it cannot be read, has no lines, or lacks a column.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = {name.strip().lower(): name for name in reader.fieldnames or []}
-            lines = list(reader)
-    except FileNotFoundError:
+    if not path.exists():
         raise HeadError(
             "--labels takes 'folders' or a CSV file. "
             f"Received: {str(path)!r}, which does not exist."
-        ) from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise HeadError(f"The labels in {str(path)!r} cannot be read: {error}") from error
-    path_column = next((columns[name] for name in PATH_COLUMNS if name in columns), None)
-    label_column = next((columns[name] for name in LABEL_COLUMNS if name in columns), None)
-    if path_column is None or label_column is None:
+        )
+    try:
+        table = read_image_table(str(path))
+    except TableError as error:
+        raise HeadError(f"The labels in {str(path)!r} {error}") from error
+    if table.paths is None or table.labels is None:
         raise HeadError(
             "A labels file has a header line with the columns path and label (and optionally "
-            f"split). Received: {', '.join(columns) or 'no columns'} in {str(path)!r}."
+            f"split). Received: {', '.join(table.header) or 'no columns'} in {str(path)!r}."
         )
-    if not lines:
+    if not table.paths:
         raise HeadError(f"{str(path)!r} has a header line and nothing below it.")
-    return _Table(lines, path_column, label_column, columns.get("split"))
+    return table
 
 
 def _read_side(split: str | None, where: str) -> str:
@@ -143,9 +217,3 @@ def _assign(
             "earlier line."
         )
     values[row] = value
-
-
-def _relative_key(name: str, csv_path: Path, root: Path) -> str:
-    """Return the key of a path that is absolute or relative to the CSV file."""
-    absolute = os.path.normpath(csv_path.absolute().parent / name)
-    return Path(os.path.relpath(absolute, root)).as_posix()

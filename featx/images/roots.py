@@ -95,6 +95,20 @@ class Root:
             return key
         return str(Path(self.text, key)) if self.is_on_disk else f"{self.text.rstrip('/')}/{key}"
 
+    def shown(self, key: str) -> str:
+        """Return a key for a message: a path from the root of the disk keeps its first slash.
+
+        Example:
+            >>> Root.parse("/data").shown("1.jpg"), Root.parse("/").shown("data/1.jpg")
+            ('1.jpg', '/data/1.jpg')
+        """
+        return self.location(key) if self.is_whole_disk else key
+
+    @property
+    def is_whole_disk(self) -> bool:
+        """Whether it is the root of the disk: what its folders share says nothing."""
+        return self.is_on_disk and os.path.dirname(self.text) == self.text
+
     def relative_to(self, folder: Path) -> str:
         """Return the text by which `relocate` finds it after it was moved together with a folder.
 

@@ -166,7 +166,7 @@ def _compare_images(found: Findings, root: Root, listener: Listener) -> _ImageFi
         except (OSError, ImageError) as error:
             strerror = error.strerror if isinstance(error, OSError) else None
             result.unreadable[key] = strerror or str(error)
-            listener.failure(key, result.unreadable[key])
+            listener.failure(root.shown(key), result.unreadable[key])
             continue
         result.count += 1
         if content != store.content_hash[row].tobytes():

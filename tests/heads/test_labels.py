@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from featx.errors import HeadError
-from featx.heads.labels import LABEL_COLUMNS, PATH_COLUMNS, SPLITS, RowLabels, read_labels_csv
+from featx.heads.labels import RowLabels, read_label_table
+from featx.images.sources.splits import SPLITS
+from featx.images.sources.tables import LABEL_COLUMNS, PATH_COLUMNS
 
 KEYS = ["a/1.png", "a/2.png", "b/3.png"]
 
@@ -21,7 +25,7 @@ def csv(tmp_path: Path) -> Path:
 
 def read(csv: Path, text: str, encoding: str = "utf-8") -> RowLabels:
     csv.write_text(text, encoding=encoding)
-    return read_labels_csv(csv, KEYS, csv.parent / "photos")
+    return read_label_table(csv, KEYS, csv.parent / "photos")
 
 
 @pytest.mark.parametrize("path", PATH_COLUMNS)
@@ -53,15 +57,73 @@ def test_empty_labels_and_unknown_paths_are_left_out(csv: Path) -> None:
     assert read(csv, text).labels == (None, None, "dog")
 
 
-@pytest.mark.parametrize(("word", "side"), SPLITS.items())
-def test_splits(csv: Path, word: str, side: str) -> None:
+@pytest.mark.parametrize(("word", "split"), SPLITS.items())
+def test_splits(csv: Path, word: str, split: str) -> None:
+    side = "train" if split == "train" else "test"
     labels = read(csv, f"path,label,split\na/1.png,cat, {word.upper()} \na/2.png,cat,train\n")
     assert labels == RowLabels(("cat", "cat", None), (side, "train", None))
 
 
 def test_unknown_split(csv: Path) -> None:
-    with pytest.raises(HeadError, match=r"line 3: a split is one of train, .*Received: 'dev'"):
-        read(csv, "path,label,split\na/1.png,cat,train\na/2.png,cat,dev\n")
+    with pytest.raises(HeadError, match=r"line 3: a split is one of train, .*Received: 'fold3'"):
+        read(csv, "path,label,split\na/1.png,cat,train\na/2.png,cat,fold3\n")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-8-sig", "latin-1"])
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_tables_of_other_systems(csv: Path, encoding: str, separator: str) -> None:
+    rows = [("LABEL", "Path"), ("Löwe", "a\\1.png"), ("gelb: hell", ".\\b\\3.png"), ()]
+    text = "\r\n".join(map(separator.join, rows))
+    labels = read(csv, text, encoding)
+    assert labels.labels == ("Löwe", None, "gelb: hell")
+    assert any("read as Latin-1" in note for note in labels.notes) == (encoding == "latin-1")
+
+
+def test_columns_aligned_with_spaces(csv: Path) -> None:
+    text = '  path      label\n  a/1.png   cat \n\n  b/3.png   "big dog"\n'
+    assert read(csv, text).labels == ("cat", None, "big dog")
+
+
+def test_a_separator_that_excel_states(csv: Path) -> None:
+    assert read(csv, "sep=;\npath;label\na/1.png;a, b\n").labels == ("a, b", None, None)
+
+
+def test_parquet(csv: Path) -> None:
+    table = csv.with_suffix(".parquet")
+    pq.write_table(pa.table({"Image Path": ["b/3.png", "a/1.png"], "Class": [7, None]}), table)
+    assert read_label_table(table, KEYS, csv.parent).labels == (None, None, "7")
+
+
+def test_a_comma_that_is_not_quoted_is_refused(csv: Path) -> None:
+    with pytest.raises(HeadError, match=r"line 3 has 3 cells and the header 2.*double quotes"):
+        read(csv, "path,label\na/1.png,cat\na/2.png,gelb, hell\n")
+
+
+def test_a_workbook_says_what_to_do(csv: Path) -> None:
+    csv.write_bytes(b"PK\x03\x04 ...")
+    with pytest.raises(HeadError, match="an Excel workbook or a zip. Save the table as CSV"):
+        read_label_table(csv, KEYS, csv.parent)
+
+
+def test_what_does_not_match_is_counted_and_the_first_are_named(csv: Path) -> None:
+    text = "path,label\na/1.png,cat\n" + "".join(f"z/{n}.png,cat\n" for n in range(5))
+    assert read(csv, text).notes == (
+        "5 rows name no image of the store: 'z/0.png', 'z/1.png', 'z/2.png' and 2 more",
+        f"2 images of the store have no row in {str(csv)!r}: 'a/2.png', 'b/3.png'",
+    )
+    assert read(csv, "path,label\n" + "\n".join(f"{key},x" for key in KEYS)).notes == ()
+
+
+@pytest.mark.parametrize("folder", ["C:\\Users\\me\\photos\\", "/home/someone/photos/"])
+def test_paths_of_another_computer_match_by_their_last_parts(csv: Path, folder: str) -> None:
+    labels = read(csv, f"path,label\n{folder}a/1.png,cat\n{folder}c/3.png,dog\n")
+    assert labels.labels == ("cat", None, None)
+    assert "1 path in" in labels.notes[0]
+
+
+def test_accents_as_two_characters_or_as_one(csv: Path) -> None:
+    csv.write_text("path,label\ne\u0301/1.png,cat\n", "utf-8")
+    assert read_label_table(csv, ["\xe9/1.png"], csv.parent).labels == ("cat",)
 
 
 def test_same_line_twice_is_no_contradiction(csv: Path) -> None:
@@ -99,10 +161,10 @@ def test_header_alone(csv: Path) -> None:
 
 def test_missing_file(csv: Path) -> None:
     with pytest.raises(HeadError, match=r"'folders' or a CSV file.*labels\.csv"):
-        read_labels_csv(csv, KEYS, csv.parent)
+        read_label_table(csv, KEYS, csv.parent)
 
 
 def test_file_that_is_no_text(csv: Path) -> None:
     csv.write_bytes(b"path,label\n\xff\xfe\x00")
     with pytest.raises(HeadError, match="cannot be read"):
-        read_labels_csv(csv, KEYS, csv.parent)
+        read_label_table(csv, KEYS, csv.parent)

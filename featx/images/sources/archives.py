@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import posixpath
 import sys
-from collections.abc import Iterable
 
 from featx.errors import ImageError
 from featx.images.sources.items import MAX_MEMBER_BYTES, ImageItem, Listing, Reader
 from featx.images.sources.keys import is_picture_name, is_utf8, label_of, member_key
 from featx.images.sources.request import SourceRequest
+from featx.images.sources.split_folders import common_folder
 from featx.units import format_count
 
 TAR_ENDINGS = tuple(
@@ -127,7 +126,9 @@ class ArchiveListing:
     def finish(self) -> Listing:
         """Return the members."""
         listing, skipped = self.listing, len(self._request.prefix)
-        common = _common_folder(key[skipped:] for key in self._items)
+        # A user cannot name a folder inside an archive, so folders that all share are passed over.
+        common = common_folder(key[skipped:] for key in self._items)
+        listing.by_folder = not self._labels
         for key, item in self._items.items():
             member = key[skipped:]
             label = label_of(member[len(common) :])
@@ -157,27 +158,6 @@ def list_unreadable(request: SourceRequest, error: OSError) -> Listing:
     name = request.prefix.rstrip("/") or os.path.basename(request.location)
     listing.fail(name, str(error.strerror))
     return listing
-
-
-def _common_folder(members: Iterable[str]) -> str:
-    """Return the folders above the class folders, which all paths share.
-
-    A user cannot name a folder inside an archive, so folders that all pictures share are
-    skipped: ``photos/cat/1.jpg`` is a cat, even where there are only cats.
-
-    Example:
-        >>> _common_folder(["photos/cat/1.jpg", "photos/dog/big/2.jpg"])
-        'photos/'
-        >>> _common_folder(["photos/cat/1.jpg", "photos/cat/2.jpg"])
-        'photos/'
-    """
-    folders = {member.rpartition("/")[0] for member in members}
-    if not folders or "" in folders:
-        return ""
-    common = posixpath.commonpath(folders)
-    if len(folders) == 1:
-        common = posixpath.dirname(common)
-    return f"{common}/" if common else ""
 
 
 def split_sample(name: str) -> tuple[str, str]:

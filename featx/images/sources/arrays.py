@@ -23,6 +23,7 @@ from featx.images.sources.keys import is_file_with
 from featx.images.sources.kinds import ImageSource
 from featx.images.sources.pixels import array_items, as_pictures, label_texts
 from featx.images.sources.request import SourceRequest
+from featx.images.sources.splits import find_split, same_split
 from featx.units import format_count
 
 _PICTURES = re.compile(r"(?:^|(?<=_))(x|images?|data|pixels)(?=_|$)", re.IGNORECASE)
@@ -34,8 +35,6 @@ _LABELS = {
     "pixels": ("labels", "label", "y"),
 }
 """Word in the name of an array of pictures → the words that replace it in that of the labels."""
-
-_SPLITS = {"validation": "val", "valid": "val", "training": "train", "testing": "test"}
 
 
 class ArraySource(ImageSource):
@@ -71,7 +70,7 @@ class ArraySource(ImageSource):
                 listing.notes.append(note)
             names = label_texts(labels, len(pictures), array_name or name)
             prefix = f"{request.prefix}{array_name}/" if array_name else request.prefix
-            split = _split_of(array_name or os.path.splitext(name)[0])
+            split = find_split(array_name or os.path.splitext(name)[0])
             listing.items += array_items(pictures, names, request.root, prefix, mtime_ns, split)
         if request.split is not None:
             listing.is_complete = False  # The pictures of the other arrays still exist.
@@ -95,7 +94,7 @@ def _read_npy(path: str, split: str | None, listing: Listing) -> _Chosen:
             f"it breaks off behind its {format_count(len(array), 'picture')}",
         )
     stem = os.path.splitext(os.path.basename(path))[0]
-    if split is not None and _split_of(stem) != _SPLITS.get(split.lower(), split.lower()):
+    if split is not None and not same_split(find_split(stem), split):
         raise ImagesNotFound(f"{path!r} is not of the split {split!r}, by its name.")
     folder = os.path.dirname(path)
     for name in _label_names(stem):
@@ -113,8 +112,7 @@ def _read_npz(path: str, split: str | None) -> _Chosen:
         pictures = [name for name in shapes if _PICTURES.search(name) and len(shapes[name]) >= 3]
         pictures = pictures or [name for name, shape in shapes.items() if len(shape) >= 3]
         if split is not None:
-            wanted = _SPLITS.get(split.lower(), split.lower())
-            pictures = [name for name in pictures if _split_of(name) == wanted]
+            pictures = [name for name in pictures if same_split(find_split(name), split)]
         if not pictures:
             of_split = "" if split is None else f" of the split {split!r}"
             held = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
@@ -135,12 +133,6 @@ def _read_npz(path: str, split: str | None) -> _Chosen:
                     values = np.lib.format.read_array(stream, allow_pickle=False)
             chosen.append((name, _open_member(archive, members[name], file), values))
     return chosen
-
-
-def _split_of(name: str) -> str | None:
-    """Return the split in the name of an array, such as ``test`` of ``x_test``."""
-    words = {_SPLITS.get(word, word) for word in re.split(r"[_\W]", name.lower())}
-    return next((word for word in ("train", "test", "val") if word in words), None)
 
 
 def _label_names(name: str) -> list[str]:

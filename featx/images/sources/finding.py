@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import posixpath
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from featx.errors import ImagesNotFound, InvalidValue
+from featx.errors import ImagesNotFound, InvalidValue, join_names
 from featx.images.roots import Root, is_url
 from featx.images.sources.frames import check_frame, choose_frames
 from featx.images.sources.items import ImageItem, ImageSet, Listing, ReadsInOrder
@@ -15,6 +16,8 @@ from featx.images.sources.keys import IMAGE_SUFFIXES, natural_key
 from featx.images.sources.naming import Named, check_split, common_root, name_list, resolve_names
 from featx.images.sources.overlooked import describe_archives
 from featx.images.sources.request import IsExcluded, SourceRequest, make_exclusion
+from featx.images.sources.split_folders import Group, divide_by_folders, label_below
+from featx.images.sources.splits import same_split
 
 
 def find_images(
@@ -38,7 +41,7 @@ def find_images(
             the folder before its first wildcard; several share their closest common folder.
         exclude: Globs; see `featx.images.sources.request.make_exclusion`.
         image_list: A text file with one path in each line, ``-`` for the standard input.
-        split: Only this split of manifests and arrays.
+        split: Only this split of manifests, arrays, and folders called train, val or test.
         frame: Of animations and files of several pages, this frame (from 0), or ``all``; when None
             the first, under the file's own key.
 
@@ -65,10 +68,10 @@ def find_images(
         if given:  # Globs that match files, none of which is named like an image.
             _refuse_nothing(given, has_exclusions=False)
         raise ImagesNotFound("No images were given. Name at least one folder or file.")
-    check_split(named, split)
     collection = _Collection(named, make_exclusion(exclude))
     for one in named:
         collection.add(one, split)
+    collection.divide(split)
     collection.choose_frames(frame)
     if collection.is_empty:
         if collection.overlooked:
@@ -91,6 +94,8 @@ class _Collection:
         self._is_excluded = is_excluded
         self._total = Listing()
         self._covered: dict[str, bool] = {}
+        self._groups: list[Group] = []
+        self._files: list[ImageItem] = []
         self._known_files = {one.location for one in named}
 
     @property
@@ -110,9 +115,47 @@ class _Collection:
             self._covered[prefix] = listing.is_complete and self._covered.get(prefix, True)
             total.left_out |= listing.left_out
         self._describe_overlooked(one, listing)
+        if self._root.is_whole_disk and one.is_folder and not one.is_match:
+            listing.items = label_below(listing.items, one.below(self._root))
+        if listing.by_folder:
+            self._group(one, listing.items)
         total.items += listing.items
         total.failures += listing.failures
         total.notes += listing.notes
+
+    def divide(self, split: str | None) -> None:
+        """Give images in folders of splits their classes; take only those of `split`, if any.
+
+        Raises:
+            InvalidValue: If a split is asked for where there are none.
+            ImagesNotFound: If no image is of that split.
+        """
+        groups = [*self._groups, *([Group("", "", self._files)] if self._files else [])]
+        division = divide_by_folders(groups)
+        if division is not None:
+            self._total.items = [division.items.get(i.key, i) for i in self._total.items]
+            self._total.notes.append(division.note)
+        if split is None:
+            return
+        if division is None:
+            check_split(self._named, split)
+        wanted = [item for item in self._total.items if same_split(item.split, split)]
+        self._total.left_out.update(item.key for item in self._total.items)
+        self._total.left_out.difference_update(item.key for item in wanted)
+        if not wanted and self._total.items:
+            splits = {item.split for item in self._total.items if item.split}
+            raise ImagesNotFound(
+                f"No image is of the split {split!r}. The splits are {join_names(sorted(splits))}."
+            )
+        self._total.items = wanted
+
+    def _group(self, one: Named, items: list[ImageItem]) -> None:
+        """Note images whose labels are the names of folders, by the folder that was named."""
+        if one.is_folder or one.source.is_container:
+            name = posixpath.basename(one.location.rstrip("/"))
+            self._groups.append(Group(name, one.below(self._root), items))
+        else:
+            self._files += items
 
     def choose_frames(self, frame: int | str | None) -> None:
         """Replace files that have several frames; see `frames.choose_frames`."""
@@ -135,6 +178,7 @@ class _Collection:
             notes=tuple(dict.fromkeys(self._total.notes + self.overlooked)),
             covered=self._covered,
             left_out=frozenset(self._total.left_out),
+            named=tuple(one.shown for one in self._named),
         )
 
     def _leave_out(self, listing: Listing) -> None:

@@ -34,7 +34,7 @@ class FolderSource(ImageSource):
         root, location = request.root, request.location
         # A file is always at root/key: links are followed, but never resolved.
         key = os.path.relpath(location, root.text).replace(os.sep, "/")
-        listing = Listing()
+        listing = Listing(by_folder=True)
         found: Iterator[ImageItem | ImageFailure]
         if os.path.isdir(location):
             found = _walk(root, key, request.is_excluded, listing.archives)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, cast
 
@@ -102,6 +103,16 @@ def gather(
         >>> len(gather(write_images(3)).items)
         3
     """
+    found = _gather(images, labels, selection)
+    if selection.class_names is None:
+        return found
+    from featx.images.sources.numbered_classes import name_classes
+
+    return name_classes(found, selection.class_names)
+
+
+def _gather(images: Images, labels: Labels | None, selection: Selection) -> ImageSet:
+    """Return the images that an argument names, with the labels that they bring."""
     is_empty = isinstance(images, (list, tuple)) and not images
     is_default = is_empty or (isinstance(images, str) and images == ".")
     if selection.image_list is not None and is_default:
@@ -110,7 +121,7 @@ def gather(
         from featx.images.sources.python import gather_images, is_in_python
 
         if is_in_python(images):
-            if selection != EVERYTHING:
+            if replace(selection, class_names=None) != EVERYTHING:
                 raise InvalidValue(
                     "--exclude, --image-list, --split and --frame choose among files. Choose among "
                     "objects in Python."

@@ -55,14 +55,14 @@ class ImageItem:
     Attributes:
         key: Path relative to the root, with ``/``: the image's name in a store.
         root: What the key is relative to.
-        label: The first folder below the root, or the label in a manifest, an array or a
-            ``.cls`` file; None where there is none.
+        label: The first folder below the root or below the split, or the label in a manifest, an
+            array or a ``.cls`` file; None where there is none.
         size: Size of the file in bytes.
         mtime_ns: Modification time of the file, or of the archive that holds it, in nanoseconds
             since the epoch; -1 if unknown: such images are read to see whether they changed.
         reader: Reads it; None for a file at root/key.
-        split: The split in a manifest's column or an array's name, such as ``train``; None
-            where there is none.
+        split: The split in a manifest's column or the name of an array or a folder, such as
+            ``train``; None where there is none.
     """
 
     key: str
@@ -130,6 +130,7 @@ class ImageSet:
             whether it could be listed completely.
         left_out: Keys in covered sources of images that exist but were not asked for.
         stream: Further items, known only one after the other; consumed by reading.
+        named: The locations as they were given, for messages.
     """
 
     root: Root
@@ -139,6 +140,7 @@ class ImageSet:
     covered: Mapping[str, bool] = field(default_factory=dict)
     left_out: frozenset[str] = frozenset()
     stream: Iterator[ImageItem] | None = None
+    named: tuple[str, ...] = ()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -182,6 +184,7 @@ class Listing:
         is_complete: Whether every image that exists here is listed, failed or left out.
         left_out: See `ImageSet`.
         archives: Keys of files in a folder that may hold further images.
+        by_folder: Whether labels are the names of folders; of those, some may be splits.
     """
 
     items: list[ImageItem] = field(default_factory=list)
@@ -190,6 +193,7 @@ class Listing:
     is_complete: bool = True
     left_out: set[str] = field(default_factory=set)
     archives: list[str] = field(default_factory=list)
+    by_folder: bool = False
 
     def fail(self, key: str, reason: str, size: int = -1, mtime_ns: int = -1) -> None:
         """Add a failure."""

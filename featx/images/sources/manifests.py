@@ -6,13 +6,10 @@ relative to the closest common folder of everything.
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import sys
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any
 
 from featx.errors import ImageError, ImagesNotFound, InvalidValue, closest_names, join_names
 from featx.images.roots import is_url
@@ -21,9 +18,9 @@ from featx.images.sources.items import ImageItem, Listing
 from featx.images.sources.keys import is_file_with, label_of, member_key
 from featx.images.sources.kinds import ImageSource
 from featx.images.sources.request import Row, SourceRequest, Table
-
-PATH_COLUMNS = ("path", "key", "file", "filename", "image")
-LABEL_COLUMNS = ("label", "class")
+from featx.images.sources.splits import same_split
+from featx.images.sources.tables import PATH_COLUMNS, TableError, read_image_table, spellings
+from featx.text_files import decode_text
 
 _ENDINGS = (".csv", ".tsv", ".parquet")
 
@@ -40,7 +37,7 @@ class ManifestSource(ImageSource):
     def list_images(self, request: SourceRequest) -> Listing:
         """List the rows of a table, each an image or a failure."""
         table = request.table or read_manifest(request.location)
-        listing = Listing()
+        listing = Listing(by_folder=not table.has_labels, notes=list(table.notes))
         earlier: dict[str, tuple[str | None, str | None]] = {}
         for path, label, split in _rows_of_split(table, request.split):
             try:
@@ -74,8 +71,7 @@ SOURCE = ManifestSource()
 def _rows_of_split(table: Table, split: str | None) -> Sequence[Row]:
     if split is None:
         return table.rows
-    wanted = split.strip().casefold()
-    rows = [row for row in table.rows if (row[2] or "").casefold() == wanted]
+    rows = [row for row in table.rows if same_split(row[2], split)]
     if not rows:
         splits = sorted({row[2] for row in table.rows if row[2]})
         raise ImagesNotFound(
@@ -88,6 +84,9 @@ def _rows_of_split(table: Table, split: str | None) -> Sequence[Row]:
 def _key(path: str, folder: str, root: str) -> str:
     if is_url(path):
         raise ImageError("a URL in a table is not read: name it as IMAGES")
+    # Most rows have one spelling, and the disk is not asked twice.
+    *others, path = spellings(path)
+    path = next((one for one in others if os.path.lexists(os.path.join(folder, one))), path)
     if os.path.isabs(path):
         return os.path.relpath(os.path.normpath(path), root).replace(os.sep, "/")
     key = member_key(path)
@@ -143,7 +142,8 @@ def read_list(path: str) -> Table:
 
 def _decode(data: bytes) -> str:
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):  # As PowerShell writes it.
-        return data.decode("utf-16", "replace")
+        return decode_text(data).text
+    # Not as Latin-1, where it is not UTF-8: the names of files are bytes.
     return os.fsdecode(data.removeprefix(b"\xef\xbb\xbf"))
 
 
@@ -162,72 +162,27 @@ def read_manifest(path: str) -> Table:
         >>> read_manifest("photos.csv").rows
         [('a.jpg', 'cat', 'train')]
     """
-    is_parquet = path.lower().endswith(".parquet")
-    columns = _read_parquet(path) if is_parquet else _read_csv(path)
-    names = {name.strip().lower(): name for name in columns}
-    paths = next((columns[names[n]] for n in PATH_COLUMNS if n in names), None)
-    labels = next((columns[names[n]] for n in LABEL_COLUMNS if n in names), None)
-    if paths is None:
-        close = [n for n in PATH_COLUMNS if closest_names(n, names)]
+    try:
+        table = read_image_table(path)
+    except TableError as error:
+        raise ImagesNotFound(f"The manifest {path!r} {error}") from error
+    if table.paths is None:
+        close = [name for name in PATH_COLUMNS if closest_names(name, table.header)]
         raise ImagesNotFound(
-            f"A manifest has a column {join_names(close or PATH_COLUMNS)} with the paths of images "
-            f"(and optionally label and split). Received: {', '.join(columns) or 'no columns'} in "
-            f"{path!r}."
+            f"A manifest has a column {join_names(close or PATH_COLUMNS[:5])} with the paths of "
+            "images (and optionally label and split). Received: "
+            f"{', '.join(table.header) or 'no columns'} in {path!r}."
         )
-    splits = columns[names["split"]] if "split" in names else None
-    rows = [
-        (
-            str(location),
-            _text(labels[number]) if labels is not None else None,
-            _text(splits[number]) if splits is not None else None,
-        )
-        for number, location in enumerate(paths)
-        if location is not None and str(location).strip()
-    ]
-    if not rows:
+    if not table.paths:
         raise ImagesNotFound(f"The manifest {path!r} has columns and no rows below them.")
+    empty = [None] * len(table.paths)
+    rows = list(zip(table.paths, table.labels or empty, table.splits or empty, strict=True))
     folder = os.path.dirname(os.path.abspath(path))
-    outside = _outside((row[0] for row in rows), folder)
-    return Table(path, folder, rows, outside, has_labels=labels is not None)
-
-
-def _text(value: Any) -> str | None:
-    """Return a cell as interned text; None if it is empty."""
-    text = "" if value is None else str(value).strip()
-    return sys.intern(text) if text else None
-
-
-def _read_csv(path: str) -> dict[str, list[str | None]]:
-    """Return the columns of a CSV file, separated by commas, semicolons or tabs."""
-    try:
-        with open(path, "rb") as file:
-            text = file.read().decode("utf-8-sig")
-        header = text.split("\n", 1)[0]
-        delimiter = max(",;\t", key=header.count)
-        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ImagesNotFound(f"The manifest {path!r} cannot be read: {error}.") from error
-    lines = [line for line in lines if line]
-    if not lines:
-        return {}
-    width = len(lines[0])
-    short = [(line + [""] * width)[:width] for line in lines[1:]]
-    return {name: [line[number] for line in short] for number, name in enumerate(lines[0])}
-
-
-def _read_parquet(path: str) -> dict[str, list[Any]]:
-    """Return the columns of a Parquet file that a manifest may have."""
-    import pyarrow
-    import pyarrow.parquet
-
-    wanted = {*PATH_COLUMNS, *LABEL_COLUMNS, "split"}
-    try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            chosen = [name for name in names if name.strip().lower() in wanted]
-            table = file.read(columns=chosen)
-            columns = {name: table.column(name).to_pylist() for name in chosen}
-    except (OSError, pyarrow.ArrowException) as error:
-        raise ImagesNotFound(f"The manifest {path!r} cannot be read: {error}.") from error
-    # If none of these exists, the message names the others.
-    return columns or {name: [] for name in names}
+    return Table(
+        path,
+        folder,
+        rows,
+        _outside(table.paths, folder),
+        has_labels=table.labels is not None,
+        notes=table.notes,
+    )

@@ -35,14 +35,24 @@ class Named:
     is_match: bool = False
     table: Table | None = None
 
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder, or may be one: of a URL that is not known before it is listed."""
+        return is_url(self.location) or (self.table is None and os.path.isdir(self.location))
+
     def prefix(self, root: Root) -> str:
-        """Return the beginning of the keys of its images."""
-        if not self.source.is_container or self.location == root.text:
+        """Return the beginning of the keys of its images, as its source needs it."""
+        return self.below(root) if self.source.is_container else ""
+
+    def below(self, root: Root) -> str:
+        """Return its path below the root, with ``/`` at the end; empty for the root itself."""
+        if self.location == root.text:
             return ""
         if not root.is_on_disk:
             below = remote.common_root([self.location]).removeprefix(root.text).strip("/")
             return f"{below}/" if below else ""
-        return os.path.relpath(self.location, root.text).replace(os.sep, "/") + "/"
+        below = os.path.relpath(self.location, root.text).replace(os.sep, "/")
+        return "" if below == "." else f"{below}/"
 
 
 def resolve_names(names: Sequence[str]) -> list[Named]:

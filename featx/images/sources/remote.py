@@ -55,7 +55,7 @@ class RemoteSource(ImageSource):
         )
         top = _fixed(path) if is_glob else path
         # Only a folder is listed completely.
-        listing = Listing(is_complete=not is_glob and not is_single)
+        listing = Listing(is_complete=not is_glob and not is_single, by_folder=True)
         reader = RemoteReader(filesystem)
         for file, info in found.items():
             if info.get("type") == "directory":

@@ -28,6 +28,7 @@ class Table:
         outside: Folders of absolute paths outside `folder`.
         is_list: Whether it is a list, without columns.
         has_labels: Whether it has a column of labels; a row without one then has no label.
+        notes: Messages for a person about how it was read.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Table:
     outside: frozenset[str] = frozenset()
     is_list: bool = False
     has_labels: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ class SourceRequest:
         root: What keys are relative to; recorded in the store.
         prefix: Beginning of every key: empty, or the path of the source below the root and ``/``.
         is_excluded: See `IsExcluded`.
-        split: Only rows of this split (manifests and arrays).
+        split: Only rows of this split; sources without splits of their own ignore it.
         table: The rows of a manifest or list, which is read before, to find the root.
     """
 

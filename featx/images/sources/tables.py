@@ -1,0 +1,213 @@
+"""The reader of tables of images, in CSV or Parquet: manifests, and files of labels.
+
+Tables come from spreadsheets, scripts and other systems: separators, encodings, the spelling of
+headers, and the separators of paths are found out, not prescribed.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from featx.errors import InvalidValue
+from featx.text_files import decode_text
+
+PATH_COLUMNS = (
+    "path", "key", "file", "filename", "image",
+    "file_name", "filepath", "file_path", "image_path", "img_path", "img",
+)  # fmt: skip
+LABEL_COLUMNS = ("label", "class", "labels", "class_name", "category")
+SPLIT_COLUMNS = ("split", "subset")
+"""Names of columns, in any case; of several, the first that a table has is taken."""
+
+_KNOWN = frozenset((*PATH_COLUMNS, *LABEL_COLUMNS, *SPLIT_COLUMNS))
+_SEPARATORS = ",;\t|"
+_WORKBOOKS = {b"PK\x03\x04": "an Excel workbook or a zip", b"\xd0\xcf\x11\xe0": "an Excel workbook"}
+
+
+class TableError(InvalidValue):
+    """A table cannot be read; the message goes on from its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageTable:
+    """The columns of a table that say something about images, N rows each.
+
+    Attributes:
+        header: All columns, as they are spelled.
+        lines: The line of each row in a text file; in Parquet the number of the row, from 1.
+        paths: None where there is no such column.
+        labels: A label of each row, None where the cell is empty; None where there is no column.
+        splits: The same for splits.
+        notes: What a person should know about how the table was read.
+    """
+
+    header: tuple[str, ...]
+    lines: Sequence[int]
+    paths: Sequence[str] | None
+    labels: Sequence[str | None] | None
+    splits: Sequence[str | None] | None
+    notes: tuple[str, ...] = ()
+
+
+def read_image_table(path: str) -> ImageTable:
+    """Read a table: its rows with a path, or all of them if there is no column of paths.
+
+    Text is UTF-8, UTF-16, or else taken for Latin-1. Columns are separated by commas, semicolons,
+    tabs, bars or spaces; spaces around cells do not count, nor does the case of headers.
+
+    Raises:
+        TableError: If it cannot be read.
+
+    Example:
+        >>> from pathlib import Path
+        >>> _ = Path("photos.csv").write_text("Path;Label\\na.jpg; cat\\n")
+        >>> table = read_image_table("photos.csv")
+        >>> list(table.paths), list(table.labels), table.splits
+        (['a.jpg'], ['cat'], None)
+    """
+    notes: list[str] = []
+    if path.lower().endswith(".parquet"):
+        header, columns, lines = _read_parquet(path)
+    else:
+        header, columns, lines = _read_text(path, notes)
+    paths = _find(columns, PATH_COLUMNS)
+    labels, splits = _find(columns, LABEL_COLUMNS), _find(columns, SPLIT_COLUMNS)
+    rows: Sequence[int] = range(len(lines))
+    if paths is not None:
+        rows = [row for row in rows if paths[row] is not None and str(paths[row]).strip()]
+    return ImageTable(
+        header=tuple(header),
+        lines=[lines[row] for row in rows],
+        paths=None if paths is None else [str(paths[row]) for row in rows],
+        labels=None if labels is None else [_text(labels[row]) for row in rows],
+        splits=None if splits is None else [_text(splits[row]) for row in rows],
+        notes=tuple(notes),
+    )
+
+
+def spellings(path: str) -> Iterator[str]:
+    r"""Yield how a path in a table may be meant: as it is, without spaces, with ``/`` for ``\``.
+
+    Example:
+        >>> list(spellings(" x\\1.jpg"))
+        [' x\\1.jpg', 'x\\1.jpg', 'x/1.jpg']
+    """
+    yield path
+    stripped = path.strip()
+    if stripped != path:
+        yield stripped
+    if "\\" in stripped:
+        yield stripped.replace("\\", "/")
+
+
+def _find(columns: dict[str, list[Any]], names: Sequence[str]) -> list[Any] | None:
+    return next((columns[name] for name in names if name in columns), None)
+
+
+def _text(value: Any) -> str | None:
+    """Return a cell as interned text; None if it is empty."""
+    text = "" if value is None else str(value).strip()
+    return sys.intern(text) if text else None
+
+
+_Columns = tuple[list[str], dict[str, list[Any]], Sequence[int]]
+"""The header as it is spelled, the columns by their names in lower case, and the lines."""
+
+
+def _read_text(path: str, notes: list[str]) -> _Columns:
+    """Read a table in a text file."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+        workbook = next((what for mark, what in _WORKBOOKS.items() if data.startswith(mark)), None)
+        if workbook is not None:
+            raise TableError(f"cannot be read: it is {workbook}. Save the table as CSV.")
+        text, guess = decode_text(data)
+        if guess is not None:
+            notes.append(f"{path!r} is not UTF-8: it is read as {guess}")
+        return _split_columns(text)
+    except (OSError, ValueError, csv.Error) as error:
+        if isinstance(error, TableError):
+            raise
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise TableError(f"cannot be read: {reason}.") from error
+
+
+def _split_columns(text: str) -> _Columns:
+    lines = io.StringIO(text, newline="")
+    first = _first_line(text)
+    stated = re.fullmatch(r"\s*sep=(.)\s*", first, re.IGNORECASE)  # As Excel writes it.
+    skipped = 0
+    if stated is not None:
+        skipped = len(lines.readline()) and 1
+        separator = stated[1]
+    else:
+        separator = _find_separator(first)
+    reader = csv.reader(lines, delimiter=separator, skipinitialspace=separator != "\t", strict=True)
+    header: list[str] = []
+    cells: list[list[str]] = []
+    numbers: list[int] = []
+    for row in reader:
+        row = row if separator != " " else _without_end(row)
+        if not any(cell.strip() for cell in row):
+            continue
+        if not header:
+            header = row
+            continue
+        if any(cell.strip() for cell in row[len(header) :]):
+            raise TableError(
+                f"cannot be read: line {reader.line_num + skipped} has {len(row)} cells and the "
+                f"header {len(header)}. Put cells that hold {separator!r} in double quotes."
+            )
+        cells.append(row + [""] * (len(header) - len(row)))
+        numbers.append(reader.line_num + skipped)
+    columns: dict[str, list[Any]] = {}
+    for column, name in enumerate(header):
+        columns.setdefault(_fold(name), [row[column] for row in cells])
+    return header, columns, numbers
+
+
+def _first_line(text: str) -> str:
+    return next((line for line in re.split(r"[\r\n]", text[: 1 << 16]) if line.strip()), "")
+
+
+def _find_separator(header: str) -> str:
+    """Return what separates the columns of a header: what gives most known names, else most."""
+
+    def num_known(separator: str) -> int:
+        names = next(csv.reader([header], delimiter=separator, skipinitialspace=True), [])
+        return sum(_fold(name) in _KNOWN for name in names)
+
+    best = max(_SEPARATORS, key=lambda separator: (num_known(separator), header.count(separator)))
+    return " " if num_known(best) == 0 and num_known(" ") > 1 else best
+
+
+def _without_end(row: list[str]) -> list[str]:
+    """Return a row without the empty cell behind a space at its end."""
+    return row[:-1] if row and not row[-1] else row
+
+
+def _fold(name: str) -> str:
+    return re.sub(r"[\s-]+", "_", name.strip().lower())
+
+
+def _read_parquet(path: str) -> _Columns:
+    """Read those columns of a Parquet file that say something about images."""
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            header = list(file.schema_arrow.names)
+            chosen = {_fold(name): name for name in reversed(header) if _fold(name) in _KNOWN}
+            table = file.read(columns=list(chosen.values()))
+            columns = {name: table.column(chosen[name]).to_pylist() for name in chosen}
+            return header, columns, range(1, file.metadata.num_rows + 1)
+    except (OSError, pyarrow.ArrowException) as error:
+        raise TableError(f"cannot be read: {error}.") from error
