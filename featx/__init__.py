@@ -19,6 +19,7 @@ PUBLIC_NAMES = {
     "featx.exports.exporting": ("ExportReport", "export_store"),
     "featx.extraction.extracting": ("extract",),
     "featx.extraction.report": ("ExtractReport",),
+    "featx.features.extractor": ("Extractor", "embed"),
     "featx.heads.evaluation": ("ClassReport", "Evaluation"),
     "featx.heads.fitting": ("FitReport", "fit_head"),
     "featx.heads.head": ("Head", "load_head"),
@@ -44,9 +45,12 @@ PUBLIC_NAMES = {
     "featx.models.backbone": ("Backbone", "Layer"),
     "featx.models.loading": ("load_model",),
     "featx.options": (
+        "EmbedKeywords",
         "ExtractKeywords",
+        "ExtractorKeywords",
         "InputKeywords",
         "InputOptions",
+        "OnError",
         "PredictKeywords",
         "RunKeywords",
         "RunOptions",
@@ -95,6 +99,8 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.exports.exporting import export_store as export_store
     from featx.extraction.extracting import extract as extract
     from featx.extraction.report import ExtractReport as ExtractReport
+    from featx.features.extractor import Extractor as Extractor
+    from featx.features.extractor import embed as embed
     from featx.heads.evaluation import ClassReport as ClassReport
     from featx.heads.evaluation import Evaluation as Evaluation
     from featx.heads.fitting import FitReport as FitReport
@@ -127,9 +133,12 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.models.backbone import Backbone as Backbone
     from featx.models.backbone import Layer as Layer
     from featx.models.loading import load_model as load_model
+    from featx.options import EmbedKeywords as EmbedKeywords
     from featx.options import ExtractKeywords as ExtractKeywords
+    from featx.options import ExtractorKeywords as ExtractorKeywords
     from featx.options import InputKeywords as InputKeywords
     from featx.options import InputOptions as InputOptions
+    from featx.options import OnError as OnError
     from featx.options import PredictKeywords as PredictKeywords
     from featx.options import RunKeywords as RunKeywords
     from featx.options import RunOptions as RunOptions

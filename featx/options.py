@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar, get_args
+from typing import Any, Literal, TypedDict, TypeVar, get_args
 
 from featx.checks import (
     check_choice,
@@ -33,6 +33,9 @@ from featx.specs import (
     Preprocess,
     Resize,
 )
+
+OnError = Literal["raise", "nan"]
+"""What `featx.Extractor` does with an image that cannot be read: an error, or a row of NaN."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +254,22 @@ class UpdateKeywords(TypedDict, total=False):
     single_file_limit: int | None
     wait: bool
     dry_run: bool
+
+
+class ExtractorKeywords(InputKeywords, RunKeywords, total=False):
+    """The options that `featx.Extractor` takes as keywords."""
+
+
+class EmbedKeywords(ExtractorKeywords, total=False):
+    """The options that `featx.embed` takes as keywords: all of `featx.Extractor`."""
+
+    pool: str
+    weights: str | None
+    signature: str | None
+    trust_model_code: bool
+    input: InputOptions | None
+    run: RunOptions | None
+    on_error: OnError
 
 
 class PredictKeywords(InputKeywords, SelectionKeywords, RunKeywords, total=False):

@@ -66,9 +66,9 @@ def extract(
         images: A folder (searched recursively), a file, glob, archive, manifest, array file or
             URL, or several; see `featx.images.sources.find_images`. Or objects: an array (N, H, W)
             or (N, H, W, C) of uint8, or such an array and its labels; a ``tf.data.Dataset`` of
-            images or of images and labels; (key, image) or (key, image, label) one after the
-            other. Floats are taken where they are whole numbers in [0, 255]. Rows of objects are
-            only ever removed with `prune`.
+            images or of images and labels; arrays or Pillow images, which are numbered, or
+            (key, image) or (key, image, label), one after the other. Floats are taken where they
+            are whole numbers in [0, 255]. Rows of objects are only ever removed with `prune`.
         labels: N labels of an array of images.
         model: The model, see `featx.load_model`; the built-in backbone when None.
         weights: ``imagenet``, ``random`` or a path; for Keras applications.

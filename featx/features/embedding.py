@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -106,17 +108,64 @@ def embed_found(
         EngineRequest(options.engine, options.precision or DEFAULT_READ_PRECISION),
         listener=listener,
     )
-    collected = _Collected(feature, list(found.failures))
+    rows = compute_rows(found, backbone, [feature], options, listener)
+    values = rows.values[feature.name].reshape(len(rows.items), math.prod(feature.shape))
+    return EmbeddedImages(rows.items, rows.content_hash, values, rows.failures)
+
+
+@dataclass(frozen=True, slots=True)
+class ComputedRows:
+    """Features of images, in the order in which they came.
+
+    Attributes:
+        items: The N images that could be used.
+        content_hash: uint8 (N, 16), of each file's bytes.
+        values: Layers by name: float32 (N, *shape).
+        failures: The images that could not be used.
+        keys: Those of all images that came, with or without features, in their order.
+    """
+
+    items: tuple[ImageItem, ...]
+    content_hash: np.ndarray
+    values: dict[str, np.ndarray]
+    failures: tuple[ImageFailure, ...]
+    keys: tuple[str, ...]
+
+    def with_failures(self, values: np.ndarray) -> np.ndarray:
+        """Return the rows of a layer with a row of NaN for each image that came and failed."""
+        used = {item.key for item in self.items}
+        filled = np.full((len(self.keys), *values.shape[1:]), np.nan, np.float32)
+        filled[[key in used for key in self.keys]] = values
+        return filled
+
+
+def compute_rows(
+    found: ImageSet,
+    backbone: Backbone,
+    features: Sequence[FeatureSpec],
+    options: RunOptions,
+    listener: Listener,
+) -> ComputedRows:
+    """Compute features of images with a model that is loaded.
+
+    Args:
+        found: The images. Those that were not even found come first among the failures.
+        backbone: The model, on the engine that is to compute.
+        features: What is wanted of it.
+        options: How images are read; engine and precision are the backbone's.
+        listener: Receives progress and failures.
+    """
+    collected = _Collected(features, list(found.failures))
     for failure in found.failures:
         listener.failure(found.root.shown(failure.key), failure.reason)
     images = read_images(
-        found.items if found.stream is None else found.stream,
+        collected.follow(found.items if found.stream is None else found.stream),
         backbone.spec.input,
         workers=options.workers,
         lookahead=max(LOOKAHEAD, 2 * (options.batch_size or 0)),
         max_pixels=options.max_pixels,
     )
-    results = compute_features(images, backbone, [feature], batch_size=options.batch_size)
+    results = compute_features(images, backbone, features, batch_size=options.batch_size)
     listener.start(len(found.items), "images")
     try:
         with contextlib.closing(results):
@@ -136,31 +185,46 @@ def embed_found(
 class _Collected:
     """Features as they come, block by block."""
 
-    def __init__(self, feature: FeatureSpec, failures: list[ImageFailure]) -> None:
+    def __init__(self, features: Sequence[FeatureSpec], failures: list[ImageFailure]) -> None:
+        self._features = features
         self._failures = failures
-        self._feature = feature
+        self._keys: list[str] = []
         self._items: list[ImageItem] = []
-        self._values: list[np.ndarray] = []
+        self._blocks: list[dict[str, np.ndarray]] = []
         self._hashes: list[np.ndarray] = []
+
+    def follow(self, items: Iterable[ImageItem]) -> Iterator[ImageItem]:
+        """Pass images on, and take down their order: failures come out before their turn."""
+        for item in items:
+            self._keys.append(item.key)
+            yield item
 
     def add(self, batch: ComputedBatch) -> None:
         """Take a batch."""
         self._items.extend(batch.items)
         self._hashes.append(batch.content_hash)
-        self._values.append(batch.features[self._feature.name].reshape(len(batch.items), -1))
+        self._blocks.append(batch.features)
 
     def fail(self, failure: ImageFailure) -> None:
         """Take an image that cannot be used."""
         self._failures.append(failure)
 
-    def join(self) -> EmbeddedImages:
+    def join(self) -> ComputedRows:
         """Return all of them as one."""
-        width = int(np.prod(self._feature.shape))
-        values = [np.zeros((0, width), np.float32), *self._values]
+        values = {
+            feature.name: np.concatenate(
+                [
+                    np.zeros((0, *feature.shape), np.float32),
+                    *(block[feature.name] for block in self._blocks),
+                ]
+            )
+            for feature in self._features
+        }
         hashes = [np.zeros((0, HASH_BYTES), np.uint8), *self._hashes]
-        return EmbeddedImages(
+        return ComputedRows(
             tuple(self._items),
             np.concatenate(hashes),
-            np.concatenate(values),
+            values,
             tuple(self._failures),
+            tuple(self._keys),
         )

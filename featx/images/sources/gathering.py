@@ -75,6 +75,7 @@ Images: TypeAlias = (
     | tuple[Array, Labels]
     | Dataset
     | Mapping[str, Picture]
+    | Iterable[Array | PillowImage | bytes]
     | Iterable[tuple[str, Picture] | tuple[str, Picture, Label]]
 )
 """Locations or objects, as `featx.extract`, `featx.predict` and `featx.search` take them; described

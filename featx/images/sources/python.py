@@ -53,7 +53,8 @@ def gather_images(images: Any, labels: Any = None) -> ImageSet:
             floats, where `featx.images.sources.pixels.take_whole_numbers` makes uint8 of them); a
             ``tf.data.Dataset`` of images, or of images and labels, in batches or not; a mapping of
             key → image, or an iterable of (key, image) or (key, image, label), where an image is
-            an array, a Pillow image, the bytes of a file or a path.
+            an array, a Pillow image, the bytes of a file or a path. Of arrays, Pillow images and
+            bytes the key may be left out: they are numbered.
         labels: N labels of an array.
 
     Raises:
@@ -85,10 +86,10 @@ def gather_images(images: Any, labels: Any = None) -> ImageSet:
     if isinstance(images, Mapping):
         return _image_set((), [], _follow_pairs(images.items()))
     if isinstance(images, Iterable):
-        return _image_set((), [], _follow_pairs(images))
+        return _image_set((), [], _follow_pairs(_number_pictures(images)))
     raise InvalidValue(
-        "Images are a path or several, an array (N, H, W, C), a tf.data.Dataset, or (key, image) "
-        f"one after the other. Received: {type(images).__name__}."
+        "Images are a path or several, an array (N, H, W, C), a tf.data.Dataset, or arrays, Pillow "
+        f"images or (key, image) one after the other. Received: {type(images).__name__}."
     )
 
 
@@ -198,14 +199,13 @@ def _make_item(key: Any, image: Any, label: Any) -> ImageItem:
         found = make_item(MEMORY, path, partial(os.stat, path))
         size, stamp = found.size, found.mtime_ns
         return ImageItem(key, MEMORY, text, size, stamp, _PathPicture(path))
-    is_known = _is_array(image) or isinstance(image, (bytes, bytearray, memoryview))
-    if not is_known and not (hasattr(image, "mode") and hasattr(image, "has_transparency_data")):
+    if not _is_picture(image):
         raise InvalidValue(
             "An image is an array, a Pillow image, the bytes of a file or a path. Received: "
             f"{type(image).__name__} for {key!r}."
         )
-    size = int(image.nbytes) if hasattr(image, "nbytes") else len(image) if is_known else -1
-    return ImageItem(key, MEMORY, text, size, -1, HeldPicture(image))
+    size = getattr(image, "nbytes", len(image) if isinstance(image, (bytes, bytearray)) else -1)
+    return ImageItem(key, MEMORY, text, int(size), -1, HeldPicture(image))
 
 
 class _PathPicture:
@@ -220,6 +220,17 @@ class _PathPicture:
         if isinstance(found, ImageFailure):
             raise OSError(found.reason)
         return Path(self._path).read_bytes()
+
+
+def _number_pictures(images: Iterable[Any]) -> Iterator[Any]:
+    """Yield pictures that come without a key as (key, image): numbers are the keys."""
+    for number, image in enumerate(images):
+        yield (f"{number:05d}", image) if _is_picture(image) else image
+
+
+def _is_picture(value: Any) -> bool:
+    is_held = _is_array(value) or isinstance(value, (bytes, bytearray, memoryview))
+    return is_held or (hasattr(value, "mode") and hasattr(value, "has_transparency_data"))
 
 
 def _follow_pairs(pairs: Iterable[Any]) -> Iterator[ImageItem]:
