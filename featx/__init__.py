@@ -42,7 +42,7 @@ PUBLIC_NAMES = {
     "featx.index.kinds": ("VectorSearch",),
     "featx.index.searching": ("QueryResult", "SearchReport", "search"),
     "featx.index.vector_index": ("Match", "VectorIndex", "open_index"),
-    "featx.models.backbone": ("Backbone", "Layer"),
+    "featx.models.backbone": ("Backbone", "Beginning", "Layer"),
     "featx.models.loading": ("load_model",),
     "featx.options": (
         "EmbedKeywords",
@@ -131,6 +131,7 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.index.vector_index import VectorIndex as VectorIndex
     from featx.index.vector_index import open_index as open_index
     from featx.models.backbone import Backbone as Backbone
+    from featx.models.backbone import Beginning as Beginning
     from featx.models.backbone import Layer as Layer
     from featx.models.loading import load_model as load_model
     from featx.options import EmbedKeywords as EmbedKeywords

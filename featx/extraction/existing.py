@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from featx.errors import StoreDamaged, StoreError
-from featx.specs import Decode, Precision
+from featx.options import InputOptions
+from featx.specs import NAMED_SOURCES, Precision
 from featx.store.parts import (
     find_overwrite,
     list_assembled,
@@ -64,11 +65,22 @@ class ExistingWork:
         precisions = self.precisions
         return "auto" if not precisions else precisions[0] if len(precisions) == 1 else "float32"
 
-    @property
-    def decode(self) -> Decode | None:
-        """How the stored images were decoded; None where there are none."""
-        sources = self.sources
-        return sources[-1].header.model.input.decode if sources else None
+    def continue_with(self, input: InputOptions) -> InputOptions:
+        """Return how pictures become pixels: as the stored ones did where nothing else is asked.
+
+        So decoding goes on as it began, and how to scale for a network that does not say it is
+        asked once. Named networks say it themselves, in a table that does not change.
+        """
+        if not self.sources:
+            return input
+        model = self.sources[-1].header.model
+        if input.decode is None:
+            input = replace(input, decode=model.input.decode)
+        if input.preprocess == "auto" and model.source not in NAMED_SOURCES:
+            order = input.channel_order or model.input.channel_order
+            scaling = model.input.scaling or "auto"
+            input = replace(input, preprocess=scaling, channel_order=order)
+        return input
 
     def with_written_parts(self) -> ExistingWork:
         """Return the same with the parts that were written since."""

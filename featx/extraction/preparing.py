@@ -8,7 +8,7 @@ import math
 import platform
 import shutil
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -23,7 +23,7 @@ from featx.images.decoders import decoder_versions
 from featx.images.reading import read_spread
 from featx.inference import AcceleratedBackbone, EngineRequest
 from featx.models import load_model
-from featx.models.backbone import Backbone
+from featx.models.backbone import Backbone, Beginning
 from featx.models.input_contract import require_scaling
 from featx.store.parts import list_parts
 from featx.store.rows import DEFAULT_SINGLE_FILE_LIMIT, StoreHeader
@@ -61,13 +61,10 @@ def prepare(plan: Plan, listener: Listener) -> Prepared:
     """
     watch = Stopwatch()
     request = plan.request
-    input = request.input
-    if input.decode is None and plan.existing.decode is not None:
-        input = replace(input, decode=plan.existing.decode)
     loaded = load_model(
         request.model,
         weights=request.weights,
-        input=input,
+        input=plan.existing.continue_with(request.input),
         trust_model_code=request.trust_model_code,
     )
     backbone = AcceleratedBackbone(
@@ -87,13 +84,13 @@ def prepare(plan: Plan, listener: Listener) -> Prepared:
     load_seconds = watch.total
     header = _make_header(plan, backbone)
     check_header(plan.existing, header)
-    _announce(plan, header, listener)
+    _announce(plan, header, backbone.beginning, listener)
     return Prepared(backbone, header, load_seconds)
 
 
 def _make_header(plan: Plan, backbone: Backbone) -> StoreHeader:
     """Return the header of the store that a plan makes."""
-    require_scaling(backbone.spec)
+    require_scaling(backbone)
     request, base = plan.request, plan.existing.base
     limit = request.update.single_file_limit
     if limit is None:
@@ -126,7 +123,7 @@ def _describe_run(backbone: Backbone) -> dict[str, Any]:
     return run | {package: importlib.metadata.version(package) for package in packages}
 
 
-def _announce(plan: Plan, header: StoreHeader, listener: Listener) -> None:
+def _announce(plan: Plan, header: StoreHeader, beginning: Beginning, listener: Listener) -> None:
     """Say what will be computed and how large it gets; check that there is room for it."""
     layers = ", ".join(f"{spec.name} {format_shape(spec.shape)}" for spec in header.features)
     contract = header.model.input
@@ -134,6 +131,8 @@ def _announce(plan: Plan, header: StoreHeader, listener: Listener) -> None:
         f"{header.model.reference} at {contract.height} x {contract.width}, "
         f"'{contract.scaling}' preprocessing → {layers}"
     )
+    if beginning.warning:
+        listener.note(f"warning: {beginning.warning}")
     num_todo = len(plan.changes.todo)
     if num_todo:
         listener.note(

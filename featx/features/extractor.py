@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import threading
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypeGuard, Unpack, get_args
@@ -204,7 +205,9 @@ def _load(extractor: Extractor, parameters: dict[str, Any]) -> _Loaded:
         input=extractor.input,
         trust_model_code=extractor.trust_model_code,
     )
-    require_scaling(backbone.spec)
+    require_scaling(backbone)
+    if backbone.beginning.warning:
+        warnings.warn(backbone.beginning.warning, UserWarning, stacklevel=2)
     features = plan_features(backbone, _list_layers(extractor.layer), extractor.pool)
     engine = EngineRequest(run.engine, run.precision or DEFAULT_READ_PRECISION)
     return _Loaded(parameters, AcceleratedBackbone(backbone, engine), features)

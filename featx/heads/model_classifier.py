@@ -54,7 +54,7 @@ def predict_with_model(
         input=classifier.input,
         trust_model_code=query.trust_model_code,
     )
-    contract = require_scaling(backbone.spec)
+    contract = require_scaling(backbone)
     output = find_classes(backbone, classifier.layer)
     count = output.shape[-1] or 0
     names = None if name_list is None else name_list.fit(count)
@@ -62,6 +62,8 @@ def predict_with_model(
         f"{backbone.spec.reference} at {contract.height} x {contract.width}, "
         f"'{contract.scaling}' preprocessing → {output.name}, {count:,} classes"
     )
+    if backbone.beginning.warning:
+        listener.note(f"warning: {backbone.beginning.warning}")
     if names is None:
         listener.note(
             "classes are shown by their number, from 0: --labels names them "

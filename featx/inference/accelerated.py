@@ -55,6 +55,7 @@ class AcceleratedBackbone:
         self.default_layer = backbone.default_layer
         self.notes = backbone.notes
         self.packages = backbone.packages
+        self.beginning = backbone.beginning
         self.runs_own_code = backbone.runs_own_code
         self.concurrency = 1
         self.batch_size = FIRST_BATCH

@@ -108,6 +108,20 @@ class Layer:
         return input_height // self.shape[0] if input_height % self.shape[0] == 0 else None
 
 
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What a network does with pixels before its first layer, for a person.
+
+    Attributes:
+        text: What it does, without a subject: ``begins with 'scale': from [0, 255] to [0, 1]``.
+            Empty where that is not known.
+        warning: Why the scaling that was asked for is not right for that; empty if it is.
+    """
+
+    text: str = ""
+    warning: str = ""
+
+
 class Backbone(Protocol):
     """A loaded model. Sources of models return one; tests bring their own.
 
@@ -118,6 +132,7 @@ class Backbone(Protocol):
         notes: What else a person should know of it, one line each.
         packages: What loaded it besides TensorFlow and Keras, by the names under which pip knows
             them: the record of a run states their versions.
+        beginning: What it does with pixels first, as far as it is known.
         runs_own_code: Whether code that came with it was trusted: that may change while its
             files do not, so that nothing made from it is kept.
     """
@@ -127,6 +142,7 @@ class Backbone(Protocol):
     default_layer: str | None
     notes: Sequence[str]
     packages: Sequence[str]
+    beginning: Beginning
     runs_own_code: bool
 
     @property
@@ -195,6 +211,7 @@ class NumpyBackbone(ABC):
     default_layer: str | None = None
     notes: Sequence[str] = ()
     packages: Sequence[str] = ()
+    beginning = Beginning()
     runs_own_code = False
     is_loaded = True
     concurrency = 1

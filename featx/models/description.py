@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from featx.engines.graph import Layout
-from featx.models.backbone import Layer
+from featx.models.backbone import Beginning, Layer
+from featx.models.inner_scaling import InnerScaling
 from featx.specs import ModelSpec
 
 _CHANNELS_FIRST_NOTE = (
@@ -28,6 +29,7 @@ class ModelDescription:
         notes: Further notes for the user, one line each.
         packages: Packages that loaded it besides TensorFlow and Keras, by their names for pip.
         runs_own_code: Whether code that came with it was trusted.
+        inner_scaling: What it does with pixels first; None where that is not known.
     """
 
     spec: ModelSpec
@@ -38,6 +40,7 @@ class ModelDescription:
     notes: Sequence[str] = ()
     packages: Sequence[str] = ()
     runs_own_code: bool = False
+    inner_scaling: InnerScaling | None = None
 
     @property
     def input_layout(self) -> Layout:
@@ -60,6 +63,12 @@ class DescribedBackbone:
         self.notes: Sequence[str] = (*note, *description.notes)
         self.packages: Sequence[str] = tuple(description.packages)
         self.runs_own_code = description.runs_own_code
+        inner = description.inner_scaling
+        self.beginning = (
+            Beginning()
+            if inner is None
+            else Beginning(inner.describe(), inner.warn(description.spec.input.scaling))
+        )
         self._layers = tuple(description.layers)
 
     def features(self) -> Sequence[Layer]:

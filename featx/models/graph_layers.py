@@ -9,9 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from featx.engines.door import find_door, measure_scaling
 from featx.engines.tensorflow_graph import CompiledLayers, FrozenGraph
 from featx.errors import ModelError
 from featx.models.backbone import Layer
+from featx.models.inner_scaling import InnerScaling, recognize_scaling
 
 ACTIVATIONS = frozenset(
     "Relu Relu6 Elu Selu LeakyRelu Sigmoid Tanh Softmax LogSoftmax Softplus Softsign".split()
@@ -58,6 +60,7 @@ class GraphLayers:
 
     Attributes:
         layers: Tensors in the order of computation, then the results.
+        inner_scaling: What the graph does with pixels first; None where that is not known.
     """
 
     def __init__(
@@ -79,10 +82,28 @@ class GraphLayers:
         last = [layer for layer in found.values() if layer.kind == kind]
         last.sort(key=lambda layer: position[_source(self._tensors[layer.name]).op.name])
         self.layers = (*(layer for layer in found.values() if layer.kind != kind), *last)
+        self.inner_scaling = self._find_scaling(readable, channels_first)
 
     def compile(self, names: Sequence[str]) -> CompiledLayers:
         """Build a graph from scaled images to the named layers, with nothing beyond them."""
         return self._graph.prune({name: self._tensors[name] for name in names})
+
+    def _find_scaling(
+        self, readable: Mapping[str, str], channels_first: bool
+    ) -> InnerScaling | None:
+        door = find_door(self._graph.input)
+        shape = self._graph.input.shape.as_list()[1:]
+        if not door.operations or None in shape:
+            return None
+        height, width, channels = [*shape[1:], shape[0]] if channels_first else shape
+        run = self._graph.prune({"door": door.tensors[-1]})
+        found = measure_scaling(
+            lambda images: run(images)["door"],
+            (height, width, channels),
+            channels_first=channels_first,
+        )
+        names = [_layer_of(readable[operation.name]) for operation in door.operations]
+        return None if found is None else recognize_scaling(tuple(dict.fromkeys(names)), *found)
 
     def _add(
         self, found: dict[str, Layer], name: str, kind: str, tensor: Any, sizes: Mapping[int, int]
@@ -153,6 +174,17 @@ def output_names(structured: Any, prefix: str = "") -> list[str]:
     else:
         return [] if structured is None else [prefix[:-1] or "default"]
     return [name for key, value in items for name in output_names(value, f"{prefix}{key}/")]
+
+
+def _layer_of(operation: str) -> str:
+    """Return the name of the layer that an operation is a part of, or its own.
+
+    Example:
+        >>> _layer_of("model/rescaling/mul"), _layer_of("model/truediv")
+        ('model/rescaling', 'model/truediv')
+    """
+    layer = operation.rpartition("/")[0]
+    return layer if "/" in layer else operation
 
 
 def _type_of(tensor: Any) -> str:

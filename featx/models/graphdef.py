@@ -14,6 +14,7 @@ from featx.models.description import ModelDescription
 from featx.models.graph_backbone import GraphBackbone
 from featx.models.graph_code import refuse_operations
 from featx.models.graph_layers import GraphLayers, require_layers
+from featx.models.inner_scaling import own_contract
 from featx.models.input_contract import (
     InputShape,
     image_contract,
@@ -40,10 +41,7 @@ def load(request: ModelRequest) -> GraphBackbone:
     chosen = request.arguments.get("input")
     name, dtype, shape = _find_input(graph_def, None if chosen is None else str(chosen), path.name)
     # A frozen graph may state the size that it was trained at, and take any other.
-    contract = request.overrides.apply(
-        image_contract(shape, request.overrides.img_size, path.name, fixed=False)
-    )
-    contract = scale_for_dtype(contract, dtype.is_integer, path.name)
+    own = image_contract(shape, request.overrides.img_size, path.name, fixed=False)
     used = {name.split(":")[0].lstrip("^") for node in graph_def.node for name in node.input}
     results = [
         node.name
@@ -55,16 +53,18 @@ def load(request: ModelRequest) -> GraphBackbone:
             graph_def,
             name,
             [f"{result}:0" for result in results],
-            shape.batch(contract),
+            shape.batch(own),
             dtype,
         )
     except ValueError as error:
         raise ModelError(
-            f"TensorFlow cannot run the graph {path.name!r} on {contract.height} x "
-            f"{contract.width} images: {first_line(error)}"
+            f"TensorFlow cannot run the graph {path.name!r} on {own.height} x "
+            f"{own.width} images: {first_line(error)}"
         ) from error
     layers = GraphLayers(graph, results, "output", channels_first=shape.channels_first)
     require_layers(layers.layers, path.name)
+    contract = request.overrides.apply(own_contract(own, layers.inner_scaling))
+    contract = scale_for_dtype(contract, dtype.is_integer, path.name)
     spec = ModelSpec(
         source="graphdef",
         name=path.name,
@@ -73,7 +73,12 @@ def load(request: ModelRequest) -> GraphBackbone:
         weights_sha256=hash_file(path),
         input=contract,
     )
-    description = ModelDescription(spec, layers.layers, channels_first=shape.channels_first)
+    description = ModelDescription(
+        spec,
+        layers.layers,
+        channels_first=shape.channels_first,
+        inner_scaling=layers.inner_scaling,
+    )
     return GraphBackbone(description, layers.compile)
 
 

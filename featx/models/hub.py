@@ -95,6 +95,7 @@ def load(request: ModelRequest) -> GraphBackbone:
         default_layer=_DEFAULT_OUTPUT if has_default else None,
         channels_first=first.shape.channels_first,
         notes=[*([first.note] if first.note else []), *notes],
+        inner_scaling=first.layers.inner_scaling,
         packages=["tensorflow-hub"] if is_module_url(request.name) else [],
     )
     return GraphBackbone(description, compile_layers)

@@ -6,23 +6,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from featx.errors import InvalidValue, ModelError
-from featx.models.backbone import ModelRequest
+from featx.models.backbone import Backbone, ModelRequest
 from featx.models.sources import SOURCES
-from featx.specs import MAX_CHANNELS, InputSpec, ModelSpec
+from featx.specs import MAX_CHANNELS, InputSpec
 
 
-def require_scaling(model: ModelSpec) -> InputSpec:
+def require_scaling(backbone: Backbone) -> InputSpec:
     """Return a model's input contract; refuse a model that does not say how it wants its pixels.
 
     Raises:
         InvalidValue: If neither the model nor the user says it.
     """
+    model = backbone.spec
     if model.input.scaling is None:
+        found = f"It {backbone.beginning.text}. " if backbone.beginning.text else ""
         hint = SOURCES[model.source].scaling_hint if model.source in SOURCES else ""
         raise InvalidValue(
             f"featx cannot know how {model.reference!r} expects its pixels. Choose with "
             "--preprocess: tf for [-1, 1], unit for [0, 1], raw for [0, 255], or caffe or torch "
-            f"for ImageNet's mean and deviation. {hint}".rstrip()
+            f"for ImageNet's mean and deviation. {found}{hint}".rstrip()
         )
     return model.input
 

@@ -78,7 +78,9 @@ def load(request: ModelRequest) -> GraphBackbone:
         input=contract,
     )
     layers = KerasLayers(model, contract)
-    description = ModelDescription(spec, layers.layers, len(model.layers))
+    description = ModelDescription(
+        spec, layers.layers, len(model.layers), inner_scaling=layers.inner_scaling
+    )
     return GraphBackbone(description, layers.compile)
 
 

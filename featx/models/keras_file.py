@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,8 @@ from featx.files import hash_file
 from featx.models.backbone import ModelRequest
 from featx.models.description import ModelDescription
 from featx.models.graph_backbone import GraphBackbone
+from featx.models.inner_scaling import own_contract
 from featx.models.input_contract import (
-    InputShape,
     image_contract,
     read_input_shape,
     refuse_arguments,
@@ -32,15 +31,7 @@ from featx.models.model_code import (
     refuse_code,
     uses_registered,
 )
-from featx.specs import InputSpec, ModelSpec
-
-_SCALING_LAYERS = ("Rescaling", "Normalization")
-_LAYERS_BEFORE = frozenset(
-    "InputLayer Resizing CenterCrop RandomCrop RandomFlip RandomRotation RandomZoom "
-    "RandomTranslation RandomBrightness RandomContrast ZeroPadding2D Cropping2D Permute "
-    "Cast Identity".split()
-)
-"""Layers that do not scale; a scaling layer behind these is the model's own preprocessing."""
+from featx.specs import ModelSpec
 
 
 def load(request: ModelRequest) -> GraphBackbone:
@@ -50,7 +41,9 @@ def load(request: ModelRequest) -> GraphBackbone:
     trust = request.trust_model_code
     model, layer_class = _load_model(path, trust_model_code=trust)
     shape = read_input_shape(tuple(model.inputs[0].shape), path.name)
-    contract = request.overrides.apply(_contract(model, shape, request, path.name))
+    own = image_contract(shape, request.overrides.img_size, path.name)
+    layers = KerasLayers(model, own, channels_first=shape.channels_first, layer_class=layer_class)
+    contract = request.overrides.apply(own_contract(own, layers.inner_scaling))
     is_integer = "int" in str(model.inputs[0].dtype)
     contract = scale_for_dtype(contract, is_integer, path.name)
     spec = ModelSpec(
@@ -61,9 +54,6 @@ def load(request: ModelRequest) -> GraphBackbone:
         weights_sha256=hash_file(path),
         input=contract,
     )
-    layers = KerasLayers(
-        model, contract, channels_first=shape.channels_first, layer_class=layer_class
-    )
     legacy = ["saved by Keras 2, loaded by tf_keras"] if layer_class is not None else []
     description = ModelDescription(
         spec,
@@ -73,6 +63,7 @@ def load(request: ModelRequest) -> GraphBackbone:
         notes=legacy,
         packages=["tf_keras"] if legacy else [],
         runs_own_code=trust or uses_registered(read_config(path)),
+        inner_scaling=layers.inner_scaling,
     )
     return GraphBackbone(description, layers.compile)
 
@@ -117,14 +108,3 @@ def _load_model(path: Path, *, trust_model_code: bool) -> tuple[Any, Any]:
             f"{len(model.inputs)} inputs ({names})."
         )
     return model, layer_class
-
-
-def _contract(model: Any, shape: InputShape, request: ModelRequest, name: str) -> InputSpec:
-    """Read size and channels from the model; its scaling is known only if it is inside."""
-    contract = image_contract(shape, request.overrides.img_size, name)
-    first = next((n for n in map(_layer_type, model.layers) if n not in _LAYERS_BEFORE), None)
-    return replace(contract, scaling="raw") if first in _SCALING_LAYERS else contract
-
-
-def _layer_type(layer: Any) -> str:
-    return type(layer).__name__

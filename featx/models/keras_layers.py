@@ -11,19 +11,29 @@ import contextlib
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
+from featx.engines.door import Door, find_door, measure_scaling
 from featx.engines.tensorflow import import_tensorflow
 from featx.engines.tensorflow_graph import CompiledLayers, compile_function
 from featx.errors import ModelError, first_line
 from featx.models.backbone import Layer
 from featx.models.graph_layers import operation_of
+from featx.models.inner_scaling import (
+    InnerScaling,
+    continues_scaling,
+    recognize_scaling,
+)
 from featx.models.input_contract import InputShape
 from featx.models.lineage import Lineage, receptive_field
 from featx.specs import InputSpec
 
 _recording = threading.Lock()
+
+_SCALING_LAYERS = ("Rescaling", "Normalization", "BatchNormalization")
 
 _INPUT = -1
 """The model's input, where the number of a call is expected."""
@@ -36,6 +46,21 @@ class _Call:
     path: str
     type: str
     outputs: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _KerasDoor:
+    """What scales pixels at the door of a model.
+
+    Attributes:
+        names: The layers or operations that do it.
+        rescales: Whether there is a layer that is made for it among them.
+        end: The number of the first call behind it.
+    """
+
+    names: tuple[str, ...]
+    rescales: bool
+    end: int | None
 
 
 @dataclass(slots=True)
@@ -61,6 +86,7 @@ class KerasLayers:
 
     Attributes:
         layers: Every layer, in the order of computation.
+        inner_scaling: What the model does with pixels first; None where that is not known.
 
     Raises:
         ModelError: If the model cannot run on images of that size.
@@ -83,14 +109,18 @@ class KerasLayers:
         self._layer_class = layer_class or keras.layers.Layer
         self._positions: dict[str, tuple[int, str]] = {}
         layers: list[Layer] = []
+        doors: list[_KerasDoor] = []
 
         def trace(images: Any) -> None:
-            for layer, number, suffix in self._describe(images):
+            run = self._run(images)
+            for layer, number, suffix in self._describe(images, run):
                 layers.append(layer)
                 self._positions[layer.name] = (number, suffix)
+            doors.append(_describe_door(find_door(images), run.calls))
 
         self._trace(trace)
         self.layers = tuple(layers)
+        self.inner_scaling = self._measure(doors[0]) if doors[0].names else None
 
     def compile(self, names: Sequence[str]) -> CompiledLayers:
         """Build a graph from scaled images to the named layers, with nothing beyond them."""
@@ -132,9 +162,28 @@ class KerasLayers:
             self._model(typed, training=False)
         return trace
 
-    def _describe(self, images: Any) -> Iterator[tuple[Layer, int, str]]:
+    def _measure(self, door: _KerasDoor) -> InnerScaling | None:
+        """Find out what the model's door does with pixels, in a graph that ends behind it."""
+
+        def trace(images: Any) -> Any:
+            self._run(images, door.end)
+            return import_tensorflow().identity(find_door(images).tensors[-1])
+
+        function = self._trace(trace)
+        found = measure_scaling(
+            lambda images: np.asarray(function(import_tensorflow().constant(images))),
+            (self._contract.height, self._contract.width, self._contract.channels),
+            channels_first=self._channels_first,
+        )
+        if found is None:
+            return None
+        inner = recognize_scaling(door.names, *found)
+        # Whoever adds a Rescaling feeds pixels as they are, unless the numbers say otherwise.
+        is_raw = door.rescales and inner.scaling is None and not continues_scaling(*found)
+        return replace(inner, scaling="raw", likely="raw") if is_raw else inner
+
+    def _describe(self, images: Any, trace: _Trace) -> Iterator[tuple[Layer, int, str]]:
         """Yield each layer with the call and the suffix that lead to its tensor."""
-        trace = self._run(images)
         calls, lineage = trace.calls, trace.lineage
         assert lineage is not None
         indices = {each.name: index for index, each in enumerate(self._model.layers)}
@@ -152,6 +201,22 @@ class KerasLayers:
                     index = indices.get(call.path)
                     layer = _make_layer(name + suffix, call.type, index, tensor, lineage)
                     yield layer, number, suffix
+
+
+def _describe_door(door: Door, calls: Sequence[_Call]) -> _KerasDoor:
+    """Name the layers that scale pixels at the door, or where there are none, the operations."""
+    passed = {id(tensor) for tensor in door.tensors}
+    behind = [not passed.intersection(map(id, call.outputs.values())) for call in calls]
+    scaling = [
+        call
+        for call, is_behind in zip(calls, behind, strict=True)
+        if call.type in _SCALING_LAYERS and not is_behind
+    ]
+    names = [operation.name.split("/")[-1] for operation in door.operations]
+    if names and scaling:
+        names = [call.path for call in scaling]
+    rescales = any(call.type == "Rescaling" for call in scaling)
+    return _KerasDoor(tuple(names), rescales, behind.index(True) if True in behind else None)
 
 
 def _make_layer(name: str, type_: str, index: int | None, tensor: Any, lineage: Lineage) -> Layer:

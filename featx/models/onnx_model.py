@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
 
 from featx.engines.graph import ONNX, GraphOutput, NetworkGraph, NotConvertible
 from featx.engines.openvino_onnx import OnnxInput, OpenedOnnx, Shape
 from featx.errors import ModelError
 from featx.files import hash_file
-from featx.images.preprocess import TORCH_MEAN, TORCH_STD
 from featx.models.backbone import ModelRequest
 from featx.models.description import ModelDescription
 from featx.models.graph_layers import require_layers
 from featx.models.graph_only import GraphOnlyBackbone
+from featx.models.inner_scaling import own_contract, recognize_scaling
 from featx.models.input_contract import (
     InputShape,
     image_contract,
@@ -27,13 +24,10 @@ from featx.models.input_contract import (
 )
 from featx.models.onnx_format import OnnxFile, read_onnx_file
 from featx.models.onnx_layers import find_layers
-from featx.specs import InputSpec, ModelSpec, Scaling
+from featx.specs import InputSpec, ModelSpec
 
 _PROBE = 7
 """A batch size that no exporter writes into a model, to find out whether it takes any."""
-
-_LARGEST = 16
-"""Scaled pixels are in [-16, 16] in every usual preprocessing but for that of Caffe."""
 
 
 def load(request: ModelRequest) -> GraphOnlyBackbone:
@@ -45,8 +39,10 @@ def load(request: ModelRequest) -> GraphOnlyBackbone:
     input = _find_input(opened, path.name)
     shape = read_input_shape(input.shape, path.name)
     contract = image_contract(shape, request.overrides.img_size, path.name)
-    contract = replace(contract, scaling=recognize_scaling(opened.find_scaling()))
-    contract = scale_for_dtype(request.overrides.apply(contract), input.is_integer, path.name)
+    found = opened.find_scaling()
+    inner = None if found is None else recognize_scaling((), *found)
+    contract = request.overrides.apply(own_contract(contract, inner))
+    contract = scale_for_dtype(contract, input.is_integer, path.name)
     batch, shapes = _find_batch(opened, file, input, shape, contract, path.name)
     layers = find_layers(
         file, input.name, shapes, batch or _PROBE, channels_first=shape.channels_first
@@ -64,6 +60,7 @@ def load(request: ModelRequest) -> GraphOnlyBackbone:
         spec,
         layers,
         channels_first=shape.channels_first,
+        inner_scaling=inner,
         notes=[] if batch is None else [f"its batch size is fixed: {batch}"],
     )
     layouts = {layer.name: layer.layout for layer in layers}
@@ -79,32 +76,6 @@ def load(request: ModelRequest) -> GraphOnlyBackbone:
         )
 
     return GraphOnlyBackbone(description, build_graph)
-
-
-def recognize_scaling(found: tuple[np.ndarray, np.ndarray] | None) -> Scaling | None:
-    """Tell how a model wants its pixels from the scaling that it begins with.
-
-    Args:
-        found: Factor and offset of its first operations, from `OpenedOnnx.find_scaling`.
-
-    Returns:
-        ``raw`` if it brings pixels from [0, 255] to small numbers; ``unit`` if it continues from
-        [0, 1] with ImageNet's mean and deviation, as torchvision does; None if it cannot be told.
-
-    Example:
-        >>> recognize_scaling((np.array([1 / 127.5]), np.array([-1.0])))
-        'raw'
-    """
-    if found is None:
-        return None
-    factor, offset = found
-    largest = np.maximum(np.abs(offset), np.abs(255 * factor + offset)).max()
-    if np.isfinite(largest) and largest <= _LARGEST:
-        return "raw"
-    mean, deviation = -offset / factor, 1 / factor
-    if np.allclose(mean, TORCH_MEAN, rtol=0.02) and np.allclose(deviation, TORCH_STD, rtol=0.02):
-        return "unit"
-    return None
 
 
 def hash_model(path: Path, file: OnnxFile) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 
 from featx.engines.graph import NetworkGraph
 from featx.errors import ModelError
-from featx.models.backbone import Backbone, Layer, ModelRequest
+from featx.models.backbone import Backbone, Beginning, Layer, ModelRequest
 from featx.models.hub_cache import is_module_url
 from featx.models.reference import parse_reference
 from featx.models.sources import SOURCES
@@ -125,6 +125,7 @@ def remember(key: str | None, backbone: Backbone) -> None:
         "notes": list(backbone.notes),
         "run_facts": dict(backbone.run_facts),
         "packages": list(backbone.packages),
+        "beginning": asdict(backbone.beginning),
         "layers": [layer.to_dict() for layer in backbone.features()],
     }
     remember_facts(_KIND, key, facts)
@@ -146,6 +147,7 @@ class RememberedBackbone:
         self.default_layer: str | None = facts["default_layer"]
         self.notes: Sequence[str] = facts["notes"]
         self.packages: Sequence[str] = facts["packages"]
+        self.beginning = Beginning(**facts["beginning"])
         self._run_facts: Mapping[str, Any] = facts["run_facts"]
         self.runs_own_code = False
         self._layers = tuple(Layer.from_dict(layer) for layer in facts["layers"])

@@ -11,6 +11,7 @@ from featx.models.content_hash import hash_files
 from featx.models.description import ModelDescription
 from featx.models.graph_backbone import GraphBackbone
 from featx.models.graph_layers import require_layers
+from featx.models.inner_scaling import own_contract
 from featx.models.input_contract import image_contract, scale_for_dtype
 from featx.models.savedmodel_folder import savedmodel_files
 from featx.models.signatures import (
@@ -41,12 +42,11 @@ def load(request: ModelRequest, loaded: Any) -> GraphBackbone:
     signatures = list_signatures(loaded)
     name, signature = _choose_signature(signatures, wanted, path.name)
     graph, shape = freeze_signature(signature, name, path.name)
-    contract = request.overrides.apply(image_contract(shape, request.overrides.img_size, path.name))
-    contract = scale_for_dtype(contract, graph.input.dtype.is_integer, path.name)
-    layers = find_graph_layers(
-        graph, shape, contract, sorted(signature.structured_outputs), "output"
-    )
+    own = image_contract(shape, request.overrides.img_size, path.name)
+    layers = find_graph_layers(graph, shape, own, sorted(signature.structured_outputs), "output")
     require_layers(layers.layers, path.name)
+    contract = request.overrides.apply(own_contract(own, layers.inner_scaling))
+    contract = scale_for_dtype(contract, graph.input.dtype.is_integer, path.name)
     spec = ModelSpec(
         source="savedmodel",
         name=path.name,
@@ -63,6 +63,7 @@ def load(request: ModelRequest, loaded: Any) -> GraphBackbone:
             describe_signatures(signatures, name),
             *([TRAINING_NOTE] if graph.trains else []),
         ],
+        inner_scaling=layers.inner_scaling,
     )
     return GraphBackbone(description, layers.compile)
 

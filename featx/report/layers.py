@@ -78,6 +78,8 @@ def show_layers(backbone: Backbone, layers: Sequence[Layer], *, tree: bool = Fal
     details = sum(layer.is_detail for layer in backbone.features())
     if hidden and hidden == details:
         print_result(f"{hidden:,} more, steps inside layers: --all lists them")
+    if backbone.beginning.text:
+        print_result(backbone.beginning.text)
     for note in backbone.notes:
         print_result(note)
 

@@ -168,11 +168,17 @@ def test_a_bare_folder_is_a_module_where_it_can_be_nothing_else(
 
 
 def test_a_model_that_can_be_called_and_has_signatures_is_a_savedmodel(tmp_path: Path) -> None:
+    import keras
+
     toy_keras_model().export(tmp_path / "toy", verbose=False)
-    backbone = load_model(str(tmp_path / "toy"))
+    assert load_model(str(tmp_path / "toy")).spec.source == "savedmodel"
+    images = keras.Input((8, 8, 3))
+    outputs = keras.layers.GlobalMaxPooling2D()(images)
+    keras.Model(images, outputs).export(tmp_path / "unscaled", verbose=False)
+    backbone = load_model(str(tmp_path / "unscaled"))
     assert backbone.spec.source == "savedmodel"
     with pytest.raises(InvalidValue, match="module of TensorFlow Hub is named hub:DIR"):
-        require_scaling(backbone.spec)
+        require_scaling(backbone)
 
 
 def test_what_is_no_module_is_refused(tmp_path: Path) -> None:
