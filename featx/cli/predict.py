@@ -77,8 +77,8 @@ def predict(
     For a head, they are prepared exactly as those it was fitted on; for -m, as the options from
     --img-size to --exif say. With -m, the classes are those of the model's last output; softmax is
     applied where it gives logits: values outside [0, 1], or sums that are not 1 within 0.001,
-    unless a sigmoid gives them. Where images have labels (class folders, a manifest) that are
-    names of classes, the accuracy is shown too.
+    unless a sigmoid gives them; a single sigmoid is the second of two classes. Where images have
+    labels (class folders, a manifest) that are names of classes, the accuracy is shown too.
 
     Example: featx predict new_photos --head head --json
 

@@ -10,15 +10,16 @@ from pathlib import Path
 
 from featx.class_lists import ClassEntry, read_class_list
 from featx.errors import InvalidValue
-from featx.models.contracts import keras_models_folder
 from featx.units import format_count
 
 IMAGENET = "imagenet"
 """The value of ``--labels`` that takes the classes of ImageNet, as Keras numbers them."""
 
-INDEX_FILE = "imagenet_class_index.json"
-INDEX_URL = f"https://storage.googleapis.com/download.tensorflow.org/data/{INDEX_FILE}"
-"""Where `keras.applications.imagenet_utils` fetches it from (`CLASS_INDEX_PATH`)."""
+_IMAGENET_FILE = Path(__file__).with_name("imagenet_classes.txt")
+"""WordNet id and name of each class, as Keras numbers them; from where is in NOTICE."""
+
+_WITHOUT_BACKGROUND, _WITH_BACKGROUND = 1000, 1001
+"""Numbers of ImageNet's classes."""
 
 BACKGROUND = "background"
 """First class of models of TF-Slim and TensorFlow Hub, which thus have 1,001 for ImageNet."""
@@ -33,11 +34,13 @@ class ClassNames:
             two cranes).
         wordnet_ids: For each output its WordNet id such as ``n01440764``, or None.
         source: Where the names come from, for messages.
+        note: What was done to make them fit; empty where they did.
     """
 
     names: tuple[str, ...]
     wordnet_ids: tuple[str | None, ...]
     source: str
+    note: str = ""
     _numbers: Mapping[str, frozenset[int]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -79,21 +82,36 @@ class NameList:
         Raises:
             InvalidValue: If the number of names differs from that of the outputs.
         """
-        if self.labels == IMAGENET:
-            if num_outputs not in (1000, 1001):
-                raise InvalidValue(
-                    f"The model gives {num_outputs:,} values for an image; ImageNet has 1,000 "
-                    "classes (1,001 with 'background'). Name the model's own classes with "
-                    "--labels FILE."
-                )
-            background: list[ClassEntry] = [(BACKGROUND, None)]
-            return _from_entries(background * (num_outputs - 1000) + self.entries, IMAGENET)
-        if len(self.entries) != num_outputs:
+        is_imagenet = self.labels == IMAGENET
+        if is_imagenet and num_outputs not in (_WITHOUT_BACKGROUND, _WITH_BACKGROUND):
+            raise InvalidValue(
+                f"The model gives {num_outputs:,} values for an image; ImageNet has 1,000 "
+                "classes (1,001 with 'background'). Name the model's own classes with "
+                "--labels FILE."
+            )
+        entries, note = self._fit_background(num_outputs)
+        if len(entries) != num_outputs:
             raise InvalidValue(
                 f"The model gives {num_outputs:,} values for an image, and {self.labels!r} has "
-                f"{format_count(len(self.entries), 'name')}.{_advise(self.entries, num_outputs)}"
+                f"{format_count(len(entries), 'name')}.{_advise(entries, num_outputs)}"
             )
-        return _from_entries(self.entries, repr(self.labels))
+        return ClassNames(
+            tuple(name for name, _ in entries),
+            tuple(wordnet_id for _, wordnet_id in entries),
+            IMAGENET if is_imagenet else repr(self.labels),
+            note,
+        )
+
+    def _fit_background(self, num_outputs: int) -> tuple[list[ClassEntry], str]:
+        """Return the entries, of ImageNet with or without 'background', and what was done."""
+        entries = self.entries
+        numbers = (len(entries), num_outputs)
+        if numbers == (_WITHOUT_BACKGROUND, _WITH_BACKGROUND) and not _has_background(entries):
+            note = f"the model has 1,001 classes: {BACKGROUND!r} comes before the 1,000 names"
+            return [(BACKGROUND, None), *entries], note
+        if numbers == (_WITH_BACKGROUND, _WITHOUT_BACKGROUND) and _has_background(entries):
+            return entries[1:], f"the model has 1,000 classes: {BACKGROUND!r} is left out"
+        return entries, ""
 
 
 def read_names(labels: str | Path) -> NameList:
@@ -125,25 +143,18 @@ def read_names(labels: str | Path) -> NameList:
 
 def _read_imagenet() -> NameList:
     """Return ImageNet's 1,000 classes."""
-    path = keras_models_folder() / INDEX_FILE
-    if not path.is_file():
-        raise InvalidValue(
-            f"The names of ImageNet's classes are not on this machine. Put {INDEX_FILE} into "
-            f"{str(path.parent)!r}, where Keras keeps it (it is at {INDEX_URL}), or name a file "
-            "with --labels FILE."
-        )
-    entries = read_class_list(path)
-    if len(entries) != 1000:
-        raise InvalidValue(
-            f"{str(path)!r} has {format_count(len(entries), 'name')}; ImageNet has "
-            f"1,000 classes. Fetch it again from {INDEX_URL}."
-        )
-    return NameList(IMAGENET, entries)
+    lines = _IMAGENET_FILE.read_text(encoding="ascii").splitlines()
+    ids_and_names = [line.split(" ", 1) for line in lines]
+    return NameList(IMAGENET, [(name, wordnet_id) for wordnet_id, name in ids_and_names])
+
+
+def _has_background(entries: list[ClassEntry]) -> bool:
+    return bool(entries) and entries[0][0].casefold() == BACKGROUND
 
 
 def _advise(entries: list[ClassEntry], num_outputs: int) -> str:
     """Return a sentence, after a space, on what may be wrong if the numbers differ by one."""
-    has_background = bool(entries) and entries[0][0].casefold() == BACKGROUND
+    has_background = _has_background(entries)
     if num_outputs == len(entries) + 1 and not has_background:
         return (
             f" Models of TF-Slim and TensorFlow Hub have {BACKGROUND!r} before all others: if this "
@@ -160,14 +171,6 @@ def _advise(entries: list[ClassEntry], num_outputs: int) -> str:
             )
         )
     return ""
-
-
-def _from_entries(entries: list[ClassEntry], source: str) -> ClassNames:
-    return ClassNames(
-        tuple(name for name, _ in entries),
-        tuple(wordnet_id for _, wordnet_id in entries),
-        source,
-    )
 
 
 def _fold(name: str) -> str:

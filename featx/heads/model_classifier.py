@@ -11,7 +11,7 @@ import numpy as np
 from featx.errors import AmbiguousName, ModelError, join_names
 from featx.events import Listener
 from featx.features.embedding import QueryImages, embed_found
-from featx.heads.class_names import ClassNames, read_names
+from featx.heads.class_names import ClassNames, NameList, read_names
 from featx.heads.prediction_report import PredictReport, rank_classes
 from featx.models import load_classifier
 from featx.models.backbone import Backbone, Layer
@@ -54,25 +54,15 @@ def predict_with_model(
         input=classifier.input,
         trust_model_code=query.trust_model_code,
     )
-    contract = require_scaling(backbone)
+    require_scaling(backbone)
     output = find_classes(backbone, classifier.layer)
-    count = output.shape[-1] or 0
-    names = None if name_list is None else name_list.fit(count)
-    listener.note(
-        f"{backbone.spec.reference} at {contract.height} x {contract.width}, "
-        f"'{contract.scaling}' preprocessing → {output.name}, {count:,} classes"
-    )
-    if backbone.beginning.warning:
-        listener.note(f"warning: {backbone.beginning.warning}")
-    if names is None:
-        listener.note(
-            "classes are shown by their number, from 0: --labels names them "
-            + ("(imagenet, or a file)" if count in (1000, 1001) else "(a file)")
-        )
-    feature = FeatureSpec(output.name, output.kind, "flatten", (count,))
+    width = output.shape[-1] or 0
+    _announce(backbone, output, listener)
+    names = _find_names(name_list, _count_classes(output), listener)
+    classes = names.names if names else [str(number) for number in range(_count_classes(output))]
+    feature = FeatureSpec(output.name, output.kind, "flatten", (width,))
     embedded = embed_found(found, backbone, feature, query.run, listener)
-    outputs = _make_probabilities(output, embedded.values, listener)
-    classes = [str(number) for number in range(count)] if names is None else names.names
+    outputs = _make_probabilities(output, embedded.values, classes, listener)
     predictions, best = rank_classes(embedded.items, outputs, classes, top)
     right = _compare([item.label for item in embedded.items], best, names)
     return PredictReport(
@@ -84,8 +74,53 @@ def predict_with_model(
     )
 
 
-def _make_probabilities(output: Layer, outputs: np.ndarray, listener: Listener) -> np.ndarray:
+def _announce(backbone: Backbone, output: Layer, listener: Listener) -> None:
+    """Say what classifies, what else could, and what is wrong with the scaling of pixels."""
+    contract = backbone.spec.input
+    listener.note(
+        f"{backbone.spec.reference} at {contract.height} x {contract.width}, "
+        f"'{contract.scaling}' preprocessing → {output.name}, "
+        f"{_count_classes(output):,} classes"
+    )
+    # What a Hub module calls its result has no equals: its endpoints lead to it.
+    if output.name != backbone.default_layer:
+        shown = [
+            f"{layer.name} ({_count_classes(layer):,} classes)"
+            for layer in list_classifiers(backbone)
+            if layer.name != output.name
+        ]
+        if shown:
+            listener.note(f"--layer chooses another classifier: {join_names(shown)}")
+    if backbone.beginning.warning:
+        listener.note(f"warning: {backbone.beginning.warning}")
+
+
+def _count_classes(output: Layer) -> int:
+    """Return the number of classes; one sigmoid is the probability of one class of two."""
+    return max(output.shape[-1] or 0, 2)
+
+
+def _find_names(name_list: NameList | None, count: int, listener: Listener) -> ClassNames | None:
+    """Return the names of classes, and note how they were made to fit, or that there are none."""
+    names = None if name_list is None else name_list.fit(count)
+    if names is None:
+        file = "(imagenet, or a file)" if count in (1000, 1001) else "(a file)"
+        listener.note(f"classes are shown by their number, from 0: --labels names them {file}")
+    elif names.note:
+        listener.note(names.note)
+    return names
+
+
+def _make_probabilities(
+    output: Layer, outputs: np.ndarray, classes: Sequence[str], listener: Listener
+) -> np.ndarray:
     """Return the outputs of a classifier as probabilities, and note what they were."""
+    if outputs.shape[1] == 1:
+        listener.note(
+            f"{output.name} gives one sigmoid: the probability of {classes[1]!r}; "
+            f"{classes[0]!r} has the rest"
+        )
+        return np.concatenate([1 - outputs, outputs], axis=1)
     if output.operation == "Sigmoid":
         if not are_probabilities(outputs):
             listener.note(
@@ -112,7 +147,8 @@ def find_classes(backbone: Backbone, layer: str | None = None) -> Layer:
 
     Raises:
         AmbiguousName: If `layer` names several.
-        ModelError: If it does not give one vector of at least two values for an image.
+        ModelError: If it gives neither one vector of at least two values for an image, nor one
+            sigmoid.
     """
     layers = backbone.features()
     if layer is not None:
@@ -124,26 +160,39 @@ def find_classes(backbone: Backbone, layer: str | None = None) -> Layer:
             )
         output = chosen[0]
     else:
-        outputs = [layer for layer in layers if layer.kind in ("output", "endpoint")] or [
-            layers[-1]
-        ]
-        vectors = [layer for layer in outputs if _is_vector(layer)] or outputs
+        outputs = _list_results(backbone) or [layers[-1]]
+        vectors = list_classifiers(backbone) or outputs
         by_name = {layer.name: layer for layer in vectors}
         output = by_name.get(backbone.default_layer or "", vectors[-1])
-    if not _is_vector(output):
+    if not _gives_classes(output):
         raise ModelError(
-            "A classifier gives one vector for an image, with two values or more. Received: "
-            f"{output.name!r} of {backbone.spec.reference} with shape "
+            "A classifier gives one vector for an image, with two values or more, or one that a "
+            f"sigmoid computes. Received: {output.name!r} of {backbone.spec.reference} with shape "
             f"{format_shape(output.shape)}. Name the layer that gives "
             "the classes with --layer, or fit a head on features (featx fit-head)."
         )
     return output
 
 
-def _is_vector(layer: Layer) -> bool:
-    """Whether a layer gives (C,), or (1, 1, C) as networks without a dense layer do."""
+def list_classifiers(backbone: Backbone) -> list[Layer]:
+    """Return the model's results that can be classes: vectors, and single sigmoids."""
+    return [layer for layer in _list_results(backbone) if _gives_classes(layer)]
+
+
+def _list_results(backbone: Backbone) -> list[Layer]:
+    layers = backbone.features()
+    return [layer for layer in layers if layer.is_result or layer.kind in ("output", "endpoint")]
+
+
+def _gives_classes(layer: Layer) -> bool:
+    """Whether a layer gives (C,), or (1, 1, C) as networks without a dense layer do.
+
+    One value is a class and its contrary if a sigmoid computes it, else a measure or a logit.
+    """
     *space, count = layer.shape or (None,)
-    return count is not None and count > 1 and all(size == 1 for size in space)
+    if count is None or any(size != 1 for size in space):
+        return False
+    return count > 1 or (count == 1 and layer.operation == "Sigmoid")
 
 
 def are_probabilities(outputs: np.ndarray) -> bool:

@@ -59,6 +59,7 @@ class Layer:
         step: Input rows between neighbouring rows of the map, followed layer by layer; None where
             that is not known.
         parameters: Weights that are needed to compute it; None where they are not counted.
+        is_result: Whether it is what a Keras model returns.
         is_detail: Whether it is a step between results that people use, listed only on demand.
         operation: TensorFlow's name for the operation that computes its values, behind copies
             and changes of shape, such as ``Sigmoid``; empty where it is not known.
@@ -73,6 +74,7 @@ class Layer:
     receptive_field: int | None = None
     step: int | None = None
     parameters: int | None = None
+    is_result: bool = False
     is_detail: bool = False
     operation: str = ""
 

@@ -65,9 +65,13 @@ class _KerasDoor:
 
 @dataclass(slots=True)
 class _Trace:
-    """The calls of one trace; `lineage` says what each result comes from, for describing layers."""
+    """The calls of one trace, and what the model returned.
+
+    `lineage` says what each result of a call comes from, for describing layers.
+    """
 
     calls: list[_Call] = field(default_factory=list)
+    results: Any = None
     lineage: Lineage | None = None
 
 
@@ -159,7 +163,7 @@ class KerasLayers:
         if last is None:
             trace.lineage = Lineage([images, typed], channels_first=self._channels_first)
         with contextlib.suppress(_LastCallSeen), _record_calls(trace, last, self._layer_class):
-            self._model(typed, training=False)
+            trace.results = self._model(typed, training=False)
         return trace
 
     def _measure(self, door: _KerasDoor) -> InnerScaling | None:
@@ -191,6 +195,9 @@ class KerasLayers:
             if type(each).__name__ == "InputLayer":
                 layer = _make_layer(each.name, "InputLayer", indices[each.name], images, lineage)
                 yield layer, _INPUT, ""
+        # Of a nested model and its last layer, which return the same tensor, the model.
+        last = {id(t): n for n, call in enumerate(calls) for t in call.outputs.values()}
+        results = set(map(id, _by_suffix(trace.results).values()))
         times = Counter(call.path for call in calls)
         seen: Counter[str] = Counter()
         for number, call in enumerate(calls):
@@ -200,7 +207,8 @@ class KerasLayers:
                 if _is_feature(tensor, images):
                     index = indices.get(call.path)
                     layer = _make_layer(name + suffix, call.type, index, tensor, lineage)
-                    yield layer, number, suffix
+                    is_result = id(tensor) in results and last[id(tensor)] == number
+                    yield replace(layer, is_result=is_result), number, suffix
 
 
 def _describe_door(door: Door, calls: Sequence[_Call]) -> _KerasDoor:

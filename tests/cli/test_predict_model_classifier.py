@@ -69,7 +69,7 @@ def test_numbers_without_labels_and_status_3(featx: Program, photos: Path) -> No
         (["--img-size", "8"], "--img-size goes with a model's own classifier"),
         (["--preprocess", "tf"], "--preprocess goes with a model's own classifier"),
         (["--signature", "x"], "--signature goes with a model's own classifier"),
-        ([*TOY, "--labels", "imagenet"], "The names of ImageNet's classes are not on this"),
+        ([*TOY, "--labels", "imagenet"], "gives 3 values for an image; ImageNet has 1,000"),
         ([*TOY, "--labels", "no.txt"], "'no.txt', which does not exist"),
         ([*TOY, "--layer", "map"], "'map' of toy:colors with shape 2×2×3"),
         ([*TOY, "--layer", "meen"], "no layer named 'meen'. Did you mean mean?"),

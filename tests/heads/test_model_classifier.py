@@ -15,7 +15,12 @@ from featx.errors import AmbiguousName, ImagesNotFound, InvalidValue, ModelError
 from featx.events import Listener
 from featx.heads.class_names import ClassNames, read_names
 from featx.heads.fitting import fit_head
-from featx.heads.model_classifier import are_probabilities, find_classes, softmax
+from featx.heads.model_classifier import (
+    are_probabilities,
+    find_classes,
+    list_classifiers,
+    softmax,
+)
 from featx.heads.prediction import predict
 from featx.images.decode import decode_image
 from featx.models import load_classifier, load_model, restore_model
@@ -55,17 +60,6 @@ def names(tmp_path: Path) -> Path:
     path = tmp_path / "names.txt"
     path.write_text("Red\ngreen\nblue\n")
     return path
-
-
-@pytest.fixture
-def keras_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Keras's folder, with the names of ImageNet's classes as Keras stores them."""
-    folder = tmp_path / "keras" / "models"
-    folder.mkdir(parents=True)
-    index = {str(n): [f"n{n:08}", f"Class_{n}"] for n in range(1000)}
-    (folder / "imagenet_class_index.json").write_text(json.dumps(index))
-    monkeypatch.setenv("KERAS_HOME", str(folder.parent))
-    return folder
 
 
 # Models of every source, each with the same classifier: the mean colour, times 5
@@ -214,6 +208,85 @@ def test_sigmoids_are_independent_probabilities(
     assert not any("softmax" in text for text in notes.texts)
 
 
+def write_two_classes(path: Path) -> Path:
+    """Ends in one sigmoid: how much redder a picture is than green."""
+    import_tensorflow()
+    import keras
+
+    images = keras.Input((SIZE, SIZE, 3))
+    mean = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(images))
+    dense = keras.layers.Dense(1, activation="sigmoid", name="is_red")
+    model = keras.Model(images, dense(mean))
+    dense.set_weights([np.array([[SHARPNESS], [-SHARPNESS], [0]]), np.zeros(1)])
+    if path.suffix:
+        model.save(path)
+    else:
+        model.export(path, verbose=False)
+    return path
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("file", ["net.keras", "folder"])
+def test_one_sigmoid_is_the_probability_of_one_class_of_two(
+    pictures: Path, tmp_path: Path, file: str
+) -> None:
+    notes = Notes()
+    (tmp_path / "names.txt").write_text("green\nred\n")
+    model = str(write_two_classes(tmp_path / file))
+    report = predict(pictures, model=model, labels=tmp_path / "names.txt", listener=notes)
+    found = {Path(p.path).parent.name: p for p in report.predictions}
+    sure = 1 / (1 + np.exp(-SHARPNESS))
+    assert found["red"].classes == ("red", "green")
+    assert found["red"].probabilities == pytest.approx((sure, 1 - sure), abs=1e-6)
+    assert found["green"].classes == ("green", "red")
+    assert found["blue"].probabilities == pytest.approx((0.5, 0.5))
+    assert (report.num_labelled, report.accuracy) == (2, 1.0)
+    assert any("one sigmoid: the probability of 'red'; 'green'" in text for text in notes.texts)
+    numbers = predict(pictures / "red", model=model)
+    assert numbers.predictions[0].classes == ("1", "0")
+    (tmp_path / "names.txt").write_text("red\n")
+    with pytest.raises(InvalidValue, match="gives 2 values .* has 1 name"):
+        predict(pictures, model=model, labels=tmp_path / "names.txt")
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("file", ["net.keras", "folder"])
+def test_every_classifier_of_several_outputs_is_named(
+    pictures: Path, tmp_path: Path, file: str
+) -> None:
+    import_tensorflow()
+    import keras
+
+    layers = keras.layers
+    images = keras.Input((SIZE, SIZE, 3))
+    mean = layers.GlobalAveragePooling2D()(layers.Rescaling(1 / 255)(images))
+    outputs = {
+        "kind": layers.Dense(3, activation="softmax", name="kind")(mean),
+        "is_new": layers.Dense(1, activation="sigmoid", name="is_new")(mean),
+        "size": layers.Dense(1, name="size")(mean),
+        "colour": layers.Dense(4, activation="softmax", name="colour")(mean),
+    }
+    model = keras.Model(images, outputs)
+    if file == "folder":
+        model.export(tmp_path / file, verbose=False)
+    else:
+        model.save(tmp_path / file)
+    backbone = load_model(str(tmp_path / file))
+    found = {layer.name: layer.shape for layer in list_classifiers(backbone)}
+    assert found == {"kind": (3,), "is_new": (1,), "colour": (4,)}
+    notes = Notes()
+    predict(pictures, model=str(tmp_path / file), listener=notes)
+    (line,) = [text for text in notes.texts if text.startswith("--layer chooses another")]
+    taken = find_classes(backbone).name
+    assert all((name in line) == (name != taken) for name in found)
+    assert "is_new (2 classes)" in line
+    for name, shape in found.items():
+        report = predict(pictures, model=str(tmp_path / file), layer=name, top=9)
+        assert len(report.predictions[0].classes) == max(shape[0], 2)
+    with pytest.raises(ModelError, match="one that a sigmoid computes. Received: 'size'"):
+        predict(pictures, model=str(tmp_path / file), layer="size")
+
+
 @pytest.mark.tensorflow
 def test_what_is_computed_behind_a_sigmoid_is_no_sigmoid(tmp_path: Path) -> None:
     import_tensorflow()
@@ -258,7 +331,6 @@ def test_what_does_not_fit_is_refused(
     pictures: Path,
     names: Path,
     tmp_path: Path,
-    keras_home: Path,
     options: dict[str, str],
     message: str,
 ) -> None:
@@ -270,14 +342,10 @@ def test_what_does_not_fit_is_refused(
         predict(pictures, model=model, **options)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("labels", ["no-such-names.txt", "imagenet"])
-def test_labels_are_read_before_the_model(
-    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, labels: str
-) -> None:
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "nothing"))
+def test_labels_are_read_before_the_model(pictures: Path) -> None:
     # Neither is there; loading the model would take longer.
-    with pytest.raises(InvalidValue, match=r"does not exist|are not on this machine"):
-        predict(pictures, model="file:no-such-network.keras", labels=labels)
+    with pytest.raises(InvalidValue, match="does not exist"):
+        predict(pictures, model="file:no-such-network.keras", labels="no-such-names.txt")
 
 
 @pytest.mark.tensorflow
@@ -420,19 +488,36 @@ def test_names_of_a_file_that_cannot_be_read(tmp_path: Path) -> None:
             read_names(tmp_path / path).fit(3)
 
 
-def test_imagenet_with_and_without_background(keras_home: Path) -> None:
+def test_imagenet_is_known_without_keras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "nothing"))
     labels = read_names("imagenet").fit(1000)
-    assert (labels.names[0], labels.names[-1]) == ("Class_0", "Class_999")
-    assert labels.find("n00000007") == labels.find("class 7") == {7}
-    labels = read_names("imagenet").fit(1001)
-    assert labels.names[:2] == ("background", "Class_0")
-    assert labels.find("n00000007") == {8}
-    (keras_home / "imagenet_class_index.json").write_text('["cat", "dog"]')
-    with pytest.raises(InvalidValue, match="has 2 names; ImageNet has 1,000"):
-        read_names("imagenet").fit(1000)
-    (keras_home / "imagenet_class_index.json").unlink()
-    with pytest.raises(InvalidValue, match="Put imagenet_class_index.json into .*keras/models'"):
-        read_names("imagenet").fit(1000)
+    assert (labels.names[0], labels.names[217], labels.names[-1], labels.note) == (
+        "tench",
+        "English_springer",
+        "toilet_tissue",
+        "",
+    )
+    assert labels.find("n01440764") == {0}
+    assert labels.find("crane") == {134, 517}
+    with_background = read_names("imagenet").fit(1001)
+    assert with_background.names[:2] == ("background", "tench")
+    assert with_background.find("english springer") == {218}
+    assert "'background' comes before the 1,000 names" in with_background.note
+
+
+def test_background_is_added_to_or_left_out_of_1000_names(tmp_path: Path) -> None:
+    names = [f"class {number}" for number in range(1000)]
+    (tmp_path / "without.txt").write_text("\n".join(names))
+    (tmp_path / "with.txt").write_text("\n".join(["background", *names]))
+    (tmp_path / "other.txt").write_text("\n".join([*names, "one more"]))
+    added = read_names(tmp_path / "without.txt").fit(1001)
+    assert (added.names[:2], bool(added.note)) == (("background", "class 0"), True)
+    left_out = read_names(tmp_path / "with.txt").fit(1000)
+    assert (left_out.names[0], left_out.find("class 7")) == ("class 0", {7})
+    assert left_out.note == "the model has 1,000 classes: 'background' is left out"
+    assert read_names(tmp_path / "with.txt").fit(1001).note == ""
+    with pytest.raises(InvalidValue, match="one name too many"):
+        read_names(tmp_path / "other.txt").fit(1000)
 
 
 def test_two_classes_of_one_name() -> None:
@@ -483,7 +568,7 @@ def test_a_weights_file_without_classifier_is_named(tmp_path: Path) -> None:
 @needs_real_data
 @pytest.mark.tensorflow
 def test_mobilenet_and_its_frozen_graph_equal_decode_predictions(
-    keras_home: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     import_tensorflow()
     import keras
@@ -493,7 +578,6 @@ def test_mobilenet_and_its_frozen_graph_equal_decode_predictions(
     images = [min(folder.iterdir()) for folder in folders]
     weights = str(REAL_DATA / "weights/mobilenet_2_5_224_tf.h5")
     index = json.loads((REAL_DATA / "labels/imagenet_class_index.json").read_text())
-    (keras_home / "imagenet_class_index.json").write_text(json.dumps(index))
     monkeypatch.setattr(imagenet_utils, "CLASS_INDEX", index)  # It would be downloaded.
 
     model = keras.applications.MobileNet(alpha=0.25, weights=weights)
