@@ -25,6 +25,7 @@ PUBLIC_NAMES = {
     "featx.heads.head": ("Head", "load_head"),
     "featx.heads.prediction": ("predict",),
     "featx.heads.prediction_report": ("PredictReport", "Prediction"),
+    "featx.heads.scaling_trial": ("ScalingTrial", "compare_scalings"),
     "featx.images.roots": ("Root", "RootKind"),
     "featx.images.sources.gathering": (
         "Array",
@@ -110,6 +111,8 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.heads.prediction import predict as predict
     from featx.heads.prediction_report import Prediction as Prediction
     from featx.heads.prediction_report import PredictReport as PredictReport
+    from featx.heads.scaling_trial import ScalingTrial as ScalingTrial
+    from featx.heads.scaling_trial import compare_scalings as compare_scalings
     from featx.images.roots import Root as Root
     from featx.images.roots import RootKind as RootKind
     from featx.images.sources.gathering import Array as Array

@@ -21,7 +21,7 @@ from featx.checks import (
     check_texts,
     check_whole_number,
 )
-from featx.errors import InvalidType, RepeatedOption, UnknownOption
+from featx.errors import InvalidType, InvalidValue, RepeatedOption, UnknownOption
 from featx.specs import (
     PREPROCESS_NAMES,
     ChannelOrder,
@@ -48,7 +48,8 @@ class InputOptions:
     Attributes:
         img_size: ``(height, width)`` of the model's input in pixels, each at least 1; the model's
             own when None.
-        preprocess: Scaling of pixels, see `InputSpec.scaling`; ``auto`` is the model's own.
+        preprocess: Scaling of pixels, see `InputSpec.scaling`; ``auto`` is the model's own. ``try``
+            is for the command line, which then calls `featx.compare_scalings`.
         channel_order: ``rgb`` or ``bgr``. When None, that of a named `preprocess` (``caffe`` is
             BGR, all others RGB), else the model's own.
         resize: How a picture is fitted to the size: ``stretch``, ``crop`` (the centre) or ``pad``;
@@ -79,7 +80,7 @@ class InputOptions:
             object.__setattr__(self, "img_size", check_img_size(self.img_size))
 
     def apply(self, contract: InputSpec) -> InputSpec:
-        """Return `contract` with these changes made.
+        """Return `contract` with these changes made; refuse ``try``, which is none.
 
         A named scaling brings its own channel order along (``caffe`` is BGR, all others RGB, as in
         Keras) unless `channel_order` says otherwise.
@@ -88,6 +89,11 @@ class InputOptions:
             >>> InputOptions(preprocess="caffe").apply(InputSpec(224, 224)).channel_order
             'bgr'
         """
+        if self.preprocess == "try":
+            raise InvalidValue(
+                "preprocess='try' is no scaling: `extract` and `predict -m` of the command line "
+                "compare all of them. In Python, featx.compare_scalings does."
+            )
         changes: dict[str, Any] = {}
         if self.img_size is not None:
             changes["height"], changes["width"] = self.img_size

@@ -18,7 +18,7 @@ from featx.checks import check_choice
 from featx.errors import InvalidValue
 
 Scaling = Literal["caffe", "tf", "torch", "unit", "raw"]
-Preprocess = Literal["auto", "caffe", "tf", "torch", "unit", "raw"]
+Preprocess = Literal["auto", "try", "caffe", "tf", "torch", "unit", "raw"]
 ChannelOrder = Literal["rgb", "bgr"]
 Resize = Literal["stretch", "crop", "pad"]
 Interpolation = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]

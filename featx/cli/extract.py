@@ -97,8 +97,24 @@ def extract(
     import featx
     from featx.report.console import ConsoleListener
     from featx.report.json_lines import write_json
+    from featx.report.scalings import show_scalings
     from featx.report.store_tables import show_extract_report
 
+    if input.preprocess == "try":
+        trials = featx.compare_scalings(
+            images or ".",
+            model=model,
+            weights=weights,
+            signature=signature,
+            layer=layer[0] if layer else None,
+            trust_model_code=trust_model_code,
+            input=input,
+            selection=selection,
+            run=run,
+            listener=ConsoleListener(),
+        )
+        show_scalings(trials, as_json=as_json)
+        return
     report = featx.extract(
         images or ".",
         model=model,

@@ -79,7 +79,10 @@ ImageSize = Annotated[
 ]
 PreprocessOption = Annotated[
     Preprocess,
-    typer.Option("--preprocess", help="Scaling of pixels; 'auto' is the model's own."),
+    typer.Option(
+        "--preprocess",
+        help="Scaling of pixels; 'auto' is the model's own, 'try' only compares them.",
+    ),
 ]
 ChannelOrderOption = Annotated[
     ChannelOrder | None, typer.Option("--channel-order", help="[default: the model's]")

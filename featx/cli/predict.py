@@ -87,11 +87,27 @@ def predict(
     import featx
     from featx.report.console import ConsoleListener
     from featx.report.json_lines import write_predictions
+    from featx.report.scalings import show_scalings
     from featx.report.tables import show_predictions
 
     if not images and selection.image_list is None:
         raise typer.BadParameter("name images, or a list of them with --image-list")
     listener = ConsoleListener()
+    if input.preprocess == "try" and model is not None:
+        trials = featx.compare_scalings(
+            images or (),
+            model=model,
+            weights=weights,
+            signature=signature,
+            layer=layer,
+            trust_model_code=trust_model_code,
+            input=input,
+            selection=selection,
+            run=run,
+            listener=listener,
+        )
+        show_scalings(trials, as_json=as_json)
+        return
     report = featx.predict(
         images or (),
         head=head,

@@ -24,7 +24,8 @@ def require_scaling(backbone: Backbone) -> InputSpec:
         raise InvalidValue(
             f"featx cannot know how {model.reference!r} expects its pixels. Choose with "
             "--preprocess: tf for [-1, 1], unit for [0, 1], raw for [0, 255], or caffe or torch "
-            f"for ImageNet's mean and deviation. {found}{hint}".rstrip()
+            "for ImageNet's mean and deviation; --preprocess try shows what it makes of five of "
+            f"the pictures under each. {found}{hint}".rstrip()
         )
     return model.input
 
