@@ -18,6 +18,7 @@ from featx.engines.layouts import channels_last, scale_for_graph
 from featx.engines.stored_graph import GraphModel, read_graph, save_graph
 from featx.engines.tensorflow import calls_at_a_time, images_at_a_time, import_tensorflow
 from featx.engines.tensorflow_graph import CompiledLayers, FrozenGraph
+from featx.engines.tensorflow_thread import run_apart
 from featx.errors import first_line
 from featx.specs import InputSpec
 
@@ -64,7 +65,7 @@ class TensorFlow:
             NotConvertible: If TensorFlow cannot: damaged, or with operations that it does not know.
         """
         try:
-            return _GraphNetwork(model, _compile(model))
+            return _GraphNetwork(model, run_apart(lambda: _compile(model)))
         except Exception as error:  # protobuf's DecodeError, ValueError and TensorFlow's own.
             raise NotConvertible(first_line(error)) from error
 

@@ -11,6 +11,7 @@ import numpy as np
 from featx.engines.freezing import freeze_function
 from featx.engines.graph import TENSORFLOW, GraphOutput, Layout, NetworkGraph, NotConvertible
 from featx.engines.tensorflow import CALLS_PER_GPU, import_tensorflow, list_gpus
+from featx.engines.tensorflow_thread import run_apart
 from featx.errors import ModelError
 from featx.units import format_count
 
@@ -217,6 +218,8 @@ class CompiledLayers:
     def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Compute a batch of scaled images, as the graph takes them: a float32 array per layer."""
         tensorflow = import_tensorflow()
+        if not tensorflow.executing_eagerly():  # The caller is in a graph: there are no values.
+            return run_apart(lambda: self(images))
         device = self._devices.get()
         try:
             with tensorflow.device(device):

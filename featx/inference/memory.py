@@ -19,7 +19,7 @@ from featx.models.remembered import versions
 from featx.specs import digest
 from featx.user_cache import read_facts, remember_facts
 
-FORMAT = 6
+FORMAT = 7
 """Cache format version; entries of other versions are ignored."""
 
 CONVERTED = "converted"

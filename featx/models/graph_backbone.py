@@ -12,6 +12,7 @@ from featx.engines.layouts import channels_last, scale_for_graph
 from featx.engines.tensorflow import calls_at_a_time, images_at_a_time
 from featx.engines.tensorflow_graph import CompiledLayers
 from featx.models.description import DescribedBackbone, ModelDescription
+from featx.models.keras_settings import build_apart
 
 Compiled = Callable[[np.ndarray], dict[str, np.ndarray]]
 """Computes layers of images that are scaled."""
@@ -64,11 +65,11 @@ class GraphBackbone(DescribedBackbone):
         compiled = self._compile(tuple(names))
         if not isinstance(compiled, CompiledLayers):
             return None
-        return compiled.freeze(self._input_layout, self._layouts)
+        return build_apart(lambda: compiled.freeze(self._input_layout, self._layouts))
 
     def _compile(self, names: tuple[str, ...]) -> Compiled:
         if names not in self._compiled:
-            self._compiled[names] = self._compile_layers(names)
+            self._compiled[names] = build_apart(lambda: self._compile_layers(names))
         return self._compiled[names]
 
     def __call__(self, images: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:

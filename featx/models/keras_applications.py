@@ -7,7 +7,6 @@ import inspect
 import os
 import random
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -57,7 +56,7 @@ def load(request: ModelRequest) -> GraphBackbone:
     is_resized = (contract.height, contract.width) != (application.size, application.size)
     attempts = _choose_tops(request, arguments, weights, is_resized=is_resized)
     shape = (contract.height, contract.width, contract.channels)
-    with _channels_last(keras), contextlib.redirect_stdout(sys.stderr):
+    with contextlib.redirect_stdout(sys.stderr):
         if weights in ("imagenet", "random"):
             used, location = attempts[0], weights
             model = _build(constructor, used, shape, weights)
@@ -199,14 +198,3 @@ def _refuse_file_without_top(
         f"The weights in {weights!r} are those of {constructor.__name__} without its classifier, "
         "which was asked for. Take the file without 'no_top' (or 'notop') in its name."
     )
-
-
-@contextlib.contextmanager
-def _channels_last(keras: Any) -> Iterator[None]:
-    """Build with channels last, whatever the user's keras.json says."""
-    before = keras.config.image_data_format()
-    keras.config.set_image_data_format("channels_last")
-    try:
-        yield
-    finally:
-        keras.config.set_image_data_format(before)

@@ -8,6 +8,7 @@ from typing import Any
 
 from featx.engines.tensorflow import import_tensorflow
 from featx.errors import ModelError, first_line
+from featx.models.keras_settings import default_settings
 
 
 def is_legacy(path: Path, config: dict[str, Any]) -> bool:
@@ -44,7 +45,8 @@ def load_legacy(
                 f"({first_line(reason)}). Install tf_keras, which can: pip install tf_keras."
             ) from error
         try:
-            model = tf_keras.models.load_model(path, custom_objects=classes, **options)
+            with default_settings():  # Now also those of tf_keras.
+                model = tf_keras.models.load_model(path, custom_objects=classes, **options)
         except Exception as error:  # As Keras 3, of any kind.
             raise ModelError(
                 f"Neither Keras 3 nor tf_keras can load {str(path)!r}: {first_line(reason)}; "

@@ -150,6 +150,30 @@ def uses_registered(config: Any) -> bool:
     return any(_is_registered(text) for text in set(_texts(config)))
 
 
+def find_registered(config: Any) -> dict[str, dict[str, Any]]:
+    """Return what a model names of the objects that this thread knows as registered with Keras.
+
+    Returns:
+        For each Keras that is imported, 3 or 2, its name → names of objects → objects.
+    """
+    texts = set(_texts(config))
+    found: dict[str, dict[str, Any]] = {}
+    for kind, keras in _imported_kerases().items():
+        objects = {text: keras.saving.get_registered_object(text) for text in texts}
+        found[kind] = {name: value for name, value in objects.items() if value is not None}
+    return found
+
+
+@contextlib.contextmanager
+def registered_again(found: Mapping[str, Mapping[str, Any]]) -> Iterator[None]:
+    """Let this thread know what `find_registered` found in another one."""
+    with contextlib.ExitStack() as stack:
+        for kind, keras in _imported_kerases().items():
+            if found.get(kind):
+                stack.enter_context(keras.saving.custom_object_scope(dict(found[kind])))
+        yield
+
+
 def _texts(config: Any) -> Iterator[str]:
     """Yield every text that is a value in a configuration, however deep."""
     if isinstance(config, str):
@@ -282,5 +306,10 @@ def _is_keras(module: str) -> bool:
 
 def _is_registered(name: str) -> bool:
     """Whether the caller's own program has made a class known to Keras, 3 or 2."""
-    kerases = [sys.modules[name] for name in ("keras", "tf_keras") if name in sys.modules]
+    kerases = _imported_kerases().values()
     return any(keras.saving.get_registered_object(name) is not None for keras in kerases)
+
+
+def _imported_kerases() -> dict[str, Any]:
+    names = ("keras", "tf_keras")
+    return {name: sys.modules[name] for name in names if sys.modules.get(name) is not None}

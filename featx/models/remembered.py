@@ -23,6 +23,9 @@ from featx.specs import ModelSpec, digest
 from featx.user_cache import forget_facts, read_facts, remember_facts
 from featx.version import __version__
 
+FORMAT = 2
+"""Cache format version; what others described may have been built under a program's settings."""
+
 _KIND = "models"
 
 
@@ -40,6 +43,7 @@ def request_key(source: str, request: ModelRequest) -> str | None:
         return None
     return digest(
         {
+            "format": FORMAT,
             "source": source,
             "request": asdict(request),
             "files": _identify_files(files),

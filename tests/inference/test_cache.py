@@ -20,7 +20,7 @@ from featx.engines.openvino import OpenVino
 from featx.engines.tensorflow import import_tensorflow
 from featx.inference import AcceleratedBackbone, EngineRequest, converted, memory
 from featx.inference.converted import find_network, keep_network
-from featx.models import ModelRequest, keras_file, load_model
+from featx.models import ModelRequest, keras_file, load_model, remembered
 from featx.models.remembered import RememberedBackbone
 from featx.options import InputOptions
 from featx.user_cache import CACHE_VARIABLE, read_facts, remember_facts
@@ -161,6 +161,19 @@ def test_a_description_of_another_state_of_featx_is_made_anew(cache: Path, net: 
         remember_facts("models", path.stem, {"spec": {"colour": "blue"}})
     assert not isinstance(load_model(net, input=UNIT), RememberedBackbone)
     assert isinstance(load_model(net, input=UNIT), RememberedBackbone)
+
+
+@pytest.mark.tensorflow
+def test_descriptions_and_networks_of_another_format_are_not_believed(
+    cache: Path, net: str, monkeypatch: pytest.MonkeyPatch, conversions: list[str]
+) -> None:
+    compute(net)
+    assert isinstance(load_model(net, input=UNIT), RememberedBackbone)
+    monkeypatch.setattr(remembered, "FORMAT", remembered.FORMAT - 1)
+    monkeypatch.setattr(memory, "FORMAT", memory.FORMAT - 1)
+    assert not isinstance(load_model(net, input=UNIT), RememberedBackbone)
+    compute(net)
+    assert len(conversions) == 2
 
 
 @pytest.mark.parametrize("content", [b"\0\xff", b"", b"null", b"[]", b"{}", b"[" * 99999])

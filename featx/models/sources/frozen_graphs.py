@@ -21,8 +21,9 @@ class FrozenGraphSource(ModelSource):
     def load(self, request: ModelRequest) -> Backbone:
         """Load a graph; see `ModelSource`."""
         from featx.models import graphdef
+        from featx.models.keras_settings import build_apart
 
-        return graphdef.load(request)
+        return build_apart(lambda: graphdef.load(request))
 
     def reads(self, name: str) -> bool:
         """Whether it is an existing ``.pb`` file that does not belong to a SavedModel."""

@@ -27,8 +27,9 @@ class HubSource(ModelSource):
     def load(self, request: ModelRequest) -> Backbone:
         """Load a module, downloaded if need be; see `ModelSource`."""
         from featx.models import hub
+        from featx.models.keras_settings import build_apart
 
-        return hub.load(request)
+        return build_apart(lambda: hub.load(request))
 
     def reads(self, name: str) -> bool:
         """Whether it is the URL of a module, or a folder marked as one."""

@@ -25,8 +25,9 @@ class KerasSource(ModelSource):
     def load(self, request: ModelRequest) -> Backbone:
         """Build the network and load its weights; see `ModelSource`."""
         from featx.models import keras_applications
+        from featx.models.keras_settings import build_apart
 
-        return keras_applications.load(request)
+        return build_apart(lambda: keras_applications.load(request))
 
     def reads(self, name: str) -> bool:
         """Whether it is the name of an application."""

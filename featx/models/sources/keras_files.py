@@ -20,8 +20,17 @@ class KerasFileSource(ModelSource):
     def load(self, request: ModelRequest) -> Backbone:
         """Load a file, without running code from it unless trusted; see `ModelSource`."""
         from featx.models import keras_file
+        from featx.models.keras_settings import build_apart
+        from featx.models.model_code import find_registered, read_config, registered_again
 
-        return keras_file.load(request)
+        # What is registered for the caller's thread only is not known in another one.
+        registered = find_registered(read_config(Path(request.name)))
+
+        def build() -> Backbone:
+            with registered_again(registered):
+                return keras_file.load(request)
+
+        return build_apart(build)
 
     def reads(self, name: str) -> bool:
         """Whether it is an existing file, by its suffix."""

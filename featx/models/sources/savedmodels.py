@@ -24,14 +24,9 @@ class SavedModelSource(ModelSource):
         Only the loaded folder tells a module of TensorFlow Hub for TF2 from other SavedModels. A
         folder that was named without its source, has no signatures and can be called is one.
         """
-        from featx.models import hub, savedmodel
-        from featx.models.signatures import list_signatures, load_folder, take_signature
+        from featx.models.keras_settings import build_apart
 
-        take_signature(request, "A SavedModel")
-        loaded = load_folder(Path(request.name), trust_model_code=request.trust_model_code)
-        if request.is_bare and not list_signatures(loaded) and callable(loaded):
-            return hub.load(request)
-        return savedmodel.load(request, loaded)
+        return build_apart(lambda: _load(request))
 
     def reads(self, name: str) -> bool:
         """Whether it is a SavedModel folder, and not marked as a module of TensorFlow Hub."""
@@ -40,6 +35,17 @@ class SavedModelSource(ModelSource):
     def files(self, name: str, weights: str | None) -> Sequence[Path]:
         """Return the graph and its variables."""
         return savedmodel_files(Path(name))
+
+
+def _load(request: ModelRequest) -> Backbone:
+    from featx.models import hub, savedmodel
+    from featx.models.signatures import list_signatures, load_folder, take_signature
+
+    take_signature(request, "A SavedModel")
+    loaded = load_folder(Path(request.name), trust_model_code=request.trust_model_code)
+    if request.is_bare and not list_signatures(loaded) and callable(loaded):
+        return hub.load(request)
+    return savedmodel.load(request, loaded)
 
 
 SOURCE = SavedModelSource()

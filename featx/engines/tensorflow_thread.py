@@ -1,0 +1,53 @@
+"""Using TensorFlow apart from what the caller's thread is in."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+from featx.engines.tensorflow import import_tensorflow
+from featx.errors import ModelError
+
+Result = TypeVar("Result")
+
+_thread = threading.local()
+
+
+def run_apart(function: Callable[[], Result]) -> Result:
+    """Return the result of a function that runs in a thread of its own.
+
+    A new thread has none of what belongs to the caller's: the graph or distribution strategy that
+    it is in, Keras's dtype policy and name scopes, NumPy's handling of floating-point errors.
+
+    Raises:
+        ModelError: If TensorFlow behaves as its version 1 in this process.
+    """
+    if getattr(_thread, "is_apart", False):
+        return function()
+    import_tensorflow()
+    result: Future[Result] = Future()
+
+    def run() -> None:
+        _thread.is_apart = True
+        try:
+            _require_version_2()
+            result.set_result(function())
+        except BaseException as error:
+            result.set_exception(error)
+
+    # A daemon: a program that is interrupted does not wait for a download.
+    threading.Thread(target=run, name="featx and TensorFlow", daemon=True).start()
+    return result.result()
+
+
+def _require_version_2() -> None:
+    tensorflow = import_tensorflow()
+    if not (tensorflow.executing_eagerly() and isinstance(tensorflow.TensorShape([1])[0], int)):
+        raise ModelError(
+            "featx needs TensorFlow 2 as it is. Received: a process in which its eager execution "
+            "or its shapes are those of version 1 (tf.compat.v1.disable_eager_execution, "
+            "disable_v2_behavior, disable_v2_tensorshape). Leave that out, or call featx in a "
+            "process of its own."
+        )
