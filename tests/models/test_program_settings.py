@@ -175,9 +175,9 @@ def test_a_program_and_a_clean_one_after_it(
     refused = {key for key in found if key.endswith("refused")}
     assert bool(refused) == (setting in REFUSED), [found[key] for key in refused]
     for key in found.keys() - refused:
-        # How TensorFlow optimises graphs decides the last bit, here and not in the cache.
-        rtol = 1e-4 if setting == "graphs not optimised" else 0
-        np.testing.assert_allclose(found[key], clean[key], rtol=rtol, atol=0, err_msg=key)
+        # How TensorFlow optimises graphs decides the last bits, here and not in the cache.
+        bound = 1e-6 * clean[key].max() if setting == "graphs not optimised" else 0
+        np.testing.assert_allclose(found[key], clean[key], rtol=0, atol=bound, err_msg=key)
     afterwards = run_program("", folder, tmp_path / "cache", "openvino")
     for key, values in afterwards.items():
         np.testing.assert_array_equal(values, clean[key], err_msg=key)
