@@ -2,6 +2,7 @@
 
 - GIF: what no frame has painted is transparent, as in browsers; Pillow gives it a colour.
 - AVIF: only the clean aperture is shown.
+- JPEG: one that ends early is not a picture with a grey end.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 from PIL import Image
 
 from featx.images.clean_aperture import find_clean_aperture
+from featx.images.jpeg import is_jpeg, load_jpeg
 
 Box = tuple[int, int, int, int]
 """Left, top, right and bottom, in pixels."""
@@ -32,7 +34,10 @@ def load_canvas(image: Image.Image, painted: Sequence[Box] = ()) -> Image.Image:
         aperture = find_clean_aperture(_read_all(image), image.size)
         image.load()
         return image if aperture is None else image.crop(aperture)
-    image.load()
+    if is_jpeg(image):
+        load_jpeg(image)
+    else:
+        image.load()
     return image
 
 
