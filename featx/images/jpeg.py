@@ -38,8 +38,9 @@ _NO_MEMORY = -9
 
 def is_jpeg(image: Image.Image) -> TypeGuard[ImageFile.ImageFile]:
     """Whether a picture is a JPEG that has not been decoded yet."""
-    is_one = isinstance(image, ImageFile.ImageFile) and image.format in ("JPEG", "MPO")
-    return is_one and len(image.tile) > 0
+    if not isinstance(image, ImageFile.ImageFile) or not image.tile:
+        return False
+    return image.format in ("JPEG", "MPO")
 
 
 def load_jpeg(image: ImageFile.ImageFile) -> None:
