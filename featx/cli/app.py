@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 import featx
 from featx.cli.commands import COMMANDS, describe_command, make_command
 from featx.errors import FeatxError
+from featx.report.encoding import allow_any_text
 
 _PYDANTIC_PREFIX = "Value error, "
 """What a Typer that uses pydantic puts in front of "'x' is not one of 'a', 'b'"."""
@@ -92,6 +93,8 @@ def _options(
 
 def main() -> None:
     """Run the program with the arguments of the process."""
+    for stream in (sys.stdout, sys.stderr):
+        allow_any_text(stream)
     arguments = sys.argv[1:]
     own = arguments[: arguments.index("--")] if "--" in arguments else arguments
     debug = "--debug" in own
