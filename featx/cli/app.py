@@ -123,7 +123,7 @@ def _interrupt(number: int, frame: object) -> NoReturn:
 
 
 def _fail(message: str, status: int) -> None:
-    from featx.report.text import printable
+    from featx.report.console import ConsoleListener
 
-    sys.stderr.write(f"featx: {printable(message)}\n")
+    ConsoleListener().note(f"featx: {message}")
     sys.exit(status)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from typing import Any
 
 from featx.events import Listener
-from featx.report.text import printable
+from featx.report.text import printable, wrap_line
 from featx.units import format_rate
+
+BAR_WIDTH = 40
 
 
 class ConsoleListener(Listener):
@@ -18,8 +21,9 @@ class ConsoleListener(Listener):
         self._task: Any = None
 
     def note(self, text: str) -> None:
-        """Write one line."""
-        self._line(printable(text))
+        """Write one line; on a terminal that is too narrow, several."""
+        for line in wrap_line(printable(text), _terminal_width()):
+            self._line(line)
 
     def failure(self, path: str, reason: str) -> None:
         """Write one line for an image that failed."""
@@ -38,24 +42,29 @@ class ConsoleListener(Listener):
             TimeRemainingColumn,
         )
 
+        console = Console(stderr=True, highlight=False)
+        # The bar of rich has one character for what is done and what is not, in two colours.
+        has_colors = console.color_system is not None and not console.no_color
         self._progress = Progress(
-            BarColumn(),
+            BarColumn() if has_colors else TextColumn("{task.fields[bar]}"),
             MofNCompleteColumn(),
             TextColumn(what),
             TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(compact=True),
-            console=Console(stderr=True, highlight=False),
+            console=console,
             transient=True,
         )
-        self._task = self._progress.add_task(what, total=total, rate="")
+        self._task = self._progress.add_task(what, total=total, rate="", bar=draw_bar(0))
         self._progress.start()
 
     def advance(self, count: int) -> None:
         """Move the bar."""
         if self._progress is not None:
             self._progress.advance(self._task, count)
-            speed = self._progress.tasks[0].finished_speed or self._progress.tasks[0].speed
-            self._progress.update(self._task, rate=f"{format_rate(speed)}/s" if speed else "")
+            task = self._progress.tasks[0]
+            speed = task.finished_speed or task.speed
+            rate = f"{format_rate(speed)}/s" if speed else ""
+            self._progress.update(self._task, rate=rate, bar=draw_bar(task.completed / task.total))
 
     def finish(self) -> None:
         """Remove the bar."""
@@ -69,3 +78,17 @@ class ConsoleListener(Listener):
         else:
             sys.stderr.write(text + "\n")
             sys.stderr.flush()
+
+
+def draw_bar(share: float) -> str:
+    """Return a bar that needs no colour.
+
+    Example:
+        >>> draw_bar(0.25)
+        '|##########                              |'
+    """
+    return f"|{'#' * round(BAR_WIDTH * share):<{BAR_WIDTH}}|"
+
+
+def _terminal_width() -> int | None:
+    return shutil.get_terminal_size().columns if sys.stderr.isatty() else None

@@ -1,20 +1,15 @@
-"""Tables and lines on stdout, drawn by rich: what all results share."""
+"""Tables and lines on stdout: what all results share."""
 
 from __future__ import annotations
 
-import io
 import sys
 from collections.abc import Sequence
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from featx.report.text import printable
-
-WIDE = 1000
-"""Width assumed if stdout is not a terminal: nothing is cut off in a pipe."""
+from featx.report.columns import Column, Table
+from featx.report.text import printable, wrap_line
 
 
 def is_terminal() -> bool:
@@ -22,33 +17,48 @@ def is_terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def make_table(*headers: str, right: Sequence[int]) -> Table:
-    """Return a table with these columns; those at the positions in `right` are numbers."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for number, name in enumerate(headers):
-        table.add_column(
-            name,
-            justify="right" if number in right else "left",
-            # Names must stay whole, to be copied: only a column named type may be cut off.
-            overflow="ellipsis" if name == "type" else "fold",
-            no_wrap=name not in ("image", "query", "layer", "type"),
-            max_width=None if name != "type" else 24,
-        )
-    return table
+def terminal_width() -> int | None:
+    """Return the width of the terminal; None where there is none, and lines may have any."""
+    return Console(highlight=False).width if is_terminal() else None
 
 
-def print_result(content: Table | str) -> None:
-    """Write a table or a line to stdout."""
-    shown = as_text(content) if isinstance(content, str) else content
-    if is_terminal():
-        Console(highlight=False).print(shown, soft_wrap=isinstance(content, str))
+def make_table(*headers: str, right: Sequence[int], whole: bool = False) -> Table:
+    """Return a table with these columns.
+
+    Args:
+        headers: Their names. Only a column named type may be cut off.
+        right: Positions of the columns that hold numbers.
+        whole: Whether the last column is never broken, even if it is wider than the terminal.
+    """
+    columns = [
+        Column(name, "number" if number in right else "cut" if name == "type" else "name")
+        for number, name in enumerate(headers)
+    ]
+    if whole:
+        columns[-1] = Column(headers[-1], "whole")
+    return Table(columns)
+
+
+def print_result(content: Table | str, *, indent: int = 2) -> None:
+    """Write a table or a line to stdout.
+
+    Args:
+        content: On a terminal, a line that is too long is broken between words.
+        indent: Spaces in front of the second and all further lines of it.
+    """
+    width = terminal_width()
+    if isinstance(content, str):
+        _print(wrap_line(printable(content), width, indent))
+    else:
+        lines = content.lines(width)
+        rule = next(number for number, line in enumerate(lines) if line.startswith("─"))
+        _print(lines, num_bold=rule)
+
+
+def _print(lines: Sequence[str], num_bold: int = 0) -> None:
+    if not is_terminal():
+        sys.stdout.writelines(f"{line}\n" for line in lines)
         return
-    console = Console(file=io.StringIO(), highlight=False, width=WIDE)
-    with console.capture() as captured:
-        console.print(shown, soft_wrap=isinstance(content, str))
-    sys.stdout.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
-
-
-def as_text(value: str) -> Text:
-    """Return text without markup: a file may be named ``[red]``."""
-    return Text(printable(value))
+    console = Console(highlight=False)
+    for number, line in enumerate(lines):
+        console.print(Text(line, style="bold" if number < num_bold else ""), soft_wrap=True)

@@ -6,11 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rich.text import Text
-
 from featx.models.backbone import Backbone, Layer
 from featx.report import drawing
-from featx.report.drawing import as_text, make_table, print_result
+from featx.report.drawing import make_table, print_result
 from featx.specs import InputSpec
 from featx.units import format_bytes, format_shape
 
@@ -65,7 +63,7 @@ def show_layers(backbone: Backbone, layers: Sequence[Layer], *, tree: bool = Fal
             )
         indent = "  " if len(kinds) > 1 else ""
         for label, layer in _rows([layer for layer in layers if layer.kind == kind], tree=tree):
-            cells = _cells(layer, contract) | {"layer": as_text(indent + label)}
+            cells = _cells(layer, contract) | {"layer": indent + label}
             table.add_row(*(cells.get(name, "") for name in headers))
     print_result(table)
     scaling = contract.scaling or "unknown (choose with --preprocess)"
@@ -84,7 +82,7 @@ def show_layers(backbone: Backbone, layers: Sequence[Layer], *, tree: bool = Fal
         print_result(note)
 
 
-def _cells(layer: Layer | None, contract: InputSpec) -> dict[str, str | Text]:
+def _cells(layer: Layer | None, contract: InputSpec) -> dict[str, str]:
     """Return the cells of a layer; none for a part of a name that is not a layer."""
     if layer is None:
         return {}

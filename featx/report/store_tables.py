@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from featx.report.drawing import as_text, make_table, print_result
-from featx.report.text import short_path
+from featx.images.roots import Root
+from featx.report.drawing import make_table, print_result, terminal_width
+from featx.report.text import short_path, wrap_line
 from featx.specs import describe_precision, describe_speed
 from featx.units import format_bytes, format_count, format_rate, format_shape
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 SHOWN_FAILURES = 10
 SHOWN_RUNS = 5
 SHOWN_KEYS = 5
+
+FACT_WIDTH = 13
+"""Columns for the names of facts: beside them, a hash of 64 digits fits into 80."""
 
 
 def show_extract_report(report: ExtractReport) -> None:
@@ -43,33 +47,24 @@ def show_extract_report(report: ExtractReport) -> None:
 
 def show_store(summary: Mapping[str, Any]) -> None:
     """Draw what ``featx info`` found."""
-    contract = summary["input"]
-    classes = summary["classes"]
-    for name, value in (
-        ("store", _describe_store(summary)),
+    _print_facts(
+        ("store", *_describe_store(summary)),
         ("rows", _describe_rows(summary)),
-        ("images in", short_path(summary["root"])),
-        ("classes", _describe_classes(classes, summary["unlabelled"])),
+        ("images in", _describe_root(summary["root"])),
+        ("classes", _describe_classes(summary["classes"], summary["unlabelled"])),
         *([("splits", describe_counts(summary["splits"]))] if summary["splits"] else []),
-        ("model", f"{summary['model']}, weights {short_path(summary['weights'])}"),
-        ("weights SHA-256", summary["weights_sha256"]),
-        (
-            "input",
-            f"{contract['height']}×{contract['width']}×{contract['channels']} "
-            f"{contract['channel_order']}, {contract['scaling']} scaling, {contract['resize']}, "
-            f"{contract['interpolation']}, EXIF orientation "
-            f"{'applied' if contract['exif'] == 'apply' else 'ignored'}, "
-            f"{contract['decode']} decoding",
-        ),
+        ("model", summary["model"]),
+        ("weights", short_path(summary["weights"])),
+        ("SHA-256", summary["weights_sha256"]),
+        ("input", _describe_input(summary["input"])),
         ("fingerprint", summary["fingerprint"]),
-        *(("computed", describe_run(run)) for run in summary["runs"][-SHOWN_RUNS:]),
-    ):
-        print_result(f"{name:<16}  {value}")
+        *(("computed", *describe_run(run)) for run in summary["runs"][-SHOWN_RUNS:]),
+    )
     print_result("")
     table = make_table("layer", "pool", "shape of a row", "type", "size", right=(4,))
     for feature in summary["features"]:
         table.add_row(
-            as_text(feature["layer"]),
+            feature["layer"],
             feature["pool"],
             format_shape(feature["shape"]),
             feature["dtype"],
@@ -83,6 +78,31 @@ def show_store(summary: Mapping[str, Any]) -> None:
             print_result(f"  {failure['key']}: {failure['reason']}")
         if len(failures) > SHOWN_FAILURES:
             print_result(f"  and {len(failures) - SHOWN_FAILURES:,} more (--json lists all)")
+
+
+def _print_facts(*facts: tuple[str, ...]) -> None:
+    """Write names and what is to be said of each, below one another."""
+    width = terminal_width()
+    for name, *lines in facts:
+        for number, line in enumerate(lines):
+            shown = wrap_line(line, None if width is None else width - FACT_WIDTH, 0)
+            for part, text in enumerate(shown):
+                label = name if number == part == 0 else ""
+                print_result(f"{label:<{FACT_WIDTH}}{text}")
+
+
+def _describe_input(contract: Mapping[str, Any]) -> str:
+    exif = "applied" if contract["exif"] == "apply" else "ignored"
+    return (
+        f"{contract['height']}×{contract['width']}×{contract['channels']} "
+        f"{contract['channel_order']}, {contract['scaling']} scaling, {contract['resize']}, "
+        f"{contract['interpolation']}, EXIF orientation {exif}, {contract['decode']} decoding"
+    )
+
+
+def _describe_root(root: str) -> str:
+    is_whole_disk = Root.parse(root).is_whole_disk
+    return f"{root} (folders that share no other)" if is_whole_disk else short_path(root)
 
 
 def show_verify_report(report: VerifyReport) -> None:
@@ -174,16 +194,16 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN_KEYS]) + more
 
 
-def _describe_store(summary: Mapping[str, Any]) -> str:
-    shown = f"{short_path(summary['path'])}, {format_bytes(summary['bytes'])}"
+def _describe_store(summary: Mapping[str, Any]) -> list[str]:
+    lines = [f"{short_path(summary['path'])}, {format_bytes(summary['bytes'])}"]
     if summary["kind"] == "view":
-        shown += (
-            f", a view of {format_count(len(summary['parts']), 'part file')} "
+        lines.append(
+            f"a view of {format_count(len(summary['parts']), 'part file')} "
             f"({format_bytes(summary['parts_bytes'])}) that must stay beside it"
         )
     if summary["missing_parts"]:
-        shown += f"; MISSING: {_some(summary['missing_parts'])}"
-    return shown
+        lines.append(f"MISSING: {_some(summary['missing_parts'])}")
+    return lines
 
 
 def _describe_rows(summary: Mapping[str, Any]) -> str:
@@ -192,22 +212,34 @@ def _describe_rows(summary: Mapping[str, Any]) -> str:
     return f"{summary['rows']:,}{gone}"
 
 
-def describe_run(run: Mapping[str, Any]) -> str:
-    """Say when and by what rows were computed: ``720 images on 2026-01-31 09:30 UTC, ...``."""
-    rate = f" ({format_rate(run['computed'] / run['seconds'])}/s)" if run.get("seconds") else ""
+def describe_run(run: Mapping[str, Any]) -> list[str]:
+    """Say in three lines when rows were computed, by what, and with which versions."""
     versions = [f"{k} {v}" for k, v in run.items() if k not in _RUN_FACTS]
-    precision = describe_precision(str(run.get("precision"))) + _describe_comparison(run)
+    precision = describe_precision(str(run.get("precision")))
+    comparison = _describe_comparison(run)
     started = run["started"][:16].replace("T", " ")
-    return (
+    return [
         f"{format_count(run['computed'], 'image')} on {started} UTC in "
-        f"{run.get('seconds', 0):.1f} s{rate}, {run.get('engine')} in {precision}; "
-        f"{', '.join(versions)}"
-    )
+        f"{run.get('seconds', 0):.1f} s{_describe_rate(run)}",
+        f"{run.get('engine')} in {precision}{comparison}",
+        ", ".join(versions),
+    ]
+
+
+def _describe_rate(run: Mapping[str, Any]) -> str:
+    """Write the images per second of a run, empty where it is not known.
+
+    Converting a network and comparing engines is not counted, nor are the images computed by then;
+    older runs do not say how long that took.
+    """
+    seconds = run.get("seconds", 0) - run.get("choosing_seconds", 0)
+    images = run["computed"] - run.get("choosing_images", 0)
+    return f", {format_rate(images / seconds)} images/s" if images > 0 and seconds > 0 else ""
 
 
 _RUN_FACTS = (
     "started", "computed", "seconds", "engine", "precision", "lowest_cosine", "compared_images",
-    "compared_precision", "compared_engine", "speed_ratio",
+    "compared_precision", "compared_engine", "speed_ratio", "choosing_seconds", "choosing_images",
 )  # fmt: skip
 
 
@@ -226,8 +258,13 @@ def _describe_comparison(run: Mapping[str, Any]) -> str:
 
 
 def describe_counts(counts: Mapping[str, int]) -> str:
-    """Write counts of names: ``train 600, test 100``; the first twenty."""
-    shown = ", ".join(f"{as_text(name)} {count:,}" for name, count in list(counts.items())[:20])
+    """Write counts of names: ``train 600, test 100``; the first twenty.
+
+    Where names end in digits, as classes that are numbers do: ``0 (600), 1 (100)``.
+    """
+    first = list(counts.items())[:20]
+    form = "{} ({:,})" if any(name[-1:].isdigit() for name, _ in first) else "{} {:,}"
+    shown = ", ".join(form.format(name, count) for name, count in first)
     return shown + (f" and {len(counts) - 20} more" if len(counts) > 20 else "")
 
 

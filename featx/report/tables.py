@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from featx.report.drawing import as_text, make_table, print_result
+from featx.report.columns import Table
+from featx.report.drawing import make_table, print_result, terminal_width
 from featx.report.store_tables import describe_counts
 from featx.report.text import short_path
 from featx.units import format_bytes, format_count
@@ -21,14 +22,27 @@ if TYPE_CHECKING:
 
 SHOWN_CONFUSIONS = 5
 
+LEAST_PROBABILITY = 0.00005
+"""Classes of less are not shown behind the first: they would be 0.0000."""
+
 
 def show_models(entries: Sequence[CatalogueEntry]) -> None:
     """Draw what ``featx models`` found."""
+    width = terminal_width()
+    table = _draw_models(entries, "no: downloaded once")
+    is_short = width is not None and table.width() > width
+    print_result(_draw_models(entries, "no") if is_short else table)
+    if is_short and not all(entry.on_disk for entry in entries):
+        print_result("Weights that are not on disk are downloaded once, when they are first used.")
+
+
+def _draw_models(entries: Sequence[CatalogueEntry], missing: str) -> Table:
+    """Return the table of models; `missing` says that weights are not on disk."""
     table = make_table(
         "model", "input", "vector", "parameters", "weights", "on disk", right=(1, 2, 3, 4)
     )
     for entry in entries:
-        on_disk = "yes" if entry.on_disk else "no: downloaded once"
+        on_disk = "yes" if entry.on_disk else missing
         table.add_row(
             entry.reference,
             f"{entry.size}×{entry.size}",
@@ -37,7 +51,7 @@ def show_models(entries: Sequence[CatalogueEntry]) -> None:
             format_bytes(entry.megabytes * 1e6),
             "built in" if entry.is_built_in else on_disk,
         )
-    print_result(table)
+    return table
 
 
 def show_measurements(measurements: Sequence[Measurement]) -> None:
@@ -75,7 +89,7 @@ def show_fit_report(report: FitReport) -> None:
         table = make_table("class", "precision", "recall", "F1", "held out", right=(1, 2, 3, 4))
         for line in evaluation.classes:
             table.add_row(
-                as_text(line.name),
+                line.name,
                 *(
                     f"{value:.3f}" if line.support else "–"
                     for value in (line.precision, line.recall, line.f1)
@@ -85,9 +99,10 @@ def show_fit_report(report: FitReport) -> None:
         print_result(table)
         unmeasured = [line.name for line in evaluation.classes if not line.support]
         if unmeasured:
-            print_result(f"not measured, for want of different images: {', '.join(unmeasured)}")
+            names = ", ".join(map(_name_class, unmeasured))
+            print_result(f"not measured, for want of different images: {names}")
         for true, predicted, count in evaluation.confusions[:SHOWN_CONFUSIONS]:
-            print_result(f"  {count} × {true} taken for {predicted}")
+            print_result(f"  {count} × {_name_class(true)} taken for {_name_class(predicted)}")
         print_result(
             f"accuracy {evaluation.accuracy:.4f} on "
             f"{format_count(evaluation.num_examples, 'held-out image')} "
@@ -104,19 +119,35 @@ def show_fit_report(report: FitReport) -> None:
     unlabelled += f"; {report.num_unsplit:,} of no split" if report.num_unsplit else ""
     print_result(
         f"{short_path(report.output)}: {report.kind} head, {len(report.classes)} classes, layer "
-        f"{report.layer} ({format_count(report.width, 'value')}){unlabelled}, settings "
-        f"{report.settings}{again}"
+        f"{report.layer} ({format_count(report.width, 'value')}){unlabelled}"
+        f"{_describe_settings(report.settings)}{again}"
     )
 
 
+def _describe_settings(settings: Mapping[str, object]) -> str:
+    """Write what a kind of head chose: ``, chosen: C = 1.0, folds = 3``."""
+    pairs = ", ".join(f"{name} = {value}" for name, value in settings.items())
+    return f", chosen: {pairs}" if pairs else ""
+
+
+def _name_class(name: str) -> str:
+    """Return the name of a class for a sentence with numbers in it.
+
+    Example:
+        >>> _name_class("3"), _name_class("cat")
+        ('class 3', 'cat')
+    """
+    return f"class {name}" if name.isdecimal() else name
+
+
 def show_predictions(report: PredictReport) -> None:
-    """Draw the most probable classes of each image."""
+    """Draw the most probable classes of each image; behind the first, none of 0.0000."""
     table = make_table("image", "class", "probability", right=(2,))
     for prediction in report.predictions:
-        pairs = zip(prediction.classes, prediction.probabilities, strict=True)
-        for rank, (name, probability) in enumerate(pairs):
-            path = as_text(short_path(prediction.path)) if rank == 0 else ""
-            table.add_row(path, as_text(name), f"{probability:.4f}")
+        pairs = list(zip(prediction.classes, prediction.probabilities, strict=True))
+        shown = [pair for pair in pairs[1:] if pair[1] >= LEAST_PROBABILITY]
+        names, values = zip(pairs[0], *shown, strict=True)
+        table.add_row(short_path(prediction.path), names, [f"{value:.4f}" for value in values])
     if report.predictions:
         print_result(table)
 
@@ -135,24 +166,23 @@ def show_matches(report: SearchReport) -> None:
     several = len(report.results) > 1
     headers = ["query"] if several else []
     offset = len(headers)
-    table = make_table(*headers, "rank", "score", "label", "image", right=(offset, offset + 1))
+    right = (offset, offset + 1)
+    table = make_table(*headers, "rank", "score", "label", "image", right=right, whole=True)
     for result in report.results:
         for match in result.matches:
-            first = (
-                [as_text(short_path(result.query)) if match.rank == 1 else ""] if several else []
-            )
+            first = [short_path(result.query) if match.rank == 1 else ""] if several else []
             table.add_row(
                 *first,
                 str(match.rank),
                 f"{match.score:.4f}",
-                as_text(match.label or ""),
-                as_text(short_path(match.path)),
+                match.label or "",
+                short_path(match.path),
             )
         if not result.matches:
             print_result(f"{short_path(result.query)}: no match")
         elif several:
             table.add_section()
-    if table.row_count:
+    if table.rows:
         print_result(table)
 
 

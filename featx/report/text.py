@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 import unicodedata
 from pathlib import Path
 
@@ -23,6 +24,26 @@ def printable(text: str) -> str:
         if unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") or char in _BIDI_CONTROLS
         else char
         for char in text
+    )
+
+
+def wrap_line(text: str, width: int | None, indent: int = 2) -> list[str]:
+    """Break a line between words; a longer word, such as a path, sticks out.
+
+    Example:
+        >>> wrap_line("accuracy 0.95 on 20 images", 20)
+        ['accuracy 0.95 on 20', '  images']
+    """
+    if width is None or len(text) <= width:
+        return [text]
+    begin = " " * (len(text) - len(text.lstrip(" ")))
+    return textwrap.wrap(
+        text.lstrip(" "),
+        width,
+        initial_indent=begin,
+        subsequent_indent=begin + " " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
 
 
