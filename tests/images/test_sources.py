@@ -548,3 +548,39 @@ def test_an_empty_folder_beside_a_full_one_does_not_matter(make: Callable[..., P
     root = make("full/1.jpg")
     (root / "empty").mkdir()
     assert keys_of(root / "full", root / "empty") == ["full/1.jpg"]
+
+
+# ---- what is not read is said ----
+
+
+def test_pictures_that_are_not_read_are_counted(make: Callable[..., Path]) -> None:
+    root = make("1.jpg", "a/1.NEF", "a/2.nef", "3.dng", "4.jxl", "5.ICO", "6.txt", ".7.nef")
+    (note,) = find_images([root]).notes
+    assert note.startswith(f"In {str(root)!r}, pictures in formats that featx does not read: ")
+    assert "2 .nef, 1 .dng, 1 .ico, 1 .jxl. To use them, develop raw files first" in note
+    assert note.endswith("convert JPEG XL (djxl A.jxl A.png); convert .ico to PNG.")
+
+
+def test_a_folder_of_pictures_that_are_not_read_alone(make: Callable[..., Path]) -> None:
+    root = make("1.cr2", "2.arw")
+    with pytest.raises(ImagesNotFound, match=r"only pictures .*: 1 \.arw, 1 \.cr2\. To"):
+        find_images([root])
+
+
+def test_thumbnails_of_network_storage_are_skipped(make: Callable[..., Path]) -> None:
+    root = make("a/1.jpg", "a/@eaDir/1.jpg/THUMB_XL.jpg", "@EADIR/2.jpg", "@__thumb/3.jpg")
+    found = find_images([root])
+    assert [item.key for item in found.items] == ["a/1.jpg"]
+    assert [item.key for item in find_images([root / "@EADIR"]).items] == ["2.jpg"]
+
+
+def test_links_that_lead_elsewhere_are_said(make: Callable[..., Path]) -> None:
+    root, outside = make("photos/a/1.jpg", "outside/2.jpg") / "photos", make() / "outside"
+    (root / "more").symlink_to(outside)
+    (root / "again").symlink_to(root / "a")
+    (note,) = find_images([root]).notes
+    assert note == (
+        f"1 link leads to a folder elsewhere, which is read too: 'more' to {str(outside)!r} "
+        "(--exclude leaves it out)"
+    )
+    assert find_images([root], exclude=["more"]).notes == ()

@@ -3,6 +3,7 @@
 One module for each source, and one line in the registry `IMAGE_SOURCES`.
 """
 
+from featx.images.sources.endings import IMAGE_SUFFIXES as IMAGE_SUFFIXES
 from featx.images.sources.finding import find_images as find_images
 from featx.images.sources.folders import SHEET_MARK as SHEET_MARK
 from featx.images.sources.folders import is_sheet as is_sheet
@@ -21,7 +22,6 @@ from featx.images.sources.items import ImageItem as ImageItem
 from featx.images.sources.items import ImageSet as ImageSet
 from featx.images.sources.items import Listing as Listing
 from featx.images.sources.items import Reader as Reader
-from featx.images.sources.keys import IMAGE_SUFFIXES as IMAGE_SUFFIXES
 from featx.images.sources.keys import beginnings as beginnings
 from featx.images.sources.keys import label_of as label_of
 from featx.images.sources.keys import natural_key as natural_key

@@ -10,9 +10,10 @@ from typing import NoReturn
 
 from featx.errors import ImagesNotFound, InvalidValue, join_names
 from featx.images.roots import Root, is_url
+from featx.images.sources.endings import IMAGE_SUFFIXES, describe_unread
 from featx.images.sources.frames import check_frame, choose_frames
 from featx.images.sources.items import ImageItem, ImageSet, Listing, ReadsInOrder
-from featx.images.sources.keys import IMAGE_SUFFIXES, natural_key
+from featx.images.sources.keys import natural_key
 from featx.images.sources.naming import Named, check_split, common_root, name_list, resolve_names
 from featx.images.sources.overlooked import describe_archives
 from featx.images.sources.request import IsExcluded, SourceRequest, make_exclusion
@@ -30,7 +31,8 @@ def find_images(
 ) -> ImageSet:
     """List images in folders (recursively), files, archives, arrays and tables, in natural order.
 
-    Hidden files and folders (a leading dot, macOS ``._`` files too) are skipped.
+    Hidden files and folders (a leading dot, macOS ``._`` files too) are skipped, and folders of
+    thumbnails that network storage makes (``@eaDir``).
     Links to folders are followed, each folder once: under its own name where it has one
     below the path, otherwise under the first link to it.
 
@@ -84,7 +86,8 @@ class _Collection:
     """The images of several locations under their common root.
 
     Attributes:
-        overlooked: For each folder with archives that were not named: how to name them.
+        overlooked: For each folder with archives that were not named, or pictures that are not
+            read: what to do.
     """
 
     def __init__(self, named: Sequence[Named], is_excluded: IsExcluded) -> None:
@@ -191,14 +194,17 @@ class _Collection:
         listing.left_out |= excluded
 
     def _describe_overlooked(self, one: Named, listing: Listing) -> None:
-        """Say which archives in a folder are not read; each archive is named once."""
+        """Say which archives (each once) and pictures in a folder are not read."""
+        has_images = bool(listing.items or listing.failures)
+        if listing.unread:
+            note = describe_unread(listing.unread, one.shown, has_images=has_images)
+            self.overlooked.append(note)
         paths = [os.path.join(self._root.text, key) for key in listing.archives]
         paths = [path for path in paths if path not in self._known_files]
         if not paths:
             return
         self._known_files.update(paths)
         names = [os.path.relpath(path, one.location) for path in paths]
-        has_images = bool(listing.items or listing.failures)
         self.overlooked.append(describe_archives(names, one.shown, has_images=has_images))
 
 

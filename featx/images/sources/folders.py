@@ -10,10 +10,11 @@ from functools import partial
 from pathlib import Path
 
 from featx.images.roots import Root, is_url
+from featx.images.sources.endings import IMAGE_SUFFIXES, UNREAD_SUFFIXES
 from featx.images.sources.items import ImageFailure, ImageItem, Listing, make_failure
-from featx.images.sources.keys import IMAGE_SUFFIXES, is_utf8, label_of
+from featx.images.sources.keys import ending_of, is_hidden, is_utf8, label_of
 from featx.images.sources.kinds import ImageSource
-from featx.images.sources.overlooked import is_archive
+from featx.images.sources.overlooked import describe_links, is_archive, is_below
 from featx.images.sources.request import IsExcluded, SourceRequest
 
 SHEET_MARK = "featx-sheet"
@@ -37,7 +38,7 @@ class FolderSource(ImageSource):
         listing = Listing(by_folder=True)
         found: Iterator[ImageItem | ImageFailure]
         if os.path.isdir(location):
-            found = _walk(root, key, request.is_excluded, listing.archives)
+            found = _walk(root, key, request.is_excluded, listing)
         else:
             found = iter([make_item(root, key, partial(os.stat, location))])
         for one in found:
@@ -52,20 +53,22 @@ SOURCE = FolderSource()
 
 
 def _walk(
-    root: Root, key: str, is_excluded: IsExcluded, archives: list[str]
+    root: Root, key: str, is_excluded: IsExcluded, listing: Listing
 ) -> Iterator[ImageItem | ImageFailure]:
     """Yield the images below one folder, unordered; a folder that cannot be listed is a failure.
 
-    Archives are not read; their keys are added to `archives`.
+    Archives and pictures that are not read, and links to elsewhere, are noted in `listing`.
 
     Folders reached through links come last, and all folders in the order of their names: the key
     of a folder must not depend on the order in which the file system lists it.
     """
     seen: set[tuple[int, int]] = set()
+    outside: dict[str, str] = {}
     pending = [key]
     linked: deque[str] = deque()
     while pending or linked:
-        current = pending.pop() if pending else linked.popleft()
+        is_link = not pending
+        current = linked.popleft() if is_link else pending.pop()
         found: list[ImageItem | ImageFailure] = []
         folders: list[str] = []
         links: list[str] = []
@@ -75,6 +78,8 @@ def _walk(
             if (status.st_dev, status.st_ino) in seen:
                 continue  # Otherwise a link to a parent would be followed for ever.
             seen.add((status.st_dev, status.st_ino))
+            if is_link and not is_below(folder, os.path.join(root.text, key)):
+                outside[current] = os.path.realpath(folder)
             prefix = "" if current == "." else f"{current}/"
             for name, entry in _scan(folder, prefix, is_excluded):
                 try:
@@ -88,13 +93,17 @@ def _walk(
                     # The entry of a link caches what is_dir() found at its target.
                     found.append(make_item(root, name, entry.stat))
                 elif is_archive(name):
-                    archives.append(name)
+                    listing.archives.append(name)
+                elif (ending := ending_of(name)) in UNREAD_SUFFIXES:
+                    listing.unread[ending] += 1
         except OSError as error:
             yield make_failure(current, error)
             continue
         yield from found
         pending.extend(sorted(folders, reverse=True))
         linked.extend(sorted(links))
+    if outside:
+        listing.notes.append(describe_links(outside))
 
 
 def _scan(
@@ -105,7 +114,7 @@ def _scan(
         # Not all at once: one folder may have a million entries.
         for entry in listing:
             name = prefix + entry.name
-            if not entry.name.startswith(".") and not (is_excluded and is_excluded(name)):
+            if not is_hidden(entry.name) and not (is_excluded and is_excluded(name)):
                 yield name, entry
 
 
@@ -123,7 +132,7 @@ def is_sheet(path: str | Path) -> bool:
 
 def _is_picture(entry: os.DirEntry[str]) -> bool:
     """Whether a file is named like a picture and is not a contact sheet of featx."""
-    suffix = os.path.splitext(entry.name)[1].lower()
+    suffix = ending_of(entry.name)
     # The only content that is read while listing. A million PNG files take up to twice as long as
     # a million JPEG files when cached by the system, and several times as long from a disk. Their
     # size cannot replace it: a sheet may be as small or as large as a photograph.

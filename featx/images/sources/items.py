@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -184,6 +185,7 @@ class Listing:
         is_complete: Whether every image that exists here is listed, failed or left out.
         left_out: See `ImageSet`.
         archives: Keys of files in a folder that may hold further images.
+        unread: Ending → how many pictures are in formats that are not read.
         by_folder: Whether labels are the names of folders; of those, some may be splits.
     """
 
@@ -193,6 +195,7 @@ class Listing:
     is_complete: bool = True
     left_out: set[str] = field(default_factory=set)
     archives: list[str] = field(default_factory=list)
+    unread: Counter[str] = field(default_factory=Counter)
     by_folder: bool = False
 
     def fail(self, key: str, reason: str, size: int = -1, mtime_ns: int = -1) -> None:

@@ -9,13 +9,7 @@ from collections.abc import Iterator
 
 from featx.errors import ImageError
 from featx.images.roots import is_url
-
-IMAGE_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .apng .gif .bmp .dib .webp .tif .tiff .ppm .pgm .pbm .pnm "
-    ".avif .heic .heif .jp2 .tga".split()
-)
-"""Endings of image files in a folder or an archive (a file that is named explicitly may have any
-ending)."""
+from featx.images.sources.endings import IMAGE_SUFFIXES
 
 
 def beginnings(key: str) -> Iterator[str]:
@@ -72,6 +66,23 @@ _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _SEPARATORS = re.compile(r"[\\/]")
 
 
+def is_hidden(key: str) -> bool:
+    """Whether a part of a key is hidden, or a folder in which a system keeps its own copies.
+
+    These are the thumbnails of Synology and QNAP, and what macOS adds to zip archives.
+
+    Example:
+        >>> is_hidden("a/._1.jpg"), is_hidden("a/@eaDir/1.jpg/SYNOPHOTO_THUMB_M.jpg")
+        (True, True)
+        >>> is_hidden("a/1.jpg")
+        False
+    """
+    return _HIDDEN.search(key) is not None
+
+
+_HIDDEN = re.compile(r"(?:^|/)(?:\.|(?:@eadir|@__thumb|__macosx)(?:/|$))", re.IGNORECASE)
+
+
 def is_picture_name(key: str) -> bool:
     """Whether a key has the ending of a picture, and no part of it is hidden.
 
@@ -79,8 +90,17 @@ def is_picture_name(key: str) -> bool:
         >>> is_picture_name("a/1.JPG"), is_picture_name("a/._1.jpg"), is_picture_name("a/1.txt")
         (True, False, False)
     """
-    is_hidden = key.startswith(".") or "/." in key
-    return not is_hidden and os.path.splitext(key)[1].lower() in IMAGE_SUFFIXES
+    return ending_of(key) in IMAGE_SUFFIXES and not is_hidden(key)
+
+
+def ending_of(name: str) -> str:
+    """Return the ending of a name in lower case.
+
+    Example:
+        >>> ending_of("a/1.JPG")
+        '.jpg'
+    """
+    return os.path.splitext(name)[1].lower()
 
 
 def natural_key(name: str) -> str:

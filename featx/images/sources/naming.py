@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from featx.errors import ImagesNotFound, InvalidValue, join_names
 from featx.images.roots import Root, is_url
 from featx.images.sources import manifests, remote
-from featx.images.sources.keys import IMAGE_SUFFIXES, is_utf8
+from featx.images.sources.endings import IMAGE_SUFFIXES
+from featx.images.sources.keys import is_utf8
 from featx.images.sources.kinds import ImageSource, find_source
 from featx.images.sources.request import Table
 

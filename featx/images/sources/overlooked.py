@@ -1,11 +1,11 @@
-"""Archives in a folder: they are read only if they are named."""
+"""What a person should know of a folder: archives that are not read, links that lead elsewhere."""
 
 from __future__ import annotations
 
 import glob
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from featx.errors import join_names
 from featx.images.sources.archives import TAR_ENDINGS, ZIP_ENDINGS
@@ -48,6 +48,32 @@ def describe_archives(names: Iterable[str], shown: str, *, has_images: bool) -> 
         return f"In the folder {shown!r}, {archives}, name {advice} too."
     archives = format_count(len(names), "archive: name it", "archives: name them")
     return f"There are no images in the folder {shown!r}, only {archives} as {advice}."
+
+
+def is_below(folder: str, root: str) -> bool:
+    """Whether a folder, with its links followed, is in another one."""
+    real = os.path.join(os.path.realpath(root), "")
+    return os.path.join(os.path.realpath(folder), "").startswith(real)
+
+
+def describe_links(targets: Mapping[str, str]) -> str:
+    """Say which links lead to folders outside of the one that was named.
+
+    Args:
+        targets: Key of a link → where it leads.
+
+    Example:
+        >>> describe_links({"linked": "/mnt/more"})
+        "1 link leads to a folder elsewhere, which is read too: 'linked' to '/mnt/more' (--exclude \
+leaves it out)"
+    """
+    key, target = next(iter(targets.items()))
+    if len(targets) == 1:
+        begin, them = "1 link leads to a folder elsewhere, which is read too:", "it"
+    else:
+        begin = f"{len(targets):,} links lead to folders elsewhere, which are read too, for example"
+        them = "them"
+    return f"{begin} {key!r} to {target!r} (--exclude leaves {them} out)"
 
 
 def _ending(name: str) -> str:

@@ -15,8 +15,9 @@ from urllib.parse import unquote
 
 from featx.errors import ImageError, ImagesNotFound, InvalidValue
 from featx.images.roots import is_url
+from featx.images.sources.endings import IMAGE_SUFFIXES
 from featx.images.sources.items import MAX_MEMBER_BYTES, ImageItem, Listing
-from featx.images.sources.keys import IMAGE_SUFFIXES, is_picture_name, label_of, member_key
+from featx.images.sources.keys import is_picture_name, label_of, member_key
 from featx.images.sources.kinds import ImageSource
 from featx.images.sources.request import SourceRequest
 
