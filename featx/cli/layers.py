@@ -45,9 +45,9 @@ def layers(
     """List what features can be taken from in a model.
 
     Shapes are those of one image. The field is the receptive field: rows or columns of the input
-    that one position of a map depends on, where it can be computed. Parameters are those needed up
-    to the layer. Of a graph, activations, pools, sums and outputs are listed, not each operation. A
-    weights file without the classifier shows the network without it.
+    that one position of a map depends on, where it can be computed. Parameters are the layer's own,
+    and those needed up to it. Of a graph, activations, pools, sums and outputs are listed, not each
+    operation. A weights file without the classifier shows the network without it.
 
     Example: featx layers keras:MobileNetV2,alpha=0.35 'block_*_expand_relu'
     """

@@ -35,6 +35,16 @@ def freeze_function(concrete: Any) -> tuple[Any, bool]:
     return function, trains
 
 
+def inline_function(concrete: Any) -> Any:
+    """Return the graph of a function, with the functions that it calls in their places.
+
+    Its weights are not in it: variables are captured inputs, as in the function's own graph.
+    """
+    from tensorflow.python.framework import convert_to_constants as converting
+
+    return converting._run_inline_graph_optimization(concrete, True, False)
+
+
 def _freeze(concrete: Any) -> tuple[Any, bool]:
     """Freeze a function; see `freeze_function`, which checks the result."""
     from tensorflow.python.framework import convert_to_constants as converting

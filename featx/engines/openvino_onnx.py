@@ -96,6 +96,16 @@ class OpenedOnnx:
                     shapes.update(dict.fromkeys(port.get_names(), shape))
         return shapes
 
+    def find_types(self) -> Mapping[str, str]:
+        """Return the type of each tensor of fractions, such as ``float32``."""
+        types: dict[str, str] = {}
+        for node in self._model.get_ordered_ops():
+            for port in node.outputs():
+                if port.get_element_type().is_real():
+                    name = port.get_element_type().to_dtype().name
+                    types.update(dict.fromkeys(port.get_names(), name))
+        return types
+
     def find_scaling(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Return how the first operations scale pixels: factors and offsets; None if they do not.
 

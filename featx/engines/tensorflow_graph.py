@@ -170,12 +170,14 @@ class CompiledLayers:
     """A pruned graph, ready to compute batches.
 
     Attributes:
+        function: The function of TensorFlow.
+        names: The layers, in the order of its results.
         operation_types: The type of each operation in the graph, after pruning.
     """
 
     def __init__(self, function: Any, names: tuple[str, ...], input_dtype: Any) -> None:
-        self._function = function
-        self._names = names
+        self.function = function
+        self.names = names
         self._input_dtype = input_dtype
         self._devices: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         devices: list[str | None] = [*(list_gpus() * CALLS_PER_GPU)]
@@ -195,14 +197,14 @@ class CompiledLayers:
         Raises:
             NotConvertible: If it is too large to be written, or uses variables in functions.
         """
-        function, graph_def = self._function, None
+        function, graph_def = self.function, None
         if function.variables:
             graph_def = _with_constants(function)
             if graph_def is None:  # Any other way would take minutes and much memory.
                 raise NotConvertible("its variables are used by functions inside it")
         graph_def = graph_def or function.graph.as_graph_def()
         outputs = {}
-        for number, (name, tensor) in enumerate(zip(self._names, function.outputs, strict=True)):
+        for number, (name, tensor) in enumerate(zip(self.names, function.outputs, strict=True)):
             # Only a sink is a result of a graph, so each tensor gets a copy.
             copy = graph_def.node.add(name=f"featx_output_{number}", op="Identity")
             copy.input.append(tensor.name)
@@ -223,7 +225,7 @@ class CompiledLayers:
         device = self._devices.get()
         try:
             with tensorflow.device(device):
-                results = self._function(tensorflow.cast(images, self._input_dtype))
+                results = self.function(tensorflow.cast(images, self._input_dtype))
         except tensorflow.errors.ResourceExhaustedError as error:
             raise ModelError(
                 "The network does not fit into memory with "
@@ -238,8 +240,38 @@ class CompiledLayers:
             self._devices.put(device)
         return {
             name: np.asarray(result, dtype=np.float32)
-            for name, result in zip(self._names, results, strict=True)
+            for name, result in zip(self.names, results, strict=True)
         }
+
+
+def merge_layers(parts: Sequence[CompiledLayers], names: Sequence[str]) -> CompiledLayers:
+    """Return one callable for the layers of several graphs without variables, of equal inputs.
+
+    Args:
+        parts: The graphs.
+        names: All their layers, in the order of the results.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    tensorflow = import_tensorflow()
+
+    def build(featx_images: Any) -> list[Any]:
+        tensors: dict[str, Any] = {}
+        for number, part in enumerate(parts):
+            results = tensorflow.import_graph_def(
+                part.function.graph.as_graph_def(),
+                input_map={part.function.inputs[0].name: featx_images},
+                return_elements=[tensor.name for tensor in part.function.outputs],
+                name=f"part_{number}",
+            )
+            tensors |= dict(zip(part.names, results, strict=True))
+        return [tensors[name] for name in names]
+
+    images = parts[0].function.inputs[0]
+    signature = [tensorflow.TensorSpec(images.shape, images.dtype)]
+    merged = tensorflow.compat.v1.wrap_function(build, signature)
+    # Without the inputs that the parts had.
+    return CompiledLayers(merged.prune(merged.inputs, merged.outputs), tuple(names), images.dtype)
 
 
 def _reason_of(message: str) -> str:

@@ -59,6 +59,11 @@ class Layer:
         step: Input rows between neighbouring rows of the map, followed layer by layer; None where
             that is not known.
         parameters: Weights that are needed to compute it; None where they are not counted.
+        own_parameters: Weights of the layer itself; of a graph those that come in behind the
+            results before it. None where they are not counted.
+        trainable: Whether training would change these weights; None where the model does not say.
+        dtype: The type of its values inside the network, such as ``float32``; empty where it is
+            not known. Features are given as float32.
         is_result: Whether it is what a Keras model returns.
         is_detail: Whether it is a step between results that people use, listed only on demand.
         operation: TensorFlow's name for the operation that computes its values, behind copies
@@ -74,6 +79,9 @@ class Layer:
     receptive_field: int | None = None
     step: int | None = None
     parameters: int | None = None
+    own_parameters: int | None = None
+    trainable: bool | None = None
+    dtype: str = ""
     is_result: bool = False
     is_detail: bool = False
     operation: str = ""

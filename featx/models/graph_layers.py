@@ -6,7 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from featx.engines.door import find_door, measure_scaling
@@ -57,6 +57,7 @@ class GraphLayers:
         outputs: Names of `graph.outputs`, in the same order.
         kind: The kind of these layers: ``output`` or ``endpoint``.
         channels_first: Whether images are given as (B, C, H, W).
+        prefix: What all names begin with.
 
     Attributes:
         layers: Tensors in the order of computation, then the results.
@@ -64,20 +65,30 @@ class GraphLayers:
     """
 
     def __init__(
-        self, graph: FrozenGraph, outputs: Sequence[str], kind: str, *, channels_first: bool
+        self,
+        graph: FrozenGraph,
+        outputs: Sequence[str],
+        kind: str,
+        *,
+        channels_first: bool,
+        prefix: str = "",
     ) -> None:
         self._graph = graph
         self._tensors: dict[str, Any] = {}
         self._facts, sizes = _examine(graph, channels_first)
         found: dict[str, Layer] = {}
         readable = _readable_names(graph)
+        own = self._find_own()
         for operation in graph.operations:
             if operation.type in _COPIES or len(operation.outputs) != 1:
                 continue
-            name = readable[operation.name]
+            name = prefix + readable[operation.name]
             self._add(found, name, "tensor", operation.outputs[0], sizes)
+            if name in found:
+                weights = _count(own[operation.name], sizes)
+                found[name] = replace(found[name], own_parameters=weights)
         for name, tensor in zip(outputs, graph.outputs, strict=True):
-            self._add(found, name, kind, tensor, sizes)
+            self._add(found, prefix + name, kind, tensor, sizes)
         position = {operation.name: n for n, operation in enumerate(graph.operations)}
         last = [layer for layer in found.values() if layer.kind == kind]
         last.sort(key=lambda layer: position[_source(self._tensors[layer.name]).op.name])
@@ -124,10 +135,29 @@ class GraphLayers:
             None,
             (row[1], row[2], row[0]) if turned else row,
             channels_first=turned,
-            parameters=sum(size for bit, size in sizes.items() if facts.weights >> bit & 1),
+            parameters=_count(facts.weights, sizes),
+            dtype=tensor.dtype.name,
             is_detail=kind == "tensor" and not self._is_result(tensor.op),
             operation=operation_of(tensor),
         )
+
+    def _find_own(self) -> dict[str, int]:
+        """Return the weights that come in at each operation, by its name, a bit for each.
+
+        Where an operation ends a layer, these are all that came in since the layers before it
+        ended: those of a convolution, its bias and its normalisation.
+        """
+        own: dict[str, int] = {}
+        since: dict[str, int] = {}
+        for operation in self._graph.operations:
+            sources = [self._facts[each.name] for each in operation.inputs]
+            own[operation.name] = _union(s.weights for s in sources if not s.depends_on_images)
+            passed = own[operation.name] | _union(since.get(e.name, 0) for e in operation.inputs)
+            ends = any(s.depends_on_images for s in sources) and self._is_result(operation)
+            if ends:
+                own[operation.name] = passed
+            since |= {each.name: 0 if ends else passed for each in operation.outputs}
+        return own
 
     def _is_result(self, operation: Any) -> bool:
         """Whether an operation ends a layer: an activation, a pool, or a join of two branches."""
@@ -237,6 +267,10 @@ def _examine(graph: FrozenGraph, channels_first: bool) -> tuple[dict[str, _Facts
         for tensor in operation.outputs:
             known[tensor.name] = facts
     return known, sizes
+
+
+def _count(bits: int, sizes: Mapping[int, int]) -> int:
+    return sum(size for bit, size in sizes.items() if bits >> bit & 1)
 
 
 def _union(bits: Any) -> int:

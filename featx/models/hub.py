@@ -7,18 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from featx.engines.tensorflow import import_tensorflow
-from featx.engines.tensorflow_graph import FrozenGraph
+from featx.engines.tensorflow_graph import CompiledLayers, FrozenGraph, merge_layers
 from featx.errors import InvalidValue, ModelError, UnknownName, first_line, join_names
-from featx.models.backbone import Layer, ModelRequest
+from featx.models.backbone import ModelRequest
 from featx.models.content_hash import hash_files
 from featx.models.description import ModelDescription
 from featx.models.graph_backbone import GraphBackbone
 from featx.models.graph_layers import GraphLayers, output_names, require_layers
 from featx.models.hub_cache import fetch_module, is_module_url, module_folder, replaced_module
 from featx.models.input_contract import InputShape, image_contract, read_input_shape
+from featx.models.other_signatures import OtherSignature
 from featx.models.savedmodel_folder import savedmodel_files
 from featx.models.signatures import (
     DEFAULT_SIGNATURE,
@@ -46,8 +45,6 @@ _FIRST_SIGNATURES = ("default", DEFAULT_SIGNATURE)
 _DEFAULT_OUTPUT = "default"
 """What modules call their result: the vector of a feature_vector module, the classes of others."""
 
-Compiled = Callable[[np.ndarray], dict[str, np.ndarray]]
-
 
 def load(request: ModelRequest) -> GraphBackbone:
     """Load a module from the URL of its page or from a folder; see `load_model`."""
@@ -61,23 +58,22 @@ def load(request: ModelRequest) -> GraphBackbone:
         first = _FunctionPart(loaded, request, name)
     else:
         first = _SignaturePart(signatures[chosen], chosen, request, name)
-    others: list[_OtherSignature] = []
+    others: list[OtherSignature] = []
     if wanted is None:
         others = [
-            _OtherSignature(function, other, first.shape, first.contract, name)
+            OtherSignature(loaded, other, first.shape, first.contract, name)
             for other, function in signatures.items()
             if other != chosen and len(function.structured_input_signature[1]) == 1
         ]
     layers = [*(layer for other in others for layer in other.layers), *first.layers.layers]
     require_layers(layers, name)
 
-    def compile_layers(names: tuple[str, ...]) -> Compiled:
+    def compile_layers(names: tuple[str, ...]) -> CompiledLayers:
         own = {layer.name for layer in first.layers.layers}
-        groups: list[tuple[Callable[[Sequence[str]], Compiled], list[str]]]
+        groups: list[tuple[Callable[[Sequence[str]], CompiledLayers], list[str]]]
         groups = [(first.layers.compile, [layer for layer in names if layer in own])]
         groups += [(other.compile, [n for n in names if n in other.names]) for other in others]
-        functions = [function(group) for function, group in groups if group]
-        return functions[0] if len(functions) == 1 else _merge(functions)
+        return merge_layers([function(group) for function, group in groups if group], names)
 
     spec = ModelSpec(
         source="hub",
@@ -235,60 +231,3 @@ def _trace(loaded: Any, dtype: Any, batch: Sequence[int | None], name: str) -> t
     raise ModelError(
         f"{name!r} cannot be called with images of shape {tuple(batch)}: {first_line(reasons[-1])}"
     ) from reasons[-1]
-
-
-class _OtherSignature:
-    """A signature that was not chosen; its outputs are the layers ``signature/output``.
-
-    It is frozen only when one of them is computed.
-    """
-
-    def __init__(
-        self, function: Any, signature: str, shape: InputShape, contract: InputSpec, model: str
-    ) -> None:
-        def freeze() -> GraphLayers:
-            graph, _ = freeze_signature(function, signature, model)
-            return find_graph_layers(
-                graph, shape, contract, sorted(function.structured_outputs), "output"
-            )
-
-        self._freeze = freeze
-        self._frozen: GraphLayers | None = None
-        self._prefix = f"{signature}/"
-        self.layers: list[Layer] = []
-        if not shape.channels_first and _all_known(function):
-            for name, spec in sorted(function.structured_outputs.items()):
-                if spec.dtype.is_floating and spec.shape.rank > 1 and spec.shape[0] is None:
-                    row = tuple(spec.shape[1:])
-                    self.layers.append(Layer(self._prefix + name, "output", "", None, row))
-        else:
-            self._frozen = self._freeze()
-            self.layers = [
-                replace(layer, name=self._prefix + layer.name)
-                for layer in self._frozen.layers
-                if layer.kind == "output"
-            ]
-        self.names = {layer.name for layer in self.layers}
-
-    def compile(self, names: Sequence[str]) -> Compiled:
-        """Build a function from scaled images to the named layers."""
-        self._frozen = self._frozen or self._freeze()
-        run = self._frozen.compile([name.removeprefix(self._prefix) for name in names])
-        return lambda images: {self._prefix + name: value for name, value in run(images).items()}
-
-
-def _all_known(function: Any) -> bool:
-    """Whether the shapes of all outputs are known but for the batch."""
-    return all(
-        spec.shape.rank is not None and None not in spec.shape.as_list()[1:]
-        for spec in function.structured_outputs.values()
-    )
-
-
-def _merge(functions: Sequence[Compiled]) -> Compiled:
-    """Run several functions on the same images."""
-
-    def run(images: np.ndarray) -> dict[str, np.ndarray]:
-        return {name: value for function in functions for name, value in function(images).items()}
-
-    return run

@@ -8,6 +8,7 @@ several, and layers inside nested models (whose `.output` belongs to another gra
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -44,8 +45,13 @@ class _Call:
     """One call of a layer during a trace; `outputs` maps each output's suffix to its tensor."""
 
     path: str
-    type: str
+    layer: Any
     outputs: dict[str, Any]
+
+    @property
+    def type(self) -> str:
+        """The class of the layer."""
+        return type(self.layer).__name__
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +199,8 @@ class KerasLayers:
         indices = {each.name: index for index, each in enumerate(self._model.layers)}
         for each in self._model.layers:
             if type(each).__name__ == "InputLayer":
-                layer = _make_layer(each.name, "InputLayer", indices[each.name], images, lineage)
-                yield layer, _INPUT, ""
+                call = _Call(each.name, each, {})
+                yield _make_layer(each.name, call, indices[each.name], images, lineage), _INPUT, ""
         # Of a nested model and its last layer, which return the same tensor, the model.
         last = {id(t): n for n, call in enumerate(calls) for t in call.outputs.values()}
         results = set(map(id, _by_suffix(trace.results).values()))
@@ -206,7 +212,7 @@ class KerasLayers:
             for suffix, tensor in call.outputs.items():
                 if _is_feature(tensor, images):
                     index = indices.get(call.path)
-                    layer = _make_layer(name + suffix, call.type, index, tensor, lineage)
+                    layer = _make_layer(name + suffix, call, index, tensor, lineage)
                     is_result = id(tensor) in results and last[id(tensor)] == number
                     yield replace(layer, is_result=is_result), number, suffix
 
@@ -227,7 +233,7 @@ def _describe_door(door: Door, calls: Sequence[_Call]) -> _KerasDoor:
     return _KerasDoor(tuple(names), rescales, behind.index(True) if True in behind else None)
 
 
-def _make_layer(name: str, type_: str, index: int | None, tensor: Any, lineage: Lineage) -> Layer:
+def _make_layer(name: str, call: _Call, index: int | None, tensor: Any, lineage: Lineage) -> Layer:
     """Describe one result of a layer."""
     origin = lineage.of(tensor)
     shape = tuple(tensor.shape[1:])
@@ -235,13 +241,16 @@ def _make_layer(name: str, type_: str, index: int | None, tensor: Any, lineage: 
     return Layer(
         name,
         "layer",
-        type_,
+        call.type,
         index,
         (shape[1], shape[2], shape[0]) if turned else shape,
         channels_first=turned,
         receptive_field=receptive_field(origin) if len(shape) == 3 else None,
         step=origin.field.step[0] if len(shape) == 3 and origin.field is not None else None,
         parameters=lineage.parameters(origin),
+        own_parameters=sum(math.prod(weight.shape) for weight in call.layer.weights),
+        trainable=bool(call.layer.trainable) if call.layer.weights else None,
+        dtype=tensor.dtype.name,
         operation=operation_of(tensor),
     )
 
@@ -281,7 +290,7 @@ def _record_calls(trace: _Trace, last: int | None, layer_class: Any) -> Iterator
             trace.lineage.record(self, (args, kwargs), outputs)
         if path:
             calls = trace.calls
-            calls.append(_Call(path, type(self).__name__, _by_suffix(outputs)))
+            calls.append(_Call(path, self, _by_suffix(outputs)))
             if len(calls) - 1 == last:
                 raise _LastCallSeen
         return outputs

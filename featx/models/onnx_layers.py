@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+import operator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from featx.engines.openvino_onnx import Shape
@@ -36,16 +38,26 @@ _TO_LAST, _TO_FIRST, _SWAPPED = (0, 2, 3, 1), (0, 3, 1, 2), (0, 2, 1)
 
 @dataclass(frozen=True, slots=True)
 class _Facts:
-    """Facts about a tensor: the weights that it needs, a bit each, and where it comes from."""
+    """Facts about a tensor: the weights that it needs, a bit each, and where it comes from.
+
+    `since` are those that came in behind the layers that end before it.
+    """
 
     weights: int = 0
+    since: int = 0
     depends_on_images: bool = False
     channels_first: bool = False
     operation: str = ""
 
 
 def find_layers(
-    file: OnnxFile, input: str, shapes: Mapping[str, Shape], batch: int, *, channels_first: bool
+    file: OnnxFile,
+    input: str,
+    shapes: Mapping[str, Shape],
+    batch: int,
+    *,
+    types: Mapping[str, str],
+    channels_first: bool,
 ) -> list[Layer]:
     """Return the layers of a model: tensors in the order of computation, then its results.
 
@@ -54,6 +66,7 @@ def find_layers(
         input: The tensor that takes images.
         shapes: The shape of each tensor of fractions, for a batch of images.
         batch: The size of that batch.
+        types: The type of each of these tensors.
         channels_first: Whether images are given as (B, C, H, W).
     """
     bits = {name: 1 << number for number, name in enumerate(file.weights)}
@@ -64,6 +77,11 @@ def find_layers(
         sources = [known[name] for name in node.inputs if name in known]
         facts = _follow(node, sources)
         is_detail = not _is_result(node, file, sources)
+        own = facts.since
+        if is_detail:
+            own = _union(s.weights for s in sources if not s.depends_on_images)
+        elif facts.depends_on_images:
+            facts = replace(facts, since=0)
         for name in node.outputs:
             known[name] = facts
             shape = shapes.get(name, ())
@@ -79,11 +97,13 @@ def find_layers(
                 (row[1], row[2], row[0]) if is_turned else row,
                 channels_first=is_turned,
                 parameters=_sum(file.weights, bits, facts.weights),
+                own_parameters=_sum(file.weights, bits, own),
+                dtype=types.get(name, ""),
                 is_detail=is_detail,
                 operation=facts.operation,
             )
     results = [
-        replace(layer, kind="output", is_detail=False)
+        replace(layer, kind="output", own_parameters=None, is_detail=False)
         for name, layer in found.items()
         if name in file.outputs
     ]
@@ -93,16 +113,18 @@ def find_layers(
 def _follow(node: OnnxNode, sources: list[_Facts]) -> _Facts:
     """Return what is known of the results of an operation."""
     images = [source for source in sources if source.depends_on_images]
-    weights = 0
-    for source in sources:
-        weights |= source.weights
     is_copy = node.type in _SAME_VALUES and bool(images)
     return _Facts(
-        weights,
+        _union(source.weights for source in sources),
+        _union(s.since if s.depends_on_images else s.weights for s in sources),
         bool(images),
         _is_channels_first(node, images),
         images[0].operation if is_copy else node.type,
     )
+
+
+def _union(bits: Iterable[int]) -> int:
+    return functools.reduce(operator.or_, bits, 0)
 
 
 def _is_channels_first(node: OnnxNode, images: list[_Facts]) -> bool:

@@ -45,7 +45,12 @@ def load(request: ModelRequest) -> GraphOnlyBackbone:
     contract = scale_for_dtype(contract, input.is_integer, path.name)
     batch, shapes = _find_batch(opened, file, input, shape, contract, path.name)
     layers = find_layers(
-        file, input.name, shapes, batch or _PROBE, channels_first=shape.channels_first
+        file,
+        input.name,
+        shapes,
+        batch or _PROBE,
+        types=opened.find_types(),
+        channels_first=shape.channels_first,
     )
     require_layers(layers, path.name)
     spec = ModelSpec(

@@ -6,7 +6,7 @@ import importlib.metadata
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,7 @@ def request_key(source: str, request: ModelRequest) -> str | None:
             "request": asdict(request),
             "files": _identify_files(files),
             "versions": [__version__, *_versions(source)],
+            "layer": [each.name for each in fields(Layer)],  # What is remembered of one.
         }
     )
 

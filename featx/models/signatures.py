@@ -129,9 +129,15 @@ def freeze_signature(signature: Any, name: str, model: str) -> tuple[FrozenGraph
 
 
 def find_graph_layers(
-    graph: FrozenGraph, shape: InputShape, contract: InputSpec, outputs: list[str], kind: str
+    graph: FrozenGraph,
+    shape: InputShape,
+    contract: InputSpec,
+    outputs: list[str],
+    kind: str,
+    *,
+    prefix: str = "",
 ) -> GraphLayers:
-    """Fit a graph to the size of images, and find its layers.
+    """Fit a graph to the size of images, and find its layers; their names begin with `prefix`.
 
     Raises:
         ModelError: If it cannot take images of that size.
@@ -143,7 +149,7 @@ def find_graph_layers(
             f"The model cannot be run on {contract.height} x {contract.width} images: "
             f"{first_line(error)}"
         ) from error
-    return GraphLayers(sized, outputs, kind, channels_first=shape.channels_first)
+    return GraphLayers(sized, outputs, kind, channels_first=shape.channels_first, prefix=prefix)
 
 
 def describe_signatures(signatures: dict[str, Any], chosen: str | None) -> str:

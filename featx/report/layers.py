@@ -12,8 +12,11 @@ from featx.report.drawing import make_table, print_result
 from featx.specs import InputSpec
 from featx.units import format_bytes, format_shape
 
-COLUMNS = ("index", "layer", "type", "shape", "stride", "field", "parameters", "per image")
-NUMBERS = ("index", "stride", "field", "parameters", "per image")
+COLUMNS = (
+    "index", "layer", "type", "shape", "dtype", "stride", "field", "trainable", "own",
+    "parameters", "per image",
+)  # fmt: skip
+NUMBERS = ("index", "stride", "field", "own", "parameters", "per image")
 
 LONG_NAME = 40
 """Longer names do not fit into 100 columns beside the others; a terminal then gets a tree."""
@@ -37,22 +40,25 @@ def describe_layer(layer: Layer, contract: InputSpec) -> dict[str, Any]:
         "stride": layer.stride(contract.height),
         "receptive_field": layer.receptive_field,
         "parameters": layer.parameters,
+        "own_parameters": layer.own_parameters,
+        "trainable": layer.trainable,
+        "dtype": layer.dtype or None,
         "bytes": layer.num_bytes,
         "detail": layer.is_detail,
     }
 
 
 def show_layers(backbone: Backbone, layers: Sequence[Layer], *, tree: bool = False) -> None:
-    """Draw layers grouped by kind; columns that would be empty are left out."""
+    """Draw layers grouped by kind; columns that would be empty are left out.
+
+    Types, and whether layers are trainable, get a column where they differ; else they are in the
+    line below the table.
+    """
     model, contract = backbone.spec, backbone.spec.input
     is_long = any(len(layer.name) > LONG_NAME for layer in layers)
     tree = tree or (is_long and drawing.is_terminal())
     kinds = list(dict.fromkeys(layer.kind for layer in layers))
-    shown = {
-        "index": any(layer.index is not None for layer in layers),
-        "field": any(layer.receptive_field is not None for layer in layers),
-    }
-    headers = [name for name in COLUMNS if shown.get(name, True)]
+    headers = _choose_columns(layers)
     right = [column for column, name in enumerate(headers) if name in NUMBERS]
     table = make_table(*headers, right=right)
     for kind in kinds:
@@ -71,6 +77,7 @@ def show_layers(backbone: Backbone, layers: Sequence[Layer], *, tree: bool = Fal
     print_result(
         f"{len(layers)} of {total} layers of {model.reference}, input "
         f"{contract.height}×{contract.width}×{contract.channels}, preprocessing {scaling}"
+        f"{_describe_common(layers)}"
     )
     hidden = total - len(layers)
     details = sum(layer.is_detail for layer in backbone.features())
@@ -80,6 +87,35 @@ def show_layers(backbone: Backbone, layers: Sequence[Layer], *, tree: bool = Fal
         print_result(backbone.beginning.text)
     for note in backbone.notes:
         print_result(note)
+
+
+def _choose_columns(layers: Sequence[Layer]) -> list[str]:
+    """Leave out columns that would be empty, or the same all the way down."""
+    shown = {
+        "index": any(layer.index is not None for layer in layers),
+        "field": any(layer.receptive_field is not None for layer in layers),
+        "own": any(layer.own_parameters is not None for layer in layers),
+        "dtype": len(_find_types(layers)) > 1,
+        "trainable": len(_find_trainable(layers)) > 1,
+    }
+    return [name for name in COLUMNS if shown.get(name, True)]
+
+
+def _find_types(layers: Sequence[Layer]) -> list[str]:
+    return list(dict.fromkeys(layer.dtype for layer in layers if layer.dtype))
+
+
+def _find_trainable(layers: Sequence[Layer]) -> list[bool]:
+    return list(dict.fromkeys(layer.trainable for layer in layers if layer.trainable is not None))
+
+
+def _describe_common(layers: Sequence[Layer]) -> str:
+    """Say what all layers have in common."""
+    types, trainable = _find_types(layers), _find_trainable(layers)
+    common = types if len(types) == 1 else []
+    if len(trainable) == 1:
+        common = [*common, "trainable" if trainable[0] else "not trainable"]
+    return "".join(f", {text}" for text in common)
 
 
 def _cells(layer: Layer | None, contract: InputSpec) -> dict[str, str]:
@@ -93,6 +129,9 @@ def _cells(layer: Layer | None, contract: InputSpec) -> dict[str, str]:
         "shape": format_shape(layer.shape),
         "stride": "" if stride is None else str(stride),
         "field": "" if layer.receptive_field is None else str(layer.receptive_field),
+        "dtype": layer.dtype,
+        "trainable": {True: "yes", False: "no", None: ""}[layer.trainable],
+        "own": "" if layer.own_parameters is None else f"{layer.own_parameters:,}",
         "parameters": "" if layer.parameters is None else f"{layer.parameters:,}",
         "per image": "" if layer.num_bytes is None else format_bytes(layer.num_bytes),
     }

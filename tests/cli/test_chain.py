@@ -135,10 +135,11 @@ def test_layers_by_pattern_and_as_json(featx: Program) -> None:
     listed = lines(featx("layers", "toy:colors", "m*", "--json"))
     assert listed == [
         {"index": 0, "name": "map", "kind": "layer", "type": "Quarters", "shape": [2, 2, 3],
-         "stride": 4, "receptive_field": None, "parameters": None, "bytes": 48, "detail": False},
+         "stride": 4, "receptive_field": None, "parameters": None, "own_parameters": None,
+         "trainable": None, "dtype": None, "bytes": 48, "detail": False},
         {"index": 1, "name": "mean", "kind": "layer", "type": "Mean", "shape": [3],
-         "stride": None, "receptive_field": None, "parameters": None, "bytes": 12,
-         "detail": False},
+         "stride": None, "receptive_field": None, "parameters": None, "own_parameters": None,
+         "trainable": None, "dtype": None, "bytes": 12, "detail": False},
     ]  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,27 @@ def test_kinds_have_headings_and_details_are_counted(capsys: pytest.CaptureFixtu
         "1 more, steps inside layers: --all lists them",
         "called",
     ]
+
+
+def test_what_differs_has_a_column_and_what_does_not_is_said_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    frozen = Layer("a", "layer", "Conv2D", 0, (4,), own_parameters=1000, trainable=False)
+    other = Layer("b", "layer", "Dense", 1, (4,), own_parameters=7, trainable=True)
+    half, full = replace(frozen, dtype="float16"), replace(other, dtype="float32")
+    show_layers(make_backbone(half, full), [half, full])
+    out = capsys.readouterr().out.splitlines()
+    assert out[0].split() == [
+        "index", "layer", "type", "shape", "dtype", "stride", "trainable", "own", "parameters",
+        "per", "image",
+    ]  # fmt: skip
+    assert out[2].split() == ["0", "a", "Conv2D", "4", "float16", "no", "1,000", "16", "B"]
+    assert out[3].split() == ["1", "b", "Dense", "4", "float32", "yes", "7", "16", "B"]
+    assert out[4].endswith("preprocessing unit")
+    show_layers(make_backbone(half), [half])
+    out = capsys.readouterr().out.splitlines()
+    assert not {"dtype", "trainable"} & set(out[0].split())
+    assert out[3].endswith("preprocessing unit, float16, not trainable")
 
 
 def test_a_tree_for_what_lies_inside(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,12 +12,14 @@ import sys
 import tarfile
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from featx.engines.engines import ENGINES, NetworkSettings
 from featx.errors import AmbiguousName, InvalidValue, ModelError, UnknownName
 from featx.models import hub_cache, load_model, restore_model
 from featx.models.backbone import Backbone
@@ -108,6 +110,56 @@ def test_a_signature_by_name(tf1: Path) -> None:
     assert spec.fingerprint != load_model(f"hub:{tf1}").spec.fingerprint
     with pytest.raises(UnknownName, match="Did you mean image_feature_vector"):
         load_model(f"hub:{tf1},signature=image_feature_vec")
+
+
+@pytest.mark.parametrize("name", ["tf1", "tf2"])
+def test_outputs_are_the_same_with_and_without_their_signature(
+    tmp_path: Path, tf1: Path, name: str
+) -> None:
+    module, signature = tf1, "image_feature_vector"
+    if name == "tf2":
+        module, signature = write_two_signatures(tmp_path / "tf2"), "more"
+    everything, one = (load_model(f"hub:{module}{end}") for end in ("", f",signature={signature}"))
+    described = [layer for layer in one.features() if layer.kind == "output"]
+    prefix = f"{signature}/"
+    others = [each for each in everything.features() if each.name.startswith(prefix)]
+    assert others == [replace(each, name=prefix + each.name) for each in described]
+    assert all(each.type and each.parameters for each in others)
+    # On the other engine as well, alone and beside what was chosen.
+    for names in ([layer.name for layer in others], [others[0].name, "default", others[-1].name]):
+        graph = everything.freeze(names)
+        assert graph is not None
+        network = ENGINES["openvino"].open(
+            ENGINES["openvino"].convert(graph, everything.spec.input),
+            NetworkSettings(tuple(names), "float32", 1, batch_size=4),
+        )
+        expected = everything(IMAGES, names)
+        for layer, values in network(IMAGES).items():
+            np.testing.assert_allclose(values, expected[layer], atol=1e-5, err_msg=layer)
+
+
+def write_two_signatures(folder: Path) -> Path:
+    """A module of TensorFlow 2 that is not called: its outputs are not in the order of names."""
+    import tensorflow as tf
+
+    class Module(tf.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.kernel = tf.Variable(np.ones((3, 3, 3, 4), np.float32) / 27)
+
+        @tf.function(input_signature=[tf.TensorSpec([None, SIZE, SIZE, 3], tf.float32)])
+        def run(self, images: Any) -> Any:
+            maps = tf.nn.relu(tf.nn.conv2d(images, self.kernel, 2, "SAME"))
+            vector = tf.reduce_mean(maps, [1, 2])
+            return {"z_first": maps, "a_last": tf.nn.softmax(vector), "m_then": vector}
+
+        @tf.function(input_signature=[tf.TensorSpec([None, SIZE, SIZE, 3], tf.float32)])
+        def last(self, images: Any) -> Any:
+            return {"default": self.run(images)["a_last"]}
+
+    module = Module()
+    signatures = {"default": module.last, "more": module.run}
+    tf.saved_model.save(module, str(folder), signatures=signatures)
+    return folder
 
 
 def test_the_same_end_in_two_signatures_is_ambiguous(tmp_path: Path) -> None:

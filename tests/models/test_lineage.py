@@ -95,6 +95,62 @@ def test_parameters_are_those_that_a_layer_needs(tmp_path: Path) -> None:
         assert layers[name].parameters == part.count_params(), name
 
 
+def test_each_layer_says_what_is_its_own(tmp_path: Path) -> None:
+    import keras
+
+    model = build(keras)
+    model.get_layer("wide").trainable = False
+    model.save(tmp_path / "net.keras")
+    found = {layer.name: layer for layer in load_model(str(tmp_path / "net.keras")).features()}
+    assert len(found) == len(model.layers)
+    for layer in model.layers:
+        described = found[layer.name]
+        assert described.own_parameters == layer.count_params(), layer.name
+        assert described.trainable == (layer.trainable if layer.weights else None), layer.name
+        assert described.dtype == "float32"
+    assert found["wide"].trainable is False
+    assert found["a"].trainable is True
+
+
+def test_the_type_of_values_is_that_inside_the_network(tmp_path: Path) -> None:
+    import keras
+
+    images = keras.Input((8, 8, 3), name="images")
+    maps = keras.layers.Conv2D(2, 3, name="conv", dtype="mixed_float16")(images)
+    outputs = keras.layers.Dense(2, name="classes", dtype="float32")(
+        keras.layers.GlobalAveragePooling2D(name="mean", dtype="mixed_float16")(maps)
+    )
+    keras.Model(images, outputs).save(tmp_path / "net.keras")
+    types = {
+        layer.name: layer.dtype for layer in load_model(str(tmp_path / "net.keras")).features()
+    }
+    assert types == {
+        "images": "float32",
+        "conv": "float16",
+        "mean": "float16",
+        "classes": "float32",
+    }
+
+
+def test_what_ends_a_layer_of_a_graph_owns_all_of_it(tmp_path: Path) -> None:
+    import keras
+
+    layers = keras.layers
+    images = keras.Input((16, 16, 3))
+    x = layers.Conv2D(4, 3, name="conv")(images)
+    x = layers.ReLU(name="relu")(layers.BatchNormalization(name="norm")(x))
+    x = layers.Add(name="sum")([x, layers.Conv2D(4, 1, activation="relu", name="side")(x)])
+    model = keras.Model(images, layers.Dense(2, activation="softmax", name="classes")(x))
+    model.export(tmp_path / "net", verbose=False)
+    found = load_model(str(tmp_path / "net"), input=InputOptions(preprocess="raw")).features()
+    ends = [layer for layer in found if layer.kind == "tensor" and not layer.is_detail]
+    own = [layer.own_parameters for layer in ends]
+    assert own == [3 * 3 * 3 * 4 + 4 + 4 * 4, 4 * 4 + 4, 0, 4 * 2 + 2]
+    assert sum(own) == ends[-1].parameters == model.count_params()
+    assert {layer.dtype for layer in found} == {"float32"}
+    assert {layer.trainable for layer in found} == {None}
+
+
 def test_a_layer_used_twice_counts_once(tmp_path: Path) -> None:
     import keras
 
