@@ -45,7 +45,7 @@ class Prepared:
         load_seconds: How long loading the model took.
     """
 
-    backbone: Backbone
+    backbone: AcceleratedBackbone
     header: StoreHeader
     load_seconds: float
 

@@ -23,6 +23,7 @@ class Outcome:
         failed: Images that cannot be used.
         seconds: Where the time went; see `ExtractReport`.
         total_seconds: From the first image to the finished store; 0 where nothing was run.
+        images_choosing: Images that were computed while engine and precision were chosen.
     """
 
     rows: int
@@ -34,6 +35,18 @@ class Outcome:
     failed: int
     seconds: Mapping[str, float] = field(default_factory=dict)
     total_seconds: float = 0.0
+    images_choosing: int = 0
+
+    @property
+    def images_per_second(self) -> float:
+        """Images computed per second once engine and precision were chosen; 0 if there were none.
+
+        Converting a network and comparing engines takes the same time for ten images as for a
+        million.
+        """
+        seconds = self.total_seconds - self.seconds.get("choose", 0.0)
+        images = self.done - self.images_choosing
+        return images / seconds if images > 0 and seconds > 0 else 0.0
 
 
 def make_unchanged_outcome(plan: Plan) -> Outcome:
@@ -67,8 +80,11 @@ class ExtractReport:
         failed: Images that could not be used, in this run or, unchanged since, in an earlier one;
             in a dry run, those that are known to fail without decoding them.
         dry_run: Whether nothing was written.
-        images_per_second: Images computed per second of this run, model loading excluded.
-        seconds: ``load`` (model), ``read`` (waiting for images), ``compute``, ``write``.
+        images_per_second: Images computed per second of this run, without the time in which the
+            model was loaded and engine and precision were chosen, and the images computed in it; 0
+            if there were no others.
+        seconds: ``load`` (model), ``choose`` (converting it and comparing engines, where that was
+            done), ``read`` (waiting for images), ``compute``, ``write``.
     """
 
     output: str
@@ -103,7 +119,7 @@ def make_report(plan: Plan, outcome: Outcome) -> ExtractReport:
         removed=gone if update.prune else 0,
         missing=0 if update.prune else gone,
         failed=outcome.failed,
-        images_per_second=outcome.done / outcome.total_seconds if outcome.total_seconds else 0.0,
+        images_per_second=outcome.images_per_second,
         dry_run=update.dry_run,
         seconds=dict(outcome.seconds),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from featx.features.batch_queue import ComputedBatch
 from featx.features.computing import Stopwatch, compute_features
 from featx.images.reading import HASH_BYTES, LOOKAHEAD, KnownImage, read_images
 from featx.images.sources import ImageFailure, ImageItem
+from featx.inference.accelerated import AcceleratedBackbone
 from featx.store.assembly import assemble_store
 from featx.store.parts import PartWriter, next_part_number
 from featx.store.planning import PlannedRows, plan_rows
@@ -49,9 +51,30 @@ def run(plan: Plan, prepared: Prepared, listener: Listener) -> Outcome:
         renamed=renamed,
         vanished=final.changes.vanished,
         failed=len(computed.failures),
-        seconds={"load": prepared.load_seconds, **watch.seconds},
+        seconds=_split_seconds(prepared, watch),
         total_seconds=watch.total,
+        images_choosing=prepared.backbone.choosing.num_images,
     )
+
+
+def _describe_run(backbone: AcceleratedBackbone) -> dict[str, Any]:
+    """Return what a store records of what computes; later parts repeat it."""
+    choosing = backbone.choosing
+    if not choosing.seconds:
+        return backbone.run_facts
+    return backbone.run_facts | {
+        "choosing_seconds": round(choosing.seconds, 3),
+        "choosing_images": choosing.num_images,
+    }
+
+
+def _split_seconds(prepared: Prepared, watch: Stopwatch) -> dict[str, float]:
+    """Return where the time went; choosing what computes is not computing."""
+    seconds = {"load": prepared.load_seconds, **watch.seconds}
+    choosing = prepared.backbone.choosing.seconds
+    if choosing:
+        seconds |= {"choose": choosing, "compute": max(0.0, seconds["compute"] - choosing)}
+    return seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +165,7 @@ class _Progress:
             plan.existing.folder,
             prepared.header,
             first_number=plan.existing.first_part,
-            run_facts=lambda: prepared.backbone.run_facts,
+            run_facts=lambda: _describe_run(prepared.backbone),
         )
         for failure in plan.changes.new_failures:
             self._fail(failure)

@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from featx.engines.engines import Network
+from featx.engines.engines import ENGINES, Network
 from featx.engines.graph import NetworkGraph
 from featx.events import Listener
 from featx.inference.choosing import choose_network
 from featx.inference.request import EngineRequest
 from featx.inference.trial import FIRST_BATCH, Trial, no_further_images
 from featx.models.backbone import Backbone, Layer
+
+
+@dataclass(frozen=True, slots=True)
+class Choosing:
+    """What the choice of engine and precision took: it is no measure of speed.
+
+    Attributes:
+        seconds: Converting the network, comparing results and measuring.
+        num_images: Images whose results came out of it.
+    """
+
+    seconds: float = 0.0
+    num_images: int = 0
 
 
 class AcceleratedBackbone:
@@ -30,6 +45,7 @@ class AcceleratedBackbone:
 
     Attributes:
         run_facts: Engine and precision, and what was measured; empty before the first batch.
+        choosing: What the choice took.
         concurrency: Batches that may be computed at the same time; 1 before the first.
         batch_size: Images that are best given at a time.
 
@@ -60,6 +76,7 @@ class AcceleratedBackbone:
         self.concurrency = 1
         self.batch_size = FIRST_BATCH
         self.run_facts: dict[str, Any] = {}
+        self.choosing = Choosing()
         self._backbone = backbone
         self._request = request or EngineRequest()
         self._listener = listener or Listener()
@@ -96,9 +113,14 @@ class AcceleratedBackbone:
         """Choose what computes from now on; return what it gave for the first images."""
         first = images[:FIRST_BATCH]
         trial = Trial(self._backbone, names, first, len(images), self._further, self._listener)
+        began = time.perf_counter()
         choice = choose_network(trial, self._request)
+        seconds = time.perf_counter() - began
         self._network, self._names = choice.network, names
         self.run_facts = choice.facts
+        if choice.engine in ENGINES:  # Else there was no choice.
+            is_computed = choice.results is not None and len(images) <= FIRST_BATCH
+            self.choosing = Choosing(seconds, len(images) if is_computed else 0)
         self.concurrency = choice.network.concurrency
         self.batch_size = choice.network.batch_size
         return choice.results

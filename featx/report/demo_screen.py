@@ -40,7 +40,8 @@ class DemoScreen:
 
     def extracted(self, report: ExtractReport) -> None:
         """Show what `extract` did."""
-        speed = f", {format_rate(report.images_per_second)} images/s" if report.done else ""
+        rate = report.images_per_second
+        speed = f", {format_rate(rate)} images/s" if rate else ""
         self._say(f"{report.rows:,} rows ({report.done:,} computed now{speed})")
 
     def fitted(self, report: FitReport) -> None:

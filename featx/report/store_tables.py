@@ -9,6 +9,7 @@ from featx.images.roots import Root
 from featx.report.drawing import make_table, print_result, terminal_width
 from featx.report.text import short_path, wrap_line
 from featx.specs import describe_precision, describe_speed
+from featx.store.shifted import DECODERS
 from featx.units import format_bytes, format_count, format_rate, format_shape
 
 if TYPE_CHECKING:
@@ -37,12 +38,24 @@ def show_extract_report(report: ExtractReport) -> None:
     rows = format_count(report.rows, "row")
     print_result(f"{short_path(report.output)}: {prefix}{rows} ({', '.join(parts)})")
     if report.done and not report.dry_run:
-        seconds = report.seconds
-        print_result(
-            f"{format_rate(report.images_per_second)} images/s; seconds: load "
-            f"{seconds['load']:.1f}, waiting for images {seconds['read']:.1f}, compute "
-            f"{seconds['compute']:.1f}, write {seconds['write']:.1f}"
-        )
+        spent = [
+            f"{text} {report.seconds[name]:.1f}"
+            for name, text in _SPENT.items()
+            if name in report.seconds
+        ]
+        rate = report.images_per_second
+        shown = f"{format_rate(rate)} images/s; " if rate else ""
+        print_result(f"{shown}seconds: {', '.join(spent)}")
+
+
+_SPENT = {
+    "load": "load",
+    "choose": "choose the engine",
+    "read": "waiting for images",
+    "compute": "compute",
+    "write": "write",
+}
+"""Where the time of an extraction went → what it is called."""
 
 
 def show_store(summary: Mapping[str, Any]) -> None:
@@ -213,8 +226,12 @@ def _describe_rows(summary: Mapping[str, Any]) -> str:
 
 
 def describe_run(run: Mapping[str, Any]) -> list[str]:
-    """Say in three lines when rows were computed, by what, and with which versions."""
-    versions = [f"{k} {v}" for k, v in run.items() if k not in _RUN_FACTS]
+    """Say in some lines when rows were computed, by what, and with which versions."""
+    facts = {name: value for name, value in run.items() if name not in _RUN_FACTS}
+    # Libraries that decode are a table of their own; what else is no text is for programs.
+    versions = [f"{name} {value}" for name, value in facts.items() if isinstance(value, str)]
+    decoders = [f"{name} {value}" for name, value in run.get(DECODERS, {}).items()
+                if name not in facts]  # fmt: skip
     precision = describe_precision(str(run.get("precision")))
     comparison = _describe_comparison(run)
     started = run["started"][:16].replace("T", " ")
@@ -223,6 +240,7 @@ def describe_run(run: Mapping[str, Any]) -> list[str]:
         f"{run.get('seconds', 0):.1f} s{_describe_rate(run)}",
         f"{run.get('engine')} in {precision}{comparison}",
         ", ".join(versions),
+        *([f"decoders: {', '.join(decoders)}"] if decoders else []),
     ]
 
 
