@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from featx.errors import InvalidValue
 from featx.events import Listener
 from featx.extraction.plan import Plan, check_failures
 from featx.extraction.preparing import Prepared
@@ -203,6 +204,8 @@ class _Progress:
             if stored.is_recorded(image.item):
                 return  # Its time is not known, and nothing else is new.
         else:
+            if self._plan.found.keys_are_numbers and image.item.key in stored:
+                _refuse_other_order(image.item.key)
             self._reused += 1
         content_hash = np.frombuffer(image.content_hash, np.uint8).reshape(1, HASH_BYTES)
         self._writer.add_copies(_to_rows([image.item], content_hash, {}))
@@ -212,6 +215,14 @@ class _Progress:
         self._failures[failure.key] = failure
         self._listener.failure(self._plan.found.root.shown(failure.key), failure.reason)
         check_failures(self._failures, self._plan.request.update.failure_limit)
+
+
+def _refuse_other_order(key: str) -> None:
+    raise InvalidValue(
+        f"The dataset gives its pictures in another order than before: the one that is {key} now "
+        "has another number in the store. Turn shuffling off, give (key, image) or (key, image, "
+        "label), or make the store anew with overwrite=True."
+    )
 
 
 def _to_rows(

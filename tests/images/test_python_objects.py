@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -289,6 +289,59 @@ def test_datasets_of_keras_are_taken_where_nothing_is_changed(
     assert (near.done, near.failed) == (4, 0)
     with pytest.raises(InvalidValue, match=r"interpolation='nearest'.*tf\.round"):
         extract(dataset(image_size=(9, 7)))
+
+
+def rows_by_key(path: Path) -> dict[str, tuple[bytes, str | None, bytes]]:
+    """Return what a store holds under each key."""
+    with featx.open_store(path) as store:
+        table = store.table("mean")
+        rows = zip(
+            map(bytes, table.content_hash), table.labels, map(bytes, table.values), strict=True
+        )
+        return dict(zip(table.keys, rows, strict=True))
+
+
+@pytest.mark.tensorflow
+def test_a_dataset_that_shuffles_gives_the_same_rows_each_time(
+    extract: Callable[..., Any], tmp_path: Path
+) -> None:
+    import tensorflow as tf
+
+    x, y = arrays_of(make_pictures())
+    x = np.concatenate([x, x[:1]])  # Two pictures are identical.
+    labels = [*y.tolist(), y[0]]
+    dataset = tf.data.Dataset.from_tensor_slices((x, labels)).shuffle(8).batch(3).prefetch(1)
+    first = extract(dataset)
+    before = rows_by_key(tmp_path / "f.h5")
+    again = extract(dataset)
+    assert (first.rows, again.rows, again.done, again.reused, again.skipped) == (8, 8, 0, 0, 8)
+    assert rows_by_key(tmp_path / "f.h5") == before
+    (identical,) = [key for key in before if key.endswith("-2")]
+    assert before[identical][0] == before[identical.removesuffix("-2")][0]
+
+
+class Reordered:
+    """A dataset whose order comes from where nobody sees it."""
+
+    def __init__(self, pictures: Sequence[np.ndarray]) -> None:
+        self.pictures = pictures
+
+    def as_numpy_iterator(self) -> Iterator[np.ndarray]:
+        return iter(self.pictures)
+
+
+def test_a_dataset_in_another_order_than_before_is_refused(
+    extract: Callable[..., Any], tmp_path: Path
+) -> None:
+    pictures = [picture.pixels for picture in make_pictures(4)]
+    extract(Reordered(pictures))
+    before = rows_by_key(tmp_path / "f.h5")
+    with pytest.raises(InvalidValue, match=r"another order than before: the one that is 00002 now"):
+        extract(Reordered([*pictures[:2], pictures[3], pictures[2]]))
+    assert rows_by_key(tmp_path / "f.h5") == before
+    changed = extract(Reordered([*pictures[:3], 255 - pictures[3]]))  # A new picture is no shuffle.
+    assert (changed.done, changed.skipped, changed.rows) == (1, 3, 4)
+    assert extract(Reordered(pictures[::-1]), overwrite=True).rows == 4
 
 
 def test_floats_are_taken_where_nothing_is_changed(extract: Callable[..., Any]) -> None:

@@ -132,6 +132,8 @@ class ImageSet:
         left_out: Keys in covered sources of images that exist but were not asked for.
         stream: Further items, known only one after the other; consumed by reading.
         named: The locations as they were given, for messages.
+        keys_are_numbers: Whether the stream's keys are numbers in the order in which it comes: in
+            another order they mean other images.
     """
 
     root: Root
@@ -142,6 +144,7 @@ class ImageSet:
     left_out: frozenset[str] = frozenset()
     stream: Iterator[ImageItem] | None = None
     named: tuple[str, ...] = ()
+    keys_are_numbers: bool = False
 
     @property
     def classes(self) -> tuple[str, ...]:

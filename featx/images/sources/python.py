@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import numpy as np
 
 from featx.errors import ImageError, InvalidValue
 from featx.images.roots import MEMORY
+from featx.images.sources.element_keys import SHUFFLED_NOTE, ContentKeys, NumberKeys, shuffles
 from featx.images.sources.folders import make_item
 from featx.images.sources.items import ImageFailure, ImageItem, ImageSet
 from featx.images.sources.keys import member_key
@@ -82,7 +84,7 @@ def gather_images(images: Any, labels: Any = None) -> ImageSet:
             "label), a dataset of (image, label), class folders or a manifest."
         )
     if hasattr(images, "as_numpy_iterator"):
-        return _image_set((), [], _follow_dataset(images))
+        return _gather_dataset(images)
     if isinstance(images, Mapping):
         return _image_set((), [], _follow_pairs(images.items()))
     if isinstance(images, Iterable):
@@ -91,6 +93,14 @@ def gather_images(images: Any, labels: Any = None) -> ImageSet:
         "Images are a path or several, an array (N, H, W, C), a tf.data.Dataset, or arrays, Pillow "
         f"images or (key, image) one after the other. Received: {type(images).__name__}."
     )
+
+
+def _gather_dataset(dataset: Any) -> ImageSet:
+    """Return the image set of a dataset, with keys that mean the same picture the next time."""
+    if shuffles(dataset):
+        return _image_set((), [SHUFFLED_NOTE], _follow_dataset(dataset, ContentKeys()))
+    found = _image_set((), [], _follow_dataset(dataset, NumberKeys()))
+    return replace(found, keys_are_numbers=True)
 
 
 def _image_set(
@@ -244,8 +254,8 @@ def _follow_pairs(pairs: Iterable[Any]) -> Iterator[ImageItem]:
         yield _make_item(pair[0], pair[1], pair[2] if len(pair) == 3 else None)
 
 
-def _follow_dataset(dataset: Any) -> Iterator[ImageItem]:
-    number, has_floats = 0, False
+def _follow_dataset(dataset: Any, key_of: Callable[[Any], str]) -> Iterator[ImageItem]:
+    has_floats = False
     for element in dataset.as_numpy_iterator():
         images, labels = _split_element(element)
         if not isinstance(images, bytes) and np.asarray(images).dtype.kind not in "uOS":
@@ -255,8 +265,7 @@ def _follow_dataset(dataset: Any) -> Iterator[ImageItem]:
             if images is None:
                 raise InvalidValue(f"The dataset gives {array.dtype}. {describe_type(array.dtype)}")
         for image, label in _unbatch(images, labels):
-            yield _make_item(f"{number:05d}", image, label)
-            number += 1
+            yield _make_item(key_of(image), image, label)
 
 
 def _split_element(element: Any) -> tuple[Any, Any]:
