@@ -11,7 +11,9 @@ from PIL import Image
 from featx.errors import ImageError
 from featx.images.canvas import Box, painted_box
 from featx.images.formats import open_picture
+from featx.images.limits import MAX_PIXELS
 from featx.images.orientation import load_as_stored
+from featx.images.reasons import describe
 
 Encode = Callable[[Image.Image, int], bytes]
 """Encodes the stored pixels of a frame, and their orientation, as the bytes of a file."""
@@ -49,8 +51,7 @@ def take_frame(data: bytes, number: int, encode: Encode) -> bytes:
     except EOFError:
         raise ImageError(f"there is no frame {number} in it") from None
     except Exception as error:  # As in `decode_image`.
-        text = " ".join(str(error).split()) or type(error).__name__
-        raise ImageError(f"damaged or unsupported image: {text}") from error
+        raise ImageError(describe(error, data, MAX_PIXELS)) from error
 
 
 def _seek(image: Image.Image, number: int) -> list[Box]:

@@ -21,6 +21,8 @@ _FILTERS = {
     "lanczos": Image.Resampling.LANCZOS,
 }
 
+FLOATING = "floating-point pixels have no defined 8-bit meaning"
+
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 """Channels of a model → Pillow's mode; any other number is that of a file's pages."""
 
@@ -43,7 +45,7 @@ def to_channels(image: Image.Image, contract: InputSpec) -> Image.Image:
 def _convert(image: Image.Image, target: str, background: tuple[int, int, int]) -> Image.Image:
     """Convert pixel by pixel: a picture may be converted in strips."""
     if image.mode == "F":
-        raise ImageError("floating-point pixels have no defined 8-bit meaning")
+        raise ImageError(FLOATING)
     if image.mode.startswith("I"):  # 16-bit grey: I;16 in its byte orders, or I (32-bit)
         samples = np.asarray(image)
         if samples.min() < 0 or samples.max() > 65535:

@@ -22,13 +22,14 @@ import threading
 from dataclasses import replace
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from featx.errors import ImageError
 from featx.images.conversion import MODES, fit, to_channels
-from featx.images.formats import describe_unknown, open_picture
+from featx.images.formats import open_picture
 from featx.images.limits import EMPTY, LARGE_PIXELS, LIMIT_OPTION, MAX_PIXELS, check_code_blocks
 from featx.images.orientation import load_upright
+from featx.images.reasons import describe
 from featx.images.reduced import reduce
 from featx.specs import InputSpec
 from featx.units import format_count
@@ -67,17 +68,8 @@ def decode_image(data: bytes, contract: InputSpec, *, max_pixels: int | None = N
             return _convert(image, len(data), contract, limit)
     except (ImageError, MemoryError):
         raise
-    except UnidentifiedImageError:
-        raise ImageError(describe_unknown(data)) from None
-    except Image.DecompressionBombError:
-        raise ImageError(
-            f"too many pixels: the limit is {limit:,} pixels ({LIMIT_OPTION} changes it)"
-        ) from None
     except Exception as error:
-        # Decoders get arbitrary bytes and raise whatever their parsers run into
-        # (struct.error, SyntaxError, KeyError, ...): all of it means "damaged file".
-        text = " ".join(str(error).split()) or type(error).__name__
-        raise ImageError(f"damaged or unsupported image: {text}") from error
+        raise ImageError(describe(error, data, limit)) from error
 
 
 def _convert(image: Image.Image, num_bytes: int, contract: InputSpec, limit: int) -> np.ndarray:

@@ -32,6 +32,18 @@ FORMATS = (
 it has no signature. HEIF is available when pillow-heif is installed."""
 
 
+class NotOpened(UnidentifiedImageError):
+    """Bytes that no format takes.
+
+    Attributes:
+        format: The format that they begin like; None if they begin like none.
+    """
+
+    def __init__(self, name: str | None, text: str) -> None:
+        super().__init__(text)
+        self.format = name
+
+
 def open_picture(data: bytes) -> Image.Image:
     """Open a picture of one of `FORMATS`, without decoding it.
 
@@ -39,20 +51,38 @@ def open_picture(data: bytes) -> Image.Image:
     stderr. featx has a limit of its own, which says how to change it.
 
     Raises:
-        PIL.UnidentifiedImageError: If it is in none of them.
+        NotOpened: If it is in none of them.
     """
     load_plugins()
+    refused: NotOpened | None = None
     for name in FORMATS:
         if name not in Image.OPEN:
             continue
         factory, accept = Image.OPEN[name]
+        accepted: bool | str = False
         try:
-            # `accept` returns text for a format that this Pillow was built without.
-            if accept is None or accept(data[:16]) is True:
+            accepted = accept is None or accept(data[:16])
+            if accepted is True:
                 return factory(io.BytesIO(data), "")
+        except (SyntaxError, IndexError, TypeError, struct.error) as error:
+            # As in Pillow: another format may begin alike.
+            if accepted and accept is not None:
+                refused = refused or NotOpened(name, str(error) or type(error).__name__)
+        if isinstance(accepted, str):  # A format that this Pillow was built without.
+            refused = refused or NotOpened(name, accepted)
+    raise refused or NotOpened(None, "")
+
+
+def format_of(data: bytes) -> str | None:
+    """Return the format that bytes begin like; None if they begin like none of `FORMATS`."""
+    for name in FORMATS:
+        accept = Image.OPEN[name][1] if name in Image.OPEN else None
+        try:
+            if accept is not None and accept(data[:16]):
+                return name
         except (SyntaxError, IndexError, TypeError, struct.error):
-            continue  # As in Pillow: another format may begin alike.
-    raise UnidentifiedImageError
+            continue
+    return None
 
 
 @functools.cache
@@ -61,16 +91,3 @@ def load_plugins() -> None:
     Image.init()
     with contextlib.suppress(ImportError):
         importlib.import_module("pillow_heif").register_heif_opener()
-
-
-def describe_unknown(data: bytes) -> str:
-    """Say what could read bytes that `open_picture` cannot, if that is known."""
-    brand = data[8:12] if data[4:8] == b"ftyp" else b""
-    if brand in _HEIC_BRANDS and "HEIF" not in Image.OPEN:
-        return "HEIC: to read it, install pillow-heif (pip install pillow-heif)"
-    if brand in (b"avif", b"avis"):
-        return "AVIF: to read it, install Pillow 11.3 or later, built with AVIF"
-    return "not an image in a format that featx reads"
-
-
-_HEIC_BRANDS = frozenset([b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"])
