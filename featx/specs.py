@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 from featx.checks import check_choice
@@ -42,6 +42,13 @@ MAX_CHANNELS = 64
 NAMED_SOURCES = ("builtin", "keras")
 """Sources whose models are identified by name and weights. All others, add-ons' too, are
 identified by content alone; these two are older than that rule, and fingerprints never change."""
+
+FIRST_MARGIN = 2
+"""The margin of fast decoding before it was recorded."""
+
+DECODE_MARGIN = 4
+"""The margin of fast decoding. With 2, MobileNetV2's features fell below a cosine of 0.999 to those
+of exact decoding at 29 of 36 sizes; with 4, at 10 of 25 (``python -m benchmarks.decoding``)."""
 
 DEFAULT_MODEL = "builtin:mini"
 DEFAULT_STORE = "features.h5"
@@ -109,9 +116,11 @@ class InputSpec:
         interpolation: The resampling filter, as Pillow names it.
         exif: Whether the camera's orientation tag is applied.
         background: RGB, 0 to 255, that transparent pixels and padding get.
-        decode: ``fast``: JPEGs of at least four times the size are decoded at a half, a quarter or
-            an eighth, never below twice the size (with the filters nearest and box, which take
-            whole pixels, at all of it); ``exact``: always all pixels.
+        decode: ``fast``: large JPEGs are decoded at a half, a quarter or an eighth, never below
+            `decode_margin` times the size (with the filters nearest and box, which take whole
+            pixels, at all of it); ``exact``: always all pixels.
+        decode_margin: How many times the model's size a fraction has at least: `DECODE_MARGIN` in
+            models that are loaded now, `FIRST_MARGIN` in older stores.
     """
 
     height: int
@@ -124,6 +133,7 @@ class InputSpec:
     exif: Exif = "apply"
     background: tuple[int, int, int] = (255, 255, 255)
     decode: Decode = "fast"
+    decode_margin: int = FIRST_MARGIN
 
     def __post_init__(self) -> None:
         if self.height < 1 or self.width < 1:
@@ -154,19 +164,31 @@ class InputSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-serialisable values."""
-        return asdict(self) | {"background": list(self.background)}
+        fields = asdict(self) | {"background": list(self.background)}
+        if self.decode_margin == FIRST_MARGIN:  # Older than this field.
+            del fields["decode_margin"]
+        return fields
 
     def identity(self) -> dict[str, Any]:
-        """Return the fields that decide the numbers; fingerprints are older than `decode`."""
+        """Return the fields that decide the numbers.
+
+        Fingerprints are older than `decode`, and those of fast decoding older than its margin.
+        """
         fields = self.to_dict()
-        return fields if self.decode == "fast" else {k: fields[k] for k in fields if k != "decode"}
+        margin = fields.pop("decode_margin", FIRST_MARGIN)
+        if self.decode == "exact":
+            del fields["decode"]
+        elif margin != FIRST_MARGIN:
+            fields["decode"] = f"fast, at {margin} times the size"
+        return fields
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> InputSpec:
         """Rebuild a spec from `to_dict`."""
         known = _known_fields(cls, data)
         known["background"] = tuple(known["background"])
-        return cls(**({"decode": "exact"} | known))  # All there was before it was a choice.
+        known.setdefault("decode", "exact")  # What there was before these were choices.
+        return cls(**known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,10 +264,19 @@ class ModelSpec:
             | {f"input.{name}": value for name, value in self.input.identity().items()}
         )
 
+    def network_identity(self) -> dict[str, Any]:
+        """Return what decides the network, however pictures are decoded."""
+        return with_input(self, decode="exact").identity()
+
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the identity, in hexadecimal."""
         return digest(self.identity())
+
+
+def with_input(model: ModelSpec, **changes: Any) -> ModelSpec:
+    """Return a model with changes to fields of its input contract."""
+    return replace(model, input=replace(model.input, **changes))
 
 
 @dataclass(frozen=True, slots=True)

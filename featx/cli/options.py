@@ -103,8 +103,9 @@ DecodeOption = Annotated[
     Decode | None,
     typer.Option(
         "--decode",
-        help="'fast' decodes large JPEGs at a fraction of their size, at least twice the "
-        "model's; 'exact' always all pixels. [default: fast, or the store's own]",
+        help="'fast' decodes large JPEGs at a fraction of their size, at least four times the "
+        "model's; 'exact' always all pixels. [default: the store's own; at first fast, if that "
+        "keeps the features of some of the pictures]",
     ),
 ]
 TrustModelCode = Annotated[

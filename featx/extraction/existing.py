@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from featx.errors import StoreDamaged, StoreError
 from featx.options import InputOptions
-from featx.specs import NAMED_SOURCES, Precision
+from featx.specs import NAMED_SOURCES, InputSpec, Precision
 from featx.store.parts import (
     find_overwrite,
     list_assembled,
@@ -81,6 +81,12 @@ class ExistingWork:
             scaling = model.input.scaling or "auto"
             input = replace(input, preprocess=scaling, channel_order=order)
         return input
+
+    @property
+    def contract(self) -> InputSpec | None:
+        """The input contract of the stored features; None where there are none."""
+        sources = self.sources
+        return sources[-1].header.model.input if sources else None
 
     def with_written_parts(self) -> ExistingWork:
         """Return the same with the parts that were written since."""

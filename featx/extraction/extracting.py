@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -136,11 +137,12 @@ def _extract(request: Request, listener: Listener) -> ExtractReport:
             folder = parts_folder(request.output)
             stack.enter_context(lock_for_writing(folder, listener if update.wait else None))
         # Within the lock: while waiting for another process, files may come and go.
-        found = find_requested(request, listener)
+        found, every_item = find_requested(request, listener)
         record = request.record()
         overwritten = _record_overwrite(record, found)
         with open_existing(request.output, update.overwrite, overwritten) as existing:
             plan = make_plan(request, record, found, existing)
+            plan = replace(plan, every_item=every_item)
             report_failures(plan, listener)
             if not update.dry_run:
                 _make_ready(plan)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,7 +15,7 @@ from featx.extraction.existing import ExistingWork
 from featx.extraction.request import Request
 from featx.extraction.stored import StoredImages
 from featx.images.sharding import select_shard
-from featx.images.sources import ImageFailure, ImageSet, gather, label_of
+from featx.images.sources import ImageFailure, ImageItem, ImageSet, gather, label_of
 from featx.units import format_count
 
 SHOWN_LOCATIONS = 3
@@ -34,6 +34,7 @@ class Plan:
         existing: The store and finished parts of it.
         stored: What these hold of each image.
         changes: What is new, changed and gone.
+        every_item: The images of all shards.
     """
 
     request: Request
@@ -42,6 +43,7 @@ class Plan:
     existing: ExistingWork
     stored: StoredImages
     changes: FolderChanges
+    every_item: Sequence[ImageItem] = ()
 
     @cached_property
     def missing(self) -> frozenset[str]:
@@ -98,18 +100,22 @@ def make_plan(
     return Plan(request, record, found, existing, stored, changes)
 
 
-def find_requested(request: Request, listener: Listener) -> ImageSet:
-    """Find the images of a request, and note how many there are."""
+def find_requested(request: Request, listener: Listener) -> tuple[ImageSet, Sequence[ImageItem]]:
+    """Find the images of a request, and note how many there are.
+
+    Returns:
+        Those of the request's shard, and those of all shards.
+    """
     found = gather(request.images, labels=request.labels, selection=request.selection)
     listener.note(describe_images(found))
     for note in found.notes:
         listener.note(note)
     shard = request.update.shard
     if shard is None:
-        return found
-    found = select_shard(found, *shard)
-    listener.note(f"{len(found.items):,} of them in part {shard[0]} of {shard[1]}")
-    return found
+        return found, found.items
+    selected = select_shard(found, *shard)
+    listener.note(f"{len(selected.items):,} of them in part {shard[0]} of {shard[1]}")
+    return selected, found.items
 
 
 def describe_images(found: ImageSet) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 from featx.errors import StoreError
 from featx.events import Listener
 from featx.extraction.agreement import check_header
+from featx.extraction.decoding import choose_decoding
 from featx.extraction.plan import Plan
 from featx.features.computing import Stopwatch, plan_features
 from featx.images.decoders import decoder_versions
@@ -81,6 +82,8 @@ def prepare(plan: Plan, listener: Listener) -> Prepared:
             max_pixels=request.run.max_pixels,
         ),
     )
+    require_scaling(backbone)
+    choose_decoding(plan, backbone, listener)
     load_seconds = watch.total
     header = _make_header(plan, backbone)
     check_header(plan.existing, header)
@@ -90,7 +93,6 @@ def prepare(plan: Plan, listener: Listener) -> Prepared:
 
 def _make_header(plan: Plan, backbone: Backbone) -> StoreHeader:
     """Return the header of the store that a plan makes."""
-    require_scaling(backbone)
     request, base = plan.request, plan.existing.base
     limit = request.update.single_file_limit
     if limit is None:

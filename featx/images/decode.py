@@ -72,6 +72,15 @@ def decode_image(data: bytes, contract: InputSpec, *, max_pixels: int | None = N
         raise ImageError(describe(error, data, limit)) from error
 
 
+def is_reduced(data: bytes, contract: InputSpec) -> bool:
+    """Whether a picture is decoded at a fraction of its size; False for damaged ones."""
+    try:
+        with open_picture(data) as image:
+            return reduce(image, contract) is not None
+    except Exception:  # Decoding reports what is wrong with it.
+        return False
+
+
 def _convert(image: Image.Image, num_bytes: int, contract: InputSpec, limit: int) -> np.ndarray:
     """Decode an opened picture, at a fraction where that is allowed."""
     if image.width * image.height > limit:

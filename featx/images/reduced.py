@@ -14,9 +14,6 @@ FORMATS = ("JPEG", "MPO")
 """Formats whose `draft` scales the whole picture. Plugins may take the word otherwise: that of
 pillow-heif (from 1.8 on) decodes an embedded thumbnail, which may show something else."""
 
-MARGIN = 2
-"""A fraction has at least this many times the model's size, so that resizing still averages."""
-
 SMOOTH = ("bilinear", "hamming", "bicubic", "lanczos")
 """Filters for which pictures are decoded at a fraction of their size. The result of the others
 depends on single pixels: nearest takes one, box two or three of a small picture."""
@@ -54,7 +51,7 @@ def reduce(image: Image.Image, contract: InputSpec) -> Reduction | None:
     if not allowed or image.format not in FORMATS:
         return None
     # Of the longer side, since a picture may be stored on its side.
-    side = MARGIN * max(contract.width, contract.height)
+    side = contract.decode_margin * max(contract.width, contract.height)
     full_size = image.size
     drafted = image.draft(None, (side, side))
     if drafted is None or image.size == full_size:

@@ -13,9 +13,10 @@ import numpy as np
 from featx.engines.engines import ENGINES, Network
 from featx.engines.graph import NetworkGraph
 from featx.events import Listener
+from featx.inference.agreement import Agreement, compare_results
 from featx.inference.choosing import choose_network
 from featx.inference.request import EngineRequest
-from featx.inference.trial import FIRST_BATCH, Trial, no_further_images
+from featx.inference.trial import FIRST_BATCH, Choice, Trial, no_further_images
 from featx.models.backbone import Backbone, Layer
 
 
@@ -102,25 +103,49 @@ class AcceleratedBackbone:
         """Compute layers; see `featx.models.backbone.Backbone`. Pixels are uint8."""
         with self._lock:
             if self._network is None or self._names != tuple(names):
-                results = self._choose(images, tuple(names))
-                if results is not None and len(images) <= FIRST_BATCH:
-                    return results
+                began = time.perf_counter()
+                choice = self._choose(images[:FIRST_BATCH], tuple(names), len(images))
+                is_computed = choice.results is not None and len(images) <= FIRST_BATCH
+                if choice.engine in ENGINES:  # Else there was no choice.
+                    seconds = time.perf_counter() - began
+                    self.choosing = Choosing(seconds, len(images) if is_computed else 0)
+                if choice.results is not None and is_computed:
+                    return choice.results
             network = self._network
         assert network is not None
         return network(images)
 
-    def _choose(self, images: np.ndarray, names: tuple[str, ...]) -> dict[str, np.ndarray] | None:
-        """Choose what computes from now on; return what it gave for the first images."""
-        first = images[:FIRST_BATCH]
-        trial = Trial(self._backbone, names, first, len(images), self._further, self._listener)
-        began = time.perf_counter()
+    def compare_decoding(
+        self, names: Sequence[str], exact: np.ndarray, fast: np.ndarray, batch_size: int
+    ) -> Agreement:
+        """Compare features of pictures that were decoded in two ways, before the first batch.
+
+        What computes from now on is chosen here, on the exact pixels, and computes the features of
+        the fast ones. They are compared with what it was chosen against: exact pixels in float32,
+        or in the precision that was asked for.
+
+        Args:
+            names: The layers.
+            exact: uint8 (B, H, W, C), decoded exactly.
+            fast: The same pictures, decoded at a fraction of their size.
+            batch_size: Images of the first batch.
+        """
+        with self._lock:
+            choice = self._choose(exact[:FIRST_BATCH], tuple(names), batch_size)
+        reference = choice.reference or choice.network
+        agreement = Agreement(dict.fromkeys(names, 1.0), 0)
+        for start in range(0, len(exact), FIRST_BATCH):
+            some = slice(start, start + FIRST_BATCH)
+            compared = compare_results(reference(exact[some]), choice.network(fast[some]))
+            agreement = agreement.add(compared, len(exact[some]))
+        return agreement
+
+    def _choose(self, first: np.ndarray, names: tuple[str, ...], batch_size: int) -> Choice:
+        """Choose what computes from now on, by the first images."""
+        trial = Trial(self._backbone, names, first, batch_size, self._further, self._listener)
         choice = choose_network(trial, self._request)
-        seconds = time.perf_counter() - began
         self._network, self._names = choice.network, names
         self.run_facts = choice.facts
-        if choice.engine in ENGINES:  # Else there was no choice.
-            is_computed = choice.results is not None and len(images) <= FIRST_BATCH
-            self.choosing = Choosing(seconds, len(images) if is_computed else 0)
         self.concurrency = choice.network.concurrency
         self.batch_size = choice.network.batch_size
-        return choice.results
+        return choice

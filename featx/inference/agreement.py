@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,7 +78,7 @@ def check_shapes(trial: Trial, received: Results) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How close a precision is to float32.
+    """How close features are to exact ones in float32.
 
     Attributes:
         cosines: The lowest cosine of each layer.
@@ -86,6 +87,11 @@ class Agreement:
 
     cosines: dict[str, float]
     num_images: int
+
+    def add(self, cosines: Mapping[str, float], num_images: int) -> Agreement:
+        """Return the agreement on these images and `num_images` more."""
+        lowest = {name: min(self.cosines[name], cosine) for name, cosine in cosines.items()}
+        return Agreement(lowest, self.num_images + num_images)
 
     @property
     def is_enough(self) -> bool:
@@ -111,10 +117,7 @@ def compare_precisions(
     for start in range(0, len(images), size):
         pixels = np.stack(images[start : start + size])
         compared = compare_results(exact[0](pixels), fast[0](pixels))
-        agreement = Agreement(
-            {name: min(agreement.cosines[name], compared[name]) for name in compared},
-            agreement.num_images + len(pixels),
-        )
+        agreement = agreement.add(compared, len(pixels))
         if not agreement.is_enough:
             break
     return agreement

@@ -124,7 +124,7 @@ class Candidate:
                 },
             }
             if agreement.is_enough:
-                return replace(fast, facts=fast.facts | facts)
+                return replace(fast, facts=fast.facts | facts, reference=exact.network)
         return replace(exact, facts=exact.facts | facts)
 
     def _start_fast(self, model: Any, precision: ComputeType) -> Choice:

@@ -89,7 +89,7 @@ class EngineMemory:
                 "format": FORMAT,
                 "engine": self.engine.name,
                 "form": form,
-                "model": self.trial.backbone.spec.identity(),
+                "model": self.trial.backbone.spec.network_identity(),
                 "layers": self.trial.names,
                 "versions": [dict(self.engine.versions()), *versions()],
             }
@@ -106,7 +106,7 @@ def speeds_key(trial: Trial, candidates: Sequence[Choice]) -> str:
         {
             "format": FORMAT,
             "machine": describe_machine(),
-            "model": trial.backbone.spec.identity(),
+            "model": trial.backbone.spec.network_identity(),
             "layers": trial.names,
             "candidates": [[one.engine, one.facts["precision"]] for one in candidates],
             "engines": [dict(ENGINES[one.engine].versions()) for one in candidates],

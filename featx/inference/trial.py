@@ -59,6 +59,7 @@ class Choice:
         results: Its results for the trial's pixels; None if it was not tried.
         missing_precision: Why it does not compute in the precision of stored features, where its
             engine has that precision.
+        reference: The network in float32 with which its precision was compared, if it was.
     """
 
     engine: str
@@ -66,3 +67,4 @@ class Choice:
     facts: dict[str, Any]
     results: Results | None = None
     missing_precision: str = ""
+    reference: Network | None = None

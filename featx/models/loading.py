@@ -13,7 +13,7 @@ from featx.models.reference import TRUST, parse_reference
 from featx.models.remembered import recall, remember, request_key
 from featx.models.sources import SOURCES
 from featx.options import InputKeywords, InputOptions, fill_group, refuse_unknown
-from featx.specs import InputSpec, ModelSpec, identity_differences
+from featx.specs import DECODE_MARGIN, InputSpec, ModelSpec, identity_differences, with_input
 
 
 def load_model(
@@ -108,6 +108,8 @@ def restore_model(
             "with --weights PATH."
         )
     backbone = _load(spec.source, _restore_request(spec, location, trust_model_code))
+    margin = spec.input.decode_margin  # Of the time when the features were made.
+    backbone.spec = with_input(backbone.spec, decode_margin=margin)
     differences = identity_differences(spec.identity(), backbone.spec.identity())
     if differences:
         raise FingerprintMismatch(
@@ -175,11 +177,12 @@ def _load(source: str, request: ModelRequest) -> Backbone:
 
 
 def _loader(source: str, request: ModelRequest) -> Callable[[], Backbone]:
-    """Return a function that loads a model, checks its input, and records the source's package."""
+    """Return a function that loads a model, checks its input, and completes its description."""
 
     def load() -> Backbone:
         backbone = SOURCES[source].load(request)
         _check_input(source, request.overrides, backbone.spec.input)
+        backbone.spec = with_input(backbone.spec, decode_margin=DECODE_MARGIN)
         package = SOURCES.package_of(source)
         if package is not None:
             backbone.spec = replace(backbone.spec, package=package)

@@ -23,7 +23,7 @@ from featx.specs import ModelSpec, digest
 from featx.user_cache import forget_facts, read_facts, remember_facts
 from featx.version import __version__
 
-FORMAT = 2
+FORMAT = 3
 """Cache format version; what others described may have been built under a program's settings."""
 
 _KIND = "models"
@@ -147,7 +147,7 @@ class RememberedBackbone:
 
     def __init__(self, key: str, facts: Mapping[str, Any], load: Callable[[], Backbone]) -> None:
         self._key = key
-        self.spec = ModelSpec.from_dict(facts["spec"])
+        self.spec = self._remembered = ModelSpec.from_dict(facts["spec"])
         self.num_layers: int | None = facts["num_layers"]
         self.default_layer: str | None = facts["default_layer"]
         self.notes: Sequence[str] = facts["notes"]
@@ -196,7 +196,7 @@ class RememberedBackbone:
         with self._lock:
             if self._loaded is None:
                 loaded = self._load()
-                if loaded.spec.identity() != self.spec.identity():
+                if loaded.spec.identity() != self._remembered.identity():
                     forget_facts(_KIND, self._key)
                     raise ModelError(
                         f"The model {self.spec.reference!r} was changed while it was in use. "

@@ -258,11 +258,12 @@ def _describe_rate(run: Mapping[str, Any]) -> str:
 _RUN_FACTS = (
     "started", "computed", "seconds", "engine", "precision", "lowest_cosine", "compared_images",
     "compared_precision", "compared_engine", "speed_ratio", "choosing_seconds", "choosing_images",
+    "decoders", "decoding", "shifted",
 )  # fmt: skip
 
 
 def _describe_comparison(run: Mapping[str, Any]) -> str:
-    """Say how near a precision is to float32, at worst, and how engines compare."""
+    """Say how near precision and decoding are to exact ones, at worst; how engines compare."""
     parts = []
     if run.get("lowest_cosine"):
         compared = run.get("compared_precision", "bfloat16")
@@ -270,6 +271,10 @@ def _describe_comparison(run: Mapping[str, Any]) -> str:
         cosine = min(run["lowest_cosine"].values())
         images = format_count(run["compared_images"], "image")
         parts.append(f"lowest cosine {of}{cosine:.5f} in {images}")
+    if run.get("decoding"):
+        cosine = min(run["decoding"]["lowest_cosine"].values())
+        images = format_count(run["decoding"]["images"], "image")
+        parts.append(f"lowest cosine of fast decoding {cosine:.5f} in {images}")
     if run.get("speed_ratio"):
         parts.append(describe_speed(run))
     return f" ({'; '.join(parts)})" if parts else ""
