@@ -71,6 +71,16 @@ def test_keys_are_member_paths_and_labels_the_folders_below_the_common_one(
     assert {item.mtime_ns for item in found.items} == {path.stat().st_mtime_ns}
 
 
+def test_pictures_in_formats_that_are_not_read_are_counted(
+    write: Callable[[dict[str, bytes]], Path],
+) -> None:
+    names = ["1.png", "2.CR2", "3.jxl", "__MACOSX/._2.cr2", "__MACOSX/1.png", "4.txt"]
+    found = find_images(write(dict.fromkeys(names, PNG)))
+    assert keys_of(found) == ["1.png"]
+    (note,) = found.notes
+    assert "does not read: 1 .cr2, 1 .jxl. To use them" in note
+
+
 def test_hidden_members_and_other_files_are_skipped(
     write: Callable[[dict[str, bytes]], Path],
 ) -> None:

@@ -584,3 +584,15 @@ def test_links_that_lead_elsewhere_are_said(make: Callable[..., Path]) -> None:
         "(--exclude leaves it out)"
     )
     assert find_images([root], exclude=["more"]).notes == ()
+
+
+def test_pictures_that_are_not_read_are_counted_where_a_glob_finds_them(
+    make: Callable[..., Path],
+) -> None:
+    root = make("1.jpg", "2.nef", "3.NEF", "4.txt")
+    found = find_images([f"{root}/*"])
+    assert [item.key for item in found.items] == ["1.jpg"]
+    (note,) = found.notes
+    assert note.startswith(f"In '{root}/*', pictures in formats that featx does not read: 2 .nef. ")
+    with pytest.raises(ImagesNotFound, match=r"there are only pictures .* 1 \.nef\. To use them"):
+        find_images([f"{root}/*.nef"])

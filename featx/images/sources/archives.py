@@ -7,11 +7,8 @@ import os
 import sys
 
 from featx.errors import ImageError
-from featx.images.sources.endings import UNREAD_SUFFIXES
 from featx.images.sources.items import MAX_MEMBER_BYTES, ImageItem, Listing, Reader
 from featx.images.sources.keys import (
-    ending_of,
-    is_hidden,
     is_picture_name,
     is_utf8,
     label_of,
@@ -74,8 +71,7 @@ class ArchiveListing:
                 self._fail(self._request.prefix + name, error.reason, size)
             return None
         if not is_picture_name(member):
-            if (ending := ending_of(member)) in UNREAD_SUFFIXES and not is_hidden(member):
-                self.listing.unread[ending] += 1
+            self.listing.overlook(member)
             return None
         key = self._request.prefix + member
         if self._request.is_excluded is not None and self._request.is_excluded(key):

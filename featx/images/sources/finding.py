@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import posixpath
 from collections.abc import Sequence
@@ -10,10 +11,10 @@ from typing import NoReturn
 
 from featx.errors import ImagesNotFound, InvalidValue, join_names
 from featx.images.roots import Root, is_url
-from featx.images.sources.endings import IMAGE_SUFFIXES, describe_unread
+from featx.images.sources.endings import IMAGE_SUFFIXES, UNREAD_SUFFIXES, describe_unread
 from featx.images.sources.frames import check_frame, choose_frames
 from featx.images.sources.items import ImageItem, ImageSet, Listing, ReadsInOrder
-from featx.images.sources.keys import natural_key
+from featx.images.sources.keys import ending_of, natural_key
 from featx.images.sources.naming import Named, check_split, common_root, name_list, resolve_names
 from featx.images.sources.overlooked import describe_archives
 from featx.images.sources.request import IsExcluded, SourceRequest, make_exclusion
@@ -73,6 +74,7 @@ def find_images(
     collection = _Collection(named, make_exclusion(exclude))
     for one in named:
         collection.add(one, split)
+    collection.describe_matches(given)
     collection.divide(split)
     collection.choose_frames(frame)
     if collection.is_empty:
@@ -108,6 +110,9 @@ class _Collection:
 
     def add(self, one: Named, split: str | None) -> None:
         """List the images at one location."""
+        if one.is_match and ending_of(one.location) in UNREAD_SUFFIXES and not one.is_folder:
+            self._total.overlook(os.path.basename(one.location))
+            return
         prefix = one.prefix(self._root)
         listing = one.source.list_images(
             SourceRequest(one.location, self._root, prefix, self._is_excluded, split, one.table)
@@ -125,6 +130,13 @@ class _Collection:
         total.items += listing.items
         total.failures += listing.failures
         total.notes += listing.notes
+
+    def describe_matches(self, given: Sequence[str]) -> None:
+        """Say which pictures that globs have found are not read."""
+        if self._total.unread:
+            globs = ", ".join(name for name in given if glob.has_magic(name))
+            note = describe_unread(self._total.unread, globs, has_images=not self.is_empty)
+            self.overlooked.append(note)
 
     def divide(self, split: str | None) -> None:
         """Give images in folders of splits their classes; take only those of `split`, if any.

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from featx.images.roots import Root, is_url
-from featx.images.sources.endings import IMAGE_SUFFIXES, UNREAD_SUFFIXES
+from featx.images.sources.endings import IMAGE_SUFFIXES
 from featx.images.sources.items import ImageFailure, ImageItem, Listing, make_failure
 from featx.images.sources.keys import ending_of, is_hidden, is_utf8, label_of
 from featx.images.sources.kinds import ImageSource
@@ -94,8 +94,8 @@ def _walk(
                     found.append(make_item(root, name, entry.stat))
                 elif is_archive(name):
                     listing.archives.append(name)
-                elif (ending := ending_of(name)) in UNREAD_SUFFIXES:
-                    listing.unread[ending] += 1
+                else:
+                    listing.overlook(entry.name)
         except OSError as error:
             yield make_failure(current, error)
             continue

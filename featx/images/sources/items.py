@@ -11,7 +11,14 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol, runtime_checkable
 
 from featx.images.roots import Root
-from featx.images.sources.keys import beginnings, is_utf8, natural_key
+from featx.images.sources.endings import UNREAD_SUFFIXES
+from featx.images.sources.keys import (
+    beginnings,
+    ending_of,
+    is_hidden,
+    is_utf8,
+    natural_key,
+)
 
 MAX_MEMBER_BYTES = 1 << 30
 """Largest picture that is read from an archive or a URL, in bytes: featx must not allocate whatever
@@ -200,6 +207,12 @@ class Listing:
     archives: list[str] = field(default_factory=list)
     unread: Counter[str] = field(default_factory=Counter)
     by_folder: bool = False
+
+    def overlook(self, name: str) -> None:
+        """Count a file that is not read, if it is named like a picture."""
+        ending = ending_of(name)
+        if ending in UNREAD_SUFFIXES and not is_hidden(name):
+            self.unread[ending] += 1
 
     def fail(self, key: str, reason: str, size: int = -1, mtime_ns: int = -1) -> None:
         """Add a failure."""

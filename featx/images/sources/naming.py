@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from featx.errors import ImagesNotFound, InvalidValue, join_names
 from featx.images.roots import Root, is_url
 from featx.images.sources import manifests, remote
-from featx.images.sources.endings import IMAGE_SUFFIXES
-from featx.images.sources.keys import is_utf8
+from featx.images.sources.endings import IMAGE_SUFFIXES, UNREAD_SUFFIXES
+from featx.images.sources.keys import ending_of, is_utf8
 from featx.images.sources.kinds import ImageSource, find_source
 from featx.images.sources.request import Table
 
@@ -113,7 +113,10 @@ def _name_path(path: str) -> Named:
 
 
 def _name_matches(pattern: str, found: list[str]) -> list[Named]:
-    """Return those of the files and folders that a glob has found which may hold images."""
+    """Return those of the files and folders that a glob has found which may hold images.
+
+    Pictures that are not read are among them, so that they can be counted.
+    """
     fixed = pattern
     while glob.has_magic(fixed):
         fixed = os.path.dirname(fixed)
@@ -128,7 +131,7 @@ def _name_matches(pattern: str, found: list[str]) -> list[Named]:
 
 
 def _is_image(path: str) -> bool:
-    return os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES
+    return ending_of(path) in IMAGE_SUFFIXES | UNREAD_SUFFIXES
 
 
 def check_split(named: Sequence[Named], split: str | None) -> None:

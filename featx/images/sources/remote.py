@@ -119,6 +119,7 @@ def _add_file(
         listing.fail(name, error.reason)
         return None
     if not is_named and not is_picture_name(key):
+        listing.overlook(key)
         return None
     size, stamp = _size(info), version_stamp(info)
     if size > MAX_MEMBER_BYTES:
