@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from featx.extraction.report import ExtractReport
 
 
 class FeatxError(Exception):
@@ -127,6 +130,18 @@ class ImagesNotFound(FeatxError, FileNotFoundError):
 
 class TooManyFailures(FeatxError, RuntimeError):
     """More images failed than ``--strict`` or ``--max-failures`` allows."""
+
+
+class AllImagesFailed(FeatxError, ValueError):
+    """None of the images of an extraction could be used; the store's ledger says why of each.
+
+    Attributes:
+        report: The `featx.ExtractReport`, with the failures.
+    """
+
+    def __init__(self, message: str, report: ExtractReport) -> None:
+        self.report = report
+        super().__init__(message)
 
 
 class DimensionMismatch(FeatxError, ValueError):

@@ -19,11 +19,16 @@ import featx
 from featx import errors
 from featx.engines.graph import NotConvertible
 from featx.errors import FeatxError, FingerprintMismatch, NotInstalled, UnknownName, UnknownOption
+from featx.extraction.report import ExtractReport
+from featx.images.sources import ImageFailure
+
+REPORT = ExtractReport("f.h5", 0, 0, 0, 0, 0, 0, 0, 1, failures=(ImageFailure("a", "cut", 9, 1),))
 
 WITH_FIELDS: dict[type[FeatxError], FeatxError] = {
     UnknownName: UnknownName("layer", "conv9", ["conv1"], remedy="See `featx layers`."),
     UnknownOption: UnknownOption("extract", "bach_size", ["batch_size"]),
     errors.RepeatedOption: errors.RepeatedOption("workers", "RunOptions"),
+    errors.AllImagesFailed: errors.AllImagesFailed("The first one: a: cut.", REPORT),
     NotInstalled: NotInstalled("kind of head", "forest", "head.json", "featx-forest"),
     FingerprintMismatch: FingerprintMismatch(
         "The store is of another model.", [("model", "a", None)], remedy="Use --overwrite."

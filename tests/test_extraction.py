@@ -22,6 +22,7 @@ from PIL import Image
 import featx
 import featx.testing.toy
 from featx.errors import (
+    AllImagesFailed,
     FingerprintMismatch,
     ImagesNotFound,
     InvalidType,
@@ -369,13 +370,21 @@ def test_store_of_failures_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     break_image(photos / "a.png")
-    assert counts(run()) == {"failed": 1}
+    break_image(photos / "b.png")
+    with pytest.raises(AllImagesFailed, match=r"2 images failed. The first one: a\.png: ") as first:
+        run()
+    assert counts(first.value.report) == {"failed": 2}
     with open_store(store) as opened:
         assert opened.keys == ()
         assert opened.table().values.shape == (0, 3)
+        assert opened.failures == first.value.report.failures
+    assert counts(run(dry_run=True)) == {"failed": 2}
     with monkeypatch.context() as patch:
         forbid_loading(patch)
-        assert counts(run()) == {"failed": 1}
+        with pytest.raises(AllImagesFailed) as second:
+            run()
+    assert second.value.report.failures == first.value.report.failures
+    (photos / "b.png").unlink()
     write_color(photos / "b.png", (3, 3, 3))
     assert counts(run()) == {"rows": 1, "done": 1, "failed": 1}
 
@@ -487,7 +496,11 @@ def test_a_link_whose_target_is_away_keeps_its_features(
     (photos / "link.png").symlink_to(disk / "4.png")
     run()
     disk.rename(tmp_path / "away")
-    assert counts(run(prune=True)) == {"rows": 1, "failed": 1}
+    with pytest.raises(
+        AllImagesFailed, match=r"1 image failed. The first one: link\.png"
+    ) as raised:
+        run(prune=True)
+    assert counts(raised.value.report) == {"rows": 1, "failed": 1}
     (tmp_path / "away").rename(disk)
     assert counts(run()) == {"rows": 1, "skipped": 1}
 
@@ -508,7 +521,9 @@ def test_a_read_error_is_tried_again_next_time(
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "read_bytes", failing)
-        assert counts(run()) == {"rows": 8, "done": 8, "failed": 1}
+        report = run()
+    assert counts(report) == {"rows": 8, "done": 8, "failed": 1}
+    assert report.to_dict()["failures"] == [{"key": "4.png", "reason": "Input/output error"}]
     assert counts(run()) == {"rows": 9, "done": 1, "skipped": 8}
 
 

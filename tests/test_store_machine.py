@@ -39,7 +39,7 @@ from hypothesis.stateful import (
 )
 
 from featx.atomic import remove_file
-from featx.errors import ImagesNotFound, IndexFileError, StoreError
+from featx.errors import AllImagesFailed, ImagesNotFound, IndexFileError, StoreError
 from featx.extraction import ExtractReport, extract
 from featx.images.sharding import shard_of
 from featx.index.searching import search
@@ -443,7 +443,10 @@ class FolderMachine(RuleBasedStateMachine):
         defaults = PartWriter.__init__.__kwdefaults__
         assert defaults is not None
         with mock.patch.dict(defaults, {"max_bytes": ROW_BYTES}):
-            return extract(self.folder.path, model=toy_model(), layers=["mean"], **arguments)
+            try:
+                return extract(self.folder.path, model=toy_model(), layers=["mean"], **arguments)
+            except AllImagesFailed as error:
+                return error.report
 
     def run_forked(self, instants: Instants, **options: Any) -> dict[str, int] | None:
         """Extract in a process that is killed; return the counts if it got through."""

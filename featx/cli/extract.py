@@ -115,22 +115,27 @@ def extract(
         )
         show_scalings(trials, as_json=as_json)
         return
-    report = featx.extract(
-        images or ".",
-        model=model,
-        weights=weights,
-        signature=signature,
-        layers=[name for value in layer or [] for name in value.split(",")],
-        pool=pool,
-        output=output,
-        dtype=dtype,
-        trust_model_code=trust_model_code,
-        input=input,
-        selection=selection,
-        run=run,
-        update=update,
-        listener=ConsoleListener(),
-    )
+    listener = ConsoleListener()
+    try:
+        report = featx.extract(
+            images or ".",
+            model=model,
+            weights=weights,
+            signature=signature,
+            layers=[name for value in layer or [] for name in value.split(",")],
+            pool=pool,
+            output=output,
+            dtype=dtype,
+            trust_model_code=trust_model_code,
+            input=input,
+            selection=selection,
+            run=run,
+            update=update,
+            listener=listener,
+        )
+    except featx.errors.AllImagesFailed as error:
+        listener.note(str(error))
+        report = error.report
     if as_json:
         write_json(report.to_dict())
     else:

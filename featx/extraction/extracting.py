@@ -95,6 +95,7 @@ def extract(
     Raises:
         ImagesNotFound: If there are no images.
         FingerprintMismatch: If the store was made in another way; names each field.
+        AllImagesFailed: If none of the images could be used; names the first reason.
         TooManyFailures: See `UpdateOptions`; what was computed is kept.
         StoreError: If the store cannot be written; what was committed is kept.
         InvalidType: If an option is of another type.
@@ -127,7 +128,9 @@ def extract(
     request.check()
     if model is None:
         listener.note(describe_default())
-    return _extract(request, listener)
+    report = _extract(request, listener)
+    report.require_images()
+    return report
 
 
 def _extract(request: Request, listener: Listener) -> ExtractReport:

@@ -45,7 +45,7 @@ def forecast(plan: Plan, listener: Listener) -> Outcome:
         reused=len(identical) - len(touched),
         renamed=renamed,
         vanished=changes.vanished,
-        failed=len(changes.failures) + len(expected.failures),
+        failures={**changes.failures, **{one.key: one for one in expected.failures}},
     )
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from featx.errors import AllImagesFailed
 from featx.extraction.plan import Plan
+from featx.images.sources import ImageFailure
+from featx.units import format_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +23,7 @@ class Outcome:
         reused: Images that got the features of an identical one.
         renamed: Keys of rows whose image now has another name.
         vanished: Keys of rows whose image is gone or has another name.
-        failed: Images that cannot be used.
+        failures: Images that cannot be used, by key.
         seconds: Where the time went; see `ExtractReport`.
         total_seconds: From the first image to the finished store; 0 where nothing was run.
         images_choosing: Images that were computed while engine and precision were chosen.
@@ -32,7 +35,7 @@ class Outcome:
     reused: int
     renamed: frozenset[str]
     vanished: tuple[str, ...]
-    failed: int
+    failures: Mapping[str, ImageFailure]
     seconds: Mapping[str, float] = field(default_factory=dict)
     total_seconds: float = 0.0
     images_choosing: int = 0
@@ -58,7 +61,7 @@ def make_unchanged_outcome(plan: Plan) -> Outcome:
         reused=0,
         renamed=frozenset(),
         vanished=plan.changes.vanished,
-        failed=len(plan.changes.failures),
+        failures=plan.changes.failures,
         seconds=dict.fromkeys(("load", "read", "compute", "write"), 0.0),
     )
 
@@ -85,6 +88,7 @@ class ExtractReport:
             if there were no others.
         seconds: ``load`` (model), ``choose`` (converting it and comparing engines, where that was
             done), ``read`` (waiting for images), ``compute``, ``write``.
+        failures: The images that failed, with the reason.
     """
 
     output: str
@@ -99,10 +103,28 @@ class ExtractReport:
     images_per_second: float = 0.0
     dry_run: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
+    failures: tuple[ImageFailure, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON-serialisable values."""
-        return asdict(self)
+        """Return the fields as JSON-serialisable values; of a failure, its key and its reason."""
+        failures = [{"key": one.key, "reason": one.reason} for one in self.failures]
+        return asdict(replace(self, failures=())) | {"failures": failures}
+
+    def require_images(self) -> None:
+        """Refuse a run in which no image could be used.
+
+        Raises:
+            AllImagesFailed: Names the first one.
+        """
+        used = self.done + self.skipped + self.reused
+        if self.failures and not used and not self.dry_run:
+            first = self.failures[0]
+            raise AllImagesFailed(
+                f"None of the images could be used: {format_count(self.failed, 'image')} failed. "
+                f"The first one: {first.key}: {first.reason}. The others are in the report and in "
+                f"the store, {self.output!r}.",
+                self,
+            )
 
 
 def make_report(plan: Plan, outcome: Outcome) -> ExtractReport:
@@ -118,8 +140,9 @@ def make_report(plan: Plan, outcome: Outcome) -> ExtractReport:
         renamed=len(outcome.renamed),
         removed=gone if update.prune else 0,
         missing=0 if update.prune else gone,
-        failed=outcome.failed,
+        failed=len(outcome.failures),
         images_per_second=outcome.images_per_second,
         dry_run=update.dry_run,
+        failures=tuple(outcome.failures.values()),
         seconds=dict(outcome.seconds),
     )

@@ -51,7 +51,7 @@ def run(plan: Plan, prepared: Prepared, listener: Listener) -> Outcome:
         reused=computed.reused,
         renamed=renamed,
         vanished=final.changes.vanished,
-        failed=len(computed.failures),
+        failures=computed.failures,
         seconds=_split_seconds(prepared, watch),
         total_seconds=watch.total,
         images_choosing=prepared.backbone.choosing.num_images,

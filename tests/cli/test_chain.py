@@ -65,6 +65,7 @@ def test_outputs_in_the_folder_are_not_taken_for_images(featx: Program, photos: 
         "images_per_second": 0.0,
         "dry_run": False,
         "seconds": 0,
+        "failures": [],
     }
 
 

@@ -83,7 +83,10 @@ def test_an_index_of_another_store_is_refused(featx: Program, photos: Path) -> N
 def test_an_empty_store_is_said_to_be_empty(featx: Program, photos: Path) -> None:
     (photos / "bad").mkdir()
     (photos / "bad" / "a.jpg").write_bytes(b"")
-    assert featx("extract", "bad", *TOY, "--layer", "mean").status == 3
+    outcome = featx("extract", "bad", *TOY, "--layer", "mean")
+    assert outcome.status == 3
+    assert "None of the images could be used: 1 image failed. The first one: " in outcome.err
+    assert "0 rows (0 computed, 0 already there, 1 failed)" in outcome.out
     for arguments in (["index"], ["search", "dark/image_0.png"]):
         outcome = featx(*arguments)
         assert outcome.status == 1

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, features
 
 import featx
-from featx.errors import ImageError, InvalidValue
+from featx.errors import AllImagesFailed, ImageError, InvalidValue
 from featx.images import decode, formats
 from featx.images.animations import FrameTaker, take_frame
 from featx.images.decode import decode_image
@@ -160,8 +160,9 @@ def test_the_limit_of_pixels_is_adjusted_and_named(tmp_path: Path, toy: str) -> 
     photos.mkdir()
     (photos / "a.png").write_bytes(huge_png(300, 300))
     arguments: dict[str, Any] = {"model": toy, "layers": ["mean"], "output": tmp_path / "f.h5"}
-    report = featx.extract(photos, max_pixels=80_000, **arguments)
-    assert (report.done, report.failed) == (0, 1)
+    with pytest.raises(AllImagesFailed, match="300 x 300 pixels: the limit is 80,000") as raised:
+        featx.extract(photos, max_pixels=80_000, **arguments)
+    assert (raised.value.report.done, raised.value.report.failed) == (0, 1)
     with featx.open_store(tmp_path / "f.h5") as store:
         (failure,) = store.failures
     assert failure.reason == (
