@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from featx.engines.graph import Layout
 from featx.models.backbone import Beginning, Layer
 from featx.models.inner_scaling import InnerScaling
+from featx.models.trained_pixels import TrainedPixels
 from featx.specs import ModelSpec
 
 _CHANNELS_FIRST_NOTE = (
@@ -29,7 +30,8 @@ class ModelDescription:
         notes: Further notes for the user, one line each.
         packages: Packages that loaded it besides TensorFlow and Keras, by their names for pip.
         runs_own_code: Whether code that came with it was trusted.
-        inner_scaling: What it does with pixels first; None where that is not known.
+        inner_scaling: What it does with pixels first, or which it was trained on; None where
+            neither is known.
     """
 
     spec: ModelSpec
@@ -40,7 +42,7 @@ class ModelDescription:
     notes: Sequence[str] = ()
     packages: Sequence[str] = ()
     runs_own_code: bool = False
-    inner_scaling: InnerScaling | None = None
+    inner_scaling: InnerScaling | TrainedPixels | None = None
 
     @property
     def input_layout(self) -> Layout:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -54,7 +55,10 @@ class InnerScaling:
             likely = "" if self.scaling else " probably"
             return f"begins with {self.title}:{likely} from [{low}, {high}] to {result}"
         mean, deviation = -self.offset / self.factor, 1 / np.abs(self.factor)
-        return f"begins with {self.title}: pixels less {_list(mean)}, divided by {_list(deviation)}"
+        return (
+            f"begins with {self.title}: pixels less {format_channels(mean)}, divided by "
+            f"{format_channels(deviation)}"
+        )
 
     def warn(self, asked: Scaling | None) -> str:
         """Say why a scaling that was asked for is wrong; nothing if it is not, or not known."""
@@ -66,8 +70,13 @@ class InnerScaling:
         )
 
 
-def _list(values: np.ndarray) -> str:
-    """Write a number for each channel, or one where all are alike."""
+def format_channels(values: np.ndarray) -> str:
+    """Write a number for each channel, or one where all are alike.
+
+    Example:
+        >>> format_channels(np.array([0.5, 0.5])), format_channels(np.array([0.5, 1]))
+        ('0.5', '(0.5, 1)')
+    """
     texts = list(dict.fromkeys(_format(value) for value in values))
     return texts[0] if len(texts) == 1 else f"({', '.join(_format(v) for v in values)})"
 
@@ -76,7 +85,16 @@ def _format(value: float) -> str:
     return f"{value + 0.0:.4g}"
 
 
-def own_contract(contract: InputSpec, inner: InnerScaling | None) -> InputSpec:
+class _Found(Protocol):
+    """What is known of the pixels that a model takes."""
+
+    @property
+    def scaling(self) -> Scaling | None:
+        """The scaling, where it is certain."""
+        ...
+
+
+def own_contract(contract: InputSpec, inner: _Found | None) -> InputSpec:
     """Return an input contract with the scaling that suits what a network does first."""
     return replace(contract, scaling=None if inner is None else inner.scaling)
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from featx.engines.door import Door, find_door, measure_scaling
+from featx.engines.door import find_door, measure_scaling
 from featx.engines.tensorflow import import_tensorflow
 from featx.engines.tensorflow_graph import CompiledLayers, compile_function
 from featx.errors import ModelError, first_line
@@ -29,44 +29,15 @@ from featx.models.inner_scaling import (
     recognize_scaling,
 )
 from featx.models.input_contract import InputShape
+from featx.models.keras_calls import Call, KerasDoor, describe_door, find_trained
 from featx.models.lineage import Lineage, receptive_field
+from featx.models.trained_pixels import TrainedPixels
 from featx.specs import InputSpec
 
 _recording = threading.Lock()
 
-_SCALING_LAYERS = ("Rescaling", "Normalization", "BatchNormalization")
-
 _INPUT = -1
 """The model's input, where the number of a call is expected."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """One call of a layer during a trace; `outputs` maps each output's suffix to its tensor."""
-
-    path: str
-    layer: Any
-    outputs: dict[str, Any]
-
-    @property
-    def type(self) -> str:
-        """The class of the layer."""
-        return type(self.layer).__name__
-
-
-@dataclass(frozen=True, slots=True)
-class _KerasDoor:
-    """What scales pixels at the door of a model.
-
-    Attributes:
-        names: The layers or operations that do it.
-        rescales: Whether there is a layer that is made for it among them.
-        end: The number of the first call behind it.
-    """
-
-    names: tuple[str, ...]
-    rescales: bool
-    end: int | None
 
 
 @dataclass(slots=True)
@@ -76,7 +47,7 @@ class _Trace:
     `lineage` says what each result of a call comes from, for describing layers.
     """
 
-    calls: list[_Call] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
     results: Any = None
     lineage: Lineage | None = None
 
@@ -96,7 +67,8 @@ class KerasLayers:
 
     Attributes:
         layers: Every layer, in the order of computation.
-        inner_scaling: What the model does with pixels first; None where that is not known.
+        inner_scaling: What the model does with pixels first, or which it was trained on; None
+            where neither is known.
 
     Raises:
         ModelError: If the model cannot run on images of that size.
@@ -110,7 +82,7 @@ class KerasLayers:
         channels_first: bool = False,
         layer_class: Any = None,
     ) -> None:
-        import_tensorflow()
+        tensorflow = import_tensorflow()
         import keras
 
         self._model = model
@@ -119,18 +91,21 @@ class KerasLayers:
         self._layer_class = layer_class or keras.layers.Layer
         self._positions: dict[str, tuple[int, str]] = {}
         layers: list[Layer] = []
-        doors: list[_KerasDoor] = []
+        found: list[tuple[KerasDoor, TrainedPixels | None]] = []
 
         def trace(images: Any) -> None:
             run = self._run(images)
             for layer, number, suffix in self._describe(images, run):
                 layers.append(layer)
                 self._positions[layer.name] = (number, suffix)
-            doors.append(_describe_door(find_door(images), run.calls))
+            door = describe_door(find_door(images), run.calls)
+            with tensorflow.init_scope():  # The values of weights, not symbols for them.
+                found.append((door, None if door.names else find_trained(run.calls, door)))
 
         self._trace(trace)
         self.layers = tuple(layers)
-        self.inner_scaling = self._measure(doors[0]) if doors[0].names else None
+        door, trained = found[0]
+        self.inner_scaling = self._measure(door) if door.names else trained
 
     def compile(self, names: Sequence[str]) -> CompiledLayers:
         """Build a graph from scaled images to the named layers, with nothing beyond them."""
@@ -172,7 +147,7 @@ class KerasLayers:
             trace.results = self._model(typed, training=False)
         return trace
 
-    def _measure(self, door: _KerasDoor) -> InnerScaling | None:
+    def _measure(self, door: KerasDoor) -> InnerScaling | None:
         """Find out what the model's door does with pixels, in a graph that ends behind it."""
 
         def trace(images: Any) -> Any:
@@ -199,7 +174,7 @@ class KerasLayers:
         indices = {each.name: index for index, each in enumerate(self._model.layers)}
         for each in self._model.layers:
             if type(each).__name__ == "InputLayer":
-                call = _Call(each.name, each, {})
+                call = Call(each.name, each, {})
                 yield _make_layer(each.name, call, indices[each.name], images, lineage), _INPUT, ""
         # Of a nested model and its last layer, which return the same tensor, the model.
         last = {id(t): n for n, call in enumerate(calls) for t in call.outputs.values()}
@@ -217,23 +192,7 @@ class KerasLayers:
                     yield replace(layer, is_result=is_result), number, suffix
 
 
-def _describe_door(door: Door, calls: Sequence[_Call]) -> _KerasDoor:
-    """Name the layers that scale pixels at the door, or where there are none, the operations."""
-    passed = {id(tensor) for tensor in door.tensors}
-    behind = [not passed.intersection(map(id, call.outputs.values())) for call in calls]
-    scaling = [
-        call
-        for call, is_behind in zip(calls, behind, strict=True)
-        if call.type in _SCALING_LAYERS and not is_behind
-    ]
-    names = [operation.name.split("/")[-1] for operation in door.operations]
-    if names and scaling:
-        names = [call.path for call in scaling]
-    rescales = any(call.type == "Rescaling" for call in scaling)
-    return _KerasDoor(tuple(names), rescales, behind.index(True) if True in behind else None)
-
-
-def _make_layer(name: str, call: _Call, index: int | None, tensor: Any, lineage: Lineage) -> Layer:
+def _make_layer(name: str, call: Call, index: int | None, tensor: Any, lineage: Lineage) -> Layer:
     """Describe one result of a layer."""
     origin = lineage.of(tensor)
     shape = tuple(tensor.shape[1:])
@@ -290,7 +249,7 @@ def _record_calls(trace: _Trace, last: int | None, layer_class: Any) -> Iterator
             trace.lineage.record(self, (args, kwargs), outputs)
         if path:
             calls = trace.calls
-            calls.append(_Call(path, self, _by_suffix(outputs)))
+            calls.append(Call(path, self, _by_suffix(outputs)))
             if len(calls) - 1 == last:
                 raise _LastCallSeen
         return outputs

@@ -1,0 +1,83 @@
+"""Which pixels a network was trained on, read off its first convolution and normalisation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+
+from featx.engines.tensorflow import import_tensorflow
+from featx.images.preprocess import scale_pixels
+from featx.models import load_model
+from featx.models.trained_pixels import find_trained_pixels
+from featx.specs import InputSpec, Scaling
+
+SIZE = 24
+
+
+def photographs() -> np.ndarray:
+    """Pictures with the mean and the deviation of photographs, smooth as these are."""
+    random = np.random.default_rng(0)
+    small = random.normal([123, 116, 104], 66, (40, 4, 4, 3))
+    grey = random.normal(0, 1, (40, 4, 4, 1)) * 65
+    smooth = np.repeat(np.repeat(0.4 * small + 0.6 * np.array([123, 116, 104]) + grey, 6, 1), 6, 2)
+    return np.clip(smooth, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def parts() -> tuple[Any, Any, Any]:
+    """A network, its convolution and its normalisation, which takes the last batch's statistics."""
+    import_tensorflow()
+    import keras
+
+    layers = keras.layers
+    conv = layers.Conv2D(16, 3, name="conv", bias_initializer="ones")
+    norm = layers.BatchNormalization(momentum=0.0, name="norm")
+    images = keras.Input((SIZE, SIZE, 3))
+    outputs = layers.GlobalAveragePooling2D()(norm(conv(images)))
+    kernel = np.random.default_rng(1).normal(0.05, 0.2, (3, 3, 3, 16))
+    conv.set_weights([kernel, np.ones(16)])
+    return keras.Model(images, outputs), conv, norm
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("scaling", get_args(Scaling))
+def test_a_network_tells_the_scaling_that_it_was_trained_with(
+    tmp_path: Path, parts: tuple[Any, Any, Any], scaling: Scaling
+) -> None:
+    model, _, _ = parts
+    order = "bgr" if scaling == "caffe" else "rgb"
+    pixels = scale_pixels(photographs(), InputSpec(SIZE, SIZE, 3, scaling, order))
+    model(pixels, training=True)
+    model.save(tmp_path / "net.keras")
+    backbone = load_model(str(tmp_path / "net.keras"))
+    assert backbone.spec.input.scaling is None  # It is no proof: the question is asked.
+    assert "begins with 'conv', trained on pixels of mean" in backbone.beginning.text
+    assert backbone.beginning.text.endswith(f": probably {scaling}")
+    assert backbone.beginning.warning == ""
+
+
+@pytest.mark.tensorflow
+def test_the_mean_is_exact(parts: tuple[Any, Any, Any]) -> None:
+    model, conv, norm = parts
+    pixels = scale_pixels(photographs(), InputSpec(SIZE, SIZE, 3, "unit"))
+    pixels[:] = pixels.mean(axis=(0, 1, 2))  # No borders that count less.
+    pixels[::2] *= 0.5
+    model(pixels, training=True)
+    kernel, bias = conv.get_weights()
+    found = find_trained_pixels(
+        "conv", kernel, norm.moving_mean.numpy() - bias, norm.moving_variance.numpy()
+    )
+    assert found is not None
+    np.testing.assert_allclose(found.mean, pixels.mean(axis=(0, 1, 2)), rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("mean", "num_filters"),
+    [(np.zeros(16), 16), (np.arange(16.0) % 5, 16), (np.arange(3.0), 3)],
+)
+def test_what_was_not_trained_says_nothing(mean: np.ndarray, num_filters: int) -> None:
+    kernel = np.random.default_rng(2).normal(0, 1, (3, 3, 3, num_filters))
+    assert find_trained_pixels("conv", kernel, mean, np.ones(num_filters)) is None
