@@ -12,7 +12,9 @@ import importlib
 import io
 import struct
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
+
+from featx.errors import ImageError
 
 FORMATS = (
     "JPEG",
@@ -52,6 +54,7 @@ def open_picture(data: bytes) -> Image.Image:
 
     Raises:
         NotOpened: If it is in none of them.
+        ImageError: If only the preview of a camera's raw file could be read.
     """
     load_plugins()
     refused: NotOpened | None = None
@@ -63,7 +66,9 @@ def open_picture(data: bytes) -> Image.Image:
         try:
             accepted = accept is None or accept(data[:16])
             if accepted is True:
-                return factory(io.BytesIO(data), "")
+                image = factory(io.BytesIO(data), "")
+                _refuse_preview(image, data)
+                return image
         except (SyntaxError, IndexError, TypeError, struct.error) as error:
             # As in Pillow: another format may begin alike.
             if accepted and accept is not None:
@@ -71,6 +76,25 @@ def open_picture(data: bytes) -> Image.Image:
         if isinstance(accepted, str):  # A format that this Pillow was built without.
             refused = refused or NotOpened(name, accepted)
     raise refused or NotOpened(None, "")
+
+
+def _refuse_preview(image: Image.Image, data: bytes) -> None:
+    """Refuse raw files that look like TIFF: their first page is a small picture of the real one."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return
+    tags = image.tag_v2
+    is_reduced = bool(int(tags.get(_NEW_SUBFILE_TYPE, 0)) & 1) and _SUB_IFDS in tags
+    if is_reduced or _DNG_VERSION in tags or data[8:10] == _CR2:
+        raise ImageError(RAW)
+
+
+RAW = "a camera's raw file: develop it first, or take out its preview (exiftool -b -JpgFromRaw)"
+
+_NEW_SUBFILE_TYPE, _SUB_IFDS, _DNG_VERSION = 254, 330, 50706
+"""Tags of TIFF 6.0, of its supplement 1, and of DNG."""
+
+_CR2 = b"CR"
+"""Behind the header of Canon's raw files."""
 
 
 def format_of(data: bytes) -> str | None:

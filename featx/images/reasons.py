@@ -10,7 +10,7 @@ from PIL import Image, TiffImagePlugin, TiffTags
 
 from featx.errors import ImageError
 from featx.images.conversion import FLOATING
-from featx.images.formats import NotOpened, format_of
+from featx.images.formats import RAW, NotOpened, format_of
 from featx.images.limits import LIMIT_OPTION
 
 UNKNOWN = "not an image in a format that featx reads"
@@ -52,7 +52,9 @@ _MEANINGS = {
 }
 """How messages of Pillow that say nothing begin → what they mean."""
 _JPEG_LS_FRAME = b"\xff\xf7"
-_SAMPLE_FORMAT, _BITS, _SAMPLES, _COMPRESSION = 339, 258, 277, 259
+_SAMPLE_FORMAT, _BITS, _SAMPLES, _COMPRESSION, _PHOTOMETRIC = 339, 258, 277, 259, 262
+_SENSOR = (32803, 34892)
+"""Photometric interpretations of what a sensor has measured: CFA, linear raw (DNG)."""
 
 
 def describe(error: Exception, data: bytes, limit: int) -> str:
@@ -133,6 +135,8 @@ def _describe_tiff(text: str, data: bytes) -> str | None:
         named = {number: name for name, number in TiffTags.lookup(_COMPRESSION).enum.items()}
         method = _COMPRESSIONS.get(code, named.get(code, f"method {code}"))
         return f"damaged TIFF, or compressed in a way that this Pillow does not read ({method})"
+    if _first(tags.get(_PHOTOMETRIC, 0)) in _SENSOR:
+        return RAW
     kind, bits = _first(tags.get(_SAMPLE_FORMAT, 1)), _first(tags.get(_BITS, 1))
     if kind == 3:
         return FLOATING

@@ -6,7 +6,7 @@ import struct
 
 import numpy as np
 import pytest
-from PIL import Image, features
+from PIL import Image, TiffImagePlugin, features
 
 from featx.errors import ImageError
 from featx.images.animations import take_frame
@@ -71,6 +71,26 @@ def test_tiffs_compressed_in_a_way_that_is_not_read(method: int, name: str) -> N
     reason = reason_for(tiff(compression=method))
     assert reason.startswith("damaged TIFF, or compressed in a way that this Pillow does not read")
     assert reason.endswith(f"({name})")
+
+
+@pytest.mark.parametrize("tags", [{50706: b"\1\4\0\0"}, {254: 1, 330: 8}])
+def test_the_preview_in_a_raw_file_is_not_taken_for_the_picture(tags: dict[int, object]) -> None:
+    info = TiffImagePlugin.ImageFileDirectory_v2()
+    for number, value in tags.items():
+        info.tagtype[number] = 1 if isinstance(value, bytes) else 4
+        info[number] = value
+    reason = reason_for(encode(PICTURE, "TIFF", tiffinfo=info))
+    assert reason.startswith("a camera's raw file: develop it first")
+    assert decode_image(encode(PICTURE, "TIFF"), CONTRACT).shape == (4, 4, 3)
+
+
+def test_a_raw_file_without_a_preview_is_named_too() -> None:
+    data = bytearray(encode(Image.new("L", (4, 4)), "TIFF"))
+    entry = struct.pack("<HHIH", 262, 3, 1, 1)
+    assert data.count(entry) == 1
+    where = data.index(entry)
+    data[where + 8 : where + 10] = struct.pack("<H", 32803)
+    assert reason_for(bytes(data)).startswith("a camera's raw file: develop it first")
 
 
 def test_jpegs_of_12_bits() -> None:
