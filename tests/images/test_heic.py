@@ -14,7 +14,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
 import featx
-from featx.errors import ImageError
+from featx.errors import AllImagesFailed, ImageError
 from featx.extraction import preparing
 from featx.images import decode, reduced
 from featx.images.decode import decode_image
@@ -140,7 +140,8 @@ def test_refused_pictures_are_tried_again(
 
     with monkeypatch.context() as patch:
         patch.setattr(decode, "fit", refuse)
-        assert featx.extract(photos, model=toy, layers=["mean"], output=store).failed == 1
+        with pytest.raises(AllImagesFailed, match="box can't exceed original image size"):
+            featx.extract(photos, model=toy, layers=["mean"], output=store)
     assert featx.extract(photos, model=toy, layers=["mean"], output=store).done == 1
 
 
