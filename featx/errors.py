@@ -112,6 +112,16 @@ class ModelError(FeatxError, RuntimeError):
     """A model could not be loaded, or cannot do what was asked of it."""
 
 
+class DownloadNotAllowed(ModelError):
+    """A model that only a file names is not here, and may not be fetched."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what} would have to be downloaded, and only a file asks for it: nothing is fetched "
+            "because of what a file says. If you trust the file, --allow-download fetches it."
+        )
+
+
 class ImageError(FeatxError, ValueError):
     """One image could not be used. Extraction records it and goes on.
 

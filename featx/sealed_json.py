@@ -3,12 +3,37 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+import math
+from typing import Any, NoReturn
 
 from featx.specs import digest
 
 SEAL = "sha256"
 """The field with the digest of all others; see `featx.specs.digest`."""
+
+
+def parse_json(text: str) -> Any:
+    """Read JSON as the standard has it, in which every number is finite.
+
+    Raises:
+        ValueError: If it is no JSON: Python itself also takes NaN, Infinity and 1e999.
+
+    Example:
+        >>> parse_json("[1e999]")
+        Traceback (most recent call last):
+        ...
+        ValueError: it holds the number 1e999
+    """
+    return json.loads(text, parse_constant=_refuse, parse_float=_parse_finite)
+
+
+def _parse_finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _refuse(text)
+
+
+def _refuse(text: str) -> NoReturn:
+    raise ValueError(f"it holds the number {text}")
 
 
 def seal(data: dict[str, Any]) -> dict[str, Any]:

@@ -94,7 +94,9 @@ def digest(value: object) -> str:
         >>> digest({"b": 1, "a": 2}) == digest({"a": 2, "b": 1})
         True
     """
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
@@ -184,9 +186,17 @@ class InputSpec:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> InputSpec:
-        """Rebuild a spec from `to_dict`."""
+        """Rebuild a spec from `to_dict`.
+
+        Raises:
+            TypeError: If a field is of another type.
+        """
         known = _known_fields(cls, data)
-        known["background"] = tuple(known["background"])
+        _check_types(known, str, *_CHOICES)
+        background = known["background"]
+        numbers = {name: known[name] for name in ("height", "width", "channels")}
+        _check_types(numbers | dict(enumerate(background)), int, *numbers, *range(len(background)))
+        known["background"] = tuple(background)
         known.setdefault("decode", "exact")  # What there was before these were choices.
         return cls(**known)
 
@@ -235,7 +245,12 @@ class ModelSpec:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ModelSpec:
-        """Rebuild a spec from `to_dict`."""
+        """Rebuild a spec from `to_dict`.
+
+        Raises:
+            TypeError: If a field is of another type.
+        """
+        _check_types(data, str, "source", "name", "location", "weights_sha256", "package")
         return cls(
             source=data["source"],
             name=data["name"],
@@ -305,9 +320,16 @@ class FeatureSpec:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> FeatureSpec:
-        """Rebuild a spec from `to_dict`."""
+        """Rebuild a spec from `to_dict`.
+
+        Raises:
+            TypeError: If a field is of another type.
+        """
         known = _known_fields(cls, data)
-        return cls(**(known | {"shape": tuple(known["shape"])}))
+        _check_types(known, str, "name", "kind", "pool", "package")
+        shape = known["shape"]
+        _check_types(dict(enumerate(shape)), int, *range(len(shape)))
+        return cls(**(known | {"shape": tuple(shape)}))
 
     def identity(self) -> dict[str, Any]:
         """Return the fields that decide the numbers."""
@@ -352,3 +374,15 @@ def _known_fields(cls: Any, data: Mapping[str, Any]) -> dict[str, Any]:
     """Keep what `cls` knows: a newer featx may have written further fields."""
     names = {known.name for known in fields(cls)}
     return {name: value for name, value in data.items() if name in names}
+
+
+_CHOICES = ("scaling", "channel_order", "resize", "interpolation", "exif", "decode")
+"""Fields of an `InputSpec` that are one of several texts."""
+
+
+def _check_types(data: Mapping[Any, Any], expected: type, *names: Any) -> None:
+    """Refuse fields that a file gives as another type; None is a field that is left out."""
+    for name in names:
+        value = data.get(name)
+        if value is not None and type(value) is not expected:
+            raise TypeError(f"{name!r} is {value!r}, which is not {expected.__name__}")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from featx.cli.options import Json, OneLayer, StoreArgument
+from featx.cli.options import AllowDownload, Json, OneLayer, StoreArgument
 from featx.cli.registry_choice import Choice
 from featx.exports.formats import EXPORTS
 from featx.poolings import POOLINGS
@@ -35,6 +35,7 @@ def export(
         Choice(lambda: POOLINGS.names),
     ] = DEFAULT_READ_POOLING,
     force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
+    allow_download: AllowDownload = False,
     as_json: Json = False,
 ) -> None:
     """Write features as files for other programs.
@@ -56,6 +57,7 @@ def export(
         layer=layer,
         pool=pool,
         overwrite=force,
+        allow_download=allow_download,
         listener=ConsoleListener(),
     )
     if as_json:

@@ -116,6 +116,14 @@ TrustModelCode = Annotated[
         "operations that do more than compute.",
     ),
 ]
+AllowDownload = Annotated[
+    bool,
+    typer.Option(
+        "--allow-download",
+        help="Fetch what the files given here name and is not on this machine: a model, pictures "
+        "at a URL.",
+    ),
+]
 StoreArgument = Annotated[
     Path, typer.Argument(metavar="FEATURES", help="A feature store that `extract` wrote.")
 ]

@@ -11,6 +11,7 @@ from featx.cli.groups import spread_groups
 from featx.cli.options import (
     IMAGES_HELP,
     SOME_FAILED,
+    AllowDownload,
     InputGroup,
     Json,
     RunGroup,
@@ -70,6 +71,7 @@ def predict(
     ] = DEFAULT_TOP,
     run: RunGroup,
     trust_model_code: TrustModelCode = False,
+    allow_download: AllowDownload = False,
     as_json: Json = False,
 ) -> None:
     """Classify images, with a head or with a model's own classifier.
@@ -118,6 +120,7 @@ def predict(
         signature=signature,
         top=top,
         trust_model_code=trust_model_code,
+        allow_download=allow_download,
         input=input,
         selection=selection,
         run=run,

@@ -10,6 +10,7 @@ import typer
 from featx.cli.groups import spread_groups
 from featx.cli.options import (
     SOME_FAILED,
+    AllowDownload,
     Json,
     MovedWeights,
     OneLayer,
@@ -57,6 +58,7 @@ def search(
     run: RunGroup,
     weights: MovedWeights = None,
     trust_model_code: TrustModelCode = False,
+    allow_download: AllowDownload = False,
     as_json: Json = False,
 ) -> None:
     """Find stored images that look like a picture.
@@ -77,6 +79,7 @@ def search(
         from featx.report.contact_sheet import check_sheet_path, write_contact_sheet
 
         check_sheet_path(sheet)
+    listener = ConsoleListener()
     report = featx.search(
         queries or [],
         keys=key or [],
@@ -88,10 +91,14 @@ def search(
         run=run,
         weights=weights,
         trust_model_code=trust_model_code,
-        listener=ConsoleListener(),
+        allow_download=allow_download,
+        listener=listener,
     )
     if sheet is not None:
-        write_contact_sheet(report, sheet)
+        write_contact_sheet(report, sheet, allow_download=allow_download)
+        is_remote = any(match.is_at_url for result in report.results for match in result.matches)
+        if is_remote and not allow_download:
+            listener.note("pictures at URLs are not on the sheet: --allow-download fetches them")
     if as_json:
         write_matches(report)
     elif filepath_only:

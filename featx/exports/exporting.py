@@ -53,6 +53,7 @@ def export_store(
     layer: str | None = None,
     pool: str = DEFAULT_READ_POOLING,
     overwrite: bool = False,
+    allow_download: bool = False,
     listener: Listener | None = None,
 ) -> ExportReport:
     """Write one feature of a store as files that other programs read.
@@ -70,6 +71,8 @@ def export_store(
         layer: The layer; the deepest in the store when None.
         pool: Pooling of layers that were stored as maps. ``none`` keeps them (``npy`` only).
         overwrite: Replace existing files of the export. Other files are never touched.
+        allow_download: Fetch the pictures if the store says that they are at a URL
+            (``tensorboard``). Unasked, nothing is fetched because of what a file says.
         listener: Receives notes and progress.
 
     Returns:
@@ -101,7 +104,7 @@ def export_store(
     _check_output(output, name, writer)
     _check_files(writer.list_files(output), features, overwrite)
     with open_store(features) as store:
-        source = ExportSource(store, layer, pool, listener)
+        source = ExportSource(store, layer, pool, listener, allow_download)
         _check_source(source, name, writer)
         written = _write(source, output, writer)
         size = sum(file.stat().st_size for file in written.files)

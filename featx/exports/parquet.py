@@ -40,8 +40,8 @@ def write(source: ExportSource, output: Path) -> Written:
         ],
         metadata={
             "featx.fingerprint": spec.fingerprint(store.model),
-            "featx.feature": json.dumps(spec.to_dict()),
-            "featx.model": json.dumps(store.model.to_dict()),
+            "featx.feature": json.dumps(spec.to_dict(), allow_nan=False),
+            "featx.model": json.dumps(store.model.to_dict(), allow_nan=False),
             "featx.stored_as": store.header.dtype,
         },
     )

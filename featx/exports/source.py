@@ -26,12 +26,14 @@ class ExportSource:
         layer: The layer; the deepest when None.
         pool: Pooling of layers that were stored as maps.
         listener: Receives progress and notes.
+        allow_download: Whether pictures may be fetched from the URL that the store records.
     """
 
     store: FeatureStore
     layer: str | None
     pool: str
     listener: Listener
+    allow_download: bool = False
 
     @property
     def spec(self) -> FeatureSpec:

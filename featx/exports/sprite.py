@@ -59,13 +59,16 @@ def plan_sprite(count: int) -> tuple[int, int]:
     return columns, min(LARGEST_TILE, MAX_SIDE // columns)
 
 
-def draw_sprite(root: Root, keys: Sequence[str], listener: Listener) -> Sprite:
+def draw_sprite(
+    root: Root, keys: Sequence[str], listener: Listener, *, allow_download: bool = False
+) -> Sprite:
     """Draw the pictures of all keys, whole and upright, on white.
 
     Args:
         root: What the keys are relative to.
         keys: At least one, and at most 67,108,864, with which tiles are one pixel in size.
         listener: Receives progress.
+        allow_download: Also read pictures at URLs.
 
     Returns:
         The sprite. Memory: 3 bytes per pixel, at most 200 MB.
@@ -74,7 +77,7 @@ def draw_sprite(root: Root, keys: Sequence[str], listener: Listener) -> Sprite:
     image = Image.new("RGB", (columns * tile, columns * tile), PAPER)
     contract = InputSpec(tile, tile, resize="pad", background=PAPER)
     failures = []
-    reader = LocationReader()
+    reader = LocationReader(allow_download=allow_download)
 
     def draw(key: str) -> Image.Image | str:
         return _draw(reader, root.location(key), contract)

@@ -110,7 +110,8 @@ def _escape(text: str) -> str:
 def _draw(source: ExportSource, count: int) -> Sprite | None:
     """Draw the sprite; None if none of the pictures can be read."""
     listener, root = source.listener, source.store.root
-    sprite = draw_sprite(root, source.store.keys[:count], listener)
+    keys = source.store.keys[:count]
+    sprite = draw_sprite(root, keys, listener, allow_download=source.allow_download)
     if not sprite.failures:
         return sprite
     key, reason = sprite.failures[0]

@@ -56,6 +56,7 @@ class QueryImages:
         run: How they are read and the network is run.
         weights: Where the model's weights are now, if they have moved.
         trust_model_code: See `featx.load_model`.
+        allow_download: Whether a model that only a file names may be fetched.
     """
 
     images: Images
@@ -63,6 +64,7 @@ class QueryImages:
     run: RunOptions = field(default_factory=RunOptions)
     weights: str | None = None
     trust_model_code: bool = False
+    allow_download: bool = False
 
     def find(self, listener: Listener) -> ImageSet:
         """Return the images, and pass on the notes about how they were found."""
@@ -88,7 +90,12 @@ def embed_images(
         FingerprintMismatch: If the model is no longer the one that was recorded.
     """
     found = query.find(listener)
-    backbone = restore_model(model, weights=query.weights, trust_model_code=query.trust_model_code)
+    backbone = restore_model(
+        model,
+        weights=query.weights,
+        trust_model_code=query.trust_model_code,
+        allow_download=query.allow_download,
+    )
     layers = [layer.name for layer in backbone.features()]
     if feature.name not in layers:
         raise UnknownName("layer", feature.name, layers)

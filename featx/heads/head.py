@@ -17,7 +17,7 @@ import numpy as np
 from featx.atomic import replace_file
 from featx.errors import AddOnError, DimensionMismatch, HeadError, NotInstalled
 from featx.heads.kinds import HEADS
-from featx.sealed_json import check_seal, check_texts, seal
+from featx.sealed_json import check_seal, check_texts, parse_json, seal
 from featx.specs import FeatureSpec, ModelSpec
 from featx.store.reference import StoreReference
 
@@ -76,6 +76,7 @@ class Head:
 
         Raises:
             DimensionMismatch: If D is not the width that the head was fitted on.
+            HeadError: If they are not finite: the weights are too large, or the vectors are.
         """
         width = int(np.prod(self.feature.shape))
         if values.ndim != 2 or values.shape[1] != width:
@@ -83,7 +84,15 @@ class Head:
                 f"The head takes vectors of shape (N, {width}), {self.feature.name!r} pooled with "
                 f"{self.feature.pool!r}. Received: shape={values.shape}."
             )
-        return HEADS[self.kind].predict(self.weights, values)
+        with np.errstate(all="ignore"):  # What overflows is refused, not warned of.
+            probabilities = HEADS[self.kind].predict(self.weights, values)
+        if not np.isfinite(probabilities).all():
+            name = "the head" if self.folder is None else f"the head {str(self.folder)!r}"
+            raise HeadError(
+                f"What {name} computes is no probability (NaN or infinity): its weights, or the "
+                "features, are out of range. Fit it again, on finite features."
+            )
+        return probabilities
 
     def save(self, folder: Path) -> None:
         """Write the head's folder; an existing head is replaced at once.
@@ -150,7 +159,7 @@ def load_head(folder: str | Path) -> Head:
     if not path.is_file():
         raise HeadError(f"There is no head {str(folder)!r}. `featx fit-head` makes one.")
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parse_json(path.read_text(encoding="utf-8"))
         if data["format"] != FORMAT:
             raise HeadError(f"{str(path)!r} does not describe a featx head.")
         if data["format_version"] != FORMAT_VERSION:
@@ -217,7 +226,11 @@ def _read_weights(folder: Path, name: str, sha256: str) -> dict[str, np.ndarray]
         # featx writes them uncompressed: anything else may be a decompression bomb.
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in arrays.zip.infolist()):
             raise ValueError(f"{name} is compressed")
-        return {name: arrays[name] for name in arrays.files}
+        weights = {name: arrays[name] for name in arrays.files}
+    for key, values in weights.items():
+        if values.dtype.kind in "fc" and not np.isfinite(values).all():
+            raise ValueError(f"{key!r} holds NaN or infinity")
+    return weights
 
 
 def _describes_head(path: Path) -> bool:

@@ -38,6 +38,7 @@ def predict(
     signature: str | None = None,
     top: int = DEFAULT_TOP,
     trust_model_code: bool = False,
+    allow_download: bool = False,
     input: InputOptions | None = None,
     selection: Selection | None = None,
     run: RunOptions | None = None,
@@ -63,6 +64,8 @@ def predict(
         signature: Of a SavedModel or Hub module, the same as ``,signature=NAME`` after its name.
         top: The most classes to name for each image, at least 1.
         trust_model_code: See `featx.load_model`.
+        allow_download: Download the model that a head names, if it is not here. Unasked, nothing is
+            fetched because of what a file says.
         input: How pictures become the model's pixels. A head knows that already.
         selection: Which of the images are wanted.
         run: How images are read and the network is run; in ``float32`` unless it says otherwise.
@@ -94,6 +97,7 @@ def predict(
         fill_group(RunOptions, run, options),
         weights,
         trust_model_code,
+        allow_download,
     )
     input = fill_group(InputOptions, input, options)
     if model is None:

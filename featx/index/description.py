@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from featx.errors import AddOnError, IndexFileError, NotInstalled
 from featx.images.reading import HASH_BYTES
 from featx.images.roots import Root
 from featx.index.kinds import DEFAULT_INDEX_KIND, INDEXES
-from featx.sealed_json import check_seal, check_texts
+from featx.sealed_json import check_seal, check_texts, parse_json
 from featx.specs import FeatureSpec, ModelSpec
 from featx.store.reference import StoreReference
 
@@ -123,7 +122,7 @@ def read_description(path: Path) -> tuple[IndexDescription, str]:
         NotInstalled: If the index is of a kind that is not installed here.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = parse_json(path.read_text(encoding="utf-8"))
         if data["format"] != FORMAT:
             raise IndexFileError(f"{str(path)!r} does not describe a featx index.")
         if data["format_version"] != FORMAT_VERSION:

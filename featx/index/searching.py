@@ -62,6 +62,7 @@ def search(
     threshold: float | None = None,
     weights: str | None = None,
     trust_model_code: bool = False,
+    allow_download: bool = False,
     run: RunOptions | None = None,
     listener: Listener | None = None,
     **options: Unpack[RunKeywords],
@@ -82,6 +83,8 @@ def search(
         threshold: Leave out matches with a lower cosine similarity, in [-1, 1].
         weights: Where the model's weights (or its file or folder) are now, if they have moved.
         trust_model_code: See `featx.load_model`.
+        allow_download: Download the model that the index names, if it is not here. Unasked, nothing
+            is fetched because of what a file says.
         run: How queries are read and the network is run; in ``float32`` unless it says otherwise.
         listener: Receives notes, progress and failures.
         options: Fields of `run` as keywords, such as ``workers=4``.
@@ -122,7 +125,13 @@ def search(
     results = [_search_key(opened, key, k, threshold) for key in keys]
     failures: tuple[ImageFailure, ...] = ()
     if has_queries:
-        query = QueryImages(queries, run=run, weights=weights, trust_model_code=trust_model_code)
+        query = QueryImages(
+            queries,
+            run=run,
+            weights=weights,
+            trust_model_code=trust_model_code,
+            allow_download=allow_download,
+        )
         embedded = _embed(query, opened, listener)
         failures = embedded.failures
         if embedded.items:

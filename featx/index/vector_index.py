@@ -18,7 +18,7 @@ from featx.atomic import replace_file
 from featx.errors import DimensionMismatch, IndexFileError, InvalidValue, UnknownName
 from featx.files import hash_file
 from featx.images.reading import HASH_BYTES
-from featx.images.roots import Root
+from featx.images.roots import Root, is_url
 from featx.index.description import IndexDescription, description_path, read_description
 from featx.index.kinds import INDEXES, VectorSearch
 from featx.sealed_json import seal
@@ -45,6 +45,11 @@ class Match:
     path: str
     score: float
     label: str | None
+
+    @property
+    def is_at_url(self) -> bool:
+        """Whether the image is at a URL rather than on a disk."""
+        return is_url(self.path)
 
 
 class VectorIndex:
@@ -96,6 +101,7 @@ class VectorIndex:
         Raises:
             DimensionMismatch: If D is not the index's.
             InvalidValue: If k is less than 1, or a query holds NaN or infinity.
+            IndexFileError: If a stored vector does.
         """
         width = self._index.shape[1]
         if queries.ndim != 2 or queries.shape[1] != width:
@@ -108,6 +114,11 @@ class VectorIndex:
         if not np.isfinite(queries).all():
             raise InvalidValue("A query vector holds NaN or infinity.")
         found, rows = self._index.search(normalize_rows(queries), min(k, len(self)))
+        if not np.isfinite(found[rows >= 0]).all():
+            raise IndexFileError(
+                f"The index {str(self.path)!r} is damaged: it holds NaN or infinity. Build it "
+                "again with `featx index`."
+            )
         scores = np.clip(found, -1, 1)  # Rounding may leave 1.0000004.
         root = self.root
         return [

@@ -30,6 +30,8 @@ class ModelRequest:
             ``overrides.apply(contract)`` of the model's own contract.
         trust_model_code: Whether code that comes with the model may be run.
         is_bare: Whether the reference was a bare path, without a source before it.
+        allow_download: Whether it may be fetched. A model that only a file names is not: the file
+            may come from anybody.
     """
 
     name: str
@@ -38,6 +40,7 @@ class ModelRequest:
     overrides: InputOptions = field(default_factory=InputOptions)
     trust_model_code: bool = False
     is_bare: bool = False
+    allow_download: bool = True
 
 
 @dataclass(frozen=True, slots=True)

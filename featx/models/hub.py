@@ -49,7 +49,7 @@ _DEFAULT_OUTPUT = "default"
 def load(request: ModelRequest) -> GraphBackbone:
     """Load a module from the URL of its page or from a folder; see `load_model`."""
     wanted = take_signature(request, "A Hub module")
-    folder, loaded = _load_module(request.name, request.trust_model_code)
+    folder, loaded = _load_module(request)
     signatures = list_signatures(loaded)
     name = Path(folder).name if not is_module_url(request.name) else request.name
     chosen = _choose(loaded, signatures, wanted, name)
@@ -97,8 +97,9 @@ def load(request: ModelRequest) -> GraphBackbone:
     return GraphBackbone(description, compile_layers)
 
 
-def _load_module(name: str, trust: bool) -> tuple[Path, Any]:
+def _load_module(request: ModelRequest) -> tuple[Path, Any]:
     """Find the module's folder and load it; a damaged download is fetched once more."""
+    name, trust = request.name, request.trust_model_code
     if not is_module_url(name):
         folder = Path(name).absolute()
         if not folder.is_dir():
@@ -107,11 +108,11 @@ def _load_module(name: str, trust: bool) -> tuple[Path, Any]:
                 "page (hub:https://tfhub.dev/...) or by the folder into which it was unpacked."
             )
         return folder, load_folder(folder, trust_model_code=trust)
-    folder = fetch_module(name)
+    folder = fetch_module(name, allow_download=request.allow_download)
     try:
         return folder, load_folder(folder, trust_model_code=trust)
     except ModelError as error:
-        if folder != module_folder(name) or not _is_damaged(error):
+        if folder != module_folder(name) or not (request.allow_download and _is_damaged(error)):
             raise
         try:
             with replaced_module(folder):

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from featx.engines.tensorflow import import_tensorflow
-from featx.errors import ModelError, first_line
+from featx.errors import DownloadNotAllowed, ModelError, first_line
 from featx.user_cache import user_cache_folder
 
 CACHE_VARIABLE = "TFHUB_CACHE_DIR"
@@ -52,14 +52,18 @@ def module_folder(url: str) -> Path:
     return cache_folder() / hashlib.sha1(url.encode()).hexdigest()
 
 
-def fetch_module(url: str) -> Path:
+def fetch_module(url: str, *, allow_download: bool = True) -> Path:
     """Return the folder of a module; download it if it is missing or incomplete.
 
     Raises:
-        ModelError: If it cannot be downloaded; says which file to put where.
+        ModelError: If it cannot be, or may not be downloaded; says what to do.
     """
-    import_tensorflow()
     folder = module_folder(url)
+    if not allow_download:
+        if not is_complete(folder):
+            raise DownloadNotAllowed(f"The module {url!r}")
+        return folder
+    import_tensorflow()
     if folder.is_dir() and not is_complete(folder):
         with replaced_module(folder):
             return _download(url, folder)

@@ -12,12 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from featx.engines.tensorflow import import_tensorflow
-from featx.errors import InvalidValue, ModelError, UnknownName, first_line
+from featx.errors import (
+    DownloadNotAllowed,
+    InvalidValue,
+    ModelError,
+    UnknownName,
+    first_line,
+)
 from featx.models.backbone import ModelRequest
 from featx.models.content_hash import hash_arrays
 from featx.models.contracts import APPLICATIONS
 from featx.models.description import ModelDescription
 from featx.models.graph_backbone import GraphBackbone
+from featx.models.keras_downloads import without_downloads
 from featx.models.keras_layers import KerasLayers
 from featx.specs import ModelSpec
 
@@ -59,7 +66,7 @@ def load(request: ModelRequest) -> GraphBackbone:
     with contextlib.redirect_stdout(sys.stderr):
         if weights in ("imagenet", "random"):
             used, location = attempts[0], weights
-            model = _build(constructor, used, shape, weights)
+            model = _build(constructor, used, shape, weights, fetches=request.allow_download)
         else:
             try:
                 model, used = _load_from_file(constructor, attempts, shape, weights)
@@ -134,19 +141,33 @@ def _without_defaults(constructor: Any, arguments: dict[str, Any]) -> dict[str, 
 
 
 def _build(
-    constructor: Any, arguments: dict[str, Any], shape: tuple[int, ...], weights: str
+    constructor: Any,
+    arguments: dict[str, Any],
+    shape: tuple[int, ...],
+    weights: str,
+    *,
+    fetches: bool = True,
 ) -> Any:
-    """Construct the network, with ImageNet weights or with seeded random ones."""
+    """Construct the network, with ImageNet weights or with seeded random ones.
+
+    Args:
+        constructor: The application.
+        arguments: Its arguments.
+        shape: Of the input.
+        weights: ``imagenet`` or ``random``.
+        fetches: Whether Keras may download weights that it does not have.
+    """
 
     def construct() -> Any:
         # Keras draws the seeds of its initialisers from Python's generator, and from no other;
         # the caller's own random numbers go on as if nothing had happened.
         state = random.getstate()
         random.seed(RANDOM_SEED)
+        named = None if weights == "random" else weights
+        what = f"The ImageNet weights of {constructor.__name__}"
         try:
-            return constructor(
-                **arguments, input_shape=shape, weights=None if weights == "random" else weights
-            )
+            with contextlib.nullcontext() if fetches else without_downloads(what):
+                return constructor(**arguments, input_shape=shape, weights=named)
         finally:
             random.setstate(state)
 
@@ -155,6 +176,8 @@ def _build(
         # they start over, so that a layer has one name whatever was built before.
         with ThreadPoolExecutor(max_workers=1) as thread:
             return thread.submit(construct).result()
+    except DownloadNotAllowed:
+        raise
     except Exception as error:  # Keras raises a bare Exception when a download fails.
         text = first_line(error)
         if "URL fetch failure" in text:

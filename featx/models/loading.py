@@ -85,7 +85,11 @@ def load_classifier(
 
 
 def restore_model(
-    spec: ModelSpec, *, weights: str | None = None, trust_model_code: bool = False
+    spec: ModelSpec,
+    *,
+    weights: str | None = None,
+    trust_model_code: bool = False,
+    allow_download: bool = False,
 ) -> Backbone:
     """Load the very model that made some features, and prove that it is the same.
 
@@ -93,6 +97,8 @@ def restore_model(
         spec: The model as recorded.
         weights: Where its weights (or its file or folder) are now; where they were when None.
         trust_model_code: See `load_model`. It is not remembered: a file may be exchanged.
+        allow_download: Fetch what is recorded, if it is not here. What `weights` names is fetched
+            anyway.
 
     Raises:
         NotInstalled: If its source belongs to an add-on that is not installed.
@@ -107,7 +113,13 @@ def restore_model(
             f"{maker} was at {location!r}; nothing is there now. Put it back, or say where it is "
             "with --weights PATH."
         )
-    backbone = _load(spec.source, _restore_request(spec, location, trust_model_code))
+    request = _restore_request(spec, location)
+    request = replace(
+        request,
+        trust_model_code=trust_model_code,
+        allow_download=allow_download or weights is not None,
+    )
+    backbone = _load(spec.source, request)
     margin = spec.input.decode_margin  # Of the time when the features were made.
     backbone.spec = with_input(backbone.spec, decode_margin=margin)
     differences = identity_differences(spec.identity(), backbone.spec.identity())
@@ -139,9 +151,7 @@ def _read_request(
     return source, request
 
 
-def _restore_request(
-    spec: ModelSpec, location: str, trust_model_code: bool = False
-) -> ModelRequest:
+def _restore_request(spec: ModelSpec, location: str) -> ModelRequest:
     """Return the request that loads a model as it was recorded."""
     contract = spec.input
     overrides = InputOptions(
@@ -153,8 +163,7 @@ def _restore_request(
         exif=contract.exif,
         decode=contract.decode,
     )
-    request = SOURCES[spec.source].restore(spec, location)
-    return replace(request, overrides=overrides, trust_model_code=trust_model_code)
+    return replace(SOURCES[spec.source].restore(spec, location), overrides=overrides)
 
 
 def _load(source: str, request: ModelRequest) -> Backbone:

@@ -41,11 +41,13 @@ def request_key(source: str, request: ModelRequest) -> str | None:
     files = SOURCES[source].files(request.name, request.weights)
     if files is None:
         return None
+    asked = asdict(request)
+    del asked["allow_download"]  # The same model, however it came here.
     return digest(
         {
             "format": FORMAT,
             "source": source,
-            "request": asdict(request),
+            "request": asked,
             "files": _identify_files(files),
             "versions": [__version__, *_versions(source)],
             "layer": [each.name for each in fields(Layer)],  # What is remembered of one.

@@ -53,7 +53,9 @@ def check_sheet_path(path: Path) -> None:
         )
 
 
-def write_contact_sheet(report: SearchReport, path: str | Path) -> None:
+def write_contact_sheet(
+    report: SearchReport, path: str | Path, *, allow_download: bool = False
+) -> None:
     """Draw queries at the left, matches to the right, best first, with labels and scores.
 
     A match has a green border if its label is the query's, a red one if it is another, and
@@ -63,6 +65,7 @@ def write_contact_sheet(report: SearchReport, path: str | Path) -> None:
     Args:
         report: The matches.
         path: The PNG to write.
+        allow_download: Also fetch matches that the index says are at a URL.
 
     Raises:
         InvalidValue: If the path cannot be that of a sheet; see `check_sheet_path`.
@@ -76,13 +79,16 @@ def write_contact_sheet(report: SearchReport, path: str | Path) -> None:
     sheet = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(size=12)
-    reader = LocationReader()
+    reader = LocationReader(allow_download=allow_download)
+    named = LocationReader(allow_download=True)
     labels = {match.label for result in results for match in result.matches}
     for row, result in enumerate(results):
         top = MARGIN + row * (TILE + CAPTION + MARGIN)
         folder = Path(result.query).parent.name
         truth = folder if folder in labels else None
-        _paste(sheet, reader, result.path, MARGIN, top)
+        # A query is what the user named, or an image of the store by its key.
+        is_named = result.query == result.path
+        _paste(sheet, named if is_named else reader, result.path, MARGIN, top)
         _write(draw, font, MARGIN, top, ["query", truth or Path(result.query).name])
         for column, match in enumerate(result.matches[:MAX_MATCHES], start=1):
             left = 2 * MARGIN + column * (TILE + MARGIN)

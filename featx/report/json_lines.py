@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 def write_json(value: Mapping[str, Any]) -> None:
-    """Write one object as one line, in ASCII whatever the terminal's encoding."""
-    sys.stdout.write(json.dumps(value) + "\n")
+    """Write one object as one line, in ASCII whatever the terminal's encoding; never NaN."""
+    sys.stdout.write(json.dumps(value, allow_nan=False) + "\n")
 
 
 def write_predictions(report: PredictReport) -> None:

@@ -9,7 +9,6 @@ This module reads what a file says of itself; `featx.store.opening` opens files,
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import numpy as np
 
 from featx.errors import StoreDamaged
 from featx.images.roots import Root
+from featx.sealed_json import parse_json
 from featx.specs import FeatureSpec, ModelSpec
 from featx.store.rows import StoreHeader
 from featx.units import format_count
@@ -92,9 +92,9 @@ def check_version(file: h5py.File, path: Path) -> None:
 
 def _parse_header(file: h5py.File, salvage: bool) -> StoreHeader:
     return StoreHeader(
-        model=ModelSpec.from_dict(json.loads(text_attribute(file, "model"))),
+        model=ModelSpec.from_dict(parse_json(text_attribute(file, "model"))),
         features=tuple(
-            FeatureSpec.from_dict(json.loads(text_attribute(dataset, "spec")))
+            FeatureSpec.from_dict(parse_json(text_attribute(dataset, "spec")))
             for dataset in _layers(file)
         ),
         dtype=text_attribute(file, "dtype"),  # type: ignore[arg-type]
@@ -129,7 +129,7 @@ def _measure_columns(file: h5py.File, header: StoreHeader) -> dict[str, int]:
 
 def _read_records(file: h5py.File, name: str, salvage: bool) -> list[dict[str, Any]]:
     try:
-        return [dict(json.loads(text)) for text in read_texts(file[name])]
+        return [dict(parse_json(text)) for text in read_texts(file[name])]
     except READ_ERRORS:
         if salvage:
             return []

@@ -152,7 +152,7 @@ def _compare_images(found: Findings, root: Root, listener: Listener) -> _ImageFi
     assert found.store is not None
     store = found.store
     result = _ImageFindings()
-    reader = LocationReader()
+    reader = LocationReader(allow_download=True)  # The user has named `root`.
     listener.start(len(store), "images")
     for row, key in enumerate(store.keys):
         listener.advance(1)

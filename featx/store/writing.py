@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,15 +107,19 @@ def _write_header(file: h5py.File, header: StoreHeader) -> None:
     for name, text in {
         "format": FORMAT,
         "fingerprint": header.fingerprint,
-        "model": json.dumps(header.model.to_dict()),
+        "model": _to_json(header.model.to_dict()),
         "dtype": header.dtype,
         "root": header.root.text,
         "root_relative": header.root_relative,
     }.items():
         _write_text_attribute(file, name, text)
     # Datasets, because HDF5 has no checksums for attributes of more than 64 KiB.
-    _write_texts(file, "request", [json.dumps(header.request)])
-    _write_texts(file, "runs", [json.dumps(run) for run in header.runs])
+    _write_texts(file, "request", [_to_json(header.request)])
+    _write_texts(file, "runs", [_to_json(run) for run in header.runs])
+
+
+def _to_json(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, allow_nan=False)
 
 
 def _write_text_attribute(owner: Any, name: str, text: str) -> None:
@@ -204,7 +208,7 @@ def _create_layers(file: h5py.File, header: StoreHeader, num_rows: int) -> dict[
 
 def _describe_layer(dataset: h5py.Dataset, spec: FeatureSpec, header: StoreHeader) -> None:
     _write_text_attribute(dataset, "name", spec.name)
-    _write_text_attribute(dataset, "spec", json.dumps(spec.to_dict()))
+    _write_text_attribute(dataset, "spec", _to_json(spec.to_dict()))
     _write_text_attribute(dataset, "fingerprint", spec.fingerprint(header.model))
 
 

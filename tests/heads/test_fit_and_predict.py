@@ -341,6 +341,56 @@ def test_damaged_head(
         load_head(tmp_path / "head")
 
 
+def change_weights(name: str, value: float) -> Callable[[Path], None]:
+    def change(path: Path) -> None:
+        with np.load(path) as arrays:
+            contents = dict(arrays)
+        contents[name].flat[0] = value
+        np.savez(path, **contents)
+
+    return replace_weights(change)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", ["mean", "scale", "coefficients", "intercepts"])
+def test_a_head_that_holds_no_numbers_is_refused(
+    store: Path, tmp_path: Path, name: str, value: float
+) -> None:
+    fit_head(store, output=tmp_path / "head")
+    change_weights(name, value)(tmp_path / "head")
+    with pytest.raises(HeadError, match=f"damaged \\('{name}' holds NaN or infinity"):
+        load_head(tmp_path / "head")
+
+
+def test_a_head_that_computes_no_numbers_is_refused(store: Path, tmp_path: Path) -> None:
+    fit_head(store, output=tmp_path / "head")
+    for name in ("coefficients", "mean"):
+        change_weights(name, 3e38)(tmp_path / "head")
+    with pytest.raises(HeadError, match="no probability"):
+        load_head(tmp_path / "head").predict_proba(np.full((2, 4), -3e38, np.float32))
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
+def test_a_description_with_no_numbers_is_refused(store: Path, tmp_path: Path, number: str) -> None:
+    fit_head(store, output=tmp_path / "head")
+    path = tmp_path / "head" / "head.json"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace('"accuracy": ', f'"accuracy": {number}, "x": ', 1), "utf-8")
+    with pytest.raises(HeadError, match=f"the number {number}"):
+        load_head(tmp_path / "head")
+
+
+@pytest.mark.parametrize("field", ["source", "name", "location", "weights_sha256"])
+def test_fields_of_another_type_are_refused(store: Path, tmp_path: Path, field: str) -> None:
+    fit_head(store, output=tmp_path / "head")
+    path = tmp_path / "head" / "head.json"
+    model = json.loads(path.read_text(encoding="utf-8"))["model"]
+    for value in ([], {}, 3, True):
+        edit(model=model | {field: value})(tmp_path / "head")
+        with pytest.raises(HeadError, match=f"{field!r} is"):
+            load_head(tmp_path / "head")
+
+
 @pytest.mark.parametrize(
     ("package", "remedy"),
     [("featx-forest", "pip install featx-forest"), (None, "It comes from a newer featx")],

@@ -42,7 +42,8 @@ def test_a_folder_is_listed_and_its_keys_are_below_it(memory: Any) -> None:
     item = found.items[1]
     assert (item.location, item.size) == ("memory://photos/dog/2.png", len(PNG))
     assert item.mtime_ns > 0
-    assert LocationReader().read(item.location) == item.read_bytes() == PNG
+    reader = LocationReader(allow_download=True)
+    assert reader.read(item.location) == item.read_bytes() == PNG
 
 
 @pytest.mark.parametrize(

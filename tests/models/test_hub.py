@@ -20,7 +20,13 @@ import numpy as np
 import pytest
 
 from featx.engines.engines import ENGINES, NetworkSettings
-from featx.errors import AmbiguousName, InvalidValue, ModelError, UnknownName
+from featx.errors import (
+    AmbiguousName,
+    DownloadNotAllowed,
+    InvalidValue,
+    ModelError,
+    UnknownName,
+)
 from featx.models import hub_cache, load_model, restore_model
 from featx.models.backbone import Backbone
 from featx.models.input_contract import require_scaling
@@ -317,6 +323,25 @@ def test_a_module_is_downloaded_once_into_the_cache(url: str, cache: Path, tf2: 
     assert again.spec == backbone.spec
     assert len(Server.asked) == 1
     assert load_model(f"hub:{tf2}").spec.fingerprint == backbone.spec.fingerprint
+
+
+def test_a_module_that_only_a_file_names_is_not_fetched_unasked(url: str, cache: Path) -> None:
+    spec = load_model(f"hub:{url}").spec
+    shutil.rmtree(cache)
+    Server.asked.clear()
+    with pytest.raises(DownloadNotAllowed, match="--allow-download fetches it"):
+        restore_model(spec)
+    assert Server.asked == []
+    assert restore_model(spec, allow_download=True).spec == spec
+    assert len(Server.asked) == 1
+    assert restore_model(spec).spec == spec  # Its content is in the cache.
+    damaged = hub_cache.module_folder(url) / "saved_model.pb"
+    damaged.write_bytes(damaged.read_bytes()[:-100])
+    with pytest.raises(ModelError):
+        restore_model(spec)
+    assert len(Server.asked) == 1
+    assert restore_model(spec, weights=url).spec == spec  # Named by the user.
+    assert len(Server.asked) == 2
 
 
 def test_a_module_at_an_address_is_known_the_second_time(url: str, cache: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from featx.errors import InvalidValue, ModelError, UnknownName
+from featx.errors import DownloadNotAllowed, InvalidValue, ModelError, UnknownName
 from featx.images.decode import decode_image
 from featx.images.preprocess import scale_pixels
-from featx.models import load_model
+from featx.models import load_model, restore_model
 from featx.models.backbone import Backbone
 from featx.models.contracts import APPLICATIONS
 from featx.options import InputOptions
@@ -329,3 +330,29 @@ def test_real_classifier_names_an_imagenet_class() -> None:
         best = int(backbone(pixels, ["predictions"])["predictions"].argmax())
         right += names[str(best)][1] == "church"
     assert right >= 6  # 9 of 20 when this was written; by chance it would be 0
+
+
+def test_weights_that_only_a_file_asks_for_are_not_fetched_unasked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import keras
+
+    asked: list[str] = []
+
+    def retrieve(origin: str, *_: object) -> None:
+        asked.append(origin)
+        raise OSError("no network")
+
+    def build(alpha: float = 1.0, input_shape: object = None, weights: object = None) -> None:
+        keras.utils.get_file("weights.h5", "http://127.0.0.1:9/weights.h5", cache_dir=tmp_path)
+
+    spec = load_model("keras:MobileNet,alpha=0.25", weights="random").spec
+    spec = replace(spec, location="imagenet")
+    monkeypatch.setattr(keras.src.utils.file_utils, "urlretrieve", retrieve)
+    monkeypatch.setattr(keras.applications, "MobileNet", build)
+    with pytest.raises(DownloadNotAllowed, match="ImageNet weights of"):
+        restore_model(spec)
+    assert asked == []
+    with pytest.raises(ModelError, match="no network"):
+        restore_model(spec, allow_download=True)
+    assert len(asked) == 1

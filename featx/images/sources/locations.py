@@ -35,6 +35,10 @@ class LocationReader:
 
     An archive is listed once, when the first of its members is asked for.
 
+    Args:
+        allow_download: Also read what is at URLs. Locations that a file records, which may come
+            from anybody, are not fetched unasked.
+
     Example:
         >>> from featx.testing import write_images
         >>> reader = LocationReader()
@@ -42,7 +46,8 @@ class LocationReader:
         True
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, allow_download: bool = False) -> None:
+        self._allow_download = allow_download
         self._listed: dict[str, _Container] = {}
         self._lock = threading.Lock()
 
@@ -56,6 +61,8 @@ class LocationReader:
         """
         text = str(location)
         if is_url(text):
+            if not self._allow_download:
+                raise OSError("it is at a URL: --allow-download fetches it")
             return _read_url(text)
         try:
             status = os.stat(text)
@@ -105,6 +112,9 @@ def _refuse_absent() -> NoReturn:
 
 
 def _read_url(url: str) -> bytes:
+    # fsspec takes what follows "::" for another address: a key may hold one.
+    if "::" in url.partition("://")[2]:
+        raise OSError("its name is no part of a URL")
     try:
         items = find_images(url).items
     except ImagesNotFound as error:

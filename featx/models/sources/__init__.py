@@ -29,6 +29,8 @@ class ModelSource(Protocol):
     it. Its ``weights_sha256`` must cover whatever decides the numbers: weights, architecture, and
     any argument that changes them (names and arguments are not part of the identity). Its ``input``
     holds every change that the request's ``overrides`` ask for; featx refuses the model otherwise.
+    For a request without `allow_download`, nothing may be fetched; raise
+    `featx.errors.DownloadNotAllowed` if the model is not here.
     The backbone's ``run_facts`` name what computes it, ``engine`` and ``precision``; they are empty
     only for a model that is nothing but a graph for other engines.
 

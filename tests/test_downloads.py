@@ -1,0 +1,219 @@
+"""Nothing is fetched because of what a file says: a server counts the requests."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import fsspec
+import numpy as np
+import pytest
+from PIL import Image
+
+import featx
+from featx.errors import DownloadNotAllowed
+from featx.images.roots import Root
+from featx.report.contact_sheet import write_contact_sheet
+from featx.specs import FeatureSpec, InputSpec, ModelSpec
+from featx.store.rows import Announced, StoreHeader
+from featx.store.writing import write_store
+from featx.testing import write_images
+from tests.cli.program import Program
+from tests.store_samples import make_rows
+
+KEYS = ["cat/1.png", "cat/2.png", "dog/1.png", "dog/2.png"]
+
+
+class Server(BaseHTTPRequestHandler):
+    """Gives a picture for whatever is asked, and remembers what that was."""
+
+    asked: list[str] = []  # noqa: RUF012
+    content = b""
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.content)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class CountedFiles(fsspec.AbstractFileSystem):
+    """The pictures of the server, as fsspec opens them."""
+
+    protocol = "counted"
+    cachable = False
+
+    def info(self, path: str, **_: Any) -> dict[str, Any]:
+        return {"name": path, "size": len(self.cat_file(path)), "type": "file"}
+
+    def cat_file(self, path: str, *_: Any, **__: Any) -> bytes:
+        with urlopen(f"http://{self._strip_protocol(path)}") as answer:
+            return bytes(answer.read())
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Host and port of the server."""
+    picture = tmp_path_factory.mktemp("served") / "picture.png"
+    Image.new("RGB", (8, 8), (200, 30, 30)).save(picture)
+    Server.content = picture.read_bytes()
+    fsspec.register_implementation("counted", CountedFiles, clobber=True)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def files(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a store, a head and an index that say that everything is on the server."""
+    for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path / "modules"))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.chdir(tmp_path)
+    write_elsewhere(tmp_path / "features.h5", f"counted://{address}/photos", module(address))
+    featx.fit_head("features.h5", output="head")
+    featx.build_index("features.h5")
+    write_images(2, tmp_path / "mine")
+    Server.asked.clear()
+    return tmp_path
+
+
+def module(address: str) -> ModelSpec:
+    """A Hub module at the server."""
+    url = f"http://{address}/module/1"
+    return ModelSpec("hub", url, (), url, "0" * 64, InputSpec(8, 8, scaling="unit"))
+
+
+def write_elsewhere(path: Path, root: str, model: ModelSpec) -> None:
+    values = np.array([[1, 0], [0.9, 0.1], [0, 1], [0.1, 0.9]], np.float32)
+    header = StoreHeader(
+        model, (FeatureSpec("v", "endpoint", "none", (2,)),), "float32", Root.parse(root), root
+    )
+    rows = make_rows({"v": values}, KEYS, labels=["cat", "cat", "dog", "dog"])
+    announced = Announced(num_rows=4, key_bytes=9, classes={"cat", "dog"})
+    write_store(path, header, [rows], announced)
+
+
+COMMANDS = {
+    "info": ["info", "features.h5"],
+    "info of a head": ["info", "head"],
+    "verify": ["verify", "features.h5"],
+    "verify with images": ["verify", "features.h5", "--images", "mine"],
+    "repair": ["verify", "features.h5", "--repair"],
+    "export to npy": ["export", "features.h5", "-o", "out.npy"],
+    "export to csv": ["export", "features.h5", "-o", "out.csv"],
+    "export to parquet": ["export", "features.h5", "-o", "out.parquet"],
+    "export to tensorboard": ["export", "features.h5", "-o", "out"],
+    "index": ["index", "features.h5", "-o", "new.faiss"],
+    "search by key": ["search", "--key", KEYS[0], "--json"],
+    "search in an index alone": ["search", "--key", KEYS[0], "--index", "features.faiss"],
+    "search with a picture": ["search", "mine/image_0.png"],
+    "sheet": ["search", "--key", KEYS[0], "--sheet", "sheet.png"],
+    "predict": ["predict", "mine"],
+    "fit-head": ["fit-head", "features.h5", "-o", "another"],
+    "merge": ["merge", "features.h5", "-o", "merged.h5"],
+    "pack": ["pack", "features.h5", "-o", "packed.h5"],
+    "extract": ["extract", "mine", "-o", "features.h5"],
+    "extract anew": ["extract", "mine", "-o", "features.h5", "--dry-run"],
+    "layers": ["layers", "head"],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_command_starts_a_request(
+    command: str, files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = Program(monkeypatch, capsys)(*COMMANDS[command])
+    assert Server.asked == []
+    assert "Traceback" not in result.err
+    if command in ("search with a picture", "predict"):
+        assert result.status == 1
+        assert "--allow-download" in result.err
+    if command in ("sheet", "export to tensorboard"):
+        assert result.status == 0
+        assert "--allow-download" in " ".join(result.err.split())
+
+
+LIBRARY: dict[str, Callable[[], object]] = {
+    "open_store": lambda: featx.open_store("features.h5").root,
+    "load_head": lambda: featx.load_head("head").is_stale,
+    "open_index": lambda: featx.open_index("features.faiss").search(np.ones((1, 2)), 4),
+    "export_store": lambda: featx.export_store("features.h5", "out"),
+    "write_contact_sheet": lambda: write_contact_sheet(featx.search(keys=KEYS[:1]), "sheet.png"),
+    "verify_store": lambda: featx.verify_store("features.h5", images="mine"),
+}
+
+
+@pytest.mark.parametrize("call", LIBRARY)
+def test_no_call_starts_a_request(call: str, files: Path) -> None:
+    LIBRARY[call]()
+    assert Server.asked == []
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: featx.predict("mine", head="head"),
+        lambda: featx.search("mine", features="features.h5"),
+        lambda: featx.search("mine", index="features.faiss"),
+    ],
+)
+def test_models_that_files_name_are_refused(call: Callable[[], object], files: Path) -> None:
+    with pytest.raises(DownloadNotAllowed, match="only a file asks for it"):
+        call()
+    assert Server.asked == []
+
+
+def test_a_key_is_no_address(files: Path, address: str) -> None:
+    """Of images that were passed in Python, the key is all that is known of their place."""
+    description = featx.open_index("features.faiss").description
+    keys = (f"counted://{address}/1.png", *KEYS[1:])
+    prepared = replace(description, keys=keys, root=Root.parse("python:"), root_relative="python:")
+    index = featx.open_index("features.faiss")
+    index.description = prepared
+    index.save(Path("features.faiss"))
+    write_contact_sheet(featx.search(keys=KEYS[1:2], index="features.faiss"), "sheet.png")
+    assert Server.asked == []
+
+
+def test_pictures_are_fetched_where_that_is_allowed(
+    files: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = Program(monkeypatch, capsys)
+    assert program(*COMMANDS["sheet"], "--allow-download").status == 0
+    assert {path.rpartition("/photos/")[2] for path in Server.asked} == {*KEYS}
+    Server.asked.clear()
+    assert program(*COMMANDS["export to tensorboard"], "--allow-download").status == 0
+    assert {path.rpartition("/photos/")[2] for path in Server.asked} == {*KEYS}
+
+
+def test_pictures_are_fetched_from_where_the_user_says(files: Path, address: str) -> None:
+    report = featx.verify_store("features.h5", images=f"counted://{address}/photos")
+    assert (report.images, len(report.changed)) == (4, 4)
+    assert {path.rpartition("/photos/")[2] for path in Server.asked} == {*KEYS}
+
+
+def test_a_key_leads_to_no_other_address(files: Path, address: str) -> None:
+    """fsspec reads what follows "::" as an address of its own."""
+    keys = [f"1.png::counted://{address}/2.png", *KEYS[1:]]
+    values = np.ones((4, 2), np.float32)
+    header = featx.open_store("features.h5").header
+    rows = make_rows({"v": values}, keys)
+    write_store(Path("other.h5"), header, [rows], Announced(num_rows=4, key_bytes=90))
+    report = featx.verify_store("other.h5", images="counted://127.0.0.1:1/nothing")
+    assert "no part of a URL" in report.unreadable[keys[0]]
+    assert Server.asked == []
