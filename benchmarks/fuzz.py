@@ -1,12 +1,17 @@
 """Damage files in every way, and see that featx reads them or says what is wrong.
 
-    python -m benchmarks.fuzz images|files|all [--count N] [--seed S] [--keep FOLDER]
+    python -m benchmarks.fuzz images|files|structures|models|all [--count N | --minutes M]
+        [--seed S] [--keep FOLDER]
 
 Run it from the root of the repository. Pictures of every format go through `decode_image`, and
 some of them, among good ones, through `featx.extract` as whole folders; damaged stores, heads
-and indexes are read through the public functions. Each case runs in a forked child with a limit
-of time and memory. An offence is a crash, a hang, too much memory, any exception but the stated
-one, or damage that is read as other values without a word. Exit status 1 if there was any.
+and indexes are read through the public functions. `structures` are valid files that somebody
+prepared: stores, heads and indexes with other objects, links, types, sizes, names and numbers in
+them, opened by everything that opens such files; `models` are prepared models of every source.
+Each case runs in a forked child with a limit of time and memory. An offence is a crash, a hang, too
+much memory, any exception but the stated one, damage that is read as other values without a word,
+and of prepared files: that they are taken though they must be refused, that they show another file,
+write one, start a program or a request. Exit status 1 if there was any.
 
 A seed gives the same pictures each time. Stores, heads and indexes hold paths and times of the
 run that made them, and are damaged in the same places: `--keep` is how to look at one again.
@@ -15,6 +20,8 @@ run that made them, and are damaged in the same places: `--keep` is how to look 
 from __future__ import annotations
 
 import argparse
+import itertools
+import multiprocessing
 import os
 import random
 import re
@@ -22,7 +29,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 # Imported once, before the children are forked.
@@ -30,13 +37,16 @@ import h5py  # noqa: F401
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.fuzzing import pictures, stored_files
+from benchmarks.fuzzing import hostile_files, pictures, stored_files
 from benchmarks.fuzzing.supervisor import OFFENCES, OUTCOMES, Case, Result, run_cases
 from featx.errors import FeatxError, ImageError
 from featx.testing import toy_model
 
-IMAGES, FILES = 5000, 2000
+IMAGES, FILES, STRUCTURES = 5000, 2000, 2000
 """The numbers of cases that featx is promised to stand."""
+
+ROUND = 400
+"""Cases between two looks at the clock."""
 
 IMAGES_PER_FOLDER = 250
 """One whole folder is extracted for so many single pictures."""
@@ -47,10 +57,11 @@ SHOWN = 40
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", choices=("images", "files", "all"))
+    parser.add_argument("what", choices=("images", "files", "structures", "all"))
     parser.add_argument(
-        "--count", type=int, help=f"cases of each ({IMAGES:,} images, {FILES:,} files)"
+        "--count", type=int, help=f"cases of each ({IMAGES:,} images, {FILES:,} others)"
     )
+    parser.add_argument("--minutes", type=float, help="time for structures, instead of a count")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--seconds-each", type=float, default=20, help="limit of time for a case")
     parser.add_argument("--memory", type=int, default=1536, help="limit for a case, in MiB")
@@ -75,12 +86,16 @@ def main() -> None:
             cases = file_cases(options.count or FILES, options.seed, options.seconds_each, scratch)
             cases = [case for case in cases if case.kind not in options.skip]
             results += run_cases(cases, stated=FeatxError, **limits)
+        if options.what in ("structures", "all"):
+            for cases in structure_cases(options, scratch):
+                cases = [case for case in cases if case.kind not in options.skip]
+                results += run_cases(cases, stated=FeatxError, **limits)
         offences = [result for result in results if result.outcome in OFFENCES]
+        print_offences(offences)
+        Console(width=150).print(make_table(results))
+        print(f"seed {options.seed}, {len(results):,} cases in {time.monotonic() - start:.0f} s")
         if options.keep is not None:
             keep(offences, options.keep)
-    print_offences(offences)
-    Console(width=150).print(make_table(results))
-    print(f"seed {options.seed}, {len(results):,} cases in {time.monotonic() - start:.0f} s")
     sys.exit(1 if offences else 0)
 
 
@@ -102,6 +117,27 @@ def file_cases(count: int, seed: int, seconds: float, scratch: Path) -> list[Cas
     originals = scratch / "originals"
     stored_files.make_originals(originals)
     return stored_files.file_cases(originals, count, seed, seconds)
+
+
+def structure_cases(options: argparse.Namespace, scratch: Path) -> Iterator[list[Case]]:
+    """Yield prepared files, round by round, until there were enough or the time is over."""
+    end = None if options.minutes is None else time.monotonic() + 60 * options.minutes
+    count = options.count or STRUCTURES
+    originals = scratch / "prepared"
+    # In a process of its own: forks of one in which numerical libraries had threads wait for them.
+    making = multiprocessing.get_context("spawn").Process(
+        target=stored_files.make_originals, args=(originals,)
+    )
+    making.start()
+    making.join()
+    toy_model()
+    for first in itertools.count(0, ROUND):
+        if (end is None and first >= count) or (end is not None and time.monotonic() > end):
+            return
+        size = ROUND if end is not None else min(ROUND, count - first)
+        yield hostile_files.hostile_cases(
+            originals, size, options.seed, options.seconds_each, first
+        )
 
 
 def make_table(results: Iterable[Result]) -> Table:
