@@ -194,7 +194,7 @@ class InputSpec:
         known = _known_fields(cls, data)
         _check_types(known, str, *_CHOICES)
         background = known["background"]
-        numbers = {name: known[name] for name in ("height", "width", "channels")}
+        numbers = {n: known.get(n) for n in ("height", "width", "channels", "decode_margin")}
         _check_types(numbers | dict(enumerate(background)), int, *numbers, *range(len(background)))
         known["background"] = tuple(background)
         known.setdefault("decode", "exact")  # What there was before these were choices.
