@@ -17,11 +17,16 @@ from typer.core import TyperGroup
 
 import featx
 from featx.cli.commands import COMMANDS, describe_command, make_command
-from featx.errors import FeatxError
+from featx.cli.registry_choice import is_choice
+from featx.errors import FeatxError, closest_names, join_names
 from featx.report.encoding import allow_any_text
 
 _PYDANTIC_PREFIX = "Value error, "
 """What a Typer that uses pydantic puts in front of "'x' is not one of 'a', 'b'"."""
+
+
+_UsageError: Any = typer.BadParameter.__bases__[0]
+"""Of the Click that Typer uses: some versions bring their own."""
 
 
 class _Commands(TyperGroup):
@@ -32,6 +37,15 @@ class _Commands(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return a command, None if there is none; imports no other."""
         return make_command(cmd_name) if cmd_name in COMMANDS else None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that the arguments begin with; suggest names like a mistyped one."""
+        name = args[0]
+        if not name.startswith("-") and name not in COMMANDS:
+            close = closest_names(name, COMMANDS)
+            hint = f" Did you mean {join_names(close)}?" if close else ""
+            ctx.fail(f"No such command {name!r}.{hint}")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the list of commands, without reading the parameters of each."""
@@ -51,10 +65,32 @@ class _Commands(TyperGroup):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(0)
         except typer.BadParameter as error:
-            error.message = error.message.removeprefix(_PYDANTIC_PREFIX)
+            error.message = error.message.removeprefix(_PYDANTIC_PREFIX) + _hint(error)
+            raise
+        except _UsageError as error:
+            if hasattr(error, "possibilities"):  # There is no such option.
+                close = closest_names(error.option_name, _options_of(error.ctx))
+                error.possibilities = None
+                error.message += f". Did you mean {join_names(close)}?" if close else "."
             raise
         except KeyboardInterrupt:
             _fail("interrupted", 130)
+
+
+def _options_of(context: Any) -> list[str]:
+    """Return the names of all options of the command that a context is of."""
+    parameters = () if context is None else context.command.params
+    return [name for one in parameters for name in one.opts if name.startswith("--")]
+
+
+def _hint(error: typer.BadParameter) -> str:
+    """Say where a name that is not among the choices may come from."""
+    if error.ctx is None or error.param is None or " is not one of " not in error.message:
+        return ""
+    command = error.ctx.command.name
+    if command is None or not is_choice(COMMANDS[command], error.param.name):
+        return ""
+    return " Add-ons may bring others: the package of one must be installed in this Python."
 
 
 app = typer.Typer(

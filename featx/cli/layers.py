@@ -11,7 +11,7 @@ from featx.cli.options import Json, Signature, TrustModelCode
 
 def layers(
     model: Annotated[
-        str, typer.Argument(help="A model, as -m of `extract` takes it, e.g. keras:VGG19.")
+        str, typer.Argument(help="A model, e.g. keras:VGG19, or a file, folder or URL.")
     ],
     pattern: Annotated[
         str | None, typer.Argument(help="Only layers that match: a name, index, glob or path.")
@@ -26,7 +26,7 @@ def layers(
         str | None,
         typer.Option(
             metavar="imagenet|random|PATH",
-            help="Of a Keras application, as for `extract`. [default: random, nothing to download]",
+            help="Of a Keras application. [default: random, nothing to download]",
         ),
     ] = None,
     signature: Signature = None,

@@ -23,7 +23,7 @@ def merge(
     single_file_limit: SingleFileLimit = None,
     as_json: Json = False,
 ) -> None:
-    """Make one store from several, for example of `extract --shard` on several machines.
+    """Make one store from several, for example of the shards that several machines extracted.
 
     Example: featx merge part1.h5 part2.h5 -o features.h5
     """

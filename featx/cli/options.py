@@ -50,13 +50,13 @@ EngineOption = Annotated[
     typer.Option("--engine", help="What runs the network; 'auto' is what is fastest here."),
     Choice(_list_engines),
 ]
+_PRECISION_HELP = "Of the arithmetic; 'auto' is bfloat16, or mixed, where features hardly change. "
 PrecisionOption = Annotated[
     Precision | None,
-    typer.Option(
-        "--precision",
-        help="Of the arithmetic; 'auto' is bfloat16, or mixed, where features hardly change. "
-        "[default: auto, or the store's own; of `predict` and `search` float32]",
-    ),
+    typer.Option("--precision", help=f"{_PRECISION_HELP}[default: auto, or the store's own]"),
+]
+ReadPrecisionOption = Annotated[
+    Precision | None, typer.Option("--precision", help=f"{_PRECISION_HELP}[default: float32]")
 ]
 MovedWeights = Annotated[
     str | None,
@@ -140,7 +140,7 @@ OneLayer = Annotated[
         "--layer",
         "--module-name",
         metavar="NAME",
-        help="A layer of the store. [default: its deepest; of `search` the index's]",
+        help="A layer of the store. [default: its deepest]",
     ),
 ]
 ReadPool = Annotated[
@@ -240,6 +240,17 @@ def make_run(
     return RunOptions(max_pixels, batch_size, workers, engine, precision)
 
 
+def make_read_run(
+    max_pixels: MaxPixels = None,
+    batch_size: BatchSize = None,
+    workers: Workers = None,
+    engine: EngineOption = "auto",
+    precision: ReadPrecisionOption = None,
+) -> RunOptions:
+    """Return the same for images that are compared with others."""
+    return RunOptions(max_pixels, batch_size, workers, engine, precision)
+
+
 def make_update(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Start over instead of adding to the store.")
@@ -287,6 +298,7 @@ def make_update(
 InputGroup = Annotated[InputOptions, Group(make_input)]
 SelectionGroup = Annotated[Selection, Group(make_selection)]
 RunGroup = Annotated[RunOptions, Group(make_run)]
+ReadRunGroup = Annotated[RunOptions, Group(make_read_run)]
 UpdateGroup = Annotated[UpdateOptions, Group(make_update)]
 
 

@@ -14,7 +14,7 @@ from featx.cli.options import (
     AllowDownload,
     InputGroup,
     Json,
-    RunGroup,
+    ReadRunGroup,
     SelectionGroup,
     Signature,
     TrustModelCode,
@@ -39,15 +39,15 @@ def predict(
             "--model",
             "-m",
             metavar="MODEL",
-            help="Instead of a head: a model with a classifier of its own, as for `extract`.",
+            help="Instead of a head: a model with a classifier of its own, e.g. keras:VGG16.",
         ),
     ] = None,
     weights: Annotated[
         str | None,
         typer.Option(
             metavar="imagenet|random|PATH",
-            help="With -m keras:NAME, as for `extract`; with a head, where the model's weights or "
-            "file are now, if moved.",
+            help="Of the Keras application that -m names; with a head, where the model's weights "
+            "or file are now, if moved.",
         ),
     ] = None,
     labels: Annotated[
@@ -69,7 +69,7 @@ def predict(
     top: Annotated[
         int, typer.Option("--top", "-k", "-t", "--topk", min=1, help="Classes for each image.")
     ] = DEFAULT_TOP,
-    run: RunGroup,
+    run: ReadRunGroup,
     trust_model_code: TrustModelCode = False,
     allow_download: AllowDownload = False,
     as_json: Json = False,

@@ -69,6 +69,13 @@ def resolve_choices(command: Callable[..., Any]) -> Callable[..., Any]:
     return resolved
 
 
+def is_choice(command: Callable[..., Any], name: str | None) -> bool:
+    """Whether the values of a parameter are names in a registry."""
+    parameter = inspect.signature(command, eval_str=True).parameters.get(name or "")
+    annotations = () if parameter is None else get_args(parameter.annotation)
+    return any(isinstance(one, Choice) for one in annotations)
+
+
 def _resolve(annotation: Any) -> Any:
     """Replace the type of an option with a `Choice`, and the help of one with a `Help`."""
     if get_origin(annotation) is not Annotated:

@@ -13,8 +13,7 @@ from featx.cli.options import (
     AllowDownload,
     Json,
     MovedWeights,
-    OneLayer,
-    RunGroup,
+    ReadRunGroup,
     TrustModelCode,
     exit_with,
 )
@@ -39,7 +38,15 @@ def search(
     features: Annotated[
         Path | None, typer.Option(help="The feature store. [default: features.h5]")
     ] = None,
-    layer: OneLayer = None,
+    layer: Annotated[
+        str | None,
+        typer.Option(
+            "--layer",
+            "--module-name",
+            metavar="NAME",
+            help="A layer of the store. [default: the index's, or else the deepest]",
+        ),
+    ] = None,
     k: Annotated[
         int, typer.Option("-k", "--top", "-t", "--topk", min=1, help="Matches for each query.")
     ] = DEFAULT_K,
@@ -55,7 +62,7 @@ def search(
             metavar="OUT.png", help="Draw queries (50 at most) and matches (20 at most) as a sheet."
         ),
     ] = None,
-    run: RunGroup,
+    run: ReadRunGroup,
     weights: MovedWeights = None,
     trust_model_code: TrustModelCode = False,
     allow_download: AllowDownload = False,

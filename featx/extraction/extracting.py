@@ -126,14 +126,12 @@ def extract(
         update=fill_group(UpdateOptions, update, options),
     )
     request.check()
-    if model is None:
-        listener.note(describe_default())
-    report = _extract(request, listener)
+    report = _extract(request, listener, is_default=model is None)
     report.require_images()
     return report
 
 
-def _extract(request: Request, listener: Listener) -> ExtractReport:
+def _extract(request: Request, listener: Listener, *, is_default: bool) -> ExtractReport:
     update = request.update
     with contextlib.ExitStack() as stack:
         if not update.dry_run:
@@ -144,6 +142,8 @@ def _extract(request: Request, listener: Listener) -> ExtractReport:
         record = request.record()
         overwritten = _record_overwrite(record, found)
         with open_existing(request.output, update.overwrite, overwritten) as existing:
+            if is_default and not existing.sources:  # Once: later runs only go on.
+                listener.note(describe_default())
             plan = make_plan(request, record, found, existing)
             plan = replace(plan, every_item=every_item)
             report_failures(plan, listener)

@@ -74,8 +74,8 @@ def check_version(file: h5py.File, path: Path) -> None:
         raise StoreDamaged(f"{str(path)!r} is damaged: {error}") from error
     if form != FORMAT:
         raise StoreDamaged(
-            f"{str(path)!r} is an HDF5 file, but not a feature store "
-            f"(its attribute 'format' is not {FORMAT!r})."
+            f"{str(path)!r} is an HDF5 file of another program, not a feature "
+            "store: `featx extract` writes those."
         )
     if version != FORMAT_VERSION:
         older = isinstance(version, (int, np.integer)) and version < FORMAT_VERSION

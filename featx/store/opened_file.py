@@ -89,8 +89,8 @@ class OpenedFile:
                 opened.close()
                 if foreign:
                     raise StoreDamaged(
-                        f"{str(self.path)!r} is an HDF5 file, but not a feature store "
-                        f"(its attribute 'format' is not {FORMAT!r})."
+                        f"{str(self.path)!r} is an HDF5 file of another program, not a feature "
+                        "store: `featx extract` writes those."
                     )
                 if seal is None:
                     raise StoreDamaged(

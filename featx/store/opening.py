@@ -91,8 +91,7 @@ def _open_hdf5(path: Path) -> h5py.File:
                 "open it with h5py.File(..., locking=False)."
             ) from error
         raise StoreDamaged(
-            f"{str(path)!r} cannot be opened as an HDF5 file: it is damaged, or no feature store "
-            f"({error})."
+            f"{str(path)!r} cannot be opened as an HDF5 file: it is damaged, or no feature store."
         ) from error
 
 

@@ -15,6 +15,7 @@ from featx.cli.commands import COMMANDS
 from featx.errors import NotInstalled
 from featx.exports.formats import EXPORTS
 from featx.heads.kinds import HEADS
+from featx.images.sources import IMAGE_SOURCES, find_images
 from featx.index.kinds import INDEXES
 from featx.index.vector_index import open_index
 from featx.models.sources import SOURCES
@@ -236,3 +237,17 @@ def test_a_command_that_cannot_be_imported_breaks_no_other(
         assert outcome.err.startswith("featx: The command 'broken' of the package 'featx-broken'")
         assert len(outcome.err.splitlines()) == 1
         assert "pip uninstall featx-broken" in outcome.err
+
+
+def test_a_source_of_images_that_cannot_be_imported_breaks_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points = {IMAGE_SOURCES.group: [_BrokenPoint()]}
+    monkeypatch.setattr("featx.registry.find_entry_points", lambda group: points.get(group, []))
+    own = {"zips": "featx.images.sources.zips:SOURCE", "all": "featx.images.sources.folders:SOURCE"}
+    sources: Registry[Any] = Registry("source of images", IMAGE_SOURCES.group, own)
+    monkeypatch.setattr("featx.images.sources.kinds.IMAGE_SOURCES", sources)
+    found = find_images(write_images(3, tmp_path))
+    assert len(found.items) == 3
+    (note,) = found.notes
+    assert note.startswith("not asked: The source of images 'broken' of the package 'featx-broken'")

@@ -15,6 +15,7 @@ from featx.images.sources.endings import IMAGE_SUFFIXES, UNREAD_SUFFIXES, descri
 from featx.images.sources.frames import check_frame, choose_frames
 from featx.images.sources.items import ImageItem, ImageSet, Listing, ReadsInOrder
 from featx.images.sources.keys import ending_of, natural_key
+from featx.images.sources.kinds import describe_broken_sources
 from featx.images.sources.naming import Named, check_split, common_root, name_list, resolve_names
 from featx.images.sources.overlooked import describe_archives
 from featx.images.sources.request import IsExcluded, SourceRequest, make_exclusion
@@ -190,7 +191,9 @@ class _Collection:
             root=self._root,
             items=tuple(self._total.items),
             failures=tuple({failure.key: failure for failure in failures}.values()),
-            notes=tuple(dict.fromkeys(self._total.notes + self.overlooked)),
+            notes=tuple(
+                dict.fromkeys(describe_broken_sources() + self._total.notes + self.overlooked)
+            ),
             covered=self._covered,
             left_out=frozenset(self._total.left_out),
             named=tuple(one.shown for one in self._named),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Protocol
 
+from featx.errors import AddOnError
 from featx.images.sources.items import Listing
 from featx.images.sources.request import SourceRequest
 from featx.registry import Registry
@@ -82,8 +85,26 @@ def find_source(location: str) -> ImageSource:
         >>> find_source("/data/photos").is_container
         False
     """
-    sources = sorted((IMAGE_SOURCES[name] for name in IMAGE_SOURCES), key=_is_fallback)
+    sources = sorted(_load_sources(), key=_is_fallback)
     return next(source for source in sources if source.matches(location))
+
+
+def describe_broken_sources() -> list[str]:
+    """Return a line for each source that cannot be loaded, and is therefore never asked."""
+    lines = []
+    for name in IMAGE_SOURCES:
+        try:
+            IMAGE_SOURCES[name]
+        except AddOnError as error:
+            lines.append(f"not asked: {error}")
+    return lines
+
+
+def _load_sources() -> Iterator[ImageSource]:
+    for name in IMAGE_SOURCES:
+        # One that is broken must not stop what works without it; `find_images` says so.
+        with contextlib.suppress(AddOnError):
+            yield IMAGE_SOURCES[name]
 
 
 def _is_fallback(source: ImageSource) -> bool:
