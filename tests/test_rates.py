@@ -20,7 +20,7 @@ def outcome(done: int, seconds: float, choosing: float, images_choosing: int) ->
         reused=0,
         renamed=frozenset(),
         vanished=(),
-        failed=0,
+        failures={},
         seconds={"choose": choosing},
         total_seconds=seconds,
         images_choosing=images_choosing,

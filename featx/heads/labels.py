@@ -104,10 +104,10 @@ def _describe_rest(
 ) -> Iterator[str]:
     """Say what does not match between a table and a store, and what matches in part only."""
     if finder.foreign:
-        count = format_count(len(finder.foreign), "path")
+        count = format_count(len(finder.foreign), "path leads", "paths lead")
         yield (
-            f"{count} in {str(path)!r} lead elsewhere: the last parts decide which images they "
-            f"are, for example {finder.foreign[0]!r}"
+            f"{count} elsewhere in {str(path)!r}, and the last parts decide which image is meant: "
+            f"for example {finder.foreign[0]!r}"
         )
     if unknown:
         rows = format_count(len(unknown), "row names", "rows name")
