@@ -13,7 +13,9 @@ from featx.engines.door import find_door, measure_scaling
 from featx.engines.tensorflow_graph import CompiledLayers, FrozenGraph
 from featx.errors import ModelError
 from featx.models.backbone import Layer
+from featx.models.graph_statistics import find_trained
 from featx.models.inner_scaling import InnerScaling, recognize_scaling
+from featx.models.trained_pixels import TrainedPixels
 
 ACTIVATIONS = frozenset(
     "Relu Relu6 Elu Selu LeakyRelu Sigmoid Tanh Softmax LogSoftmax Softplus Softsign".split()
@@ -61,7 +63,8 @@ class GraphLayers:
 
     Attributes:
         layers: Tensors in the order of computation, then the results.
-        inner_scaling: What the graph does with pixels first; None where that is not known.
+        inner_scaling: What the graph does with pixels first, or which it was trained on; None
+            where neither is known.
     """
 
     def __init__(
@@ -101,10 +104,13 @@ class GraphLayers:
 
     def _find_scaling(
         self, readable: Mapping[str, str], channels_first: bool
-    ) -> InnerScaling | None:
+    ) -> InnerScaling | TrainedPixels | None:
         door = find_door(self._graph.input)
+        if not door.operations:
+            users = [readable[user.name] for user in door.tensors[-1].consumers()]
+            return find_trained(door.tensors[-1], _layer_of(users[0])) if users else None
         shape = self._graph.input.shape.as_list()[1:]
-        if not door.operations or None in shape:
+        if None in shape:
             return None
         height, width, channels = [*shape[1:], shape[0]] if channels_first else shape
         run = self._graph.prune({"door": door.tensors[-1]})

@@ -60,6 +60,47 @@ def test_a_network_tells_the_scaling_that_it_was_trained_with(
 
 
 @pytest.mark.tensorflow
+def test_a_graph_tells_it_too(tmp_path: Path, parts: tuple[Any, Any, Any]) -> None:
+    model, _, _ = parts
+    pixels = scale_pixels(photographs(), InputSpec(SIZE, SIZE, 3, "tf"))
+    model(pixels, training=True)
+    model.save(tmp_path / "net.keras")
+    model.export(tmp_path / "net", verbose=False)
+    texts = [load_model(str(tmp_path / name)).beginning.text for name in ("net.keras", "net")]
+    first, second = (text.partition(", trained on") for text in texts)
+    assert first[2] == second[2]
+    assert second[2].endswith(": probably tf")
+    assert second[0].endswith("/conv_1'") or second[0].endswith("/conv'")
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize("is_fused", [True, False])
+def test_a_frozen_graph_tells_it(tmp_path: Path, is_fused: bool) -> None:
+    tf = import_tensorflow()
+    random = np.random.default_rng(3)
+    kernel = random.normal(0.05, 0.2, (3, 3, 3, 16)).astype(np.float32)
+    mean = kernel.sum(axis=(0, 1)).T @ np.array([0.48, 0.45, 0.4], np.float32)
+    variance = np.square(0.25 * kernel.sum(axis=(0, 1, 2)))
+    scale, offset = (random.normal(1, 0.1, 16).astype(np.float32) for _ in range(2))
+    with tf.Graph().as_default() as graph:
+        images = tf.compat.v1.placeholder(tf.float32, [None, SIZE, SIZE, 3], name="input")
+        maps = tf.nn.conv2d(images, kernel, 1, "SAME", name="net/first/conv")
+        if is_fused:
+            maps, _, _ = tf.compat.v1.nn.fused_batch_norm(
+                maps, scale, offset, mean, variance, is_training=False
+            )
+        else:
+            maps = tf.nn.batch_normalization(maps, mean, variance, offset, scale, 1e-3)
+        tf.reduce_mean(tf.nn.relu(maps), [1, 2], name="vector")
+    (tmp_path / "graph.pb").write_bytes(graph.as_graph_def().SerializeToString())
+    text = load_model(str(tmp_path / "graph.pb")).beginning.text
+    assert text == (
+        "begins with 'net/first', trained on pixels of mean (0.48, 0.45, 0.4), deviation 0.25: "
+        "probably unit"
+    )
+
+
+@pytest.mark.tensorflow
 def test_the_mean_is_exact(parts: tuple[Any, Any, Any]) -> None:
     model, conv, norm = parts
     pixels = scale_pixels(photographs(), InputSpec(SIZE, SIZE, 3, "unit"))
