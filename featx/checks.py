@@ -4,8 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from numbers import Integral
+from typing import TYPE_CHECKING
 
 from featx.errors import InvalidType, InvalidValue, UnknownName, join_names
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike
+
+
+def check_numbers(name: str, values: ArrayLike) -> np.ndarray:
+    """Return an array as it is, or lists of numbers as an array of float32, as features are.
+
+    Raises:
+        InvalidType: If it is something else, or lists of different lengths.
+
+    Example:
+        >>> check_numbers("queries", [[1, 2], [3, 4]]).shape
+        (2, 2)
+    """
+    import numpy as np
+
+    try:
+        array = np.asarray(values)
+    except ValueError:  # Lists of different lengths.
+        array = np.empty(0, object)
+    if array.dtype.kind not in "biuf":
+        raise InvalidType(
+            f"{name!r} takes an array of numbers, or lists of equal lengths. "
+            f"Received: {type(values).__name__}."
+        )
+    return array if hasattr(values, "dtype") else array.astype(np.float32)
 
 
 def check_whole_number(name: str, value: object, *, least: int) -> int:

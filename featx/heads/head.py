@@ -10,25 +10,29 @@ import tempfile
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from featx.atomic import replace_file
+from featx.checks import check_numbers
 from featx.errors import AddOnError, DimensionMismatch, HeadError, NotInstalled
 from featx.heads.kinds import HEADS
 from featx.sealed_json import check_seal, check_texts, parse_json, seal
 from featx.specs import FeatureSpec, ModelSpec
 from featx.store.reference import StoreReference
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
 FORMAT = "featx-head"
 FORMAT_VERSION = 1
 DESCRIPTION_FILE = "head.json"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Head:
-    """A classifier on one feature.
+    """A classifier on one feature. Heads are equal if they are the same object.
 
     Attributes:
         kind: A name in `featx.heads.kinds.HEADS`.
@@ -65,11 +69,11 @@ class Head:
         """SHA-256 that identifies model, input contract, layer and pooling."""
         return self.feature.fingerprint(self.model)
 
-    def predict_proba(self, values: np.ndarray) -> np.ndarray:
+    def predict_proba(self, values: ArrayLike) -> np.ndarray:
         """Return class probabilities.
 
         Args:
-            values: Feature vectors, shape (N, D).
+            values: Feature vectors, an array or lists of shape (N, D).
 
         Returns:
             float32 (N, C), rows summing to 1.
@@ -77,7 +81,9 @@ class Head:
         Raises:
             DimensionMismatch: If D is not the width that the head was fitted on.
             HeadError: If they are not finite: the weights are too large, or the vectors are.
+            InvalidType: If these are no numbers.
         """
+        values = check_numbers("values", values)
         width = int(np.prod(self.feature.shape))
         if values.ndim != 2 or values.shape[1] != width:
             raise DimensionMismatch(

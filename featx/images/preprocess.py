@@ -39,6 +39,7 @@ def scale_pixels(pixels: np.ndarray, contract: InputSpec) -> np.ndarray:
         >>> scale_pixels(white, InputSpec(1, 1, scaling="tf")).ravel().tolist()
         [1.0, 1.0, 1.0]
     """
+    pixels = np.asarray(pixels)  # A caller may pass a list of pictures.
     if pixels.ndim != 4 or pixels.shape[3] != contract.channels:
         raise DimensionMismatch(
             f"A batch of images has the shape (B, H, W, {contract.channels}). "

@@ -11,10 +11,12 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from featx.atomic import replace_file
+from featx.checks import check_numbers
 from featx.errors import DimensionMismatch, IndexFileError, InvalidValue, UnknownName
 from featx.files import hash_file
 from featx.images.reading import HASH_BYTES
@@ -23,6 +25,9 @@ from featx.index.description import IndexDescription, description_path, read_des
 from featx.index.kinds import INDEXES, VectorSearch
 from featx.sealed_json import seal
 from featx.specs import DEFAULT_K
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 SCORE_ROUNDING = 1e-6
 """How far float32 may leave the cosine of two equal vectors from 1."""
@@ -86,12 +91,12 @@ class VectorIndex:
         return description.root.relocate(description.root_relative, folder, first)
 
     def search(
-        self, queries: np.ndarray, k: int = DEFAULT_K, *, threshold: float | None = None
+        self, queries: ArrayLike, k: int = DEFAULT_K, *, threshold: float | None = None
     ) -> list[list[Match]]:
         """Find the vectors most similar to each query.
 
         Args:
-            queries: Feature vectors, shape (Q, D), not necessarily normalised.
+            queries: Feature vectors, an array or lists of shape (Q, D), not necessarily normalised.
             k: The most matches for each query; all N when k is larger.
             threshold: Leave out matches with a lower cosine similarity.
 
@@ -100,9 +105,11 @@ class VectorIndex:
 
         Raises:
             DimensionMismatch: If D is not the index's.
+            InvalidType: If these are no numbers.
             InvalidValue: If k is less than 1, or a query holds NaN or infinity.
             IndexFileError: If a stored vector does.
         """
+        queries = check_numbers("queries", queries)
         width = self._index.shape[1]
         if queries.ndim != 2 or queries.shape[1] != width:
             raise DimensionMismatch(

@@ -45,7 +45,7 @@ class GraphOnlyBackbone(DescribedBackbone):
         key = tuple(names)
         if key not in self._networks:
             self._networks[key] = self._open(key)
-        return self._networks[key](images)
+        return self._networks[key](np.asarray(images))
 
     def _open(self, names: tuple[str, ...]) -> Network:
         graph = self.freeze(names)

@@ -72,9 +72,9 @@ class StoreHeader:
         return values * np.dtype(self.dtype).itemsize
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """Consecutive rows, with everything that belongs to them.
+    """Consecutive rows, with everything that belongs to them; equal if the same object.
 
     Attributes:
         keys: n keys.
@@ -144,9 +144,9 @@ class PartReference:
     num_rows: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class RowMap:
-    """The part files of a view's rows.
+    """The part files of a view's rows; equal if the same object.
 
     Attributes:
         parts: The part files.

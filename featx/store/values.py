@@ -26,9 +26,11 @@ MAX_OPEN_PARTS = 32
 """Part files that one store keeps open; systems allow a process a few hundred files."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class FeatureTable:
     """Features of one layer with their keys, in memory: the input of heads and indexes.
+
+    Tables are equal if they are the same object, as all that hold arrays: compare their columns.
 
     Attributes:
         keys: N keys.

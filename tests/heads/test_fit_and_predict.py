@@ -19,6 +19,7 @@ from featx.errors import (
     FingerprintMismatch,
     HeadError,
     ImagesNotFound,
+    InvalidType,
     InvalidValue,
     NotInstalled,
     StoreNotFound,
@@ -434,6 +435,22 @@ def head(toy: str, tmp_path: Path) -> Path:
     extract(images, model=toy, layers=["mean"], output=tmp_path / "f.h5")
     fit_head(tmp_path / "f.h5", output=tmp_path / "head")
     return tmp_path / "head"
+
+
+def test_heads_take_lists_and_are_equal_to_themselves(head: Path) -> None:
+    first, second = load_head(head), load_head(head)
+    assert first == first
+    assert first != second
+    assert len({first, first, second}) == 2
+    values = np.full((2, 3), 0.5, np.float32)
+    np.testing.assert_array_equal(
+        first.predict_proba(values.tolist()), first.predict_proba(values), strict=True
+    )
+    with pytest.raises(DimensionMismatch, match=r"Received: shape=\(3,\)"):
+        first.predict_proba([0.1, 0.2, 0.3])
+    for wrong in ([[0.1], [0.2, 0.3]], "vector", [["a", "b", "c"]], None):
+        with pytest.raises(InvalidType, match="'values' takes an array of numbers, or lists"):
+            first.predict_proba(wrong)  # type: ignore[arg-type]
 
 
 def test_predictions(head: Path, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from hypothesis.extra import numpy as npst
 from featx.errors import (
     DimensionMismatch,
     IndexFileError,
+    InvalidType,
     InvalidValue,
     NotInstalled,
     StoreNotFound,
@@ -31,6 +32,7 @@ from featx.index.building import build_index, is_current
 from featx.index.searching import search
 from featx.index.vector_index import VectorIndex, open_index
 from featx.sealed_json import seal
+from featx.store import open_store
 from tests.store_samples import write_color, write_sample
 
 VECTORS = np.array([[1, 0], [10, 0], [1, 1], [0, 3], [-2, 0], [0, 0]], np.float32)
@@ -52,6 +54,21 @@ def store(tmp_path: Path) -> Path:
 @pytest.fixture
 def index(store: Path) -> VectorIndex:
     return build_index(store)
+
+
+def test_queries_may_be_lists(index: VectorIndex) -> None:
+    values = VECTORS[:2]
+    assert index.search(values.tolist(), 3) == index.search(values, 3)
+    with pytest.raises(InvalidType, match="'queries' takes an array of numbers, or lists"):
+        index.search([[1.0], [1.0, 2.0]])
+
+
+def test_tables_are_equal_to_themselves(store: Path) -> None:
+    with open_store(store) as opened:
+        first, second = opened.table("vector"), opened.table("vector")
+    assert first == first
+    assert first != second
+    assert len({first, first, second}) == 2
 
 
 def find_store(index: VectorIndex) -> Path | None:
