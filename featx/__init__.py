@@ -65,6 +65,7 @@ PUBLIC_NAMES = {
         "Decode",
         "Exif",
         "FeatureSpec",
+        "Icc",
         "InputSpec",
         "Interpolation",
         "ModelSpec",
@@ -154,6 +155,7 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.specs import Decode as Decode
     from featx.specs import Exif as Exif
     from featx.specs import FeatureSpec as FeatureSpec
+    from featx.specs import Icc as Icc
     from featx.specs import InputSpec as InputSpec
     from featx.specs import Interpolation as Interpolation
     from featx.specs import ModelSpec as ModelSpec

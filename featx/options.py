@@ -27,6 +27,7 @@ from featx.specs import (
     ChannelOrder,
     Decode,
     Exif,
+    Icc,
     InputSpec,
     Interpolation,
     Precision,
@@ -62,6 +63,8 @@ class InputOptions:
             an existing store goes on in its own way, and a new one is ``fast`` if every row of
             every layer keeps a cosine of at least 0.999 to its exact float32 values, in up to 16
             of the pictures.
+        icc: ``apply``: convert pictures to sRGB by their embedded colour profiles; ``ignore`` them,
+            as Keras does. When None as the existing store, else ignored.
 
     Example:
         >>> InputOptions(img_size=(224, 320), resize="crop").apply(InputSpec(299, 299)).width
@@ -75,6 +78,7 @@ class InputOptions:
     interpolation: Interpolation | None = None
     exif: Exif | None = None
     decode: Decode | None = None
+    icc: Icc | None = None
 
     def __post_init__(self) -> None:
         check_choice("preprocessing", self.preprocess, PREPROCESS_NAMES)
@@ -102,7 +106,7 @@ class InputOptions:
         if self.preprocess != "auto":
             changes["scaling"] = self.preprocess
             changes["channel_order"] = "bgr" if self.preprocess == "caffe" else "rgb"
-        for name in ("channel_order", "resize", "interpolation", "exif", "decode"):
+        for name in ("channel_order", "resize", "interpolation", "exif", "decode", "icc"):
             value = getattr(self, name)
             if value is not None:
                 changes[name] = value
@@ -228,6 +232,7 @@ class InputKeywords(TypedDict, total=False):
     interpolation: Interpolation | None
     exif: Exif | None
     decode: Decode | None
+    icc: Icc | None
 
 
 class SelectionKeywords(TypedDict, total=False):

@@ -24,6 +24,7 @@ Resize = Literal["stretch", "crop", "pad"]
 Interpolation = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 Exif = Literal["apply", "ignore"]
 Decode = Literal["fast", "exact"]
+Icc = Literal["apply", "ignore"]
 StorageType = Literal["float32", "float16"]
 Precision = Literal["auto", "float32", "mixed", "bfloat16"]
 
@@ -123,6 +124,7 @@ class InputSpec:
             pixels, at all of it); ``exact``: always all pixels.
         decode_margin: How many times the model's size a fraction has at least: `DECODE_MARGIN` in
             models that are loaded now, `FIRST_MARGIN` in older stores.
+        icc: Whether pictures are converted to sRGB by their embedded colour profiles.
     """
 
     height: int
@@ -136,6 +138,7 @@ class InputSpec:
     background: tuple[int, int, int] = (255, 255, 255)
     decode: Decode = "fast"
     decode_margin: int = FIRST_MARGIN
+    icc: Icc = "ignore"
 
     def __post_init__(self) -> None:
         if self.height < 1 or self.width < 1:
@@ -163,12 +166,15 @@ class InputSpec:
         check_choice("interpolation", self.interpolation, get_args(Interpolation))
         check_choice("EXIF policy", self.exif, get_args(Exif))
         check_choice("way of decoding", self.decode, get_args(Decode))
+        check_choice("policy for colour profiles", self.icc, get_args(Icc))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-serialisable values."""
         fields = asdict(self) | {"background": list(self.background)}
         if self.decode_margin == FIRST_MARGIN:  # Older than this field.
             del fields["decode_margin"]
+        if self.icc == "ignore":
+            del fields["icc"]
         return fields
 
     def identity(self) -> dict[str, Any]:
@@ -281,7 +287,7 @@ class ModelSpec:
 
     def network_identity(self) -> dict[str, Any]:
         """Return what decides the network, however pictures are decoded."""
-        return with_input(self, decode="exact").identity()
+        return with_input(self, decode="exact", icc="ignore").identity()
 
     @property
     def fingerprint(self) -> str:

@@ -15,6 +15,7 @@ from featx.specs import (
     ChannelOrder,
     Decode,
     Exif,
+    Icc,
     Interpolation,
     Precision,
     Preprocess,
@@ -106,6 +107,14 @@ DecodeOption = Annotated[
         help="'fast' decodes large JPEGs at a fraction of their size, at least four times the "
         "model's; 'exact' always all pixels. [default: the store's own; at first fast, if that "
         "keeps the features of some of the pictures]",
+    ),
+]
+IccOption = Annotated[
+    Icc | None,
+    typer.Option(
+        "--icc",
+        help="Convert pictures to sRGB by their colour profiles, or ignore these, as Keras does. "
+        "[default: ignore, or the store's own]",
     ),
 ]
 TrustModelCode = Annotated[
@@ -212,10 +221,11 @@ def make_input(
     interpolation: InterpolationOption = None,
     exif: ExifOption = None,
     decode: DecodeOption = None,
+    icc: IccOption = None,
 ) -> InputOptions:
     """Return how pictures become pixels."""
     size = parse_img_size(img_size) if img_size else None
-    return InputOptions(size, preprocess, channel_order, resize, interpolation, exif, decode)
+    return InputOptions(size, preprocess, channel_order, resize, interpolation, exif, decode, icc)
 
 
 def make_selection(

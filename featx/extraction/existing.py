@@ -76,6 +76,8 @@ class ExistingWork:
         model = self.sources[-1].header.model
         if input.decode is None:
             input = replace(input, decode=model.input.decode)
+        if input.icc is None:
+            input = replace(input, icc=model.input.icc)
         if input.preprocess == "auto" and model.source not in NAMED_SOURCES:
             order = input.channel_order or model.input.channel_order
             scaling = model.input.scaling or "auto"

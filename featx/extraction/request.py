@@ -84,6 +84,8 @@ class Request:
         changes = asdict(self.input)
         if self.input.img_size is not None:
             changes["img_size"] = list(self.input.img_size)
+        if self.input.icc is None:  # As stores from before this option recorded it.
+            del changes["icc"]
         return {
             "model": without_trust(self.model),
             "weights": self.weights,

@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from featx.errors import ImageError
+from featx.images.profiles import to_srgb
 from featx.images.reduced import Reduction
 from featx.specs import InputSpec
 
@@ -27,9 +28,9 @@ MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 """Channels of a model → Pillow's mode; any other number is that of a file's pages."""
 
 
-def to_channels(image: Image.Image, contract: InputSpec) -> Image.Image:
-    """Bring any Pillow mode to the one of the model's channels."""
-    target = MODES[contract.channels]
+def to_channels(image: Image.Image, contract: InputSpec, mode: str | None = None) -> Image.Image:
+    """Bring any Pillow mode to the one of the model's channels, or to `mode`."""
+    target = mode or MODES[contract.channels]
     if image.width * image.height <= STRIP_PIXELS or (
         image.mode == target and not image.has_transparency_data
     ):
@@ -60,7 +61,12 @@ def _convert(image: Image.Image, target: str, background: tuple[int, int, int]) 
     return image if image.mode == target else image.convert(target)
 
 
-def fit(image: Image.Image, contract: InputSpec, reduction: Reduction | None = None) -> np.ndarray:
+def fit(
+    image: Image.Image,
+    contract: InputSpec,
+    reduction: Reduction | None = None,
+    profile: bytes = b"",
+) -> np.ndarray:
     """Resize by the contract's rule and return pixels of shape (H, W, C).
 
     Args:
@@ -68,6 +74,8 @@ def fit(image: Image.Image, contract: InputSpec, reduction: Reduction | None = N
         contract: Size, resize rule, interpolation, background.
         reduction: How `image` was decoded at a fraction of its size, if it was. The crop is chosen
             in the coordinates of the whole: pixels of the smaller image are too coarse.
+        profile: The colour profile with which the resized picture is converted to sRGB, if any:
+            so time and memory do not grow with the picture.
     """
     width, height = contract.width, contract.height
     full_width, full_height = image.size if reduction is None else reduction.full_size
@@ -83,18 +91,25 @@ def fit(image: Image.Image, contract: InputSpec, reduction: Reduction | None = N
         left, top = (full_width - box_width) // 2, (full_height - box_height) // 2
         right, bottom = left + box_width, top + box_height
         box = (left * across, top * down, right * across, bottom * down)
-        image = image.resize((width, height), resample, box=box)
+        image = _finish(image.resize((width, height), resample, box=box), contract, profile)
     elif contract.resize == "pad":
         # As ImageOps.contain; at least one pixel, however narrow it is.
         if full_width / full_height > width / height:
             size = (width, max(1, round(full_height / full_width * width)))
         else:
             size = (max(1, round(full_width / full_height * height)), height)
-        fitted = image.resize(size, resample, box=whole)
-        image = Image.new("RGB", (width, height), contract.background).convert(image.mode)
+        fitted = _finish(image.resize(size, resample, box=whole), contract, profile)
+        image = Image.new("RGB", (width, height), contract.background).convert(fitted.mode)
         left, top = round((width - fitted.width) / 2), round((height - fitted.height) / 2)
         image.paste(fitted, (left, top))
-    elif image.size != (width, height):
-        image = image.resize((width, height), resample, box=whole)
+    else:
+        if image.size != (width, height):
+            image = image.resize((width, height), resample, box=whole)
+        image = _finish(image, contract, profile)
     pixels = np.array(image, dtype=np.uint8)
     return pixels if pixels.ndim == 3 else pixels[:, :, np.newaxis]
+
+
+def _finish(image: Image.Image, contract: InputSpec, profile: bytes) -> Image.Image:
+    """Convert a resized picture to sRGB and to the model's channels, if it has a profile."""
+    return to_srgb(image, profile).convert(MODES[contract.channels]) if profile else image

@@ -8,7 +8,8 @@ with alpha; for models of two or more than four, the pages of one file, each in 
 - 16-bit samples keep their high byte, in grey and in colour alike;
 - palette, grey and bilevel pictures are expanded;
 - transparency is composited onto the contract's background (white unless changed);
-- CMYK and YCCK are converted by Pillow's plain formula, without colour profiles;
+- CMYK and YCCK are converted by Pillow's plain formula;
+- embedded colour profiles are ignored, or pictures converted to sRGB by them (``icc="apply"``);
 - floating-point pictures have no defined 8-bit meaning and are refused.
 
 Memory: decoded pixels take up to 4 bytes each and are converted in strips; large pictures are
@@ -29,6 +30,7 @@ from featx.images.conversion import MODES, fit, to_channels
 from featx.images.formats import open_picture
 from featx.images.limits import EMPTY, LARGE_PIXELS, LIMIT_OPTION, MAX_PIXELS, check_code_blocks
 from featx.images.orientation import load_upright
+from featx.images.profiles import natural_mode, profile_of
 from featx.images.reasons import describe
 from featx.images.reduced import reduce
 from featx.specs import InputSpec
@@ -99,7 +101,10 @@ def _convert(image: Image.Image, num_bytes: int, contract: InputSpec, limit: int
         upright = load_upright(image, contract)
         if reduction is not None and upright.size != size:
             reduction = reduction.transposed()
-        return fit(to_channels(upright, contract), contract, reduction)
+        profile = profile_of(image, contract)
+        mode = natural_mode(upright, profile, contract.channels)
+        picture = to_channels(upright, contract, mode)
+        return fit(picture, contract, reduction, b"" if mode is None else profile)
 
 
 def _stack_pages(image: Image.Image, contract: InputSpec, limit: int) -> np.ndarray:

@@ -162,6 +162,7 @@ def _restore_request(spec: ModelSpec, location: str) -> ModelRequest:
         interpolation=contract.interpolation,
         exif=contract.exif,
         decode=contract.decode,
+        icc=contract.icc,
     )
     return replace(SOURCES[spec.source].restore(spec, location), overrides=overrides)
 

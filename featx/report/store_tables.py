@@ -110,6 +110,7 @@ def _describe_input(contract: Mapping[str, Any]) -> str:
         f"{contract['height']}×{contract['width']}×{contract['channels']} "
         f"{contract['channel_order']}, {contract['scaling']} scaling, {contract['resize']}, "
         f"{contract['interpolation']}, EXIF orientation {exif}, {contract['decode']} decoding"
+        f"{', converted to sRGB by profiles' if contract.get('icc') == 'apply' else ''}"
     )
 
 

@@ -265,7 +265,8 @@ def check_same(source: FeatureStore, header: StoreHeader, subject: str) -> None:
     Raises:
         FingerprintMismatch: Names each field that differs.
     """
-    of_old = {"input.decode": "exact"}  # Older identities do not have this field.
+    # Older identities do not have these fields.
+    of_old = {"input.decode": "exact", "input.icc": "ignore"}
     expected, received = of_old | source.header.identity(), of_old | header.identity()
     # The list of layers already tells which layers only one side has.
     common = expected.keys() & received.keys()
