@@ -24,6 +24,7 @@ from featx.models.content_hash import hash_arrays
 from featx.models.contracts import APPLICATIONS
 from featx.models.description import ModelDescription
 from featx.models.graph_backbone import GraphBackbone
+from featx.models.keras_contents import refuse_data_elsewhere
 from featx.models.keras_downloads import without_downloads
 from featx.models.keras_layers import KerasLayers
 from featx.specs import ModelSpec
@@ -194,6 +195,7 @@ def _load_from_file(
 ) -> tuple[Any, dict[str, Any]]:
     """Load a weights file into the first attempted network that it fits."""
     path = Path(weights)
+    refuse_data_elsewhere(path)
     reasons = []
     for arguments in attempts:
         model = _build(constructor, arguments, shape, "random")

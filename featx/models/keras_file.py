@@ -20,6 +20,7 @@ from featx.models.input_contract import (
     refuse_arguments,
     scale_for_dtype,
 )
+from featx.models.keras_contents import refuse_data_elsewhere
 from featx.models.keras_layers import KerasLayers
 from featx.models.legacy_keras import is_legacy, load_legacy
 from featx.models.model_code import (
@@ -84,6 +85,7 @@ def _load_model(path: Path, *, trust_model_code: bool) -> tuple[Any, Any]:
                 "whole model (not weights alone), written by model.save()?"
             )
         refuse_code(path, code)
+    refuse_data_elsewhere(path)
     layer_class: Any = None
     with imported_code(path, code) as classes, contextlib.redirect_stdout(sys.stderr):
         options = {"compile": False, "safe_mode": not trust_model_code}

@@ -17,6 +17,7 @@ from typing import Any
 import h5py
 
 from featx.errors import ModelError, first_line, join_names
+from featx.models.keras_contents import refuse_bombs
 from featx.models.operations import computing_operations, describe_operation
 
 TRUST_OPTION = "--trust-model-code"
@@ -52,6 +53,11 @@ _FOREIGN_LAYERS = frozenset(("TFSMLayer", "TorchModuleWrapper", "JaxLayer", "Fla
 _FILE_OPTIONS = ("vocabulary", "initial_vocabulary", "merges", "proto")
 """Options of lookup layers and tokenizers that hold words, or the path of a file to read."""
 
+_COMPUTING = frozenset(
+    "activations constraints initializers losses metrics nn numpy ops random regularizers".split()
+)
+"""Modules of Keras whose functions compute and do nothing else."""
+
 _HARMLESS_BUILTINS = frozenset(("abs", "max", "min", "pow", "round", "sum"))
 
 _UNREADABLE = (OSError, ValueError, KeyError, RecursionError, zipfile.BadZipFile)
@@ -69,6 +75,7 @@ def read_config(path: Path) -> dict[str, Any]:
     # By the name, as Keras chooses: a file may be both.
     if path.name.endswith(".keras"):
         with contextlib.suppress(*_UNREADABLE), zipfile.ZipFile(path) as archive:
+            refuse_bombs(path, archive)
             config = json.loads(archive.read("config.json"))
             metadata = json.loads(archive.read("metadata.json"))
             version = metadata.get("keras_version") if isinstance(metadata, dict) else None
@@ -122,7 +129,7 @@ def find_code(config: Any) -> dict[str, tuple[str, str] | None]:
     elif kind == "function" and isinstance(module, str):
         function, registered = str(inner.get("name")), config.get("registered_name")
         is_known = registered not in (None, "function") and _is_registered(registered)
-        if not _is_keras(module) and not is_known:
+        if not is_known and not (_is_keras(module) and _computes(module)):
             found[f"the function {function!r} of the module {module!r}"] = (module, function)
         elif module == "builtins" and _is_unsafe_builtin(function):
             found[f"Python's function {function!r}"] = None
@@ -302,6 +309,12 @@ def _operation_of(node: Any) -> str | None:
 
 def _is_keras(module: str) -> bool:
     return module.split(".")[0] in ("keras", "builtins", "keras_hub", "keras_cv", "keras_nlp")
+
+
+def _computes(module: str) -> bool:
+    """Whether a module of Keras, or beside it, is not one with functions such as `get_file`."""
+    top, *below = module.split(".")
+    return top != "keras" or any(part in _COMPUTING for part in below)
 
 
 def _is_registered(name: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from featx.errors import StoreError
 from featx.files import relative_path
+from featx.sealed_json import check_texts
 from featx.store.reader import FeatureStore, open_store
 
 
@@ -25,6 +26,9 @@ class StoreReference:
     path: str
     relative: str
     contents: str
+
+    def __post_init__(self) -> None:
+        check_texts([self.path, self.relative, self.contents])
 
     @classmethod
     def to(cls, store: FeatureStore, folder: Path) -> StoreReference:
