@@ -390,6 +390,10 @@ def test_fields_of_another_type_are_refused(store: Path, tmp_path: Path, field: 
         edit(model=model | {field: value})(tmp_path / "head")
         with pytest.raises(HeadError, match=f"{field!r} is"):
             load_head(tmp_path / "head")
+
+
+def test_a_store_of_another_type_is_refused(store: Path, tmp_path: Path) -> None:
+    fit_head(store, output=tmp_path / "head")
     edit(store={"path": 1.5, "relative": "", "contents": ""})(tmp_path / "head")
     with pytest.raises(HeadError, match="a list of texts is not one"):
         load_head(tmp_path / "head")
