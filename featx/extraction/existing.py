@@ -69,7 +69,8 @@ class ExistingWork:
         """Return how pictures become pixels: as the stored ones did where nothing else is asked.
 
         So decoding goes on as it began, and how to scale for a network that does not say it is
-        asked once. Named networks say it themselves, in a table that does not change.
+        asked once for each store. Named networks say it themselves, in a table that does not
+        change.
         """
         if not self.sources:
             return input
@@ -78,7 +79,9 @@ class ExistingWork:
             input = replace(input, decode=model.input.decode)
         if input.icc is None:
             input = replace(input, icc=model.input.icc)
-        if input.preprocess == "auto" and model.source not in NAMED_SOURCES:
+        # Parts without a store may be those of an overwrite with another scaling, which was killed.
+        is_asked = self.base is None or model.source in NAMED_SOURCES
+        if input.preprocess == "auto" and not is_asked:
             order = input.channel_order or model.input.channel_order
             scaling = model.input.scaling or "auto"
             input = replace(input, preprocess=scaling, channel_order=order)
