@@ -39,7 +39,10 @@ def run_apart(function: Callable[[], Result]) -> Result:
 
     # A daemon: a program that is interrupted does not wait for a download.
     threading.Thread(target=run, name="featx and TensorFlow", daemon=True).start()
-    return result.result()
+    try:
+        return result.result()
+    finally:
+        del result  # The frames of an error would refer to it: what they hold is freed at once.
 
 
 def _require_version_2() -> None:
