@@ -207,6 +207,10 @@ class InputSpec:
         return cls(**known)
 
 
+_CHOSEN = ("signature", "input", "part")
+"""Arguments that choose what of a file is taken."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
     """A model, resolved: where it came from, its weights' hash, its input contract.
@@ -271,11 +275,11 @@ class ModelSpec:
         """Return the fields that decide the numbers, flat, for comparison and hashing.
 
         Files and folders are identified by their content, so that they may be renamed and
-        moved, and by a signature or input that was chosen (outputs of several signatures may
-        have one name); a Keras application also by its name and arguments.
+        moved, and by a signature, input or part that was chosen (outputs of several signatures
+        may have one name); a Keras application also by its name and arguments.
         """
         named = self.source in NAMED_SOURCES
-        chosen = {key: value for key, value in self.arguments if key in ("signature", "input")}
+        chosen = {key: value for key, value in self.arguments if key in _CHOSEN}
         return (
             ({} if named else chosen)
             | {

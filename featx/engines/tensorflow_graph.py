@@ -72,7 +72,8 @@ class FrozenGraph:
             graph_def: The graph.
             input_name: The tensor that the new input replaces, such as ``input:0``.
             output_names: Tensors that become `outputs`.
-            shape: Shape of the new input, from which all others are inferred again.
+            shape: Shape of the new input, from which all others are inferred again. For a graph of
+                (B, H, W), that of images with one channel.
             dtype: Type of the new input; float32 when None.
 
         Raises:
@@ -84,10 +85,13 @@ class FrozenGraph:
             if "_output_shapes" in node.attr:  # Shapes for the old input.
                 del node.attr["_output_shapes"]
 
+        without_channels = len(shape) == 4 and _rank_of(graph_def, input_name) == 3
+
         def build(featx_images: Any) -> Any:
+            images = tensorflow.squeeze(featx_images, -1) if without_channels else featx_images
             return tensorflow.import_graph_def(
                 graph_def,
-                input_map={input_name: featx_images},
+                input_map={input_name: images},
                 return_elements=list(output_names),
                 name="",
             )
@@ -119,6 +123,15 @@ class FrozenGraph:
         # Tables are inputs as well; no layer depends on them.
         pruned = self._function.prune([self.input], tensors)
         return CompiledLayers(pruned, tuple(layers), self.input.dtype)
+
+
+def _rank_of(graph_def: Any, input_name: str) -> int | None:
+    """Return the number of axes of an input, as far as the graph says it."""
+    for node in graph_def.node:
+        if node.name == input_name.partition(":")[0] and "shape" in node.attr:
+            shape = node.attr["shape"].shape
+            return None if shape.unknown_rank else len(shape.dim)
+    return None
 
 
 def _behind_identities(tensor: Any) -> Any:

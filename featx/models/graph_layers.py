@@ -85,6 +85,8 @@ class GraphLayers:
         for operation in graph.operations:
             if operation.type in _COPIES or len(operation.outputs) != 1:
                 continue
+            if operation.type == "Squeeze" and operation.inputs[0].name == graph.input.name:
+                continue  # The images themselves, without their one channel.
             name = prefix + readable[operation.name]
             self._add(found, name, "tensor", operation.outputs[0], sizes)
             if name in found:

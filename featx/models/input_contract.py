@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -30,17 +31,18 @@ def require_scaling(backbone: Backbone) -> InputSpec:
     return model.input
 
 
-def refuse_arguments(request: ModelRequest, kind: str) -> None:
+def refuse_arguments(request: ModelRequest, kind: str, allowed: Sequence[str] = ()) -> None:
     """Refuse constructor arguments and weights for a file that brings both.
 
     Args:
         request: What was asked for.
         kind: What the file is called, for example ``"Keras file"``.
+        allowed: Arguments that it takes all the same.
 
     Raises:
         InvalidValue: If the request has any.
     """
-    if request.arguments or request.weights:
+    if set(request.arguments).difference(allowed) or request.weights:
         article = "An" if kind[0] in "AEIO" else "A"
         raise InvalidValue(
             f"{article} {kind} brings its own architecture and weights. Received: "
@@ -62,12 +64,17 @@ def scale_for_dtype(contract: InputSpec, is_integer: bool, name: str) -> InputSp
 
 @dataclass(frozen=True, slots=True)
 class InputShape:
-    """What the shape of a model's input says: size (None where it varies), channels, layout."""
+    """What the shape of a model's input says: size (None where it varies), channels, layout.
+
+    Images are given with an axis of channels also where the model has none, (B, H, W), which is
+    then taken off at its door.
+    """
 
     height: int | None
     width: int | None
     channels: int
     channels_first: bool
+    has_channel_axis: bool = True
 
     def batch(self, contract: InputSpec) -> list[int | None]:
         """Return the shape of a batch at the contract's size, in the model's own layout."""
@@ -79,7 +86,8 @@ class InputShape:
 def read_input_shape(shape: Sequence[int | None] | None, name: str) -> InputShape:
     """Tell channels last, (batch, height, width, channels), from channels first.
 
-    The channels are the axis of 1, 3 or 4; where both ends are (or neither), channels last.
+    The channels are the axis of 1, 3 or 4; where both ends are (or neither), channels last. A
+    model of (batch, height, width) takes grey images.
 
     Args:
         shape: The input's shape, batch axis first; None where not even its rank is known: the
@@ -95,10 +103,12 @@ def read_input_shape(shape: Sequence[int | None] | None, name: str) -> InputShap
     """
     if shape is None:
         return InputShape(None, None, 3, False)
+    if len(shape) == 3 and (shape[1] is None) == (shape[2] is None):  # A sequence has features.
+        return InputShape(shape[1], shape[2], 1, channels_first=False, has_channel_axis=False)
     if len(shape) != 4:
         raise ModelError(
-            "featx feeds models batches of images, (batch, height, width, channels). "
-            f"Received: {name!r} with an input of shape {tuple(shape)}."
+            "featx feeds models batches of images, (batch, height, width, channels). Received: "
+            f"{name!r} with an input of shape {tuple(shape)}: it takes {_describe_rows(shape[1:])}."
         )
     usual = (1, 3, 4)
     is_map = all(size is None or size > max(usual) for size in shape[2:])
@@ -119,6 +129,23 @@ def read_input_shape(shape: Sequence[int | None] | None, name: str) -> InputShap
         )
     height, width = shape[2:] if channels_first else shape[1:3]
     return InputShape(height, width, channels, channels_first)
+
+
+def _describe_rows(row: Sequence[int | None]) -> str:
+    """Say what a model takes that is not made for images, from the shape of one."""
+    if len(row) != 1:
+        return {0: "single numbers", 2: "sequences"}.get(
+            len(row), "sequences of images, or volumes"
+        )
+    size = row[0]
+    for channels in (1, 3):
+        side = math.isqrt((size or 0) // channels)
+        if side > 3 and side * side * channels == size:
+            return (
+                f"rows of {size} numbers. If these are the pixels of {side} x {side} images, put "
+                f"keras.Input(({side}, {side}, {channels})) and Flatten() before it, and save that"
+            )
+    return f"rows of {'any number of' if size is None else size} numbers, as of a table or a text"
 
 
 def image_contract(

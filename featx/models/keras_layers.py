@@ -8,7 +8,9 @@ several, and layers inside nested models (whose `.output` belongs to another gra
 from __future__ import annotations
 
 import contextlib
+import inspect
 import math
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +22,7 @@ import numpy as np
 from featx.engines.door import find_door, measure_scaling
 from featx.engines.tensorflow import import_tensorflow
 from featx.engines.tensorflow_graph import CompiledLayers, compile_function
-from featx.errors import ModelError, first_line
+from featx.errors import ModelError
 from featx.models.backbone import Layer
 from featx.models.graph_layers import operation_of
 from featx.models.inner_scaling import (
@@ -30,11 +32,15 @@ from featx.models.inner_scaling import (
 )
 from featx.models.input_contract import InputShape
 from featx.models.keras_calls import Call, KerasDoor, describe_door, find_trained
+from featx.models.keras_reasons import keras_reason
 from featx.models.lineage import Lineage, receptive_field
 from featx.models.trained_pixels import TrainedPixels
 from featx.specs import InputSpec
 
 _recording = threading.Lock()
+
+_NOT_IN_SCOPES = re.compile(r"[^A-Za-z0-9_.\\/>-]")
+"""What TensorFlow does not take in the names of operations, but Keras in those of layers."""
 
 _INPUT = -1
 """The model's input, where the number of a call is expected."""
@@ -62,7 +68,8 @@ class KerasLayers:
     Args:
         model: A built model.
         contract: The input size to trace at.
-        channels_first: Whether it takes (B, C, H, W).
+        shape: What its input says; channels last when None.
+        input_dtype: The type of its input; that of its symbolic input when None.
         layer_class: The base class of its layers; Keras 3's own when None.
 
     Attributes:
@@ -78,8 +85,9 @@ class KerasLayers:
         self,
         model: Any,
         contract: InputSpec,
+        shape: InputShape | None = None,
         *,
-        channels_first: bool = False,
+        input_dtype: str | None = None,
         layer_class: Any = None,
     ) -> None:
         tensorflow = import_tensorflow()
@@ -87,7 +95,11 @@ class KerasLayers:
 
         self._model = model
         self._contract = contract
-        self._channels_first = channels_first
+        self._shape = shape or InputShape(None, None, contract.channels, channels_first=False)
+        self._dtype = input_dtype or model.inputs[0].dtype
+        takes = inspect.signature(model.call).parameters.values()
+        is_told = any(each.name == "training" or each.kind == each.VAR_KEYWORD for each in takes)
+        self._mode = {"training": False} if is_told else {}
         self._layer_class = layer_class or keras.layers.Layer
         self._positions: dict[str, tuple[int, str]] = {}
         layers: list[Layer] = []
@@ -125,13 +137,12 @@ class KerasLayers:
     def _trace(self, function: Callable[[Any], Any]) -> Any:
         tensorflow = import_tensorflow()
         height, width = self._contract.height, self._contract.width
-        shape = InputShape(height, width, self._contract.channels, self._channels_first)
-        signature = tensorflow.TensorSpec(shape.batch(self._contract), tensorflow.float32)
+        signature = tensorflow.TensorSpec(self._shape.batch(self._contract), tensorflow.float32)
         try:
             return tensorflow.function(function, autograph=False).get_concrete_function(signature)
         except (ValueError, TypeError) as error:
             raise ModelError(
-                f"The model cannot be run on {height} x {width} images: {first_line(error)}"
+                f"The model cannot be run on {height} x {width} images: {keras_reason(error)}"
             ) from error
 
     def _run(self, images: Any, last: int | None = None) -> _Trace:
@@ -140,11 +151,13 @@ class KerasLayers:
         trace = _Trace()
         if last == _INPUT:
             return trace
-        typed = tensorflow.cast(images, self._model.inputs[0].dtype)
+        typed = tensorflow.cast(images, self._dtype)
         if last is None:
-            trace.lineage = Lineage([images, typed], channels_first=self._channels_first)
+            trace.lineage = Lineage([images, typed], channels_first=self._shape.channels_first)
+        if not self._shape.has_channel_axis:
+            typed = tensorflow.squeeze(typed, -1)
         with contextlib.suppress(_LastCallSeen), _record_calls(trace, last, self._layer_class):
-            trace.results = self._model(typed, training=False)
+            trace.results = self._model(typed, **self._mode)
         return trace
 
     def _measure(self, door: KerasDoor) -> InnerScaling | None:
@@ -158,7 +171,7 @@ class KerasLayers:
         found = measure_scaling(
             lambda images: np.asarray(function(import_tensorflow().constant(images))),
             (self._contract.height, self._contract.width, self._contract.channels),
-            channels_first=self._channels_first,
+            channels_first=self._shape.channels_first,
         )
         if found is None:
             return None
@@ -242,7 +255,8 @@ def _record_calls(trace: _Trace, last: int | None, layer_class: Any) -> Iterator
         stack.append(self.name)
         path = "/".join(stack[1:])
         try:
-            outputs = original(self, *args, **kwargs)
+            with _valid_scope(self):
+                outputs = original(self, *args, **kwargs)
         finally:
             stack.pop()
         if trace.lineage is not None:
@@ -260,6 +274,21 @@ def _record_calls(trace: _Trace, last: int | None, layer_class: Any) -> Iterator
             yield
         finally:
             layer_class.__call__ = original
+
+
+@contextlib.contextmanager
+def _valid_scope(layer: Any) -> Iterator[None]:
+    """Give a layer a name that TensorFlow takes for operations, if its own has other signs."""
+    name = layer.name
+    valid = _NOT_IN_SCOPES.sub("_", name)
+    if valid == name:
+        yield
+        return
+    layer.name = valid
+    try:
+        yield
+    finally:
+        layer.name = name
 
 
 def _by_suffix(outputs: Any) -> dict[str, Any]:

@@ -8,16 +8,13 @@ import importlib
 import json
 import re
 import sys
+import types
 import warnings
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import h5py
-
 from featx.errors import ModelError, first_line, join_names
-from featx.models.keras_contents import refuse_bombs
 from featx.models.operations import computing_operations, describe_operation
 
 TRUST_OPTION = "--trust-model-code"
@@ -50,7 +47,7 @@ _ATTRIBUTES = frozenset(
 _FOREIGN_LAYERS = frozenset(("TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"))
 """Layers of Keras's own that run what is in other files, or pickled in this one."""
 
-_FILE_OPTIONS = ("vocabulary", "initial_vocabulary", "merges", "proto")
+_FILE_OPTIONS = ("vocabulary", "vocabulary_file", "initial_vocabulary", "merges", "proto")
 """Options of lookup layers and tokenizers that hold words, or the path of a file to read."""
 
 _COMPUTING = frozenset(
@@ -58,33 +55,10 @@ _COMPUTING = frozenset(
 )
 """Modules of Keras whose functions compute and do nothing else."""
 
+KERAS_PACKAGES = ("keras", "tf_keras", "builtins", "keras_hub", "keras_cv", "keras_nlp")
+"""Packages of which files name classes and functions without being trusted: Keras checks them."""
+
 _HARMLESS_BUILTINS = frozenset(("abs", "max", "min", "pow", "round", "sum"))
-
-_UNREADABLE = (OSError, ValueError, KeyError, RecursionError, zipfile.BadZipFile)
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """Read the architecture of a ``.keras`` or ``.h5`` file as plain data.
-
-    Returns:
-        The configuration, with ``keras_version`` where the file says it; empty where it cannot
-        be read.
-    """
-    config: Any = None
-    version: Any = None
-    # By the name, as Keras chooses: a file may be both.
-    if path.name.endswith(".keras"):
-        with contextlib.suppress(*_UNREADABLE), zipfile.ZipFile(path) as archive:
-            refuse_bombs(path, archive)
-            config = json.loads(archive.read("config.json"))
-            metadata = json.loads(archive.read("metadata.json"))
-            version = metadata.get("keras_version") if isinstance(metadata, dict) else None
-    else:
-        with contextlib.suppress(*_UNREADABLE), h5py.File(path, "r") as file:
-            version = file.attrs.get("keras_version")
-            version = version.decode() if isinstance(version, bytes) else version
-            config = json.loads(file.attrs["model_config"])
-    return config | {"keras_version": version} if isinstance(config, dict) else {}
 
 
 def find_code(config: Any) -> dict[str, tuple[str, str] | None]:
@@ -216,15 +190,14 @@ def find_unregistered(config: Any) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def describe_unregistered(path: Path, names: list[str]) -> str:
+def describe_missing(path: Path, names: list[str]) -> str:
     """Say which classes a file needs that it gives no module for, and how it gets them."""
-    listed = join_names([repr(name) for name in names], conjunction="and")
+    listed = join_names([repr(name) for name in dict.fromkeys(names)], conjunction="and")
+    code_file = path.with_suffix(".py").name
     return (
-        f"{path.name!r} needs {listed}, registered with Keras by the program that saved it, and "
-        "names no module for that. In Python, import the module that defines and registers it, "
-        "then call featx. For the command line, save the model as .keras from a program that "
-        f"imports it from a module: the file then names the module, and {TRUST_OPTION} imports it "
-        "from beside the file."
+        f"{path.name!r} needs {listed}, of the program that saved it, and does not hold that code. "
+        f"Write it to {code_file} beside the model, and {TRUST_OPTION} runs that file. In Python, "
+        "import the module that defines and registers it, then call featx."
     )
 
 
@@ -269,6 +242,38 @@ def imported_code(path: Path, code: dict[str, tuple[str, str] | None]) -> Iterat
 
 
 @contextlib.contextmanager
+def run_code_file(path: Path) -> Iterator[dict[str, Any]]:
+    """Run a Python file of a trusted model, and forget afterwards what it registers with Keras.
+
+    Yields:
+        Its classes and functions by name, for Keras's `custom_objects`.
+
+    Raises:
+        ModelError: If it fails.
+    """
+    module = types.ModuleType(f"featx_code_of_{path.stem}")
+    module.__file__ = str(path)
+    kerases = [sys.modules[name] for name in ("keras", "tf_keras") if name in sys.modules]
+    registries = [keras.saving.get_custom_objects() for keras in kerases]
+    before = [dict(registry) for registry in registries]
+    sys.modules[module.__name__] = module
+    try:
+        with _folders_searched([str(path.parent)]):
+            try:
+                exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
+            except Exception as error:  # Other people's code raises what it likes.
+                raise ModelError(
+                    f"{path.name!r} cannot be run ({type(error).__name__}: {first_line(error)})."
+                ) from error
+            yield {name: value for name, value in vars(module).items() if callable(value)}
+    finally:
+        del sys.modules[module.__name__]
+        for registry, old in zip(registries, before, strict=True):
+            registry.clear()
+            registry.update(old)
+
+
+@contextlib.contextmanager
 def _folders_searched(folders: list[str]) -> Iterator[None]:
     """Let Python search folders for modules, after all others.
 
@@ -308,13 +313,13 @@ def _operation_of(node: Any) -> str | None:
 
 
 def _is_keras(module: str) -> bool:
-    return module.split(".")[0] in ("keras", "builtins", "keras_hub", "keras_cv", "keras_nlp")
+    return module.split(".")[0] in KERAS_PACKAGES
 
 
 def _computes(module: str) -> bool:
     """Whether a module of Keras, or beside it, is not one with functions such as `get_file`."""
     top, *below = module.split(".")
-    return top != "keras" or any(part in _COMPUTING for part in below)
+    return top not in ("keras", "tf_keras") or any(part in _COMPUTING for part in below)
 
 
 def _is_registered(name: str) -> bool:

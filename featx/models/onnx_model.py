@@ -38,6 +38,12 @@ def load(request: ModelRequest) -> GraphOnlyBackbone:
     opened = _open(path)
     input = _find_input(opened, path.name)
     shape = read_input_shape(input.shape, path.name)
+    if not shape.has_channel_axis:
+        raise ModelError(
+            f"featx feeds ONNX models images with an axis of channels. Received: {path.name!r} "
+            f"with an input of shape {tuple(input.shape or ())}. Export it with (batch, 1, "
+            "height, width)."
+        )
     contract = image_contract(shape, request.overrides.img_size, path.name)
     found = opened.find_scaling()
     inner = None if found is None else recognize_scaling((), *found)

@@ -57,6 +57,12 @@ def _find_source(name: str) -> str:
         raise ModelError(
             f"{name!r} is not a model that featx can read. Expected: {describe_bare_names()}."
         )
+    folder, file = os.path.split(name)
+    if "://" not in name and (folder or os.path.splitext(file)[1]):
+        with contextlib.suppress(OSError):
+            beside = [os.path.join(folder, each) for each in os.listdir(folder or ".")]
+            raise UnknownName("file or folder", name, beside)
+        raise UnknownName("file or folder", name, [], remedy=f"There is no folder {folder!r}.")
     from featx.models.catalogue import list_models
 
     known = [entry.reference.partition(":")[2] for entry in list_models()]

@@ -16,12 +16,15 @@ from featx.models.input_contract import image_contract, scale_for_dtype
 from featx.models.savedmodel_folder import savedmodel_files
 from featx.models.signatures import (
     DEFAULT_SIGNATURE,
+    TEXT_NOTE,
     TRAINING_NOTE,
     describe_signatures,
     find_graph_layers,
     freeze_signature,
     list_signatures,
     take_signature,
+    takes_pixels,
+    takes_text,
 )
 from featx.specs import ModelSpec
 
@@ -41,6 +44,11 @@ def load(request: ModelRequest, loaded: Any) -> GraphBackbone:
     wanted = take_signature(request, "A SavedModel")
     signatures = list_signatures(loaded)
     name, signature = _choose_signature(signatures, wanted, path.name)
+    replaced = (
+        [TEXT_NOTE.format(DEFAULT_SIGNATURE, name)]
+        if (wanted is None and name != DEFAULT_SIGNATURE and DEFAULT_SIGNATURE in signatures)
+        else []
+    )
     graph, shape = freeze_signature(signature, name, path.name)
     own = image_contract(shape, request.overrides.img_size, path.name)
     layers = find_graph_layers(graph, shape, own, sorted(signature.structured_outputs), "output")
@@ -61,6 +69,7 @@ def load(request: ModelRequest, loaded: Any) -> GraphBackbone:
         channels_first=shape.channels_first,
         notes=[
             describe_signatures(signatures, name),
+            *replaced,
             *([TRAINING_NOTE] if graph.trains else []),
         ],
         inner_scaling=layers.inner_scaling,
@@ -79,6 +88,11 @@ def _choose_signature(
             "named hub:DIR."
         )
     name = wanted or (DEFAULT_SIGNATURE if DEFAULT_SIGNATURE in names else names[0])
+    if wanted is None and name == DEFAULT_SIGNATURE and takes_text(signatures[name]):
+        others = [other for other in names if takes_pixels(signatures[other])]
+        if len(others) == 1:
+            return others[0], signatures[others[0]]
+        names = others or names
     if name not in names or (wanted is None and name != DEFAULT_SIGNATURE and len(names) > 1):
         raise UnknownName(
             f"signature of {model}",

@@ -25,6 +25,9 @@ HIDDEN_SIGNATURES = ("__saved_model_init_op", "__saved_model_train_op")
 TRAINING_NOTE = "exported with random augmentation: those layers are left out; crops are central"
 """Said of models whose graphs would augment pictures; see `freeze_function`."""
 
+TEXT_NOTE = "its signature {!r} takes files as text; {!r}, which takes pixels, is used"
+"""Said of models whose default signature decodes pictures itself."""
+
 
 def take_signature(request: ModelRequest, what: str) -> str | None:
     """Return the one argument that SavedModels take, and refuse all others.
@@ -111,6 +114,18 @@ def list_signatures(loaded: Any) -> dict[str, Any]:
     }
 
 
+def takes_text(signature: Any) -> bool:
+    """Whether a signature takes encoded files or examples, which TensorFlow holds as strings."""
+    inputs = signature.structured_input_signature[1].values()
+    return any(each.dtype == import_tensorflow().string for each in inputs)
+
+
+def takes_pixels(signature: Any) -> bool:
+    """Whether a signature takes one batch of numbers."""
+    inputs = list(signature.structured_input_signature[1].values())
+    return len(inputs) == 1 and (inputs[0].dtype.is_floating or inputs[0].dtype.is_integer)
+
+
 def freeze_signature(signature: Any, name: str, model: str) -> tuple[FrozenGraph, InputShape]:
     """Freeze a signature of one image input.
 
@@ -121,7 +136,13 @@ def freeze_signature(signature: Any, name: str, model: str) -> tuple[FrozenGraph
     if len(inputs) != 1:
         raise ModelError(
             f"featx feeds models one image. Received: signature {name!r} of {model!r} with "
-            f"{len(inputs)} inputs ({', '.join(sorted(inputs))})."
+            f"{len(inputs)} inputs ({', '.join(sorted(inputs))}). Export the part that takes "
+            "images as a model of its own."
+        )
+    if takes_text(signature):
+        raise ModelError(
+            f"featx feeds models pixels. Received: signature {name!r} of {model!r}, which takes "
+            "encoded files or examples as text. Export one that takes images."
         )
     graph = FrozenGraph(signature)
     shape = graph.input.shape

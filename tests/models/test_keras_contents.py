@@ -14,7 +14,8 @@ import pytest
 
 from featx.errors import ModelError
 from featx.models.keras_contents import refuse_data_elsewhere
-from featx.models.model_code import find_code, read_config
+from featx.models.keras_format import read_keras_file
+from featx.models.model_code import find_code
 
 SHAPE = (3, 4)
 
@@ -88,7 +89,7 @@ def test_an_archive_that_unpacks_to_gigabytes_is_refused(tmp_path: Path, member:
             for _ in range(80):
                 content.write(bytes(1 << 20))
     with pytest.raises(ModelError, match=f"'{member}' in it would unpack from"):
-        read_config(path)
+        read_keras_file(path)
 
 
 @pytest.mark.parametrize("module", ["keras.utils", "keras.src.utils.file_utils", "keras.saving"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os.path
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,11 +22,12 @@ class KerasFileSource(ModelSource):
     def load(self, request: ModelRequest) -> Backbone:
         """Load a file, without running code from it unless trusted; see `ModelSource`."""
         from featx.models import keras_file
+        from featx.models.keras_format import read_keras_file
         from featx.models.keras_settings import build_apart
-        from featx.models.model_code import find_registered, read_config, registered_again
+        from featx.models.model_code import find_registered, registered_again
 
         # What is registered for the caller's thread only is not known in another one.
-        registered = find_registered(read_config(Path(request.name)))
+        registered = find_registered(read_keras_file(Path(request.name).absolute()).config)
 
         def build() -> Backbone:
             with registered_again(registered):
@@ -33,12 +36,26 @@ class KerasFileSource(ModelSource):
         return build_apart(build)
 
     def reads(self, name: str) -> bool:
-        """Whether it is an existing file, by its suffix."""
-        return name.lower().endswith((".keras", ".h5", ".hdf5")) and os.path.isfile(name)
+        """Whether it is an existing file, by its suffix; of others, by its content."""
+        if not os.path.isfile(name) or name.lower().endswith((".pb", ".onnx")):
+            return False
+        return name.lower().endswith((".keras", ".h5", ".hdf5")) or _is_keras_file(name)
 
     def files(self, name: str, weights: str | None) -> Sequence[Path]:
         """Return the file."""
         return [Path(name)]
+
+
+def _is_keras_file(name: str) -> bool:
+    """Whether a file of any name holds a network as Keras saves it, in either form."""
+    with contextlib.suppress(OSError, zipfile.BadZipFile):
+        with open(name, "rb") as file:
+            beginning = file.read(4)
+        if beginning == b"PK\x03\x04":
+            with zipfile.ZipFile(name) as archive:
+                return {"config.json", "model.weights.h5"} <= set(archive.namelist())
+        return beginning == b"\x89HDF"
+    return False
 
 
 SOURCE = KerasFileSource()
