@@ -155,13 +155,16 @@ def _load_with_keras_3(file: KerasFile, classes: Mapping[str, Any], trust: bool)
     try:
         with named_by_form(file) as path:
             return load(path)
-    except Exception:
+    except Exception as error:
         if file.form == "hdf5":
             raise
         with tempfile.TemporaryDirectory(prefix="featx-") as folder:
-            copy, is_changed = write_renamed(file, Path(folder))
+            try:
+                copy, is_changed = write_renamed(file, Path(folder))
+            except ModelError:  # What Keras said is nearer to the cause.
+                is_changed = False
             if not is_changed:
-                raise
+                raise error
             return load(copy)
 
 

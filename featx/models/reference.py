@@ -58,11 +58,11 @@ def _find_source(name: str) -> str:
             f"{name!r} is not a model that featx can read. Expected: {describe_bare_names()}."
         )
     folder, file = os.path.split(name)
-    if "://" not in name and (folder or os.path.splitext(file)[1]):
+    if ":" not in name[2:] and (folder or os.path.splitext(file)[1]):
+        beside: list[str] = []
         with contextlib.suppress(OSError):
             beside = [os.path.join(folder, each) for each in os.listdir(folder or ".")]
-            raise UnknownName("file or folder", name, beside)
-        raise UnknownName("file or folder", name, [], remedy=f"There is no folder {folder!r}.")
+        raise UnknownName("model", name, beside, remedy="There is no such file or folder.")
     from featx.models.catalogue import list_models
 
     known = [entry.reference.partition(":")[2] for entry in list_models()]
