@@ -35,6 +35,14 @@ def export(
         Choice(lambda: POOLINGS.names),
     ] = DEFAULT_READ_POOLING,
     force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
+    csv_safe: Annotated[
+        bool,
+        typer.Option(
+            "--csv-safe",
+            help="For spreadsheets: an apostrophe before names in CSV files that look like "
+            "formulas.",
+        ),
+    ] = False,
     allow_download: AllowDownload = False,
     as_json: Json = False,
 ) -> None:
@@ -58,6 +66,7 @@ def export(
         pool=pool,
         overwrite=force,
         allow_download=allow_download,
+        csv_safe=csv_safe,
         listener=ConsoleListener(),
     )
     if as_json:

@@ -31,5 +31,6 @@ def write(source: ExportSource, output: Path) -> Written:
         writer.writerow([*columns, *(f"f{number}" for number in range(source.width))])
         for start, block in source.iter_blocks():
             for row, texts in enumerate(format_rows(block), start=start):
-                writer.writerow([*(column[row] or "" for column in columns.values()), *texts])
+                names = (source.csv_text(column[row]) for column in columns.values())
+                writer.writerow([*names, *texts])
     return Written(len(source.store), (output,))

@@ -54,6 +54,7 @@ def export_store(
     pool: str = DEFAULT_READ_POOLING,
     overwrite: bool = False,
     allow_download: bool = False,
+    csv_safe: bool = False,
     listener: Listener | None = None,
 ) -> ExportReport:
     """Write one feature of a store as files that other programs read.
@@ -73,6 +74,9 @@ def export_store(
         overwrite: Replace existing files of the export. Other files are never touched.
         allow_download: Fetch the pictures if the store says that they are at a URL
             (``tensorboard``). Unasked, nothing is fetched because of what a file says.
+        csv_safe: In CSV files, write an apostrophe before keys, labels and splits that begin with
+            ``=``, ``+``, ``-``, ``@``, a tab or a carriage return: spreadsheets take these for
+            formulas.
         listener: Receives notes and progress.
 
     Returns:
@@ -104,7 +108,7 @@ def export_store(
     _check_output(output, name, writer)
     _check_files(writer.list_files(output), features, overwrite)
     with open_store(features) as store:
-        source = ExportSource(store, layer, pool, listener, allow_download)
+        source = ExportSource(store, layer, pool, listener, allow_download, csv_safe)
         _check_source(source, name, writer)
         written = _write(source, output, writer)
         size = sum(file.stat().st_size for file in written.files)

@@ -58,4 +58,4 @@ def _write_keys(source: ExportSource, path: Path) -> None:
         writer = csv.writer(file)  # Its defaults are RFC 4180.
         writer.writerow(["row", *columns])
         for row, texts in enumerate(zip(*columns.values(), strict=True)):
-            writer.writerow([row, *(text or "" for text in texts)])
+            writer.writerow([row, *map(source.csv_text, texts)])

@@ -13,6 +13,10 @@ from featx.events import Listener
 from featx.specs import FeatureSpec
 from featx.store import FeatureStore
 
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet takes for the beginning of a formula; an apostrophe before it keeps it text
+(https://owasp.org/www-community/attacks/CSV_Injection)."""
+
 VALUES_AS_TEXT = 1 << 16
 """Values converted to text at a time: about 4 MB of text, whatever the width of a row."""
 
@@ -27,6 +31,8 @@ class ExportSource:
         pool: Pooling of layers that were stored as maps.
         listener: Receives progress and notes.
         allow_download: Whether pictures may be fetched from the URL that the store records.
+        csv_safe: Whether texts in CSV files are written so that no spreadsheet takes one for a
+            formula.
     """
 
     store: FeatureStore
@@ -34,6 +40,7 @@ class ExportSource:
     pool: str
     listener: Listener
     allow_download: bool = False
+    csv_safe: bool = False
 
     @property
     def spec(self) -> FeatureSpec:
@@ -55,6 +62,11 @@ class ExportSource:
         if any(self.store.splits):
             columns["split"] = self.store.splits
         return columns
+
+    def csv_text(self, text: str | None) -> str:
+        """Return a key, label or split as a CSV file has it, see `csv_safe`."""
+        text = text or ""
+        return f"'{text}" if self.csv_safe and text.startswith(FORMULA_STARTS) else text
 
     def iter_blocks(self, limit: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
         """Yield the rows in order, in blocks of bounded size.

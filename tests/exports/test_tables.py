@@ -157,3 +157,19 @@ def test_parquet_without_labels(tmp_path: Path) -> None:
     featx.export_store(tmp_path / "f.h5", tmp_path / "out.parquet")
     table = pyarrow.parquet.read_table(tmp_path / "out.parquet")
     assert table["label"].to_pylist() == [None] * 4
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.npy"])
+@pytest.mark.parametrize("safe", [False, True])
+def test_names_like_formulas_are_made_safe(tmp_path: Path, name: str, safe: bool) -> None:
+    keys = ["=1+1.png", "+1.png", "-1.png", "@SUM(A1).png", "\t=1.png", "\r=1.png", "a=1.png"]
+    labels = ["=HYPERLINK()", *["plain"] * 6]
+    values = np.zeros((7, 2), np.float32)
+    write_sample(tmp_path / "f.h5", {"v": values}, keys, labels=labels)
+    featx.export_store(tmp_path / "f.h5", tmp_path / name, csv_safe=safe)
+    table = tmp_path / ("out.csv" if name == "out.csv" else "out.keys.csv")
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    mark = "'" if safe else ""
+    assert [row["key"] for row in rows] == [*(mark + key for key in keys[:6]), keys[6]]
+    assert [row["label"] for row in rows] == [f"{mark}=HYPERLINK()", *["plain"] * 6]
