@@ -1,7 +1,7 @@
 """The `featx` program: its commands, and the only place that exits.
 
 Exit status: 0 for success, 1 for an error, 2 for wrong usage, 3 if some images failed, 130 if
-interrupted (also by SIGTERM).
+interrupted (also by SIGTERM and SIGHUP).
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from featx.report.encoding import allow_any_text
 _PYDANTIC_PREFIX = "Value error, "
 """What a Typer that uses pydantic puts in front of "'x' is not one of 'a', 'b'"."""
 
+
+_ENDING = ("SIGTERM", "SIGHUP")
+"""Signals that ask a program to end; Windows does not have the second."""
 
 _UsageError: Any = typer.BadParameter.__bases__[0]
 """Of the Click that Typer uses: some versions bring their own."""
@@ -138,9 +141,11 @@ def main() -> None:
         arguments.remove("--debug")
     if not sys.warnoptions and not debug:
         warnings.simplefilter("ignore")
-    # Batch systems and containers end programs by SIGTERM: as with Ctrl-C, computed work is kept.
-    if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _interrupt)
+    # Batch systems and containers end programs by SIGTERM, terminals that are closed by SIGHUP
+    # (nohup ignores it): as with Ctrl-C, computed work is kept.
+    for name in _ENDING:
+        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) == signal.SIG_DFL:
+            signal.signal(getattr(signal, name), _interrupt)
     try:
         app(args=arguments, prog_name="featx")
     except FeatxError as error:
@@ -154,7 +159,7 @@ def main() -> None:
 
 
 def _interrupt(number: int, frame: object) -> NoReturn:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # A second one ends the process at once.
+    signal.signal(number, signal.SIG_DFL)  # A second one ends the process at once.
     raise KeyboardInterrupt
 
 

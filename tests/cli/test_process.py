@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -165,9 +166,10 @@ def test_progress_is_drawn_on_a_terminal_only(tmp_path: Path) -> None:
     assert "/s" in text
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to catch")
-def test_a_request_to_end_keeps_what_was_computed(tmp_path: Path) -> None:
-    """As batch systems and containers send it."""
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals to catch")
+@pytest.mark.parametrize("name", ["SIGTERM", pytest.param("SIGHUP", marks=pytest.mark.slow)])
+def test_a_request_to_end_keeps_what_was_computed(tmp_path: Path, name: str) -> None:
+    """As batch systems and containers send it, and terminals that are closed."""
     write_images(400, tmp_path / "photos", size=(600, 500))
     (tmp_path / "photos" / "image_50_broken.png").write_bytes(b"")
     lines = []
@@ -178,6 +180,15 @@ def test_a_request_to_end_keeps_what_was_computed(tmp_path: Path) -> None:
         for line in process.stderr:
             lines.append(line.decode())
             if "image_50_broken" in lines[-1]:  # What comes before it is computed.
-                process.terminate()
+                process.send_signal(getattr(signal, name))
         assert process.wait(60) == 130, "".join(lines)
     assert "the same command goes on from there" in "".join(lines)
+
+
+def test_an_interruption_while_the_program_is_imported_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text("raise KeyboardInterrupt")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    done = subprocess.run(
+        [sys.executable, "-m", "featx", "info"], env=environment, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (130, "featx: interrupted\n")
