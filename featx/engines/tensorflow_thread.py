@@ -28,21 +28,25 @@ def run_apart(function: Callable[[], Result]) -> Result:
         return function()
     import_tensorflow()
     result: Future[Result] = Future()
-
-    def run() -> None:
-        _thread.is_apart = True
-        try:
-            _require_version_2()
-            result.set_result(function())
-        except BaseException as error:
-            result.set_exception(error)
-
     # A daemon: a program that is interrupted does not wait for a download.
-    threading.Thread(target=run, name="featx and TensorFlow", daemon=True).start()
+    threading.Thread(
+        target=_run, args=(function, result), name="featx and TensorFlow", daemon=True
+    ).start()
     try:
         return result.result()
     finally:
-        del result  # The frames of an error would refer to it: what they hold is freed at once.
+        del result  # As in `_run`.
+
+
+def _run(function: Callable[[], Result], result: Future[Result]) -> None:
+    _thread.is_apart = True
+    try:
+        _require_version_2()
+        result.set_result(function())
+    except BaseException as error:
+        result.set_exception(error)
+        # The error holds this frame: without the way back, what it holds is freed at once.
+        del result
 
 
 def _require_version_2() -> None:
