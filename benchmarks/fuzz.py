@@ -1,13 +1,13 @@
 """Damage files in every way, and see that featx reads them or says what is wrong.
 
-    python -m benchmarks.fuzz images|files|structures|models|all [--count N | --minutes M]
+    python -m benchmarks.fuzz images|files|structures|all [--count N | --minutes M]
         [--seed S] [--keep FOLDER]
 
 Run it from the root of the repository. Pictures of every format go through `decode_image`, and
 some of them, among good ones, through `featx.extract` as whole folders; damaged stores, heads
 and indexes are read through the public functions. `structures` are valid files that somebody
 prepared: stores, heads and indexes with other objects, links, types, sizes, names and numbers in
-them, opened by everything that opens such files; `models` are prepared models of every source.
+them, opened by everything that opens such files.
 Each case runs in a forked child with a limit of time and memory. An offence is a crash, a hang, too
 much memory, any exception but the stated one, damage that is read as other values without a word,
 and of prepared files: that they are taken though they must be refused, that they show another file,

@@ -57,6 +57,21 @@ def test_damaged_files_are_read_or_refused(arguments: list[str]) -> None:
     assert f"seed {arguments[4]}" in done.stdout
 
 
+@pytest.mark.slow
+def test_prepared_files_do_what_they_may() -> None:
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "benchmarks.fuzz", "structures"),
+            *("--count", "100", "--seed", "1", "--seconds-each", "120"),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_every_kind_of_offence_is_blamed_on_its_case() -> None:
     runs: list[tuple[Callable[[], object], str]] = [
         (lambda: None, READ),

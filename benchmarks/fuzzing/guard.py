@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -111,6 +111,3 @@ def check_shows_nothing(value: object, folder: Path) -> None:
 def _is_in(data: bytes) -> bool:
     # Of values of 1, 2 or 4 bytes that were read from it, a part is enough.
     return any(SECRET[start : start + 12] in data for start in (0, 4, 8, 12))
-
-
-Mutate = Callable[[Path, Any], object]
