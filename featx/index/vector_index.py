@@ -182,7 +182,11 @@ class VectorIndex:
             with replace_file(description_path(path)) as temporary:
                 temporary.write_text(json.dumps(data, ensure_ascii=False), encoding="utf-8")
         except OSError as error:
-            raise IndexFileError(f"{str(path)!r} cannot be written: {error.strerror}.") from error
+            raise IndexFileError(
+                f"{str(path)!r} cannot be written: {error.strerror}. Name another place: "
+                "`featx index -o OTHER.faiss`, or `featx search --features STORE --index "
+                "OTHER.faiss`."
+            ) from error
         self.path = path
 
     def _match(self, rank: int, row: int, score: float, root: Root) -> Match:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import subprocess
@@ -492,3 +493,18 @@ def test_import_order_does_not_matter_and_tensorflow_stays_out(tmp_path: Path, o
     )
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines() == ["image_1.png", "40", "[]"]
+
+
+def test_where_an_index_cannot_be_written_another_place_is_suggested(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_sample(tmp_path / "f.h5", {"v": np.eye(3, dtype=np.float32)})
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr("featx.index.vector_index.replace_file", refuse)
+    with pytest.raises(IndexFileError, match="Permission denied. Name another place: .*--index"):
+        build_index(tmp_path / "f.h5")
+    monkeypatch.undo()
+    assert len(build_index(tmp_path / "f.h5", output=tmp_path / "other.faiss")) == 3
