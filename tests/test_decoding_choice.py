@@ -199,6 +199,27 @@ def test_shards_compare_the_same_pictures(
     assert measured[0] == measured[1]
 
 
+def test_a_shard_without_images_comes_to_the_same_result(
+    extract: Callable[..., Notes], photos: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compare, sizes = AcceleratedBackbone.compare_decoding, []
+
+    def watched(self: Any, names: Any, exact: Any, fast: Any, batch_size: int) -> Any:
+        sizes.append(batch_size)
+        return compare(self, names, exact, fast, batch_size)
+
+    monkeypatch.setattr(AcceleratedBackbone, "compare_decoding", watched)
+    write(photos, 1, 1)
+    ways = []
+    for number in (1, 2):
+        path = store.with_name(f"{number}.h5")
+        extract(shard=(number, 2), output=path)
+        with open_store(path) as opened:
+            ways.append(opened.header.model.input.decode)
+    assert ways == ["fast", "fast"]
+    assert sizes == [1, 1]  # Engines take no batch of zero.
+
+
 def test_the_sample_holds_the_largest_files_and_a_spread() -> None:
     root = Root.parse("/photos")
     sizes = [100 + number for number in range(80)]

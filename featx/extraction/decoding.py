@@ -81,7 +81,8 @@ def choose_decoding(plan: Plan, backbone: AcceleratedBackbone, listener: Listene
     if pairs is None:
         return  # No picture is large enough.
     names = [spec.name for spec in plan_features(backbone, request.layers, request.pool)]
-    batch_size = min(request.run.batch_size or FIRST_BATCH, len(plan.changes.todo))
+    # A shard may be left without images.
+    batch_size = max(1, min(request.run.batch_size or FIRST_BATCH, len(plan.changes.todo)))
     agreement = backbone.compare_decoding(names, *pairs, batch_size)
     way = "fast" if agreement.is_enough else "exact"
     backbone.spec = with_input(backbone.spec, decode=way)
