@@ -9,7 +9,7 @@ from collections.abc import Callable
 from PIL import Image
 
 from featx.errors import ImageError
-from featx.images.canvas import Box, painted_box
+from featx.images.canvas import Unpainted
 from featx.images.formats import open_picture
 from featx.images.limits import MAX_PIXELS
 from featx.images.orientation import load_as_stored
@@ -45,25 +45,15 @@ def take_frame(data: bytes, number: int, encode: Encode) -> bytes:
     """
     try:
         with open_picture(data) as image:
-            return encode(*load_as_stored(image, _seek(image, number)))
+            unpainted = Unpainted(image)
+            unpainted.seek(image, number)
+            return encode(*load_as_stored(image, unpainted))
     except MemoryError:
         raise
     except EOFError:
         raise ImageError(f"there is no frame {number} in it") from None
     except Exception as error:  # As in `decode_image`.
         raise ImageError(describe(error, data, MAX_PIXELS)) from error
-
-
-def _seek(image: Image.Image, number: int) -> list[Box]:
-    """Go to a frame; return what the frames before it have painted, from the current one on."""
-    if image.format != "GIF":
-        image.seek(number)
-        return []
-    painted: list[Box] = []
-    for position in range(image.tell() + 1, number + 1):
-        painted += painted_box(image)
-        image.seek(position)
-    return painted
 
 
 class FrameTaker:
@@ -82,9 +72,8 @@ class FrameTaker:
         self._encode = encode
         self._keeps_passed = keeps_passed
         self._lock = threading.Lock()
-        self._image: Image.Image | None = None
+        self._opened: tuple[Image.Image, Unpainted] | None = None
         self._next = 0
-        self._painted: list[Box] = []
         self._passed: OrderedDict[int, bytes] = OrderedDict()
 
     def take(self, number: int) -> bytes:
@@ -95,31 +84,30 @@ class FrameTaker:
             try:
                 return self._take(number)
             except MemoryError:
-                self._image = None
+                self._opened = None
                 raise
             except Exception:
-                self._image = None
+                self._opened = None
         # Opened again, so that the error is that of this frame and of no other.
         return take_frame(self._data, number, self._encode)
 
     def _take(self, number: int) -> bytes:
-        if self._image is None or number < self._next:
-            self._image, self._next, self._painted = open_picture(self._data), 0, []
+        if self._opened is None or number < self._next:
+            image = open_picture(self._data)
+            self._opened, self._next = (image, Unpainted(image)), 0
         if self._keeps_passed:
             for passed in range(max(self._next, number - _MOST_PASSED), number):
-                self._passed[passed] = self._encode_frame(self._image, passed)
+                self._passed[passed] = self._encode_frame(*self._opened, passed)
             while self._passed and (
                 len(self._passed) > _MOST_PASSED
                 or sum(map(len, self._passed.values())) > _MOST_PASSED_BYTES
             ):
                 self._passed.popitem(last=False)
-        return self._encode_frame(self._image, number)
+        return self._encode_frame(*self._opened, number)
 
-    def _encode_frame(self, image: Image.Image, number: int) -> bytes:
-        self._painted += _seek(image, number)
-        here = painted_box(image)
-        picture, orientation = load_as_stored(image, self._painted)
-        self._painted += here
+    def _encode_frame(self, image: Image.Image, unpainted: Unpainted, number: int) -> bytes:
+        unpainted.seek(image, number)
+        picture, orientation = load_as_stored(image, unpainted)
         self._next = number + 1
         return self._encode(picture, orientation)
 

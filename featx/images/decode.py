@@ -26,6 +26,7 @@ import numpy as np
 from PIL import Image
 
 from featx.errors import ImageError
+from featx.images.canvas import Unpainted
 from featx.images.conversion import MODES, fit, to_channels
 from featx.images.formats import open_picture
 from featx.images.limits import EMPTY, LARGE_PIXELS, LIMIT_OPTION, MAX_PIXELS, check_code_blocks
@@ -117,12 +118,13 @@ def _stack_pages(image: Image.Image, contract: InputSpec, limit: int) -> np.ndar
         )
     page = replace(contract, channels=1)
     pages = []
+    unpainted = Unpainted(image)
     for number in range(num_pages):
-        image.seek(number)
+        unpainted.seek(image, number)
         if image.width * image.height > limit:
             raise ImageError(
                 f"page {number + 1}: {image.width} x {image.height} pixels: the limit is "
                 f"{limit:,} pixels ({LIMIT_OPTION} changes it)"
             )
-        pages.append(fit(to_channels(load_upright(image, page), page), page))
+        pages.append(fit(to_channels(load_upright(image, page, unpainted), page), page))
     return np.concatenate(pages, axis=2)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from PIL import ExifTags, Image
 
-from featx.images.canvas import Box, load_canvas
+from featx.images.canvas import Unpainted, load_canvas
 from featx.specs import InputSpec
 
 _TURNS = {
@@ -23,8 +21,15 @@ _TURNS = {
 _TURNS_BACK = _TURNS | {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
 
 
-def load_upright(image: Image.Image, contract: InputSpec) -> Image.Image:
+def load_upright(
+    image: Image.Image, contract: InputSpec, unpainted: Unpainted | None = None
+) -> Image.Image:
     """Decode the pixels, turned as the contract's EXIF policy says.
+
+    Args:
+        image: The picture, at one of its frames.
+        contract: Says whether the orientation is applied.
+        unpainted: See `load_canvas`.
 
     `ImageOps.exif_transpose` is not used: it fails on any other tag of a type that it cannot
     write back.
@@ -34,20 +39,22 @@ def load_upright(image: Image.Image, contract: InputSpec) -> Image.Image:
         image.load()
         turn = _TURNS_BACK.get(orientation) if contract.exif == "ignore" else None
         return image if turn is None else image.transpose(turn)
-    canvas = load_canvas(image)
+    canvas = load_canvas(image, unpainted)
     turn = _TURNS.get(_orientation(image)) if contract.exif == "apply" else None
     return canvas if turn is None else canvas.transpose(turn)
 
 
-def load_as_stored(image: Image.Image, painted: Sequence[Box] = ()) -> tuple[Image.Image, int]:
+def load_as_stored(
+    image: Image.Image, unpainted: Unpainted | None = None
+) -> tuple[Image.Image, int]:
     """Decode the pixels as they are stored, not turned; return them with the orientation.
 
     Args:
         image: The picture, at one of its frames.
-        painted: See `load_canvas`.
+        unpainted: See `load_canvas`.
     """
     orientation = _orientation(image)
-    canvas = load_canvas(image, painted)
+    canvas = load_canvas(image, unpainted)
     if orientation not in _TURNS:
         return canvas, 1
     if image.format == "TIFF":

@@ -50,6 +50,19 @@ def test_later_frames_of_a_gif_keep_what_earlier_ones_painted(chosen: Any, tmp_p
     assert rows == ([first, second, [[*RED]] * 4] if chosen == "all" else [second])
 
 
+def test_frames_of_a_gif_as_channels_keep_what_earlier_ones_painted() -> None:
+    grey = [plain((4, 1), (10, 10, 10)), plain((1, 1), (200, 200, 200))]
+    data = gif_file((4, 1), [(0, 0, grey[0]), (1, 0, grey[1])])
+    assert decode(data, 4, 1, channels=2) == [[[10, 10], [10, 200], [10, 10], [10, 10]]]
+
+
+def test_a_gif_that_uses_all_colors_of_its_palette_is_transparent_around_its_first_frame() -> None:
+    frame = Image.frombytes("P", (256, 1), bytes(range(256)))
+    frame.putpalette([(value * 7 + channel) % 256 for value in range(256) for channel in range(3)])
+    alpha = np.array(decode(gif_file((258, 1), [(1, 0, frame)]), 258, 1, channels=4))[0, :, 3]
+    assert alpha.tolist() == [0, *[255] * 256, 0]
+
+
 needs_avif = pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
 
 
