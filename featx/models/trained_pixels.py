@@ -87,7 +87,9 @@ def find_trained_pixels(
         None where the means do not come from the pixels, or are those of an untrained network.
     """
     sums = kernel.sum(axis=(0, 1), dtype=np.float64)
-    if np.ptp(mean) == 0 or sums.shape[1] <= sums.shape[0]:
+    if sums.shape[1] <= sums.shape[0] or not mean.shape == variance.shape == (sums.shape[1],):
+        return None  # Normalisation as in training has no statistics.
+    if not all(np.isfinite(array).all() for array in (sums, mean, variance)) or np.ptp(mean) == 0:
         return None
     pixels, *_ = np.linalg.lstsq(sums.T, mean.astype(np.float64), rcond=None)
     rest = np.square(sums.T @ pixels - mean).sum() / np.square(mean - mean.mean()).sum()

@@ -122,3 +122,20 @@ def test_the_mean_is_exact(parts: tuple[Any, Any, Any]) -> None:
 def test_what_was_not_trained_says_nothing(mean: np.ndarray, num_filters: int) -> None:
     kernel = np.random.default_rng(2).normal(0, 1, (3, 3, 3, num_filters))
     assert find_trained_pixels("conv", kernel, mean, np.ones(num_filters)) is None
+
+
+@pytest.mark.parametrize("damaged", ["kernel", "mean", "variance"])
+def test_weights_that_are_not_finite_tell_nothing(damaged: str) -> None:
+    random = np.random.default_rng(4)
+    arrays = {
+        "kernel": random.normal(size=(3, 3, 3, 16)),
+        "mean": random.normal(size=16),
+        "variance": np.ones(16),
+    }
+    arrays[damaged].flat[0] = np.nan
+    assert find_trained_pixels("conv", **arrays) is None
+
+
+def test_normalisation_without_statistics_tells_nothing() -> None:
+    kernel = np.random.default_rng(5).normal(size=(3, 3, 3, 16))
+    assert find_trained_pixels("conv", kernel, np.zeros(0), np.zeros(0)) is None
