@@ -329,5 +329,6 @@ def _is_registered(name: str) -> bool:
 
 
 def _imported_kerases() -> dict[str, Any]:
-    names = ("keras", "tf_keras")
-    return {name: sys.modules[name] for name in names if sys.modules.get(name) is not None}
+    names = [name for name in ("keras", "tf_keras") if sys.modules.get(name) is not None]
+    # Another thread may be in the middle of importing one: this waits for it.
+    return {name: importlib.import_module(name) for name in names}
