@@ -35,11 +35,13 @@ class KerasDoor:
     Attributes:
         names: The layers or operations that do it.
         rescales: Whether there is a layer that is made for it among them.
+        length: How many tensors pixels are on the way; in a part of the graph, more may follow.
         end: The number of the first call behind it.
     """
 
     names: tuple[str, ...]
     rescales: bool
+    length: int
     end: int | None
 
 
@@ -56,7 +58,8 @@ def describe_door(door: Door, calls: Sequence[Call]) -> KerasDoor:
     if names and scaling:
         names = [call.path for call in scaling]
     rescales = any(call.type == "Rescaling" for call in scaling)
-    return KerasDoor(tuple(names), rescales, behind.index(True) if True in behind else None)
+    end = behind.index(True) if True in behind else None
+    return KerasDoor(tuple(names), rescales, len(door.tensors), end)
 
 
 def find_trained(calls: Sequence[Call], door: KerasDoor) -> TrainedPixels | None:

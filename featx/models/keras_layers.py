@@ -165,7 +165,7 @@ class KerasLayers:
 
         def trace(images: Any) -> Any:
             self._run(images, door.end)
-            return import_tensorflow().identity(find_door(images).tensors[-1])
+            return import_tensorflow().identity(find_door(images).tensors[door.length - 1])
 
         function = self._trace(trace)
         found = measure_scaling(

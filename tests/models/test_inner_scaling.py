@@ -169,3 +169,19 @@ def test_what_is_certain_and_what_is_likely(
     assert (inner.scaling, inner.likely) == (certain, likely)
     assert bool(inner.warn("caffe")) == (certain is not None)
     assert inner.warn(inner.scaling) == inner.warn(None) == ""
+
+
+@pytest.mark.tensorflow
+def test_a_branch_behind_the_door_is_no_part_of_it(tmp_path: Path) -> None:
+    import_tensorflow()
+    import keras
+
+    images = keras.Input((SIZE, SIZE, 3))
+    scaled = keras.layers.Rescaling(2.0, name="scale")(images)
+    shifted = keras.layers.BatchNormalization(name="shift")(scaled)
+    maps = keras.layers.Conv2D(3, 3, padding="same")(scaled)
+    model = keras.Model(images, keras.layers.Add()([shifted, maps]))
+    model.get_layer("shift").set_weights([np.full(3, 9), np.full(3, 5), np.zeros(3), np.ones(3)])
+    model.save(tmp_path / "net.keras")
+    text = load_model(str(tmp_path / "net.keras")).beginning.text
+    assert text == "begins with 'scale': from [0, 255] to [0, 510]"
