@@ -23,6 +23,9 @@ float32, which OpenVINO fills before the first image; 100 million take 10 s on t
 Shape = tuple[int | None, ...]
 """Of a tensor; None for an axis whose size varies."""
 
+_TYPES = {"f16": "float16", "bf16": "bfloat16", "f32": "float32", "f64": "float64"}
+"""NumPy's names for OpenVINO's types of fractions; those of eight bits keep OpenVINO's."""
+
 _PASSED_ON = frozenset("Convert Transpose Reshape Squeeze Unsqueeze Identity".split())
 """Operations that leave values as they are."""
 
@@ -101,8 +104,9 @@ class OpenedOnnx:
         types: dict[str, str] = {}
         for node in self._model.get_ordered_ops():
             for port in node.outputs():
-                if port.get_element_type().is_real():
-                    name = port.get_element_type().to_dtype().name
+                kind = port.get_element_type()
+                if kind.is_real():
+                    name = _TYPES.get(kind.get_type_name(), kind.get_type_name())
                     types.update(dict.fromkeys(port.get_names(), name))
         return types
 

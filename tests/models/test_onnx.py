@@ -832,3 +832,14 @@ def test_extract_and_search_do_without_tensorflow(tmp_path: Path) -> None:
     assert (count, key, loaded) == (12, "dark/image_0.png", [])
     assert run["engine"] == "openvino"
     assert "tensorflow" not in run
+
+
+def test_types_are_named_as_the_model_has_them(tmp_path: Path) -> None:
+    net = Network(["N", 3, SIZE, SIZE])
+    net.add("Cast", "images", "half", to=TensorProto.BFLOAT16)
+    net.add("Cast", "half", "full", to=TensorProto.FLOAT)
+    net.add("ReduceMean", "full", "mean", axes=[2, 3], keepdims=0)
+    net.give("mean", "N", 3)
+    layers = load_model(str(net.write(tmp_path / "net.onnx"))).features()
+    types = {layer.name: layer.dtype for layer in layers}
+    assert types == {"half": "bfloat16", "full": "float32", "mean": "float32"}
