@@ -100,13 +100,14 @@ def extract(
     from featx.report.scalings import show_scalings
     from featx.report.store_tables import show_extract_report
 
+    layers = [name for value in layer or [] for name in value.split(",")]
     if input.preprocess == "try":
         trials = featx.compare_scalings(
             images or ".",
             model=model,
             weights=weights,
             signature=signature,
-            layer=layer[0] if layer else None,
+            layer=layers[0] if layers else None,
             trust_model_code=trust_model_code,
             input=input,
             selection=selection,
@@ -122,7 +123,7 @@ def extract(
             model=model,
             weights=weights,
             signature=signature,
-            layers=[name for value in layer or [] for name in value.split(",")],
+            layers=layers,
             pool=pool,
             output=output,
             dtype=dtype,

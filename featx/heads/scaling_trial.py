@@ -30,8 +30,6 @@ from featx.specs import DEFAULT_MODEL, InputSpec, Scaling
 NUM_PICTURES = 5
 """Pictures that are computed, from all over the folder: enough to see, few enough to wait for."""
 
-_COLOUR_ONLY: tuple[Scaling, ...] = ("caffe", "torch")
-
 
 @dataclass(frozen=True, slots=True)
 class ScalingTrial:
@@ -42,12 +40,12 @@ class ScalingTrial:
         layer: The layer whose values were looked at.
         num_pictures: How many pictures were computed.
         confidence: The largest probability of a picture, in [0, 1]; None if the layer gives no
-            classes, as the two that follow.
+            classes or values that are not finite, as the two that follow.
         entropy: Of a picture's probabilities, in bits: 0 where it is sure, log2(C) for C classes
             where it knows nothing.
         num_classes: How many different classes are the most probable of a picture.
         spread: One minus the cosine between the values of two pictures: near 0 where the network
-            hardly tells them apart.
+            hardly tells them apart; None if the values are not finite.
     """
 
     scaling: Scaling
@@ -56,7 +54,7 @@ class ScalingTrial:
     confidence: float | None
     entropy: float | None
     num_classes: int | None
-    spread: float
+    spread: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +116,8 @@ def compare_scalings(
         listener: Receives notes and failures.
 
     Returns:
-        One entry for each scaling that the model can have: ``caffe`` and ``torch`` are for colour.
+        One entry for each scaling that the model can have: ``caffe`` and ``torch`` are for colour,
+        and a model that takes whole numbers has ``raw`` only.
 
     Raises:
         ImagesNotFound: If there are no images, or none can be read.
@@ -144,7 +143,7 @@ def compare_scalings(
     if backbone.beginning.text:
         listener.note(f"{backbone.spec.reference} {backbone.beginning.text}")
     pixels = _read_some(found, backbone.spec.input, run, listener)
-    return list(_try_each(tried, backbone.spec.input.channels, pixels))
+    return list(_try_each(tried, pixels))
 
 
 def _read_some(
@@ -167,14 +166,18 @@ def _read_some(
     return np.stack(pixels)
 
 
-def _try_each(tried: TriedModel, channels: int, pixels: np.ndarray) -> Iterator[ScalingTrial]:
+def _try_each(tried: TriedModel, pixels: np.ndarray) -> Iterator[ScalingTrial]:
     for scaling in get_args(Scaling):
-        if channels != 3 and scaling in _COLOUR_ONLY:
+        try:
+            backbone = tried.load(scaling)
+        except InvalidValue:  # Of colour images only, or of fractions for a model of integers.
             continue
-        backbone = tried.load(scaling)
         output, is_classifier = _find_output(backbone, tried.layer)
         values = backbone(pixels, [output.name])[output.name]
         rows = values.reshape(len(pixels), -1).astype(np.float64)
+        if not np.isfinite(rows).all():
+            yield ScalingTrial(scaling, output.name, len(rows), None, None, None, None)
+            continue
         classes = _find_probabilities(output, rows) if is_classifier else None
         yield _describe(scaling, output, rows, classes)
 

@@ -26,7 +26,8 @@ def show_scalings(trials: Sequence[ScalingTrial], *, as_json: bool = False) -> N
         cells = [trial.confidence, trial.entropy]
         classes = ["" if cell is None else f"{cell:.3f}" for cell in cells]
         classes.append("" if trial.num_classes is None else str(trial.num_classes))
-        table.add_row(trial.scaling, *(classes * has_classes), f"{trial.spread:.4f}")
+        spread = "not finite" if trial.spread is None else f"{trial.spread:.4f}"
+        table.add_row(trial.scaling, *(classes * has_classes), spread)
     print_result(table)
     print_result(_explain(trials[0], has_classes))
 

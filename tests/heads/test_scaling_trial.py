@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from onnx import TensorProto
 
 import featx
 from featx.errors import ImagesNotFound, InvalidValue
-from featx.testing import toy_model, write_images
+from featx.report.scalings import show_scalings
+from featx.testing import ToyBackbone, toy_model, write_images
+from tests.models.onnx_files import SIZE, Network
 from tests.store_samples import write_color
 
 SCALINGS = ["caffe", "tf", "torch", "unit", "raw"]
@@ -59,3 +63,30 @@ def test_it_is_no_scaling(tmp_path: Path) -> None:
     with pytest.raises(InvalidValue, match=r"featx\.compare_scalings does"):
         featx.extract(photos, model=toy_model(), preprocess="try", output=tmp_path / "f.h5")
     assert not (tmp_path / "f.h5").exists()
+
+
+def test_values_that_are_not_finite_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def overflow(self: ToyBackbone, images: np.ndarray, names: list[str]) -> Any:
+        return {name: np.full((len(images), 3), np.inf, np.float32) for name in names}
+
+    monkeypatch.setattr(ToyBackbone, "__call__", overflow)
+    photos = write_images(2, tmp_path / "photos")
+    trials = featx.compare_scalings(photos, model=toy_model())
+    assert {(trial.confidence, trial.entropy, trial.spread) for trial in trials} == {(None,) * 3}
+    show_scalings(trials, as_json=True)
+    assert '"spread": null' in capsys.readouterr().out
+    show_scalings(trials)
+    assert capsys.readouterr().out.count("not finite") == len(SCALINGS)
+
+
+def test_a_model_of_whole_numbers_has_one_scaling(tmp_path: Path) -> None:
+    photos = write_images(2, tmp_path / "photos")
+    net = Network(["N", 3, SIZE, SIZE], TensorProto.UINT8)
+    net.add("Cast", "images", "pixels", to=TensorProto.FLOAT)
+    net.add("ReduceMean", "pixels", "mean", axes=[2, 3], keepdims=0)
+    net.give("mean", "N", 3)
+    model = str(net.write(tmp_path / "net.onnx"))
+    trials = featx.compare_scalings(photos, model=model, layer="mean")
+    assert [trial.scaling for trial in trials] == ["raw"]
