@@ -64,7 +64,7 @@ class ConsoleListener(Listener):
             task = self._progress.tasks[0]
             speed = task.finished_speed or task.speed
             rate = f"{format_rate(speed)}/s" if speed else ""
-            self._progress.update(self._task, rate=rate, bar=draw_bar(task.completed / task.total))
+            self._progress.update(self._task, rate=rate, bar=draw_bar(task.percentage / 100))
 
     def finish(self) -> None:
         """Remove the bar."""
