@@ -6,8 +6,9 @@ can refer to bytes in other files: their values would be shown as features.
 
 from __future__ import annotations
 
-import contextlib
+import math
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,11 @@ MAX_DESCRIPTION_BYTES = 64 << 20
 MAX_RATIO = 100
 """Most bytes that a byte of an archive may stand for, in members above `MAX_DESCRIPTION_BYTES`."""
 
-_DAMAGED = (OSError, RuntimeError, KeyError, ValueError, zipfile.BadZipFile)
-"""Errors of zipfile and h5py for files that Keras itself refuses."""
+MAX_EMPTY_BYTES, MAX_EXPANSION = 1 << 30, 1000
+"""A tensor of more bytes than the first must store at least one of so many."""
+
+WEIGHTS = "model.weights.h5"
+"""The member of a `.keras` file that holds all weights."""
 
 
 def refuse_bombs(path: Path, archive: zipfile.ZipFile) -> None:
@@ -45,14 +49,16 @@ def refuse_bombs(path: Path, archive: zipfile.ZipFile) -> None:
 
 
 def refuse_data_elsewhere(path: Path) -> None:
-    """Refuse a Keras file whose weights are not inside it.
+    """Refuse a Keras file whose weights are not inside it, whatever the file is called.
 
     Raises:
-        ModelError: Names the object, and what it is.
+        ModelError: Names the object, and what it is; or says that the weights are damaged.
     """
-    found = None
-    with contextlib.suppress(*_DAMAGED):
-        found = _find_elsewhere(path)
+    try:
+        found = next(_find_elsewhere(path), None)
+    except (OSError, RuntimeError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        # Keras might still find what it wants beside what cannot be checked.
+        raise ModelError(f"The weights in {path.name!r} are damaged: {error}") from error
     if found is not None:
         raise ModelError(
             f"{path.name!r} is refused: {found}. Weights are read from the model's own file only. "
@@ -60,18 +66,15 @@ def refuse_data_elsewhere(path: Path) -> None:
         )
 
 
-def _find_elsewhere(path: Path) -> str | None:
-    if not path.name.endswith(".keras"):
+def _find_elsewhere(path: Path) -> Iterator[str]:
+    if h5py.is_hdf5(path):
         with h5py.File(path, "r", locking=False) as file:
-            return next(_walk(file.id, "", set()), None)
-    with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            if name.endswith((".h5", ".hdf5")):
-                with archive.open(name) as content, h5py.File(content, "r") as file:
-                    found = next(_walk(file.id, "", set()), None)
-                    if found is not None:
-                        return found
-    return None
+            yield from _walk(file.id, "", set())
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if WEIGHTS in archive.namelist():
+                with archive.open(WEIGHTS) as content, h5py.File(content, "r") as file:
+                    yield from _walk(file.id, "", set())
 
 
 def _walk(group: Any, prefix: str, seen: set[Any]) -> Iterator[str]:
@@ -92,7 +95,10 @@ def _walk(group: Any, prefix: str, seen: set[Any]) -> Iterator[str]:
             yield from _walk(opened, f"{name}/", seen)
         elif isinstance(opened, h5d.DatasetID):
             created = opened.get_create_plist()
+            declared = math.prod(opened.shape or ()) * opened.dtype.itemsize
             if created.get_external_count():
                 yield f"{name!r} is stored in another file"
             elif created.get_layout() == h5d.VIRTUAL:
                 yield f"{name!r} is a view of other data"
+            elif declared > max(MAX_EMPTY_BYTES, MAX_EXPANSION * opened.get_storage_size()):
+                yield f"{name!r} would have {declared >> 20} MB, most of which are not stored"

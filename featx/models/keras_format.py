@@ -15,19 +15,16 @@ from typing import Any, Literal
 import h5py
 
 from featx.errors import ModelError
-from featx.models.keras_contents import refuse_bombs
+from featx.models.keras_contents import WEIGHTS, refuse_bombs
 
 Form = Literal["zip", "hdf5"]
 """The two forms of Keras files: those of `.keras` and of `.h5`."""
 
-CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
-"""The members of a file in the form of a zip archive."""
+CONFIG, METADATA = "config.json", "metadata.json"
+"""Members of a file in the form of a zip archive, beside its weights."""
 
 _SUFFIXES: dict[Form, tuple[str, ...]] = {"zip": (".keras",), "hdf5": (".h5", ".hdf5")}
 """The names by which Keras tells the forms apart, the usual one first."""
-
-_LARGEST_CONFIG = 64 << 20
-"""Bytes of an architecture; those of the largest applications of Keras have one or two MB."""
 
 _DEEPEST_CONFIG = 200
 """Objects within objects; models that hold models that hold models have 30."""
@@ -128,24 +125,13 @@ def _read_zip(path: Path) -> tuple[Any, str | None]:
     version: str | None = None
     with contextlib.suppress(*_UNREADABLE), zipfile.ZipFile(path) as archive:
         refuse_bombs(path, archive)
-        config = _read_json(archive, CONFIG)
+        config = json.loads(archive.read(CONFIG))
         if isinstance(config, dict):
             config.pop("compile_config", None)
-        metadata = _read_json(archive, METADATA)
+        metadata = json.loads(archive.read(METADATA))
         found = metadata.get("keras_version") if isinstance(metadata, dict) else None
         version = found if isinstance(found, str) else None
     return config, version
-
-
-def _read_json(archive: zipfile.ZipFile, member: str) -> Any:
-    with archive.open(member) as file:
-        content = file.read(_LARGEST_CONFIG + 1)
-    if len(content) > _LARGEST_CONFIG:
-        raise ModelError(
-            f"{str(archive.filename)!r} is not a Keras file: its {member} has more than "
-            f"{_LARGEST_CONFIG >> 20} MB."
-        )
-    return json.loads(content)
 
 
 def _read_hdf5(path: Path) -> tuple[Any, str | None]:

@@ -13,15 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
-
 from featx.engines.tensorflow import import_tensorflow
 from featx.errors import ModelError, UnknownName, join_names
 from featx.files import hash_file
 from featx.models.keras_contents import refuse_data_elsewhere
 from featx.models.keras_format import KerasFile, named_by_form, read_keras_file
 from featx.models.keras_reasons import keras_reason
-from featx.models.keras_weights import check_named, write_renamed
+from featx.models.keras_weights import write_renamed
 from featx.models.legacy_keras import find_unlisted, is_computed_otherwise, load_legacy
 from featx.models.model_code import (
     describe_missing,
@@ -79,8 +77,6 @@ def load_keras_file(path: Path, part: str | None, *, trust_model_code: bool) -> 
             code |= dict.fromkeys(find_unlisted(file.config))
         refuse_code(path, code)
     refuse_data_elsewhere(path)
-    if file.form == "hdf5":
-        _check_weights(path)
     code_file: Path | None = None
     with imported_code(path, code) as classes, contextlib.redirect_stdout(sys.stderr):
         try:
@@ -105,16 +101,6 @@ def load_keras_file(path: Path, part: str | None, *, trust_model_code: bool) -> 
         _hash(path, code_file),
         runs_own_code=trust_model_code or uses_registered(file.config),
     )
-
-
-def _check_weights(path: Path) -> None:
-    try:
-        with h5py.File(path, "r") as opened:
-            check_named(opened, path.name)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        if isinstance(error, ModelError):
-            raise
-        raise ModelError(f"The weights in {path.name!r} are damaged: {error}") from error
 
 
 def _load(file: KerasFile, classes: Mapping[str, Any], trust: bool) -> tuple[Any, Any]:

@@ -56,11 +56,16 @@ def write(path: Path, fill: Callable[[h5py.File], None]) -> Path:
     return path
 
 
+def claim_more(file: h5py.File) -> None:
+    file.create_dataset("layers/conv/vars/0", (1 << 20, 1 << 20), "f4", chunks=(1, 1 << 10))
+
+
 @pytest.mark.parametrize("name", ["net.keras", "net.h5"])
 @pytest.mark.parametrize(
     ("fill", "message"),
     [
         (store_elsewhere, "'layers/conv/vars/0' is stored in another file"),
+        (claim_more, "'layers/conv/vars/0' would have 4194304 MB, most of which are not stored"),
         (link_elsewhere, "'layers/conv/vars' is a link to another file"),
         (view_elsewhere, "'layers/conv/vars/0' is a view of other data"),
     ],
@@ -70,6 +75,29 @@ def test_weights_in_other_files_are_refused(
 ) -> None:
     with pytest.raises(ModelError, match=message):
         refuse_data_elsewhere(write(tmp_path / name, fill))
+
+
+@pytest.mark.parametrize("name", ["NET.KERAS", "net.h5", "net"])
+@pytest.mark.parametrize("form", ["net.keras", "net.h5"])
+def test_a_file_is_searched_whatever_it_is_called(tmp_path: Path, form: str, name: str) -> None:
+    path = write(tmp_path / form, store_elsewhere).rename(tmp_path / name)
+    with pytest.raises(ModelError, match="is stored in another file"):
+        refuse_data_elsewhere(path)
+
+
+def test_nothing_hides_behind_damage(tmp_path: Path) -> None:
+    def fill(file: h5py.File) -> None:
+        file["a"] = np.ones(SHAPE, np.float32)
+        file["b"] = h5py.ExternalLink("other.h5", "/vars")
+
+    path = write(tmp_path / "net.h5", fill)
+    content = bytearray(path.read_bytes())
+    with h5py.File(path) as file:
+        header = h5py.h5o.get_info(file["a"].id).addr
+    content[header : header + 16] = bytes(16)
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match="'net.h5' are damaged"):
+        refuse_data_elsewhere(path)
 
 
 @pytest.mark.parametrize("name", ["net.keras", "net.h5"])
