@@ -18,6 +18,8 @@ from featx.models.graph_layers import GraphLayers, output_names, require_layers
 from featx.models.hub_cache import fetch_module, is_module_url, module_folder, replaced_module
 from featx.models.input_contract import InputShape, image_contract, read_input_shape
 from featx.models.other_signatures import OtherSignature
+from featx.models.savedmodel_archive import unpacked
+from featx.models.savedmodel_damage import is_damage
 from featx.models.savedmodel_folder import savedmodel_files
 from featx.models.signatures import (
     DEFAULT_SIGNATURE,
@@ -51,7 +53,9 @@ def load(request: ModelRequest) -> GraphBackbone:
     wanted = take_signature(request, "A Hub module")
     folder, loaded = _load_module(request)
     signatures = list_signatures(loaded)
-    name = Path(folder).name if not is_module_url(request.name) else request.name
+    is_url = is_module_url(request.name)
+    location = request.name if is_url else str(Path(request.name).absolute())
+    name = location if is_url else Path(location).name
     chosen = _choose(loaded, signatures, wanted, name)
     first: _FunctionPart | _SignaturePart
     if chosen is None:
@@ -79,7 +83,7 @@ def load(request: ModelRequest) -> GraphBackbone:
         source="hub",
         name=name,
         arguments=(("signature", wanted),) if wanted else (),
-        location=request.name if is_module_url(request.name) else str(folder),
+        location=location,
         weights_sha256=hash_files(folder, savedmodel_files(folder)),
         input=first.contract,
     )
@@ -92,7 +96,7 @@ def load(request: ModelRequest) -> GraphBackbone:
         channels_first=first.shape.channels_first,
         notes=[*([first.note] if first.note else []), *notes],
         inner_scaling=first.layers.inner_scaling,
-        packages=["tensorflow-hub"] if is_module_url(request.name) else [],
+        packages=["tensorflow-hub"] if is_url else [],
     )
     return GraphBackbone(description, compile_layers)
 
@@ -101,7 +105,7 @@ def _load_module(request: ModelRequest) -> tuple[Path, Any]:
     """Find the module's folder and load it; a damaged download is fetched once more."""
     name, trust = request.name, request.trust_model_code
     if not is_module_url(name):
-        folder = Path(name).absolute()
+        folder = unpacked(Path(name).absolute())
         if not folder.is_dir():
             raise ModelError(
                 f"There is no folder {str(folder)!r}. A Hub module is named by the URL of its "
@@ -112,7 +116,8 @@ def _load_module(request: ModelRequest) -> tuple[Path, Any]:
     try:
         return folder, load_folder(folder, trust_model_code=trust)
     except ModelError as error:
-        if folder != module_folder(name) or not (request.allow_download and _is_damaged(error)):
+        may_replace = request.allow_download and folder == module_folder(name)
+        if not (may_replace and is_damage(error.__cause__)):
             raise
         try:
             with replaced_module(folder):
@@ -120,15 +125,6 @@ def _load_module(request: ModelRequest) -> tuple[Path, Any]:
                 return folder, load_folder(folder, trust_model_code=trust)
         except ModelError:
             raise error from error.__cause__
-
-
-def _is_damaged(error: ModelError) -> bool:
-    """Whether a module could not be loaded because its files are damaged."""
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-
-    errors = import_tensorflow().errors
-    kinds = (DecodeError, errors.DataLossError, errors.OutOfRangeError)
-    return isinstance(error.__cause__, kinds) or "Read less bytes than" in str(error)
 
 
 def _choose(loaded: Any, signatures: dict[str, Any], wanted: str | None, model: str) -> str | None:

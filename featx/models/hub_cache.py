@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import logging
 import os
-import re
 import shutil
 import socket
 import sys
@@ -21,12 +20,11 @@ from typing import Any
 
 from featx.engines.tensorflow import import_tensorflow
 from featx.errors import DownloadNotAllowed, ModelError, first_line
+from featx.models.savedmodel_damage import is_complete
 from featx.user_cache import user_cache_folder
 
 CACHE_VARIABLE = "TFHUB_CACHE_DIR"
 """The environment variable of tensorflow-hub that names another folder for modules."""
-
-_SHARD = re.compile(r"-(\d{5})-of-(\d{5})$")
 
 
 def is_module_url(name: str) -> bool:
@@ -103,19 +101,6 @@ def _download(url: str, folder: Path) -> Path:
             "a TensorFlow model (not of TF.js or TFLite), with its version at the end?"
         )
     return resolved
-
-
-def is_complete(folder: Path) -> bool:
-    """Whether a folder holds a SavedModel with every file of its variables."""
-    if not (folder / "saved_model.pb").is_file():
-        return False
-    variables = list((folder / "variables").glob("variables.data-*"))
-    if not variables:
-        return not (folder / "variables" / "variables.index").exists()
-    count = _SHARD.search(variables[0].name)
-    return (folder / "variables" / "variables.index").is_file() and (
-        count is None or len(variables) == int(count[2])
-    )
 
 
 def forget_module(folder: Path) -> None:

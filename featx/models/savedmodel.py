@@ -29,11 +29,12 @@ from featx.models.signatures import (
 from featx.specs import ModelSpec
 
 
-def load(request: ModelRequest, loaded: Any) -> GraphBackbone:
+def load(request: ModelRequest, folder: Path, loaded: Any) -> GraphBackbone:
     """Make a backbone of one signature of a SavedModel.
 
     Args:
         request: What was asked for.
+        folder: The model's folder; in the cache, if it came in an archive.
         loaded: The folder, as `load_folder` returned it.
 
     Raises:
@@ -60,7 +61,7 @@ def load(request: ModelRequest, loaded: Any) -> GraphBackbone:
         name=path.name,
         arguments=(("signature", name),) if wanted else (),
         location=str(path),
-        weights_sha256=hash_files(path, savedmodel_files(path)),
+        weights_sha256=hash_files(folder, savedmodel_files(folder)),
         input=contract,
     )
     description = ModelDescription(

@@ -15,6 +15,7 @@ from featx.models.backbone import ModelRequest
 from featx.models.graph_layers import GraphLayers
 from featx.models.input_contract import InputShape, read_input_shape
 from featx.models.savedmodel_code import refuse_saved_operations
+from featx.models.savedmodel_damage import loading_reason
 from featx.models.savedmodel_folder import GRAPH_NAME, is_savedmodel
 from featx.specs import InputSpec
 from featx.units import format_count
@@ -68,7 +69,7 @@ def load_folder(path: Path, *, trust_model_code: bool = False) -> Any:
         raise
     except Exception as error:  # TensorFlow raises many kinds for damaged folders.
         raise ModelError(
-            f"TensorFlow cannot load the SavedModel {str(path)!r}: {first_line(error)}"
+            f"TensorFlow cannot load the SavedModel {str(path)!r}: {loading_reason(path, error)}"
         ) from error
 
 

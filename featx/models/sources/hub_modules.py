@@ -37,7 +37,8 @@ class HubSource(ModelSource):
 
     def files(self, name: str, weights: str | None) -> Sequence[Path] | None:
         """Return the graph and its variables; None for a module that is not downloaded."""
-        from featx.models.hub_cache import is_complete, is_module_url, module_folder
+        from featx.models.hub_cache import is_module_url, module_folder
+        from featx.models.savedmodel_damage import is_complete
 
         if not is_module_url(name):
             return savedmodel_files(Path(name))

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from featx.models.backbone import Backbone, ModelRequest
+from featx.models.savedmodel_archive import is_packed_savedmodel
 from featx.models.sources import ModelSource
 
 
@@ -39,7 +40,9 @@ class KerasFileSource(ModelSource):
         """Whether it is an existing file, by its suffix; of others, by its content."""
         if not os.path.isfile(name) or name.lower().endswith((".pb", ".onnx")):
             return False
-        return name.lower().endswith((".keras", ".h5", ".hdf5")) or _is_keras_file(name)
+        if name.lower().endswith((".keras", ".h5", ".hdf5")):
+            return not is_packed_savedmodel(name)
+        return _is_keras_file(name)
 
     def files(self, name: str, weights: str | None) -> Sequence[Path]:
         """Return the file."""

@@ -1,4 +1,4 @@
-"""The source ``savedmodel``: folders that TensorFlow exported."""
+"""The source ``savedmodel``: folders that TensorFlow exported, and zip archives of them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from featx.models.backbone import Backbone, ModelRequest
+from featx.models.savedmodel_archive import is_packed_savedmodel
 from featx.models.savedmodel_folder import is_savedmodel, is_tf1_module, savedmodel_files
 from featx.models.sources import ModelSource
 
@@ -13,8 +14,8 @@ from featx.models.sources import ModelSource
 class SavedModelSource(ModelSource):
     """SavedModel folders, by their signatures."""
 
-    spellings = ("savedmodel:DIR",)
-    bare = "a SavedModel folder"
+    spellings = ("savedmodel:DIR", "savedmodel:FILE.zip")
+    bare = "a SavedModel folder (or a zip archive of one)"
     packages = ("tensorflow",)
     scaling_hint = "A module of TensorFlow Hub is named hub:DIR: these say it."
 
@@ -29,23 +30,29 @@ class SavedModelSource(ModelSource):
         return build_apart(lambda: _load(request))
 
     def reads(self, name: str) -> bool:
-        """Whether it is a SavedModel folder, and not marked as a module of TensorFlow Hub."""
-        return is_savedmodel(name) and not is_tf1_module(name)
+        """Whether it is a SavedModel, and not a folder marked as a module of TensorFlow Hub."""
+        if is_savedmodel(name):
+            return not is_tf1_module(name)
+        return is_packed_savedmodel(name)
 
     def files(self, name: str, weights: str | None) -> Sequence[Path]:
-        """Return the graph and its variables."""
+        """Return the graph and its variables, or the archive."""
         return savedmodel_files(Path(name))
 
 
 def _load(request: ModelRequest) -> Backbone:
     from featx.models import hub, savedmodel
+    from featx.models.savedmodel_archive import unpacked
     from featx.models.signatures import list_signatures, load_folder, take_signature
 
     take_signature(request, "A SavedModel")
-    loaded = load_folder(Path(request.name), trust_model_code=request.trust_model_code)
+    folder = unpacked(Path(request.name))
+    if request.is_bare and is_tf1_module(str(folder)):  # Of an archive.
+        return hub.load(request)
+    loaded = load_folder(folder, trust_model_code=request.trust_model_code)
     if request.is_bare and not list_signatures(loaded) and callable(loaded):
         return hub.load(request)
-    return savedmodel.load(request, loaded)
+    return savedmodel.load(request, folder, loaded)
 
 
 SOURCE = SavedModelSource()
