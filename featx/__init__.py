@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+import featx.forks as _forks  # noqa: F401  # Watches for forks from here on.
 from featx.version import __version__ as __version__
 
 PUBLIC_NAMES = {

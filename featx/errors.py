@@ -122,6 +122,10 @@ class DownloadNotAllowed(ModelError):
         )
 
 
+class ForkError(FeatxError, RuntimeError):
+    """A library was used before this process was forked, and cannot run in it."""
+
+
 class ImageError(FeatxError, ValueError):
     """One image could not be used. Extraction records it and goes on.
 

@@ -19,6 +19,7 @@ import featx
 from featx.cli.commands import COMMANDS, describe_command, make_command
 from featx.cli.registry_choice import is_choice
 from featx.errors import FeatxError, closest_names, join_names
+from featx.host import own_process
 from featx.report.encoding import allow_any_text
 
 _PYDANTIC_PREFIX = "Value error, "
@@ -147,7 +148,8 @@ def main() -> None:
         if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) == signal.SIG_DFL:
             signal.signal(getattr(signal, name), _interrupt)
     try:
-        app(args=arguments, prog_name="featx")
+        with own_process():
+            app(args=arguments, prog_name="featx")
     except FeatxError as error:
         if debug:
             raise

@@ -13,6 +13,7 @@ from featx.engines.engines import ComputeType, Network, NetworkSettings
 from featx.engines.graph import NetworkGraph, NotConvertible
 from featx.engines.openvino_model import FORMS, convert_graph, get_core, reason_of
 from featx.engines.openvino_network import BLOCK, OpenVinoNetwork
+from featx.forks import OPENVINO, start_threads
 from featx.specs import InputSpec
 
 GRAPH_NAME = "network.xml"
@@ -63,10 +64,12 @@ class OpenVino:
         """Return a model whose constants survive mixed precision; else the model itself.
 
         Raises:
+            ForkError: If OpenVINO has computed something before this process was forked.
             NotConvertible: If it has no constants that can be corrected.
         """
         if precision != "mixed":
             return model
+        start_threads(OPENVINO)
         from featx.engines.mixed_precision import correct
 
         try:
@@ -80,8 +83,10 @@ class OpenVino:
         """Compile a model for this processor.
 
         Raises:
+            ForkError: If OpenVINO has computed something before this process was forked.
             NotConvertible: If OpenVINO cannot.
         """
+        start_threads(OPENVINO)
         # Blocks that divide a batch: none has to be filled up.
         num_blocks = math.ceil(settings.batch_size / BLOCK)
         return OpenVinoNetwork(model, settings, math.ceil(settings.batch_size / num_blocks))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import re
 import tempfile
 from collections.abc import Callable, Sequence
@@ -21,7 +23,12 @@ def get_core() -> Any:
     """Return OpenVINO's core, one for the process."""
     import openvino
 
-    return openvino.Core()
+    core = openvino.Core()
+    if hasattr(os, "register_at_fork"):
+        # Its destructor waits for its threads: a forked process, which lacks them, would not exit.
+        keep = ctypes.pythonapi.Py_IncRef
+        os.register_at_fork(after_in_child=lambda: keep(ctypes.py_object(core)))
+    return core
 
 
 def convert_graph(graph: NetworkGraph, contract: InputSpec) -> Any:

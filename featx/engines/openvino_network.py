@@ -14,6 +14,7 @@ from featx.engines.engines import NetworkSettings, Results
 from featx.engines.graph import NotConvertible
 from featx.engines.openvino_model import get_core, reason_of
 from featx.errors import ModelError
+from featx.forks import OPENVINO, refuse_lost_threads
 from featx.units import format_count
 
 BLOCK = 4
@@ -87,8 +88,10 @@ class OpenVinoNetwork:
         """Compute layers of pixels: uint8 (B, H, W, C), RGB, not scaled.
 
         Raises:
+            ForkError: If this process was forked since the network was opened.
             ModelError: If OpenVINO fails, for example because memory runs out.
         """
+        refuse_lost_threads(OPENVINO)
         if not self._is_new:
             return self._compute(pixels)
         self._is_new = False

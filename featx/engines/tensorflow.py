@@ -6,11 +6,11 @@ import contextlib
 import os
 import re
 import sys
-import tempfile
-from collections.abc import Iterator
 from typing import Any
 
 from featx.errors import ModelError
+from featx.forks import TENSORFLOW, ProcessLock, start_threads
+from featx.host import environment, is_own_process, stderr_without
 from featx.machine import has_gpu_driver
 from featx.specs import DEFAULT_BATCH_SIZE
 
@@ -20,33 +20,36 @@ _LOG_LINE = re.compile(
 
 _NO_DRIVER_LINE = re.compile(rb".*failed call to cuInit")
 
+_SET_BY_IMPORT = (
+    "ENABLE_RUNTIME_UPTIME_TELEMETRY",
+    "HDF5_PLUGIN_PATH",
+    "TF2_BEHAVIOR",
+    "TPU_ML_PLATFORM",
+    "TPU_ML_PLATFORM_VERSION",
+)
+"""What TensorFlow and Keras set for themselves when they are imported, and read only then. (Of
+scikit-learn, which Keras imports, ``KMP_...`` stay: other libraries' OpenMP reads them later.)"""
+
+_importing = ProcessLock()
+
 
 def import_tensorflow() -> Any:
     """Import TensorFlow with Keras 3 on top, without its log lines reaching the user.
 
-    To see them, set ``TF_CPP_MIN_LOG_LEVEL`` to 0 or 1.
+    To see them, set ``TF_CPP_MIN_LOG_LEVEL`` to 0 or 1. In a process that is not featx's own, the
+    few lines that it writes before it has read its level are shown.
 
     Returns:
         The module `tensorflow`.
 
     Raises:
+        ForkError: If TensorFlow was used before this process was forked.
         ModelError: If Keras was already imported with another backend.
     """
-    if "tensorflow" not in sys.modules:
-        quiet = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") not in ("0", "1")
-        if "keras" not in sys.modules:
-            os.environ["KERAS_BACKEND"] = "tensorflow"  # A user's setting is for their programs.
-        with _without_lines(_LOG_LINE) if quiet else contextlib.nullcontext():
-            import keras
-            import tensorflow
-        if quiet:
-            if not has_gpu_driver():
-                # TensorFlow looks for GPUs when it is first used. Where there is no driver, it
-                # reports that as an error, which a log level of 2 shows.
-                with _without_lines(_NO_DRIVER_LINE):
-                    tensorflow.config.list_physical_devices()
-            tensorflow.get_logger().setLevel("ERROR")
-            tensorflow.autograph.set_verbosity(0)
+    start_threads(TENSORFLOW)
+    with _importing:
+        if "tensorflow" not in sys.modules:
+            _import_quietly()
     import keras
     import tensorflow
 
@@ -59,30 +62,25 @@ def import_tensorflow() -> Any:
     return tensorflow
 
 
-@contextlib.contextmanager
-def _without_lines(pattern: re.Pattern[bytes]) -> Iterator[None]:
-    """Hold back what is written to stderr, then pass on the lines that do not match a pattern.
-
-    TensorFlow writes some lines before its log level is in force, directly to the file
-    descriptor, where no Python setting can stop them.
-    """
-    try:
-        saved = os.dup(2)
-    except OSError:  # No stderr at all: nothing to keep quiet.
-        yield
-        return
-    with tempfile.TemporaryFile() as captured:
-        sys.stderr.flush()
-        os.dup2(captured.fileno(), 2)
-        try:
-            yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(saved, 2)
-            os.close(saved)
-            captured.seek(0)
-            kept = [line for line in captured if not pattern.match(line)]
-            os.write(2, b"".join(kept))
+def _import_quietly() -> None:
+    """Import TensorFlow and Keras, which read their settings at that moment and only then."""
+    variables = {"TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3")}
+    if "keras" not in sys.modules:
+        variables["KERAS_BACKEND"] = "tensorflow"  # A user's setting is for their programs.
+    quiet = variables["TF_CPP_MIN_LOG_LEVEL"] not in ("0", "1")
+    with (
+        environment(variables, _SET_BY_IMPORT),
+        stderr_without(_LOG_LINE) if quiet else contextlib.nullcontext(),
+    ):
+        import keras  # noqa: F401
+        import tensorflow
+    if quiet and is_own_process():
+        if not has_gpu_driver():
+            # TensorFlow looks for GPUs when it is first used. Where there is no driver, it
+            # reports that as an error, which a log level of 2 shows.
+            with stderr_without(_NO_DRIVER_LINE):
+                tensorflow.config.list_physical_devices()
+        tensorflow.get_logger().setLevel("ERROR")
 
 
 CALLS_PER_GPU = 2

@@ -62,8 +62,10 @@ class TensorFlow:
         """Import the graph.
 
         Raises:
+            ForkError: If TensorFlow was used before this process was forked.
             NotConvertible: If TensorFlow cannot: damaged, or with operations that it does not know.
         """
+        import_tensorflow()
         try:
             return _GraphNetwork(model, run_apart(lambda: _compile(model)))
         except Exception as error:  # protobuf's DecodeError, ValueError and TensorFlow's own.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import threading
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from featx.errors import ImageError
 from featx.events import Listener
 from featx.features.computing import plan_features
 from featx.features.embedding import compute_rows
+from featx.forks import ProcessLock
 from featx.images.sources import ImageFailure, Images, ImageSet, gather
 from featx.inference import AcceleratedBackbone, EngineRequest
 from featx.models import load_model
@@ -39,7 +39,7 @@ from featx.specs import (
     FeatureSpec,
 )
 
-_LOADING = threading.Lock()
+_LOADING = ProcessLock()
 """Held while a model is loaded, so that threads that share an extractor load it once."""
 
 

@@ -19,16 +19,17 @@ decoded one at a time, whatever the number of threads.
 from __future__ import annotations
 
 import contextlib
-import threading
 from dataclasses import replace
 
 import numpy as np
 from PIL import Image
 
 from featx.errors import ImageError
+from featx.forks import ProcessLock
 from featx.images.canvas import Unpainted
 from featx.images.conversion import MODES, fit, to_channels
 from featx.images.formats import open_picture
+from featx.images.libtiff import libtiff_reasons
 from featx.images.limits import EMPTY, LARGE_PIXELS, LIMIT_OPTION, MAX_PIXELS, check_code_blocks
 from featx.images.orientation import load_upright
 from featx.images.profiles import natural_mode, profile_of
@@ -37,7 +38,7 @@ from featx.images.reduced import reduce
 from featx.specs import InputSpec
 from featx.units import format_count
 
-_large_picture = threading.Lock()
+_large_picture = ProcessLock()
 
 
 def decode_image(data: bytes, contract: InputSpec, *, max_pixels: int | None = None) -> np.ndarray:
@@ -67,7 +68,7 @@ def decode_image(data: bytes, contract: InputSpec, *, max_pixels: int | None = N
         raise ImageError(EMPTY)
     limit = max_pixels or MAX_PIXELS
     try:
-        with open_picture(data) as image:
+        with open_picture(data) as image, libtiff_reasons():
             return _convert(image, len(data), contract, limit)
     except (ImageError, MemoryError):
         raise

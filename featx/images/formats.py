@@ -10,11 +10,13 @@ import contextlib
 import functools
 import importlib
 import io
+import logging
 import struct
 
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from featx.errors import ImageError
+from featx.host import is_own_process
 
 FORMATS = (
     "JPEG",
@@ -112,6 +114,8 @@ def format_of(data: bytes) -> str | None:
 @functools.cache
 def load_plugins() -> None:
     """Load Pillow's plugins for `FORMATS`."""
+    if is_own_process():  # Else Python itself prints what Pillow logs, without the file's name.
+        logging.getLogger("PIL").addHandler(logging.NullHandler())
     Image.init()
     with contextlib.suppress(ImportError):
         importlib.import_module("pillow_heif").register_heif_opener()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterator
 
 from PIL import Image
 
 from featx.errors import ImageError, InvalidValue
+from featx.forks import ProcessLock
 
 MAX_PIXELS = 16384 * 12288
 """Largest picture that is decoded, 201,326,592 pixels: those of the largest sensors in phones."""
@@ -58,7 +58,7 @@ def pixel_limit(max_pixels: int | None) -> Iterator[None]:
                 Image.MAX_IMAGE_PIXELS = _pillow_limit
 
 
-_holding = threading.Lock()
+_holding = ProcessLock()
 _held = 0
 _pillow_limit: int | None = None
 

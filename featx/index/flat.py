@@ -16,6 +16,7 @@ import faiss
 import numpy as np
 
 from featx.errors import IndexFileError
+from featx.forks import FAISS, has_lost_threads, start_threads
 
 _FLAT = b"IxFI"
 """How an exact inner-product index begins."""
@@ -40,6 +41,7 @@ class FlatSearch:
 
     def search(self, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Return scores and row numbers, (Q, count) each, best first; `count` is at most N."""
+        _start_threads()
         scores, rows = self._index.search(np.ascontiguousarray(queries, np.float32), count)
         return scores, rows
 
@@ -82,6 +84,7 @@ class Flat:
 
     def build(self, blocks: Iterable[np.ndarray], shape: tuple[int, int]) -> FlatSearch:
         """Build an index; see `featx.index.kinds.IndexKind.build`."""
+        _start_threads()
         index = faiss.IndexFlatIP(shape[1])
         for block in blocks:
             index.add(np.ascontiguousarray(block, dtype=np.float32))
@@ -114,6 +117,14 @@ class Flat:
 
 
 flat = Flat()
+
+
+def _start_threads() -> None:
+    """Let FAISS compute in several threads, or in one where it would wait for lost ones."""
+    if has_lost_threads(FAISS):
+        faiss.omp_set_num_threads(1)
+    else:
+        start_threads(FAISS)
 
 
 def _declares(path: Path, shape: tuple[int, int]) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 from featx.engines.engines import ENGINES, Network
 from featx.engines.graph import NetworkGraph
 from featx.events import Listener
+from featx.forks import ProcessLock
 from featx.inference.agreement import Agreement, compare_results
 from featx.inference.choosing import choose_network
 from featx.inference.request import EngineRequest
@@ -84,7 +84,7 @@ class AcceleratedBackbone:
         self._further = further
         self._network: Network | None = None
         self._names: tuple[str, ...] = ()
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
 
     @property
     def is_loaded(self) -> bool:

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import logging
 import os
 import shutil
 import socket
 import sys
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from featx.engines.tensorflow import import_tensorflow
 from featx.errors import DownloadNotAllowed, ModelError, first_line
+from featx.host import environment, printing_to_stderr, quiet_loggers
 from featx.models.savedmodel_damage import is_complete
 from featx.user_cache import user_cache_folder
 
@@ -141,27 +140,18 @@ def _compressed(url: str) -> str:
 
 @contextlib.contextmanager
 def _hub() -> Iterator[Any]:
-    """Import tensorflow-hub without its warnings, with the cache where featx wants it."""
-    before = os.environ.get(CACHE_VARIABLE)
-    logger = logging.getLogger("absl")
-    level = logger.level
-    os.environ[CACHE_VARIABLE] = str(cache_folder())
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
-            warnings.simplefilter("ignore")
-            try:
-                import tensorflow_hub
-            except ImportError as error:
-                raise ModelError(
-                    f"tensorflow-hub, which downloads modules, cannot be imported: "
-                    f"{first_line(error)}. Install it: pip install 'tensorflow-hub>=0.16.1' "
-                    "'setuptools<81' tf_keras."
-                ) from error
-            yield tensorflow_hub
-    finally:
-        logger.setLevel(level)
-        if before is None:
-            os.environ.pop(CACHE_VARIABLE, None)
-        else:
-            os.environ[CACHE_VARIABLE] = before
+    """Import tensorflow-hub, with the cache where featx wants it, for one download at a time."""
+    with (
+        environment({CACHE_VARIABLE: str(cache_folder())}),
+        printing_to_stderr(),
+        quiet_loggers("absl"),
+    ):
+        try:
+            import tensorflow_hub
+        except ImportError as error:
+            raise ModelError(
+                f"tensorflow-hub, which downloads modules, cannot be imported: "
+                f"{first_line(error)}. Install it: pip install 'tensorflow-hub>=0.16.1' "
+                "'setuptools<81' tf_keras."
+            ) from error
+        yield tensorflow_hub

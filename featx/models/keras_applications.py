@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import inspect
 import os
-import random
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from featx.errors import (
     UnknownName,
     first_line,
 )
+from featx.host import is_own_process, printing_to_stderr, quiet_loggers
 from featx.models.backbone import ModelRequest
 from featx.models.content_hash import hash_arrays
 from featx.models.contracts import APPLICATIONS
@@ -27,6 +26,7 @@ from featx.models.graph_backbone import GraphBackbone
 from featx.models.keras_contents import refuse_data_elsewhere
 from featx.models.keras_downloads import without_downloads
 from featx.models.keras_layers import KerasLayers
+from featx.models.keras_seeds import own_seeds
 from featx.specs import ModelSpec
 
 RANDOM_SEED = 0
@@ -64,7 +64,7 @@ def load(request: ModelRequest) -> GraphBackbone:
     is_resized = (contract.height, contract.width) != (application.size, application.size)
     attempts = _choose_tops(request, arguments, weights, is_resized=is_resized)
     shape = (contract.height, contract.width, contract.channels)
-    with contextlib.redirect_stdout(sys.stderr):
+    with printing_to_stderr():
         if weights in ("imagenet", "random"):
             used, location = attempts[0], weights
             model = _build(constructor, used, shape, weights, fetches=request.allow_download)
@@ -160,17 +160,18 @@ def _build(
     """
 
     def construct() -> Any:
-        # Keras draws the seeds of its initialisers from Python's generator, and from no other;
-        # the caller's own random numbers go on as if nothing had happened.
-        state = random.getstate()
-        random.seed(RANDOM_SEED)
+        import keras
+
+        if not is_own_process():  # Progress of downloads goes to absl's log, for this thread.
+            keras.config.disable_interactive_logging()
         named = None if weights == "random" else weights
         what = f"The ImageNet weights of {constructor.__name__}"
-        try:
-            with contextlib.nullcontext() if fetches else without_downloads(what):
-                return constructor(**arguments, input_shape=shape, weights=named)
-        finally:
-            random.setstate(state)
+        with (
+            own_seeds(RANDOM_SEED),
+            quiet_loggers("tensorflow", "absl"),
+            contextlib.nullcontext() if fetches else without_downloads(what),
+        ):
+            return constructor(**arguments, input_shape=shape, weights=named)
 
     try:
         # Keras numbers unnamed layers (conv2d_7) by counters of the thread. In a new thread

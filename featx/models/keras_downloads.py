@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from featx.errors import DownloadNotAllowed
+from featx.forks import ProcessLock
 
 _FILE_UTILS = "keras.src.utils.file_utils"
 """Where `keras.utils.get_file` is, and the function by which it fetches, a name of that module."""
 
-_lock = threading.Lock()
+_lock = ProcessLock()
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ from featx.engines.door import find_door, measure_scaling
 from featx.engines.tensorflow import import_tensorflow
 from featx.engines.tensorflow_graph import CompiledLayers, compile_function
 from featx.errors import ModelError
+from featx.forks import ProcessLock
 from featx.models.backbone import Layer
 from featx.models.graph_layers import operation_of
 from featx.models.inner_scaling import (
@@ -37,7 +38,7 @@ from featx.models.lineage import Lineage, receptive_field
 from featx.models.trained_pixels import TrainedPixels
 from featx.specs import InputSpec
 
-_recording = threading.Lock()
+_recording = ProcessLock()
 
 _NOT_IN_SCOPES = re.compile(r"[^A-Za-z0-9_.\\/>-]")
 """What TensorFlow does not take in the names of operations, but Keras in those of layers."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import re
-import sys
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -16,9 +14,11 @@ from typing import Any
 from featx.engines.tensorflow import import_tensorflow
 from featx.errors import ModelError, UnknownName, join_names
 from featx.files import hash_file
+from featx.host import printing_to_stderr, quiet_loggers
 from featx.models.keras_contents import refuse_data_elsewhere
 from featx.models.keras_format import KerasFile, named_by_form, read_keras_file
 from featx.models.keras_reasons import keras_reason
+from featx.models.keras_seeds import own_seeds
 from featx.models.keras_weights import write_renamed
 from featx.models.legacy_keras import find_unlisted, is_computed_otherwise, load_legacy
 from featx.models.model_code import (
@@ -78,7 +78,12 @@ def load_keras_file(path: Path, part: str | None, *, trust_model_code: bool) -> 
         refuse_code(path, code)
     refuse_data_elsewhere(path)
     code_file: Path | None = None
-    with imported_code(path, code) as classes, contextlib.redirect_stdout(sys.stderr):
+    with (
+        imported_code(path, code) as classes,
+        own_seeds(),  # One thread at a time, also for the filters of warnings.
+        printing_to_stderr(),
+        quiet_loggers("tensorflow", "absl"),
+    ):
         try:
             model, layer_class = _load(file, classes, trust_model_code)
         except ModelError as error:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from featx.engines.tensorflow_thread import run_apart
 from featx.errors import ModelError, join_names
+from featx.forks import ProcessLock
 
 Result = TypeVar("Result")
 
@@ -38,7 +38,7 @@ class _Held:
     before: Any
 
 
-_lock = threading.Lock()
+_lock = ProcessLock()
 _held: dict[str, _Held] = {}
 
 

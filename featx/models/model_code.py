@@ -9,12 +9,12 @@ import json
 import re
 import sys
 import types
-import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from featx.errors import ModelError, first_line, join_names
+from featx.forks import ProcessLock
 from featx.models.operations import computing_operations, describe_operation
 
 TRUST_OPTION = "--trust-model-code"
@@ -280,17 +280,21 @@ def _folders_searched(folders: list[str]) -> Iterator[None]:
     Keras comes first: a file of its name in such a folder is not what is meant.
     """
     for name in ("keras", "tf_keras"):
-        with contextlib.suppress(ImportError), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with contextlib.suppress(ImportError):
             importlib.import_module(name)
-    added = [folder for folder in dict.fromkeys(folders) if folder not in sys.path]
-    sys.path.extend(added)
-    try:
-        yield
-    finally:
-        for folder in added:
-            with contextlib.suppress(ValueError):
-                sys.path.remove(folder)
+    with _searching:
+        added = [folder for folder in dict.fromkeys(folders) if folder not in sys.path]
+        sys.path.extend(added)
+        try:
+            yield
+        finally:
+            for folder in added:
+                with contextlib.suppress(ValueError):
+                    sys.path.remove(folder)
+
+
+_searching = ProcessLock()
+"""Held by the thread that has added folders: another one would find them there, then lose them."""
 
 
 def _is_arithmetic(function: str) -> bool:

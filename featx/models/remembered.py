@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from functools import cache
@@ -15,6 +14,7 @@ import numpy as np
 
 from featx.engines.graph import NetworkGraph
 from featx.errors import ModelError
+from featx.forks import ProcessLock
 from featx.models.backbone import Backbone, Beginning, Layer, ModelRequest
 from featx.models.hub_cache import is_module_url
 from featx.models.reference import parse_reference
@@ -160,7 +160,7 @@ class RememberedBackbone:
         self._layers = tuple(Layer.from_dict(layer) for layer in facts["layers"])
         self._load = load
         self._loaded: Backbone | None = None
-        self._lock = threading.Lock()
+        self._lock = ProcessLock()
 
     @property
     def is_loaded(self) -> bool:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from featx.engines.tensorflow import import_tensorflow
 from featx.engines.tensorflow_graph import FrozenGraph
 from featx.errors import InvalidValue, ModelError, first_line
+from featx.host import quiet_loggers
 from featx.models.backbone import ModelRequest
 from featx.models.graph_layers import GraphLayers
 from featx.models.input_contract import InputShape, read_input_shape
@@ -63,7 +61,7 @@ def load_folder(path: Path, *, trust_model_code: bool = False) -> Any:
         if not trust_model_code:
             refuse_saved_operations(path, content, graph)
         tags = None if len(content.meta_graphs) == 1 else list(graph.meta_info_def.tags)
-        with _quiet():
+        with quiet_loggers("tensorflow", "absl"):  # Warnings about objects of other versions.
             return tensorflow.saved_model.load(str(path), tags=tags)
     except ModelError:
         raise
@@ -92,18 +90,6 @@ def _choose_graph(content: Any) -> Any:
     return next(serving, None) or min(
         content.meta_graphs, key=lambda graph: len(set(graph.meta_info_def.tags))
     )
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Hold back TensorFlow's warnings about objects of other versions inside a model."""
-    logger = logging.getLogger("tensorflow")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def list_signatures(loaded: Any) -> dict[str, Any]:

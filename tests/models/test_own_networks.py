@@ -50,7 +50,8 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 3), dtype=np.
 def test_a_machine_without_gpu_is_no_error(level: str | None) -> None:
     code = (
         "from featx.engines.tensorflow import import_tensorflow\n"
-        "import_tensorflow().constant(1.0)\n"
+        "from featx.host import own_process\n"  # As the command line does.
+        "with own_process(): import_tensorflow().constant(1.0)\n"
         "import tensorflow, os\n"
         "tensorflow.config.set_visible_devices([], 'GPU')\n"
         "os.write(2, b'E0000 00:00:1.0 1 net.cc:1] something else\\n')\n"

@@ -1,0 +1,94 @@
+"""What belongs to the program: untouched in library calls, put back where it cannot be helped."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import re
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from featx.host import (
+    environment,
+    own_process,
+    printing_to_stderr,
+    quiet_loggers,
+    stderr_without,
+)
+from featx.models import load_model
+
+
+def test_variables_are_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEATX_TEST_SET", "before")
+    monkeypatch.delenv("FEATX_TEST_NEW", raising=False)
+    monkeypatch.delenv("FEATX_TEST_FOREIGN", raising=False)
+    before = dict(os.environ)
+    variables = {"FEATX_TEST_SET": "during", "FEATX_TEST_NEW": "during"}
+    with environment(variables, ["FEATX_TEST_FOREIGN"]):
+        assert variables.items() <= os.environ.items()
+        os.environ["FEATX_TEST_FOREIGN"] = "1"
+    assert dict(os.environ) == before
+
+
+def test_a_logger_is_quiet_for_one_thread_only(caplog: pytest.LogCaptureFixture) -> None:
+    logger = logging.getLogger("featx.test")
+    with quiet_loggers("featx.test"):
+        logger.warning("mine")
+        logger.error("my error")
+        other = threading.Thread(target=logger.warning, args=("of another thread",))
+        other.start()
+        other.join()
+    logger.warning("later")
+    assert caplog.messages == ["my error", "of another thread", "later"]
+    assert (logger.filters, logger.level) == ([], logging.NOTSET)
+
+
+def test_streams_of_other_programs_stay(capfd: pytest.CaptureFixture[str]) -> None:
+    descriptor, stream = os.fstat(2), sys.stdout
+    with printing_to_stderr(), stderr_without(re.compile(rb"noise")):
+        assert sys.stdout is stream
+        assert os.path.samestat(os.fstat(2), descriptor)
+        print("printed")
+        os.write(2, b"noise\n")
+    assert capfd.readouterr() == ("printed\n", "noise\n")
+
+
+def test_the_command_line_keeps_foreign_text_from_its_results(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    descriptor = os.fstat(2)
+    with own_process(), printing_to_stderr(), stderr_without(re.compile(rb"noise")):
+        print("printed")
+        os.write(2, b"noise\nsomething else\n")
+    assert capfd.readouterr() == ("", "printed\nsomething else\n")
+    assert os.path.samestat(os.fstat(2), descriptor)
+
+
+@pytest.mark.tensorflow
+def test_random_numbers_of_a_program_decide_no_weights_and_stay(tmp_path: Path) -> None:
+    import keras  # noqa: F401  # Whoever imports it, it draws some itself.
+
+    state, stop = random.getstate(), threading.Event()
+    drawn: list[float] = []
+
+    def draw() -> None:
+        while not stop.wait(0.001):
+            drawn.append(random.random())
+
+    thread = threading.Thread(target=draw)
+    thread.start()
+    try:
+        first, second = (
+            load_model("keras:MobileNet,alpha=0.25", weights="random", img_size=(size, size))
+            for size in (32, 64)
+        )
+    finally:
+        stop.set()
+        thread.join()
+    assert first.spec.weights_sha256 == second.spec.weights_sha256
+    random.setstate(state)
+    assert drawn == [random.random() for _ in drawn]
