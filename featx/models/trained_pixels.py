@@ -17,6 +17,9 @@ from featx.specs import Scaling
 _EXPLAINED = 0.98
 """Share of the variance of the means that the solution must explain; it is 1 but for borders."""
 
+_LEAST_SPARE = 4
+"""Filters beyond one for each channel: of fewer, chance explains as much of one network in ten."""
+
 _MEANS: tuple[tuple[Scaling, float, float, float, float], ...] = (
     ("raw", 50, 205, 10, 130),
     ("unit", 0.2, 0.8, 0.05, 0.5),
@@ -87,8 +90,11 @@ def find_trained_pixels(
         None where the means do not come from the pixels, or are those of an untrained network.
     """
     sums = kernel.sum(axis=(0, 1), dtype=np.float64)
-    if sums.shape[1] <= sums.shape[0] or not mean.shape == variance.shape == (sums.shape[1],):
-        return None  # Normalisation as in training has no statistics.
+    num_channels, num_filters = sums.shape
+    if num_filters < num_channels + _LEAST_SPARE:
+        return None
+    if not mean.shape == variance.shape == (num_filters,):  # As in training: no statistics.
+        return None
     if not all(np.isfinite(array).all() for array in (sums, mean, variance)) or np.ptp(mean) == 0:
         return None
     pixels, *_ = np.linalg.lstsq(sums.T, mean.astype(np.float64), rcond=None)

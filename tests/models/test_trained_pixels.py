@@ -139,3 +139,10 @@ def test_weights_that_are_not_finite_tell_nothing(damaged: str) -> None:
 def test_normalisation_without_statistics_tells_nothing() -> None:
     kernel = np.random.default_rng(5).normal(size=(3, 3, 3, 16))
     assert find_trained_pixels("conv", kernel, np.zeros(0), np.zeros(0)) is None
+
+
+def test_few_filters_are_not_explained_by_chance() -> None:
+    for seed in range(200):
+        random = np.random.default_rng(seed)
+        kernel, mean = random.normal(size=(3, 3, 3, 4)), random.normal(size=4)
+        assert find_trained_pixels("conv", kernel, mean, np.ones(4)) is None
