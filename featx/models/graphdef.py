@@ -42,12 +42,7 @@ def load(request: ModelRequest) -> GraphBackbone:
     name, dtype, shape = _find_input(graph_def, None if chosen is None else str(chosen), path.name)
     # A frozen graph may state the size that it was trained at, and take any other.
     own = image_contract(shape, request.overrides.img_size, path.name, fixed=False)
-    used = {name.split(":")[0].lstrip("^") for node in graph_def.node for name in node.input}
-    results = [
-        node.name
-        for node in graph_def.node
-        if node.name not in used and node.op not in ("Const", "Placeholder", "NoOp", "Assert")
-    ]
+    results = _find_results(graph_def)
     try:
         graph = FrozenGraph.from_graph_def(
             graph_def,
@@ -80,6 +75,16 @@ def load(request: ModelRequest) -> GraphBackbone:
         inner_scaling=layers.inner_scaling,
     )
     return GraphBackbone(description, layers.compile)
+
+
+def _find_results(graph_def: Any) -> list[str]:
+    """Return the names of the operations whose values no other takes."""
+    used = {name.split(":")[0].lstrip("^") for node in graph_def.node for name in node.input}
+    return [
+        node.name
+        for node in graph_def.node
+        if node.name not in used and node.op not in ("Const", "Placeholder", "NoOp", "Assert")
+    ]
 
 
 def _read(path: Path) -> Any:

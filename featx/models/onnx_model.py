@@ -37,13 +37,7 @@ def load(request: ModelRequest) -> GraphOnlyBackbone:
     file = read_onnx_file(path)
     opened = _open(path)
     input = _find_input(opened, path.name)
-    shape = read_input_shape(input.shape, path.name)
-    if not shape.has_channel_axis:
-        raise ModelError(
-            f"featx feeds ONNX models images with an axis of channels. Received: {path.name!r} "
-            f"with an input of shape {tuple(input.shape or ())}. Export it with (batch, 1, "
-            "height, width)."
-        )
+    shape = _read_shape(input, path.name)
     contract = image_contract(shape, request.overrides.img_size, path.name)
     found = opened.find_scaling()
     inner = None if found is None else recognize_scaling((), *found)
@@ -87,6 +81,17 @@ def load(request: ModelRequest) -> GraphOnlyBackbone:
         )
 
     return GraphOnlyBackbone(description, build_graph)
+
+
+def _read_shape(input: OnnxInput, name: str) -> InputShape:
+    shape = read_input_shape(input.shape, name)
+    if not shape.has_channel_axis:
+        raise ModelError(
+            f"featx feeds ONNX models images with an axis of channels. Received: {name!r} "
+            f"with an input of shape {tuple(input.shape or ())}. Export it with (batch, 1, "
+            "height, width)."
+        )
+    return shape
 
 
 def hash_model(path: Path, file: OnnxFile) -> str:
