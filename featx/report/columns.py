@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from rich.cells import cell_len, set_cell_size
 
 from featx.report.text import printable
+
+Kind = Literal["number", "name", "cut", "whole"]
 
 GAPS = (3, 2)
 """Spaces between columns, and where that is too wide."""
@@ -29,7 +32,7 @@ class Column:
     """
 
     name: str
-    kind: str = "name"
+    kind: Kind = "name"
 
 
 @dataclass(slots=True)
