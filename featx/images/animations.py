@@ -11,7 +11,7 @@ from PIL import Image
 from featx.errors import ImageError
 from featx.images.canvas import Unpainted
 from featx.images.formats import open_picture
-from featx.images.limits import MAX_PIXELS
+from featx.images.limits import check_pixels, decoding, largest_allowed
 from featx.images.orientation import load_as_stored
 from featx.images.reasons import describe
 
@@ -45,15 +45,21 @@ def take_frame(data: bytes, number: int, encode: Encode) -> bytes:
     """
     try:
         with open_picture(data) as image:
-            unpainted = Unpainted(image)
-            unpainted.seek(image, number)
-            return encode(*load_as_stored(image, unpainted))
+            return _encode_frame(image, Unpainted(image), number, encode)
     except MemoryError:
         raise
     except EOFError:
         raise ImageError(f"there is no frame {number} in it") from None
     except Exception as error:  # As in `decode_image`.
-        raise ImageError(describe(error, data, MAX_PIXELS)) from error
+        raise ImageError(describe(error, data, largest_allowed())) from error
+
+
+def _encode_frame(image: Image.Image, unpainted: Unpainted, number: int, encode: Encode) -> bytes:
+    """Go to a frame and encode it."""
+    with decoding(image):
+        unpainted.seek(image, number)
+        check_pixels(image, largest_allowed(), f"frame {number}")
+        return encode(*load_as_stored(image, unpainted))
 
 
 class FrameTaker:
@@ -97,19 +103,18 @@ class FrameTaker:
             self._opened, self._next = (image, Unpainted(image)), 0
         if self._keeps_passed:
             for passed in range(max(self._next, number - _MOST_PASSED), number):
-                self._passed[passed] = self._encode_frame(*self._opened, passed)
+                self._passed[passed] = self._encode_next(*self._opened, passed)
             while self._passed and (
                 len(self._passed) > _MOST_PASSED
                 or sum(map(len, self._passed.values())) > _MOST_PASSED_BYTES
             ):
                 self._passed.popitem(last=False)
-        return self._encode_frame(*self._opened, number)
+        return self._encode_next(*self._opened, number)
 
-    def _encode_frame(self, image: Image.Image, unpainted: Unpainted, number: int) -> bytes:
-        unpainted.seek(image, number)
-        picture, orientation = load_as_stored(image, unpainted)
+    def _encode_next(self, image: Image.Image, unpainted: Unpainted, number: int) -> bytes:
+        encoded = _encode_frame(image, unpainted, number, self._encode)
         self._next = number + 1
-        return self._encode(picture, orientation)
+        return encoded
 
 
 _MOST_PASSED = 16

@@ -13,6 +13,7 @@ from PIL import Image, ImageChops
 
 from featx.images.clean_aperture import find_clean_aperture
 from featx.images.jpeg import is_jpeg, load_jpeg
+from featx.images.limits import check_pixels, largest_allowed
 
 
 class Unpainted:
@@ -20,6 +21,9 @@ class Unpainted:
 
     Args:
         image: The picture, opened, at its first frame.
+
+    Raises:
+        ImageError: If a GIF has too many pixels.
     """
 
     def __init__(self, image: Image.Image) -> None:
@@ -35,6 +39,7 @@ class Unpainted:
         """
         if not self._is_gif:
             return
+        check_pixels(image, largest_allowed())
         if image.size != self._size:  # Pillow extends the canvas for a frame that passes its end.
             mask = Image.new("L", image.size, 255)
             mask.paste(0 if self._mask is None else self._mask, (0, 0, *self._size))

@@ -18,27 +18,30 @@ decoded one at a time, whatever the number of threads.
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import replace
 
 import numpy as np
 from PIL import Image
 
 from featx.errors import ImageError
-from featx.forks import ProcessLock
 from featx.images.canvas import Unpainted
 from featx.images.conversion import MODES, fit, to_channels
 from featx.images.formats import open_picture
 from featx.images.libtiff import libtiff_reasons
-from featx.images.limits import EMPTY, LARGE_PIXELS, LIMIT_OPTION, MAX_PIXELS, check_code_blocks
+from featx.images.limits import (
+    EMPTY,
+    MAX_PIXELS,
+    check_code_blocks,
+    check_pixels,
+    decoding,
+    is_large,
+)
 from featx.images.orientation import load_upright
 from featx.images.profiles import natural_mode, profile_of
 from featx.images.reasons import describe
 from featx.images.reduced import reduce
 from featx.specs import InputSpec
 from featx.units import format_count
-
-_large_picture = ProcessLock()
 
 
 def decode_image(data: bytes, contract: InputSpec, *, max_pixels: int | None = None) -> np.ndarray:
@@ -87,16 +90,11 @@ def is_reduced(data: bytes, contract: InputSpec) -> bool:
 
 def _convert(image: Image.Image, num_bytes: int, contract: InputSpec, limit: int) -> np.ndarray:
     """Decode an opened picture, at a fraction where that is allowed."""
-    if image.width * image.height > limit:
-        raise ImageError(
-            f"{image.width} x {image.height} pixels: the limit is {limit:,} pixels "
-            f"({LIMIT_OPTION} changes it)"
-        )
+    check_pixels(image, limit)
     reduction = reduce(image, contract)
-    is_large = image.width * image.height > LARGE_PIXELS
-    if is_large and image.format == "JPEG2000":
+    if is_large(image) and image.format == "JPEG2000":
         check_code_blocks(image, num_bytes)
-    with _large_picture if is_large else contextlib.nullcontext():
+    with decoding(image):
         if contract.channels not in MODES:
             return _stack_pages(image, contract, limit)
         size = image.size
@@ -122,10 +120,6 @@ def _stack_pages(image: Image.Image, contract: InputSpec, limit: int) -> np.ndar
     unpainted = Unpainted(image)
     for number in range(num_pages):
         unpainted.seek(image, number)
-        if image.width * image.height > limit:
-            raise ImageError(
-                f"page {number + 1}: {image.width} x {image.height} pixels: the limit is "
-                f"{limit:,} pixels ({LIMIT_OPTION} changes it)"
-            )
+        check_pixels(image, limit, f"page {number + 1}")
         pages.append(fit(to_channels(load_upright(image, page, unpainted), page), page))
     return np.concatenate(pages, axis=2)

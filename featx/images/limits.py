@@ -40,13 +40,14 @@ def pixel_limit(max_pixels: int | None) -> Iterator[None]:
     Raises:
         InvalidValue: If the limit is not positive.
     """
-    global _held, _pillow_limit
+    global _held, _pillow_limit, _largest
     if max_pixels is not None and max_pixels < 1:
         raise InvalidValue(f"{LIMIT_OPTION} takes at least 1 pixel. Received: {max_pixels}.")
     with _holding:
         if not _held:
             _pillow_limit = Image.MAX_IMAGE_PIXELS
         _held += 1
+        _largest = max(_largest, max_pixels or 0)
         if Image.MAX_IMAGE_PIXELS is not None:
             Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, max_pixels or MAX_PIXELS)
     try:
@@ -56,11 +57,50 @@ def pixel_limit(max_pixels: int | None) -> Iterator[None]:
             _held -= 1
             if not _held:
                 Image.MAX_IMAGE_PIXELS = _pillow_limit
+                _largest = 0
 
 
 _holding = ProcessLock()
 _held = 0
 _pillow_limit: int | None = None
+_largest = 0
+
+
+def largest_allowed() -> int:
+    """Return the largest of the limits that are held now, and of the usual one."""
+    return max(_largest, MAX_PIXELS)
+
+
+def check_pixels(image: Image.Image, limit: int, name: str = "") -> None:
+    """Refuse a picture of more pixels than the limit.
+
+    Args:
+        image: The picture, opened.
+        limit: The most pixels.
+        name: Which page or frame it is, for the message.
+
+    Raises:
+        ImageError: Says how large it is.
+    """
+    if image.width * image.height > limit:
+        begin = f"{name}: " if name else ""
+        raise ImageError(
+            f"{begin}{image.width} x {image.height} pixels: the limit is {limit:,} pixels "
+            f"({LIMIT_OPTION} changes it)"
+        )
+
+
+def is_large(image: Image.Image) -> bool:
+    """Whether a picture is one of those that are decoded one at a time."""
+    return image.width * image.height > LARGE_PIXELS
+
+
+def decoding(image: Image.Image) -> contextlib.AbstractContextManager[object]:
+    """Return what is held while a picture is decoded: if it is large, no other large one is."""
+    return _large_picture if is_large(image) else contextlib.nullcontext()
+
+
+_large_picture = ProcessLock()
 
 
 def check_code_blocks(image: Image.Image, num_bytes: int) -> None:

@@ -17,6 +17,7 @@ from PIL import Image, ImageOps, features
 
 import featx.images.conversion
 import featx.images.decode
+import featx.images.limits
 from featx.errors import ImageError
 from featx.images.decode import decode_image
 from featx.images.limits import MAX_PIXELS
@@ -545,7 +546,7 @@ def test_a_large_jpeg2000_without_a_byte_for_each_code_block_is_refused() -> Non
 def test_a_large_jpeg2000_with_its_data_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     data = encode(picture(67, 67), "JPEG2000")
     expected = decode(data, 67, 67)
-    monkeypatch.setattr(featx.images.decode, "LARGE_PIXELS", 100)
+    monkeypatch.setattr(featx.images.limits, "LARGE_PIXELS", 100)
     assert decode(data, 67, 67).tolist() == expected.tolist()
 
 
@@ -569,7 +570,7 @@ def test_large_pictures_are_decoded_one_at_a_time(
         return load_upright(image, contract)
 
     monkeypatch.setattr(featx.images.decode, "load_upright", watched)
-    monkeypatch.setattr(featx.images.decode, "LARGE_PIXELS", large)
+    monkeypatch.setattr(featx.images.limits, "LARGE_PIXELS", large)
     data = encode(picture(9, 7), "PNG")
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: decode(data, 4, 4), range(4)))

@@ -14,7 +14,7 @@ from PIL import Image, features
 
 import featx
 from featx.errors import AllImagesFailed, ImageError, InvalidValue
-from featx.images import decode, formats
+from featx.images import decode, formats, limits
 from featx.images.animations import FrameTaker, take_frame
 from featx.images.decode import decode_image
 from featx.images.limits import pixel_limit
@@ -194,6 +194,28 @@ def test_a_higher_limit_is_told_to_pillow_only_while_it_is_needed(
             assert Image.MAX_IMAGE_PIXELS == 5000
         decode_image(file.getvalue(), InputSpec(8, 8), max_pixels=5000)
     assert Image.MAX_IMAGE_PIXELS == 1000
+
+
+def test_a_gif_of_too_many_pixels_is_refused_before_they_are_decoded() -> None:
+    data = animation("GIF")
+    data = data[:6] + struct.pack("<HH", 65_535, 65_535) + data[10:]
+    for take in (
+        lambda: take_frame(data, 1, encode_picture),
+        lambda: FrameTaker(data, encode_picture, keeps_passed=True).take(1),
+    ):
+        with pytest.raises(ImageError, match="^65535 x 65535 pixels: the limit is 201,326,592 pix"):
+            take()
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "TIFF"])
+def test_frames_are_taken_up_to_the_limit_that_is_held(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MAX_PIXELS", 10)
+    with pixel_limit(None), pytest.raises(ImageError, match="8 x 8 pixels: the limit is 10 pixels"):
+        take_frame(animation(kind), 1, encode_picture)
+    with pixel_limit(64):
+        assert take_frame(animation(kind), 1, encode_picture)
 
 
 def test_large_pictures_do_not_warn(monkeypatch: pytest.MonkeyPatch) -> None:
