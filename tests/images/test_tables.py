@@ -236,3 +236,30 @@ def test_a_label_that_changes_in_the_manifest_changes_in_the_store(
     assert (report.done, report.skipped) == (0, 3)
     with featx.open_store(tmp_path / "f.h5") as store:
         assert list(store.labels) == ["a", "z", "c"]
+
+
+@pytest.mark.parametrize(
+    "spell", [str, lambda path: f" {path}", lambda path: path.replace("/", "\\")]
+)
+def test_absolute_paths_lead_out_of_the_folder_however_they_are_spelled(
+    spell: Any, tmp_path: Path
+) -> None:
+    for name in ("a/1.jpg", "b/2.jpg"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(b"x")
+    table = tmp_path / "a" / "m.tsv"
+    table.write_text(f"path\tlabel\n{spell(str(tmp_path / 'b/2.jpg'))}\tcat\n1.jpg\tdog\n")
+    found = find_images(table)
+    assert found.root.path == tmp_path
+    assert [(item.key, item.label) for item in found.items] == [
+        ("a/1.jpg", "dog"),
+        ("b/2.jpg", "cat"),
+    ]
+
+
+def test_an_absolute_path_of_another_system_is_a_failure(tmp_path: Path) -> None:
+    (tmp_path / "1.jpg").write_bytes(b"x")
+    (tmp_path / "m.csv").write_text("path\n\\no\\such\\2.jpg\n1.jpg\n")
+    found = find_images(tmp_path / "m.csv")
+    assert [item.key for item in found.items] == ["1.jpg"]
+    assert "absolute" in found.failures[0].reason

@@ -84,9 +84,7 @@ def _rows_of_split(table: Table, split: str | None) -> Sequence[Row]:
 def _key(path: str, folder: str, root: str) -> str:
     if is_url(path):
         raise ImageError("a URL in a table is not read: name it as IMAGES")
-    # Most rows have one spelling, and the disk is not asked twice.
-    *others, path = spellings(path)
-    path = next((one for one in others if os.path.lexists(os.path.join(folder, one))), path)
+    path = _spell(path, folder)
     if os.path.isabs(path):
         return os.path.relpath(os.path.normpath(path), root).replace(os.sep, "/")
     key = member_key(path)
@@ -94,9 +92,21 @@ def _key(path: str, folder: str, root: str) -> str:
     return key if below == "." else f"{below}/{key}"
 
 
+def _spell(path: str, folder: str) -> str:
+    """Return the spelling of a path under which there is something; else the most usual one."""
+    first, *others = spellings(path)
+    if not others:  # As of most rows: the disk is not asked twice.
+        return first
+    found = next((o for o in (first, *others) if os.path.lexists(os.path.join(folder, o))), None)
+    if found is None and path.strip().startswith("\\"):
+        return path.strip()  # Absolute on another system: refused as it is.
+    return others[-1] if found is None else found
+
+
 def _outside(paths: Iterable[str], folder: str) -> frozenset[str]:
     """Return the folders of absolute paths outside the table's own folder."""
-    folders = {os.path.dirname(os.path.normpath(path)) for path in paths if os.path.isabs(path)}
+    spelled = (_spell(path, folder) for path in paths)
+    folders = {os.path.dirname(os.path.normpath(path)) for path in spelled if os.path.isabs(path)}
     inside = folder.rstrip(os.sep) + os.sep
     return frozenset(other for other in folders if not f"{other}{os.sep}".startswith(inside))
 
