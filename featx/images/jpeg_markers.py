@@ -118,7 +118,7 @@ def read_markers(data: bytes) -> Scans:
                 interval = int.from_bytes(body, "big")
             elif marker == _SOS:
                 position = _pass_scan(data, position, scans, body, interval)
-        except (LookupError, ValueError, struct.error):
+        except (LookupError, ValueError, ZeroDivisionError, struct.error):
             return scans
 
 

@@ -164,3 +164,12 @@ def test_an_end_marker_in_a_thumbnail_is_not_that_of_the_picture() -> None:
     np.testing.assert_array_equal(decode_image(data[:-2], EXACT), pixels(data))
     with pytest.raises(ImageError, match="truncated"):
         decode_image(data[: len(data) * 3 // 4] + END, EXACT)
+
+
+def test_a_file_with_sampling_factors_of_zero_is_damaged() -> None:
+    data = bytearray(FILES["progressive, restarts"])
+    frame = data.index(b"\xff\xc2")
+    for component in range(data[frame + 9]):
+        data[frame + 11 + 3 * component] = 0
+    with pytest.raises(ImageError, match="^(truncated|damaged) JPEG: "):
+        decode_image(bytes(data), EXACT)
