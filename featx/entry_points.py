@@ -41,7 +41,8 @@ def _may_mention(folder: str, group: str) -> bool:
     for name in names:
         if name.lower().endswith((".dist-info", "egg-info")):  # EGG-INFO stands in an .egg folder.
             file = os.path.join(folder, name, "entry_points.txt")
-            with suppress(FileNotFoundError, NotADirectoryError), open(file, "rb") as opened:
+            # What is not there or not readable brings nothing, as for `importlib.metadata`.
+            with suppress(OSError), open(file, "rb") as opened:
                 if group.encode() in opened.read():
                     return True
     return False

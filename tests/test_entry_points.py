@@ -46,3 +46,11 @@ def test_nothing_is_asked_where_no_package_mentions_the_group(
     monkeypatch.setattr(sys, "path", [str(tmp_path), str(tmp_path / "absent")])
     monkeypatch.delattr(importlib.metadata, "entry_points")
     assert not find_entry_points("demo.others")
+
+
+def test_a_file_that_cannot_be_read_brings_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "demo-1.0.dist-info" / "entry_points.txt").mkdir(parents=True)
+    monkeypatch.setattr("sys.path", [str(tmp_path)])
+    assert not find_entry_points("demo.things")
