@@ -610,6 +610,16 @@ def test_strips_change_nothing(
     assert decode(in_modes()[mode], 24, 40, **fields).tolist() == expected.tolist()
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_palettes_are_composited_as_their_pixels_are(channels: int) -> None:
+    image = picture(24, 40).quantize(256)
+    data = encode(image, "PNG", transparency=bytes(range(200)))
+    with Image.open(io.BytesIO(data)) as opened:
+        expanded = encode(opened.convert("RGBA"), "PNG")
+    fields = {"channels": channels, "background": (10, 200, 30)}
+    assert decode(data, 24, 40, **fields).tolist() == decode(expanded, 24, 40, **fields).tolist()
+
+
 def decode_or_refuse(data: bytes, **fields: Any) -> None:
     """Decode arbitrary bytes: pixels as the contract says, or an ImageError with a reason."""
     contract = InputSpec(height=5, width=4, **fields)
