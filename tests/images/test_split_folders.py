@@ -56,6 +56,7 @@ def test_split_folders_give_split_and_class(tmp_path: Path, above: str) -> None:
         ("seg_train/seg_train", "seg_test/seg_test", ("train", "test")),
         ("train2017/images", "val2017/images", ("train", "val")),
         ("trainset", "dev", ("train", "val")),
+        ("TrainImages", "evaluation", ("train", "val")),
     ],
 )
 def test_other_names(tmp_path: Path, train: str, test: str, splits: tuple[str, str]) -> None:
@@ -74,6 +75,15 @@ def test_several_folders_that_are_named(tmp_path: Path) -> None:
     assert classes_of(find_images(f"{tmp_path}/data/*/*/*.jpg")) == {
         key: value for key, value in TWO_CLASSES.items() if "old" not in key
     }
+
+
+@pytest.mark.parametrize("label", ["dog", "test", "train"])
+def test_class_folders_that_are_named(tmp_path: Path, label: str) -> None:
+    names = [f"{split}/{name}/1.jpg" for split in ("train", "val") for name in ("cat", label)]
+    write(tmp_path, *names)
+    expected: Classes = {name: tuple(name.split("/")[1::-1]) for name in sorted(names)}  # type: ignore[misc]
+    assert classes_of(find_images([(tmp_path / name).parent for name in names])) == expected
+    assert classes_of(find_images(tmp_path)) == expected
 
 
 def test_folders_in_different_places(tmp_path: Path) -> None:

@@ -71,21 +71,40 @@ def divide_by_folders(groups: Sequence[Group]) -> Division | None:
     is_one_of_several = len(groups) > 1
     places: dict[str, _Place] = {}
     for group in groups:
-        split = find_split(group.name) if is_one_of_several else None
-        if split is not None:
-            folder = group.prefix.rstrip("/") or group.name
+        folder = _named_split(group) if is_one_of_several else None
+        if folder is not None:
+            split = find_split(posixpath.basename(folder) or group.name)
+            assert split is not None
+            start = len(folder) + 1 if folder else 0
             for item in group.items:
-                places[item.key] = _place(folder, split, item.key[len(group.prefix) :])
+                places[item.key] = _Place(folder or group.name, split, item.key[start:])
         elif _may_be_divided(group):
             places |= _look_inside(group)
     if not places:
         return None
+    places = _without_repeated(places)
     classes = _classes_of(places)
     is_all = len(places) == sum(len(group.items) for group in groups)
     if not _is_division(places, classes, is_all=is_all):
         return None
     items = [item for group in groups for item in group.items]
     return _divide(items, places, classes)
+
+
+def _named_split(group: Group) -> str | None:
+    """Return the split's folder that a location is or is in: ``train``, of ``train/cat`` too.
+
+    Returns:
+        None if there is none, and an empty text if it is the root of all keys.
+    """
+    folder = group.prefix.rstrip("/")
+    above = folder.split("/")[:-1]
+    splits = [number for number, name in enumerate(above, 1) if find_split(name)]
+    is_split = find_split(group.name) is not None
+    # A folder `test` inside of `train` is a class; `train` inside of `my_test_run` is a split.
+    if splits and (not is_split or above[splits[-1] - 1].lower() in SPLITS):
+        return "/".join(above[: splits[-1]])
+    return folder if is_split else None
 
 
 def _may_be_divided(group: Group) -> bool:
@@ -111,14 +130,28 @@ def _look_inside(group: Group) -> dict[str, _Place]:
         name, separator, below = key[start:].partition("/")
         split = find_split(name)
         if separator and split is not None:
-            places[key] = _place(key[:start] + name, split, below)
+            places[key] = _Place(key[:start] + name, split, below)
     return places
 
 
-def _place(folder: str, split: str, below: str) -> _Place:
-    """Return a place; folders that only repeat the split are passed over: ``train/train/cat``."""
-    name, separator, rest = below.partition("/")
-    return _Place(folder, split, rest if separator and find_split(name) == split else below)
+def _without_repeated(places: Mapping[str, _Place]) -> dict[str, _Place]:
+    """Pass over a folder that is alone in its split and repeats it: ``train/train/cat``."""
+    inside: dict[str, set[str]] = defaultdict(set)
+    for place in places.values():
+        inside[place.folder].add(place.below.partition("/")[0])
+    repeated = {
+        place.folder
+        for place in places.values()
+        if len(inside[place.folder]) == 1
+        and "/" in place.below
+        and find_split(place.below.partition("/")[0]) == place.split
+    }
+    return {
+        key: replace(place, below=place.below.partition("/")[2])
+        if place.folder in repeated
+        else place
+        for key, place in places.items()
+    }
 
 
 def _classes_of(places: Mapping[str, _Place]) -> dict[str, str]:

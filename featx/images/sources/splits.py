@@ -17,6 +17,7 @@ SPLITS = {
     "validation": "val",
     "dev": "val",
     "eval": "val",
+    "evaluation": "val",
 }
 """Name of a split → the name that featx gives it."""
 
@@ -42,9 +43,9 @@ def find_split(name: str) -> str | None:
     """Return the split in the name of a folder or array, None if there is none in it, or several.
 
     Example:
-        >>> [find_split(name) for name in ("x_test", "train_160", "valset2", "trains", "cat")]
-        ['test', 'train', 'val', None, None]
+        >>> [find_split(name) for name in ("x_test", "train_160", "valset2", "TrainData", "trains")]
+        ['test', 'train', 'val', 'train', None]
     """
-    words = re.findall(r"[^\W\d_]+", name.lower())
+    words = re.findall(r"[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())
     found = {SPLITS.get(word, SPLITS.get(word.removesuffix("set"))) for word in words} - {None}
     return found.pop() if len(found) == 1 else None
