@@ -8,6 +8,7 @@ model that was read under them would be another one, under the same name.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -109,8 +110,8 @@ def _list_settings() -> list[_Setting]:
     import keras
 
     settings = _settings_of("keras.config", keras.config)
-    legacy = sys.modules.get("tf_keras")
-    if legacy is not None:
+    if sys.modules.get("tf_keras") is not None:
+        legacy = importlib.import_module("tf_keras")  # Whole: another thread may be importing it.
         # The policy first: without one of its own, it is read from the float type.
         settings = [
             _policy_of(legacy),

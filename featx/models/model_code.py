@@ -253,8 +253,7 @@ def run_code_file(path: Path) -> Iterator[dict[str, Any]]:
     """
     module = types.ModuleType(f"featx_code_of_{path.stem}")
     module.__file__ = str(path)
-    kerases = [sys.modules[name] for name in ("keras", "tf_keras") if name in sys.modules]
-    registries = [keras.saving.get_custom_objects() for keras in kerases]
+    registries = [keras.saving.get_custom_objects() for keras in _imported_kerases().values()]
     before = [dict(registry) for registry in registries]
     sys.modules[module.__name__] = module
     try:

@@ -181,3 +181,27 @@ def test_a_program_and_a_clean_one_after_it(
     afterwards = run_program("", folder, tmp_path / "cache", "openvino")
     for key, values in afterwards.items():
         np.testing.assert_array_equal(values, clean[key], err_msg=key)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("before", "package", "call"),
+    [
+        ("tensorflow", "keras", "find_registered({'class_name': 'Dense'})"),
+        ("keras", "tf_keras", "default_settings().__enter__()"),
+    ],
+)
+def test_a_keras_that_another_thread_is_importing_is_waited_for(
+    before: str, package: str, call: str
+) -> None:
+    program = f"""
+import importlib, sys, threading
+import {before}
+from featx.models.keras_settings import default_settings
+from featx.models.model_code import find_registered
+threading.Thread(target=importlib.import_module, args=["{package}"]).start()
+while "{package}" not in sys.modules:
+    pass
+{call}
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, timeout=120)
