@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from PIL import Image
+from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
 
 from featx.errors import ImageError
 from featx.images.profiles import to_srgb
@@ -23,9 +24,21 @@ _FILTERS = {
 }
 
 FLOATING = "floating-point pixels have no defined 8-bit meaning"
+_INTEGERS = "32-bit integer pixels have no defined 8-bit meaning"
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 """Channels of a model → Pillow's mode; any other number is that of a file's pages."""
+
+
+def check_samples(image: Image.Image) -> None:
+    """Refuse a file's 32-bit integers, whatever their values are.
+
+    Mode I alone does not tell: 16-bit PNM files have it too.
+    """
+    if isinstance(image, TiffImageFile) and image.mode == "I":
+        bits = image.tag_v2.get(BITSPERSAMPLE, (1,))
+        if max(bits) > 16:
+            raise ImageError(_INTEGERS)
 
 
 def to_channels(image: Image.Image, contract: InputSpec, mode: str | None = None) -> Image.Image:
@@ -50,7 +63,7 @@ def _convert(image: Image.Image, target: str, background: tuple[int, int, int]) 
     if image.mode.startswith("I"):  # 16-bit grey: I;16 in its byte orders, or I (32-bit)
         samples = np.asarray(image)
         if samples.min() < 0 or samples.max() > 65535:
-            raise ImageError("32-bit integer pixels have no defined 8-bit meaning")
+            raise ImageError(_INTEGERS)
         key = image.info.get("transparency")
         image = Image.fromarray((samples.astype(np.uint16) >> 8).astype(np.uint8))
         if isinstance(key, int):  # PNG: the one grey value that is transparent

@@ -25,7 +25,7 @@ from PIL import Image
 
 from featx.errors import ImageError
 from featx.images.canvas import Unpainted
-from featx.images.conversion import MODES, fit, to_channels
+from featx.images.conversion import MODES, check_samples, fit, to_channels
 from featx.images.formats import open_picture
 from featx.images.libtiff import libtiff_reasons
 from featx.images.limits import (
@@ -98,6 +98,7 @@ def _convert(image: Image.Image, num_bytes: int, contract: InputSpec, limit: int
         if contract.channels not in MODES:
             return _stack_pages(image, contract, limit)
         size = image.size
+        check_samples(image)
         upright = load_upright(image, contract)
         if reduction is not None and upright.size != size:
             reduction = reduction.transposed()
@@ -121,5 +122,6 @@ def _stack_pages(image: Image.Image, contract: InputSpec, limit: int) -> np.ndar
     for number in range(num_pages):
         unpainted.seek(image, number)
         check_pixels(image, limit, f"page {number + 1}")
+        check_samples(image)
         pages.append(fit(to_channels(load_upright(image, page, unpainted), page), page))
     return np.concatenate(pages, axis=2)

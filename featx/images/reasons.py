@@ -33,8 +33,9 @@ _OTHERS = (
     (rb"DDS ", "a DirectDraw texture (convert it to PNG)"),
     (rb"FUJIFILMCCD-RAW|IIU\0|IIRO|\0MRM|FOVb", "a camera's raw file (develop it first)"),
     (rb"(?i)\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?<svg", "SVG, a drawing (convert it to PNG)"),
-    (rb"(?i)\s*<(!doctype )?html", "a web page (the download went wrong)"),
+    (rb"(?i)(\xef\xbb\xbf)?\s*<(!doctype )?html", "a web page (the download went wrong)"),
     (rb"PK\x03\x04|\x1f\x8b|Rar!|7z\xbc\xaf", "an archive"),
+    (rb"version https://git-lfs", "a Git LFS pointer (git lfs pull fetches the picture)"),
     (rb"....ftyp(?!avi|mif1|msf1|he[iv])", "a video or another file of that family"),
 )
 """Beginnings of files that are not pictures, or of formats that featx does not read."""
@@ -110,6 +111,8 @@ def _describe_known(name: str, text: str, data: bytes) -> str | None:
         if name == "AVIF":
             return _AVIF
         return f"{_NAMES.get(name, name)}: this Pillow was built without it"
+    if name == "PNG" and "requires a buffer" in text and b"IEND" not in data:
+        return "truncated PNG: its data end early"
     if name == "JPEG" and _JPEG_LS_FRAME in data[:64]:
         return f"{UNKNOWN}: it is JPEG-LS (convert it to PNG)"
     if name == "JPEG":

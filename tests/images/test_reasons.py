@@ -64,6 +64,18 @@ def test_tiffs_of_samples_that_pillow_does_not_read() -> None:
     assert reason_for(tiff(samples=3, bits=32, kind=2)) == expected.format(" with a sign")
 
 
+@pytest.mark.parametrize("kind", [1, 2])
+def test_tiffs_of_32_bit_integers_whatever_their_values(kind: int) -> None:
+    reason = reason_for(tiff(bits=32, kind=kind))
+    assert reason == "32-bit integer pixels have no defined 8-bit meaning"
+    assert decode_image(tiff(bits=16), CONTRACT).shape == (4, 4, 3)
+
+
+@pytest.mark.parametrize("num_bytes", [8, 33, 200])
+def test_pngs_that_end_early(num_bytes: int) -> None:
+    assert reason_for(encode(PICTURE, "PNG")[:num_bytes]) == "truncated PNG: its data end early"
+
+
 @pytest.mark.parametrize(
     ("method", "name"), [(34887, "LERC"), (34712, "JPEG 2000"), (99, "method 99")]
 )
@@ -133,6 +145,8 @@ def test_an_avif_without_a_decoder_says_what_to_install() -> None:
     [
         (b"<!DOCTYPE html><html>", "a web page"),
         (b"\n  <html lang='en'>", "a web page"),
+        (b"\xef\xbb\xbf<html>", "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer"),
         (b'<?xml version="1.0"?>\n<svg xmlns="x">', "SVG"),
         (b"%PDF-1.7\n", "a PDF document"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n", "PostScript"),

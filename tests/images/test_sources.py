@@ -554,11 +554,13 @@ def test_an_empty_folder_beside_a_full_one_does_not_matter(make: Callable[..., P
 
 
 def test_pictures_that_are_not_read_are_counted(make: Callable[..., Path]) -> None:
-    root = make("1.jpg", "a/1.NEF", "a/2.nef", "3.dng", "4.jxl", "5.ICO", "6.txt", ".7.nef")
+    root = make(
+        "1.jpg", "a/1.NEF", "a/2.nef", "3.dng", "4.jxl", "5.ICO", "6.txt", ".7.nef", "8.fit"
+    )
     (note,) = find_images([root]).notes
     assert note.startswith(f"In {str(root)!r}, pictures in formats that featx does not read: ")
-    assert "2 .nef, 1 .dng, 1 .ico, 1 .jxl. To use them, develop raw files first" in note
-    assert note.endswith("convert JPEG XL (djxl A.jxl A.png); convert .ico to PNG.")
+    assert "2 .nef, 1 .dng, 1 .fit, 1 .ico, 1 .jxl. To use them, develop raw files first" in note
+    assert note.endswith("convert JPEG XL (djxl A.jxl A.png); convert .fit and .ico to PNG.")
 
 
 def test_a_folder_of_pictures_that_are_not_read_alone(make: Callable[..., Path]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from featx.errors import join_names
 
 IMAGE_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .mpo .jps .png .apng .gif .bmp .dib .webp .tif .tiff "
+    ".jpg .jpeg .jpe .jfif .jif .jfi .pjpeg .pjp .mpo .jps .png .apng .gif .bmp .dib .webp .tif .tiff "
     ".ppm .pgm .pbm .pnm .avif .avifs .heic .heif .hif .jp2 .j2k .j2c .jpc .jpf .jpx .tga".split()
 )
 """Endings of image files in a folder or an archive (a file that is named explicitly may have any
@@ -19,8 +19,9 @@ _RAW = frozenset(
 )
 _JPEG_XL = frozenset([".jxl"])
 _OTHERS = frozenset(
-    ".cur .dcm .dds .emf .eps .exr .fits .hdr .icns .ico .jxr .pcx .pfm .psb .psd .qoi .sgi .svg "
-    ".svgz .wdp .wmf .xbm .xcf .xpm".split()
+    ".bpg .cur .dcm .dds .dpx .emf .eps .exr .fit .fits .flif .hdp .hdr .icns .ico .iff .jls .jng "
+    ".jxr .kra .lbm .mng .ndpi .ora .pam .pcd .pct .pcx .pfm .pict .psb .psd .qoi .ras .rgb .rgba "
+    ".sgi .svg .svgz .svs .wdp .wmf .xbm .xcf .xpm".split()
 )
 
 UNREAD_SUFFIXES = _RAW | _JPEG_XL | _OTHERS
