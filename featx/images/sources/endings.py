@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from featx.errors import join_names
 
 IMAGE_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .jif .jfi .pjpeg .pjp .mpo .jps .png .apng .gif .bmp .dib .webp .tif .tiff "
-    ".ppm .pgm .pbm .pnm .avif .avifs .heic .heif .hif .jp2 .j2k .j2c .jpc .jpf .jpx .tga".split()
+    ".jpg .jpeg .jpe .jfif .jif .jfi .pjpeg .pjp .mpo .jps .png .apng .gif .bmp .dib .webp "
+    ".tif .tiff .ppm .pgm .pbm .pnm .avif .avifs .heic .heif .hif .jp2 .j2k .j2c .jpc .jpf .jpx "
+    ".tga".split()
 )
 """Endings of image files in a folder or an archive (a file that is named explicitly may have any
 ending)."""
