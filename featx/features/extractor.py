@@ -32,6 +32,7 @@ from featx.options import (
     fill_group,
     refuse_unknown,
 )
+from featx.poolings import POOLINGS
 from featx.specs import (
     DEFAULT_MODEL,
     DEFAULT_READ_POOLING,
@@ -184,6 +185,7 @@ class Extractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # It ha
 
     def _compute(self, images: Images) -> dict[str, np.ndarray]:
         check_choice("way to treat errors", self.on_error, get_args(OnError))
+        POOLINGS.check(self.pool)
         loaded = self._load()
         found = _find(images)
         run = self.run or RunOptions()

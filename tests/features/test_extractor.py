@@ -123,6 +123,8 @@ def test_options_are_those_of_extract(model: str) -> None:
         featx.Extractor(model, run=featx.RunOptions(workers=2), workers=1)
     with pytest.raises(featx.errors.UnknownName, match="way to treat errors"):
         featx.embed([np.zeros((8, 8, 3), np.uint8)], model=model, on_error="skip")  # type: ignore[arg-type]
+    with pytest.raises(featx.errors.UnknownName, match=r"pooling named 'averge'. Did you mean avg"):
+        featx.embed([np.zeros((8, 8, 3), np.uint8)], pool="averge")
 
 
 def test_several_layers_stand_side_by_side_in_a_table(model: str, folder: Path) -> None:
