@@ -40,7 +40,10 @@ def read_class_list(path: str | Path) -> list[ClassEntry]:
     try:
         text = decode_text(path.read_bytes()).text
     except (OSError, ValueError) as error:
-        raise InvalidValue(f"The labels in {str(path)!r} cannot be read: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise InvalidValue(
+            f"The names of classes in {str(path)!r} cannot be read: {reason}."
+        ) from error
     return _parse(text, path)
 
 
@@ -75,7 +78,10 @@ def _parse_lines(text: str, path: Path) -> list[str]:
 
 def _parse_csv(text: str, path: Path) -> list[str]:
     """Read the columns index and name; without a header line, the first two."""
-    rows = [row for row in csv.reader(text.splitlines()) if row]
+    lines = text.splitlines()
+    # What ends the first cell, which is a number or a header, ends all.
+    end = re.search(r"[,;\t]", next(filter(str.strip, lines), ""))
+    rows = [row for row in csv.reader(lines, delimiter=end[0] if end else ",") if row]
     columns = (0, 1)
     if rows and not rows[0][0].strip().isdecimal():
         header = [cell.strip().lower() for cell in rows.pop(0)]

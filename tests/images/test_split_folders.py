@@ -181,6 +181,22 @@ def test_numbered_classes_get_names(tmp_path: Path) -> None:
     assert [item.label for item in stream] == ["b"]
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("header", ["", "index{}name\n"])
+def test_names_in_csv_of_any_separator(tmp_path: Path, separator: str, header: str) -> None:
+    photos = write(tmp_path / "photos", "0/1.jpg", "1/2.jpg")
+    rows = f'0{separator}"big, cat; old"\n1{separator}dog\n'
+    (tmp_path / "names.csv").write_text(header.format(separator) + rows)
+    found = gather(photos, selection=Selection(class_names=tmp_path / "names.csv"))
+    assert [item.label for item in found.items] == ["big, cat; old", "dog"]
+
+
+def test_a_file_of_names_that_is_missing(tmp_path: Path) -> None:
+    missing = Selection(class_names=tmp_path / "names.csv")
+    with pytest.raises(InvalidValue, match=r"names of classes in .* read: No such file or dir"):
+        gather(write(tmp_path / "photos", "0/1.jpg"), selection=missing)
+
+
 @pytest.mark.parametrize(
     ("folder", "message"),
     [
