@@ -55,7 +55,7 @@ def model(tf_keras: Any) -> Any:
 @pytest.fixture(scope="module")
 def saved(model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("keras_2") / "net.keras"
-    model.save(path, save_format="keras")
+    model.save(path, save_format="keras_v3")
     return path
 
 
@@ -151,7 +151,7 @@ def test_an_h5_file_that_keras_3_would_compute_otherwise(model: Any, tmp_path: P
 def test_a_sequential_network_without_an_input_layer(tf_keras: Any, tmp_path: Path) -> None:
     layers = tf_keras.layers
     net = tf_keras.Sequential([layers.Conv2D(2, 3, input_shape=(16, 16, 3)), layers.Flatten()])
-    net.save(tmp_path / "net.keras", save_format="keras")
+    net.save(tmp_path / "net.keras", save_format="keras_v3")
     backbone = load_model(str(tmp_path / "net.keras"), input=RAW)
     expected = net(PIXELS.astype(np.float32))
     np.testing.assert_allclose(backbone(PIXELS, ["flatten"])["flatten"], expected, rtol=1e-4)
@@ -265,7 +265,7 @@ def test_weights_from_other_files_are_refused(model: Any, suffix: str, tmp_path:
     secret = tmp_path / "secret"
     secret.write_bytes(bytes(4096))
     path = tmp_path / f"net{suffix}"
-    model.save(path, save_format="keras" if suffix == ".keras" else "h5")
+    model.save(path, save_format="keras_v3" if suffix == ".keras" else "h5")
     weights = io.BytesIO()
     if suffix == ".keras":
         with zipfile.ZipFile(path) as archive:
