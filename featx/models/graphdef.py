@@ -7,18 +7,17 @@ from typing import Any
 
 from featx.engines.tensorflow import import_tensorflow
 from featx.engines.tensorflow_graph import FrozenGraph
-from featx.errors import InvalidValue, ModelError, UnknownName, first_line, join_names
+from featx.errors import InvalidValue, ModelError, first_line
 from featx.files import hash_file
 from featx.models.backbone import ModelRequest
 from featx.models.description import ModelDescription
 from featx.models.graph_backbone import GraphBackbone
 from featx.models.graph_code import refuse_operations
+from featx.models.graph_inputs import find_input
 from featx.models.graph_layers import GraphLayers, require_layers
 from featx.models.inner_scaling import own_contract
 from featx.models.input_contract import (
-    InputShape,
     image_contract,
-    read_input_shape,
     scale_for_dtype,
 )
 from featx.specs import ModelSpec
@@ -39,7 +38,12 @@ def load(request: ModelRequest) -> GraphBackbone:
     if not request.trust_model_code:
         refuse_operations(path, graph_def)
     chosen = request.arguments.get("input")
-    name, dtype, shape = _find_input(graph_def, None if chosen is None else str(chosen), path.name)
+    name, dtype, shape = find_input(
+        graph_def,
+        None if chosen is None else str(chosen),
+        path.name,
+        "graphdef:FILE.pb,input=NAME",
+    )
     # A frozen graph may state the size that it was trained at, and take any other.
     own = image_contract(shape, request.overrides.img_size, path.name, fixed=False)
     results = _find_results(graph_def)
@@ -108,37 +112,3 @@ def _read(path: Path) -> Any:
             f"({variables[0]!r}, ...), which are in a checkpoint. Freeze it, or use the SavedModel."
         )
     return graph_def
-
-
-def _find_input(graph_def: Any, chosen: str | None, name: str) -> tuple[str, Any, InputShape]:
-    """Return the tensor that takes images, its type, and its shape."""
-    tensorflow = import_tensorflow()
-    nodes = {node.name: node for node in graph_def.node}
-    found = []
-    for node in graph_def.node:
-        dtype = tensorflow.dtypes.as_dtype(node.attr["dtype"].type) if _is_input(node) else None
-        if dtype is not None and (dtype.is_floating or dtype == tensorflow.uint8):
-            found.append(node.name)
-    if chosen is None and len(found) != 1:
-        raise ModelError(
-            f"featx feeds models one image. Received: {name!r} with "
-            + (f"{len(found)} inputs of numbers ({join_names(found, conjunction='and')})." if found
-               else "no input that takes pixels.")
-            + " Choose the operation whose result images replace: graphdef:FILE.pb,input=NAME."
-        )  # fmt: skip
-    operation = chosen.removesuffix(":0") if chosen else found[0]
-    if operation not in nodes:
-        raise UnknownName(f"operation of {name}", operation, nodes)
-    node = nodes[operation]
-    if not _is_input(node):
-        return f"{operation}:0", tensorflow.float32, read_input_shape(None, name)
-    proto = node.attr["shape"].shape if "shape" in node.attr else None
-    sizes = None
-    if proto is not None and not proto.unknown_rank and proto.dim:
-        sizes = [dim.size if dim.size > 0 else None for dim in proto.dim]
-    dtype = tensorflow.dtypes.as_dtype(node.attr["dtype"].type)
-    return f"{operation}:0", dtype, read_input_shape(sizes, name)
-
-
-def _is_input(node: Any) -> bool:
-    return node.op == "Placeholder" and "dtype" in node.attr

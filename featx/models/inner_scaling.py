@@ -129,12 +129,13 @@ def _recognize(factor: np.ndarray, offset: np.ndarray) -> Scaling | None:
     largest = np.maximum(np.abs(offset), np.abs(255 * factor + offset)).max()
     if np.isfinite(largest) and largest <= _LARGEST:
         return "raw"
-    if np.allclose(factor, 1, rtol=1e-3):
+    is_colour = factor.size in (1, len(CAFFE_MEAN))  # ImageNet has no fourth channel.
+    if is_colour and np.allclose(factor, 1, rtol=1e-3):
         # In BGR it would be the mean of pixels that are turned already.
         colours = [CAFFE_MEAN, np.array([_MIDDLE])]
         return "raw" if any(np.allclose(mean, colour, atol=1) for colour in colours) else None
-    if np.allclose(mean, TORCH_MEAN, rtol=0.02) and np.allclose(deviation, TORCH_STD, rtol=0.02):
-        return "unit"
+    if is_colour and np.allclose(mean, TORCH_MEAN, rtol=0.02):
+        return "unit" if np.allclose(deviation, TORCH_STD, rtol=0.02) else None
     return None
 
 

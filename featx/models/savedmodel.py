@@ -5,15 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from featx.errors import ModelError, UnknownName, join_names
+from featx.engines.tensorflow_graph import FrozenGraph
+from featx.errors import InvalidValue, ModelError, UnknownName, join_names
 from featx.models.backbone import ModelRequest
 from featx.models.content_hash import hash_files
 from featx.models.description import ModelDescription
 from featx.models.graph_backbone import GraphBackbone
 from featx.models.graph_layers import require_layers
 from featx.models.inner_scaling import own_contract
-from featx.models.input_contract import image_contract, scale_for_dtype
+from featx.models.input_contract import InputShape, image_contract, scale_for_dtype
 from featx.models.savedmodel_folder import savedmodel_files
+from featx.models.savedmodel_graph import freeze_input, has_graph
 from featx.models.signatures import (
     DEFAULT_SIGNATURE,
     TEXT_NOTE,
@@ -28,9 +30,12 @@ from featx.models.signatures import (
 )
 from featx.specs import ModelSpec
 
+ARGUMENTS = ("signature", "input")
+"""What SavedModels take after their name; one of them."""
+
 
 def load(request: ModelRequest, folder: Path, loaded: Any) -> GraphBackbone:
-    """Make a backbone of one signature of a SavedModel.
+    """Make a backbone of one signature of a SavedModel, or of its graph from an input on.
 
     Args:
         request: What was asked for.
@@ -42,24 +47,29 @@ def load(request: ModelRequest, folder: Path, loaded: Any) -> GraphBackbone:
         UnknownName: If it has several, and none was named, or one that does not exist.
     """
     path = Path(request.name).absolute()
-    wanted = take_signature(request, "A SavedModel")
     signatures = list_signatures(loaded)
-    name, signature = _choose_signature(signatures, wanted, path.name)
-    replaced = (
-        [TEXT_NOTE.format(DEFAULT_SIGNATURE, name)]
-        if (wanted is None and name != DEFAULT_SIGNATURE and DEFAULT_SIGNATURE in signatures)
-        else []
-    )
-    graph, shape = freeze_signature(signature, name, path.name)
+    wanted = take_signature(request, "A SavedModel", ARGUMENTS)
+    arguments: tuple[tuple[str, str], ...]
+    if "input" in request.arguments or (not signatures and has_graph(loaded)):
+        graph, shape, outputs, arguments = _take_input(request, path, loaded)
+        notes: list[str] = []
+    else:
+        name, signature = _choose_signature(signatures, wanted, path.name)
+        graph, shape = freeze_signature(signature, name, path.name)
+        outputs = sorted(signature.structured_outputs)
+        arguments = (("signature", name),) if wanted else ()
+        notes = [describe_signatures(signatures, name)]
+        if wanted is None and name != DEFAULT_SIGNATURE and DEFAULT_SIGNATURE in signatures:
+            notes.append(TEXT_NOTE.format(DEFAULT_SIGNATURE, name))
     own = image_contract(shape, request.overrides.img_size, path.name)
-    layers = find_graph_layers(graph, shape, own, sorted(signature.structured_outputs), "output")
+    layers = find_graph_layers(graph, shape, own, outputs, "output")
     require_layers(layers.layers, path.name)
     contract = request.overrides.apply(own_contract(own, layers.inner_scaling))
     contract = scale_for_dtype(contract, graph.input.dtype.is_integer, path.name)
     spec = ModelSpec(
         source="savedmodel",
         name=path.name,
-        arguments=(("signature", name),) if wanted else (),
+        arguments=arguments,
         location=str(path),
         weights_sha256=hash_files(folder, savedmodel_files(folder)),
         input=contract,
@@ -68,14 +78,38 @@ def load(request: ModelRequest, folder: Path, loaded: Any) -> GraphBackbone:
         spec,
         layers.layers,
         channels_first=shape.channels_first,
-        notes=[
-            describe_signatures(signatures, name),
-            *replaced,
-            *([TRAINING_NOTE] if graph.trains else []),
-        ],
+        notes=[*notes, *([TRAINING_NOTE] if graph.trains else [])],
         inner_scaling=layers.inner_scaling,
     )
     return GraphBackbone(description, layers.compile)
+
+
+def _take_input(
+    request: ModelRequest, path: Path, loaded: Any
+) -> tuple[FrozenGraph, InputShape, list[str], tuple[tuple[str, str], ...]]:
+    """Take the graph of a model from an input on, where it has no signature for that.
+
+    Returns:
+        What `freeze_input` does, and the arguments that identify the input.
+    """
+    chosen = request.arguments.get("input")
+    if not has_graph(loaded):
+        raise ModelError(
+            f"{path.name!r} was saved by TensorFlow 2, as functions: it has no input to choose. "
+            "Choose a signature, with --signature NAME."
+        )
+    if "signature" in request.arguments:
+        raise InvalidValue(
+            "A SavedModel is taken by a signature or from an input on. Received: both, "
+            "'signature' and 'input'. Leave one out."
+        )
+    graph, shape, outputs = freeze_input(
+        loaded,
+        None if chosen is None else str(chosen),
+        path,
+        trust_model_code=request.trust_model_code,
+    )
+    return graph, shape, outputs, (("input", str(chosen)),) if chosen is not None else ()
 
 
 def _choose_signature(

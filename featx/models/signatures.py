@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from featx.engines.tensorflow import import_tensorflow
 from featx.engines.tensorflow_graph import FrozenGraph
-from featx.errors import InvalidValue, ModelError, first_line
+from featx.errors import InvalidValue, ModelError, first_line, join_names
 from featx.host import quiet_loggers
 from featx.models.backbone import ModelRequest
 from featx.models.graph_layers import GraphLayers
@@ -28,16 +29,19 @@ TEXT_NOTE = "its signature {!r} takes files as text; {!r}, which takes pixels, i
 """Said of models whose default signature decodes pictures itself."""
 
 
-def take_signature(request: ModelRequest, what: str) -> str | None:
-    """Return the one argument that SavedModels take, and refuse all others.
+def take_signature(
+    request: ModelRequest, what: str, allowed: Sequence[str] = ("signature",)
+) -> str | None:
+    """Return the signature that was asked for, and refuse arguments that are not allowed.
 
     Raises:
         InvalidValue: If there are others, or weights.
     """
-    others = [name for name in request.arguments if name != "signature"]
+    others = [name for name in request.arguments if name not in allowed]
     if others or request.weights:
         raise InvalidValue(
-            f"{what} takes one argument, ',signature=NAME', and brings its own weights. "
+            f"{what} takes one argument, "
+            f"{join_names([f',{name}=NAME' for name in allowed])}, and brings its own weights. "
             f"Received: {', '.join([*others, *(['--weights'] if request.weights else [])])}."
         )
     wanted = request.arguments.get("signature")

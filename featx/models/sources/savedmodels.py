@@ -45,7 +45,7 @@ def _load(request: ModelRequest) -> Backbone:
     from featx.models.savedmodel_archive import unpacked
     from featx.models.signatures import list_signatures, load_folder, take_signature
 
-    take_signature(request, "A SavedModel")
+    take_signature(request, "A SavedModel", savedmodel.ARGUMENTS)
     folder = unpacked(Path(request.name))
     if request.is_bare and is_tf1_module(str(folder)):  # Of an archive.
         return hub.load(request)

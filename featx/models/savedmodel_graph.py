@@ -1,0 +1,68 @@
+"""SavedModels of TensorFlow 1 without a signature, by the input that images replace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from featx.engines.graph_nodes import dependents, node_of
+from featx.engines.tensorflow_graph import FrozenGraph
+from featx.errors import ModelError
+from featx.models.graph_code import refuse_operations
+from featx.models.graph_inputs import find_input
+from featx.models.input_contract import InputShape
+
+_WRITES = ("Apply", "Assign", "ResourceApply", "Scatter", "ResourceScatter")
+"""How the names of operations begin that write variables, as in training."""
+
+
+def has_graph(loaded: Any) -> bool:
+    """Whether a loaded SavedModel is one graph, as TensorFlow 1 saved it."""
+    return hasattr(loaded, "prune") and hasattr(loaded, "graph")
+
+
+def freeze_input(
+    loaded: Any, chosen: str | None, path: Path, *, trust_model_code: bool
+) -> tuple[FrozenGraph, InputShape, list[str]]:
+    """Freeze all that images decide, from one input of the graph on.
+
+    Args:
+        loaded: The model; see `has_graph`.
+        chosen: The operation whose result images replace; None for the only input of numbers.
+        path: The model, for messages.
+        trust_model_code: Run operations that do more than compute.
+
+    Returns:
+        The graph, what its input takes, and the names of its results: of operations that no other
+        one uses.
+
+    Raises:
+        ModelError: If the input is not clear, or nothing depends on it alone.
+        UnknownName: If there is no such operation.
+    """
+    graph_def = loaded.graph.as_graph_def()
+    remedy = f"savedmodel:{path.name},input=NAME"
+    tensor, _, shape = find_input(graph_def, chosen, path.name, remedy)
+    results = _find_results(graph_def, node_of(tensor))
+    results = [name for name in results if loaded.graph.get_operation_by_name(name).outputs]
+    if not results:
+        raise ModelError(
+            f"Nothing in {path.name!r} depends on {node_of(tensor)!r} alone. Choose another "
+            f"operation whose result images replace: {remedy}."
+        )
+    function = loaded.prune(tensor, [f"{name}:0" for name in results])
+    if not trust_model_code:  # What no signature runs was not judged when it was loaded.
+        refuse_operations(path, function.graph.as_graph_def())
+    return FrozenGraph(function), shape, results
+
+
+def _find_results(graph: Any, operation: str) -> list[str]:
+    """Return what is computed from an input, without other inputs, and used by nothing else."""
+    others = [
+        node.name
+        for node in graph.node
+        if node.name != operation and (node.op == "Placeholder" or node.op.startswith(_WRITES))
+    ]
+    own = dependents([operation], graph.node) - dependents(others, graph.node)
+    used = {node_of(each) for node in graph.node if node.name in own for each in node.input}
+    return [node.name for node in graph.node if node.name in own - used - {operation}]
