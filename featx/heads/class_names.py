@@ -161,14 +161,11 @@ def _advise(entries: list[ClassEntry], num_outputs: int) -> str:
             f"is one, put {BACKGROUND!r} in front of the names."
         )
     if num_outputs == len(entries) - 1:
+        if not has_background:
+            return " Is one name too many, such as a title in the first line?"
         return (
             f" Labels of TF-Slim and TensorFlow Hub begin with {BACKGROUND!r}, which models of "
-            "Keras do not have"
-            + (
-                ": take that one away."
-                if has_background
-                else ". Does the file begin with one name too many?"
-            )
+            "Keras do not have: take that one away."
         )
     return ""
 

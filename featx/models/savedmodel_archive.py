@@ -66,6 +66,8 @@ def unpacked(path: Path) -> Path:
             if not _is_whole(folder, members):
                 _unpack(archive, members, folder)
             return folder
+    except ModelError:  # It is a ValueError as well.
+        raise
     except _DAMAGED as error:
         raise ModelError(
             f"{str(path)!r} is not a zip archive that can be read: {first_line(error)}. Download "

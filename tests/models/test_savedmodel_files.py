@@ -134,7 +134,7 @@ def test_only_the_files_of_a_savedmodel_are_unpacked_and_only_once(tmp_path: Pat
 def test_archives_that_are_not_unpacked(
     tmp_path: Path, members: dict[str, bytes], message: str
 ) -> None:
-    with pytest.raises(ModelError, match=message):
+    with pytest.raises(ModelError, match=rf"^'net\.zip' (is refused|holds).*{message}"):
         unpacked(write_archive(tmp_path / "net.zip", members))
     assert not (user_cache_folder() / "x").exists()
 
