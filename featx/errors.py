@@ -175,7 +175,7 @@ class StoreDamaged(StoreError, ValueError):
 
 
 class StoreLocked(StoreError, BlockingIOError):
-    """Another process is writing to the same store."""
+    """Another process is writing to the same store, or has it open for writing."""
 
 
 class HeadError(FeatxError, ValueError):

@@ -12,11 +12,11 @@ import numpy as np
 from featx.errors import StoreDamaged, StoreError, StoreNotFound
 from featx.events import Listener
 from featx.store.format import dataset_name
-from featx.store.opening import open_part
+from featx.store.opening import is_damaged, open_part
 from featx.store.parts import list_assembled, list_parts, parts_folder
 from featx.store.reader import FeatureStore, open_store
 from featx.store.salvage import SalvagedStore, damaged_rows
-from featx.store.seal import is_seal_broken, read_seal
+from featx.store.seal import read_seal
 from featx.store.values import PartFiles
 from featx.store.views import find_lost
 
@@ -70,10 +70,11 @@ def check_store(path: Path, listener: Listener) -> Findings:
     """Check every byte of a store and its parts, and that its columns agree.
 
     Raises:
+        StoreLocked: If another program has it, or a part of it, open for writing.
         StoreError: If it is not a store, or was written by an earlier featx.
     """
     seal = read_seal(path)
-    if seal is not None and not is_seal_broken(path):
+    if seal is not None and not is_damaged(path):
         store = open_store(path)
         found = Findings(store, np.zeros(len(store), bool), files=[path])
         _check_agreement(found, path)
@@ -84,7 +85,7 @@ def check_store(path: Path, listener: Listener) -> Findings:
         found = Findings(None, np.zeros(0, bool), files=[path])
         found.add(path, "the view is not as it was written; the features are in its parts")
         for part in list_lost(parts_folder(path)):
-            if is_seal_broken(part):
+            if is_damaged(part):
                 found.add(part, "damaged: its rows are lost")
         return found
     try:
@@ -138,7 +139,7 @@ def _check_parts(found: Findings, parts: PartFiles, listener: Listener) -> None:
             found.damaged_parts.append(path)
             found.add(path, "another file than the one recorded", rows)
             continue
-        if not is_seal_broken(path):
+        if not is_damaged(path):
             try:
                 part = open_store(path)
             except StoreDamaged as error:

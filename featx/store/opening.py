@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import h5py
 
-from featx.errors import StoreDamaged, StoreError, StoreNotFound
+from featx.errors import StoreDamaged, StoreError, StoreLocked, StoreNotFound
 from featx.store.format import FORMAT, READ_ERRORS, check_version, text_attribute
 from featx.store.inspection import inspect_file
 from featx.store.seal import is_seal_broken, read_seal
@@ -25,6 +26,7 @@ def open_file(path: Path, *, salvage: bool = False) -> h5py.File:
     Raises:
         StoreNotFound: If there is no such file.
         StoreDamaged: If it is not an HDF5 file, not complete, or holds what featx never writes.
+        StoreLocked: If another program has it open for writing.
     """
     if path.is_dir():
         raise StoreNotFound(f"{str(path)!r} is a folder. Name the feature store in it.")
@@ -43,12 +45,13 @@ def open_file(path: Path, *, salvage: bool = False) -> h5py.File:
     if salvage:
         seal = None
     if seal is not None and seal.num_bytes != size:
+        _refuse_open_for_writing(path)
         raise StoreDamaged(
             f"{str(path)!r} is damaged: it has {size:,} bytes and was written with "
             f"{seal.num_bytes:,}. Copy it again, or extract again with --overwrite."
         )
     # A view is small, and HDF5 keeps what it refers to in a heap without checksums.
-    if seal is not None and seal.kind == "view" and is_seal_broken(path):
+    if seal is not None and seal.kind == "view" and is_damaged(path):
         raise StoreDamaged(
             f"{str(path)!r} is damaged: its bytes are not those that were written. The features "
             f"are in its parts; move it away, and the same `featx extract` makes it anew."
@@ -81,10 +84,35 @@ def open_part(path: Path, *, salvage: bool = False) -> h5py.File:
     return file
 
 
+def is_damaged(path: Path) -> bool:
+    """Whether the bytes of a file are not those that were sealed; reads all of it.
+
+    Raises:
+        StoreLocked: If another program has it open for writing, and may be changing it.
+    """
+    if not is_seal_broken(path):
+        return False
+    if path.is_file():
+        _refuse_open_for_writing(path)
+    return True
+
+
+def _refuse_open_for_writing(path: Path) -> None:
+    """Raise StoreLocked if HDF5 marked a file as open for writing, which changes its bytes."""
+    with contextlib.suppress(StoreDamaged):
+        _open_hdf5(path).close()
+
+
 def _open_hdf5(path: Path) -> h5py.File:
     try:
         return h5py.File(path, "r", locking=False)
     except OSError as error:
+        if "already open for write" in str(error):
+            raise StoreLocked(
+                f"{str(path)!r} is open for writing in another program, or was when that program "
+                "was stopped. Close it there; if it is closed, bring back a copy, or extract again "
+                "with --overwrite."
+            ) from error
         if "locking flag" in str(error):  # HDF5 opens a file in a process in one way only.
             raise StoreError(
                 f"{str(path)!r} is open in this process already, with HDF5's locks. Close it, or "

@@ -9,11 +9,11 @@ import numpy as np
 from featx.errors import StoreError
 from featx.store.assembly import assemble_store
 from featx.store.checking import Findings, list_lost
+from featx.store.opening import is_damaged
 from featx.store.parts import next_part_number, parts_folder
 from featx.store.planning import PlannedRows, plan_rows
 from featx.store.reader import FeatureStore, open_store
 from featx.store.salvage import SalvagedStore
-from featx.store.seal import is_seal_broken
 
 
 def repair_store(path: Path, found: Findings) -> int:
@@ -75,4 +75,4 @@ def _drop_damaged(path: Path, found: Findings, store: FeatureStore) -> int:
 
 def open_lost_parts(folder: Path) -> list[FeatureStore]:
     """Open the intact parts of a lost store, oldest first."""
-    return [open_store(path) for path in list_lost(folder) if not is_seal_broken(path)]
+    return [open_store(path) for path in list_lost(folder) if not is_damaged(path)]
