@@ -127,6 +127,8 @@ def _write(
 ) -> None:
     for number, line in enumerate(lines):
         text = printable(line)
+        if len(text) > TILE:  # A name from a file may be long, and each try draws all of it.
+            text = text[:TILE] + "…"
         while len(text) > 1 and draw.textlength(text, font=font) > TILE:
             text = text[:-2] + "…"
         color = INK if number == 0 else GREY

@@ -20,7 +20,7 @@ from h5py import h5a, h5d, h5l, h5o, h5t, h5z
 
 from featx.errors import StoreDamaged
 from featx.images.reading import HASH_BYTES
-from featx.store.format import READ_ERRORS, dataset_name, read_texts
+from featx.store.format import COLUMN_CHUNK, READ_ERRORS, dataset_name, read_texts
 
 TEXT = "text"
 FLOAT = "float"
@@ -238,6 +238,9 @@ class _Inspection:
         most = self._num_bytes * ratio
         if shape[0] > self._num_bytes or num_chunks * chunk_bytes > most:
             self._refuse(name, claimed, f"what a file of {self._num_bytes:,} bytes can hold")
+        if is_text and chunk[0] > COLUMN_CHUNK:  # Each piece that is read would unpack all of it.
+            received = f"text in chunks of {chunk[0]:,} rows"
+            self._refuse(name, received, f"at most {COLUMN_CHUNK:,} rows in a chunk")
         try:
             stored, chunks = dataset.get_storage_size(), dataset.get_num_chunks()
         except READ_ERRORS:

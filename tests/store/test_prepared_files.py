@@ -345,6 +345,18 @@ def test_text_that_unpacks_without_end_is_refused(sample: Path) -> None:
     assert_refused(sample, "what a file of")
 
 
+def test_text_that_would_be_unpacked_again_for_each_piece_is_refused(sample: Path) -> None:
+    def change(file: h5py.File) -> None:
+        def make(name: str, _: tuple[int, ...], dtype: np.dtype) -> h5py.Dataset:
+            options = {"chunks": (8192,), "compression": "gzip", "fletcher32": True}
+            return file.create_dataset(name, data=np.full(8192, b"", "S1"), **options)
+
+        replace(file, "classes", make)
+
+    prepare(sample, change)
+    assert_refused(sample, "at most 4,096 rows in a chunk")
+
+
 TEXT = h5py.string_dtype()
 REFERENCE = h5py.ref_dtype
 
