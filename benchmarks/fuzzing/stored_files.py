@@ -202,8 +202,8 @@ def _mutate_sealed_store(data: bytes, draw: random.Random) -> bytes:
 
 def _seal(description: Any) -> bytes:
     if isinstance(description, dict):
-        # Half a surrogate pair has no digest; no file of featx's holds one.
-        with contextlib.suppress(UnicodeEncodeError):
+        # Half a surrogate pair and NaN have no digest; no file of featx's holds one.
+        with contextlib.suppress(ValueError):
             description = seal(description)
     return json.dumps(description).encode()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import os
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -201,7 +202,10 @@ def _load_from_file(
     for arguments in attempts:
         model = _build(constructor, arguments, shape, "random")
         try:
-            model.load_weights(path.absolute())
+            # One thread at a time: filters of warnings are those of all threads.
+            with own_seeds(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                model.load_weights(path.absolute())
             return model, arguments
         except Exception as error:  # Keras and h5py raise many kinds for a file that does not fit.
             top = arguments.get("include_top", True)

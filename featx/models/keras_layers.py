@@ -59,6 +59,10 @@ class _Trace:
     lineage: Lineage | None = None
 
 
+class _DoorIsShorter(Exception):
+    """A layer at the end of the door computes with something that is not traced without it."""
+
+
 class _LastCallSeen(BaseException):
     """Ends a trace early. Not an `Exception`, which Keras would catch and reword."""
 
@@ -166,9 +170,15 @@ class KerasLayers:
 
         def trace(images: Any) -> Any:
             self._run(images, door.end)
-            return import_tensorflow().identity(find_door(images).tensors[door.length - 1])
+            tensors = find_door(images).tensors
+            if len(tensors) < door.length:
+                raise _DoorIsShorter
+            return import_tensorflow().identity(tensors[door.length - 1])
 
-        function = self._trace(trace)
+        try:
+            function = self._trace(trace)
+        except _DoorIsShorter:
+            return None
         found = measure_scaling(
             lambda images: np.asarray(function(import_tensorflow().constant(images))),
             (self._contract.height, self._contract.width, self._contract.channels),

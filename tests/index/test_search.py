@@ -10,6 +10,7 @@ import pytest
 
 import featx.testing.toy
 from featx.errors import (
+    AllImagesFailed,
     FingerprintMismatch,
     ImagesNotFound,
     IndexFileError,
@@ -161,7 +162,8 @@ def test_defaults_are_features_and_its_index_in_the_current_folder(
 
 def test_empty_store(toy: str, photos: Path, tmp_path: Path) -> None:
     (photos / "bad.png").write_bytes(b"")
-    extract(photos, model=toy, output=tmp_path / "f.h5")
+    with pytest.raises(AllImagesFailed):
+        extract(photos, model=toy, output=tmp_path / "f.h5")
     with pytest.raises(IndexFileError, match="holds no features"):
         search(keys=["bad.png"], features=tmp_path / "f.h5")
 

@@ -164,8 +164,9 @@ def test_a_bare_mistyped_name_is_corrected_and_the_forms_are_named() -> None:
         parse_reference("vgg19,classes=3")
     assert str(caught.value) == (
         "There is no model named 'vgg19'. Did you mean VGG19 or VGG16? Name a Keras application "
-        "(for example keras:MobileNetV2), a .keras, .h5 or .hdf5 file, a SavedModel folder, a "
-        "model's page on tfhub.dev or kaggle.com, a .pb file or an .onnx file."
+        "(for example keras:MobileNetV2), a .keras, .h5 or .hdf5 file, a SavedModel folder "
+        "(or a zip archive of one), a model's page on tfhub.dev or kaggle.com, a .pb file or an "
+        ".onnx file."
     )
 
 
@@ -195,8 +196,8 @@ def test_an_existing_file_that_is_no_model(here: Path, name: str) -> None:
         parse_reference(name)
     assert str(caught.value) == (
         f"{name!r} is not a model that featx can read. Expected: a Keras application (for example "
-        "keras:MobileNetV2), a .keras, .h5 or .hdf5 file, a SavedModel folder, a model's page on "
-        "tfhub.dev or kaggle.com, a .pb file or an .onnx file."
+        "keras:MobileNetV2), a .keras, .h5 or .hdf5 file, a SavedModel folder (or a zip archive of "
+        "one), a model's page on tfhub.dev or kaggle.com, a .pb file or an .onnx file."
     )
 
 
