@@ -42,6 +42,17 @@ def test_names_break_and_types_are_cut_with_a_mark() -> None:
     assert "12,345" in lines[3]
 
 
+def test_a_table_of_many_numbers_fits_into_80_columns() -> None:
+    numbers = ("stride", "field", "own", "parameters", "per image")
+    names = [Column("layer"), Column("type", "cut"), Column("shape")]
+    table = Table([Column("index", "number"), *names, *(Column(n, "number") for n in numbers)])
+    cells = ("13", "block_1_depthwise_relu", "DepthwiseConv2D", "112×112×96", "4", "11")
+    table.add_row(*cells, "36,864", "372,416", "301.1 kB")
+    lines = table.lines(80)
+    assert max(map(cell_len, lines)) <= 80
+    assert [line[6:19].strip() for line in lines[3:]] == ["block_1_", "depthwise_", "relu"]
+
+
 def test_a_path_that_is_to_be_copied_is_never_broken() -> None:
     table = make_table("rank", "image", right=(0,), whole=True)
     table.add_row("1", LONG)

@@ -13,10 +13,10 @@ from featx.report.text import printable
 
 Kind = Literal["number", "name", "cut", "whole"]
 
-GAPS = (3, 2)
-"""Spaces between columns, and where that is too wide."""
+GAPS = (3, 2, 1)
+"""Spaces between columns, where that is too wide, and where nothing else helps."""
 
-LEAST_NAME, LEAST_CUT = 14, 9
+LEAST_NAME, LEAST_CUT = 13, 9
 """A column of names or of cells that may be cut is not made narrower, in characters."""
 
 
@@ -133,9 +133,9 @@ def _fit(table: Table, width: int | None) -> tuple[list[int], int]:
             others = sorted(
                 (widths[n] for n in numbers if widths[n] < widths[widest]), reverse=True
             )
-            step = widths[widest] - (others[0] if others else least)
+            step = widths[widest] - max([least, *others[:1]])
             widths[widest] -= max(1, min(excess, step))
-    return widths, gap
+    return widths, gap if _total(widths, gap) <= width else GAPS[2]
 
 
 def _total(widths: Sequence[int], gap: int) -> int:
