@@ -49,7 +49,10 @@ def check(reference: str, size: tuple[int, int] = SIZE) -> None:
         shutil.rmtree(user_cache_folder() / "networks", ignore_errors=True)
 
 
-@pytest.mark.parametrize("reference", ["MobileNet,alpha=0.25", "MobileNetV3Small", "VGG16"])
+@pytest.mark.parametrize(
+    "reference",
+    ["MobileNet,alpha=0.25", "MobileNetV3Small", pytest.param("VGG16", marks=pytest.mark.slow)],
+)
 def test_engines_agree(reference: str) -> None:
     check(reference, SMALL)
 

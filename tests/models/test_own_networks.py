@@ -46,7 +46,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 3), dtype=np.
 
 
 @pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="needs a machine without a GPU")
-@pytest.mark.parametrize("level", [None, "2"])
+@pytest.mark.parametrize("level", [None, pytest.param("2", marks=pytest.mark.slow)])
 def test_a_machine_without_gpu_is_no_error(level: str | None) -> None:
     code = (
         "from featx.engines.tensorflow import import_tensorflow\n"
@@ -295,8 +295,8 @@ def test_classes_that_the_program_registered_are_its_own(tmp_path: Path) -> None
     assert backbone.features()[-1].name == "third"
 
 
-@pytest.mark.parametrize("suffix", [".keras", ".h5"])
-@pytest.mark.parametrize("trust", [False, True])
+@pytest.mark.parametrize("suffix", [".keras", pytest.param(".h5", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("trust", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_registered_class_without_a_module_is_named(
     tmp_path: Path, suffix: str, trust: bool
 ) -> None:
