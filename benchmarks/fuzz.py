@@ -1,13 +1,14 @@
 """Damage files in every way, and see that featx reads them or says what is wrong.
 
-    python -m benchmarks.fuzz images|files|structures|all [--count N | --minutes M]
+    python -m benchmarks.fuzz images|files|structures|models|all [--count N | --minutes M]
         [--seed S] [--keep FOLDER]
 
 Run it from the root of the repository. Pictures of every format go through `decode_image`, and
 some of them, among good ones, through `featx.extract` as whole folders; damaged stores, heads
 and indexes are read through the public functions. `structures` are valid files that somebody
 prepared: stores, heads and indexes with other objects, links, types, sizes, names and numbers in
-them, opened by everything that opens such files.
+them, opened by everything that opens such files. `models` are graphs, SavedModels, files of Keras
+and ONNX that would run, read or write something: each must be refused, by name.
 Each case runs in a forked child with a limit of time and memory. An offence is a crash, a hang, too
 much memory, any exception but the stated one, damage that is read as other values without a word,
 and of prepared files: that they are taken though they must be refused, that they show another file,
@@ -29,7 +30,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 # Imported once, before the children are forked.
@@ -37,7 +38,7 @@ import h5py  # noqa: F401
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.fuzzing import hostile_files, pictures, stored_files
+from benchmarks.fuzzing import hostile_files, hostile_models, pictures, stored_files
 from benchmarks.fuzzing.supervisor import OFFENCES, OUTCOMES, Case, Result, run_cases
 from featx.errors import FeatxError, ImageError
 from featx.testing import toy_model
@@ -57,11 +58,11 @@ SHOWN = 40
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", choices=("images", "files", "structures", "all"))
+    parser.add_argument("what", choices=("images", "files", "structures", "models", "all"))
     parser.add_argument(
         "--count", type=int, help=f"cases of each ({IMAGES:,} images, {FILES:,} others)"
     )
-    parser.add_argument("--minutes", type=float, help="time for structures, instead of a count")
+    parser.add_argument("--minutes", type=float, help="time for prepared files, instead of a count")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--seconds-each", type=float, default=20, help="limit of time for a case")
     parser.add_argument("--memory", type=int, default=1536, help="limit for a case, in MiB")
@@ -86,8 +87,13 @@ def main() -> None:
             cases = file_cases(options.count or FILES, options.seed, options.seconds_each, scratch)
             cases = [case for case in cases if case.kind not in options.skip]
             results += run_cases(cases, stated=FeatxError, **limits)
-        if options.what in ("structures", "all"):
-            for cases in structure_cases(options, scratch):
+        for what, make, prepare in (
+            ("structures", stored_files.make_originals, hostile_files.hostile_cases),
+            ("models", hostile_models.make_originals, hostile_models.model_cases),
+        ):
+            if options.what not in (what, "all"):
+                continue
+            for cases in prepared_cases(options, scratch / what, make, prepare):
                 cases = [case for case in cases if case.kind not in options.skip]
                 results += run_cases(cases, stated=FeatxError, **limits)
         offences = [result for result in results if result.outcome in OFFENCES]
@@ -119,15 +125,17 @@ def file_cases(count: int, seed: int, seconds: float, scratch: Path) -> list[Cas
     return stored_files.file_cases(originals, count, seed, seconds)
 
 
-def structure_cases(options: argparse.Namespace, scratch: Path) -> Iterator[list[Case]]:
+def prepared_cases(
+    options: argparse.Namespace,
+    originals: Path,
+    make: Callable[[Path], None],
+    prepare: Callable[[Path, int, int, float, int], list[Case]],
+) -> Iterator[list[Case]]:
     """Yield prepared files, round by round, until there were enough or the time is over."""
     end = None if options.minutes is None else time.monotonic() + 60 * options.minutes
     count = options.count or STRUCTURES
-    originals = scratch / "prepared"
     # In a process of its own: forks of one in which numerical libraries had threads wait for them.
-    making = multiprocessing.get_context("spawn").Process(
-        target=stored_files.make_originals, args=(originals,)
-    )
+    making = multiprocessing.get_context("spawn").Process(target=make, args=(originals,))
     making.start()
     making.join()
     toy_model()
@@ -135,9 +143,7 @@ def structure_cases(options: argparse.Namespace, scratch: Path) -> Iterator[list
         if (end is None and first >= count) or (end is not None and time.monotonic() > end):
             return
         size = ROUND if end is not None else min(ROUND, count - first)
-        yield hostile_files.hostile_cases(
-            originals, size, options.seed, options.seconds_each, first
-        )
+        yield prepare(originals, size, options.seed, options.seconds_each, first)
 
 
 def make_table(results: Iterable[Result]) -> Table:

@@ -58,10 +58,13 @@ def test_damaged_files_are_read_or_refused(arguments: list[str]) -> None:
 
 
 @pytest.mark.slow
-def test_prepared_files_do_what_they_may() -> None:
+@pytest.mark.parametrize(
+    "what", ["structures", pytest.param("models", marks=pytest.mark.tensorflow)]
+)
+def test_prepared_files_do_what_they_may(what: str) -> None:
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "benchmarks.fuzz", "structures"),
+            *(sys.executable, "-m", "benchmarks.fuzz", what),
             *("--count", "100", "--seed", "1", "--seconds-each", "120"),
         ],
         cwd=ROOT,

@@ -107,7 +107,7 @@ def hostile_cases(
 
 def _open(originals: Path, way: Hostility, surface: str, text: str) -> None:
     """Prepare a copy, and open it."""
-    place = _scratch(originals)
+    place = scratch_of(originals)
     folder = place / "case"
     shutil.rmtree(folder, ignore_errors=True)
     _copy(originals, folder)
@@ -130,7 +130,7 @@ def _copy(originals: Path, folder: Path) -> None:
 
 
 @functools.cache
-def _scratch(originals: Path) -> Path:
+def scratch_of(originals: Path) -> Path:
     """Return a folder of this process's own, with what is outside of the hostile files."""
     place = originals.with_name(f"hostile-{os.getpid()}")
     place.mkdir(exist_ok=True)
