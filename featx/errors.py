@@ -10,10 +10,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from featx.extraction.report import ExtractReport
+from typing import Any
 
 
 class FeatxError(Exception):
@@ -153,7 +150,7 @@ class AllImagesFailed(FeatxError, ValueError):
         report: The `featx.ExtractReport`, with the failures.
     """
 
-    def __init__(self, message: str, report: ExtractReport) -> None:
+    def __init__(self, message: str, report: Any) -> None:  # This module knows no others.
         self.report = report
         super().__init__(message)
 
