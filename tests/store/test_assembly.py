@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import signal
 import subprocess
 import sys
 import textwrap
@@ -271,6 +272,11 @@ def test_interrupt_while_writing_waits_for_hdf5_and_leaves_nothing(
     monkeypatch.setattr(FeatureStore, "features", interrupted)
     sources = Sources(tmp_path)
     sources.add("a.png")
-    with pytest.raises(KeyboardInterrupt):
-        sources.assemble()
+    # A shell has its background jobs ignore interruptions.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            sources.assemble()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert [path.name for path in tmp_path.iterdir()] == ["source-0.h5"]
