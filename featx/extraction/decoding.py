@@ -20,7 +20,9 @@ from featx.features.computing import plan_features
 from featx.images.decode import is_reduced
 from featx.images.reading import DecodedImage, read_images
 from featx.images.sources import ImageItem
+from featx.images.sources.endings import JPEG_SUFFIXES
 from featx.images.sources.items import ReadsInOrder
+from featx.images.sources.keys import ending_of
 from featx.inference import AcceleratedBackbone
 from featx.inference.agreement import LOWEST_COSINE, Agreement
 from featx.inference.trial import FIRST_BATCH
@@ -30,8 +32,6 @@ from featx.units import format_count
 MOST_COMPARED, LEAST_COMPARED, COMPARED_SHARE = 16, 4, 8
 """One picture in 8 is compared, at least 4 and at most 16: each is decoded three times instead of
 once, and computed twice more."""
-
-JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo")
 
 MAX_HELD_BYTES = 64 << 20
 """Larger files are not compared: the sample is held in memory."""
@@ -45,7 +45,7 @@ def choose_sample(items: Sequence[ImageItem]) -> tuple[ImageItem, ...]:
     Args:
         items: All pictures, of all shards: these must come to the same result.
     """
-    jpegs = [item for item in items if item.key.lower().endswith(JPEG_SUFFIXES)] or list(items)
+    jpegs = [item for item in items if ending_of(item.key) in JPEG_SUFFIXES] or list(items)
     count = min(MOST_COMPARED, max(LEAST_COMPARED, math.ceil(len(jpegs) / COMPARED_SHARE)))
     if len(jpegs) <= count or any(isinstance(item.reader, ReadsInOrder) for item in jpegs):
         return tuple(jpegs[:count])

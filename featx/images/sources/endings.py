@@ -6,8 +6,11 @@ from collections.abc import Mapping
 
 from featx.errors import join_names
 
-IMAGE_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .jif .jfi .pjpeg .pjp .mpo .jps .png .apng .gif .bmp .dib .webp "
+JPEG_SUFFIXES = frozenset(".jpg .jpeg .jpe .jfif .jif .jfi .pjpeg .pjp .mpo .jps".split())
+"""Endings of JPEGs, of those with several pictures too."""
+
+IMAGE_SUFFIXES = JPEG_SUFFIXES | frozenset(
+    ".png .apng .gif .bmp .dib .webp "
     ".tif .tiff .ppm .pgm .pbm .pnm .avif .avifs .heic .heif .hif .jp2 .j2k .j2c .jpc .jpf .jpx "
     ".tga".split()
 )
