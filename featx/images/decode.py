@@ -18,6 +18,7 @@ decoded one at a time, whatever the number of threads.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 
 import numpy as np
@@ -71,12 +72,17 @@ def decode_image(data: bytes, contract: InputSpec, *, max_pixels: int | None = N
         raise ImageError(EMPTY)
     limit = max_pixels or MAX_PIXELS
     try:
-        with open_picture(data) as image, libtiff_reasons():
+        with open_picture(data) as image, _reasons_of(image):
             return _convert(image, len(data), contract, limit)
     except (ImageError, MemoryError):
         raise
     except Exception as error:
         raise ImageError(describe(error, data, limit)) from error
+
+
+def _reasons_of(image: Image.Image) -> contextlib.AbstractContextManager[None]:
+    """Collect what libtiff says, of the pictures that it decodes."""
+    return libtiff_reasons() if image.format == "TIFF" else contextlib.nullcontext()
 
 
 def is_reduced(data: bytes, contract: InputSpec) -> bool:
