@@ -105,12 +105,12 @@ class AcceleratedBackbone:
             if self._network is None or self._names != tuple(names):
                 began = time.perf_counter()
                 choice = self._choose(images[:FIRST_BATCH], tuple(names), len(images))
-                is_computed = choice.results is not None and len(images) <= FIRST_BATCH
+                results = choice.results if len(images) <= FIRST_BATCH else None
                 if choice.engine in ENGINES:  # Else there was no choice.
                     seconds = time.perf_counter() - began
-                    self.choosing = Choosing(seconds, len(images) if is_computed else 0)
-                if choice.results is not None and is_computed:
-                    return choice.results
+                    self.choosing = Choosing(seconds, 0 if results is None else len(images))
+                if results is not None:
+                    return results
             network = self._network
         assert network is not None
         return network(images)
