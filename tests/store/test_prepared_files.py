@@ -255,11 +255,8 @@ def test_a_row_that_no_part_has(view: Path, name: str, number: int) -> None:
         _ = store.features("v")[:]
 
 
-def test_a_part_that_is_a_view_is_refused(view: Path, secret: Path) -> None:
-    part = parts_folder(view) / "part-000000.h5"
-    other = view.with_name("other.h5")
-    write_view(other, {"v": VALUES[:3]}, [(0, 0), (0, 1), (0, 2)])
-    other.replace(part)
+def record_seal(view: Path, part: Path) -> None:
+    """Let a view take a part for the one that it was made with."""
     seal = read_seal(part)
     assert seal is not None
 
@@ -267,6 +264,14 @@ def test_a_part_that_is_a_view_is_refused(view: Path, secret: Path) -> None:
         file["parts/sha256"][0] = seal.sha256.encode()
 
     prepare(view, change)
+
+
+def test_a_part_that_is_a_view_is_refused(view: Path, secret: Path) -> None:
+    part = parts_folder(view) / "part-000000.h5"
+    other = view.with_name("other.h5")
+    write_view(other, {"v": VALUES[:3]}, [(0, 0), (0, 1), (0, 2)])
+    other.replace(part)
+    record_seal(view, part)
     with open_store(view) as store, pytest.raises(StoreDamaged, match="it is a view"):
         _ = store.features("v")[:]
 
@@ -274,13 +279,7 @@ def test_a_part_that_is_a_view_is_refused(view: Path, secret: Path) -> None:
 def test_a_prepared_part_is_refused(view: Path, secret: Path) -> None:
     part = parts_folder(view) / "part-000000.h5"
     prepare(part, store_externally("features/f000", secret))
-    seal = read_seal(part)
-    assert seal is not None
-
-    def change(file: h5py.File) -> None:
-        file["parts/sha256"][0] = seal.sha256.encode()
-
-    prepare(view, change)
+    record_seal(view, part)
     with open_store(view) as store, pytest.raises(StoreDamaged, match="stored in another file"):
         _ = store.features("v")[:]
     report = verify_store(view)
