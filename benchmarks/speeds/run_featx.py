@@ -38,9 +38,12 @@ def main() -> None:
         )
     assert not done.failed, f"{done.failed} of the benchmark's pictures failed"
     assert not done.reused, "pictures that are the same are computed only once"
+    rate = done.images_per_second
+    if not rate:  # All pictures were computed while the engine was chosen, as in a quick run.
+        rate = done.done / (sum(done.seconds.values()) - done.seconds["load"])
     report(
         done.done,
-        done.done / done.images_per_second,
+        done.done / rate,
         parts=done.seconds,
         engine=chosen[0].run_facts["engine"],
         precision=chosen[0].run_facts["precision"],
