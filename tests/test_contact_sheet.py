@@ -56,6 +56,22 @@ def test_a_sheet_in_the_folder_is_not_taken_for_a_photograph(
     assert len(find_images(tmp_path / "photos" / "matches.png").items) == 1, "unless it is named"
 
 
+def test_keys_that_lead_out_of_their_root_are_not_drawn(
+    report: SearchReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    red = report.results[0].path
+    inside = str(Path(red).relative_to(tmp_path))
+    keys = ["../red.png", red, inside]
+    paths = [red, red, inside]  # The last as a picture has it that was passed in Python.
+    matches = [Match(1, key, path, 0.9, None) for key, path in zip(keys, paths, strict=True)]
+    key_result = QueryResult("../red.png", red, tuple(matches))
+    write_contact_sheet(SearchReport((key_result,), (), 3, "mean"), tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as image:
+        colors = {color for _, color in image.getcolors(maxcolors=1 << 16) or ()}
+    assert (200, 0, 0) not in colors
+
+
 def test_queries_without_matches_and_no_queries_at_all(tmp_path: Path) -> None:
     nothing = SearchReport((QueryResult("gone.png", "gone.png", ()),), (), 3, "mean")
     for report in (nothing, SearchReport((), (), 3, "mean")):

@@ -80,7 +80,7 @@ def draw_sprite(
     reader = LocationReader(allow_download=allow_download)
 
     def draw(key: str) -> Image.Image | str:
-        return _draw(reader, root.location(key), contract)
+        return _draw(reader, root, key, contract)
 
     listener.start(len(keys), "pictures")
     try:
@@ -105,10 +105,10 @@ def _map(
             yield from threads.map(draw, keys[start : start + LOOK_AHEAD])
 
 
-def _draw(reader: LocationReader, location: str, contract: InputSpec) -> Image.Image | str:
+def _draw(reader: LocationReader, root: Root, key: str, contract: InputSpec) -> Image.Image | str:
     """Return the tile of one picture, or why there is none."""
     try:
-        return Image.fromarray(decode_image(reader.read(location), contract))
+        return Image.fromarray(decode_image(reader.read_key(root, key), contract))
     except ImageError as error:
         return error.reason
     except OSError as error:

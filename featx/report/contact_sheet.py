@@ -13,6 +13,7 @@ from featx.errors import InvalidValue
 from featx.files import describe_wrong_output
 from featx.images.formats import open_picture
 from featx.images.sources import SHEET_MARK, is_sheet
+from featx.images.sources.keys import check_inside
 from featx.images.sources.locations import LocationReader
 from featx.report.text import printable
 
@@ -88,7 +89,8 @@ def write_contact_sheet(
         truth = folder if folder in labels else None
         # A query is what the user named, or an image of the store by its key.
         is_named = result.query == result.path
-        _paste(sheet, named if is_named else reader, result.path, MARGIN, top)
+        key = None if is_named else result.query
+        _paste(sheet, named if is_named else reader, result.path, key, (MARGIN, top))
         _write(draw, font, MARGIN, top, ["query", truth or Path(result.query).name])
         for column, match in enumerate(result.matches[:MAX_MATCHES], start=1):
             left = 2 * MARGIN + column * (TILE + MARGIN)
@@ -96,7 +98,7 @@ def write_contact_sheet(
                 color = RIGHT if match.label == truth else WRONG
                 box = (left - BORDER, top - BORDER, left + TILE + BORDER, top + TILE + BORDER)
                 draw.rectangle(box, fill=color)
-            _paste(sheet, reader, match.path, left, top)
+            _paste(sheet, reader, match.path, match.key, (left, top))
             name = match.label or Path(match.key).name
             _write(draw, font, left, top, [name, f"{match.score:.3f}"])
     draw.line((MARGIN * 1.5 + TILE, MARGIN, MARGIN * 1.5 + TILE, height - MARGIN), fill=GREY)
@@ -106,8 +108,19 @@ def write_contact_sheet(
         sheet.save(temporary, "PNG", pnginfo=mark)
 
 
-def _paste(sheet: Image.Image, reader: LocationReader, path: str, left: int, top: int) -> None:
+def _paste(
+    sheet: Image.Image,
+    reader: LocationReader,
+    path: str,
+    key: str | None,
+    corner: tuple[int, int],
+) -> None:
+    """Draw one picture; `key` is what a file calls it, None if the user named the path."""
     try:
+        if key is not None:
+            check_inside(key)
+            if path == key:  # An image that was passed in Python is in no file.
+                raise FileNotFoundError(path)
         with open_picture(reader.read(path)) as image:
             image.draft("RGB", (TILE, TILE))
             upright = ImageOps.exif_transpose(image) or image
@@ -115,7 +128,7 @@ def _paste(sheet: Image.Image, reader: LocationReader, path: str, left: int, top
     except Exception:  # Gone or damaged since it was indexed: the sheet says so instead.
         tile = Image.new("RGB", (TILE, TILE), (235, 235, 235))
         ImageDraw.Draw(tile).text((8, TILE // 2 - 8), "not readable", fill=GREY)
-    sheet.paste(tile, (left, top))
+    sheet.paste(tile, corner)
 
 
 def _write(

@@ -20,6 +20,9 @@ SHOWN_FAILURES = 10
 SHOWN_RUNS = 5
 SHOWN_KEYS = 5
 
+SHORTEST_RUN = 0.001
+"""Least seconds of which a rate is shown: they are recorded in thousandths."""
+
 FACT_WIDTH = 13
 """Columns for the names of facts: beside them, a hash of 64 digits fits into 80."""
 
@@ -253,7 +256,8 @@ def _describe_rate(run: Mapping[str, Any]) -> str:
     """
     seconds = run.get("seconds", 0) - run.get("choosing_seconds", 0)
     images = run["computed"] - run.get("choosing_images", 0)
-    return f", {format_rate(images / seconds)} images/s" if images > 0 and seconds > 0 else ""
+    is_known = images > 0 and seconds >= SHORTEST_RUN
+    return f", {format_rate(images / seconds)} images/s" if is_known else ""
 
 
 _RUN_FACTS = (

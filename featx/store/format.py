@@ -9,6 +9,7 @@ This module reads what a file says of itself; `featx.store.opening` opens files,
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from featx.images.roots import Root
 from featx.sealed_json import parse_json
 from featx.specs import FeatureSpec, ModelSpec
 from featx.store.rows import StoreHeader
+from featx.store.run_records import check_run
 from featx.units import format_count
 
 FORMAT = "featx-store"
@@ -27,6 +29,9 @@ FORMAT_VERSION = 2
 
 COLUMN_CHUNK = 4096
 """Rows in a chunk of keys, hashes, labels, sizes and times."""
+
+LARGEST_COUNT = 2**63
+"""Counts in attributes are below: they are written as 64 bits with a sign."""
 
 READ_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError)
 """Errors of h5py for damaged files: wrong checksums, dangling metadata, invalid UTF-8."""
@@ -47,7 +52,8 @@ def read_header(file: h5py.File, path: Path, *, salvage: bool = False) -> StoreH
         header = _parse_header(file, salvage)
         num_rows, lengths = len(file["keys"]), _measure_columns(file, header)
         _ = file["split_names"] if "splits" in file else None
-        _ = (file["classes"], file.attrs["contents"], file.attrs["next_part"])
+        _ = (file["classes"], text_attribute(file, "contents"))
+        _ = number_attribute(file, "next_part")
         _ = [file["failures"][name] for name in ("key", "reason", "size", "mtime_ns")]
         intact = text_attribute(file, "fingerprint") == header.fingerprint
     except (*READ_ERRORS, LookupError, AttributeError) as error:
@@ -62,6 +68,12 @@ def read_header(file: h5py.File, path: Path, *, salvage: bool = False) -> StoreH
         raise StoreDamaged(
             f"{str(path)!r} is a damaged feature store: its fingerprint does not belong to its "
             "model and features."
+        )
+    others = {layer.dtype.name for layer in _layers(file)}.difference([header.dtype])
+    if others:
+        raise StoreDamaged(
+            f"{str(path)!r} is a damaged feature store: it says that features are {header.dtype}, "
+            f"but they are {', '.join(sorted(others))}."
         )
     return header
 
@@ -101,8 +113,8 @@ def _parse_header(file: h5py.File, salvage: bool) -> StoreHeader:
         root=Root.parse(text_attribute(file, "root")),
         root_relative=text_attribute(file, "root_relative"),
         request=dict(*_read_records(file, "request", salvage)),
-        runs=tuple(_read_records(file, "runs", salvage)),
-        single_file_limit=int(file.attrs["single_file_limit"]),
+        runs=tuple(_read_records(file, "runs", salvage, check_run)),
+        single_file_limit=number_attribute(file, "single_file_limit"),
     )
 
 
@@ -127,9 +139,14 @@ def _measure_columns(file: h5py.File, header: StoreHeader) -> dict[str, int]:
     return lengths
 
 
-def _read_records(file: h5py.File, name: str, salvage: bool) -> list[dict[str, Any]]:
+def _read_records(
+    file: h5py.File,
+    name: str,
+    salvage: bool,
+    check: Callable[[Any], dict[str, Any]] = dict,
+) -> list[dict[str, Any]]:
     try:
-        return [dict(parse_json(text)) for text in read_texts(file[name])]
+        return [check(parse_json(text)) for text in read_texts(file[name])]
     except READ_ERRORS:
         if salvage:
             return []
@@ -163,3 +180,16 @@ def text_attribute(owner: Any, name: str, default: str | None = None) -> str:
     """
     value = owner.attrs[name] if default is None else owner.attrs.get(name, default)
     return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def number_attribute(owner: Any, name: str) -> int:
+    """Read an attribute that counts something.
+
+    Raises:
+        KeyError: If there is none.
+        ValueError: If no count is like that.
+    """
+    number = int(owner.attrs[name])
+    if not 0 <= number < LARGEST_COUNT:
+        raise ValueError(f"{name!r} is {number}")
+    return number

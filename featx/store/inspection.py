@@ -52,6 +52,15 @@ TYPES = {
 }
 """The type of every dataset but the layers."""
 
+NUMBER = "whole number"
+
+ATTRIBUTES = {
+    **dict.fromkeys([b"format_version", b"single_file_limit", b"next_part"], NUMBER),
+    **dict.fromkeys([b"format", b"fingerprint", b"model", b"dtype", b"root"], TEXT),
+    **dict.fromkeys([b"root_relative", b"contents", b"name", b"spec"], TEXT),
+}
+"""What the attributes of a store and of its layers are."""
+
 GROUPS = ("copies", "failures", "parts", "features")
 """The groups of a store. There are none in them."""
 
@@ -267,6 +276,9 @@ class _Inspection:
             kind = stored.get_class()
             if kind not in (h5t.STRING, h5t.INTEGER) or stored.committed() or attribute.shape:
                 self._refuse(label, "of a type that no store has", "one text or whole number")
+            expected = ATTRIBUTES.get(attribute.name)
+            if expected is not None and (kind == h5t.STRING) != (expected == TEXT):
+                self._refuse(label, "of another type", f"one {expected}")
             if kind == h5t.STRING and stored.is_variable_str():
                 self._refuse(label, "text of variable length", "text of fixed length")
             if stored.get_size() > self._num_bytes:

@@ -15,7 +15,7 @@ from featx.images.roots import Root
 from featx.images.sources import ImageFailure
 from featx.poolings import POOLINGS, pool_features, pooled_shape
 from featx.specs import DEFAULT_READ_POOLING, FeatureSpec, ModelSpec, digest
-from featx.store.format import READ_ERRORS, dataset_name, text_attribute
+from featx.store.format import READ_ERRORS, dataset_name, number_attribute, text_attribute
 from featx.store.opened_file import OpenedFile
 from featx.store.rows import ContentsDigest, PartReference, RowMap, Rows
 from featx.store.values import FeatureTable, LayerValues, PartFiles, read_dataset
@@ -116,7 +116,7 @@ class FeatureStore(OpenedFile):
     @cached_property
     def next_part(self) -> int:
         """Number of the first part that the store has not taken in."""
-        return int(self._file.attrs["next_part"])
+        return number_attribute(self._file, "next_part")
 
     @cached_property
     def row_map(self) -> RowMap | None:

@@ -159,7 +159,7 @@ def _compare_images(found: Findings, root: Root, listener: Listener) -> _ImageFi
         if found.lost[row]:
             continue
         try:
-            content = hash_content(reader.read(root.location(key)))
+            content = hash_content(reader.read_key(root, key))
         except FileNotFoundError:
             result.missing.append(key)
             continue

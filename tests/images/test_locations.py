@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from featx.errors import ImageError
+from featx.images.roots import MEMORY, Root
 from featx.images.sources.locations import LocationReader
 from featx.testing.contracts.images import encode_png, make_pictures
 from tests.images.source_files import write_tar, write_zip
@@ -88,3 +89,42 @@ def test_links_pipes_and_damaged_animations_are_not_absent(tmp_path: Path) -> No
     assert "damaged" in reason_of(tmp_path / "a.gif#1")
     (tmp_path / "a.gif").write_bytes(encode_png(PICTURES[0].pixels))  # Of one frame now.
     assert_absent(tmp_path / "a.gif#1")
+
+
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [
+        ("../secret.png", "leads out of its folder"),
+        ("a/../../secret.png", "leads out of its folder"),
+        ("a.zip/../secret.png", "leads out of its folder"),
+        ("/secret.png", "is absolute"),
+        ("1\0.png", "a zero byte"),
+        ("1\ud800.png", "no file can have"),
+    ],
+)
+def test_a_key_that_a_file_names_stays_below_its_root(
+    tmp_path: Path, key: str, reason: str
+) -> None:
+    (tmp_path / "secret.png").write_bytes(PNG)
+    root = tmp_path / "photos"
+    (root / "a").mkdir(parents=True)
+    (root / "a" / "..1.png").write_bytes(PNG)
+    reader = LocationReader(allow_download=True)
+    assert reader.read_key(Root.parse(root), "a/..1.png") == PNG
+    key = f"{tmp_path}{key}" if key.startswith("/") else key
+    for place in (Root.parse(root), Root.parse("http://127.0.0.1:9/photos")):
+        with pytest.raises(ImageError, match=reason):
+            reader.read_key(place, key)
+
+
+def test_a_picture_passed_in_python_is_not_looked_for_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("1.png").write_bytes(PNG)
+    with pytest.raises(OSError, match="passed in Python"):
+        LocationReader().read_key(MEMORY, "1.png")
+
+
+def test_a_path_that_no_file_can_have_is_a_failure_of_its_image(tmp_path: Path) -> None:
+    assert reason_of(f"{tmp_path}/1\0.png") == "its path holds a zero byte"

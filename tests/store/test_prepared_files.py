@@ -5,6 +5,7 @@ Every file here has a correct seal: whoever can prepare a file can seal it.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -104,6 +105,17 @@ def replace(file: h5py.File, name: str, make: Callable[..., h5py.Dataset]) -> No
     attributes, shape, dtype = dict(old.attrs), old.shape, old.dtype
     del file[name]
     make(name, shape, dtype).attrs.update(attributes)
+
+
+def write_texts(file: h5py.File, name: str, texts: list[bytes]) -> None:
+    """Replace a column of texts."""
+
+    def make(name: str, shape: tuple[int, ...], _: np.dtype) -> h5py.Dataset:
+        data = np.array(texts, h5py.string_dtype("utf-8", max(map(len, texts))))
+        stored = {"chunks": shape, "compression": "gzip", "compression_opts": 1}
+        return file.create_dataset(name, data=data, fletcher32=True, **stored)
+
+    replace(file, name, make)
 
 
 def store_externally(name: str, target: Path) -> Prepare:
@@ -399,6 +411,84 @@ def test_other_attributes_are_refused(sample: Path, owner: str, value: object) -
 
     prepare(sample, change)
     assert_refused(sample, "attribute b?'x'")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("next_part", np.array(b"\xff")),
+        ("next_part", np.uint64(2**64 - 1)),
+        ("single_file_limit", -1),
+        ("single_file_limit", np.array(b"9")),
+        ("contents", 7),
+        ("root", 7),
+    ],
+)
+def test_attributes_of_other_types_and_ranges_are_refused(
+    sample: Path, name: str, value: object
+) -> None:
+    prepare(sample, lambda file: file.attrs.__setitem__(name, value))
+    with pytest.raises(StoreDamaged, match=name):
+        open_store(sample)
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ({"seconds": "long"}, "'seconds' of a run is 'long'"),
+        ({"seconds": True}, "'seconds' of a run is True"),
+        ({"computed": None}, "'computed' of a run is None"),
+        ({"computed": 10**400}, "'computed' of a run is out of range"),
+        ({"precision": {"a": 1}}, "'precision' of a run"),
+        ({"lowest_cosine": {"mean": "high"}, "compared_images": 3}, "'lowest_cosine' of a run"),
+        ({"lowest_cosine": {"mean": 0.9}}, "without 'compared_images'"),
+        ({"speed_ratio": 0, "engine": "openvino"}, "'speed_ratio' of a run is 0"),
+        ({"decoding": {}}, "'lowest_cosine' of a run is None"),
+        ({"decoding": {"lowest_cosine": {}, "images": 3}}, "names no layer"),
+        ({"decoders": ["pillow"]}, "'decoders' of a run"),
+        ({"shifted": [1]}, "'shifted' of a run is 1"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_records_of_runs_are_checked_when_a_store_is_opened(
+    sample: Path, entries: dict[str, object], message: str
+) -> None:
+    def change(file: h5py.File) -> None:
+        run = json.loads(file["runs"][0]) | entries
+        write_texts(file, "runs", [json.dumps(run).encode()])
+
+    prepare(sample, change)
+    with pytest.raises(StoreDamaged, match=message):
+        open_store(sample)
+
+
+def test_features_are_of_the_type_that_a_store_says(sample: Path) -> None:
+    def change(file: h5py.File) -> None:
+        def make(name: str, shape: tuple[int, ...], _: np.dtype) -> h5py.Dataset:
+            data = np.zeros(shape, np.float16)
+            return file.create_dataset(name, data=data, chunks=shape, fletcher32=True)
+
+        replace(file, "features/f000", make)
+
+    prepare(sample, change)
+    with pytest.raises(StoreDamaged, match="says that features are float32, but they are float16"):
+        open_store(sample)
+
+
+def test_numbers_in_the_other_order_of_bytes_are_read(sample: Path) -> None:
+    """As a machine writes them whose bytes are in that order."""
+
+    def change(file: h5py.File) -> None:
+        def make(name: str, shape: tuple[int, ...], _: np.dtype) -> h5py.Dataset:
+            return file.create_dataset(
+                name, data=VALUES.astype(">f4"), chunks=shape, fletcher32=True
+            )
+
+        replace(file, "features/f000", make)
+
+    prepare(sample, change)
+    with open_store(sample) as store:
+        np.testing.assert_array_equal(store.features("v")[:], VALUES)
 
 
 def test_a_named_type_is_refused(sample: Path) -> None:

@@ -57,9 +57,41 @@ def member_key(name: str) -> str:
         raise ImageError("its path is absolute: only paths below the root are taken")
     if ".." in _SEPARATORS.split(name):
         raise ImageError("its path leads out of its folder: '..' is refused")
-    if "\0" in name:
-        raise ImageError("its path holds a zero byte")
+    check_path(name)
     return "/".join(part for part in name.split("/") if part not in ("", "."))
+
+
+def check_inside(key: str) -> None:
+    """Refuse a key whose picture is not below its root: a store or index may hold any text.
+
+    Raises:
+        ImageError: If it is absolute, leads out of the root, or is no path at all.
+
+    Example:
+        >>> check_inside("cats/../../1.jpg")
+        Traceback (most recent call last):
+        ...
+        featx.errors.ImageError: its path leads out of its folder: '..' is refused
+    """
+    if os.path.isabs(key):
+        raise ImageError("its path is absolute: only paths below the root are taken")
+    if ".." in key.replace(os.sep, "/").split("/"):
+        raise ImageError("its path leads out of its folder: '..' is refused")
+    check_path(key)
+
+
+def check_path(path: str) -> None:
+    """Refuse text that no file can have as its path.
+
+    Raises:
+        ImageError: Says why.
+    """
+    if "\0" in path:
+        raise ImageError("its path holds a zero byte")
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        raise ImageError("its path is text that no file can have as its name") from None
 
 
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")

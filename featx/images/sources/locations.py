@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from featx.errors import FeatxError, ImageError, ImagesNotFound
-from featx.images.roots import is_url
+from featx.images.roots import Root, is_url
 from featx.images.sources.finding import find_images
 from featx.images.sources.items import ImageItem
+from featx.images.sources.keys import check_inside, check_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,19 @@ class LocationReader:
         self._listed: dict[str, _Container] = {}
         self._lock = threading.Lock()
 
+    def read_key(self, root: Root, key: str) -> bytes:
+        """Return the bytes of an image that a store or an index names.
+
+        Raises:
+            FileNotFoundError: If there certainly is no such image.
+            OSError: If it cannot be read, or may or may not exist.
+            ImageError: If this image is damaged or not supported, or is not below its root.
+        """
+        if root.is_in_memory:
+            raise OSError("it was passed in Python: it is in no file")
+        check_inside(key)
+        return self.read(root.location(key))
+
     def read(self, location: str | Path) -> bytes:
         """Return the image's bytes.
 
@@ -64,6 +78,7 @@ class LocationReader:
             if not self._allow_download:
                 raise OSError("it is at a URL: --allow-download fetches it")
             return _read_url(text)
+        check_path(text)
         try:
             status = os.stat(text)
         except (FileNotFoundError, NotADirectoryError):
