@@ -17,6 +17,7 @@ from featx.models import SOURCES, ModelRequest
 from featx.store.parts import PartWriter
 from featx.testing import ToyBackbone, toy_model
 from featx.user_cache import CACHE_VARIABLE
+from tests.browser import Browser, start_browser
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -97,3 +98,9 @@ def other_weights(monkeypatch: pytest.MonkeyPatch) -> None:
         return backbone
 
     monkeypatch.setattr(featx.testing.toy, "load", load)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A running Chromium; tests are skipped where there is none."""
+    yield from start_browser()

@@ -1,0 +1,177 @@
+"""Charts of a page, in SVG: a line with a band, and a reliability diagram.
+
+They are drawn 360 units wide, about as many pixels as a telephone has, so that their text stays
+legible there. Bars and matrices, which hold names, are tables: see `featx.report.page.tables`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from featx.report.page.markup import Markup, element
+
+WIDTH, HEIGHT = 360, 240
+LEFT, RIGHT, TOP, BOTTOM = 50, 12, 12, 42
+"""Space around the area of the values, for their names and numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A point of a line.
+
+    Attributes:
+        x: Greater than 0.
+        y: Its value.
+        low: Lower end of what the value may be.
+        high: Upper end.
+    """
+
+    x: float
+    y: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """Predictions of similar confidence.
+
+    Attributes:
+        confidence: Their mean confidence, in [0, 1].
+        accuracy: The share of them that is right, in [0, 1].
+        count: How many there are.
+    """
+
+    confidence: float
+    accuracy: float
+    count: int
+
+
+def draw_line(description: str, x_name: str, y_name: str, points: Sequence[Point]) -> Markup:
+    """Return a line over a logarithmic axis, with a band from `low` to `high`.
+
+    Args:
+        description: What it shows, in a sentence, for people who do not see it.
+        x_name: Name of the axis below.
+        y_name: Name of the axis at the left.
+        points: At least one, from left to right.
+    """
+    bottom, top, step = _choose_range([p.low for p in points] + [p.high for p in points])
+    first, last = math.log(points[0].x), math.log(points[-1].x)
+    x_at = _scale(first, last if last > first else first + 1, LEFT, WIDTH - RIGHT)
+    y_at = _scale(bottom, top, HEIGHT - BOTTOM, TOP)
+    places = [(x_at(math.log(p.x)), p) for p in points]
+    upper = [f"{x:.1f},{y_at(p.high):.1f}" for x, p in places]
+    lower = [f"{x:.1f},{y_at(p.low):.1f}" for x, p in reversed(places)]
+    middle = " ".join(f"{x:.1f},{y_at(p.y):.1f}" for x, p in places)
+    shapes = [
+        *_draw_levels(bottom, top, step, y_at),
+        *_number_below([(x, f"{p.x:,.0f}") for x, p in places]),
+        element("polygon", points=" ".join(upper + lower), class_="band"),
+        element("polyline", points=middle, class_="line"),
+        *(element("circle", cx=x, cy=y_at(p.y), r=4, class_="dot") for x, p in places),
+        *_name_axes(x_name, y_name),
+    ]
+    return _frame(description, shapes)
+
+
+def draw_reliability(description: str, bins: Sequence[Bin]) -> Markup:
+    """Return a reliability diagram: how often predictions are right that are so confident.
+
+    On the dashed line, confidence and accuracy are equal. The area of a circle is the share of
+    the predictions (DeGroot and Fienberg, 1983; Guo et al., 2017).
+
+    Args:
+        description: What it shows, in a sentence, for people who do not see it.
+        bins: Those with predictions.
+    """
+    x_at = _scale(0, 1, LEFT, WIDTH - RIGHT)
+    y_at = _scale(0, 1, HEIGHT - BOTTOM, TOP)
+    most = max((one.count for one in bins), default=1)
+    middle = " ".join(f"{x_at(b.confidence):.1f},{y_at(b.accuracy):.1f}" for b in bins)
+    shapes = [
+        *_draw_levels(0, 1, 0.25, y_at),
+        *_number_below([(x_at(n / 4), f"{n / 4:g}") for n in range(5)]),
+        element("line", x1=x_at(0), y1=y_at(0), x2=x_at(1), y2=y_at(1), class_="ideal"),
+        element("polyline", points=middle, class_="line"),
+        *(
+            element(
+                "circle",
+                element("title", f"{b.count:,} at {b.confidence:.2f}: {b.accuracy:.2f} are right"),
+                cx=x_at(b.confidence),
+                cy=y_at(b.accuracy),
+                r=2.5 + 7.5 * math.sqrt(b.count / most),
+                class_="dot",
+            )
+            for b in bins
+        ),
+        *_name_axes("confidence", "share that is right"),
+    ]
+    return _frame(description, shapes)
+
+
+def _frame(description: str, shapes: Sequence[Markup]) -> Markup:
+    return element(
+        "svg",
+        element("title", description),
+        shapes,
+        viewBox=f"0 0 {WIDTH} {HEIGHT}",
+        role="img",
+        aria_label=description,
+        class_="chart",
+    )
+
+
+def _scale(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
+    return lambda value: start + (value - low) / (high - low) * (end - start)
+
+
+def _choose_range(values: Sequence[float]) -> tuple[float, float, float]:
+    """Return both ends of an axis, and the step of its numbers: a round one, three to six of them.
+
+    Example:
+        >>> _choose_range([0.82, 0.97])
+        (0.8, 1.0, 0.05)
+    """
+    low, high = min(values), max(values)
+    extent = max(high - low, 0.02)
+    power = 10.0 ** math.floor(math.log10(extent / 3))
+    step = next(factor * power for factor in (1, 2, 5, 10) if extent / (factor * power) <= 5)
+    bottom, top = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
+    if top - bottom < step:
+        bottom, top = bottom - step, top + step
+    return round(bottom, 9), round(top, 9), round(step, 9)
+
+
+def _draw_levels(
+    bottom: float, top: float, step: float, y_at: Callable[[float], float]
+) -> Iterator[Markup]:
+    for number in range(round((top - bottom) / step) + 1):
+        value = bottom + number * step
+        y = y_at(value)
+        yield element("line", x1=LEFT, x2=WIDTH - RIGHT, y1=y, y2=y, class_="grid")
+        yield element("text", f"{value:.4g}", x=LEFT - 6, y=y + 4, text_anchor="end")
+
+
+def _number_below(places: Sequence[tuple[float, str]]) -> Iterator[Markup]:
+    """Write numbers below the axis, from the right, without those that would touch each other."""
+    free = math.inf
+    for x, text in reversed(places):
+        half = 3.2 * len(text)
+        anchor = "end" if x + half > WIDTH else "middle"
+        right = x if anchor == "end" else x + half
+        if right + 4 > free:
+            continue
+        free = right - 2 * half
+        yield element("text", text, x=x, y=HEIGHT - BOTTOM + 16, text_anchor=anchor)
+
+
+def _name_axes(x_name: str, y_name: str) -> Iterator[Markup]:
+    y = HEIGHT - BOTTOM
+    yield element("line", x1=LEFT, x2=WIDTH - RIGHT, y1=y, y2=y, class_="axis")
+    yield element("text", x_name, x=(LEFT + WIDTH) / 2, y=HEIGHT - 6, text_anchor="middle")
+    middle = (TOP + HEIGHT - BOTTOM) / 2
+    turn = f"rotate(-90 10 {middle:.0f})"
+    yield element("text", y_name, x=10, y=middle, text_anchor="middle", transform=turn)

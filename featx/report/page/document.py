@@ -1,0 +1,170 @@
+"""The page around what a report shows: its head, its sections, and its file."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from featx.atomic import replace_file
+from featx.errors import InvalidValue
+from featx.files import describe_wrong_output
+from featx.report.page.markup import Content, Markup, element
+from featx.version import __version__
+
+_ENDINGS = (".html", ".htm")
+_GENERATOR = "featx"
+"""Value of ``<meta name="generator">``, by which a page is known that may be replaced."""
+
+_HEAD_BYTES = 1024
+"""A page says in this many first bytes what made it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of a page with a heading.
+
+    Attributes:
+        title: The heading.
+        content: What is below it.
+        is_half: Whether it stands beside its neighbour where there is room.
+    """
+
+    title: str
+    content: Content
+    is_half: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page as it is written.
+
+    Attributes:
+        title: The heading of the page, and its name in a browser's tab.
+        introduction: What is said before the first section.
+        sections: Its parts; from three on, a list of them is above the first.
+        notes: Small print below the last.
+    """
+
+    title: str
+    introduction: Content
+    sections: tuple[Section, ...]
+    notes: Content = ()
+
+    def html(self) -> str:
+        """Return the whole page: no address in it leads out of the file.
+
+        Its content security policy allows the one style sheet inside and pictures inside, and
+        nothing else: no script, no frame, no form, no request.
+
+        Example:
+            >>> page = Page("A <page>", "", (Section("One", "text"),)).html()
+            >>> "<h1>A &lt;page&gt;</h1>" in page, "http" in page.replace("http-equiv", "")
+            (True, False)
+        """
+        style = _read_style()
+        head = [
+            element("meta", charset="utf-8"),
+            element("meta", name="generator", content=f"{_GENERATOR} {__version__}"),
+            _meta_policy(style),
+            element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+            element("meta", name="referrer", content="no-referrer"),
+            element("title", self.title),
+            element("style", Markup(style)),
+        ]
+        body = [
+            element("a", "Skip to the content", href="#content", class_="skip"),
+            element("header", element("h1", self.title), self.introduction, self._contents()),
+            element("main", _arrange(self.sections), id="content", tabindex=-1),
+            element("footer", self.notes, element("p", f"Made by featx {__version__}.")),
+        ]
+        root = element("html", element("head", head), "\n", element("body", body), lang="en")
+        return f"<!DOCTYPE html>\n{root}\n"
+
+    def _contents(self) -> Content:
+        if len(self.sections) < 3:
+            return ()
+        links = [
+            element("li", element("a", section.title, href=f"#s{number}"))
+            for number, section in enumerate(self.sections, start=1)
+        ]
+        return element("nav", element("ul", links), aria_label="Contents")
+
+
+def check_page_path(path: Path) -> None:
+    """Refuse a path for a page that is not HTML, or that something else than a page of featx has.
+
+    Raises:
+        InvalidValue: Says what to do.
+    """
+    if path.suffix.lower() not in _ENDINGS:
+        raise InvalidValue(f"A report is an HTML file: NAME.html. Received: {str(path)!r}.")
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise InvalidValue(describe_wrong_output(path))
+    if path.exists() and not _is_page(path):
+        raise InvalidValue(
+            f"{str(path)!r} exists and is not a page of featx; it is left alone. Choose another "
+            "name for the report."
+        )
+
+
+def write_page(page: Page, path: Path) -> None:
+    """Write a page, whole or not at all.
+
+    Raises:
+        InvalidValue: If the path cannot be that of a page (see `check_page_path`), or cannot be
+            written.
+    """
+    check_page_path(path)
+    try:
+        with replace_file(path) as temporary:
+            temporary.write_text(page.html(), encoding="utf-8")
+    except OSError as error:
+        raise InvalidValue(f"{str(path)!r} cannot be written: {error.strerror}.") from error
+
+
+def _is_page(path: Path) -> bool:
+    if not path.is_file():  # Opening a named pipe would wait for ever.
+        return False
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    return f'<meta name="generator" content="{_GENERATOR} '.encode() in head
+
+
+def _arrange(sections: Iterable[Section]) -> Iterable[Markup]:
+    """Return the sections; halves that follow each other share a row where there is room."""
+    halves: list[Markup] = []
+    for number, section in enumerate(sections, start=1):
+        made = element(
+            "section",
+            element("h2", section.title, id=f"h{number}"),
+            section.content,
+            id=f"s{number}",
+            aria_labelledby=f"h{number}",
+        )
+        if section.is_half:
+            halves.append(made)
+            continue
+        if halves:
+            yield element("div", halves, class_="columns")
+            halves = []
+        yield made
+    if halves:
+        yield element("div", halves, class_="columns")
+
+
+@functools.cache
+def _read_style() -> str:
+    return Path(__file__).with_name("style.css").read_text(encoding="utf-8")
+
+
+def _meta_policy(style: str) -> Markup:
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = (
+        f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return element("meta", http_equiv="Content-Security-Policy", content=policy)

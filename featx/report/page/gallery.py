@@ -1,0 +1,68 @@
+"""Pictures of a page, each with its caption."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from featx.errors import ImageError
+from featx.report.page.markup import Markup, element, isolate
+from featx.report.page.thumbnails import Thumbnails
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A picture with its caption.
+
+    Attributes:
+        location: Where the picture is.
+        key: Its name, which is also its alternative text.
+        title: What the caption says first.
+        detail: What it says below that; may be empty.
+        is_right: Green if True, red if False, with a mark in front of the title for those who do
+            not see colours; neither if None.
+        content_hash: BLAKE2b-128 of the picture's bytes, if that is known.
+    """
+
+    location: str
+    key: str
+    title: str
+    detail: str = ""
+    is_right: bool | None = None
+    content_hash: bytes | None = None
+
+
+def make_gallery(label: str, tiles: Iterable[Tile], thumbnails: Thumbnails) -> Markup:
+    """Return pictures in rows, as many in each as there is room for.
+
+    A picture that cannot be shown leaves its place, with the reason in it.
+
+    Args:
+        label: What they are, for screen readers.
+        tiles: The pictures.
+        thumbnails: Where they come from.
+    """
+    figures = [element("li", _make_figure(tile, thumbnails)) for tile in tiles]
+    return element("ul", figures, class_="gallery", aria_label=label)
+
+
+def _make_figure(tile: Tile, thumbnails: Thumbnails) -> Markup:
+    try:
+        address = thumbnails.get(tile.location, tile.content_hash)
+        picture = element("img", src=address, alt=tile.key, loading="lazy", decoding="async")
+    except ImageError as error:
+        picture = element("span", error.reason, class_="missing")
+    state = {True: "right", False: "wrong", None: None}[tile.is_right]
+    mark = {True: "✓", False: "✗", None: ""}[tile.is_right]
+    title = [element("span", mark, role="img", aria_label=state), " "] if state else []
+    return element(
+        "figure",
+        element("div", picture, class_="picture"),
+        element(
+            "figcaption",
+            element("div", title, isolate(tile.title), class_=f"title {state or ''}".strip()),
+            element("div", tile.detail, class_="note") if tile.detail else (),
+            element("div", isolate(tile.key), class_="path", title=tile.key),
+        ),
+        class_=f"is-{state}" if state else None,
+    )

@@ -1,0 +1,92 @@
+"""Elements of HTML and SVG, in which every text is escaped.
+
+Pages are put together by Python functions, which mypy checks, not by templates in a language of
+their own. What makes them safe is in this module: text becomes markup by `element` alone.
+"""
+
+from __future__ import annotations
+
+import html
+import unicodedata
+from collections.abc import Iterable
+
+_EMPTY = frozenset({"br", "img", "meta"})
+"""Elements of HTML that cannot have content, of those that featx writes."""
+
+
+class Markup(str):
+    """Markup that is safe as it is. Only `element` and constants of featx make it."""
+
+    __slots__ = ()
+
+
+Content = str | Iterable["Content"]
+"""What is inside an element: text, which is escaped, markup, which is not, or several of them."""
+
+Value = str | int | float | None
+"""The value of an attribute. None: the attribute is left out."""
+
+
+def element(name: str, /, *content: Content, **attributes: Value) -> Markup:
+    """Return an element.
+
+    Args:
+        name: Its name.
+        content: What is inside it.
+        attributes: Their names in Python's spelling: ``class_`` is ``class``, ``aria_label`` is
+            ``aria-label``. Floats are written with at most two decimals.
+
+    Example:
+        >>> element("p", "1 < 2 & ", element("b", "so"), class_="note")
+        '<p class="note">1 &lt; 2 &amp; <b>so</b></p>'
+    """
+    pairs = [
+        f' {key.rstrip("_").replace("_", "-")}="{html.escape(_write(value))}"'
+        for key, value in attributes.items()
+        if value is not None
+    ]
+    opening = f"<{name}{''.join(pairs)}>"
+    return Markup(opening if name in _EMPTY else f"{opening}{join(content)}</{name}>")
+
+
+def join(content: Content) -> Markup:
+    """Return text and markup one after the other, the text escaped.
+
+    Control characters and halves of surrogate pairs, which HTML cannot hold, are shown as U+FFFD.
+
+    Example:
+        >>> join(["<", Markup("<br>")])
+        '&lt;<br>'
+    """
+    if isinstance(content, Markup):
+        return content
+    if isinstance(content, str):
+        return Markup(html.escape(_allowed(content)))
+    return Markup("".join(join(one) for one in content))
+
+
+def isolate(text: str) -> Markup:
+    """Return a name that comes from outside, such as a class or a path.
+
+    Its direction is its own: a name written from right to left changes no text around it.
+
+    Example:
+        >>> isolate("rose & lily")
+        '<bdi>rose &amp; lily</bdi>'
+    """
+    return element("bdi", text)
+
+
+def _write(value: str | int | float) -> str:
+    if isinstance(value, float):
+        return f"{value:.2f}".rstrip("0").rstrip(".")
+    return _allowed(str(value))
+
+
+def _allowed(text: str) -> str:
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        "\ufffd" if unicodedata.category(char) in ("Cc", "Cs") and char != "\n" else char
+        for char in text
+    )
