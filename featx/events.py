@@ -1,13 +1,17 @@
-"""Callbacks for the progress of a job; the library itself prints nothing."""
+"""Callbacks for the progress of a job, and who receives them when the caller names nobody."""
 
 from __future__ import annotations
+
+import threading
+
+from featx.host import is_own_process, is_watched
 
 
 class Listener:
     """Receives notes, progress and failures of a running job; this one ignores them.
 
-    The command line passes one that draws a progress bar. Derive from it and override the methods
-    that you need.
+    Functions without a listener show progress and notes to a person who looks on, in a notebook or
+    a terminal, and to nobody else. Derive from this class and override the methods that you need.
 
     Example:
         >>> class Notes(Listener):
@@ -31,3 +35,28 @@ class Listener:
 
     def finish(self) -> None:
         """End the stage, whether it succeeded or not."""
+
+
+def choose_listener(
+    listener: Listener | None, *, progress: bool | None = None, verbose: bool | None = None
+) -> Listener:
+    """Return who follows a job.
+
+    Args:
+        listener: The caller's; it is taken as it is.
+        progress: Whether to show a progress bar; when None, where a person looks on and the call
+            comes from the main thread: those of a server have nobody to show it to.
+        verbose: The same for notes and failures.
+    """
+    if listener is not None:
+        return listener
+    if progress is None or verbose is None:
+        is_main = threading.current_thread() is threading.main_thread()
+        shown = is_main and not is_own_process() and is_watched()
+        progress = shown if progress is None else progress
+        verbose = shown if verbose is None else verbose
+    if not (progress or verbose):
+        return Listener()
+    from featx.report.library_listener import make_library_listener  # It needs rich.
+
+    return make_library_listener(progress=progress, verbose=verbose)

@@ -2,7 +2,9 @@
 
 A library call is a guest: file descriptors, `sys.stdout`, environment, filters of warnings and
 levels of loggers belong to the program that calls. The command line's process is featx's own. It
-says so, and only there is text of other libraries kept away from stdout and off the screen.
+says so, and only there is text of other libraries kept away from stdout. Lines that are no news to
+anybody are kept off the screen where a person looks on: also in a notebook, or a program in a
+terminal.
 """
 
 from __future__ import annotations
@@ -38,6 +40,18 @@ def own_process() -> Iterator[None]:
 def is_own_process() -> bool:
     """Whether descriptors, streams and loggers of this process may be changed."""
     return _is_own
+
+
+def is_notebook() -> bool:
+    """Whether this process is the kernel of a notebook."""
+    interactive = sys.modules.get("IPython.core.interactiveshell")
+    shell = None if interactive is None else interactive.InteractiveShell._instance
+    return getattr(shell, "kernel", None) is not None
+
+
+def is_watched() -> bool:
+    """Whether a person looks on: in a notebook, or on a terminal to which stderr goes."""
+    return is_notebook() or (sys.stderr is not None and sys.stderr.isatty())
 
 
 @contextlib.contextmanager
@@ -94,30 +108,48 @@ def printing_to_stderr() -> Iterator[None]:
 
 @contextlib.contextmanager
 def stderr_without(pattern: re.Pattern[bytes]) -> Iterator[None]:
-    """Keep lines that match a pattern off stderr, if the process is featx's own.
+    """Keep lines that match a pattern off stderr, if the process is featx's own or is watched.
 
-    What libraries write directly to the file descriptor, no setting of Python stops. It is held
-    back, and the other lines are passed on at the end.
+    What libraries write directly to the file descriptor, no setting of Python stops. Other lines
+    are passed on as they come, also those of other threads and of programs that they start.
     """
-    if not _is_own:
+    if not (_is_own or is_watched()):
         yield
         return
-    import tempfile
-
     try:
         saved = os.dup(2)
     except OSError:  # No stderr at all: nothing to keep quiet.
         yield
         return
-    with tempfile.TemporaryFile() as captured:
+    end, begin = os.pipe()
+    filtering = threading.Thread(
+        target=_pass_lines, args=(end, saved, pattern), name="featx and stderr", daemon=True
+    )
+    filtering.start()
+    _flush_stderr()
+    os.dup2(begin, 2)
+    os.close(begin)
+    try:
+        yield
+    finally:
+        _flush_stderr()
+        os.dup2(saved, 2)
+        filtering.join(PROGRAMS_SECONDS)  # It ends when nobody can write to it any more.
+
+
+PROGRAMS_SECONDS = 0.5
+"""How long to wait for programs that were started meanwhile and write to the same place."""
+
+
+def _pass_lines(source: int, target: int, pattern: re.Pattern[bytes]) -> None:
+    """Copy lines from one file descriptor to another, without those that match a pattern."""
+    with open(source, "rb") as lines, open(target, "wb", buffering=0) as stderr:
+        for line in lines:
+            if not pattern.match(line):
+                with contextlib.suppress(OSError):  # The terminal is gone.
+                    stderr.write(line)
+
+
+def _flush_stderr() -> None:
+    if sys.stderr is not None:
         sys.stderr.flush()
-        os.dup2(captured.fileno(), 2)
-        try:
-            yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(saved, 2)
-            os.close(saved)
-            captured.seek(0)
-            kept = [line for line in captured if not pattern.match(line)]
-            os.write(2, b"".join(kept))

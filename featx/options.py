@@ -22,6 +22,7 @@ from featx.checks import (
     check_whole_number,
 )
 from featx.errors import InvalidType, InvalidValue, RepeatedOption, UnknownOption
+from featx.events import Listener, choose_listener
 from featx.specs import (
     PREPROCESS_NAMES,
     ChannelOrder,
@@ -143,7 +144,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """How images are read and the network is run; not part of a feature's identity.
+    """How images are read, the network is run, and what is shown of it; part of no identity.
 
     Attributes:
         max_pixels: Largest picture that is decoded, in pixels, at least 1; 201,326,592 when None.
@@ -158,6 +159,9 @@ class RunOptions:
             the folder, at most 32. An existing store goes on in the precision in which it was
             begun. When None, `featx.extract` takes ``auto``; `featx.predict` and `featx.search`
             take ``float32``.
+        progress: Whether to show a progress bar. When None it is shown in notebooks and on
+            terminals, if the job takes longer than a moment.
+        verbose: The same for notes and failed images, a line for each.
     """
 
     max_pixels: int | None = None
@@ -165,11 +169,20 @@ class RunOptions:
     workers: int | None = None
     engine: str = "auto"
     precision: Precision | None = None
+    progress: bool | None = None
+    verbose: bool | None = None
 
     def __post_init__(self) -> None:
         _check_numbers(self, ("max_pixels", "batch_size", "workers"), least=1)
         if self.precision is not None:
             check_choice("precision", self.precision, get_args(Precision))
+        for name in ("progress", "verbose"):
+            if getattr(self, name) is not None:
+                check_flag(name, getattr(self, name))
+
+    def choose_listener(self, listener: Listener | None) -> Listener:
+        """Return who follows the run: the caller's listener, or one that shows what is wanted."""
+        return choose_listener(listener, progress=self.progress, verbose=self.verbose)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +266,8 @@ class RunKeywords(TypedDict, total=False):
     workers: int | None
     engine: str
     precision: Precision | None
+    progress: bool | None
+    verbose: bool | None
 
 
 class UpdateKeywords(TypedDict, total=False):

@@ -6,14 +6,17 @@ import logging
 import os
 import random
 import re
+import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from featx.host import (
     environment,
+    is_watched,
     own_process,
     printing_to_stderr,
     quiet_loggers,
@@ -92,3 +95,29 @@ def test_random_numbers_of_a_program_decide_no_weights_and_stay(tmp_path: Path) 
     assert first.spec.weights_sha256 == second.spec.weights_sha256
     random.setstate(state)
     assert drawn == [random.random() for _ in drawn]
+
+
+def test_lines_of_others_pass_while_a_person_is_spared_some(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    descriptor = os.fstat(2)
+    monkeypatch.setattr("featx.host.is_watched", lambda: True)
+    with stderr_without(re.compile(rb"noise")):
+        os.write(2, b"noise 1\nof a thread\n")
+        left = subprocess.Popen(
+            [sys.executable, "-c", "import sys; input(); sys.stderr.write('noise 2\\nlate\\n')"],
+            stdin=subprocess.PIPE,
+        )
+    assert os.path.samestat(os.fstat(2), descriptor)
+    left.communicate(b"\n")
+    until = time.monotonic() + 10
+    text = capfd.readouterr().err
+    while "late" not in text and time.monotonic() < until:
+        time.sleep(0.01)
+        text += capfd.readouterr().err
+    assert text == "of a thread\nlate\n"
+
+
+def test_nobody_watches_a_process_without_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    assert not is_watched()

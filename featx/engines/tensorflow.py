@@ -36,8 +36,8 @@ _importing = ProcessLock()
 def import_tensorflow() -> Any:
     """Import TensorFlow with Keras 3 on top, without its log lines reaching the user.
 
-    To see them, set ``TF_CPP_MIN_LOG_LEVEL`` to 0 or 1. In a process that is not featx's own, the
-    few lines that it writes before it has read its level are shown.
+    To see them, set ``TF_CPP_MIN_LOG_LEVEL`` to 0 or 1. In a process that is neither featx's own
+    nor watched by a person, the few lines that it writes before it has read its level are shown.
 
     Returns:
         The module `tensorflow`.

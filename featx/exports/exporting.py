@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from featx.errors import ExportError, FeatxError, InvalidValue, join_names
-from featx.events import Listener
+from featx.events import Listener, choose_listener
 from featx.exports.formats import EXPORTS, ExportFormat, formats_by_suffix
 from featx.exports.source import ExportSource, Written
 from featx.files import describe_wrong_output, is_same_file
@@ -55,6 +55,8 @@ def export_store(
     overwrite: bool = False,
     allow_download: bool = False,
     csv_safe: bool = False,
+    progress: bool | None = None,
+    verbose: bool | None = None,
     listener: Listener | None = None,
 ) -> ExportReport:
     """Write one feature of a store as files that other programs read.
@@ -77,7 +79,9 @@ def export_store(
         csv_safe: In CSV files, write an apostrophe before keys, labels and splits that begin with
             ``=``, ``+``, ``-``, ``@``, a tab or a carriage return: spreadsheets take these for
             formulas.
-        listener: Receives notes and progress.
+        progress: Whether to show a progress bar; in notebooks and on terminals when None.
+        verbose: The same for notes.
+        listener: Receives notes and progress, in place of these two.
 
     Returns:
         The report.
@@ -98,7 +102,7 @@ def export_store(
         >>> np.load("e.npy").shape
         (3, 3)
     """
-    listener = listener or Listener()
+    listener = choose_listener(listener, progress=progress, verbose=verbose)
     features, output = Path(features), Path(output)
     POOLINGS.check(pool)
     name = _choose_format(output) if format is None else format

@@ -85,7 +85,7 @@ def extract(
         selection: Which of the images are wanted.
         run: How images are read and the network is run.
         update: How the store is brought up to date.
-        listener: Receives notes, progress and failures.
+        listener: Receives notes, progress and failures; when None, who looks on sees them.
         options: Fields of these four groups as keywords: ``batch_size=32`` is
             ``run=RunOptions(batch_size=32)``.
 
@@ -109,7 +109,8 @@ def extract(
         (3, 0)
     """
     refuse_unknown(extract, options, InputOptions, Selection, RunOptions, UpdateOptions)
-    listener = listener or Listener()
+    run = fill_group(RunOptions, run, options)
+    listener = run.choose_listener(listener)
     request = Request(
         images=images,
         labels=labels,
@@ -122,7 +123,7 @@ def extract(
         trust_model_code=trust_model_code,
         input=fill_group(InputOptions, input, options),
         selection=fill_group(Selection, selection, options),
-        run=fill_group(RunOptions, run, options),
+        run=run,
         update=fill_group(UpdateOptions, update, options),
     )
     request.check()

@@ -14,7 +14,6 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from featx.checks import check_choice
 from featx.errors import ImageError
-from featx.events import Listener
 from featx.features.computing import plan_features
 from featx.features.embedding import compute_rows
 from featx.forks import ProcessLock
@@ -189,7 +188,7 @@ class Extractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # It ha
         loaded = self._load()
         found = _find(images)
         run = self.run or RunOptions()
-        rows = compute_rows(found, loaded.backbone, loaded.features, run, Listener())
+        rows = compute_rows(found, loaded.backbone, loaded.features, run, run.choose_listener(None))
         if not rows.failures:
             return rows.values
         if self.on_error == "raise":

@@ -69,7 +69,7 @@ def predict(
         input: How pictures become the model's pixels. A head knows that already.
         selection: Which of the images are wanted.
         run: How images are read and the network is run; in ``float32`` unless it says otherwise.
-        listener: Receives notes, progress and failures.
+        listener: Receives notes, progress and failures; when None, who looks on sees them.
         options: Fields of these three groups as keywords: ``batch_size=32`` is
             ``run=RunOptions(batch_size=32)``.
 
@@ -90,11 +90,12 @@ def predict(
     refuse_unknown(predict, options, InputOptions, Selection, RunOptions)
     if top < 1:
         raise InvalidValue(f"At least one class is named for an image. Received: {top}.")
-    listener = listener or Listener()
+    run = fill_group(RunOptions, run, options)
+    listener = run.choose_listener(listener)
     query = QueryImages(
         images,
         fill_group(Selection, selection, options),
-        fill_group(RunOptions, run, options),
+        run,
         weights,
         trust_model_code,
         allow_download,

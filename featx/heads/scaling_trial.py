@@ -113,7 +113,7 @@ def compare_scalings(
         input: How else pictures become the model's pixels.
         selection: Which of the images are wanted.
         run: How images are read.
-        listener: Receives notes and failures.
+        listener: Receives notes and failures; when None, who looks on sees them.
 
     Returns:
         One entry for each scaling that the model can have: ``caffe`` and ``torch`` are for colour,
@@ -129,8 +129,8 @@ def compare_scalings(
         >>> [trial.scaling for trial in trials]
         ['caffe', 'tf', 'torch', 'unit', 'raw']
     """
-    listener = listener or Listener()
     run = run or RunOptions()
+    listener = run.choose_listener(listener)
     tried = TriedModel(
         add_arguments(model or DEFAULT_MODEL, signature=signature),
         weights,

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from featx.errors import IndexFileError
-from featx.events import Listener
+from featx.events import Listener, choose_listener
 from featx.files import describe_wrong_output, resolve_link
 from featx.index.description import IndexDescription, description_path
 from featx.index.kinds import DEFAULT_INDEX_KIND, INDEXES, is_index_file
@@ -56,6 +56,8 @@ def build_index(
     output: str | Path | None = None,
     kind: str = DEFAULT_INDEX_KIND,
     previous: VectorIndex | None = None,
+    progress: bool | None = None,
+    verbose: bool | None = None,
     listener: Listener | None = None,
 ) -> VectorIndex:
     """Build an index (cosine similarity) over the images of a store.
@@ -68,7 +70,9 @@ def build_index(
         kind: The kind of index, a name in `featx.index.kinds.INDEXES`; ``flat`` is exact.
         previous: An older index, of any kind: the vectors of images that it holds are taken from
             it if it is of the same feature, instead of reading and pooling them again.
-        listener: Receives notes.
+        progress: Whether to show a progress bar; in notebooks and on terminals when None.
+        verbose: The same for notes.
+        listener: Receives notes, in place of these two.
 
     Returns:
         The index, written and ready to search.
@@ -85,7 +89,7 @@ def build_index(
         >>> len(build_index("i.h5"))
         3
     """
-    listener = listener or Listener()
+    listener = choose_listener(listener, progress=progress, verbose=verbose)
     features = Path(features)
     index_kind = INDEXES[kind]
     check_vector_pool("pooling of an index", pool)
@@ -111,7 +115,7 @@ def build_index(
         )
         if previous is not None and previous.description.fingerprint != description.fingerprint:
             previous = None
-        blocks = _NormalizedBlocks(store, layer, pool, previous)
+        blocks = _NormalizedBlocks(store, layer, pool, previous, listener)
         shape = (len(store), math.prod(description.feature.shape))
         index = VectorIndex(index_kind.build(blocks, shape), description, path)
     index.save(path)
@@ -126,11 +130,18 @@ class _NormalizedBlocks:
     layer: str | None
     pool: str
     previous: VectorIndex | None
+    listener: Listener
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        if self.previous is not None:
-            yield from self._update(self.previous)
-            return
+        self.listener.start(len(self.store), "vectors")
+        try:
+            for block in self._read() if self.previous is None else self._update(self.previous):
+                yield block
+                self.listener.advance(len(block))
+        finally:
+            self.listener.finish()
+
+    def _read(self) -> Iterator[np.ndarray]:
         for block in self.store.iter_vectors(self.layer, self.pool):
             yield normalize_rows(block.reshape(len(block), -1))
 

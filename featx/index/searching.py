@@ -86,7 +86,7 @@ def search(
         allow_download: Download the model that the index names, if it is not here. Unasked, nothing
             is fetched because of what a file says.
         run: How queries are read and the network is run; in ``float32`` unless it says otherwise.
-        listener: Receives notes, progress and failures.
+        listener: Receives notes, progress and failures; when None, who looks on sees them.
         options: Fields of `run` as keywords, such as ``workers=4``.
 
     Returns:
@@ -106,7 +106,7 @@ def search(
     """
     refuse_unknown(search, options, RunOptions)
     run = fill_group(RunOptions, run, options)
-    listener = listener or Listener()
+    listener = run.choose_listener(listener)
     has_queries = not isinstance(queries, (list, tuple)) or len(queries) > 0
     _check(has_queries or bool(keys), k, threshold)
     opened = ready_index(

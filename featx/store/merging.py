@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from featx.checks import check_choice
 from featx.errors import InvalidValue, StoreError, join_names
-from featx.events import Listener
+from featx.events import Listener, choose_listener
 from featx.files import describe_wrong_output, is_same_file, resolve_link
 from featx.store.assembly import assemble_store
 from featx.store.lock import lock_for_writing
@@ -60,6 +60,7 @@ def merge_stores(
     *,
     keep: Keep = "error",
     single_file_limit: int | None = None,
+    verbose: bool | None = None,
     listener: Listener | None = None,
 ) -> MergeReport:
     """Make one store from several that were made in the same way.
@@ -70,7 +71,8 @@ def merge_stores(
         keep: What to do with an image that several stores have with different content:
             ``error`` refuses, ``first`` and ``last`` keep the one of that store.
         single_file_limit: See `featx.extract`; None takes that of the first source.
-        listener: Receives notes.
+        verbose: Whether to show notes; in notebooks and on terminals when None.
+        listener: Receives notes, in place of that.
 
     Raises:
         FingerprintMismatch: If they differ in model, preprocessing, layers, pooling or type.
@@ -89,7 +91,7 @@ def merge_stores(
         9
     """
     check_choice("way to keep", keep, KEEP_NAMES)
-    listener = listener or Listener()
+    listener = choose_listener(listener, verbose=verbose)
     paths = [resolve_link(Path(source)) for source in sources]
     target = resolve_link(Path(output))
     _check_paths(paths, target)

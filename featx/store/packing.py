@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from featx.errors import StoreError
-from featx.events import Listener
+from featx.events import Listener, choose_listener
 from featx.files import describe_wrong_output, is_same_file, resolve_link
 from featx.store.assembly import assemble_store
 from featx.store.lock import lock_for_writing
@@ -45,6 +45,7 @@ def pack_store(
     features: str | Path,
     *,
     output: str | Path | None = None,
+    verbose: bool | None = None,
     listener: Listener | None = None,
 ) -> PackReport:
     """Make one file of a store, in place or as a copy elsewhere.
@@ -52,7 +53,8 @@ def pack_store(
     Args:
         features: The store.
         output: Where to write the file; None replaces the store and removes its parts.
-        listener: Receives notes.
+        verbose: Whether to show notes; in notebooks and on terminals when None.
+        listener: Receives notes, in place of that.
 
     Raises:
         StoreNotFound: If there is no such store.
@@ -69,7 +71,7 @@ def pack_store(
         >>> pack_store("p.h5").parts
         1
     """
-    path, listener = Path(features), listener or Listener()
+    path, listener = Path(features), choose_listener(listener, verbose=verbose)
     path = resolve_link(path)
     target = path if output is None else resolve_link(Path(output))
     if target.is_dir() or not target.absolute().parent.is_dir():

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from featx.errors import ImageError, ImagesNotFound
-from featx.events import Listener
+from featx.events import Listener, choose_listener
 from featx.files import resolve_link
 from featx.images.reading import hash_content
 from featx.images.roots import Root, is_url
@@ -81,6 +81,8 @@ def verify_store(
     *,
     images: str | Path | None = None,
     repair: bool = False,
+    progress: bool | None = None,
+    verbose: bool | None = None,
     listener: Listener | None = None,
 ) -> VerifyReport:
     """Check every byte of a store and its parts, and that everything in it agrees.
@@ -90,6 +92,9 @@ def verify_store(
         images: Also hash the images in this folder or archive and compare; the keys are
             relative to it.
         repair: Drop the damaged rows, so that the next `featx.extract` computes just these.
+        progress: Whether to show a progress bar; in notebooks and on terminals when None.
+        verbose: The same for notes.
+        listener: Receives progress and failures, in place of these two.
 
     Returns:
         What was found. Damage is not an exception.
@@ -107,7 +112,8 @@ def verify_store(
         >>> verify_store("v.h5").is_intact
         True
     """
-    path, listener = resolve_link(Path(features)), listener or Listener()
+    path = resolve_link(Path(features))
+    listener = choose_listener(listener, progress=progress, verbose=verbose)
     if path.is_dir() or not path.is_file():
         open_store(path).close()  # Says what is there instead.
     root = None if images is None else _find_root(images)
