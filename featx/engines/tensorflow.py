@@ -56,8 +56,9 @@ def import_tensorflow() -> Any:
     if keras.backend.backend() != "tensorflow":
         raise ModelError(
             "featx runs Keras on TensorFlow. Received: a process in which Keras was imported "
-            f"with the backend {keras.backend.backend()!r}. Import featx first, or set "
-            "KERAS_BACKEND=tensorflow."
+            f"with the backend {keras.backend.backend()!r}. Set KERAS_BACKEND=tensorflow before "
+            "Keras is imported, or call featx in a process of its own. The built-in network and "
+            "ONNX models need no Keras."
         )
     return tensorflow
 
