@@ -24,6 +24,18 @@ PUBLIC_NAMES = {
     "featx.heads.evaluation": ("ClassReport", "Evaluation"),
     "featx.heads.fitting": ("FitReport", "fit_head"),
     "featx.heads.head": ("Head", "load_head"),
+    "featx.heads.operations": ("Operation",),
+    "featx.heads.options": (
+        "EvaluationKeywords",
+        "EvaluationOptions",
+        "FeatureKeywords",
+        "FeatureOptions",
+        "FitKeywords",
+        "HeadKeywords",
+        "HeadOptions",
+        "TaskKeywords",
+        "TaskOptions",
+    ),
     "featx.heads.prediction": ("predict",),
     "featx.heads.prediction_report": ("PredictReport", "Prediction"),
     "featx.heads.scaling_trial": ("ScalingTrial", "compare_scalings"),
@@ -110,6 +122,16 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.heads.fitting import fit_head as fit_head
     from featx.heads.head import Head as Head
     from featx.heads.head import load_head as load_head
+    from featx.heads.operations import Operation as Operation
+    from featx.heads.options import EvaluationKeywords as EvaluationKeywords
+    from featx.heads.options import EvaluationOptions as EvaluationOptions
+    from featx.heads.options import FeatureKeywords as FeatureKeywords
+    from featx.heads.options import FeatureOptions as FeatureOptions
+    from featx.heads.options import FitKeywords as FitKeywords
+    from featx.heads.options import HeadKeywords as HeadKeywords
+    from featx.heads.options import HeadOptions as HeadOptions
+    from featx.heads.options import TaskKeywords as TaskKeywords
+    from featx.heads.options import TaskOptions as TaskOptions
     from featx.heads.prediction import predict as predict
     from featx.heads.prediction_report import Prediction as Prediction
     from featx.heads.prediction_report import PredictReport as PredictReport

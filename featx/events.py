@@ -30,6 +30,12 @@ class Listener:
     def advance(self, count: int) -> None:
         """Take note that `count` more items of the stage are done."""
 
+    def trying(self, what: str) -> None:
+        """Take note of what is being tried, for example ``linear, C = 0.01``; the next replaces it.
+
+        So a long fit, which has no number of items, shows that it goes on.
+        """
+
     def failure(self, path: str, reason: str) -> None:
         """Take note that one image failed; the job continues."""
 

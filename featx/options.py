@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal, TypedDict, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, get_args
 
 from featx.checks import (
     check_choice,
@@ -35,6 +35,9 @@ from featx.specs import (
     Preprocess,
     Resize,
 )
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 OnError = Literal["raise", "nan"]
 """What `featx.Extractor` does with an image that cannot be read: an error, or a row of NaN."""
@@ -308,7 +311,7 @@ class ExtractKeywords(InputKeywords, SelectionKeywords, RunKeywords, UpdateKeywo
     """The options that `featx.extract` takes as keywords."""
 
 
-GroupT = TypeVar("GroupT", InputOptions, Selection, RunOptions, UpdateOptions)
+GroupT = TypeVar("GroupT", bound="DataclassInstance")
 
 
 def fill_group(group: type[GroupT], given: GroupT | None, options: Mapping[str, Any]) -> GroupT:

@@ -19,6 +19,7 @@ import pytest
 import featx
 from featx.cli import export, extract, fit_head, predict, search
 from featx.cli.commands import COMMANDS
+from featx.heads.options import EvaluationOptions, FeatureOptions, HeadOptions, TaskOptions
 from featx.images.sources import find_images
 from featx.models.builtin import read_card
 from featx.models.contracts import APPLICATIONS
@@ -128,7 +129,8 @@ def _library_defaults(function: object) -> dict[str, object]:
     """Return the defaults of a function's parameters, and of the options in its groups."""
     parameters = inspect.signature(function).parameters  # type: ignore[arg-type]
     defaults = {name: parameter.default for name, parameter in parameters.items()}
-    for group in (InputOptions, Selection, RunOptions, UpdateOptions):
+    groups = (InputOptions, Selection, RunOptions, UpdateOptions)
+    for group in (*groups, FeatureOptions, TaskOptions, EvaluationOptions, HeadOptions):
         if any(str(one.annotation).startswith(group.__name__) for one in parameters.values()):
             defaults |= {field.name: field.default for field in dataclasses.fields(group)}
     return defaults

@@ -99,6 +99,10 @@ def test_names_are_imported_from_where_the_table_says() -> None:
         (featx.Selection, SelectionKeywords),
         (featx.RunOptions, RunKeywords),
         (featx.UpdateOptions, UpdateKeywords),
+        (featx.FeatureOptions, featx.FeatureKeywords),
+        (featx.TaskOptions, featx.TaskKeywords),
+        (featx.EvaluationOptions, featx.EvaluationKeywords),
+        (featx.HeadOptions, featx.HeadKeywords),
     ],
 )
 def test_keywords_are_the_fields_of_groups(group: Any, keywords: Any) -> None:
@@ -115,6 +119,9 @@ def test_functions_take_the_keywords_of_their_groups() -> None:
     )
     assert set(PredictKeywords.__annotations__) == inputs | selections | runs
     assert set(ExtractKeywords.__annotations__) == inputs | selections | runs | updates
+    groups = (featx.FeatureOptions, featx.TaskOptions, featx.EvaluationOptions, featx.HeadOptions)
+    fit = [field.name for group in groups for field in dataclasses.fields(group)]
+    assert sorted(featx.FitKeywords.__annotations__) == sorted(fit)
 
 
 @pytest.mark.parametrize("name", featx.__all__)

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
-from featx.errors import InvalidValue
 from featx.events import Listener
 from featx.heads.evaluation import Evaluation, evaluate
 from featx.heads.head import Head, check_replaceable
-from featx.heads.kinds import DEFAULT_HEAD_KIND, HEADS, Fitted, HeadKind
+from featx.heads.kinds import HEADS, FitJob
 from featx.heads.labelled_rows import LabelledRows, RowChoice, read_labelled_rows
-from featx.heads.labels import FOLDERS
+from featx.heads.operations import Operation, compute
+from featx.heads.options import (
+    EvaluationOptions,
+    FeatureOptions,
+    FitKeywords,
+    HeadOptions,
+    TaskOptions,
+)
+from featx.options import fill_group, refuse_unknown
 from featx.poolings import check_vector_pool
-from featx.specs import DEFAULT_HEAD, DEFAULT_READ_POOLING, DEFAULT_STORE, DEFAULT_TEST_SIZE
+from featx.specs import DEFAULT_HEAD, DEFAULT_STORE
 from featx.store import FeatureTable, open_store
 from featx.store.reference import StoreReference
 from featx.units import format_count
@@ -71,33 +79,28 @@ class FitReport:
 def fit_head(
     features: str | Path = DEFAULT_STORE,
     *,
-    layer: str | None = None,
-    labels: str | Path = FOLDERS,
-    kind: str = DEFAULT_HEAD_KIND,
-    pool: str = DEFAULT_READ_POOLING,
-    test_size: float = DEFAULT_TEST_SIZE,
-    ignore_split: bool = False,
-    seed: int = 0,
     output: str | Path = DEFAULT_HEAD,
+    seed: int = 0,
+    feature: FeatureOptions | None = None,
+    task: TaskOptions | None = None,
+    evaluation: EvaluationOptions | None = None,
+    head: HeadOptions | None = None,
     listener: Listener | None = None,
+    **options: Unpack[FitKeywords],
 ) -> FitReport:
     """Train a classifier on stored features and measure it on a held-out part.
 
     Args:
         features: The feature store.
-        layer: The layer; the deepest in the store when None.
-        labels: ``folders`` for those in the store (class folders, or those of a manifest); or a
-            table, in CSV or Parquet, with the columns path, label and optionally split.
-        kind: The kind of head.
-        pool: Pooling of layers that were stored as maps.
-        test_size: Share of each class held out to measure on, in [0, 1). Ignored where a split is
-            given: by the table, else by the store (from a manifest's column, or the names of arrays
-            or folders), if it has both training rows and others. Identical files are always on the
-            same side.
-        ignore_split: Hold out rows as if no split were given.
-        seed: For the split, and for what the kind of head does at random.
         output: The head's folder.
-        listener: Receives notes.
+        seed: For the split, and for what the kind of head does at random.
+        feature: Which stored feature it is fitted on.
+        task: What it learns.
+        evaluation: How it is measured.
+        head: Which head is fitted.
+        listener: Receives notes, and what is being tried.
+        options: Fields of these four groups as keywords: ``kind="linear"`` is
+            ``head=HeadOptions(kind="linear")``.
 
     Returns:
         The report. With a random split, the saved head is fitted on all labelled rows; with a
@@ -116,27 +119,41 @@ def fit_head(
         >>> fit_head("f.h5", output="h").evaluation.accuracy
         1.0
     """
-    listener = listener or Listener()
+    refuse_unknown(fit_head, options, FeatureOptions, TaskOptions, EvaluationOptions, HeadOptions)
+    choice = RowChoice(
+        fill_group(FeatureOptions, feature, options),
+        fill_group(TaskOptions, task, options),
+        fill_group(EvaluationOptions, evaluation, options),
+    )
+    job = FitJob(seed, fill_group(HeadOptions, head, options), listener or Listener())
+    return _fit_head(Path(features), Path(output), choice, job)
+
+
+def _fit_head(features: Path, output: Path, choice: RowChoice, job: FitJob) -> FitReport:
+    """Fit with all options in place."""
+    kind, listener = job.options.kind, job.listener
     classifier = HEADS[kind]
-    check_vector_pool("pooling of a head", pool)
-    if not 0 <= test_size < 1:
-        raise InvalidValue(f"The held-out share is a number in [0, 1). Received: {test_size}.")
-    output = Path(output)
+    check_vector_pool("pooling of a head", choice.feature.pool)
     check_replaceable(output)
     with open_store(features) as store:
-        labelled = read_labelled_rows(store, RowChoice(layer, pool, labels, ignore_split), listener)
+        labelled = read_labelled_rows(store, choice, listener)
         reference = StoreReference.to(store, output)
-    held_out = labelled.hold_out(test_size, seed, listener)
+    held_out = labelled.hold_out(choice.evaluation.test_size, job.seed, listener)
     examples, feature = labelled.examples, labelled.table.spec
     num_train, width = int((~held_out).sum()), examples.values.shape[1]
     listener.note(
         f"fitting a {kind} head on {num_train:,} of {len(examples):,} images, "
         f"{len(labelled.classes)} classes, {format_count(width, 'value')} each"
     )
-    fitted, evaluation = _fit_and_measure(classifier, labelled, held_out, seed)
-    refitted = evaluation is not None and labelled.sides is None
-    if refitted:
-        fitted = Fitted(classifier.refit(examples, fitted.settings, seed), fitted.settings)
+    try:
+        chosen = classifier.choose(examples.take(~held_out), job)
+        weights = classifier.fit(examples.take(~held_out), chosen.settings, job)
+        evaluation = _measure(classifier.operations(weights), labelled, held_out)
+        refitted = evaluation is not None and labelled.sides is None
+        if refitted:
+            weights = classifier.fit(examples, chosen.settings, job)
+    finally:
+        listener.finish()
     report = FitReport(
         output=str(output),
         kind=kind,
@@ -150,10 +167,10 @@ def fit_head(
         splits=labelled.splits,
         evaluation=evaluation,
         refitted=refitted,
-        settings=fitted.settings,
+        settings=chosen.settings,
     )
     rows = labelled.rows if refitted else labelled.rows[~held_out]
-    head = _make_head(report, labelled.table, rows, fitted.weights)
+    head = _make_head(report, labelled.table, rows, weights)
     replace(head, store=reference).save(output)
     return report
 
@@ -173,13 +190,12 @@ def _make_head(
     )
 
 
-def _fit_and_measure(
-    classifier: HeadKind, labelled: LabelledRows, held_out: np.ndarray, seed: int
-) -> tuple[Fitted, Evaluation | None]:
-    """Fit on the rows that are not held out, and measure on those that are, if any."""
-    fitted = classifier.fit(labelled.examples.take(~held_out), seed)
+def _measure(
+    operations: Sequence[Operation], labelled: LabelledRows, held_out: np.ndarray
+) -> Evaluation | None:
+    """Measure on the rows that are held out, if any."""
     test = labelled.examples.take(held_out)
     if not len(test):
-        return fitted, None
-    predicted = classifier.predict(fitted.weights, test.values).argmax(axis=1)
-    return fitted, evaluate(test.targets, predicted, labelled.classes)
+        return None
+    predicted = compute(operations, test.values).argmax(axis=1)
+    return evaluate(test.targets, predicted, labelled.classes)

@@ -18,6 +18,7 @@ from featx.atomic import replace_file
 from featx.checks import check_numbers
 from featx.errors import AddOnError, DimensionMismatch, HeadError, NotInstalled
 from featx.heads.kinds import HEADS
+from featx.heads.operations import Operation, compute
 from featx.sealed_json import check_seal, check_texts, parse_json, seal
 from featx.specs import FeatureSpec, ModelSpec
 from featx.store.reference import StoreReference
@@ -69,6 +70,11 @@ class Head:
         """SHA-256 that identifies model, input contract, layer and pooling."""
         return self.feature.fingerprint(self.model)
 
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        """What is done with vectors, one after the other, to predict."""
+        return HEADS[self.kind].operations(self.weights)
+
     def predict_proba(self, values: ArrayLike) -> np.ndarray:
         """Return class probabilities.
 
@@ -91,7 +97,7 @@ class Head:
                 f"{self.feature.pool!r}. Received: shape={values.shape}."
             )
         with np.errstate(all="ignore"):  # What overflows is refused, not warned of.
-            probabilities = HEADS[self.kind].predict(self.weights, values)
+            probabilities = compute(self.operations, values)
         if not np.isfinite(probabilities).all():
             name = "the head" if self.folder is None else f"the head {str(self.folder)!r}"
             raise HeadError(

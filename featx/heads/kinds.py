@@ -1,101 +1,174 @@
-"""What a kind of head is, and the kinds there are."""
+"""What a kind of head is, and the kinds there are.
+
+A kind chooses its settings by cross-validation (`HeadKind.choose`), fits with them
+(`HeadKind.fit`), and says how to predict with the arrays that fitting gave, as a short tuple of
+operations (`HeadKind.operations`). Everything else is the same for all kinds::
+
+    store ─ labelled_rows ─▶ Examples ─ choose ─▶ Choice: settings, loss
+                                │ fit                │
+                                ▼                    │
+                             weights  ◀──────────────┘
+                                │ operations
+                                ▼
+                             operations.compute ─▶ probabilities ─ evaluation ─▶ report
+
+So a prediction is stated once. `featx.heads.operations` computes it in NumPy; another target
+translates the same operations. What a kind is told besides the examples (seed, options, whom to
+tell what is being tried) comes in one object, `FitJob`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from featx.events import Listener
+from featx.heads.options import HeadOptions
 from featx.registry import Registry
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from featx.heads.operations import Operation
+
+Task = Literal["single", "multi", "regression"]
+"""What is predicted: one class of several, any number of classes, or a number."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Examples:
-    """N labelled feature vectors.
+    """N feature vectors with what is to be predicted of them.
 
     Attributes:
-        values: float32 (N, D).
-        targets: Class numbers, (N,). Each of 0 ... num_classes - 1 is present.
-        num_classes: C, at least 2.
+        values: float32 (N, D), finite.
+        targets: By the task. ``single``: class numbers, int (N,), each of 0 ... num_classes - 1
+            present. ``multi``: whether a class applies, bool (N, C). ``regression``: float (N,).
+        num_classes: C, at least 2 for ``single``, at least 1 for ``multi``; 1 for ``regression``.
         groups: Group numbers, (N,), equal for identical files: these belong on one side of
-            every split, or a classifier is measured on what it was fitted on.
+            every split, or a head is measured on what it was fitted on.
+        task: What is predicted.
+        weights: How much each example counts, positive, float (N,); all alike when None.
     """
 
     values: np.ndarray
     targets: np.ndarray
     num_classes: int
     groups: np.ndarray
+    task: Task = "single"
+    weights: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
 
-    def take(self, rows: np.ndarray) -> Examples:
+    def take(self, rows: np.ndarray | slice) -> Examples:
         """Return some of the examples.
 
         Args:
-            rows: Row numbers, or bool (N,).
+            rows: Row numbers, bool (N,), or a slice, which copies nothing.
         """
-        return Examples(self.values[rows], self.targets[rows], self.num_classes, self.groups[rows])
+        return Examples(
+            self.values[rows],
+            self.targets[rows],
+            self.num_classes,
+            self.groups[rows],
+            self.task,
+            None if self.weights is None else self.weights[rows],
+        )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Fitted:
-    """What fitting gives.
+@dataclass(frozen=True, slots=True)
+class FitJob:
+    """What a kind is told besides the examples.
 
     Attributes:
-        weights: All that `HeadKind.predict` needs, as named arrays; no Python objects. They are
-            written to the head's folder.
-        settings: What was chosen, for example a regularisation: JSON-serialisable. It is shown
-            to the user, and fitting again with it chooses nothing.
+        seed: For whatever is random: the same seed gives the same weights.
+        options: What the user asked for; a kind reads the options that are its own.
+        listener: `Listener.trying` is told what is being tried, for whoever waits.
     """
 
-    weights: dict[str, np.ndarray]
+    seed: int = 0
+    options: HeadOptions = field(default_factory=HeadOptions)
+    listener: Listener = field(default_factory=Listener)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Settings that a kind chose, and how well it did with them on rows that it had not seen.
+
+    Attributes:
+        settings: For example a regularisation: JSON-serialisable. They are shown to the user,
+            and fitting with them chooses nothing.
+        loss: Mean loss on held-out rows, by which kinds are compared: cross-entropy in nats
+            (``single``; ``multi``: its mean over the classes) or squared error. None where there
+            are too few examples to hold any out.
+        accuracy: Of ``single``: share of the held-out rows whose best class is right.
+        num_held_out: Rows that loss and accuracy were measured on.
+    """
+
     settings: dict[str, Any]
+    loss: float | None = None
+    accuracy: float | None = None
+    num_held_out: int = 0
 
 
 class HeadKind(Protocol):
-    """A kind of classifier.
+    """A kind of head.
 
-    `fit_head` calls `fit` with the rows to learn from, measures the result on held-out rows with
-    `predict`, and then `refit` with all rows. The contract tests in
+    `fit_head` calls `choose` and `fit` with the rows to learn from, measures the result on
+    held-out rows, and then calls `fit` with all rows. The contract tests in
     `featx.testing.contracts.heads` say what must hold.
+
+    Attributes:
+        tasks: The tasks that it can learn.
     """
 
-    def fit(self, examples: Examples, seed: int) -> Fitted:
-        """Choose settings by these examples alone, and fit.
+    tasks: tuple[Task, ...]
+
+    def suits(self, examples: Examples) -> bool:
+        """Whether ``--kind auto`` tries it on these examples: not where it would take too long."""
+        ...
+
+    def choose(self, examples: Examples, job: FitJob) -> Choice:
+        """Choose settings by these examples alone.
 
         Args:
-            examples: What to learn from. A class may have a single example.
-            seed: For whatever is random: the same seed gives the same weights.
+            examples: What to learn from, of one of `tasks`. A class may have a single example.
+            job: Seed, options and listener.
         """
         ...
 
-    def refit(
-        self, examples: Examples, settings: Mapping[str, Any], seed: int
+    def fit(
+        self, examples: Examples, settings: Mapping[str, Any], job: FitJob
     ) -> dict[str, np.ndarray]:
-        """Fit with settings that `fit` chose, and return the weights.
+        """Fit with settings that `choose` chose.
 
         Args:
             examples: What to learn from.
-            settings: As `fit` returned them, or as they were read back from JSON.
-            seed: As for `fit`.
+            settings: As `choose` returned them, or as they were read back from JSON.
+            job: As for `choose`.
+
+        Returns:
+            All that a prediction needs, as named arrays; no Python objects. They are written to
+            the head's folder.
         """
         ...
 
-    def predict(self, weights: Mapping[str, np.ndarray], values: np.ndarray) -> np.ndarray:
-        """Return class probabilities, float32 (N, C), rows summing to 1.
+    def operations(self, weights: Mapping[str, np.ndarray]) -> tuple[Operation, ...]:
+        """Return what is done, one after the other, with vectors (N, D) to predict.
+
+        The last one gives (N, C), for ``single`` probabilities that sum to 1, for ``multi``
+        independent probabilities; for ``regression`` numbers (N, 1).
 
         Args:
-            weights: As `fit` or `refit` returned them, or as they were read back.
-            values: Feature vectors, (N, D). N may be 0.
+            weights: As `fit` returned them, or as they were read back from the head's folder.
+
+        Returns:
+            Those of `featx.heads.operations`, or objects of your own that can be called with
+            vectors; what is not in that module cannot be exported.
         """
         ...
 
-
-DEFAULT_HEAD_KIND = "linear"
 
 HEADS: Registry[HeadKind] = Registry(
     "kind of head",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,8 @@ import numpy as np
 from featx.errors import HeadError, join_names
 from featx.events import Listener
 from featx.heads.kinds import Examples
-from featx.heads.labels import FOLDERS, RowLabels, read_label_table, side_of
+from featx.heads.labels import RowLabels, read_label_table, side_of
+from featx.heads.options import FOLDERS, EvaluationOptions, FeatureOptions, TaskOptions
 from featx.heads.splits import split_stratified
 from featx.images.sources import natural_key
 from featx.images.sources.splits import SPLITS
@@ -25,10 +26,9 @@ from featx.units import format_count
 class RowChoice:
     """Which rows and features of a store are asked for; see `featx.fit_head`."""
 
-    layer: str | None
-    pool: str
-    labels: str | Path
-    ignore_split: bool
+    feature: FeatureOptions = field(default_factory=FeatureOptions)
+    task: TaskOptions = field(default_factory=TaskOptions)
+    evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,20 +87,20 @@ def read_labelled_rows(store: FeatureStore, choice: RowChoice, listener: Listene
     Raises:
         HeadError: If there are fewer than two classes, or labels cannot be read.
     """
-    note_choice(store, choice.layer, choice.pool, listener)
-    if str(choice.labels) == FOLDERS:
+    note_choice(store, choice.feature.layer, choice.feature.pool, listener)
+    if str(choice.task.labels) == FOLDERS:
         row_labels = RowLabels(store.labels)
     else:
-        row_labels = read_label_table(Path(choice.labels), store.keys, Path(str(store.root)))
+        row_labels = read_label_table(Path(choice.task.labels), store.keys, Path(str(store.root)))
         for note in row_labels.notes:
             listener.note(note)
     num_unlabelled = sum(label is None for label in row_labels.labels)
     splits: dict[str, int] = {}
-    if choice.ignore_split:
+    if choice.evaluation.ignore_split:
         row_labels = RowLabels(row_labels.labels)
     elif row_labels.sides is None:
         row_labels, splits = _take_split(row_labels, store.splits, listener)
-    table = store.table(choice.layer, pool=choice.pool)
+    table = store.table(choice.feature.layer, pool=choice.feature.pool)
     classes = _find_classes(row_labels, str(store.path), listener)
     numbers = {name: number for number, name in enumerate(classes)}
     rows = np.array([row for row, label in enumerate(row_labels.labels) if label])

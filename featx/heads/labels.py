@@ -15,10 +15,6 @@ from featx.images.sources.splits import SPLITS
 from featx.images.sources.tables import ImageTable, TableError, read_image_table, spellings
 from featx.units import format_count
 
-FOLDERS = "folders"
-"""Value of ``--labels`` for the labels in the store: class folders, or those that a manifest or
-another source of the images gave."""
-
 SHOWN_NAMES = 3
 """Names of a list that a note shows."""
 

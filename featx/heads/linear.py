@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from featx.heads.kinds import Examples, Fitted
+from featx.heads.kinds import Choice, Examples, FitJob, Task
+from featx.heads.operations import Affine, Operation, Softmax, Standardise
 
 REGULARISATIONS = tuple(10.0**exponent for exponent in range(-5, 2))
 """Inverse strengths C that are tried. For standardised features of some hundred to a few
@@ -31,16 +32,21 @@ class LinearHead:
     (C,); the settings ``C`` (inverse strength) and ``folds`` (0: too few examples to compare).
     """
 
-    def fit(self, examples: Examples, seed: int) -> Fitted:
-        """Choose the regularisation and fit; see `featx.heads.kinds.HeadKind.fit`."""
-        with _threads_for(examples):
-            settings = _choose_settings(examples, seed)
-            return Fitted(self.refit(examples, settings, seed), settings)
+    tasks: tuple[Task, ...] = ("single",)
 
-    def refit(
-        self, examples: Examples, settings: Mapping[str, Any], seed: int
+    def suits(self, examples: Examples) -> bool:
+        """Return True."""
+        return True
+
+    def choose(self, examples: Examples, job: FitJob) -> Choice:
+        """Choose the regularisation; see `featx.heads.kinds.HeadKind.choose`."""
+        with _threads_for(examples):
+            return _choose(examples, job)
+
+    def fit(
+        self, examples: Examples, settings: Mapping[str, Any], job: FitJob
     ) -> dict[str, np.ndarray]:
-        """Fit with a known regularisation; see `featx.heads.kinds.HeadKind.refit`."""
+        """Fit with a known regularisation; see `featx.heads.kinds.HeadKind.fit`."""
         from sklearn.linear_model import LogisticRegression
         from sklearn.preprocessing import StandardScaler
 
@@ -60,26 +66,19 @@ class LinearHead:
             "intercepts": np.asarray(intercepts, np.float32),
         }
 
-    def predict(self, weights: Mapping[str, np.ndarray], values: np.ndarray) -> np.ndarray:
-        """Return class probabilities (N, C), float32; NumPy alone.
-
-        Example:
-            >>> weights = {"mean": np.zeros(1), "scale": np.ones(1),
-            ...            "coefficients": np.array([[0.0], [0.0]]), "intercepts": np.zeros(2)}
-            >>> linear.predict(weights, np.array([[3.0]])).tolist()
-            [[0.5, 0.5]]
-        """
-        standardised = (values - weights["mean"]) / weights["scale"]
-        logits = standardised @ weights["coefficients"].T + weights["intercepts"]
-        logits -= logits.max(axis=1, keepdims=True)  # exp of large logits would overflow.
-        powers = np.exp(logits)
-        return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float32)
+    def operations(self, weights: Mapping[str, np.ndarray]) -> tuple[Operation, ...]:
+        """Standardise, then softmax of an affine map."""
+        return (
+            Standardise(weights["mean"], weights["scale"]),
+            Affine(weights["coefficients"], weights["intercepts"]),
+            Softmax(),
+        )
 
 
 linear = LinearHead()
 
 
-def _choose_settings(examples: Examples, seed: int) -> dict[str, Any]:
+def _choose(examples: Examples, job: FitJob) -> Choice:
     """Choose the regularisation by cross-validation; identical files share a fold."""
     from sklearn.model_selection import StratifiedGroupKFold
     from sklearn.preprocessing import StandardScaler
@@ -88,18 +87,23 @@ def _choose_settings(examples: Examples, seed: int) -> dict[str, Any]:
     pairs = np.unique(np.stack([targets, groups]), axis=1)
     folds = min(NUM_FOLDS, int(np.bincount(pairs[0], minlength=examples.num_classes).min()))
     if folds < 2:
-        return {"C": 1.0, "folds": 0}
+        return Choice({"C": 1.0, "folds": 0})
     standardised = StandardScaler().fit_transform(examples.values)
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=job.seed)
     losses = np.zeros(len(REGULARISATIONS))
-    compared = 0
+    compared = num_held_out = 0
     for train, test in splitter.split(standardised, targets, groups):
         if len(np.unique(targets[train])) < 2:
             continue  # Copies with different labels can leave a fold with one class.
         compared += 1
+        num_held_out += len(test)
+        job.listener.trying(f"linear, fold {compared} of {folds}")
         losses += _losses(standardised, examples, train, test)
-    strength = REGULARISATIONS[int(losses.argmin())] if compared else 1.0
-    return {"C": strength, "folds": compared}
+    if not compared:
+        return Choice({"C": 1.0, "folds": 0})
+    best = int(losses.argmin())
+    settings = {"C": REGULARISATIONS[best], "folds": compared}
+    return Choice(settings, float(losses[best]) / num_held_out, num_held_out=num_held_out)
 
 
 def _losses(

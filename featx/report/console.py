@@ -19,6 +19,7 @@ class ConsoleListener(Listener):
     def __init__(self) -> None:
         self._progress: Any = None
         self._task: Any = None
+        self._status: Any = None
 
     def note(self, text: str) -> None:
         """Write one line; on a terminal that is too narrow, several."""
@@ -66,8 +67,22 @@ class ConsoleListener(Listener):
             rate = f"{format_rate(speed)}/s" if speed else ""
             self._progress.update(self._task, rate=rate, bar=draw_bar(task.percentage / 100))
 
+    def trying(self, what: str) -> None:
+        """Show one line that changes, if stderr is a terminal."""
+        if self._progress is not None or not sys.stderr.isatty():
+            return
+        if self._status is None:
+            from rich.console import Console
+
+            self._status = Console(stderr=True, highlight=False).status("")
+            self._status.start()
+        self._status.update(printable(what))
+
     def finish(self) -> None:
-        """Remove the bar."""
+        """Remove the bar, and what is being tried."""
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
@@ -75,6 +90,8 @@ class ConsoleListener(Listener):
     def _line(self, text: str) -> None:
         if self._progress is not None:
             self._progress.console.print(text, markup=False, soft_wrap=True)
+        elif self._status is not None:
+            self._status.console.print(text, markup=False, soft_wrap=True)
         else:
             sys.stderr.write(text + "\n")
             sys.stderr.flush()

@@ -30,7 +30,7 @@ from featx.extraction import extract
 from featx.files import hash_file
 from featx.heads.fitting import fit_head
 from featx.heads.head import Head, load_head
-from featx.heads.kinds import HEADS, Examples
+from featx.heads.kinds import HEADS, Examples, FitJob
 from featx.heads.prediction import predict
 from featx.sealed_json import seal
 from featx.specs import FeatureSpec
@@ -87,7 +87,7 @@ def test_saved_head_is_fitted_on_all_rows(store: Path, tmp_path: Path) -> None:
     with open_store(store) as opened:
         values = opened.table("vector").values[:30]
     examples = Examples(values, np.arange(30) % 2, 2, np.arange(30))
-    expected = HEADS["linear"].refit(examples, report.settings, seed=0)
+    expected = HEADS["linear"].fit(examples, report.settings, FitJob())
     for name, array in load_head(tmp_path / "head").weights.items():
         np.testing.assert_array_equal(array, expected[name])
 

@@ -19,8 +19,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from featx.heads.evaluation import evaluate
-from featx.heads.kinds import Examples
+from featx.heads.kinds import Examples, FitJob
 from featx.heads.linear import REGULARISATIONS, linear
+from featx.heads.operations import compute
 from featx.heads.splits import split_stratified
 
 
@@ -44,8 +45,9 @@ def fit(
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Fit a linear head; each row is its own group unless told otherwise."""
     groups = np.arange(len(targets)) if groups is None else groups
-    fitted = linear.fit(Examples(values, targets, num_classes, groups), seed)
-    return fitted.weights, fitted.settings
+    examples, job = Examples(values, targets, num_classes, groups), FitJob(seed)
+    settings = linear.choose(examples, job).settings
+    return linear.fit(examples, settings, job), settings
 
 
 @pytest.mark.parametrize("num_classes", [2, 3, 5])
@@ -57,7 +59,7 @@ def test_probabilities_are_those_of_scikit_learn(num_classes: int) -> None:
     ).fit(values, targets)
     random = np.random.default_rng(9)
     unseen = values + random.normal(size=values.shape).astype(np.float32) * values.std(axis=0)
-    probabilities = linear.predict(weights, unseen)
+    probabilities = compute(linear.operations(weights), unseen)
     assert probabilities.dtype == np.float32
     assert probabilities.shape == (len(values), num_classes)
     np.testing.assert_allclose(probabilities, reference.predict_proba(unseen), atol=1e-5)
@@ -127,7 +129,7 @@ def test_huge_logits_do_not_overflow() -> None:
         "intercepts": np.zeros(2, np.float32),
     }
     values = np.array([[1e4], [-1e4], [0]], np.float32)
-    assert linear.predict(weights, values).tolist() == [[1, 0], [0, 1], [0.5, 0.5]]
+    assert compute(linear.operations(weights), values).tolist() == [[1, 0], [0, 1], [0.5, 0.5]]
 
 
 # The split

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from typing import get_args
 
 import numpy as np
 
-from featx.heads.kinds import HEADS, Examples
+from featx.heads.kinds import HEADS, Examples, FitJob, Task
+from featx.heads.operations import compute
 
 
 def make_examples(num_classes: int, per_class: int = 12, width: int = 6) -> Examples:
@@ -27,6 +30,28 @@ def make_examples(num_classes: int, per_class: int = 12, width: int = 6) -> Exam
     return Examples(values.astype(np.float32), targets, num_classes, np.arange(len(targets)))
 
 
+def fit(kind: str, examples: Examples, seed: int = 0) -> dict[str, np.ndarray]:
+    """Choose settings and fit; the weights.
+
+    Example:
+        >>> sorted(fit("linear", make_examples(2)))
+        ['coefficients', 'intercepts', 'mean', 'scale']
+    """
+    job, head = FitJob(seed), HEADS[kind]
+    return head.fit(examples, head.choose(examples, job).settings, job)
+
+
+def predict(kind: str, weights: Mapping[str, np.ndarray], values: np.ndarray) -> np.ndarray:
+    """Return what a head predicts for vectors (N, D), float32 (N, C).
+
+    Example:
+        >>> examples = make_examples(2)
+        >>> predict("linear", fit("linear", examples), examples.values).shape
+        (24, 2)
+    """
+    return compute(HEADS[kind].operations(weights), values)
+
+
 class HeadContract:
     """Tests that take the name of a kind of head.
 
@@ -41,8 +66,7 @@ class HeadContract:
         """Probabilities are float32 (N, C), in [0, 1], and sum to 1."""
         for num_classes in (2, 3, 5):
             examples = make_examples(num_classes)
-            weights = HEADS[kind].fit(examples, seed=0).weights
-            probabilities = HEADS[kind].predict(weights, examples.values)
+            probabilities = predict(kind, fit(kind, examples), examples.values)
             assert probabilities.dtype == np.float32
             assert probabilities.shape == (len(examples), num_classes)
             assert probabilities.min() >= 0
@@ -52,29 +76,36 @@ class HeadContract:
         """Clouds that are far apart are told apart, also in examples it has not seen."""
         examples = make_examples(3, per_class=30)
         train = np.arange(len(examples)) < 45
-        head = HEADS[kind]
-        weights = head.fit(examples.take(train), seed=0).weights
+        weights = fit(kind, examples.take(train))
         unseen = examples.take(~train)
-        right = head.predict(weights, unseen.values).argmax(axis=1) == unseen.targets
+        right = predict(kind, weights, unseen.values).argmax(axis=1) == unseen.targets
         assert right.mean() >= 0.9, f"{right.mean():.0%} of easy examples are right"
 
-    def test_fitting_again_with_the_settings_chooses_nothing(self, kind: str) -> None:
-        """`refit` with the settings, read back from JSON, gives what `fit` gave."""
+    def test_what_is_chosen(self, kind: str) -> None:
+        """Settings are JSON, and of many examples the loss on held-out ones is known."""
         examples, head = make_examples(3), HEADS[kind]
-        fitted = head.fit(examples, seed=3)
-        settings = json.loads(json.dumps(fitted.settings))
-        assert settings == fitted.settings
-        weights = head.refit(examples, settings, seed=3)
-        np.testing.assert_allclose(
-            head.predict(weights, examples.values),
-            head.predict(fitted.weights, examples.values),
-            atol=1e-5,
+        chosen = head.choose(examples, FitJob())
+        settings = json.loads(json.dumps(chosen.settings))
+        assert settings == chosen.settings
+        assert chosen.loss is not None
+        assert 0 <= chosen.loss < np.log(3), "worse than equal probabilities"
+        assert 0 < chosen.num_held_out <= len(examples)
+        weights, again = (
+            head.fit(examples, either, FitJob()) for either in (settings, chosen.settings)
         )
+        for name, array in weights.items():
+            np.testing.assert_array_equal(array, again[name], err_msg=name)
+
+    def test_it_says_its_tasks(self, kind: str) -> None:
+        """There is at least one, and examples of a few dozen rows suit it."""
+        assert set(HEADS[kind].tasks) <= set(get_args(Task))
+        assert HEADS[kind].tasks
+        assert HEADS[kind].suits(make_examples(3)) in (True, False)
 
     def test_weights_survive_the_file(self, kind: str) -> None:
         """Weights are arrays without Python objects, and predict the same when read back."""
-        examples, head = make_examples(3), HEADS[kind]
-        weights = head.fit(examples, seed=0).weights
+        examples = make_examples(3)
+        weights = fit(kind, examples)
         assert "fitted_on" not in weights, "featx itself writes an array of that name"
         file = io.BytesIO()
         np.savez(file, **weights)  # type: ignore[arg-type]
@@ -82,60 +113,61 @@ class HeadContract:
         with np.load(file, allow_pickle=False) as arrays:
             read = {name: arrays[name] for name in arrays.files}
         np.testing.assert_array_equal(
-            head.predict(read, examples.values), head.predict(weights, examples.values)
+            predict(kind, read, examples.values), predict(kind, weights, examples.values)
         )
 
     def test_the_same_seed_gives_the_same_weights_in_another_process(self, kind: str) -> None:
         """Nothing depends on the process: hash seeds, the clock, NumPy's global generator."""
-        examples, head = make_examples(3), HEADS[kind]
-        here = head.fit(examples, seed=1)
+        examples, head, job = make_examples(3), HEADS[kind], FitJob(seed=1)
+        chosen = head.choose(examples, job)
+        here = head.fit(examples, chosen.settings, job)
         with ProcessPoolExecutor(1, get_context("spawn")) as process:
-            there = process.submit(head.fit, examples, 1).result()
-        assert here.settings == there.settings
-        assert sorted(here.weights) == sorted(there.weights)
-        for name, array in here.weights.items():
-            np.testing.assert_array_equal(array, there.weights[name], err_msg=name)
+            assert process.submit(head.choose, examples, job).result() == chosen
+            there = process.submit(head.fit, examples, chosen.settings, job).result()
+        assert sorted(here) == sorted(there)
+        for name, array in here.items():
+            np.testing.assert_array_equal(array, there[name], err_msg=name)
 
     def test_few_examples(self, kind: str) -> None:
         """One example of each class is enough to fit, though not to choose settings."""
-        examples, head = make_examples(3, per_class=1), HEADS[kind]
-        weights = head.fit(examples, seed=0).weights
-        assert np.isfinite(head.predict(weights, examples.values)).all()
+        examples = make_examples(3, per_class=1)
+        assert HEADS[kind].choose(examples, FitJob()).loss is None
+        assert np.isfinite(predict(kind, fit(kind, examples), examples.values)).all()
 
     def test_identical_files_with_different_labels(self, kind: str) -> None:
         """Groups that are in several classes do not stop the fit."""
         values = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
         groups = np.array([2, 1, 0, 0, 2, 0, 2])
-        head = HEADS[kind]
-        fitted = head.fit(Examples(values, np.array([0, 1, 0, 1, 0, 1, 0]), 2, groups), seed=0)
-        assert head.predict(fitted.weights, values).shape == (7, 2)
+        weights = fit(kind, Examples(values, np.array([0, 1, 0, 1, 0, 1, 0]), 2, groups))
+        assert predict(kind, weights, values).shape == (7, 2)
 
     def test_values_that_are_all_equal(self, kind: str) -> None:
         """Constant values, as of a dead unit, and a vector of zeros give finite numbers."""
-        examples, head = make_examples(2), HEADS[kind]
+        examples = make_examples(2)
         examples.values[:, 2] = 7
-        weights = head.fit(examples, seed=0).weights
         queries = np.stack([examples.values[0], np.zeros(6, np.float32)])
-        assert np.isfinite(head.predict(weights, queries)).all()
+        assert np.isfinite(predict(kind, fit(kind, examples), queries)).all()
 
     def test_each_row_by_itself(self, kind: str) -> None:
         """A prediction does not depend on the others; there may be none to make."""
-        examples, head = make_examples(3), HEADS[kind]
-        weights = head.fit(examples, seed=0).weights
-        together = head.predict(weights, examples.values)
+        examples = make_examples(3)
+        weights = fit(kind, examples)
+        together = predict(kind, weights, examples.values)
         for row in range(3):
-            alone = head.predict(weights, examples.values[row : row + 1])
+            alone = predict(kind, weights, examples.values[row : row + 1])
             np.testing.assert_allclose(alone[0], together[row], atol=1e-5)
-        assert head.predict(weights, examples.values[:0]).shape == (0, 3)
+        assert predict(kind, weights, examples.values[:0]).shape == (0, 3)
 
     def test_nothing_that_is_given_is_changed(self, kind: str) -> None:
         """Values, weights and settings are left as they are."""
         examples, head = make_examples(3), HEADS[kind]
         values = examples.values.copy()
-        fitted = head.fit(examples, seed=0)
-        weights = {name: array.copy() for name, array in fitted.weights.items()}
-        head.predict(fitted.weights, examples.values)
-        head.refit(examples, fitted.settings, seed=0)
+        chosen = head.choose(examples, FitJob())
+        settings = dict(chosen.settings)
+        weights = head.fit(examples, chosen.settings, FitJob())
+        kept = {name: array.copy() for name, array in weights.items()}
+        predict(kind, weights, examples.values)
         np.testing.assert_array_equal(examples.values, values)
-        for name, array in fitted.weights.items():
-            np.testing.assert_array_equal(array, weights[name], err_msg=name)
+        assert chosen.settings == settings
+        for name, array in weights.items():
+            np.testing.assert_array_equal(array, kept[name], err_msg=name)

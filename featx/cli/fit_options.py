@@ -1,0 +1,70 @@
+"""Options of `featx fit-head`, in groups; see `featx.heads.options`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from featx.cli.groups import Group
+from featx.cli.options import OneLayer, ReadPool
+from featx.cli.registry_choice import Choice
+from featx.heads.kinds import HEADS
+from featx.heads.options import (
+    DEFAULT_HEAD_KIND,
+    FOLDERS,
+    EvaluationOptions,
+    FeatureOptions,
+    HeadOptions,
+    TaskOptions,
+)
+from featx.specs import DEFAULT_READ_POOLING, DEFAULT_TEST_SIZE
+
+
+def make_feature(layer: OneLayer = None, pool: ReadPool = DEFAULT_READ_POOLING) -> FeatureOptions:
+    """Return which stored feature a head is fitted on."""
+    return FeatureOptions(layer, pool)
+
+
+def make_task(
+    labels: Annotated[
+        str,
+        typer.Option(
+            metavar="folders|FILE",
+            help="'folders' for those in the store (class folders, or a manifest's), or a table "
+            "(.csv, .parquet) with the columns path, label and optionally split.",
+        ),
+    ] = FOLDERS,
+) -> TaskOptions:
+    """Return what a head learns."""
+    return TaskOptions(labels)
+
+
+def make_evaluation(
+    test_size: Annotated[
+        float, typer.Option(help="Share of each class held out to measure on, 0 to 1.")
+    ] = DEFAULT_TEST_SIZE,
+    ignore_split: Annotated[
+        bool,
+        typer.Option(
+            "--ignore-split", help="Hold out a share of each class although a split is given."
+        ),
+    ] = False,
+) -> EvaluationOptions:
+    """Return how a head is measured."""
+    return EvaluationOptions(test_size, ignore_split)
+
+
+def make_head(
+    kind: Annotated[
+        str, typer.Option(help="The kind of head."), Choice(lambda: HEADS.names)
+    ] = DEFAULT_HEAD_KIND,
+) -> HeadOptions:
+    """Return which head is fitted."""
+    return HeadOptions(kind)
+
+
+FeatureGroup = Annotated[FeatureOptions, Group(make_feature)]
+TaskGroup = Annotated[TaskOptions, Group(make_task)]
+EvaluationGroup = Annotated[EvaluationOptions, Group(make_evaluation)]
+HeadGroup = Annotated[HeadOptions, Group(make_head)]

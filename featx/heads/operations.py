@@ -1,0 +1,123 @@
+"""What a head does with vectors: a few operations, computed here in NumPy.
+
+They are data, so that the same prediction can also be written in another language: each has its
+arrays and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+BLOCK_VALUES = 1 << 22
+"""Numbers of a block of rows that is computed at once: 16 MB."""
+
+
+class Operation(Protocol):
+    """Makes float32 (N, K) of float32 (N, D), each row by itself."""
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """Compute all rows; N may be 0. What is given is not changed."""
+        ...
+
+
+def compute(operations: Sequence[Operation], values: np.ndarray) -> np.ndarray:
+    """Apply operations one after the other.
+
+    Args:
+        operations: At least one.
+        values: Numbers, (N, D).
+
+    Returns:
+        What the last one gives, float32 (N, K). Rows are computed in blocks, so that memory does
+        not grow with them.
+
+    Example:
+        >>> two = Affine(np.array([[0.0], [1.0]]), np.zeros(2))
+        >>> compute([two, Softmax()], np.array([[0.0]])).tolist()
+        [[0.5, 0.5]]
+    """
+    step = max(1, BLOCK_VALUES // max(1, values.shape[1]))
+    results = []
+    for start in range(0, max(1, len(values)), step):
+        block = np.asarray(values[start : start + step], np.float32)
+        for operation in operations:
+            block = operation(block)
+        results.append(np.asarray(block, np.float32))
+    return results[0] if len(results) == 1 else np.concatenate(results)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Standardise:
+    """``(x - mean) / scale``.
+
+    Attributes:
+        mean: (D,).
+        scale: (D,), not 0.
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """Return (N, D)."""
+        return np.asarray((values - self.mean) / self.scale)
+
+
+@dataclass(frozen=True, slots=True)
+class UnitLength:
+    """Divides each row by its Euclidean length; a row of zeros stays one."""
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """Return (N, D)."""
+        lengths = np.sqrt(np.einsum("nd,nd->n", values, values))[:, np.newaxis]
+        return np.asarray(values / np.where(lengths > 0, lengths, 1))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Affine:
+    """``x @ coefficients.T + intercepts``.
+
+    Attributes:
+        coefficients: (K, D).
+        intercepts: (K,).
+    """
+
+    coefficients: np.ndarray
+    intercepts: np.ndarray
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """Return (N, K)."""
+        return np.asarray(values @ self.coefficients.T + self.intercepts)
+
+
+@dataclass(frozen=True, slots=True)
+class Relu:
+    """``max(x, 0)``."""
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """Return (N, D)."""
+        return np.asarray(np.maximum(values, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Softmax:
+    """``exp(x) / sum(exp(x))`` over each row."""
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """Return (N, D), rows summing to 1."""
+        # exp of large numbers would overflow.
+        powers = np.exp(values - values.max(axis=1, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Sigmoid:
+    """``1 / (1 + exp(-x))``, of each value by itself."""
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """Return (N, D), in [0, 1]."""
+        return np.asarray(0.5 * (1 + np.tanh(0.5 * values)))  # Does not overflow.

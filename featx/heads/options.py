@@ -1,0 +1,108 @@
+"""Options of `fit_head`, in groups: which feature, what to learn, how to measure, which head.
+
+As in `featx.options`, each field is also a keyword of the function: ``kind="linear"`` is
+``head=HeadOptions(kind="linear")``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypedDict
+
+from featx.errors import InvalidValue
+from featx.specs import DEFAULT_READ_POOLING, DEFAULT_TEST_SIZE
+
+DEFAULT_HEAD_KIND = "linear"
+
+FOLDERS = "folders"
+"""Value of ``--labels`` for the labels in the store: class folders, or those that a manifest or
+another source of the images gave."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureOptions:
+    """Which stored feature a head is fitted on.
+
+    Attributes:
+        layer: The layer; the deepest in the store when None.
+        pool: Pooling of layers that were stored as maps.
+    """
+
+    layer: str | None = None
+    pool: str = DEFAULT_READ_POOLING
+
+
+@dataclass(frozen=True, slots=True)
+class TaskOptions:
+    """What a head learns.
+
+    Attributes:
+        labels: ``folders`` for those in the store (class folders, or those of a manifest); or a
+            table, in CSV or Parquet, with the columns path, label and optionally split.
+    """
+
+    labels: str | Path = FOLDERS
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationOptions:
+    """How a head is measured.
+
+    Attributes:
+        test_size: Share of each class held out to measure on, in [0, 1). Ignored where a split is
+            given: by the table, else by the store (from a manifest's column, or the names of arrays
+            or folders), if it has both training rows and others. Identical files are always on the
+            same side.
+        ignore_split: Hold out rows as if no split were given.
+    """
+
+    test_size: float = DEFAULT_TEST_SIZE
+    ignore_split: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.test_size < 1:
+            raise InvalidValue(
+                f"The held-out share is a number in [0, 1). Received: {self.test_size}."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class HeadOptions:
+    """Which head is fitted.
+
+    Attributes:
+        kind: The kind of head.
+    """
+
+    kind: str = DEFAULT_HEAD_KIND
+
+
+class FeatureKeywords(TypedDict, total=False):
+    """The fields of `FeatureOptions` as keywords."""
+
+    layer: str | None
+    pool: str
+
+
+class TaskKeywords(TypedDict, total=False):
+    """The fields of `TaskOptions` as keywords."""
+
+    labels: str | Path
+
+
+class EvaluationKeywords(TypedDict, total=False):
+    """The fields of `EvaluationOptions` as keywords."""
+
+    test_size: float
+    ignore_split: bool
+
+
+class HeadKeywords(TypedDict, total=False):
+    """The fields of `HeadOptions` as keywords."""
+
+    kind: str
+
+
+class FitKeywords(FeatureKeywords, TaskKeywords, EvaluationKeywords, HeadKeywords, total=False):
+    """The options that `featx.fit_head` takes as keywords."""
