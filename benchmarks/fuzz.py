@@ -38,7 +38,7 @@ import h5py  # noqa: F401
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.fuzzing import hostile_files, hostile_models, pictures, stored_files
+from benchmarks.fuzzing import hostile_files, hostile_models, model_files, pictures, stored_files
 from benchmarks.fuzzing.supervisor import OFFENCES, OUTCOMES, Case, Result, run_cases
 from featx.errors import FeatxError, ImageError
 from featx.testing import toy_model
@@ -89,13 +89,15 @@ def main() -> None:
             results += run_cases(cases, stated=FeatxError, **limits)
         for what, make, prepare in (
             ("structures", stored_files.make_originals, hostile_files.hostile_cases),
-            ("models", hostile_models.make_originals, hostile_models.model_cases),
+            ("models", model_files.make_originals, hostile_models.model_cases),
         ):
             if options.what not in (what, "all"):
                 continue
             for cases in prepared_cases(options, scratch / what, make, prepare):
                 cases = [case for case in cases if case.kind not in options.skip]
                 results += run_cases(cases, stated=FeatxError, **limits)
+                num_offences = sum(result.outcome in OFFENCES for result in results)
+                print(f"{len(results):,} cases, {num_offences:,} offences", flush=True)
         offences = [result for result in results if result.outcome in OFFENCES]
         print_offences(offences)
         Console(width=150).print(make_table(results))

@@ -1,7 +1,8 @@
 """Models that somebody prepared: valid files that would do more than compute, wherever inside.
 
 A small model of each format is made once. Each case changes the structure of a copy, and loads it:
-it must be refused with an error that names what it holds.
+it must be refused with an error that names what it holds. Among them are models that only compute,
+which must be accepted.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import io
 import json
 import random
 import shutil
-import zipfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,27 @@ from benchmarks.fuzzing.guard import (
     check_shows_nothing,
     watched,
 )
+from benchmarks.fuzzing.harmless_models import (
+    build_graph,
+    build_keras,
+    build_onnx,
+    build_second_graph,
+)
 from benchmarks.fuzzing.hostile_files import scratch_of
+from benchmarks.fuzzing.model_files import (
+    DEEPEST,
+    GRAPH,
+    H5,
+    KERAS,
+    ONNX,
+    SAVED,
+    TABLE,
+    WORDS,
+    pack_members,
+    read_members,
+    read_saved_model,
+    write_onnx,
+)
 from benchmarks.fuzzing.supervisor import Case, OtherValues
 from featx.engines.tensorflow import import_tensorflow
 from featx.errors import FeatxError
@@ -34,47 +54,17 @@ from featx.models import load_model
 from featx.models.operations import operations_that_need_trust
 from featx.options import InputOptions
 
-SIZE = 8
-DEEPEST = 8
-"""Most functions, or models, within each other."""
+FILLING = "InitializeTableFromTextFileV2"
 
 LOADED_TO = InputOptions(preprocess="unit")
 
-GRAPH, SAVED, KERAS, H5, ONNX = "net.pb", "saved", "net.keras", "net.h5", "net.onnx"
+OF_SAVERS = ("Save", "Restore", "MergeV2")
 
 OF_KERAS = ("builtins", "keras.src.utils")
 """Modules in which Keras looks for what is its own."""
 
-Prepare = Callable[[Path, random.Random], str]
-"""Changes a folder of models; returns what the error must name."""
-
-
-def make_originals(folder: Path) -> None:
-    """Write a small network in every format."""
-    tf = import_tensorflow()
-    import keras
-    from onnx import TensorProto, helper, save_model
-
-    folder.mkdir(parents=True)
-    layers = keras.layers
-    block = keras.Sequential([layers.Input((SIZE, SIZE, 4)), layers.ReLU()], name="block")
-    stack = [layers.Input((SIZE, SIZE, 3)), layers.Conv2D(4, 3, padding="same"), block]
-    network = keras.Sequential([*stack, layers.GlobalAveragePooling2D()])
-    network.save(folder / KERAS)
-    network.save(folder / H5)
-    spec = tf.TensorSpec([None, SIZE, SIZE, 3], tf.float32)
-    module = tf.Module()
-    module.run = tf.function(lambda x: {"out": tf.nn.relu(x)}, input_signature=[spec])
-    tf.saved_model.save(module, str(folder / SAVED), signatures=module.run)
-    graph = module.run.get_concrete_function().graph.as_graph_def()
-    (folder / GRAPH).write_bytes(graph.SerializeToString())
-    images = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, SIZE, SIZE])
-    result = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 3, SIZE, SIZE])
-    scale = helper.make_tensor("scale", TensorProto.FLOAT, [1], [2.0])
-    node = helper.make_node("Mul", ["x", "scale"], ["y"])
-    made = helper.make_graph([node], "net", [images], [result], [scale])
-    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("other", 1)]
-    save_model(helper.make_model(made, opset_imports=opsets, ir_version=8), folder / ONNX)
+Prepare = Callable[[Path, random.Random], str | None]
+"""Changes a folder of models; returns what the error must name, None if it must be accepted."""
 
 
 # ---- graphs ----
@@ -82,7 +72,9 @@ def make_originals(folder: Path) -> None:
 
 def place_operation(graph: Any, draw: random.Random) -> str:
     """Put an operation that does more than compute somewhere into a graph; return its name."""
-    operation = draw.choice(sorted(operations_that_need_trust()))
+    # Those of a saver may be in a SavedModel where they never run.
+    operations = [name for name in operations_that_need_trust() if not name.startswith(OF_SAVERS)]
+    operation = draw.choice(sorted(operations))
     place = draw.choice(("node", "functions", "unused function", "dataset", "attribute", "list"))
     if place == "node":
         graph.node.add(name="spy", op=operation)
@@ -116,14 +108,49 @@ def change_graph(folder: Path, draw: random.Random) -> str:
 
 
 def change_saved_model(folder: Path, draw: random.Random) -> str:
-    import_tensorflow()
-    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
-
-    file = folder / SAVED / "saved_model.pb"
-    saved = SavedModel.FromString(file.read_bytes())
+    saved = read_saved_model(folder / SAVED)
     named = place_operation(saved.meta_graphs[0].graph_def, draw)
-    file.write_bytes(saved.SerializeToString())
+    (folder / SAVED / "saved_model.pb").write_bytes(saved.SerializeToString())
     return named
+
+
+def change_second_graph(folder: Path, draw: random.Random) -> str:
+    """Put the operation into the graph that is loaded, beside one that is not."""
+    build_second_graph(folder, draw)
+    saved = read_saved_model(folder / SAVED)
+    named = place_operation(saved.meta_graphs[0].graph_def, draw)
+    if draw.random() < 0.5:
+        saved.meta_graphs.add().CopyFrom(saved.meta_graphs[0])
+        del saved.meta_graphs[0]
+    (folder / SAVED / "saved_model.pb").write_bytes(saved.SerializeToString())
+    return named
+
+
+def lead_asset_outside(folder: Path, draw: random.Random) -> str:
+    """Fill the table from a file that is no asset of the model."""
+    model = folder / TABLE
+    target = draw.choice((f"../../../{SECRET_FILE}", f"../../../{PIPE}", "/etc/passwd", "../.."))
+    saved = read_saved_model(model)
+    meta = saved.meta_graphs[0]
+    way = draw.choice(("name", "link", "constant", "node"))
+    if way == "name":
+        meta.asset_file_def[0].filename = target
+    elif way == "link":
+        (model / "assets" / WORDS).unlink()
+        (model / "assets" / WORDS).symlink_to(target)
+    else:
+        for function in meta.graph_def.library.function:
+            for node in function.node_def:
+                if node.op == FILLING:
+                    path = function.node_def.add(name="path", op="Const")
+                    path.attr["value"].tensor.string_val.append(target.encode())
+                    node.input[1] = "path:output:0"
+                    break
+    if way == "node":
+        node = meta.graph_def.node.add(name="fill", op="InitializeTableFromTextFile")
+        node.input.extend(["table", "path"])
+    (model / "saved_model.pb").write_bytes(saved.SerializeToString())
+    return "InitializeTableFromTextFile"
 
 
 # ---- files of Keras ----
@@ -167,11 +194,11 @@ def change_config(config: dict[str, Any], draw: random.Random) -> str:
 
 
 def change_keras(folder: Path, draw: random.Random) -> str:
-    members = _members(folder / KERAS)
+    members = read_members(folder / KERAS)
     config = json.loads(members["config.json"])
     named = change_config(config, draw)
     members["config.json"] = json.dumps(config).encode()
-    _pack(folder / KERAS, members)
+    pack_members(folder / KERAS, members)
     return named
 
 
@@ -212,31 +239,31 @@ def store_h5_elsewhere(folder: Path, draw: random.Random) -> str:
 
 
 def store_keras_elsewhere(folder: Path, draw: random.Random) -> str:
-    members = _members(folder / KERAS)
+    members = read_members(folder / KERAS)
     content = io.BytesIO(members["model.weights.h5"])
     with h5py.File(content, "r+") as file:
         named = store_elsewhere(file, draw)
     members["model.weights.h5"] = content.getvalue()
-    _pack(folder / KERAS, members)
+    pack_members(folder / KERAS, members)
     return named
 
 
 def add_members(folder: Path, draw: random.Random) -> str:
     """Add members with odd names, which nothing may unpack, beside a configuration that is bad."""
     named = change_keras(folder, draw)
-    members = _members(folder / KERAS)
+    members = read_members(folder / KERAS)
     for _ in range(draw.randint(1, 4)):
         name = draw.choice((f"../{VICTIM}/x", f"/{VICTIM}", "a\\..\\b", "assets/../../x", "C:/x"))
         members[name] = b"x" * draw.choice((0, 10, 10**6))
-    _pack(folder / KERAS, members)
+    pack_members(folder / KERAS, members)
     return named
 
 
 def unpack_without_end(folder: Path, draw: random.Random) -> str:
-    members = _members(folder / KERAS)
+    members = read_members(folder / KERAS)
     member = draw.choice(("config.json", "metadata.json", "model.weights.h5"))
     members[member] += b" " * draw.choice((200, 300)) * 2**20
-    _pack(folder / KERAS, members)
+    pack_members(folder / KERAS, members)
     return ""
 
 
@@ -268,9 +295,47 @@ def change_onnx(folder: Path, draw: random.Random) -> str:
     return named
 
 
+def hide_in_onnx(folder: Path, draw: random.Random) -> str:
+    """Put a tensor that is elsewhere, or an unknown operator, into functions and branches."""
+    from onnx import TensorProto, helper
+
+    named = draw.choice((f"../{SECRET_FILE}", f"../{PIPE}", "/etc/passwd", "Spy"))
+    if named == "Spy":
+        hidden = helper.make_node("Spy", ["x"], ["hidden"], domain="other")
+    else:
+        tensor = TensorProto(name="t", dims=[1], data_type=TensorProto.FLOAT)
+        tensor.data_location = TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value=named)
+        hidden = helper.make_node("Constant", [], ["hidden"], value=tensor)
+    for level in range(draw.randrange(DEEPEST)):
+        result = helper.make_tensor_value_info("hidden", TensorProto.FLOAT, None)
+        branch = helper.make_graph([hidden], f"branch{level}", [], [result])
+        branches = {"then_branch": branch, "else_branch": branch}
+        hidden = helper.make_node("If", ["flag"], ["hidden"], **branches)
+    end = helper.make_node("Add", ["x", "hidden"], ["y"])  # What nothing needs, nothing runs.
+    functions = []
+    if named != "Spy" and draw.random() < 0.5:
+        end = helper.make_node("Relu", ["x"], ["y"])
+        opsets = [helper.make_opsetid("", 17)]
+        functions = [helper.make_function("other", "F", ["x"], ["hidden"], [hidden], opsets)]
+        write_onnx(folder / ONNX, lambda _: [end], functions)
+    else:
+        write_onnx(folder / ONNX, lambda _: [hidden, end])
+    return named
+
+
+def _harmless(build: Callable[[Path, random.Random], None]) -> Prepare:
+    def prepare(folder: Path, draw: random.Random) -> None:
+        build(folder, draw)
+
+    return prepare
+
+
 MODEL_CHANGES: dict[str, tuple[str, Prepare]] = {
     "graph: operation": (GRAPH, change_graph),
     "SavedModel: operation": (SAVED, change_saved_model),
+    "SavedModel: second MetaGraph": (SAVED, change_second_graph),
+    "SavedModel: asset outside": (TABLE, lead_asset_outside),
     ".keras: code": (KERAS, change_keras),
     ".h5: code": (H5, change_h5),
     ".keras: data elsewhere": (KERAS, store_keras_elsewhere),
@@ -278,6 +343,13 @@ MODEL_CHANGES: dict[str, tuple[str, Prepare]] = {
     ".keras: odd members": (KERAS, add_members),
     ".keras: unpacks without end": (KERAS, unpack_without_end),
     "ONNX: elsewhere, huge, unknown": (ONNX, change_onnx),
+    "ONNX: in functions and branches": (ONNX, hide_in_onnx),
+    "graph: computes": (GRAPH, _harmless(build_graph)),
+    "SavedModel: computes": (SAVED, _harmless(build_graph)),
+    "SavedModel: second MetaGraph, computes": (SAVED, _harmless(build_second_graph)),
+    ".keras: computes": (KERAS, _harmless(build_keras)),
+    ".h5: computes": (H5, _harmless(build_keras)),
+    "ONNX: computes": (ONNX, _harmless(build_onnx)),
 }
 """Kind of case → the model that is changed, and how."""
 
@@ -306,6 +378,8 @@ def _load(originals: Path, kind: str, text: str) -> None:
             load_model(str(folder / MODEL_CHANGES[kind][0]), input=LOADED_TO)
     except FeatxError as error:
         check_shows_nothing(str(error), folder)
+        if named is None:
+            raise OtherValues(f"refused, though it only computes: {error}") from error
         if named not in str(error):
             raise OtherValues(f"{named!r} is not named: {error}") from error
         raise
@@ -313,27 +387,17 @@ def _load(originals: Path, kind: str, text: str) -> None:
         written = [str(path) for path in (place / VICTIM).rglob("*")]
         if written:
             raise OtherValues(f"written: {written}")
-    raise OtherValues(f"accepted, with {named!r}; expected: refused")
+    if named is not None:
+        raise OtherValues(f"accepted, with {named!r}; expected: refused")
 
 
-def _save(originals: Path, kind: str, text: str, folder: Path) -> str:
-    shutil.copytree(originals, folder)
+def _save(originals: Path, kind: str, text: str, folder: Path) -> str | None:
+    shutil.copytree(originals, folder, dirs_exist_ok=True)
     return MODEL_CHANGES[kind][1](folder, random.Random(text))
 
 
 @functools.cache
 def _warm(originals: Path) -> None:
     """Load good models, unwatched: what libraries read when they are first used is no offence."""
-    for file in (GRAPH, SAVED, KERAS, H5, ONNX):
+    for file in (GRAPH, SAVED, TABLE, KERAS, H5, ONNX):
         load_model(str(originals / file), input=LOADED_TO)
-
-
-def _members(path: Path) -> dict[str, bytes]:
-    with zipfile.ZipFile(path) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}
-
-
-def _pack(path: Path, members: dict[str, bytes]) -> None:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
