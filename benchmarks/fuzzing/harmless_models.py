@@ -70,7 +70,9 @@ def _wrap(tf: Any, inner: Compute, before: Compute, draw: random.Random) -> Comp
         tf.function(lambda x: inner(before(x)), autograph=False),
         lambda x: inner(before(x)),
         lambda x: tf.cond(tf.reduce_mean(x) > 0, lambda: inner(x), lambda: before(x)),
-        lambda x: tf.while_loop(lambda i, _: i < 2, lambda i, y: (i + 1, inner(y)), (0, x))[1],
+        lambda x: tf.ensure_shape(
+            tf.while_loop(lambda i, _: i < 2, lambda i, y: (i + 1, inner(y)), (0, x))[1], x.shape
+        ),
         lambda x: tf.switch_case(tf.constant(1), [lambda: before(x), lambda: inner(x)]),
     )
     return draw.choice(ways)

@@ -74,7 +74,8 @@ class OnnxNode:
 
     Attributes:
         type: The operator, with its domain where that is not ONNX's own.
-        inputs: Names of the tensors that it reads; empty for those left out.
+        inputs: Names of the tensors that it reads, empty for those left out; then those that its
+            branches and loops read.
         outputs: Names of the tensors that it gives.
         permutation: Order of axes, of a Transpose.
     """
@@ -270,12 +271,24 @@ def _read_node(message: memoryview) -> OnnxNode:
     for number, value in read_fields(message):
         if number in texts and isinstance(value, memoryview):
             texts[number].append(decode_text(value))
-        elif number == 5 and isinstance(value, memoryview) and read_text(value, 1) == "perm":
-            permutation = tuple(read_integers(value, 8))
+        elif number == 5 and isinstance(value, memoryview):
+            if read_text(value, 1) == "perm":
+                permutation = tuple(read_integers(value, 8))
+            texts[1] += _read_inside(value, "attribute")
     domain = "".join(texts[7][-1:])
     name = "".join(texts[4][-1:])
     kind = name if domain in ("", "ai.onnx") else f"{domain}.{name}"
     return OnnxNode(kind, tuple(texts[1]), tuple(texts[2]), permutation)
+
+
+def _read_inside(message: memoryview, kind: str) -> Iterator[str]:
+    """Yield what operations in the graphs of an attribute read: branches take it from outside."""
+    for number, value in read_fields(message):
+        inner = _MESSAGES[kind].get(number, "")
+        if isinstance(value, memoryview) and inner in ("graph", "node", "attribute"):
+            yield from _read_inside(value, inner)
+        elif kind == "node" and number == 1 and isinstance(value, memoryview):
+            yield decode_text(value)
 
 
 def _constant_count(node: memoryview) -> int:

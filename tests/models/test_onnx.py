@@ -558,6 +558,29 @@ def test_weights_hidden_in_a_branch_are_found(tmp_path: Path) -> None:
         load_model(str(path), input=UNIT)
 
 
+def test_what_branches_take_from_outside_depends_on_the_images(tmp_path: Path) -> None:
+    """PyTorch exports a choice as If, whose branches read the pictures and have no inputs."""
+    network = Network(("N", 3, SIZE, SIZE))
+    network.store("flag", np.array(True))
+    shape = ["N", 3, SIZE, SIZE]
+    value = helper.make_tensor_value_info("chosen", TensorProto.FLOAT, shape)
+    branches = [
+        helper.make_graph([helper.make_node(kind, ["images"], ["chosen"])], kind, [], [value])
+        for kind in ("Sigmoid", "Relu")
+    ]
+    network.nodes.append(
+        helper.make_node("If", ["flag"], ["y"], then_branch=branches[0], else_branch=branches[1])
+    )
+    network.add("GlobalAveragePool", "y", "average")
+    network.give("average", *shape)
+    path = network.write(tmp_path / "net.onnx")
+    pictures = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 3), np.uint8)
+    backbone = load_model(str(path), input=UNIT)
+    (found,) = backbone(pictures, ["average"]).values()
+    expected = (1 / (1 + np.exp(-(pictures / 255)))).mean((1, 2))
+    np.testing.assert_allclose(found.reshape(2, 3), expected, atol=1e-5)
+
+
 def test_weights_that_are_missing_or_cut_off(tmp_path: Path) -> None:
     path = write_external(tmp_path / "model")
     file = path.parent / "weights.bin"
