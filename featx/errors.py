@@ -112,10 +112,10 @@ class ModelError(FeatxError, RuntimeError):
 class DownloadNotAllowed(ModelError):
     """A model that only a file names is not here, and may not be fetched."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, option: str) -> None:
         super().__init__(
             f"{what} would have to be downloaded, and only a file asks for it: nothing is fetched "
-            "because of what a file says. If you trust the file, --allow-download fetches it."
+            f"because of what a file says. If you trust the file, {option} fetches it."
         )
 
 

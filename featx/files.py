@@ -6,6 +6,8 @@ import hashlib
 import os
 from pathlib import Path
 
+from featx.wording import option
+
 
 def hash_file(path: Path) -> str:
     """Return the SHA-256 of one file's content, as `sha256sum` prints it."""
@@ -51,8 +53,8 @@ def describe_wrong_output(path: Path) -> str:
         "'no/such/file.h5' cannot be written: there is no folder 'no/such'. Make it, or ..."
     """
     if path.is_dir():
-        return f"{str(path)!r} is a folder. Name a file in it with -o."
+        return f"{str(path)!r} is a folder. Name a file in it with {option('output')}."
     return (
         f"{str(path)!r} cannot be written: there is no folder {str(path.parent)!r}. Make it, or "
-        "choose another with -o."
+        f"choose another with {option('output')}."
     )

@@ -101,8 +101,8 @@ class InputOptions:
         """
         if self.preprocess == "try":
             raise InvalidValue(
-                "preprocess='try' is no scaling: `extract` and `predict -m` of the command line "
-                "compare all of them. In Python, featx.compare_scalings does."
+                "preprocess='try' is no scaling, and belongs to the command line, which compares "
+                "all of them. In Python, featx.compare_scalings does."
             )
         changes: dict[str, Any] = {}
         if self.img_size is not None:

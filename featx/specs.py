@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args
 
 from featx.checks import check_choice
 from featx.errors import InvalidValue
+from featx.wording import option
 
 Scaling = Literal["caffe", "tf", "torch", "unit", "raw"]
 Preprocess = Literal["auto", "try", "caffe", "tf", "torch", "unit", "raw"]
@@ -159,7 +160,8 @@ class InputSpec:
             channels = f"{self.channels} input channel{'s' if self.channels > 1 else ''}"
             raise InvalidValue(
                 "'caffe' and 'torch' scaling and the channel order 'bgr' are defined for colour "
-                f"images. Received: a model with {channels}. Use --preprocess tf, unit or raw."
+                f"images. Received: a model with {channels}. Use "
+                f"{option('preprocess', 'tf', 'unit', 'raw')}."
             )
         check_choice("channel order", self.channel_order, get_args(ChannelOrder))
         check_choice("resize rule", self.resize, get_args(Resize))

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from featx.errors import InvalidValue
+from featx.wording import option
 
 _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 _UNITS |= {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
@@ -97,6 +98,6 @@ def parse_img_size(text: str) -> tuple[int, int]:
         if height >= 1 and width >= 1:
             return height, width
     raise InvalidValue(
-        "An image size is one number of pixels, or HEIGHTxWIDTH. "
-        f"Received: {text!r}. For example: --img-size 224 or --img-size 224x320."
+        f"An image size is one number of pixels, or HEIGHTxWIDTH. Received: {text!r}. For example: "
+        f"{option('img_size', 224)} or {option('img_size', (224, 320))}."
     )

@@ -27,6 +27,7 @@ REPORT = ExtractReport("f.h5", 0, 0, 0, 0, 0, 0, 0, 1, failures=(ImageFailure("a
 WITH_FIELDS: dict[type[FeatxError], FeatxError] = {
     UnknownName: UnknownName("layer", "conv9", ["conv1"], remedy="See `featx layers`."),
     UnknownOption: UnknownOption("extract", "bach_size", ["batch_size"]),
+    errors.DownloadNotAllowed: errors.DownloadNotAllowed("A model", "allow_download=True"),
     errors.RepeatedOption: errors.RepeatedOption("workers", "RunOptions"),
     errors.AllImagesFailed: errors.AllImagesFailed("The first one: a: cut.", REPORT),
     NotInstalled: NotInstalled("kind of head", "forest", "head.json", "featx-forest"),

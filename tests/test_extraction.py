@@ -640,7 +640,7 @@ def test_other_features_into_the_same_store_are_refused(
         run(**({"layers": ["map"]} | options))
     assert {name for name, _, _ in caught.value.differences} == fields
     assert all(name in str(caught.value) for name in fields)
-    assert "--overwrite" in str(caught.value)
+    assert "overwrite=True" in str(caught.value)
     assert calls == []
     assert store.read_bytes() == before
 
@@ -865,7 +865,7 @@ def test_float16_overflow_fails_that_image_alone(
     assert counts(run(dtype="float16")) == {"rows": 1, "done": 1, "failed": 1}
     with open_store(store) as opened:
         (failure,) = opened.failures
-        assert failure.reason == "float16 cannot hold 70000 at 'mean': use --dtype float32"
+        assert failure.reason == "float16 cannot hold 70000 at 'mean': use dtype='float32'"
 
 
 def test_batches_are_filled_across_failures(toy: str) -> None:

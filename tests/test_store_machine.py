@@ -354,7 +354,7 @@ class FolderMachine(RuleBasedStateMachine):
             try:
                 report = verify_store(self.path, repair=True)
             except StoreError as error:
-                repaired = "Extract again with --overwrite" not in str(error)
+                repaired = "Extract again with overwrite=True" not in str(error)
         if repaired:
             assert report.dropped == len(found.damages[0].keys)
             now = self.reader.store(self.path)

@@ -73,7 +73,7 @@ def test_other_image_sizes_are_refused_with_an_example(text: str) -> None:
     with pytest.raises(InvalidValue) as caught:
         parse_img_size(text)
     assert f"Received: {text!r}." in str(caught.value)
-    assert "--img-size 224x320" in str(caught.value)
+    assert "img_size=(224, 320)" in str(caught.value)
 
 
 @given(st.integers(1, 10**6), st.integers(1, 10**6))

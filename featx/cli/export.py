@@ -34,7 +34,9 @@ def export(
         typer.Option(help="Pooling of layers that were stored as maps; 'none' keeps them (npy)."),
         Choice(lambda: POOLINGS.names),
     ] = DEFAULT_READ_POOLING,
-    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", "--force", help="Replace existing files.")
+    ] = False,
     csv_safe: Annotated[
         bool,
         typer.Option(
@@ -64,7 +66,7 @@ def export(
         format=format,
         layer=layer,
         pool=pool,
-        overwrite=force,
+        overwrite=overwrite,
         allow_download=allow_download,
         csv_safe=csv_safe,
         listener=ConsoleListener(),

@@ -16,6 +16,7 @@ from featx.engines.openvino_model import get_core, reason_of
 from featx.errors import ModelError
 from featx.forks import OPENVINO, refuse_lost_threads
 from featx.units import format_count
+from featx.wording import option
 
 BLOCK = 4
 """Images that go through a network together. Of 1 to 32, this number is the fastest or within 2 %
@@ -134,7 +135,7 @@ class OpenVinoNetwork:
         except RuntimeError as error:
             raise ModelError(
                 f"OpenVINO failed to run the network: {reason_of(error).rstrip('.')}. "
-                "Use --engine tensorflow."
+                f"Use {option('engine', 'tensorflow')}."
             ) from error
         finally:
             self._requests.put(request)

@@ -14,6 +14,7 @@ from featx.engines.tensorflow import CALLS_PER_GPU, import_tensorflow, list_gpus
 from featx.engines.tensorflow_thread import run_apart
 from featx.errors import ModelError
 from featx.units import format_count
+from featx.wording import option
 
 FREEZE_LIMIT_BYTES = 128 << 20
 """Models with more weights are not frozen just for speed. Freezing takes 0.03 to 0.07 s and 10 MB
@@ -243,7 +244,7 @@ class CompiledLayers:
             raise ModelError(
                 "The network does not fit into memory with "
                 f"{format_count(len(images), 'image')} at a time. "
-                "Use a smaller --batch-size."
+                f"Use a smaller {option('batch_size')}."
             ) from error
         except tensorflow.errors.OpError as error:
             raise ModelError(

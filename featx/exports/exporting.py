@@ -18,6 +18,7 @@ from featx.specs import DEFAULT_READ_POOLING
 from featx.store import open_store
 from featx.store.choice import note_choice
 from featx.units import format_shape
+from featx.wording import command, option
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ def _write(source: ExportSource, output: Path, writer: ExportFormat) -> Written:
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise ExportError(
             f"{str(output)!r} cannot be written: {reason}. Nothing was changed there. Make "
-            "room, or choose another path with -o."
+            f"room, or choose another path with {option('output')}."
         ) from error
 
 
@@ -145,13 +146,14 @@ def _check_source(source: ExportSource, name: str, writer: ExportFormat) -> None
     if not len(store):
         raise ExportError(
             f"{str(store.path)!r} holds no features: none of its images could be used. "
-            "`featx info` lists the reasons."
+            f"{command('info')} lists the reasons."
         )
     if len(spec.shape) > 1 and not writer.KEEPS_MAPS:
         raise InvalidValue(
-            f"A row of {name!r} is one vector. Received: --pool {source.pool} for {spec.name!r}, "
-            f"whose rows have the shape {format_shape(spec.shape)}. Use --pool avg, or flatten to "
-            "keep every value; or write a .npy file, which keeps the shape."
+            f"A row of {name!r} is one vector. Received: {option('pool', source.pool)} for "
+            f"{spec.name!r}, whose rows have the shape {format_shape(spec.shape)}. Use "
+            f"{option('pool', 'avg')}, or flatten to keep every value; or write a .npy file, which "
+            "keeps the shape."
         )
 
 
@@ -167,7 +169,7 @@ def _choose_format(output: Path) -> str:
     raise InvalidValue(
         f"An export ends in {join_names(endings)}; without an ending it is a folder for "
         f"TensorBoard. Received: {str(output)!r}. Choose such a name, or say which format it is "
-        f"with --format {'|'.join(EXPORTS)}."
+        f"with {option('format', *EXPORTS)}."
     )
 
 
@@ -183,12 +185,12 @@ def _check_output(output: Path, name: str, writer: ExportFormat) -> None:
     if suffix in suffixes and suffix != writer.SUFFIX:
         raise InvalidValue(
             f"{str(output)!r} ends like a file of the format {suffixes[suffix]!r}. Received: "
-            f"--format {name}. Choose another name, or leave --format out."
+            f"{option('format', name)}. Choose another name, or leave {option('format')} out."
         )
     if writer.SUFFIX is None and output.exists() and not output.is_dir():
         raise InvalidValue(
             f"The format {name!r} is a folder. Received: {str(output)!r}, a file. Name another "
-            "path with -o."
+            f"path with {option('output')}."
         )
     is_wrong_folder = writer.SUFFIX is not None and output.is_dir()
     if is_wrong_folder or not output.absolute().parent.is_dir():
@@ -204,17 +206,18 @@ def _check_files(files: Sequence[Path], features: Path, overwrite: bool) -> None
     for file in files:
         if is_same_file(file, features):
             raise ExportError(
-                f"{str(file)!r} is the feature store itself. Name another file with -o."
+                f"{str(file)!r} is the feature store itself. Name another file with "
+                f"{option('output')}."
             )
         if file.is_dir():
             raise ExportError(
                 f"{str(file)!r} is a folder; a file of this name is to be written. Choose another "
-                "path with -o."
+                f"path with {option('output')}."
             )
     existing = [repr(str(file)) for file in files if os.path.lexists(file)]
     if existing and not overwrite:
         verb, them = ("exists", "it") if len(existing) == 1 else ("exist", "them")
         raise ExportError(
             f"{join_names(existing, conjunction='and')} {verb} already. Choose another path with "
-            f"-o, or replace {them} with --force."
+            f"{option('output')}, or replace {them} with {option('overwrite', True)}."
         )

@@ -14,6 +14,7 @@ from featx.specs import Precision
 from featx.store.parts import OVERWRITE_NAME
 from featx.store.planning import check_same
 from featx.store.rows import StoreHeader
+from featx.wording import option
 
 
 def check_roots(existing: ExistingWork, found: ImageSet) -> None:
@@ -47,8 +48,8 @@ def _check_root(found: ImageSet, path: Path, root: Root) -> None:
         raise FingerprintMismatch(
             f"{str(path)!r} holds the images of another folder.",
             [("folder", str(root), str(found.root))],
-            remedy="Write to another file with -o, name the folder that contains both, or "
-            "start over with --overwrite.",
+            remedy=f"Write to another file with {option('output')}, name the folder that contains "
+            f"both, or start over with {option('overwrite', True)}.",
         )
 
 
@@ -67,8 +68,8 @@ def check_common_images(existing: ExistingWork, stored: StoredImages, found: Ima
             f"{str(base.path)!r} holds the images of another folder, which is gone: none of "
             "its images is here.",
             [("folder", str(base.root), str(found.root))],
-            remedy="Bring that folder back, write to another file with -o, or start over "
-            "with --overwrite.",
+            remedy=f"Bring that folder back, write to another file with {option('output')}, or "
+            f"start over with {option('overwrite', True)}.",
         )
 
 
@@ -88,8 +89,8 @@ def check_precision(existing: ExistingWork, precision: Precision, listener: List
         raise FingerprintMismatch(
             f"The features in {str(existing.output)!r} were computed in another precision.",
             [("precision", recorded, precision)],
-            remedy="Leave out --precision to go on in theirs, write to another file with -o, "
-            "or start over with --overwrite.",
+            remedy=f"Leave out {option('precision')} to go on in theirs, write to another file "
+            f"with {option('output')}, or start over with {option('overwrite', True)}.",
         )
 
 

@@ -7,8 +7,8 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, replace
 
 from featx.extraction.stored import StoredImages
-from featx.images.limits import LIMIT_OPTION
 from featx.images.sources import ImageFailure, ImageItem, ImageSet, beginnings
+from featx.wording import names_option
 
 SHIFTED_REASON = "box can't exceed original image size"
 """Why earlier versions could not use some HEIC pictures; see `featx.store.shifted`."""
@@ -76,7 +76,7 @@ def compare_folder(
             earlier is not None
             and _is_same_file(earlier, item)
             and not retry_failed
-            and not (retry_limit and LIMIT_OPTION in earlier.reason)
+            and not (retry_limit and names_option(earlier.reason, "max_pixels"))
             and SHIFTED_REASON not in earlier.reason
         ):
             failures[item.key] = earlier

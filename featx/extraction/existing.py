@@ -21,6 +21,7 @@ from featx.store.parts import (
 from featx.store.reader import FeatureStore, open_store
 from featx.store.seal import read_seal
 from featx.store.views import find_lost, referenced_parts
+from featx.wording import option
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +169,8 @@ def _check_not_renamed(output: Path) -> None:
             used = referenced_parts(view)
         if any(part.parent == folder.absolute() for part in used):
             raise StoreError(
-                f"{str(folder)!r} holds the features of {str(path)!r}, which was renamed. "
-                "Choose another name with -o, or give that store its previous name again."
+                f"{str(folder)!r} holds the features of {str(path)!r}, which was renamed. Choose "
+                f"another name with {option('output')}, or give that store its previous name again."
             )
 
 

@@ -17,6 +17,7 @@ from featx.extraction.stored import StoredImages
 from featx.images.sharding import select_shard
 from featx.images.sources import ImageFailure, ImageItem, ImageSet, gather, label_of
 from featx.units import format_count
+from featx.wording import command, option
 
 SHOWN_LOCATIONS = 3
 
@@ -154,7 +155,7 @@ def report_failures(plan: Plan, listener: Listener) -> None:
                 "image failed before and has not changed since ",
                 "images failed before and have not changed since ",
             )
-            + "(`featx info` says why; --retry-failed tries again)"
+            + f"({command('info')} says why; {option('retry_failed', True)} tries again)"
         )
     redone = sum(plan.stored.must_be_redone(item.key) for item in changes.todo)
     if redone:
@@ -184,6 +185,6 @@ def check_failures(failures: Mapping[str, ImageFailure], limit: int | None) -> N
         last = list(failures.values())[-1]
         raise TooManyFailures(
             f"{format_count(len(failures), 'image')} failed; the limit is {limit}. "
-            f"The last one: {last.key}: {last.reason}. What was computed is kept: the same "
-            "command without --strict or --max-failures goes on from here."
+            f"The last one: {last.key}: {last.reason}. What was computed is kept: without "
+            f"{option('strict')} or {option('max_failures')}, the same goes on from here."
         )

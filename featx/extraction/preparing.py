@@ -31,6 +31,7 @@ from featx.store.rows import DEFAULT_SINGLE_FILE_LIMIT, StoreHeader
 from featx.store.shifted import DECODERS
 from featx.units import format_bytes, format_count, format_shape
 from featx.version import __version__
+from featx.wording import option
 
 MAX_ROW_BYTES = (1 << 32) - 1
 """Limit of HDF5 for a chunk; a chunk holds one row or several."""
@@ -152,7 +153,8 @@ def _check_rows(header: StoreHeader) -> None:
     if num_bytes >= MAX_ROW_BYTES:
         raise StoreError(
             f"A row of {largest.name!r} has {format_bytes(num_bytes)}, and HDF5 holds at most "
-            f"{format_bytes(MAX_ROW_BYTES)} in one piece. Use --pool avg or a smaller --img-size."
+            f"{format_bytes(MAX_ROW_BYTES)} in one piece. Use {option('pool', 'avg')} or a smaller "
+            f"{option('img_size')}."
         )
 
 
@@ -172,6 +174,7 @@ def _check_disk(plan: Plan, header: StoreHeader) -> None:
     free = shutil.disk_usage(output.absolute().parent).free
     if needed > free:
         raise StoreError(
-            f"{str(output)!r} needs {format_bytes(needed)} of disk while it is made, "
-            f"and {format_bytes(free)} are free. Use --pool avg, --dtype float16 or another disk."
+            f"{str(output)!r} needs {format_bytes(needed)} of disk while it is made, and "
+            f"{format_bytes(free)} are free. Use {option('pool', 'avg')}, "
+            f"{option('dtype', 'float16')} or another disk."
         )

@@ -24,6 +24,7 @@ from featx.specs import (
     StorageType,
 )
 from featx.store.opening import is_store
+from featx.wording import option
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class Request:
         if self.update.overwrite and output.exists() and not is_store(output):
             raise StoreError(
                 f"{str(output)!r} exists and is not a feature store; it is left alone. "
-                "Choose another file with -o, or delete it yourself."
+                f"Choose another file with {option('output')}, or delete it yourself."
             )
 
     def record(self) -> dict[str, Any]:
@@ -109,10 +110,12 @@ def resolve_model(
         return add_arguments(model, signature=signature)
     if weights is not None:
         raise InvalidValue(
-            f"--weights {weights} belongs to a Keras application: name it with -m, for "
-            "example -m keras:MobileNetV2."
+            f"{option('weights', weights)} belongs to a Keras application: name it with "
+            f"{option('model')}, for example {option('model', 'keras:MobileNetV2')}."
         )
     if signature is not None or trust_model_code:
-        option = "--trust-model-code" if signature is None else "--signature"
-        raise InvalidValue(f"{option} goes with a model of your own: name it with -m.")
+        given = option("trust_model_code") if signature is None else option("signature")
+        raise InvalidValue(
+            f"{given} goes with a model of your own: name it with {option('model')}."
+        )
     return DEFAULT_MODEL

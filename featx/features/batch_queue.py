@@ -17,6 +17,7 @@ from featx.models.backbone import Backbone
 from featx.poolings import pool_features
 from featx.specs import FeatureSpec, StorageType
 from featx.units import format_count
+from featx.wording import option
 
 BATCHES_AHEAD = 2
 """Batches that wait beside those that are computed."""
@@ -149,7 +150,8 @@ def _split_storable(
         largest = np.abs(values.reshape(len(images), -1)).max(axis=1, initial=0.0)
         for row in np.flatnonzero(good & ~(largest <= limit)).tolist():  # NaN is not <= either
             if np.isfinite(largest[row]):
-                reason = f"{dtype} cannot hold {largest[row]:.0f} at {name!r}: use --dtype float32"
+                reason = f"{dtype} cannot hold {largest[row]:.0f} at {name!r}: use "
+                reason += option("dtype", "float32")
             else:
                 reason = f"the model gives NaN or infinity at {name!r}"
             failures.append((images[row], reason))

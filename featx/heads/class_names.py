@@ -11,6 +11,7 @@ from pathlib import Path
 from featx.class_lists import ClassEntry, read_class_list
 from featx.errors import InvalidValue
 from featx.units import format_count
+from featx.wording import option
 
 IMAGENET = "imagenet"
 """The value of ``--labels`` that takes the classes of ImageNet, as Keras numbers them."""
@@ -87,7 +88,7 @@ class NameList:
             raise InvalidValue(
                 f"The model gives {num_outputs:,} values for an image; ImageNet has 1,000 "
                 "classes (1,001 with 'background'). Name the model's own classes with "
-                "--labels FILE."
+                f"{option('labels', 'FILE')}."
             )
         entries, note = self._fit_background(num_outputs)
         if len(entries) != num_outputs:
@@ -135,8 +136,8 @@ def read_names(labels: str | Path) -> NameList:
     path = Path(labels)
     if not path.exists():
         raise InvalidValue(
-            f"--labels takes 'imagenet' or a file with the names of the classes. Received: "
-            f"{str(path)!r}, which does not exist."
+            f"{option('labels')} takes 'imagenet' or a file with the names of the classes. "
+            f"Received: {str(path)!r}, which does not exist."
         )
     return NameList(str(path), read_class_list(path))
 

@@ -22,6 +22,7 @@ from featx.heads.operations import Operation, compute
 from featx.sealed_json import check_seal, check_texts, parse_json, seal
 from featx.specs import FeatureSpec, ModelSpec
 from featx.store.reference import StoreReference
+from featx.wording import command, option
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -169,7 +170,7 @@ def load_head(folder: str | Path) -> Head:
     folder = Path(folder)
     path = folder / DESCRIPTION_FILE
     if not path.is_file():
-        raise HeadError(f"There is no head {str(folder)!r}. `featx fit-head` makes one.")
+        raise HeadError(f"There is no head {str(folder)!r}. {command('fit-head')} makes one.")
     try:
         data = parse_json(path.read_text(encoding="utf-8"))
         if data["format"] != FORMAT:
@@ -212,7 +213,7 @@ def check_replaceable(folder: Path) -> None:
     if occupied and not _describes_head(folder / DESCRIPTION_FILE):
         raise HeadError(
             f"{str(folder)!r} exists and is not a head; it is left alone. "
-            "Choose another folder with -o."
+            f"Choose another folder with {option('output')}."
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -220,7 +221,8 @@ def check_replaceable(folder: Path) -> None:
             pass
     except OSError as error:
         raise HeadError(
-            f"{str(folder)!r} cannot be written: {error.strerror}. Choose another folder with -o."
+            f"{str(folder)!r} cannot be written: {error.strerror}. Choose another folder with "
+            f"{option('output')}."
         ) from error
     if not occupied:
         with contextlib.suppress(OSError):

@@ -20,6 +20,7 @@ from featx.images.sources.splits import SPLITS
 from featx.store import FeatureStore, FeatureTable
 from featx.store.choice import note_choice
 from featx.units import format_count
+from featx.wording import option
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,7 @@ def _take_split(
         return row_labels, {}
     listener.note(
         f"the store's split: fitted on {_name_sides(used, 'train')}, measured on "
-        f"{_name_sides(used, 'test')}; --ignore-split splits at random"
+        f"{_name_sides(used, 'test')}; {option('ignore_split', True)} splits at random"
     )
     sides = tuple(side_of(split) for split in splits)
     kept = zip(row_labels.labels, sides, strict=True)
@@ -161,12 +162,13 @@ def _find_classes(row_labels: RowLabels, store: str, listener: Listener) -> tupl
             f"({', '.join(classes) or 'no labels'}) for "
             f"{format_count(len(labels), 'image')} in {store!r}. "
             "Put the images of each class into a folder of their own before extracting, or give "
-            "--labels FILE.csv with the columns path and label."
+            f"{option('labels', 'FILE.csv')} with the columns path and label."
         )
     if all(name.lower() in SPLITS for name in classes):
         listener.note(
             f"the classes are called {', '.join(classes)}: if these are splits, put the images of "
-            "each class into a folder inside, or give labels and splits with --labels FILE.csv"
+            "each class into a folder inside, or give labels and splits with "
+            f"{option('labels', 'FILE.csv')}"
         )
     return classes
 
@@ -177,5 +179,5 @@ def _check_training_classes(targets: np.ndarray, classes: tuple[str, ...]) -> No
         names = ", ".join(classes[number] for number in absent)
         raise HeadError(
             f"The training split has no image of: {names}. Correct the split column, or split "
-            "at random with --ignore-split."
+            f"at random with {option('ignore_split', True)}."
         )

@@ -14,6 +14,7 @@ from featx.errors import HeadError
 from featx.images.sources.splits import SPLITS
 from featx.images.sources.tables import ImageTable, TableError, read_image_table, spellings
 from featx.units import format_count
+from featx.wording import option
 
 SHOWN_NAMES = 3
 """Names of a list that a note shows."""
@@ -179,7 +180,7 @@ def _read_table(path: Path) -> ImageTable:
     """
     if not path.exists():
         raise HeadError(
-            "--labels takes 'folders' or a CSV file. "
+            f"{option('labels')} takes 'folders' or a CSV file. "
             f"Received: {str(path)!r}, which does not exist."
         )
     try:

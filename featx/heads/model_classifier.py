@@ -20,6 +20,7 @@ from featx.models.selection import select_layers
 from featx.options import InputOptions
 from featx.specs import FeatureSpec
 from featx.units import format_shape
+from featx.wording import command, option
 
 TOLERANCE = 1e-3
 """How far outputs may be outside [0, 1], or their sum from 1, and still be probabilities."""
@@ -90,7 +91,7 @@ def _announce(backbone: Backbone, output: Layer, listener: Listener) -> None:
             if layer.name != output.name
         ]
         if shown:
-            listener.note(f"--layer chooses another classifier: {join_names(shown)}")
+            listener.note(f"{option('layer')} chooses another classifier: {join_names(shown)}")
     if backbone.beginning.warning:
         listener.note(f"warning: {backbone.beginning.warning}")
 
@@ -105,7 +106,9 @@ def _find_names(name_list: NameList | None, count: int, listener: Listener) -> C
     names = None if name_list is None else name_list.fit(count)
     if names is None:
         file = "(imagenet, or a file)" if count in (1000, 1001) else "(a file)"
-        listener.note(f"classes are shown by their number, from 0: --labels names them {file}")
+        listener.note(
+            f"classes are shown by their number, from 0: {option('labels')} names them {file}"
+        )
     elif names.note:
         listener.note(names.note)
     return names
@@ -168,8 +171,8 @@ def find_classes(backbone: Backbone, layer: str | None = None) -> Layer:
         raise ModelError(
             "A classifier gives one vector for an image, with two values or more, or one that a "
             f"sigmoid computes. Received: {output.name!r} of {backbone.spec.reference} with shape "
-            f"{format_shape(output.shape)}. Name the layer that gives "
-            "the classes with --layer, or fit a head on features (featx fit-head)."
+            f"{format_shape(output.shape)}. Name the layer that gives the classes with "
+            f"{option('layer')}, or fit a head on features ({command('fit-head')})."
         )
     return output
 

@@ -25,6 +25,7 @@ from featx.options import (
 )
 from featx.poolings import POOLINGS
 from featx.specs import DEFAULT_HEAD, DEFAULT_TOP
+from featx.wording import command, option
 
 
 def predict(
@@ -108,8 +109,9 @@ def predict(
         return _predict_with_head(query, DEFAULT_HEAD if head is None else head, top, listener)
     if head is not None:
         raise InvalidValue(
-            "-m and --head exclude each other: -m takes the classifier that the model brings, "
-            "--head one that `featx fit-head` made, which knows its model."
+            f"{option('model')} and {option('head')} exclude each other: {option('model')} takes "
+            f"the classifier that the model brings, {option('head')} one that "
+            f"{command('fit-head')} made, which knows its model."
         )
     model = add_arguments(model, signature=signature)
     return predict_with_model(query, ModelClassifier(model, input, layer, labels), top, listener)
@@ -120,8 +122,9 @@ def _refuse_options_of_models(options: Mapping[str, object]) -> None:
     for name, value in options.items():
         if value not in (None, "auto"):
             raise InvalidValue(
-                f"--{name.replace('_', '-')} goes with a model's own classifier: name it with -m. "
-                "A head knows its classes, its layer and how images are prepared."
+                f"{option(name)} goes with a model's own classifier: name it with "
+                f"{option('model')}. A head knows its classes, its layer and how images are "
+                "prepared."
             )
 
 
@@ -134,7 +137,7 @@ def _predict_with_head(
         assert head.store is not None
         listener.note(
             f"the store {head.store.relative!r} has changed since this head was fitted: "
-            "`featx fit-head` fits it again"
+            f"{command('fit-head')} fits it again"
         )
     file = "The head" if head.folder is None else f"The head {str(head.folder)!r}"
     POOLINGS.restore(head.feature.pool, file, head.feature.package)

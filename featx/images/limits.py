@@ -9,12 +9,10 @@ from PIL import Image
 
 from featx.errors import ImageError, InvalidValue
 from featx.forks import ProcessLock
+from featx.wording import option
 
 MAX_PIXELS = 16384 * 12288
 """Largest picture that is decoded, 201,326,592 pixels: those of the largest sensors in phones."""
-
-LIMIT_OPTION = "--max-pixels"
-"""The option that changes the limit, named in messages."""
 
 EMPTY = "the file is empty (0 bytes)"
 """Why an empty file is not a picture; known before it is read."""
@@ -42,7 +40,9 @@ def pixel_limit(max_pixels: int | None) -> Iterator[None]:
     """
     global _held, _pillow_limit, _largest
     if max_pixels is not None and max_pixels < 1:
-        raise InvalidValue(f"{LIMIT_OPTION} takes at least 1 pixel. Received: {max_pixels}.")
+        raise InvalidValue(
+            f"{option('max_pixels')} takes at least 1 pixel. Received: {max_pixels}."
+        )
     with _holding:
         if not _held:
             _pillow_limit = Image.MAX_IMAGE_PIXELS
@@ -86,7 +86,7 @@ def check_pixels(image: Image.Image, limit: int, name: str = "") -> None:
         begin = f"{name}: " if name else ""
         raise ImageError(
             f"{begin}{image.width} x {image.height} pixels: the limit is {limit:,} pixels "
-            f"({LIMIT_OPTION} changes it)"
+            f"({option('max_pixels')} changes it)"
         )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from featx.errors import DimensionMismatch, InvalidValue
 from featx.specs import InputSpec
+from featx.wording import option
 
 CAFFE_MEAN = np.array([123.68, 116.779, 103.939], dtype=np.float32)
 """Mean RGB of ImageNet in [0, 255] that VGG and ResNet v1 subtract
@@ -46,7 +47,9 @@ def scale_pixels(pixels: np.ndarray, contract: InputSpec) -> np.ndarray:
             f"Received: shape={pixels.shape}."
         )
     if contract.scaling is None:
-        raise InvalidValue("The model's preprocessing is not known. Choose one with --preprocess.")
+        raise InvalidValue(
+            f"The model's preprocessing is not known. Choose one with {option('preprocess')}."
+        )
     scaled = pixels.astype(np.float32)
     if contract.scaling == "caffe":
         scaled -= CAFFE_MEAN

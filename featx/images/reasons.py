@@ -11,7 +11,7 @@ from PIL import Image, TiffImagePlugin, TiffTags
 from featx.errors import ImageError
 from featx.images.conversion import FLOATING
 from featx.images.formats import RAW, NotOpened, format_of
-from featx.images.limits import LIMIT_OPTION
+from featx.wording import option
 
 UNKNOWN = "not an image in a format that featx reads"
 
@@ -70,7 +70,7 @@ def describe(error: Exception, data: bytes, limit: int) -> str:
     if isinstance(error, ImageError):
         return error.reason
     if isinstance(error, Image.DecompressionBombError):
-        return f"too many pixels: the limit is {limit:,} pixels ({LIMIT_OPTION} changes it)"
+        return f"too many pixels: the limit is {limit:,} pixels ({option('max_pixels')} changes it)"
     if isinstance(error, NotOpened) and error.format is None:
         return _describe_foreign(data)
     name = error.format if isinstance(error, NotOpened) else format_of(data)

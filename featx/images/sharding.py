@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from featx.errors import InvalidValue
 from featx.images.sources import ImageSet
+from featx.wording import option
 
 
 def parse_shard(text: str) -> tuple[int, int]:
@@ -25,7 +26,7 @@ def parse_shard(text: str) -> tuple[int, int]:
         if 1 <= number <= count:
             return number, count
     raise InvalidValue(
-        f"A shard is i/n, the i-th of n, counted from 1: --shard 1/4 to --shard 4/4. "
+        f"A shard is i/n, the i-th of n, counted from 1: {option('shard', '1/4')} to 4/4. "
         f"Received: {text!r}."
     )
 

@@ -22,6 +22,7 @@ from featx.store import FeatureStore, open_store
 from featx.store.choice import note_choice
 from featx.store.reference import StoreReference
 from featx.store.shifted import find_corrected
+from featx.wording import command, option
 
 INDEX_SUFFIX = ".faiss"
 
@@ -98,7 +99,7 @@ def build_index(
         if not len(store):
             raise IndexFileError(
                 f"{str(features)!r} holds no features: none of its images could be used. "
-                "`featx info` lists the reasons."
+                f"{command('info')} lists the reasons."
             )
         note_choice(store, layer, pool, listener)
         folder = path.absolute().parent
@@ -184,6 +185,6 @@ def _choose_path(features: Path, output: str | Path | None) -> Path:
     if path.absolute() == features.absolute() or not is_index:
         raise IndexFileError(
             f"{str(path)!r} exists and is not an index; it is left alone. "
-            "Choose another file with -o."
+            f"Choose another file with {option('output')}."
         )
     return path

@@ -13,6 +13,7 @@ from featx.index.kinds import DEFAULT_INDEX_KIND, INDEXES
 from featx.sealed_json import check_seal, check_texts, parse_json
 from featx.specs import FeatureSpec, ModelSpec
 from featx.store.reference import StoreReference
+from featx.wording import command
 
 FORMAT = "featx-index"
 FORMAT_VERSION = 2
@@ -127,7 +128,11 @@ def read_description(path: Path) -> tuple[IndexDescription, str]:
             raise IndexFileError(f"{str(path)!r} does not describe a featx index.")
         if data["format_version"] != FORMAT_VERSION:
             older = data["format_version"] < FORMAT_VERSION
-            remedy = "Build it again: featx index." if older else "Update: pip install -U featx."
+            remedy = (
+                f"Build it again with {command('index')}."
+                if older
+                else "Update: pip install -U featx."
+            )
             raise IndexFileError(
                 f"{str(path)!r} has format version {data['format_version']}; this featx reads "
                 f"version {FORMAT_VERSION}. {remedy}"
@@ -141,5 +146,5 @@ def read_description(path: Path) -> tuple[IndexDescription, str]:
         raise
     except Exception as error:  # Deep nesting raises RecursionError, for example.
         raise IndexFileError(
-            f"{str(path)!r} is damaged ({error}). Build the index again with `featx index`."
+            f"{str(path)!r} is damaged ({error}). Build the index again with {command('index')}."
         ) from error

@@ -17,6 +17,7 @@ import numpy as np
 
 from featx.errors import IndexFileError
 from featx.forks import FAISS, has_lost_threads, start_threads
+from featx.wording import command
 
 _FLAT = b"IxFI"
 """How an exact inner-product index begins."""
@@ -107,7 +108,7 @@ class Flat:
                 error = caught
         raise IndexFileError(
             f"FAISS cannot read the index {str(path)!r}: it is damaged or something else. "
-            "Build it again with `featx index`."
+            f"Build it again with {command('index')}."
         ) from error
 
     def recognizes(self, path: Path) -> bool:

@@ -15,6 +15,7 @@ from featx.index.vector_index import VectorIndex, open_index
 from featx.poolings import POOLINGS
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORE, identity_differences
 from featx.store import open_store
+from featx.wording import command
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,8 @@ def ready_index(request: IndexRequest, listener: Listener) -> VectorIndex:
         raise FingerprintMismatch(
             f"The index {str(path)!r} compares another layer.",
             [("layer", request.layer, feature.name)],
-            remedy="Build one for this layer: featx index --layer LAYER -o OTHER.faiss.",
+            remedy="Build one for this layer: "
+            f"{command('index', layer='LAYER', output='OTHER.faiss')}.",
         )
     assert source is not None
     return _renew(request, opened, source, listener)
@@ -102,7 +104,7 @@ def _open_default(path: Path, store: Path, listener: Listener) -> VectorIndex | 
         if not store.is_file():
             raise
         # Damaged, or half replaced by a process that was killed: it can be built again.
-        listener.note(str(error).removesuffix(" Build the index again with `featx index`."))
+        listener.note(str(error).removesuffix(f" Build the index again with {command('index')}."))
         return None
 
 
@@ -156,7 +158,7 @@ def _refuse_other_store(
     raise FingerprintMismatch(
         f"The index {str(opened.path)!r} does not belong to {str(source)!r}.",
         [*differences, *_feature_differences(opened, source)],
-        remedy="Build one from this store: featx index FEATURES -o OTHER.faiss.",
+        remedy=f"Build one from this store: {command('index', 'FEATURES', output='OTHER.faiss')}.",
     )
 
 

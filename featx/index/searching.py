@@ -17,6 +17,7 @@ from featx.index.vector_index import Match, VectorIndex
 from featx.options import RunKeywords, RunOptions, fill_group, refuse_unknown
 from featx.specs import DEFAULT_K
 from featx.units import format_count
+from featx.wording import option
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,9 @@ def search(
 def _check(is_asked: bool, k: int, threshold: float | None) -> None:
     """Refuse a search that cannot have matches."""
     if not is_asked:
-        raise InvalidValue("Nothing to search for: name a picture, or an image with --key.")
+        raise InvalidValue(
+            f"Nothing to search for: name a picture, or an image with {option('keys')}."
+        )
     if threshold is not None and math.isnan(threshold):
         raise InvalidValue("A threshold is a number from -1 to 1. Received: nan.")
     if k < 1:

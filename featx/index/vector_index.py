@@ -25,6 +25,7 @@ from featx.index.description import IndexDescription, description_path, read_des
 from featx.index.kinds import INDEXES, VectorSearch
 from featx.sealed_json import seal
 from featx.specs import DEFAULT_K
+from featx.wording import command
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -124,7 +125,7 @@ class VectorIndex:
         if not np.isfinite(found[rows >= 0]).all():
             raise IndexFileError(
                 f"The index {str(self.path)!r} is damaged: it holds NaN or infinity. Build it "
-                "again with `featx index`."
+                f"again with {command('index')}."
             )
         scores = np.clip(found, -1, 1)  # Rounding may leave 1.0000004.
         root = self.root
@@ -184,8 +185,8 @@ class VectorIndex:
         except OSError as error:
             raise IndexFileError(
                 f"{str(path)!r} cannot be written: {error.strerror}. Name another place: "
-                "`featx index -o OTHER.faiss`, or `featx search --features STORE --index "
-                "OTHER.faiss`."
+                f"{command('index', output='OTHER.faiss')}, or "
+                f"{command('search', features='STORE', index='OTHER.faiss')}."
             ) from error
         self.path = path
 
@@ -212,17 +213,17 @@ def open_index(path: str | Path) -> VectorIndex:
     """
     path = Path(path)
     if not path.is_file():
-        raise IndexFileError(f"There is no index {str(path)!r}. `featx index` makes one.")
+        raise IndexFileError(f"There is no index {str(path)!r}. {command('index')} makes one.")
     if not description_path(path).is_file():
         raise IndexFileError(
             f"{str(description_path(path))!r} is missing: it names the images in {str(path)!r}. "
-            "Build the index again with `featx index`."
+            f"Build the index again with {command('index')}."
         )
     description, sha256 = read_description(description_path(path))
     if hash_file(path) != sha256:
         raise IndexFileError(
             f"{str(path)!r} is damaged, or {description_path(path).name!r} belongs to another "
-            "index. Build the index again with `featx index`."
+            f"index. Build the index again with {command('index')}."
         )
     shape = (len(description.keys), math.prod(description.feature.shape))
     return VectorIndex(INDEXES[description.kind].read(path, shape), description, path)

@@ -18,6 +18,7 @@ from featx.inference.request import AUTO, FAST, EngineRequest
 from featx.inference.speed import choose_fastest
 from featx.inference.trial import Choice, Trial
 from featx.specs import describe_precision
+from featx.wording import option
 
 
 def choose_network(trial: Trial, request: EngineRequest) -> Choice:
@@ -101,7 +102,8 @@ def _find_engines(trial: Trial, request: EngineRequest, loaded: LoadedNetwork) -
         ]
         if not engines:
             raise InvalidValue(
-                "This processor has no instructions for bfloat16. Use --precision auto."
+                "This processor has no instructions for bfloat16. Use "
+                f"{option('precision', 'auto')}."
             )
     return engines
 
@@ -133,9 +135,13 @@ def _describe_failure(trial: Trial, request: EngineRequest, refusals: dict[str, 
     if request.asks_for_fast:
         layers = ", ".join(trial.names)
         what = f"compute {layers} of {trial.reference} in {describe_precision(request.precision)}"
-        remedy = "Use --precision auto."
+        remedy = f"Use {option('precision', 'auto')}."
     else:
         what = f"take {trial.reference}"
-        remedy = "Use --engine auto." if request.engine != AUTO else "Use another model or layer."
+        remedy = (
+            f"Use {option('engine', 'auto')}."
+            if request.engine != AUTO
+            else "Use another model or layer."
+        )
     told = "; ".join(f"{engine} cannot {what}: {reason}" for engine, reason in reasons)
     return f"{told or f'no engine can {what}'}. {remedy}"

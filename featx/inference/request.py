@@ -9,6 +9,7 @@ from featx.checks import check_choice
 from featx.engines.engines import ENGINES, ComputeType
 from featx.errors import InvalidValue, join_names
 from featx.specs import Precision
+from featx.wording import option
 
 AUTO = "auto"
 
@@ -53,7 +54,7 @@ class EngineRequest:
             raise InvalidValue(
                 f"The engine {self.engine} computes in "
                 f"{join_names(list(precisions), conjunction='and')}. "
-                f"For --precision {self.precision} take --engine {join_names(able)}."
+                f"For {option('precision', self.precision)} take {option('engine', *able)}."
             )
 
     @property

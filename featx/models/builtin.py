@@ -20,6 +20,7 @@ from featx.models.content_hash import hash_arrays
 from featx.models.description import ModelDescription
 from featx.models.graph_backbone import GraphBackbone
 from featx.specs import DEFAULT_MODEL, InputSpec, ModelSpec
+from featx.wording import option
 
 if TYPE_CHECKING:
     from featx.models.keras_layers import KerasLayers
@@ -68,8 +69,9 @@ def describe_default() -> str:
         conjunction="and",
     )
     return (
-        f"no -m: {DEFAULT_MODEL}, featx's own small network; its precision@10 is {shares} of that "
-        f"of {REFERENCE}, which -m keras:MobileNetV2 takes (a download of 14 MB, once)"
+        f"no {option('model')}: {DEFAULT_MODEL}, featx's own small network; its precision@10 is "
+        f"{shares} of that of {REFERENCE}, which {option('model', 'keras:MobileNetV2')} takes (a "
+        "download of 14 MB, once)"
     )
 
 
@@ -83,19 +85,19 @@ def load(request: ModelRequest) -> GraphBackbone:
     if request.arguments or request.weights:
         raise InvalidValue(
             f"builtin:{MINI} has no constructor arguments and brings its weights. "
-            "Leave out the arguments and --weights."
+            f"Leave out the arguments and {option('weights')}."
         )
     size = request.overrides.img_size
     if size not in (None, (MINI_SIZE, MINI_SIZE)):
         raise InvalidValue(
             f"builtin:{MINI} takes images of {MINI_SIZE} x {MINI_SIZE} pixels. "
-            f"Received: --img-size {size[0]}x{size[1]}."
+            f"Received: {option('img_size', size)}."
         )
     overrides = request.overrides
     if overrides.preprocess not in ("auto", "raw") or overrides.channel_order == "bgr":
         raise InvalidValue(
             f"builtin:{MINI} scales its pixels itself, from RGB in [0, 255]. "
-            "Leave out --preprocess and --channel-order."
+            f"Leave out {option('preprocess')} and {option('channel_order')}."
         )
     contract = overrides.apply(InputSpec(MINI_SIZE, MINI_SIZE, scaling="raw"))
     arrays = read_weights(WEIGHTS_FOLDER / f"{MINI}.npz", read_card().sha256)

@@ -21,6 +21,7 @@ from featx.models.input_contract import (
     scale_for_dtype,
 )
 from featx.specs import ModelSpec
+from featx.wording import option
 
 _VARIABLES = frozenset(["VarHandleOp", "VariableV2", "Variable", "ReadVariableOp"])
 
@@ -32,7 +33,7 @@ def load(request: ModelRequest) -> GraphBackbone:
     if others or request.weights:
         raise InvalidValue(
             "A frozen graph takes one argument, ',input=NAME', and brings its own weights. "
-            f"Received: {', '.join([*others, *(['--weights'] if request.weights else [])])}."
+            f"Received: {', '.join([*others, *([option('weights')] if request.weights else [])])}."
         )
     graph_def = _read(path)
     if not request.trust_model_code:

@@ -32,6 +32,7 @@ from featx.models.signatures import (
     take_signature,
 )
 from featx.specs import InputSpec, ModelSpec
+from featx.wording import option
 
 _CALLS: tuple[dict[str, bool], ...] = (
     {"training": False, "return_endpoints": True},
@@ -144,7 +145,8 @@ def _choose(loaded: Any, signatures: dict[str, Any], wanted: str | None, model: 
         return names[0]
     raise ModelError(
         f"{model!r} cannot be called as a function, and has "
-        + (f"the signatures {join_names(names, conjunction='and')}: choose one with --signature."
+        + (f"the signatures {join_names(names, conjunction='and')}: choose one with "
+        f"{option('signature')}."
            if names else "no signatures: there is nothing that takes images.")
     )  # fmt: skip
 
@@ -159,8 +161,8 @@ def _hub_contract(shape: InputShape, request: ModelRequest, name: str, dtype: An
     contract = request.overrides.apply(replace(contract, scaling="raw" if is_integer else "unit"))
     if is_integer and contract.scaling != "raw":
         raise InvalidValue(
-            f"{name!r} takes whole numbers, from 0 to 255. Received: --preprocess "
-            f"{contract.scaling}. Leave it out."
+            f"{name!r} takes whole numbers, from 0 to 255. Received: "
+            f"{option('preprocess', contract.scaling)}. Leave it out."
         )
     return contract
 

@@ -21,6 +21,7 @@ from featx.errors import DownloadNotAllowed, ModelError, first_line
 from featx.host import environment, printing_to_stderr, quiet_loggers
 from featx.models.savedmodel_damage import is_complete
 from featx.user_cache import user_cache_folder
+from featx.wording import option
 
 CACHE_VARIABLE = "TFHUB_CACHE_DIR"
 """The environment variable of tensorflow-hub that names another folder for modules."""
@@ -58,7 +59,7 @@ def fetch_module(url: str, *, allow_download: bool = True) -> Path:
     folder = module_folder(url)
     if not allow_download:
         if not is_complete(folder):
-            raise DownloadNotAllowed(f"The module {url!r}")
+            raise DownloadNotAllowed(f"The module {url!r}", option("allow_download", True))
         return folder
     import_tensorflow()
     if folder.is_dir() and not is_complete(folder):

@@ -10,6 +10,7 @@ import numpy as np
 from featx.errors import join_names
 from featx.images.preprocess import CAFFE_MEAN, TORCH_MEAN, TORCH_STD
 from featx.specs import InputSpec, Scaling
+from featx.wording import option
 
 _LARGEST = 16
 """Scaled pixels are in [-16, 16] in every usual preprocessing but for that of Caffe."""
@@ -65,8 +66,8 @@ class InnerScaling:
         if self.scaling is None or asked in (None, self.scaling):
             return ""
         return (
-            f"--preprocess {asked} and the model both scale the pixels: it {self.describe()}. "
-            f"Leave the option out, or use --preprocess {self.scaling}"
+            f"{option('preprocess', asked)} and the model both scale the pixels: it "
+            f"{self.describe()}. Leave the option out, or use {option('preprocess', self.scaling)}"
         )
 
 

@@ -10,6 +10,7 @@ from featx.errors import InvalidValue, ModelError
 from featx.models.backbone import Backbone, ModelRequest
 from featx.models.sources import SOURCES
 from featx.specs import MAX_CHANNELS, InputSpec
+from featx.wording import either, option
 
 
 def require_scaling(backbone: Backbone) -> InputSpec:
@@ -22,11 +23,12 @@ def require_scaling(backbone: Backbone) -> InputSpec:
     if model.input.scaling is None:
         found = f"It {backbone.beginning.text}. " if backbone.beginning.text else ""
         hint = SOURCES[model.source].scaling_hint if model.source in SOURCES else ""
+        comparison = either(shell="--preprocess try", python="`featx.compare_scalings`")
         raise InvalidValue(
             f"featx cannot know how {model.reference!r} expects its pixels. Choose with "
-            "--preprocess: tf for [-1, 1], unit for [0, 1], raw for [0, 255], or caffe or torch "
-            "for ImageNet's mean and deviation; --preprocess try shows what it makes of five of "
-            f"the pictures under each. {found}{hint}".rstrip()
+            f"{option('preprocess')}: tf for [-1, 1], unit for [0, 1], raw for [0, 255], or caffe "
+            f"or torch for ImageNet's mean and deviation; {comparison} shows what it makes of five "
+            f"of the pictures under each. {found}{hint}".rstrip()
         )
     return model.input
 
@@ -46,7 +48,7 @@ def refuse_arguments(request: ModelRequest, kind: str, allowed: Sequence[str] = 
         article = "An" if kind[0] in "AEIO" else "A"
         raise InvalidValue(
             f"{article} {kind} brings its own architecture and weights. Received: "
-            f"{request.name!r} with arguments or --weights. Leave them out."
+            f"{request.name!r} with arguments or {option('weights')}. Leave them out."
         )
 
 
@@ -56,8 +58,8 @@ def scale_for_dtype(contract: InputSpec, is_integer: bool, name: str) -> InputSp
         return contract
     if contract.scaling not in (None, "raw"):
         raise InvalidValue(
-            f"{name!r} takes whole numbers, so its pixels cannot be scaled to fractions. "
-            f"Received: --preprocess {contract.scaling}. Use --preprocess raw."
+            f"{name!r} takes whole numbers, so its pixels cannot be scaled to fractions. Received: "
+            f"{option('preprocess', contract.scaling)}. Use {option('preprocess', 'raw')}."
         )
     return replace(contract, scaling="raw")
 
@@ -165,11 +167,11 @@ def image_contract(
     rows, columns = img_size or (shape.height, shape.width)
     if rows is None or columns is None:
         raise InvalidValue(
-            f"{name!r} takes images of any size. Choose one with --img-size, for example 224."
+            f"{name!r} takes images of any size. Choose one, for example {option('img_size', 224)}."
         )
     if fixed and (shape.height or rows, shape.width or columns) != (rows, columns):
         raise InvalidValue(
             f"{name!r} was built for images of {shape.height} x {shape.width} pixels (height x "
-            f"width). Received: --img-size {rows}x{columns}."
+            f"width). Received: {option('img_size', (rows, columns))}."
         )
     return InputSpec(rows, columns, channels=shape.channels)

@@ -29,15 +29,16 @@ from featx.models.keras_downloads import without_downloads
 from featx.models.keras_layers import KerasLayers
 from featx.models.keras_seeds import own_seeds
 from featx.specs import ModelSpec
+from featx.wording import option
 
 RANDOM_SEED = 0
 """Seed of ``--weights random``: every run has the same network, and features can be reused."""
 
 _OWN_OPTIONS = {
-    "weights": "--weights",
-    "input_shape": "--img-size",
-    "input_tensor": "--img-size",
-    "pooling": "--pool",
+    "weights": "weights",
+    "input_shape": "img_size",
+    "input_tensor": "img_size",
+    "pooling": "pool",
 }
 """Constructor arguments that featx sets itself → the option to use instead."""
 
@@ -47,7 +48,7 @@ def load(request: ModelRequest) -> GraphBackbone:
     weights = request.weights or "imagenet"
     if weights not in ("imagenet", "random") and not Path(weights).is_file():
         raise ModelError(
-            "--weights takes imagenet, random, or the path of a weights file. "
+            f"{option('weights')} takes imagenet, random, or the path of a weights file. "
             f"Received: {weights!r}, which is not a file."
         )
     import_tensorflow()
@@ -119,7 +120,7 @@ def _check_arguments(constructor: Any, request: ModelRequest) -> None:
         if argument in _OWN_OPTIONS:
             raise InvalidValue(
                 f"{argument!r} is not given with the model's name. "
-                f"Use the option {_OWN_OPTIONS[argument]} instead."
+                f"Use {option(_OWN_OPTIONS[argument])} instead."
             )
         if argument not in known:
             raise UnknownName(
@@ -187,7 +188,7 @@ def _build(
             raise ModelError(
                 f"The ImageNet weights of {constructor.__name__} could not be downloaded: {text}. "
                 "Without a network, place the file in ~/.keras/models under its own name, or "
-                "give one with --weights PATH."
+                f"give one with {option('weights', 'PATH')}."
             ) from error
         raise ModelError(f"{constructor.__name__} could not be built: {text}") from error
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from featx.errors import DownloadNotAllowed
 from featx.forks import ProcessLock
+from featx.wording import option
 
 _FILE_UTILS = "keras.src.utils.file_utils"
 """Where `keras.utils.get_file` is, and the function by which it fetches, a name of that module."""
@@ -32,7 +33,7 @@ def without_downloads(what: str) -> Iterator[None]:
 
     def retrieve(*arguments: Any) -> Any:
         if threading.get_ident() == thread:
-            raise DownloadNotAllowed(what)
+            raise DownloadNotAllowed(what, option("allow_download", True))
         return original(*arguments)
 
     with _lock:

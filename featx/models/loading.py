@@ -14,6 +14,7 @@ from featx.models.remembered import recall, remember, request_key
 from featx.models.sources import SOURCES
 from featx.options import InputKeywords, InputOptions, fill_group, refuse_unknown
 from featx.specs import DECODE_MARGIN, InputSpec, ModelSpec, identity_differences, with_input
+from featx.wording import option
 
 
 def load_model(
@@ -111,7 +112,7 @@ def restore_model(
     if os.path.isabs(spec.location) and not os.path.exists(location):
         raise ModelError(
             f"{maker} was at {location!r}; nothing is there now. Put it back, or say where it is "
-            "with --weights PATH."
+            f"with {option('weights', 'PATH')}."
         )
     request = _restore_request(spec, location)
     request = replace(

@@ -16,8 +16,7 @@ from typing import Any
 from featx.errors import ModelError, first_line, join_names
 from featx.forks import ProcessLock
 from featx.models.operations import computing_operations, describe_operation
-
-TRUST_OPTION = "--trust-model-code"
+from featx.wording import option
 
 _ARRAY_FUNCTIONS = frozenset(
     "reshape concat cast expand_dims squeeze transpose pad tile stack unstack split slice "
@@ -111,9 +110,9 @@ def find_code(config: Any) -> dict[str, tuple[str, str] | None]:
         registered = config.get("registered_name")
         if not _is_registered(registered or name):
             found[f"the class {name!r} of the module {module!r}"] = (module, name)
-    for option in _FILE_OPTIONS:
-        if isinstance(config.get(option), str):
-            found[f"a layer that reads the file {config[option]!r}"] = None
+    for key in _FILE_OPTIONS:
+        if isinstance(config.get(key), str):
+            found[f"a layer that reads the file {config[key]!r}"] = None
     for value in config.values():
         found |= find_code(value)
     return found
@@ -196,8 +195,8 @@ def describe_missing(path: Path, names: list[str]) -> str:
     code_file = path.with_suffix(".py").name
     return (
         f"{path.name!r} needs {listed}, of the program that saved it, and does not hold that code. "
-        f"Write it to {code_file} beside the model, and {TRUST_OPTION} runs that file. In Python, "
-        "import the module that defines and registers it, then call featx."
+        f"Write it to {code_file} beside the model, and {option('trust_model_code', True)} runs "
+        "that file. In Python, import the module that defines and registers it, then call featx."
     )
 
 
@@ -211,7 +210,7 @@ def refuse_code(path: Path, code: Mapping[str, tuple[str, str] | None]) -> None:
         raise ModelError(
             f"{path.name!r} would run more than the arithmetic of a network: "
             f"{join_names(list(code), conjunction='and')}. That can do anything that you can; if "
-            f"you know where the model comes from, {TRUST_OPTION} runs it."
+            f"you know where the model comes from, {option('trust_model_code', True)} runs it."
         )
 
 

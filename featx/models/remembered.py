@@ -22,6 +22,7 @@ from featx.models.sources import SOURCES
 from featx.specs import ModelSpec, digest
 from featx.user_cache import forget_facts, read_facts, remember_facts
 from featx.version import __version__
+from featx.wording import option
 
 FORMAT = 3
 """Cache format version; what others described may have been built under a program's settings."""
@@ -51,6 +52,7 @@ def request_key(source: str, request: ModelRequest) -> str | None:
             "files": _identify_files(files),
             "versions": [__version__, *_versions(source)],
             "layer": [each.name for each in fields(Layer)],  # What is remembered of one.
+            "options": option("model"),  # Notes and warnings name options.
         }
     )
 

@@ -29,6 +29,7 @@ from featx.models.signatures import (
     takes_text,
 )
 from featx.specs import ModelSpec
+from featx.wording import option
 
 ARGUMENTS = ("signature", "input")
 """What SavedModels take after their name; one of them."""
@@ -96,7 +97,7 @@ def _take_input(
     if not has_graph(loaded):
         raise ModelError(
             f"{path.name!r} was saved by TensorFlow 2, as functions: it has no input to choose. "
-            "Choose a signature, with --signature NAME."
+            f"Choose a signature, with {option('signature', 'NAME')}."
         )
     if "signature" in request.arguments:
         raise InvalidValue(
@@ -133,7 +134,7 @@ def _choose_signature(
             f"signature of {model}",
             name if wanted else DEFAULT_SIGNATURE,
             names,
-            remedy=f"It has {join_names(names, conjunction='and')}. Choose with --signature NAME "
-            f"(or {model},signature=NAME).",
+            remedy=f"It has {join_names(names, conjunction='and')}. Choose with "
+            f"{option('signature', 'NAME')} (or {model},signature=NAME).",
         )
     return name, signatures[name]

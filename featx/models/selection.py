@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from featx.errors import AmbiguousName, ModelError, UnknownName, join_names
 from featx.models.backbone import Layer
+from featx.wording import either, option
 
 _GLOB_CHARACTERS = re.compile(r"[*?\[]")
 _SHOWN = 6
@@ -52,7 +53,7 @@ def select_layers(
                 raise ModelError(
                     "A feature needs a row of fixed shape. "
                     f"Received: {layer.name!r} with shape {layer.shape}. "
-                    "Give the input size with --img-size, or choose another layer."
+                    f"Give the input size with {option('img_size')}, or choose another layer."
                 )
             chosen[layer.name] = layer
     return list(chosen.values())
@@ -70,7 +71,7 @@ def default_layer(layers: Sequence[Layer]) -> Layer:
     # Scaled pixels are no features: a network of dense layers has no map.
     maps = [layer for layer in maps if layer.parameters != 0 and layer.type != "Normalization"]
     if not usable:
-        raise ModelError("The model has no layer of fixed shape. Give --img-size.")
+        raise ModelError(f"The model has no layer of fixed shape. Give {option('img_size')}.")
     return maps[-1] if maps else usable[-1]
 
 
@@ -88,7 +89,7 @@ def _match(pattern: str, layers: Sequence[Layer], num_layers: int | None) -> lis
                 pattern,
                 [],
                 remedy=f"The pattern matches none of the {len(layers)} layers. "
-                f"{_list_names(layers)} `featx layers MODEL` lists them all.",
+                f"{_list_names(layers)} {_lister()} lists them all.",
             )
         return matches
 
@@ -112,7 +113,7 @@ def _match(pattern: str, layers: Sequence[Layer], num_layers: int | None) -> lis
         "layer",
         pattern,
         [layer.name for layer in layers],
-        remedy=f"{_list_names(layers)} `featx layers MODEL` lists them all.",
+        remedy=f"{_list_names(layers)} {_lister()} lists them all.",
     )
 
 
@@ -140,6 +141,10 @@ def _by_index(index: int, layers: Sequence[Layer], num_layers: int | None) -> La
         names = join_names([layer.name for layer in found])
         raise AmbiguousName(f"Layer {index} has several results. Choose {names}.")
     return found[0]
+
+
+def _lister() -> str:
+    return either(shell="`featx layers MODEL`", python="`featx.load_model(MODEL).features()`")
 
 
 def _list_names(layers: Sequence[Layer]) -> str:

@@ -18,6 +18,7 @@ from featx.models.savedmodel_damage import loading_reason
 from featx.models.savedmodel_folder import GRAPH_NAME, is_savedmodel
 from featx.specs import InputSpec
 from featx.units import format_count
+from featx.wording import option
 
 DEFAULT_SIGNATURE = "serving_default"
 HIDDEN_SIGNATURES = ("__saved_model_init_op", "__saved_model_train_op")
@@ -42,7 +43,7 @@ def take_signature(
         raise InvalidValue(
             f"{what} takes one argument, "
             f"{join_names([f',{name}=NAME' for name in allowed])}, and brings its own weights. "
-            f"Received: {', '.join([*others, *(['--weights'] if request.weights else [])])}."
+            f"Received: {', '.join([*others, *([option('weights')] if request.weights else [])])}."
         )
     wanted = request.arguments.get("signature")
     return None if wanted is None else str(wanted)
@@ -171,5 +172,5 @@ def describe_signatures(signatures: dict[str, Any], chosen: str | None) -> str:
         count = len(function.structured_outputs)
         mark = ", shown" if name == chosen else ""
         parts.append(f"{name} ({format_count(count, 'output')}{mark})")
-    more = "; others: --signature NAME" if len(parts) > 1 else ""
+    more = f"; others: {option('signature', 'NAME')}" if len(parts) > 1 else ""
     return f"signatures: {', '.join(parts)}{more}"

@@ -11,6 +11,7 @@ from featx.report import drawing
 from featx.report.drawing import make_table, print_result
 from featx.specs import InputSpec
 from featx.units import format_bytes, format_shape
+from featx.wording import option
 
 COLUMNS = (
     "index", "layer", "type", "shape", "dtype", "stride", "field", "trainable", "own",
@@ -72,7 +73,7 @@ def show_layers(backbone: Backbone, layers: Sequence[Layer], *, tree: bool = Fal
             cells = _cells(layer, contract) | {"layer": indent + label}
             table.add_row(*(cells.get(name, "") for name in headers))
     print_result(table)
-    scaling = contract.scaling or "unknown (choose with --preprocess)"
+    scaling = contract.scaling or f"unknown (choose with {option('preprocess')})"
     total = len(backbone.features())
     print_result(
         f"{len(layers)} of {total} layers of {model.reference}, input "

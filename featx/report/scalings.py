@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from featx.report.drawing import make_table, print_result
 from featx.report.json_lines import write_json
+from featx.wording import option
 
 if TYPE_CHECKING:
     from featx.heads.scaling_trial import ScalingTrial
@@ -20,7 +21,11 @@ def show_scalings(trials: Sequence[ScalingTrial], *, as_json: bool = False) -> N
             write_json(asdict(trial))
         return
     has_classes = any(trial.confidence is not None for trial in trials)
-    headers = ["--preprocess", *(["confidence", "entropy", "classes"] * has_classes), "spread"]
+    headers = [
+        option("preprocess"),
+        *(["confidence", "entropy", "classes"] * has_classes),
+        "spread",
+    ]
     table = make_table(*headers, right=range(1, len(headers)))
     for trial in trials:
         cells = [trial.confidence, trial.entropy]
@@ -43,5 +48,5 @@ def _explain(trial: ScalingTrial, has_classes: bool) -> str:
         reading = "The right scaling usually lets a network tell pictures apart: a large spread."
     return (
         f"Values of {trial.layer} for {pictures}. {reading} Nothing was chosen and nothing was "
-        "written: repeat the command with --preprocess NAME."
+        f"written: repeat the command with {option('preprocess', 'NAME')}."
     )

@@ -11,6 +11,7 @@ from featx.report.text import short_path, wrap_line
 from featx.specs import describe_precision, describe_speed
 from featx.store.shifted import DECODERS
 from featx.units import format_bytes, format_count, format_rate, format_shape
+from featx.wording import command, option
 
 if TYPE_CHECKING:
     from featx.extraction.report import ExtractReport
@@ -155,10 +156,11 @@ def _describe_repair(report: VerifyReport) -> str:
         return "repaired: the view was made again from its parts"
     if report.repaired:
         dropped = format_count(report.dropped, "row was dropped", "rows were dropped")
-        return f"repaired: {dropped}; the same `featx extract` computes what is missing again"
+        return f"repaired: {dropped}; the same {command('extract')} computes what is missing again"
     if report.repairable:
-        return "`featx verify --repair` drops these rows; `featx extract` computes them again"
-    return "It cannot be repaired: extract again with --overwrite"
+        drop, compute = command("verify", repair=True), command("extract")
+        return f"{drop} drops these rows; {compute} computes them again"
+    return f"It cannot be repaired: extract again with {option('overwrite', True)}"
 
 
 def _show_image_findings(report: VerifyReport) -> None:
@@ -225,7 +227,11 @@ def _describe_store(summary: Mapping[str, Any]) -> list[str]:
 
 def _describe_rows(summary: Mapping[str, Any]) -> str:
     missing = summary["missing"]
-    gone = f", {missing:,} without their image (--prune removes them)" if missing else ""
+    gone = (
+        f", {missing:,} without their image ({option('prune', True)} removes them)"
+        if missing
+        else ""
+    )
     return f"{summary['rows']:,}{gone}"
 
 

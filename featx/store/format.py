@@ -23,6 +23,7 @@ from featx.specs import FeatureSpec, ModelSpec
 from featx.store.rows import StoreHeader
 from featx.store.run_records import check_run
 from featx.units import format_count
+from featx.wording import command, option
 
 FORMAT = "featx-store"
 FORMAT_VERSION = 2
@@ -87,7 +88,7 @@ def check_version(file: h5py.File, path: Path) -> None:
     if form != FORMAT:
         raise StoreDamaged(
             f"{str(path)!r} is an HDF5 file of another program, not a feature "
-            "store: `featx extract` writes those."
+            f"store: {command('extract')} writes those."
         )
     if version != FORMAT_VERSION:
         older = isinstance(version, (int, np.integer)) and version < FORMAT_VERSION
@@ -95,7 +96,7 @@ def check_version(file: h5py.File, path: Path) -> None:
             f"{str(path)!r} has format version {version}; this featx reads version "
             f"{FORMAT_VERSION}. "
             + (
-                "Extract again with --overwrite."
+                f"Extract again with {option('overwrite', True)}."
                 if older
                 else "Update featx: pip install -U featx."
             )

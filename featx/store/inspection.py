@@ -21,6 +21,7 @@ from h5py import h5a, h5d, h5l, h5o, h5t, h5z
 from featx.errors import StoreDamaged
 from featx.images.reading import HASH_BYTES
 from featx.store.format import COLUMN_CHUNK, READ_ERRORS, dataset_name, read_texts
+from featx.wording import option
 
 TEXT = "text"
 FLOAT = "float"
@@ -309,5 +310,5 @@ class _Inspection:
         raise StoreDamaged(
             f"{str(self._path)!r} is refused, because it is not as featx writes it: {name!r} is "
             f"{received}; expected: {expected}. Use a copy from somebody whom you trust, or "
-            "extract again with --overwrite."
+            f"extract again with {option('overwrite', True)}."
         )

@@ -15,6 +15,7 @@ from typing import Any
 from featx.atomic import is_process_alive, make_folder, sync_path
 from featx.errors import StoreError, StoreLocked
 from featx.events import Listener
+from featx.wording import option
 
 try:
     import fcntl
@@ -235,15 +236,16 @@ def _refusal(folder: Path, owner: dict[str, Any], *, remove: Path | None = None)
         who = f"Process {owner['pid']} on {owner['host']} (since {since})"
     stale = f" If it no longer runs, delete {str(remove)!r}." if remove is not None else ""
     return StoreLocked(
-        f"{who} is writing to {_store_of(folder)!r}. Wait for it (--wait), or choose another file "
-        f"with -o.{stale}"
+        f"{who} is writing to {_store_of(folder)!r}. Wait for it ({option('wait', True)}), or "
+        f"choose another file with {option('output')}.{stale}"
     )
 
 
 def _unwritable(folder: Path, error: OSError) -> StoreError:
     remedy = "Make room, or choose" if error.errno == errno.ENOSPC else "Choose"
     return StoreError(
-        f"{_store_of(folder)!r} cannot be written: {error.strerror}. {remedy} another path with -o."
+        f"{_store_of(folder)!r} cannot be written: {error.strerror}. {remedy} another path with "
+        f"{option('output')}."
     )
 
 

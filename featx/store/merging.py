@@ -20,6 +20,7 @@ from featx.store.reader import FeatureStore, open_store
 from featx.store.rows import ContentsDigest, StoreHeader
 from featx.store.views import remove_spent_parts
 from featx.units import format_count
+from featx.wording import option
 
 Keep = Literal["error", "first", "last"]
 KEEP_NAMES: tuple[Keep, ...] = ("error", "first", "last")
@@ -108,8 +109,8 @@ def merge_stores(
         own = [store for store in opened if is_same_file(store.path, target)]
         if target.exists() and not own and not _is_merged(target, rows):
             raise StoreError(
-                f"{str(target)!r} exists and is left alone. Choose another file with -o, or name "
-                "it among the stores to be merged."
+                f"{str(target)!r} exists and is left alone. Choose another file with "
+                f"{option('output')}, or name it among the stores to be merged."
             )
         first_part = max([0, *(store.next_part for store in own)])
         assemble_store(
@@ -144,7 +145,7 @@ def _check_agreement(opened: Sequence[FeatureStore], conflicts: Sequence[str]) -
         raise StoreError(
             format_count(len(conflicts), "image has", "images have")
             + f" different content in several stores: {_name(conflicts)}. "
-            "Extract again, or choose with --keep first or last."
+            f"Extract again, or choose with {option('keep', 'first', 'last')}."
         )
 
 

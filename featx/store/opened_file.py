@@ -24,6 +24,7 @@ from featx.store.opening import open_file
 from featx.store.parts import list_parts, parts_folder
 from featx.store.rows import StoreHeader
 from featx.store.seal import Seal, read_seal
+from featx.wording import command, option
 
 
 class OpenedFile:
@@ -90,12 +91,12 @@ class OpenedFile:
                 if foreign:
                     raise StoreDamaged(
                         f"{str(self.path)!r} is an HDF5 file of another program, not a feature "
-                        "store: `featx extract` writes those."
+                        f"store: {command('extract')} writes those."
                     )
                 if seal is None:
                     raise StoreDamaged(
                         f"{str(self.path)!r} is damaged, or was written by an earlier featx: it "
-                        "has no seal. Extract again with --overwrite."
+                        f"has no seal. Extract again with {option('overwrite', True)}."
                     )
             if self._seal not in (None, seal):
                 opened.close()
@@ -136,7 +137,7 @@ class OpenedFile:
     def _damaged(self, name: str, reason: object) -> StoreDamaged:
         return StoreDamaged(
             f"{str(self.path)!r} is damaged: rows of {name!r} cannot be read ({reason}). "
-            "`featx verify` says which."
+            f"{command('verify')} says which."
         )
 
 

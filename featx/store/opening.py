@@ -11,6 +11,7 @@ from featx.errors import StoreDamaged, StoreError, StoreLocked, StoreNotFound
 from featx.store.format import FORMAT, READ_ERRORS, check_version, text_attribute
 from featx.store.inspection import inspect_file
 from featx.store.seal import is_seal_broken, read_seal
+from featx.wording import command, option
 
 
 def open_file(path: Path, *, salvage: bool = False) -> h5py.File:
@@ -36,7 +37,9 @@ def open_file(path: Path, *, salvage: bool = False) -> h5py.File:
             "regular file. Name another file."
         )
     if not path.exists():
-        raise StoreNotFound(f"There is no feature store {str(path)!r}. `featx extract` makes one.")
+        raise StoreNotFound(
+            f"There is no feature store {str(path)!r}. {command('extract')} makes one."
+        )
     while True:
         seal, size = read_seal(path), path.stat().st_size
         if seal is None or seal.num_bytes == size or seal == read_seal(path):
@@ -48,13 +51,13 @@ def open_file(path: Path, *, salvage: bool = False) -> h5py.File:
         _refuse_open_for_writing(path)
         raise StoreDamaged(
             f"{str(path)!r} is damaged: it has {size:,} bytes and was written with "
-            f"{seal.num_bytes:,}. Copy it again, or extract again with --overwrite."
+            f"{seal.num_bytes:,}. Copy it again, or extract again with {option('overwrite', True)}."
         )
     # A view is small, and HDF5 keeps what it refers to in a heap without checksums.
     if seal is not None and seal.kind == "view" and is_damaged(path):
         raise StoreDamaged(
             f"{str(path)!r} is damaged: its bytes are not those that were written. The features "
-            f"are in its parts; move it away, and the same `featx extract` makes it anew."
+            f"are in its parts; move it away, and the same {command('extract')} makes it anew."
         )
     file = _open_hdf5(path)
     # Of a file without a seal, nothing but the format is read.
@@ -79,7 +82,7 @@ def open_part(path: Path, *, salvage: bool = False) -> h5py.File:
         file.close()
         raise StoreDamaged(
             f"The part {str(path)!r} is refused: it is a view; expected: a file with features. "
-            "Bring the part back, or extract again with --overwrite."
+            f"Bring the part back, or extract again with {option('overwrite', True)}."
         )
     return file
 
@@ -111,7 +114,7 @@ def _open_hdf5(path: Path) -> h5py.File:
             raise StoreLocked(
                 f"{str(path)!r} is open for writing in another program, or was when that program "
                 "was stopped. Close it there; if it is closed, bring back a copy, or extract again "
-                "with --overwrite."
+                f"with {option('overwrite', True)}."
             ) from error
         if "locking flag" in str(error):  # HDF5 opens a file in a process in one way only.
             raise StoreError(

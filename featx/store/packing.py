@@ -15,6 +15,7 @@ from featx.store.parts import parts_folder, start_merge
 from featx.store.planning import PlannedRows, plan_rows
 from featx.store.reader import FeatureStore, open_store
 from featx.store.views import remove_spent_parts
+from featx.wording import option
 
 UNLIMITED = 1 << 62
 """More bytes than any store has."""
@@ -78,7 +79,10 @@ def pack_store(
         raise StoreError(describe_wrong_output(target))
     in_place = output is None or is_same_file(path, target)
     if not in_place and target.exists():
-        raise StoreError(f"{str(target)!r} exists and is left alone. Choose another file with -o.")
+        raise StoreError(
+            f"{str(target)!r} exists and is left alone. Choose another file with "
+            f"{option('output')}."
+        )
     with lock_for_writing(parts_folder(target)), open_store(path) as store:
         start_merge(target)
         parts = [] if store.row_map is None else store.row_map.parts

@@ -26,6 +26,7 @@ from featx.images.sources import ImageFailure
 from featx.store.format import parts_folder as parts_folder
 from featx.store.rows import Announced, Rows, StoreFacts, StoreHeader, longest_key
 from featx.store.writing import write_store
+from featx.wording import command, option
 
 PART_BYTES = 64 << 20
 """A part is written when its rows reach this size, which bounds the memory."""
@@ -213,8 +214,9 @@ def find_overwrite(folder: Path, request: Mapping[str, Any] | None = None) -> in
         return None
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(
-            f"{str(folder / OVERWRITE_NAME)!r} is damaged ({error}). It says that an --overwrite "
-            "was interrupted: delete it together with the newest parts beside it, and run again."
+            f"{str(folder / OVERWRITE_NAME)!r} is damaged ({error}). It says that "
+            f"{option('overwrite', True)} was interrupted: delete it together with the newest "
+            "parts beside it, and run again."
         ) from error
     if request is not None and recorded != json.loads(json.dumps(request)):
         return None
@@ -268,8 +270,8 @@ def start_merge(path: Path) -> None:
         remove_leftovers(folder, keep=())
     if list_parts(folder) or list_assembled(folder):
         raise StoreError(
-            f"{str(folder)!r} holds unfinished work. Finish it with the same `featx extract`, "
-            "delete the folder, or choose another file with -o."
+            f"{str(folder)!r} holds unfinished work. Finish it with the same {command('extract')}, "
+            f"delete the folder, or choose another file with {option('output')}."
         )
     marker = folder / MERGE_NAME
     with explained(marker), replace_file(marker) as temporary:

@@ -13,6 +13,7 @@ from featx.images.sources import ImageFailure
 from featx.specs import identity_differences
 from featx.store.reader import FeatureStore
 from featx.store.rows import Announced, Rows, StoreHeader, longest_key
+from featx.wording import option
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +279,6 @@ def check_same(source: FeatureStore, header: StoreHeader, subject: str) -> None:
         raise FingerprintMismatch(
             subject,
             differences,
-            remedy="Use the same options, write to another file with -o, or start over with "
-            "--overwrite.",
+            remedy=f"Use the same options, write to another file with {option('output')}, or start "
+            f"over with {option('overwrite', True)}.",
         )

@@ -14,6 +14,7 @@ from featx.store.parts import next_part_number, parts_folder
 from featx.store.planning import PlannedRows, plan_rows
 from featx.store.reader import FeatureStore, open_store
 from featx.store.salvage import SalvagedStore
+from featx.wording import option
 
 
 def repair_store(path: Path, found: Findings) -> int:
@@ -34,13 +35,13 @@ def _rebuild_view(path: Path, found: Findings) -> None:
     if not sources:
         raise StoreError(
             f"{str(path)!r} cannot be repaired: {found.damages[0].problem}. Extract again "
-            "with --overwrite."
+            f"with {option('overwrite', True)}."
         )
     if len({source.fingerprint for source in sources}) > 1:
         raise StoreError(
-            f"{str(path)!r} cannot be repaired: {found.damages[0].problem}, and those beside "
-            "it were made in different ways (an --overwrite was interrupted). Extract again "
-            "with --overwrite."
+            f"{str(path)!r} cannot be repaired: {found.damages[0].problem}, and those beside it "
+            f"were made in different ways ({option('overwrite', True)} was interrupted). Extract "
+            f"again with {option('overwrite', True)}."
         )
     rows = PlannedRows(sources, plan_rows(sources), sources[-1].header)
     assemble_store(path, rows, next_part=next_part_number(parts_folder(path)))
@@ -52,8 +53,9 @@ def _drop_damaged(path: Path, found: Findings, store: FeatureStore) -> int:
         files.path(number).exists() for number in range(len(files.row_map.parts))
     ):
         raise StoreError(
-            f"All parts of {str(path)!r} are missing: repairing it would drop every row. Bring "
-            f"the folder {files.path(0).parent.name!r} back, or extract again with --overwrite."
+            f"All parts of {str(path)!r} are missing: repairing it would drop every row. Bring the "
+            f"folder {files.path(0).parent.name!r} back, or extract again with "
+            f"{option('overwrite', True)}."
         )
     damaged_parts = [part.absolute() for part in found.damaged_parts]
     if isinstance(store, SalvagedStore):

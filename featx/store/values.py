@@ -18,6 +18,7 @@ from featx.store.format import parts_folder
 from featx.store.opening import open_part
 from featx.store.rows import RowMap
 from featx.store.seal import read_seal
+from featx.wording import command, option
 
 ITER_BYTES = 8 << 20
 """Rows that are read at a time when a layer is iterated."""
@@ -160,25 +161,28 @@ class PartFiles:
         if path.exists() and not path.is_file():
             raise StoreDamaged(
                 f"The part {str(path)!r} is a pipe, a socket, a device or a folder; expected: a "
-                "regular file. Bring the part back, or extract again with --overwrite."
+                "regular file. Bring the part back, or extract again with "
+                f"{option('overwrite', True)}."
             )
         if not path.exists():
             raise StoreDamaged(
                 f"The part {str(path)!r} is missing: a store that is a view needs the folder "
-                f"{path.parent.name!r} beside it. Bring it back, or run `featx verify --repair` to "
-                "drop its rows and `featx extract` to compute them again."
+                f"{path.parent.name!r} beside it. Bring it back, or run "
+                f"{command('verify', repair=True)} to drop its rows and {command('extract')} to "
+                "compute them again."
             )
         seal = read_seal(path)
         if seal is None or seal.sha256 != part.sha256:
             raise StoreDamaged(
                 f"The part {str(path)!r} is damaged or belongs to another store: its seal is not "
-                "the one recorded. `featx verify` says which rows are concerned."
+                f"the one recorded. {command('verify')} says which rows are concerned."
             )
         if path.stat().st_size != seal.num_bytes:
             raise StoreDamaged(
                 f"The part {str(path)!r} is damaged: it has {path.stat().st_size:,} bytes and was "
-                f"written with {seal.num_bytes:,}. Copy it again, or run `featx verify --repair` "
-                "to drop its rows and `featx extract` to compute them again."
+                f"written with {seal.num_bytes:,}. Copy it again, or run "
+                f"{command('verify', repair=True)} to drop its rows and {command('extract')} to "
+                "compute them again."
             )
 
     def check_all(self) -> None:

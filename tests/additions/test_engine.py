@@ -126,7 +126,7 @@ def test_it_is_offered_on_the_command_line(
 
 
 def test_a_precision_that_it_does_not_have_is_refused() -> None:
-    with pytest.raises(InvalidValue, match=r"numpy computes in float32.*--engine openvino"):
+    with pytest.raises(InvalidValue, match=r"numpy computes in float32.*engine='openvino'"):
         EngineRequest("numpy", "bfloat16")
 
 

@@ -167,7 +167,7 @@ def test_one_class_only(tmp_path: Path) -> None:
 
 def test_no_labels(tmp_path: Path) -> None:
     write_sample(tmp_path / "f.h5", {"v": np.zeros((3, 2), np.float32)})
-    with pytest.raises(HeadError, match=r"Received: 0 \(no labels\).*--labels FILE.csv"):
+    with pytest.raises(HeadError, match=r"Received: 0 \(no labels\).*labels='FILE.csv'"):
         fit_head(tmp_path / "f.h5", output=tmp_path / "head")
 
 
@@ -502,7 +502,7 @@ def test_a_head_says_that_its_store_has_changed(head: Path, toy: str, tmp_path: 
     extract(tmp_path / "photos", model=toy, layers=["mean"], output=tmp_path / "f.h5")
     predict(image, head=head, listener=Notes())
     assert texts == [
-        "the store '../f.h5' has changed since this head was fitted: `featx fit-head` fits it again"
+        "the store '../f.h5' has changed since this head was fitted: `featx.fit_head` fits it again"
     ]
 
 

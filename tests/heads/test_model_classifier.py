@@ -276,7 +276,7 @@ def test_every_classifier_of_several_outputs_is_named(
     assert found == {"kind": (3,), "is_new": (1,), "colour": (4,)}
     notes = Notes()
     predict(pictures, model=str(tmp_path / file), listener=notes)
-    (line,) = [text for text in notes.texts if text.startswith("--layer chooses another")]
+    (line,) = [text for text in notes.texts if text.startswith("layer= chooses another")]
     taken = find_classes(backbone).name
     assert all((name in line) == (name != taken) for name in found)
     assert "is_new (2 classes)" in line
@@ -314,7 +314,7 @@ def test_without_labels_classes_are_numbers(pictures: Path, tmp_path: Path) -> N
         "blue": ("2",),
     }
     assert (report.num_labelled, report.accuracy) == (0, None)
-    assert any("by their number, from 0: --labels" in text for text in notes.texts)
+    assert any("by their number, from 0: labels=" in text for text in notes.texts)
 
 
 @pytest.mark.tensorflow
@@ -354,12 +354,12 @@ def test_models_that_cannot_classify(pictures: Path, tmp_path: Path) -> None:
         predict(tmp_path / "nothing", model="no-such-model")
     with pytest.raises(ModelError, match="knows no classes of its own"):
         predict(pictures, model="builtin:mini")
-    with pytest.raises(InvalidValue, match="expects its pixels. Choose with --preprocess"):
+    with pytest.raises(InvalidValue, match="expects its pixels. Choose with preprocess="):
         predict(pictures, model=str(write_graph(tmp_path / "graph.pb")))
 
 
 def test_options_of_heads_and_models_exclude_each_other(pictures: Path, tmp_path: Path) -> None:
-    with pytest.raises(InvalidValue, match="-m and --head exclude each other"):
+    with pytest.raises(InvalidValue, match="model= and head= exclude each other"):
         predict(pictures, model="keras:MobileNet", head="head")
     for options in (
         {"labels": "imagenet"},
@@ -367,11 +367,11 @@ def test_options_of_heads_and_models_exclude_each_other(pictures: Path, tmp_path
         {"img_size": (8, 8)},
         {"exif": "apply"},
     ):
-        with pytest.raises(InvalidValue, match="name it with -m. A head knows its classes"):
+        with pytest.raises(InvalidValue, match="name it with model=. A head knows its classes"):
             predict(pictures, **options)  # type: ignore[arg-type]
     write_sample(tmp_path / "f.h5", {"v": np.eye(4, dtype=np.float32)}, labels=["a", "b", "a", "b"])
     fit_head(tmp_path / "f.h5", output=tmp_path / "head")
-    with pytest.raises(InvalidValue, match="--preprocess goes with a model's own classifier"):
+    with pytest.raises(InvalidValue, match="preprocess= goes with a model's own classifier"):
         predict(pictures, head=tmp_path / "head", preprocess="tf")
 
 

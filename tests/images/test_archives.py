@@ -362,7 +362,7 @@ def test_which_of_many_archives_a_key_lies_in_is_known_at_once(tmp_path: Path) -
 
 def test_split_is_refused_where_it_means_nothing(tmp_path: Path) -> None:
     path = write_tar(tmp_path / "a.tar", {"1.png": PNG})
-    with pytest.raises(InvalidValue, match=r"--split train picks rows .* which has no splits"):
+    with pytest.raises(InvalidValue, match=r"split='train' picks rows .* which has no splits"):
         find_images(path, split="train")
 
 

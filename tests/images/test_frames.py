@@ -124,7 +124,7 @@ def test_a_frame_that_is_not_there_is_a_failure(tmp_path: Path) -> None:
     found = find_images(tmp_path, frame="3")
     assert [(f.key, f.reason) for f in found.failures] == [("a.gif#3", "it has only 3 frames")]
     for wrong in ("-1", "first", 1.5, -1):
-        with pytest.raises(InvalidValue, match="--frame takes a number"):
+        with pytest.raises(InvalidValue, match="frame= takes a number"):
             find_images(tmp_path, frame=wrong)  # type: ignore[arg-type]
 
 
@@ -166,11 +166,11 @@ def test_the_limit_of_pixels_is_adjusted_and_named(tmp_path: Path, toy: str) -> 
     with featx.open_store(tmp_path / "f.h5") as store:
         (failure,) = store.failures
     assert failure.reason == (
-        "300 x 300 pixels: the limit is 80,000 pixels (--max-pixels changes it)"
+        "300 x 300 pixels: the limit is 80,000 pixels (max_pixels= changes it)"
     )
     # What failed for its pixels is tried again with another limit, without --retry-failed.
     assert featx.extract(photos, max_pixels=90_000, **arguments).done == 1
-    with pytest.raises(InvalidValue, match="--max-pixels takes at least 1"):
+    with pytest.raises(InvalidValue, match="max_pixels= takes at least 1"):
         list(decode_all(0))
 
 
@@ -187,7 +187,7 @@ def test_a_higher_limit_is_told_to_pillow_only_while_it_is_needed(
     pages = [Image.new("L", (60, 60)), Image.new("L", (60, 60), 9)]
     file = io.BytesIO()
     pages[0].save(file, "GIF", save_all=True, append_images=pages[1:])
-    with pytest.raises(ImageError, match="--max-pixels changes it"):
+    with pytest.raises(ImageError, match="max_pixels= changes it"):
         decode_image(file.getvalue(), InputSpec(8, 8))
     with pixel_limit(5000):
         with pixel_limit(4000):

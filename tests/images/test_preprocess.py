@@ -146,5 +146,5 @@ def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
 
 
 def test_unknown_scaling_is_not_guessed() -> None:
-    with pytest.raises(InvalidValue, match=r"preprocessing is not known.*--preprocess"):
+    with pytest.raises(InvalidValue, match=r"preprocessing is not known.*preprocess="):
         scale_pixels(ORANGE, contract(None))

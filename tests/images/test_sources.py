@@ -583,7 +583,7 @@ def test_links_that_lead_elsewhere_are_said(make: Callable[..., Path]) -> None:
     (note,) = find_images([root]).notes
     assert note == (
         f"1 link leads to a folder elsewhere, which is read too: 'more' to {str(outside)!r} "
-        "(--exclude leaves it out)"
+        "(exclude= leaves it out)"
     )
     assert find_images([root], exclude=["more"]).notes == ()
 

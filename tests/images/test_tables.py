@@ -73,7 +73,7 @@ def test_exclusions(root: Path, patterns: list[str], expected: list[str]) -> Non
 
 
 def test_excluding_everything_says_so(root: Path) -> None:
-    with pytest.raises(ImagesNotFound, match="--exclude leaves nothing over"):
+    with pytest.raises(ImagesNotFound, match="exclude= leaves nothing over"):
         find_images(root, exclude=["*"])
 
 

@@ -303,7 +303,7 @@ def test_failed_write_leaves_the_old_index(
 
 
 def test_missing_index(tmp_path: Path) -> None:
-    with pytest.raises(IndexFileError, match="There is no index.*`featx index` makes one"):
+    with pytest.raises(IndexFileError, match="There is no index.*`featx.build_index` makes one"):
         open_index(tmp_path / "no.faiss")
 
 
@@ -504,7 +504,7 @@ def test_where_an_index_cannot_be_written_another_place_is_suggested(
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
     monkeypatch.setattr("featx.index.vector_index.replace_file", refuse)
-    with pytest.raises(IndexFileError, match="Permission denied. Name another place: .*--index"):
+    with pytest.raises(IndexFileError, match="Permission denied. Name another place: .*index="):
         build_index(tmp_path / "f.h5")
     monkeypatch.undo()
     assert len(build_index(tmp_path / "f.h5", output=tmp_path / "other.faiss")) == 3

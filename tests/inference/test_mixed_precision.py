@@ -417,7 +417,7 @@ def test_what_was_prepared_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_is_openvinos() -> None:
-    with pytest.raises(InvalidValue, match=r"--precision mixed take --engine openvino"):
+    with pytest.raises(InvalidValue, match=r"precision='mixed' take engine='openvino'"):
         EngineRequest("tensorflow", "mixed")
 
 

@@ -81,7 +81,7 @@ def test_what_no_signature_runs_is_judged_when_an_input_is_named(tmp_path: Path)
         tf.add(vector, other[0], name="stolen")
 
     write_model(tmp_path / "net", read_file)
-    with pytest.raises(ModelError, match="RestoreV2.*--trust-model-code"):
+    with pytest.raises(ModelError, match="RestoreV2.*trust_model_code=True"):
         load_model(f"{tmp_path / 'net'},input=images", input=RAW)
 
 

@@ -256,7 +256,7 @@ def test_a_function_from_inside_keras_is_refused(saved: Path, tmp_path: Path) ->
         "2.15.0",
         lambda config: config.replace('"hard_sigmoid"', hidden),
     )
-    with pytest.raises(ModelError, match="'get_file' of the module.*--trust-model-code"):
+    with pytest.raises(ModelError, match="'get_file' of the module.*trust_model_code=True"):
         load_model(str(path), input=RAW)
 
 

@@ -286,7 +286,7 @@ def test_a_download_that_fails_says_what_to_do(monkeypatch: pytest.MonkeyPatch) 
         no_network()
 
     monkeypatch.setattr(keras.applications, "VGG16", constructor)
-    with pytest.raises(ModelError, match="could not be downloaded.*--weights PATH"):
+    with pytest.raises(ModelError, match="could not be downloaded.*weights='PATH'"):
         load_model("keras:VGG16")
 
 

@@ -127,7 +127,7 @@ def test_a_subclassed_network_runs_with_its_code(tmp_path: Path) -> None:
     expected = net(ones.astype(np.float32))
     net.save(path)
     for trust in (False, True):
-        with pytest.raises(ModelError, match=r"needs 'Net', .*Write it to sub\.py.*--trust-model"):
+        with pytest.raises(ModelError, match=r"needs 'Net', .*Write it to sub\.py.*trust_model"):
             load_model(str(path), input=RAW, trust_model_code=trust)
     (tmp_path / "sub.py").write_text(CODE)
     with pytest.raises(ModelError, match="needs 'Net'"):

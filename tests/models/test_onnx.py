@@ -98,7 +98,9 @@ def test_every_tensor_is_what_onnxruntime_computes(
 
 def test_height_and_width_that_vary_are_asked_for(tmp_path: Path) -> None:
     path = write_residual(tmp_path / "net.onnx", ("N", 3, "h", "w"))
-    with pytest.raises(InvalidValue, match="takes images of any size. Choose one with --img-size"):
+    with pytest.raises(
+        InvalidValue, match="takes images of any size. Choose one, for example img_size=224"
+    ):
         load_model(str(path), input=UNIT)
     backbone = load_model(str(path), input=InputOptions(preprocess="unit", img_size=(24, 40)))
     images = make_images(24, 40)

@@ -83,7 +83,7 @@ def test_all_that_need_trust_are_refused(where: str) -> None:
         inside = "" if where == "graph" else " of the function 'inner'"
         expected = f"the operation {operation}, which {does} (node 'spy'{inside})"
         assert expected in str(caught.value)
-        assert "--trust-model-code runs it" in str(caught.value)
+        assert "trust_model_code=True runs it" in str(caught.value)
 
 
 def test_all_that_compute_are_let_through() -> None:

@@ -210,7 +210,7 @@ def save_lambda(path: Path) -> None:
 def test_a_lambda_layer_runs_only_where_it_is_trusted(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"lambda{suffix}"
     save_lambda(path)
-    with pytest.raises(ModelError, match="the Lambda layer 'twice'.*--trust-model-code runs it"):
+    with pytest.raises(ModelError, match="the Lambda layer 'twice'.*trust_model_code=True runs it"):
         load_model(str(path), input=UNIT)
     for trusted in (
         load_model(str(path), input=UNIT, trust_model_code=True),
@@ -231,7 +231,7 @@ def test_trust_is_asked_for_again_by_predict_and_search(tmp_path: Path) -> None:
             photos, model=model, preprocess="unit", layers=["twice"], output=store, **options
         )
 
-    with pytest.raises(ModelError, match="--trust-model-code"):
+    with pytest.raises(ModelError, match="trust_model_code=True"):
         extract(path)
     extract(path, trust_model_code=True)
     with featx.open_store(store) as written:
@@ -242,10 +242,10 @@ def test_trust_is_asked_for_again_by_predict_and_search(tmp_path: Path) -> None:
     for report in (extract(f"{path},trust_model_code=True"), extract(path)):
         assert (report.done, report.skipped, report.seconds["load"]) == (0, 2, 0.0)
     write_images(3, photos)
-    with pytest.raises(ModelError, match="--trust-model-code"):
+    with pytest.raises(ModelError, match="trust_model_code=True"):
         extract(path)
     query = photos / "image_0.png"
-    with pytest.raises(ModelError, match="--trust-model-code"):
+    with pytest.raises(ModelError, match="trust_model_code=True"):
         featx.search(query, features=store)
     assert featx.search(query, features=store, trust_model_code=True).results[0].matches
 
@@ -346,7 +346,7 @@ def test_a_graph_that_writes_files_is_refused(tmp_path: Path, kind: str) -> None
         module = tf.Module()
         module.run = tf.function(spy, input_signature=[spec])
         tf.saved_model.save(module, str(path), signatures=module.run)
-    with pytest.raises(ModelError, match="the operation WriteFile.*--trust-model-code runs it"):
+    with pytest.raises(ModelError, match="the operation WriteFile.*trust_model_code=True runs it"):
         load_model(f"{kind}:{path}", input=UNIT)
     assert not (tmp_path / "spied").exists()
     load_model(f"{kind}:{path}", input=UNIT, trust_model_code=True)

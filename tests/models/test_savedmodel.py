@@ -106,7 +106,7 @@ def test_extract_takes_a_signature(tmp_path: Path) -> None:
     assert (report.done, report.skipped, report.seconds["load"]) == (0, 2, 0.0)
     with featx.open_store(tmp_path / "f.h5") as store:
         assert dict(store.model.arguments) == {"signature": "features"}
-    with pytest.raises(InvalidValue, match="--signature goes with a model of your own"):
+    with pytest.raises(InvalidValue, match="signature= goes with a model of your own"):
         featx.extract(photos, signature="features", **options)
 
 
@@ -191,7 +191,7 @@ def test_what_cannot_be_used_is_refused_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="batches of images"):
         load_model(f"savedmodel:{tmp_path / 'flat'}")
     _save(tmp_path / "any", [None, None, None, 3], serving_default=True)
-    with pytest.raises(InvalidValue, match="--img-size"):
+    with pytest.raises(InvalidValue, match="img_size="):
         load_model(f"savedmodel:{tmp_path / 'any'}")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "saved_model.pb").write_bytes(b"nothing")

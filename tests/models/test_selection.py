@@ -165,7 +165,7 @@ def test_a_glob_that_matches_nothing_says_so() -> None:
     assert str(caught.value) == (
         "There is no layer named 'conv9_*'. The pattern matches none of the 13 layers. "
         "The last ones are shared#2, split:0, split:1, block_10_relu, gap, predictions (7 more). "
-        "`featx layers MODEL` lists them all."
+        "`featx.load_model(MODEL).features()` lists them all."
     )
     assert caught.value.suggestions == ()
 
@@ -245,11 +245,11 @@ def test_an_unknown_name_is_answered_with_similar_ones() -> None:
     assert str(caught.value).startswith(
         "There is no layer named 'block_1_rel'. Did you mean block_1_relu"
     )
-    assert "`featx layers MODEL` lists them all." in str(caught.value)
+    assert "`featx.load_model(MODEL).features()` lists them all." in str(caught.value)
 
 
 def test_short_lists_are_given_whole() -> None:
-    with pytest.raises(UnknownName, match=r"The last ones are a, b\. `featx layers"):
+    with pytest.raises(UnknownName, match=r"The last ones are a, b\. `featx\.load_model"):
         names(["zzz"], [layer("a"), layer("b")])
 
 
@@ -279,7 +279,7 @@ def test_a_row_of_varying_shape_is_refused(shape: tuple[int | None, ...]) -> Non
             names([pattern], layers)
         assert str(caught.value) == (
             f"A feature needs a row of fixed shape. Received: 'open' with shape {shape}. "
-            "Give the input size with --img-size, or choose another layer."
+            "Give the input size with img_size=, or choose another layer."
         )
     assert names(["fixed"], layers) == ["fixed"]
 
@@ -314,7 +314,7 @@ def test_the_default_layer(shapes: list[tuple[int | None, ...]], expected: int) 
 
 @pytest.mark.parametrize("layers", [[], [layer("open", 0, (None, None, 8))]])
 def test_no_default_without_a_fixed_shape(layers: list[Layer]) -> None:
-    with pytest.raises(ModelError, match=r"no layer of fixed shape.*--img-size"):
+    with pytest.raises(ModelError, match=r"no layer of fixed shape.*img_size="):
         select_layers([], layers)
 
 

@@ -38,7 +38,7 @@ with lock_for_writing(Path(sys.argv[1])):
 
 REFUSAL = (
     r"Process {pid} on {host} \(since \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d\) is writing to "
-    r"'.*features\.h5'\. Wait for it \(--wait\), or choose another file with -o"
+    r"'.*features\.h5'\. Wait for it \(wait=True\), or choose another file with output="
 )
 
 

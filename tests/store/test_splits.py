@@ -202,7 +202,7 @@ def test_a_head_is_fitted_by_the_stores_split(
     assert (report.evaluation.num_examples, report.refitted) == (3, False)
     assert notes.texts[0] == (
         "the store's split: fitted on Train (1) and train (2), measured on test (2) and val (1); "
-        "--ignore-split splits at random"
+        "ignore_split=True splits at random"
     )
     with featx.open_store(store) as opened:
         hashes = opened.content_hash[[0, 1, 5]].tolist()
@@ -258,5 +258,5 @@ def test_a_class_without_training_images_says_what_to_do(
 ) -> None:
     write_manifest(manifest, ["train", "test"] * 4)
     extract(manifest)
-    with pytest.raises(HeadError, match=r"no image of: b\. .* --ignore-split"):
+    with pytest.raises(HeadError, match=r"no image of: b\. .* ignore_split=True"):
         featx.fit_head(tmp_path / "f.h5", output=tmp_path / "head")

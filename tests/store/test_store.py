@@ -285,7 +285,7 @@ def read_everything(path: Path) -> None:
 
 
 def test_missing_store() -> None:
-    with pytest.raises(StoreNotFound, match="`featx extract` makes one") as caught:
+    with pytest.raises(StoreNotFound, match="`featx.extract` makes one") as caught:
         open_store("no-such.h5")
     assert isinstance(caught.value, FileNotFoundError)
 
@@ -333,7 +333,7 @@ def test_store_of_version_1_is_to_be_extracted_again(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "old.h5", "w") as file:
         file.attrs["format"] = "featx-store"
         file.attrs["format_version"] = 1
-    with pytest.raises(StoreDamaged, match="earlier featx.*--overwrite"):
+    with pytest.raises(StoreDamaged, match="earlier featx.*overwrite=True"):
         open_store(tmp_path / "old.h5")
 
 
@@ -347,7 +347,7 @@ def test_flipped_byte_in_features(sample: Path) -> None:
             lambda: list(store.iter_features("vector")),
         ):
             with pytest.raises(
-                StoreDamaged, match=r"features\.h5.*damaged.*'vector'.*featx verify"
+                StoreDamaged, match=r"features\.h5.*damaged.*'vector'.*featx.verify_store"
             ):
                 read()
 

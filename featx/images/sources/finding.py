@@ -21,6 +21,7 @@ from featx.images.sources.overlooked import describe_archives
 from featx.images.sources.request import IsExcluded, SourceRequest, make_exclusion
 from featx.images.sources.split_folders import Group, divide_by_folders, label_below
 from featx.images.sources.splits import same_split
+from featx.wording import option
 
 
 def find_images(
@@ -254,7 +255,7 @@ def _sort(items: list[ImageItem]) -> None:
 
 def _refuse_nothing(given: Sequence[str], *, has_exclusions: bool) -> NoReturn:
     where = ", ".join(map(repr, given))
-    left = ", and --exclude leaves nothing over" if has_exclusions else ""
+    left = f", and {option('exclude')} leaves nothing over" if has_exclusions else ""
     raise ImagesNotFound(
         f"There are no images in {where}{left}. featx looked for files ending in "
         f"{' '.join(sorted(IMAGE_SUFFIXES))}, in all folders below."

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from featx.errors import ImageError, InvalidValue
 from featx.images.sources.items import ImageItem, Listing, Reader, ReadsInOrder
 from featx.units import format_count
+from featx.wording import option
 
 if TYPE_CHECKING:
     from featx.images.animations import FrameTaker
@@ -42,7 +43,9 @@ def check_frame(frame: int | str | None) -> int | str | None:
         return frame
     if isinstance(frame, str) and frame.isascii() and frame.isdigit():
         return int(frame)
-    raise InvalidValue(f"--frame takes a number, 0 for the first, or 'all'. Received: {frame!r}.")
+    raise InvalidValue(
+        f"{option('frame')} takes a number, 0 for the first, or 'all'. Received: {frame!r}."
+    )
 
 
 def choose_frames(

@@ -14,6 +14,7 @@ from featx.errors import InvalidValue
 from featx.images.sources.finding import find_images
 from featx.images.sources.items import ImageSet
 from featx.options import Selection
+from featx.wording import option
 
 
 class Array(Protocol):
@@ -124,8 +125,8 @@ def _gather(images: Images, labels: Labels | None, selection: Selection) -> Imag
         if is_in_python(images):
             if replace(selection, class_names=None) != EVERYTHING:
                 raise InvalidValue(
-                    "--exclude, --image-list, --split and --frame choose among files. Choose among "
-                    "objects in Python."
+                    f"{option('exclude')}, {option('image_list')}, {option('split')} and "
+                    f"{option('frame')} choose among files. Choose among objects in Python."
                 )
             return gather_images(images, labels)
     if labels is not None:

@@ -14,6 +14,7 @@ from featx.images.roots import Root, is_url
 from featx.images.sources.finding import find_images
 from featx.images.sources.items import ImageItem
 from featx.images.sources.keys import check_inside, check_path
+from featx.wording import option
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class LocationReader:
         text = str(location)
         if is_url(text):
             if not self._allow_download:
-                raise OSError("it is at a URL: --allow-download fetches it")
+                raise OSError(f"it is at a URL: {option('allow_download', True)} fetches it")
             return _read_url(text)
         check_path(text)
         try:

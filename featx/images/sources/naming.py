@@ -14,6 +14,7 @@ from featx.images.sources.endings import IMAGE_SUFFIXES, UNREAD_SUFFIXES
 from featx.images.sources.keys import ending_of, is_utf8
 from featx.images.sources.kinds import ImageSource, find_source
 from featx.images.sources.request import Table
+from featx.wording import option
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ def name_list(path: str) -> Named:
     if path != "-" and not os.path.exists(path):
         raise ImagesNotFound(
             f"There is no list of images {path!r}. It is a text file with one path in each line; "
-            "--image-list - reads the standard input."
+            f"{option('image_list', '-')} reads the standard input."
         )
     table = manifests.read_list(path)
     return Named(path, manifests.SOURCE, table.folder, path, table=table)
@@ -144,9 +145,9 @@ def check_split(named: Sequence[Named], split: str | None) -> None:
         is_list = one.table is not None and one.table.is_list
         if is_list or not one.source.has_splits:
             raise InvalidValue(
-                f"--split {split} picks rows of a manifest or an array file (.csv, .parquet, "
-                f".npz). Received: {one.location!r}, which has no splits; "
-                "name the folder of the split instead."
+                f"{option('split', split)} picks rows of a manifest or an array file (.csv, "
+                f".parquet, .npz). Received: {one.location!r}, which has no splits; name the "
+                "folder of the split instead."
             )
 
 

@@ -11,6 +11,7 @@ from featx.class_lists import read_class_list
 from featx.errors import InvalidValue
 from featx.images.sources.items import ImageItem, ImageSet
 from featx.units import format_count
+from featx.wording import option
 
 
 def name_classes(found: ImageSet, names: str | Path | Sequence[str]) -> ImageSet:
@@ -47,7 +48,7 @@ def _find_name(item: ImageItem, classes: Sequence[str], source: str) -> str | No
         return None
     if not (label.isascii() and label.isdigit()):
         raise InvalidValue(
-            "--class-names names classes that are numbers: 0, 1, 2 and so on. Received: "
+            f"{option('class_names')} names classes that are numbers: 0, 1, 2 and so on. Received: "
             f"{label!r}, the class of {item.key!r}. Leave it out."
         )
     if int(label) >= len(classes):

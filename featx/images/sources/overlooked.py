@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from featx.errors import join_names
 from featx.images.sources.archives import TAR_ENDINGS, ZIP_ENDINGS
 from featx.units import format_count
+from featx.wording import option
 
 
 def is_archive(name: str) -> bool:
@@ -73,7 +74,7 @@ leaves it out)"
     else:
         begin = f"{len(targets):,} links lead to folders elsewhere, which are read too, for example"
         them = "them"
-    return f"{begin} {key!r} to {target!r} (--exclude leaves {them} out)"
+    return f"{begin} {key!r} to {target!r} ({option('exclude')} leaves {them} out)"
 
 
 def _ending(name: str) -> str:
