@@ -1,6 +1,7 @@
 """A CSV table as in RFC 4180: ``key,label,f0,...``, one row for each image.
 
-A column ``split`` follows ``label`` where the store has splits.
+A column ``split`` follows ``label`` where the store has splits, and then the further columns that
+a manifest or a data frame had.
 """
 
 from __future__ import annotations
@@ -28,9 +29,10 @@ def write(source: ExportSource, output: Path) -> Written:
         temporary.open("w", encoding="utf-8", newline="") as file,
     ):
         writer = csv.writer(file)
-        writer.writerow([*columns, *(f"f{number}" for number in range(source.width))])
+        names = map(source.csv_text, columns)
+        writer.writerow([*names, *(f"f{number}" for number in range(source.width))])
         for start, block in source.iter_blocks():
             for row, texts in enumerate(format_rows(block), start=start):
-                names = (source.csv_text(column[row]) for column in columns.values())
-                writer.writerow([*names, *texts])
+                known = (source.csv_text(column[row]) for column in columns.values())
+                writer.writerow([*known, *texts])
     return Written(len(source.store), (output,))

@@ -56,6 +56,6 @@ def _write_keys(source: ExportSource, path: Path) -> None:
     columns = source.columns
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)  # Its defaults are RFC 4180.
-        writer.writerow(["row", *columns])
-        for row, texts in enumerate(zip(*columns.values(), strict=True)):
-            writer.writerow([row, *map(source.csv_text, texts)])
+        writer.writerow(["row", *map(source.csv_text, columns)])
+        for row, values in enumerate(zip(*columns.values(), strict=True)):
+            writer.writerow([row, *map(source.csv_text, values)])

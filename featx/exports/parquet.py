@@ -20,21 +20,27 @@ def list_files(output: Path) -> tuple[Path, ...]:
 def write(source: ExportSource, output: Path) -> Written:
     """Write the columns key, label, content_hash (hexadecimal) and features.
 
-    A column ``split`` follows ``label`` where the store has splits.
-    ``features`` is a list of D float32 in every row. The schema's metadata says what computed
-    them: ``featx.fingerprint``, ``featx.feature`` and ``featx.model`` (JSON),
-    ``featx.stored_as``.
+    A column ``split`` follows ``label`` where the store has splits, and then the further columns
+    that a manifest or a data frame had: text, int64, double or bool. ``features`` is a list of D
+    float32 in every row. The schema's metadata says what computed them: ``featx.fingerprint``,
+    ``featx.feature`` and ``featx.model`` (JSON), ``featx.stored_as``.
     """
     import pyarrow  # Here: importing it takes as long as writing a small store.
     import pyarrow.parquet
 
-    store, spec, texts = source.store, source.spec, source.columns
+    store, spec = source.store, source.spec
+    # Of one kind each, which pyarrow finds out; a column without any value is text.
+    known = {name: pyarrow.array(column) for name, column in source.columns.items()}
+    known = {
+        name: column.cast(pyarrow.string()) if pyarrow.types.is_null(column.type) else column
+        for name, column in known.items()
+    }
     values_type = pyarrow.list_(
         pyarrow.field("item", pyarrow.float32(), nullable=False), source.width
     )
     schema = pyarrow.schema(
         [
-            *(pyarrow.field(name, pyarrow.string(), nullable=name != "key") for name in texts),
+            *(pyarrow.field(name, known[name].type, nullable=name != "key") for name in known),
             pyarrow.field("content_hash", pyarrow.string(), nullable=False),
             pyarrow.field("features", values_type, nullable=False),
         ],
@@ -49,14 +55,14 @@ def write(source: ExportSource, output: Path) -> Written:
         replace_file(output) as temporary,
         # Only these repeat: dictionaries of keys, hashes or floats would save nothing.
         pyarrow.parquet.ParquetWriter(
-            temporary, schema, use_dictionary=[name for name in texts if name != "key"]
+            temporary, schema, use_dictionary=[name for name in known if name != "key"]
         ) as writer,
     ):
         for start, block in source.iter_blocks():
-            end = start + len(block)
+            hashes = store.content_hash[start : start + len(block)]
             columns = [
-                *(pyarrow.array(column[start:end], pyarrow.string()) for column in texts.values()),
-                pyarrow.array([row.tobytes().hex() for row in store.content_hash[start:end]]),
+                *(column.slice(start, len(block)) for column in known.values()),
+                pyarrow.array([row.tobytes().hex() for row in hashes]),
                 pyarrow.FixedSizeListArray.from_arrays(
                     pyarrow.array(block.reshape(-1)), type=values_type
                 ),

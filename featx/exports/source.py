@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from featx.events import Listener
+from featx.images.sources.columns import text_of, value_at
 from featx.specs import FeatureSpec
 from featx.store import FeatureStore
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the beginning of a formula; an apostrophe before it keeps it text
 (https://owasp.org/www-community/attacks/CSV_Injection)."""
+
+_FEATURE = re.compile("f[0-9]+")
 
 VALUES_AS_TEXT = 1 << 16
 """Values converted to text at a time: about 4 MB of text, whatever the width of a row."""
@@ -53,20 +58,26 @@ class ExportSource:
         return math.prod(self.spec.shape)
 
     @property
-    def columns(self) -> dict[str, Sequence[str | None]]:
-        """Texts of the rows: key and label, and the split where any row has one."""
-        columns: dict[str, Sequence[str | None]] = {
-            "key": self.store.keys,
-            "label": self.store.labels,
-        }
+    def columns(self) -> dict[str, Sequence[Any]]:
+        """What is known of the rows: key, label, split where any row has one, further columns.
+
+        Values are text, int, float or bool, and None where they are missing. A further column that
+        has the name of another one, or of features (``f0``), gets an underscore behind it.
+        """
+        columns: dict[str, Sequence[Any]] = {"key": self.store.keys, "label": self.store.labels}
         if any(self.store.splits):
             columns["split"] = self.store.splits
+        for name, column in self.store.columns.items():
+            while name in (*columns, "content_hash", "features") or _FEATURE.fullmatch(name):
+                name += "_"
+            columns[name] = [value_at(column, row) for row in range(len(column))]
         return columns
 
-    def csv_text(self, text: str | None) -> str:
-        """Return a key, label or split as a CSV file has it, see `csv_safe`."""
-        text = text or ""
-        return f"'{text}" if self.csv_safe and text.startswith(FORMULA_STARTS) else text
+    def csv_text(self, value: Any) -> str:
+        """Return a key, a label or another value as a CSV file has it, see `csv_safe`."""
+        text = "" if value is None else text_of(value)
+        is_formula = isinstance(value, str) and text.startswith(FORMULA_STARTS)
+        return f"'{text}" if self.csv_safe and is_formula else text
 
     def iter_blocks(self, limit: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
         """Yield the rows in order, in blocks of bounded size.

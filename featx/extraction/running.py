@@ -11,6 +11,7 @@ import numpy as np
 
 from featx.errors import InvalidValue
 from featx.events import Listener
+from featx.extraction.carried_columns import CarriedColumns
 from featx.extraction.plan import Plan, check_failures
 from featx.extraction.preparing import Prepared
 from featx.extraction.renames import find_renamed
@@ -162,6 +163,7 @@ class _Progress:
         self._listener = listener
         self._done = self._touched = self._reused = 0
         self._failures = dict(plan.changes.failures)
+        self._columns = CarriedColumns(plan)
         self._writer = PartWriter(
             plan.existing.folder,
             prepared.header,
@@ -182,7 +184,7 @@ class _Progress:
         elif isinstance(result, KnownImage):
             self._reuse(result)
         else:
-            self._writer.add(_to_rows(result.items, result.content_hash, result.features))
+            self._writer.add(self._to_rows(result.items, result.content_hash, result.features))
             self._known.update(map(bytes, result.content_hash))
             self._done += len(result.items)
             return len(result.items)
@@ -208,7 +210,24 @@ class _Progress:
                 _refuse_other_order(image.item.key)
             self._reused += 1
         content_hash = np.frombuffer(image.content_hash, np.uint8).reshape(1, HASH_BYTES)
-        self._writer.add_copies(_to_rows([image.item], content_hash, {}))
+        self._writer.add_copies(self._to_rows([image.item], content_hash, {}))
+
+    def _to_rows(
+        self,
+        items: Sequence[ImageItem],
+        content_hash: np.ndarray,
+        features: Mapping[str, np.ndarray],
+    ) -> Rows:
+        return Rows(
+            keys=[item.key for item in items],
+            content_hash=content_hash,
+            labels=[item.label for item in items],
+            file_size=np.array([item.size for item in items], np.int64),
+            file_mtime_ns=np.array([item.mtime_ns for item in items], np.int64),
+            features=features,
+            splits=[item.split for item in items],
+            columns=self._columns.find(items, content_hash),
+        )
 
     def _fail(self, failure: ImageFailure) -> None:
         self._writer.fail(failure)
@@ -222,20 +241,6 @@ def _refuse_other_order(key: str) -> None:
         f"The dataset gives its pictures in another order than before: the one that is {key} now "
         "has another number in the store. Turn shuffling off, give (key, image) or (key, image, "
         "label), or make the store anew with overwrite=True."
-    )
-
-
-def _to_rows(
-    items: Sequence[ImageItem], content_hash: np.ndarray, features: Mapping[str, np.ndarray]
-) -> Rows:
-    return Rows(
-        keys=[item.key for item in items],
-        content_hash=content_hash,
-        labels=[item.label for item in items],
-        file_size=np.array([item.size for item in items], np.int64),
-        file_mtime_ns=np.array([item.mtime_ns for item in items], np.int64),
-        features=features,
-        splits=[item.split for item in items],
     )
 
 

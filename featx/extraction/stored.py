@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
 from featx.images.decoders import can_read_heif
 from featx.images.sources import ImageFailure, ImageItem
+from featx.images.sources.columns import Columns, TableRow, is_same, value_at
+from featx.store.columns import join_columns
 from featx.store.reader import FeatureStore
 from featx.store.shifted import find_shifted_keys
 
@@ -21,6 +24,7 @@ class StoredImages:
     Attributes:
         ledger: The failures, by key.
         shifted: Keys whose features may be those of shifted pixels; see `featx.store.shifted`.
+        columns: The further columns of all rows; see `values`.
     """
 
     def __init__(self, sources: Sequence[FeatureStore]) -> None:
@@ -30,6 +34,7 @@ class StoredImages:
         columns: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         self._labels: list[str | None] = []
         self._splits: list[str | None] = []
+        further: list[tuple[Columns, int]] = []
         count = 0
         with_copies = any(source.copies for source in sources)
         held: set[bytes] = set()
@@ -38,6 +43,7 @@ class StoredImages:
                 columns.append((rows.content_hash, rows.file_size, rows.file_mtime_ns))
                 self._labels.extend(rows.labels)
                 self._splits.extend(rows.splits)
+                further.append((rows.columns, len(rows)))
                 for position, key in enumerate(rows.keys, start=count):
                     self._row[key] = position
                 count += len(rows.keys)
@@ -55,6 +61,7 @@ class StoredImages:
                 if not failure.is_passing:
                     self._row.pop(failure.key, None)
                 self.ledger[failure.key] = failure
+        self.columns = join_columns(further)
         self.shifted = find_shifted_keys(sources) & self._row.keys()
         hashes, sizes, mtimes = zip(*columns, strict=True) if columns else ((), (), ())
         self._hashes = np.concatenate(hashes) if hashes else np.empty((0, 0), np.uint8)
@@ -84,7 +91,10 @@ class StoredImages:
         return key in self.shifted and can_read_heif()
 
     def is_recorded(self, item: ImageItem) -> bool:
-        """Whether size, time, label and split in an image's row are those of the image."""
+        """Whether what a row says of an image (size, time, label, ...) is true of the image.
+
+        Columns of which a table does not say anything stay as they are.
+        """
         row = self._row.get(item.key)
         return (
             row is not None
@@ -92,7 +102,19 @@ class StoredImages:
             and self._sizes[row] == item.size
             and self._labels[row] == item.label
             and self._splits[row] == item.split
+            and (item.row is None or self._has_values(row, item.row))
         )
+
+    def _has_values(self, row: int, given: TableRow) -> bool:
+        return all(
+            is_same(value_at(self.columns[name], row) if name in self.columns else None, value)
+            for name, value in given.values().items()
+        )
+
+    def values(self, key: str) -> dict[str, Any]:
+        """Return what the further columns say of a key: name → value; empty if it has no row."""
+        row = self._row.get(key)
+        return {} if row is None else TableRow(self.columns, row).values()
 
     def content_hash(self, key: str) -> bytes | None:
         """Return the content hash under which a key has features; None if it has none."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SHOWN_FAILURES = 10
 SHOWN_RUNS = 5
 SHOWN_KEYS = 5
+SHOWN_COLUMNS = 20
 
 SHORTEST_RUN = 0.001
 """Least seconds of which a rate is shown: they are recorded in thousandths."""
@@ -70,6 +71,7 @@ def show_store(summary: Mapping[str, Any]) -> None:
         ("images in", _describe_root(summary["root"])),
         ("classes", _describe_classes(summary["classes"], summary["unlabelled"])),
         *([("splits", describe_counts(summary["splits"]))] if summary["splits"] else []),
+        *([("columns", _describe_columns(summary))] if summary["columns"] else []),
         ("model", summary["model"]),
         ("weights", short_path(summary["weights"])),
         ("SHA-256", summary["weights_sha256"]),
@@ -300,6 +302,16 @@ def describe_counts(counts: Mapping[str, int]) -> str:
     form = "{} ({:,})" if any(name[-1:].isdigit() for name, _ in first) else "{} {:,}"
     shown = ", ".join(form.format(name, count) for name, count in first)
     return shown + (f" and {len(counts) - 20} more" if len(counts) > 20 else "")
+
+
+def _describe_columns(summary: Mapping[str, Any]) -> str:
+    """Write what further columns hold: ``age (int64, 3 missing), camera (text)``."""
+    shown = []
+    for name, column in list(summary["columns"].items())[:SHOWN_COLUMNS]:
+        missing = f", {column['missing']:,} missing" if column["missing"] else ""
+        shown.append(f"{name} ({column['kind']}{missing})")
+    rest = len(summary["columns"]) - len(shown)
+    return ", ".join(shown) + (f" and {rest:,} more" if rest else "")
 
 
 def _describe_classes(classes: Mapping[str, int], unlabelled: int) -> str:

@@ -132,12 +132,21 @@ def _measure_columns(file: h5py.File, header: StoreHeader) -> dict[str, int]:
     columns = ["content_hash", "labels", "file_size", "file_mtime_ns", "missing"]
     columns += ["row_part", "row_index"] if "parts" in file else []
     columns += ["splits"] if "splits" in file else []
+    columns += further_datasets(file, "columns")
     lengths = {name: len(file[name]) for name in columns}
     for spec, dataset in zip(header.features, _layers(file), strict=True):
         lengths[spec.name] = len(dataset)
         if dataset.shape[1:] != spec.shape:
             raise ValueError(f"rows of {spec.name!r} have the shape {dataset.shape[1:]}")
     return lengths
+
+
+def further_datasets(file: h5py.File, group: str) -> list[str]:
+    """Return the paths of the datasets of further columns; see `featx.store.column_datasets`."""
+    count = len(file["column_names"]) if "column_names" in file else 0
+    values = [f"{group}/c{number:03d}" for number in range(count)]
+    masks = [f"{group}/m{number:03d}" for number in range(count)]
+    return [*values, *(name for name in masks if name in file)]
 
 
 def _read_records(

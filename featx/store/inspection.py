@@ -25,6 +25,7 @@ from featx.wording import option
 
 TEXT = "text"
 FLOAT = "float"
+COLUMN = "text, int64, float64 or bool"
 
 COLUMNS = {
     "keys": TEXT,
@@ -39,7 +40,7 @@ COLUMNS = {
 TYPES = {
     **COLUMNS,
     **{f"copies/{name}": type_name for name, type_name in COLUMNS.items()},
-    **dict.fromkeys(["classes", "split_names", "request", "runs"], TEXT),
+    **dict.fromkeys(["classes", "split_names", "request", "runs", "column_names"], TEXT),
     "missing": "bool",
     "row_part": "int32",
     "row_index": "int64",
@@ -62,7 +63,10 @@ ATTRIBUTES = {
 }
 """What the attributes of a store and of its layers are."""
 
-GROUPS = ("copies", "failures", "parts", "features")
+FURTHER = re.compile(r"(columns|copies)/(c|m)[0-9]{3,}")
+"""The datasets of further columns: values, and marks where they are missing."""
+
+GROUPS = ("columns", "copies", "failures", "parts", "features")
 """The groups of a store. There are none in them."""
 
 PART_NAME = re.compile(r"[^/\0]+\.parts/(part|rows)-[0-9]{6,}\.h5")
@@ -168,9 +172,13 @@ class _Inspection:
         if prefix == "features/":  # The reader counts the links, too.
             count = min(group.get_num_objs(), self._num_bytes // 8)  # A link takes more bytes.
             return [dataset_name(number) for number in range(count)]
+        further: list[str] = []
+        if prefix in ("columns/", "copies/"):
+            count = min(group.get_num_objs(), self._num_bytes // 8)
+            further = [f"{kind}{number:03d}" for kind in "cm" for number in range(count)]
         known = [name.removeprefix(prefix) for name in TYPES if name.startswith(prefix)]
         groups = [] if prefix else GROUPS
-        return sorted({*(name for name in known if "/" not in name), *groups})
+        return sorted({*(name for name in known if "/" not in name), *further, *groups})
 
     def _check_storage(self, name: str, opened: Any) -> Any:
         """Refuse data outside of the file; return how the dataset was created.
@@ -192,10 +200,12 @@ class _Inspection:
     def _check_shape(self, name: str, dataset: Any, created: Any) -> int:
         """Check type, shape and chunks of a dataset; return its length."""
         is_layer = name.startswith("features/")
-        self._check_type(name, dataset.get_type(), FLOAT if is_layer else TYPES.get(name))
+        further = FURTHER.fullmatch(name)
+        expected = ("bool" if further[2] == "m" else COLUMN) if further else TYPES.get(name)
+        self._check_type(name, dataset.get_type(), FLOAT if is_layer else expected)
         shape, layout = tuple(dataset.shape), created.get_layout()
         trailing = (HASH_BYTES,) if name.endswith("content_hash") else ()
-        if not shape or (name in TYPES and shape[1:] != trailing):
+        if not shape or ((further or name in TYPES) and shape[1:] != trailing):
             self._refuse(name, f"of shape {shape}", f"rows of shape {trailing}")
         if layout == h5d.VIRTUAL:
             return int(shape[0])
@@ -214,8 +224,9 @@ class _Inspection:
             TEXT: (h5t.STRING,),
             FLOAT: (h5t.FLOAT,),
             "bool": (h5t.ENUM,),
-            None: (h5t.STRING, h5t.INTEGER, h5t.FLOAT, h5t.ENUM),
-        }.get(expected, (h5t.INTEGER,))
+            COLUMN: (h5t.STRING, h5t.INTEGER, h5t.FLOAT, h5t.ENUM),
+            "": (h5t.STRING, h5t.INTEGER, h5t.FLOAT, h5t.ENUM),
+        }.get(expected or "", (h5t.INTEGER,))
         if stored.get_class() not in classes or stored.committed():
             self._refuse(name, "of a type that no store has", expected or "numbers or text")
         if stored.get_class() == h5t.STRING:
@@ -223,7 +234,8 @@ class _Inspection:
                 self._refuse(name, "text of variable length", "text of fixed length")
             return
         received = str(stored.dtype.newbyteorder("="))
-        allowed = ("float16", "float32") if expected == FLOAT else (expected or received,)
+        choices = {FLOAT: ("float16", "float32"), COLUMN: ("int64", "float64", "bool")}
+        allowed = choices.get(expected or "", (expected or received,))
         if received not in allowed:
             self._refuse(name, f"of type {received}", " or ".join(allowed))
 

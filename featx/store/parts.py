@@ -23,6 +23,7 @@ import numpy as np
 from featx.atomic import make_folder, remove_file, replace_file
 from featx.errors import StoreError
 from featx.images.sources import ImageFailure
+from featx.store.columns import join_columns, plan_columns
 from featx.store.format import parts_folder as parts_folder
 from featx.store.rows import Announced, Rows, StoreFacts, StoreHeader, longest_key
 from featx.store.writing import write_store
@@ -158,6 +159,7 @@ class PartWriter:
                     key_bytes=longest_key(key for rows in every for key in rows.keys),
                     classes={label for rows in every for label in rows.labels if label is not None},
                     splits={split for rows in every for split in rows.splits if split is not None},
+                    columns=plan_columns(rows.columns for rows in every),
                 ),
                 StoreFacts(
                     failures=self._failures,
@@ -286,6 +288,7 @@ def _join_copies(blocks: Sequence[Rows]) -> Rows:
         file_size=np.concatenate([rows.file_size for rows in blocks]),
         file_mtime_ns=np.concatenate([rows.file_mtime_ns for rows in blocks]),
         splits=[split for rows in blocks for split in rows.splits],
+        columns=join_columns([(rows.columns, len(rows)) for rows in blocks]),
     )
 
 

@@ -10,7 +10,9 @@ import numpy as np
 
 from featx.errors import FingerprintMismatch
 from featx.images.sources import ImageFailure
+from featx.images.sources.columns import Columns
 from featx.specs import identity_differences
+from featx.store.columns import join_columns, plan_columns, select_rows
 from featx.store.reader import FeatureStore
 from featx.store.rows import Announced, Rows, StoreHeader, longest_key
 from featx.wording import option
@@ -179,6 +181,7 @@ class PlannedRows:
         self.plan = plan
         self.header = header
         self._open: int | None = None
+        self._further = [_further_columns(source) for source in sources]
 
     def announce(self) -> Announced:
         """Return what must be known before the rows are written."""
@@ -187,6 +190,10 @@ class PlannedRows:
             key_bytes=longest_key(self.keys()),
             classes=self._occurring("labels"),
             splits=self._occurring("splits"),
+            columns=plan_columns(
+                select_rows(columns, self._rows_of(number))
+                for number, columns in enumerate(self._further)
+            ),
         )
 
     def keys(self) -> Iterator[str]:
@@ -199,9 +206,14 @@ class PlannedRows:
         texts: set[str | None] = set()
         for number, source in enumerate(self.sources):
             own, copied = getattr(source, column), getattr(source.copies, column)
-            rows = self.plan.columns[self.plan.columns[:, 0] == number, 1].tolist()
+            rows = self._rows_of(number).tolist()
             texts |= {_pick(own, copied, row) for row in rows}
         return {text for text in texts if text is not None}
+
+    def _rows_of(self, number: int) -> np.ndarray:
+        """Return the rows whose columns are taken from a source."""
+        rows: np.ndarray = self.plan.columns[self.plan.columns[:, 0] == number, 1]
+        return rows
 
     def blocks(self, step: int, *, with_features: bool = True) -> Iterator[Rows]:
         """Yield the rows in order, `step` at a time."""
@@ -232,7 +244,18 @@ class PlannedRows:
             file_size=arrays["file_size"],
             file_mtime_ns=arrays["file_mtime_ns"],
             splits=[_pick(source.splits, source.copies.splits, row) for source, row in where],
+            columns=self._take_further(positions),
         )
+
+    def _take_further(self, positions: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the further columns of rows, (n, 2): source, and row in it."""
+        numbers = np.unique(positions[:, 0]).tolist()
+        order = np.argsort(positions[:, 0], kind="stable")
+        blocks = []
+        for number in numbers:
+            rows = positions[positions[:, 0] == number, 1]
+            blocks.append((select_rows(self._further[number], rows), len(rows)))
+        return select_rows(join_columns(blocks), np.argsort(order, kind="stable"))
 
     def _column(self, number: int, name: str) -> np.ndarray:
         """Return a column of a source, of its rows and then of its copies."""
@@ -254,6 +277,14 @@ class PlannedRows:
             for name, array in arrays.items():
                 array[chosen] = self.sources[number].features(name)[positions[chosen, 1]]
         return arrays
+
+
+def _further_columns(source: FeatureStore) -> Columns:
+    """Return the further columns of a source: of its rows, and then of its copies."""
+    if not source.copies:
+        return source.columns
+    blocks = [(source.columns, len(source)), (source.copies.columns, len(source.copies))]
+    return join_columns(blocks)
 
 
 def _pick(rows: Sequence[Any], copies: Sequence[Any], row: int) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ from featx.images.roots import Root
 from featx.images.sources import ImageFailure
 from featx.poolings import POOLINGS, pool_features, pooled_shape
 from featx.specs import DEFAULT_READ_POOLING, FeatureSpec, ModelSpec, digest
+from featx.store.column_datasets import COPIES, GROUP, NAMES, StoredColumns, read_column
 from featx.store.format import READ_ERRORS, dataset_name, number_attribute, text_attribute
 from featx.store.opened_file import OpenedFile
 from featx.store.rows import ContentsDigest, PartReference, RowMap, Rows
@@ -77,6 +78,7 @@ class FeatureStore(OpenedFile):
             self._num_rows,
             self.row_map,
             self.next_part,
+            dict(self.columns),
         )
 
     @cached_property
@@ -178,6 +180,15 @@ class FeatureStore(OpenedFile):
         return self._named("splits", self.split_names)
 
     @cached_property
+    def columns(self) -> Mapping[str, np.ndarray]:
+        """Further columns of the tables of images, name → N values; see `store.md`.
+
+        Text, bool and whole numbers are None where they are missing, floats NaN; whole numbers and
+        bool then come as objects. Each is read when it is first asked for.
+        """
+        return self._further(GROUP)
+
+    @cached_property
     def file_size(self) -> np.ndarray:
         """int64 (N,): size of each file in bytes when it was read."""
         return self._column("file_size")
@@ -214,6 +225,7 @@ class FeatureStore(OpenedFile):
                 if "copies/splits" in self._file
                 else ()
             ),
+            columns=dict(self._further(COPIES)),
         )
 
     @cached_property
@@ -327,6 +339,20 @@ class FeatureStore(OpenedFile):
             values[start : start + len(block)] = block
             start += len(block)
         return FeatureTable(self.keys, values, self.labels, self.content_hash, spec, self.model)
+
+    def _further(self, group: str) -> StoredColumns:
+        """Return the further columns in a group: those of rows, or of copies."""
+        found = self._texts(NAMES) if NAMES in self._file else ()
+        if len(set(found)) < len(found):
+            raise self._damaged(NAMES, "a name comes twice")
+
+        def read(number: int) -> np.ndarray:
+            try:
+                return read_column(self._file, group, number, salvage=self._salvage)
+            except READ_ERRORS as error:
+                raise self._damaged(found[number], error) from error
+
+        return StoredColumns(found, read)
 
     def _is_map(self, spec: FeatureSpec) -> bool:
         return spec.pool == "none" and len(spec.shape) > 1

@@ -11,7 +11,9 @@ import numpy as np
 
 from featx.images.roots import Root
 from featx.images.sources import ImageFailure
+from featx.images.sources.columns import Columns
 from featx.specs import FeatureSpec, ModelSpec, StorageType, digest
+from featx.store.columns import ColumnFormat
 
 DEFAULT_SINGLE_FILE_LIMIT = 4_000_000_000
 """Above this many bytes, features stay in the part files, and the store refers to them.
@@ -85,6 +87,7 @@ class Rows:
         features: For each layer an array of shape (n, *shape); empty for rows that share the
             features of another row with the same content hash.
         splits: n names of splits, None where there is none; empty if no row has one.
+        columns: Further columns of n values each, see `featx.images.sources.columns`.
     """
 
     keys: Sequence[str]
@@ -94,6 +97,7 @@ class Rows:
     file_mtime_ns: np.ndarray
     features: Mapping[str, np.ndarray] = field(default_factory=dict)
     splits: Sequence[str | None] = ()
+    columns: Columns = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.splits:
@@ -101,6 +105,7 @@ class Rows:
         lengths = {len(self.keys), len(self.content_hash), len(self.labels), len(self.splits)}
         lengths |= {len(self.file_size), len(self.file_mtime_ns)}
         lengths |= {*(len(array) for array in self.features.values())}
+        lengths |= {*(len(column) for column in self.columns.values())}
         assert len(lengths) == 1, f"rows and keys parted: {lengths}"
 
     def __len__(self) -> int:
@@ -116,12 +121,14 @@ class Announced:
         key_bytes: Length of the longest key in UTF-8.
         classes: Every label that occurs.
         splits: Every name of a split that occurs; where there is none, there is no such column.
+        columns: How each further column is stored.
     """
 
     num_rows: int
     key_bytes: int
     classes: Collection[str] = ()
     splits: Collection[str] = ()
+    columns: Mapping[str, ColumnFormat] = field(default_factory=dict)
 
 
 def longest_key(keys: Iterable[str]) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping
 from functools import cached_property
 
 import h5py
@@ -9,7 +11,7 @@ import numpy as np
 
 from featx.errors import StoreError
 from featx.images.sources import ImageFailure, label_of
-from featx.store.format import COLUMN_CHUNK, READ_ERRORS, dataset_name, read_texts
+from featx.store.format import COLUMN_CHUNK, READ_ERRORS, dataset_name, further_datasets, read_texts
 from featx.store.reader import FeatureStore
 
 
@@ -42,6 +44,8 @@ class SalvagedStore(FeatureStore):
                 lost[damaged_rows(self._file[f"features/{dataset_name(number)}"])] = True
         names = ["keys", "content_hash", "labels", "file_size", "file_mtime_ns", "missing"]
         names += ["splits"] if "splits" in self._file else []
+        with contextlib.suppress(*READ_ERRORS):  # Without their names, columns are recorded again.
+            names += further_datasets(self._file, "columns")
         for name in names:
             lost[damaged_rows(self._file[name])] = True
         return lost
@@ -81,6 +85,14 @@ class SalvagedStore(FeatureStore):
             return super().splits
         except StoreError:
             return (None,) * len(self)
+
+    @cached_property
+    def columns(self) -> Mapping[str, np.ndarray]:
+        """Further columns; none where their names cannot be read: they are recorded again."""
+        try:
+            return super().columns
+        except StoreError:
+            return {}
 
     @cached_property
     def failures(self) -> tuple[ImageFailure, ...]:

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from featx.images.sources.columns import value_at
+from featx.store.columns import kind_of
 from featx.store.reader import FeatureStore
 from featx.store.views import referenced_parts
 
@@ -51,7 +53,13 @@ def summarize_store(store: FeatureStore) -> dict[str, Any]:
         "classes": {name: counts[name] for name in store.classes},
         "unlabelled": counts[None],
         "splits": {name: splits[name] for name in store.split_names},
+        "columns": {name: _describe_column(column) for name, column in store.columns.items()},
         "failures": [{"key": f.key, "reason": f.reason} for f in store.failures],
         "runs": [dict(run) for run in header.runs],
         "single_file_limit": header.single_file_limit,
     }
+
+
+def _describe_column(column: np.ndarray) -> dict[str, Any]:
+    missing = len(column) - sum(value_at(column, row) is not None for row in range(len(column)))
+    return {"kind": kind_of(column) or "text", "missing": missing}

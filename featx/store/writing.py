@@ -13,6 +13,8 @@ import numpy as np
 from featx.images.reading import HASH_BYTES
 from featx.images.sources import ImageFailure, natural_key
 from featx.specs import FeatureSpec
+from featx.store.column_datasets import COPIES, GROUP, NAMES, ColumnWriter
+from featx.store.datasets import create_rows, create_texts, encode_texts, write_texts
 from featx.store.format import COLUMN_CHUNK, FORMAT, FORMAT_VERSION, dataset_name
 from featx.store.guarded_file import write_hdf5
 from featx.store.rows import Announced, ContentsDigest, RowMap, Rows, StoreFacts, StoreHeader
@@ -45,9 +47,10 @@ def write_store(
         _write_header(file, header)
         _write_facts(file, facts, announced, numbering)
         columns = _create_columns(file, announced.num_rows, announced)
-        columns["missing"] = _create_rows(
+        columns["missing"] = create_rows(
             file, "missing", (announced.num_rows,), np.bool_, COLUMN_CHUNK
         )
+        further = ColumnWriter(file, GROUP, announced.num_rows, announced.columns)
         layers = {}
         if facts.row_map is None:
             layers = _create_layers(file, header, announced.num_rows)
@@ -57,6 +60,7 @@ def write_store(
         start = 0
         for rows in blocks:
             _write_columns(columns, start, rows, numbering)
+            further.write(start, rows.columns, len(rows))
             end = start + len(rows)
             if facts.missing:
                 columns["missing"][start:end] = [key in facts.missing for key in rows.keys]
@@ -77,14 +81,18 @@ def _write_facts(
 ) -> None:
     """Write what the file holds besides its rows."""
     file.attrs["next_part"] = facts.next_part
-    _write_texts(file, "classes", numbering.classes)
+    write_texts(file, "classes", numbering.classes)
     if numbering.splits:
-        _write_texts(file, "split_names", numbering.splits)
+        write_texts(file, "split_names", numbering.splits)
+    if announced.columns:
+        write_texts(file, NAMES, list(announced.columns))
     _write_failures(file, facts.failures)
     if facts.copies is not None:
         group = file.create_group("copies")
         copies = _create_columns(group, len(facts.copies), announced)
         _write_columns(copies, 0, facts.copies, numbering)
+        further = ColumnWriter(file, COPIES, len(facts.copies), announced.columns)
+        further.write(0, facts.copies.columns, len(facts.copies))
 
 
 class _Numbering:
@@ -114,8 +122,8 @@ def _write_header(file: h5py.File, header: StoreHeader) -> None:
     }.items():
         _write_text_attribute(file, name, text)
     # Datasets, because HDF5 has no checksums for attributes of more than 64 KiB.
-    _write_texts(file, "request", [_to_json(header.request)])
-    _write_texts(file, "runs", [_to_json(run) for run in header.runs])
+    write_texts(file, "request", [_to_json(header.request)])
+    write_texts(file, "runs", [_to_json(run) for run in header.runs])
 
 
 def _to_json(value: Mapping[str, Any]) -> str:
@@ -128,40 +136,12 @@ def _write_text_attribute(owner: Any, name: str, text: str) -> None:
     owner.attrs.create(name, np.array(data, dtype=dtype), dtype=dtype)
 
 
-def _write_texts(parent: Any, name: str, texts: Sequence[str]) -> None:
-    longest = max((len(text.encode()) for text in texts), default=1)
-    dataset = _create_texts(parent, name, len(texts), longest)
-    for start in range(0, len(texts), COLUMN_CHUNK):  # One long text makes all of them long.
-        piece = texts[start : start + COLUMN_CHUNK]
-        dataset[start : start + len(piece)] = _encode(piece, dataset)
-
-
-def _create_texts(parent: Any, name: str, count: int, num_bytes: int) -> h5py.Dataset:
-    dtype = h5py.string_dtype("utf-8", max(1, num_bytes))
-    if count == 0:
-        return parent.create_dataset(name, (0,), dtype)
-    # Compressed, because one long name makes all of them long.
-    return parent.create_dataset(
-        name,
-        (count,),
-        dtype,
-        chunks=(min(COLUMN_CHUNK, count),),
-        fletcher32=True,
-        compression="gzip",
-        compression_opts=1,
-    )
-
-
-def _encode(texts: Sequence[str], dataset: h5py.Dataset) -> np.ndarray:
-    return np.array([t.replace("\0", "\\0").encode() for t in texts], dtype=dataset.dtype)
-
-
 def _create_columns(parent: Any, num_rows: int, announced: Announced) -> dict[str, h5py.Dataset]:
     def column(name: str, dtype: Any, *shape: int) -> h5py.Dataset:
-        return _create_rows(parent, name, (num_rows, *shape), dtype, COLUMN_CHUNK)
+        return create_rows(parent, name, (num_rows, *shape), dtype, COLUMN_CHUNK)
 
     return {
-        "keys": _create_texts(parent, "keys", num_rows, announced.key_bytes),
+        "keys": create_texts(parent, "keys", num_rows, announced.key_bytes),
         "content_hash": column("content_hash", np.uint8, HASH_BYTES),
         "labels": column("labels", np.int32),
         "file_size": column("file_size", np.int64),
@@ -176,7 +156,7 @@ def _write_columns(
     if not len(rows):
         return
     end = start + len(rows)
-    columns["keys"][start:end] = _encode(rows.keys, columns["keys"])
+    columns["keys"][start:end] = encode_texts(rows.keys, columns["keys"])
     columns["content_hash"][start:end] = rows.content_hash
     columns["labels"][start:end] = [numbering.class_ids[label] for label in rows.labels]
     columns["file_size"][start:end] = rows.file_size
@@ -186,22 +166,13 @@ def _write_columns(
         columns["splits"][start:end] = numbers
 
 
-def _create_rows(
-    parent: Any, name: str, shape: tuple[int, ...], dtype: Any, chunk_rows: int
-) -> h5py.Dataset:
-    if shape[0] == 0:  # h5py does not make chunks of nothing.
-        return parent.create_dataset(name, shape, dtype)
-    chunks = (min(chunk_rows, shape[0]), *shape[1:])
-    return parent.create_dataset(name, shape, dtype, chunks=chunks, fletcher32=True)
-
-
 def _create_layers(file: h5py.File, header: StoreHeader, num_rows: int) -> dict[str, h5py.Dataset]:
     layers = {}
     for number, spec in enumerate(header.features):
         row_bytes = int(np.prod(spec.shape)) * np.dtype(header.dtype).itemsize
         rows = max(1, CHUNK_BYTES // max(1, row_bytes))
         name = f"features/{dataset_name(number)}"
-        layers[spec.name] = _create_rows(file, name, (num_rows, *spec.shape), header.dtype, rows)
+        layers[spec.name] = create_rows(file, name, (num_rows, *spec.shape), header.dtype, rows)
         _describe_layer(layers[spec.name], spec, header)
     return layers
 
@@ -215,12 +186,12 @@ def _describe_layer(dataset: h5py.Dataset, spec: FeatureSpec, header: StoreHeade
 def _write_view(file: h5py.File, header: StoreHeader, row_map: RowMap) -> None:
     """Write which part holds each row: for featx, and as virtual datasets for everyone else."""
     group = file.create_group("parts")
-    _write_texts(group, "file", [part.file for part in row_map.parts])
-    _write_texts(group, "sha256", [part.sha256 for part in row_map.parts])
+    write_texts(group, "file", [part.file for part in row_map.parts])
+    write_texts(group, "sha256", [part.sha256 for part in row_map.parts])
     num_rows = len(row_map.part)
-    counts = _create_rows(group, "rows", (len(row_map.parts),), np.int64, COLUMN_CHUNK)
-    part = _create_rows(file, "row_part", (num_rows,), np.int32, COLUMN_CHUNK)
-    index = _create_rows(file, "row_index", (num_rows,), np.int64, COLUMN_CHUNK)
+    counts = create_rows(group, "rows", (len(row_map.parts),), np.int64, COLUMN_CHUNK)
+    part = create_rows(file, "row_part", (num_rows,), np.int32, COLUMN_CHUNK)
+    index = create_rows(file, "row_index", (num_rows,), np.int64, COLUMN_CHUNK)
     if num_rows:
         counts[:] = [part.num_rows for part in row_map.parts]
         part[:], index[:] = row_map.part, row_map.row
@@ -243,9 +214,9 @@ def _write_view(file: h5py.File, header: StoreHeader, row_map: RowMap) -> None:
 
 def _write_failures(file: h5py.File, failures: Sequence[ImageFailure]) -> None:
     group = file.create_group("failures")
-    _write_texts(group, "key", [f.key for f in failures])
-    _write_texts(group, "reason", [f.reason for f in failures])
+    write_texts(group, "key", [f.key for f in failures])
+    write_texts(group, "reason", [f.reason for f in failures])
     for name in ("size", "mtime_ns"):
-        dataset = _create_rows(group, name, (len(failures),), np.int64, COLUMN_CHUNK)
+        dataset = create_rows(group, name, (len(failures),), np.int64, COLUMN_CHUNK)
         if failures:
             dataset[:] = [getattr(failure, name) for failure in failures]

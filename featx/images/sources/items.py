@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol, runtime_checkable
 
 from featx.images.roots import Root
+from featx.images.sources.columns import TableRow
 from featx.images.sources.endings import UNREAD_SUFFIXES
 from featx.images.sources.keys import (
     beginnings,
@@ -71,6 +72,7 @@ class ImageItem:
         reader: Reads it; None for a file at root/key.
         split: The split in a manifest's column or the name of an array or a folder, such as
             ``train``; None where there is none.
+        row: What else a table says of it; None where no table does.
     """
 
     key: str
@@ -80,6 +82,7 @@ class ImageItem:
     mtime_ns: int
     reader: Reader | None = field(default=None, compare=False, repr=False)
     split: str | None = None
+    row: TableRow | None = field(default=None, compare=False, repr=False)
 
     @property
     def path(self) -> Path:

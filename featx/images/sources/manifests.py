@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+
+import numpy as np
 
 from featx.errors import ImageError, ImagesNotFound, InvalidValue, closest_names, join_names
 from featx.images.roots import is_url
+from featx.images.sources.columns import TableRow, value_at
 from featx.images.sources.folders import make_item
 from featx.images.sources.items import ImageItem, Listing
 from featx.images.sources.keys import is_file_with, label_of, member_key
 from featx.images.sources.kinds import ImageSource
-from featx.images.sources.request import Row, SourceRequest, Table
+from featx.images.sources.request import SourceRequest, Table
 from featx.images.sources.splits import same_split
 from featx.images.sources.tables import PATH_COLUMNS, TableError, read_image_table, spellings
 from featx.text_files import decode_text
@@ -38,27 +41,32 @@ class ManifestSource(ImageSource):
         """List the rows of a table, each an image or a failure."""
         table = request.table or read_manifest(request.location)
         listing = Listing(by_folder=not table.has_labels, notes=list(table.notes))
-        earlier: dict[str, tuple[str | None, str | None]] = {}
-        for path, label, split in _rows_of_split(table, request.split):
+        earlier: dict[str, tuple[str | None, str | None, int]] = {}
+        columns = dict(table.columns)
+        for number in _rows_of_split(table, request.split):
+            path, label, split = table.rows[number]
             try:
                 key = _key(path, table.folder, request.root.text)
             except ImageError as error:
                 listing.fail(path, error.reason)
                 continue
-            known = earlier.setdefault(key, (label, split))
+            *known, first = earlier.setdefault(key, (label, split, number))
             for kind, one, other in zip(("label", "split"), (label, split), known, strict=True):
                 if one != other:
                     raise InvalidValue(
                         f"{table.name!r} gives {path!r} the {kind} {one!r} in one row and "
                         f"{other!r} in another. Keep one of them."
                     )
+            if first != number:
+                listing.notes += _drop_differing(columns, first, number, path)
             path = os.path.join(request.root.text, key)
             found = make_item(request.root, key, partial(os.stat, path))
             if isinstance(found, ImageItem):
                 label = label if table.has_labels else label_of(key)
                 size, mtime_ns = found.size, found.mtime_ns
+                row = TableRow(columns, number) if table.columns else None
                 listing.items.append(
-                    ImageItem(key, request.root, label, size, mtime_ns, split=split)
+                    ImageItem(key, request.root, label, size, mtime_ns, split=split, row=row)
                 )
             else:
                 listing.failures.append(found)
@@ -68,10 +76,10 @@ class ManifestSource(ImageSource):
 SOURCE = ManifestSource()
 
 
-def _rows_of_split(table: Table, split: str | None) -> Sequence[Row]:
+def _rows_of_split(table: Table, split: str | None) -> Sequence[int]:
     if split is None:
-        return table.rows
-    rows = [row for row in table.rows if same_split(row[2], split)]
+        return range(len(table.rows))
+    rows = [number for number, row in enumerate(table.rows) if same_split(row[2], split)]
     if not rows:
         splits = sorted({row[2] for row in table.rows if row[2]})
         raise ImagesNotFound(
@@ -79,6 +87,16 @@ def _rows_of_split(table: Table, split: str | None) -> Sequence[Row]:
             + (f"Its splits are {join_names(splits)}." if splits else "It has no splits.")
         )
     return rows
+
+
+def _drop_differing(
+    columns: dict[str, np.ndarray], one: int, other: int, path: str
+) -> Iterator[str]:
+    """Drop the columns in which two rows of one image differ: neither value is the image's."""
+    for name, column in list(columns.items()):
+        if value_at(column, one) != value_at(column, other):
+            del columns[name]
+            yield f"the column {name!r} is not kept: two rows of {path!r} differ in it"
 
 
 def _key(path: str, folder: str, root: str) -> str:
@@ -163,6 +181,8 @@ def _decode(data: bytes) -> str:
 def read_manifest(path: str) -> Table:
     """Read a manifest: a table with a column of paths and optional columns of labels and splits.
 
+    Its further columns are read as well.
+
     Raises:
         ImagesNotFound: If it cannot be read, or has no column of paths.
 
@@ -173,7 +193,7 @@ def read_manifest(path: str) -> Table:
         [('a.jpg', 'cat', 'train')]
     """
     try:
-        table = read_image_table(path)
+        table = read_image_table(path, with_columns=True)
     except TableError as error:
         raise ImagesNotFound(f"The manifest {path!r} {error}") from error
     if table.paths is None:
@@ -195,4 +215,5 @@ def read_manifest(path: str) -> Table:
         _outside(table.paths, folder),
         has_labels=table.labels is not None,
         notes=table.notes,
+        columns=table.columns,
     )

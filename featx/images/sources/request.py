@@ -5,9 +5,10 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from featx.images.roots import Root
+from featx.images.sources.columns import Columns
 
 IsExcluded = Callable[[str], bool] | None
 """Whether ``--exclude`` names a key or a folder; None when nothing is excluded."""
@@ -29,6 +30,7 @@ class Table:
         is_list: Whether it is a list, without columns.
         has_labels: Whether it has a column of labels; a row without one then has no label.
         notes: Messages for a person about how it was read.
+        columns: Further columns, with a value for each row.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Table:
     is_list: bool = False
     has_labels: bool = False
     notes: tuple[str, ...] = ()
+    columns: Columns = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

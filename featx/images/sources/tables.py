@@ -10,11 +10,14 @@ import csv
 import io
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from featx.errors import InvalidValue
+import numpy as np
+
+from featx.errors import InvalidValue, join_names
+from featx.images.sources.columns import Columns, collect_columns, column_of_cells, column_of_values
 from featx.text_files import decode_text
 
 PATH_COLUMNS = (
@@ -45,6 +48,7 @@ class ImageTable:
         labels: A label of each row, None where the cell is empty; None where there is no column.
         splits: The same for splits.
         notes: What a person should know about how the table was read.
+        columns: The other columns, where they were asked for.
     """
 
     header: tuple[str, ...]
@@ -53,13 +57,18 @@ class ImageTable:
     labels: Sequence[str | None] | None
     splits: Sequence[str | None] | None
     notes: tuple[str, ...] = ()
+    columns: Columns = field(default_factory=dict)
 
 
-def read_image_table(path: str) -> ImageTable:
+def read_image_table(path: str, *, with_columns: bool = False) -> ImageTable:
     """Read a table: its rows with a path, or all of them if there is no column of paths.
 
     Text is UTF-8, UTF-16, or else taken for Latin-1. Columns are separated by commas, semicolons,
     tabs, bars or spaces; spaces around cells do not count, nor does the case of headers.
+
+    Args:
+        path: The file.
+        with_columns: Also read the columns that are neither path nor label nor split.
 
     Raises:
         TableError: If it cannot be read.
@@ -73,21 +82,73 @@ def read_image_table(path: str) -> ImageTable:
     """
     notes: list[str] = []
     if path.lower().endswith(".parquet"):
-        header, columns, lines = _read_parquet(path)
+        read = _read_parquet(path, notes if with_columns else None)
     else:
-        header, columns, lines = _read_text(path, notes)
-    paths = _find(columns, PATH_COLUMNS)
-    labels, splits = _find(columns, LABEL_COLUMNS), _find(columns, SPLIT_COLUMNS)
-    rows: Sequence[int] = range(len(lines))
+        read = _read_text(path, notes)
+    return make_image_table(read, path, notes, with_columns=with_columns)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadTable:
+    """A table as it was read, before it is known what its columns mean.
+
+    Attributes:
+        header: All columns, as they are spelled.
+        cells: The values of the columns by their position in `header`; those that were not read
+            are missing.
+        lines: See `ImageTable`.
+        decimal_comma: Whether cells are text in which ``3,5`` may be a number; None where they
+            are values already.
+    """
+
+    header: Sequence[str]
+    cells: Mapping[int, Sequence[Any]]
+    lines: Sequence[int]
+    decimal_comma: bool | None = None
+
+    def position(self, names: Sequence[str]) -> int | None:
+        """Return the position of the first of some columns that there is."""
+        folded = {_fold(self.header[i]): i for i in sorted(self.cells, reverse=True)}
+        return next((folded[name] for name in names if name in folded), None)
+
+
+def make_image_table(
+    read: ReadTable, name: str, notes: list[str], *, with_columns: bool
+) -> ImageTable:
+    """Find out what the columns of a table mean.
+
+    Args:
+        read: The table.
+        name: What it is called, for messages.
+        notes: What a person should know already; more is added.
+        with_columns: See `read_image_table`.
+    """
+    known = [read.position(names) for names in (PATH_COLUMNS, LABEL_COLUMNS, SPLIT_COLUMNS)]
+    paths, labels, splits = (None if i is None else read.cells[i] for i in known)
+    rows: Sequence[int] = range(len(read.lines))
     if paths is not None:
         rows = [row for row in rows if paths[row] is not None and str(paths[row]).strip()]
+    columns: Columns = {}
+    if with_columns:
+        others = [i for i in sorted(read.cells) if i not in known]
+
+        def read_column(number: int) -> np.ndarray:
+            cells = read.cells[others[number]]
+            chosen = [cells[row] for row in rows]
+            if read.decimal_comma is None:
+                return column_of_values(chosen)
+            return column_of_cells(chosen, decimal_comma=read.decimal_comma)
+
+        columns, more = collect_columns([read.header[i] for i in others], read_column, name)
+        notes += more
     return ImageTable(
-        header=tuple(header),
-        lines=[lines[row] for row in rows],
+        header=tuple(read.header),
+        lines=[read.lines[row] for row in rows],
         paths=None if paths is None else [str(paths[row]) for row in rows],
         labels=None if labels is None else [_text(labels[row]) for row in rows],
         splits=None if splits is None else [_text(splits[row]) for row in rows],
         notes=tuple(notes),
+        columns=columns,
     )
 
 
@@ -106,21 +167,13 @@ def spellings(path: str) -> Iterator[str]:
         yield stripped.replace("\\", "/")
 
 
-def _find(columns: dict[str, list[Any]], names: Sequence[str]) -> list[Any] | None:
-    return next((columns[name] for name in names if name in columns), None)
-
-
 def _text(value: Any) -> str | None:
     """Return a cell as interned text; None if it is empty."""
     text = "" if value is None else str(value).strip()
     return sys.intern(text) if text else None
 
 
-_Columns = tuple[list[str], dict[str, list[Any]], Sequence[int]]
-"""The header as it is spelled, the columns by their names in lower case, and the lines."""
-
-
-def _read_text(path: str, notes: list[str]) -> _Columns:
+def _read_text(path: str, notes: list[str]) -> ReadTable:
     """Read a table in a text file."""
     try:
         with open(path, "rb") as file:
@@ -139,7 +192,7 @@ def _read_text(path: str, notes: list[str]) -> _Columns:
         raise TableError(f"cannot be read: {reason}.") from error
 
 
-def _split_columns(text: str) -> _Columns:
+def _split_columns(text: str) -> ReadTable:
     lines = io.StringIO(text, newline="")
     first = _first_line(text)
     stated = re.fullmatch(r"\s*sep=(.)\s*", first, re.IGNORECASE)  # As Excel writes it.
@@ -167,10 +220,9 @@ def _split_columns(text: str) -> _Columns:
             )
         cells.append(row + [""] * (len(header) - len(row)))
         numbers.append(reader.line_num + skipped)
-    columns: dict[str, list[Any]] = {}
-    for column, name in enumerate(header):
-        columns.setdefault(_fold(name), [row[column] for row in cells])
-    return header, columns, numbers
+    columns = {column: [row[column] for row in cells] for column in range(len(header))}
+    # Programs separate by semicolons where the comma is a decimal one.
+    return ReadTable(header, columns, numbers, decimal_comma=separator == ";")
 
 
 def _first_line(text: str) -> str:
@@ -197,17 +249,40 @@ def _fold(name: str) -> str:
     return re.sub(r"[\s-]+", "_", name.strip().lower())
 
 
-def _read_parquet(path: str) -> _Columns:
-    """Read those columns of a Parquet file that say something about images."""
+def _read_parquet(path: str, notes: list[str] | None) -> ReadTable:
+    """Read a Parquet file.
+
+    Args:
+        path: The file.
+        notes: Gets what is to be said of further columns; None reads only those that say something
+            about images.
+    """
     import pyarrow
     import pyarrow.parquet
 
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             header = list(file.schema_arrow.names)
-            chosen = {_fold(name): name for name in reversed(header) if _fold(name) in _KNOWN}
-            table = file.read(columns=list(chosen.values()))
-            columns = {name: table.column(chosen[name]).to_pylist() for name in chosen}
-            return header, columns, range(1, file.metadata.num_rows + 1)
+            types = [file.schema_arrow.field(i).type for i in range(len(header))]
+            others = [i for i, name in enumerate(header) if _fold(name) not in _KNOWN]
+            # Pictures inside, or lists of numbers: they may be as large as everything else.
+            unread = {i for i in others if notes is None or _is_large(types[i])}
+            if notes is not None and unread:
+                names = join_names([repr(header[i]) for i in sorted(unread)], conjunction="and")
+                notes.append(f"of {path!r} is not kept what is neither text nor number: {names}")
+            chosen = [i for i in range(len(header)) if i not in unread]
+            table = file.read(columns=[header[i] for i in chosen])
+            cells = {i: table.column(n).to_pylist() for n, i in enumerate(chosen)}
+            return ReadTable(header, cells, range(1, file.metadata.num_rows + 1))
     except (OSError, pyarrow.ArrowException) as error:
         raise TableError(f"cannot be read: {error}.") from error
+
+
+def _is_large(kind: Any) -> bool:
+    from pyarrow import types
+
+    return any(
+        test(kind)
+        for test in (types.is_nested, types.is_binary, types.is_large_binary,
+                     types.is_fixed_size_binary)
+    )  # fmt: skip
