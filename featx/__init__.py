@@ -23,6 +23,8 @@ PUBLIC_NAMES = {
     "featx.features.extractor": ("Extractor", "embed"),
     "featx.heads.evaluation": ("ClassReport", "Evaluation"),
     "featx.heads.fitting": ("FitReport", "fit_head"),
+    "featx.heads.held_out": ("HeldOut",),
+    "featx.heads.learning_curve": ("CurvePoint",),
     "featx.heads.head": ("Head", "load_head"),
     "featx.heads.operations": ("Operation",),
     "featx.heads.options": (
@@ -122,6 +124,8 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.heads.fitting import fit_head as fit_head
     from featx.heads.head import Head as Head
     from featx.heads.head import load_head as load_head
+    from featx.heads.held_out import HeldOut as HeldOut
+    from featx.heads.learning_curve import CurvePoint as CurvePoint
     from featx.heads.operations import Operation as Operation
     from featx.heads.options import EvaluationKeywords as EvaluationKeywords
     from featx.heads.options import EvaluationOptions as EvaluationOptions

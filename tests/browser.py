@@ -35,7 +35,12 @@ class Browser:
         from_us, to_browser = os.pipe()
         script = f'exec "$0" "$@" 3<&{from_us} 4>&{to_us}'
         options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe"]
-        options += [f"--user-data-dir={profile}", "--no-first-run", "--disable-dev-shm-usage"]
+        options += [
+            f"--user-data-dir={profile}",
+            "--no-first-run",
+            "--hide-scrollbars",
+            "--disable-dev-shm-usage",
+        ]
         self._process = subprocess.Popen(
             ["bash", "-c", script, program, *options, "about:blank"],
             pass_fds=(from_us, to_us),

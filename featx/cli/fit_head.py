@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +26,19 @@ def fit_head(
     output: Annotated[Path, typer.Option("--output", "-o", help="The head's folder.")] = Path(
         DEFAULT_HEAD
     ),
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OUT.html",
+            help="Write a page: pictures, mistakes, confusions, reliability, learning curve.",
+        ),
+    ] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OUT.png", help="Draw 30 held-out images, green where right, red where wrong."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Train and measure a classifier on stored features.
@@ -32,14 +46,25 @@ def fit_head(
     It is measured on images that it has not seen. The network is not run, and TensorFlow not
     needed.
 
-    Example: featx fit-head flowers.h5 --layer out_relu -o head
+    Example: featx fit-head flowers.h5 --layer out_relu -o head --report head.html
     """
     import featx
     from featx.report.console import ConsoleListener
     from featx.report.json_lines import write_json
     from featx.report.tables import show_fit_report
 
-    report = featx.fit_head(
+    if report is not None:
+        from featx.report.head_page import write_head_page
+        from featx.report.page import check_page_path
+
+        check_page_path(report)
+        evaluation = replace(evaluation, learning_curve=True)
+    if sheet is not None:
+        from featx.report.contact_sheet import check_sheet_path
+        from featx.report.prediction_sheet import write_prediction_sheet
+
+        check_sheet_path(sheet)
+    fitted = featx.fit_head(
         features,
         output=output,
         seed=seed,
@@ -50,6 +75,10 @@ def fit_head(
         listener=ConsoleListener(),
     )
     if as_json:
-        write_json(report.to_dict())
+        write_json(fitted.to_dict())
     else:
-        show_fit_report(report)
+        show_fit_report(fitted)
+    if report is not None:
+        write_head_page(fitted, report)
+    if sheet is not None:
+        write_prediction_sheet(fitted, sheet)

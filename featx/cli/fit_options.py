@@ -50,9 +50,16 @@ def make_evaluation(
             "--ignore-split", help="Hold out a share of each class although a split is given."
         ),
     ] = False,
+    learning_curve: Annotated[
+        bool,
+        typer.Option(
+            "--learning-curve",
+            help="Also fit on a 16th to a half of the images, and measure each; as --report does.",
+        ),
+    ] = False,
 ) -> EvaluationOptions:
     """Return how a head is measured."""
-    return EvaluationOptions(test_size, ignore_split)
+    return EvaluationOptions(test_size, ignore_split, learning_curve)
 
 
 def make_head(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -12,8 +12,10 @@ import numpy as np
 from featx.events import Listener
 from featx.heads.evaluation import Evaluation, evaluate
 from featx.heads.head import Head, check_replaceable
+from featx.heads.held_out import HeldOut, hold_out
 from featx.heads.kinds import HEADS, FitJob
 from featx.heads.labelled_rows import LabelledRows, RowChoice, read_labelled_rows
+from featx.heads.learning_curve import CurvePoint, measure_curve
 from featx.heads.operations import Operation, compute
 from featx.heads.options import (
     EvaluationOptions,
@@ -50,6 +52,10 @@ class FitReport:
         refitted: Whether the saved head was then fitted again on all labelled rows, with
             the settings that were chosen without the held-out ones.
         settings: What the kind of head chose, for example a regularisation.
+        learning_curve: Accuracy with fewer training rows, fewest first, and at last with all of
+            them; empty if it was not asked for.
+        held_out: What the head said of each picture that it was measured on; None if there were
+            none, or the report was read from a head's folder. Not part of `to_dict`.
     """
 
     output: str
@@ -65,6 +71,8 @@ class FitReport:
     evaluation: Evaluation | None
     refitted: bool
     settings: dict[str, Any]
+    learning_curve: tuple[CurvePoint, ...] = ()
+    held_out: HeldOut | None = field(default=None, repr=False, compare=False)
 
     @property
     def accuracy(self) -> float | None:
@@ -73,7 +81,9 @@ class FitReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-serialisable values."""
-        return asdict(self)
+        fields = asdict(replace(self, held_out=None))
+        del fields["held_out"]
+        return fields
 
 
 def fit_head(
@@ -148,7 +158,15 @@ def _fit_head(features: Path, output: Path, choice: RowChoice, job: FitJob) -> F
     try:
         chosen = classifier.choose(examples.take(~held_out), job)
         weights = classifier.fit(examples.take(~held_out), chosen.settings, job)
-        evaluation = _measure(classifier.operations(weights), labelled, held_out)
+        seen = _look_at(classifier.operations(weights), labelled, held_out)
+        evaluation = None if seen is None else evaluate(seen.targets, seen.predicted, seen.classes)
+        curve: tuple[CurvePoint, ...] = ()
+        if evaluation is not None and choice.evaluation.learning_curve:
+            parts = (examples.take(~held_out), examples.take(held_out))
+            curve = (
+                *measure_curve(classifier, *parts, chosen.settings, job),
+                CurvePoint(num_train, evaluation.accuracy),
+            )
         refitted = evaluation is not None and labelled.sides is None
         if refitted:
             weights = classifier.fit(examples, chosen.settings, job)
@@ -168,6 +186,8 @@ def _fit_head(features: Path, output: Path, choice: RowChoice, job: FitJob) -> F
         evaluation=evaluation,
         refitted=refitted,
         settings=chosen.settings,
+        learning_curve=curve,
+        held_out=seen,
     )
     rows = labelled.rows if refitted else labelled.rows[~held_out]
     head = _make_head(report, labelled.table, rows, weights)
@@ -190,12 +210,13 @@ def _make_head(
     )
 
 
-def _measure(
+def _look_at(
     operations: Sequence[Operation], labelled: LabelledRows, held_out: np.ndarray
-) -> Evaluation | None:
-    """Measure on the rows that are held out, if any."""
+) -> HeldOut | None:
+    """Predict the rows that are held out, if any."""
     test = labelled.examples.take(held_out)
     if not len(test):
         return None
-    predicted = compute(operations, test.values).argmax(axis=1)
-    return evaluate(test.targets, predicted, labelled.classes)
+    rows, table = labelled.rows[held_out], labelled.table
+    pictures = (labelled.root, [table.keys[row] for row in rows], table.content_hash[rows])
+    return hold_out(pictures, labelled.classes, test.targets, compute(operations, test.values))

@@ -15,6 +15,7 @@ from featx.heads.kinds import Examples
 from featx.heads.labels import RowLabels, read_label_table, side_of
 from featx.heads.options import FOLDERS, EvaluationOptions, FeatureOptions, TaskOptions
 from featx.heads.splits import split_stratified
+from featx.images.roots import Root
 from featx.images.sources import natural_key
 from featx.images.sources.splits import SPLITS
 from featx.store import FeatureStore, FeatureTable
@@ -37,6 +38,7 @@ class LabelledRows:
     """The labelled rows of a store, as examples.
 
     Attributes:
+        root: What the store's keys are relative to.
         table: The features of all rows of the store.
         rows: Numbers of the N labelled rows in it.
         classes: C class names.
@@ -46,6 +48,7 @@ class LabelledRows:
         num_unlabelled: Rows of the store without a label.
     """
 
+    root: Root
     table: FeatureTable
     rows: np.ndarray
     classes: tuple[str, ...]
@@ -109,6 +112,7 @@ def read_labelled_rows(store: FeatureStore, choice: RowChoice, listener: Listene
     _, groups = np.unique(table.content_hash[rows], axis=0, return_inverse=True)
     values = table.values[rows].reshape(len(rows), -1)
     return LabelledRows(
+        root=store.root,
         table=table,
         rows=rows,
         classes=classes,

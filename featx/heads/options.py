@@ -55,10 +55,12 @@ class EvaluationOptions:
             or folders), if it has both training rows and others. Identical files are always on the
             same side.
         ignore_split: Hold out rows as if no split were given.
+        learning_curve: Also fit on parts of the training rows, and measure each.
     """
 
     test_size: float = DEFAULT_TEST_SIZE
     ignore_split: bool = False
+    learning_curve: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.test_size < 1:
@@ -96,6 +98,7 @@ class EvaluationKeywords(TypedDict, total=False):
 
     test_size: float
     ignore_split: bool
+    learning_curve: bool
 
 
 class HeadKeywords(TypedDict, total=False):

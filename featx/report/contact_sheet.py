@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,7 +80,6 @@ def write_contact_sheet(
     height = MARGIN + max(1, len(results)) * (TILE + CAPTION + MARGIN)
     sheet = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(size=12)
     reader = LocationReader(allow_download=allow_download)
     named = LocationReader(allow_download=True)
     labels = {match.label for result in results for match in result.matches}
@@ -91,7 +91,8 @@ def write_contact_sheet(
         is_named = result.query == result.path
         key = None if is_named else result.query
         _paste(sheet, named if is_named else reader, result.path, key, (MARGIN, top))
-        _write(draw, font, MARGIN, top, ["query", truth or Path(result.query).name])
+        own = truth or Path(result.query).name
+        write_caption(draw, (MARGIN, top), [("query", INK), (own, GREY)])
         for column, match in enumerate(result.matches[:MAX_MATCHES], start=1):
             left = 2 * MARGIN + column * (TILE + MARGIN)
             if truth is not None and match.label is not None:
@@ -100,7 +101,7 @@ def write_contact_sheet(
                 draw.rectangle(box, fill=color)
             _paste(sheet, reader, match.path, match.key, (left, top))
             name = match.label or Path(match.key).name
-            _write(draw, font, left, top, [name, f"{match.score:.3f}"])
+            write_caption(draw, (left, top), [(name, INK), (f"{match.score:.3f}", GREY)])
     draw.line((MARGIN * 1.5 + TILE, MARGIN, MARGIN * 1.5 + TILE, height - MARGIN), fill=GREY)
     mark = PngInfo()
     mark.add_text(SHEET_MARK, "made by featx search")
@@ -131,18 +132,18 @@ def _paste(
     sheet.paste(tile, corner)
 
 
-def _write(
+def write_caption(
     draw: ImageDraw.ImageDraw,
-    font: ImageFont.ImageFont | ImageFont.FreeTypeFont,
-    left: int,
-    top: int,
-    lines: list[str],
+    corner: tuple[int, int],
+    lines: Sequence[tuple[str, tuple[int, int, int]]],
 ) -> None:
-    for number, line in enumerate(lines):
+    """Write lines of text, each in its colour, below the picture at a corner."""
+    left, top = corner
+    font = ImageFont.load_default(size=12)
+    for number, (line, color) in enumerate(lines):
         text = printable(line)
         if len(text) > TILE:  # A name from a file may be long, and each try draws all of it.
             text = text[:TILE] + "…"
         while len(text) > 1 and draw.textlength(text, font=font) > TILE:
             text = text[:-2] + "…"
-        color = INK if number == 0 else GREY
         draw.text((left, top + TILE + 5 + 14 * number), text, fill=color, font=font)

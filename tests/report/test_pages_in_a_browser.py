@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from featx.images.reading import hash_content
+from featx.images.roots import Root
 from featx.report.page import Page, Section, element, write_page
 from featx.report.page.charts import Bin, Point, draw_line, draw_reliability
 from featx.report.page.gallery import Tile, make_gallery
@@ -66,16 +68,20 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A page with one of everything, and hostile names wherever names are."""
     folder = tmp_path_factory.mktemp("page")
     images = write_images(2, folder / "photos", size=(60, 40))
+    paths = sorted(images.iterdir())
+    hashes = [hash_content(path.read_bytes()) for path in paths]
     tiles = [
-        Tile(str(images / f"image_{number % 2}.png"), text, text, text, number % 3 > 0)
+        Tile(text, text, text, text, number % 3 > 0, hashes[number % 2])
         for number, text in enumerate(HOSTILE)
     ]
-    tiles.append(Tile(str(folder / "gone.png"), "gone.png", "rose"))
-    tiles.append(Tile("https://example.org/a.png", "a.png", "rose"))
+    tiles.append(Tile("gone.png", "rose", root=Root.parse(str(images))))
+    tiles.append(Tile("https://example.org/a.png", "rose"))
     counts = np.arange(len(HOSTILE) ** 2).reshape(len(HOSTILE), -1)
     bars = [Bar(text, 0.5, (0.4, 0.7), (text,), text is HOSTILE[0]) for text in HOSTILE]
     points = [Point(10, 0.5, 0.4, 0.6), Point(1000, 0.9, 0.88, 0.92)]
     with Thumbnails() as thumbnails:
+        for path in paths:
+            thumbnails.get(str(path))
         gallery = make_gallery("Pictures", tiles, thumbnails)
     sections = (
         Section(HOSTILE[0], gallery),
@@ -100,7 +106,11 @@ def test_hostile_names_are_text(browser: Browser, page: Path) -> None:
     browser.open(page)
     assert browser.evaluate("document.title") == HOSTILE[0]
     assert browser.evaluate("document.querySelector('h1').textContent") == HOSTILE[0]
-    assert _texts(browser, "figcaption .path") == [*HOSTILE, "gone.png", "a.png"]
+    assert _texts(browser, "figcaption .path") == [
+        *HOSTILE,
+        "gone.png",
+        "https://example.org/a.png",
+    ]
     assert _texts(browser, ".matrix tbody th") == list(HOSTILE)
     alternatives = browser.evaluate("[...document.images].map((one) => one.alt)")
     assert alternatives == list(HOSTILE)

@@ -12,6 +12,7 @@ from PIL import Image
 
 from featx.errors import ImageError
 from featx.images.reading import hash_content
+from featx.images.roots import Root
 from featx.report.page import thumbnails as module
 from featx.report.page.thumbnails import SIDE, Thumbnails
 from featx.testing import write_images
@@ -71,6 +72,15 @@ def test_what_cannot_be_shown_says_why(cache: Path, tmp_path: Path) -> None:
         ):
             with pytest.raises(ImageError, match=reason):
                 thumbnails.get(location)
+
+
+@pytest.mark.parametrize("key", ["../secret.png", "/etc/secret.png", "a/../../secret.png"])
+def test_a_key_that_leads_out_of_its_root_is_refused(cache: Path, tmp_path: Path, key: str) -> None:
+    picture = write_images(1, tmp_path) / "image_0.png"
+    picture.rename(tmp_path / "secret.png")
+    (tmp_path / "photos" / "a").mkdir(parents=True)
+    with Thumbnails() as thumbnails, pytest.raises(ImageError, match="its path"):
+        thumbnails.get(key, root=Root.parse(str(tmp_path / "photos")))
 
 
 def test_a_damaged_file_in_the_cache_is_made_anew(cache: Path, tmp_path: Path) -> None:

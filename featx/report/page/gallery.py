@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from featx.errors import ImageError
-from featx.report.page.markup import Markup, element, isolate
+from featx.images.roots import Root
+from featx.report.page.markup import Content, Markup, break_path, element, isolate
 from featx.report.page.thumbnails import Thumbnails
 
 
@@ -15,21 +16,24 @@ class Tile:
     """A picture with its caption.
 
     Attributes:
-        location: Where the picture is.
-        key: Its name, which is also its alternative text.
+        location: Where the picture is; with a root, its key. It is shown below the picture, and is
+            its alternative text.
         title: What the caption says first.
         detail: What it says below that; may be empty.
+        true_class: The true class, where that is not the title.
         is_right: Green if True, red if False, with a mark in front of the title for those who do
             not see colours; neither if None.
         content_hash: BLAKE2b-128 of the picture's bytes, if that is known.
+        root: What a store or an index says that the key is relative to.
     """
 
     location: str
-    key: str
     title: str
     detail: str = ""
+    true_class: str | None = None
     is_right: bool | None = None
     content_hash: bytes | None = None
+    root: Root | None = None
 
 
 def make_gallery(label: str, tiles: Iterable[Tile], thumbnails: Thumbnails) -> Markup:
@@ -46,10 +50,16 @@ def make_gallery(label: str, tiles: Iterable[Tile], thumbnails: Thumbnails) -> M
     return element("ul", figures, class_="gallery", aria_label=label)
 
 
+def _describe(tile: Tile) -> Content:
+    if tile.true_class is None:
+        return tile.detail
+    return [f"{tile.detail}; true: ", isolate(tile.true_class)]
+
+
 def _make_figure(tile: Tile, thumbnails: Thumbnails) -> Markup:
     try:
-        address = thumbnails.get(tile.location, tile.content_hash)
-        picture = element("img", src=address, alt=tile.key, loading="lazy", decoding="async")
+        address = thumbnails.get(tile.location, tile.content_hash, tile.root)
+        picture = element("img", src=address, alt=tile.location)
     except ImageError as error:
         picture = element("span", error.reason, class_="missing")
     state = {True: "right", False: "wrong", None: None}[tile.is_right]
@@ -61,8 +71,8 @@ def _make_figure(tile: Tile, thumbnails: Thumbnails) -> Markup:
         element(
             "figcaption",
             element("div", title, isolate(tile.title), class_=f"title {state or ''}".strip()),
-            element("div", tile.detail, class_="note") if tile.detail else (),
-            element("div", isolate(tile.key), class_="path", title=tile.key),
+            element("div", _describe(tile), class_="note detail"),
+            element("div", break_path(tile.location), class_="path", title=tile.location),
         ),
         class_=f"is-{state}" if state else None,
     )

@@ -7,10 +7,11 @@ their own. What makes them safe is in this module: text becomes markup by `eleme
 from __future__ import annotations
 
 import html
+import re
 import unicodedata
 from collections.abc import Iterable
 
-_EMPTY = frozenset({"br", "img", "meta"})
+_EMPTY = frozenset({"br", "img", "meta", "wbr"})
 """Elements of HTML that cannot have content, of those that featx writes."""
 
 
@@ -75,6 +76,19 @@ def isolate(text: str) -> Markup:
         '<bdi>rose &amp; lily</bdi>'
     """
     return element("bdi", text)
+
+
+def break_path(path: str) -> Markup:
+    """Return a path that may be broken behind its separators, and is one text all the same.
+
+    Example:
+        >>> break_path("a/b_c")
+        '<bdi>a/<wbr>b_<wbr>c</bdi>'
+    """
+    parts = re.split(r"(?<=[/_.-])", path)
+    return element(
+        "bdi", [[element("wbr") if number else "", part] for number, part in enumerate(parts)]
+    )
 
 
 def _write(value: str | int | float) -> str:

@@ -16,7 +16,7 @@ from featx.errors import ImageError
 from featx.images.decode import decode_image
 from featx.images.formats import open_picture
 from featx.images.reading import hash_content
-from featx.images.roots import is_url
+from featx.images.roots import Root, is_url
 from featx.images.sources.locations import LocationReader
 from featx.specs import InputSpec
 from featx.user_cache import user_cache_folder
@@ -64,38 +64,50 @@ class Thumbnails:
             with contextlib.suppress(OSError):
                 _keep_bounded(user_cache_folder() / FOLDER)
 
-    def get(self, location: str, content_hash: bytes | None = None) -> str:
+    def get(
+        self, location: str, content_hash: bytes | None = None, root: Root | None = None
+    ) -> str:
         """Return a thumbnail's address.
 
         Args:
-            location: Where the picture is.
+            location: Where the picture is; with a root, its key.
             content_hash: BLAKE2b-128 of its bytes, if that is known.
+            root: What a store or an index says that the key is relative to; a key that leads out of
+                it is refused.
 
         Raises:
             ImageError: If there is none: the picture is missing, changed, damaged, or at a URL.
         """
         known = None if content_hash is None else self._read_cached(content_hash)
         if known is None:
-            known = self._make(location, content_hash)
+            data = self._read(location, root)
+            found = hash_content(data)
+            if content_hash is not None and found != content_hash:
+                raise ImageError("changed since its features were computed")
+            known = self._read_cached(found) or self._make(found, data)
         return "data:image/jpeg;base64," + base64.b64encode(known).decode("ascii")
 
-    def _make(self, location: str, content_hash: bytes | None) -> bytes:
-        if is_url(location):
+    def _read(self, location: str, root: Root | None) -> bytes:
+        if is_url(location if root is None else root.location(location)):
             raise ImageError("at a URL: not fetched")
         try:
-            data = self._reader.read(location)
+            if root is None:
+                return self._reader.read(location)
+            return self._reader.read_key(root, location)
         except FileNotFoundError:
             raise ImageError("not there any more") from None
         except OSError as error:
             raise ImageError(error.strerror or str(error)) from error
-        found = hash_content(data)
-        if content_hash is not None and found != content_hash:
-            raise ImageError("changed since its features were computed")
-        known = self._read_cached(found)
-        if known is None:
-            known = make_thumbnail(data)
-            self._remember(found, known)
-        return known
+
+    def _make(self, content_hash: bytes, picture: bytes) -> bytes:
+        data = make_thumbnail(picture)
+        with contextlib.suppress(OSError):
+            path = _path_of(content_hash)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with replace_file(path) as temporary:
+                temporary.write_bytes(data)
+            self._has_written = True
+        return data
 
     def _read_cached(self, content_hash: bytes) -> bytes | None:
         with contextlib.suppress(OSError):
@@ -106,14 +118,6 @@ class Thumbnails:
                 os.utime(path)
                 return data
         return None
-
-    def _remember(self, content_hash: bytes, data: bytes) -> None:
-        with contextlib.suppress(OSError):
-            path = _path_of(content_hash)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with replace_file(path) as temporary:
-                temporary.write_bytes(data)
-            self._has_written = True
 
 
 def make_thumbnail(data: bytes) -> bytes:

@@ -1,0 +1,84 @@
+"""What a head says of each picture that it was measured on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from featx.images.roots import Root
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldOut:
+    """N pictures that a classifier had not seen, with their true and predicted classes.
+
+    Attributes:
+        root: What the keys are relative to.
+        keys: N keys.
+        content_hash: uint8 (N, 16), of the pictures' bytes.
+        classes: C class names.
+        targets: True class numbers, (N,).
+        predicted: Numbers of the most probable classes, (N,).
+        confidence: Probabilities of these, (N,), in [0, 1].
+        own: Probabilities of the true classes, (N,), in [0, 1].
+    """
+
+    root: Root
+    keys: tuple[str, ...]
+    content_hash: np.ndarray
+    classes: tuple[str, ...]
+    targets: np.ndarray
+    predicted: np.ndarray
+    confidence: np.ndarray
+    own: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @property
+    def right(self) -> np.ndarray:
+        """Whether the most probable class is the true one, bool (N,)."""
+        return np.asarray(self.predicted == self.targets)
+
+    def mistakes(self) -> np.ndarray:
+        """Return the rows of the wrong predictions, (M,), the most confident first."""
+        wrong = np.flatnonzero(~self.right)
+        return wrong[np.argsort(-self.confidence[wrong], kind="stable")]
+
+    def confusion(self) -> np.ndarray:
+        """Return how often each true class (rows) was predicted as each class, int (C, C)."""
+        count = len(self.classes)
+        matrix = np.zeros((count, count), np.int64)
+        np.add.at(matrix, (self.targets, self.predicted), 1)
+        return matrix
+
+
+def hold_out(
+    pictures: tuple[Root, Sequence[str], np.ndarray],
+    classes: tuple[str, ...],
+    targets: np.ndarray,
+    probabilities: np.ndarray,
+) -> HeldOut:
+    """Return what is kept of the probabilities of N pictures: not all of the N x C.
+
+    Args:
+        pictures: Their root, their N keys, and their content hashes, uint8 (N, 16).
+        classes: C class names.
+        targets: True class numbers, (N,).
+        probabilities: Shape (N, C).
+    """
+    root, keys, content_hash = pictures
+    rows = np.arange(len(targets))
+    predicted = probabilities.argmax(axis=1)
+    return HeldOut(
+        root,
+        tuple(keys),
+        content_hash,
+        classes,
+        targets,
+        predicted,
+        probabilities[rows, predicted],
+        probabilities[rows, targets],
+    )
