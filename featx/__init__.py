@@ -3,6 +3,15 @@
 `extract` runs a TensorFlow model once over a folder of images and keeps the activations of
 chosen layers in a feature store; `fit_head`, `build_index` and everything after it read the
 store. Names are imported when first used: ``import featx`` itself imports nothing heavy.
+
+- images to arrays: `embed`, `Extractor`; to a store: `extract`, then `open_store`
+- models and their layers: `load_model`, and ``features()`` of what it returns
+- classes: `fit_head`, `load_head`, `predict`
+- search: `build_index`, `open_index`, `search`
+- stores: `verify_store`, `pack_store`, `merge_stores`, `export_store`
+- errors: `FeatxError`, and its kinds in ``featx.errors``
+
+``help(featx.extract)`` and the others each end with an example that runs.
 """
 
 from __future__ import annotations

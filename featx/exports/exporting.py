@@ -14,6 +14,7 @@ from featx.exports.formats import EXPORTS, ExportFormat, formats_by_suffix
 from featx.exports.source import ExportSource, Written
 from featx.files import describe_wrong_output, is_same_file
 from featx.poolings import POOLINGS
+from featx.shown import Shown
 from featx.specs import DEFAULT_READ_POOLING
 from featx.store import open_store
 from featx.store.choice import note_choice
@@ -21,8 +22,8 @@ from featx.units import format_shape
 from featx.wording import command, option
 
 
-@dataclass(frozen=True, slots=True)
-class ExportReport:
+@dataclass(frozen=True, slots=True, repr=False)
+class ExportReport(Shown):
     """What was exported.
 
     Attributes:

@@ -9,6 +9,7 @@ from typing import Any
 from featx.errors import AllImagesFailed
 from featx.extraction.plan import Plan
 from featx.images.sources import ImageFailure
+from featx.shown import Shown
 from featx.units import format_count
 
 
@@ -66,8 +67,8 @@ def make_unchanged_outcome(plan: Plan) -> Outcome:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class ExtractReport:
+@dataclass(frozen=True, slots=True, repr=False)
+class ExtractReport(Shown):
     """What an extraction did.
 
     Attributes:

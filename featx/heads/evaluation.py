@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from featx.shown import Shown
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +24,8 @@ class ClassReport:
     support: int
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
+@dataclass(frozen=True, slots=True, repr=False)
+class Evaluation(Shown):
     """Measures over all held-out rows, and of each class.
 
     Attributes:
@@ -36,6 +41,18 @@ class Evaluation:
     num_examples: int
     classes: tuple[ClassReport, ...]
     confusions: tuple[tuple[str, str, int], ...]
+
+    def plot(self) -> PillowImage:
+        """Draw the confusion matrix: a row for each true class, a column for each predicted one.
+
+        Of more than 30 classes those are drawn that are most often taken for others.
+
+        Returns:
+            A Pillow image, which a notebook shows; ``plot().save("confusions.png")`` keeps it.
+        """
+        from featx.report.confusion_matrix import draw_confusion_matrix
+
+        return draw_confusion_matrix(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-serialisable values."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
-from featx.events import Listener
+from featx.errors import HeadError
+from featx.events import Listener, choose_listener
 from featx.heads.evaluation import Evaluation, evaluate
 from featx.heads.head import Head, check_replaceable
 from featx.heads.held_out import HeldOut, hold_out
@@ -26,14 +27,18 @@ from featx.heads.options import (
 )
 from featx.options import fill_group, refuse_unknown
 from featx.poolings import check_vector_pool
+from featx.shown import Shown
 from featx.specs import DEFAULT_HEAD, DEFAULT_STORE
 from featx.store import FeatureTable, open_store
 from featx.store.reference import StoreReference
 from featx.units import format_count
 
+if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
 
-@dataclass(frozen=True, slots=True)
-class FitReport:
+
+@dataclass(frozen=True, slots=True, repr=False)
+class FitReport(Shown):
     """What was fitted, and how well it does on rows that it has not seen.
 
     Attributes:
@@ -79,6 +84,18 @@ class FitReport:
         """Share of the held-out rows that it classified correctly; None if there were none."""
         return None if self.evaluation is None else self.evaluation.accuracy
 
+    def plot(self) -> PillowImage:
+        """Draw the confusion matrix of the held-out images; see `Evaluation.plot`.
+
+        Raises:
+            HeadError: If none were held out.
+        """
+        if self.evaluation is None:
+            raise HeadError(
+                "Nothing was measured: no images were held out. Fit with a test_size above 0."
+            )
+        return self.evaluation.plot()
+
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-serialisable values."""
         fields = asdict(replace(self, held_out=None))
@@ -95,6 +112,8 @@ def fit_head(
     task: TaskOptions | None = None,
     evaluation: EvaluationOptions | None = None,
     head: HeadOptions | None = None,
+    progress: bool | None = None,
+    verbose: bool | None = None,
     listener: Listener | None = None,
     **options: Unpack[FitKeywords],
 ) -> FitReport:
@@ -108,7 +127,9 @@ def fit_head(
         task: What it learns.
         evaluation: How it is measured.
         head: Which head is fitted.
-        listener: Receives notes, and what is being tried.
+        progress: Whether to show what is being tried; in notebooks and on terminals when None.
+        verbose: The same for notes.
+        listener: Receives notes, and what is being tried, in place of these two.
         options: Fields of these four groups as keywords: ``kind="linear"`` is
             ``head=HeadOptions(kind="linear")``.
 
@@ -135,7 +156,8 @@ def fit_head(
         fill_group(TaskOptions, task, options),
         fill_group(EvaluationOptions, evaluation, options),
     )
-    job = FitJob(seed, fill_group(HeadOptions, head, options), listener or Listener())
+    listener = choose_listener(listener, progress=progress, verbose=verbose)
+    job = FitJob(seed, fill_group(HeadOptions, head, options), listener)
     return _fit_head(Path(features), Path(output), choice, job)
 
 

@@ -20,6 +20,7 @@ from featx.errors import AddOnError, DimensionMismatch, HeadError, NotInstalled
 from featx.heads.kinds import HEADS
 from featx.heads.operations import Operation, compute
 from featx.sealed_json import check_seal, check_texts, parse_json, seal
+from featx.shown import Shown
 from featx.specs import FeatureSpec, ModelSpec
 from featx.store.reference import StoreReference
 from featx.wording import command, option
@@ -32,8 +33,8 @@ FORMAT_VERSION = 1
 DESCRIPTION_FILE = "head.json"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Head:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Head(Shown):
     """A classifier on one feature. Heads are equal if they are the same object.
 
     Attributes:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from featx.images.sources import ImageFailure, ImageItem
+from featx.shown import Shown
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+@dataclass(frozen=True, slots=True, repr=False)
+class Prediction(Shown):
     """The most probable classes of one image.
 
     Attributes:
@@ -28,8 +29,8 @@ class Prediction:
     probabilities: tuple[float, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class PredictReport:
+@dataclass(frozen=True, slots=True, repr=False)
+class PredictReport(Shown):
     """Predictions in natural order of the images, failures, and accuracy where known.
 
     Attributes:

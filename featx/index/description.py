@@ -11,6 +11,7 @@ from featx.images.reading import HASH_BYTES
 from featx.images.roots import Root
 from featx.index.kinds import DEFAULT_INDEX_KIND, INDEXES
 from featx.sealed_json import check_seal, check_texts, parse_json
+from featx.shown import Shown
 from featx.specs import FeatureSpec, ModelSpec
 from featx.store.reference import StoreReference
 from featx.wording import command
@@ -22,8 +23,8 @@ TEXTS = ("contents", "store", "store_relative", "root", "root_relative")
 """Entries of the ``.json`` file that are one text each."""
 
 
-@dataclass(frozen=True, slots=True)
-class IndexDescription:
+@dataclass(frozen=True, slots=True, repr=False)
+class IndexDescription(Shown):
     """Everything but the vectors: the content of the ``.json`` file.
 
     Attributes:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from featx.errors import InvalidValue
 from featx.events import Listener
@@ -15,13 +15,17 @@ from featx.images.sources import ImageFailure, Images
 from featx.index.ready import IndexRequest, ready_index, require_pooling
 from featx.index.vector_index import Match, VectorIndex
 from featx.options import RunKeywords, RunOptions, fill_group, refuse_unknown
+from featx.shown import Shown
 from featx.specs import DEFAULT_K
 from featx.units import format_count
 from featx.wording import option
 
+if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
 
-@dataclass(frozen=True, slots=True)
-class QueryResult:
+
+@dataclass(frozen=True, slots=True, repr=False)
+class QueryResult(Shown):
     """A query and its matches, best first.
 
     Attributes:
@@ -35,8 +39,8 @@ class QueryResult:
     matches: tuple[Match, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class SearchReport:
+@dataclass(frozen=True, slots=True, repr=False)
+class SearchReport(Shown):
     """Results in natural order of the queries, and the queries that could not be used.
 
     Attributes:
@@ -50,6 +54,16 @@ class SearchReport:
     failures: tuple[ImageFailure, ...]
     index_size: int
     layer: str
+
+    def plot(self) -> PillowImage:
+        """Draw queries and matches with labels and scores, as ``featx search --sheet`` does.
+
+        Returns:
+            A Pillow image, which a notebook shows; ``plot().save("matches.png")`` keeps it.
+        """
+        from featx.report.contact_sheet import draw_contact_sheet
+
+        return draw_contact_sheet(self)
 
 
 def search(

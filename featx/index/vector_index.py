@@ -24,6 +24,7 @@ from featx.images.roots import Root, is_url
 from featx.index.description import IndexDescription, description_path, read_description
 from featx.index.kinds import INDEXES, VectorSearch
 from featx.sealed_json import seal
+from featx.shown import Shown
 from featx.specs import DEFAULT_K
 from featx.wording import command
 
@@ -34,8 +35,8 @@ SCORE_ROUNDING = 1e-6
 """How far float32 may leave the cosine of two equal vectors from 1."""
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+@dataclass(frozen=True, slots=True, repr=False)
+class Match(Shown):
     """One answer to a query.
 
     Attributes:
@@ -58,7 +59,7 @@ class Match:
         return is_url(self.path)
 
 
-class VectorIndex:
+class VectorIndex(Shown):
     """A cosine index over the images of a store.
 
     Attributes:

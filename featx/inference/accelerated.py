@@ -18,6 +18,7 @@ from featx.inference.choosing import choose_network
 from featx.inference.request import EngineRequest
 from featx.inference.trial import FIRST_BATCH, Choice, Trial, no_further_images
 from featx.models.backbone import Backbone, Layer
+from featx.shown import Shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Choosing:
     num_images: int = 0
 
 
-class AcceleratedBackbone:
+class AcceleratedBackbone(Shown):
     """A backbone on the engine and in the precision that suit it and this machine.
 
     Both are chosen when the first batch is there, and stay so.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from featx.engines.graph import Layout, NetworkGraph
 from featx.options import InputOptions
+from featx.shown import Shown
 from featx.specs import DEFAULT_BATCH_SIZE, ModelSpec
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ class ModelRequest:
     allow_download: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+@dataclass(frozen=True, slots=True, repr=False)
+class Layer(Shown):
     """A named output inside a model whose activations can be taken.
 
     Attributes:
@@ -202,7 +203,7 @@ class Backbone(Protocol):
         ...
 
 
-class NumpyBackbone(ABC):
+class NumpyBackbone(Shown, ABC):
     """Base class of a backbone that computes its layers itself, with NumPy or in any other way.
 
     Write `features` and ``__call__``; everything else has the value that suits a model of which

@@ -9,6 +9,7 @@ from featx.engines.graph import Layout
 from featx.models.backbone import Beginning, Layer
 from featx.models.inner_scaling import InnerScaling
 from featx.models.trained_pixels import TrainedPixels
+from featx.shown import Shown
 from featx.specs import ModelSpec
 
 _CHANNELS_FIRST_NOTE = (
@@ -50,7 +51,7 @@ class ModelDescription:
         return "channels_first" if self.channels_first else "channels_last"
 
 
-class DescribedBackbone:
+class DescribedBackbone(Shown):
     """The part of a backbone that only describes; how to compute is up to subclasses.
 
     Args:

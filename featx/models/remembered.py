@@ -19,6 +19,7 @@ from featx.models.backbone import Backbone, Beginning, Layer, ModelRequest
 from featx.models.hub_cache import is_module_url
 from featx.models.reference import parse_reference
 from featx.models.sources import SOURCES
+from featx.shown import Shown
 from featx.specs import ModelSpec, digest
 from featx.user_cache import forget_facts, read_facts, remember_facts
 from featx.version import __version__
@@ -140,7 +141,7 @@ def remember(key: str | None, backbone: Backbone) -> None:
     remember_facts(_KIND, key, facts)
 
 
-class RememberedBackbone:
+class RememberedBackbone(Shown):
     """A backbone that is described from memory; computing with TensorFlow loads it.
 
     Args:

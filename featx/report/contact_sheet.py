@@ -73,6 +73,15 @@ def write_contact_sheet(
         InvalidValue: If the path cannot be that of a sheet; see `check_sheet_path`.
     """
     check_sheet_path(Path(path))
+    mark = PngInfo()
+    mark.add_text(SHEET_MARK, "made by featx search")
+    sheet = draw_contact_sheet(report, allow_download=allow_download)
+    with replace_file(Path(path)) as temporary:
+        sheet.save(temporary, "PNG", pnginfo=mark)
+
+
+def draw_contact_sheet(report: SearchReport, *, allow_download: bool = False) -> Image.Image:
+    """Return the picture that `write_contact_sheet` writes."""
     results = report.results[:MAX_QUERIES]
     most = max((len(result.matches) for result in results), default=0)
     columns = 1 + min(most, MAX_MATCHES)
@@ -103,10 +112,7 @@ def write_contact_sheet(
             name = match.label or Path(match.key).name
             write_caption(draw, (left, top), [(name, INK), (f"{match.score:.3f}", GREY)])
     draw.line((MARGIN * 1.5 + TILE, MARGIN, MARGIN * 1.5 + TILE, height - MARGIN), fill=GREY)
-    mark = PngInfo()
-    mark.add_text(SHEET_MARK, "made by featx search")
-    with replace_file(Path(path)) as temporary:
-        sheet.save(temporary, "PNG", pnginfo=mark)
+    return sheet
 
 
 def _paste(

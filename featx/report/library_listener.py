@@ -54,6 +54,7 @@ class LibraryListener(Listener):
         self._done = 0
         self._failures = 0
         self._is_shown = False
+        self._first_try: float | None = None
 
     def note(self, text: str) -> None:
         """Show one line."""
@@ -83,11 +84,20 @@ class LibraryListener(Listener):
             self._screen.start(*self._stage)
             self._screen.advance(self._done)
 
+    def trying(self, what: str) -> None:
+        """Show what is being tried, once that takes longer than a moment."""
+        now = time.monotonic()
+        if self._first_try is None:
+            self._first_try = now
+        if self._progress and now - self._first_try >= LEAST_SECONDS:
+            self._is_shown = True
+            self._screen.trying(what)
+
     def finish(self) -> None:
-        """Remove the bar."""
+        """Remove the bar, or what was tried."""
         if self._is_shown:
             self._screen.finish()
-            self._is_shown = False
+        self._is_shown, self._first_try = False, None
 
 
 class LogListener(ConsoleListener):
@@ -110,6 +120,7 @@ class NotebookListener(Listener):
 
     def __init__(self) -> None:
         self._handle: Any = None
+        self._count = 0
 
     def note(self, text: str) -> None:
         """Show one quiet line."""
@@ -133,10 +144,23 @@ class NotebookListener(Listener):
             self._updated = now
             self._handle.update(self._draw(), raw=True)
 
+    def trying(self, what: str) -> None:
+        """Show one line that changes."""
+        content = _mute(what)
+        if self._handle is None:
+            self._handle = _display(content, display_id=True)
+        else:
+            self._handle.update(content, raw=True)
+
     def finish(self) -> None:
-        """Leave one line in the place of the bar."""
-        seconds = time.monotonic() - self._began
-        self._handle.update(_mute(f"{self._count:,} {self._what} in {seconds:.1f} s"), raw=True)
+        """Leave one line in the place of the bar; what was tried goes."""
+        if self._count:
+            seconds = time.monotonic() - self._began
+            last = _mute(f"{self._count:,} {self._what} in {seconds:.1f} s")
+        else:
+            last = _mute("")
+        self._handle.update(last, raw=True)
+        self._handle, self._count = None, 0
 
     def _draw(self) -> dict[str, str]:
         seconds = time.monotonic() - self._began

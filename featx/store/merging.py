@@ -12,6 +12,7 @@ from featx.checks import check_choice
 from featx.errors import InvalidValue, StoreError, join_names
 from featx.events import Listener, choose_listener
 from featx.files import describe_wrong_output, is_same_file, resolve_link
+from featx.shown import Shown
 from featx.store.assembly import assemble_store
 from featx.store.lock import lock_for_writing
 from featx.store.parts import list_parts, next_part_number, parts_folder, start_merge
@@ -32,8 +33,8 @@ CHECKED_ROWS = 65536
 """Rows that are compared at a time."""
 
 
-@dataclass(frozen=True, slots=True)
-class MergeReport:
+@dataclass(frozen=True, slots=True, repr=False)
+class MergeReport(Shown):
     """What `merge_stores` made.
 
     Attributes:

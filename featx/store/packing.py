@@ -9,6 +9,7 @@ from typing import Any
 from featx.errors import StoreError
 from featx.events import Listener, choose_listener
 from featx.files import describe_wrong_output, is_same_file, resolve_link
+from featx.shown import Shown
 from featx.store.assembly import assemble_store
 from featx.store.lock import lock_for_writing
 from featx.store.parts import parts_folder, start_merge
@@ -21,8 +22,8 @@ UNLIMITED = 1 << 62
 """More bytes than any store has."""
 
 
-@dataclass(frozen=True, slots=True)
-class PackReport:
+@dataclass(frozen=True, slots=True, repr=False)
+class PackReport(Shown):
     """What `pack_store` made.
 
     Attributes:

@@ -14,6 +14,7 @@ from featx.images.reading import HASH_BYTES
 from featx.images.roots import Root
 from featx.images.sources import ImageFailure
 from featx.poolings import POOLINGS, pool_features, pooled_shape
+from featx.shown import Shown
 from featx.specs import DEFAULT_READ_POOLING, FeatureSpec, ModelSpec, digest
 from featx.store.column_datasets import COPIES, GROUP, NAMES, StoredColumns, read_column
 from featx.store.format import READ_ERRORS, dataset_name, number_attribute, text_attribute
@@ -47,7 +48,7 @@ def open_store(path: str | Path) -> FeatureStore:
     return FeatureStore(Path(path))
 
 
-class FeatureStore(OpenedFile):
+class FeatureStore(OpenedFile, Shown):
     """An open feature store. Rows have the same order in every property.
 
     Attributes:

@@ -12,6 +12,7 @@ import numpy as np
 from featx.images.roots import Root
 from featx.images.sources import ImageFailure
 from featx.images.sources.columns import Columns
+from featx.shown import Shown
 from featx.specs import FeatureSpec, ModelSpec, StorageType, digest
 from featx.store.columns import ColumnFormat
 
@@ -74,8 +75,8 @@ class StoreHeader:
         return values * np.dtype(self.dtype).itemsize
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Rows:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Rows(Shown):
     """Consecutive rows, with everything that belongs to them; equal if the same object.
 
     Attributes:

@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 
 from featx.errors import StoreDamaged
+from featx.shown import Shown
 from featx.specs import FeatureSpec, ModelSpec
 from featx.store.format import parts_folder
 from featx.store.opening import open_part
@@ -27,8 +28,8 @@ MAX_OPEN_PARTS = 32
 """Part files that one store keeps open; systems allow a process a few hundred files."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class FeatureTable:
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class FeatureTable(Shown):
     """Features of one layer with their keys, in memory: the input of heads and indexes.
 
     Tables are equal if they are the same object, as all that hold arrays: compare their columns.
@@ -55,7 +56,7 @@ class FeatureTable:
         return self.spec.fingerprint(self.model)
 
 
-class LayerValues:
+class LayerValues(Shown):
     """A layer's rows, (N, *shape), as stored; indexing reads them from the disk.
 
     The first axis takes the indices that NumPy takes: a number, a slice, a list or array of numbers

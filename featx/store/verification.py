@@ -14,6 +14,7 @@ from featx.files import resolve_link
 from featx.images.reading import hash_content
 from featx.images.roots import Root, is_url
 from featx.images.sources.locations import LocationReader
+from featx.shown import Shown
 from featx.store.checking import Damage, Findings, check_store
 from featx.store.lock import lock_for_writing
 from featx.store.parts import parts_folder
@@ -22,8 +23,8 @@ from featx.store.repairing import open_lost_parts, repair_store
 from featx.store.views import remove_spent_parts
 
 
-@dataclass(frozen=True, slots=True)
-class VerifyReport:
+@dataclass(frozen=True, slots=True, repr=False)
+class VerifyReport(Shown):
     """The result of checking a store.
 
     Attributes:

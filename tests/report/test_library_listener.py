@@ -37,6 +37,9 @@ class Told(featx.Listener):
     def advance(self, count: int) -> None:
         self.lines.append(f"+{count}")
 
+    def trying(self, what: str) -> None:
+        self.lines.append(what)
+
     def finish(self) -> None:
         self.lines.append("finish")
 
@@ -107,7 +110,10 @@ def test_bars_and_notes_are_wanted_each_for_itself() -> None:
         listener.note("a note")
         listener.failure("a.jpg", "damaged")
         run_stage(listener, 1)
-        bar, notes = ["start 1 images", "+1", "finish"], ["a note", "a.jpg: damaged"]
+        listener.trying("C = 0.1")
+        listener.finish()
+        bar = ["start 1 images", "+1", "finish", "C = 0.1", "finish"]
+        notes = ["a note", "a.jpg: damaged"]
         assert told.lines == (bar if progress else notes)
 
 
@@ -133,6 +139,9 @@ def test_a_notebook_shows_quiet_lines_and_a_bar_that_becomes_one(
     assert 'value="0.5000"' in displayed[3]["text/html"]
     assert displayed[-1]["text/plain"].startswith("4 images in ")
     assert "<progress" not in displayed[-1]["text/html"]
+    listener.trying("C = 0.1")
+    listener.finish()
+    assert [content["text/plain"] for content in displayed[-2:]] == ["C = 0.1", ""]
 
 
 def test_a_log_has_a_line_at_each_tenth(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,128 @@
+"""Views of indexes and of what was found in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from featx.report.page.gallery import Tile
+from featx.report.text import short_path
+from featx.report.views.view import MOST_PICTURES, MOST_ROWS, Rows, View, list_facts, list_names
+
+if TYPE_CHECKING:
+    from featx.index.description import IndexDescription
+    from featx.index.searching import QueryResult, SearchReport
+    from featx.index.vector_index import Match, VectorIndex
+    from featx.specs import FeatureSpec, ModelSpec
+
+PICTURED_QUERIES = 3
+"""Queries whose matches are shown as pictures; the others are in the table."""
+
+
+def view_index(index: VectorIndex) -> View:
+    """Return what is in an index, and how it searches."""
+    description = index.description
+    return View(
+        "VectorIndex",
+        "" if index.path is None else short_path(index.path),
+        list_facts(
+            ("images", f"{len(index):,}"),
+            ("search", f"{index.summary}, cosine similarity"),
+            *_describe(description.feature, description.model),
+        ),
+    )
+
+
+def view_description(description: IndexDescription) -> View:
+    """Return what an index is of, without its keys."""
+    return View(
+        "IndexDescription",
+        facts=list_facts(
+            ("images", f"{len(description.keys):,} ({list_names(description.keys)})"),
+            ("kind", description.kind),
+            *_describe(description.feature, description.model),
+        ),
+    )
+
+
+def view_match(match: Match) -> View:
+    """Return one match, with its picture."""
+    return View(
+        "Match",
+        match.key,
+        list_facts(
+            ("rank", str(match.rank)),
+            ("score", f"{match.score:.4f}"),
+            ("label", match.label or ""),
+        ),
+        pictures=(("", (_tile(match),)),),
+    )
+
+
+def view_result(result: QueryResult) -> View:
+    """Return a query and its matches."""
+    return View(
+        "QueryResult",
+        short_path(result.query),
+        (("matches", f"{len(result.matches):,}"),),
+        _list_matches([result], len(result.matches)),
+        (("", _tiles(result, MOST_PICTURES - 1)),),
+    )
+
+
+def view_search(report: SearchReport) -> View:
+    """Return queries and their matches, the first ones with pictures."""
+    shown = report.results[:PICTURED_QUERIES]
+    each = MOST_PICTURES // max(1, len(shown)) - 1
+    return View(
+        "SearchReport",
+        "",
+        list_facts(
+            ("queries", f"{len(report.results):,}"),
+            ("failed", f"{len(report.failures):,}" if report.failures else ""),
+            ("images searched", f"{report.index_size:,}"),
+            ("layer", report.layer),
+        ),
+        _list_matches(report.results, sum(len(result.matches) for result in report.results)),
+        tuple((short_path(result.query), _tiles(result, each)) for result in shown),
+    )
+
+
+def _describe(feature: FeatureSpec, model: ModelSpec) -> list[tuple[str, str]]:
+    width = feature.shape[0]
+    return [("layer", f"{feature.name} ({width:,})"), ("model", model.reference)]
+
+
+def _list_matches(results: Any, total: int) -> Rows:
+    cells = [
+        (
+            short_path(result.query) if match.rank == 1 else "",
+            str(match.rank),
+            f"{match.score:.4f}",
+            match.label or "–",
+            match.key,
+        )
+        for result in results[:MOST_ROWS]
+        for match in result.matches[:MOST_ROWS]
+    ][:MOST_ROWS]
+    headers = ("query", "rank", "score", "label", "image")
+    return Rows(headers, cells, total, (1, 2))
+
+
+def _tiles(result: QueryResult, most: int) -> tuple[Tile, ...]:
+    """Return the query and its first matches."""
+    query = Tile(result.path, short_path(result.query), "query")
+    return (query, *(_tile(match) for match in result.matches[:most]))
+
+
+def _tile(match: Match) -> Tile:
+    return Tile(match.path, match.key, match.label or match.key, f"{match.score:.3f}")
+
+
+VIEWS: Mapping[str, Callable[[Any], View]] = {
+    "IndexDescription": view_description,
+    "Match": view_match,
+    "QueryResult": view_result,
+    "SearchReport": view_search,
+    "VectorIndex": view_index,
+}
