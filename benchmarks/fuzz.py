@@ -95,9 +95,10 @@ def main() -> None:
                 continue
             for cases in prepared_cases(options, scratch / what, make, prepare):
                 cases = [case for case in cases if case.kind not in options.skip]
-                results += run_cases(cases, stated=FeatxError, **limits)
-                num_offences = sum(result.outcome in OFFENCES for result in results)
-                print(f"{len(results):,} cases, {num_offences:,} offences", flush=True)
+                made = list(run_cases(cases, stated=FeatxError, **limits))
+                results += made
+                print_offences([result for result in made if result.outcome in OFFENCES])
+                print(f"{len(results):,} cases", flush=True)
         offences = [result for result in results if result.outcome in OFFENCES]
         print_offences(offences)
         Console(width=150).print(make_table(results))

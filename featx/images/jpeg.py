@@ -8,12 +8,13 @@ and asked whether it is done: with a whole picture it is. That takes no second d
 from __future__ import annotations
 
 import io
+import re
 from typing import Any, TypeGuard
 
 from PIL import Image, ImageChops, ImageFile
 
 from featx.errors import ImageError
-from featx.images.jpeg_markers import read_markers
+from featx.images.jpeg_markers import Scans, read_markers
 
 TRUNCATED = "truncated JPEG: its data end before its last row"
 
@@ -26,11 +27,21 @@ taken for whole with this byte, and 9 to 40 % with others; those that lack more 
 _AHEAD = 8 * _FILLER
 """libjpeg reads up to 64 bits ahead of those that it needs."""
 
+_OTHER_AHEAD = 8 * b"\x55"
+
 _NEED_MARKERS = frozenset(["progressive", "mp"])
 """What Pillow says of pictures of several scans, and of files of several pictures."""
 
 _HOLE = 32
 """As many zero bytes at the end of a file without an end marker are a hole, not a picture."""
+
+_TEXT = re.compile(rb"[ -~]{24,}")
+"""Text, with which makers' trailers begin: a scan has as much at one place of 10^10."""
+
+_FEWEST_LETTERS = 8
+
+_OWN_LETTERS = 4
+"""Last bytes of a scan that may look like letters of the text behind them."""
 
 _NO_MEMORY = -9
 """Pillow's IMAGING_CODEC_MEMORY."""
@@ -78,16 +89,14 @@ def _decode_usual(image: ImageFile.ImageFile, data: bytes) -> bool:
 def _decode_any(image: ImageFile.ImageFile, data: bytes) -> bool:
     """Decode the data up to the end of the last scan; whether they are complete."""
     scans = read_markers(data)
-    end = scans.end
-    while data[end - 1 : end] == b"\xff":
-        end -= 1
-    if not scans.has_end_marker:
-        num_zeros = end - len(data[:end].rstrip(b"\0"))
-        end -= num_zeros - 1 if num_zeros >= _HOLE else 0
     if not scans.are_all_there():
         return False
+    end = _find_end(data, scans)
     if scans.is_arithmetic:
-        return _decode_arithmetic(image, data[:end])
+        return _decode_twice(image, data[:end], (b"", bytes(4) + 8 * _AHEAD), _END)
+    if scans.gives_rows and not scans.has_end_marker:
+        # What is decoded from other bytes behind it was not whole.
+        return _decode_twice(image, data[:end], (_AHEAD, _OTHER_AHEAD))
     with _Decoder(image, image) as decoder:
         if decoder.feed(memoryview(data)[:end]):
             return True
@@ -133,12 +142,30 @@ class _Decoder:
         return all(not self.feed(_FILLER) and not self._rest for _ in range(2))
 
 
-def _decode_arithmetic(image: ImageFile.ImageFile, data: bytes) -> bool:
-    """Decode twice, with different bytes at the end: this decoder cannot be stopped."""
+def _find_end(data: bytes, scans: Scans) -> int:
+    """Return where the data of the last scan end, as far as what is behind them shows."""
+    end = scans.end
+    while data[end - 1 : end] == b"\xff":
+        end -= 1
+    if scans.has_end_marker:
+        return end
+    num_zeros = end - len(data[:end].rstrip(b"\0"))
+    end -= num_zeros - 1 if num_zeros >= _HOLE else 0
+    for text in _TEXT.finditer(data, scans.start, end):
+        # Flat areas repeat a few bytes, which may be letters too.
+        if len({*text[0]}) >= _FEWEST_LETTERS:
+            return min(end, text.start() + _OWN_LETTERS)
+    return end
+
+
+def _decode_twice(
+    image: ImageFile.ImageFile, data: bytes, endings: tuple[bytes, bytes], marker: bytes = b""
+) -> bool:
+    """Decode with two different endings; whether both give all rows, and the same pixels."""
     other = Image.new(image.mode, image.size)
-    for target, rest in ((image, b""), (other, bytes(4) + 8 * _AHEAD)):
+    for target, rest in zip((image, other), endings, strict=True):
         with _Decoder(image, target) as decoder:
-            if not decoder.feed(data + rest + _END):
-                raise ImageError(TRUNCATED)
-    image.tile = []
+            if not decoder.feed(data + rest + marker):
+                return False
+    image.tile = []  # Or comparing would load it.
     return ImageChops.difference(image, other).getbbox() is None

@@ -11,12 +11,14 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE, _LOSSLESS, _ARITHMETIC = (0xC2, 0xCA), (0xC3, 0xCB), (0xC9, 0xCA, 0xCB)
 _TABLES = frozenset([0xC4, 0xCC, 0xDB, _DRI, 0xFE, *range(0xE0, 0xF0)])
 """Markers that may stand between scans: DHT, DAC, DQT, DRI, COM, APPn."""
-_ALONE = frozenset([0x00, 0x01, *range(0xD0, 0xD9)])
-"""Markers without a length (TEM, RSTn, SOI), and zero: a byte 0xFF that is none."""
+_NEXT = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
+"""A marker with a length, or the last one: not TEM, RSTn, SOI, or a byte 0xFF that is none."""
+_PASSED = re.compile(rb"(?:\xff[\x00\x01\xd0-\xd8]|\xff(?=\xff))*+")
+"""What may stand before a marker behind a scan."""
 
 _ANY = re.compile(rb"\xff[^\x00\xff]")
 _ANY_BUT_RESTARTS = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-_RESTARTS = re.compile(rb"\xff[\xd0-\xd7]")
+_RESTARTS = tuple(bytes([0xFF, number]) for number in range(0xD0, 0xD8))
 
 _COEFFICIENTS = 64
 _NOT_SENT = 0xFF
@@ -28,13 +30,15 @@ class Scans:
 
     Attributes:
         kind: Marker of the frame, SOF0 to SOF15; 0 if there is none.
-        end: Where the data of the last scan end; 0 if there is none.
+        start: Where the data of the last scan begin.
+        end: Where they end; 0 if there is none.
         has_end_marker: Whether the end marker comes behind them.
         gives_rows: Whether rows are decoded while the scan is read: it is the only one.
         has_restarts: Whether the last scan has all of its restart markers.
     """
 
     kind: int = 0
+    start: int = 0
     end: int = 0
     has_end_marker: bool = False
     gives_rows: bool = False
@@ -99,13 +103,10 @@ def read_markers(data: bytes) -> Scans:
     """
     scans, position, interval = Scans(), 2, 0
     while True:
-        start = data.find(b"\xff", position)
-        if start < 0 or start + 1 == len(data) or (scans.end and start != position):
+        start = _find_marker(data, position, scans.end > 0)
+        if start is None:
             return scans
         marker = data[start + 1]
-        if marker in _ALONE or marker == 0xFF:
-            position = start + (1 if marker == 0xFF else 2)
-            continue
         if marker == _EOI or (scans.end and marker not in _TABLES and marker != _SOS):
             scans.has_end_marker = scans.end > 0 and marker == _EOI
             return scans
@@ -122,14 +123,25 @@ def read_markers(data: bytes) -> Scans:
             return scans
 
 
+def _find_marker(data: bytes, position: int, is_behind_scan: bool) -> int | None:
+    """Return where the next marker begins; behind a scan, nothing may stand before it."""
+    if is_behind_scan:
+        passed = _PASSED.match(data, position)
+        assert passed is not None
+        found = _NEXT.match(data, passed.end())
+    else:
+        found = _NEXT.search(data, position)
+    return None if found is None else found.start()
+
+
 def _pass_scan(data: bytes, position: int, scans: Scans, header: bytes, interval: int) -> int:
     """Take a scan; return where its data end."""
     components = scans._read_scan(header)
     found = (_ANY_BUT_RESTARTS if interval else _ANY).search(data, position)
-    scans.end = found.start() if found else len(data)
+    scans.start, scans.end = position, found.start() if found else len(data)
     scans.has_restarts = True
     if interval and (scans.is_arithmetic or not scans.gives_rows):
         expected = (scans._count_units(components) - 1) // interval
-        there = sum(1 for _ in _RESTARTS.finditer(data, position, scans.end))
+        there = sum(data.count(marker, position, scans.end) for marker in _RESTARTS)
         scans.has_restarts = there >= expected
     return scans.end

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -109,6 +110,7 @@ ENDINGS: dict[str, Callable[[bytes], bytes]] = {
     "an end marker": lambda cut: cut + END,
     "an end marker and a picture": lambda cut: cut + END + FILES["baseline"],
     "a picture": lambda cut: cut + b"SEFH" + FILES["baseline"],
+    "text": lambda cut: cut + b"SEFH" + b"Samsung_Capture_Info" * 500 + b"SEFT",
     "zeros": lambda cut: cut + bytes(30_000),
     "ones": lambda cut: cut + b"\xff" * 30_000,
 }
@@ -123,6 +125,21 @@ def test_a_file_that_ends_early_is_refused(name: str, ending: str) -> None:
         for contract in (EXACT, FAST):
             with pytest.raises(ImageError, match=r"^truncated JPEG: its data end before"):
                 decode_image(cut, contract)
+
+
+@pytest.mark.parametrize("name", ["baseline", "4:2:2", "best", "restarts", "grey", "CMYK"])
+def test_a_file_that_lacks_only_its_last_bytes_is_refused(name: str) -> None:
+    data = FILES[name].removesuffix(END)
+    for missing in range(1, 9):
+        with pytest.raises(ImageError, match="truncated"):
+            decode_image(data[:-missing], EXACT)
+
+
+@pytest.mark.parametrize("behind", [b"", FILES["baseline"], FILES["many restarts"][:-2]], ids=len)
+def test_markers_without_end_are_passed_in_no_time(behind: bytes) -> None:
+    start = time.process_time()
+    read_markers((behind or b"\xff\xd8") + b"\xff\xd0" * 2_000_000)
+    assert time.process_time() - start < 1, "a second for each megabyte, if one by one"
 
 
 def test_the_rest_of_a_picture_lost_in_the_middle_of_its_data() -> None:
