@@ -65,7 +65,9 @@ def _find_source(name: str) -> str:
         raise UnknownName("model", name, beside, remedy="There is no such file or folder.")
     from featx.models.catalogue import list_models
 
-    known = [entry.reference.partition(":")[2] for entry in list_models()]
+    known = [entry.reference for entry in list_models()]
+    if ":" not in name:
+        known = [reference.partition(":")[2] for reference in known]
     raise UnknownName("model", name, known, remedy=f"Name {describe_bare_names()}.")
 
 
