@@ -64,6 +64,19 @@ def test_splits(csv: Path, word: str, split: str) -> None:
     assert labels == RowLabels(("cat", "cat", None), (side, "train", None))
 
 
+@pytest.mark.parametrize("column", ["Set", "partition", "phase", "Usage"])
+def test_a_column_of_another_name_whose_cells_are_splits_is_said(csv: Path, column: str) -> None:
+    text = f"path,label,{column}\na/1.png,cat,Training\na/2.png,cat,PublicTest\nb/3.png,,\n"
+    labels = read(csv, text)
+    assert labels.sides == ("train", "test", None)
+    assert labels.notes[0] == (
+        f"the column {column!r} of {str(csv)!r} is taken for the split (Training as train, "
+        "PublicTest as test)"
+    )
+    text = f"path,label,{column}\na/1.png,cat,train\na/2.png,cat,kitchen\n"
+    assert read(csv, text).sides is None
+
+
 def test_unknown_split(csv: Path) -> None:
     with pytest.raises(HeadError, match=r"line 3: a split is one of train, .*Received: 'fold3'"):
         read(csv, "path,label,split\na/1.png,cat,train\na/2.png,cat,fold3\n")
@@ -114,7 +127,9 @@ def test_what_does_not_match_is_counted_and_the_first_are_named(csv: Path) -> No
     assert read(csv, "path,label\n" + "\n".join(f"{key},x" for key in KEYS)).notes == ()
 
 
-@pytest.mark.parametrize("folder", ["C:\\Users\\me\\photos\\", "/home/someone/photos/"])
+@pytest.mark.parametrize(
+    "folder", ["C:\\Users\\me\\photos\\", "\\\\server\\photos\\", "/home/someone/photos/"]
+)
 def test_paths_of_another_computer_match_by_their_last_parts(csv: Path, folder: str) -> None:
     labels = read(csv, f"path,label\n{folder}a/1.png,cat\n{folder}c/3.png,dog\n")
     assert labels.labels == ("cat", None, None)

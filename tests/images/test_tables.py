@@ -186,6 +186,14 @@ def test_a_manifest_gives_labels_and_splits(root: Path, separator: str) -> None:
         find_images(path, split="val")
 
 
+def test_a_manifest_gives_splits_in_a_column_of_another_name(root: Path) -> None:
+    path = write_csv(root, "file,set\ncat/1.jpg,train\ncat/2.jpg,val\ndog/3.jpg,train\n")
+    found = find_images(path)
+    assert [item.split for item in found.items] == ["train", "val", "train"]
+    assert f"the column 'set' of {str(path)!r} is taken for the split" in found.notes
+    assert keys_of(find_images(path, split="val")) == ["cat/2.jpg"]
+
+
 def test_a_manifest_without_labels_leaves_them_to_the_folders(root: Path) -> None:
     found = find_images(write_csv(root, "path\ncat/1.jpg\n"))
     assert found.items[0].label == "cat"
@@ -263,3 +271,7 @@ def test_an_absolute_path_of_another_system_is_a_failure(tmp_path: Path) -> None
     found = find_images(tmp_path / "m.csv")
     assert [item.key for item in found.items] == ["1.jpg"]
     assert "absolute" in found.failures[0].reason
+    for path in ("\\\\server\\share\\2.jpg", "C:\\photos\\2.jpg"):
+        (tmp_path / "m.csv").write_text(f"path\n{path}\n1.jpg\n")
+        (failure,) = find_images(tmp_path / "m.csv").failures
+        assert failure.reason.endswith("on a Windows computer: write it relative to the table")

@@ -7,6 +7,7 @@ relative to the closest common folder of everything.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
@@ -24,6 +25,9 @@ from featx.images.sources.request import SourceRequest, Table
 from featx.images.sources.splits import same_split
 from featx.images.sources.tables import PATH_COLUMNS, TableError, read_image_table, spellings
 from featx.text_files import decode_text
+
+_FOREIGN = re.compile(r"[A-Za-z]:[\\/]|\\\\")
+"""How absolute paths of Windows begin: with a drive, or with the name of a server."""
 
 _ENDINGS = (".csv", ".tsv", ".parquet")
 
@@ -105,6 +109,10 @@ def _key(path: str, folder: str, root: str) -> str:
     path = _spell(path, folder)
     if os.path.isabs(path):
         return os.path.relpath(os.path.normpath(path), root).replace(os.sep, "/")
+    if _FOREIGN.match(path):
+        raise ImageError(
+            "its path is absolute, on a Windows computer: write it relative to the table"
+        )
     key = member_key(path)
     below = os.path.relpath(folder, root).replace(os.sep, "/")
     return key if below == "." else f"{below}/{key}"

@@ -18,6 +18,7 @@ import numpy as np
 
 from featx.errors import InvalidValue, join_names
 from featx.images.sources.columns import Columns, collect_columns, column_of_cells, column_of_values
+from featx.images.sources.splits import find_split
 from featx.text_files import decode_text
 
 PATH_COLUMNS = (
@@ -28,7 +29,10 @@ LABEL_COLUMNS = ("label", "class", "labels", "class_name", "category")
 SPLIT_COLUMNS = ("split", "subset")
 """Names of columns, in any case; of several, the first that a table has is taken."""
 
-_KNOWN = frozenset((*PATH_COLUMNS, *LABEL_COLUMNS, *SPLIT_COLUMNS))
+PERHAPS_SPLIT_COLUMNS = ("set", "partition", "phase", "usage")
+"""Names of columns that hold splits if all of their cells are words for one; said in a note."""
+
+_KNOWN = frozenset((*PATH_COLUMNS, *LABEL_COLUMNS, *SPLIT_COLUMNS, *PERHAPS_SPLIT_COLUMNS))
 _SEPARATORS = ",;\t|"
 _WORKBOOKS = {b"PK\x03\x04": "an Excel workbook or a zip", b"\xd0\xcf\x11\xe0": "an Excel workbook"}
 
@@ -125,6 +129,8 @@ def make_image_table(
     """
     known = [read.position(names) for names in (PATH_COLUMNS, LABEL_COLUMNS, SPLIT_COLUMNS)]
     paths, labels, splits = (None if i is None else read.cells[i] for i in known)
+    if splits is None:
+        known[2], splits = _find_words_for_splits(read, name, notes)
     rows: Sequence[int] = range(len(read.lines))
     if paths is not None:
         rows = [row for row in rows if paths[row] is not None and str(paths[row]).strip()]
@@ -150,6 +156,26 @@ def make_image_table(
         notes=tuple(notes),
         columns=columns,
     )
+
+
+def _find_words_for_splits(
+    read: ReadTable, name: str, notes: list[str]
+) -> tuple[int | None, Sequence[str | None] | None]:
+    """Return the position of a column of another name that holds splits, and its splits."""
+    position = read.position(PERHAPS_SPLIT_COLUMNS)
+    if position is None:
+        return None, None
+    cells = [_text(cell) for cell in read.cells[position]]
+    found = [None if cell is None else find_split(cell) for cell in cells]
+    words = {cell: split for cell, split in zip(cells, found, strict=True) if cell is not None}
+    if not words or None in words.values():
+        return None, None
+    meant = ", ".join(f"{word} as {split}" for word, split in words.items() if word != split)
+    notes.append(
+        f"the column {read.header[position]!r} of {name!r} is taken for the split"
+        + (f" ({meant})" if meant else "")
+    )
+    return position, found
 
 
 def spellings(path: str) -> Iterator[str]:
