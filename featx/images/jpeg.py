@@ -18,6 +18,8 @@ from featx.images.jpeg_markers import Scans, read_markers
 
 TRUNCATED = "truncated JPEG: its data end before its last row"
 
+HIERARCHICAL = "hierarchical JPEG: Pillow does not read this process (convert it to PNG)"
+
 _END = b"\xff\xd9"
 
 _FILLER = b"\xaa"
@@ -63,8 +65,13 @@ def load_jpeg(image: ImageFile.ImageFile) -> None:
     assert isinstance(image.fp, io.BytesIO)
     data = image.fp.getvalue()[image.tile[0].offset :]
     image.load_prepare()
-    if not _decode_usual(image, data) and not _decode_any(image, data):
-        raise ImageError(TRUNCATED)
+    reason = TRUNCATED
+    try:
+        is_whole = _decode_usual(image, data) or _decode_any(image, data)
+    except ImageError as error:
+        is_whole, reason = False, error.reason
+    if not is_whole:
+        raise ImageError(HIERARCHICAL if read_markers(data).is_hierarchical else reason)
     image.tile = []
 
 

@@ -6,9 +6,10 @@ import re
 import struct
 from dataclasses import dataclass, field
 
-_EOI, _SOS, _DRI = 0xD9, 0xDA, 0xDD
+_EOI, _SOS, _DRI, _DHP = 0xD9, 0xDA, 0xDD, 0xDE
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE, _LOSSLESS, _ARITHMETIC = (0xC2, 0xCA), (0xC3, 0xCB), (0xC9, 0xCA, 0xCB)
+_DIFFERENTIAL = (0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF)
 _TABLES = frozenset([0xC4, 0xCC, 0xDB, _DRI, 0xFE, *range(0xE0, 0xF0)])
 """Markers that may stand between scans: DHT, DAC, DQT, DRI, COM, APPn."""
 _NEXT = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
@@ -35,6 +36,8 @@ class Scans:
         has_end_marker: Whether the end marker comes behind them.
         gives_rows: Whether rows are decoded while the scan is read: it is the only one.
         has_restarts: Whether the last scan has all of its restart markers.
+        is_hierarchical: Whether it is a pyramid of pictures, each the difference to the one before
+            (annex J), which nothing decodes.
     """
 
     kind: int = 0
@@ -43,6 +46,7 @@ class Scans:
     has_end_marker: bool = False
     gives_rows: bool = False
     has_restarts: bool = True
+    is_hierarchical: bool = False
     _size: tuple[int, int] = (0, 0)
     _samplings: dict[int, tuple[int, int]] = field(default_factory=dict)
     _missing_bits: dict[int, bytearray] = field(default_factory=dict)
@@ -112,6 +116,7 @@ def read_markers(data: bytes) -> Scans:
             return scans
         body = data[start + 4 : start + 2 + int.from_bytes(data[start + 2 : start + 4], "big")]
         position = start + 4 + len(body)
+        scans.is_hierarchical |= marker == _DHP or marker in _DIFFERENTIAL
         try:
             if marker in _FRAMES:
                 scans._read_frame(marker, body)

@@ -192,12 +192,23 @@ def find_unregistered(config: Any) -> list[str]:
 def describe_missing(path: Path, names: list[str]) -> str:
     """Say which classes a file needs that it gives no module for, and how it gets them."""
     listed = join_names([repr(name) for name in dict.fromkeys(names)], conjunction="and")
+    if any(_is_class_of_keras(name) for name in names):
+        return (
+            f"{path.name!r} does not say which module {listed} is of; Keras writes one for each of "
+            "its classes and needs it. Save the model again, with model.save of Keras."
+        )
     code_file = path.with_suffix(".py").name
     return (
         f"{path.name!r} needs {listed}, of the program that saved it, and does not hold that code. "
         f"Write it to {code_file} beside the model, and {option('trust_model_code', True)} runs "
         "that file. In Python, import the module that defines and registers it, then call featx."
     )
+
+
+def _is_class_of_keras(name: str) -> bool:
+    import keras
+
+    return any(hasattr(module, name) for module in (keras.layers, keras.models))
 
 
 def refuse_code(path: Path, code: Mapping[str, tuple[str, str] | None]) -> None:

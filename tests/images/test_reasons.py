@@ -169,9 +169,25 @@ def test_a_file_that_ends_early_is_not_called_unknown(file_format: str) -> None:
     data = encode(PICTURE, file_format)
     reason = reason_for(data[: len(data) // 2])
     shown = {"PPM": "PNM", "JPEG2000": "JPEG 2000"}.get(file_format, file_format)
-    if file_format == "TGA":  # Without its end it cannot be told from anything else.
-        shown = "not an image in a format"
     assert shown in reason
+    assert "not an image" not in reason
+
+
+def test_a_jpeg_of_a_process_that_nothing_decodes_is_not_called_damaged() -> None:
+    data = encode(PICTURE, "JPEG")
+    frame = data.index(b"\xff\xc0")
+    header = data[frame + 2 : frame + 19]
+    pyramid = data[:frame] + b"\xff\xde" + header + data[frame:]
+    differential = data[:frame] + b"\xff\xc5" + data[frame + 2 :]
+    for changed in (pyramid, differential):
+        assert reason_for(changed).startswith("hierarchical JPEG: Pillow does not read this")
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "tga_rle"}])
+@pytest.mark.parametrize("mode", ["RGB", "L", "P"])
+def test_a_tga_that_ends_early(mode: str, options: dict[str, str]) -> None:
+    data = encode(PICTURE.convert(mode), "TGA", **options)
+    assert reason_for(data[: len(data) * 3 // 4]) == "truncated TGA: its data end early"
 
 
 def test_a_damaged_header_is_not_called_an_unknown_format() -> None:
