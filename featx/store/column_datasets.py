@@ -16,7 +16,7 @@ import numpy as np
 from featx.images.sources.columns import Columns
 from featx.store.columns import ColumnFormat, column_texts
 from featx.store.datasets import create_rows, create_texts, encode_texts
-from featx.store.format import COLUMN_CHUNK, READ_ERRORS
+from featx.store.format import COLUMN_CHUNK, READ_ERRORS, UNPACKED_RATIO
 
 GROUP, COPIES = "columns", "copies"
 """The groups of columns of rows, and (in parts) of copies."""
@@ -26,10 +26,6 @@ NAMES = "column_names"
 TEXT_CHUNK_BYTES = 1 << 22
 """Most bytes of a chunk of text, unless one text is longer; keys, which are short, need no limit.
 """
-
-UNPACKED_RATIO = 200
-"""Most bytes of different texts that each byte of a file may stand for: what a stranger's file
-unpacks to is bounded. Texts of people compress to a third."""
 
 
 class ColumnWriter:

@@ -8,7 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from featx.store.format import COLUMN_CHUNK
+from featx.store.format import COLUMN_CHUNK, LARGEST_TEXT_CHUNK
 
 
 def create_rows(
@@ -36,12 +36,13 @@ def create_texts(
     dtype = h5py.string_dtype("utf-8", max(1, num_bytes))
     if count == 0:
         return parent.create_dataset(name, (0,), dtype)
+    chunk_rows = min(chunk_rows, count, max(1, LARGEST_TEXT_CHUNK // max(1, num_bytes)))
     # Compressed, because one long name makes all of them long.
     return parent.create_dataset(
         name,
         (count,),
         dtype,
-        chunks=(min(chunk_rows, count),),
+        chunks=(chunk_rows,),
         fletcher32=True,
         compression="gzip",
         compression_opts=1,

@@ -31,6 +31,13 @@ FORMAT_VERSION = 2
 COLUMN_CHUNK = 4096
 """Rows in a chunk of keys, hashes, labels, sizes and times."""
 
+LARGEST_TEXT_CHUNK = 256 << 20
+"""Most bytes of a chunk of text, all of which is unpacked to read one: 4,096 keys of 64 KiB."""
+
+UNPACKED_RATIO = 200
+"""Most bytes of different texts that each byte of a file may stand for: what a stranger's file
+unpacks to is bounded. Texts of people compress to a third."""
+
 LARGEST_COUNT = 2**63
 """Counts in attributes are below: they are written as 64 bits with a sign."""
 
@@ -174,11 +181,23 @@ def dataset_name(number: int) -> str:
 
 
 def read_texts(dataset: h5py.Dataset, rows: slice = slice(None)) -> list[str]:
-    """Read UTF-8 text of fixed length, a bounded piece at a time."""
+    """Read UTF-8 text of fixed length, a bounded piece at a time.
+
+    Raises:
+        ValueError: If it is not UTF-8, or far longer than the file that it is packed in.
+    """
     texts: list[str] = []
+    known: dict[bytes, str] = {}  # Equal texts are one object.
+    left = UNPACKED_RATIO * dataset.file.id.get_filesize()
     for start in range(*rows.indices(len(dataset)))[::COLUMN_CHUNK]:
         stop = min(start + COLUMN_CHUNK, rows.indices(len(dataset))[1])
-        texts += [text.decode() for text in dataset[start:stop].tolist()]
+        for data in dataset[start:stop].tolist():
+            if data not in known:
+                left -= len(data)
+                known[data] = data.decode()
+            texts.append(known[data])
+        if left < 0:
+            raise ValueError(f"its texts are more than {UNPACKED_RATIO} times as long as the file")
     return texts
 
 

@@ -20,7 +20,13 @@ from h5py import h5a, h5d, h5l, h5o, h5t, h5z
 
 from featx.errors import StoreDamaged
 from featx.images.reading import HASH_BYTES
-from featx.store.format import COLUMN_CHUNK, READ_ERRORS, dataset_name, read_texts
+from featx.store.format import (
+    COLUMN_CHUNK,
+    LARGEST_TEXT_CHUNK,
+    READ_ERRORS,
+    dataset_name,
+    read_texts,
+)
 from featx.wording import option
 
 TEXT = "text"
@@ -263,6 +269,9 @@ class _Inspection:
         if is_text and chunk[0] > COLUMN_CHUNK:  # Each piece that is read would unpack all of it.
             received = f"text in chunks of {chunk[0]:,} rows"
             self._refuse(name, received, f"at most {COLUMN_CHUNK:,} rows in a chunk")
+        if is_text and chunk_bytes > LARGEST_TEXT_CHUNK:
+            received = f"text in chunks of {chunk_bytes:,} bytes"
+            self._refuse(name, received, f"at most {LARGEST_TEXT_CHUNK:,} bytes in a chunk")
         try:
             stored, chunks = dataset.get_storage_size(), dataset.get_num_chunks()
         except READ_ERRORS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -475,6 +476,20 @@ def test_an_old_file_never_takes_a_tf_keras_beside_it(tmp_path: Path) -> None:
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert result.stdout.count("needs 'NoSuch'") == 2
     assert not (tmp_path / "run").exists()
+
+
+def test_a_file_that_names_no_modules_of_keras_is_not_told_to_bring_code(tmp_path: Path) -> None:
+    import keras
+
+    keras.Sequential([keras.Input((4, 4, 3)), keras.layers.ReLU()]).save(tmp_path / "net.keras")
+    with zipfile.ZipFile(tmp_path / "net.keras") as whole:
+        members = {name: whole.read(name) for name in whole.namelist()}
+    members["config.json"] = re.sub(rb'"module": "[^"]*", ', b"", members["config.json"])
+    with zipfile.ZipFile(tmp_path / "net.keras", "w") as changed:
+        for name, content in members.items():
+            changed.writestr(name, content)
+    with pytest.raises(ModelError, match=r"does not say which module 'Sequential' is of; .*again"):
+        load_model(str(tmp_path / "net.keras"), input=UNIT)
 
 
 @pytest.mark.parametrize("metadata", [None, "[]"])

@@ -368,6 +368,45 @@ def test_text_that_would_be_unpacked_again_for_each_piece_is_refused(sample: Pat
     assert_refused(sample, "at most 4,096 rows in a chunk")
 
 
+def write_classes(data: np.ndarray) -> Prepare:
+    def change(file: h5py.File) -> None:
+        def make(name: str, *_: object) -> h5py.Dataset:
+            stored = {"chunks": data.shape, "compression": "gzip", "compression_opts": 9}
+            return file.create_dataset(name, data=data, fletcher32=True, **stored)
+
+        replace(file, "classes", make)
+
+    return change
+
+
+def test_texts_far_longer_than_their_file_are_refused_while_they_are_read(sample: Path) -> None:
+    texts = [b"%d" % number + b"a" * 20_000 for number in range(1000)]  # 20 MB, of 30 kB.
+    prepare(sample, write_classes(np.array(texts)))
+    with open_store(sample) as store, pytest.raises(StoreDamaged, match="200 times as long as"):
+        _ = store.labels
+
+
+def test_one_text_that_unpacks_to_all_of_the_memory_is_refused(sample: Path) -> None:
+    def change(file: h5py.File) -> None:
+        def make(name: str, *_: object) -> h5py.Dataset:
+            stored = {"chunks": (3000,), "compression": "gzip", "fletcher32": True}
+            return file.create_dataset(name, (3000,), "S100000", **stored)
+
+        replace(file, "classes", make)
+        file["more"] = np.zeros(400_000, np.uint8)  # A file that could hold so much text.
+
+    prepare(sample, change)
+    assert_refused(sample, "at most 268,435,456 bytes in a chunk")
+
+
+def test_equal_texts_may_be_many(sample: Path) -> None:
+    """As the reasons of failures are, and the names of files in one folder nearly so."""
+    prepare(sample, write_classes(np.full(4000, b"a" * 5000)))
+    with open_store(sample) as store:
+        assert store.labels[0] == "a" * 5000
+        assert store.classes[0] is store.classes[-1]
+
+
 TEXT = h5py.string_dtype()
 REFERENCE = h5py.ref_dtype
 
