@@ -144,10 +144,11 @@ class TooManyFailures(FeatxError, RuntimeError):
 
 
 class AllImagesFailed(FeatxError, ValueError):
-    """None of the images of an extraction could be used; the store's ledger says why of each.
+    """None of the images could be used.
 
     Attributes:
-        report: The `featx.ExtractReport`, with the failures.
+        report: The report of the call, with all failures: a `featx.ExtractReport`,
+            `featx.PredictReport` or `featx.SearchReport`.
     """
 
     def __init__(self, message: str, report: Any) -> None:  # This module knows no others.

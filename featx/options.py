@@ -39,6 +39,9 @@ from featx.specs import (
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+Scale = Literal["unit", "byte"]
+"""What floats in pictures mean: whether white is 1 or 255."""
+
 OnError = Literal["raise", "nan"]
 """What `featx.Extractor` does with an image that cannot be read: an error, or a row of NaN."""
 
@@ -162,6 +165,8 @@ class RunOptions:
             the folder, at most 32. An existing store goes on in the precision in which it was
             begun. When None, `featx.extract` takes ``auto``; `featx.predict` and `featx.search`
             take ``float32``.
+        scale: What the floats of arrays mean: ``unit`` where white is 1, ``byte`` where it is 255;
+            they are rounded to 256 steps. When None, only whole numbers in [0, 255] are taken.
         progress: Whether to show a progress bar. When None it is shown in notebooks and on
             terminals, if the job takes longer than a moment.
         verbose: The same for notes and failed images, a line for each.
@@ -172,6 +177,7 @@ class RunOptions:
     workers: int | None = None
     engine: str = "auto"
     precision: Precision | None = None
+    scale: Scale | None = None
     progress: bool | None = None
     verbose: bool | None = None
 
@@ -179,6 +185,8 @@ class RunOptions:
         _check_numbers(self, ("max_pixels", "batch_size", "workers"), least=1)
         if self.precision is not None:
             check_choice("precision", self.precision, get_args(Precision))
+        if self.scale is not None:
+            check_choice("scale of pixels", self.scale, get_args(Scale))
         for name in ("progress", "verbose"):
             if getattr(self, name) is not None:
                 check_flag(name, getattr(self, name))
@@ -269,6 +277,7 @@ class RunKeywords(TypedDict, total=False):
     workers: int | None
     engine: str
     precision: Precision | None
+    scale: Scale | None
     progress: bool | None
     verbose: bool | None
 

@@ -107,7 +107,12 @@ def find_requested(request: Request, listener: Listener) -> tuple[ImageSet, Sequ
     Returns:
         Those of the request's shard, and those of all shards.
     """
-    found = gather(request.images, labels=request.labels, selection=request.selection)
+    found = gather(
+        request.images,
+        labels=request.labels,
+        selection=request.selection,
+        scale=request.run.scale,
+    )
     listener.note(describe_images(found))
     for note in found.notes:
         listener.note(note)

@@ -68,7 +68,7 @@ class QueryImages:
 
     def find(self, listener: Listener) -> ImageSet:
         """Return the images, and pass on the notes about how they were found."""
-        found = gather(self.images, selection=self.selection)
+        found = gather(self.images, selection=self.selection, scale=self.run.scale)
         for note in found.notes:
             listener.note(note)
         return found

@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self, TypeGuard, Unpack, get_args
+from typing import Any, Self, Unpack, get_args
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -17,7 +17,7 @@ from featx.errors import ImageError
 from featx.features.computing import plan_features
 from featx.features.embedding import compute_rows
 from featx.forks import ProcessLock
-from featx.images.sources import ImageFailure, Images, ImageSet, gather
+from featx.images.sources import ImageFailure, Images, gather
 from featx.inference import AcceleratedBackbone, EngineRequest
 from featx.models import load_model
 from featx.models.input_contract import require_scaling
@@ -186,13 +186,13 @@ class Extractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # It ha
         check_choice("way to treat errors", self.on_error, get_args(OnError))
         POOLINGS.check(self.pool)
         loaded = self._load()
-        found = _find(images)
         run = self.run or RunOptions()
+        found = gather(images, scale=run.scale, in_order=True)
         rows = compute_rows(found, loaded.backbone, loaded.features, run, run.choose_listener(None))
         if not rows.failures:
             return rows.values
         if self.on_error == "raise":
-            raise _describe_failures(rows.failures, images)
+            raise _describe_failures(rows.failures)
         return {name: rows.with_failures(values) for name, values in rows.values.items()}
 
 
@@ -221,26 +221,12 @@ def _list_layers(layer: str | int | Sequence[str | int] | None) -> tuple[str, ..
     return tuple(str(one) for one in ([layer] if isinstance(layer, (str, int)) else layer))
 
 
-def _find(images: Images) -> ImageSet:
-    """Return the images; a list of paths keeps its order, and is not searched for more."""
-    if _is_list_of_paths(images):
-        return gather([(f"{row:05d}", path) for row, path in enumerate(images)])
-    return gather(images)
-
-
-def _is_list_of_paths(images: object) -> TypeGuard[Sequence[str | os.PathLike[str]]]:
-    return isinstance(images, (list, tuple)) and all(
-        isinstance(one, (str, os.PathLike)) for one in images
-    )
-
-
-def _describe_failures(failures: Sequence[ImageFailure], images: Images) -> ImageError:
+def _describe_failures(failures: Sequence[ImageFailure]) -> ImageError:
     first = failures[0]
-    name = str(images[int(first.key)]) if _is_list_of_paths(images) else first.key
     more = f" ({len(failures):,} images failed)" if len(failures) > 1 else ""
     return ImageError(
-        f"{name!r} cannot be used: {first.reason}{more}. Leave such images out, or get a row of "
-        "NaN for each with on_error='nan'."
+        f"{first.key!r} cannot be used: {first.reason}{more}. Leave such images out, or get a row "
+        "of NaN for each with on_error='nan'."
     )
 
 

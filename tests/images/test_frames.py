@@ -21,7 +21,7 @@ from featx.images.limits import pixel_limit
 from featx.images.reading import read_images
 from featx.images.sources import find_images
 from featx.images.sources.locations import LocationReader
-from featx.images.sources.python import encode_picture
+from featx.images.sources.pictures import encode_picture
 from featx.specs import InputSpec
 from tests.images.source_files import write_tar
 

@@ -16,7 +16,7 @@ from featx.errors import ImageError, InvalidValue
 from featx.images.decode import decode_image
 from featx.images.roots import MEMORY
 from featx.images.sources import gather
-from featx.images.sources.python import encode_picture
+from featx.images.sources.pictures import encode_picture
 from featx.specs import InputSpec
 from featx.store import open_store
 from featx.testing import write_images

@@ -91,7 +91,7 @@ def column_of_values(values: Iterable[Any]) -> np.ndarray:
         >>> column_of_values([3, None]), column_of_values([3, 1.5]), column_of_values([3, "a"])
         (array([3, None], dtype=object), array([3. , 1.5]), array(['3', 'a'], dtype=object))
     """
-    plain = [_plain(value) for value in values]
+    plain = [plain_value(value) for value in values]
     kinds = {type(value) for value in plain if value is not None}
     if kinds == {int, float}:
         exact = all(float(value) == value for value in plain if type(value) is int)
@@ -219,8 +219,16 @@ def _all_match(pattern: re.Pattern[str], texts: Sequence[str]) -> bool:
     return all(pattern.fullmatch(text) for text in texts)
 
 
-def _plain(value: Any) -> bool | int | float | str | None:
-    """Return a value as one of Python's own, None if it is missing."""
+def plain_value(value: Any) -> bool | int | float | str | None:
+    """Return a value as one of Python's own, None if it is missing.
+
+    Raises:
+        NoColumn: If it is a list, a structure or the like.
+
+    Example:
+        >>> plain_value(np.float32(0.5)), plain_value(float("nan")), plain_value("")
+        (0.5, None, None)
+    """
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or type(value).__name__ in ("NAType", "NaTType"):  # Of pandas.

@@ -16,9 +16,16 @@ from featx.images.sources.frames import check_frame, choose_frames
 from featx.images.sources.items import ImageItem, ImageSet, Listing, ReadsInOrder
 from featx.images.sources.keys import ending_of, natural_key
 from featx.images.sources.kinds import describe_broken_sources
-from featx.images.sources.naming import Named, check_split, common_root, name_list, resolve_names
+from featx.images.sources.naming import (
+    Named,
+    check_split,
+    common_root,
+    name_list,
+    name_table,
+    resolve_names,
+)
 from featx.images.sources.overlooked import describe_archives
-from featx.images.sources.request import IsExcluded, SourceRequest, make_exclusion
+from featx.images.sources.request import IsExcluded, SourceRequest, Table, make_exclusion
 from featx.images.sources.split_folders import Group, divide_by_folders, label_below
 from featx.images.sources.splits import same_split
 from featx.wording import option
@@ -31,6 +38,7 @@ def find_images(
     image_list: str | Path | None = None,
     split: str | None = None,
     frame: int | str | None = None,
+    table: Table | None = None,
 ) -> ImageSet:
     """List images in folders (recursively), files, archives, arrays and tables, in natural order.
 
@@ -49,6 +57,7 @@ def find_images(
         split: Only this split of manifests, arrays, and folders called train, val or test.
         frame: Of animations and files of several pages, this frame (from 0), or ``all``; when None
             the first, under the file's own key.
+        table: A table in memory instead of `paths`; its paths are absolute.
 
     Returns:
         The images; what could not be listed is in `failures`.
@@ -65,7 +74,7 @@ def find_images(
     """
     frame = check_frame(frame)
     given = [str(paths)] if isinstance(paths, (str, Path)) else [str(path) for path in paths]
-    named = resolve_names(given)
+    named = resolve_names(given) if table is None else [name_table(table)]
     if image_list is not None:
         named.append(name_list(str(image_list)))
         given.append(str(image_list))

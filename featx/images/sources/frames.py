@@ -107,7 +107,7 @@ class FrameReader:
     def read(self, item: ImageItem) -> bytes:
         """Return one frame as a picture without compression."""
         from featx.images.animations import FrameTaker
-        from featx.images.sources.python import encode_picture
+        from featx.images.sources.pictures import encode_picture
 
         file, number = self._file(item)
         with self._lock:  # Frames of a file are asked for in sequence: it is read once.

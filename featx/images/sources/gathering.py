@@ -6,15 +6,20 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 import numpy as np
 
-from featx.errors import InvalidValue
+from featx.errors import InvalidValue, join_names
+from featx.images.roots import MEMORY
 from featx.images.sources.finding import find_images
 from featx.images.sources.items import ImageSet
-from featx.options import Selection
+from featx.images.sources.request import Table
+from featx.options import Scale, Selection
 from featx.wording import option
+
+if TYPE_CHECKING:
+    from featx.images.sources.python import PathsGiven
 
 
 class Array(Protocol):
@@ -57,6 +62,33 @@ class PillowImage(Protocol):
         ...
 
 
+class DataFrame(Protocol):
+    """A data frame of pandas or polars: a table with a column of paths or pictures."""
+
+    @property
+    def columns(self) -> Any:
+        """The names of the columns."""
+        ...
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The number of rows and of columns."""
+        ...
+
+
+class ArrowTable(Protocol):
+    """A table of Arrow with a column of paths or pictures."""
+
+    @property
+    def column_names(self) -> list[str]:
+        """The names of the columns."""
+        ...
+
+    def column(self, i: int) -> Any:
+        """Return a column."""
+        ...
+
+
 Location: TypeAlias = str | os.PathLike[str]
 """A path, a glob, or a URL."""
 
@@ -64,16 +96,20 @@ Label: TypeAlias = str | bytes | int | np.integer[Any] | None
 """The class of one image, by name or number; None where it has none."""
 
 Labels: TypeAlias = Sequence[Label] | Array
-"""N labels of an array of images."""
+"""N labels of images that come in an order: an array, a list, a table, ..."""
 
 Picture: TypeAlias = Array | PillowImage | bytes | bytearray | memoryview | Location
 """One image: pixels (H, W) or (H, W, C), a Pillow image, the bytes of a file, or a path."""
 
 Images: TypeAlias = (
     Location
-    | Sequence[Location]
+    | Iterable[Location]
     | Array
+    | PillowImage
+    | bytes
     | tuple[Array, Labels]
+    | DataFrame
+    | ArrowTable
     | Dataset
     | Mapping[str, Picture]
     | Iterable[Array | PillowImage | bytes]
@@ -87,14 +123,22 @@ EVERYTHING = Selection()
 
 
 def gather(
-    images: Images, *, labels: Labels | None = None, selection: Selection = EVERYTHING
+    images: Images,
+    *,
+    labels: Labels | None = None,
+    selection: Selection = EVERYTHING,
+    scale: Scale | None = None,
+    in_order: bool = False,
 ) -> ImageSet:
     """Return the images that an argument names: those at locations, or objects.
 
     Args:
         images: See `featx.extract`.
-        labels: N labels of an array of images.
+        labels: N labels of images that come in an order.
         selection: Which of the images found are wanted.
+        scale: See `RunOptions`.
+        in_order: Whether several paths are one image each, in the order given; otherwise they are
+            locations, and their images come in natural order.
 
     Raises:
         ImagesNotFound: If there are none.
@@ -105,7 +149,7 @@ def gather(
         >>> len(gather(write_images(3)).items)
         3
     """
-    found = _gather(images, labels, selection)
+    found = _gather(images, labels, selection, scale, in_order)
     if selection.class_names is None:
         return found
     from featx.images.sources.numbered_classes import name_classes
@@ -113,31 +157,74 @@ def gather(
     return name_classes(found, selection.class_names)
 
 
-def _gather(images: Images, labels: Labels | None, selection: Selection) -> ImageSet:
+def _gather(
+    images: Images,
+    labels: Labels | None,
+    selection: Selection,
+    scale: Scale | None,
+    in_order: bool,
+) -> ImageSet:
     """Return the images that an argument names, with the labels that they bring."""
     is_empty = isinstance(images, (list, tuple)) and not images
     is_default = is_empty or (isinstance(images, str) and images == ".")
     if selection.image_list is not None and is_default:
         images = ()
-    elif not isinstance(images, (str, os.PathLike)):
-        from featx.images.sources.python import gather_images, is_in_python
-
-        if is_in_python(images):
-            if replace(selection, class_names=None) != EVERYTHING:
-                raise InvalidValue(
-                    f"{option('exclude')}, {option('image_list')}, {option('split')} and "
-                    f"{option('frame')} choose among files. Choose among objects in Python."
-                )
-            return gather_images(images, labels)
+    elif not is_empty and not isinstance(images, (str, os.PathLike)):
+        return _gather_objects(images, labels, selection, scale, in_order)
     if labels is not None:
+        from featx.images.sources.python import ORDERED
+
         raise InvalidValue(
-            "labels= belongs to an array of images. Files bring theirs: class folders, or a "
-            "manifest in CSV with the columns path and label."
+            f"labels= belongs to {ORDERED}. Files bring theirs: class folders, or a manifest in "
+            "CSV with the columns path and label."
         )
+    return _find(cast(str | Path | Sequence[str | Path], images), selection)
+
+
+def _gather_objects(
+    images: Any,
+    labels: Labels | None,
+    selection: Selection,
+    scale: Scale | None,
+    in_order: bool,
+) -> ImageSet:
+    from featx.images.sources.python import PathsGiven, gather_images
+
+    found = gather_images(images, labels, scale)
+    if isinstance(found, PathsGiven):
+        if in_order:
+            return _list_in_order(found)
+        if found.labels is None and found.table is None:
+            return _find(found.paths, selection)
+        from featx.images.sources.manifests import make_table
+
+        return _find((), selection, make_table(found.paths, found.labels, found.table))
+    if replace(selection, class_names=None) != EVERYTHING:
+        names = [option(name) for name in ("exclude", "image_list", "split", "frame")]
+        raise InvalidValue(
+            f"{join_names(names, conjunction='and')} choose among files. Choose among objects in "
+            "Python."
+        )
+    return found
+
+
+def _find(
+    paths: str | Path | Sequence[str | Path], selection: Selection, table: Table | None = None
+) -> ImageSet:
     return find_images(
-        cast(str | Path | Sequence[str | Path], images),
+        paths,
         exclude=selection.exclude,
         image_list=selection.image_list,
         split=selection.split,
         frame=selection.frame,
+        table=table,
     )
+
+
+def _list_in_order(given: PathsGiven) -> ImageSet:
+    """Return paths as images, one each; the keys are the paths, of which one may come twice."""
+    from featx.images.sources.pictures import make_file_item
+
+    labels = given.labels or [None] * len(given.paths)
+    pairs = zip(given.paths, labels, strict=True)
+    return ImageSet(MEMORY, tuple(make_file_item(path, label) for path, label in pairs))

@@ -23,7 +23,13 @@ from featx.images.sources.keys import is_file_with, label_of, member_key
 from featx.images.sources.kinds import ImageSource
 from featx.images.sources.request import SourceRequest, Table
 from featx.images.sources.splits import same_split
-from featx.images.sources.tables import PATH_COLUMNS, TableError, read_image_table, spellings
+from featx.images.sources.tables import (
+    PATH_COLUMNS,
+    ImageTable,
+    TableError,
+    read_image_table,
+    spellings,
+)
 from featx.text_files import decode_text
 
 _FOREIGN = re.compile(r"[A-Za-z]:[\\/]|\\\\")
@@ -181,6 +187,32 @@ def _decode(data: bytes) -> str:
         return decode_text(data).text
     # Not as Latin-1, where it is not UTF-8: the names of files are bytes.
     return os.fsdecode(data.removeprefix(b"\xef\xbb\xbf"))
+
+
+# ---- tables in memory ----
+
+
+def make_table(
+    paths: Sequence[str], labels: Sequence[str | None] | None, said: ImageTable | None
+) -> Table:
+    """Return a table of paths that were passed in Python.
+
+    Args:
+        paths: The paths, relative to the current folder or absolute.
+        labels: Their labels, if they have any.
+        said: What a data frame says beside them.
+    """
+    count = len(paths)
+    absolute = [path if is_url(path) else os.path.abspath(path) for path in paths]
+    splits = said.splits if said is not None and said.splits is not None else [None] * count
+    return Table(
+        "the table" if said is not None else "the list",
+        os.getcwd(),
+        list(zip(absolute, labels or [None] * count, splits, strict=True)),
+        has_labels=labels is not None,
+        notes=() if said is None else said.notes,
+        columns={} if said is None else said.columns,
+    )
 
 
 # ---- manifests ----

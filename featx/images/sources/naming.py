@@ -103,6 +103,13 @@ def name_list(path: str) -> Named:
     return Named(path, manifests.SOURCE, table.folder, path, table=table)
 
 
+def name_table(table: Table) -> Named:
+    """Return the location of a table in memory: the closest common folder of its images."""
+    folders = {os.path.dirname(path) for path, *_ in table.rows if os.path.isabs(path)}
+    anchor = os.path.commonpath(folders) if folders else table.folder
+    return Named(anchor, manifests.SOURCE, anchor, table.name, table=table)
+
+
 def _name_path(path: str) -> Named:
     location = os.path.abspath(path)
     source = find_source(location)

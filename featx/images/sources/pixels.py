@@ -11,6 +11,7 @@ import numpy as np
 from featx.errors import InvalidValue
 from featx.images.roots import Root
 from featx.images.sources.items import ImageItem
+from featx.options import Scale
 
 
 class ArrayReader:
@@ -65,18 +66,21 @@ def encode_pixels(pixels: np.ndarray) -> bytes:
     return f"{magic}\n{width} {height}\n255\n".encode() + np.ascontiguousarray(pixels).tobytes()
 
 
-def as_pictures(array: np.ndarray, name: str) -> tuple[np.ndarray, str | None]:
+def as_pictures(
+    array: np.ndarray, name: str, scale: Scale | None = None
+) -> tuple[np.ndarray, str | None]:
     """Return an array as (N, H, W) or (N, H, W, C), and a note for the user or None.
 
     Args:
         array: uint8 (N, H, W), (N, H, W, 1|3|4), or channels first: (N, 1|3, H, W).
         name: What it is, for messages.
+        scale: What floats would have meant, for messages.
 
     Raises:
         InvalidValue: If it holds no 8-bit pixels, or has another shape.
     """
     if array.dtype != np.uint8:
-        raise InvalidValue(f"{name} holds {array.dtype}. {describe_type(array.dtype)}")
+        raise InvalidValue(f"{name} holds {array.dtype}. {describe_type(array, scale)}")
     shape = "x".join(map(str, array.shape))
     if array.ndim == 3 and array.shape[2] not in (3, 4):
         return array, None
@@ -94,39 +98,60 @@ def as_pictures(array: np.ndarray, name: str) -> tuple[np.ndarray, str | None]:
     )
 
 
-def take_whole_numbers(array: np.ndarray, *, is_known_range: bool = False) -> np.ndarray | None:
-    """Return floats as uint8 if that changes no value; otherwise None.
+def as_bytes(
+    array: np.ndarray, scale: Scale | None = None, *, is_known_range: bool = False
+) -> np.ndarray | None:
+    """Return floats as uint8; None if it is not known how, or if they are no floats.
 
-    At least one value must be above 1: 0 and 1 alone may be black and white in [0, 1].
+    Without `scale` only where that changes no value, and one is above 1: 0 and 1 alone may be black
+    and white in [0, 1].
 
     Args:
         array: Pixels of any shape and type.
+        scale: What floats mean: ``unit`` are those in [0, 1], ``byte`` those in [0, 255].
         is_known_range: Whether earlier pictures of the same source were in [0, 255].
 
     Example:
-        >>> take_whole_numbers(np.array([0.0, 255.0])), take_whole_numbers(np.array([0.5, 255.0]))
+        >>> as_bytes(np.array([0.0, 255.0])), as_bytes(np.array([0.5, 255.0]))
         (array([  0, 255], dtype=uint8), None)
+        >>> as_bytes(np.array([0.0, 0.5, 1.0]), "unit")
+        array([  0, 128, 255], dtype=uint8)
     """
     if not np.issubdtype(array.dtype, np.floating) or not array.size:
         return None
-    if not (array.min() >= 0 and array.max() <= 255):  # False for NaN, too.
+    white = 1 if scale == "unit" else 255
+    step = white / 255 / 2 if scale else 0  # Half a step is rounded away.
+    if not (array.min() >= -step and array.max() <= white + step):  # False for NaN, too.
         return None
+    if scale is not None:
+        # One picture after the other: the copies in between are as large as what they are of.
+        pictures = array if array.ndim == 4 else array[np.newaxis]
+        scaled = [
+            np.clip(np.rint(one.astype(np.float32) * (255 / white)), 0, 255).astype(np.uint8)
+            for one in pictures
+        ]
+        return np.stack(scaled).reshape(array.shape)
     if not is_known_range and array.max() <= 1:
         return None
     whole = array.astype(np.uint8)
     return whole if np.array_equal(whole, array) else None
 
 
-def describe_type(dtype: Any) -> str:
+def describe_type(array: np.ndarray, scale: Scale | None = None) -> str:
     """Return advice about pixels that are not uint8."""
-    if np.issubdtype(dtype, np.floating):
+    if np.issubdtype(array.dtype, np.floating) and scale is not None and array.size:
+        white = 1 if scale == "unit" else 255
         return (
-            "featx takes pixels as uint8 in [0, 255] and scales them as the model wants. Floats "
-            "passed in Python are taken where all are whole numbers of that range, and one is "
-            "above 1. Of others in [0, 255], as Keras's image_dataset_from_directory gives them "
-            "when it resizes smoothly (interpolation='nearest' keeps whole numbers), make "
-            "x.round().astype('uint8') (of a dataset: .map(lambda x, y: (tf.cast(tf.round(x), "
-            "tf.uint8), y))), of floats in [0, 1] the same of x * 255."
+            f"With scale={scale!r} they are from 0 to {white}. Received: {array.min():g} to "
+            f"{array.max():g}."
+        )
+    if np.issubdtype(array.dtype, np.floating):
+        return (
+            "featx takes pixels as uint8 in [0, 255]. What do these floats mean? Say scale='unit' "
+            "where white is 1 (x * 255 is then rounded), scale='byte' where white is 255. Unasked, "
+            "floats are taken where all are whole numbers of [0, 255], and one is above 1; Keras's "
+            "image_dataset_from_directory gives such with interpolation='nearest', others after "
+            ".map(lambda x, y: (tf.cast(tf.round(x), tf.uint8), y))."
         )
     return (
         "featx takes pixels as uint8 in [0, 255]: convert with x.astype('uint8') if they are in "
@@ -172,6 +197,8 @@ def label_text(value: Any) -> str | None:
         return None
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
+    if isinstance(value, float) and value != value:  # As pandas has it where there is none.
+        return None
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, (str, int, np.integer)):

@@ -1,63 +1,60 @@
-"""Images passed in Python: arrays, a tf.data.Dataset, or (key, image) one after the other.
+"""Images passed in Python: paths, pictures, tables, datasets, or (key, image) one after the other.
 
-Their root is `MEMORY`. None of them ever counts as gone unless rows are to be pruned, and what has
-been computed is recognised by its content.
+The root of pictures is `MEMORY`. None of them ever counts as gone unless rows are to be pruned, and
+what has been computed is recognised by its content. Paths are files as if they had been named.
 """
 
 from __future__ import annotations
 
-import io
+import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
-from functools import partial
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from featx.errors import ImageError, InvalidValue
+from featx.errors import InvalidValue
 from featx.images.roots import MEMORY
-from featx.images.sources.element_keys import SHUFFLED_NOTE, ContentKeys, NumberKeys, shuffles
-from featx.images.sources.folders import make_item
-from featx.images.sources.items import ImageFailure, ImageItem, ImageSet
-from featx.images.sources.keys import member_key
-from featx.images.sources.pixels import (
-    array_items,
-    as_pictures,
-    describe_type,
-    encode_pixels,
-    label_text,
-    label_texts,
-    take_whole_numbers,
-)
+from featx.images.sources.columns import TableRow
+from featx.images.sources.data_frames import is_data_frame, read_data_frame
+from featx.images.sources.items import ImageItem, ImageSet
+from featx.images.sources.keys import natural_key
+from featx.images.sources.pictures import is_array, is_picture, make_picture_item
+from featx.images.sources.pixels import array_items, as_bytes, as_pictures, label_texts
+from featx.images.sources.tables import ImageTable
+from featx.images.sources.tf_datasets import gather_dataset
+from featx.options import Scale
+from featx.units import format_count
+
+ORDERED = "an array, a list, a generator, a dictionary or a table of images"
+"""What labels can be beside."""
 
 
-def is_in_python(images: Any) -> bool:
-    """Whether images are objects, not locations to find them at.
+@dataclass(frozen=True, slots=True)
+class PathsGiven:
+    """Paths that were passed in Python.
 
-    Example:
-        >>> is_in_python("photos"), is_in_python(np.zeros((1, 2, 2), np.uint8))
-        (False, True)
+    Attributes:
+        paths: N paths.
+        labels: N labels; None where the folders that they are in say it.
+        table: What a table says beside the paths.
     """
-    if isinstance(images, (str, os.PathLike)):
-        return False
-    if isinstance(images, (list, tuple)):
-        return any(not isinstance(one, (str, os.PathLike)) for one in images[:1])
-    return True
+
+    paths: Sequence[str]
+    labels: Sequence[str | None] | None = None
+    table: ImageTable | None = None
 
 
-def gather_images(images: Any, labels: Any = None) -> ImageSet:
-    """Return an image set of objects.
+def gather_images(
+    images: Any, labels: Any = None, scale: Scale | None = None
+) -> ImageSet | PathsGiven:
+    """Return an image set of objects, or the paths that they are.
 
     Args:
-        images: An array uint8 (N, H, W) or (N, H, W, C), or such an array and its labels (also of
-            floats, where `featx.images.sources.pixels.take_whole_numbers` makes uint8 of them); a
-            ``tf.data.Dataset`` of images, or of images and labels, in batches or not; a mapping of
-            key → image, or an iterable of (key, image) or (key, image, label), where an image is
-            an array, a Pillow image, the bytes of a file or a path. Of arrays, Pillow images and
-            bytes the key may be left out: they are numbered.
-        labels: N labels of an array.
+        images: As `featx.extract` takes them, but not a single location.
+        labels: N labels.
+        scale: What floats mean, see `featx.images.sources.pixels.as_bytes`.
 
     Raises:
         InvalidValue: If it is something else.
@@ -66,59 +63,111 @@ def gather_images(images: Any, labels: Any = None) -> ImageSet:
         >>> found = gather_images(np.zeros((2, 8, 8, 3), np.uint8), labels=["cat", "dog"])
         >>> [(item.key, item.label) for item in found.items]
         [('00000', 'cat'), ('00001', 'dog')]
+        >>> gather_images({"b.jpg", "a.jpg"}).paths
+        ['a.jpg', 'b.jpg']
     """
-    if isinstance(images, tuple) and len(images) == 2 and _is_array(images[0]):
+    if _is_pair(images):
         if labels is not None:
             raise InvalidValue("Labels were given twice: in images=(x, y) and as labels=.")
         images, labels = images
-    if _is_array(images):
-        array = np.asarray(images)
-        whole = take_whole_numbers(array)
-        pictures, note = as_pictures(array if whole is None else whole, "The array")
-        names = label_texts(labels, len(pictures), "The array")
-        items = array_items(pictures, names, MEMORY, "", -1)
-        return _image_set(items, [note] if note else [])
-    if labels is not None:
-        raise InvalidValue(
-            "labels= belongs to an array of images. Other sources bring their own: (key, image, "
-            "label), a dataset of (image, label), class folders or a manifest."
-        )
+    if is_data_frame(images):
+        return _gather_table(images, labels, scale)
+    images = _as_list(images)
+    if is_array(images) and np.ndim(images) != 2 and not _is_one(images):
+        return _gather_array(np.asarray(images), labels, scale)
+    if is_picture(images):  # One.
+        images = [images]
     if hasattr(images, "as_numpy_iterator"):
-        return _gather_dataset(images)
+        if labels is not None:
+            raise InvalidValue(
+                f"labels= belongs to {ORDERED}. A dataset brings its own: (image, label)."
+            )
+        return gather_dataset(images, scale)
     if isinstance(images, Mapping):
-        return _image_set((), [], _follow_pairs(images.items()))
+        return _stream(_with_labels(images.items(), labels, _size(images)), scale)
     if isinstance(images, Iterable):
-        return _image_set((), [], _follow_pairs(_number_pictures(images)))
+        return _gather_iterable(images, labels, scale)
     raise InvalidValue(
-        "Images are a path or several, an array (N, H, W, C), a tf.data.Dataset, or arrays, Pillow "
-        f"images or (key, image) one after the other. Received: {type(images).__name__}."
+        "Images are a path or several, an array (N, H, W, C), a picture or several, (key, image) "
+        "one after the other, a table with a column of paths, or a tf.data.Dataset. Received: "
+        f"{type(images).__name__}."
     )
 
 
-def _gather_dataset(dataset: Any) -> ImageSet:
-    """Return the image set of a dataset, with keys that mean the same picture the next time."""
-    if shuffles(dataset):
-        return _image_set((), [SHUFFLED_NOTE], _follow_dataset(dataset, ContentKeys()))
-    found = _image_set((), [], _follow_dataset(dataset, NumberKeys()))
-    return replace(found, keys_are_numbers=True)
+def _is_pair(images: Any) -> bool:
+    """Whether images are ``(x, y)``: an array of pictures and their labels."""
+    if not (isinstance(images, tuple) and len(images) == 2 and is_array(images[0])):
+        return False
+    is_batch = np.ndim(images[0]) in (3, 4) and not _is_one(images[0])
+    return is_batch and not (is_array(images[1]) and np.ndim(images[1]) > 2)
 
 
-def _image_set(
-    items: Iterable[ImageItem], notes: Iterable[str], stream: Iterator[ImageItem] | None = None
-) -> ImageSet:
-    return ImageSet(
-        root=MEMORY,
-        items=tuple(items),
-        notes=tuple(notes),
-        stream=None if stream is None else _check_keys(stream),
-    )
+def _is_one(array: Any) -> bool:
+    """Whether an array is one picture: (H, W, C)."""
+    return np.ndim(array) == 3 and np.shape(array)[2] in (1, 3, 4)
 
 
-def _is_array(value: Any) -> bool:
-    """Whether a value is an array, of NumPy or of a library that NumPy can read."""
-    return isinstance(value, np.ndarray) or (
-        hasattr(value, "__array__") and hasattr(value, "shape") and hasattr(value, "dtype")
-    )
+def _as_list(images: Any) -> Any:
+    """Return a column of a data frame, an array of texts or of pictures, or a set as a list."""
+    if isinstance(images, (set, frozenset)):
+        return sorted(images, key=lambda one: natural_key(os.fspath(one)) if _is_path(one) else "")
+    for name in ("to_pylist", "to_list"):  # Of Arrow; of pandas and polars.
+        if hasattr(images, name):
+            return getattr(images, name)()
+    if is_array(images) and np.ndim(images) == 1 and np.asarray(images).dtype.kind in "OUST":
+        return list(np.asarray(images))
+    return images
+
+
+def _gather_array(array: np.ndarray, labels: Any, scale: Scale | None) -> ImageSet:
+    taken = as_bytes(array, scale)
+    pictures, note = as_pictures(array if taken is None else taken, "The array", scale)
+    items = array_items(pictures, label_texts(labels, len(pictures), "The array"), MEMORY, "", -1)
+    return ImageSet(MEMORY, tuple(items), notes=(note,) if note else ())
+
+
+def _gather_iterable(
+    images: Iterable[Any], labels: Any, scale: Scale | None
+) -> ImageSet | PathsGiven:
+    """Take what comes one after the other: all of it paths, or pictures with or without keys."""
+    count = _size(images)
+    coming = iter(images)
+    first = list(itertools.islice(coming, 1))
+    if not first or not _is_path(first[0]):
+        pictures = _number(itertools.chain(first, coming))
+        return _stream(_with_labels(pictures, labels, count), scale)
+    paths = first + list(coming)
+    for number, path in enumerate(paths):
+        if not _is_path(path):
+            raise InvalidValue(
+                f"Images are all paths, or all pictures. Received: a path first, and "
+                f"{_describe(path)} at position {number}."
+            )
+    texts = [os.fspath(path) for path in paths]
+    if labels is None:
+        return PathsGiven(texts)
+    return PathsGiven(texts, label_texts(labels, len(texts), "the paths"))
+
+
+def _gather_table(frame: Any, labels: Any, scale: Scale | None) -> ImageSet | PathsGiven:
+    table, pictures = read_data_frame(frame)
+    if labels is not None and table.labels is not None:
+        raise InvalidValue("Labels were given twice: in a column of the table and as labels=.")
+    names = table.labels if labels is None else label_texts(labels, len(pictures), "the table")
+    if all(_is_path(picture) for picture in pictures):
+        return PathsGiven([os.fspath(picture) for picture in pictures], names, table)
+
+    def follow() -> Iterator[ImageItem]:
+        for number, picture in enumerate(pictures):
+            label = None if names is None else names[number]
+            row = TableRow(table.columns, number) if table.columns else None
+            yield make_picture_item(f"{number:05d}", picture, label, scale, row=row)
+
+    return ImageSet(MEMORY, (), notes=table.notes, stream=follow())
+
+
+def _stream(pairs: Iterator[Any], scale: Scale | None) -> ImageSet:
+    return ImageSet(MEMORY, (), stream=_check_keys(_follow_pairs(pairs, scale)))
 
 
 def _check_keys(items: Iterator[ImageItem]) -> Iterator[ImageItem]:
@@ -133,169 +182,58 @@ def _check_keys(items: Iterator[ImageItem]) -> Iterator[ImageItem]:
         yield item
 
 
-# ---- one after the other ----
-
-
-class HeldPicture:
-    """One picture in memory.
-
-    Args:
-        image: An array, a Pillow image, or the bytes of a file.
-    """
-
-    def __init__(self, image: Any) -> None:
-        self._image = image
-
-    def read(self, item: ImageItem) -> bytes:
-        """Return it as the bytes of an image file."""
-        member_key(item.key)
-        image = self._image
-        if isinstance(image, (bytes, bytearray, memoryview)):
-            return bytes(image)
-        if not _is_array(image):
-            return encode_picture(image)
-        pixels = np.asarray(image)
-        whole = take_whole_numbers(pixels)
-        pixels = pixels if whole is None else whole
-        if pixels.dtype != np.uint8:
-            raise ImageError(f"pixels of type {pixels.dtype}. {describe_type(pixels.dtype)}")
-        if pixels.ndim == 3 and pixels.shape[2] not in (1, 3, 4) and pixels.shape[0] in (1, 3):
-            pixels = pixels.transpose(1, 2, 0)
-        if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (1, 3, 4)):
-            raise ImageError(f"pixels have the shape (H, W) or (H, W, C), not {pixels.shape}")
-        if 0 in pixels.shape:
-            raise ImageError(f"no pixels: its shape is {pixels.shape}")
-        return encode_pixels(pixels)
-
-
-def encode_picture(image: Any, orientation: int = 1) -> bytes:
-    """Return the pixels of a Pillow image as the bytes of a file, without loss.
-
-    An orientation tag in the image is ignored: it says how to turn the file, and whoever opened
-    the image may already have turned it.
-
-    Args:
-        image: The picture.
-        orientation: The EXIF orientation to write into the file.
-    """
-    if image.mode == "1":
-        image = image.convert("L")
-    if image.mode in ("P", "PA", "LA", "La", "RGBa"):
-        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-    elif image.mode in ("L", "RGB") and image.has_transparency_data:
-        image = image.convert("RGBA")
-    if image.mode in ("L", "RGB", "RGBA") and orientation == 1:
-        return encode_pixels(np.asarray(image))
-    # 16 bits, CMYK, turned: converted like files when they are decoded.
-    file = io.BytesIO()
-    tags = {} if orientation == 1 else {_ORIENTATION: orientation}
-    image.save(file, "TIFF", compression=None, tiffinfo=tags)
-    return file.getvalue()
-
-
-_ORIENTATION = 0x0112
-"""The tag of TIFF and EXIF (Exif 2.32) for the orientation of a picture."""
-
-
-def _make_item(key: Any, image: Any, label: Any) -> ImageItem:
-    if not isinstance(key, str) or not key:
-        raise InvalidValue(
-            "A key is a text, such as 'cats/1.jpg': the image's name in the store. Received: "
-            f"{key!r}."
-        )
-    text = label_text(label)
-    if isinstance(image, (str, os.PathLike)):
-        path = os.path.abspath(image)
-        found = make_item(MEMORY, path, partial(os.stat, path))
-        size, stamp = found.size, found.mtime_ns
-        return ImageItem(key, MEMORY, text, size, stamp, _PathPicture(path))
-    if not _is_picture(image):
-        raise InvalidValue(
-            "An image is an array, a Pillow image, the bytes of a file or a path. Received: "
-            f"{type(image).__name__} for {key!r}."
-        )
-    size = getattr(image, "nbytes", len(image) if isinstance(image, (bytes, bytearray)) else -1)
-    return ImageItem(key, MEMORY, text, int(size), -1, HeldPicture(image))
-
-
-class _PathPicture:
-    """A file under a key that the caller chose."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-
-    def read(self, item: ImageItem) -> bytes:
-        member_key(item.key)
-        found = make_item(MEMORY, self._path, partial(os.stat, self._path))
-        if isinstance(found, ImageFailure):
-            raise OSError(found.reason)
-        return Path(self._path).read_bytes()
-
-
-def _number_pictures(images: Iterable[Any]) -> Iterator[Any]:
+def _number(images: Iterable[Any]) -> Iterator[Any]:
     """Yield pictures that come without a key as (key, image): numbers are the keys."""
     for number, image in enumerate(images):
-        yield (f"{number:05d}", image) if _is_picture(image) else image
+        yield (f"{number:05d}", image) if is_picture(image) else image
 
 
-def _is_picture(value: Any) -> bool:
-    is_held = _is_array(value) or isinstance(value, (bytes, bytearray, memoryview))
-    return is_held or (hasattr(value, "mode") and hasattr(value, "has_transparency_data"))
+def _with_labels(pairs: Iterable[Any], labels: Any, count: int | None) -> Iterator[Any]:
+    """Return pairs of key and image with their labels.
+
+    Raises:
+        InvalidValue: If there are more or fewer labels: before the first image where their number
+            is known, otherwise behind the last one.
+    """
+    if labels is None:
+        return iter(pairs)
+    total = np.shape(labels)[0] if count is None else count
+    return _label(pairs, label_texts(labels, total, "the images"))
 
 
-def _follow_pairs(pairs: Iterable[Any]) -> Iterator[ImageItem]:
+def _label(pairs: Iterable[Any], names: Sequence[str | None]) -> Iterator[Any]:
+    number = -1
+    for number, pair in enumerate(pairs):
+        if isinstance(pair, (tuple, list)) and len(pair) == 3:
+            raise InvalidValue("Labels were given twice: with the images and as labels=.")
+        if number < len(names):
+            yield (*pair, names[number]) if isinstance(pair, (tuple, list)) else pair
+    if number + 1 != len(names):
+        raise InvalidValue(
+            f"Labels are one for each picture. Received: {format_count(len(names), 'label')} for "
+            f"{format_count(number + 1, 'picture')}."
+        )
+
+
+def _follow_pairs(pairs: Iterable[Any], scale: Scale | None) -> Iterator[ImageItem]:
     for pair in pairs:
         if not isinstance(pair, (tuple, list)) or len(pair) not in (2, 3):
             raise InvalidValue(
-                "Images come as (key, image) or (key, image, label). Received: "
-                f"{type(pair).__name__}"
+                "Images come as paths, as pictures, or as (key, image) or (key, image, label). "
+                f"Received: {_describe(pair)}"
                 + (f" of {len(pair)} values." if isinstance(pair, (tuple, list)) else ".")
             )
-        yield _make_item(pair[0], pair[1], pair[2] if len(pair) == 3 else None)
+        yield make_picture_item(pair[0], pair[1], pair[2] if len(pair) == 3 else None, scale)
 
 
-def _follow_dataset(dataset: Any, key_of: Callable[[Any], str]) -> Iterator[ImageItem]:
-    has_floats = False
-    for element in dataset.as_numpy_iterator():
-        images, labels = _split_element(element)
-        if not isinstance(images, bytes) and np.asarray(images).dtype.kind not in "uOS":
-            array = np.asarray(images)
-            images = take_whole_numbers(array, is_known_range=has_floats)
-            has_floats = True  # The first of them has shown their range.
-            if images is None:
-                raise InvalidValue(f"The dataset gives {array.dtype}. {describe_type(array.dtype)}")
-        for image, label in _unbatch(images, labels):
-            yield _make_item(key_of(image), image, label)
+def _is_path(value: Any) -> bool:
+    return isinstance(value, (str, os.PathLike))
 
 
-def _split_element(element: Any) -> tuple[Any, Any]:
-    """Return the images and labels of one element of a dataset."""
-    if isinstance(element, Mapping):
-        images = next((element[name] for name in ("image", "images", "x") if name in element), None)
-        labels = next((element[name] for name in ("label", "labels", "y") if name in element), None)
-    elif isinstance(element, (tuple, list)):
-        images, labels = element[0], element[1] if len(element) > 1 else None
-    else:
-        images, labels = element, None
-    if images is None or isinstance(images, (tuple, list, Mapping)):
-        raise InvalidValue(
-            "A dataset gives images, or (image, label), or a dict with 'image' and 'label'. "
-            f"Received: {type(element).__name__}. Use dataset.map to bring it into that form."
-        )
-    return images, labels
+def _describe(value: Any) -> str:
+    is_missing = value is None or (isinstance(value, float) and value != value)
+    return f"no path ({value})" if is_missing else type(value).__name__
 
 
-def _unbatch(images: Any, labels: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield the images of a batch, or the one image that an element is."""
-    array = np.asarray(images)
-    is_encoded = array.dtype.kind in "OS"
-    is_batch = (
-        array.ndim == 1
-        if is_encoded
-        else array.ndim == 4 or (array.ndim == 3 and array.shape[2] not in (1, 3, 4))
-    )
-    if not is_batch:
-        yield images, None if labels is None else label_texts([labels], 1, "the dataset")[0]
-        return
-    names = label_texts(labels, len(array), "the dataset")
-    yield from zip(array, names, strict=True)
+def _size(images: Any) -> int | None:
+    return len(images) if hasattr(images, "__len__") else None
