@@ -53,6 +53,8 @@ PUBLIC_NAMES = {
     "featx.images.roots": ("Root", "RootKind"),
     "featx.images.sources.gathering": (
         "Array",
+        "ArrowTable",
+        "DataFrame",
         "Dataset",
         "Images",
         "Label",
@@ -79,6 +81,7 @@ PUBLIC_NAMES = {
         "PredictKeywords",
         "RunKeywords",
         "RunOptions",
+        "Scale",
         "Selection",
         "SelectionKeywords",
         "UpdateKeywords",
@@ -153,6 +156,8 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.images.roots import Root as Root
     from featx.images.roots import RootKind as RootKind
     from featx.images.sources.gathering import Array as Array
+    from featx.images.sources.gathering import ArrowTable as ArrowTable
+    from featx.images.sources.gathering import DataFrame as DataFrame
     from featx.images.sources.gathering import Dataset as Dataset
     from featx.images.sources.gathering import Images as Images
     from featx.images.sources.gathering import Label as Label
@@ -183,6 +188,7 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.options import PredictKeywords as PredictKeywords
     from featx.options import RunKeywords as RunKeywords
     from featx.options import RunOptions as RunOptions
+    from featx.options import Scale as Scale
     from featx.options import Selection as Selection
     from featx.options import SelectionKeywords as SelectionKeywords
     from featx.options import UpdateKeywords as UpdateKeywords

@@ -110,22 +110,26 @@ def predict(
         )
         show_scalings(trials, as_json=as_json)
         return
-    report = featx.predict(
-        images or (),
-        head=head,
-        model=model,
-        weights=weights,
-        labels=labels,
-        layer=layer,
-        signature=signature,
-        top=top,
-        trust_model_code=trust_model_code,
-        allow_download=allow_download,
-        input=input,
-        selection=selection,
-        run=run,
-        listener=listener,
-    )
+    try:
+        report = featx.predict(
+            images or (),
+            head=head,
+            model=model,
+            weights=weights,
+            labels=labels,
+            layer=layer,
+            signature=signature,
+            top=top,
+            trust_model_code=trust_model_code,
+            allow_download=allow_download,
+            input=input,
+            selection=selection,
+            run=run,
+            listener=listener,
+        )
+    except featx.errors.AllImagesFailed as error:
+        listener.note(str(error))
+        report = error.report
     if as_json:
         write_predictions(report)
     else:

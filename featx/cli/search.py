@@ -87,20 +87,24 @@ def search(
 
         check_sheet_path(sheet)
     listener = ConsoleListener()
-    report = featx.search(
-        queries or [],
-        keys=key or [],
-        features=features,
-        index=index,
-        layer=layer,
-        k=k,
-        threshold=threshold,
-        run=run,
-        weights=weights,
-        trust_model_code=trust_model_code,
-        allow_download=allow_download,
-        listener=listener,
-    )
+    try:
+        report = featx.search(
+            queries or [],
+            keys=key or [],
+            features=features,
+            index=index,
+            layer=layer,
+            k=k,
+            threshold=threshold,
+            run=run,
+            weights=weights,
+            trust_model_code=trust_model_code,
+            allow_download=allow_download,
+            listener=listener,
+        )
+    except featx.errors.AllImagesFailed as error:
+        listener.note(str(error))
+        report = error.report
     if sheet is not None:
         write_contact_sheet(report, sheet, allow_download=allow_download)
         is_remote = any(match.is_at_url for result in report.results for match in result.matches)

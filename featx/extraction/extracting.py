@@ -68,9 +68,11 @@ def extract(
             URL, or several; see `featx.images.sources.find_images`. Or objects: an array (N, H, W)
             or (N, H, W, C) of uint8, or such an array and its labels; a ``tf.data.Dataset`` of
             images or of images and labels; arrays or Pillow images, which are numbered, or
-            (key, image) or (key, image, label), one after the other. Floats are taken where they
-            are whole numbers in [0, 255]. Rows of objects are only ever removed with `prune`.
-        labels: N labels of an array of images.
+            (key, image) or (key, image, label), one after the other, or a dictionary of them; one
+            picture; a set, generator or column of paths; a data frame of pandas or polars or a
+            table of Arrow with a column of paths or pictures, whose further columns are kept. What
+            floats mean, `scale` says. Rows of objects are only ever removed with `prune`.
+        labels: N labels of images that come in an order: an array, a list, a table.
         model: The model, see `featx.load_model`; the built-in backbone when None.
         weights: ``imagenet``, ``random`` or a path; for Keras applications.
         signature: Of a SavedModel or Hub module, the same as ``,signature=NAME`` after its name.

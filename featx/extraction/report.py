@@ -122,8 +122,8 @@ class ExtractReport(Shown):
             first = self.failures[0]
             raise AllImagesFailed(
                 f"None of the images could be used: {format_count(self.failed, 'image')} failed. "
-                f"The first one: {first.key}: {first.reason.rstrip('.')}. The others are in the report and in "
-                f"the store, {self.output!r}.",
+                f"The first one: {first.key}: {first.reason.rstrip('.')}. The others are in the "
+                f"report and in the store, {self.output!r}.",
                 self,
             )
 

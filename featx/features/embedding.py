@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from featx.errors import UnknownName
+from featx.errors import AllImagesFailed, UnknownName
 from featx.events import Listener
 from featx.features.batch_queue import ComputedBatch
 from featx.features.computing import compute_features
@@ -27,6 +27,7 @@ from featx.models import restore_model
 from featx.models.backbone import Backbone
 from featx.options import RunOptions, Selection
 from featx.specs import DEFAULT_READ_PRECISION, FeatureSpec, ModelSpec
+from featx.units import format_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,21 @@ def embed_found(
     rows = compute_rows(found, backbone, [feature], options, listener)
     values = rows.values[feature.name].reshape(len(rows.items), math.prod(feature.shape))
     return EmbeddedImages(rows.items, rows.content_hash, values, rows.failures)
+
+
+def require_images(report: object, failures: Sequence[ImageFailure], num_used: int) -> None:
+    """Refuse a call in which no image could be used.
+
+    Raises:
+        AllImagesFailed: Names the first one, and has the report.
+    """
+    if failures and not num_used:
+        first = failures[0]
+        raise AllImagesFailed(
+            f"None of the images could be used: {format_count(len(failures), 'image')} failed. "
+            f"The first one: {first.key}: {first.reason.rstrip('.')}.",
+            report,
+        )
 
 
 @dataclass(frozen=True, slots=True)

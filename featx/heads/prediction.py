@@ -9,7 +9,7 @@ from typing import Unpack
 
 from featx.errors import InvalidValue
 from featx.events import Listener
-from featx.features.embedding import QueryImages, embed_images
+from featx.features.embedding import QueryImages, embed_images, require_images
 from featx.heads.head import Head, load_head
 from featx.heads.model_classifier import ModelClassifier, predict_with_model
 from featx.heads.prediction_report import PredictReport, rank_classes
@@ -77,6 +77,7 @@ def predict(
     Raises:
         HeadError: If the head cannot be read.
         ImagesNotFound: If there are no images.
+        AllImagesFailed: If none of them could be used; names the first reason.
         FingerprintMismatch: If the model's weights are no longer those of the head.
         InvalidValue: If there are not as many labels as the model has classes, or if options of
             heads and models are mixed.
@@ -106,7 +107,9 @@ def predict(
         _refuse_options_of_models(
             {"labels": labels, "layer": layer, "signature": signature, **asdict(input)}
         )
-        return _predict_with_head(query, DEFAULT_HEAD if head is None else head, top, listener)
+        report = _predict_with_head(query, DEFAULT_HEAD if head is None else head, top, listener)
+        require_images(report, report.failures, len(report.predictions))
+        return report
     if head is not None:
         raise InvalidValue(
             f"{option('model')} and {option('head')} exclude each other: {option('model')} takes "
@@ -114,7 +117,10 @@ def predict(
             f"{command('fit-head')} made, which knows its model."
         )
     model = add_arguments(model, signature=signature)
-    return predict_with_model(query, ModelClassifier(model, input, layer, labels), top, listener)
+    classifier = ModelClassifier(model, input, layer, labels)
+    report = predict_with_model(query, classifier, top, listener)
+    require_images(report, report.failures, len(report.predictions))
+    return report
 
 
 def _refuse_options_of_models(options: Mapping[str, object]) -> None:

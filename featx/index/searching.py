@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from featx.errors import InvalidValue
 from featx.events import Listener
-from featx.features.embedding import EmbeddedImages, QueryImages, embed_images
+from featx.features.embedding import EmbeddedImages, QueryImages, embed_images, require_images
 from featx.images.sources import ImageFailure, Images
 from featx.index.ready import IndexRequest, ready_index, require_pooling
 from featx.index.vector_index import Match, VectorIndex
@@ -112,6 +112,7 @@ def search(
         NotInstalled: If the index is of a kind, or has a pooling, that is not installed here.
         FingerprintMismatch: If index and store do not belong together.
         ImagesNotFound: If a query does not exist.
+        AllImagesFailed: If none of the queries could be used; names the first reason.
 
     Example:
         >>> search("query.jpg", features="no-such.h5")
@@ -155,7 +156,10 @@ def search(
                 QueryResult(item.location, item.location, tuple(matches))
                 for item, matches in zip(embedded.items, found, strict=True)
             ]
-    return SearchReport(tuple(results), failures, len(opened), opened.description.feature.name)
+    name = opened.description.feature.name
+    report = SearchReport(tuple(results), failures, len(opened), name)
+    require_images(report, failures, len(results))
+    return report
 
 
 def _check(is_asked: bool, k: int, threshold: float | None) -> None:

@@ -101,7 +101,8 @@ def test_what_is_wrong_with_one_image_is_a_failure_of_that_image(
         ([("a", b"x"), ("a", b"y")], "a key of its own. Received: 'a' a second time"),
         ([("a", b"x", 1.5)], "A label is a text or a whole number. Received: 1.5"),
         (np.zeros((2, 8, 8, 3)), r"holds float64.*\* 255"),
-        (np.zeros((8, 8, 3), np.uint8), r"pixels\[np.newaxis\]"),
+        (np.zeros((8, 8, 3, 1, 1), np.uint8), r"of shape \(N, H, W\)"),
+        (np.arange(3), r"of shape \(N, H, W\)"),
         ((np.zeros((2, 8, 8), np.uint8), [1]), r"shape \(2,\). Received: shape \(1,\)"),
     ],
 )
@@ -112,11 +113,11 @@ def test_what_is_no_source_is_refused_with_what_was_expected(
         extract(images)
 
 
-def test_labels_belong_to_arrays(extract: Callable[..., Any], tmp_path: Path) -> None:
+def test_labels_belong_to_images_in_an_order(extract: Callable[..., Any], tmp_path: Path) -> None:
     write_images(1, tmp_path / "photos")
     with pytest.raises(InvalidValue, match="labels= belongs to an array"):
         extract(tmp_path / "photos", labels=[1])
-    with pytest.raises(InvalidValue, match="labels= belongs to an array"):
+    with pytest.raises(InvalidValue, match="1 label for 0 pictures"):
         extract(iter([]), labels=[1])
     with pytest.raises(InvalidValue, match="given twice"):
         extract((np.zeros((1, 8, 8), np.uint8), [1]), labels=[1])

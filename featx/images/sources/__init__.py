@@ -9,6 +9,8 @@ from featx.images.sources.folders import SHEET_MARK as SHEET_MARK
 from featx.images.sources.folders import is_sheet as is_sheet
 from featx.images.sources.gathering import EVERYTHING as EVERYTHING
 from featx.images.sources.gathering import Array as Array
+from featx.images.sources.gathering import ArrowTable as ArrowTable
+from featx.images.sources.gathering import DataFrame as DataFrame
 from featx.images.sources.gathering import Dataset as Dataset
 from featx.images.sources.gathering import Images as Images
 from featx.images.sources.gathering import Label as Label

@@ -155,6 +155,7 @@ class PathPicture(_File):
     """A file under a key that the caller chose."""
 
     def read(self, item: ImageItem) -> bytes:
+        """Return the file's bytes."""
         check_key(item.key)
         return super().read(item)
 
@@ -171,5 +172,5 @@ def check_key(key: str) -> None:
     member_key(_ABSOLUTE.sub("", key))
 
 
-_ABSOLUTE = re.compile(r"([A-Za-z]:)?[\\\\/]+")
+_ABSOLUTE = re.compile(r"^([A-Za-z]:)?[\\\\/]+")
 """How absolute paths begin."""

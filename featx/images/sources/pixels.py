@@ -79,7 +79,7 @@ def as_pictures(
     Raises:
         InvalidValue: If it holds no 8-bit pixels, or has another shape.
     """
-    if array.dtype != np.uint8:
+    if array.dtype != np.uint8 and array.ndim in (3, 4):
         raise InvalidValue(f"{name} holds {array.dtype}. {describe_type(array, scale)}")
     shape = "x".join(map(str, array.shape))
     if array.ndim == 3 and array.shape[2] not in (3, 4):

@@ -66,14 +66,14 @@ def gather_images(
         >>> gather_images({"b.jpg", "a.jpg"}).paths
         ['a.jpg', 'b.jpg']
     """
-    if _is_pair(images):
+    if _is_pair(images, scale):
         if labels is not None:
             raise InvalidValue("Labels were given twice: in images=(x, y) and as labels=.")
         images, labels = images
     if is_data_frame(images):
         return _gather_table(images, labels, scale)
     images = _as_list(images)
-    if is_array(images) and np.ndim(images) != 2 and not _is_one(images):
+    if is_array(images) and not _is_one(images, scale):
         return _gather_array(np.asarray(images), labels, scale)
     if is_picture(images):  # One.
         images = [images]
@@ -94,16 +94,17 @@ def gather_images(
     )
 
 
-def _is_pair(images: Any) -> bool:
+def _is_pair(images: Any, scale: Scale | None) -> bool:
     """Whether images are ``(x, y)``: an array of pictures and their labels."""
     if not (isinstance(images, tuple) and len(images) == 2 and is_array(images[0])):
         return False
-    is_batch = np.ndim(images[0]) in (3, 4) and not _is_one(images[0])
-    return is_batch and not (is_array(images[1]) and np.ndim(images[1]) > 2)
+    return not _is_one(images[0], scale) and not (is_array(images[1]) and np.ndim(images[1]) > 2)
 
 
-def _is_one(array: Any) -> bool:
-    """Whether an array is one picture: (H, W, C)."""
+def _is_one(array: Any, scale: Scale | None) -> bool:
+    """Whether an array is one picture: (H, W, C), or (H, W) unless it may be a table of numbers."""
+    if np.ndim(array) == 2:
+        return scale is not None or np.asarray(array).dtype == np.uint8
     return np.ndim(array) == 3 and np.shape(array)[2] in (1, 3, 4)
 
 
