@@ -21,7 +21,13 @@ from featx.errors import ImagesNotFound, InvalidValue
 from featx.images.sources.items import Listing
 from featx.images.sources.keys import is_file_with
 from featx.images.sources.kinds import ImageSource
-from featx.images.sources.pixels import array_items, as_pictures, label_texts
+from featx.images.sources.pixels import (
+    FLOATS_IN_FILES,
+    array_items,
+    as_pictures,
+    describe_type,
+    label_texts,
+)
 from featx.images.sources.request import SourceRequest
 from featx.images.sources.splits import find_split, same_split
 from featx.units import format_count
@@ -65,7 +71,7 @@ class ArraySource(ImageSource):
             listing.fail(request.prefix.rstrip("/") or name, f"the arrays cannot be read: {reason}")
             return listing
         for array_name, array, labels in chosen:
-            pictures, note = as_pictures(array, f"{array_name or name!r}")
+            pictures, note = as_pictures(array, f"{array_name or name!r}", _advise(array))
             if note:
                 listing.notes.append(note)
             names = label_texts(labels, len(pictures), array_name or name)
@@ -78,6 +84,11 @@ class ArraySource(ImageSource):
 
 
 SOURCE = ArraySource()
+
+
+def _advise(array: np.ndarray) -> str:
+    is_float = np.issubdtype(array.dtype, np.floating)
+    return FLOATS_IN_FILES if is_float else describe_type(array)
 
 
 _Chosen = list[tuple[str, np.ndarray, np.ndarray | None]]

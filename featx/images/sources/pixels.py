@@ -66,21 +66,19 @@ def encode_pixels(pixels: np.ndarray) -> bytes:
     return f"{magic}\n{width} {height}\n255\n".encode() + np.ascontiguousarray(pixels).tobytes()
 
 
-def as_pictures(
-    array: np.ndarray, name: str, scale: Scale | None = None
-) -> tuple[np.ndarray, str | None]:
+def as_pictures(array: np.ndarray, name: str, advice: str) -> tuple[np.ndarray, str | None]:
     """Return an array as (N, H, W) or (N, H, W, C), and a note for the user or None.
 
     Args:
         array: uint8 (N, H, W), (N, H, W, 1|3|4), or channels first: (N, 1|3, H, W).
         name: What it is, for messages.
-        scale: What floats would have meant, for messages.
+        advice: What to do if it is not uint8.
 
     Raises:
         InvalidValue: If it holds no 8-bit pixels, or has another shape.
     """
     if array.dtype != np.uint8 and array.ndim in (3, 4):
-        raise InvalidValue(f"{name} holds {array.dtype}. {describe_type(array, scale)}")
+        raise InvalidValue(f"{name} holds {array.dtype}. {advice}")
     shape = "x".join(map(str, array.shape))
     if array.ndim == 3 and array.shape[2] not in (3, 4):
         return array, None
@@ -135,6 +133,12 @@ def as_bytes(
         return None
     whole = array.astype(np.uint8)
     return whole if np.array_equal(whole, array) else None
+
+
+FLOATS_IN_FILES = (
+    "featx takes pixels in files as uint8 in [0, 255] and scales them as the model wants. Of "
+    "floats in [0, 255] make x.round().astype('uint8'), of floats in [0, 1] the same of x * 255."
+)
 
 
 def describe_type(array: np.ndarray, scale: Scale | None = None) -> str:

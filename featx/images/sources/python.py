@@ -21,7 +21,13 @@ from featx.images.sources.data_frames import is_data_frame, read_data_frame
 from featx.images.sources.items import ImageItem, ImageSet
 from featx.images.sources.keys import natural_key
 from featx.images.sources.pictures import is_array, is_picture, make_picture_item
-from featx.images.sources.pixels import array_items, as_bytes, as_pictures, label_texts
+from featx.images.sources.pixels import (
+    array_items,
+    as_bytes,
+    as_pictures,
+    describe_type,
+    label_texts,
+)
 from featx.images.sources.tables import ImageTable
 from featx.images.sources.tf_datasets import gather_dataset
 from featx.options import Scale
@@ -122,7 +128,9 @@ def _as_list(images: Any) -> Any:
 
 def _gather_array(array: np.ndarray, labels: Any, scale: Scale | None) -> ImageSet:
     taken = as_bytes(array, scale)
-    pictures, note = as_pictures(array if taken is None else taken, "The array", scale)
+    pictures, note = as_pictures(
+        array if taken is None else taken, "The array", describe_type(array, scale)
+    )
     items = array_items(pictures, label_texts(labels, len(pictures), "The array"), MEMORY, "", -1)
     return ImageSet(MEMORY, tuple(items), notes=(note,) if note else ())
 
