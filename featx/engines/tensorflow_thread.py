@@ -27,8 +27,17 @@ def run_apart(function: Callable[[], Result]) -> Result:
     if getattr(_thread, "is_apart", False):
         return function()
     import_tensorflow()
+    return run_in_new_thread(function)
+
+
+def run_in_new_thread(function: Callable[[], Result]) -> Result:
+    """Return the result of a function that runs apart, in a thread that nothing ran in before.
+
+    Raises:
+        ModelError: If TensorFlow behaves as its version 1 in this process.
+    """
     result: Future[Result] = Future()
-    # A daemon: a program that is interrupted does not wait for a download.
+    # A daemon: a program that is interrupted waits neither for a download nor for a large network.
     threading.Thread(
         target=_run, args=(function, result), name="featx and TensorFlow", daemon=True
     ).start()

@@ -6,11 +6,11 @@ import contextlib
 import inspect
 import os
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from featx.engines.tensorflow import import_tensorflow
+from featx.engines.tensorflow_thread import run_in_new_thread
 from featx.errors import (
     DownloadNotAllowed,
     InvalidValue,
@@ -178,8 +178,7 @@ def _build(
     try:
         # Keras numbers unnamed layers (conv2d_7) by counters of the thread. In a new thread
         # they start over, so that a layer has one name whatever was built before.
-        with ThreadPoolExecutor(max_workers=1) as thread:
-            return thread.submit(construct).result()
+        return run_in_new_thread(construct)
     except DownloadNotAllowed:
         raise
     except Exception as error:  # Keras raises a bare Exception when a download fails.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -356,3 +357,22 @@ def test_weights_that_only_a_file_asks_for_are_not_fetched_unasked(
     with pytest.raises(ModelError, match="no network"):
         restore_model(spec, allow_download=True)
     assert len(asked) == 1
+
+
+def test_a_program_that_is_interrupted_need_not_wait_for_a_network(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import keras
+
+    started: list[threading.Thread] = []
+
+    def build(**arguments: Any) -> None:
+        started.append(threading.current_thread())
+        raise ValueError("too large")
+
+    monkeypatch.setattr(keras.applications, "MobileNet", build)
+    with pytest.raises(ModelError, match="too large"):
+        load_model("keras:MobileNet", weights="random")
+    # Python waits for others when it ends. Nothing was built before in a thread that is new.
+    assert all(thread.daemon for thread in started)
+    assert len(set(started)) == len(started) > 0
