@@ -120,6 +120,17 @@ def test_matches_are_shown_as_pictures_of_bounded_number(things: dict[str, Any])
         assert len(Elements(things[name]._repr_html_()).addresses) == count
 
 
+def test_a_key_that_leads_out_of_its_root_is_not_opened(tmp_path: Path) -> None:
+    write_images(1, tmp_path)
+    secret = str(tmp_path / "image_0.png")
+    for key in ("../image_0.png", secret):
+        match = featx.Match(1, key, secret, 0.5, None)
+        assert "data:" not in match._repr_html_()
+    assert "data:" not in featx.QueryResult("../image_0.png", secret, ())._repr_html_()
+    in_memory = featx.Match(1, "image_0.png", "image_0.png", 0.5, None)
+    assert "passed in Python" in in_memory._repr_html_()
+
+
 def test_long_tables_say_how_much_is_left_out() -> None:
     failures = tuple(ImageFailure(f"{n}{HOSTILE}", HOSTILE * 99, 1, 1) for n in range(500))
     report = featx.ExtractReport("f.h5", 0, 0, 0, 0, 0, 0, 0, 500, failures=failures)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from featx.report.page.gallery import Tile
 from featx.report.text import short_path
 from featx.report.views.stores import list_failures
 from featx.report.views.view import (
     MOST_PICTURES,
     MOST_ROWS,
+    Picture,
     Rows,
     View,
     describe_feature,
@@ -95,7 +95,7 @@ def view_predictions(report: PredictReport) -> View:
             ("failed", f"{len(report.failures):,}" if report.failures else ""),
         ),
         table if report.predictions else list_failures(report.failures),
-        (("", tuple(_tile(one) for one in report.predictions[:MOST_PICTURES])),),
+        (("", tuple(_picture(one) for one in report.predictions[:MOST_PICTURES])),),
     )
 
 
@@ -109,12 +109,12 @@ def view_prediction(prediction: Prediction) -> View:
             *((name, f"{value:.4f}") for name, value in pairs[:MOST_ROWS]),
             ("label", prediction.label or ""),
         ),
-        pictures=(("", (_tile(prediction),)),),
+        pictures=(("", (_picture(prediction),)),),
     )
 
 
-def _tile(one: Prediction) -> Tile:
-    return Tile(
+def _picture(one: Prediction) -> Picture:
+    return Picture(
         one.path,
         short_path(one.path),
         one.classes[0],

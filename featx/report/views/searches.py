@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from featx.report.page.gallery import Tile
 from featx.report.text import short_path
-from featx.report.views.view import MOST_PICTURES, MOST_ROWS, Rows, View, list_facts, list_names
+from featx.report.views.view import (
+    MOST_PICTURES,
+    MOST_ROWS,
+    Picture,
+    Rows,
+    View,
+    list_facts,
+    list_names,
+)
 
 if TYPE_CHECKING:
     from featx.index.description import IndexDescription
@@ -55,7 +62,7 @@ def view_match(match: Match) -> View:
             ("score", f"{match.score:.4f}"),
             ("label", match.label or ""),
         ),
-        pictures=(("", (_tile(match),)),),
+        pictures=(("", (_picture(match),)),),
     )
 
 
@@ -66,7 +73,7 @@ def view_result(result: QueryResult) -> View:
         short_path(result.query),
         (("matches", f"{len(result.matches):,}"),),
         _list_matches([result], len(result.matches)),
-        (("", _tiles(result, MOST_PICTURES - 1)),),
+        (("", _pictures(result, MOST_PICTURES - 1)),),
     )
 
 
@@ -84,7 +91,7 @@ def view_search(report: SearchReport) -> View:
             ("layer", report.layer),
         ),
         _list_matches(report.results, sum(len(result.matches) for result in report.results)),
-        tuple((short_path(result.query), _tiles(result, each)) for result in shown),
+        tuple((short_path(result.query), _pictures(result, each)) for result in shown),
     )
 
 
@@ -109,14 +116,17 @@ def _list_matches(results: Any, total: int) -> Rows:
     return Rows(headers, cells, total, (1, 2))
 
 
-def _tiles(result: QueryResult, most: int) -> tuple[Tile, ...]:
+def _pictures(result: QueryResult, most: int) -> tuple[Picture, ...]:
     """Return the query and its first matches."""
-    query = Tile(result.path, short_path(result.query), "query")
-    return (query, *(_tile(match) for match in result.matches[:most]))
+    # A query is what the user named, or an image of the store by its key.
+    key = "" if result.query == result.path else result.query
+    query = Picture(result.path, short_path(result.query), "query", key=key)
+    return (query, *(_picture(match) for match in result.matches[:most]))
 
 
-def _tile(match: Match) -> Tile:
-    return Tile(match.path, match.key, match.label or match.key, f"{match.score:.3f}")
+def _picture(match: Match) -> Picture:
+    title = match.label or match.key
+    return Picture(match.path, match.key, title, f"{match.score:.3f}", key=match.key)
 
 
 VIEWS: Mapping[str, Callable[[Any], View]] = {

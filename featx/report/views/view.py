@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from featx.errors import ImageError
+from featx.images.sources.keys import check_inside
 from featx.report.columns import Column, Table
-from featx.report.page.gallery import Tile
 from featx.report.page.markup import Content, Markup, element, isolate
 from featx.report.page.thumbnails import Thumbnails
 from featx.report.text import printable
@@ -64,6 +64,27 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture with two lines below it.
+
+    Attributes:
+        location: Where it is.
+        name: What it is called.
+        title: The first line.
+        detail: The second one.
+        is_right: Green if True, red if False, neither if None.
+        key: The key, if only a file says where it is: one that leads out of its root is refused.
+    """
+
+    location: str
+    name: str
+    title: str
+    detail: str = ""
+    is_right: bool | None = None
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """What an object shows of itself.
 
@@ -80,7 +101,7 @@ class View:
     name: str = ""
     facts: tuple[tuple[str, str], ...] = ()
     rows: Rows | None = None
-    pictures: tuple[tuple[str, tuple[Tile, ...]], ...] = ()
+    pictures: tuple[tuple[str, tuple[Picture, ...]], ...] = ()
     more: str = ""
 
     def line(self) -> str:
@@ -120,7 +141,7 @@ class View:
             for word, text in self.facts
         ]
         with Thumbnails() as thumbnails:
-            strips = [_make_strip(title, tiles, thumbnails) for title, tiles in self.pictures]
+            strips = [_make_strip(title, shown, thumbnails) for title, shown in self.pictures]
         return element(
             "div",
             element("div", element("b", self.kind), " ", isolate(self.name)),
@@ -175,24 +196,27 @@ def _make_table(rows: Rows) -> Content:
     return [table, element("div", rows.more, style=_SOFT) if rows.more else ()]
 
 
-def _make_strip(title: str, tiles: Iterable[Tile], thumbnails: Thumbnails) -> Content:
-    figures = [_make_figure(tile, thumbnails) for tile in tiles]
+def _make_strip(title: str, pictures: Iterable[Picture], thumbnails: Thumbnails) -> Content:
+    figures = [_make_figure(one, thumbnails) for one in pictures]
     heading = element("div", isolate(title), style="margin-top: .6em") if title else ()
     return [heading, element("div", figures, style="display: flex; flex-wrap: wrap; gap: .6em")]
 
 
-def _make_figure(tile: Tile, thumbnails: Thumbnails) -> Markup:
+def _make_figure(shown: Picture, thumbnails: Thumbnails) -> Markup:
     side = "width: 112px; height: 112px; object-fit: contain; display: block"
     try:
-        picture = element("img", src=thumbnails.get(tile.location), alt=tile.key, style=side)
+        check_inside(shown.key)
+        if shown.key == shown.location:
+            raise ImageError("passed in Python: in no file")
+        picture = element("img", src=thumbnails.get(shown.location), alt=shown.name, style=side)
     except ImageError as error:
         picture = element("div", error.reason, style=f"{side}; {_SOFT}")
     text = "overflow: hidden; text-overflow: ellipsis; white-space: nowrap"
     return element(
         "figure",
-        element("div", picture, style=f"border: 3px solid {_STATES[tile.is_right]}"),
-        element("div", isolate(tile.title), style=text, title=tile.key),
-        element("div", tile.detail, style=f"{text}; {_SOFT}"),
+        element("div", picture, style=f"border: 3px solid {_STATES[shown.is_right]}"),
+        element("div", isolate(shown.title), style=text, title=shown.name),
+        element("div", shown.detail, style=f"{text}; {_SOFT}"),
         style="margin: 0; width: 118px",
     )
 
