@@ -2,7 +2,8 @@
 
 libjpeg fills what is missing at the end of a picture with grey, and Pillow does not pass its
 warning on. So the decoder is stopped where the data of the last scan end, given a few bytes more,
-and asked whether it is done: with a whole picture it is. That takes no second decoding.
+and asked whether it is done: with a whole picture it is. That takes no second decoding; a file
+without an end marker, of which there are few, is decoded twice, with different bytes behind it.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ HIERARCHICAL = "hierarchical JPEG: Pillow does not read this process (convert it
 _END = b"\xff\xd9"
 
 _FILLER = b"\xaa"
-"""Not the end of a picture in any usual code: of files that lack their last 1 to 8 bytes, 4 % are
-taken for whole with this byte, and 9 to 40 % with others; those that lack more never are."""
+"""Not the end of a picture in any usual code: of files that lack their last 1 to 8 bytes before an
+end marker, 4 % are taken for whole with this byte, and 9 to 40 % with others; those that lack more
+never are."""
 
 _AHEAD = 8 * _FILLER
 """libjpeg reads up to 64 bits ahead of those that it needs."""
