@@ -30,6 +30,7 @@ PUBLIC_NAMES = {
     "featx.extraction.extracting": ("extract",),
     "featx.extraction.report": ("ExtractReport",),
     "featx.features.extractor": ("Extractor", "embed"),
+    "featx.heads.choosing": ("KindTrial",),
     "featx.heads.evaluation": ("ClassReport", "Evaluation"),
     "featx.heads.fitting": ("FitReport", "fit_head"),
     "featx.heads.held_out": ("HeldOut",),
@@ -130,6 +131,7 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.extraction.report import ExtractReport as ExtractReport
     from featx.features.extractor import Extractor as Extractor
     from featx.features.extractor import embed as embed
+    from featx.heads.choosing import KindTrial as KindTrial
     from featx.heads.evaluation import ClassReport as ClassReport
     from featx.heads.evaluation import Evaluation as Evaluation
     from featx.heads.fitting import FitReport as FitReport

@@ -11,12 +11,15 @@ from featx.cli.options import OneLayer, ReadPool
 from featx.cli.registry_choice import Choice
 from featx.heads.kinds import HEADS
 from featx.heads.options import (
+    AUTO,
+    DEFAULT_DROPOUT,
     DEFAULT_HEAD_KIND,
     FOLDERS,
     EvaluationOptions,
     FeatureOptions,
     HeadOptions,
     TaskOptions,
+    parse_hidden,
 )
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_TEST_SIZE
 
@@ -64,11 +67,20 @@ def make_evaluation(
 
 def make_head(
     kind: Annotated[
-        str, typer.Option(help="The kind of head."), Choice(lambda: HEADS.names)
+        str,
+        typer.Option(help="The kind of head; 'auto' compares those that suit the data."),
+        Choice(lambda: (AUTO, *HEADS.names)),
     ] = DEFAULT_HEAD_KIND,
+    hidden: Annotated[
+        str | None,
+        typer.Option(metavar="N,N", help="Of mlp: widths of the hidden layers. [default: 128]"),
+    ] = None,
+    dropout: Annotated[
+        float, typer.Option(help="Of mlp: share of values left out at each step, 0 to 1.")
+    ] = DEFAULT_DROPOUT,
 ) -> HeadOptions:
     """Return which head is fitted."""
-    return HeadOptions(kind)
+    return HeadOptions(kind, parse_hidden(hidden) if hidden else None, dropout)
 
 
 FeatureGroup = Annotated[FeatureOptions, Group(make_feature)]

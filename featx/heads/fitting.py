@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 
 from featx.errors import HeadError
 from featx.events import Listener, choose_listener
+from featx.heads.choosing import KindTrial, choose_kind
 from featx.heads.evaluation import Evaluation, evaluate
 from featx.heads.head import Head, check_replaceable
 from featx.heads.held_out import HeldOut, hold_out
@@ -19,6 +21,7 @@ from featx.heads.labelled_rows import LabelledRows, RowChoice, read_labelled_row
 from featx.heads.learning_curve import CurvePoint, measure_curve
 from featx.heads.operations import Operation, compute
 from featx.heads.options import (
+    AUTO,
     EvaluationOptions,
     FeatureOptions,
     FitKeywords,
@@ -57,6 +60,8 @@ class FitReport(Shown):
         refitted: Whether the saved head was then fitted again on all labelled rows, with
             the settings that were chosen without the held-out ones.
         settings: What the kind of head chose, for example a regularisation.
+        tried: With ``kind="auto"``, the kinds that were compared, the best first.
+        seconds: How long fitting and measuring took.
         learning_curve: Accuracy with fewer training rows, fewest first, and at last with all of
             them; empty if it was not asked for.
         held_out: What the head said of each picture that it was measured on; None if there were
@@ -76,6 +81,8 @@ class FitReport(Shown):
     evaluation: Evaluation | None
     refitted: bool
     settings: dict[str, Any]
+    tried: tuple[KindTrial, ...] = ()
+    seconds: float = 0.0
     learning_curve: tuple[CurvePoint, ...] = ()
     held_out: HeldOut | None = field(default=None, repr=False, compare=False)
 
@@ -163,8 +170,9 @@ def fit_head(
 
 def _fit_head(features: Path, output: Path, choice: RowChoice, job: FitJob) -> FitReport:
     """Fit with all options in place."""
-    kind, listener = job.options.kind, job.listener
-    classifier = HEADS[kind]
+    started, kind, listener = time.monotonic(), job.options.kind, job.listener
+    if kind != AUTO:
+        HEADS.check(kind)
     check_vector_pool("pooling of a head", choice.feature.pool)
     check_replaceable(output)
     with open_store(features) as store:
@@ -174,11 +182,12 @@ def _fit_head(features: Path, output: Path, choice: RowChoice, job: FitJob) -> F
     examples, feature = labelled.examples, labelled.table.spec
     num_train, width = int((~held_out).sum()), examples.values.shape[1]
     listener.note(
-        f"fitting a {kind} head on {num_train:,} of {len(examples):,} images, "
+        f"fitting a head ({kind}) on {num_train:,} of {len(examples):,} images, "
         f"{len(labelled.classes)} classes, {format_count(width, 'value')} each"
     )
     try:
-        chosen = classifier.choose(examples.take(~held_out), job)
+        picked = choose_kind(examples.take(~held_out), job)
+        classifier, chosen = HEADS[picked.kind], picked.choice
         weights = classifier.fit(examples.take(~held_out), chosen.settings, job)
         seen = _look_at(classifier.operations(weights), labelled, held_out)
         evaluation = None if seen is None else evaluate(seen.targets, seen.predicted, seen.classes)
@@ -191,12 +200,12 @@ def _fit_head(features: Path, output: Path, choice: RowChoice, job: FitJob) -> F
             )
         refitted = evaluation is not None and labelled.sides is None
         if refitted:
-            weights = classifier.fit(examples, chosen.settings, job)
+            weights = classifier.fit(examples, chosen.settings, replace(job, start=weights))
     finally:
         listener.finish()
     report = FitReport(
         output=str(output),
-        kind=kind,
+        kind=picked.kind,
         layer=feature.name,
         pool=feature.pool,
         width=width,
@@ -208,6 +217,8 @@ def _fit_head(features: Path, output: Path, choice: RowChoice, job: FitJob) -> F
         evaluation=evaluation,
         refitted=refitted,
         settings=chosen.settings,
+        tried=picked.trials,
+        seconds=time.monotonic() - started,
         learning_curve=curve,
         held_out=seen,
     )

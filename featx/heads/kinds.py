@@ -19,8 +19,8 @@ tell what is being tried) comes in one object, `FitJob`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from featx.events import Listener
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from featx.heads.operations import Operation
+
+BLOCK_VALUES = 1 << 22
+"""Numbers of a block of rows that is computed at once: 16 MB."""
 
 Task = Literal["single", "multi", "regression"]
 """What is predicted: one class of several, any number of classes, or a number."""
@@ -76,6 +79,23 @@ class Examples:
             None if self.weights is None else self.weights[rows],
         )
 
+    @property
+    def counts(self) -> np.ndarray:
+        """How much each example counts, float64 (N,): `weights`, or ones."""
+        import numpy as np
+
+        return np.ones(len(self)) if self.weights is None else np.asarray(self.weights, float)
+
+    def replace_values(self, values: np.ndarray) -> Examples:
+        """Return the same examples with other values (N, K)."""
+        return replace(self, values=values)
+
+    def blocks(self) -> Iterator[Examples]:
+        """Yield all examples in their order, some thousand at a time, in float32."""
+        step = max(1, BLOCK_VALUES // max(1, self.values.shape[1]))
+        for start in range(0, len(self), step):
+            yield self.take(slice(start, start + step))
+
 
 @dataclass(frozen=True, slots=True)
 class FitJob:
@@ -85,11 +105,14 @@ class FitJob:
         seed: For whatever is random: the same seed gives the same weights.
         options: What the user asked for; a kind reads the options that are its own.
         listener: `Listener.trying` is told what is being tried, for whoever waits.
+        start: Weights of an earlier fit on most of the same examples, from which a kind may go on
+            instead of starting anew.
     """
 
     seed: int = 0
     options: HeadOptions = field(default_factory=HeadOptions)
     listener: Listener = field(default_factory=Listener)
+    start: Mapping[str, np.ndarray] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +198,11 @@ HEADS: Registry[HeadKind] = Registry(
     "featx.heads",
     {
         "linear": "featx.heads.linear:linear",
+        "ridge": "featx.heads.ridge:ridge",
+        "lda": "featx.heads.lda:lda",
+        "knn": "featx.heads.knn:knn",
+        "centroid": "featx.heads.centroid:centroid",
+        "mlp": "featx.heads.mlp:mlp",
     },
     HeadKind,
 )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +106,7 @@ def read_labelled_rows(store: FeatureStore, choice: RowChoice, listener: Listene
     elif row_labels.sides is None:
         row_labels, splits = _take_split(row_labels, store.splits, listener)
     table = store.table(choice.feature.layer, pool=choice.feature.pool)
+    row_labels, num_broken = _leave_out_broken(row_labels, table, listener)
     classes = _find_classes(row_labels, str(store.path), listener)
     numbers = {name: number for number, name in enumerate(classes)}
     rows = np.array([row for row, label in enumerate(row_labels.labels) if label])
@@ -119,8 +121,33 @@ def read_labelled_rows(store: FeatureStore, choice: RowChoice, listener: Listene
         examples=Examples(values, targets, len(classes), groups.reshape(-1)),
         sides=None if row_labels.sides is None else np.array(row_labels.sides)[rows],
         splits=splits,
-        num_unlabelled=num_unlabelled,
+        num_unlabelled=num_unlabelled + num_broken,
     )
+
+
+def _leave_out_broken(
+    row_labels: RowLabels, table: FeatureTable, listener: Listener
+) -> tuple[RowLabels, int]:
+    """Take the labels away from rows whose features are NaN or infinite: nothing fits them.
+
+    Returns:
+        The labels, and how many were taken away.
+    """
+    count = len(table.values)
+    sums = table.values.reshape(count, math.prod(table.values.shape[1:])).sum(
+        axis=1, dtype=np.float64
+    )
+    is_broken = ~np.isfinite(sums)
+    broken = [row for row in np.flatnonzero(is_broken) if row_labels.labels[row] is not None]
+    if not broken:
+        return row_labels, 0
+    listener.note(
+        f"{format_count(len(broken), 'image')} with features that are NaN or infinite left out, "
+        f"the first {table.keys[broken[0]]!r}"
+    )
+    kept = zip(row_labels.labels, is_broken, strict=True)
+    labels = tuple(None if broken else label for label, broken in kept)
+    return replace(row_labels, labels=labels), len(broken)
 
 
 def _take_split(

@@ -1,137 +1,162 @@
-"""Multinomial logistic regression on standardised features, by scikit-learn's L-BFGS."""
+"""Multinomial logistic regression on standardised features: the objective of scikit-learn's."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from featx.heads.calibration import accuracy, cross_entropy
+from featx.heads.design import Design, make_design
+from featx.heads.folds import make_folds, sample_rows
 from featx.heads.kinds import Choice, Examples, FitJob, Task
-from featx.heads.operations import Affine, Operation, Softmax, Standardise
+from featx.heads.logistic import EXACT_VALUES, LinearMap, Logistic, Penalty, sigmoid_entropy
+from featx.heads.operations import Affine, Operation, Sigmoid, Softmax, Standardise
+from featx.heads.threads import threads_for
 
 REGULARISATIONS = tuple(10.0**exponent for exponent in range(-5, 2))
 """Inverse strengths C that are tried. For standardised features of some hundred to a few
 thousand dimensions the best is well inside this range."""
 
-NUM_FOLDS = 3
+DEFAULT = 1.0
+"""Of too few examples to compare any."""
 
-SMALL_PROBLEM = 500_000_000
-"""Multiplications of one pass over the data (N x D x C) up to which one thread is used. A pass
-then takes milliseconds: more threads gain little, and where another program uses the cores they
-wait for each other at every step (measured: 44 s instead of 3 s)."""
+CHOICE_VALUES = 10_000_000
+"""Values (N x D) of the examples on which strengths are compared, of at least `CHOICE_ROWS`."""
 
-MAX_ITERATIONS = 1000
+CHOICE_ROWS = 5_000
+
+MOST_WORK = 50_000_000_000
+"""Multiplications of one pass (N x D x C) up to which it is tried unasked."""
+
+COARSE, FINE, EXACT = 1e-5, 1e-6, 1e-13
+"""Relative decrease of the objective at which a fit stops: to compare; to keep; of few values."""
 
 
 class LinearHead:
     """Logistic regression, its regularisation chosen by cross-validation.
 
-    The weights are ``mean`` (D,), ``scale`` (D,), ``coefficients`` (C, D) and ``intercepts``
-    (C,); the settings ``C`` (inverse strength) and ``folds`` (0: too few examples to compare).
+    The weights are ``mean`` (D,), ``scale`` (D,), ``coefficients`` (C, D), ``intercepts`` (C,)
+    and, of several labels per picture, ``multi``; the settings ``C`` (inverse strength) and
+    ``folds`` (0: too few examples to compare).
     """
 
-    tasks: tuple[Task, ...] = ("single",)
+    tasks: tuple[Task, ...] = ("single", "multi")
 
     def suits(self, examples: Examples) -> bool:
-        """Return True."""
-        return True
+        """Whether one pass over the data takes seconds at most."""
+        count, width = examples.values.shape
+        return bool(count * width * examples.num_classes <= MOST_WORK)
 
     def choose(self, examples: Examples, job: FitJob) -> Choice:
         """Choose the regularisation; see `featx.heads.kinds.HeadKind.choose`."""
-        with _threads_for(examples):
-            return _choose(examples, job)
+        most = max(CHOICE_ROWS, CHOICE_VALUES // max(1, examples.values.shape[1]))
+        rows = sample_rows(examples, most, job.seed)
+        with threads_for(examples):
+            if len(rows) == len(examples):
+                return _walk(examples, job)
+            chosen = _walk(examples.take(rows), job)
+            return _measure(examples, chosen, job)
 
     def fit(
         self, examples: Examples, settings: Mapping[str, Any], job: FitJob
     ) -> dict[str, np.ndarray]:
         """Fit with a known regularisation; see `featx.heads.kinds.HeadKind.fit`."""
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.preprocessing import StandardScaler
-
-        scaler = StandardScaler().fit(examples.values)
-        classifier = LogisticRegression(C=settings["C"], max_iter=MAX_ITERATIONS)
-        with _threads_for(examples):
-            classifier.fit(scaler.transform(examples.values), examples.targets)
-        coefficients, intercepts = classifier.coef_, classifier.intercept_
-        if examples.num_classes == 2:
-            # scikit-learn keeps one logit z for two classes; softmax(-z/2, z/2) = sigmoid(z).
-            coefficients = np.concatenate([-coefficients, coefficients]) / 2
-            intercepts = np.concatenate([-intercepts, intercepts]) / 2
-        return {
-            "mean": np.asarray(scaler.mean_, np.float32),
-            "scale": np.asarray(scaler.scale_, np.float32),
-            "coefficients": np.asarray(coefficients, np.float32),
-            "intercepts": np.asarray(intercepts, np.float32),
-        }
+        job.listener.trying(f"linear, C = {settings['C']:g}, {len(examples):,} examples")
+        with threads_for(examples):
+            design = make_design(examples)
+            is_small = examples.values.size <= EXACT_VALUES
+            start = None if is_small or job.start is None else _start_from(job.start, design)
+            penalty = Penalty(settings["C"], EXACT if is_small else FINE)
+            found = Logistic(design).minimise(penalty, start)
+        weights = design.weights(found.coefficients, found.intercepts)
+        return weights | ({"multi": np.array(True)} if examples.task == "multi" else {})
 
     def operations(self, weights: Mapping[str, np.ndarray]) -> tuple[Operation, ...]:
-        """Standardise, then softmax of an affine map."""
+        """Standardise, then softmax of an affine map, or sigmoids."""
         return (
             Standardise(weights["mean"], weights["scale"]),
             Affine(weights["coefficients"], weights["intercepts"]),
-            Softmax(),
+            Sigmoid() if "multi" in weights else Softmax(),
         )
 
 
 linear = LinearHead()
 
 
-def _choose(examples: Examples, job: FitJob) -> Choice:
-    """Choose the regularisation by cross-validation; identical files share a fold."""
-    from sklearn.model_selection import StratifiedGroupKFold
-    from sklearn.preprocessing import StandardScaler
-
-    targets, groups = examples.targets, examples.groups
-    pairs = np.unique(np.stack([targets, groups]), axis=1)
-    folds = min(NUM_FOLDS, int(np.bincount(pairs[0], minlength=examples.num_classes).min()))
-    if folds < 2:
-        return Choice({"C": 1.0, "folds": 0})
-    standardised = StandardScaler().fit_transform(examples.values)
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=job.seed)
-    losses = np.zeros(len(REGULARISATIONS))
-    compared = num_held_out = 0
-    for train, test in splitter.split(standardised, targets, groups):
-        if len(np.unique(targets[train])) < 2:
-            continue  # Copies with different labels can leave a fold with one class.
-        compared += 1
-        num_held_out += len(test)
-        job.listener.trying(f"linear, fold {compared} of {folds}")
-        losses += _losses(standardised, examples, train, test)
-    if not compared:
-        return Choice({"C": 1.0, "folds": 0})
-    best = int(losses.argmin())
-    settings = {"C": REGULARISATIONS[best], "folds": compared}
-    return Choice(settings, float(losses[best]) / num_held_out, num_held_out=num_held_out)
+def _walk(examples: Examples, job: FitJob) -> Choice:
+    """Try the strengths from strong to weak, each from the one before, until the loss rises."""
+    folds = make_folds(examples, job.seed)
+    if not folds.count:
+        return Choice({"C": DEFAULT, "folds": 0})
+    design = make_design(examples)
+    problems = [_Problem.make(design, train, test) for train, test in folds]
+    best, rises = Choice({}), 0
+    for inverse in REGULARISATIONS:
+        job.listener.trying(f"linear, C = {inverse:g}, {len(examples):,} examples")
+        for problem in problems:
+            problem.advance(Penalty(inverse, COARSE))
+        scores = np.concatenate([problem.scores() for problem in problems])
+        held_out = examples.take(folds.held_out)
+        found = _describe(scores, held_out, {"C": inverse, "folds": folds.count})
+        if best.loss is None or (found.loss is not None and found.loss < best.loss):
+            best, rises = found, 0
+        else:
+            rises += 1
+        if rises == 2:
+            break
+    return best
 
 
-def _losses(
-    standardised: np.ndarray, examples: Examples, train: np.ndarray, test: np.ndarray
-) -> np.ndarray:
-    """Return the cross-entropy of one fold for each of `REGULARISATIONS`."""
-    from sklearn.linear_model import LogisticRegression
+@dataclass(slots=True)
+class _Problem:
+    """One fold, with the fit at the last strength."""
 
-    targets = examples.targets
-    losses = np.zeros(len(REGULARISATIONS))
-    classifier = LogisticRegression(warm_start=True, max_iter=MAX_ITERATIONS)
-    for number, candidate in enumerate(REGULARISATIONS):
-        classifier.set_params(C=candidate)
-        classifier.fit(standardised[train], targets[train])
-        probabilities = np.zeros((len(test), examples.num_classes))
-        seen = classifier.classes_  # Grouping may leave a class out of a fold.
-        probabilities[:, seen] = classifier.predict_proba(standardised[test])
-        own = probabilities[np.arange(len(test)), targets[test]]
-        losses[number] = -np.log(np.maximum(own, 1e-12)).sum()
-    return losses
+    train: Logistic
+    test: Design
+    found: LinearMap | None = None
+
+    @classmethod
+    def make(cls, design: Design, train: np.ndarray, test: np.ndarray) -> _Problem:
+        return cls(Logistic(design.take(train)), design.take(test))
+
+    def advance(self, penalty: Penalty) -> None:
+        self.found = self.train.minimise(penalty, self.found)
+
+    def scores(self) -> np.ndarray:
+        assert self.found is not None
+        return self.test.scores(self.found.coefficients, self.found.intercepts)
 
 
-def _threads_for(examples: Examples) -> AbstractContextManager[Any]:
-    """Keep numerical libraries to one thread where more would cost time."""
-    from threadpoolctl import threadpool_limits
+def _measure(examples: Examples, chosen: Choice, job: FitJob) -> Choice:
+    """Fit on all rows that are not held out with what was chosen on a part of them."""
+    folds = make_folds(examples, job.seed)
+    if not folds.count or chosen.loss is None:
+        return chosen
+    design = make_design(examples)
+    problems = [_Problem.make(design, train, test) for train, test in folds]
+    job.listener.trying(f"linear, C = {chosen.settings['C']:g}, {len(examples):,} examples")
+    for problem in problems:
+        problem.advance(Penalty(chosen.settings["C"], COARSE))
+    scores = np.concatenate([problem.scores() for problem in problems])
+    return _describe(scores, examples.take(folds.held_out), chosen.settings)
 
-    multiplications = examples.values.size * examples.num_classes
-    limits: AbstractContextManager[Any] = threadpool_limits(
-        1 if multiplications <= SMALL_PROBLEM else None
-    )
-    return limits
+
+def _describe(scores: np.ndarray, held_out: Examples, settings: dict[str, Any]) -> Choice:
+    if held_out.task == "multi":
+        loss = sigmoid_entropy(scores, held_out.targets, held_out.weights)
+        return Choice(settings, loss, None, len(held_out))
+    loss = cross_entropy(scores, held_out.targets, held_out.weights)
+    return Choice(settings, loss, accuracy(scores, held_out.targets), len(held_out))
+
+
+def _start_from(weights: Mapping[str, np.ndarray], design: Design) -> LinearMap | None:
+    """Return the map of an earlier fit in the coordinates of this one."""
+    mean, scale = design.standard
+    if design.basis is not None or weights["coefficients"].shape[1] != len(mean):
+        return None
+    inner = weights["coefficients"] / weights["scale"].astype(np.float64)
+    intercepts = weights["intercepts"] + inner @ (mean - weights["mean"])
+    return LinearMap(inner * scale, intercepts)

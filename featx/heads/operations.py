@@ -121,3 +121,45 @@ class Sigmoid:
     def __call__(self, values: np.ndarray) -> np.ndarray:
         """Return (N, D), in [0, 1]."""
         return np.asarray(0.5 * (1 + np.tanh(0.5 * values)))  # Does not overflow.
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NearestVote:
+    """The nearest examples vote for their class, each with ``count * exp(x·e / temperature)``.
+
+    Attributes:
+        examples: Vectors e, (N, D).
+        targets: Their class numbers, (N,).
+        counts: How much each counts, (N,).
+        num_classes: C.
+        neighbours: How many vote; all where there are fewer.
+        temperature: Above 0.
+        smoothing: Votes of all classes together, each the same, beside one vote of all neighbours.
+    """
+
+    examples: np.ndarray
+    targets: np.ndarray
+    counts: np.ndarray
+    num_classes: int
+    neighbours: int
+    temperature: float
+    smoothing: float
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """Return (n, C) of (n, D), rows summing to 1."""
+        step = max(1, BLOCK_VALUES // max(1, len(self.examples)))
+        shares = np.zeros((len(values), self.num_classes), np.float32)
+        for start in range(0, len(values), step):
+            block = values[start : start + step]
+            self._vote(block, shares[start : start + step])
+        return (shares + self.smoothing / self.num_classes) / (1 + self.smoothing)
+
+    def _vote(self, values: np.ndarray, shares: np.ndarray) -> None:
+        products = values @ self.examples.T
+        number = min(self.neighbours, products.shape[1])
+        nearest = np.argpartition(-products, number - 1, axis=1)[:, :number]
+        near = np.take_along_axis(products, nearest, axis=1) / self.temperature
+        votes = self.counts[nearest] * np.exp(near - near.max(axis=1, keepdims=True))
+        votes /= votes.sum(axis=1, keepdims=True)
+        rows = np.arange(len(values))[:, np.newaxis]
+        np.add.at(shares, (rows, self.targets[nearest]), votes)

@@ -12,8 +12,14 @@ from typing import TypedDict
 
 from featx.errors import InvalidValue
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_TEST_SIZE
+from featx.wording import option
 
-DEFAULT_HEAD_KIND = "linear"
+AUTO = "auto"
+"""Value of ``--kind`` that compares kinds."""
+
+DEFAULT_HEAD_KIND = AUTO
+
+DEFAULT_DROPOUT = 0.3
 
 FOLDERS = "folders"
 """Value of ``--labels`` for the labels in the store: class folders, or those that a manifest or
@@ -74,10 +80,44 @@ class HeadOptions:
     """Which head is fitted.
 
     Attributes:
-        kind: The kind of head.
+        kind: The kind of head; ``auto`` compares those that suit the number of examples by their
+            loss on held-out rows.
+        hidden: Of ``mlp``: widths of the hidden layers; one of 128 when None.
+        dropout: Of ``mlp``: share of the values that each step leaves out before every layer, in
+            [0, 1).
     """
 
     kind: str = DEFAULT_HEAD_KIND
+    hidden: tuple[int, ...] | None = None
+    dropout: float = DEFAULT_DROPOUT
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.dropout < 1:
+            raise InvalidValue(
+                f"{option('dropout')} is a share in [0, 1). Received: {self.dropout}."
+            )
+        if self.hidden is not None and min(self.hidden, default=0) < 1:
+            raise InvalidValue(
+                f"Hidden layers have widths of at least 1, such as 128,64. Received: {self.hidden}."
+            )
+
+
+def parse_hidden(text: str) -> tuple[int, ...]:
+    """Read widths of layers.
+
+    Raises:
+        InvalidValue: If they are no whole numbers.
+
+    Example:
+        >>> parse_hidden("128,64")
+        (128, 64)
+    """
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise InvalidValue(
+            f"{option('hidden')} takes widths of layers such as 128,64. Received: {text!r}."
+        ) from None
 
 
 class FeatureKeywords(TypedDict, total=False):
@@ -105,6 +145,8 @@ class HeadKeywords(TypedDict, total=False):
     """The fields of `HeadOptions` as keywords."""
 
     kind: str
+    hidden: tuple[int, ...] | None
+    dropout: float
 
 
 class FitKeywords(FeatureKeywords, TaskKeywords, EvaluationKeywords, HeadKeywords, total=False):

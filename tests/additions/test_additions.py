@@ -30,7 +30,7 @@ from featx.testing.contracts.poolings import PoolingContract
 from tests.cli.program import Program
 
 ADDITIONS: tuple[tuple[Registry[Any], str, str], ...] = (
-    (HEADS, "centroid", "tests.additions.centroid_head:centroid"),
+    (HEADS, "class-mean", "tests.additions.centroid_head:centroid"),
     (INDEXES, "numpy", "tests.additions.numpy_index:numpy_index"),
     (EXPORTS, "jsonl", "tests.additions.json_lines_export"),
     (POOLINGS, "median", "tests.additions.median_pooling:median"),
@@ -81,7 +81,7 @@ def shrink(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("kind", ["centroid"])
+@pytest.mark.parametrize("kind", ["class-mean"])
 class TestHeads(HeadContract):
     pass
 
@@ -108,16 +108,16 @@ class TestModelSources(ModelSourceContract):
 
 
 def test_a_head(run: Callable[..., str], program: Program) -> None:
-    assert "centroid" in run("fit-head", "--help")
+    assert "class-mean" in run("fit-head", "--help")
     run("extract", "photos", "-m", "toy:colors", "--layer", "mean")
-    assert json.loads(run("fit-head", "--kind", "centroid", "--json"))["kind"] == "centroid"
+    assert json.loads(run("fit-head", "--kind", "class-mean", "--json"))["kind"] == "class-mean"
     lines = [json.loads(line) for line in run("predict", "photos", "--json").splitlines()]
     best = {(Path(line["path"]).parent.name, line["class"]) for line in lines if line["rank"] == 1}
     assert best == {("dark", "dark"), ("light", "light")}
-    HEADS.remove("centroid")
+    HEADS.remove("class-mean")
     outcome = program("predict", "photos")
     assert outcome.status == 1
-    assert "The head 'head' needs the kind of head 'centroid'" in outcome.err
+    assert "The head 'head' needs the kind of head 'class-mean'" in outcome.err
 
 
 def test_an_index_is_built_again_in_its_kind(run: Callable[..., str], program: Program) -> None:

@@ -78,7 +78,7 @@ def without_plugin(with_plugin: Environment) -> Environment:
 
 
 def test_it_is_used_from_the_model_to_the_export(with_plugin: Environment) -> None:
-    assert "<linear|nearest>" in with_plugin.featx("fit-head", "--help")
+    assert "|mlp|nearest>" in with_plugin.featx("fit-head", "--help")
     store = ("used.h5", "--json")
     with_plugin.featx("extract", "photos", "-m", "color:histogram,bins=2", "-o", *store)
     fitted = json.loads(with_plugin.featx("fit-head", *store, "--kind", "nearest", "-o", "used"))

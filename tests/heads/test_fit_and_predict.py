@@ -83,7 +83,7 @@ def test_head_of_class_folders(store: Path, tmp_path: Path) -> None:
 
 
 def test_saved_head_is_fitted_on_all_rows(store: Path, tmp_path: Path) -> None:
-    report = fit_head(store, output=tmp_path / "head")
+    report = fit_head(store, kind="linear", output=tmp_path / "head")
     with open_store(store) as opened:
         values = opened.table("vector").values[:30]
     examples = Examples(values, np.arange(30) % 2, 2, np.arange(30))
@@ -107,7 +107,9 @@ def test_other_files_in_the_folder_are_left_alone(store: Path, tmp_path: Path) -
 
 
 def test_head_folder_round_trip_and_json(store: Path, tmp_path: Path) -> None:
-    report = fit_head(store, layer="map", pool="max", output=tmp_path / "new" / "head")
+    report = fit_head(
+        store, layer="map", pool="max", kind="linear", output=tmp_path / "new" / "head"
+    )
     folder = tmp_path / "new" / "head"
     names = sorted(path.name for path in folder.iterdir())
     assert names == ["head.json", weights_file(folder).name]
@@ -607,3 +609,29 @@ def test_images_that_it_was_fitted_on_do_not_count_for_accuracy(
     assert (report.num_fitted_on, report.num_labelled, report.accuracy) == (20, 1, 1.0)
     (photos / "cat" / "new.png").unlink()
     assert featx.predict(photos, head=tmp_path / "head").accuracy is None
+
+
+def test_images_with_broken_features_are_left_out(tmp_path: Path) -> None:
+    notes: list[str] = []
+
+    class Notes(Listener):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    values = class_values([0, 1] * 10)
+    values[3, 1], values[8, 0] = np.nan, np.inf
+    write_sample(tmp_path / "f.h5", {"v": values}, labels=["a", "b"] * 10)
+    report = fit_head(tmp_path / "f.h5", test_size=0, output=tmp_path / "head", listener=Notes())
+    assert (report.num_train, report.num_unlabelled) == (18, 2)
+    assert "2 images with features that are NaN or infinite left out, the first 'image_3.png'" in (
+        notes
+    )
+
+
+def test_auto_is_reported_with_its_figures(store: Path, tmp_path: Path) -> None:
+    report = fit_head(store, output=tmp_path / "head")
+    assert report.kind == load_head(tmp_path / "head").kind == report.tried[0].kind
+    tried = json.loads(json.dumps(report.to_dict()))["tried"]
+    assert {trial["kind"] for trial in tried} == {"linear", "ridge", "lda", "knn", "centroid"}
+    assert all(set(trial) == {"kind", "loss", "accuracy", "seconds"} for trial in tried)
+    assert report.seconds > 0

@@ -1,0 +1,99 @@
+"""A vote of the nearest examples, weighted by how near they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from featx.heads.folds import make_folds
+from featx.heads.kinds import Choice, Examples, FitJob, Task
+from featx.heads.operations import NearestVote, Operation, UnitLength, compute
+from featx.heads.threads import threads_for
+
+NEIGHBOURS, TEMPERATURE = 20, 0.07
+"""The protocol of DINO and DINOv2 (Caron et al., 2021; Oquab et al., 2023)."""
+
+SMOOTHINGS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+"""Votes, of one in all, that are spread over the classes: a class that no neighbour has is rare,
+not impossible."""
+
+DEFAULT_SMOOTHING = 0.1
+
+MOST_EXAMPLES = 20_000
+"""Up to so many are tried unasked: a prediction compares with every one."""
+
+
+class KnnHead:
+    """The 20 nearest examples by cosine s vote for their class with exp(s / 0.07).
+
+    The weights are ``examples`` (N, D) of length 1, ``targets`` (N,), ``counts`` (N,) and the
+    numbers ``classes``, ``neighbours``, ``temperature`` and ``smoothing``; the settings the
+    last three and ``folds``. The smoothing is chosen on held-out rows.
+    """
+
+    tasks: tuple[Task, ...] = ("single",)
+
+    def suits(self, examples: Examples) -> bool:
+        """Whether there are few enough to compare each picture with."""
+        return len(examples) <= MOST_EXAMPLES
+
+    def choose(self, examples: Examples, job: FitJob) -> Choice:
+        """Choose the smoothing; see `featx.heads.kinds.HeadKind.choose`."""
+        folds = make_folds(examples, job.seed)
+        settings = {
+            "neighbours": NEIGHBOURS,
+            "temperature": TEMPERATURE,
+            "smoothing": DEFAULT_SMOOTHING,
+            "folds": folds.count,
+        }
+        if not folds.count:
+            return Choice(settings)
+        job.listener.trying(f"knn, {len(examples):,} examples")
+        unsmoothed, votes = settings | {"smoothing": 0.0}, []
+        with threads_for(examples):
+            for train, test in folds:
+                weights = self.fit(examples.take(train), unsmoothed, job)
+                votes.append(compute(self.operations(weights), examples.values[test]))
+        held_out, shares = examples.take(folds.held_out), np.concatenate(votes)
+        own = shares[np.arange(len(held_out)), held_out.targets]
+        losses = []
+        for smoothing in SMOOTHINGS:
+            smooth = (own + smoothing / examples.num_classes) / (1 + smoothing)
+            losses.append(float(np.average(-np.log(smooth), weights=held_out.weights)))
+        best = int(np.argmin(losses))
+        right = float((shares.argmax(axis=1) == held_out.targets).mean())
+        settings["smoothing"] = SMOOTHINGS[best]
+        return Choice(settings, losses[best], right, len(held_out))
+
+    def fit(
+        self, examples: Examples, settings: Mapping[str, Any], job: FitJob
+    ) -> dict[str, np.ndarray]:
+        """Keep the examples; see `featx.heads.kinds.HeadKind.fit`."""
+        blocks = [UnitLength()(block.values) for block in examples.blocks()]
+        return {
+            "examples": np.concatenate(blocks),
+            "targets": np.asarray(examples.targets, np.int64),
+            "counts": np.asarray(examples.counts, np.float32),
+            "classes": np.array(examples.num_classes),
+            "neighbours": np.array(settings["neighbours"]),
+            "temperature": np.array(settings["temperature"]),
+            "smoothing": np.array(settings["smoothing"]),
+        }
+
+    def operations(self, weights: Mapping[str, np.ndarray]) -> tuple[Operation, ...]:
+        """Scale to length 1, and let the nearest vote."""
+        vote = NearestVote(
+            weights["examples"],
+            weights["targets"],
+            weights["counts"],
+            num_classes=int(weights["classes"]),
+            neighbours=int(weights["neighbours"]),
+            temperature=float(weights["temperature"]),
+            smoothing=float(weights["smoothing"]),
+        )
+        return (UnitLength(), vote)
+
+
+knn = KnnHead()
