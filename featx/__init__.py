@@ -78,11 +78,14 @@ PUBLIC_NAMES = {
         "ExtractorKeywords",
         "InputKeywords",
         "InputOptions",
+        "LayerSynonyms",
+        "Layers",
         "OnError",
         "PredictKeywords",
         "RunKeywords",
         "RunOptions",
         "Scale",
+        "SearchKeywords",
         "Selection",
         "SelectionKeywords",
         "UpdateKeywords",
@@ -186,11 +189,14 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.options import ExtractorKeywords as ExtractorKeywords
     from featx.options import InputKeywords as InputKeywords
     from featx.options import InputOptions as InputOptions
+    from featx.options import Layers as Layers
+    from featx.options import LayerSynonyms as LayerSynonyms
     from featx.options import OnError as OnError
     from featx.options import PredictKeywords as PredictKeywords
     from featx.options import RunKeywords as RunKeywords
     from featx.options import RunOptions as RunOptions
     from featx.options import Scale as Scale
+    from featx.options import SearchKeywords as SearchKeywords
     from featx.options import Selection as Selection
     from featx.options import SelectionKeywords as SelectionKeywords
     from featx.options import UpdateKeywords as UpdateKeywords

@@ -1,16 +1,27 @@
-"""Checks of options that are passed in Python: most return the value in its plain form."""
+"""Checks of options that are passed in Python: most return the value in its plain form.
+
+Types are taken as people have them: any path, whole numbers of NumPy, one layer or several. What
+cannot be used is one sentence that says what is taken.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from numbers import Integral
-from typing import TYPE_CHECKING
+import contextlib
+import os
+from collections.abc import Callable, Iterable
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
 
 from featx.errors import InvalidType, InvalidValue, UnknownName, join_names
+from featx.wording import either, option
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import ArrayLike
+
+
+LARGEST = 2**63 - 1
+"""Largest whole number that files of featx hold."""
 
 
 def check_numbers(name: str, values: ArrayLike) -> np.ndarray:
@@ -31,28 +42,29 @@ def check_numbers(name: str, values: ArrayLike) -> np.ndarray:
         array = np.empty(0, object)
     if array.dtype.kind not in "biuf":
         raise InvalidType(
-            f"{name!r} takes an array of numbers, or lists of equal lengths. "
+            f"{_subject(name)} takes an array of numbers, or lists of equal lengths. "
             f"Received: {type(values).__name__}."
         )
     return array if hasattr(values, "dtype") else array.astype(np.float32)
 
 
-def check_whole_number(name: str, value: object, *, least: int) -> int:
+def check_whole_number(name: str, value: object, *, least: int, most: int = LARGEST) -> int:
     """Return an option that is a whole number, such as 4 or ``np.int64(4)``, as an int.
 
     Raises:
         InvalidType: If it is something else; True and False are no numbers here.
-        InvalidValue: If it is less than `least`.
+        InvalidValue: If it is less than `least` or more than `most`.
 
     Example:
         >>> check_whole_number("workers", 4, least=1)
         4
     """
     number = _as_whole_number(value)
-    if number is not None and number >= least:
+    if number is not None and least <= number <= most:
         return number
+    upper = f", at most {most:,}" if number is not None and number > most else ""
     raise (InvalidType if number is None else InvalidValue)(
-        f"{name!r} takes a whole number, at least {least}. Received: {value!r}. "
+        f"{_subject(name)} takes a whole number, at least {least}{upper}. Received: {value!r}. "
         "Leave it out for the default."
     )
 
@@ -61,10 +73,13 @@ def check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:
     """Refuse a value that is not among `choices`, naming those that are.
 
     Raises:
+        InvalidType: If `value` is no text.
         UnknownName: If `value` is not one of `choices`.
     """
+    if not isinstance(value, str):
+        raise InvalidType(f"A {what} is a text, {join_names(choices)}. Received: {value!r}.")
     if value not in choices:
-        raise UnknownName(what, str(value), choices, remedy=f"Choose {join_names(choices)}.")
+        raise UnknownName(what, value, choices, remedy=f"Choose {join_names(choices)}.")
 
 
 def check_flag(name: str, value: object) -> None:
@@ -81,27 +96,30 @@ def check_flag(name: str, value: object) -> None:
     """
     if not isinstance(value, bool):
         raise InvalidType(
-            f"{name!r} takes True or False. Received: {value!r}. Leave it out for the default."
+            f"{_subject(name)} takes True or False. Received: {value!r}. "
+            "Leave it out for the default."
         )
 
 
 def check_img_size(value: object) -> tuple[int, int]:
-    """Return an image size, ``(height, width)`` in pixels.
+    """Return an image size, ``(height, width)`` in pixels; one number is both.
 
     Raises:
-        InvalidType: If it is no tuple or list of whole numbers.
+        InvalidType: If it is no whole number, and no sequence of them.
         InvalidValue: If these are not two, each at least 1.
 
     Example:
-        >>> check_img_size([224, 320])
-        (224, 320)
+        >>> check_img_size([224, 320]), check_img_size(96)
+        ((224, 320), (96, 96))
     """
-    numbers = _as_whole_numbers(value)
+    side = _as_whole_number(value)
+    numbers = _as_whole_numbers(value) if side is None else [side, side]
     if numbers is not None and len(numbers) == 2 and min(numbers) >= 1:
         return numbers[0], numbers[1]
     raise (InvalidType if numbers is None else InvalidValue)(
-        "'img_size' takes (height, width), whole numbers, each at least 1. "
-        f"Received: {value!r}. For example: img_size=(224, 320)."
+        f"{_subject('img_size')} takes (height, width), whole numbers, each at least 1, or one "
+        f"number for both. Received: {value!r}. For example: {option('img_size', 96)} or "
+        f"{option('img_size', (224, 320))}."
     )
 
 
@@ -120,7 +138,7 @@ def check_shard(value: object) -> tuple[int, int]:
     if numbers is not None and len(numbers) == 2 and 1 <= numbers[0] <= numbers[1]:
         return numbers[0], numbers[1]
     raise (InvalidType if numbers is None else InvalidValue)(
-        "'shard' takes (i, n), whole numbers, i from 1 to n. "
+        f"{_subject('shard')} takes (i, n), whole numbers, i from 1 to n. "
         f"Received: {value!r}. For example: shard=(1, 4), the first of four."
     )
 
@@ -142,9 +160,152 @@ def check_texts(name: str, value: object) -> tuple[str, ...]:
         if all(isinstance(text, str) for text in texts):
             return texts
     raise InvalidType(
-        f"{name!r} takes a text, or several in a list. Received: {value!r}. "
+        f"{_subject(name)} takes a text, or several in a list. Received: {value!r}. "
         f"For example: {name}=['a', 'b']."
     )
+
+
+def check_text(name: str, value: object) -> str | None:
+    """Return an option that is a text, or None.
+
+    Example:
+        >>> check_text("signature", "serving_default")
+        'serving_default'
+    """
+    if value is None or isinstance(value, str):
+        return value
+    raise InvalidType(f"{_subject(name)} takes a text. Received: {value!r}.")
+
+
+def check_path(name: str, value: object) -> str | None:
+    """Return a path as text, or None.
+
+    Example:
+        >>> from pathlib import PurePosixPath
+        >>> check_path("output", PurePosixPath("a", "f.h5"))
+        'a/f.h5'
+    """
+    if value is None:
+        return None
+    path = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
+    if not isinstance(path, str):
+        raise InvalidType(f"{_subject(name)} takes a path. Received: {value!r}.")
+    if not path or "\0" in path:
+        raise InvalidValue(f"{_subject(name)} takes a path. Received: {path!r}.")
+    return path
+
+
+def check_number(name: str, value: object) -> float | None:
+    """Return an option that is a number, such as 0.5 or ``np.float32(0.5)``, or None.
+
+    Example:
+        >>> check_number("threshold", 1)
+        1.0
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise InvalidType(f"{_subject(name)} takes a number. Received: {value!r}.")
+    return float(value)
+
+
+def check_layers(name: str, value: object) -> tuple[str, ...]:
+    """Return layers as texts: one or several names, globs or numbers; none for None.
+
+    Numbers are places in the list of layers, negative ones from its end.
+
+    Example:
+        >>> check_layers("layers", ["conv1", -2]), check_layers("layers", 3)
+        (('conv1', '-2'), ('3',))
+    """
+    if value is None:
+        return ()
+    single = _as_layer(value)
+    if single is not None:
+        return (single,)
+    if isinstance(value, Iterable) and not isinstance(value, (bytes, dict)):
+        layers = [_as_layer(one) for one in value]
+        if None not in layers:
+            return tuple(layer for layer in layers if layer is not None)
+    raise InvalidType(
+        f"{_subject(name)} takes a name or a number, or several in a list. Received: {value!r}. "
+        f"For example: {name}=['conv1', -2]."
+    )
+
+
+def check_layer(name: str, value: object) -> str | None:
+    """Return one layer as text, or None; see `check_layers`.
+
+    Example:
+        >>> check_layer("layer", -1), check_layer("layer", ["fc1"])
+        ('-1', 'fc1')
+    """
+    layers = check_layers(name, value)
+    if len(layers) > 1:
+        raise InvalidValue(f"{_subject(name)} takes one layer. Received: {value!r}.")
+    return layers[0] if layers else None
+
+
+def check_pool(name: str, value: object) -> str:
+    """Return the name of a pooling; None is ``none``, and ``mean`` another word for ``avg``.
+
+    Example:
+        >>> check_pool("pool", None), check_pool("pool", "mean"), check_pool("pool", "gem")
+        ('none', 'avg', 'gem')
+    """
+    if value is None:
+        return "none"
+    text = check_text(name, value) or ""
+    return "avg" if text == "mean" else text
+
+
+def check_dtype(name: str, value: object) -> str:
+    """Return the name of a type of numbers that is given by name, or as NumPy's.
+
+    Example:
+        >>> import numpy as np
+        >>> check_dtype("dtype", np.float16), check_dtype("dtype", "float32")
+        ('float16', 'float32')
+    """
+    if isinstance(value, str):
+        return value
+    import numpy as np
+
+    with contextlib.suppress(TypeError):
+        if value is not None:
+            return np.dtype(value).name  # type: ignore[call-overload, no-any-return]
+    raise InvalidType(
+        f"{_subject(name)} takes a type of numbers. Received: {value!r}. For example: "
+        f"{option('dtype', 'float16')}."
+    )
+
+
+def check_whole_numbers(least: int, most: int = LARGEST) -> Callable[[str, object], int | None]:
+    """Return a check of an option that is a whole number from `least` to `most`, or None."""
+
+    def check(name: str, value: object) -> int | None:
+        return None if value is None else check_whole_number(name, value, least=least, most=most)
+
+    return check
+
+
+def check_flag_or_none(name: str, value: object) -> Any:
+    """Return True, False or None; refuse anything else."""
+    if value is not None:
+        check_flag(name, value)
+    return value
+
+
+def _as_layer(value: object) -> str | None:
+    number = _as_whole_number(value)
+    if number is not None:
+        return str(number)
+    return value if isinstance(value, str) else None
+
+
+def _subject(name: str) -> str:
+    """Name an option where a sentence is about it."""
+    return either(shell=option(name), python=repr(name))
 
 
 def _as_whole_number(value: object) -> int | None:
@@ -153,9 +314,10 @@ def _as_whole_number(value: object) -> int | None:
     return int(value)
 
 
-def _as_whole_numbers(value: object) -> list[int] | None:
-    """Return the numbers of a tuple or list; None if it is, or holds, anything else."""
-    if not isinstance(value, (tuple, list)):
+def _as_whole_numbers(value: Any) -> list[int] | None:
+    """Return the numbers of a tuple, list or array; None if it is, or holds, anything else."""
+    listed = value.tolist() if hasattr(value, "tolist") else value
+    if not isinstance(listed, (tuple, list)):
         return None
-    numbers = [number for one in value if (number := _as_whole_number(one)) is not None]
-    return numbers if len(numbers) == len(value) else None
+    numbers = [number for one in listed if (number := _as_whole_number(one)) is not None]
+    return numbers if len(numbers) == len(listed) else None

@@ -7,8 +7,8 @@ with the groups.
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, get_args
@@ -17,11 +17,13 @@ from featx.checks import (
     check_choice,
     check_flag,
     check_img_size,
+    check_path,
     check_shard,
+    check_text,
     check_texts,
     check_whole_number,
 )
-from featx.errors import InvalidType, InvalidValue, RepeatedOption, UnknownOption
+from featx.errors import InvalidType, InvalidValue, RepeatedOption
 from featx.events import Listener, choose_listener
 from featx.specs import (
     PREPROCESS_NAMES,
@@ -39,11 +41,26 @@ from featx.specs import (
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+Layers = str | int | Sequence[str | int]
+"""One layer or several: names, globs, or places in the list of layers, negative ones from its
+end."""
+
 Scale = Literal["unit", "byte"]
 """What floats in pictures mean: whether white is 1 or 255."""
 
 OnError = Literal["raise", "nan"]
 """What `featx.Extractor` does with an image that cannot be read: an error, or a row of NaN."""
+
+
+_CHOICES: Mapping[str, tuple[str, Any]] = {
+    "channel_order": ("channel order", ChannelOrder),
+    "resize": ("resize rule", Resize),
+    "interpolation": ("interpolation", Interpolation),
+    "exif": ("EXIF policy", Exif),
+    "decode": ("way of decoding", Decode),
+    "icc": ("policy for colour profiles", Icc),
+}
+"""Fields of `InputOptions` that are one of several texts: what they are called, and the texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +71,8 @@ class InputOptions:
     does anyway.
 
     Attributes:
-        img_size: ``(height, width)`` of the model's input in pixels, each at least 1; the model's
-            own when None.
+        img_size: ``(height, width)`` of the model's input in pixels, or one number for both, each
+            at least 1; the model's own when None.
         preprocess: Scaling of pixels, see `InputSpec.scaling`; ``auto`` is the model's own. ``try``
             is for the command line, which then calls `featx.compare_scalings`.
         channel_order: ``rgb`` or ``bgr``. When None, that of a named `preprocess` (``caffe`` is
@@ -78,7 +95,7 @@ class InputOptions:
         320
     """
 
-    img_size: tuple[int, int] | None = None
+    img_size: int | tuple[int, int] | None = None
     preprocess: Preprocess = "auto"
     channel_order: ChannelOrder | None = None
     resize: Resize | None = None
@@ -89,8 +106,16 @@ class InputOptions:
 
     def __post_init__(self) -> None:
         check_choice("preprocessing", self.preprocess, PREPROCESS_NAMES)
+        for name, (what, choices) in _CHOICES.items():
+            if getattr(self, name) is not None:
+                check_choice(what, getattr(self, name), get_args(choices))
         if self.img_size is not None:
             object.__setattr__(self, "img_size", check_img_size(self.img_size))
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """The wanted ``(height, width)``; None for the model's own."""
+        return None if self.img_size is None else check_img_size(self.img_size)
 
     def apply(self, contract: InputSpec) -> InputSpec:
         """Return `contract` with these changes made; refuse ``try``, which is none.
@@ -108,8 +133,8 @@ class InputOptions:
                 "all of them. In Python, featx.compare_scalings does."
             )
         changes: dict[str, Any] = {}
-        if self.img_size is not None:
-            changes["height"], changes["width"] = self.img_size
+        if self.size is not None:
+            changes["height"], changes["width"] = self.size
         if self.preprocess != "auto":
             changes["scaling"] = self.preprocess
             changes["channel_order"] = "bgr" if self.preprocess == "caffe" else "rgb"
@@ -145,7 +170,14 @@ class Selection:
     class_names: str | Path | Sequence[str] | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "exclude", check_texts("exclude", self.exclude or ()))
+        exclude = () if self.exclude is None else check_texts("exclude", self.exclude)
+        object.__setattr__(self, "exclude", exclude)
+        check_text("split", self.split)
+        check_path("image_list", self.image_list)
+        if not isinstance(self.frame, (str, type(None))):
+            check_whole_number("frame", self.frame, least=0)
+        if not isinstance(self.class_names, os.PathLike | None):
+            check_texts("class_names", self.class_names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +215,7 @@ class RunOptions:
 
     def __post_init__(self) -> None:
         _check_numbers(self, ("max_pixels", "batch_size", "workers"), least=1)
+        check_text("engine", self.engine)
         if self.precision is not None:
             check_choice("precision", self.precision, get_args(Precision))
         if self.scale is not None:
@@ -249,7 +282,7 @@ def _check_numbers(group: object, names: Iterable[str], *, least: int) -> None:
 class InputKeywords(TypedDict, total=False):
     """The fields of `InputOptions` as keywords."""
 
-    img_size: tuple[int, int] | None
+    img_size: int | tuple[int, int] | None
     preprocess: Preprocess
     channel_order: ChannelOrder | None
     resize: Resize | None
@@ -296,15 +329,23 @@ class UpdateKeywords(TypedDict, total=False):
     dry_run: bool
 
 
+class LayerSynonyms(TypedDict, total=False):
+    """What functions that take one ``layer`` take, too."""
+
+    layers: str | int | None
+
+
 class ExtractorKeywords(InputKeywords, RunKeywords, total=False):
     """The options that `featx.Extractor` takes as keywords."""
+
+    layers: Layers | None
 
 
 class EmbedKeywords(ExtractorKeywords, total=False):
     """The options that `featx.embed` takes as keywords: all of `featx.Extractor`."""
 
-    pool: str
-    weights: str | None
+    pool: str | None
+    weights: str | Path | None
     signature: str | None
     trust_model_code: bool
     input: InputOptions | None
@@ -312,12 +353,18 @@ class EmbedKeywords(ExtractorKeywords, total=False):
     on_error: OnError
 
 
-class PredictKeywords(InputKeywords, SelectionKeywords, RunKeywords, total=False):
+class PredictKeywords(InputKeywords, SelectionKeywords, RunKeywords, LayerSynonyms, total=False):
     """The options that `featx.predict` takes as keywords."""
+
+
+class SearchKeywords(RunKeywords, LayerSynonyms, total=False):
+    """The options that `featx.search` takes as keywords."""
 
 
 class ExtractKeywords(InputKeywords, SelectionKeywords, RunKeywords, UpdateKeywords, total=False):
     """The options that `featx.extract` takes as keywords."""
+
+    layer: Layers | None
 
 
 GroupT = TypeVar("GroupT", bound="DataclassInstance")
@@ -352,19 +399,3 @@ def fill_group(group: type[GroupT], given: GroupT | None, options: Mapping[str, 
         if getattr(start, name) != defaults[name]:
             raise RepeatedOption(name, group.__name__)
     return replace(start, **own)
-
-
-def refuse_unknown(
-    function: Callable[..., Any], options: Mapping[str, Any], *groups: type[Any]
-) -> None:
-    """Refuse keywords that no group of a function has.
-
-    Raises:
-        UnknownOption: Suggests the parameters and options that look like it.
-    """
-    known = [field.name for group in groups for field in fields(group)]  # In a fixed order.
-    for name in options:
-        if name not in known:
-            parameters = inspect.signature(function).parameters.values()
-            own = [p.name for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD]
-            raise UnknownOption(function.__name__, name, [*own, *known])

@@ -117,11 +117,12 @@ def test_functions_take_the_keywords_of_their_groups() -> None:
         set(keywords.__annotations__)
         for keywords in (InputKeywords, SelectionKeywords, RunKeywords, UpdateKeywords)
     )
-    assert set(PredictKeywords.__annotations__) == inputs | selections | runs
-    assert set(ExtractKeywords.__annotations__) == inputs | selections | runs | updates
+    predict, extract = set(PredictKeywords.__annotations__), set(ExtractKeywords.__annotations__)
+    assert predict == inputs | selections | runs | {"layers"}
+    assert extract == inputs | selections | runs | updates | {"layer"}
     groups = (featx.FeatureOptions, featx.TaskOptions, featx.EvaluationOptions, featx.HeadOptions)
     fit = [field.name for group in groups for field in dataclasses.fields(group)]
-    assert sorted(featx.FitKeywords.__annotations__) == sorted(fit)
+    assert sorted(featx.FitKeywords.__annotations__) == sorted([*fit, "layers"])
 
 
 @pytest.mark.parametrize("name", featx.__all__)
@@ -150,6 +151,16 @@ featx.extract([Path("photos"), Path("more.zip")], listener=featx.Listener())
 featx.predict("new", run=run, top=1, exclude=["*.gif"])
 featx.search("query.jpg", run=run, engine="tensorflow")
 featx.load_model("keras:MobileNetV2", preprocess="tf")
+featx.extract("photos", Path("net.keras"), layer=-2, img_size=96, pool=None, dtype=np.float16)
+featx.extract("photos", "keras:VGG19", layers="fc1", weights=Path("w.h5"), dtype=np.dtype("f2"))
+featx.extract("photos", layers=[-1, "fc1"])
+featx.embed("photos", "keras:VGG19", layers=["fc1", -2], pool="mean")
+featx.predict("new", "net.keras", layer=-1)
+featx.build_index("a.h5", layers="fc1")
+featx.fit_head("a.h5", layers="fc1")
+featx.export_store("a.h5", Path("a.npy"), layer=0, pool=None)
+featx.search("query.jpg", layers=0)
+featx.compare_scalings("photos", "net.keras", layers="fc1", img_size=96)
 try:
     print(report.done, featx.open_store("a.h5").keys[0])
 except featx.errors.StoreNotFound as error:

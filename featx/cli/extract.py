@@ -66,6 +66,7 @@ def extract(
         list[str] | None,
         typer.Option(
             "--layer",
+            "--layers",
             "--module-name",
             metavar="NAME|GLOB|INDEX",
             help="A layer; repeat it, or separate by commas. [default: the last feature map]",

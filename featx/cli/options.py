@@ -147,6 +147,7 @@ OneLayer = Annotated[
     str | None,
     typer.Option(
         "--layer",
+        "--layers",
         "--module-name",
         metavar="NAME",
         help="A layer of the store. [default: its deepest]",

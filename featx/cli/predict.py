@@ -38,6 +38,7 @@ def predict(
         typer.Option(
             "--model",
             "-m",
+            "--model-name",
             metavar="MODEL",
             help="Instead of a head: a model with a classifier of its own, e.g. keras:VGG16.",
         ),

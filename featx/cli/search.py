@@ -29,7 +29,12 @@ def search(
     ] = None,
     key: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY", help="An image of the store as query; runs no network."),
+        typer.Option(
+            "--key",
+            "--keys",
+            metavar="KEY",
+            help="An image of the store as query; runs no network.",
+        ),
     ] = None,
     index: Annotated[
         Path | None,
@@ -42,6 +47,7 @@ def search(
         str | None,
         typer.Option(
             "--layer",
+            "--layers",
             "--module-name",
             metavar="NAME",
             help="A layer of the store. [default: the index's, or else the deepest]",

@@ -6,13 +6,16 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
+from featx.arguments import check_given_path, plain_arguments
+from featx.checks import check_layer, check_pool
 from featx.errors import ExportError, FeatxError, InvalidValue, join_names
 from featx.events import Listener, choose_listener
 from featx.exports.formats import EXPORTS, ExportFormat, formats_by_suffix
 from featx.exports.source import ExportSource, Written
 from featx.files import describe_wrong_output, is_same_file
+from featx.options import LayerSynonyms
 from featx.poolings import POOLINGS
 from featx.shown import Shown
 from featx.specs import DEFAULT_READ_POOLING
@@ -47,19 +50,21 @@ class ExportReport(Shown):
         return asdict(self)
 
 
+@plain_arguments(features=check_given_path, output=check_given_path)
 def export_store(
     features: str | Path,
     output: str | Path,
     *,
     format: str | None = None,
-    layer: str | None = None,
-    pool: str = DEFAULT_READ_POOLING,
+    layer: str | int | None = None,
+    pool: str | None = DEFAULT_READ_POOLING,
     overwrite: bool = False,
     allow_download: bool = False,
     csv_safe: bool = False,
     progress: bool | None = None,
     verbose: bool | None = None,
     listener: Listener | None = None,
+    **synonyms: Unpack[LayerSynonyms],
 ) -> ExportReport:
     """Write one feature of a store as files that other programs read.
 
@@ -84,6 +89,7 @@ def export_store(
         progress: Whether to show a progress bar; in notebooks and on terminals when None.
         verbose: The same for notes.
         listener: Receives notes and progress, in place of these two.
+        synonyms: ``layers`` is ``layer``.
 
     Returns:
         The report.
@@ -106,6 +112,7 @@ def export_store(
     """
     listener = choose_listener(listener, progress=progress, verbose=verbose)
     features, output = Path(features), Path(output)
+    layer, pool = check_layer("layer", layer), check_pool("pool", pool)
     POOLINGS.check(pool)
     name = _choose_format(output) if format is None else format
     writer = EXPORTS[name]

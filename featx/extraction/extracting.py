@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
+import numpy as np
+
+from featx.arguments import plain_arguments
 from featx.atomic import remove_file
-from featx.checks import check_texts
+from featx.checks import check_layers, check_path, check_pool
 from featx.errors import InvalidValue
 from featx.events import Listener
 from featx.extraction.agreement import check_precision
@@ -26,11 +29,11 @@ from featx.models.builtin import describe_default
 from featx.options import (
     ExtractKeywords,
     InputOptions,
+    Layers,
     RunOptions,
     Selection,
     UpdateOptions,
     fill_group,
-    refuse_unknown,
 )
 from featx.specs import DEFAULT_POOLING, DEFAULT_STORAGE_TYPE, DEFAULT_STORE, StorageType
 from featx.store.lock import lock_for_writing
@@ -38,17 +41,18 @@ from featx.store.parts import OVERWRITE_NAME, find_overwrite, parts_folder, star
 from featx.store.views import remove_spent_parts
 
 
+@plain_arguments(InputOptions, Selection, RunOptions, UpdateOptions)
 def extract(
     images: Images = ".",
+    model: str | Path | None = None,
     *,
     labels: Labels | None = None,
-    model: str | None = None,
-    weights: str | None = None,
+    weights: str | Path | None = None,
     signature: str | None = None,
-    layers: str | Sequence[str] = (),
-    pool: str = DEFAULT_POOLING,
+    layers: Layers = (),
+    pool: str | None = DEFAULT_POOLING,
     output: str | Path = DEFAULT_STORE,
-    dtype: StorageType = DEFAULT_STORAGE_TYPE,
+    dtype: StorageType | type[np.floating[Any]] | np.dtype[Any] = DEFAULT_STORAGE_TYPE,
     trust_model_code: bool = False,
     input: InputOptions | None = None,
     selection: Selection | None = None,
@@ -72,15 +76,15 @@ def extract(
             picture; a set, generator or column of paths; a data frame of pandas or polars or a
             table of Arrow with a column of paths or pictures, whose further columns are kept. What
             floats mean, `scale` says. Rows of objects are only ever removed with `prune`.
-        labels: N labels of images that come in an order: an array, a list, a table.
         model: The model, see `featx.load_model`; the built-in backbone when None.
+        labels: N labels of images that come in an order: an array, a list, a table.
         weights: ``imagenet``, ``random`` or a path; for Keras applications.
         signature: Of a SavedModel or Hub module, the same as ``,signature=NAME`` after its name.
-        layers: One or several, by name, index, glob or path; when empty the last feature map,
-            of the built-in backbone its ``embedding``.
-        pool: How maps of shape (h, w, c) are reduced: ``none`` stores them as they are.
+        layers: One or several (``layer`` is the same), by name, index, glob or path; when empty the
+            last feature map, of the built-in backbone its ``embedding``.
+        pool: How maps of shape (h, w, c) are reduced: ``none``, or None, stores them as they are.
         output: The store, an HDF5 file.
-        dtype: How values are stored: ``float32`` or ``float16``.
+        dtype: How values are stored: ``float32`` or ``float16``, by name or as NumPy's type.
         trust_model_code: Run code that comes with a model, see `featx.load_model`. It is not
             stored.
         input: How pictures become the model's pixels.
@@ -110,18 +114,17 @@ def extract(
         >>> report.done, report.failed
         (3, 0)
     """
-    refuse_unknown(extract, options, InputOptions, Selection, RunOptions, UpdateOptions)
     run = fill_group(RunOptions, run, options)
     listener = run.choose_listener(listener)
     request = Request(
         images=images,
         labels=labels,
         output=resolve_link(Path(output)),
-        model=resolve_model(model, weights, signature, trust_model_code),
-        weights=weights,
-        layers=check_texts("layers", layers),
-        pool=pool,
-        dtype=dtype,
+        model=resolve_model(check_path("model", model), weights, signature, trust_model_code),
+        weights=check_path("weights", weights),
+        layers=check_layers("layers", layers),
+        pool=check_pool("pool", pool),
+        dtype=cast(StorageType, dtype),
         trust_model_code=trust_model_code,
         input=fill_group(InputOptions, input, options),
         selection=fill_group(Selection, selection, options),

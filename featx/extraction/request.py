@@ -83,8 +83,8 @@ class Request:
         A store records it, so that the same command is recognised later.
         """
         changes = asdict(self.input)
-        if self.input.img_size is not None:
-            changes["img_size"] = list(self.input.img_size)
+        if self.input.size is not None:
+            changes["img_size"] = list(self.input.size)
         if self.input.icc is None:  # As stores from before this option recorded it.
             del changes["icc"]
         return {
@@ -99,7 +99,7 @@ class Request:
 
 
 def resolve_model(
-    model: str | None, weights: str | None, signature: str | None, trust_model_code: bool
+    model: str | None, weights: str | Path | None, signature: str | None, trust_model_code: bool
 ) -> str:
     """Return the model's reference, or that of the built-in model when none is named.
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
+from pathlib import Path
 from typing import Any, Self, Unpack, get_args
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from featx.checks import check_choice
-from featx.errors import ImageError
+from featx.checks import check_choice, check_flag, check_layers, check_path, check_pool, check_text
+from featx.errors import ImageError, InvalidType, UnknownOption
 from featx.features.computing import plan_features
 from featx.features.embedding import compute_rows
 from featx.forks import ProcessLock
@@ -26,10 +29,10 @@ from featx.options import (
     EmbedKeywords,
     ExtractorKeywords,
     InputOptions,
+    Layers,
     OnError,
     RunOptions,
     fill_group,
-    refuse_unknown,
 )
 from featx.poolings import POOLINGS
 from featx.specs import (
@@ -87,10 +90,10 @@ class Extractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # It ha
     def __init__(
         self,
         model: str | os.PathLike[str] | None = None,
-        layer: str | int | Sequence[str | int] | None = None,
+        layer: Layers | None = None,
         *,
-        pool: str = DEFAULT_READ_POOLING,
-        weights: str | None = None,
+        pool: str | None = DEFAULT_READ_POOLING,
+        weights: str | Path | None = None,
         signature: str | None = None,
         trust_model_code: bool = False,
         input: InputOptions | None = None,
@@ -98,7 +101,11 @@ class Extractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # It ha
         on_error: OnError = "raise",
         **options: Unpack[ExtractorKeywords],
     ) -> None:
-        refuse_unknown(Extractor, options, InputOptions, RunOptions)
+        _refuse_unknown(options)
+        if "layers" in options:
+            if layer is not None:
+                raise InvalidType("'layers' is another word for 'layer'. Leave one of them out.")
+            layer = options.pop("layers")
         # A clone is given these very objects, and scikit-learn expects to find them unchanged.
         self.model = model
         self.layer = layer
@@ -127,8 +134,8 @@ class Extractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # It ha
             FeatxError: If the model cannot be loaded, as `featx.load_model`.
         """
         arrays = self._compute(images)
-        is_one = self.layer is None or isinstance(self.layer, (str, int))
-        return next(iter(arrays.values())) if is_one and len(arrays) == 1 else arrays
+        is_list = self.layer is not None and not isinstance(self.layer, (str, Integral))
+        return arrays if is_list or len(arrays) > 1 else next(iter(arrays.values()))
 
     def fit(self, X: Images | None = None, y: object = None) -> Self:
         """Load the model; nothing is learned from the images."""
@@ -184,9 +191,9 @@ class Extractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # It ha
 
     def _compute(self, images: Images) -> dict[str, np.ndarray]:
         check_choice("way to treat errors", self.on_error, get_args(OnError))
-        POOLINGS.check(self.pool)
+        POOLINGS.check(check_pool("pool", self.pool))
         loaded = self._load()
-        run = self.run or RunOptions()
+        run = fill_group(RunOptions, self.run, {})
         found = gather(images, scale=run.scale, in_order=True)
         rows = compute_rows(found, loaded.backbone, loaded.features, run, run.choose_listener(None))
         if not rows.failures:
@@ -198,10 +205,12 @@ class Extractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # It ha
 
 def _load(extractor: Extractor, parameters: dict[str, Any]) -> _Loaded:
     """Load the model of an extractor, and plan its features."""
-    run = extractor.run or RunOptions()
-    model = DEFAULT_MODEL if extractor.model is None else os.fspath(extractor.model)
+    run = fill_group(RunOptions, extractor.run, {})
+    check_flag("trust_model_code", extractor.trust_model_code)
+    signature = check_text("signature", extractor.signature)
+    model = check_path("model", extractor.model) or DEFAULT_MODEL
     backbone = load_model(
-        add_arguments(model, signature=extractor.signature),
+        add_arguments(model, signature=signature),
         weights=extractor.weights,
         input=extractor.input,
         trust_model_code=extractor.trust_model_code,
@@ -209,16 +218,18 @@ def _load(extractor: Extractor, parameters: dict[str, Any]) -> _Loaded:
     require_scaling(backbone)
     if backbone.beginning.warning:
         warnings.warn(backbone.beginning.warning, UserWarning, stacklevel=2)
-    features = plan_features(backbone, _list_layers(extractor.layer), extractor.pool)
+    layers = check_layers("layer", extractor.layer)
+    features = plan_features(backbone, layers, check_pool("pool", extractor.pool))
     engine = EngineRequest(run.engine, run.precision or DEFAULT_READ_PRECISION)
     return _Loaded(parameters, AcceleratedBackbone(backbone, engine), features)
 
 
-def _list_layers(layer: str | int | Sequence[str | int] | None) -> tuple[str, ...]:
-    """Return the layers that were asked for as texts, as ``--layer`` takes them."""
-    if layer is None:
-        return ()
-    return tuple(str(one) for one in ([layer] if isinstance(layer, (str, int)) else layer))
+def _refuse_unknown(options: Mapping[str, Any]) -> None:
+    known = list(ExtractorKeywords.__annotations__)
+    for name in options:
+        if name not in known:
+            parameters = list(inspect.signature(Extractor).parameters)[:-1]
+            raise UnknownOption("Extractor", name, [*parameters, *known])
 
 
 def _describe_failures(failures: Sequence[ImageFailure]) -> ImageError:
@@ -232,9 +243,9 @@ def _describe_failures(failures: Sequence[ImageFailure]) -> ImageError:
 
 def embed(
     images: Images,
-    *,
     model: str | os.PathLike[str] | None = None,
-    layer: str | int | Sequence[str | int] | None = None,
+    *,
+    layer: Layers | None = None,
     **options: Unpack[EmbedKeywords],
 ) -> np.ndarray | dict[str, np.ndarray]:
     """Compute the features of a handful of images, without a file.

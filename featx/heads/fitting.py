@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 
+from featx.arguments import plain_arguments
+from featx.checks import check_path
 from featx.errors import HeadError
 from featx.events import Listener, choose_listener
 from featx.heads.choosing import KindTrial, choose_kind
@@ -28,7 +30,7 @@ from featx.heads.options import (
     HeadOptions,
     TaskOptions,
 )
-from featx.options import fill_group, refuse_unknown
+from featx.options import fill_group
 from featx.poolings import check_vector_pool
 from featx.shown import Shown
 from featx.specs import DEFAULT_HEAD, DEFAULT_STORE
@@ -110,6 +112,7 @@ class FitReport(Shown):
         return fields
 
 
+@plain_arguments(FeatureOptions, TaskOptions, EvaluationOptions, HeadOptions, labels=check_path)
 def fit_head(
     features: str | Path = DEFAULT_STORE,
     *,
@@ -157,7 +160,6 @@ def fit_head(
         >>> fit_head("f.h5", output="h").evaluation.accuracy
         1.0
     """
-    refuse_unknown(fit_head, options, FeatureOptions, TaskOptions, EvaluationOptions, HeadOptions)
     choice = RowChoice(
         fill_group(FeatureOptions, feature, options),
         fill_group(TaskOptions, task, options),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from featx.arguments import check_given_path, plain_arguments
 from featx.atomic import replace_file
 from featx.checks import check_numbers
 from featx.errors import AddOnError, DimensionMismatch, HeadError, NotInstalled
@@ -152,6 +153,7 @@ class Head(Shown):
                 previous.unlink(missing_ok=True)
 
 
+@plain_arguments(folder=check_given_path)
 def load_head(folder: str | Path) -> Head:
     """Read a head's folder.
 

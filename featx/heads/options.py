@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
+from featx.checks import check_number
 from featx.errors import InvalidValue
+from featx.options import LayerSynonyms
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_TEST_SIZE
 from featx.wording import option
 
@@ -35,7 +37,7 @@ class FeatureOptions:
         pool: Pooling of layers that were stored as maps.
     """
 
-    layer: str | None = None
+    layer: str | int | None = None
     pool: str = DEFAULT_READ_POOLING
 
 
@@ -69,7 +71,8 @@ class EvaluationOptions:
     learning_curve: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.test_size < 1:
+        share = check_number("test_size", self.test_size)
+        if share is None or not 0 <= share < 1:
             raise InvalidValue(
                 f"The held-out share is a number in [0, 1). Received: {self.test_size}."
             )
@@ -123,7 +126,7 @@ def parse_hidden(text: str) -> tuple[int, ...]:
 class FeatureKeywords(TypedDict, total=False):
     """The fields of `FeatureOptions` as keywords."""
 
-    layer: str | None
+    layer: str | int | None
     pool: str
 
 
@@ -149,5 +152,7 @@ class HeadKeywords(TypedDict, total=False):
     dropout: float
 
 
-class FitKeywords(FeatureKeywords, TaskKeywords, EvaluationKeywords, HeadKeywords, total=False):
+class FitKeywords(
+    FeatureKeywords, TaskKeywords, EvaluationKeywords, HeadKeywords, LayerSynonyms, total=False
+):
     """The options that `featx.fit_head` takes as keywords."""

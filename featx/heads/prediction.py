@@ -7,6 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Unpack
 
+from featx.arguments import check_head, plain_arguments
+from featx.checks import check_layer, check_path
 from featx.errors import InvalidValue
 from featx.events import Listener
 from featx.features.embedding import QueryImages, embed_images, require_images
@@ -21,21 +23,21 @@ from featx.options import (
     RunOptions,
     Selection,
     fill_group,
-    refuse_unknown,
 )
 from featx.poolings import POOLINGS
 from featx.specs import DEFAULT_HEAD, DEFAULT_TOP
 from featx.wording import command, option
 
 
+@plain_arguments(InputOptions, Selection, RunOptions, head=check_head, labels=check_path)
 def predict(
     images: Images = (),
+    model: str | Path | None = None,
     *,
     head: str | Path | Head | None = None,
-    model: str | None = None,
-    weights: str | None = None,
+    weights: str | Path | None = None,
     labels: str | Path | None = None,
-    layer: str | None = None,
+    layer: str | int | None = None,
     signature: str | None = None,
     top: int = DEFAULT_TOP,
     trust_model_code: bool = False,
@@ -55,8 +57,8 @@ def predict(
 
     Args:
         images: Locations or objects, as for `featx.extract`.
-        head: A head, or its folder; ``head`` when neither it nor a model is named.
         model: A model with a classifier, as for `featx.load_model`, instead of a head.
+        head: A head, or its folder; ``head`` when neither it nor a model is named.
         weights: Of a model, as for `featx.load_model`; of a head, where the model's weights (or
             its file or folder) are now, if they have moved.
         labels: Names of the model's classes: ``imagenet``, or a file, see
@@ -89,7 +91,6 @@ def predict(
         ...
         featx.errors.HeadError: There is no head 'no-such-head'. `featx fit-head` makes one.
     """
-    refuse_unknown(predict, options, InputOptions, Selection, RunOptions)
     if top < 1:
         raise InvalidValue(f"At least one class is named for an image. Received: {top}.")
     run = fill_group(RunOptions, run, options)
@@ -98,11 +99,12 @@ def predict(
         images,
         fill_group(Selection, selection, options),
         run,
-        weights,
+        check_path("weights", weights),
         trust_model_code,
         allow_download,
     )
     input = fill_group(InputOptions, input, options)
+    chosen = check_layer("layer", layer)
     if model is None:
         _refuse_options_of_models(
             {"labels": labels, "layer": layer, "signature": signature, **asdict(input)}
@@ -116,8 +118,8 @@ def predict(
             f"the classifier that the model brings, {option('head')} one that "
             f"{command('fit-head')} made, which knows its model."
         )
-    model = add_arguments(model, signature=signature)
-    classifier = ModelClassifier(model, input, layer, labels)
+    reference = add_arguments(check_path("model", model) or "", signature=signature)
+    classifier = ModelClassifier(reference, input, chosen, labels)
     report = predict_with_model(query, classifier, top, listener)
     require_images(report, report.failures, len(report.predictions))
     return report

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import get_args
+from pathlib import Path
+from typing import Unpack, get_args
 
 import numpy as np
 
+from featx.arguments import plain_arguments
+from featx.checks import check_layer, check_path
 from featx.errors import ImagesNotFound, InvalidValue, ModelError
 from featx.events import Listener
 from featx.features.embedding import QueryImages
@@ -24,7 +27,7 @@ from featx.models import load_model
 from featx.models.backbone import Backbone, Layer
 from featx.models.reference import add_arguments
 from featx.models.selection import default_layer, select_layers
-from featx.options import InputOptions, RunOptions, Selection
+from featx.options import InputOptions, PredictKeywords, RunOptions, Selection, fill_group
 from featx.specs import DEFAULT_MODEL, InputSpec, Scaling
 
 NUM_PICTURES = 5
@@ -85,18 +88,20 @@ class TriedModel:
         )
 
 
+@plain_arguments(InputOptions, Selection, RunOptions)
 def compare_scalings(
     images: Images = ".",
+    model: str | Path | None = None,
     *,
-    model: str | None = None,
-    weights: str | None = None,
+    weights: str | Path | None = None,
     signature: str | None = None,
-    layer: str | None = None,
+    layer: str | int | None = None,
     trust_model_code: bool = False,
     input: InputOptions | None = None,
     selection: Selection | None = None,
     run: RunOptions | None = None,
     listener: Listener | None = None,
+    **options: Unpack[PredictKeywords],
 ) -> list[ScalingTrial]:
     """Compute five of the pictures under each scaling, and say how sure the network is of them.
 
@@ -114,6 +119,7 @@ def compare_scalings(
         selection: Which of the images are wanted.
         run: How images are read.
         listener: Receives notes and failures; when None, who looks on sees them.
+        options: Fields of `input`, `selection` and `run` as keywords.
 
     Returns:
         One entry for each scaling that the model can have: ``caffe`` and ``torch`` are for colour,
@@ -129,16 +135,16 @@ def compare_scalings(
         >>> [trial.scaling for trial in trials]
         ['caffe', 'tf', 'torch', 'unit', 'raw']
     """
-    run = run or RunOptions()
+    run = fill_group(RunOptions, run, options)
     listener = run.choose_listener(listener)
     tried = TriedModel(
-        add_arguments(model or DEFAULT_MODEL, signature=signature),
-        weights,
-        layer,
+        add_arguments(check_path("model", model) or DEFAULT_MODEL, signature=signature),
+        check_path("weights", weights),
+        check_layer("layer", layer),
         trust_model_code,
-        input or InputOptions(),
+        fill_group(InputOptions, input, options),
     )
-    found = QueryImages(images, selection or Selection()).find(listener)
+    found = QueryImages(images, fill_group(Selection, selection, options)).find(listener)
     backbone = tried.load(None)
     if backbone.beginning.text:
         listener.note(f"{backbone.spec.reference} {backbone.beginning.text}")

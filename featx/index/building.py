@@ -7,15 +7,19 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Unpack
 
 import numpy as np
 
-from featx.errors import IndexFileError
+from featx.arguments import plain_arguments
+from featx.checks import check_layer
+from featx.errors import IndexFileError, InvalidType
 from featx.events import Listener, choose_listener
 from featx.files import describe_wrong_output, resolve_link
 from featx.index.description import IndexDescription, description_path
 from featx.index.kinds import DEFAULT_INDEX_KIND, INDEXES, is_index_file
 from featx.index.vector_index import VectorIndex, normalize_rows
+from featx.options import LayerSynonyms
 from featx.poolings import check_vector_pool
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORE
 from featx.store import FeatureStore, open_store
@@ -49,10 +53,18 @@ def default_index_path(features: str | Path, layer: str | None = None) -> Path:
     return path.with_name(f"{path.stem}.{re.sub(r'[^A-Za-z0-9_.-]', '_', layer)}{INDEX_SUFFIX}")
 
 
+def check_index(name: str, value: Any) -> VectorIndex | None:
+    """Return an index, or None; refuse anything else."""
+    if value is None or isinstance(value, VectorIndex):
+        return value
+    raise InvalidType(f"{name!r} takes an index, see `featx.open_index`. Received: {value!r}.")
+
+
+@plain_arguments(previous=check_index)
 def build_index(
     features: str | Path = DEFAULT_STORE,
     *,
-    layer: str | None = None,
+    layer: str | int | None = None,
     pool: str = DEFAULT_READ_POOLING,
     output: str | Path | None = None,
     kind: str = DEFAULT_INDEX_KIND,
@@ -60,6 +72,7 @@ def build_index(
     progress: bool | None = None,
     verbose: bool | None = None,
     listener: Listener | None = None,
+    **synonyms: Unpack[LayerSynonyms],
 ) -> VectorIndex:
     """Build an index (cosine similarity) over the images of a store.
 
@@ -74,6 +87,7 @@ def build_index(
         progress: Whether to show a progress bar; in notebooks and on terminals when None.
         verbose: The same for notes.
         listener: Receives notes, in place of these two.
+        synonyms: ``layers`` is ``layer``.
 
     Returns:
         The index, written and ready to search.
@@ -91,6 +105,7 @@ def build_index(
         3
     """
     listener = choose_listener(listener, progress=progress, verbose=verbose)
+    layer = check_layer("layer", layer)
     features = Path(features)
     index_kind = INDEXES[kind]
     check_vector_pool("pooling of an index", pool)

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
+from featx.arguments import plain_arguments
+from featx.checks import check_layer, check_path, check_texts
 from featx.errors import InvalidValue
 from featx.events import Listener
 from featx.features.embedding import EmbeddedImages, QueryImages, embed_images, require_images
 from featx.images.sources import ImageFailure, Images
 from featx.index.ready import IndexRequest, ready_index, require_pooling
 from featx.index.vector_index import Match, VectorIndex
-from featx.options import RunKeywords, RunOptions, fill_group, refuse_unknown
+from featx.options import RunOptions, SearchKeywords, fill_group
 from featx.shown import Shown
 from featx.specs import DEFAULT_K
 from featx.units import format_count
@@ -66,21 +68,22 @@ class SearchReport(Shown):
         return draw_contact_sheet(self)
 
 
+@plain_arguments(RunOptions, keys=check_texts)
 def search(
     queries: Images = (),
     *,
     keys: Sequence[str] = (),
     features: str | Path | None = None,
     index: str | Path | None = None,
-    layer: str | None = None,
+    layer: str | int | None = None,
     k: int = DEFAULT_K,
     threshold: float | None = None,
-    weights: str | None = None,
+    weights: str | Path | None = None,
     trust_model_code: bool = False,
     allow_download: bool = False,
     run: RunOptions | None = None,
     listener: Listener | None = None,
-    **options: Unpack[RunKeywords],
+    **options: Unpack[SearchKeywords],
 ) -> SearchReport:
     """Find the stored images that look most like some pictures.
 
@@ -120,7 +123,6 @@ def search(
         ...
         featx.errors.StoreNotFound: There is no feature store 'no-such.h5'. ...
     """
-    refuse_unknown(search, options, RunOptions)
     run = fill_group(RunOptions, run, options)
     listener = run.choose_listener(listener)
     has_queries = not isinstance(queries, (list, tuple)) or len(queries) > 0
@@ -129,7 +131,7 @@ def search(
         IndexRequest(
             None if features is None else Path(features),
             None if index is None else Path(index),
-            layer,
+            check_layer("layer", layer),
         ),
         listener,
     )
@@ -144,7 +146,7 @@ def search(
         query = QueryImages(
             queries,
             run=run,
-            weights=weights,
+            weights=check_path("weights", weights),
             trust_model_code=trust_model_code,
             allow_download=allow_download,
         )

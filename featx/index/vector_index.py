@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from featx.arguments import check_given_path, plain_arguments
 from featx.atomic import replace_file
 from featx.checks import check_numbers
 from featx.errors import DimensionMismatch, IndexFileError, InvalidValue, UnknownName
@@ -196,6 +197,7 @@ class VectorIndex(Shown):
         return Match(rank, key, root.location(key), score, self.description.labels[row])
 
 
+@plain_arguments(path=check_given_path)
 def open_index(path: str | Path) -> VectorIndex:
     """Open an index for searching.
 

@@ -87,7 +87,7 @@ def load(request: ModelRequest) -> GraphBackbone:
             f"builtin:{MINI} has no constructor arguments and brings its weights. "
             f"Leave out the arguments and {option('weights')}."
         )
-    size = request.overrides.img_size
+    size = request.overrides.size
     if size not in (None, (MINI_SIZE, MINI_SIZE)):
         raise InvalidValue(
             f"builtin:{MINI} takes images of {MINI_SIZE} x {MINI_SIZE} pixels. "

@@ -46,7 +46,7 @@ def load(request: ModelRequest) -> GraphBackbone:
         "graphdef:FILE.pb,input=NAME",
     )
     # A frozen graph may state the size that it was trained at, and take any other.
-    own = image_contract(shape, request.overrides.img_size, path.name, fixed=False)
+    own = image_contract(shape, request.overrides.size, path.name, fixed=False)
     results = _find_results(graph_def)
     try:
         graph = FrozenGraph.from_graph_def(

@@ -156,7 +156,7 @@ def _hub_contract(shape: InputShape, request: ModelRequest, name: str, dtype: An
 
     https://www.tensorflow.org/hub/common_signatures/images
     """
-    contract = image_contract(shape, request.overrides.img_size, name)
+    contract = image_contract(shape, request.overrides.size, name)
     is_integer = dtype.is_integer
     contract = request.overrides.apply(replace(contract, scaling="raw" if is_integer else "unit"))
     if is_integer and contract.scaling != "raw":

@@ -28,7 +28,7 @@ def load(request: ModelRequest) -> GraphBackbone:
         path, None if part is None else str(part), trust_model_code=request.trust_model_code
     )
     shape = read_input_shape(loaded.input_shape, path.name)
-    own = image_contract(shape, request.overrides.img_size, path.name)
+    own = image_contract(shape, request.overrides.size, path.name)
     layers = KerasLayers(
         loaded.model, own, shape, input_dtype=loaded.input_dtype, layer_class=loaded.layer_class
     )

@@ -5,22 +5,26 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Unpack
 
+from featx.arguments import check_given_path, plain_arguments
+from featx.checks import check_path
 from featx.errors import FingerprintMismatch, InvalidValue, ModelError
 from featx.models.backbone import Backbone, ModelRequest
 from featx.models.reference import TRUST, parse_reference
 from featx.models.remembered import recall, remember, request_key
 from featx.models.sources import SOURCES
-from featx.options import InputKeywords, InputOptions, fill_group, refuse_unknown
+from featx.options import InputKeywords, InputOptions, fill_group
 from featx.specs import DECODE_MARGIN, InputSpec, ModelSpec, identity_differences, with_input
 from featx.wording import option
 
 
+@plain_arguments(InputOptions)
 def load_model(
-    model: str,
+    model: str | Path,
     *,
-    weights: str | None = None,
+    weights: str | Path | None = None,
     input: InputOptions | None = None,
     trust_model_code: bool = False,
     **options: Unpack[InputKeywords],
@@ -53,9 +57,10 @@ def load_model(
         ...
         featx.errors.UnknownName: There is no Keras application named 'VGG91'. Did you mean ...
     """
-    refuse_unknown(load_model, options, InputOptions)
     changes = fill_group(InputOptions, input, options)
-    source, request = _read_request(model, weights, changes, trust_model_code)
+    source, request = _read_request(
+        check_given_path("model", model), check_path("weights", weights), changes, trust_model_code
+    )
     return _load(source, request)
 
 

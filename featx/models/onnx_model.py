@@ -38,7 +38,7 @@ def load(request: ModelRequest) -> GraphOnlyBackbone:
     opened = _open(path)
     input = _find_input(opened, path.name)
     shape = _read_shape(input, path.name)
-    contract = image_contract(shape, request.overrides.img_size, path.name)
+    contract = image_contract(shape, request.overrides.size, path.name)
     found = opened.find_scaling()
     inner = None if found is None else recognize_scaling((), *found)
     contract = request.overrides.apply(own_contract(contract, inner))

@@ -62,7 +62,7 @@ def load(request: ModelRequest, folder: Path, loaded: Any) -> GraphBackbone:
         notes = [describe_signatures(signatures, name)]
         if wanted is None and name != DEFAULT_SIGNATURE and DEFAULT_SIGNATURE in signatures:
             notes.append(TEXT_NOTE.format(DEFAULT_SIGNATURE, name))
-    own = image_contract(shape, request.overrides.img_size, path.name)
+    own = image_contract(shape, request.overrides.size, path.name)
     layers = find_graph_layers(graph, shape, own, outputs, "output")
     require_layers(layers.layers, path.name)
     contract = request.overrides.apply(own_contract(own, layers.inner_scaling))

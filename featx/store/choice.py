@@ -7,7 +7,9 @@ from featx.specs import DEFAULT_READ_POOLING
 from featx.store.reader import FeatureStore
 
 
-def note_choice(store: FeatureStore, layer: str | None, pool: str, listener: Listener) -> None:
+def note_choice(
+    store: FeatureStore, layer: str | int | None, pool: str, listener: Listener
+) -> None:
     """Note what the user may not expect: which layer was taken, and a pooling without effect.
 
     Args:

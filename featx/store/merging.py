@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from featx.arguments import check_given_path, check_paths, plain_arguments
 from featx.checks import check_choice
 from featx.errors import InvalidValue, StoreError, join_names
 from featx.events import Listener, choose_listener
@@ -56,6 +57,7 @@ class MergeReport(Shown):
         return asdict(self)
 
 
+@plain_arguments(sources=check_paths, output=check_given_path)
 def merge_stores(
     sources: Sequence[str | Path],
     output: str | Path,

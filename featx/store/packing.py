@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from featx.arguments import check_given_path, plain_arguments
 from featx.errors import StoreError
 from featx.events import Listener, choose_listener
 from featx.files import describe_wrong_output, is_same_file, resolve_link
@@ -43,6 +44,7 @@ class PackReport(Shown):
         return asdict(self)
 
 
+@plain_arguments(features=check_given_path)
 def pack_store(
     features: str | Path,
     *,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -9,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from featx.arguments import check_given_path, plain_arguments
+from featx.checks import check_layer
 from featx.errors import StoreError, UnknownName, join_names
 from featx.images.reading import HASH_BYTES
 from featx.images.roots import Root
@@ -26,6 +30,7 @@ BLOCK_BYTES = 32 << 20
 """Most bytes of one layer held in memory at a time while reading in sequence."""
 
 
+@plain_arguments(path=check_given_path)
 def open_store(path: str | Path) -> FeatureStore:
     """Open a feature store for reading.
 
@@ -248,22 +253,26 @@ class FeatureStore(OpenedFile, Shown):
         first = next(iter(self._texts("keys", slice(0, 1))), None)
         return self.header.root.relocate(self.header.root_relative, self._location.parent, first)
 
-    def spec(self, layer: str | None = None) -> FeatureSpec:
-        """Return the spec of a layer, by default the deepest.
+    def spec(self, layer: str | int | None = None) -> FeatureSpec:
+        """Return the spec of a layer, by name or by its place in `layers`; by default the deepest.
 
         Raises:
             UnknownName: If the store has no such layer.
         """
         if layer is None:
             return self.header.features[-1]
+        layer = check_layer("layer", layer) or ""
         for spec in self.header.features:
             if spec.name == layer:
                 return spec
+        if re.fullmatch(r"[+-]?[0-9]+", layer):
+            with contextlib.suppress(IndexError):
+                return self.header.features[int(layer)]
         raise UnknownName(
             "layer in the store", layer, self.layers, remedy=f"It has {join_names(self.layers)}."
         )
 
-    def features(self, layer: str | None = None) -> LayerValues:
+    def features(self, layer: str | int | None = None) -> LayerValues:
         """Return a layer's rows, (N, *shape); slice them to read from the disk."""
         spec = self.spec(layer)
         dataset = f"features/{dataset_name(self.header.features.index(spec))}"
@@ -285,7 +294,7 @@ class FeatureStore(OpenedFile, Shown):
         return LayerValues(read, len(self), spec, np.dtype(self.header.dtype))
 
     def iter_features(
-        self, layer: str | None = None, rows: int | None = None
+        self, layer: str | int | None = None, rows: int | None = None
     ) -> Iterator[np.ndarray]:
         """Yield a layer's rows in order, in blocks of bounded size, as stored."""
         values = self.features(layer)
@@ -294,7 +303,7 @@ class FeatureStore(OpenedFile, Shown):
         for start in range(0, len(values), step):
             yield values[start : start + step]
 
-    def vector_spec(self, layer: str | None, pool: str) -> FeatureSpec:
+    def vector_spec(self, layer: str | int | None, pool: str) -> FeatureSpec:
         """Return the spec of a layer as `iter_vectors` gives it."""
         spec = self.spec(layer)
         if not self._is_map(spec):
@@ -302,13 +311,13 @@ class FeatureStore(OpenedFile, Shown):
         shape, package = pooled_shape(spec.shape, pool), POOLINGS.package_of(pool)
         return replace(spec, pool=pool, shape=shape, package=package)
 
-    def iter_vectors(self, layer: str | None, pool: str) -> Iterator[np.ndarray]:
+    def iter_vectors(self, layer: str | int | None, pool: str) -> Iterator[np.ndarray]:
         """Yield float32 blocks of a layer's rows in order, pooled if it was stored as maps."""
         applied = pool if self._is_map(self.spec(layer)) else "none"
         for block in self.iter_features(layer):
             yield pool_features(block, applied)
 
-    def vectors(self, layer: str | None, pool: str, rows: np.ndarray) -> np.ndarray:
+    def vectors(self, layer: str | int | None, pool: str, rows: np.ndarray) -> np.ndarray:
         """Read chosen rows of a layer as float32, pooled if it was stored as maps.
 
         Memory: the rows as stored, at most `BLOCK_BYTES` of them at a time, and the result.
@@ -323,7 +332,9 @@ class FeatureStore(OpenedFile, Shown):
             out[start : start + step] = pool_features(values[rows[start : start + step]], applied)
         return out
 
-    def table(self, layer: str | None = None, *, pool: str = DEFAULT_READ_POOLING) -> FeatureTable:
+    def table(
+        self, layer: str | int | None = None, *, pool: str = DEFAULT_READ_POOLING
+    ) -> FeatureTable:
         """Read one layer as vectors, pooled if it was stored as maps.
 
         Args:

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from featx.arguments import check_given_path, plain_arguments
+from featx.checks import check_path
 from featx.errors import ImageError, ImagesNotFound
 from featx.events import Listener, choose_listener
 from featx.files import resolve_link
@@ -77,6 +79,7 @@ class _ImageFindings:
     unreadable: dict[str, str] = field(default_factory=dict)
 
 
+@plain_arguments(features=check_given_path, images=check_path)
 def verify_store(
     features: str | Path,
     *,

@@ -212,7 +212,7 @@ def test_classes_that_look_like_splits_are_pointed_out(tmp_path: Path) -> None:
     [
         ({"layer": "vectr"}, UnknownName, "vector"),
         ({"kind": "forest"}, UnknownName, "linear"),
-        ({"pool": "mean"}, UnknownName, "pooling"),
+        ({"pool": "median"}, UnknownName, "pooling"),
         ({"test_size": 1.0}, InvalidValue, r"\[0, 1\)"),
         ({"test_size": -0.1}, InvalidValue, r"\[0, 1\)"),
     ],

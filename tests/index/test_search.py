@@ -127,7 +127,7 @@ def test_threshold(store: Path, photos: Path) -> None:
     ("arguments", "error", "message"),
     [
         ({}, InvalidValue, "Nothing to search for"),
-        ({"keys": ["0.png"], "k": 0}, InvalidValue, "k=0"),
+        ({"keys": ["0.png"], "k": 0}, InvalidValue, "'k' takes a whole number, at least 1"),
         ({"queries": "no.png"}, ImagesNotFound, "no.png"),
         ({"keys": ["0.png"], "features": "no.h5"}, StoreNotFound, "no.h5"),
         ({"keys": ["0.png"], "features": None, "index": "no.faiss"}, IndexFileError, "no.faiss"),

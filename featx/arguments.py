@@ -1,0 +1,183 @@
+"""What public functions are called with, in the words and types that people use, made plain.
+
+The shell and the library take the same words: ``layer`` and ``layers``, ``keys`` and ``key``. And
+a wrong type is one sentence about the argument, not an error from deep inside.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import fields
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from featx.checks import (
+    check_dtype,
+    check_flag,
+    check_flag_or_none,
+    check_layer,
+    check_layers,
+    check_number,
+    check_path,
+    check_pool,
+    check_text,
+    check_whole_numbers,
+)
+from featx.errors import InvalidType, UnknownOption
+from featx.events import Listener
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Check = Callable[[str, Any], Any]
+
+SYNONYMS = {
+    "force": ("overwrite",),
+    "k": ("top",),
+    "key": ("keys",),
+    "layer": ("layers",),
+    "layers": ("layer",),
+    "model_name": ("model",),
+    "module_name": ("layers", "layer"),
+    "stores": ("sources",),
+    "top": ("k",),
+    "topk": ("top", "k"),
+}
+"""Another word for a keyword, as an option or a peer of featx has it → the keyword."""
+
+
+_REQUIRED = inspect.Parameter.empty
+
+
+def check_given_path(name: str, value: Any) -> str:
+    """Return a path as text; refuse None, too."""
+    text = check_path(name, value)
+    if text is None:
+        raise InvalidType(f"{name!r} takes a path. Received: None.")
+    return text
+
+
+def check_paths(name: str, value: Any) -> list[str]:
+    """Return several paths as texts, in a list; one may be alone."""
+    if isinstance(value, (str, os.PathLike)) or not isinstance(value, Iterable):
+        value = [value]
+    return [check_given_path(name, one) for one in value]
+
+
+def check_head(name: str, value: Any) -> Any:
+    """Return a head, or the path of one; None for None."""
+    return value if hasattr(value, "predict_proba") else check_path(name, value)
+
+
+def check_given_flag(name: str, value: Any) -> Any:
+    """Return True or False; refuse anything else."""
+    check_flag(name, value)
+    return value
+
+
+def check_listener(name: str, value: Any) -> Any:
+    """Return a listener, or None; refuse what lacks a method of one."""
+    methods = [each for each in vars(Listener) if not each.startswith("_")]
+    if value is not None and not all(callable(getattr(value, each, None)) for each in methods):
+        raise InvalidType(f"{name!r} takes a featx.Listener. Received: {value!r}.")
+    return value
+
+
+CHECKS: dict[str, Check] = {
+    "allow_download": check_given_flag,
+    "csv_safe": check_given_flag,
+    "dtype": check_dtype,
+    "features": check_path,
+    "format": check_text,
+    "index": check_path,
+    "k": check_whole_numbers(1),
+    "ignore_split": check_given_flag,
+    "keep": check_text,
+    "kind": check_text,
+    "layer": check_layer,
+    "layers": check_layers,
+    "learning_curve": check_given_flag,
+    "listener": check_listener,
+    "output": check_path,
+    "model": check_path,
+    "overwrite": check_given_flag,
+    "pool": check_pool,
+    "progress": check_flag_or_none,
+    "repair": check_given_flag,
+    "seed": check_whole_numbers(0, 2**32 - 1),
+    "signature": check_text,
+    "single_file_limit": check_whole_numbers(0),
+    "test_size": check_number,
+    "threshold": check_number,
+    "top": check_whole_numbers(1),
+    "trust_model_code": check_given_flag,
+    "verbose": check_flag_or_none,
+    "weights": check_path,
+}
+"""Keyword → its check, wherever it occurs."""
+
+
+def plain_arguments(
+    *groups: type[DataclassInstance], **more: Check
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Let a public function be called with synonyms, and with any type that means the same.
+
+    Args:
+        groups: Groups of options whose fields the function takes as keywords, too.
+        more: Checks of arguments that mean something else in this function.
+
+    Example:
+        >>> @plain_arguments()
+        ... def count(*, layers=(), pool="avg"):
+        ...     return layers, pool
+        >>> count(layer=-1, pool=None)
+        (('-1',), 'none')
+        >>> count(pool=7)
+        Traceback (most recent call last):
+        ...
+        featx.errors.InvalidType: 'pool' takes a text. Received: 7.
+    """
+    checks = {**CHECKS, **more}
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        parameters = inspect.signature(function).parameters.values()
+        own = {p.name: p.default for p in parameters if p.kind is not p.VAR_KEYWORD}
+        defaults = own | {each.name: each.default for group in groups for each in fields(group)}
+
+        @wraps(function)
+        def call(*positional: P.args, **keywords: P.kwargs) -> R:
+            given = dict(zip(own, positional, strict=False))
+            rest = positional[len(given) :]  # Too many: Python says so.
+            for name, value in _resolve_synonyms(keywords, defaults).items():
+                if name in given:
+                    raise InvalidType(f"{name!r} was given twice. Leave one of them out.")
+                if name not in defaults:
+                    raise UnknownOption(function.__name__, name, defaults)
+                given[name] = value
+            plain = {
+                name: checks[name](name, value) if name in checks else value
+                for name, value in given.items()
+                # None leaves out what has another default; of a pooling it is one itself.
+                if value is not None or name == "pool" or defaults[name] in (None, _REQUIRED)
+            }
+            return function(*rest, **plain)  # type: ignore[arg-type]
+
+        return call
+
+    return decorate
+
+
+def _resolve_synonyms(keywords: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """Return keywords under the names that a function has for them."""
+    given: dict[str, Any] = {}
+    for word, value in keywords.items():
+        known = [name for name in SYNONYMS.get(word, ()) if name in names]
+        name = word if word in names or not known else known[0]
+        if name in given:
+            raise InvalidType(f"{word!r} is another word for {name!r}. Leave one of them out.")
+        given[name] = value
+    return given
