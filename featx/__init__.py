@@ -31,11 +31,13 @@ PUBLIC_NAMES = {
     "featx.extraction.report": ("ExtractReport",),
     "featx.features.extractor": ("Extractor", "embed"),
     "featx.heads.choosing": ("KindTrial",),
-    "featx.heads.evaluation": ("ClassReport", "Evaluation"),
+    "featx.heads.evaluation": ("Calibrated", "ClassReport", "Evaluation"),
+    "featx.heads.grouping": ("NearDuplicates",),
     "featx.heads.fitting": ("FitReport", "fit_head"),
     "featx.heads.held_out": ("HeldOut",),
     "featx.heads.learning_curve": ("CurvePoint",),
     "featx.heads.head": ("Head", "load_head"),
+    "featx.heads.measures": ("CalibrationBin",),
     "featx.heads.operations": ("Operation",),
     "featx.heads.options": (
         "EvaluationKeywords",
@@ -135,14 +137,17 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.features.extractor import Extractor as Extractor
     from featx.features.extractor import embed as embed
     from featx.heads.choosing import KindTrial as KindTrial
+    from featx.heads.evaluation import Calibrated as Calibrated
     from featx.heads.evaluation import ClassReport as ClassReport
     from featx.heads.evaluation import Evaluation as Evaluation
     from featx.heads.fitting import FitReport as FitReport
     from featx.heads.fitting import fit_head as fit_head
+    from featx.heads.grouping import NearDuplicates as NearDuplicates
     from featx.heads.head import Head as Head
     from featx.heads.head import load_head as load_head
     from featx.heads.held_out import HeldOut as HeldOut
     from featx.heads.learning_curve import CurvePoint as CurvePoint
+    from featx.heads.measures import CalibrationBin as CalibrationBin
     from featx.heads.operations import Operation as Operation
     from featx.heads.options import EvaluationKeywords as EvaluationKeywords
     from featx.heads.options import EvaluationOptions as EvaluationOptions

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
@@ -60,9 +61,57 @@ def make_evaluation(
             help="Also fit on a 16th to a half of the images, and measure each; as --report does.",
         ),
     ] = False,
+    cv: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            metavar="K",
+            help="Cross-validate in K folds: every image is measured on once, a given split is "
+            "not used.",
+        ),
+    ] = None,
+    groups: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="A column of the labels table or the store: images with the same value stay on "
+            "one side.",
+        ),
+    ] = None,
+    near_duplicates: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|off|SIMILARITY",
+            help="Images whose features have at least this cosine, less their mean, stay on one "
+            "side. auto: 0.995, unless most images do.",
+        ),
+    ] = "auto",
+    rows: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OUT.csv",
+            help="Write a line for each held-out image: true and predicted class, probabilities.",
+        ),
+    ] = None,
 ) -> EvaluationOptions:
     """Return how a head is measured."""
-    return EvaluationOptions(test_size, ignore_split, learning_curve)
+    return EvaluationOptions(
+        test_size, ignore_split, learning_curve, cv, groups, parse_similarity(near_duplicates), rows
+    )
+
+
+def parse_similarity(text: str) -> float | Literal["auto", "off"]:
+    """Return the value of ``--near-duplicates``."""
+    if text == "auto":
+        return "auto"
+    if text == "off":
+        return "off"
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"--near-duplicates takes auto, off or a number, such as 0.995. Received: {text!r}."
+        ) from None
 
 
 def make_head(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -14,14 +13,15 @@ from featx.arguments import plain_arguments
 from featx.checks import check_path
 from featx.errors import HeadError
 from featx.events import Listener, choose_listener
-from featx.heads.choosing import KindTrial, choose_kind
-from featx.heads.evaluation import Evaluation, evaluate
+from featx.heads.choosing import KindTrial
+from featx.heads.evaluation import Evaluation
+from featx.heads.grouping import NearDuplicates
 from featx.heads.head import Head, check_replaceable
-from featx.heads.held_out import HeldOut, hold_out
+from featx.heads.held_out import HeldOut
 from featx.heads.kinds import HEADS, FitJob
 from featx.heads.labelled_rows import LabelledRows, RowChoice, read_labelled_rows
-from featx.heads.learning_curve import CurvePoint, measure_curve
-from featx.heads.operations import Operation, compute
+from featx.heads.learning_curve import CurvePoint
+from featx.heads.measuring import cross_validate, measure_split
 from featx.heads.options import (
     AUTO,
     EvaluationOptions,
@@ -30,6 +30,7 @@ from featx.heads.options import (
     HeadOptions,
     TaskOptions,
 )
+from featx.heads.row_table import write_rows
 from featx.options import fill_group
 from featx.poolings import check_vector_pool
 from featx.shown import Shown
@@ -66,6 +67,8 @@ class FitReport(Shown):
         seconds: How long fitting and measuring took.
         learning_curve: Accuracy with fewer training rows, fewest first, and at last with all of
             them; empty if it was not asked for.
+        near_duplicates: Pictures that are almost equal; None where they were not looked for, or
+            cannot be told.
         held_out: What the head said of each picture that it was measured on; None if there were
             none, or the report was read from a head's folder. Not part of `to_dict`.
     """
@@ -86,6 +89,7 @@ class FitReport(Shown):
     tried: tuple[KindTrial, ...] = ()
     seconds: float = 0.0
     learning_curve: tuple[CurvePoint, ...] = ()
+    near_duplicates: NearDuplicates | None = None
     held_out: HeldOut | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -104,6 +108,12 @@ class FitReport(Shown):
                 "Nothing was measured: no images were held out. Fit with a test_size above 0."
             )
         return self.evaluation.plot()
+
+    @property
+    def temperature(self) -> float:
+        """By which the saved head's logits are divided; 1 where that helps nothing."""
+        calibrated = None if self.evaluation is None else self.evaluation.calibrated
+        return 1.0 if calibrated is None or not calibrated.used else calibrated.temperature
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-serialisable values."""
@@ -180,54 +190,51 @@ def _fit_head(features: Path, output: Path, choice: RowChoice, job: FitJob) -> F
     with open_store(features) as store:
         labelled = read_labelled_rows(store, choice, listener)
         reference = StoreReference.to(store, output)
-    held_out = labelled.hold_out(choice.evaluation.test_size, job.seed, listener)
-    examples, feature = labelled.examples, labelled.table.spec
-    num_train, width = int((~held_out).sum()), examples.values.shape[1]
-    listener.note(
-        f"fitting a head ({kind}) on {num_train:,} of {len(examples):,} images, "
-        f"{len(labelled.classes)} classes, {format_count(width, 'value')} each"
-    )
+    examples, feature, options = labelled.examples, labelled.table.spec, choice.evaluation
+    held_out = None
+    if options.cv is None:
+        held_out = labelled.hold_out(options.test_size, job.seed, listener)
+    listener.note(_announce(kind, labelled, held_out))
     try:
-        picked = choose_kind(examples.take(~held_out), job)
-        classifier, chosen = HEADS[picked.kind], picked.choice
-        weights = classifier.fit(examples.take(~held_out), chosen.settings, job)
-        seen = _look_at(classifier.operations(weights), labelled, held_out)
-        evaluation = None if seen is None else evaluate(seen.targets, seen.predicted, seen.classes)
-        curve: tuple[CurvePoint, ...] = ()
-        if evaluation is not None and choice.evaluation.learning_curve:
-            parts = (examples.take(~held_out), examples.take(held_out))
-            curve = (
-                *measure_curve(classifier, *parts, chosen.settings, job),
-                CurvePoint(num_train, evaluation.accuracy),
-            )
-        refitted = evaluation is not None and labelled.sides is None
-        if refitted:
-            weights = classifier.fit(examples, chosen.settings, replace(job, start=weights))
+        if held_out is None:
+            measured = cross_validate(labelled, options, job)
+        else:
+            measured = measure_split(labelled, held_out, options, job)
     finally:
         listener.finish()
     report = FitReport(
         output=str(output),
-        kind=picked.kind,
+        kind=measured.picked.kind,
         layer=feature.name,
         pool=feature.pool,
-        width=width,
+        width=examples.values.shape[1],
         classes=labelled.classes,
-        num_train=num_train,
+        num_train=measured.num_train,
         num_unlabelled=labelled.num_unlabelled,
         num_unsplit=labelled.num_unsplit,
         splits=labelled.splits,
-        evaluation=evaluation,
-        refitted=refitted,
-        settings=chosen.settings,
-        tried=picked.trials,
+        evaluation=measured.evaluation,
+        refitted=measured.num_train < int(measured.fitted_on.sum()),
+        settings=measured.picked.choice.settings,
+        tried=measured.picked.trials,
         seconds=time.monotonic() - started,
-        learning_curve=curve,
-        held_out=seen,
+        learning_curve=measured.curve,
+        near_duplicates=measured.near_duplicates,
+        held_out=measured.held_out,
     )
-    rows = labelled.rows if refitted else labelled.rows[~held_out]
-    head = _make_head(report, labelled.table, rows, weights)
+    head = _make_head(report, labelled.table, labelled.rows[measured.fitted_on], measured.weights)
     replace(head, store=reference).save(output)
+    if options.rows is not None and measured.held_out is not None:
+        write_rows(measured.held_out, Path(options.rows))
     return report
+
+
+def _announce(kind: str, labelled: LabelledRows, held_out: np.ndarray | None) -> str:
+    """Say what is being fitted on what."""
+    count = len(labelled.examples)
+    rows = f"{count:,} images" if held_out is None else f"{(~held_out).sum():,} of {count:,} images"
+    width = format_count(labelled.examples.values.shape[1], "value")
+    return f"fitting a head ({kind}) on {rows}, {len(labelled.classes)} classes, {width} each"
 
 
 def _make_head(
@@ -242,16 +249,5 @@ def _make_head(
         weights=weights,
         fitted_on=table.content_hash[rows],
         report=report.to_dict(),
+        temperature=report.temperature,
     )
-
-
-def _look_at(
-    operations: Sequence[Operation], labelled: LabelledRows, held_out: np.ndarray
-) -> HeldOut | None:
-    """Predict the rows that are held out, if any."""
-    test = labelled.examples.take(held_out)
-    if not len(test):
-        return None
-    rows, table = labelled.rows[held_out], labelled.table
-    pictures = (labelled.root, [table.keys[row] for row in rows], table.content_hash[rows])
-    return hold_out(pictures, labelled.classes, test.targets, compute(operations, test.values))

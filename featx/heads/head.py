@@ -19,7 +19,7 @@ from featx.atomic import replace_file
 from featx.checks import check_numbers
 from featx.errors import AddOnError, DimensionMismatch, HeadError, NotInstalled
 from featx.heads.kinds import HEADS
-from featx.heads.operations import Operation, compute
+from featx.heads.operations import Operation, Temper, compute
 from featx.sealed_json import check_seal, check_texts, parse_json, seal
 from featx.shown import Shown
 from featx.specs import FeatureSpec, ModelSpec
@@ -47,6 +47,7 @@ class Head(Shown):
         fitted_on: uint8 (N, 16), content hashes of the images it was fitted on: an accuracy on
             these would be too good.
         report: What was measured when it was fitted; see `FitReport`.
+        temperature: By which logits are divided (see `featx.heads.temperature`), positive.
         store: The store that it was fitted on, as it was then.
         folder: Its folder, or None if it was never written.
     """
@@ -58,6 +59,7 @@ class Head(Shown):
     weights: dict[str, np.ndarray]
     fitted_on: np.ndarray
     report: dict[str, Any] = field(default_factory=dict)
+    temperature: float = 1.0
     store: StoreReference | None = None
     folder: Path | None = None
 
@@ -76,7 +78,8 @@ class Head(Shown):
     @property
     def operations(self) -> tuple[Operation, ...]:
         """What is done with vectors, one after the other, to predict."""
-        return HEADS[self.kind].operations(self.weights)
+        operations = HEADS[self.kind].operations(self.weights)
+        return operations if self.temperature == 1 else (*operations, Temper(self.temperature))
 
     def predict_proba(self, values: ArrayLike) -> np.ndarray:
         """Return class probabilities.
@@ -133,6 +136,7 @@ class Head(Shown):
             "feature": self.feature.to_dict(),
             "model": self.model.to_dict(),
             "report": self.report,
+            "temperature": self.temperature,
             "store": None if self.store is None else self.store.to_dict(),
             "weights": f"weights-{sha256[:12]}.npz",
             "weights_sha256": sha256,
@@ -194,10 +198,11 @@ def load_head(folder: str | Path) -> Head:
             weights=weights,
             fitted_on=weights.pop("fitted_on"),
             report=data["report"],
+            temperature=float(data.get("temperature", 1)),  # featx 0.1 had none.
             store=None if data["store"] is None else StoreReference(**data["store"]),
             folder=folder,
         )
-        intact = bool(head.fingerprint == data["fingerprint"])
+        intact = bool(head.fingerprint == data["fingerprint"]) and 0 < head.temperature < np.inf
         if intact:
             zeros = np.zeros((1, int(np.prod(head.feature.shape))), np.float32)
             intact = head.predict_proba(zeros).shape == (1, len(head.classes))

@@ -23,6 +23,9 @@ class HeldOut:
         predicted: Numbers of the most probable classes, (N,).
         confidence: Probabilities of these, (N,), in [0, 1].
         own: Probabilities of the true classes, (N,), in [0, 1].
+        straddling: Whether a near-duplicate was fitted on, bool (N,).
+        folds: Number of the fold in which it was held out, from 0, (N,); None without
+            cross-validation.
     """
 
     root: Root
@@ -33,6 +36,8 @@ class HeldOut:
     predicted: np.ndarray
     confidence: np.ndarray
     own: np.ndarray
+    straddling: np.ndarray
+    folds: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -60,6 +65,7 @@ def hold_out(
     classes: tuple[str, ...],
     targets: np.ndarray,
     probabilities: np.ndarray,
+    straddling: np.ndarray,
 ) -> HeldOut:
     """Return what is kept of the probabilities of N pictures: not all of the N x C.
 
@@ -68,6 +74,7 @@ def hold_out(
         classes: C class names.
         targets: True class numbers, (N,).
         probabilities: Shape (N, C).
+        straddling: Whether a near-duplicate was fitted on, bool (N,).
     """
     root, keys, content_hash = pictures
     rows = np.arange(len(targets))
@@ -81,4 +88,5 @@ def hold_out(
         predicted,
         probabilities[rows, predicted],
         probabilities[rows, targets],
+        straddling,
     )

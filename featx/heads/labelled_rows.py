@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from featx.errors import HeadError, join_names
+from featx.errors import HeadError, UnknownName, join_names
 from featx.events import Listener
+from featx.heads.grouping import Grouping, group_rows
 from featx.heads.kinds import Examples
 from featx.heads.labels import RowLabels, read_label_table, side_of
 from featx.heads.options import FOLDERS, EvaluationOptions, FeatureOptions, TaskOptions
-from featx.heads.splits import split_stratified
+from featx.heads.splits import split_folds, split_stratified
 from featx.images.roots import Root
 from featx.images.sources import natural_key
 from featx.images.sources.splits import SPLITS
@@ -47,6 +48,7 @@ class LabelledRows:
         sides: ``train`` or ``test`` for each of the N; None where no split is given.
         splits: Where the store's split is used, its names and how many rows of each.
         num_unlabelled: Rows of the store without a label.
+        grouping: Which of the N belong together.
     """
 
     root: Root
@@ -57,6 +59,7 @@ class LabelledRows:
     sides: np.ndarray | None
     splits: dict[str, int]
     num_unlabelled: int
+    grouping: Grouping
 
     @property
     def num_unsplit(self) -> int:
@@ -69,21 +72,52 @@ class LabelledRows:
         Raises:
             HeadError: If a given split leaves no row of a class to fit on.
         """
-        examples = self.examples
+        examples, grouping = self.examples, self.grouping
         if self.sides is None:
             held_out = split_stratified(
-                examples.targets, examples.groups, test_size=test_size, seed=seed
+                examples.targets,
+                examples.groups,
+                test_size=test_size,
+                seed=seed,
+                fixed=grouping.fixed,
             )
         else:
             held_out = self.sides == "test"
         _check_training_classes(examples.targets[~held_out], self.classes)
-        seen = np.isin(examples.groups[held_out], examples.groups[~held_out])
-        if seen.any():  # Only with a given split: a random one keeps identical files together.
+        straddling = self.find_straddling(held_out)
+        if straddling.any():  # Only with a given split: a random one keeps groups together.
             listener.note(
-                f"{int(seen.sum()):,} of the {len(seen):,} images measured on are identical to "
-                "images fitted on: the accuracy looks better than it is"
+                f"{int(straddling.sum()):,} of the {int(held_out.sum()):,} images measured on are "
+                "identical to images fitted on, or nearly: the accuracy looks better than it is"
+            )
+        elif np.isin(examples.groups[held_out], examples.groups[~held_out]).any():
+            listener.note(
+                "the given split divides groups: the accuracy looks better than it is for new ones"
             )
         return held_out
+
+    def find_straddling(self, held_out: np.ndarray) -> np.ndarray:
+        """Return which held-out rows have a near-duplicate among the others, bool (M,)."""
+        alike = self.grouping.alike
+        return np.isin(alike[held_out], alike[~held_out])
+
+    def divide(self, num_folds: int, seed: int) -> np.ndarray:
+        """Return the fold in which each row is held out, (N,); -1 where it never is.
+
+        Raises:
+            HeadError: If there are fewer groups than folds.
+        """
+        examples = self.examples
+        folds = split_folds(
+            examples.targets, examples.groups, num_folds, seed=seed, fixed=self.grouping.fixed
+        )
+        found = len(np.unique(folds[folds >= 0]))
+        if found < num_folds:
+            raise HeadError(
+                f"{option('cv', num_folds)} needs as many different images, or groups of them, "
+                f"that can be held out. Received: {found}."
+            )
+        return folds
 
 
 def read_labelled_rows(store: FeatureStore, choice: RowChoice, listener: Listener) -> LabelledRows:
@@ -96,12 +130,20 @@ def read_labelled_rows(store: FeatureStore, choice: RowChoice, listener: Listene
     if str(choice.task.labels) == FOLDERS:
         row_labels = RowLabels(store.labels)
     else:
-        row_labels = read_label_table(Path(choice.task.labels), store.keys, Path(str(store.root)))
+        row_labels = read_label_table(
+            Path(choice.task.labels),
+            store.keys,
+            Path(str(store.root)),
+            [] if choice.evaluation.groups is None else [choice.evaluation.groups],
+        )
         for note in row_labels.notes:
             listener.note(note)
     num_unlabelled = sum(label is None for label in row_labels.labels)
     splits: dict[str, int] = {}
-    if choice.evaluation.ignore_split:
+    column = find_column(choice.evaluation.groups, row_labels, store)
+    if choice.evaluation.ignore_split or choice.evaluation.cv is not None:
+        if choice.evaluation.cv is not None and _has_split(row_labels, store):
+            listener.note("the given split is not used: a cross-validation measures on all images")
         row_labels = RowLabels(row_labels.labels)
     elif row_labels.sides is None:
         row_labels, splits = _take_split(row_labels, store.splits, listener)
@@ -111,17 +153,25 @@ def read_labelled_rows(store: FeatureStore, choice: RowChoice, listener: Listene
     numbers = {name: number for number, name in enumerate(classes)}
     rows = np.array([row for row, label in enumerate(row_labels.labels) if label])
     targets = np.array([numbers[label] for label in row_labels.labels if label])
-    _, groups = np.unique(table.content_hash[rows], axis=0, return_inverse=True)
     values = table.values[rows].reshape(len(rows), -1)
+    grouping = group_rows(
+        values,
+        targets,
+        table.content_hash[rows],
+        None if column is None else column[rows],
+        choice.evaluation.near_duplicates,
+        listener,
+    )
     return LabelledRows(
         root=store.root,
         table=table,
         rows=rows,
         classes=classes,
-        examples=Examples(values, targets, len(classes), groups.reshape(-1)),
+        examples=Examples(values, targets, len(classes), grouping.groups),
         sides=None if row_labels.sides is None else np.array(row_labels.sides)[rows],
         splits=splits,
         num_unlabelled=num_unlabelled + num_broken,
+        grouping=grouping,
     )
 
 
@@ -148,6 +198,28 @@ def _leave_out_broken(
     kept = zip(row_labels.labels, is_broken, strict=True)
     labels = tuple(None if broken else label for label, broken in kept)
     return replace(row_labels, labels=labels), len(broken)
+
+
+def find_column(name: str | None, row_labels: RowLabels, store: FeatureStore) -> np.ndarray | None:
+    """Return a column of the labels table, or else of the store; None if none is wanted.
+
+    Raises:
+        UnknownName: If neither has it.
+    """
+    if name is None:
+        return None
+    if name in row_labels.columns:
+        return row_labels.columns[name]
+    if name not in store.columns:
+        known = ", ".join(store.columns) or "none"
+        raise UnknownName(
+            "column", name, store.columns, remedy=f"Further columns of the store: {known}."
+        )
+    return store.columns[name]
+
+
+def _has_split(row_labels: RowLabels, store: FeatureStore) -> bool:
+    return row_labels.sides is not None or any(split is not None for split in store.splits)
 
 
 def _take_split(

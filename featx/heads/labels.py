@@ -6,11 +6,14 @@ import os
 import posixpath
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from featx.errors import HeadError
+from featx.images.sources.columns import value_at
 from featx.images.sources.splits import SPLITS
 from featx.images.sources.tables import ImageTable, TableError, read_image_table, spellings
 from featx.units import format_count
@@ -28,11 +31,13 @@ class RowLabels:
         labels: N labels, None where there is none.
         sides: Where a split is given, N sides: ``train``, ``test`` or None.
         notes: What a person should know about where they come from.
+        columns: Further columns that were asked for, of N values, None where there is none.
     """
 
     labels: tuple[str | None, ...]
     sides: tuple[str | None, ...] | None = None
     notes: tuple[str, ...] = field(default=(), compare=False)
+    columns: Mapping[str, np.ndarray] = field(default_factory=dict, compare=False)
 
 
 def side_of(split: str | None) -> str | None:
@@ -48,7 +53,9 @@ def side_of(split: str | None) -> str | None:
     return "test" if name == "val" else name
 
 
-def read_label_table(path: Path, keys: Sequence[str], root: Path) -> RowLabels:
+def read_label_table(
+    path: Path, keys: Sequence[str], root: Path, columns: Sequence[str] = ()
+) -> RowLabels:
     """Read labels from a table with a header line, in CSV or Parquet.
 
     Args:
@@ -58,6 +65,7 @@ def read_label_table(path: Path, keys: Sequence[str], root: Path) -> RowLabels:
             of an absolute path from another computer the last parts count.
         keys: The store's keys.
         root: The store's root.
+        columns: Names of further columns to read, if the table has them.
 
     Returns:
         For each key its label, None where the file names none.
@@ -65,7 +73,8 @@ def read_label_table(path: Path, keys: Sequence[str], root: Path) -> RowLabels:
     Raises:
         HeadError: If columns are missing, values contradict each other, or nothing matches.
     """
-    table = _read_table(path)
+    table = _read_table(path, with_columns=bool(columns))
+    further = {name: np.full(len(keys), None) for name in columns if name in table.columns}
     paths, cells = table.paths or (), table.labels or ()
     finder = _RowFinder(keys, path, root)
     labels: list[str | None] = [None] * len(keys)
@@ -78,6 +87,8 @@ def read_label_table(path: Path, keys: Sequence[str], root: Path) -> RowLabels:
             unknown.append(name)
             continue
         named.add(row)
+        for column, values in further.items():
+            values[row] = value_at(table.columns[column], number)
         if not label:
             continue
         where = f"{str(path)!r}, line {line}"
@@ -93,7 +104,8 @@ def read_label_table(path: Path, keys: Sequence[str], root: Path) -> RowLabels:
         )
     unnamed = [key for row, key in enumerate(keys) if row not in named]
     notes = [*table.notes, *_describe_rest(path, unknown, unnamed, finder)]
-    return RowLabels(tuple(labels), tuple(sides) if table.splits is not None else None, (*notes,))
+    given = tuple(sides) if table.splits is not None else None
+    return RowLabels(tuple(labels), given, tuple(notes), further)
 
 
 def _describe_rest(
@@ -172,7 +184,7 @@ def _compose(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def _read_table(path: Path) -> ImageTable:
+def _read_table(path: Path, *, with_columns: bool) -> ImageTable:
     """Read a labels file.
 
     Raises:
@@ -184,7 +196,7 @@ def _read_table(path: Path) -> ImageTable:
             f"Received: {str(path)!r}, which does not exist."
         )
     try:
-        table = read_image_table(str(path))
+        table = read_image_table(str(path), with_columns=with_columns)
     except TableError as error:
         raise HeadError(f"The labels in {str(path)!r} {error}") from error
     if table.paths is None or table.labels is None:

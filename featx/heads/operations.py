@@ -163,3 +163,19 @@ class NearestVote:
         votes /= votes.sum(axis=1, keepdims=True)
         rows = np.arange(len(values))[:, np.newaxis]
         np.add.at(shares, (rows, self.targets[nearest]), votes)
+
+
+@dataclass(frozen=True, slots=True)
+class Temper:
+    """``p ** (1 / temperature)``, scaled to sum 1: softmax of logits divided by the temperature.
+
+    Attributes:
+        temperature: Positive; above 1, probabilities become more alike.
+    """
+
+    temperature: float
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """Return (N, C), rows summing to 1."""
+        powers = np.power(values / values.max(axis=1, keepdims=True), 1 / self.temperature)
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True))

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import Literal, TypedDict
 
-from featx.checks import check_number
+from featx.checks import check_number, check_whole_number
 from featx.errors import InvalidValue
 from featx.options import LayerSynonyms
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_TEST_SIZE
@@ -64,18 +64,46 @@ class EvaluationOptions:
             same side.
         ignore_split: Hold out rows as if no split were given.
         learning_curve: Also fit on parts of the training rows, and measure each.
+        cv: Number of folds of a cross-validation, at least 2, instead of one held-out part: every
+            row is held out once, and a given split is not used.
+        groups: A column of the labels table or of the store: rows with the same value, such as
+            photographs of one product, are always on the same side. Rows without one are each for
+            themselves.
+        near_duplicates: Least similarity of pictures that belong on the same side because they
+            are almost equal, in (0, 1]: the cosine of their features, less the mean of all.
+            ``auto``: 0.995, for features of at least 16 values and up to 200,000 pictures, unless
+            more than half of them have such a near-duplicate. ``off``: only identical files.
+        rows: A CSV file to write, with a line for each held-out picture.
     """
 
     test_size: float = DEFAULT_TEST_SIZE
     ignore_split: bool = False
     learning_curve: bool = False
+    cv: int | None = None
+    groups: str | None = None
+    near_duplicates: float | Literal["auto", "off"] = "auto"
+    rows: str | Path | None = None
 
     def __post_init__(self) -> None:
+        if self.cv is not None:
+            object.__setattr__(self, "cv", check_whole_number("cv", self.cv, least=2))
+        if not is_similarity(self.near_duplicates):
+            raise InvalidValue(
+                "The similarity of near-duplicates is a number above 0 and up to 1, 'auto' or "
+                f"'off'. Received: {self.near_duplicates!r}."
+            )
         share = check_number("test_size", self.test_size)
         if share is None or not 0 <= share < 1:
             raise InvalidValue(
                 f"The held-out share is a number in [0, 1). Received: {self.test_size}."
             )
+
+
+def is_similarity(value: object) -> bool:
+    """Whether a value says from when on pictures are near-duplicates."""
+    if isinstance(value, str):
+        return value in ("auto", "off")
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +170,10 @@ class EvaluationKeywords(TypedDict, total=False):
     test_size: float
     ignore_split: bool
     learning_curve: bool
+    cv: int | None
+    groups: str | None
+    near_duplicates: float | Literal["auto", "off"]
+    rows: str | Path | None
 
 
 class HeadKeywords(TypedDict, total=False):

@@ -64,8 +64,9 @@ def count_pairs(evaluation: Evaluation) -> tuple[list[str], np.ndarray]:
     """Return the C class names and the counts, (C, C): true classes × predicted ones.
 
     Example:
-        >>> from featx.heads.evaluation import evaluate
-        >>> measured = evaluate(np.array([0, 0, 1]), np.array([0, 1, 1]), ("cat", "dog"))
+        >>> from featx.heads.evaluation import measure_classes
+        >>> predicted = np.eye(2)[[0, 1, 1]]
+        >>> measured = measure_classes(predicted, np.array([0, 0, 1]), ("cat", "dog"))
         >>> count_pairs(measured)[1].tolist()
         [[1, 1], [0, 1]]
     """

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from featx.report.columns import Table
 from featx.report.drawing import make_table, print_result, terminal_width
+from featx.report.evaluation_tables import describe_near_duplicates, show_evaluation
 from featx.report.store_tables import describe_counts
 from featx.report.text import short_path
 from featx.units import format_bytes, format_count
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from featx.index.searching import SearchReport
     from featx.index.vector_index import VectorIndex
     from featx.models.catalogue_entry import CatalogueEntry, Measurement
-
-SHOWN_CONFUSIONS = 5
 
 LEAST_PROBABILITY = 0.00005
 """Classes of less are not shown behind the first: they would be 0.0000."""
@@ -86,34 +85,15 @@ def show_fit_report(report: FitReport) -> None:
     """Draw how well a head does on images it has not seen."""
     evaluation = report.evaluation
     if evaluation is not None:
-        table = make_table("class", "precision", "recall", "F1", "held out", right=(1, 2, 3, 4))
-        for line in evaluation.classes:
-            table.add_row(
-                line.name,
-                *(
-                    f"{value:.3f}" if line.support else "–"
-                    for value in (line.precision, line.recall, line.f1)
-                ),
-                f"{line.support:,}",
-            )
-        print_result(table)
-        unmeasured = [line.name for line in evaluation.classes if not line.support]
-        if unmeasured:
-            names = ", ".join(map(_name_class, unmeasured))
-            print_result(f"not measured, for want of different images: {names}")
-        for true, predicted, count in evaluation.confusions[:SHOWN_CONFUSIONS]:
-            print_result(f"  {count} × {_name_class(true)} taken for {_name_class(predicted)}")
-        print_result(
-            f"accuracy {evaluation.accuracy:.4f} on "
-            f"{format_count(evaluation.num_examples, 'held-out image')} "
-            f"(mean F1 {evaluation.macro_f1:.4f}), fitted on {report.num_train:,}"
-        )
+        show_evaluation(evaluation, "held out", f", fitted on {report.num_train:,}")
         if report.splits:
             print_result(f"by the split in the store: {describe_counts(report.splits)}")
     else:
         print_result(
             f"fitted on {format_count(report.num_train, 'image')}; none were held out to measure on"
         )
+    for line in describe_near_duplicates(report.near_duplicates):
+        print_result(line)
     again = ", then fitted again on all labelled images" if report.refitted else ""
     unlabelled = f"; {report.num_unlabelled:,} without label" if report.num_unlabelled else ""
     unlabelled += f"; {report.num_unsplit:,} of no split" if report.num_unsplit else ""
@@ -128,16 +108,6 @@ def _describe_settings(settings: Mapping[str, object]) -> str:
     """Write what a kind of head chose: ``, chosen: C = 1.0, folds = 3``."""
     pairs = ", ".join(f"{name} = {value}" for name, value in settings.items())
     return f", chosen: {pairs}" if pairs else ""
-
-
-def _name_class(name: str) -> str:
-    """Return the name of a class for a sentence with numbers in it.
-
-    Example:
-        >>> _name_class("3"), _name_class("cat")
-        ('class 3', 'cat')
-    """
-    return f"class {name}" if name.isdecimal() else name
 
 
 def show_predictions(report: PredictReport) -> None:

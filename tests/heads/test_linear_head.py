@@ -18,7 +18,7 @@ from sklearn.metrics import (
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from featx.heads.evaluation import evaluate
+from featx.heads.evaluation import measure_classes
 from featx.heads.folds import make_folds
 from featx.heads.kinds import Examples, FitJob
 from featx.heads.linear import REGULARISATIONS, linear
@@ -194,7 +194,7 @@ def test_evaluation_is_that_of_scikit_learn(data: st.DataObject, num_classes: in
     pairs = data.draw(st.lists(st.tuples(numbers, numbers), min_size=1, max_size=40))
     targets, predicted = (np.array(column) for column in zip(*pairs, strict=True))
     names = tuple(f"class {number}" for number in range(num_classes))
-    result = evaluate(targets, predicted, names)
+    result = measure_classes(np.eye(num_classes)[predicted], targets, names)
     labels = list(range(num_classes))
     assert result.num_examples == len(pairs)
     assert result.accuracy == pytest.approx(accuracy_score(targets, predicted))
@@ -220,7 +220,8 @@ def test_evaluation_is_that_of_scikit_learn(data: st.DataObject, num_classes: in
 
 
 def test_evaluation_by_hand() -> None:
-    result = evaluate(np.array([0, 0, 0, 1, 1]), np.array([0, 1, 1, 1, 0]), ("cat", "dog"))
+    predicted = np.eye(2)[[0, 1, 1, 1, 0]]
+    result = measure_classes(predicted, np.array([0, 0, 0, 1, 1]), ("cat", "dog"))
     assert result.accuracy == pytest.approx(2 / 5)
     cat, dog = result.classes
     assert (cat.name, cat.support) == ("cat", 3)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import featx
-from featx.heads.evaluation import evaluate
+from featx.heads.evaluation import measure_classes
 from featx.heads.held_out import HeldOut, hold_out
 from featx.images.roots import Root
 from featx.models import SOURCES
@@ -32,7 +32,7 @@ def _held_out(num_classes: int, count: int, name: str = "class") -> HeldOut:
     probabilities[np.arange(count), predicted] = np.linspace(0.5, 1, count)
     keys = [f"{classes[target]}/{number}.jpg" for number, target in enumerate(targets)]
     pictures = (Root.parse("/no/such/folder"), keys, np.zeros((count, 16), np.uint8))
-    return hold_out(pictures, classes, targets, probabilities)
+    return hold_out(pictures, classes, targets, probabilities, np.zeros(count, bool))
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> featx.FitReport:
 
 
 def _with(report: featx.FitReport, held_out: HeldOut) -> featx.FitReport:
-    evaluation = evaluate(held_out.targets, held_out.predicted, held_out.classes)
+    predicted = np.eye(len(held_out.classes))[held_out.predicted]
+    evaluation = measure_classes(predicted, held_out.targets, held_out.classes)
     return replace(report, classes=held_out.classes, held_out=held_out, evaluation=evaluation)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import featx
-from featx.heads.evaluation import evaluate
+from featx.heads.evaluation import measure_classes
 from featx.images.sources import ImageFailure
 from featx.index.description import IndexDescription
 from featx.report.confusion_matrix import MAX_CLASSES, count_pairs
@@ -170,10 +170,11 @@ def test_reports_draw_what_a_picture_says_better(things: dict[str, Any]) -> None
 def test_a_confusion_matrix_counts_every_image_and_bounds_its_classes() -> None:
     rng = np.random.default_rng(0)
     true, predicted = rng.integers(0, 100, (2, 500))
-    measured = evaluate(true, predicted, tuple(f"class {number}" for number in range(100)))
+    names = tuple(f"class {number}" for number in range(100))
+    measured = measure_classes(np.eye(100)[predicted], true, names)
     expected = np.zeros((100, 100), int)
     np.add.at(expected, (true, predicted), 1)
     assert np.array_equal(count_pairs(measured)[1], expected)
-    small = evaluate(true % 30, predicted % 30, tuple(f"class {number}" for number in range(30)))
+    small = measure_classes(np.eye(30)[predicted % 30], true % 30, names[:30])
     assert MAX_CLASSES == 30
     assert measured.plot().height == small.plot().height

@@ -1,0 +1,45 @@
+"""The CSV file that names each held-out picture with its true and predicted class."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from featx.atomic import replace_file
+from featx.errors import HeadError
+from featx.heads.held_out import HeldOut
+
+COLUMNS = ("path", "label", "predicted", "probability", "label_probability", "near_duplicate")
+
+
+def write_rows(held_out: HeldOut, path: Path) -> None:
+    """Write a line for each held-out picture, in the order of the store.
+
+    The columns are the picture's key, its true and its predicted class, the probabilities of both
+    (predicted first), whether a near-duplicate was fitted on (0 or 1), and with a cross-validation
+    ``fold``, from 1. As a file of labels, it says which pictures were held out.
+
+    Raises:
+        HeadError: If it cannot be written.
+    """
+    folds = held_out.folds
+    header = [*COLUMNS, *([] if folds is None else ["fold"])]
+    try:
+        with (
+            replace_file(path) as temporary,
+            temporary.open("w", encoding="utf-8", newline="") as file,
+        ):
+            writer = csv.writer(file)
+            writer.writerow(header)
+            for row, key in enumerate(held_out.keys):
+                line = [
+                    key,
+                    held_out.classes[held_out.targets[row]],
+                    held_out.classes[held_out.predicted[row]],
+                    f"{held_out.confidence[row]:.6f}",
+                    f"{held_out.own[row]:.6f}",
+                    int(held_out.straddling[row]),
+                ]
+                writer.writerow(line if folds is None else [*line, folds[row] + 1])
+    except OSError as error:
+        raise HeadError(f"{str(path)!r} cannot be written: {error.strerror}.") from error

@@ -1,0 +1,114 @@
+"""Evaluations for people: classes in a table, and what is to be said of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from featx.report.columns import Table
+from featx.report.drawing import make_table, print_result
+from featx.units import format_count
+
+if TYPE_CHECKING:
+    from featx.heads.evaluation import ClassReport, Evaluation
+    from featx.heads.grouping import NearDuplicates
+
+SHOWN_CLASSES = 100
+"""Most classes of a table: of more, those with the lowest F1 are shown."""
+
+WORST_CLASSES = 20
+SHOWN_NAMES = 10
+SHOWN_CONFUSIONS = 5
+
+
+def show_evaluation(evaluation: Evaluation, measured: str, rest: str = "") -> None:
+    """Draw an evaluation.
+
+    Args:
+        evaluation: The figures.
+        measured: What the images are called that it was measured on, for example ``held out``.
+        rest: What follows the accuracy.
+    """
+    print_result(_draw_classes(evaluation.classes, measured))
+    hidden = len(evaluation.classes) - WORST_CLASSES
+    if len(evaluation.classes) > SHOWN_CLASSES:
+        print_result(f"the {WORST_CLASSES} lowest F1; --json has the other {hidden:,} classes")
+    unmeasured = [one.name for one in evaluation.classes if not one.support]
+    if unmeasured:
+        print_result(f"not measured, for want of different images: {_list_names(unmeasured)}")
+    if evaluation.few:
+        print_result(
+            f"fewer than 10 images, so that their figures say little: {_list_names(evaluation.few)}"
+        )
+    for true, predicted, count in evaluation.confusions[:SHOWN_CONFUSIONS]:
+        print_result(f"  {count} × {name_class(true)} taken for {name_class(predicted)}")
+    for line in describe_evaluation(evaluation, measured.replace(" ", "-"), rest):
+        print_result(line)
+
+
+def describe_evaluation(evaluation: Evaluation, measured: str, rest: str = "") -> Iterator[str]:
+    """Yield the lines that say how good all of the predictions are."""
+    low, high = evaluation.interval
+    images = format_count(evaluation.num_examples, f"{measured} image")
+    how = f"mean of {len(evaluation.folds)} folds, " if evaluation.folds else ""
+    yield (
+        f"accuracy {evaluation.accuracy:.4f} on {images} ({how}95 % interval {low:.4f} to "
+        f"{high:.4f}; mean F1 {evaluation.macro_f1:.4f}){rest}"
+    )
+    top5 = "" if evaluation.top5 is None else f"among the five best {evaluation.top5:.4f}, "
+    yield (
+        f"{top5}log loss {evaluation.log_loss:.4f}, "
+        f"calibration error {evaluation.calibration_error:.4f}"
+    )
+    calibrated = evaluation.calibrated
+    if calibrated is not None:
+        use = "" if calibrated.used else ": not used"
+        yield (
+            f"with temperature {calibrated.temperature:.2f}, chosen on other images: log loss "
+            f"{calibrated.log_loss:.4f}, calibration error {calibrated.calibration_error:.4f}{use}"
+        )
+
+
+def describe_near_duplicates(found: NearDuplicates | None) -> Iterator[str]:
+    """Yield what is to be said of near-duplicates, if there are any."""
+    if found is None or not found.num_images:
+        return
+    groups = format_count(found.num_groups, "group")
+    line = f"{found.num_images:,} images are near-duplicates of others, in {groups}"
+    if not found.num_held_out:
+        yield f"{line}: no group was both fitted and measured on"
+    elif found.accuracy is not None and found.accuracy_without is not None:
+        yield (
+            f"{line}: {found.num_held_out:,} of the held-out ones have one among those fitted on; "
+            f"accuracy with them {found.accuracy:.4f}, without {found.accuracy_without:.4f}"
+        )
+    else:
+        yield f"{line}: all held-out ones have one among those fitted on"
+
+
+def _draw_classes(classes: Sequence[ClassReport], measured: str) -> Table:
+    table = make_table("class", "precision", "recall", "F1", measured, right=(1, 2, 3, 4))
+    if len(classes) > SHOWN_CLASSES:
+        known = [one for one in classes if one.support]
+        classes = sorted(known, key=lambda one: one.f1)[:WORST_CLASSES]
+    for line in classes:
+        figures = (line.precision, line.recall, line.f1)
+        shown = (f"{value:.3f}" if line.support else "–" for value in figures)
+        table.add_row(line.name, *shown, f"{line.support:,}")
+    return table
+
+
+def _list_names(names: Sequence[str]) -> str:
+    rest = len(names) - SHOWN_NAMES
+    shown = ", ".join(map(name_class, names[:SHOWN_NAMES]))
+    return f"{shown} and {rest:,} more" if rest > 0 else shown
+
+
+def name_class(name: str) -> str:
+    """Return the name of a class for a sentence with numbers in it.
+
+    Example:
+        >>> name_class("3"), name_class("cat")
+        ('class 3', 'cat')
+    """
+    return f"class {name}" if name.isdecimal() else name
