@@ -81,7 +81,7 @@ def make_evaluation(
     near_duplicates: Annotated[
         str,
         typer.Option(
-            metavar="auto|off|SIMILARITY",
+            metavar="auto|off|COSINE",
             help="Images whose features have at least this cosine, less their mean, stay on one "
             "side. auto: 0.995, unless most images do.",
         ),
