@@ -51,12 +51,12 @@ def split_stratified(
         if len(members) < 2:
             continue
         most = min(max(1, round(test_size * len(members))), len(members) - 1)
-        for group in random.permutation(members):
+        for group in random.permutation(members).tolist():
             classes = table.classes[table.pairs_of(group)]
             if most and (left[classes] > 1).all():
                 left[classes] -= 1
                 most -= 1
-                chosen.append(int(group))
+                chosen.append(group)
     return np.isin(groups, table.numbers[chosen])
 
 
@@ -97,7 +97,7 @@ def split_folds(
             (int(load), (fold - turn) % num_folds, fold) for fold, load in enumerate(rows[target])
         ]
         heapq.heapify(loads)
-        for group in order:  # Each goes where the fewest rows of its class are.
+        for group in order.tolist():  # Each goes where the fewest rows of its class are.
             _, rank, fold = loads[0]
             folds[group] = fold
             pairs = table.pairs_of(group)
