@@ -40,7 +40,7 @@ class Scored:
 def find_temperature(probabilities: np.ndarray, targets: np.ndarray) -> float:
     """Return the temperature that gives the least log loss.
 
-    Logits are divided by it; or probabilities taken to the power of its inverse, and scaled to sum 1.
+    Logits are divided by it; probabilities are taken to the power of its inverse, then scaled.
 
     Args:
         probabilities: Shape (N, C).
