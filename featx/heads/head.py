@@ -20,6 +20,7 @@ from featx.checks import check_numbers
 from featx.errors import AddOnError, DimensionMismatch, HeadError, NotInstalled
 from featx.heads.kinds import HEADS
 from featx.heads.operations import Operation, Temper, compute
+from featx.images.reading import HASH_BYTES
 from featx.sealed_json import check_seal, check_texts, parse_json, seal
 from featx.shown import Shown
 from featx.specs import FeatureSpec, ModelSpec
@@ -250,8 +251,13 @@ def _read_weights(folder: Path, name: str, sha256: str) -> dict[str, np.ndarray]
             raise ValueError(f"{name} is compressed")
         weights = {name: arrays[name] for name in arrays.files}
     for key, values in weights.items():
-        if values.dtype.kind in "fc" and not np.isfinite(values).all():
+        if values.dtype.kind not in "biufSU":
+            raise ValueError(f"{key!r} is of type {values.dtype}")
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise ValueError(f"{key!r} holds NaN or infinity")
+    hashes = weights["fitted_on"]
+    if hashes.dtype != np.uint8 or hashes.shape[1:] != (HASH_BYTES,):
+        raise ValueError(f"'fitted_on' is {hashes.dtype} of shape {hashes.shape}")
     return weights
 
 

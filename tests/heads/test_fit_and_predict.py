@@ -365,6 +365,31 @@ def test_a_head_that_holds_no_numbers_is_refused(
         load_head(tmp_path / "head")
 
 
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("fitted_on", np.array(1.0)),
+        ("fitted_on", np.zeros(3)),
+        ("fitted_on", np.zeros((3, 8), np.uint8)),
+        ("mean", np.zeros(4, np.complex64)),
+        ("scale", np.zeros(4, "datetime64[s]")),
+        ("coefficients", np.zeros((2, 2) + (1,) * 18)),
+    ],
+    ids=lambda value: value if isinstance(value, str) else f"{value.dtype}{value.shape[:2]}",
+)
+def test_arrays_of_other_types_and_shapes_are_refused(
+    store: Path, tmp_path: Path, name: str, values: np.ndarray
+) -> None:
+    def change(path: Path) -> None:
+        with np.load(path) as arrays:
+            np.savez(path, **(dict(arrays) | {name: values}))
+
+    fit_head(store, output=tmp_path / "head")
+    replace_weights(change)(tmp_path / "head")
+    with pytest.raises(HeadError, match="damaged"):
+        load_head(tmp_path / "head")
+
+
 def test_a_head_that_computes_no_numbers_is_refused(store: Path, tmp_path: Path) -> None:
     fit_head(store, output=tmp_path / "head")
     for name in ("coefficients", "mean"):
