@@ -57,6 +57,10 @@ class UnknownName(FeatxError, LookupError):
         super().__init__(f"{message} {remedy}".strip())
 
 
+class UnknownImage(UnknownName, IndexError):
+    """A key was named, perhaps as the index of an array, that is not in the store."""
+
+
 class UnknownOption(UnknownName, TypeError):
     """A function was given a keyword that it does not take."""
 
@@ -99,6 +103,13 @@ class NotInstalled(FeatxError, LookupError):
 
 class AddOnError(FeatxError, ImportError):
     """A package that adds something to featx cannot be imported."""
+
+
+class LibraryMissing(FeatxError, ImportError):
+    """A library that a call needs is not installed."""
+
+    def __init__(self, library: str, needed_by: str) -> None:
+        super().__init__(f"{needed_by} needs {library}: pip install {library}")
 
 
 class AmbiguousName(FeatxError, LookupError):

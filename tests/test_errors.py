@@ -30,6 +30,8 @@ WITH_FIELDS: dict[type[FeatxError], FeatxError] = {
     errors.DownloadNotAllowed: errors.DownloadNotAllowed("A model", "allow_download=True"),
     errors.RepeatedOption: errors.RepeatedOption("workers", "RunOptions"),
     errors.AllImagesFailed: errors.AllImagesFailed("The first one: a: cut.", REPORT),
+    errors.UnknownImage: errors.UnknownImage("image in the store", "a.jpg", ["b.jpg"]),
+    errors.LibraryMissing: errors.LibraryMissing("pandas", "to_pandas()"),
     NotInstalled: NotInstalled("kind of head", "forest", "head.json", "featx-forest"),
     FingerprintMismatch: FingerprintMismatch(
         "The store is of another model.", [("model", "a", None)], remedy="Use --overwrite."

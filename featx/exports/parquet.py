@@ -7,6 +7,7 @@ from pathlib import Path
 
 from featx.atomic import replace_file
 from featx.exports.source import ExportSource, Written
+from featx.store.frames import make_arrow_array
 
 SUFFIX = ".parquet"
 KEEPS_MAPS = False
@@ -29,12 +30,7 @@ def write(source: ExportSource, output: Path) -> Written:
     import pyarrow.parquet
 
     store, spec = source.store, source.spec
-    # Of one kind each, which pyarrow finds out; a column without any value is text.
-    known = {name: pyarrow.array(column) for name, column in source.columns.items()}
-    known = {
-        name: column.cast(pyarrow.string()) if pyarrow.types.is_null(column.type) else column
-        for name, column in known.items()
-    }
+    known = {name: make_arrow_array(column) for name, column in source.columns.items()}
     values_type = pyarrow.list_(
         pyarrow.field("item", pyarrow.float32(), nullable=False), source.width
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +11,14 @@ from typing import Any
 import numpy as np
 
 from featx.events import Listener
-from featx.images.sources.columns import text_of, value_at
+from featx.images.sources.columns import text_of
 from featx.specs import FeatureSpec
 from featx.store import FeatureStore
+from featx.store.frames import name_columns
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the beginning of a formula; an apostrophe before it keeps it text
 (https://owasp.org/www-community/attacks/CSV_Injection)."""
-
-_FEATURE = re.compile("f[0-9]+")
 
 VALUES_AS_TEXT = 1 << 16
 """Values converted to text at a time: about 4 MB of text, whatever the width of a row."""
@@ -62,16 +60,10 @@ class ExportSource:
         """What is known of the rows: key, label, split where any row has one, further columns.
 
         Values are text, int, float or bool, and None where they are missing. A further column that
-        has the name of another one, or of features (``f0``), gets an underscore behind it.
+        has the name of another one, or of a feature (``f0``), gets an underscore behind it.
         """
-        columns: dict[str, Sequence[Any]] = {"key": self.store.keys, "label": self.store.labels}
-        if any(self.store.splits):
-            columns["split"] = self.store.splits
-        for name, column in self.store.columns.items():
-            while name in (*columns, "content_hash", "features") or _FEATURE.fullmatch(name):
-                name += "_"
-            columns[name] = [value_at(column, row) for row in range(len(column))]
-        return columns
+        numbered = {f"f{number}" for number in range(self.width)}
+        return name_columns(self.store, {"content_hash", "features"} | numbered)
 
     def csv_text(self, value: Any) -> str:
         """Return a key, a label or another value as a CSV file has it, see `csv_safe`."""

@@ -37,7 +37,7 @@ from featx.images.limits import (
     decoding,
     is_large,
 )
-from featx.images.orientation import load_upright
+from featx.images.orientation import is_sideways, load_upright
 from featx.images.profiles import natural_mode, profile_of
 from featx.images.reasons import describe
 from featx.images.reduced import reduce
@@ -78,6 +78,21 @@ def decode_image(data: bytes, contract: InputSpec, *, max_pixels: int | None = N
         raise
     except Exception as error:
         raise ImageError(describe(error, data, limit)) from error
+
+
+def upright_size(data: bytes, contract: InputSpec) -> tuple[int, int]:
+    """Return the height and width of a picture as it is looked at.
+
+    Raises:
+        ImageError: If the bytes are not a picture.
+    """
+    try:
+        with open_picture(data) as image:
+            width, height = image.size
+            is_turned = contract.exif == "apply" and is_sideways(image)
+    except Exception as error:
+        raise ImageError(describe(error, data, MAX_PIXELS)) from error
+    return (width, height) if is_turned else (height, width)
 
 
 def _reasons_of(image: Image.Image) -> contextlib.AbstractContextManager[None]:

@@ -62,6 +62,14 @@ def load_as_stored(
     return canvas, orientation
 
 
+def is_sideways(image: Image.Image) -> bool:
+    """Whether a picture is stored turned by a quarter, so that width and height change places.
+
+    Of a TIFF, Pillow states the size as it is looked at.
+    """
+    return image.format != "TIFF" and _orientation(image) in (5, 6, 7, 8)
+
+
 def _orientation(image: Image.Image) -> int:
     """Return the EXIF orientation; 1, upright, where there is none that can be parsed."""
     try:

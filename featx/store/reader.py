@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from featx.arguments import check_given_path, plain_arguments
 from featx.checks import check_layer
-from featx.errors import StoreError, UnknownName, join_names
-from featx.images.reading import HASH_BYTES
-from featx.images.roots import Root
-from featx.images.sources import ImageFailure
+from featx.errors import InvalidType, StoreError, UnknownName, join_names
+from featx.images.sources import Location
 from featx.poolings import POOLINGS, pool_features, pooled_shape
 from featx.shown import Shown
-from featx.specs import DEFAULT_READ_POOLING, FeatureSpec, ModelSpec, digest
-from featx.store.column_datasets import COPIES, GROUP, NAMES, StoredColumns, read_column
-from featx.store.format import READ_ERRORS, dataset_name, number_attribute, text_attribute
-from featx.store.opened_file import OpenedFile
-from featx.store.rows import ContentsDigest, PartReference, RowMap, Rows
-from featx.store.values import FeatureTable, LayerValues, PartFiles, read_dataset
+from featx.specs import DEFAULT_READ_POOLING, FeatureSpec
+from featx.store import frames
+from featx.store.format import READ_ERRORS, dataset_name
+from featx.store.key_locator import KeyLocator
+from featx.store.pictures import read_pictures
+from featx.store.stored_columns import StoreColumns
+from featx.store.values import FeatureTable, LayerValues, read_dataset
+
+if TYPE_CHECKING:
+    import pandas
+    import pyarrow
+    from PIL import Image
 
 BLOCK_BYTES = 32 << 20
 """Most bytes of one layer held in memory at a time while reading in sequence."""
@@ -53,205 +59,53 @@ def open_store(path: str | Path) -> FeatureStore:
     return FeatureStore(Path(path))
 
 
-class FeatureStore(OpenedFile, Shown):
+class FeatureStore(StoreColumns, Shown):
     """An open feature store. Rows have the same order in every property.
+
+    ``store[layer]`` is a lazy array of a layer's rows, which takes slices, masks, and keys.
 
     Attributes:
         path: The file.
         header: Model, features and root.
+
+    Example:
+        >>> import featx
+        >>> from featx.testing import toy_model, write_images
+        >>> _ = featx.extract(write_images(3), model=toy_model(), layers=["mean"], output="r.h5")
+        >>> with featx.open_store("r.h5") as store:
+        ...     store["mean"][1:].shape, store["mean"][["image_2.png"]].shape
+        ((2, 3), (1, 3))
     """
 
-    def __init__(self, path: Path) -> None:
-        self._parts: PartFiles | None = None
-        super().__init__(path)
+    __iter__ = None  # What it would iterate is a guess: keys, layers or rows.
 
-    def __len__(self) -> int:
-        return self._num_rows
+    def __getitem__(self, layer: str) -> LayerValues:
+        """Return a layer's rows, (N, *shape); see `features`."""
+        if not isinstance(layer, str):
+            raise InvalidType(
+                "A store is indexed by the name of a layer, and that by rows or keys: "
+                f"store[{self.layers[-1]!r}][0]. Received: {layer!r}."
+            )
+        return self.features(layer)
 
-    def close(self) -> None:
-        """Close the file. It is opened again when something more is read from it."""
-        super().close()
-        if self._parts is not None:
-            self._parts.close()
+    def __contains__(self, layer: object) -> bool:
+        """Whether there is such a layer."""
+        return layer in self.layers
 
-    def load_columns(self) -> None:
-        """Read everything but the features into memory, so that the file can be closed."""
-        _ = self.keys, self.labels, self.content_hash, self.failures, self.missing, self.copies
-        _ = (
-            self.splits,
-            self.file_size,
-            self.file_mtime_ns,
-            self._num_rows,
-            self.row_map,
-            self.next_part,
-            dict(self.columns),
-        )
+    def rows(self, keys: Location | Iterable[Location]) -> np.ndarray:
+        """Return the rows of keys, int64 (n,), or of one, ().
 
-    @cached_property
-    def _num_rows(self) -> int:
-        return len(self._file["keys"])
+        Args:
+            keys: Keys, or paths of images in the folder that the keys are relative to.
 
-    @property
-    def model(self) -> ModelSpec:
-        """The model that computed the features."""
-        return self.header.model
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """Names of the layers, in the order of computation."""
-        return tuple(spec.name for spec in self.header.features)
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of model, input contract, layers, pooling and storage type."""
-        return self.header.fingerprint
-
-    @property
-    def contents(self) -> str:
-        """SHA-256 of fingerprint, keys and content hashes: changes when any row does.
-
-        Also when rows were computed again because they were wrong.
+        Raises:
+            UnknownName: If there is no such image in the store.
         """
-        corrections = [run["shifted"] for run in self.header.runs if "shifted" in run]
-        written = self.written_contents
-        return digest([written, corrections]) if corrections else written
-
-    @property
-    def written_contents(self) -> str:
-        """SHA-256 of fingerprint, keys and content hashes, as it was written with them."""
-        return text_attribute(self._file, "contents")
+        return self._locator.rows(keys)
 
     @cached_property
-    def next_part(self) -> int:
-        """Number of the first part that the store has not taken in."""
-        return number_attribute(self._file, "next_part")
-
-    @cached_property
-    def row_map(self) -> RowMap | None:
-        """The part file of each row if the store is a view, otherwise None."""
-        if "parts" not in self._file:
-            return None
-        texts = (self._texts("parts/file"), self._texts("parts/sha256"))
-        counts = self._column("parts/rows").tolist()
-        parts = tuple(PartReference(*values) for values in zip(*texts, counts, strict=True))
-        part, row = self._column("row_part"), self._column("row_index")
-        if len(part) and not (part.min() >= 0 and part.max() < len(parts) and row.min() >= 0):
-            raise self._damaged("row_part", "a number has no part")
-        if (row >= np.array(counts, np.int64)[part]).any():
-            raise self._damaged("row_index", "a part has fewer rows")
-        return RowMap(parts, part, row)
-
-    @property
-    def part_files(self) -> PartFiles | None:
-        """The part files, if the store is a view."""
-        if self._parts is None and self.row_map is not None:
-            self._parts = PartFiles(self._location, self.row_map, salvage=self._salvage)
-        return self._parts
-
-    @cached_property
-    def keys(self) -> tuple[str, ...]:
-        """N keys: paths relative to the root, with ``/``."""
-        keys = self._texts("keys")
-        digest = ContentsDigest(self.fingerprint)
-        digest.update(keys, self.content_hash)
-        if digest.hexdigest() != self.written_contents:
-            raise self._damaged("keys", "they are not those that were written")
-        return keys
-
-    @cached_property
-    def content_hash(self) -> np.ndarray:
-        """uint8 (N, 16): BLAKE2b-128 of each file's bytes."""
-        return self._column("content_hash")
-
-    @cached_property
-    def classes(self) -> tuple[str, ...]:
-        """The labels that occur, in natural order."""
-        return self._texts("classes")
-
-    @cached_property
-    def labels(self) -> tuple[str | None, ...]:
-        """N class names, None where there is none."""
-        return self._named("labels", self.classes)
-
-    @cached_property
-    def split_names(self) -> tuple[str, ...]:
-        """The names of splits that occur, in natural order."""
-        return self._texts("split_names") if "splits" in self._file else ()
-
-    @cached_property
-    def splits(self) -> tuple[str | None, ...]:
-        """N names of splits, as a manifest or an array file gave them, None where there is none."""
-        if "splits" not in self._file:
-            return (None,) * len(self)
-        return self._named("splits", self.split_names)
-
-    @cached_property
-    def columns(self) -> Mapping[str, np.ndarray]:
-        """Further columns of the tables of images, name → N values; see `store.md`.
-
-        Text, bool and whole numbers are None where they are missing, floats NaN; whole numbers and
-        bool then come as objects. Each is read when it is first asked for.
-        """
-        return self._further(GROUP)
-
-    @cached_property
-    def file_size(self) -> np.ndarray:
-        """int64 (N,): size of each file in bytes when it was read."""
-        return self._column("file_size")
-
-    @cached_property
-    def file_mtime_ns(self) -> np.ndarray:
-        """int64 (N,): modification time of each file when it was read."""
-        return self._column("file_mtime_ns")
-
-    @cached_property
-    def missing(self) -> np.ndarray:
-        """bool (N,): images that were gone at the last synchronisation."""
-        return self._column("missing")
-
-    @property
-    def missing_keys(self) -> set[str]:
-        """Keys of images that were gone at the last synchronisation."""
-        return {self.keys[row] for row in np.flatnonzero(self.missing)}
-
-    @cached_property
-    def copies(self) -> Rows:
-        """In a part: further images, with the features of a row that has the same content."""
-        if "copies" not in self._file:
-            none = np.empty(0, np.int64)
-            return Rows((), np.empty((0, HASH_BYTES), np.uint8), (), none, none)
-        return Rows(
-            keys=self._texts("copies/keys"),
-            content_hash=self._column("copies/content_hash"),
-            labels=self._named("copies/labels", self.classes),
-            file_size=self._column("copies/file_size"),
-            file_mtime_ns=self._column("copies/file_mtime_ns"),
-            splits=(
-                self._named("copies/splits", self.split_names)
-                if "copies/splits" in self._file
-                else ()
-            ),
-            columns=dict(self._further(COPIES)),
-        )
-
-    @cached_property
-    def failures(self) -> tuple[ImageFailure, ...]:
-        """The failure ledger: images that could not be used, and why."""
-        columns = (
-            self._texts("failures/key"),
-            self._texts("failures/reason"),
-            self._column("failures/size").tolist(),
-            self._column("failures/mtime_ns").tolist(),
-        )
-        if len({len(column) for column in columns}) > 1:
-            raise self._damaged("failures", "its columns have different lengths")
-        return tuple(ImageFailure(*values) for values in zip(*columns, strict=True))
-
-    @cached_property
-    def root(self) -> Root:
-        """What keys are relative to, even after it was moved together with the store."""
-        first = next(iter(self._texts("keys", slice(0, 1))), None)
-        return self.header.root.relocate(self.header.root_relative, self._location.parent, first)
+    def _locator(self) -> KeyLocator:
+        return KeyLocator(self.keys, self.root)
 
     def spec(self, layer: str | int | None = None) -> FeatureSpec:
         """Return the spec of a layer, by name or by its place in `layers`; by default the deepest.
@@ -291,15 +145,14 @@ class FeatureStore(OpenedFile, Shown):
                 self._check_current()
                 raise self._damaged(spec.name, error) from error
 
-        return LayerValues(read, len(self), spec, np.dtype(self.header.dtype))
+        return LayerValues(read, len(self), spec, np.dtype(self.header.dtype), self.rows)
 
     def iter_features(
         self, layer: str | int | None = None, rows: int | None = None
     ) -> Iterator[np.ndarray]:
         """Yield a layer's rows in order, in blocks of bounded size, as stored."""
         values = self.features(layer)
-        row_bytes = max(1, int(np.prod(values.shape[1:])) * values.dtype.itemsize)
-        step = rows or max(1, BLOCK_BYTES // row_bytes)
+        step = rows or self._step(self.spec(layer))
         for start in range(0, len(values), step):
             yield values[start : start + step]
 
@@ -325,8 +178,7 @@ class FeatureStore(OpenedFile, Shown):
         spec = self.vector_spec(layer, pool)
         applied = pool if self._is_map(self.spec(layer)) else "none"
         values = self.features(layer)
-        row_bytes = max(1, int(np.prod(values.shape[1:])) * values.dtype.itemsize)
-        step = max(1, BLOCK_BYTES // row_bytes)
+        step = self._step(self.spec(layer))
         out = np.empty((len(rows), *spec.shape), np.float32)
         for start in range(0, len(rows), step):
             out[start : start + step] = pool_features(values[rows[start : start + step]], applied)
@@ -352,19 +204,174 @@ class FeatureStore(OpenedFile, Shown):
             start += len(block)
         return FeatureTable(self.keys, values, self.labels, self.content_hash, spec, self.model)
 
-    def _further(self, group: str) -> StoredColumns:
-        """Return the further columns in a group: those of rows, or of copies."""
-        found = self._texts(NAMES) if NAMES in self._file else ()
-        if len(set(found)) < len(found):
-            raise self._damaged(NAMES, "a name comes twice")
+    def batches(
+        self,
+        layer: str | int | None = None,
+        *,
+        batch_size: int | None = None,
+        pool: str = DEFAULT_READ_POOLING,
+    ) -> Iterator[FeatureTable]:
+        """Yield the rows in order as tables: keys, values, labels. One of them is in memory.
 
-        def read(number: int) -> np.ndarray:
-            try:
-                return read_column(self._file, group, number, salvage=self._salvage)
-            except READ_ERRORS as error:
-                raise self._damaged(found[number], error) from error
+        Args:
+            layer: The layer; the deepest one when None.
+            batch_size: Rows of each table; as many as fit into 32 MiB when None.
+            pool: Applied to layers that were stored with ``none``.
+        """
+        spec = self.vector_spec(layer, pool)
+        step = batch_size or self._step(self.spec(layer))
+        for start in range(0, len(self), step):
+            rows = np.arange(start, min(start + step, len(self)))
+            chosen = slice(start, start + step)
+            yield FeatureTable(
+                self.keys[chosen],
+                self.vectors(layer, pool, rows),
+                self.labels[chosen],
+                self.content_hash[chosen],
+                spec,
+                self.model,
+            )
 
-        return StoredColumns(found, read)
+    def to_numpy(
+        self,
+        layer: str | int | None = None,
+        *,
+        keys: Iterable[Location] | None = None,
+        pool: str = DEFAULT_READ_POOLING,
+    ) -> np.ndarray:
+        """Read a layer as an array, float32 (N, D).
+
+        Args:
+            layer: The layer; the deepest one when None.
+            keys: Only these images, in this order.
+            pool: Applied to layers that were stored with ``none``, which keeps maps, (N, h, w, c).
+        """
+        rows = np.arange(len(self)) if keys is None else self.rows(keys)
+        return self.vectors(layer, pool, rows)
+
+    def to_arrow(
+        self,
+        layer: str | int | None = None,
+        *,
+        keys: Iterable[Location] | None = None,
+        pool: str = DEFAULT_READ_POOLING,
+        features: bool = True,
+    ) -> pyarrow.Table:
+        """Return a table of Arrow: key, label, split, further columns, and the layer.
+
+        Its last column has the layer's name and holds a list of D float32 in each row.
+        `polars.from_arrow` makes a data frame of polars of it.
+
+        Args:
+            layer: The layer; the deepest one when None.
+            keys: Only these images, in this order.
+            pool: Applied to layers that were stored with ``none``.
+            features: Whether the layer is wanted; its rows are not read otherwise.
+
+        Raises:
+            LibraryMissing: If pyarrow is not installed.
+        """
+        rows = None if keys is None else self.rows(keys)
+        return frames.to_arrow(self, rows, self._feature(layer, pool) if features else None)
+
+    def to_pandas(
+        self,
+        layer: str | int | None = None,
+        *,
+        keys: Iterable[Location] | None = None,
+        pool: str = DEFAULT_READ_POOLING,
+        features: bool = True,
+    ) -> pandas.DataFrame:
+        """Return a data frame of pandas, by key: label, split, further columns, and the layer.
+
+        The layer is D columns of float32, such as ``gap_0``. Whole numbers and truth values of
+        which some are missing are of pandas' types with missing values.
+
+        Args:
+            layer: The layer; the deepest one when None.
+            keys: Only these images, in this order.
+            pool: Applied to layers that were stored with ``none``.
+            features: Whether the layer is wanted; its rows are not read otherwise.
+
+        Raises:
+            LibraryMissing: If pandas is not installed.
+
+        Example:
+            >>> import featx
+            >>> from featx.testing import toy_model, write_images
+            >>> _ = featx.extract(
+            ...     write_images(3), model=toy_model(), layers=["mean"], output="o.h5"
+            ... )
+            >>> with featx.open_store("o.h5") as store:
+            ...     list(store.to_pandas().columns)
+            ['label', 'mean_0', 'mean_1', 'mean_2']
+        """
+        rows = None if keys is None else self.rows(keys)
+        return frames.to_pandas(self, rows, self._feature(layer, pool) if features else None)
+
+    def join(
+        self,
+        frame: Any,
+        on: str | None = None,
+        layer: str | int | None = None,
+        *,
+        pool: str = DEFAULT_READ_POOLING,
+        features: bool = True,
+    ) -> Any:
+        """Put what is stored of images beside the rows of a data frame that names them.
+
+        Args:
+            frame: A data frame of pandas or polars, or a table of Arrow. Its rows keep their order
+                and number; those whose image is not in the store get missing values.
+            on: Its column of keys or paths. When None, it is found as in a manifest; of pandas also
+                the index.
+            layer: The layer; the deepest one when None.
+            pool: Applied to layers that were stored with ``none``.
+            features: Whether the layer is wanted.
+
+        Returns:
+            The same kind of frame; columns of the store whose names it has already are left out.
+
+        Raises:
+            InvalidValue: If it has no such column.
+        """
+        return frames.join(self, frame, on, self._feature(layer, pool) if features else None)
+
+    def images(
+        self,
+        keys: Location | Iterable[Location],
+        *,
+        prepared: bool = False,
+        allow_download: bool = False,
+    ) -> list[Image.Image]:
+        """Read and decode images again from where they were found.
+
+        Args:
+            keys: Their keys, or paths.
+            prepared: As the model gets them, in its size; otherwise upright, in their own.
+            allow_download: Fetch what is at URLs. Unasked, nothing is fetched because of what a
+                file says.
+
+        Returns:
+            Pillow images: grey, RGB or RGBA, as the model takes them.
+
+        Raises:
+            ImageError: If one is not there any more, has changed since, or was passed in Python.
+        """
+        rows = np.atleast_1d(self.rows(keys))
+        return read_pictures(self, rows, prepared=prepared, allow_download=allow_download)
+
+    def _feature(self, layer: str | int | None, pool: str) -> frames.Feature:
+        return frames.Feature(
+            self.spec(layer).name,
+            math.prod(self.vector_spec(layer, pool).shape),
+            lambda rows: self.vectors(layer, pool, rows).reshape(len(rows), -1),
+        )
+
+    def _step(self, spec: FeatureSpec) -> int:
+        """Return how many rows as stored fit into a block."""
+        row_bytes = math.prod(spec.shape) * np.dtype(self.header.dtype).itemsize
+        return max(1, BLOCK_BYTES // max(1, row_bytes))
 
     def _is_map(self, spec: FeatureSpec) -> bool:
         return spec.pool == "none" and len(spec.shape) > 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -59,8 +60,9 @@ class FeatureTable(Shown):
 class LayerValues(Shown):
     """A layer's rows, (N, *shape), as stored; indexing reads them from the disk.
 
-    The first axis takes the indices that NumPy takes: a number, a slice, a list or array of numbers
-    or of booleans. Indices of further axes are applied to the rows that were read.
+    The first axis takes the indices that NumPy takes (a number, a slice, a list or array of numbers
+    or of booleans) and keys, one or several. Indices of further axes are applied to the rows that
+    were read. Memory: the rows that were asked for.
     """
 
     def __init__(
@@ -69,8 +71,10 @@ class LayerValues(Shown):
         num_rows: int,
         spec: FeatureSpec,
         dtype: np.dtype[Any],
+        rows_of: Callable[[Any], np.ndarray],
     ) -> None:
         self._read = read
+        self._rows_of = rows_of
         self.shape = (num_rows, *spec.shape)
         self.dtype = dtype
         self._row_bytes = int(np.prod(spec.shape)) * dtype.itemsize
@@ -78,12 +82,24 @@ class LayerValues(Shown):
     def __len__(self) -> int:
         return self.shape[0]
 
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """The number of values."""
+        return math.prod(self.shape)
+
     def __iter__(self) -> Iterator[np.ndarray]:
         step = max(1, ITER_BYTES // max(1, self._row_bytes))
         for start in range(0, len(self), step):
             yield from self[start : start + step]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if copy is False:
+            raise ValueError("It is on the disk: reading it makes an array.")
         return np.asarray(self[:], dtype)
 
     def __getitem__(self, selection: Any) -> Any:
@@ -93,10 +109,24 @@ class LayerValues(Shown):
         first, *rest = chosen
         if isinstance(first, slice):
             rows = np.arange(*first.indices(len(self)))
+        elif _are_keys(first):
+            rows = self._rows_of(first)
+        elif isinstance(first, (int, np.integer)) and -len(self) <= first < len(self):
+            rows = np.array(first % len(self))  # Without an array of all rows.
         else:  # With NumPy's own rules and errors.
             rows = np.arange(len(self))[first]
         values = self._read(rows.reshape(-1)).reshape(*rows.shape, *self.shape[1:])
         return values[(*[slice(None)] * rows.ndim, *rest)] if rest else values
+
+
+def _are_keys(index: Any) -> bool:
+    """Whether an index is a key, or several: a list, an array, a column of a data frame."""
+    if isinstance(index, (str, os.PathLike)):
+        return True
+    if isinstance(index, (bool, np.bool_)) or not hasattr(index, "__len__") or not len(index):
+        return False
+    first = next(iter(index))
+    return isinstance(first, (str, os.PathLike))
 
 
 def read_dataset(dataset: h5py.Dataset, rows: np.ndarray) -> np.ndarray:

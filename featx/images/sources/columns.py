@@ -75,6 +75,19 @@ def value_at(column: np.ndarray, number: int) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
+def list_values(column: np.ndarray) -> list[Any]:
+    """Return the values of a column as Python has them; None where one is missing.
+
+    Example:
+        >>> list_values(np.array([1.5, np.nan]))
+        [1.5, None]
+    """
+    values: list[Any] = column.tolist()
+    if column.dtype.kind != "f":
+        return values
+    return [None if value != value else value for value in values]
+
+
 def column_of_values(values: Iterable[Any]) -> np.ndarray:
     """Return values as a column; those of several kinds are text.
 

@@ -112,8 +112,19 @@ class ReadTable:
 
     def position(self, names: Sequence[str]) -> int | None:
         """Return the position of the first of some columns that there is."""
-        folded = {_fold(self.header[i]): i for i in sorted(self.cells, reverse=True)}
-        return next((folded[name] for name in names if name in folded), None)
+        known = [name if i in self.cells else "" for i, name in enumerate(self.header)]
+        return find_column(known, names)
+
+
+def find_column(header: Sequence[str], names: Sequence[str]) -> int | None:
+    """Return the position of the first of some columns that a header has, in any spelling.
+
+    Example:
+        >>> find_column(["id", "File Name"], PATH_COLUMNS)
+        1
+    """
+    folded = {_fold(name): i for i, name in reversed(list(enumerate(header)))}
+    return next((folded[name] for name in names if name in folded), None)
 
 
 def make_image_table(
