@@ -36,7 +36,7 @@ from rich.table import Table
 from featx.engines.engines import ENGINES
 from featx.images.decode import decode_image
 from featx.images.reading import spread_positions
-from featx.index.vector_index import normalize_rows
+from featx.index.projection import normalize_rows
 from featx.inference import AcceleratedBackbone, EngineRequest
 from featx.inference.agreement import LOWEST_COSINE
 from featx.inference.request import FAST

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 import featx
-from featx.index.vector_index import normalize_rows
+from featx.index.projection import normalize_rows
 
 V2 = (
     "keras:MobileNetV2,alpha=0.35",

@@ -68,8 +68,9 @@ PUBLIC_NAMES = {
     ),
     "featx.images.sources.items": ("ImageFailure",),
     "featx.index.building": ("build_index",),
-    "featx.index.description": ("IndexDescription",),
-    "featx.index.kinds": ("VectorSearch",),
+    "featx.index.description": ("IndexDescription", "Measured"),
+    "featx.index.kinds": ("Effort", "Space", "VectorSearch"),
+    "featx.index.ranking": ("Found",),
     "featx.index.searching": ("QueryResult", "SearchReport", "search"),
     "featx.index.vector_index": ("Match", "VectorIndex", "open_index"),
     "featx.models.backbone": ("Backbone", "Beginning", "Layer"),
@@ -78,10 +79,14 @@ PUBLIC_NAMES = {
         "EmbedKeywords",
         "ExtractKeywords",
         "ExtractorKeywords",
+        "BuildKeywords",
+        "IndexKeywords",
+        "IndexOptions",
         "InputKeywords",
         "InputOptions",
         "LayerSynonyms",
         "Layers",
+        "Metric",
         "OnError",
         "PredictKeywords",
         "RunKeywords",
@@ -178,7 +183,11 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.images.sources.items import ImageFailure as ImageFailure
     from featx.index.building import build_index as build_index
     from featx.index.description import IndexDescription as IndexDescription
+    from featx.index.description import Measured as Measured
+    from featx.index.kinds import Effort as Effort
+    from featx.index.kinds import Space as Space
     from featx.index.kinds import VectorSearch as VectorSearch
+    from featx.index.ranking import Found as Found
     from featx.index.searching import QueryResult as QueryResult
     from featx.index.searching import SearchReport as SearchReport
     from featx.index.searching import search as search
@@ -189,13 +198,17 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.models.backbone import Beginning as Beginning
     from featx.models.backbone import Layer as Layer
     from featx.models.loading import load_model as load_model
+    from featx.options import BuildKeywords as BuildKeywords
     from featx.options import EmbedKeywords as EmbedKeywords
     from featx.options import ExtractKeywords as ExtractKeywords
     from featx.options import ExtractorKeywords as ExtractorKeywords
+    from featx.options import IndexKeywords as IndexKeywords
+    from featx.options import IndexOptions as IndexOptions
     from featx.options import InputKeywords as InputKeywords
     from featx.options import InputOptions as InputOptions
     from featx.options import Layers as Layers
     from featx.options import LayerSynonyms as LayerSynonyms
+    from featx.options import Metric as Metric
     from featx.options import OnError as OnError
     from featx.options import PredictKeywords as PredictKeywords
     from featx.options import RunKeywords as RunKeywords

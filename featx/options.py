@@ -7,6 +7,7 @@ with the groups.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -47,6 +48,9 @@ end."""
 
 Scale = Literal["unit", "byte"]
 """What floats in pictures mean: whether white is 1 or 255."""
+
+Metric = Literal["cosine", "ip", "l2"]
+"""How the vectors of an index are compared: cosine similarity, inner product, distance."""
 
 OnError = Literal["raise", "nan"]
 """What `featx.Extractor` does with an image that cannot be read: an error, or a row of NaN."""
@@ -271,6 +275,46 @@ class UpdateOptions:
         return 0 if self.strict else self.max_failures
 
 
+@dataclass(frozen=True, slots=True)
+class IndexOptions:
+    """How an index compares vectors, and what it may cost.
+
+    Attributes:
+        metric: ``cosine`` similarity, ``ip``: inner product, or ``l2``: Euclidean distance.
+        pca: Compare this many principal components instead of the vectors, at least 1; they are
+            fitted on the store.
+        whiten: Scale the components to equal variance.
+        min_recall: The share of the 10 nearest vectors that is to be found, from 0 to 1, by an
+            index that does not look everywhere; it looks no further than this needs.
+        max_memory: Bytes that the vectors of the index may take when it is searched, at least 1;
+            as many as there are when None. Only ``auto`` asks for it.
+        max_query_time: Milliseconds in which one query is to be answered. Only ``auto`` asks for
+            it: it stays exact while this can be kept.
+    """
+
+    metric: Metric = "cosine"
+    pca: int | None = None
+    whiten: bool = False
+    min_recall: float = 0.98
+    max_memory: int | None = None
+    max_query_time: float = 25.0
+
+    def __post_init__(self) -> None:
+        check_choice("metric", self.metric, get_args(Metric))
+        _check_numbers(self, ("pca", "max_memory"), least=1)
+        check_flag("whiten", self.whiten)
+        for name, most in (("min_recall", 1.0), ("max_query_time", math.inf)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise InvalidType(f"{name!r} takes a number. Received: {value!r}.")
+            if not 0 < value <= most:
+                limits = "above 0, at most 1" if most == 1 else "above 0"
+                raise InvalidValue(f"{name!r} is {limits}. Received: {value!r}.")
+            object.__setattr__(self, name, float(value))
+        if self.whiten and self.pca is None:
+            raise InvalidValue("whiten=True scales principal components: say how many with pca=N.")
+
+
 def _check_numbers(group: object, names: Iterable[str], *, least: int) -> None:
     """Check the fields of a group that are whole numbers or None."""
     for name in names:
@@ -333,6 +377,21 @@ class LayerSynonyms(TypedDict, total=False):
     """What functions that take one ``layer`` take, too."""
 
     layers: str | int | None
+
+
+class IndexKeywords(TypedDict, total=False):
+    """The fields of `IndexOptions` as keywords."""
+
+    metric: Metric
+    pca: int | None
+    whiten: bool
+    min_recall: float
+    max_memory: int | None
+    max_query_time: float
+
+
+class BuildKeywords(IndexKeywords, LayerSynonyms, total=False):
+    """The options that `featx.build_index` takes as keywords."""
 
 
 class ExtractorKeywords(InputKeywords, RunKeywords, total=False):

@@ -19,9 +19,25 @@ class TestHeads(HeadContract):
     pass
 
 
-@pytest.mark.parametrize("kind", INDEXES.names)
-class TestIndexes(IndexContract):
+@pytest.mark.parametrize("kind", [name for name in INDEXES.names if INDEXES[name].is_exact])
+class TestExactIndexes(IndexContract):
     pass
+
+
+@pytest.mark.parametrize("kind", ["ivf"])
+class TestIndexesOfBytes(IndexContract):
+    min_recall = 0.97
+    tolerance = 0.01
+
+
+@pytest.mark.parametrize("kind", ["ivf-rabitq"])
+class TestIndexesOfBits(IndexContract):
+    min_recall = 0.3  # Of 16 bits; the best of these are ranked by the store's vectors.
+    tolerance = 0.5
+
+
+def test_every_kind_of_index_is_tested() -> None:
+    assert [name for name in INDEXES.names if not INDEXES[name].is_exact] == ["ivf", "ivf-rabitq"]
 
 
 @pytest.mark.parametrize("format", EXPORTS.names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from featx.forks import (
     refuse_lost_threads,
     start_threads,
 )
-from featx.index.flat import flat
+from featx.testing.contracts.indexes import open_fully, space_of, write
 
 PIXELS = np.zeros((2, 32, 32, 3), np.uint8)
 
@@ -65,12 +66,14 @@ def test_tensorflow_is_refused_after_a_fork(monkeypatch: pytest.MonkeyPatch) -> 
         featx.embed(PIXELS, engine="tensorflow")
 
 
-def test_an_index_searches_after_a_fork_with_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_index_searches_after_a_fork_with_one_thread(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     import faiss
 
     threads: list[int] = []
     vectors = np.eye(4, dtype=np.float32)
-    index = flat.build([vectors], (4, 4))
+    index = open_fully("flat", write("flat", vectors, tmp_path / "a.faiss"), space_of(vectors))
     become_a_fork(monkeypatch)
     monkeypatch.setattr(faiss, "omp_set_num_threads", threads.append)
     _, rows = index.search(vectors, 1)

@@ -15,10 +15,17 @@ from typing import Any
 import faiss
 import numpy as np
 
+import featx
 from benchmarks.fuzzing.guard import ADDRESS, SECRET_FILE, VICTIM
 from benchmarks.fuzzing.hostile_stores import STORE_PATHS
 from benchmarks.fuzzing.mutations import mutate_json
-from benchmarks.fuzzing.stored_files import HEAD, INDEX
+from benchmarks.fuzzing.stored_files import (
+    HEAD,
+    INDEX,
+    join_index,
+    reseal_arrays,
+    split_index,
+)
 from featx.sealed_json import seal
 from featx.specs import FeatureSpec, ModelSpec
 
@@ -206,58 +213,67 @@ def _other_header(raw: bytes, draw: random.Random) -> bytes:
     return raw[:10] + draw.choice(headers)[:length].ljust(length) + raw[end:]
 
 
-# ---- vectors of an index ----
-
-_HEADER = struct.Struct("<4siqqqBiQ")
-
-
-def _write_vectors(folder: Path, content: bytes) -> None:
-    (folder / INDEX).write_bytes(content)
-    path = folder / f"{INDEX}.json"
-    data = json.loads(path.read_text(encoding="utf-8"))
-    write_description(path, data | {"faiss_sha256": hashlib.sha256(content).hexdigest()})
+# ---- arrays of an index ----
 
 
 def change_vectors(folder: Path, draw: random.Random) -> None:
     """Put NaN, infinity or huge numbers among the vectors."""
-    content = bytearray((folder / INDEX).read_bytes())
-    count = (len(content) - _HEADER.size) // 4
-    at = _HEADER.size + 4 * draw.randrange(count)
+    arrays, data = split_index((folder / INDEX).read_bytes())
+    place, content = data["arrays"]["vectors"], bytearray(arrays)
+    at = place["offset"] + 4 * draw.randrange(place["shape"][0] * place["shape"][1])
     content[at : at + 4] = struct.pack("<f", draw.choice((*NOT_FINITE, 3e38, -3e38)))
-    _write_vectors(folder, bytes(content))
+    (folder / INDEX).write_bytes(reseal_arrays(bytes(content), data))
 
 
-def change_header(folder: Path, draw: random.Random) -> None:
-    """Change what the header of an index claims: kind, width, count, metric, length."""
-    content = (folder / INDEX).read_bytes()
-    fields = list(_HEADER.unpack(content[: _HEADER.size]))
-    for place in draw.sample(range(len(fields)), draw.choice((1, 1, 2))):
-        if place == 0:
-            kinds = b"IxF2 IwFl IxPT IHNf IwPQ IxMp IBxF IxPq ILfs IwSq Ixrf IxFl".split()
-            fields[0] = draw.choice(kinds)
-        elif place == 5:
-            fields[5] = draw.choice((0, 2, 255))
-        elif place == 7:
-            fields[7] = draw.choice((0, 1, 2**40, 2**63, 2**64 - 1))
-        elif place in (1, 6):
-            fields[place] = draw.choice((0, 1, -1, 2**31 - 1, 23))
-        else:
-            fields[place] = draw.choice((0, 1, -1, 2**40, 2**62))
-    _write_vectors(folder, _HEADER.pack(*fields) + content[_HEADER.size :])
+def change_numbers(folder: Path, draw: random.Random) -> None:
+    """Put numbers in the place of others: where names begin, which class an image has."""
+    arrays, data = split_index((folder / INDEX).read_bytes())
+    place = data["arrays"][draw.choice(("keys_starts", "labels", "classes_starts"))]
+    dtype, content = np.dtype(place["dtype"]), bytearray(arrays)
+    at = place["offset"] + dtype.itemsize * draw.randrange(max(1, place["shape"][0]))
+    most = np.iinfo(dtype).max
+    number = draw.choice((0, 1, 2, 7, 255, most // 2, most - 1, most))
+    content[at : at + dtype.itemsize] = dtype.type(number).tobytes()
+    (folder / INDEX).write_bytes(reseal_arrays(bytes(content), data))
 
 
-def put_other_index(folder: Path, draw: random.Random) -> None:
-    """Put another kind of index of FAISS, of the same vectors, in the place of one."""
-    vectors = np.frombuffer((folder / INDEX).read_bytes()[_HEADER.size :], np.float32)
+def change_places(folder: Path, draw: random.Random) -> None:
+    """Say something else of an array: its type, shape, place or checksums."""
+    arrays, data = split_index((folder / INDEX).read_bytes())
+    place = data["arrays"][draw.choice(sorted(data["arrays"]))]
+    place[draw.choice(("offset", "shape", "dtype", "crc32"))] = draw.choice(
+        (0, -1, 2**40, 2**63, [], [0], [2**40, 2**40], [1, 1, 1], "<f4", "|u1", "|O", "<u8", None)
+    )
+    (folder / INDEX).write_bytes(join_index(arrays, json.dumps(seal(data)).encode()))
+
+
+def put_version2(folder: Path, draw: random.Random) -> None:
+    """Put an index of FAISS of any kind in the place of one of format version 2."""
+    arrays, data = split_index((folder / INDEX).read_bytes())
+    place = data["arrays"]["vectors"]
+    vectors = np.frombuffer(arrays, np.float32, place["shape"][0] * 3, place["offset"])
     vectors = vectors.reshape(-1, 3)
-    kind = draw.choice(("Flat", "HNSW4", "IVF2,Flat", "PCA2,Flat", "LSH", "SQ8"))
+    index_kind = draw.choice(("Flat", "HNSW4", "IVF2,Flat", "PCA2,Flat", "LSH", "SQ8"))
     metric = draw.choice((faiss.METRIC_L2, faiss.METRIC_INNER_PRODUCT))
-    index = faiss.index_factory(3, kind, faiss.METRIC_L2 if kind == "LSH" else metric)
-    if not (kind == "Flat" and index.metric_type == faiss.METRIC_INNER_PRODUCT):
-        faiss.omp_set_num_threads(1)
-        index.train(vectors)
-        index.add(vectors)
-        _write_vectors(folder, faiss.serialize_index(index).tobytes())
+    index = faiss.index_factory(3, index_kind, faiss.METRIC_L2 if index_kind == "LSH" else metric)
+    faiss.omp_set_num_threads(1)
+    index.train(vectors)
+    index.add(vectors)
+    content = bytearray(faiss.serialize_index(index).tobytes())
+    if draw.random() < 0.5:  # What its header claims: width, count, metric, length.
+        at = draw.choice((0, 4, 8, 32, 33, 37))
+        content[at : at + 4] = draw.choice((0, 1, 23, 2**31 - 1, 2**32 - 1)).to_bytes(4, "little")
+    opened = featx.open_index(folder / INDEX)
+    columns = {
+        "format_version": 2,
+        "keys": list(opened.description.keys),
+        "labels": list(opened.description.labels),
+        "content_hash": opened.content_hash().tobytes().hex(),
+        "faiss_sha256": hashlib.sha256(content).hexdigest(),
+    }
+    (folder / INDEX).unlink()
+    (folder / INDEX).write_bytes(content)
+    write_description(folder / f"{INDEX}.json", data | columns)
 
 
 def change_head_description(folder: Path, draw: random.Random) -> None:
@@ -269,11 +285,21 @@ def lead_head_elsewhere(folder: Path, draw: random.Random) -> None:
 
 
 def change_index_description(folder: Path, draw: random.Random) -> None:
-    edit_description(folder / f"{INDEX}.json", draw)
+    _edit_index(folder, draw, None)
 
 
 def lead_index_elsewhere(folder: Path, draw: random.Random) -> None:
-    edit_description(folder / f"{INDEX}.json", draw, also=name_elsewhere)
+    _edit_index(folder, draw, name_elsewhere)
+
+
+def _edit_index(folder: Path, draw: random.Random, also: Edit | None) -> None:
+    """Change the description of an index as if it were a file of its own."""
+    arrays, data = split_index((folder / INDEX).read_bytes())
+    path = folder / "description.json"
+    path.write_text(json.dumps(data), encoding="utf-8")
+    edit_description(path, draw, also=also)
+    (folder / INDEX).write_bytes(join_index(arrays, path.read_bytes()))
+    path.unlink()
 
 
 Change = Callable[[Path, random.Random], None]
@@ -291,8 +317,9 @@ HEAD_CHANGES: dict[str, tuple[Change, bool]] = {
 
 INDEX_CHANGES: dict[str, tuple[Change, bool]] = {
     "vectors": (change_vectors, False),
-    "header": (change_header, False),
-    "other kinds": (put_other_index, False),
+    "numbers": (change_numbers, False),
+    "places": (change_places, False),
+    "version 2": (put_version2, False),
     "description": (change_index_description, False),
     "addresses": (lead_index_elsewhere, False),
 }

@@ -7,9 +7,12 @@ import functools
 import hashlib
 import io
 import json
+import math
 import os
 import random
 import shutil
+import struct
+import zlib
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
@@ -21,6 +24,8 @@ import numpy as np
 import featx
 from benchmarks.fuzzing.mutations import mutate_bytes, mutate_json
 from benchmarks.fuzzing.supervisor import Case, OtherValues
+from featx.index.files import MAGIC
+from featx.index.summary import summarize_index
 from featx.sealed_json import seal
 from featx.store.seal import SEAL_BYTES, compute_seal
 from featx.testing import toy_model, write_images
@@ -57,7 +62,6 @@ def file_cases(originals: Path, count: int, seed: int, seconds: float) -> list[C
     """
     weights = next((originals / HEAD).glob("*.npz")).name
     store, head, index = Path(STORE), Path(HEAD), Path(INDEX)
-    keys = index.with_name(f"{INDEX}.json")
     kinds: list[tuple[str, Path, Reader, Callable[[bytes, random.Random], bytes], Any]] = [
         ("head.json", head / "head.json", read_head, mutate_bytes, None),
         ("head.json, resealed", head / "head.json", read_head, _mutate_sealed_json, None),
@@ -70,9 +74,8 @@ def file_cases(originals: Path, count: int, seed: int, seconds: float) -> list[C
             (head / "head.json", "weights_sha256"),
         ),
         ("index", index, read_index, mutate_bytes, None),
-        ("index, resealed", index, read_index, mutate_bytes, (keys, "faiss_sha256")),
-        ("index's json", keys, read_index, mutate_bytes, None),
-        ("index's json, resealed", keys, read_index, _mutate_sealed_json, None),
+        ("index, resealed", index, read_index, mutate_arrays, None),
+        ("index's description", index, read_index, mutate_description, None),
     ]
     (part,) = (path.relative_to(originals) for path in (originals / f"{VIEW}.parts").glob("*.h5"))
     stores: list[tuple[str, Path, Reader, Callable[[bytes, random.Random], bytes], Any]] = [
@@ -158,7 +161,9 @@ def read_index(folder: Path) -> object:
     (matches,) = index.search(np.array([[0.5, 0.25, 0.125]], np.float32), len(index) or 1)
     # The path of the pictures depends on the folder that the index was copied to.
     found = [(match.rank, match.key, match.score, match.label) for match in matches]
-    return asdict(index.description), found
+    described = summarize_index(index) | {"output": None, "bytes": None}
+    columns = [list(index.description.keys), list(index.description.labels)]
+    return described, columns, index.content_hash().tobytes(), found
 
 
 def _read_damaged(
@@ -181,6 +186,48 @@ def _scratch(originals: Path) -> Path:
 def _link(source: str, target: str) -> None:
     Path(target).unlink(missing_ok=True)
     os.link(source, target)
+
+
+FOOTER = struct.Struct("<QI4x8s")
+"""The end of an index: length of its description, CRC-32 of that, magic."""
+
+BLOCK = 256 << 10
+"""Bytes of an array of an index under one checksum."""
+
+
+def split_index(content: bytes) -> tuple[bytes, Any]:
+    """Return the arrays of an index, and its description."""
+    length, _, _ = FOOTER.unpack(content[-FOOTER.size :])
+    end = len(content) - FOOTER.size - length
+    return content[:end], json.loads(content[end : -FOOTER.size])
+
+
+def join_index(arrays: bytes, description: bytes) -> bytes:
+    """Return an index of arrays and of a description that is JSON, or not."""
+    return arrays + description + FOOTER.pack(len(description), zlib.crc32(description), MAGIC)
+
+
+def reseal_arrays(arrays: bytes, data: Any) -> bytes:
+    """Return an index with the checksums that changed arrays have."""
+    for place in data["arrays"].values():
+        count = math.prod(place["shape"]) * np.dtype(place["dtype"]).itemsize
+        content = arrays[place["offset"] : place["offset"] + count]
+        place["crc32"] = [
+            zlib.crc32(content[start : start + BLOCK]) for start in range(0, count, BLOCK)
+        ]
+    return join_index(arrays, json.dumps(seal(data)).encode())
+
+
+def mutate_arrays(content: bytes, draw: random.Random) -> bytes:
+    """Change bytes of the arrays of an index, and correct their checksums."""
+    arrays, data = split_index(content)
+    return reseal_arrays(mutate_bytes(arrays, draw), data)
+
+
+def mutate_description(content: bytes, draw: random.Random) -> bytes:
+    """Change the structure of the description of an index, and correct its checksums."""
+    arrays, data = split_index(content)
+    return join_index(arrays, _mutate_sealed_json(json.dumps(data).encode(), draw))
 
 
 def _mutate_sealed_json(data: bytes, draw: random.Random) -> bytes:

@@ -7,19 +7,75 @@ from typing import Annotated
 
 import typer
 
+from featx.cli.groups import Group, spread_groups
 from featx.cli.options import Json, OneLayer, ReadPool, StoreArgument
 from featx.cli.registry_choice import Choice
-from featx.index.kinds import DEFAULT_INDEX_KIND, INDEXES
+from featx.index.kinds import AUTO, INDEXES
+from featx.options import IndexOptions, Metric
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORE
+from featx.units import parse_bytes
 
 
+def make_index_options(
+    metric: Annotated[
+        Metric, typer.Option(help="Cosine similarity, inner product or Euclidean distance.")
+    ] = "cosine",
+    pca: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Compare N principal components of the store."),
+    ] = None,
+    whiten: Annotated[
+        bool, typer.Option("--whiten", help="Scale the components to equal variance.")
+    ] = False,
+    min_recall: Annotated[
+        float,
+        typer.Option(
+            metavar="R",
+            help="Share of the 10 nearest that is to be found where not everything is looked at.",
+        ),
+    ] = IndexOptions().min_recall,
+    max_memory: Annotated[
+        str | None,
+        typer.Option(
+            "--max-memory",
+            "--max-index-memory-usage",
+            metavar="SIZE",
+            help="What the vectors may take when they are searched, such as 500MB; for 'auto'.",
+        ),
+    ] = None,
+    max_query_time: Annotated[
+        float,
+        typer.Option(
+            "--max-query-time",
+            "--max-index-query-time-ms",
+            metavar="MS",
+            help="In this many milliseconds one query is to be answered; for 'auto'.",
+        ),
+    ] = IndexOptions().max_query_time,
+) -> IndexOptions:
+    """Return how an index compares vectors, and what it may cost."""
+    return IndexOptions(
+        metric=metric,
+        pca=pca,
+        whiten=whiten,
+        min_recall=min_recall,
+        max_memory=None if max_memory is None else parse_bytes(max_memory),
+        max_query_time=max_query_time,
+    )
+
+
+@spread_groups
 def index(
+    *,
     features: StoreArgument = Path(DEFAULT_STORE),
     layer: OneLayer = None,
     pool: ReadPool = DEFAULT_READ_POOLING,
     kind: Annotated[
-        str, typer.Option(help="The kind of index."), Choice(lambda: INDEXES.names)
-    ] = DEFAULT_INDEX_KIND,
+        str,
+        typer.Option(help="The kind of index; 'auto' is exact while that is fast enough."),
+        Choice(lambda: (AUTO, *INDEXES.names)),
+    ] = AUTO,
+    options: Annotated[IndexOptions, Group(make_index_options)],
     output: Annotated[
         Path | None,
         typer.Option(
@@ -30,11 +86,13 @@ def index(
 ) -> None:
     """Build an index for `search`.
 
-    It compares by cosine similarity. The network is not run, and TensorFlow not needed.
+    The network is not run, and TensorFlow not needed. An older index of the same store is brought
+    up to date.
 
     Example: featx index flowers.h5 --layer out_relu -o flowers.faiss
     """
     import featx
+    from featx.index.summary import summarize_index
     from featx.report.console import ConsoleListener
     from featx.report.json_lines import write_json
     from featx.report.tables import show_index
@@ -44,20 +102,11 @@ def index(
         layer=layer,
         pool=pool,
         kind=kind,
+        options=options,
         output=output,
         listener=ConsoleListener(),
     )
     if as_json:
-        feature = built.description.feature
-        write_json(
-            {
-                "output": str(built.path),
-                "rows": len(built),
-                "layer": feature.name,
-                "pool": feature.pool,
-                "kind": built.description.kind,
-                "metric": "cosine",
-            }
-        )
+        write_json(summarize_index(built))
     else:
         show_index(built)

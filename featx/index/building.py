@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
 import numpy as np
 
 from featx.arguments import plain_arguments
+from featx.atomic import remove_file
 from featx.checks import check_layer
 from featx.errors import IndexFileError, InvalidType
 from featx.events import Listener, choose_listener
 from featx.files import describe_wrong_output, resolve_link
-from featx.index.description import IndexDescription, description_path
-from featx.index.kinds import DEFAULT_INDEX_KIND, INDEXES, is_index_file
-from featx.index.vector_index import VectorIndex, normalize_rows
-from featx.options import LayerSynonyms
+from featx.index.choice import choose_kind
+from featx.index.description import IndexDescription
+from featx.index.files import description_path, is_index_file
+from featx.index.kinds import AUTO, INDEXES
+from featx.index.making import Draft, Older, write_index
+from featx.index.projection import PCA_ROWS, Projection, fit_projection, read_projection
+from featx.index.source import StoreVectors, draw_sample
+from featx.index.vector_index import VectorIndex, open_index
+from featx.options import BuildKeywords, IndexOptions, fill_group
 from featx.poolings import check_vector_pool
-from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORE
+from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORE, FeatureSpec
 from featx.store import FeatureStore, open_store
 from featx.store.choice import note_choice
 from featx.store.reference import StoreReference
@@ -29,9 +34,6 @@ from featx.store.shifted import find_corrected
 from featx.wording import command, option
 
 INDEX_SUFFIX = ".faiss"
-
-REUSED_ROWS = 1024
-"""Rows in a block when an index is brought up to date."""
 
 
 def default_index_path(features: str | Path, layer: str | None = None) -> Path:
@@ -60,34 +62,37 @@ def check_index(name: str, value: Any) -> VectorIndex | None:
     raise InvalidType(f"{name!r} takes an index, see `featx.open_index`. Received: {value!r}.")
 
 
-@plain_arguments(previous=check_index)
+@plain_arguments(IndexOptions, previous=check_index)
 def build_index(
     features: str | Path = DEFAULT_STORE,
     *,
     layer: str | int | None = None,
     pool: str = DEFAULT_READ_POOLING,
     output: str | Path | None = None,
-    kind: str = DEFAULT_INDEX_KIND,
+    kind: str = AUTO,
+    options: IndexOptions | None = None,
     previous: VectorIndex | None = None,
     progress: bool | None = None,
     verbose: bool | None = None,
     listener: Listener | None = None,
-    **synonyms: Unpack[LayerSynonyms],
+    **keywords: Unpack[BuildKeywords],
 ) -> VectorIndex:
-    """Build an index (cosine similarity) over the images of a store.
+    """Build an index over the images of a store.
 
     Args:
         features: The feature store.
         layer: The layer; the deepest in the store when None.
         pool: Pooling of layers that were stored as maps.
         output: The file to write; the store's name ending in ``.faiss`` when None.
-        kind: The kind of index, a name in `featx.index.kinds.INDEXES`; ``flat`` is exact.
-        previous: An older index, of any kind: the vectors of images that it holds are taken from
-            it if it is of the same feature, instead of reading and pooling them again.
+        kind: The kind of index, a name in `featx.index.kinds.INDEXES`; or ``auto``: exact while
+            that answers in time and memory, otherwise one that looks in a part of the vectors.
+        options: How vectors are compared, and what the index may cost.
+        previous: An older index: what it holds of images that have not changed is taken over if
+            it is of the same kind and compares the same feature in the same way.
         progress: Whether to show a progress bar; in notebooks and on terminals when None.
         verbose: The same for notes.
         listener: Receives notes, in place of these two.
-        synonyms: ``layers`` is ``layer``.
+        keywords: Fields of `options` as keywords, such as ``min_recall=0.95``.
 
     Returns:
         The index, written and ready to search.
@@ -104,10 +109,12 @@ def build_index(
         >>> len(build_index("i.h5"))
         3
     """
+    options = fill_group(IndexOptions, options, keywords)
     listener = choose_listener(listener, progress=progress, verbose=verbose)
     layer = check_layer("layer", layer)
+    if kind != AUTO:
+        _ = INDEXES[kind]  # An unknown one is refused before anything is read.
     features = Path(features)
-    index_kind = INDEXES[kind]
     check_vector_pool("pooling of an index", pool)
     path = _choose_path(features, output)
     with open_store(features) as store:
@@ -117,68 +124,88 @@ def build_index(
                 f"{command('info')} lists the reasons."
             )
         note_choice(store, layer, pool, listener)
-        folder = path.absolute().parent
-        description = IndexDescription(
-            keys=store.keys,
-            labels=store.labels,
-            content_hash=store.content_hash.tobytes(),
-            feature=store.vector_spec(layer, pool),
-            model=store.model,
-            store=StoreReference.to(store, folder),
-            root=store.root,
-            root_relative=store.root.relative_to(folder),
-            kind=kind,
-        )
-        if previous is not None and previous.description.fingerprint != description.fingerprint:
-            previous = None
-        blocks = _NormalizedBlocks(store, layer, pool, previous, listener)
-        shape = (len(store), math.prod(description.feature.shape))
-        index = VectorIndex(index_kind.build(blocks, shape), description, path)
-    index.save(path)
-    return index
-
-
-@dataclass(frozen=True, slots=True)
-class _NormalizedBlocks:
-    """Blocks of a layer's vectors in order, of length 1; known ones from a previous index."""
-
-    store: FeatureStore
-    layer: str | None
-    pool: str
-    previous: VectorIndex | None
-    listener: Listener
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        self.listener.start(len(self.store), "vectors")
+        description = _describe(store, store.vector_spec(layer, pool), path, (kind, options))
+        source, older = _connect(StoreVectors(store, layer, pool, listener), description, previous)
         try:
-            for block in self._read() if self.previous is None else self._update(self.previous):
-                yield block
-                self.listener.advance(len(block))
-        finally:
-            self.listener.finish()
+            write_index(Draft(source, description, path, listener), older)
+        except OSError as error:
+            raise IndexFileError(
+                f"{str(path)!r} cannot be written: {error.strerror}. Name another place: "
+                f"{command('index', output='OTHER.faiss')}, or "
+                f"{command('search', features='STORE', index='OTHER.faiss')}."
+            ) from error
+    remove_file(description_path(path))  # That of an older format.
+    return open_index(path)
 
-    def _read(self) -> Iterator[np.ndarray]:
-        for block in self.store.iter_vectors(self.layer, self.pool):
-            yield normalize_rows(block.reshape(len(block), -1))
 
-    def _update(self, previous: VectorIndex) -> Iterator[np.ndarray]:
-        known = previous.vectors_by_content()
-        corrected = find_corrected(self.store)
-        rows = np.array(
-            [
-                -1 if key in corrected else known.get(content.tobytes(), -1)
-                for key, content in zip(self.store.keys, self.store.content_hash, strict=True)
-            ]
-        )
-        width = math.prod(self.store.vector_spec(self.layer, self.pool).shape)
-        for start in range(0, len(rows), REUSED_ROWS):
-            old = rows[start : start + REUSED_ROWS]
-            block = np.empty((len(old), width), np.float32)
-            block[old >= 0] = previous.vectors(old[old >= 0])
-            new = np.flatnonzero(old < 0)
-            values = self.store.vectors(self.layer, self.pool, start + new)
-            block[new] = normalize_rows(values.reshape(-1, width))
-            yield block
+def _describe(
+    store: FeatureStore, feature: FeatureSpec, path: Path, asked: tuple[str, IndexOptions]
+) -> IndexDescription:
+    """Return the description of an index that is to be built."""
+    requested, options = asked
+    folder = path.absolute().parent
+    width = options.pca or math.prod(feature.shape)
+    return IndexDescription(
+        keys=store.keys,
+        labels=store.labels,
+        content_hash=store.content_hash,
+        feature=feature,
+        model=store.model,
+        store=StoreReference.to(store, folder),
+        root=store.root,
+        root_relative=store.root.relative_to(folder),
+        kind=choose_kind(requested, len(store), width, options),
+        options=options,
+        requested_kind=requested,
+    )
+
+
+def _connect(
+    source: StoreVectors, description: IndexDescription, previous: VectorIndex | None
+) -> tuple[StoreVectors, Older | None]:
+    """Return the vectors with their projection, and what can be taken over."""
+    options = description.options
+    if previous is not None and _compares_alike(previous.description, description):
+        source = replace(source, projection=_projection_of(previous))
+        if previous.description.kind == description.kind:
+            return source, Older(previous, _find_old_rows(source.store, previous))
+        return source, None
+    projection = Projection(options.metric == "cosine")
+    source = replace(source, projection=projection)
+    if options.pca is not None:
+        sample = draw_sample(source, PCA_ROWS, 0)
+        source = replace(source, projection=fit_projection(sample.training, options))
+    return source, None
+
+
+def _projection_of(index: VectorIndex) -> Projection:
+    width = math.prod(index.description.feature.shape)
+    return read_projection(index.arrays, index.description.options, width)
+
+
+def _compares_alike(first: IndexDescription, second: IndexDescription) -> bool:
+    identities = [
+        (one.fingerprint, one.options.metric, one.options.pca, one.options.whiten)
+        for one in (first, second)
+    ]
+    return identities[0] == identities[1]
+
+
+def _find_old_rows(store: FeatureStore, previous: VectorIndex) -> np.ndarray:
+    """Return the row of each image in an older index, int64 (N,); -1 for new ones."""
+    content, old = np.asarray(store.content_hash), previous.content_hash()
+    rows = np.full(len(content), -1, np.int64)
+    shared = min(len(content), len(old))  # Most images are where they were.
+    same = np.flatnonzero((content[:shared] == old[:shared]).all(axis=1))
+    rows[same] = same
+    others = np.flatnonzero(rows < 0)
+    if len(others):
+        known = previous.rows_by_content()
+        rows[others] = [known.get(content[row].tobytes(), -1) for row in others]
+    corrected = find_corrected(store)
+    if corrected:
+        rows[[key in corrected for key in store.keys]] = -1
+    return rows
 
 
 def is_current(index: VectorIndex, features: Path) -> bool:
@@ -196,7 +223,8 @@ def _choose_path(features: Path, output: str | Path | None) -> Path:
     path = resolve_link(default_index_path(features) if output is None else Path(output))
     if path.is_dir() or not path.absolute().parent.is_dir():
         raise IndexFileError(describe_wrong_output(path))
-    is_index = not path.exists() or description_path(path).exists() or is_index_file(path)
+    is_index = not path.exists() or description_path(path).exists() or not path.stat().st_size
+    is_index = is_index or is_index_file(path)
     if path.absolute() == features.absolute() or not is_index:
         raise IndexFileError(
             f"{str(path)!r} exists and is not an index; it is left alone. "

@@ -1,67 +1,123 @@
-"""What is known of an index besides its vectors: the ``.json`` file beside it."""
+"""What is known of an index besides its vectors: names, identity, recall."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from featx.errors import AddOnError, IndexFileError, NotInstalled
+import numpy as np
+
+from featx.errors import IndexFileError
 from featx.images.reading import HASH_BYTES
 from featx.images.roots import Root
-from featx.index.kinds import DEFAULT_INDEX_KIND, INDEXES
-from featx.sealed_json import check_seal, check_texts, parse_json
+from featx.index.container import Arrays, Section
+from featx.index.kinds import AUTO, INDEXES, Parameters, Space
+from featx.index.names import Labels, Texts, label_sections, text_sections
+from featx.options import IndexOptions
+from featx.sealed_json import check_texts
 from featx.shown import Shown
 from featx.specs import FeatureSpec, ModelSpec
 from featx.store.reference import StoreReference
 from featx.wording import command
 
 FORMAT = "featx-index"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+
+UPDATE = "Update: pip install -U featx."
 
 TEXTS = ("contents", "store", "store_relative", "root", "root_relative")
-"""Entries of the ``.json`` file that are one text each."""
+"""Entries of the description that are one text each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What was measured when an index was built.
+
+    Attributes:
+        recall: The share of the 10 nearest vectors that is found: 1 for an exact index.
+        queries: Vectors of the store with which it was measured, none of which it was trained on.
+        changed: Rows that were added or changed since it was measured.
+        seconds: What building took.
+    """
+
+    recall: float = 1.0
+    queries: int = 0
+    changed: int = 0
+    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        counts = (self.queries, self.changed)
+        if not 0 <= self.recall <= 1:
+            raise ValueError("a recall is a number from 0 to 1")
+        if not all(type(count) is int and count >= 0 for count in counts):
+            raise ValueError("a count is a whole number")
+        if not self.seconds >= 0:
+            raise ValueError("a duration is a number")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class IndexDescription(Shown):
-    """Everything but the vectors: the content of the ``.json`` file.
+    """Everything but the vectors.
 
     Attributes:
-        keys: N keys, in the order of the rows.
-        labels: N class names, None where there is none.
-        content_hash: N content hashes of 16 bytes, joined: by these, vectors are used again.
+        keys: N keys, in the order of the rows; read from the file when they are asked for.
+        labels: N class names, None where there is none; read likewise.
+        content_hash: uint8 (N, 16): content hashes, by which vectors are used again.
         feature: The feature, pooling included.
         model: The model that computes it.
         store: The store that it was built from.
         root: What keys are relative to.
         root_relative: See `Root.relative_to`: relative to the index's folder.
         kind: The kind of index, a name in `featx.index.kinds.INDEXES`.
+        options: How it was asked for. What they say of vectors is part of its identity.
+        requested_kind: The kind that was asked for: a name, or ``auto``.
+        parameters: What the index was built with and is searched with.
+        measured: What was measured when it was built.
     """
 
-    keys: tuple[str, ...]
-    labels: tuple[str | None, ...]
-    content_hash: bytes
+    keys: Sequence[str]
+    labels: Sequence[str | None]
+    content_hash: np.ndarray
     feature: FeatureSpec
     model: ModelSpec
     store: StoreReference
     root: Root
     root_relative: str
-    kind: str = DEFAULT_INDEX_KIND
+    kind: str
+    options: IndexOptions = field(default_factory=IndexOptions)
+    requested_kind: str = AUTO
+    parameters: Parameters = field(default_factory=dict)
+    measured: Measured = field(default_factory=Measured)
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 that identifies model, input contract, layer and pooling."""
         return self.feature.fingerprint(self.model)
 
+    @property
+    def space(self) -> Space:
+        """The vectors as the kind of index gets them."""
+        width = self.options.pca or math.prod(self.feature.shape)
+        return Space(len(self.keys), width, "l2" if self.options.metric == "l2" else "ip")
+
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON-serialisable values."""
+        """Return everything but the columns as JSON-serialisable values."""
+        measured = self.measured
         return {
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
             "kind": self.kind,
             "package": INDEXES.package_of(self.kind),
-            "metric": "cosine",
+            "requested_kind": self.requested_kind,
+            "metric": self.options.metric,
+            "options": asdict(self.options),
+            "parameters": dict(self.parameters),
+            "recall": measured.recall,
+            "queries": measured.queries,
+            "changed": measured.changed,
+            "seconds": measured.seconds,
             "fingerprint": self.fingerprint,
             "feature": self.feature.to_dict(),
             "model": self.model.to_dict(),
@@ -70,82 +126,89 @@ class IndexDescription(Shown):
             "store_relative": self.store.relative,
             "root": self.root.text,
             "root_relative": self.root_relative,
-            "keys": list(self.keys),
-            "labels": list(self.labels),
-            "content_hash": self.content_hash.hex(),
         }
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> IndexDescription:
-        """Rebuild a description from `to_dict`.
+    def from_dict(cls, data: dict[str, Any], arrays: Arrays) -> IndexDescription:
+        """Rebuild a description from `to_dict` and the columns.
 
         Raises:
             ValueError: If the fields disagree. Damaged data can raise any other exception, too.
         """
-        named = [label for label in data["labels"] if label is not None]
-        check_texts([*named, *(data[name] for name in TEXTS)])
+        hashes = arrays["content_hash"]
+        if hashes.dtype != "|u1" or hashes.shape[1:] != (HASH_BYTES,):
+            raise ValueError("content hashes have another size")
         description = cls(
-            keys=check_texts(data["keys"]),
-            labels=tuple(data["labels"]),
-            content_hash=bytes.fromhex(data["content_hash"]),
-            feature=FeatureSpec.from_dict(data["feature"]),
-            model=ModelSpec.from_dict(data["model"]),
-            store=StoreReference(data["store"], data["store_relative"], data["contents"]),
-            root=Root.parse(data["root"]),
-            root_relative=data["root_relative"],
-            kind=data.get("kind", DEFAULT_INDEX_KIND),  # Absent until there were several.
+            keys=Texts(arrays, "keys"),
+            labels=Labels(arrays),
+            content_hash=hashes.unchecked,
+            kind=data["kind"],
+            options=IndexOptions(**data["options"]),
+            requested_kind=str(data["requested_kind"]),
+            parameters=_read_parameters(data["parameters"]),
+            measured=Measured(
+                recall=float(data["recall"]),
+                queries=data["queries"],
+                changed=data["changed"],
+                seconds=float(data["seconds"]),
+            ),
+            **read_identity(data),
         )
-        count = len(description.keys)
-        if (
-            data["fingerprint"] != description.fingerprint
-            or len(description.content_hash) != HASH_BYTES * count
-            or len(description.labels) != count
-        ):
-            raise ValueError("its fields disagree")
+        description.check(data["fingerprint"])
         return description
 
+    def check(self, fingerprint: str) -> None:
+        """Refuse a description whose fields disagree.
 
-def description_path(path: Path) -> Path:
-    """Return the path of the description of an index: its own with ``.json`` added."""
-    return path.with_name(f"{path.name}.json")
+        Raises:
+            ValueError: If they do.
+        """
+        lengths = {len(column) for column in (self.keys, self.labels, self.content_hash)}
+        if fingerprint != self.fingerprint or len(lengths) > 1 or not self.keys:
+            raise ValueError("its fields disagree")
 
 
-def read_description(path: Path) -> tuple[IndexDescription, str]:
-    """Read the description of an index.
+def column_sections(description: IndexDescription) -> list[Section]:
+    """Return keys, labels and content hashes as arrays of the file."""
+    return [
+        *text_sections("keys", description.keys),
+        *label_sections(description.labels),
+        Section.of("content_hash", np.ascontiguousarray(description.content_hash)),
+    ]
 
-    Args:
-        path: The ``.json`` file.
 
-    Returns:
-        The description, and the SHA-256 of the file with the vectors.
+def read_identity(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a description that say what is in the index, and from where."""
+    check_texts([data[name] for name in TEXTS])
+    return {
+        "feature": FeatureSpec.from_dict(data["feature"]),
+        "model": ModelSpec.from_dict(data["model"]),
+        "store": StoreReference(data["store"], data["store_relative"], data["contents"]),
+        "root": Root.parse(data["root"]),
+        "root_relative": data["root_relative"],
+    }
+
+
+def check_version(path: str, data: Mapping[str, Any], version: int) -> None:
+    """Refuse a description of another version.
 
     Raises:
-        IndexFileError: If it is damaged, or of another version.
-        NotInstalled: If the index is of a kind that is not installed here.
+        IndexFileError: If it is, or does not describe an index.
     """
-    try:
-        data = parse_json(path.read_text(encoding="utf-8"))
-        if data["format"] != FORMAT:
-            raise IndexFileError(f"{str(path)!r} does not describe a featx index.")
-        if data["format_version"] != FORMAT_VERSION:
-            older = data["format_version"] < FORMAT_VERSION
-            remedy = (
-                f"Build it again with {command('index')}."
-                if older
-                else "Update: pip install -U featx."
-            )
-            raise IndexFileError(
-                f"{str(path)!r} has format version {data['format_version']}; this featx reads "
-                f"version {FORMAT_VERSION}. {remedy}"
-            )
-        check_seal(data)
-        description = IndexDescription.from_dict(data)
-        index = f"The index {str(path.with_suffix(''))!r}"
-        INDEXES.restore(description.kind, index, data.get("package"))
-        return description, str(data["faiss_sha256"])
-    except (IndexFileError, NotInstalled, AddOnError):
-        raise
-    except Exception as error:  # Deep nesting raises RecursionError, for example.
+    if data["format"] != FORMAT:
+        raise IndexFileError(f"{path!r} does not describe a featx index.")
+    if data["format_version"] != version:
+        older = data["format_version"] < version
+        remedy = f"Build it again with {command('index')}." if older else UPDATE
         raise IndexFileError(
-            f"{str(path)!r} is damaged ({error}). Build the index again with {command('index')}."
-        ) from error
+            f"{path!r} has format version {data['format_version']}; this featx reads "
+            f"version {version}. {remedy}"
+        )
+
+
+def _read_parameters(data: Any) -> Parameters:
+    if not isinstance(data, dict):
+        raise ValueError("its parameters are none")
+    if not all(type(value) in (int, float, str) for value in data.values()):
+        raise ValueError("a parameter has no value")
+    return data

@@ -1,142 +1,110 @@
-"""Exact inner-product search with FAISS; the only module that imports it.
+"""The kind ``flat``: every vector is compared with every query.
 
-FAISS answers a wrong dimension with an empty AssertionError, pads k > N with -1 and accepts
-rows of NaN that it never finds again: callers check all of these beforehand.
+Its file begins as a file of FAISS does, so that FAISS alone reads it, too.
 """
 
 from __future__ import annotations
 
-import errno
 import struct
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
-import faiss
 import numpy as np
 
-from featx.errors import IndexFileError
-from featx.forks import FAISS, has_lost_threads, start_threads
-from featx.wording import command
-
-_FLAT = b"IxFI"
-"""How an exact inner-product index begins."""
+from featx.index.container import Arrays, MappedArray, Section
+from featx.index.files import FLAT_KINDS
+from featx.index.kinds import Effort, Parameters, Space, Update, Vectors
+from featx.index.nearest import find_nearest, metric_of
 
 _HEADER = struct.Struct("<4siqqqBiQ")
 """Kind, D, N, two numbers without meaning, trained, metric, number of float32 that follow
 (FAISS's impl/index_write.cpp: write_index_header and the vectors behind it)."""
 
+_UNUSED = 1 << 20
+"""What FAISS writes in place of the two numbers."""
+
 
 class FlatSearch:
-    """An exact inner-product index of FAISS."""
+    """Vectors in a mapped file."""
 
     summary = "exact"
 
-    def __init__(self, index: Any) -> None:
-        self._index = index
+    def __init__(self, table: MappedArray, space: Space) -> None:
+        self._table, self._space = table, space
+        self._read: np.ndarray | None = None
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """``(N, D)``."""
-        return int(self._index.ntotal), int(self._index.d)
+    def parameters(self) -> Parameters:
+        """There are none."""
+        return {}
 
-    def search(self, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return scores and row numbers, (Q, count) each, best first; `count` is at most N."""
-        _start_threads()
-        scores, rows = self._index.search(np.ascontiguousarray(queries, np.float32), count)
+    def efforts(self) -> Sequence[Effort]:
+        """None: it is exact."""
+        return ()
+
+    def with_parameters(self, parameters: Parameters) -> FlatSearch:
+        """There are none."""
+        return self
+
+    def search(
+        self, queries: np.ndarray, count: int, allowed: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Find the best vectors; see `featx.index.kinds.VectorSearch.search`."""
+        if self._read is None:  # In the file, they are not where numbers of four bytes should be.
+            self._read = self._table.take_all()
+        queries = np.ascontiguousarray(queries, np.float32)
+        if allowed is None:
+            return find_nearest(queries, self._read, count, self._space)
+        chosen = np.flatnonzero(allowed)
+        scores = np.zeros((len(queries), count), np.float32)
+        rows = np.full((len(queries), count), -1, np.int64)
+        most = min(count, len(chosen))
+        if most:
+            found, places = find_nearest(queries, self._read[chosen], most, self._space)
+            scores[:, :most], rows[:, :most] = found, chosen[places]
         return scores, rows
 
     def vectors(self, rows: np.ndarray) -> np.ndarray:
         """Return chosen vectors, float32 (n, D)."""
-        numbers = np.ascontiguousarray(rows, np.int64)
-        return np.asarray(self._index.reconstruct_batch(numbers), np.float32)
-
-    def write(self, path: Path) -> None:
-        """Write the index in FAISS's own format.
-
-        FAISS gives the bytes to a function here instead of writing the file itself: its own
-        writer only prints a line when the disk is full at the moment of closing, and reports
-        success.
-
-        Raises:
-            OSError: If the disk is full or cannot be written.
-        """
-        failures: list[OSError] = []
-        with path.open("wb") as file:
-
-            def write(data: bytes) -> None:
-                try:  # An exception would have to pass through FAISS.
-                    if not failures:
-                        file.write(data)
-                except OSError as error:
-                    failures.append(error)
-
-            try:
-                writer = faiss.PyCallbackIOWriter(write)  # type: ignore[attr-defined]
-                faiss.write_index(self._index, writer)
-            except RuntimeError as error:  # FAISS says it in the words of its source code.
-                raise OSError(errno.EIO, "the disk is full, or took no more data") from error
-        if failures:
-            raise failures[0]
+        return self._table.take(rows) if self._read is None else self._read[rows]
 
 
 class Flat:
-    """The kind ``flat``: every vector is compared with every query."""
+    """The kind ``flat``."""
 
-    def build(self, blocks: Iterable[np.ndarray], shape: tuple[int, int]) -> FlatSearch:
-        """Build an index; see `featx.index.kinds.IndexKind.build`."""
-        _start_threads()
-        index = faiss.IndexFlatIP(shape[1])
-        for block in blocks:
-            index.add(np.ascontiguousarray(block, dtype=np.float32))
-        return FlatSearch(index)
+    is_exact = True
 
-    def read(self, path: Path, shape: tuple[int, int]) -> FlatSearch:
-        """Read an index of N vectors of D values.
+    def training_rows(self, space: Space) -> int:
+        """None: it is not trained."""
+        return 0
 
-        FAISS allocates whatever a header claims, and reads dozens of other kinds: the header
-        is compared with what must be there before FAISS sees the file.
+    def build(self, vectors: Vectors, space: Space) -> Sequence[Section]:
+        """Return FAISS's header and the vectors behind it."""
+        header = flat_header(space)
+        shape = (space.count, space.width)
+        return [
+            Section("header", "|u1", header.shape, [header], opens_file=True),
+            Section("vectors", "<f4", shape, vectors.read(), alignment=1),
+        ]
 
-        Raises:
-            IndexFileError: If it is damaged, or another kind of index, or of another shape.
-        """
-        error: Exception | None = None
-        if _declares(path, shape):
-            try:
-                return FlatSearch(faiss.read_index(str(path)))
-            except (RuntimeError, MemoryError) as caught:
-                error = caught
-        raise IndexFileError(
-            f"FAISS cannot read the index {str(path)!r}: it is damaged or something else. "
-            f"Build it again with {command('index')}."
-        ) from error
+    def update(
+        self, arrays: Arrays, vectors: Vectors, space: Space, old_rows: np.ndarray
+    ) -> Update | None:
+        """Never asked: it keeps vectors as they were put in, from which a new one is built."""
+        return None
 
-    def recognizes(self, path: Path) -> bool:
-        """Whether a file begins as an exact inner-product index does."""
-        with path.open("rb") as file:
-            return file.read(4) == _FLAT
+    def open(self, arrays: Arrays, space: Space) -> FlatSearch:
+        """Return the index that some arrays are; see `featx.index.kinds.IndexKind.open`."""
+        table = arrays["vectors"]
+        if (table.dtype, table.shape) != ("<f4", (space.count, space.width)):
+            raise ValueError("it holds other vectors than it says")
+        return FlatSearch(table, space)
 
 
 flat = Flat()
 
 
-def _start_threads() -> None:
-    """Let FAISS compute in several threads, or in one where it would wait for lost ones."""
-    if has_lost_threads(FAISS):
-        faiss.omp_set_num_threads(1)
-    else:
-        start_threads(FAISS)
-
-
-def _declares(path: Path, shape: tuple[int, int]) -> bool:
-    """Whether a file is as long, and begins, as an index of N vectors of D values does."""
-    count, width = shape
-    with path.open("rb") as file:
-        header = file.read(_HEADER.size)
-    if path.stat().st_size != _HEADER.size + 4 * count * width or len(header) != _HEADER.size:
-        return False
-    kind, dimension, total, _, _, trained, metric, floats = _HEADER.unpack(header)
-    return (kind, dimension, total, trained, metric, floats) == (
-        *(_FLAT, width, count, 1),
-        *(faiss.METRIC_INNER_PRODUCT, count * width),
-    )
+def flat_header(space: Space) -> np.ndarray:
+    """Return the bytes with which a file of FAISS begins that holds such vectors."""
+    numbers = (space.width, space.count, _UNUSED, _UNUSED, 1, metric_of(space))
+    header = _HEADER.pack(FLAT_KINDS[space.metric], *numbers, space.count * space.width)
+    return np.frombuffer(header, np.uint8)

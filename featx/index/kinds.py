@@ -2,64 +2,121 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from featx.errors import AddOnError
 from featx.registry import Registry
 
 if TYPE_CHECKING:
     import numpy as np
 
-DEFAULT_INDEX_KIND = "flat"
+    from featx.index.container import Arrays, Section
+
+AUTO = "auto"
+"""In place of a kind: the one that suits the number of vectors."""
+
+Parameters = Mapping[str, "int | float | str"]
+"""What an index was built or is searched with, by name: ``{"lists": 1024, "nprobe": 8}``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """The vectors of an index.
+
+    Attributes:
+        count: N, at least 1.
+        width: D, at least 1.
+        metric: ``ip``: the largest inner product is best (vectors of a cosine index have length
+            1), or ``l2``: the smallest distance.
+    """
+
+    count: int
+    width: int
+    metric: Literal["ip", "l2"] = "ip"
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """N vectors of D values that are too many to hold.
+
+    Attributes:
+        read: Returns an iterator of float32 (n, D) blocks in order. Each call reads them again.
+        take: Returns chosen vectors, float32 (n, D), for row numbers in any order.
+        training: float32 (n, D): some of them, drawn from all over, none of which is used to
+            measure recall. Empty for a kind that needs none.
+        scratch: A folder for temporary files, that of the index.
+    """
+
+    read: Callable[[], Iterator[np.ndarray]]
+    take: Callable[[np.ndarray], np.ndarray]
+    training: np.ndarray
+    scratch: Path = field(default_factory=Path)
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How far a kind that does not look everywhere looks, and what it finds there.
+
+    Attributes:
+        parameters: For `VectorSearch.with_parameters`.
+        cost: How much is looked at, relative to everything.
+    """
+
+    parameters: Parameters
+    cost: float
 
 
 class VectorSearch(Protocol):
-    """N vectors of D values that can be searched: what a kind of index builds and reads.
-
-    All vectors have length 1 (or are zeros), so that an inner product is a cosine.
-    """
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """``(N, D)``."""
-        ...
+    """N vectors of D values that can be searched."""
 
     @property
     def summary(self) -> str:
         """How it searches, in a few words for the user, for example ``"exact"``."""
         ...
 
-    def search(self, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Find the vectors with the largest inner products.
+    @property
+    def parameters(self) -> Parameters:
+        """What it was built with and is searched with."""
+        ...
+
+    def efforts(self) -> Sequence[Effort]:
+        """Return the settings that recall is tuned with, the cheapest first; none if exact."""
+        ...
+
+    def with_parameters(self, parameters: Parameters) -> VectorSearch:
+        """Return the same index, searched with other parameters; unknown ones are ignored.
+
+        They may come from a stranger's file.
+
+        Raises:
+            ValueError: If one is out of its range.
+        """
+        ...
+
+    def search(
+        self, queries: np.ndarray, count: int, allowed: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Find the best vectors.
 
         Args:
-            queries: float32 (Q, D), of length 1 or zeros, without NaN.
+            queries: float32 (Q, D) without NaN.
             count: Matches for each query, from 1 to N.
+            allowed: bool (N,): only these rows are found; all when None.
 
         Returns:
-            Scores, float32, and row numbers, both (Q, count) and best first. Where a kind that
-            does not look everywhere finds fewer, the rest of the rows is -1.
+            Scores, float32, and row numbers, both (Q, count) and best first. A score is an inner
+            product, or a squared distance with its sign turned, so that larger is better. Where
+            fewer are found, the rest of the rows is -1.
         """
         ...
 
     def vectors(self, rows: np.ndarray) -> np.ndarray:
-        """Return vectors as they were put in, float32 (n, D).
-
-        A kind that compresses vectors keeps them beside: an index that is brought up to date
-        takes them from here.
+        """Return vectors as they were put in, or as they were compressed: float32 (n, D).
 
         Args:
             rows: Row numbers, int64 (n,), each from 0 to N - 1. n may be 0.
-        """
-        ...
-
-    def write(self, path: Path) -> None:
-        """Write all of it to one file.
-
-        Raises:
-            OSError: If the disk is full, or cannot be written.
         """
         ...
 
@@ -67,38 +124,59 @@ class VectorSearch(Protocol):
 class IndexKind(Protocol):
     """A kind of vector index.
 
-    featx itself writes keys, labels and identity beside it and compares the file's SHA-256
-    when it is opened. The contract tests in `featx.testing.contracts.indexes` say what must hold.
+    It says which arrays are kept, and searches in them. featx writes them into one file with
+    keys, labels and identity, maps them, and compares them with checksums when they are read. The
+    contract tests in `featx.testing.contracts.indexes` say what must hold.
     """
 
-    def build(self, blocks: Iterable[np.ndarray], shape: tuple[int, int]) -> VectorSearch:
-        """Build an index.
+    is_exact: bool
+    """Whether it finds the best vectors always, and keeps vectors as they were put in."""
+
+    def training_rows(self, space: Space) -> int:
+        """Return how many vectors it is trained on; 0 if it is not trained."""
+        ...
+
+    def build(self, vectors: Vectors, space: Space) -> Sequence[Section]:
+        """Return the arrays of an index. They are written in this order."""
+        ...
+
+    def update(
+        self, arrays: Arrays, vectors: Vectors, space: Space, old_rows: np.ndarray
+    ) -> Update | None:
+        """Return the arrays of an index of changed vectors; None to build it anew.
+
+        Only asked of kinds that are not exact: of others, vectors are taken from the old index.
 
         Args:
-            blocks: The vectors in order, as float32 (n, D) blocks of length-1 rows. Each
-                iteration reads them again: a kind that is trained first may take them twice.
-            shape: ``(N, D)``, both at least 1.
+            arrays: Those of the old index.
+            vectors: Without vectors to train on. Only `take` is used, for the new ones.
+            space: The new one.
+            old_rows: int64 (N,): the row of each vector in the old index; -1 for new ones.
         """
         ...
 
-    def read(self, path: Path, shape: tuple[int, int]) -> VectorSearch:
-        """Read what `VectorSearch.write` wrote.
+    def open(self, arrays: Arrays, space: Space) -> VectorSearch:
+        """Return the index that some arrays are.
 
-        The file may come from a stranger: it is checked before anything is allocated for what
-        it claims to hold.
-
-        Args:
-            path: The file.
-            shape: ``(N, D)``, as the index's description says.
+        They may come from a stranger: types, shapes and the numbers in them are checked.
 
         Raises:
-            IndexFileError: If it is damaged, of another kind, or of another shape.
+            ValueError: If they cannot be those of such vectors. (Also KeyError and TypeError.)
         """
         ...
 
-    def recognizes(self, path: Path) -> bool:
-        """Whether a file begins as those of this kind do: such a file may be replaced."""
-        ...
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """A changed index.
+
+    Attributes:
+        sections: Its arrays.
+        note: What else was done, for the user, for example that lists were trained again.
+    """
+
+    sections: Sequence[Section]
+    note: str | None = None
 
 
 INDEXES: Registry[IndexKind] = Registry(
@@ -106,18 +184,8 @@ INDEXES: Registry[IndexKind] = Registry(
     "featx.indexes",
     {
         "flat": "featx.index.flat:flat",
+        "ivf": "featx.index.ivf:ivf",
+        "ivf-rabitq": "featx.index.ivf:ivf_rabitq",
     },
     IndexKind,
 )
-
-
-def is_index_file(path: Path) -> bool:
-    """Whether a file begins as those of any kind do."""
-    return any(_recognizes(name, path) for name in INDEXES)
-
-
-def _recognizes(name: str, path: Path) -> bool:
-    try:
-        return INDEXES[name].recognizes(path)
-    except AddOnError:
-        return False

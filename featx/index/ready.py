@@ -10,7 +10,6 @@ from featx.errors import FingerprintMismatch, IndexFileError
 from featx.events import Listener
 from featx.files import is_same_file
 from featx.index.building import build_index, default_index_path, is_current
-from featx.index.description import description_path
 from featx.index.vector_index import VectorIndex, open_index
 from featx.poolings import POOLINGS
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORE, identity_differences
@@ -96,7 +95,7 @@ def _find(request: IndexRequest, listener: Listener) -> tuple[Path, VectorIndex 
 
 def _open_default(path: Path, store: Path, listener: Listener) -> VectorIndex | None:
     """Open an index that the user did not name; None if it is to be built."""
-    if not path.exists() or not description_path(path).exists():
+    if not path.exists():
         return None
     try:
         return open_index(path)
@@ -123,7 +122,8 @@ def _renew(
     request: IndexRequest, opened: VectorIndex, source: Path, listener: Listener
 ) -> VectorIndex:
     """Build an index again, in its kind and for its layer, from a store that has changed."""
-    path, kind, feature = opened.path, opened.description.kind, opened.description.feature
+    path, feature = opened.path, opened.description.feature
+    asked = (opened.description.requested_kind, opened.description.options)
     require_pooling(opened)
     differences = _feature_differences(opened, source)
     if differences and request.names_both:
@@ -136,7 +136,7 @@ def _renew(
         if request.index is not None:  # It is not turned into an index of another layer.
             _refuse_other_store(opened, source, [])
         listener.note(f"{str(source)!r} no longer has {feature.name!r}: building a new index")
-        return build_index(source, output=path, kind=kind, listener=listener)
+        return build_index(source, output=path, kind=asked[0], options=asked[1], listener=listener)
     if differences:
         listener.note(f"{str(source)!r} was made in another way since: building a new index")
     else:
@@ -146,7 +146,8 @@ def _renew(
         layer=feature.name,
         pool=DEFAULT_READ_POOLING if feature.pool == "none" else feature.pool,
         output=path,
-        kind=kind,
+        kind=asked[0],
+        options=asked[1],
         previous=None if differences else opened,
         listener=listener,
     )

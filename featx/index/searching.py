@@ -140,6 +140,12 @@ def search(
             f"the index holds {format_count(len(opened), 'image')}: all of them are ranked"
         )
 
+    if opened.candidates and not opened.ranks_exactly():
+        listener.note(
+            f"the store {opened.description.store.path!r} is not here, or has changed: matches are "
+            "in the order of compressed vectors"
+        )
+
     results = [_search_key(opened, key, k, threshold) for key in keys]
     failures: tuple[ImageFailure, ...] = ()
     if has_queries:

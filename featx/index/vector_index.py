@@ -1,30 +1,41 @@
 """A vector index with the keys and the identity of what is in it.
 
-On the disk it is two files: ``features.faiss``, which the kind of index writes (``flat`` in FAISS's
-own format, readable with FAISS alone: row i belongs to the i-th key), and ``features.faiss.json``
-with keys, labels, model, feature and the state of the store that it was built from.
+On the disk it is one file, ``features.faiss``; see `featx.index.container`. The file of a ``flat``
+index is one that FAISS reads, with more behind it.
 """
 
 from __future__ import annotations
 
-import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from featx.arguments import check_given_path, plain_arguments
-from featx.atomic import replace_file
 from featx.checks import check_numbers
-from featx.errors import DimensionMismatch, IndexFileError, InvalidValue, UnknownName
-from featx.files import hash_file
+from featx.errors import (
+    AddOnError,
+    DimensionMismatch,
+    IndexFileError,
+    InvalidValue,
+    NotInstalled,
+    UnknownName,
+)
 from featx.images.reading import HASH_BYTES
 from featx.images.roots import Root, is_url
-from featx.index.description import IndexDescription, description_path, read_description
+from featx.index.container import Arrays, damaged, open_container
+from featx.index.description import FORMAT_VERSION, IndexDescription, check_version
+from featx.index.files import description_path, is_container
 from featx.index.kinds import INDEXES, VectorSearch
-from featx.sealed_json import seal
+from featx.index.names import Texts
+from featx.index.projection import Projection, SelfFinder, read_projection, read_self_finder
+from featx.index.ranking import Found, StoreReader, put_selves_first, rank_exactly
+from featx.index.tuning import NEIGHBOURS
+from featx.index.version2 import open_version2
 from featx.shown import Shown
 from featx.specs import DEFAULT_K
 from featx.wording import command
@@ -44,7 +55,7 @@ class Match(Shown):
         rank: 1 for the best.
         key: The image's key in the store.
         path: The image.
-        score: Cosine similarity, in [-1, 1].
+        score: Cosine similarity, in [-1, 1]; or what the index's metric is.
         label: Its class, or None.
     """
 
@@ -61,19 +72,25 @@ class Match(Shown):
 
 
 class VectorIndex(Shown):
-    """A cosine index over the images of a store.
+    """An index over the images of a store, open for searching.
 
     Attributes:
         description: Keys, labels, feature, model, kind.
-        path: The file with the vectors, or None if it was never written.
+        path: The file.
+        arrays: The arrays of its kind, by name.
     """
 
     def __init__(
-        self, index: VectorSearch, description: IndexDescription, path: Path | None
+        self,
+        search: VectorSearch,
+        description: IndexDescription,
+        path: Path,
+        arrays: Arrays | None = None,
     ) -> None:
-        self._index = index
+        self._index = search
         self.description = description
         self.path = path
+        self.arrays: Arrays = arrays or {}
 
     def __len__(self) -> int:
         return len(self.description.keys)
@@ -84,14 +101,45 @@ class VectorIndex(Shown):
         return self._index.summary
 
     @property
+    def width(self) -> int:
+        """D of the vectors that are compared."""
+        return self.description.space.width
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it always finds the best."""
+        return INDEXES[self.description.kind].is_exact
+
+    @property
+    def candidates(self) -> int:
+        """How many are ranked by the store's own vectors for 10 matches; 0 for none."""
+        return int(self.description.parameters.get("candidates", 0))
+
+    @cached_property
+    def _projection(self) -> Projection:
+        """What is done to features before they are compared."""
+        width = math.prod(self.description.feature.shape)
+        return read_projection(self.arrays, self.description.options, width)
+
+    @cached_property
+    def _reader(self) -> StoreReader:
+        """The store's own vectors."""
+        return StoreReader(self.description, self.path.absolute().parent, self._projection)
+
+    def ranks_exactly(self) -> bool:
+        """Whether matches are in the order of exact vectors: those of its own, or the store's."""
+        return self.is_exact or (bool(self.candidates) and self._reader.is_here)
+
+    @cached_property
+    def _selves(self) -> SelfFinder:
+        return read_self_finder(self.arrays, len(self))
+
+    @property
     def root(self) -> Root:
         """What keys are relative to, also after it was moved together with the index."""
         description = self.description
-        if self.path is None:
-            return description.root
-        first = next(iter(description.keys), None)
         folder = self.path.absolute().parent
-        return description.root.relocate(description.root_relative, folder, first)
+        return description.root.relocate(description.root_relative, folder, description.keys[0])
 
     def search(
         self, queries: ArrayLike, k: int = DEFAULT_K, *, threshold: float | None = None
@@ -101,19 +149,20 @@ class VectorIndex(Shown):
         Args:
             queries: Feature vectors, an array or lists of shape (Q, D), not necessarily normalised.
             k: The most matches for each query; all N when k is larger.
-            threshold: Leave out matches with a lower cosine similarity.
+            threshold: Leave out matches with a lower similarity, or a larger distance.
 
         Returns:
-            For each query its matches, best first. A query of zeros scores 0 with all.
+            For each query its matches, best first. In a cosine index, a query of zeros scores 0
+            with all. An image whose vector is the query comes first.
 
         Raises:
             DimensionMismatch: If D is not the index's.
             InvalidType: If these are no numbers.
             InvalidValue: If k is less than 1, or a query holds NaN or infinity.
-            IndexFileError: If a stored vector does.
+            IndexFileError: If a stored vector does, or what is read of the index is damaged.
         """
         queries = check_numbers("queries", queries)
-        width = self._index.shape[1]
+        width = math.prod(self.description.feature.shape)
         if queries.ndim != 2 or queries.shape[1] != width:
             raise DimensionMismatch(
                 f"The index holds vectors of {width} values; queries have the shape (Q, {width}). "
@@ -123,33 +172,107 @@ class VectorIndex(Shown):
             raise InvalidValue(f"At least one match is asked for. Received: k={k}.")
         if not np.isfinite(queries).all():
             raise InvalidValue("A query vector holds NaN or infinity.")
-        found, rows = self._index.search(normalize_rows(queries), min(k, len(self)))
-        if not np.isfinite(found[rows >= 0]).all():
-            raise IndexFileError(
-                f"The index {str(self.path)!r} is damaged: it holds NaN or infinity. Build it "
-                f"again with {command('index')}."
-            )
-        scores = np.clip(found, -1, 1)  # Rounding may leave 1.0000004.
+        found, rows = self.find(queries, min(k, len(self)))
+        scores = self._to_scores(found)
         root = self.root
         return [
             [
                 self._match(rank, int(row), float(score), root)
                 for rank, (score, row) in enumerate(zip(line_scores, line_rows, strict=True), 1)
-                if row >= 0 and (threshold is None or score >= threshold - SCORE_ROUNDING)
+                if row >= 0 and self._is_wanted(float(score), threshold)
             ]
             for line_scores, line_rows in zip(scores, rows, strict=True)
         ]
 
-    def vectors_by_content(self) -> dict[bytes, int]:
+    def find(self, queries: np.ndarray, count: int, allowed: np.ndarray | None = None) -> Found:
+        """Find rows: `search` without names, and what it is made of.
+
+        Args:
+            queries: (Q, D) features without NaN.
+            count: Matches for each, from 1 to N.
+            allowed: bool (N,): only these rows are found; all when None.
+
+        Returns:
+            Scores, float32, of which the larger is better (a squared distance has its sign
+            turned), and row numbers, both (Q, count) and best first. Where fewer are found, the
+            rest of the rows is -1.
+
+        Raises:
+            IndexFileError: If a stored vector is NaN, or what is read of the index is damaged.
+        """
+        prepared = self._projection.prepare(queries)
+        return self._find(self._projection.project(prepared), prepared, count, allowed)
+
+    def _find(
+        self,
+        projected: np.ndarray,
+        prepared: np.ndarray | None,
+        count: int,
+        allowed: np.ndarray | None = None,
+    ) -> Found:
+        """Find rows; `prepared` are the same queries before they were projected, if known."""
+        try:
+            found = Found(*self._index.search(projected, self._count_asked(count), allowed))
+            finder = None if self.is_exact or prepared is None else self._selves
+        except IndexFileError:
+            raise
+        except (ValueError, KeyError) as error:
+            raise damaged(self.path, error) from error
+        if not np.isfinite(found.scores[found.rows >= 0]).all():
+            raise damaged(self.path, "it holds NaN or infinity")
+        if not self.is_exact:
+            metric = self.description.space.metric
+            if self.candidates:
+                found = rank_exactly(self._reader, projected, found, metric)
+            own = (projected**2).sum(axis=1) if metric == "ip" else np.zeros(len(projected))
+            if self.description.options.metric != "ip":  # Compression may add to a score.
+                found = Found(np.minimum(found.scores, own[:, None]), found.rows)
+            if finder is not None and prepared is not None:
+                selves = finder.find(prepared)
+                if allowed is not None:
+                    selves = [same[allowed[same]] for same in selves]
+                found = put_selves_first(found, selves, own)
+        return Found(found.scores[:, :count], found.rows[:, :count])
+
+    def _count_asked(self, count: int) -> int:
+        """Return how many matches to ask the kind for."""
+        ranked = math.ceil(self.candidates * count / NEIGHBOURS)
+        return min(len(self), max(count, self.candidates, ranked))
+
+    def rows_by_content(self) -> dict[bytes, int]:
         """Return content hash → row, for vectors that can be used again."""
-        joined = self.description.content_hash
+        joined = self.content_hash().tobytes()
         return {
             joined[i : i + HASH_BYTES]: i // HASH_BYTES for i in range(0, len(joined), HASH_BYTES)
         }
 
+    def content_hash(self) -> np.ndarray:
+        """Return the content hashes, uint8 (N, 16), compared with their checksums."""
+        if "content_hash" in self.arrays:
+            return self.arrays["content_hash"].all()
+        return self.description.content_hash
+
+    def vector_hashes(self) -> np.ndarray:
+        """Return the hashes of vectors, uint64 (N,), by row; only of an index that has them."""
+        hashes = np.empty(len(self), np.uint64)
+        hashes[self.arrays["vector_rows"].all()] = self.arrays["vector_hashes"].all()
+        return hashes
+
     def vectors(self, rows: np.ndarray) -> np.ndarray:
-        """Return stored vectors, normalised, float32 (n, D)."""
-        return self._index.vectors(rows)
+        """Return stored vectors, projected and perhaps compressed, float32 (n, D)."""
+        return self._index.vectors(np.asarray(rows, np.int64))
+
+    def row(self, key: str) -> int:
+        """Return the row of an image.
+
+        Raises:
+            UnknownName: If there is no such key.
+        """
+        keys = self.description.keys
+        row = keys.find(key) if isinstance(keys, Texts) else _find(keys, key)
+        if row is None:
+            raise UnknownName("image in the index", key, keys)
+        return row
 
     def search_key(
         self, key: str, k: int = DEFAULT_K, *, threshold: float | None = None
@@ -159,53 +282,68 @@ class VectorIndex(Shown):
         Raises:
             UnknownName: If there is no such key.
         """
-        if key not in self.description.keys:
-            raise UnknownName("image in the index", key, self.description.keys)
-        row = self.description.keys.index(key)
-        vector = self.vectors(np.array([row]))
-        matches = self.search(vector, k + 1, threshold=threshold)[0]
-        others = [match for match in matches if match.key != key][:k]
+        row = self.row(key)
+        scores, rows = self._find_like(row, min(k + 1, len(self)))
+        root = self.root
+        others = [
+            (other, score)
+            for other, score in zip(rows.tolist(), self._to_scores(scores).tolist(), strict=True)
+            if other not in (-1, row) and self._is_wanted(score, threshold)
+        ]
         return [
-            Match(rank, match.key, match.path, match.score, match.label)
-            for rank, match in enumerate(others, 1)
+            self._match(rank, other, score, root)
+            for rank, (other, score) in enumerate(others[:k], 1)
         ]
 
-    def save(self, path: Path) -> None:
-        """Write both files; a crash in between is noticed when they are opened.
+    def _find_like(self, row: int, count: int) -> Found:
+        """Find rows like one row, whose vector comes from the store where it is compressed here."""
+        rows = np.array([row])
+        prepared = None if self.is_exact else self._reader.take_prepared(rows)
+        projected = self.vectors(rows) if prepared is None else self._projection.project(prepared)
+        found = self._find(projected, prepared, count)
+        return Found(found.scores[0], found.rows[0])
 
-        Raises:
-            IndexFileError: If they cannot be written.
-        """
-        try:
-            with replace_file(path) as temporary:
-                temporary.touch()
-                self._index.write(temporary)
-                sha256 = hash_file(temporary)
-                data = seal(self.description.to_dict() | {"faiss_sha256": sha256})
-            with replace_file(description_path(path)) as temporary:
-                temporary.write_text(json.dumps(data, ensure_ascii=False), encoding="utf-8")
-        except OSError as error:
-            raise IndexFileError(
-                f"{str(path)!r} cannot be written: {error.strerror}. Name another place: "
-                f"{command('index', output='OTHER.faiss')}, or "
-                f"{command('search', features='STORE', index='OTHER.faiss')}."
-            ) from error
-        self.path = path
+    def _to_scores(self, found: np.ndarray) -> np.ndarray:
+        """Return scores for people: cosines in [-1, 1], inner products, or distances."""
+        if self.description.options.metric == "cosine":
+            return np.asarray(np.clip(found, -1, 1))  # Rounding may leave 1.0000004.
+        if self.description.options.metric == "ip":
+            return found
+        return np.asarray(np.sqrt(np.maximum(-found, 0)))
+
+    def _is_wanted(self, score: float, threshold: float | None) -> bool:
+        if threshold is None:
+            return True
+        if self.description.options.metric == "l2":
+            return score <= threshold + SCORE_ROUNDING
+        return score >= threshold - SCORE_ROUNDING
 
     def _match(self, rank: int, row: int, score: float, root: Root) -> Match:
         key = self.description.keys[row]
         return Match(rank, key, root.location(key), score, self.description.labels[row])
+
+    def verify(self) -> None:
+        """Compare every byte with its checksum.
+
+        Raises:
+            IndexFileError: If one is not what was written.
+        """
+        for array in self.arrays.values():
+            array.check(0, array.place.num_bytes)
 
 
 @plain_arguments(path=check_given_path)
 def open_index(path: str | Path) -> VectorIndex:
     """Open an index for searching.
 
+    Nothing but the end of the file is read; the rest is mapped, and compared with its checksums
+    where it is read.
+
     Args:
-        path: The ``.faiss`` file that `featx index` wrote, with its ``.json`` file beside it.
+        path: The ``.faiss`` file that `featx index` wrote.
 
     Raises:
-        IndexFileError: If either file is missing or damaged, or they do not belong together.
+        IndexFileError: If it is missing or damaged.
         NotInstalled: If it is of a kind that is not installed here.
 
     Example:
@@ -217,28 +355,36 @@ def open_index(path: str | Path) -> VectorIndex:
     path = Path(path)
     if not path.is_file():
         raise IndexFileError(f"There is no index {str(path)!r}. {command('index')} makes one.")
-    if not description_path(path).is_file():
-        raise IndexFileError(
-            f"{str(description_path(path))!r} is missing: it names the images in {str(path)!r}. "
-            f"Build the index again with {command('index')}."
-        )
-    description, sha256 = read_description(description_path(path))
-    if hash_file(path) != sha256:
-        raise IndexFileError(
-            f"{str(path)!r} is damaged, or {description_path(path).name!r} belongs to another "
-            f"index. Build the index again with {command('index')}."
-        )
-    shape = (len(description.keys), math.prod(description.feature.shape))
-    return VectorIndex(INDEXES[description.kind].read(path, shape), description, path)
+    if is_container(path):
+        return _open_container(path)
+    if description_path(path).is_file():
+        search, description = open_version2(path)
+        return VectorIndex(search, description, path)
+    raise IndexFileError(
+        f"{str(path)!r} is damaged: it does not end as an index does, and no "
+        f"{description_path(path).name!r} is beside it, as an older one would have. Build the "
+        f"index again with {command('index')}."
+    )
 
 
-def normalize_rows(vectors: np.ndarray) -> np.ndarray:
-    """Scale rows to length 1, so that their inner product is the cosine; zeros stay zeros.
+def _open_container(path: Path) -> VectorIndex:
+    container = open_container(path)
+    data, arrays = container.data, container.arrays
+    try:
+        check_version(str(path), data, FORMAT_VERSION)
+        INDEXES.restore(data["kind"], f"The index {str(path)!r}", data["package"])
+        description = IndexDescription.from_dict(data, arrays)
+        search = INDEXES[description.kind].open(arrays, description.space)
+        search = search.with_parameters(description.parameters)
+        if not isinstance(description.parameters.get("candidates", 0), int):
+            raise ValueError("its number of candidates is none")
+        read_projection(arrays, description.options, math.prod(description.feature.shape))
+        return VectorIndex(search, description, path, arrays)
+    except (IndexFileError, NotInstalled, AddOnError):
+        raise
+    except Exception as error:
+        raise damaged(path, error) from error
 
-    Example:
-        >>> normalize_rows(np.array([[3.0, 4.0], [0.0, 0.0]]))
-        array([[0.6, 0.8],
-               [0. , 0. ]], dtype=float32)
-    """
-    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-    return np.asarray(vectors / np.where(lengths == 0, 1, lengths), dtype=np.float32)
+
+def _find(keys: Sequence[str], key: str) -> int | None:
+    return keys.index(key) if key in keys else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from featx.report.columns import Table
 from featx.report.drawing import make_table, print_result, terminal_width
@@ -124,11 +124,37 @@ def show_predictions(report: PredictReport) -> None:
 
 def show_index(index: VectorIndex) -> None:
     """Write what was built."""
-    feature = index.description.feature
+    from featx.index.summary import describe_metric, describe_recall
+
+    recall = describe_recall(index)
     print_result(
-        f"{short_path(index.path or '')}: {format_count(len(index), 'image')}, {index.summary}, "
-        f"cosine similarity, layer {feature.name}, {format_count(feature.shape[0], 'value')} each"
+        f"{short_path(index.path)}: {format_count(len(index), 'image')}, {index.summary}, "
+        f"{describe_metric(index)}, layer {index.description.feature.name}, "
+        f"{format_count(index.width, 'value')} each{recall and f'; {recall}'}"
     )
+
+
+def show_index_facts(summary: Mapping[str, Any]) -> None:
+    """Draw what ``featx info`` says of an index."""
+    table = make_table("index", short_path(summary["output"]), right=())
+    bytes_each = summary["bytes"] / summary["rows"]
+    exact = summary["min_recall"] is None
+    asked = "" if exact else f", asked for: {summary['min_recall']:g}"
+    facts = {
+        "kind": summary["kind"],
+        "images": f"{summary['rows']:,}",
+        "values": f"{summary['dimension']:,}",
+        "layer": summary["layer"],
+        "metric": summary["metric"],
+        "recall of 10": f"{summary['recall']:.4f}{asked}",
+        "size": f"{format_bytes(summary['bytes'])}, {bytes_each:,.0f} bytes for each image",
+        "built in": f"{summary['seconds']:.1f} s",
+        **{name: str(value) for name, value in summary["parameters"].items()},
+        "store": short_path(summary["store"]),
+    }
+    for name, value in facts.items():
+        table.add_row(name, value)
+    print_result(table)
 
 
 def show_matches(report: SearchReport) -> None:

@@ -1,52 +1,66 @@
-"""An index: a product of matrices in NumPy, stored as .npy."""
+"""An index: a product of matrices in NumPy."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 
-from featx.errors import IndexFileError
+from featx.index.container import Arrays, Section
+from featx.index.kinds import Effort, Parameters, Space, Update, Vectors
 
 
 class NumpySearch:
     summary = "exact, by NumPy"
 
-    def __init__(self, table: np.ndarray) -> None:
-        self._table = table
-        self.shape = table.shape
+    def __init__(self, table: np.ndarray, space: Space) -> None:
+        self._table, self._space = table, space
 
-    def search(self, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    @property
+    def parameters(self) -> Parameters:
+        return {}
+
+    def efforts(self) -> Sequence[Effort]:
+        return ()
+
+    def with_parameters(self, parameters: Parameters) -> NumpySearch:
+        return self
+
+    def search(
+        self, queries: np.ndarray, count: int, allowed: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         scores = queries @ self._table.T
+        if self._space.metric == "l2":
+            scores = 2 * scores - (self._table**2).sum(axis=1) - (queries**2).sum(axis=1)[:, None]
+        if allowed is not None:
+            scores = np.where(allowed, scores, -np.inf)
         rows = np.argsort(-scores, axis=1, kind="stable")[:, :count]
-        return np.take_along_axis(scores, rows, axis=1), rows
+        found = np.take_along_axis(scores, rows, axis=1)
+        return found, np.where(found == -np.inf, -1, rows)
 
     def vectors(self, rows: np.ndarray) -> np.ndarray:
         return self._table[rows]
 
-    def write(self, path: Path) -> None:
-        with path.open("wb") as file:
-            np.save(file, self._table)
-
 
 class NumpyIndex:
-    def build(self, blocks: Iterable[np.ndarray], shape: tuple[int, int]) -> NumpySearch:
-        return NumpySearch(np.concatenate(list(blocks)))
+    is_exact = True
 
-    def read(self, path: Path, shape: tuple[int, int]) -> NumpySearch:
-        try:
-            # Mapped, so that nothing is allocated for what a header claims.
-            mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise IndexFileError(f"{str(path)!r} is damaged: {error}") from error
-        if mapped.shape != shape or mapped.dtype != np.float32:
-            raise IndexFileError(f"{str(path)!r} is damaged: it has the shape {mapped.shape}.")
-        return NumpySearch(np.array(mapped))
+    def training_rows(self, space: Space) -> int:
+        return 0
 
-    def recognizes(self, path: Path) -> bool:
-        with path.open("rb") as file:
-            return file.read(6) == b"\x93NUMPY"
+    def build(self, vectors: Vectors, space: Space) -> Sequence[Section]:
+        return [Section("table", "<f4", (space.count, space.width), vectors.read())]
+
+    def update(
+        self, arrays: Arrays, vectors: Vectors, space: Space, old_rows: np.ndarray
+    ) -> Update | None:
+        return None
+
+    def open(self, arrays: Arrays, space: Space) -> NumpySearch:
+        table = arrays["table"]
+        if (table.dtype, table.shape) != ("<f4", (space.count, space.width)):
+            raise ValueError(f"it has the shape {table.shape}")
+        return NumpySearch(table.all(), space)
 
 
 numpy_index = NumpyIndex()

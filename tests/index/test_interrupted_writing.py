@@ -9,10 +9,11 @@ import pytest
 
 from featx.extraction import extract
 from featx.index.building import build_index
-from featx.index.kinds import INDEXES
+from featx.index.container import Section, Writer
+from featx.index.files import description_path
 from featx.index.searching import search
-from featx.index.vector_index import description_path
 from featx.testing import write_images
+from tests.index_files import write_version2
 
 FULL = Path("/dev/full")
 
@@ -21,22 +22,30 @@ needs_full = pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
 
 
 @needs_full
-def test_an_index_that_finds_the_disk_full_at_the_end_is_an_error() -> None:
-    # FAISS's own writer prints "close error" and returns as if the file were whole.
-    index = INDEXES["flat"].build([np.ones((4, 3), np.float32)], (4, 3))
+def test_an_index_that_finds_the_disk_full_at_the_end_is_an_error(tmp_path: Path) -> None:
+    def write() -> None:
+        with FULL.open("r+b") as file:
+            writer = Writer(file, FULL)
+            writer.add(Section.of("vectors", np.ones((4, 3), np.float32)))
+            writer.finish({})
+
     with pytest.raises(OSError, match="No space left on device"):
-        index.write(FULL)
+        write()
 
 
+@pytest.mark.parametrize("version", [2, 3])
 def test_a_search_goes_on_where_an_index_was_half_replaced(
-    toy: str, photos: Path, tmp_path: Path
+    toy: str, photos: Path, tmp_path: Path, version: int
 ) -> None:
     store, index = tmp_path / "features.h5", tmp_path / "features.faiss"
     extract(write_images(3, photos), model=toy, layers=["mean"], output=store)
-    build_index(store)
+    write_version2(store)
     old = description_path(index).read_bytes()
     extract(write_images(4, photos), model=toy, layers=["mean"], output=store)
-    build_index(store)
+    if version == 2:
+        write_version2(store)
+    else:
+        build_index(store)
     description_path(index).write_bytes(old)  # As if it were killed between its two files.
     assert search(keys=["image_0.png"], features=store).index_size == 4
 

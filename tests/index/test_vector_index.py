@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -30,10 +31,18 @@ from featx.errors import (
 )
 from featx.files import hash_file
 from featx.index.building import build_index, is_current
+from featx.index.container import Writer
 from featx.index.searching import search
 from featx.index.vector_index import VectorIndex, open_index
 from featx.sealed_json import seal
 from featx.store import open_store
+from tests.index_files import (
+    edit_array,
+    edit_description,
+    join_file,
+    split_file,
+    write_version2,
+)
 from tests.store_samples import write_color, write_sample
 
 VECTORS = np.array([[1, 0], [10, 0], [1, 1], [0, 3], [-2, 0], [0, 0]], np.float32)
@@ -73,7 +82,6 @@ def test_tables_are_equal_to_themselves(store: Path) -> None:
 
 
 def find_store(index: VectorIndex) -> Path | None:
-    assert index.path is not None
     return index.description.store.find(index.path.parent)
 
 
@@ -217,13 +225,38 @@ def test_maps_are_pooled(store: Path, tmp_path: Path) -> None:
         assert open_index(tmp_path / f"{pool}.faiss").search(vectors[3:4], 6) == [matches]
 
 
+def test_keys_and_labels_are_sequences(index: VectorIndex) -> None:
+    keys, labels = index.description.keys, index.description.labels
+    assert (len(keys), keys[0], keys[-1], keys[2:4]) == (
+        *(6, "image_0.png", "image_5.png"),
+        ("image_2.png", "image_3.png"),
+    )
+    assert [keys.index(key) for key in keys] == list(range(6))
+    assert ("image_3.png" in keys, "image_3" in keys, "" in keys, 3 in keys) == (
+        *(True, False, False, False),
+    )
+    with pytest.raises(ValueError, match="not in the list"):
+        keys.index("mage_3.png")
+    with pytest.raises(IndexError):
+        keys[6]
+    assert (labels[1], labels[-2], labels[:3]) == (None, "b", ("a", None, "a"))
+
+
+def test_keys_of_any_text_are_found(tmp_path: Path) -> None:
+    keys = ["ü/ß.png", "a", "aa", "a b", "日本.png", "a\nb"]
+    write_sample(tmp_path / "f.h5", {"v": np.eye(6, dtype=np.float32)}, keys)
+    index = build_index(tmp_path / "f.h5")
+    assert [index.row(key) for key in keys] == list(range(6))
+    assert list(open_index(tmp_path / "f.faiss").description.keys) == keys
+
+
 def test_default_path_and_description(store: Path, index: VectorIndex) -> None:
     assert index.path == store.with_name("f.faiss")
-    data = json.loads(store.with_name("f.faiss.json").read_text(encoding="utf-8"))
+    _, data = split_file(index.path)
     assert data["format"] == "featx-index"
     assert data["metric"] == "cosine"
-    assert data["keys"] == [f"image_{number}.png" for number in range(6)]
-    assert data["labels"] == ["a", None, "a", "b", "b", None]
+    assert list(index.description.keys) == [f"image_{number}.png" for number in range(6)]
+    assert list(index.description.labels) == ["a", None, "a", "b", "b", None]
     assert data["fingerprint"] == index.description.fingerprint
     assert (data["store"], data["store_relative"]) == (str(store), "f.h5")
     assert data["root_relative"] == "photos"
@@ -282,9 +315,21 @@ def test_old_indexes_are_replaced_even_damaged_ones(store: Path, index: VectorIn
     path = store.with_name("f.faiss")
     build_index(store, layer="map")
     assert open_index(path).description.feature.name == "map"
-    path.write_bytes(b"")
+    content = path.read_bytes()
+    for damaged in (b"", content[:60], content[:-1]):
+        path.write_bytes(damaged)
+        build_index(store)
+    assert len(open_index(path)) == 6
+
+
+def test_an_older_index_is_replaced_with_its_second_file(store: Path) -> None:
+    path = write_version2(store)
     build_index(store)
+    assert not Path(f"{path}.json").exists()
+    write_version2(store)
     path.with_name("f.faiss.json").unlink()
+    build_index(store)
+    path.write_bytes(b"")
     build_index(store)
     assert len(open_index(path)) == 6
 
@@ -292,14 +337,14 @@ def test_old_indexes_are_replaced_even_damaged_ones(store: Path, index: VectorIn
 def test_failed_write_leaves_the_old_index(
     store: Path, index: VectorIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(index: object, writer: object) -> None:
-        raise RuntimeError("Error: 'ret == (size)' failed: write error: No space left on device")
+    def full(writer: Writer, description: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(faiss, "write_index", full)
-    with pytest.raises(IndexFileError, match=r"f\.faiss' cannot be written: the disk is full"):
+    monkeypatch.setattr(Writer, "finish", full)
+    with pytest.raises(IndexFileError, match=r"f\.faiss' cannot be written: No space left"):
         build_index(store, layer="map")
     assert open_index(store.with_name("f.faiss")).description.feature.name == "vector"
-    assert len(list(store.parent.iterdir())) == 3
+    assert len(list(store.parent.iterdir())) == 2
 
 
 def test_missing_index(tmp_path: Path) -> None:
@@ -321,8 +366,7 @@ def swap(path: Path) -> None:
     """Put the vectors of another store of the same size under these keys."""
     other = path.with_name("other.h5")
     write_sample(other, {"vector": VECTORS[::-1].copy()})
-    build_index(other)
-    path.with_name("other.faiss").rename(path)
+    write_version2(other).rename(path)
 
 
 def edit(*, sealed: bool = True, **changes: object) -> Callable[[Path], None]:
@@ -362,7 +406,7 @@ def write_other_kind(path: Path) -> None:
         (swap, "belongs to another index"),
         (lambda path: path.write_bytes(b""), "damaged"),
         (lambda path: path.write_text("not an index"), "damaged"),
-        (lambda path: path.with_name("f.faiss.json").unlink(), "is missing: it names the images"),
+        (lambda path: path.with_name("f.faiss.json").unlink(), "'f.faiss.json' is beside it"),
         (lambda path: path.with_name("f.faiss.json").write_text("{"), "damaged"),
         (lambda path: path.with_name("f.faiss.json").write_text("{}"), "damaged"),
         (lambda path: path.with_name("f.faiss.json").write_bytes(b"\xff"), "damaged"),
@@ -381,18 +425,137 @@ def write_other_kind(path: Path) -> None:
         (edit(root=None), "damaged"),
         (edit(kind=[]), "damaged"),
         (lambda path: path.with_name("f.faiss.json").write_text("[" * 100_000), "damaged"),
-        (edit_vectors(4, (2**31 - 1).to_bytes(4, "little")), "FAISS cannot read"),
-        (edit_vectors(8, (2**40).to_bytes(8, "little")), "FAISS cannot read"),
-        (edit_vectors(37, (2**40).to_bytes(8, "little")), "FAISS cannot read"),
-        (write_other_kind, "FAISS cannot read"),
+        (edit_vectors(4, (2**31 - 1).to_bytes(4, "little")), "holds other vectors"),
+        (edit_vectors(8, (2**40).to_bytes(8, "little")), "holds other vectors"),
+        (edit_vectors(37, (2**40).to_bytes(8, "little")), "holds other vectors"),
+        (write_other_kind, "holds other vectors"),
     ],
 )
-def test_damaged_index(
-    store: Path, index: VectorIndex, damage: Callable[[Path], object], message: str
+def test_damaged_index_of_version_2(
+    store: Path, damage: Callable[[Path], object], message: str
 ) -> None:
-    damage(store.with_name("f.faiss"))
+    damage(write_version2(store))
     with pytest.raises(IndexFileError, match=message):
         open_index(store.with_name("f.faiss"))
+
+
+def test_an_index_of_version_2_finds_the_same(store: Path, index: VectorIndex) -> None:
+    old = open_index(write_version2(store))
+    assert old.search(VECTORS, 4) == index.search(VECTORS, 4)
+    assert old.search_key("image_2.png", 3) == index.search_key("image_2.png", 3)
+
+
+def shorten(name: str) -> Callable[[Path], None]:
+    """Leave out the last row of an array."""
+
+    def change(path: Path) -> None:
+        arrays = split_file(path)[1]["arrays"]
+        arrays[name]["shape"][0] -= 1
+        edit_description(path, arrays=arrays)
+
+    return change
+
+
+def place(name: str, **changes: object) -> Callable[[Path], None]:
+    """Change what the description says of an array."""
+
+    def change(path: Path) -> None:
+        arrays = split_file(path)[1]["arrays"]
+        edit_description(path, arrays=arrays | {name: arrays[name] | changes})
+
+    return change
+
+
+def replace_text(text: str) -> Callable[[Path], None]:
+    return lambda path: join_file(path, split_file(path)[0], text)
+
+
+def edit_end(**changes: object) -> Callable[[Path], None]:
+    return lambda path: edit_description(path, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (truncate, "damaged"),
+        (lambda path: path.write_bytes(b""), "damaged"),
+        (lambda path: path.write_text("not an index"), "damaged"),
+        (lambda path: path.write_bytes(path.read_bytes()[-24:]), "no description"),
+        (replace_text("{"), "damaged"),
+        (replace_text("{}"), "damaged"),
+        (replace_text("[" * 100_000), "damaged"),
+        (edit_end(format="other"), "does not describe a featx index"),
+        (edit_end(format_version=4), "version 4; this featx reads version 3. Update"),
+        (edit_end(fingerprint="0"), "damaged"),
+        (edit_end(model={}), "damaged"),
+        (edit_end(sealed=False, metric="l2"), "not what was written"),
+        (edit_end(root=None), "damaged"),
+        (edit_end(kind=[]), "damaged"),
+        (edit_end(recall=2), "recall is a number"),
+        (edit_end(recall="1e999"), "recall is a number"),
+        (edit_end(parameters=[]), "damaged"),
+        (edit_end(options={"metric": "l3"}), "damaged"),
+        (edit_end(options={"pca": 2}), "damaged"),
+        (edit_end(arrays={}), "damaged"),
+        (shorten("keys_starts"), "damaged"),
+        (shorten("labels"), "damaged"),
+        (shorten("content_hash"), "damaged"),
+        (shorten("vectors"), "damaged"),
+        (place("vectors", offset=2**50), "behind the end"),
+        (place("vectors", offset=-1), "damaged"),
+        (place("vectors", shape=[2**40, 2**40]), "behind the end"),
+        (place("vectors", shape=[6, 2, 1]), "type or shape"),
+        (place("vectors", dtype="<f8"), "type or shape"),
+        (place("vectors", dtype="|O"), "type or shape"),
+        (place("vectors", crc32=[]), "checksums"),
+        (place("keys", dtype="<f4", shape=[1]), "damaged"),
+        (place("labels", dtype="<f4", shape=[3]), "damaged"),
+    ],
+)
+def test_damaged_index(index: VectorIndex, damage: Callable[[Path], object], message: str) -> None:
+    damage(index.path)
+    with pytest.raises(IndexFileError, match=message):
+        open_index(index.path)
+
+
+def test_a_flipped_byte_is_found_where_it_is_read(store: Path, index: VectorIndex) -> None:
+    content = index.path.read_bytes()
+    arrays = split_file(index.path)[1]["arrays"]
+    readers: dict[str, Callable[[VectorIndex], object]] = {
+        "vectors": lambda opened: opened.search(query(1, 0)),
+        "keys": lambda opened: opened.row("image_3.png"),
+        "keys_starts": lambda opened: opened.description.keys[2],
+        "labels": lambda opened: opened.description.labels[0],
+        "classes": lambda opened: opened.description.labels[0],
+        "content_hash": lambda opened: build_index(store, output="x.faiss", previous=opened),
+    }
+    for name, read in readers.items():
+        damaged = bytearray(content)
+        damaged[arrays[name]["offset"] + 1] ^= 1
+        index.path.write_bytes(damaged)
+        opened = open_index(index.path)
+        with pytest.raises(IndexFileError, match=f"a block of '{name}' is not what was written"):
+            read(opened)
+        with pytest.raises(IndexFileError, match=f"a block of '{name}' is not what was written"):
+            open_index(index.path).verify()
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("keys_starts", [1, 2**31, 3, 4, 5, 6, 7]),
+        ("keys_starts", [9, 8, 7, 6, 5, 4, 3]),
+        ("keys_starts", [0] * 7),
+        ("labels", [9] * 6),
+    ],
+)
+def test_names_that_a_stranger_wrote_are_refused_when_they_are_read(
+    index: VectorIndex, name: str, values: list[int]
+) -> None:
+    edit_array(index.path, name, np.array(values))
+    opened = open_index(index.path)
+    with pytest.raises(IndexFileError, match="is damaged"):
+        opened.search(query(1, 0))
 
 
 @pytest.mark.parametrize(
@@ -402,16 +565,15 @@ def test_damaged_index(
 def test_a_kind_of_index_that_is_not_installed_is_named(
     store: Path, index: VectorIndex, package: str | None, remedy: str
 ) -> None:
-    edit(kind="tree", package=package)(store.with_name("f.faiss"))
+    edit_description(index.path, kind="tree", package=package)
     with pytest.raises(NotInstalled, match=rf"f\.faiss' needs the kind of index 'tree'.*{remedy}"):
         open_index(store.with_name("f.faiss"))
     with pytest.raises(NotInstalled, match=remedy):  # It is not replaced by one of another kind.
         search(keys=["image_0.png"], features=store)
 
 
-def test_a_description_without_a_kind_is_that_of_a_flat_index(
-    store: Path, index: VectorIndex
-) -> None:
+def test_a_description_without_a_kind_is_that_of_a_flat_index(store: Path) -> None:
+    write_version2(store)
     path = store.with_name("f.faiss.json")
     data = json.loads(path.read_text(encoding="utf-8"))
     assert (data.pop("kind"), data.pop("package")) == ("flat", None)
@@ -421,14 +583,14 @@ def test_a_description_without_a_kind_is_that_of_a_flat_index(
 
 
 def test_an_unknown_kind_is_refused(store: Path) -> None:
-    with pytest.raises(UnknownName, match="no kind of index named 'tree'. Choose flat"):
+    with pytest.raises(UnknownName, match="no kind of index named 'tree'"):
         build_index(store, kind="tree")
 
 
 @pytest.mark.parametrize("name", ["x" * 10_000, "a\0b"])
 def test_locations_that_no_disk_can_hold(store: Path, index: VectorIndex, name: str) -> None:
     path = store.with_name("f.faiss")
-    edit(root_relative=name, store=name, store_relative=name)(path)
+    edit_description(path, root_relative=name, store=name, store_relative=name)
     opened = open_index(path)
     assert opened.root == index.root
     assert find_store(opened) is None
@@ -455,8 +617,7 @@ def test_index_moved_alone_finds_images_and_store(tmp_path: Path) -> None:
     write_sample(tmp_path / "f.h5", values, ["a.png"], root=tmp_path / "photos")
     build_index(tmp_path / "f.h5")
     (tmp_path / "away").mkdir()
-    for name in ("f.faiss", "f.faiss.json"):
-        (tmp_path / name).rename(tmp_path / "away" / name)
+    (tmp_path / "f.faiss").rename(tmp_path / "away" / "f.faiss")
     index = open_index(tmp_path / "away" / "f.faiss")
     assert index.root.path == tmp_path / "photos"
     assert find_store(index) == tmp_path / "f.h5"
@@ -503,7 +664,7 @@ def test_where_an_index_cannot_be_written_another_place_is_suggested(
     def refuse(path: Path) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-    monkeypatch.setattr("featx.index.vector_index.replace_file", refuse)
+    monkeypatch.setattr("featx.index.making.replace_file", refuse)
     with pytest.raises(IndexFileError, match="Permission denied. Name another place: .*index="):
         build_index(tmp_path / "f.h5")
     monkeypatch.undo()

@@ -28,13 +28,16 @@ PICTURED_QUERIES = 3
 
 def view_index(index: VectorIndex) -> View:
     """Return what is in an index, and how it searches."""
+    from featx.index.summary import describe_metric, describe_recall
+
     description = index.description
     return View(
         "VectorIndex",
-        "" if index.path is None else short_path(index.path),
+        short_path(index.path),
         list_facts(
             ("images", f"{len(index):,}"),
-            ("search", f"{index.summary}, cosine similarity"),
+            ("search", f"{index.summary}, {describe_metric(index)}"),
+            ("recall", describe_recall(index)),
             *_describe(description.feature, description.model),
         ),
     )

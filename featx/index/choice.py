@@ -1,0 +1,42 @@
+"""The kind of index that ``auto`` stands for."""
+
+from __future__ import annotations
+
+from featx.index.kinds import AUTO
+from featx.options import IndexOptions
+
+EXACT, LISTS, SMALL_LISTS = "flat", "ivf", "ivf-rabitq"
+
+EXACT_RATE = 5e6
+"""Values that an exact search compares in a millisecond: 1,000,000 x 256 in 51 ms, on two cores
+(`python -m benchmarks.indexes`)."""
+
+ROW_BYTES = 8
+"""Bytes of a vector in a list besides its values."""
+
+
+def choose_kind(kind: str, count: int, width: int, options: IndexOptions) -> str:
+    """Return the name of a kind of index.
+
+    Args:
+        kind: A name, which is returned, or ``auto``.
+        count: N.
+        width: D.
+        options: The time and memory that a search may take.
+
+    Example:
+        >>> choose_kind("auto", 10_000, 1280, IndexOptions())
+        'flat'
+        >>> choose_kind("auto", 1_000_000, 1280, IndexOptions())
+        'ivf'
+        >>> choose_kind("auto", 1_000_000, 1280, IndexOptions(max_memory=10**9))
+        'ivf-rabitq'
+    """
+    if kind != AUTO:
+        return kind
+    memory = options.max_memory
+    in_time = count * width <= EXACT_RATE * options.max_query_time
+    if in_time and (memory is None or 4 * count * width <= memory):
+        return EXACT
+    fits = memory is None or count * (width + ROW_BYTES) <= memory
+    return LISTS if fits else SMALL_LISTS

@@ -1,0 +1,173 @@
+"""The kinds ``ivf`` and ``ivf-rabitq``: vectors in lists, of which a search reads the nearest.
+
+Each vector belongs to the list with the nearest centre, as a code: its values in 8 bits each, or
+one bit for each (RaBitQ, Gao and Long, 2024). The lists stay in the file, mapped, and are compared
+with their checksums when they are first read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from featx.index.codes import Coder, read_coder, train_coder
+from featx.index.container import Arrays, Section
+from featx.index.ivf_update import Change, Kept
+from featx.index.kinds import Effort, Parameters, Space, Update, Vectors
+from featx.index.lists import MappedLists, list_sections
+from featx.index.nearest import FAISS_API, select_rows, start_faiss, to_scores
+
+TRAINING_PER_LIST = 64
+"""Vectors for each centre; FAISS asks for at least 39."""
+
+MOST_LISTS = 65_536
+
+PROBES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
+"""Lists that are read for a query: the steps in which recall is tuned."""
+
+ROWS_PER_MATCH = 4
+"""Vectors that the lists of a query hold on average, for each match that is asked for."""
+
+
+def choose_lists(count: int) -> int:
+    """Return how many lists N vectors are divided into: about the square root, a power of 2.
+
+    Example:
+        >>> choose_lists(1_000_000), choose_lists(1)
+        (1024, 1)
+    """
+    return int(min(MOST_LISTS, 2 ** max(0, round(math.log2(count) / 2))))
+
+
+class IvfSearch:
+    """Inverted lists in a mapped file."""
+
+    def __init__(self, coder: Coder, lists: MappedLists, space: Space, probes: int = 1) -> None:
+        self._coder, self._lists, self._space = coder, lists, space
+        self._probes = probes
+
+    @property
+    def summary(self) -> str:
+        """How it searches."""
+        return f"{self._probes} of {len(self._coder):,} lists searched"
+
+    @property
+    def parameters(self) -> Parameters:
+        """How many lists there are, and how many are read."""
+        return {"lists": len(self._coder), "nprobe": self._probes}
+
+    def efforts(self) -> Sequence[Effort]:
+        """Return numbers of lists to read, up to all."""
+        total = len(self._coder)
+        steps = [*(probes for probes in PROBES if probes < total), total]
+        return [Effort({"nprobe": probes}, probes / total) for probes in steps]
+
+    def with_parameters(self, parameters: Parameters) -> IvfSearch:
+        """Return the same lists, of which another number is read."""
+        probes = parameters.get("nprobe", self._probes)
+        if not isinstance(probes, int) or not 1 <= probes <= len(self._coder):
+            raise ValueError(f"it cannot read {probes} of {len(self._coder)} lists")
+        return IvfSearch(self._coder, self._lists, self._space, probes)
+
+    def search(
+        self, queries: np.ndarray, count: int, allowed: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Find the best vectors; see `featx.index.kinds.VectorSearch.search`."""
+        start_faiss()
+        rotated = self._coder.rotate(queries)
+        probes = self._probes_for(count, allowed)
+        distances, lists = self._coder.quantizer.search(rotated, probes)
+        self._lists.check(np.unique(lists[lists >= 0]))
+        scores = np.empty((len(rotated), count), np.float32)
+        rows = np.empty((len(rotated), count), np.int64)
+        parameters = FAISS_API.SearchParametersIVF(sel=select_rows(allowed), nprobe=probes)
+        places = [FAISS_API.swig_ptr(array) for array in (lists, distances, scores, rows)]
+        self._coder.index.search_preassigned_c(  # The form for Python takes no parameters.
+            len(rotated), FAISS_API.swig_ptr(rotated), count, *places, False, parameters
+        )
+        if (rows >= self._space.count).any() or (rows < -1).any():
+            raise ValueError("it names rows that there are not")
+        return to_scores(scores, self._space), rows
+
+    def vectors(self, rows: np.ndarray) -> np.ndarray:
+        """Return chosen vectors as they were compressed: looks through all lists for them."""
+        out = np.zeros((len(rows), self._space.width), np.float32)
+        for number in range(len(self._coder) if len(rows) else 0):
+            codes, members = self._lists.take(number)
+            here = np.flatnonzero(np.isin(rows, members))
+            if len(here):
+                order = np.argsort(members)
+                places = order[np.searchsorted(members, rows[here], sorter=order)]
+                out[here] = self._coder.decode(codes[places], number)
+        return out
+
+    def _probes_for(self, count: int, allowed: np.ndarray | None) -> int:
+        """Return how many lists to read so that they hold enough vectors."""
+        possible = self._space.count if allowed is None else max(1, int(allowed.sum()))
+        needed = ROWS_PER_MATCH * count / possible * len(self._coder)
+        return int(min(len(self._coder), max(self._probes, np.ceil(needed))))
+
+
+class Ivf:
+    """A kind with inverted lists.
+
+    Args:
+        bits: Bits for each value: 8, or 1 with RaBitQ.
+    """
+
+    is_exact = False
+
+    def __init__(self, bits: int) -> None:
+        self._bits = bits
+
+    def training_rows(self, space: Space) -> int:
+        """Return how many vectors the centres are found with."""
+        return TRAINING_PER_LIST * choose_lists(space.count)
+
+    def build(self, vectors: Vectors, space: Space) -> Sequence[Section]:
+        """Return the arrays of an index; the vectors are read once."""
+        coder = train_coder(vectors.training, choose_lists(space.count), space, self._bits)
+        codes = coder.encode_all(vectors)
+        lists = map(codes.take, range(len(coder)))
+        return [
+            *coder.sections(codes.sizes),
+            *list_sections(codes.sizes, coder.code_size, lists),
+        ]
+
+    def update(
+        self, arrays: Arrays, vectors: Vectors, space: Space, old_rows: np.ndarray
+    ) -> Update | None:
+        """Return the arrays of an index of changed vectors: codes of old ones are copied."""
+        coder = read_coder(arrays, space, self._bits)
+        old_count = int(arrays["sizes"].all().sum())
+        lists = MappedLists(arrays, coder.code_size, len(coder), old_count)
+        change = Change(vectors, space, Kept(lists, old_rows, old_count))
+        trained = np.array(arrays["trained_sizes"].all(), np.int64)
+        drifted = change.find_drifted(coder, trained)
+        rows = change.find_rows(drifted)
+        note = None
+        if len(drifted):
+            coder = change.train_again(coder, drifted, rows)
+            note = f"{len(drifted)} of {len(trained)} lists had grown and were trained again"
+        codes = coder.encode_rows(vectors, rows)
+        sizes = change.kept.sizes(len(coder))
+        sizes[drifted] = 0
+        sizes += codes.sizes
+        trained.resize(len(coder))  # 0 for lists that are new: the mean counts.
+        trained[drifted] = 0
+        joined = change.join(drifted, codes)
+        sections = [*coder.sections(trained), *list_sections(sizes, coder.code_size, joined)]
+        return Update(sections, note)
+
+    def open(self, arrays: Arrays, space: Space) -> IvfSearch:
+        """Return the index that some arrays are; see `featx.index.kinds.IndexKind.open`."""
+        coder = read_coder(arrays, space, self._bits)
+        lists = MappedLists(arrays, coder.code_size, len(coder), space.count)
+        coder.map(lists)
+        return IvfSearch(coder, lists, space)
+
+
+ivf = Ivf(8)
+ivf_rabitq = Ivf(1)

@@ -1,0 +1,183 @@
+"""Inverted lists in the file: for each list the codes of its vectors, then their row numbers."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from featx.index.container import Arrays, Section
+
+ROW_BYTES = 8
+"""A row number is an int64, as FAISS reads it."""
+
+GATHERED = 32 << 20
+"""Bytes of lists that are put together at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListLayout:
+    """Where the lists are in their array.
+
+    Attributes:
+        sizes: int64 (L,): vectors of each list.
+        capacities: int64 (L,): places for vectors, of which the last may be unused: row numbers
+            begin at a multiple of 8 bytes.
+        offsets: int64 (L,): where each begins.
+        code_size: Bytes of a vector.
+    """
+
+    sizes: np.ndarray
+    capacities: np.ndarray
+    offsets: np.ndarray
+    code_size: int
+
+    @classmethod
+    def of(cls, sizes: np.ndarray, code_size: int) -> ListLayout:
+        """Return the layout of lists of some sizes."""
+        sizes = sizes.astype(np.int64)
+        step = 8 // math.gcd(8, code_size)
+        capacities = -(-sizes // step) * step
+        ends = np.cumsum(capacities * (code_size + ROW_BYTES))
+        return cls(sizes, capacities, np.concatenate([[0], ends[:-1]]), code_size)
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of all lists."""
+        return int((self.capacities * (self.code_size + ROW_BYTES)).sum())
+
+    def span(self, number: int) -> tuple[int, int]:
+        """Return where the bytes of a list begin and end."""
+        start = int(self.offsets[number])
+        return start, start + int(self.capacities[number]) * (self.code_size + ROW_BYTES)
+
+    def split(self, content: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return views of a list's codes, (n, code_size), and row numbers, (n,), in all bytes."""
+        start, end = self.span(number)
+        size, middle = (
+            int(self.sizes[number]),
+            start + int(self.capacities[number] * self.code_size),
+        )
+        codes = content[start:middle].reshape(-1, self.code_size)[:size]
+        return codes, content[middle:end].view(np.int64)[:size]
+
+
+class CodeFile:
+    """Codes of vectors as they come, in a file without a name, with the list of each.
+
+    Args:
+        folder: Where the file is.
+        code_size: Bytes of a vector.
+    """
+
+    def __init__(self, folder: Path, code_size: int) -> None:
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        self._code_size = code_size
+        self._lists: list[np.ndarray] = []
+        self._rows: list[np.ndarray] = []
+
+    def add(self, codes: np.ndarray, lists: np.ndarray, rows: np.ndarray) -> None:
+        """Append codes, (n, code_size); their lists and their row numbers, (n,)."""
+        self._file.write(codes.tobytes())
+        self._lists.append(lists.astype(np.int32))
+        self._rows.append(rows.astype(np.int64))
+
+    def finish(self, num_lists: int) -> SortedCodes:
+        """Return the codes, sorted by list."""
+        self._file.flush()
+        lists = np.concatenate([np.empty(0, np.int32), *self._lists])
+        rows = np.concatenate([np.empty(0, np.int64), *self._rows])
+        codes = np.empty((0, self._code_size), np.uint8)
+        if len(rows):
+            codes = np.memmap(self._file, np.uint8, "r", shape=(len(rows), self._code_size))
+        self._file.close()  # What is mapped stays.
+        return SortedCodes(codes, rows, lists, num_lists)
+
+
+class SortedCodes:
+    """Codes with their row numbers, by list."""
+
+    def __init__(
+        self, codes: np.ndarray, rows: np.ndarray, lists: np.ndarray, num_lists: int
+    ) -> None:
+        self._codes, self._rows = codes, rows
+        self._order = np.argsort(lists, kind="stable")
+        self.sizes = np.bincount(lists, minlength=num_lists)
+        self._ends = np.cumsum(self.sizes)
+
+    def take(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the codes, (n, code_size), and row numbers, (n,), of a list."""
+        end = int(self._ends[number])
+        chosen = self._order[end - int(self.sizes[number]) : end]
+        return self._codes[chosen], self._rows[chosen]
+
+
+ListContent = tuple[np.ndarray, np.ndarray]
+
+
+def list_sections(sizes: np.ndarray, code_size: int, lists: Iterable[ListContent]) -> list[Section]:
+    """Return the arrays of inverted lists.
+
+    Args:
+        sizes: int (L,): vectors of each list.
+        code_size: Bytes of a vector.
+        lists: For each list its codes, (n, code_size), and row numbers, (n,).
+    """
+    layout = ListLayout.of(sizes, code_size)
+    return [
+        Section.of("sizes", sizes.astype("<u4")),
+        Section("lists", "|u1", (layout.num_bytes,), _join_lists(layout, lists)),
+    ]
+
+
+def _join_lists(layout: ListLayout, lists: Iterable[ListContent]) -> Iterator[np.ndarray]:
+    gathered: list[np.ndarray] = []
+    size = 0
+    for number, (codes, rows) in enumerate(lists):
+        unused = int(layout.capacities[number]) - len(rows)
+        gathered += [
+            codes.reshape(-1),
+            np.zeros(unused * layout.code_size, np.uint8),
+            np.ascontiguousarray(rows, "<i8").view(np.uint8),
+            np.zeros(unused * ROW_BYTES, np.uint8),
+        ]
+        size += codes.nbytes
+        if size >= GATHERED:
+            yield np.concatenate(gathered)
+            gathered, size = [], 0
+    if gathered:
+        yield np.concatenate(gathered)
+
+
+class MappedLists:
+    """Inverted lists in a mapped file.
+
+    Raises:
+        ValueError: If the arrays cannot be those of `count` vectors in `num_lists` lists.
+    """
+
+    def __init__(self, arrays: Arrays, code_size: int, num_lists: int, count: int) -> None:
+        sizes, self.array = arrays["sizes"], arrays["lists"]
+        if (sizes.dtype, sizes.shape) != ("<u4", (num_lists,)) or self.array.dtype != "|u1":
+            raise ValueError("its lists have no sizes")
+        self.layout = ListLayout.of(sizes.all(), code_size)
+        if self.layout.sizes.sum() != count or self.array.shape != (self.layout.num_bytes,):
+            raise ValueError("its lists hold other vectors than it says")
+
+    def check(self, numbers: np.ndarray) -> None:
+        """Compare the blocks of some lists with their checksums.
+
+        Raises:
+            IndexFileError: If one of them is damaged.
+        """
+        for number in numbers:
+            self.array.check(*self.layout.span(int(number)))
+
+    def take(self, number: int) -> ListContent:
+        """Return the codes and row numbers of a list, checked, as views of the file."""
+        self.array.check(*self.layout.span(number))
+        return self.layout.split(self.array.unchecked, number)

@@ -1,0 +1,112 @@
+"""The vectors of a store as an index compares them: read in order, chosen ones, a sample."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from featx.events import Listener
+from featx.index.projection import Projection, concatenate, hash_rows
+from featx.store import FeatureStore
+
+SEED = 7
+
+
+@dataclass(slots=True)
+class StoreVectors:
+    """The vectors of a store as an index compares them.
+
+    Attributes:
+        store: The open store.
+        layer: The layer.
+        pool: Pooling of a layer that was stored as maps.
+        listener: Receives progress.
+        projection: What is done to them.
+        hashes: uint64 (N,), of prepared vectors; filled in while all are read.
+    """
+
+    store: FeatureStore
+    layer: str | None
+    pool: str
+    listener: Listener = field(default_factory=Listener)
+    projection: Projection = field(default_factory=Projection)
+    hashes: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint64))
+
+    def prepared(self) -> Iterator[np.ndarray]:
+        """Yield vectors before they are projected, in blocks in order."""
+        blocks = self.store.iter_vectors(self.layer, self.pool)
+        for block in self.follow(blocks):
+            yield self.projection.prepare(block.reshape(len(block), -1))
+
+    def follow(self, blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+        """Pass blocks on, and tell the listener how far they are."""
+        self.listener.start(len(self.store), "vectors")
+        try:
+            for block in blocks:
+                yield block
+                self.listener.advance(len(block))
+        finally:
+            self.listener.finish()
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Yield vectors in blocks in order, and note their hashes."""
+        hashes = []
+        for block in self.prepared():
+            hashes.append(hash_rows(block))
+            yield self.projection.project(block)
+        self.hashes = np.concatenate(hashes)
+
+    def take_prepared(self, rows: np.ndarray) -> np.ndarray:
+        """Return chosen vectors before they are projected."""
+        values = self.store.vectors(self.layer, self.pool, rows)
+        return self.projection.prepare(values.reshape(len(rows), math.prod(values.shape[1:])))
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """Return chosen vectors."""
+        return self.projection.project(self.take_prepared(rows))
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Some vectors from all over a store, before they are projected.
+
+    Attributes:
+        training: float32 (T, D), to train on.
+        rows: int64 (Q,): other rows, to measure with,
+        queries: float32 (Q, D), and their vectors.
+    """
+
+    training: np.ndarray
+    rows: np.ndarray
+    queries: np.ndarray
+
+
+def draw_sample(source: StoreVectors, training: int, queries: int) -> Sample:
+    """Read all vectors once, and keep some from all over.
+
+    Args:
+        source: The vectors.
+        training: Most vectors to train on.
+        queries: Most vectors to measure with. None of them is trained on, unless all there are
+            would be too few.
+    """
+    count = len(source.store)
+    random = np.random.default_rng(SEED)
+    order = random.permutation(count)
+    num_queries = min(queries, max(1, count // 4))
+    rows = np.sort(order[:num_queries])
+    trained = np.sort(order[num_queries : num_queries + training])
+    if not len(trained):
+        trained = rows
+    taken: dict[str, list[np.ndarray]] = {"queries": [], "training": []}
+    start = 0
+    for block in source.prepared():
+        for name, wanted in (("queries", rows), ("training", trained)):
+            low, high = np.searchsorted(wanted, [start, start + len(block)])
+            taken[name].append(block[wanted[low:high] - start])
+        start += len(block)
+    width = taken["queries"][0].shape[1]
+    return Sample(concatenate(taken["training"], width), rows, concatenate(taken["queries"], width))
