@@ -41,6 +41,8 @@ SYNONYMS = {
     "key": ("keys",),
     "layer": ("layers",),
     "layers": ("layer",),
+    "max_index_memory_usage": ("max_memory",),
+    "max_index_query_time_ms": ("max_query_time",),
     "model_name": ("model",),
     "module_name": ("layers", "layer"),
     "stores": ("sources",),

@@ -28,7 +28,6 @@ def test_the_three_short_lines(featx: Program, photos: Path) -> None:
     assert sorted(path.name for path in photos.iterdir()) == [
         "dark",
         "features.faiss",
-        "features.faiss.json",
         "features.h5",
         "head",
         "light",
