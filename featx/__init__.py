@@ -32,8 +32,9 @@ PUBLIC_NAMES = {
     "featx.features.extractor": ("Extractor", "embed"),
     "featx.heads.choosing": ("KindTrial",),
     "featx.heads.evaluation": ("Calibrated", "ClassReport", "Evaluation"),
-    "featx.heads.grouping": ("NearDuplicates",),
+    "featx.heads.evidence": ("Evidence",),
     "featx.heads.fitting": ("FitReport", "fit_head"),
+    "featx.heads.grouping": ("NearDuplicates",),
     "featx.heads.held_out": ("HeldOut",),
     "featx.heads.learning_curve": ("CurvePoint",),
     "featx.heads.head": ("Head", "load_head"),
@@ -50,8 +51,9 @@ PUBLIC_NAMES = {
         "TaskKeywords",
         "TaskOptions",
     ),
-    "featx.heads.prediction": ("predict",),
+    "featx.heads.prediction": ("iter_predictions", "predict"),
     "featx.heads.prediction_report": ("PredictReport", "Prediction"),
+    "featx.heads.prediction_stream": ("PredictionCounts", "PredictionStream"),
     "featx.heads.scaling_trial": ("ScalingTrial", "compare_scalings"),
     "featx.images.roots": ("Root", "RootKind"),
     "featx.images.sources.gathering": (
@@ -76,6 +78,9 @@ PUBLIC_NAMES = {
     "featx.models.backbone": ("Backbone", "Beginning", "Layer"),
     "featx.models.loading": ("load_model",),
     "featx.options": (
+        "CompareScalingsKeywords",
+        "DecisionKeywords",
+        "DecisionOptions",
         "EmbedKeywords",
         "ExtractKeywords",
         "ExtractorKeywords",
@@ -145,6 +150,7 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.heads.evaluation import Calibrated as Calibrated
     from featx.heads.evaluation import ClassReport as ClassReport
     from featx.heads.evaluation import Evaluation as Evaluation
+    from featx.heads.evidence import Evidence as Evidence
     from featx.heads.fitting import FitReport as FitReport
     from featx.heads.fitting import fit_head as fit_head
     from featx.heads.grouping import NearDuplicates as NearDuplicates
@@ -163,9 +169,12 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.heads.options import HeadOptions as HeadOptions
     from featx.heads.options import TaskKeywords as TaskKeywords
     from featx.heads.options import TaskOptions as TaskOptions
+    from featx.heads.prediction import iter_predictions as iter_predictions
     from featx.heads.prediction import predict as predict
     from featx.heads.prediction_report import Prediction as Prediction
     from featx.heads.prediction_report import PredictReport as PredictReport
+    from featx.heads.prediction_stream import PredictionCounts as PredictionCounts
+    from featx.heads.prediction_stream import PredictionStream as PredictionStream
     from featx.heads.scaling_trial import ScalingTrial as ScalingTrial
     from featx.heads.scaling_trial import compare_scalings as compare_scalings
     from featx.images.roots import Root as Root
@@ -199,6 +208,9 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.models.backbone import Layer as Layer
     from featx.models.loading import load_model as load_model
     from featx.options import BuildKeywords as BuildKeywords
+    from featx.options import CompareScalingsKeywords as CompareScalingsKeywords
+    from featx.options import DecisionKeywords as DecisionKeywords
+    from featx.options import DecisionOptions as DecisionOptions
     from featx.options import EmbedKeywords as EmbedKeywords
     from featx.options import ExtractKeywords as ExtractKeywords
     from featx.options import ExtractorKeywords as ExtractorKeywords

@@ -91,6 +91,7 @@ def check_listener(name: str, value: Any) -> Any:
 
 CHECKS: dict[str, Check] = {
     "allow_download": check_given_flag,
+    "coverage": check_number,
     "csv_safe": check_given_flag,
     "dtype": check_dtype,
     "features": check_path,
@@ -106,6 +107,7 @@ CHECKS: dict[str, Check] = {
     "listener": check_listener,
     "output": check_path,
     "model": check_path,
+    "novelty": check_given_flag,
     "overwrite": check_given_flag,
     "pool": check_pool,
     "progress": check_flag_or_none,

@@ -412,7 +412,45 @@ class EmbedKeywords(ExtractorKeywords, total=False):
     on_error: OnError
 
 
-class PredictKeywords(InputKeywords, SelectionKeywords, RunKeywords, LayerSynonyms, total=False):
+@dataclass(frozen=True, slots=True)
+class DecisionOptions:
+    """What is said of a picture besides its most probable classes.
+
+    Attributes:
+        threshold: Least probability of the first class, in [0, 1]; below it the picture is unknown.
+        coverage: In (0, 1): each picture gets the set of classes that holds the true one at this
+            rate, on average over pictures like those held out when the head was fitted.
+        novelty: Say how unlike the pictures that the head was fitted on a picture is.
+    """
+
+    threshold: float | None = None
+    coverage: float | None = None
+    novelty: bool = False
+
+    def __post_init__(self) -> None:
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise InvalidValue(
+                f"A threshold is a probability in [0, 1]. Received: {self.threshold}."
+            )
+        if self.coverage is not None and not 0 < self.coverage < 1:
+            raise InvalidValue(f"A coverage is between 0 and 1. Received: {self.coverage}.")
+
+
+class DecisionKeywords(TypedDict, total=False):
+    """The fields of `DecisionOptions` as keywords."""
+
+    threshold: float | None
+    coverage: float | None
+    novelty: bool
+
+
+class CompareScalingsKeywords(
+    InputKeywords, SelectionKeywords, RunKeywords, LayerSynonyms, total=False
+):
+    """The options that `featx.compare_scalings` takes as keywords."""
+
+
+class PredictKeywords(CompareScalingsKeywords, DecisionKeywords, total=False):
     """The options that `featx.predict` takes as keywords."""
 
 

@@ -103,6 +103,7 @@ def test_names_are_imported_from_where_the_table_says() -> None:
         (featx.TaskOptions, featx.TaskKeywords),
         (featx.EvaluationOptions, featx.EvaluationKeywords),
         (featx.HeadOptions, featx.HeadKeywords),
+        (featx.DecisionOptions, featx.DecisionKeywords),
     ],
 )
 def test_keywords_are_the_fields_of_groups(group: Any, keywords: Any) -> None:
@@ -117,8 +118,9 @@ def test_functions_take_the_keywords_of_their_groups() -> None:
         set(keywords.__annotations__)
         for keywords in (InputKeywords, SelectionKeywords, RunKeywords, UpdateKeywords)
     )
+    decisions = set(featx.DecisionKeywords.__annotations__)
     predict, extract = set(PredictKeywords.__annotations__), set(ExtractKeywords.__annotations__)
-    assert predict == inputs | selections | runs | {"layers"}
+    assert predict == inputs | selections | runs | decisions | {"layers"}
     assert extract == inputs | selections | runs | updates | {"layer"}
     groups = (featx.FeatureOptions, featx.TaskOptions, featx.EvaluationOptions, featx.HeadOptions)
     fit = [field.name for group in groups for field in dataclasses.fields(group)]

@@ -101,7 +101,7 @@ def fit(folder: Path) -> object:
 def predict(folder: Path) -> object:
     report = featx.predict(_picture(folder), head=folder / HEAD)
     _check_finite(report.predictions)
-    return report, _printed(write_predictions, report)
+    return report, _printed(lambda made: write_predictions(made, ()), report.predictions)
 
 
 STORE_SURFACES: dict[str, Surface] = {

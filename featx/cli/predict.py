@@ -20,8 +20,8 @@ from featx.cli.options import (
     TrustModelCode,
     exit_with,
 )
+from featx.cli.predict_options import DecisionGroup
 from featx.specs import DEFAULT_TOP
-from featx.units import format_count
 
 
 @spread_groups
@@ -70,9 +70,22 @@ def predict(
     top: Annotated[
         int, typer.Option("--top", "-k", "-t", "--topk", min=1, help="Classes for each image.")
     ] = DEFAULT_TOP,
+    decision: DecisionGroup,
     run: ReadRunGroup,
     trust_model_code: TrustModelCode = False,
     allow_download: AllowDownload = False,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Write a row for each image into a file: .csv, .parquet or .jsonl.",
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the file of -o if it exists.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Classify images, with a head or with a model's own classifier.
@@ -82,19 +95,25 @@ def predict(
     applied where it gives logits: values outside [0, 1], or sums that are not 1 within 0.001,
     unless a sigmoid gives them; a single sigmoid is the second of two classes. Where images have
     labels (class folders, a manifest) that are names of classes, the accuracy is shown too.
+    With a head, IMAGES may be a feature store: the network is then not run.
 
     Example: featx predict new_photos --head head --json
+
+    Example: featx predict features.h5 --head head --coverage 0.9 -o predictions.csv
 
     Example: featx predict photos -m keras:MobileNetV2 --labels imagenet -k 5
     """
     import featx
+    from featx.features.embedding import require_images
     from featx.report.console import ConsoleListener
-    from featx.report.json_lines import write_predictions
+    from featx.report.prediction_files import check_prediction_path
+    from featx.report.predictions import PredictionOutput, describe_counts, write_results
     from featx.report.scalings import show_scalings
-    from featx.report.tables import show_predictions
 
     if not images and selection.image_list is None:
         raise typer.BadParameter("name images, or a list of them with --image-list")
+    if output is not None:
+        check_prediction_path(output, overwrite=overwrite)
     listener = ConsoleListener()
     if input.preprocess == "try" and model is not None:
         trials = featx.compare_scalings(
@@ -111,38 +130,28 @@ def predict(
         )
         show_scalings(trials, as_json=as_json)
         return
+    stream = featx.iter_predictions(
+        images or (),
+        head=head,
+        model=model,
+        weights=weights,
+        labels=labels,
+        layer=layer,
+        signature=signature,
+        top=top,
+        trust_model_code=trust_model_code,
+        allow_download=allow_download,
+        input=input,
+        selection=selection,
+        run=run,
+        decision=decision,
+        listener=listener,
+    )
+    failures = write_results(stream, PredictionOutput(output, as_json, top, decision))
     try:
-        report = featx.predict(
-            images or (),
-            head=head,
-            model=model,
-            weights=weights,
-            labels=labels,
-            layer=layer,
-            signature=signature,
-            top=top,
-            trust_model_code=trust_model_code,
-            allow_download=allow_download,
-            input=input,
-            selection=selection,
-            run=run,
-            listener=listener,
-        )
+        require_images(stream, failures, stream.counts.num_images)
     except featx.errors.AllImagesFailed as error:
         listener.note(str(error))
-        report = error.report
-    if as_json:
-        write_predictions(report)
-    else:
-        show_predictions(report)
-    if report.num_fitted_on:
-        listener.note(
-            f"the head was fitted on {report.num_fitted_on:,} of the "
-            f"{format_count(len(report.predictions), 'image')}: they say nothing about its accuracy"
-        )
-    if report.accuracy is not None:
-        labelled = format_count(
-            report.num_labelled, "labelled image" if model else "new labelled image"
-        )
-        listener.note(f"accuracy {report.accuracy:.4f} on the {labelled}")
-    exit_with(SOME_FAILED if report.failures else 0)
+    for note in describe_counts(stream.counts, decision, model=model):
+        listener.note(note)
+    exit_with(SOME_FAILED if failures else 0)

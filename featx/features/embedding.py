@@ -91,6 +91,26 @@ def embed_images(
         FingerprintMismatch: If the model is no longer the one that was recorded.
     """
     found = query.find(listener)
+    return embed_found(found, _restore(query, model, feature), feature, query.run, listener)
+
+
+def iter_embedded(
+    query: QueryImages, model: ModelSpec, feature: FeatureSpec, listener: Listener
+) -> Iterator[ComputedBatch | ImageFailure]:
+    """Compute one feature of images, batch by batch, so that memory does not grow with them.
+
+    Images are found and the model is loaded before this returns. See `embed_images`.
+
+    Yields:
+        Batches of consecutive images, and failures, which may come before their turn.
+    """
+    found = query.find(listener)
+    backbone = _accelerate(_restore(query, model, feature), query.run, listener)
+    items = found.items if found.stream is None else found.stream
+    return _iter_computed(found, items, backbone, [feature], query.run, listener)
+
+
+def _restore(query: QueryImages, model: ModelSpec, feature: FeatureSpec) -> Backbone:
     backbone = restore_model(
         model,
         weights=query.weights,
@@ -100,7 +120,12 @@ def embed_images(
     layers = [layer.name for layer in backbone.features()]
     if feature.name not in layers:
         raise UnknownName("layer", feature.name, layers)
-    return embed_found(found, backbone, feature, query.run, listener)
+    return backbone
+
+
+def _accelerate(backbone: Backbone, options: RunOptions, listener: Listener) -> Backbone:
+    request = EngineRequest(options.engine, options.precision or DEFAULT_READ_PRECISION)
+    return AcceleratedBackbone(backbone, request, listener=listener)
 
 
 def embed_found(
@@ -111,11 +136,7 @@ def embed_found(
     listener: Listener,
 ) -> EmbeddedImages:
     """Compute one feature of images with a model that is loaded; see `embed_images`."""
-    backbone = AcceleratedBackbone(
-        backbone,
-        EngineRequest(options.engine, options.precision or DEFAULT_READ_PRECISION),
-        listener=listener,
-    )
+    backbone = _accelerate(backbone, options, listener)
     rows = compute_rows(found, backbone, [feature], options, listener)
     values = rows.values[feature.name].reshape(len(rows.items), math.prod(feature.shape))
     return EmbeddedImages(rows.items, rows.content_hash, values, rows.failures)
@@ -178,11 +199,29 @@ def compute_rows(
         options: How images are read; engine and precision are the backbone's.
         listener: Receives progress and failures.
     """
-    collected = _Collected(features, list(found.failures))
+    collected = _Collected(features)
+    items = collected.follow(found.items if found.stream is None else found.stream)
+    for result in _iter_computed(found, items, backbone, features, options, listener):
+        if isinstance(result, ComputedBatch):
+            collected.add(result)
+        else:
+            collected.fail(result)
+    return collected.join()
+
+
+def _iter_computed(
+    found: ImageSet,
+    items: Iterable[ImageItem],
+    backbone: Backbone,
+    features: Sequence[FeatureSpec],
+    options: RunOptions,
+    listener: Listener,
+) -> Iterator[ComputedBatch | ImageFailure]:
     for failure in found.failures:
         listener.failure(found.root.shown(failure.key), failure.reason)
+        yield failure
     images = read_images(
-        collected.follow(found.items if found.stream is None else found.stream),
+        items,
         backbone.spec.input,
         workers=options.workers,
         lookahead=max(LOOKAHEAD, 2 * (options.batch_size or 0)),
@@ -194,23 +233,22 @@ def compute_rows(
         with contextlib.closing(results):
             for result in results:
                 if isinstance(result, ComputedBatch):
-                    collected.add(result)
                     listener.advance(len(result.items))
+                    yield result
                 elif isinstance(result, ImageFailure):
-                    collected.fail(result)
                     listener.failure(found.root.shown(result.key), result.reason)
                     listener.advance(1)
+                    yield result
     finally:
         listener.finish()
-    return collected.join()
 
 
 class _Collected:
     """Features as they come, block by block."""
 
-    def __init__(self, features: Sequence[FeatureSpec], failures: list[ImageFailure]) -> None:
+    def __init__(self, features: Sequence[FeatureSpec]) -> None:
         self._features = features
-        self._failures = failures
+        self._failures: list[ImageFailure] = []
         self._keys: list[str] = []
         self._items: list[ImageItem] = []
         self._blocks: list[dict[str, np.ndarray]] = []

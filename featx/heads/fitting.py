@@ -15,13 +15,14 @@ from featx.errors import HeadError
 from featx.events import Listener, choose_listener
 from featx.heads.choosing import KindTrial
 from featx.heads.evaluation import Evaluation
+from featx.heads.evidence import Evidence, collect_evidence
 from featx.heads.grouping import NearDuplicates
 from featx.heads.head import Head, check_replaceable
 from featx.heads.held_out import HeldOut
 from featx.heads.kinds import HEADS, FitJob
 from featx.heads.labelled_rows import LabelledRows, RowChoice, read_labelled_rows
 from featx.heads.learning_curve import CurvePoint
-from featx.heads.measuring import cross_validate, measure_split
+from featx.heads.measuring import Measured, cross_validate, measure_split
 from featx.heads.options import (
     AUTO,
     EvaluationOptions,
@@ -223,10 +224,21 @@ def _fit_head(features: Path, output: Path, choice: RowChoice, job: FitJob) -> F
         held_out=measured.held_out,
     )
     head = _make_head(report, labelled.table, labelled.rows[measured.fitted_on], measured.weights)
-    replace(head, store=reference).save(output)
+    evidence = _keep_evidence(labelled, held_out, measured, job)
+    replace(head, store=reference, evidence=evidence).save(output)
     if options.rows is not None and measured.held_out is not None:
         write_rows(measured.held_out, Path(options.rows))
     return report
+
+
+def _keep_evidence(
+    labelled: LabelledRows, held_out: np.ndarray | None, measured: Measured, job: FitJob
+) -> Evidence:
+    """Return what the head keeps of pictures; with cross-validation, all were fitted on."""
+    values = labelled.examples.values
+    unseen = np.zeros(len(values), bool) if held_out is None else held_out
+    true = np.zeros(0) if measured.held_out is None else measured.held_out.own
+    return collect_evidence(values, unseen, true, job.seed)
 
 
 def _announce(kind: str, labelled: LabelledRows, held_out: np.ndarray | None) -> str:

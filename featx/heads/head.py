@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import io
 import json
+import math
 import tempfile
 import zipfile
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from featx.arguments import check_given_path, plain_arguments
 from featx.atomic import replace_file
 from featx.checks import check_numbers
 from featx.errors import AddOnError, DimensionMismatch, HeadError, NotInstalled
+from featx.heads.evidence import Evidence, take_evidence
 from featx.heads.kinds import HEADS
 from featx.heads.operations import Operation, Temper, compute
 from featx.images.reading import HASH_BYTES
@@ -50,6 +52,7 @@ class Head(Shown):
         report: What was measured when it was fitted; see `FitReport`.
         temperature: By which logits are divided (see `featx.heads.temperature`), positive.
         store: The store that it was fitted on, as it was then.
+        evidence: What it keeps of pictures to judge new ones by; None in heads of featx 0.1.
         folder: Its folder, or None if it was never written.
     """
 
@@ -62,6 +65,7 @@ class Head(Shown):
     report: dict[str, Any] = field(default_factory=dict)
     temperature: float = 1.0
     store: StoreReference | None = None
+    evidence: Evidence | None = None
     folder: Path | None = None
 
     @property
@@ -96,6 +100,16 @@ class Head(Shown):
             HeadError: If they are not finite: the weights are too large, or the vectors are.
             InvalidType: If these are no numbers.
         """
+        return self.temper(self.raw_proba(values))
+
+    def temper(self, probabilities: np.ndarray) -> np.ndarray:
+        """Divide the logits behind raw probabilities, (N, C), by the temperature."""
+        if self.temperature == 1:
+            return probabilities
+        return np.asarray(Temper(self.temperature)(probabilities), np.float32)
+
+    def raw_proba(self, values: ArrayLike) -> np.ndarray:
+        """Return class probabilities before the temperature; see `predict_proba`."""
         values = check_numbers("values", values)
         width = int(np.prod(self.feature.shape))
         if values.ndim != 2 or values.shape[1] != width:
@@ -104,7 +118,7 @@ class Head(Shown):
                 f"{self.feature.pool!r}. Received: shape={values.shape}."
             )
         with np.errstate(all="ignore"):  # What overflows is refused, not warned of.
-            probabilities = compute(self.operations, values)
+            probabilities = compute(HEADS[self.kind].operations(self.weights), values)
         if not np.isfinite(probabilities).all():
             name = "the head" if self.folder is None else f"the head {str(self.folder)!r}"
             raise HeadError(
@@ -125,7 +139,8 @@ class Head(Shown):
         check_replaceable(folder)
         folder.mkdir(parents=True, exist_ok=True)
         content = io.BytesIO()
-        np.savez(content, fitted_on=self.fitted_on, **self.weights)  # type: ignore[arg-type]
+        kept = {} if self.evidence is None else self.evidence.to_arrays()
+        np.savez(content, fitted_on=self.fitted_on, **kept, **self.weights)  # type: ignore[arg-type]
         sha256 = hashlib.sha256(content.getvalue()).hexdigest()
         description = {
             "format": FORMAT,
@@ -191,15 +206,17 @@ def load_head(folder: str | Path) -> Head:
         check_seal(data)
         HEADS.restore(data["kind"], f"The head {str(folder)!r}", data.get("package"))
         weights = _read_weights(folder, data["weights"], data["weights_sha256"])
+        feature = FeatureSpec.from_dict(data["feature"])
         head = Head(
             kind=data["kind"],
             classes=check_texts(data["classes"]),
-            feature=FeatureSpec.from_dict(data["feature"]),
+            feature=feature,
             model=ModelSpec.from_dict(data["model"]),
             weights=weights,
             fitted_on=weights.pop("fitted_on"),
             report=data["report"],
             temperature=float(data.get("temperature", 1)),  # featx 0.1 had none.
+            evidence=take_evidence(weights, math.prod(feature.shape)),
             store=None if data["store"] is None else StoreReference(**data["store"]),
             folder=folder,
         )

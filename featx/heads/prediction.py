@@ -1,9 +1,9 @@
-"""`predict`: classes of images that are in no store."""
+"""`predict`: classes of images, or of the images of a store."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Unpack
 
@@ -11,13 +11,24 @@ from featx.arguments import check_head, plain_arguments
 from featx.checks import check_layer, check_path
 from featx.errors import InvalidValue
 from featx.events import Listener
-from featx.features.embedding import QueryImages, embed_images, require_images
+from featx.features.embedding import QueryImages, require_images
 from featx.heads.head import Head, load_head
 from featx.heads.model_classifier import ModelClassifier, predict_with_model
-from featx.heads.prediction_report import PredictReport, rank_classes
-from featx.images.sources import Images
+from featx.heads.prediction_report import Prediction, PredictReport
+from featx.heads.prediction_stream import (
+    HeadPredictor,
+    PredictionCounts,
+    PredictionStream,
+    VectorBatch,
+    find_store,
+    is_below,
+    iter_images,
+    iter_store,
+)
+from featx.images.sources import ImageFailure, Images
 from featx.models.reference import add_arguments
 from featx.options import (
+    DecisionOptions,
     InputOptions,
     PredictKeywords,
     RunOptions,
@@ -29,7 +40,9 @@ from featx.specs import DEFAULT_HEAD, DEFAULT_TOP
 from featx.wording import command, option
 
 
-@plain_arguments(InputOptions, Selection, RunOptions, head=check_head, labels=check_path)
+@plain_arguments(
+    InputOptions, Selection, RunOptions, DecisionOptions, head=check_head, labels=check_path
+)
 def predict(
     images: Images = (),
     model: str | Path | None = None,
@@ -45,6 +58,7 @@ def predict(
     input: InputOptions | None = None,
     selection: Selection | None = None,
     run: RunOptions | None = None,
+    decision: DecisionOptions | None = None,
     listener: Listener | None = None,
     **options: Unpack[PredictKeywords],
 ) -> PredictReport:
@@ -56,7 +70,8 @@ def predict(
     0.001).
 
     Args:
-        images: Locations or objects, as for `featx.extract`.
+        images: Locations or objects, as for `featx.extract`; or, for a head, a feature store, whose
+            features of the head's layer are taken: no network is run.
         model: A model with a classifier, as for `featx.load_model`, instead of a head.
         head: A head, or its folder; ``head`` when neither it nor a model is named.
         weights: Of a model, as for `featx.load_model`; of a head, where the model's weights (or
@@ -72,8 +87,10 @@ def predict(
         input: How pictures become the model's pixels. A head knows that already.
         selection: Which of the images are wanted.
         run: How images are read and the network is run; in ``float32`` unless it says otherwise.
+        decision: What is said of an image besides its most probable classes; with a model, only
+            the threshold.
         listener: Receives notes, progress and failures; when None, who looks on sees them.
-        options: Fields of these three groups as keywords: ``batch_size=32`` is
+        options: Fields of these four groups as keywords: ``batch_size=32`` is
             ``run=RunOptions(batch_size=32)``.
 
     Raises:
@@ -89,12 +106,83 @@ def predict(
         >>> predict("photos", head="no-such-head")
         Traceback (most recent call last):
         ...
-        featx.errors.HeadError: There is no head 'no-such-head'. `featx fit-head` makes one.
+        featx.errors.HeadError: There is no head 'no-such-head'. `featx.fit_head` makes one.
     """
-    if top < 1:
-        raise InvalidValue(f"At least one class is named for an image. Received: {top}.")
+    stream = iter_predictions(
+        images,
+        model,
+        head=head,
+        weights=weights,
+        labels=labels,
+        layer=layer,
+        signature=signature,
+        top=top,
+        trust_model_code=trust_model_code,
+        allow_download=allow_download,
+        input=input,
+        selection=selection,
+        run=run,
+        decision=decision,
+        listener=listener,
+        **options,
+    )
+    results = list(stream)
+    counts = stream.counts
+    report = PredictReport(
+        predictions=tuple(one for one in results if isinstance(one, Prediction)),
+        failures=tuple(one for one in results if isinstance(one, ImageFailure)),
+        num_labelled=counts.num_labelled,
+        num_fitted_on=counts.num_fitted_on,
+        accuracy=counts.accuracy,
+        num_unknown=counts.num_unknown,
+    )
+    require_images(report, report.failures, len(report.predictions))
+    return report
+
+
+@plain_arguments(
+    InputOptions, Selection, RunOptions, DecisionOptions, head=check_head, labels=check_path
+)
+def iter_predictions(
+    images: Images = (),
+    model: str | Path | None = None,
+    *,
+    head: str | Path | Head | None = None,
+    weights: str | Path | None = None,
+    labels: str | Path | None = None,
+    layer: str | int | None = None,
+    signature: str | None = None,
+    top: int = DEFAULT_TOP,
+    trust_model_code: bool = False,
+    allow_download: bool = False,
+    input: InputOptions | None = None,
+    selection: Selection | None = None,
+    run: RunOptions | None = None,
+    decision: DecisionOptions | None = None,
+    listener: Listener | None = None,
+    **options: Unpack[PredictKeywords],
+) -> PredictionStream:
+    """Classify images one after the other, in memory that does not grow with their number.
+
+    With a model, whose numbers say what they are only when all are there, it does grow.
+
+    All arguments and errors are those of `featx.predict`. Images are found and the head or model is
+    loaded at once; the rest is done while the predictions are asked for.
+
+    Returns:
+        Predictions and failures as they come, and their counts.
+
+    Example:
+        >>> import featx
+        >>> from featx.testing import toy_model, write_images
+        >>> images = write_images(12, classes=("dark", "light"))
+        >>> _ = featx.extract(images, model=toy_model(), layers=["mean"], output="f.h5")
+        >>> _ = featx.fit_head("f.h5", output="h")
+        >>> first = next(iter(featx.iter_predictions("f.h5", head="h", coverage=0.5)))
+        >>> first.classes[0], first.candidates
+        ('dark', ('dark',))
+    """
     run = fill_group(RunOptions, run, options)
-    listener = run.choose_listener(listener)
     query = QueryImages(
         images,
         fill_group(Selection, selection, options),
@@ -103,26 +191,38 @@ def predict(
         trust_model_code,
         allow_download,
     )
+    wanted = fill_group(DecisionOptions, decision, options)
+    how = _How(top, wanted, run.choose_listener(listener))
     input = fill_group(InputOptions, input, options)
     chosen = check_layer("layer", layer)
     if model is None:
         _refuse_options_of_models(
             {"labels": labels, "layer": layer, "signature": signature, **asdict(input)}
         )
-        report = _predict_with_head(query, DEFAULT_HEAD if head is None else head, top, listener)
-        require_images(report, report.failures, len(report.predictions))
-        return report
+        return _use_head(query, DEFAULT_HEAD if head is None else head, how)
     if head is not None:
         raise InvalidValue(
             f"{option('model')} and {option('head')} exclude each other: {option('model')} takes "
             f"the classifier that the model brings, {option('head')} one that "
             f"{command('fit-head')} made, which knows its model."
         )
+    _refuse_options_of_heads(wanted)
     reference = add_arguments(check_path("model", model) or "", signature=signature)
     classifier = ModelClassifier(reference, input, chosen, labels)
-    report = predict_with_model(query, classifier, top, listener)
-    require_images(report, report.failures, len(report.predictions))
-    return report
+    return _use_model(query, classifier, how)
+
+
+@dataclass(frozen=True, slots=True)
+class _How:
+    """How pictures are predicted, and whom it is told."""
+
+    top: int
+    decision: DecisionOptions
+    listener: Listener
+
+    def __post_init__(self) -> None:
+        if self.top < 1:
+            raise InvalidValue(f"At least one class is named for an image. Received: {self.top}.")
 
 
 def _refuse_options_of_models(options: Mapping[str, object]) -> None:
@@ -136,9 +236,9 @@ def _refuse_options_of_models(options: Mapping[str, object]) -> None:
             )
 
 
-def _predict_with_head(
-    query: QueryImages, head: str | Path | Head, top: int, listener: Listener
-) -> PredictReport:
+def _use_head(query: QueryImages, head: str | Path | Head, how: _How) -> PredictionStream:
+    """Load a head and find what it is to predict, the pictures of a store or others."""
+    listener = how.listener
     if not isinstance(head, Head):
         head = load_head(head)
     if head.is_stale:
@@ -149,21 +249,52 @@ def _predict_with_head(
         )
     file = "The head" if head.folder is None else f"The head {str(head.folder)!r}"
     POOLINGS.restore(head.feature.pool, file, head.feature.package)
-    embedded = embed_images(query, head.model, head.feature, listener)
-    probabilities = head.predict_proba(embedded.values)
-    predictions, _ = rank_classes(embedded.items, probabilities, head.classes, top)
-    known = {row.tobytes() for row in head.fitted_on}
-    seen = [row.tobytes() in known for row in embedded.content_hash]
-    labelled = [
-        prediction
-        for prediction, is_seen in zip(predictions, seen, strict=True)
-        if prediction.label in head.classes and not is_seen
+    predictor = HeadPredictor(head, how.top, how.decision)
+    batches: Iterator[VectorBatch | ImageFailure]
+    store = find_store(query.images)
+    if store is None:
+        batches = iter_images(query, head, listener)
+    else:
+        if query.selection != Selection():
+            raise InvalidValue("A store is predicted whole: take away what selects images.")
+        batches = iter_store(store, head, listener)
+    counts = PredictionCounts()
+    return PredictionStream(_predict_batches(predictor, batches, counts), counts)
+
+
+def _predict_batches(
+    predictor: HeadPredictor,
+    batches: Iterator[VectorBatch | ImageFailure],
+    counts: PredictionCounts,
+) -> Iterator[Prediction | ImageFailure]:
+    for batch in batches:
+        if isinstance(batch, ImageFailure):
+            yield batch
+        else:
+            yield from predictor.predict(batch, counts)
+
+
+def _use_model(query: QueryImages, classifier: ModelClassifier, how: _How) -> PredictionStream:
+    """Classify all pictures with a model's own classifier."""
+    report = predict_with_model(query, classifier, how.top, how.listener)
+    predictions = [
+        replace(one, is_unknown=is_below(one.probabilities[0], how.decision))
+        for one in report.predictions
     ]
-    right = sum(p.classes[0] == p.label for p in labelled)
-    return PredictReport(
-        predictions=predictions,
-        failures=embedded.failures,
-        num_labelled=len(labelled),
-        num_fitted_on=sum(seen),
-        accuracy=right / len(labelled) if labelled else None,
+    counts = PredictionCounts(
+        num_images=len(predictions),
+        num_labelled=report.num_labelled,
+        num_right=round((report.accuracy or 0) * report.num_labelled),
+        num_unknown=sum(one.is_unknown for one in predictions),
     )
+    return PredictionStream(iter([*predictions, *report.failures]), counts)
+
+
+def _refuse_options_of_heads(decision: DecisionOptions) -> None:
+    """Refuse what only a head can tell."""
+    for name in ("coverage", "novelty"):
+        if getattr(decision, name):
+            raise InvalidValue(
+                f"{option(name)} goes with a head, which keeps what it takes of the pictures that "
+                "it was fitted on."
+            )

@@ -21,12 +21,19 @@ class Prediction(Shown):
         classes: The best classes, most probable first.
         probabilities: Their probabilities, in [0, 1]; those of a model with a sigmoid for each
             class are independent, and need not sum to 1 over all classes.
+        is_unknown: Whether the first probability is below the threshold that was asked for.
+        candidates: With a coverage, the classes one of which is the true one, most probable first.
+        novelty: If it was asked for, how unlike the pictures that the head was fitted on this one
+            is: the share of pictures held out then that are less unlike, in [0, 1].
     """
 
     path: str
     label: str | None
     classes: tuple[str, ...]
     probabilities: tuple[float, ...]
+    is_unknown: bool = False
+    candidates: tuple[str, ...] | None = None
+    novelty: float | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -42,6 +49,7 @@ class PredictReport(Shown):
             classifier, whose training images are not known.
         accuracy: Share of the labelled ones whose first prediction is right; None if there
             are none.
+        num_unknown: Images whose first probability is below the threshold.
     """
 
     predictions: tuple[Prediction, ...]
@@ -49,6 +57,7 @@ class PredictReport(Shown):
     num_labelled: int
     num_fitted_on: int
     accuracy: float | None
+    num_unknown: int = 0
 
 
 def rank_classes(

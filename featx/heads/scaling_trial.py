@@ -27,7 +27,7 @@ from featx.models import load_model
 from featx.models.backbone import Backbone, Layer
 from featx.models.reference import add_arguments
 from featx.models.selection import default_layer, select_layers
-from featx.options import InputOptions, PredictKeywords, RunOptions, Selection, fill_group
+from featx.options import CompareScalingsKeywords, InputOptions, RunOptions, Selection, fill_group
 from featx.specs import DEFAULT_MODEL, InputSpec, Scaling
 
 NUM_PICTURES = 5
@@ -101,7 +101,7 @@ def compare_scalings(
     selection: Selection | None = None,
     run: RunOptions | None = None,
     listener: Listener | None = None,
-    **options: Unpack[PredictKeywords],
+    **options: Unpack[CompareScalingsKeywords],
 ) -> list[ScalingTrial]:
     """Compute five of the pictures under each scaling, and say how sure the network is of them.
 

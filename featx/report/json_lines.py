@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from featx.report.text import short_path
 
 if TYPE_CHECKING:
-    from featx.heads.prediction_report import PredictReport
+    from featx.heads.prediction_report import Prediction
     from featx.index.searching import SearchReport
 
 
@@ -19,19 +19,32 @@ def write_json(value: Mapping[str, Any]) -> None:
     sys.stdout.write(json.dumps(value, allow_nan=False) + "\n")
 
 
-def write_predictions(report: PredictReport) -> None:
-    """Write ``{"path", "rank", "class", "probability"}`` for each class of each image."""
-    for prediction in report.predictions:
-        pairs = zip(prediction.classes, prediction.probabilities, strict=True)
-        for rank, (name, probability) in enumerate(pairs, start=1):
-            write_json(
-                {
-                    "path": short_path(prediction.path),
-                    "rank": rank,
-                    "class": name,
-                    "probability": probability,
-                }
-            )
+def write_predictions(predictions: Iterable[Prediction], columns: Container[str]) -> None:
+    """Write the lines of each prediction; see `describe_prediction`."""
+    for prediction in predictions:
+        for line in describe_prediction(prediction, columns):
+            write_json(line)
+
+
+def describe_prediction(
+    prediction: Prediction, columns: Container[str]
+) -> Iterator[dict[str, Any]]:
+    """Yield ``{"path", "rank", "class", "probability"}`` for each class of an image.
+
+    Args:
+        prediction: Of one image.
+        columns: Which of ``unknown``, ``candidates`` and ``novelty`` each line has as well.
+    """
+    known = {
+        "unknown": prediction.is_unknown,
+        "candidates": prediction.candidates,
+        "novelty": prediction.novelty,
+    }
+    asked = {name: value for name, value in known.items() if name in columns}
+    pairs = zip(prediction.classes, prediction.probabilities, strict=True)
+    for rank, (name, probability) in enumerate(pairs, start=1):
+        line = {"path": short_path(prediction.path), "rank": rank, "class": name}
+        yield line | {"probability": probability} | asked
 
 
 def write_matches(report: SearchReport) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from featx.report.columns import Table
@@ -16,10 +17,15 @@ from featx.units import format_bytes, format_count
 if TYPE_CHECKING:
     from featx.exports.exporting import ExportReport
     from featx.heads.fitting import FitReport
-    from featx.heads.prediction_report import PredictReport
+    from featx.heads.prediction_report import Prediction
     from featx.index.searching import SearchReport
     from featx.index.vector_index import VectorIndex
     from featx.models.catalogue_entry import CatalogueEntry, Measurement
+
+SHOWN_CANDIDATES = 5
+
+TABLE_ROWS = 500
+"""Images in a table: its widths are known only when all of it is, and that takes memory."""
 
 LEAST_PROBABILITY = 0.00005
 """Classes of less are not shown behind the first: they would be 0.0000."""
@@ -110,16 +116,45 @@ def _describe_settings(settings: Mapping[str, object]) -> str:
     return f", chosen: {pairs}" if pairs else ""
 
 
-def show_predictions(report: PredictReport) -> None:
-    """Draw the most probable classes of each image; behind the first, none of 0.0000."""
-    table = make_table("image", "class", "probability", right=(2,))
-    for prediction in report.predictions:
-        pairs = list(zip(prediction.classes, prediction.probabilities, strict=True))
-        shown = [pair for pair in pairs[1:] if pair[1] >= LEAST_PROBABILITY]
-        names, values = zip(pairs[0], *shown, strict=True)
-        table.add_row(short_path(prediction.path), names, [f"{value:.4f}" for value in values])
-    if report.predictions:
+def show_predictions(predictions: Iterable[Prediction], columns: Container[str]) -> None:
+    """Draw the most probable classes of each image; behind the first, none of 0.0000.
+
+    Args:
+        predictions: In the order in which they are drawn, some hundred in a table.
+        columns: Which of ``unknown``, ``candidates`` and ``novelty`` are shown as well.
+    """
+    remaining = iter(predictions)
+    while block := list(islice(remaining, TABLE_ROWS)):
+        further = [name for name in ("candidates", "novelty") if name in columns]
+        right = (2, 3 + further.index("novelty")) if "novelty" in further else (2,)
+        table = make_table("image", "class", "probability", *further, right=right)
+        for prediction in block:
+            table.add_row(*_make_cells(prediction), *(_CELLS[name](prediction) for name in further))
         print_result(table)
+
+
+def _make_cells(prediction: Prediction) -> tuple[str, list[str], list[str]]:
+    pairs = list(zip(prediction.classes, prediction.probabilities, strict=True))
+    shown = [pair for pair in pairs[1:] if pair[1] >= LEAST_PROBABILITY]
+    names, values = zip(pairs[0], *shown, strict=True)
+    first = f"unknown ({names[0]}?)" if prediction.is_unknown else names[0]
+    return (
+        short_path(prediction.path),
+        [first, *names[1:]],
+        [f"{value:.4f}" for value in values],
+    )
+
+
+def _name_candidates(prediction: Prediction) -> str:
+    names = prediction.candidates or ()
+    rest = f" and {len(names) - SHOWN_CANDIDATES:,} more" if len(names) > SHOWN_CANDIDATES else ""
+    return ", ".join(names[:SHOWN_CANDIDATES]) + rest
+
+
+_CELLS: dict[str, Callable[[Prediction], str]] = {
+    "candidates": _name_candidates,
+    "novelty": lambda prediction: f"{prediction.novelty:.3f}",
+}
 
 
 def show_index(index: VectorIndex) -> None:

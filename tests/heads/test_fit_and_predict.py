@@ -15,6 +15,7 @@ import pytest
 
 import featx.testing.toy
 from featx.errors import (
+    AllImagesFailed,
     DimensionMismatch,
     FingerprintMismatch,
     HeadError,
@@ -549,7 +550,9 @@ def test_top_and_single_files(head: Path, tmp_path: Path) -> None:
 
 def test_no_image_can_be_used(head: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"bad")
-    report = predict(tmp_path / "bad.png", head=head)
+    with pytest.raises(AllImagesFailed, match="bad.png") as caught:
+        predict(tmp_path / "bad.png", head=head)
+    report = caught.value.report
     assert report.predictions == ()
     assert len(report.failures) == 1
 

@@ -1,0 +1,271 @@
+"""Predictions of a head as they come: memory does not grow with the number of pictures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from featx.errors import FingerprintMismatch, HeadError, InvalidValue, UnknownName
+from featx.events import Listener
+from featx.features.batch_queue import ComputedBatch
+from featx.features.embedding import QueryImages, iter_embedded
+from featx.heads.head import Head
+from featx.heads.prediction_report import Prediction
+from featx.images.sources import ImageFailure, Images
+from featx.options import DecisionOptions
+from featx.specs import identity_differences
+from featx.store import FeatureStore, open_store
+from featx.wording import command
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+"""With these bytes an HDF5 file begins, or its second half kilobyte: featx's own begin with a
+seal."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VectorBatch:
+    """Features of B consecutive pictures.
+
+    Attributes:
+        paths: B locations.
+        labels: B labels, None where there is none.
+        content_hash: uint8 (B, 16).
+        values: float32 (B, D).
+    """
+
+    paths: Sequence[str]
+    labels: Sequence[str | None]
+    content_hash: np.ndarray
+    values: np.ndarray
+
+
+@dataclass(slots=True)
+class PredictionCounts:
+    """What the predictions add up to that were made so far.
+
+    Attributes:
+        num_images: Pictures that were predicted.
+        num_labelled: Those whose label is the name of a class, without those fitted on.
+        num_right: Those of them whose first class is right.
+        num_fitted_on: Pictures that the head was fitted on; 0 for a model's own classifier.
+        num_unknown: Pictures below the threshold.
+    """
+
+    num_images: int = 0
+    num_labelled: int = 0
+    num_right: int = 0
+    num_fitted_on: int = 0
+    num_unknown: int = 0
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of the labelled pictures that are right; None if there are none."""
+        return self.num_right / self.num_labelled if self.num_labelled else None
+
+
+class PredictionStream:
+    """Predictions, each made when it is asked for, and what they add up to.
+
+    Iterating gives a `featx.Prediction` for each picture that could be used, in natural order, and
+    a `featx.ImageFailure` for each other one, which may come before its turn. It can be iterated
+    once.
+
+    Attributes:
+        counts: How many were predicted so far, and how many of them are right.
+    """
+
+    def __init__(
+        self, results: Iterator[Prediction | ImageFailure], counts: PredictionCounts
+    ) -> None:
+        self._results = results
+        self.counts = counts
+
+    def __iter__(self) -> Iterator[Prediction | ImageFailure]:
+        return self._results
+
+
+class HeadPredictor:
+    """Makes predictions of features, batch by batch.
+
+    Args:
+        head: The head.
+        top: The most classes to name for each picture.
+        decision: What else is said.
+
+    Raises:
+        HeadError: If the head does not have what was asked for.
+    """
+
+    def __init__(self, head: Head, top: int, decision: DecisionOptions) -> None:
+        self._head, self._top, self._decision = head, top, decision
+        self._known = {row.tobytes() for row in head.fitted_on}
+        self._least = _find_least_probability(head, decision)
+
+    def predict(self, batch: VectorBatch, counts: PredictionCounts) -> Iterator[Prediction]:
+        """Yield the predictions of a batch, and count them."""
+        head, decision = self._head, self._decision
+        raw = head.raw_proba(batch.values)
+        probabilities = head.temper(raw)
+        order = np.argsort(-probabilities, axis=1, kind="stable")
+        evidence = head.evidence if decision.novelty else None
+        novelty = None if evidence is None else evidence.novelty(batch.values)
+        for row, (path, label) in enumerate(zip(batch.paths, batch.labels, strict=True)):
+            ranked, own = order[row], probabilities[row]
+            best = ranked[: self._top]
+            prediction = Prediction(
+                path=path,
+                label=label,
+                classes=tuple(head.classes[number] for number in best),
+                probabilities=tuple(float(own[number]) for number in best),
+                is_unknown=is_below(float(own[best[0]]), decision),
+                candidates=self._choose_candidates(ranked, raw[row]),
+                novelty=None if novelty is None else float(novelty[row]),
+            )
+            self._count(prediction, batch.content_hash[row].tobytes() in self._known, counts)
+            yield prediction
+
+    def _choose_candidates(self, ranked: np.ndarray, own: np.ndarray) -> tuple[str, ...] | None:
+        """Return the classes above the least probability; the best where there are none."""
+        if self._least is None:
+            return None
+        count = max(1, int((own >= self._least).sum()))
+        return tuple(self._head.classes[number] for number in ranked[:count])
+
+    def _count(self, prediction: Prediction, is_known: bool, counts: PredictionCounts) -> None:
+        counts.num_images += 1
+        counts.num_unknown += prediction.is_unknown
+        counts.num_fitted_on += is_known
+        if prediction.label in self._head.classes and not is_known:
+            counts.num_labelled += 1
+            counts.num_right += prediction.classes[0] == prediction.label
+
+
+def is_below(probability: float, decision: DecisionOptions) -> bool:
+    """Whether a picture is unknown, by the probability of its first class."""
+    return decision.threshold is not None and probability < decision.threshold
+
+
+def _find_least_probability(head: Head, decision: DecisionOptions) -> float | None:
+    """Return the probability from which a class is a candidate; None if none were asked for.
+
+    Raises:
+        HeadError: If the head does not have what was asked for.
+    """
+    name = "The head" if head.folder is None else f"The head {str(head.folder)!r}"
+    if head.evidence is None and (decision.coverage is not None or decision.novelty):
+        raise HeadError(
+            f"{name} was fitted by an older featx, which kept nothing to tell coverage or novelty "
+            f"by. Fit it again: {command('fit-head')}."
+        )
+    if decision.coverage is None or head.evidence is None:
+        return None
+    count = len(head.evidence.scores)
+    if not count:
+        raise HeadError(
+            f"{name} was fitted without held-out pictures, by which a coverage is met. Fit it "
+            f"again with some: {command('fit-head')}."
+        )
+    return head.evidence.least_probability(decision.coverage)
+
+
+def find_store(images: Images) -> Path | None:
+    """Return the feature store that is to be predicted; None if there are pictures.
+
+    Args:
+        images: What `featx.predict` was given.
+
+    Raises:
+        InvalidValue: If a store is named beside others.
+
+    Example:
+        >>> find_store("photos"), find_store(["a.jpg", "b.jpg"])
+        (None, None)
+    """
+    named = images if isinstance(images, (list, tuple)) else [images]
+    stores = [Path(one) for one in named if isinstance(one, (str, Path)) and _is_hdf5(Path(one))]
+    if stores and len(named) > 1:
+        raise InvalidValue(
+            f"A store is predicted by itself. Received: {str(stores[0])!r} and "
+            f"{len(named) - 1:,} more."
+        )
+    return stores[0] if stores else None
+
+
+def _is_hdf5(path: Path) -> bool:
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            head = file.read(512 + len(_HDF5))
+    except (OSError, ValueError):
+        return False
+    return head.startswith(_HDF5) or head[512:] == _HDF5
+
+
+def iter_images(
+    query: QueryImages, head: Head, listener: Listener
+) -> Iterator[VectorBatch | ImageFailure]:
+    """Compute the head's feature of pictures; see `featx.features.embedding.iter_embedded`."""
+    results = iter_embedded(query, head.model, head.feature, listener)
+    return (
+        result if isinstance(result, ImageFailure) else _take_batch(result, head)
+        for result in results
+    )
+
+
+def _take_batch(batch: ComputedBatch, head: Head) -> VectorBatch:
+    width = math.prod(head.feature.shape)
+    return VectorBatch(
+        [item.location for item in batch.items],
+        [item.label for item in batch.items],
+        batch.content_hash,
+        batch.features[head.feature.name].reshape(len(batch.items), width),
+    )
+
+
+def iter_store(path: Path, head: Head, listener: Listener) -> Iterator[VectorBatch]:
+    """Read the head's feature of all pictures from a store; no network is run.
+
+    Raises:
+        UnknownName: If the store lacks the layer.
+        FingerprintMismatch: If its features were computed in another way than the head's.
+    """
+    with open_store(path) as store:
+        _check_feature(store, head)
+    return _read_batches(path, head, listener)
+
+
+def _read_batches(path: Path, head: Head, listener: Listener) -> Iterator[VectorBatch]:
+    with open_store(path) as store:
+        labels, hashes, root = store.labels, store.content_hash, store.root
+        start = 0
+        listener.start(len(store), "images")
+        try:
+            for block in store.iter_vectors(head.feature.name, head.feature.pool):
+                rows = slice(start, start + len(block))
+                paths = [root.location(key) for key in store.keys[rows]]
+                values = block.reshape(len(block), -1)
+                yield VectorBatch(paths, labels[rows], hashes[rows], values)
+                listener.advance(len(block))
+                start += len(block)
+        finally:
+            listener.finish()
+
+
+def _check_feature(store: FeatureStore, head: Head) -> None:
+    feature = head.feature
+    if feature.name not in store.layers:
+        raise UnknownName("layer", feature.name, store.layers)
+    found = store.vector_spec(feature.name, feature.pool)
+    if found.fingerprint(store.model) == head.fingerprint:
+        return
+    expected = head.model.identity() | feature.identity()
+    raise FingerprintMismatch(
+        f"The features in {str(store.path)!r} are not those that the head was fitted on.",
+        identity_differences(expected, store.model.identity() | found.identity()),
+        remedy="Name the pictures instead, or fit a head on this store.",
+    )

@@ -1,0 +1,142 @@
+"""Predictions as CSV, JSON lines or Parquet, written while they are made."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from featx.atomic import replace_file
+from featx.errors import InvalidValue
+from featx.files import describe_wrong_output
+from featx.heads.prediction_report import Prediction
+from featx.options import DecisionOptions
+from featx.report.json_lines import describe_prediction
+from featx.report.text import short_path
+from featx.wording import option
+
+BLOCK_ROWS = 4096
+"""Rows that are held before they are written to Parquet."""
+
+
+def check_prediction_path(path: Path, *, overwrite: bool = False) -> None:
+    """Refuse a path whose ending is none of the formats, or at which no file can be.
+
+    Args:
+        path: The file.
+        overwrite: Whether a file that exists is replaced.
+
+    Raises:
+        InvalidValue: Says what to do.
+    """
+    if path.suffix.lower() not in _WRITERS:
+        raise InvalidValue(
+            f"Predictions are written as {', '.join(_WRITERS)}. Received: {str(path)!r}."
+        )
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise InvalidValue(describe_wrong_output(path))
+    if path.exists() and not overwrite:
+        raise InvalidValue(f"{str(path)!r} exists. {option('overwrite', True)} replaces it.")
+
+
+def write_prediction_file(
+    predictions: Iterable[Prediction], path: Path, top: int, decision: DecisionOptions
+) -> None:
+    """Write predictions as they come: a row for each picture.
+
+    The columns are path, label, class and probability, of further classes class_2, probability_2
+    and so on, and where they were asked for unknown, candidates and novelty. JSON lines have one
+    object for each class, as ``--json`` prints them.
+
+    Args:
+        predictions: What `featx.predict` or `featx.iter_predictions` gives, without failures.
+        path: A file, replaced if it exists; see `check_prediction_path`.
+        top: The most classes of a picture.
+        decision: What was asked for.
+
+    Raises:
+        InvalidValue: If it cannot be written.
+    """
+    columns = list_columns(top, decision)
+    try:
+        with replace_file(path) as temporary:
+            _WRITERS[path.suffix.lower()](predictions, temporary, columns)
+    except OSError as error:
+        raise InvalidValue(f"{str(path)!r} cannot be written: {error.strerror}.") from error
+
+
+def list_columns(top: int, decision: DecisionOptions) -> list[str]:
+    """Return the names of the columns.
+
+    Example:
+        >>> list_columns(2, DecisionOptions(threshold=0.5))
+        ['path', 'label', 'class', 'probability', 'class_2', 'probability_2', 'unknown']
+    """
+    further = [f"{name}_{n}" for n in range(2, top + 1) for name in ("class", "probability")]
+    asked = {
+        "unknown": decision.threshold is not None,
+        "candidates": decision.coverage is not None,
+        "novelty": decision.novelty,
+    }
+    wanted = [name for name, is_wanted in asked.items() if is_wanted]
+    return ["path", "label", "class", "probability", *further, *wanted]
+
+
+def _make_row(prediction: Prediction, columns: Sequence[str]) -> dict[str, Any]:
+    row: dict[str, Any] = {"path": short_path(prediction.path), "label": prediction.label}
+    pairs = zip(prediction.classes, prediction.probabilities, strict=True)
+    for rank, (name, probability) in enumerate(pairs, start=1):
+        ending = "" if rank == 1 else f"_{rank}"
+        row |= {f"class{ending}": name, f"probability{ending}": probability}
+    row |= {"unknown": prediction.is_unknown, "novelty": prediction.novelty}
+    row["candidates"] = prediction.candidates
+    return {name: row.get(name) for name in columns}
+
+
+def _write_csv(predictions: Iterable[Prediction], path: Path, columns: Sequence[str]) -> None:
+    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        for prediction in predictions:
+            row = _make_row(prediction, columns)
+            if row.get("candidates") is not None:
+                row["candidates"] = "|".join(row["candidates"])
+            writer.writerow(row)
+
+
+def _write_json_lines(
+    predictions: Iterable[Prediction], path: Path, columns: Sequence[str]
+) -> None:
+    with path.open("w", encoding="ascii") as file:
+        for prediction in predictions:
+            for line in describe_prediction(prediction, columns):
+                file.write(json.dumps(line, allow_nan=False) + "\n")
+
+
+def _write_parquet(predictions: Iterable[Prediction], path: Path, columns: Sequence[str]) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    special = {
+        "unknown": pyarrow.bool_(),
+        "candidates": pyarrow.list_(pyarrow.string()),
+        "novelty": pyarrow.float64(),
+    }
+    schema = pyarrow.schema(
+        (name, special.get(name, pyarrow.float64() if "prob" in name else pyarrow.string()))
+        for name in columns
+    )
+    with pyarrow.parquet.ParquetWriter(path, schema) as writer:
+        for block in _blocks(_make_row(prediction, columns) for prediction in predictions):
+            writer.write_table(pyarrow.Table.from_pylist(block, schema=schema))
+
+
+def _blocks(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    while block := list(islice(rows, BLOCK_ROWS)):
+        yield block
+
+
+_WRITERS = {".csv": _write_csv, ".jsonl": _write_json_lines, ".parquet": _write_parquet}

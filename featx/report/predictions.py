@@ -1,0 +1,90 @@
+"""What `featx predict` shows: predictions as a table, JSON lines or a file, and their counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from featx.heads.prediction_report import Prediction
+from featx.images.sources import ImageFailure
+from featx.options import DecisionOptions
+from featx.report.drawing import is_terminal
+from featx.report.json_lines import write_predictions
+from featx.report.prediction_files import list_columns, write_prediction_file
+from featx.report.tables import show_predictions
+from featx.units import format_count
+
+if TYPE_CHECKING:
+    from featx.heads.prediction_stream import PredictionCounts
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionOutput:
+    """Where predictions go.
+
+    Attributes:
+        path: A file; stdout when None.
+        as_json: As JSON lines, not as a table.
+        top: The most classes of a picture.
+        decision: What else was asked for.
+    """
+
+    path: Path | None
+    as_json: bool
+    top: int
+    decision: DecisionOptions
+
+
+def write_results(
+    results: Iterable[Prediction | ImageFailure], output: PredictionOutput
+) -> list[ImageFailure]:
+    """Write predictions as they come, and return the failures among them.
+
+    On a terminal, where progress is drawn meanwhile, they are written at the end.
+    """
+    failures: list[ImageFailure] = []
+
+    def take() -> Iterator[Prediction]:
+        for result in results:
+            if isinstance(result, ImageFailure):
+                failures.append(result)
+            else:
+                yield result
+
+    if output.path is not None:
+        write_prediction_file(take(), output.path, output.top, output.decision)
+        return failures
+    predictions = list(take()) if is_terminal() else take()
+    columns = list_columns(output.top, output.decision)
+    if output.as_json:
+        write_predictions(predictions, columns)
+    else:
+        show_predictions(predictions, columns)
+    return failures
+
+
+def describe_counts(
+    counts: PredictionCounts, decision: DecisionOptions, *, model: str | None
+) -> Iterator[str]:
+    """Yield what there is to say of all predictions together.
+
+    Args:
+        counts: After the last one.
+        decision: What was asked for.
+        model: The model, if its own classifier made them.
+    """
+    images = format_count(counts.num_images, "image")
+    if counts.num_fitted_on:
+        yield (
+            f"the head was fitted on {counts.num_fitted_on:,} of the {images}: they say nothing "
+            "about its accuracy"
+        )
+    if decision.threshold is not None:
+        yield f"{counts.num_unknown:,} of the {images} unknown, below {decision.threshold:g}"
+    if counts.accuracy is not None:
+        labelled = format_count(
+            counts.num_labelled, "labelled image" if model else "new labelled image"
+        )
+        yield f"accuracy {counts.accuracy:.4f} on the {labelled}"
