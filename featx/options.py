@@ -458,6 +458,10 @@ class SearchKeywords(RunKeywords, LayerSynonyms, total=False):
     """The options that `featx.search` takes as keywords."""
 
 
+class EvaluateKeywords(SelectionKeywords, RunKeywords, total=False):
+    """The options that `featx.evaluate` takes as keywords."""
+
+
 class ExtractKeywords(InputKeywords, SelectionKeywords, RunKeywords, UpdateKeywords, total=False):
     """The options that `featx.extract` takes as keywords."""
 

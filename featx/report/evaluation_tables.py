@@ -10,6 +10,7 @@ from featx.report.drawing import make_table, print_result
 from featx.units import format_count
 
 if TYPE_CHECKING:
+    from featx.heads.evaluating import EvaluateReport
     from featx.heads.evaluation import ClassReport, Evaluation
     from featx.heads.grouping import NearDuplicates
 
@@ -44,6 +45,24 @@ def show_evaluation(evaluation: Evaluation, measured: str, rest: str = "") -> No
         print_result(f"  {count} × {name_class(true)} taken for {name_class(predicted)}")
     for line in describe_evaluation(evaluation, measured.replace(" ", "-"), rest):
         print_result(line)
+
+
+def show_evaluate_report(report: EvaluateReport) -> None:
+    """Draw how good a head is on images that it was not fitted on."""
+    show_evaluation(report.evaluation, "labelled")
+    left_out = [
+        f"{format_count(count, 'image')} {why}"
+        for count, why in (
+            (report.num_fitted_on, "that the head was fitted on"),
+            (report.num_unlabelled, "without label"),
+            (sum(report.unknown_labels.values()), "with a label that is no class of the head"),
+        )
+        if count
+    ]
+    if left_out:
+        print_result(f"left out: {', '.join(left_out)}")
+    if report.unknown_labels:
+        print_result(f"  no class of the head: {_list_names(list(report.unknown_labels))}")
 
 
 def describe_evaluation(evaluation: Evaluation, measured: str, rest: str = "") -> Iterator[str]:

@@ -1,0 +1,96 @@
+"""`featx evaluate`: how good a head is on other images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from featx.cli.groups import spread_groups
+from featx.cli.options import (
+    SOME_FAILED,
+    AllowDownload,
+    Json,
+    ReadRunGroup,
+    SelectionGroup,
+    TrustModelCode,
+    exit_with,
+)
+from featx.specs import DEFAULT_HEAD
+
+
+@spread_groups
+def evaluate(
+    *,
+    images: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="IMAGES|STORE",
+            help="Labelled images, as for `predict`, or one feature store, for which no network is "
+            "run.",
+        ),
+    ] = None,
+    head: Annotated[Path, typer.Option(help="The head's folder, from `fit-head`.")] = Path(
+        DEFAULT_HEAD
+    ),
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A table (.csv, .parquet) with the columns path and label. [default: the images' "
+            "own labels]",
+        ),
+    ] = None,
+    rows: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OUT.csv",
+            help="Write a line for each image: true and predicted class, probabilities.",
+        ),
+    ] = None,
+    selection: SelectionGroup,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH", help="Where the model's weights or file are now, if they have moved."
+        ),
+    ] = None,
+    run: ReadRunGroup,
+    trust_model_code: TrustModelCode = False,
+    allow_download: AllowDownload = False,
+    as_json: Json = False,
+) -> None:
+    """Measure a head on labelled images that it was not fitted on.
+
+    Images that it was fitted on, that have no label, or one that is no class of the head, are left
+    out and counted. Of a store, --split selects a part.
+
+    Example: featx evaluate new_photos --head head
+
+    Example: featx evaluate other.h5 --split test --json
+    """
+    import featx
+    from featx.report.console import ConsoleListener
+    from featx.report.evaluation_tables import show_evaluate_report
+    from featx.report.json_lines import write_json
+
+    if not images and selection.image_list is None:
+        raise typer.BadParameter("name images, a store, or a list of images with --image-list")
+    report = featx.evaluate(
+        images or (),
+        head=head,
+        labels=labels,
+        rows=rows,
+        weights=weights,
+        trust_model_code=trust_model_code,
+        allow_download=allow_download,
+        selection=selection,
+        run=run,
+        listener=ConsoleListener(),
+    )
+    if as_json:
+        write_json(report.to_dict())
+    else:
+        show_evaluate_report(report)
+    exit_with(SOME_FAILED if report.failures else 0)

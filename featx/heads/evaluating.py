@@ -1,0 +1,254 @@
+"""`evaluate`: how good a head is on labelled images, or on a store, that it was not fitted on."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Unpack
+
+import numpy as np
+
+from featx.arguments import check_head, plain_arguments
+from featx.checks import check_path
+from featx.errors import HeadError, InvalidValue
+from featx.events import Listener
+from featx.features.embedding import QueryImages
+from featx.heads.evaluation import Evaluation, measure_classes
+from featx.heads.head import Head, load_head
+from featx.heads.held_out import HeldOut, hold_out
+from featx.heads.labels import SHOWN_NAMES, read_label_table
+from featx.heads.prediction_stream import VectorBatch, find_store, iter_images, iter_store
+from featx.heads.row_table import write_rows
+from featx.images.roots import Root
+from featx.images.sources import ImageFailure, Images
+from featx.options import EvaluateKeywords, RunOptions, Selection, fill_group
+from featx.poolings import POOLINGS
+from featx.specs import DEFAULT_HEAD
+from featx.units import format_count
+from featx.wording import option
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluateReport:
+    """How good a head is on images that it was not fitted on.
+
+    Attributes:
+        head: The head's folder; empty for one that was never written.
+        kind: Its kind.
+        layer: Its layer.
+        evaluation: The figures.
+        num_fitted_on: Labelled images left out because the head was fitted on them.
+        num_unlabelled: Images left out because they have no label.
+        unknown_labels: Labels that are no class of the head, with their numbers of images, which
+            are left out; the most frequent first.
+        failures: Images that could not be used.
+        seconds: How long it took.
+    """
+
+    head: str
+    kind: str
+    layer: str
+    evaluation: Evaluation
+    num_fitted_on: int
+    num_unlabelled: int
+    unknown_labels: dict[str, int]
+    failures: tuple[ImageFailure, ...]
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON-serialisable values."""
+        return asdict(self)
+
+
+@plain_arguments(Selection, RunOptions, head=check_head, labels=check_path, rows=check_path)
+def evaluate(
+    images: Images = (),
+    *,
+    head: str | Path | Head = DEFAULT_HEAD,
+    labels: str | Path | None = None,
+    rows: str | Path | None = None,
+    weights: str | Path | None = None,
+    trust_model_code: bool = False,
+    allow_download: bool = False,
+    selection: Selection | None = None,
+    run: RunOptions | None = None,
+    listener: Listener | None = None,
+    **options: Unpack[EvaluateKeywords],
+) -> EvaluateReport:
+    """Measure a head on labelled images, or on a feature store, for which no network is run.
+
+    Images that the head was fitted on are left out.
+
+    Args:
+        images: Locations or objects, as for `featx.extract`; or a feature store with the head's
+            feature, of which `split` selects a part.
+        head: A head, or its folder.
+        labels: A table, in CSV or Parquet, with the columns path and label; when None the labels of
+            the images: class folders, or what their source says.
+        rows: A CSV file to write, with a line for each image that was measured on.
+        weights: Where the model's weights (or its file or folder) are now, if they have moved.
+        trust_model_code: See `featx.load_model`.
+        allow_download: Download the model that the head names, if it is not here.
+        selection: Which of the images are wanted.
+        run: How images are read and the network is run.
+        listener: Receives notes, progress and failures; when None, who looks on sees them.
+        options: Fields of these two groups as keywords.
+
+    Raises:
+        HeadError: If the head or the labels cannot be read, or no image is left to measure on.
+        FingerprintMismatch: If features are not those of the head.
+
+    Example:
+        >>> import featx
+        >>> from featx.testing import toy_model, write_images
+        >>> images = write_images(12, classes=("dark", "light"))
+        >>> _ = featx.extract(images, model=toy_model(), layers=["mean"], output="f.h5")
+        >>> _ = featx.fit_head("f.h5", output="h")
+        >>> others = write_images(20, "others", classes=("dark", "light"))
+        >>> evaluate(others, head="h").evaluation.accuracy
+        1.0
+    """
+    started = time.monotonic()
+    chosen, run = fill_group(Selection, selection, options), fill_group(RunOptions, run, options)
+    listener = run.choose_listener(listener)
+    loaded = head if isinstance(head, Head) else load_head(head)
+    query = QueryImages(
+        images, chosen, run, check_path("weights", weights), trust_model_code, allow_download
+    )
+    failures: list[ImageFailure] = []
+    measured = _Measured(loaded)
+    for batch in _iter_batches(query, loaded, None if labels is None else Path(labels), listener):
+        if isinstance(batch, ImageFailure):
+            failures.append(batch)
+        else:
+            measured.add(batch)
+    held_out, evaluation = measured.finish()
+    if rows is not None:
+        write_rows(held_out, Path(rows))
+    return EvaluateReport(
+        head="" if loaded.folder is None else str(loaded.folder),
+        kind=loaded.kind,
+        layer=loaded.feature.name,
+        evaluation=evaluation,
+        num_fitted_on=measured.num_fitted_on,
+        num_unlabelled=measured.num_unlabelled,
+        unknown_labels=dict(measured.unknown.most_common()),
+        failures=tuple(failures),
+        seconds=time.monotonic() - started,
+    )
+
+
+class _Measured:
+    """What a head says of labelled images, batch by batch.
+
+    Args:
+        head: The head.
+    """
+
+    def __init__(self, head: Head) -> None:
+        self.num_fitted_on = self.num_unlabelled = 0
+        self.unknown: Counter[str] = Counter()
+        self._head = head
+        self._known = {row.tobytes() for row in head.fitted_on}
+        self._numbers = {name: number for number, name in enumerate(head.classes)}
+        self._paths: list[str] = []
+        self._targets: list[int] = []
+        self._hashes: list[np.ndarray] = []
+        self._probabilities: list[np.ndarray] = []
+
+    def add(self, batch: VectorBatch) -> None:
+        """Predict the images of a batch that can be measured on, and count the others."""
+        used = []
+        for row, label in enumerate(batch.labels):
+            if label is None:
+                self.num_unlabelled += 1
+            elif label not in self._numbers:
+                self.unknown[label] += 1
+            elif batch.content_hash[row].tobytes() in self._known:
+                self.num_fitted_on += 1
+            else:
+                used.append(row)
+                self._paths.append(batch.paths[row])
+                self._targets.append(self._numbers[label])
+        if used:
+            self._hashes.append(batch.content_hash[used])
+            self._probabilities.append(self._head.predict_proba(batch.values[used]))
+
+    def finish(self) -> tuple[HeldOut, Evaluation]:
+        """Return what was predicted and the figures.
+
+        Raises:
+            HeadError: If there is no image to measure on.
+        """
+        if not self._targets:
+            raise HeadError(self._explain_nothing())
+        targets, probabilities = np.array(self._targets), np.concatenate(self._probabilities)
+        pictures = (Root.parse(os.getcwd()), self._paths, np.concatenate(self._hashes))
+        straddling = np.zeros(len(targets), bool)
+        held_out = hold_out(pictures, self._head.classes, targets, probabilities, straddling)
+        return held_out, measure_classes(probabilities, targets, self._head.classes)
+
+    def _explain_nothing(self) -> str:
+        if self.num_fitted_on:
+            return (
+                f"The head was fitted on all {format_count(self.num_fitted_on, 'labelled image')}: "
+                "that says nothing about new ones. Name others, or measure while fitting, with "
+                f"{option('cv', 5)}."
+            )
+        classes = _name_some(self._head.classes)
+        if self.unknown:
+            return (
+                f"None of the labels is a class of the head. Received: {_name_some(self.unknown)}. "
+                f"The head has: {classes}."
+            )
+        return (
+            f"No image has a label. The head has the classes {classes}: put images into folders of "
+            f"these names, or give {option('labels', 'FILE.csv')} with the columns path and label."
+        )
+
+
+def _name_some(names: Sequence[str] | Mapping[str, int]) -> str:
+    shown = [repr(name) for name in list(names)[:SHOWN_NAMES]]
+    rest = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {rest:,} more" if rest else "")
+
+
+def _iter_batches(
+    query: QueryImages, head: Head, labels: Path | None, listener: Listener
+) -> Iterator[VectorBatch | ImageFailure]:
+    """Yield the features of all images, with the labels that count."""
+    file = "The head" if head.folder is None else f"The head {str(head.folder)!r}"
+    POOLINGS.restore(head.feature.pool, file, head.feature.package)
+    batches: Iterator[VectorBatch | ImageFailure]
+    store = find_store(query.images)
+    if store is None:
+        batches = iter_images(query, head, listener)
+    elif query.selection != Selection(split=query.selection.split):
+        raise InvalidValue(
+            f"Of a store, only {option('split')} selects images. Take away what else does."
+        )
+    else:
+        batches = iter_store(store, head, listener, split=query.selection.split)
+    if labels is None:
+        yield from batches
+        return
+    found = list(batches)  # A table is matched with all images at once.
+    yield from (one for one in found if isinstance(one, ImageFailure))
+    yield from _label([one for one in found if not isinstance(one, ImageFailure)], labels, listener)
+
+
+def _label(batches: list[VectorBatch], table: Path, listener: Listener) -> Iterator[VectorBatch]:
+    """Yield batches with the labels of a table."""
+    keys = [os.path.abspath(path).lstrip("/") for batch in batches for path in batch.paths]
+    read = read_label_table(table, keys, Path("/"))
+    for note in read.notes:
+        listener.note(note)
+    start = 0
+    for batch in batches:
+        stop = start + len(batch.paths)
+        yield VectorBatch(batch.paths, read.labels[start:stop], batch.content_hash, batch.values)
+        start = stop
