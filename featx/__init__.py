@@ -31,6 +31,7 @@ PUBLIC_NAMES = {
     "featx.extraction.report": ("ExtractReport",),
     "featx.features.extractor": ("Extractor", "embed"),
     "featx.heads.choosing": ("KindTrial",),
+    "featx.heads.evaluating": ("EvaluateReport", "evaluate"),
     "featx.heads.evaluation": ("Calibrated", "ClassReport", "Evaluation"),
     "featx.heads.evidence": ("Evidence",),
     "featx.heads.fitting": ("FitReport", "fit_head"),
@@ -93,6 +94,7 @@ PUBLIC_NAMES = {
         "Layers",
         "Metric",
         "OnError",
+        "EvaluateKeywords",
         "PredictKeywords",
         "RunKeywords",
         "RunOptions",
@@ -147,6 +149,8 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.features.extractor import Extractor as Extractor
     from featx.features.extractor import embed as embed
     from featx.heads.choosing import KindTrial as KindTrial
+    from featx.heads.evaluating import EvaluateReport as EvaluateReport
+    from featx.heads.evaluating import evaluate as evaluate
     from featx.heads.evaluation import Calibrated as Calibrated
     from featx.heads.evaluation import ClassReport as ClassReport
     from featx.heads.evaluation import Evaluation as Evaluation
@@ -212,6 +216,7 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.options import DecisionKeywords as DecisionKeywords
     from featx.options import DecisionOptions as DecisionOptions
     from featx.options import EmbedKeywords as EmbedKeywords
+    from featx.options import EvaluateKeywords as EvaluateKeywords
     from featx.options import ExtractKeywords as ExtractKeywords
     from featx.options import ExtractorKeywords as ExtractorKeywords
     from featx.options import IndexKeywords as IndexKeywords

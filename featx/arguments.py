@@ -89,6 +89,11 @@ def check_listener(name: str, value: Any) -> Any:
     return value
 
 
+def check_number_or_text(name: str, value: Any) -> Any:
+    """Return a number, or a text that stands for one, such as ``auto``."""
+    return value if isinstance(value, str) else check_number(name, value)
+
+
 CHECKS: dict[str, Check] = {
     "allow_download": check_given_flag,
     "coverage": check_number,
@@ -96,6 +101,7 @@ CHECKS: dict[str, Check] = {
     "dtype": check_dtype,
     "features": check_path,
     "format": check_text,
+    "groups": check_text,
     "index": check_path,
     "k": check_whole_numbers(1),
     "ignore_split": check_given_flag,
@@ -105,6 +111,7 @@ CHECKS: dict[str, Check] = {
     "layers": check_layers,
     "learning_curve": check_given_flag,
     "listener": check_listener,
+    "near_duplicates": check_number_or_text,
     "output": check_path,
     "model": check_path,
     "novelty": check_given_flag,
@@ -112,6 +119,7 @@ CHECKS: dict[str, Check] = {
     "pool": check_pool,
     "progress": check_flag_or_none,
     "repair": check_given_flag,
+    "rows": check_path,
     "seed": check_whole_numbers(0, 2**32 - 1),
     "signature": check_text,
     "single_file_limit": check_whole_numbers(0),

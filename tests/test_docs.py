@@ -17,7 +17,7 @@ from types import ModuleType
 import pytest
 
 import featx
-from featx.cli import export, extract, fit_head, predict, search
+from featx.cli import evaluate, export, extract, fit_head, predict, search
 from featx.cli.commands import COMMANDS
 from featx.heads.options import EvaluationOptions, FeatureOptions, HeadOptions, TaskOptions
 from featx.images.sources import find_images
@@ -98,6 +98,7 @@ def test_the_test_line_is_the_one_that_ci_runs() -> None:
         ),
         (fit_head.fit_head, featx.fit_head, {"as_json": None}),
         (predict.predict, featx.predict, {"as_json": None}),
+        (evaluate.evaluate, featx.evaluate, {"as_json": None}),
         (
             search.search,
             featx.search,

@@ -227,19 +227,35 @@ def _take_batch(batch: ComputedBatch, head: Head) -> VectorBatch:
     )
 
 
-def iter_store(path: Path, head: Head, listener: Listener) -> Iterator[VectorBatch]:
-    """Read the head's feature of all pictures from a store; no network is run.
+def iter_store(
+    path: Path, head: Head, listener: Listener, *, split: str | None = None
+) -> Iterator[VectorBatch]:
+    """Read the head's feature of the pictures of a store; no network is run.
+
+    Args:
+        path: The store.
+        head: The head.
+        listener: Is told how far it is.
+        split: Only pictures of this split.
 
     Raises:
+        InvalidValue: If no picture is of this split.
         UnknownName: If the store lacks the layer.
         FingerprintMismatch: If its features were computed in another way than the head's.
     """
     with open_store(path) as store:
         _check_feature(store, head)
-    return _read_batches(path, head, listener)
+        if split is not None and split not in store.splits:
+            known = ", ".join(sorted({each for each in store.splits if each is not None}))
+            raise InvalidValue(
+                f"No image of {str(path)!r} is of the split {split!r}. It has: {known or 'none'}."
+            )
+    return _read_batches(path, head, listener, split)
 
 
-def _read_batches(path: Path, head: Head, listener: Listener) -> Iterator[VectorBatch]:
+def _read_batches(
+    path: Path, head: Head, listener: Listener, split: str | None
+) -> Iterator[VectorBatch]:
     with open_store(path) as store:
         labels, hashes, root = store.labels, store.content_hash, store.root
         start = 0
@@ -247,13 +263,25 @@ def _read_batches(path: Path, head: Head, listener: Listener) -> Iterator[Vector
         try:
             for block in store.iter_vectors(head.feature.name, head.feature.pool):
                 rows = slice(start, start + len(block))
+                part = None if split is None else np.array(store.splits[rows]) == split
                 paths = [root.location(key) for key in store.keys[rows]]
                 values = block.reshape(len(block), -1)
-                yield VectorBatch(paths, labels[rows], hashes[rows], values)
+                batch = VectorBatch(paths, labels[rows], hashes[rows], values)
+                yield batch if part is None else _take(batch, np.flatnonzero(part))
                 listener.advance(len(block))
                 start += len(block)
         finally:
             listener.finish()
+
+
+def _take(batch: VectorBatch, rows: np.ndarray) -> VectorBatch:
+    chosen = rows.tolist()
+    return VectorBatch(
+        [batch.paths[row] for row in chosen],
+        [batch.labels[row] for row in chosen],
+        batch.content_hash[rows],
+        batch.values[rows],
+    )
 
 
 def _check_feature(store: FeatureStore, head: Head) -> None:
