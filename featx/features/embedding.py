@@ -58,6 +58,7 @@ class QueryImages:
         weights: Where the model's weights are now, if they have moved.
         trust_model_code: See `featx.load_model`.
         allow_download: Whether a model that only a file names may be fetched.
+        in_order: See `featx.images.sources.gather`.
     """
 
     images: Images
@@ -66,10 +67,13 @@ class QueryImages:
     weights: str | None = None
     trust_model_code: bool = False
     allow_download: bool = False
+    in_order: bool = False
 
     def find(self, listener: Listener) -> ImageSet:
         """Return the images, and pass on the notes about how they were found."""
-        found = gather(self.images, selection=self.selection, scale=self.run.scale)
+        found = gather(
+            self.images, selection=self.selection, scale=self.run.scale, in_order=self.in_order
+        )
         for note in found.notes:
             listener.note(note)
         return found

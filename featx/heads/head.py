@@ -19,6 +19,8 @@ from featx.arguments import check_given_path, plain_arguments
 from featx.atomic import replace_file
 from featx.checks import check_numbers
 from featx.errors import AddOnError, DimensionMismatch, HeadError, NotInstalled
+from featx.features.vectors import read_vectors
+from featx.heads.estimator import FittedClassifier
 from featx.heads.evidence import Evidence, take_evidence
 from featx.heads.kinds import HEADS
 from featx.heads.operations import Operation, Temper, compute
@@ -32,14 +34,18 @@ from featx.wording import command, option
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+    from featx.features.vectors import HasVectors
+
 FORMAT = "featx-head"
 FORMAT_VERSION = 1
 DESCRIPTION_FILE = "head.json"
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Head(Shown):
+class Head(FittedClassifier, Shown):
     """A classifier on one feature. Heads are equal if they are the same object.
+
+    It is also a classifier of scikit-learn that has been fitted, for its metrics and inspection.
 
     Attributes:
         kind: A name in `featx.heads.kinds.HEADS`.
@@ -86,11 +92,13 @@ class Head(Shown):
         operations = HEADS[self.kind].operations(self.weights)
         return operations if self.temperature == 1 else (*operations, Temper(self.temperature))
 
-    def predict_proba(self, values: ArrayLike) -> np.ndarray:
+    def predict_proba(self, values: HasVectors) -> np.ndarray:
         """Return class probabilities.
 
         Args:
-            values: Feature vectors, an array or lists of shape (N, D).
+            values: Feature vectors, an array or lists of shape (N, D); a store, or a layer of it as
+                a table, that was made in the same way; or images, as for `featx.extract`, whose
+                features are computed now. Of several paths, each is one image.
 
         Returns:
             float32 (N, C), rows summing to 1.
@@ -99,8 +107,10 @@ class Head(Shown):
             DimensionMismatch: If D is not the width that the head was fitted on.
             HeadError: If they are not finite: the weights are too large, or the vectors are.
             InvalidType: If these are no numbers.
+            FingerprintMismatch: If a store holds another feature.
+            ImageError: If an image cannot be read.
         """
-        return self.temper(self.raw_proba(values))
+        return self.temper(self.raw_proba(read_vectors(values, self.model, self.feature)))
 
     def temper(self, probabilities: np.ndarray) -> np.ndarray:
         """Divide the logits behind raw probabilities, (N, C), by the temperature."""

@@ -19,10 +19,12 @@ from featx.index.vector_index import Match, VectorIndex
 from featx.options import RunOptions, SearchKeywords, fill_group
 from featx.shown import Shown
 from featx.specs import DEFAULT_K
+from featx.store.frames import require_library
 from featx.units import format_count
 from featx.wording import option
 
 if TYPE_CHECKING:
+    import pandas
     from PIL.Image import Image as PillowImage
 
 
@@ -56,6 +58,23 @@ class SearchReport(Shown):
     failures: tuple[ImageFailure, ...]
     index_size: int
     layer: str
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return a data frame of pandas with a row for each match.
+
+        Its columns are query, rank, key, score, label and path.
+
+        Raises:
+            LibraryMissing: If pandas is not installed.
+        """
+        library = require_library("pandas", "to_pandas")
+        rows = [
+            (result.query, match.rank, match.key, match.score, match.label, match.path)
+            for result in self.results
+            for match in result.matches
+        ]
+        names = ["query", "rank", "key", "score", "label", "path"]
+        return library.DataFrame(rows, columns=names)
 
     def plot(self) -> PillowImage:
         """Draw queries and matches with labels and scores, as ``featx search --sheet`` does.

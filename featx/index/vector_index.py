@@ -43,6 +43,9 @@ from featx.wording import command
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+    from featx.features.vectors import HasVectors
+    from featx.index.searching import SearchReport
+
 SCORE_ROUNDING = 1e-6
 """How far float32 may leave the cosine of two equal vectors from 1."""
 
@@ -245,6 +248,33 @@ class VectorIndex(Shown):
         return {
             joined[i : i + HASH_BYTES]: i // HASH_BYTES for i in range(0, len(joined), HASH_BYTES)
         }
+
+    def query(
+        self,
+        queries: HasVectors,
+        k: int = DEFAULT_K,
+        *,
+        threshold: float | None = None,
+    ) -> SearchReport:
+        """Find the images most similar to arrays, stored images, or pictures.
+
+        Args:
+            queries: Feature vectors (Q, D) or one of them (D,); keys of images in the index, which
+                are left out of their own matches; or images, as for `featx.extract`, whose features
+                are computed now. What is a key is taken for one.
+            k: The most matches for each query.
+            threshold: Leave out matches with a lower cosine similarity.
+
+        Returns:
+            The matches, in the order of the queries; ``to_pandas()`` makes a frame of them.
+
+        Raises:
+            FingerprintMismatch: If a store holds another feature.
+            ImageError: If an image cannot be read.
+        """
+        from featx.index.querying import answer
+
+        return answer(self, queries, k, threshold)
 
     def content_hash(self) -> np.ndarray:
         """Return the content hashes, uint8 (N, 16), compared with their checksums."""

@@ -61,7 +61,7 @@ def to_arrow(
     store: StoreColumns, rows: np.ndarray | None, feature: Feature | None
 ) -> pyarrow.Table:
     """Return rows as a table of Arrow; see `FeatureStore.to_arrow`."""
-    arrow = _require("pyarrow", "to_arrow")
+    arrow = require_library("pyarrow", "to_arrow")
     taken = () if feature is None else (feature.name,)
     known = name_columns(store, taken)
     chosen = np.arange(len(store.keys)) if rows is None else rows
@@ -93,7 +93,7 @@ def to_pandas(
     store: StoreColumns, rows: np.ndarray | None, feature: Feature | None
 ) -> pandas.DataFrame:
     """Return rows as a data frame of pandas; see `FeatureStore.to_pandas`."""
-    _require("pandas", "to_pandas")
+    require_library("pandas", "to_pandas")
     chosen = np.arange(len(store.keys)) if rows is None else rows
     frame = _make_pandas(store, chosen, feature)
     return frame.set_index("key")
@@ -170,7 +170,7 @@ def join(store: StoreColumns, frame: Any, on: str | None, feature: Feature | Non
 def _make_arrow_columns(
     store: StoreColumns, rows: np.ndarray, feature: Feature | None
 ) -> dict[str, Any]:
-    arrow = _require("pyarrow", "join")
+    arrow = require_library("pyarrow", "join")
     taken = () if feature is None else (feature.name,)
     indices = arrow.array(rows, mask=rows < 0)
     columns = {
@@ -220,7 +220,12 @@ def _is_missing(key: Any) -> bool:
     return not (isinstance(key, str) or hasattr(key, "__fspath__"))
 
 
-def _require(library: str, method: str) -> Any:
+def require_library(library: str, method: str) -> Any:
+    """Import a library that only a method needs.
+
+    Raises:
+        LibraryMissing: Says what to type.
+    """
     try:
         return importlib.import_module(library)
     except ImportError as error:

@@ -483,9 +483,11 @@ def test_heads_take_lists_and_are_equal_to_themselves(head: Path) -> None:
     )
     with pytest.raises(DimensionMismatch, match=r"Received: shape=\(3,\)"):
         first.predict_proba([0.1, 0.2, 0.3])
-    for wrong in ([[0.1], [0.2, 0.3]], "vector", [["a", "b", "c"]], None):
+    for wrong in ([[0.1], [0.2, 0.3]], [["a", "b", "c"]], None):
         with pytest.raises(InvalidType, match="'values' takes an array of numbers, or lists"):
             first.predict_proba(wrong)  # type: ignore[arg-type]
+    with pytest.raises(ImagesNotFound, match="no file or folder 'vector'"):
+        first.predict_proba("vector")  # Text is the path of an image.
 
 
 def test_predictions(head: Path, tmp_path: Path) -> None:
