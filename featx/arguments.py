@@ -94,9 +94,15 @@ def check_number_or_text(name: str, value: Any) -> Any:
     return value if isinstance(value, str) else check_number(name, value)
 
 
+def check_class_weight(name: str, value: Any) -> Any:
+    """Return weights by the names of classes, ``balanced``, or the path of a table."""
+    return value if isinstance(value, Mapping) else check_path(name, value)
+
+
 CHECKS: dict[str, Check] = {
     "allow_download": check_given_flag,
     "coverage": check_number,
+    "class_weight": check_class_weight,
     "csv_safe": check_given_flag,
     "dtype": check_dtype,
     "features": check_path,
@@ -120,6 +126,7 @@ CHECKS: dict[str, Check] = {
     "progress": check_flag_or_none,
     "repair": check_given_flag,
     "rows": check_path,
+    "sample_weight": check_text,
     "seed": check_whole_numbers(0, 2**32 - 1),
     "signature": check_text,
     "single_file_limit": check_whole_numbers(0),

@@ -23,6 +23,7 @@ NOT_RUN = {
     "docs/how-to/export.md": 1,
     "docs/how-to/hub.md": 1,
     "docs/how-to/images.md": 2,
+    "docs/how-to/measure.md": 2,
     "docs/how-to/models.md": 1,
     "docs/how-to/onnx.md": 2,
     "docs/how-to/read-the-store.md": 3,

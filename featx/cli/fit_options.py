@@ -39,9 +39,25 @@ def make_task(
             "(.csv, .parquet) with the columns path, label and optionally split.",
         ),
     ] = FOLDERS,
+    class_weight: Annotated[
+        str | None,
+        typer.Option(
+            metavar="balanced|FILE",
+            help="How much images of each class count in the fit: 'balanced' for all classes "
+            "alike, or a table (.csv) with the columns class and weight.",
+        ),
+    ] = None,
+    sample_weight: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="A column of the labels table or the store: how much each image counts in the "
+            "fit.",
+        ),
+    ] = None,
 ) -> TaskOptions:
     """Return what a head learns."""
-    return TaskOptions(labels)
+    return TaskOptions(labels, class_weight, sample_weight)
 
 
 def make_evaluation(

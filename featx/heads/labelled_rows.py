@@ -12,6 +12,7 @@ import numpy as np
 
 from featx.errors import HeadError, UnknownName, join_names
 from featx.events import Listener
+from featx.heads.example_weights import weigh_examples
 from featx.heads.grouping import Grouping, group_rows
 from featx.heads.kinds import Examples
 from featx.heads.labels import RowLabels, read_label_table, side_of
@@ -134,13 +135,14 @@ def read_labelled_rows(store: FeatureStore, choice: RowChoice, listener: Listene
             Path(choice.task.labels),
             store.keys,
             Path(str(store.root)),
-            [] if choice.evaluation.groups is None else [choice.evaluation.groups],
+            [name for name in (choice.evaluation.groups, choice.task.sample_weight) if name],
         )
         for note in row_labels.notes:
             listener.note(note)
     num_unlabelled = sum(label is None for label in row_labels.labels)
     splits: dict[str, int] = {}
     column = find_column(choice.evaluation.groups, row_labels, store)
+    counts = find_column(choice.task.sample_weight, row_labels, store)
     if choice.evaluation.ignore_split or choice.evaluation.cv is not None:
         if choice.evaluation.cv is not None and _has_split(row_labels, store):
             listener.note("the given split is not used: a cross-validation measures on all images")
@@ -154,6 +156,8 @@ def read_labelled_rows(store: FeatureStore, choice: RowChoice, listener: Listene
     rows = np.array([row for row, label in enumerate(row_labels.labels) if label])
     targets = np.array([numbers[label] for label in row_labels.labels if label])
     values = table.values[rows].reshape(len(rows), -1)
+    counts = None if counts is None else counts[rows]
+    weights = weigh_examples(targets, classes, choice.task.class_weight, counts)
     grouping = group_rows(
         values,
         targets,
@@ -167,7 +171,7 @@ def read_labelled_rows(store: FeatureStore, choice: RowChoice, listener: Listene
         table=table,
         rows=rows,
         classes=classes,
-        examples=Examples(values, targets, len(classes), grouping.groups),
+        examples=Examples(values, targets, len(classes), grouping.groups, weights=weights),
         sides=None if row_labels.sides is None else np.array(row_labels.sides)[rows],
         splits=splits,
         num_unlabelled=num_unlabelled + num_broken,

@@ -6,6 +6,7 @@ As in `featx.options`, each field is also a keyword of the function: ``kind="lin
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypedDict
@@ -48,9 +49,16 @@ class TaskOptions:
     Attributes:
         labels: ``folders`` for those in the store (class folders, or those of a manifest); or a
             table, in CSV or Parquet, with the columns path, label and optionally split.
+        class_weight: How much images of each class count in the fit: ``balanced`` for all classes
+            alike, however many images they have; a CSV file with the columns class and weight; or
+            weights by the names of classes. All images count alike when None.
+        sample_weight: A column of the labels table or of the store: how much each image counts in
+            the fit, above 0; 1 where it is missing. Measures count every image once.
     """
 
     labels: str | Path = FOLDERS
+    class_weight: str | Path | Mapping[str, float] | None = None
+    sample_weight: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +170,8 @@ class TaskKeywords(TypedDict, total=False):
     """The fields of `TaskOptions` as keywords."""
 
     labels: str | Path
+    class_weight: str | Path | Mapping[str, float] | None
+    sample_weight: str | None
 
 
 class EvaluationKeywords(TypedDict, total=False):

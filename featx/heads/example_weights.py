@@ -1,0 +1,115 @@
+"""How much each labelled image counts in a fit."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from featx.errors import HeadError
+from featx.text_files import decode_text
+from featx.units import format_count
+from featx.wording import option
+
+BALANCED = "balanced"
+
+
+def weigh_examples(
+    targets: np.ndarray,
+    classes: Sequence[str],
+    class_weight: str | Path | Mapping[str, float] | None,
+    column: np.ndarray | None,
+) -> np.ndarray | None:
+    """Return how much each row counts, float (N,), with mean 1; None where all count alike.
+
+    ``balanced`` gives a row of class c the weight ``N / (C * N_c)``, as in scikit-learn. Weights of
+    classes and of rows are multiplied.
+
+    Args:
+        targets: Class numbers, (N,).
+        classes: C class names.
+        class_weight: See `featx.heads.options.TaskOptions`.
+        column: Weights of the N rows, None or NaN where they are missing; or no column.
+
+    Raises:
+        HeadError: If a weight is no number above 0, or a class has none.
+
+    Example:
+        >>> weigh_examples(np.array([0, 0, 0, 1]), ("a", "b"), "balanced", None).round(2).tolist()
+        [0.67, 0.67, 0.67, 2.0]
+    """
+    if class_weight is None and column is None:
+        return None
+    weights = np.ones(len(targets))
+    if isinstance(class_weight, str) and class_weight == BALANCED:
+        counts = np.bincount(targets, minlength=len(classes))
+        weights *= (len(targets) / (len(classes) * np.maximum(counts, 1)))[targets]
+    elif class_weight is not None:
+        if not isinstance(class_weight, Mapping):
+            class_weight = _read_table(Path(class_weight))
+        weights *= _order_weights(class_weight, classes)[targets]
+    if column is not None:
+        weights *= [_read_weight(value) for value in column.tolist()]
+    return np.asarray(weights / weights.mean())
+
+
+def _order_weights(weights: Mapping[str, float], classes: Sequence[str]) -> np.ndarray:
+    missing = [name for name in classes if name not in weights]
+    if missing:
+        raise HeadError(
+            f"{option('class_weight')} needs a weight for each class. Received none for "
+            f"{format_count(len(missing), 'class', 'classes')}: {', '.join(missing[:5])}."
+        )
+    numbers = [_as_weight(weights[name]) for name in classes]
+    for name, number in zip(classes, numbers, strict=True):
+        if number is None:
+            raise HeadError(
+                f"The weight of a class is a number above 0. Received: {weights[name]!r} for "
+                f"{name!r}."
+            )
+    return np.array(numbers, np.float64)
+
+
+def _as_weight(value: object) -> float | None:
+    """Return a number above 0; None for anything else."""
+    try:
+        number = float(str(value))
+    except ValueError:
+        return None
+    return number if 0 < number < math.inf else None
+
+
+def _read_weight(value: object) -> float:
+    if value is None or value != value:  # NaN is not equal to itself.
+        return 1.0
+    number = _as_weight(value)
+    if number is None:
+        raise HeadError(
+            f"{option('sample_weight')} names a column of numbers above 0, or missing. Received: "
+            f"{value!r}."
+        )
+    return number
+
+
+def _read_table(path: Path) -> dict[str, float]:
+    """Read weights of classes from a CSV file; what is no number is refused when it is used."""
+    if not path.is_file():
+        raise HeadError(
+            f"{option('class_weight')} takes 'balanced' or a CSV file with the columns class and "
+            f"weight. Received: {str(path)!r}, which does not exist."
+        )
+    lines = decode_text(path.read_bytes())[0].splitlines()
+    separator = next((each for each in ",;\t" if lines and each in lines[0]), ",")
+    rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator) if row]
+    header = [name.lower() for name in rows[0]] if rows else []
+    if not {"class", "weight"} <= set(header):
+        raise HeadError(
+            "A file of class weights has the columns class and weight. Received: "
+            f"{', '.join(header) or 'nothing'} in {str(path)!r}."
+        )
+    name, weight = header.index("class"), header.index("weight")
+    full = [row for row in rows[1:] if len(row) > max(name, weight)]
+    return {row[name]: _as_weight(row[weight]) or math.nan for row in full}
