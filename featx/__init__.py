@@ -37,6 +37,7 @@ PUBLIC_NAMES = {
     "featx.heads.fitting": ("FitReport", "fit_head"),
     "featx.heads.grouping": ("NearDuplicates",),
     "featx.heads.held_out": ("HeldOut",),
+    "featx.heads.layer_choice": ("LayerTrial",),
     "featx.heads.learning_curve": ("CurvePoint",),
     "featx.heads.head": ("Head", "load_head"),
     "featx.heads.measures": ("CalibrationBin",),
@@ -161,6 +162,7 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.heads.head import Head as Head
     from featx.heads.head import load_head as load_head
     from featx.heads.held_out import HeldOut as HeldOut
+    from featx.heads.layer_choice import LayerTrial as LayerTrial
     from featx.heads.learning_curve import CurvePoint as CurvePoint
     from featx.heads.measures import CalibrationBin as CalibrationBin
     from featx.heads.operations import Operation as Operation

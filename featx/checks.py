@@ -259,6 +259,18 @@ def check_pool(name: str, value: object) -> str:
     return "avg" if text == "mean" else text
 
 
+def check_pools(name: str, value: object) -> str | tuple[str, ...]:
+    """Return the name of a pooling, or several names.
+
+    Example:
+        >>> check_pools("pool", ["mean", "max"]), check_pools("pool", "gem")
+        (('avg', 'max'), 'gem')
+    """
+    if isinstance(value, (list, tuple)) and value:
+        return tuple(check_pool(name, one) for one in value)
+    return check_pool(name, value)
+
+
 def check_dtype(name: str, value: object) -> str:
     """Return the name of a type of numbers that is given by name, or as NumPy's.
 

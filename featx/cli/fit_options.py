@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 import typer
 
 from featx.cli.groups import Group
-from featx.cli.options import OneLayer, ReadPool
-from featx.cli.registry_choice import Choice
+from featx.cli.registry_choice import Choice, Help
+from featx.errors import join_names
 from featx.heads.kinds import HEADS
 from featx.heads.options import (
     AUTO,
@@ -22,10 +22,32 @@ from featx.heads.options import (
     TaskOptions,
     parse_hidden,
 )
+from featx.poolings import vector_poolings
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_TEST_SIZE
 
 
-def make_feature(layer: OneLayer = None, pool: ReadPool = DEFAULT_READ_POOLING) -> FeatureOptions:
+def make_feature(
+    layer: Annotated[
+        str | None,
+        typer.Option(
+            "--layer",
+            "--layers",
+            "--module-name",
+            metavar="NAME[,NAME]|GLOB|all",
+            help="A layer of the store; of several the best is taken. [default: its deepest]",
+        ),
+    ] = None,
+    pool: Annotated[
+        str,
+        typer.Option(metavar="NAME[,NAME]"),
+        Help(
+            lambda: (
+                "Pooling of layers that were stored as maps: "
+                f"{join_names(vector_poolings())}; of several, the best is taken."
+            )
+        ),
+    ] = DEFAULT_READ_POOLING,
+) -> FeatureOptions:
     """Return which stored feature a head is fitted on."""
     return FeatureOptions(layer, pool)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from featx.arguments import plain_arguments
-from featx.checks import check_path
+from featx.checks import check_layers, check_path, check_pools
 from featx.errors import HeadError
 from featx.events import Listener, choose_listener
 from featx.heads.choosing import KindTrial
@@ -21,6 +21,7 @@ from featx.heads.head import Head, check_replaceable
 from featx.heads.held_out import HeldOut
 from featx.heads.kinds import HEADS, FitJob
 from featx.heads.labelled_rows import LabelledRows, RowChoice, read_labelled_rows
+from featx.heads.layer_choice import LayerTrial, choose_feature, list_features
 from featx.heads.learning_curve import CurvePoint
 from featx.heads.measuring import Measured, cross_validate, measure_split
 from featx.heads.options import (
@@ -33,7 +34,6 @@ from featx.heads.options import (
 )
 from featx.heads.row_table import write_rows
 from featx.options import fill_group
-from featx.poolings import check_vector_pool
 from featx.shown import Shown
 from featx.specs import DEFAULT_HEAD, DEFAULT_STORE
 from featx.store import FeatureTable, open_store
@@ -65,6 +65,7 @@ class FitReport(Shown):
             the settings that were chosen without the held-out ones.
         settings: What the kind of head chose, for example a regularisation.
         tried: With ``kind="auto"``, the kinds that were compared, the best first.
+        layers: With several layers or poolings, all that were compared, the best first.
         seconds: How long fitting and measuring took.
         learning_curve: Accuracy with fewer training rows, fewest first, and at last with all of
             them; empty if it was not asked for.
@@ -88,6 +89,7 @@ class FitReport(Shown):
     refitted: bool
     settings: dict[str, Any]
     tried: tuple[KindTrial, ...] = ()
+    layers: tuple[LayerTrial, ...] = ()
     seconds: float = 0.0
     learning_curve: tuple[CurvePoint, ...] = ()
     near_duplicates: NearDuplicates | None = None
@@ -123,7 +125,15 @@ class FitReport(Shown):
         return fields
 
 
-@plain_arguments(FeatureOptions, TaskOptions, EvaluationOptions, HeadOptions, labels=check_path)
+@plain_arguments(
+    FeatureOptions,
+    TaskOptions,
+    EvaluationOptions,
+    HeadOptions,
+    labels=check_path,
+    layer=check_layers,
+    pool=check_pools,
+)
 def fit_head(
     features: str | Path = DEFAULT_STORE,
     *,
@@ -172,31 +182,37 @@ def fit_head(
         1.0
     """
     choice = RowChoice(
-        fill_group(FeatureOptions, feature, options),
-        fill_group(TaskOptions, task, options),
-        fill_group(EvaluationOptions, evaluation, options),
+        task=fill_group(TaskOptions, task, options),
+        evaluation=fill_group(EvaluationOptions, evaluation, options),
     )
+    wanted = fill_group(FeatureOptions, feature, options)
     listener = choose_listener(listener, progress=progress, verbose=verbose)
     job = FitJob(seed, fill_group(HeadOptions, head, options), listener)
-    return _fit_head(Path(features), Path(output), choice, job)
+    return _fit_head((Path(features), Path(output)), wanted, choice, job)
 
 
-def _fit_head(features: Path, output: Path, choice: RowChoice, job: FitJob) -> FitReport:
-    """Fit with all options in place."""
+def _fit_head(
+    paths: tuple[Path, Path], wanted: FeatureOptions, choice: RowChoice, job: FitJob
+) -> FitReport:
+    """Fit with all options in place, from a store to a head's folder."""
+    features, output = paths
     started, kind, listener = time.monotonic(), job.options.kind, job.listener
     if kind != AUTO:
         HEADS.check(kind)
-    check_vector_pool("pooling of a head", choice.feature.pool)
     check_replaceable(output)
-    with open_store(features) as store:
-        labelled = read_labelled_rows(store, choice, listener)
-        reference = StoreReference.to(store, output)
-    examples, feature, options = labelled.examples, labelled.table.spec, choice.evaluation
-    held_out = None
-    if options.cv is None:
-        held_out = labelled.hold_out(options.test_size, job.seed, listener)
-    listener.note(_announce(kind, labelled, held_out))
+    options, held_out = choice.evaluation, None
     try:
+        with open_store(features) as store:
+            reference = StoreReference.to(store, output)
+            asked = list_features(store, wanted)
+            labelled = read_labelled_rows(store, replace(choice, feature=asked[-1]), listener)
+            if options.cv is None:
+                held_out = labelled.hold_out(options.test_size, job.seed, listener)
+            trials: tuple[LayerTrial, ...] = ()
+            if len(asked) > 1:
+                unseen = np.zeros(len(labelled.rows), bool) if held_out is None else held_out
+                labelled, trials = choose_feature(store, asked, labelled, unseen, job)
+        listener.note(_announce(kind, labelled, held_out))
         if held_out is None:
             measured = cross_validate(labelled, options, job)
         else:
@@ -206,9 +222,9 @@ def _fit_head(features: Path, output: Path, choice: RowChoice, job: FitJob) -> F
     report = FitReport(
         output=str(output),
         kind=measured.picked.kind,
-        layer=feature.name,
-        pool=feature.pool,
-        width=examples.values.shape[1],
+        layer=labelled.table.spec.name,
+        pool=labelled.table.spec.pool,
+        width=labelled.examples.values.shape[1],
         classes=labelled.classes,
         num_train=measured.num_train,
         num_unlabelled=labelled.num_unlabelled,
@@ -218,6 +234,7 @@ def _fit_head(features: Path, output: Path, choice: RowChoice, job: FitJob) -> F
         refitted=measured.num_train < int(measured.fitted_on.sum()),
         settings=measured.picked.choice.settings,
         tried=measured.picked.trials,
+        layers=trials,
         seconds=time.monotonic() - started,
         learning_curve=measured.curve,
         near_duplicates=measured.near_duplicates,

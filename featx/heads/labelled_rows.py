@@ -16,7 +16,7 @@ from featx.heads.example_weights import weigh_examples
 from featx.heads.grouping import Grouping, group_rows
 from featx.heads.kinds import Examples
 from featx.heads.labels import RowLabels, read_label_table, side_of
-from featx.heads.options import FOLDERS, EvaluationOptions, FeatureOptions, TaskOptions
+from featx.heads.options import FOLDERS, EvaluationOptions, FeatureChoice, TaskOptions
 from featx.heads.splits import split_folds, split_stratified
 from featx.images.roots import Root
 from featx.images.sources import natural_key
@@ -31,7 +31,7 @@ from featx.wording import option
 class RowChoice:
     """Which rows and features of a store are asked for; see `featx.fit_head`."""
 
-    feature: FeatureOptions = field(default_factory=FeatureOptions)
+    feature: FeatureChoice = field(default_factory=FeatureChoice)
     task: TaskOptions = field(default_factory=TaskOptions)
     evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
 

@@ -6,7 +6,7 @@ As in `featx.options`, each field is also a keyword of the function: ``kind="lin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypedDict
@@ -34,7 +34,21 @@ class FeatureOptions:
     """Which stored feature a head is fitted on.
 
     Attributes:
-        layer: The layer; the deepest in the store when None.
+        layer: The layer, by name or place; the deepest in the store when None. Several (``all``, a
+            glob, a list, or names between commas) are compared, and the best one is fitted.
+        pool: Pooling of layers that were stored as maps; several are compared, too.
+    """
+
+    layer: str | int | Sequence[str | int] | None = None
+    pool: str | Sequence[str] = DEFAULT_READ_POOLING
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureChoice:
+    """One stored feature.
+
+    Attributes:
+        layer: The layer, by name or place; the deepest in the store when None.
         pool: Pooling of layers that were stored as maps.
     """
 
@@ -162,8 +176,8 @@ def parse_hidden(text: str) -> tuple[int, ...]:
 class FeatureKeywords(TypedDict, total=False):
     """The fields of `FeatureOptions` as keywords."""
 
-    layer: str | int | None
-    pool: str
+    layer: str | int | Sequence[str | int] | None
+    pool: str | Sequence[str]
 
 
 class TaskKeywords(TypedDict, total=False):

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from featx.heads.evaluation import Evaluation
     from featx.heads.fitting import FitReport
     from featx.heads.held_out import HeldOut
+    from featx.heads.layer_choice import LayerTrial
 
 NUM_PICTURES = 30
 NUM_MISTAKES = 24
@@ -66,6 +67,7 @@ def make_head_page(report: FitReport, thumbnails: Thumbnails) -> Page:
         *_show_reliability(report.held_out),
         *_show_curve(report),
         *_show_classes(report.evaluation),
+        *_show_layers(report.layers),
     ]
     return Page(
         f"{report.kind} head on {report.layer}",
@@ -252,6 +254,24 @@ def _show_classes(evaluation: Evaluation | None) -> Iterator[Section]:
         names = ", ".join(unmeasured)
         content.append(element("p", f"Not measured, for want of different images: {names}."))
     yield Section("Classes", content)
+
+
+def _show_layers(trials: Sequence[LayerTrial]) -> Iterator[Section]:
+    bars = [
+        Bar(
+            f"{trial.layer} ({trial.pool})",
+            trial.accuracy,
+            trial.interval,
+            (f"{trial.loss:.3f}", trial.kind, f"{trial.width:,}", f"{trial.seconds:.1f}"),
+            is_chosen=number == 0,
+        )
+        for number, trial in enumerate(trials)
+        if trial.accuracy is not None
+    ]
+    if bars:
+        headers = ("layer", "accuracy", "log loss", "kind", "values", "seconds")
+        caption = "By cross-validation of the images fitted on, the least loss first"
+        yield Section("Layers", make_bars(caption, headers, bars))
 
 
 def _describe_making(report: FitReport) -> str:

@@ -17,6 +17,7 @@ from featx.units import format_bytes, format_count
 if TYPE_CHECKING:
     from featx.exports.exporting import ExportReport
     from featx.heads.fitting import FitReport
+    from featx.heads.layer_choice import LayerTrial
     from featx.heads.prediction_report import Prediction
     from featx.index.searching import SearchReport
     from featx.index.vector_index import VectorIndex
@@ -90,6 +91,8 @@ def show_export(report: ExportReport) -> None:
 def show_fit_report(report: FitReport) -> None:
     """Draw how well a head does on images it has not seen."""
     evaluation = report.evaluation
+    if report.layers:
+        print_result(_draw_layers(report.layers))
     if evaluation is not None:
         show_evaluation(evaluation, "held out", f", fitted on {report.num_train:,}")
         if report.splits:
@@ -108,6 +111,27 @@ def show_fit_report(report: FitReport) -> None:
         f"{report.layer} ({format_count(report.width, 'value')}){unlabelled}"
         f"{_describe_settings(report.settings)}{again}"
     )
+
+
+def _draw_layers(trials: Sequence[LayerTrial]) -> Table:
+    """Return the table of layers that were compared, the best first."""
+    table = make_table(
+        "layer", "pool", "values", "kind", "log loss", "accuracy", "95 %", "seconds",
+        right=(2, 4, 5, 6, 7),
+    )  # fmt: skip
+    for trial in trials:
+        interval = trial.interval
+        table.add_row(
+            trial.layer,
+            trial.pool,
+            f"{trial.width:,}",
+            trial.kind,
+            f"{trial.loss:.3f}",
+            "–" if trial.accuracy is None else f"{trial.accuracy:.3f}",
+            "–" if interval is None else f"{interval[0]:.3f} – {interval[1]:.3f}",
+            f"{trial.seconds:.1f}",
+        )
+    return table
 
 
 def _describe_settings(settings: Mapping[str, object]) -> str:

@@ -1,0 +1,181 @@
+"""Which layer, and which pooling: by cross-validation of the rows that are fitted on."""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from featx.errors import HeadError, UnknownName, join_names
+from featx.events import Listener
+from featx.heads.choosing import COMPARED_ROWS, choose_kind
+from featx.heads.folds import sample_rows
+from featx.heads.kinds import FitJob
+from featx.heads.labelled_rows import LabelledRows
+from featx.heads.measures import wilson_interval
+from featx.heads.options import FeatureChoice, FeatureOptions
+from featx.poolings import check_vector_pool
+from featx.store import FeatureStore
+
+ALL = "all"
+"""The value of ``--layer`` that compares every layer of the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerTrial:
+    """How well a head does on one feature, by cross-validation of the training rows.
+
+    Attributes:
+        layer: The layer.
+        pool: Its pooling.
+        width: D, values in a feature vector.
+        kind: The kind of head, the best one if kinds were compared.
+        loss: Mean loss, by which features are ranked; see `featx.heads.kinds.Choice`.
+        accuracy: Share of right predictions; None if it has no meaning.
+        interval: Of the accuracy, 95 %; None without one.
+        seconds: How long reading it and choosing took.
+    """
+
+    layer: str
+    pool: str
+    width: int
+    kind: str
+    loss: float
+    accuracy: float | None
+    interval: tuple[float, float] | None
+    seconds: float
+
+
+def list_features(store: FeatureStore, wanted: FeatureOptions) -> list[FeatureChoice]:
+    """Return what is asked for, each feature once; several are to be compared.
+
+    Args:
+        store: The open store.
+        wanted: ``layer`` is a name, a place, a glob, ``all``, or several of these in a list or
+            between commas; ``pool`` one or several poolings.
+
+    Raises:
+        UnknownName: If there is no such layer or pooling.
+    """
+    pools = _split(wanted.pool)
+    for pool in pools:
+        check_vector_pool("pooling of a head", pool)
+    names: list[str | None] = [None]
+    if wanted.layer is not None and wanted.layer != ():
+        texts = _split(wanted.layer, store.layers)
+        names = [name for text in texts for name in _find(store, text)]
+    found: dict[tuple[str, str], FeatureChoice] = {}
+    for name in names:
+        for pool in pools:
+            spec = store.vector_spec(name, pool)
+            found.setdefault((spec.name, spec.pool), FeatureChoice(name, pool))
+    return list(found.values())
+
+
+def _split(value: str | int | Sequence[str | int], known: Sequence[str] = ()) -> list[str]:
+    """Return texts of a list, or between commas; a name with commas is one text."""
+    texts = [str(value)] if isinstance(value, (str, int)) else [str(one) for one in value]
+    return [
+        part.strip() for text in texts for part in ([text] if text in known else text.split(","))
+    ]
+
+
+def _find(store: FeatureStore, text: str) -> Iterator[str]:
+    if text == ALL and ALL not in store.layers:
+        yield from store.layers
+    elif "*" in text or "?" in text:
+        matches = fnmatch.filter(store.layers, text)
+        if not matches:
+            has = f"It has {join_names(store.layers)}."
+            raise UnknownName("layer in the store", text, store.layers, remedy=has)
+        yield from matches
+    else:
+        yield store.spec(text).name
+
+
+def choose_feature(
+    store: FeatureStore,
+    features: Sequence[FeatureChoice],
+    labelled: LabelledRows,
+    held_out: np.ndarray,
+    job: FitJob,
+) -> tuple[LabelledRows, tuple[LayerTrial, ...]]:
+    """Compare features on the rows that are not held out.
+
+    All are compared on the same rows and folds, one after the other, so that one of them is in
+    memory at a time.
+
+    Args:
+        store: The open store.
+        features: At least two of its features.
+        labelled: The rows, with one of the features.
+        held_out: Rows that take no part, bool (N,).
+        job: Seed, options and listener.
+
+    Returns:
+        The rows with the best feature, and the trials, the best first.
+
+    Raises:
+        HeadError: If there are too few examples to compare.
+    """
+    rows = np.flatnonzero(~held_out)
+    rows = rows[sample_rows(labelled.examples.take(rows), COMPARED_ROWS, job.seed)]
+    quiet = replace(job, listener=Listener())
+    tried: list[tuple[LayerTrial, FeatureChoice]] = []
+    for number, feature in enumerate(features, start=1):
+        spec = store.vector_spec(feature.layer, feature.pool)
+        job.listener.trying(f"layer {spec.name} ({spec.pool}), {number} of {len(features)}")
+        trial = _try(store, feature, labelled, rows, quiet)
+        if trial is None:
+            job.listener.note(f"{spec.name} is not compared: it holds NaN or infinity")
+        else:
+            tried.append((trial, feature))
+    tried.sort(key=lambda pair: pair[0].loss)
+    if not tried or not math.isfinite(tried[0][0].loss):
+        raise HeadError(
+            "There are too few images of each class to compare layers. Name one layer, or give "
+            "more images."
+        )
+    best, feature = tried[0]
+    job.listener.note(
+        f"{best.layer} ({best.pool}) has the least loss of {len(tried)} features on images held "
+        f"out: {best.loss:.3f}"
+    )
+    table = store.table(feature.layer, pool=feature.pool)
+    values = table.values[labelled.rows].reshape(len(labelled.rows), -1)
+    chosen = replace(labelled, table=table, examples=replace(labelled.examples, values=values))
+    return chosen, tuple(trial for trial, _ in tried)
+
+
+def _try(
+    store: FeatureStore,
+    feature: FeatureChoice,
+    labelled: LabelledRows,
+    rows: np.ndarray,
+    job: FitJob,
+) -> LayerTrial | None:
+    """Measure one feature; None where it cannot be learned from."""
+    started = time.monotonic()
+    vectors = store.vectors(feature.layer, feature.pool, labelled.rows[rows]).reshape(len(rows), -1)
+    if not np.isfinite(vectors).all():
+        return None
+    picked = choose_kind(replace(labelled.examples.take(rows), values=vectors), job)
+    chosen, spec = picked.choice, store.vector_spec(feature.layer, feature.pool)
+    interval = None
+    if chosen.accuracy is not None and chosen.num_held_out:
+        right = round(chosen.accuracy * chosen.num_held_out)
+        interval = wilson_interval(right, chosen.num_held_out)
+    return LayerTrial(
+        spec.name,
+        spec.pool,
+        vectors.shape[1],
+        picked.kind,
+        math.inf if chosen.loss is None else chosen.loss,
+        chosen.accuracy,
+        interval,
+        time.monotonic() - started,
+    )
