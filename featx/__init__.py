@@ -76,6 +76,7 @@ PUBLIC_NAMES = {
     "featx.index.kinds": ("Effort", "Space", "VectorSearch"),
     "featx.index.ranking": ("Found",),
     "featx.index.searching": ("QueryResult", "SearchReport", "search"),
+    "featx.index.verification": ("IndexReport", "verify_index"),
     "featx.index.vector_index": ("Match", "VectorIndex", "open_index"),
     "featx.models.backbone": ("Backbone", "Beginning", "Layer"),
     "featx.models.loading": ("load_model",),
@@ -209,6 +210,8 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.index.vector_index import Match as Match
     from featx.index.vector_index import VectorIndex as VectorIndex
     from featx.index.vector_index import open_index as open_index
+    from featx.index.verification import IndexReport as IndexReport
+    from featx.index.verification import verify_index as verify_index
     from featx.models.backbone import Backbone as Backbone
     from featx.models.backbone import Beginning as Beginning
     from featx.models.backbone import Layer as Layer

@@ -86,8 +86,7 @@ def index(
 ) -> None:
     """Build an index for `search`.
 
-    The network is not run, and TensorFlow not needed. An older index of the same store is brought
-    up to date.
+    The network is not run, and TensorFlow not needed. `search` brings it up to date.
 
     Example: featx index flowers.h5 --layer out_relu -o flowers.faiss
     """

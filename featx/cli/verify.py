@@ -1,4 +1,4 @@
-"""`featx verify`: is every byte of a store as it was written?"""
+"""`featx verify`: is every byte of a store or an index as it was written?"""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from featx.cli.options import Json, StoreArgument, exit_with
+from featx.cli.options import Json, exit_with
 from featx.specs import DEFAULT_STORE
 
 DAMAGED = 1
@@ -15,7 +15,9 @@ DAMAGED = 1
 
 
 def verify(
-    features: StoreArgument = Path(DEFAULT_STORE),
+    features: Annotated[
+        Path, typer.Argument(help="A feature store that `extract` wrote, or an index.")
+    ] = Path(DEFAULT_STORE),
     images: Annotated[
         str | None,
         typer.Option(metavar="DIR", help="Also compare the images there, a folder or archive."),
@@ -26,17 +28,29 @@ def verify(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Check every byte of a feature store and of its parts.
+    """Check every byte of a feature store and of its parts, or of an index.
 
-    Names what is damaged, down to the rows. Exit status: 0 intact or repaired, 1 damaged.
+    Names what is damaged, down to the rows. An index is also compared with its store.
+    Exit status: 0 intact or repaired, 1 damaged.
 
     Example: featx verify flowers.h5 --images flowers/train
     """
     import featx
+    from featx.index.files import is_index_file
     from featx.report.console import ConsoleListener
     from featx.report.json_lines import write_json
     from featx.report.store_tables import show_verify_report
+    from featx.report.tables import show_index_report
 
+    if is_index_file(features):
+        if images is not None or repair:
+            raise typer.BadParameter("--images and --repair are for stores")
+        checked = featx.verify_index(features)
+        if as_json:
+            write_json(checked.to_dict())
+        else:
+            show_index_report(checked)
+        exit_with(0 if checked.is_intact else DAMAGED)
     report = featx.verify_store(features, images=images, repair=repair, listener=ConsoleListener())
     if as_json:
         write_json(report.to_dict())

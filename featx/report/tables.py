@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from featx.heads.prediction_report import Prediction
     from featx.index.searching import SearchReport
     from featx.index.vector_index import VectorIndex
+    from featx.index.verification import IndexReport
     from featx.models.catalogue_entry import CatalogueEntry, Measurement
 
 SHOWN_CANDIDATES = 5
@@ -214,6 +215,20 @@ def show_index_facts(summary: Mapping[str, Any]) -> None:
     for name, value in facts.items():
         table.add_row(name, value)
     print_result(table)
+
+
+def show_index_report(report: IndexReport) -> None:
+    """Say that an index is as it was written and that of its store, or what is wrong."""
+    for problem in report.problems:
+        print_result(problem)
+    state = "intact" if report.is_intact else "not intact"
+    compared = "its store is not here"
+    if report.store is not None:
+        compared = f"compared with {short_path(report.store)}"
+    print_result(
+        f"{short_path(report.index)}: {state} ({format_count(report.rows, 'image')}, "
+        f"{format_bytes(report.num_bytes)}, {compared})"
+    )
 
 
 def show_matches(report: SearchReport) -> None:
