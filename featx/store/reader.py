@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from featx.arguments import check_given_path, plain_arguments
-from featx.checks import check_layer
+from featx.checks import check_layer, check_whole_number
 from featx.errors import InvalidType, StoreError, UnknownName, join_names
 from featx.images.sources import Location
 from featx.poolings import POOLINGS, pool_features, pooled_shape
@@ -219,6 +219,8 @@ class FeatureStore(StoreColumns, Shown):
             pool: Applied to layers that were stored with ``none``.
         """
         spec = self.vector_spec(layer, pool)
+        if batch_size is not None:
+            batch_size = check_whole_number("batch_size", batch_size, least=1)
         step = batch_size or self._step(self.spec(layer))
         for start in range(0, len(self), step):
             rows = np.arange(start, min(start + step, len(self)))
@@ -236,7 +238,7 @@ class FeatureStore(StoreColumns, Shown):
         self,
         layer: str | int | None = None,
         *,
-        keys: Iterable[Location] | None = None,
+        keys: Location | Iterable[Location] | None = None,
         pool: str = DEFAULT_READ_POOLING,
     ) -> np.ndarray:
         """Read a layer as an array, float32 (N, D).
@@ -246,14 +248,14 @@ class FeatureStore(StoreColumns, Shown):
             keys: Only these images, in this order.
             pool: Applied to layers that were stored with ``none``, which keeps maps, (N, h, w, c).
         """
-        rows = np.arange(len(self)) if keys is None else self.rows(keys)
+        rows = np.arange(len(self)) if keys is None else np.atleast_1d(self.rows(keys))
         return self.vectors(layer, pool, rows)
 
     def to_arrow(
         self,
         layer: str | int | None = None,
         *,
-        keys: Iterable[Location] | None = None,
+        keys: Location | Iterable[Location] | None = None,
         pool: str = DEFAULT_READ_POOLING,
         features: bool = True,
     ) -> pyarrow.Table:
@@ -271,14 +273,14 @@ class FeatureStore(StoreColumns, Shown):
         Raises:
             LibraryMissing: If pyarrow is not installed.
         """
-        rows = None if keys is None else self.rows(keys)
+        rows = None if keys is None else np.atleast_1d(self.rows(keys))
         return frames.to_arrow(self, rows, self._feature(layer, pool) if features else None)
 
     def to_pandas(
         self,
         layer: str | int | None = None,
         *,
-        keys: Iterable[Location] | None = None,
+        keys: Location | Iterable[Location] | None = None,
         pool: str = DEFAULT_READ_POOLING,
         features: bool = True,
     ) -> pandas.DataFrame:
@@ -306,7 +308,7 @@ class FeatureStore(StoreColumns, Shown):
             ...     list(store.to_pandas().columns)
             ['label', 'mean_0', 'mean_1', 'mean_2']
         """
-        rows = None if keys is None else self.rows(keys)
+        rows = None if keys is None else np.atleast_1d(self.rows(keys))
         return frames.to_pandas(self, rows, self._feature(layer, pool) if features else None)
 
     def join(

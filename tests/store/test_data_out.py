@@ -105,6 +105,8 @@ def test_batches_are_tables_in_order(store: featx.FeatureStore) -> None:
     assert tuple(key for batch in batches for key in batch.keys) == whole.keys
     np.testing.assert_array_equal(np.concatenate([b.values for b in batches]), whole.values)
     assert batches[2].labels == ("b",)
+    with pytest.raises(InvalidValue, match="batch_size"):
+        next(store.batches(batch_size=0))
     assert next(store.batches("map")).values.shape == (7, store.to_numpy("map").shape[1])
 
 
@@ -113,6 +115,8 @@ def test_numpy_has_the_rows_that_are_asked_for(store: featx.FeatureStore) -> Non
     chosen = store.to_numpy("mean", keys=["image_6.png", "image_1.png"])
     np.testing.assert_array_equal(chosen, store["mean"][[6, 1]])
     assert store.to_numpy("map", pool="none").ndim == 4
+    for frame in (store.to_numpy("mean", keys="image_1.png"), store.to_arrow(keys="image_1.png")):
+        assert len(frame) == 1
 
 
 def test_pandas_has_a_row_for_each_key(store: featx.FeatureStore) -> None:
