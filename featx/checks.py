@@ -123,6 +123,22 @@ def check_img_size(value: object) -> tuple[int, int]:
     )
 
 
+def check_widths(name: str, value: object) -> tuple[int, ...]:
+    """Return one whole number or several as several.
+
+    Example:
+        >>> check_widths("hidden", 128), check_widths("hidden", [128, 64])
+        ((128,), (128, 64))
+    """
+    single = _as_whole_number(value)
+    numbers = _as_whole_numbers(value) if single is None else [single]
+    if numbers is None:
+        raise InvalidType(
+            f"{_subject(name)} takes a whole number, or several in a list. Received: {value!r}."
+        )
+    return tuple(numbers)
+
+
 def check_shard(value: object) -> tuple[int, int]:
     """Return a shard, ``(i, n)``: the i-th of n, counted from 1.
 

@@ -229,6 +229,8 @@ class ModelSpec:
         input: The input contract.
         package: The package that brings the source, as pip knows it; None for featx's own. Not
             part of the identity: it only tells what to install.
+        file_sha256: SHA-256 of the Keras file that it was loaded from; None for all other models.
+            Not part of the identity, except for stores that were made when it was.
     """
 
     source: str
@@ -238,6 +240,7 @@ class ModelSpec:
     weights_sha256: str
     input: InputSpec
     package: str | None = field(default=None, compare=False)
+    file_sha256: str | None = field(default=None, compare=False)
 
     @property
     def reference(self) -> str:
@@ -253,7 +256,11 @@ class ModelSpec:
             "location": self.location,
             "weights_sha256": self.weights_sha256,
             "input": self.input.to_dict(),
-        } | ({} if self.package is None else {"package": self.package})
+        } | {
+            name: value
+            for name in ("package", "file_sha256")
+            if (value := getattr(self, name)) is not None
+        }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ModelSpec:
@@ -263,6 +270,7 @@ class ModelSpec:
             TypeError: If a field is of another type.
         """
         _check_types(data, str, "source", "name", "location", "weights_sha256", "package")
+        _check_types(data, str, "file_sha256")
         return cls(
             source=data["source"],
             name=data["name"],
@@ -271,6 +279,7 @@ class ModelSpec:
             weights_sha256=data["weights_sha256"],
             input=InputSpec.from_dict(data["input"]),
             package=data.get("package"),
+            file_sha256=data.get("file_sha256"),
         )
 
     def identity(self) -> dict[str, Any]:
@@ -299,6 +308,19 @@ class ModelSpec:
     def fingerprint(self) -> str:
         """SHA-256 of the identity, in hexadecimal."""
         return digest(self.identity())
+
+
+def as_recorded(model: ModelSpec, recorded: ModelSpec) -> ModelSpec:
+    """Return a model as a store records it, if both are of the same Keras file.
+
+    Files were identified by their bytes before they were by architecture and weights. And what a
+    later Keras makes of the same bytes is the same model.
+    """
+    known = {recorded.file_sha256, recorded.weights_sha256} - {None}
+    is_same = not known.isdisjoint({model.file_sha256, model.weights_sha256})
+    if model.source == recorded.source == "file" and is_same:
+        return replace(model, weights_sha256=recorded.weights_sha256)
+    return model
 
 
 def with_input(model: ModelSpec, **changes: Any) -> ModelSpec:

@@ -26,6 +26,7 @@ from featx.extraction.running import run as run_plan
 from featx.files import resolve_link
 from featx.images.sources import Images, ImageSet, Labels
 from featx.models.builtin import describe_default
+from featx.models.in_memory import check_model
 from featx.options import (
     ExtractKeywords,
     InputOptions,
@@ -41,10 +42,10 @@ from featx.store.parts import OVERWRITE_NAME, find_overwrite, parts_folder, star
 from featx.store.views import remove_spent_parts
 
 
-@plain_arguments(InputOptions, Selection, RunOptions, UpdateOptions)
+@plain_arguments(InputOptions, Selection, RunOptions, UpdateOptions, model=check_model)
 def extract(
     images: Images = ".",
-    model: str | Path | None = None,
+    model: Any = None,
     *,
     labels: Labels | None = None,
     weights: str | Path | None = None,
@@ -120,7 +121,7 @@ def extract(
         images=images,
         labels=labels,
         output=resolve_link(Path(output)),
-        model=resolve_model(check_path("model", model), weights, signature, trust_model_code),
+        model=resolve_model(check_model("model", model), weights, signature, trust_model_code),
         weights=check_path("weights", weights),
         layers=check_layers("layers", layers),
         pool=check_pool("pool", pool),

@@ -26,6 +26,7 @@ from featx.inference import AcceleratedBackbone, EngineRequest
 from featx.models import load_model
 from featx.models.backbone import Backbone, Beginning
 from featx.models.input_contract import require_scaling
+from featx.specs import as_recorded
 from featx.store.parts import list_parts
 from featx.store.rows import DEFAULT_SINGLE_FILE_LIMIT, StoreHeader
 from featx.store.shifted import DECODERS
@@ -69,6 +70,8 @@ def prepare(plan: Plan, listener: Listener) -> Prepared:
         input=plan.existing.continue_with(request.input),
         trust_model_code=request.trust_model_code,
     )
+    for source in plan.existing.sources:
+        loaded.spec = as_recorded(loaded.spec, source.model)
     backbone = AcceleratedBackbone(
         loaded,
         EngineRequest(

@@ -11,7 +11,8 @@ from featx.errors import InvalidValue, StoreError
 from featx.files import describe_wrong_output
 from featx.images.sources import Images, Labels
 from featx.inference import EngineRequest
-from featx.models.reference import add_arguments, without_trust
+from featx.models.in_memory import Reference, add_signature
+from featx.models.reference import without_trust
 from featx.models.remembered import stamp_model
 from featx.options import InputOptions, RunOptions, Selection, UpdateOptions
 from featx.poolings import POOLINGS
@@ -38,7 +39,7 @@ class Request:
 
     images: Images
     output: Path
-    model: str
+    model: Reference
     labels: Labels | None = None
     weights: str | None = None
     layers: tuple[str, ...] = ()
@@ -88,7 +89,7 @@ class Request:
         if self.input.icc is None:  # As stores from before this option recorded it.
             del changes["icc"]
         return {
-            "model": without_trust(self.model),
+            "model": without_trust(self.model) if isinstance(self.model, str) else self.model.key,
             "weights": self.weights,
             "layers": list(self.layers),
             "pool": self.pool,
@@ -99,15 +100,18 @@ class Request:
 
 
 def resolve_model(
-    model: str | None, weights: str | Path | None, signature: str | None, trust_model_code: bool
-) -> str:
+    model: Reference | None,
+    weights: str | Path | None,
+    signature: str | None,
+    trust_model_code: bool,
+) -> Reference:
     """Return the model's reference, or that of the built-in model when none is named.
 
     Raises:
         InvalidValue: If no model is named, and an option belongs to one.
     """
     if model is not None:
-        return add_arguments(model, signature=signature)
+        return add_signature(model, signature)
     if weights is not None:
         raise InvalidValue(
             f"{option('weights', weights)} belongs to a Keras application: name it with "

@@ -25,6 +25,7 @@ from featx.images.sources import (
 from featx.inference import AcceleratedBackbone, EngineRequest
 from featx.models import restore_model
 from featx.models.backbone import Backbone
+from featx.models.in_memory import InMemory
 from featx.options import RunOptions, Selection
 from featx.specs import DEFAULT_READ_PRECISION, FeatureSpec, ModelSpec
 from featx.units import format_count
@@ -59,6 +60,7 @@ class QueryImages:
         trust_model_code: See `featx.load_model`.
         allow_download: Whether a model that only a file names may be fetched.
         in_order: See `featx.images.sources.gather`.
+        model: The model that made the features, if it is in memory.
     """
 
     images: Images
@@ -68,6 +70,7 @@ class QueryImages:
     trust_model_code: bool = False
     allow_download: bool = False
     in_order: bool = False
+    model: InMemory | None = None
 
     def find(self, listener: Listener) -> ImageSet:
         """Return the images, and pass on the notes about how they were found."""
@@ -120,6 +123,7 @@ def _restore(query: QueryImages, model: ModelSpec, feature: FeatureSpec) -> Back
         weights=query.weights,
         trust_model_code=query.trust_model_code,
         allow_download=query.allow_download,
+        model=query.model,
     )
     layers = [layer.name for layer in backbone.features()]
     if feature.name not in layers:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Any, Self, Unpack, get_args
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from featx.checks import check_choice, check_flag, check_layers, check_path, check_pool, check_text
+from featx.checks import check_choice, check_flag, check_layers, check_pool, check_text
 from featx.errors import ImageError, InvalidType, UnknownOption
 from featx.features.computing import plan_features
 from featx.features.embedding import compute_rows
@@ -23,8 +22,8 @@ from featx.forks import ProcessLock
 from featx.images.sources import ImageFailure, Images, gather
 from featx.inference import AcceleratedBackbone, EngineRequest
 from featx.models import load_model
+from featx.models.in_memory import add_signature, check_model
 from featx.models.input_contract import require_scaling
-from featx.models.reference import add_arguments
 from featx.options import (
     EmbedKeywords,
     ExtractorKeywords,
@@ -61,7 +60,8 @@ class Extractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # It ha
     The features are those that `featx.extract` stores, to the last digit, where precision and
     engine are the same. An extractor may be shared by threads. It is a transformer of
     scikit-learn: it goes into a `Pipeline`, can be cloned, and is pickled without the model,
-    which is loaded again from its file or name.
+    which is loaded again from its file or name; a model
+    in memory goes along.
 
     Args:
         model: As for `featx.load_model`; the built-in backbone when None.
@@ -89,7 +89,7 @@ class Extractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # It ha
 
     def __init__(
         self,
-        model: str | os.PathLike[str] | None = None,
+        model: Any = None,
         layer: Layers | None = None,
         *,
         pool: str | None = DEFAULT_READ_POOLING,
@@ -167,6 +167,10 @@ class Extractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # It ha
             dtype=object,
         )
 
+    def __sklearn_clone__(self) -> Self:
+        """Return another one of the same parameters: a model in memory is not copied."""
+        return type(self)(**self.get_params(deep=False))
+
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()
         return {name: value for name, value in state.items() if name != "_loaded"}
@@ -208,9 +212,9 @@ def _load(extractor: Extractor, parameters: dict[str, Any]) -> _Loaded:
     run = fill_group(RunOptions, extractor.run, {})
     check_flag("trust_model_code", extractor.trust_model_code)
     signature = check_text("signature", extractor.signature)
-    model = check_path("model", extractor.model) or DEFAULT_MODEL
+    model = check_model("model", extractor.model) or DEFAULT_MODEL
     backbone = load_model(
-        add_arguments(model, signature=signature),
+        add_signature(model, signature),
         weights=extractor.weights,
         input=extractor.input,
         trust_model_code=extractor.trust_model_code,
@@ -243,7 +247,7 @@ def _describe_failures(failures: Sequence[ImageFailure]) -> ImageError:
 
 def embed(
     images: Images,
-    model: str | os.PathLike[str] | None = None,
+    model: Any = None,
     *,
     layer: Layers | None = None,
     **options: Unpack[EmbedKeywords],

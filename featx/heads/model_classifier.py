@@ -15,6 +15,7 @@ from featx.heads.class_names import ClassNames, NameList, read_names
 from featx.heads.prediction_report import PredictReport, rank_classes
 from featx.models import load_classifier
 from featx.models.backbone import Backbone, Layer
+from featx.models.in_memory import Reference
 from featx.models.input_contract import require_scaling
 from featx.models.selection import select_layers
 from featx.options import InputOptions
@@ -37,7 +38,7 @@ class ModelClassifier:
         labels: Names of its classes: ``imagenet`` or a file; numbers when None.
     """
 
-    model: str
+    model: Reference
     input: InputOptions
     layer: str | None = None
     labels: str | Path | None = None

@@ -11,6 +11,7 @@ from featx.errors import HeadError
 from featx.heads.design import Design
 from featx.heads.folds import Folds
 from featx.heads.kinds import Examples
+from featx.wording import option
 
 WIDEST = 8_192
 """Coordinates R up to which a matrix (R, R) is made: 0.5 GB in float64."""
@@ -55,7 +56,7 @@ def find_moments(design: Design, folds: Folds | None = None) -> tuple[Moments, l
         raise HeadError(
             f"This kind of head takes up to {WIDEST:,} values per image, or fewer images than "
             f"values. Received: {len(design.examples):,} images of {design.width:,} values. "
-            "Choose --kind linear, or a pooling with fewer values."
+            f"Choose {option('kind', 'linear')}, or a pooling with fewer values."
         )
     num_targets = 1 if design.examples.task == "regression" else design.examples.num_classes
     count = folds.count if folds is not None else 0

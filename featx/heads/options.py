@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypedDict
 
-from featx.checks import check_number, check_whole_number
+from featx.checks import check_number, check_whole_number, check_widths
 from featx.errors import InvalidValue
 from featx.options import LayerSynonyms
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_TEST_SIZE
@@ -145,11 +145,14 @@ class HeadOptions:
     dropout: float = DEFAULT_DROPOUT
 
     def __post_init__(self) -> None:
-        if not 0 <= self.dropout < 1:
+        if not 0 <= (check_number("dropout", self.dropout) or 0) < 1:
             raise InvalidValue(
                 f"{option('dropout')} is a share in [0, 1). Received: {self.dropout}."
             )
-        if self.hidden is not None and min(self.hidden, default=0) < 1:
+        if self.hidden is None:
+            return
+        object.__setattr__(self, "hidden", check_widths("hidden", self.hidden))
+        if min(self.hidden, default=0) < 1:
             raise InvalidValue(
                 f"Hidden layers have widths of at least 1, such as 128,64. Received: {self.hidden}."
             )

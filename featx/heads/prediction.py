@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 from featx.arguments import check_head, plain_arguments
 from featx.checks import check_layer, check_path
@@ -26,7 +26,7 @@ from featx.heads.prediction_stream import (
     iter_store,
 )
 from featx.images.sources import ImageFailure, Images
-from featx.models.reference import add_arguments
+from featx.models.in_memory import InMemory, add_signature, check_model
 from featx.options import (
     DecisionOptions,
     InputOptions,
@@ -41,11 +41,17 @@ from featx.wording import command, option
 
 
 @plain_arguments(
-    InputOptions, Selection, RunOptions, DecisionOptions, head=check_head, labels=check_path
+    InputOptions,
+    Selection,
+    RunOptions,
+    DecisionOptions,
+    head=check_head,
+    model=check_model,
+    labels=check_path,
 )
 def predict(
     images: Images = (),
-    model: str | Path | None = None,
+    model: Any = None,
     *,
     head: str | Path | Head | None = None,
     weights: str | Path | None = None,
@@ -73,6 +79,7 @@ def predict(
         images: Locations or objects, as for `featx.extract`; or, for a head, a feature store, whose
             features of the head's layer are taken: no network is run.
         model: A model with a classifier, as for `featx.load_model`, instead of a head.
+            Beside a head, the model in memory that it was fitted on.
         head: A head, or its folder; ``head`` when neither it nor a model is named.
         weights: Of a model, as for `featx.load_model`; of a head, where the model's weights (or
             its file or folder) are now, if they have moved.
@@ -141,11 +148,17 @@ def predict(
 
 
 @plain_arguments(
-    InputOptions, Selection, RunOptions, DecisionOptions, head=check_head, labels=check_path
+    InputOptions,
+    Selection,
+    RunOptions,
+    DecisionOptions,
+    head=check_head,
+    model=check_model,
+    labels=check_path,
 )
 def iter_predictions(
     images: Images = (),
-    model: str | Path | None = None,
+    model: Any = None,
     *,
     head: str | Path | Head | None = None,
     weights: str | Path | None = None,
@@ -195,7 +208,10 @@ def iter_predictions(
     how = _How(top, wanted, run.choose_listener(listener))
     input = fill_group(InputOptions, input, options)
     chosen = check_layer("layer", layer)
-    if model is None:
+    reference = check_model("model", model)
+    if isinstance(reference, InMemory) and head is not None:
+        query, reference = replace(query, model=reference), None
+    if reference is None:
         _refuse_options_of_models(
             {"labels": labels, "layer": layer, "signature": signature, **asdict(input)}
         )
@@ -207,7 +223,7 @@ def iter_predictions(
             f"{command('fit-head')} made, which knows its model."
         )
     _refuse_options_of_heads(wanted)
-    reference = add_arguments(check_path("model", model) or "", signature=signature)
+    reference = add_signature(reference, signature)
     classifier = ModelClassifier(reference, input, chosen, labels)
     return _use_model(query, classifier, how)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Unpack, get_args
+from typing import Any, Unpack, get_args
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from featx.images.reading import DecodedImage, read_images
 from featx.images.sources import Images, ImageSet
 from featx.models import load_model
 from featx.models.backbone import Backbone, Layer
-from featx.models.reference import add_arguments
+from featx.models.in_memory import Reference, add_signature, check_model
 from featx.models.selection import default_layer, select_layers
 from featx.options import CompareScalingsKeywords, InputOptions, RunOptions, Selection, fill_group
 from featx.specs import DEFAULT_MODEL, InputSpec, Scaling
@@ -72,7 +72,7 @@ class TriedModel:
         input: How else pictures become its pixels; the scaling in it does not count.
     """
 
-    reference: str
+    reference: Reference
     weights: str | None = None
     layer: str | None = None
     trust_model_code: bool = False
@@ -88,10 +88,10 @@ class TriedModel:
         )
 
 
-@plain_arguments(InputOptions, Selection, RunOptions)
+@plain_arguments(InputOptions, Selection, RunOptions, model=check_model)
 def compare_scalings(
     images: Images = ".",
-    model: str | Path | None = None,
+    model: Any = None,
     *,
     weights: str | Path | None = None,
     signature: str | None = None,
@@ -138,7 +138,7 @@ def compare_scalings(
     run = fill_group(RunOptions, run, options)
     listener = run.choose_listener(listener)
     tried = TriedModel(
-        add_arguments(check_path("model", model) or DEFAULT_MODEL, signature=signature),
+        add_signature(check_model("model", model) or DEFAULT_MODEL, signature),
         check_path("weights", weights),
         check_layer("layer", layer),
         trust_model_code,

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from featx.arguments import plain_arguments
 from featx.checks import check_layer, check_path, check_texts
@@ -16,6 +16,7 @@ from featx.features.embedding import EmbeddedImages, QueryImages, embed_images, 
 from featx.images.sources import ImageFailure, Images
 from featx.index.ready import IndexRequest, ready_index, require_pooling
 from featx.index.vector_index import Match, VectorIndex
+from featx.models.in_memory import InMemory, check_model
 from featx.options import RunOptions, SearchKeywords, fill_group
 from featx.shown import Shown
 from featx.specs import DEFAULT_K
@@ -87,7 +88,7 @@ class SearchReport(Shown):
         return draw_contact_sheet(self)
 
 
-@plain_arguments(RunOptions, keys=check_texts)
+@plain_arguments(RunOptions, keys=check_texts, model=check_model)
 def search(
     queries: Images = (),
     *,
@@ -97,6 +98,7 @@ def search(
     layer: str | int | None = None,
     k: int = DEFAULT_K,
     threshold: float | None = None,
+    model: Any = None,
     weights: str | Path | None = None,
     trust_model_code: bool = False,
     allow_download: bool = False,
@@ -118,6 +120,7 @@ def search(
             when it is built.
         k: The most matches for each query.
         threshold: Leave out matches with a lower cosine similarity, in [-1, 1].
+        model: The model that made the features, if it is in memory, or in a file that has moved.
         weights: Where the model's weights (or its file or folder) are now, if they have moved.
         trust_model_code: See `featx.load_model`.
         allow_download: Download the model that the index names, if it is not here. Unasked, nothing
@@ -144,6 +147,8 @@ def search(
     """
     run = fill_group(RunOptions, run, options)
     listener = run.choose_listener(listener)
+    reference = check_model("model", model)
+    own = reference if isinstance(reference, str) else None
     has_queries = not isinstance(queries, (list, tuple)) or len(queries) > 0
     _check(has_queries or bool(keys), k, threshold)
     opened = ready_index(
@@ -171,7 +176,8 @@ def search(
         query = QueryImages(
             queries,
             run=run,
-            weights=check_path("weights", weights),
+            weights=check_path("weights", weights if own is None else own),
+            model=reference if isinstance(reference, InMemory) else None,
             trust_model_code=trust_model_code,
             allow_download=allow_download,
         )

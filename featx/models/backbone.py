@@ -33,6 +33,7 @@ class ModelRequest:
         is_bare: Whether the reference was a bare path, without a source before it.
         allow_download: Whether it may be fetched. A model that only a file names is not: the file
             may come from anybody.
+        model: The model itself, if it is an object of the calling program; see `ModelSource.take`.
     """
 
     name: str
@@ -42,6 +43,7 @@ class ModelRequest:
     trust_model_code: bool = False
     is_bare: bool = False
     allow_download: bool = True
+    model: Any = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)

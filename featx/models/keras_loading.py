@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import re
 import tempfile
 import warnings
@@ -17,6 +18,7 @@ from featx.files import hash_file
 from featx.host import printing_to_stderr, quiet_loggers
 from featx.models.keras_contents import refuse_data_elsewhere
 from featx.models.keras_format import KerasFile, named_by_form, read_keras_file
+from featx.models.keras_identity import identify_model, runs_own_code
 from featx.models.keras_reasons import keras_reason
 from featx.models.keras_seeds import own_seeds
 from featx.models.keras_weights import write_renamed
@@ -37,15 +39,16 @@ _MISSING = re.compile(r"(?:Could not locate|Unknown) (?:class|function|layer|obj
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A network as Keras loaded it.
+    """A network as Keras loaded it, or as the calling program has it.
 
     Attributes:
         model: The network.
         input_shape: Of its one input, batch axis first.
         input_dtype: The type of that, such as ``float32``.
         layer_class: The base class of its layers; None for Keras 3's own.
-        weights_sha256: Of the file, and of the code that it needed.
+        weights_sha256: Of architecture and weights; where it runs code, of the file and of that.
         runs_own_code: Whether it needs code that is not in the file, or that was trusted.
+        file_sha256: Of the file, by which earlier versions identified it; None for other models.
     """
 
     model: Any
@@ -54,6 +57,29 @@ class LoadedModel:
     layer_class: Any
     weights_sha256: str
     runs_own_code: bool
+    file_sha256: str | None = None
+
+
+def take_model(model: Any, part: str | None, name: str) -> LoadedModel:
+    """Describe a model that is in memory, or a network within it.
+
+    Raises:
+        ModelError: If it was never built, or is not one image in.
+        UnknownName: If it has no such part.
+    """
+    if not getattr(model, "built", True):
+        raise ModelError(
+            f"The model {name!r} was not built yet: it has no weights and no input shape. Begin it "
+            "with keras.Input(...), or call it on an image."
+        )
+    if part is not None:
+        model = find_part(model, part, name)
+    config = model.get_build_config() if hasattr(model, "get_build_config") else None
+    shape, dtype = find_input(model, config, name)
+    is_keras_3 = any(each.__module__.split(".")[0] == "keras" for each in type(model).__mro__)
+    layer_class = None if is_keras_3 else importlib.import_module("tf_keras").layers.Layer
+    own_code = runs_own_code(model)
+    return LoadedModel(model, shape, dtype, layer_class, identify_model(model), own_code)
 
 
 def load_keras_file(path: Path, part: str | None, *, trust_model_code: bool) -> LoadedModel:
@@ -96,15 +122,19 @@ def load_keras_file(path: Path, part: str | None, *, trust_model_code: bool) -> 
             with run_code_file(code_file) as more:
                 model, layer_class = _load(file, {**more, **classes}, trust_model_code)
     if part is not None:
-        model = _find_part(model, part, path.name)
-    shape, dtype = _find_input(file, model, whole=part is None)
+        model = find_part(model, part, path.name)
+    built = file.config.get("build_config") if part is None else None
+    shape, dtype = find_input(model, built, path.name)
+    file_sha256 = _hash(path, code_file)
+    own_code = trust_model_code or uses_registered(file.config)
     return LoadedModel(
         model,
         shape,
         dtype,
         layer_class,
-        _hash(path, code_file),
-        runs_own_code=trust_model_code or uses_registered(file.config),
+        file_sha256 if own_code or part is not None else identify_model(model),
+        runs_own_code=own_code,
+        file_sha256=file_sha256,
     )
 
 
@@ -168,7 +198,7 @@ def _all_reasons(error: BaseException | None) -> str:
     return "\n".join(reasons)
 
 
-def _find_part(model: Any, part: str, name: str) -> Any:
+def find_part(model: Any, part: str, name: str) -> Any:
     """Return a network within another, by its name, with `/` before one that is deeper."""
     for step in part.split("/"):
         layers = {layer.name: layer for layer in getattr(model, "layers", ())}
@@ -180,31 +210,35 @@ def _find_part(model: Any, part: str, name: str) -> Any:
     return model
 
 
-def _find_input(file: KerasFile, model: Any, *, whole: bool) -> tuple[tuple[int | None, ...], str]:
+def find_input(model: Any, built: Any, name: str) -> tuple[tuple[int | None, ...], str]:
     """Return shape and type of the one input of a network.
+
+    Args:
+        model: The network.
+        built: The shapes that one without symbolic inputs was built for, if they are known.
+        name: What the file or the model is called.
 
     Raises:
         ModelError: If it has none, because it was never built, or several.
     """
     inputs = getattr(model, "inputs", None)
     if not inputs:
-        built = file.config.get("build_config") if whole else None
         shape = built.get("input_shape") if isinstance(built, dict) else None
         if not isinstance(shape, (list, tuple)) or not all(
             size is None or isinstance(size, int) for size in shape
         ):
             raise ModelError(
-                f"{file.path.name!r} was saved before it was built, so that it holds no weights "
+                f"{name!r} was saved before it was built, so that it holds no weights "
                 "and no input shape. Begin the network with keras.Input(...), or call it on an "
                 "image, train it, and save it again."
             )
         return (None, *shape[1:]), "float32"
     if len(inputs) != 1:
-        raise ModelError(_describe_inputs(file.path, model))
+        raise ModelError(_describe_inputs(name, model))
     return tuple(inputs[0].shape), str(getattr(inputs[0].dtype, "name", inputs[0].dtype))
 
 
-def _describe_inputs(path: Path, model: Any) -> str:
+def _describe_inputs(name: str, model: Any) -> str:
     """Say what to do with a network of several inputs."""
     inputs = ", ".join(f"{each.name!r} {tuple(each.shape)}" for each in model.inputs)
     encoders = [
@@ -215,14 +249,14 @@ def _describe_inputs(path: Path, model: Any) -> str:
         and len(layer.inputs[0].shape) in (3, 4)
     ]
     remedy = (
-        f"Name the part of it that takes one: {path.name},part={encoders[0]}"
+        f"Name the part of it that takes one: {name},part={encoders[0]}"
         + (f" (or {join_names(encoders[1:])})" if encoders[1:] else "")
         if encoders
         else "Save the part that takes images as a network of its own, in Python: "
         "keras.Model(model.inputs[0], model.get_layer('NAME').output).save('part.keras')"
     )
     return (
-        f"featx feeds models one image. Received: {path.name!r} with {len(model.inputs)} inputs "
+        f"featx feeds models one image. Received: {name!r} with {len(model.inputs)} inputs "
         f"({inputs}). {remedy}."
     )
 

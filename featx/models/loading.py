@@ -6,23 +6,37 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
-from featx.arguments import check_given_path, plain_arguments
+from featx.arguments import plain_arguments
 from featx.checks import check_path
 from featx.errors import FingerprintMismatch, InvalidValue, ModelError
 from featx.models.backbone import Backbone, ModelRequest
+from featx.models.in_memory import (
+    LOCATION,
+    InMemory,
+    Reference,
+    check_given_model,
+    refuse_absent,
+)
 from featx.models.reference import TRUST, parse_reference
 from featx.models.remembered import recall, remember, request_key
 from featx.models.sources import SOURCES
 from featx.options import InputKeywords, InputOptions, fill_group
-from featx.specs import DECODE_MARGIN, InputSpec, ModelSpec, identity_differences, with_input
+from featx.specs import (
+    DECODE_MARGIN,
+    InputSpec,
+    ModelSpec,
+    as_recorded,
+    identity_differences,
+    with_input,
+)
 from featx.wording import option
 
 
-@plain_arguments(InputOptions)
+@plain_arguments(InputOptions, model=check_given_model)
 def load_model(
-    model: str | Path,
+    model: Any,
     *,
     weights: str | Path | None = None,
     input: InputOptions | None = None,
@@ -34,7 +48,8 @@ def load_model(
     Args:
         model: ``SOURCE:NAME,argument=value``, for example ``keras:MobileNet,alpha=0.25`` (see
             `featx.models.sources` for all of them), or a bare name, path or URL that only one
-            source reads. SavedModels and modules take ``,signature=NAME``.
+            source reads. SavedModels and modules take ``,signature=NAME``. Or a model itself: of
+            Keras, sub-models too, or a function of `keras.applications`. Nothing of it is changed.
         weights: For Keras applications: ``imagenet`` (downloaded by Keras once; the default),
             ``random`` (seeded: the same in every run), or the path of a weights file, with or
             without the classifier. None for models that bring their own.
@@ -59,13 +74,13 @@ def load_model(
     """
     changes = fill_group(InputOptions, input, options)
     source, request = _read_request(
-        check_given_path("model", model), check_path("weights", weights), changes, trust_model_code
+        check_given_model("model", model), check_path("weights", weights), changes, trust_model_code
     )
     return _load(source, request)
 
 
 def load_classifier(
-    model: str,
+    model: Reference,
     *,
     weights: str | None = None,
     input: InputOptions | None = None,
@@ -96,6 +111,7 @@ def restore_model(
     weights: str | None = None,
     trust_model_code: bool = False,
     allow_download: bool = False,
+    model: InMemory | None = None,
 ) -> Backbone:
     """Load the very model that made some features, and prove that it is the same.
 
@@ -105,6 +121,7 @@ def restore_model(
         trust_model_code: See `load_model`. It is not remembered: a file may be exchanged.
         allow_download: Fetch what is recorded, if it is not here. What `weights` names is fetched
             anyway.
+        model: The model itself, if it is in memory.
 
     Raises:
         NotInstalled: If its source belongs to an add-on that is not installed.
@@ -114,7 +131,9 @@ def restore_model(
     maker = f"The model {spec.reference!r} that made these features"
     SOURCES.restore(spec.source, maker, spec.package)
     location = weights or spec.location
-    if os.path.isabs(spec.location) and not os.path.exists(location):
+    if spec.location == LOCATION and weights is None and model is None:
+        raise refuse_absent(spec.reference)
+    if model is None and os.path.isabs(spec.location) and not os.path.exists(location):
         raise ModelError(
             f"{maker} was at {location!r}; nothing is there now. Put it back, or say where it is "
             f"with {option('weights', 'PATH')}."
@@ -125,13 +144,19 @@ def restore_model(
         trust_model_code=trust_model_code,
         allow_download=allow_download or weights is not None,
     )
-    backbone = _load(spec.source, request)
+    source = spec.source
+    if model is not None:
+        source = model.source
+        request = replace(request, name=model.name, model=model.model)
+    backbone = _load(source, request)
     margin = spec.input.decode_margin  # Of the time when the features were made.
     backbone.spec = with_input(backbone.spec, decode_margin=margin)
+    backbone.spec = as_recorded(backbone.spec, spec)
     differences = identity_differences(spec.identity(), backbone.spec.identity())
     if differences:
+        where = "given" if model is not None else f"at {location!r}"
         raise FingerprintMismatch(
-            f"The model at {location!r} is not the one that made these features.",
+            f"The model {where} is not the one that made these features.",
             differences,
             remedy="Bring the old model back, or extract again into a new store.",
         )
@@ -139,9 +164,23 @@ def restore_model(
 
 
 def _read_request(
-    model: str, weights: str | None, changes: InputOptions, trust_model_code: bool
+    model: Reference, weights: str | None, changes: InputOptions, trust_model_code: bool
 ) -> tuple[str, ModelRequest]:
     """Return the source of a reference, and the request for it."""
+    if isinstance(model, InMemory):
+        if weights is not None:
+            raise InvalidValue(
+                f"A model in memory has its weights. Received: {option('weights', weights)}. "
+                "Leave it out."
+            )
+        request = ModelRequest(
+            model.name,
+            dict(model.arguments),
+            overrides=changes,
+            trust_model_code=trust_model_code,
+            model=model.model,
+        )
+        return model.source, request
     source, name, arguments = parse_reference(model)
     trusted = arguments.pop(TRUST, False)
     if not isinstance(trusted, bool):

@@ -17,6 +17,7 @@ from featx.errors import ModelError
 from featx.forks import ProcessLock
 from featx.models.backbone import Backbone, Beginning, Layer, ModelRequest
 from featx.models.hub_cache import is_module_url
+from featx.models.in_memory import InMemory, Reference
 from featx.models.reference import parse_reference
 from featx.models.sources import SOURCES
 from featx.shown import Shown
@@ -25,7 +26,7 @@ from featx.user_cache import forget_facts, read_facts, remember_facts
 from featx.version import __version__
 from featx.wording import option
 
-FORMAT = 3
+FORMAT = 4
 """Cache format version; what others described may have been built under a program's settings."""
 
 _KIND = "models"
@@ -35,10 +36,10 @@ def request_key(source: str, request: ModelRequest) -> str | None:
     """Identify what a source would load: the request, its files, the versions that read them.
 
     Returns:
-        None for what is not remembered: models whose source names no files, and models whose code
-        was trusted.
+        None for what is not remembered: models whose source names no files, models in memory, and
+        models whose code was trusted.
     """
-    if request.trust_model_code:
+    if request.trust_model_code or request.model is not None:
         return None
     files = SOURCES[source].files(request.name, request.weights)
     if files is None:
@@ -85,11 +86,13 @@ def _identify_files(files: Iterable[Path]) -> list[list[Any]]:
     ]
 
 
-def stamp_model(model: str, weights: str | None) -> list[list[Any]]:
+def stamp_model(model: Reference, weights: str | None) -> list[list[Any]]:
     """Return ``[path, size, mtime]`` of each file that a reference names.
 
     A module at a URL has none: it is downloaded once, whenever that is.
     """
+    if isinstance(model, InMemory):
+        return []
     source, name, _ = parse_reference(model)
     if is_module_url(name):
         return []

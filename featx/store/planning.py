@@ -11,7 +11,7 @@ import numpy as np
 from featx.errors import FingerprintMismatch
 from featx.images.sources import ImageFailure
 from featx.images.sources.columns import Columns
-from featx.specs import identity_differences
+from featx.specs import as_recorded, identity_differences
 from featx.store.columns import join_columns, plan_columns, select_rows
 from featx.store.reader import FeatureStore
 from featx.store.rows import Announced, Rows, StoreHeader, longest_key
@@ -297,6 +297,7 @@ def check_same(source: FeatureStore, header: StoreHeader, subject: str) -> None:
     Raises:
         FingerprintMismatch: Names each field that differs.
     """
+    header = replace(header, model=as_recorded(header.model, source.model))
     # Older identities do not have these fields.
     of_old = {"input.decode": "exact", "input.icc": "ignore"}
     expected, received = of_old | source.header.identity(), of_old | header.identity()

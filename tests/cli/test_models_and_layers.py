@@ -151,7 +151,7 @@ def test_layers_of_a_module(featx: Program, tmp_path: Path) -> None:
     assert "block1/conv" not in shown.out
     assert "block1/conv" in featx("layers", f"hub:{module}", "--img-size", "32", "--all").out
     failed = featx("layers", f"hub:{module}")
-    assert (failed.status, "Choose one with --img-size" in failed.err) == (1, True)
+    assert (failed.status, "Choose one, for example --img-size 224" in failed.err) == (1, True)
 
 
 @pytest.mark.tensorflow

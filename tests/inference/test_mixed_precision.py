@@ -344,7 +344,7 @@ def test_a_network_without_convolutions_is_refused(monkeypatch: pytest.MonkeyPat
     assert str(caught.value) == (
         "openvino cannot compute last of builtin:build_dense in mixed precision: there are no "
         "convolutions that can be corrected behind the first 3 layers with weights. Use "
-        "--precision auto."
+        "precision='auto'."
     )
 
 

@@ -54,7 +54,7 @@ def test_the_default_is_good_enough_to_be_one() -> None:
 def test_the_line_about_the_default_names_the_alternative_and_its_size() -> None:
     line = builtin.describe_default()
     assert "builtin:mini" in line
-    assert "-m keras:MobileNetV2" in line
+    assert "model='keras:MobileNetV2'" in line
     assert "14 MB" in line
     assert f"{builtin.read_card().share_of(builtin.REFERENCE, 'clothing'):.0%} (clothing)" in line
 

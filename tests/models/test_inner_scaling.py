@@ -119,8 +119,8 @@ def test_scaling_twice_is_warned_of(tmp_path: Path) -> None:
     featx.extract(photos, listener=notes, **twice)
     (warning,) = [text for text in notes.texts if text.startswith("warning")]
     assert warning == (
-        "warning: --preprocess unit and the model both scale the pixels: it begins with 'scale': "
-        "from [0, 255] to [-1, 1]. Leave the option out, or use --preprocess raw"
+        "warning: preprocess='unit' and the model both scale the pixels: it begins with 'scale': "
+        "from [0, 255] to [-1, 1]. Leave the option out, or use preprocess='raw'"
     )
 
 

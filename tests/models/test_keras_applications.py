@@ -263,9 +263,9 @@ def test_weights_of_another_network_are_refused_with_both_reasons(tmp_path: Path
     ("reference", "weights", "error", "message"),
     [
         ("keras:MobileNet,alhpa=0.25", "random", UnknownName, "Did you mean alpha"),
-        ("keras:MobileNet,weights=None", "random", InvalidValue, "--weights"),
-        ("keras:MobileNet,input_shape=3", "random", InvalidValue, "--img-size"),
-        ("keras:MobileNet,pooling=avg", "random", InvalidValue, "--pool"),
+        ("keras:MobileNet,weights=None", "random", InvalidValue, "weights="),
+        ("keras:MobileNet,input_shape=3", "random", InvalidValue, "img_size="),
+        ("keras:MobileNet,pooling=avg", "random", InvalidValue, "pool="),
         ("keras:MobileNet,alpha=0.25", "no.h5", ModelError, "not a file"),
         ("keras:MobileNet,alpha=-1", "random", ModelError, "could not be built"),
     ],

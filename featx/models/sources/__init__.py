@@ -72,6 +72,18 @@ class ModelSource(Protocol):
         """
         return False
 
+    def take(self, model: object) -> str | None:
+        """Return what an object of the calling program is called, if it is a model of this source.
+
+        `load` then gets it as `ModelRequest.model`; or it is called ``SOURCE:NAME``, and loaded by
+        that name. It must be fast, and import nothing: who has a model has imported its library.
+        """
+        return None
+
+    def identify(self, model: object) -> str:
+        """Return what identifies an object that `take` took; another one when it was trained on."""
+        return ""
+
     def check(self, name: str) -> None:
         """Refuse a name that cannot be one of this source's, before anything is loaded.
 
@@ -126,6 +138,7 @@ SOURCES: Registry[ModelSource] = Registry(
         "hub": "featx.models.sources.hub_modules:SOURCE",
         "graphdef": "featx.models.sources.frozen_graphs:SOURCE",
         "onnx": "featx.models.sources.onnx_models:SOURCE",
+        "memory": "featx.models.sources.keras_objects:SOURCE",
     },
     ModelSource,
 )

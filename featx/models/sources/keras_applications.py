@@ -33,6 +33,12 @@ class KerasSource(ModelSource):
         """Whether it is the name of an application."""
         return name in APPLICATIONS
 
+    def take(self, model: object) -> str | None:
+        """Return the name for a function of `keras.applications`, such as ``MobileNetV2``."""
+        name, module = getattr(model, "__name__", ""), getattr(model, "__module__", "") or ""
+        is_own = module.startswith(("keras.", "tf_keras.")) and ".applications" in module
+        return f"keras:{name}" if is_own and name in APPLICATIONS else None
+
     def check(self, name: str) -> None:
         """Refuse what is not the name of an application.
 
