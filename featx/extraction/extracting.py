@@ -77,7 +77,8 @@ def extract(
             picture; a set, generator or column of paths; a data frame of pandas or polars or a
             table of Arrow with a column of paths or pictures, whose further columns are kept. What
             floats mean, `scale` says. Rows of objects are only ever removed with `prune`.
-        model: The model, see `featx.load_model`; the built-in backbone when None.
+        model: The model, see `featx.load_model`: a name, a path, or a Keras model itself; the
+            built-in backbone when None.
         labels: N labels of images that come in an order: an array, a list, a table.
         weights: ``imagenet``, ``random`` or a path; for Keras applications.
         signature: Of a SavedModel or Hub module, the same as ``,signature=NAME`` after its name.

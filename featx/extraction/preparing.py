@@ -137,6 +137,10 @@ def _announce(plan: Plan, header: StoreHeader, beginning: Beginning, listener: L
         f"{header.model.reference} at {contract.height} x {contract.width}, "
         f"'{contract.scaling}' preprocessing → {layers}"
     )
+    if beginning.any_size:
+        listener.note(
+            f"it takes images of any size: {option('img_size', 96)}, for example, chooses another"
+        )
     if beginning.warning:
         listener.note(f"warning: {beginning.warning}")
     num_todo = len(plan.changes.todo)

@@ -132,10 +132,12 @@ class Beginning:
         text: What it does, without a subject: ``begins with 'scale': from [0, 255] to [0, 1]``.
             Empty where that is not known.
         warning: Why the scaling that was asked for is not right for that; empty if it is.
+        any_size: Whether it takes images of any size, and none was chosen.
     """
 
     text: str = ""
     warning: str = ""
+    any_size: bool = False
 
 
 class Backbone(Protocol):

@@ -33,6 +33,7 @@ class ModelDescription:
         runs_own_code: Whether code that came with it was trusted.
         inner_scaling: What it does with pixels first, or which it was trained on; None where
             neither is known.
+        any_size: Whether it takes images of any size, and none was chosen.
     """
 
     spec: ModelSpec
@@ -44,6 +45,7 @@ class ModelDescription:
     packages: Sequence[str] = ()
     runs_own_code: bool = False
     inner_scaling: InnerScaling | TrainedPixels | None = None
+    any_size: bool = False
 
     @property
     def input_layout(self) -> Layout:
@@ -67,11 +69,10 @@ class DescribedBackbone(Shown):
         self.packages: Sequence[str] = tuple(description.packages)
         self.runs_own_code = description.runs_own_code
         inner = description.inner_scaling
-        self.beginning = (
-            Beginning()
-            if inner is None
-            else Beginning(inner.describe(), inner.warn(description.spec.input.scaling))
-        )
+        begins = ("", "")
+        if inner is not None:
+            begins = (inner.describe(), inner.warn(description.spec.input.scaling))
+        self.beginning = Beginning(*begins, any_size=description.any_size)
         self._layers = tuple(description.layers)
 
     def features(self) -> Sequence[Layer]:

@@ -78,6 +78,7 @@ def load(request: ModelRequest) -> GraphBackbone:
         layers.layers,
         channels_first=shape.channels_first,
         inner_scaling=layers.inner_scaling,
+        any_size=shape.takes_any_size(request.overrides.size),
     )
     return GraphBackbone(description, layers.compile)
 

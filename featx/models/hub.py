@@ -97,6 +97,7 @@ def load(request: ModelRequest) -> GraphBackbone:
         channels_first=first.shape.channels_first,
         notes=[*([first.note] if first.note else []), *notes],
         inner_scaling=first.layers.inner_scaling,
+        any_size=first.shape.takes_any_size(request.overrides.size),
         packages=["tensorflow-hub"] if is_url else [],
     )
     return GraphBackbone(description, compile_layers)

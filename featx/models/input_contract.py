@@ -12,6 +12,9 @@ from featx.models.sources import SOURCES
 from featx.specs import MAX_CHANNELS, InputSpec
 from featx.wording import either, option
 
+DEFAULT_SIZE = 224
+"""Height and width, in pixels, for networks of any size: that at which most were trained."""
+
 
 def require_scaling(backbone: Backbone) -> InputSpec:
     """Return a model's input contract; refuse a model that does not say how it wants its pixels.
@@ -77,6 +80,10 @@ class InputShape:
     channels: int
     channels_first: bool
     has_channel_axis: bool = True
+
+    def takes_any_size(self, img_size: tuple[int, int] | None) -> bool:
+        """Whether the size is not said by the model, and not by what was chosen either."""
+        return img_size is None and (self.height is None or self.width is None)
 
     def batch(self, contract: InputSpec) -> list[int | None]:
         """Return the shape of a batch at the contract's size, in the model's own layout."""
@@ -155,6 +162,8 @@ def image_contract(
 ) -> InputSpec:
     """Make an input contract from the shape of a model's input; its scaling is not known.
 
+    A model of any size gets `DEFAULT_SIZE`, unless one was chosen.
+
     Args:
         shape: What the model takes, from `read_input_shape`.
         img_size: The size that the user chose, ``(height, width)``, or None.
@@ -162,13 +171,12 @@ def image_contract(
         fixed: Whether a size that the model states is the only one that it takes.
 
     Raises:
-        InvalidValue: If it takes any size and none was chosen, or one and another was.
+        InvalidValue: If it takes one size, and another was chosen.
     """
-    rows, columns = img_size or (shape.height, shape.width)
-    if rows is None or columns is None:
-        raise InvalidValue(
-            f"{name!r} takes images of any size. Choose one, for example {option('img_size', 224)}."
-        )
+    rows, columns = img_size or (
+        shape.height or shape.width or DEFAULT_SIZE,
+        shape.width or shape.height or DEFAULT_SIZE,
+    )
     if fixed and (shape.height or rows, shape.width or columns) != (rows, columns):
         raise InvalidValue(
             f"{name!r} was built for images of {shape.height} x {shape.width} pixels (height x "

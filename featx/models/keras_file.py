@@ -71,5 +71,6 @@ def _describe(
         packages=["tf_keras"] if is_legacy else [],
         runs_own_code=loaded.runs_own_code,
         inner_scaling=layers.inner_scaling,
+        any_size=shape.takes_any_size(request.overrides.size),
     )
     return GraphBackbone(description, layers.compile)

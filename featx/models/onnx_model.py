@@ -66,6 +66,7 @@ def load(request: ModelRequest) -> GraphOnlyBackbone:
         layers,
         channels_first=shape.channels_first,
         inner_scaling=inner,
+        any_size=shape.takes_any_size(request.overrides.size),
         notes=[] if batch is None else [f"its batch size is fixed: {batch}"],
     )
     layouts = {layer.name: layer.layout for layer in layers}

@@ -81,6 +81,7 @@ def load(request: ModelRequest, folder: Path, loaded: Any) -> GraphBackbone:
         channels_first=shape.channels_first,
         notes=[*notes, *([TRAINING_NOTE] if graph.trains else [])],
         inner_scaling=layers.inner_scaling,
+        any_size=shape.takes_any_size(request.overrides.size),
     )
     return GraphBackbone(description, layers.compile)
 

@@ -84,6 +84,8 @@ def show_layers(backbone: Backbone, layers: Sequence[Layer], *, tree: bool = Fal
     details = sum(layer.is_detail for layer in backbone.features())
     if hidden and hidden == details:
         print_result(f"{hidden:,} more, steps inside layers: --all lists them")
+    if backbone.beginning.any_size:
+        print_result(f"takes images of any size; {option('img_size')} chooses it")
     if backbone.beginning.text:
         print_result(backbone.beginning.text)
     for note in backbone.notes:

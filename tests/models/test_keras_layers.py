@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+import featx
 from featx.errors import AmbiguousName, InvalidValue, ModelError, UnknownName
+from featx.events import Listener
 from featx.models import load_model, restore_model
 from featx.models.backbone import Backbone
 from featx.models.selection import select_layers
@@ -219,17 +221,31 @@ def test_models_that_do_not_take_one_image_are_refused(
         load_model(str(tmp_path / "net.keras"))
 
 
-def test_a_model_of_any_size_asks_for_one(tmp_path: Path) -> None:
+def test_a_model_of_any_size_gets_a_usual_one_and_says_so(tmp_path: Path) -> None:
     import keras
 
     images = keras.Input((None, None, 3))
     outputs = keras.layers.MaxPooling2D(2, name="pool")(images)
     keras.Model(images, outputs).save(tmp_path / "any.keras")
-    with pytest.raises(InvalidValue, match="img_size="):
-        load_model(str(tmp_path / "any.keras"))
+    usual = load_model(str(tmp_path / "any.keras"))
+    assert usual.beginning.any_size
+    assert usual.features()[-1].shape == (112, 112, 3)
     overrides = InputOptions(img_size=(6, 8), preprocess="raw")
     backbone = load_model(str(tmp_path / "any.keras"), input=overrides)
+    assert not backbone.beginning.any_size
     assert backbone.features()[-1].shape == (3, 4, 3)
+    notes: list[str] = []
+    listener = Listener()
+    listener.note = notes.append  # type: ignore[method-assign]
+    featx.extract(
+        [np.zeros((8, 8, 3), np.uint8)],
+        tmp_path / "any.keras",
+        output=tmp_path / "f.h5",
+        preprocess="raw",
+        listener=listener,
+    )
+    assert "any.keras at 224 x 224" in notes[1]
+    assert notes[2] == "it takes images of any size: img_size=96, for example, chooses another"
 
 
 def test_another_size_than_a_fixed_one_is_refused(toy_path: Path) -> None:

@@ -96,12 +96,11 @@ def test_every_tensor_is_what_onnxruntime_computes(
         assert_same(received[layer.name], last(expected[layer.name]), layer.name)
 
 
-def test_height_and_width_that_vary_are_asked_for(tmp_path: Path) -> None:
+def test_height_and_width_that_vary_are_224_unless_chosen(tmp_path: Path) -> None:
     path = write_residual(tmp_path / "net.onnx", ("N", 3, "h", "w"))
-    with pytest.raises(
-        InvalidValue, match="takes images of any size. Choose one, for example img_size=224"
-    ):
-        load_model(str(path), input=UNIT)
+    usual = load_model(str(path), input=UNIT)
+    assert (usual.spec.input.height, usual.spec.input.width) == (224, 224)
+    assert usual.beginning.any_size
     backbone = load_model(str(path), input=InputOptions(preprocess="unit", img_size=(24, 40)))
     images = make_images(24, 40)
     (block,) = select_layers(["block"], backbone.features())

@@ -191,8 +191,7 @@ def test_what_cannot_be_used_is_refused_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="batches of images"):
         load_model(f"savedmodel:{tmp_path / 'flat'}")
     _save(tmp_path / "any", [None, None, None, 3], serving_default=True)
-    with pytest.raises(InvalidValue, match="img_size="):
-        load_model(f"savedmodel:{tmp_path / 'any'}")
+    assert load_model(f"savedmodel:{tmp_path / 'any'}").spec.input.height == 224
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "saved_model.pb").write_bytes(b"nothing")
     with pytest.raises(ModelError, match="cannot load the SavedModel"):
