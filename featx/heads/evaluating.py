@@ -43,6 +43,7 @@ class EvaluateReport:
         evaluation: The figures.
         num_fitted_on: Labelled images left out because the head was fitted on them.
         num_unlabelled: Images left out because they have no label.
+        num_not_finite: Images left out because their features are NaN or infinite.
         unknown_labels: Labels that are no class of the head, with their numbers of images, which
             are left out; the most frequent first.
         failures: Images that could not be used.
@@ -55,6 +56,7 @@ class EvaluateReport:
     evaluation: Evaluation
     num_fitted_on: int
     num_unlabelled: int
+    num_not_finite: int
     unknown_labels: dict[str, int]
     failures: tuple[ImageFailure, ...]
     seconds: float
@@ -136,6 +138,7 @@ def evaluate(
         evaluation=evaluation,
         num_fitted_on=measured.num_fitted_on,
         num_unlabelled=measured.num_unlabelled,
+        num_not_finite=measured.num_not_finite,
         unknown_labels=dict(measured.unknown.most_common()),
         failures=tuple(failures),
         seconds=time.monotonic() - started,
@@ -150,7 +153,7 @@ class _Measured:
     """
 
     def __init__(self, head: Head) -> None:
-        self.num_fitted_on = self.num_unlabelled = 0
+        self.num_fitted_on = self.num_unlabelled = self.num_not_finite = 0
         self.unknown: Counter[str] = Counter()
         self._head = head
         self._known = {row.tobytes() for row in head.fitted_on}
@@ -162,7 +165,7 @@ class _Measured:
 
     def add(self, batch: VectorBatch) -> None:
         """Predict the images of a batch that can be measured on, and count the others."""
-        used = []
+        used, is_finite = [], np.isfinite(batch.values).all(axis=1)
         for row, label in enumerate(batch.labels):
             if label is None:
                 self.num_unlabelled += 1
@@ -170,6 +173,8 @@ class _Measured:
                 self.unknown[label] += 1
             elif batch.content_hash[row].tobytes() in self._known:
                 self.num_fitted_on += 1
+            elif not is_finite[row]:
+                self.num_not_finite += 1
             else:
                 used.append(row)
                 self._paths.append(batch.paths[row])

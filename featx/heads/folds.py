@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from featx.heads.kinds import Examples
+from featx.heads.splits import split_folds
 
 NUM_FOLDS = 5
 """Of up to `FEW` examples: with five per class, four of them are fitted on."""
@@ -49,7 +50,8 @@ class Folds:
 def make_folds(examples: Examples, seed: int) -> Folds:
     """Divide examples so that every class is fitted on, and groups stay together.
 
-    Never held out are classes of a single group, and groups in several classes.
+    Never held out are classes of a single group, and groups in several classes, unless most
+    examples are in such groups (patients, each with pictures of every class).
 
     Example:
         >>> examples = Examples(np.zeros((20, 3)), np.arange(20) % 2, 2, np.arange(20))
@@ -62,6 +64,8 @@ def make_folds(examples: Examples, seed: int) -> Folds:
     classes = targets[first]
     is_clear = np.ones(len(first), bool)
     is_clear[groups[targets != classes[groups]]] = False
+    if examples.task == "single" and 2 * is_clear[groups].sum() < len(examples):
+        return _divide_mixed(examples, seed)
     sizes = np.bincount(classes[is_clear], minlength=examples.num_classes)
     is_used = is_clear & (sizes[classes] >= 2)
     if len(np.unique(classes[is_used])) < (2 if examples.task == "single" else 1):
@@ -77,6 +81,17 @@ def make_folds(examples: Examples, seed: int) -> Folds:
     numbers = of_group[groups]
     if len(examples) <= MANY:
         return Folds(numbers, count)
+    return Folds(_thin(numbers, examples.num_classes, seed), 1)
+
+
+def _divide_mixed(examples: Examples, seed: int) -> Folds:
+    """Divide examples whose groups have several classes each."""
+    fixed = np.zeros(len(examples), bool)
+    numbers = split_folds(examples.targets, examples.groups, 3, seed=seed, fixed=fixed)
+    used = numbers >= 0
+    found, numbers[used] = np.unique(numbers[used], return_inverse=True)
+    if len(examples) <= MANY or not len(found):
+        return Folds(numbers, len(found))
     return Folds(_thin(numbers, examples.num_classes, seed), 1)
 
 

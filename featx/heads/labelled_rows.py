@@ -271,6 +271,12 @@ def _find_classes(row_labels: RowLabels, store: str, listener: Listener) -> tupl
             "Put the images of each class into a folder of their own before extracting, or give "
             f"{option('labels', 'FILE.csv')} with the columns path and label."
         )
+    several = _find_several(classes)
+    if several is not None:
+        listener.note(
+            f"labels such as {several!r} look like several in one: a head learns one label for "
+            "each image, and takes each combination for a class of its own"
+        )
     if all(name.lower() in SPLITS for name in classes):
         listener.note(
             f"the classes are called {', '.join(classes)}: if these are splits, put the images of "
@@ -278,6 +284,22 @@ def _find_classes(row_labels: RowLabels, store: str, listener: Listener) -> tupl
             f"{option('labels', 'FILE.csv')}"
         )
     return classes
+
+
+def _find_several(classes: Sequence[str]) -> str | None:
+    """Return a label like ``0;even`` or ``cat|indoors``, a part of which is in another label, too.
+
+    Example:
+        >>> _find_several(["0;even", "1;odd", "2;even"]), _find_several(["red; dark", "blue"])
+        ('0;even', None)
+    """
+    for separator in ";|":
+        parts = {name: {part.strip() for part in name.split(separator)} for name in classes}
+        counts = Counter(part for each in parts.values() for part in each)
+        for name, each in parts.items():
+            if len(each) > 1 and any(counts[part] > 1 for part in each):
+                return name
+    return None
 
 
 def _check_training_classes(targets: np.ndarray, classes: tuple[str, ...]) -> None:

@@ -55,6 +55,7 @@ def show_evaluate_report(report: EvaluateReport) -> None:
         for count, why in (
             (report.num_fitted_on, "that the head was fitted on"),
             (report.num_unlabelled, "without label"),
+            (report.num_not_finite, "with features that are NaN or infinite"),
             (sum(report.unknown_labels.values()), "with a label that is no class of the head"),
         )
         if count

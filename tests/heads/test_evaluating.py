@@ -109,6 +109,14 @@ def test_a_store_of_another_model_is_refused(folder: Path, tmp_path: Path) -> No
         featx.evaluate(folder / "train.h5", head=folder / "head", split="test")
 
 
+def test_rows_that_are_not_finite_are_left_out(folder: Path, tmp_path: Path) -> None:
+    values = np.zeros((4, WIDTH), np.float32)
+    values[1, 2], values[3, 0] = np.nan, np.inf
+    write_sample(tmp_path / "nan.h5", {"v": values}, labels=["a", "b", "c", "a"])
+    report = featx.evaluate(tmp_path / "nan.h5", head=folder / "head")
+    assert (report.evaluation.num_examples, report.num_not_finite) == (2, 2)
+
+
 @pytest.mark.tensorflow
 def test_pictures_and_their_store_give_the_same(tmp_path: Path) -> None:
     model = toy_model()

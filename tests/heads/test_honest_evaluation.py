@@ -222,6 +222,51 @@ def test_classes_too_small_to_say_anything_are_named(tmp_path: Path) -> None:
     assert [one.support for one in report.evaluation.classes] == [12, 4, 0]
 
 
+def test_patients_with_pictures_of_every_class(tmp_path: Path) -> None:
+    targets = np.arange(80) % 2
+    write_sample(
+        tmp_path / "f.h5", {"v": make_values(targets)}, labels=["ab"[target] for target in targets]
+    )
+    table = write_table(
+        tmp_path / "labels.csv",
+        {
+            "path": [f"image_{n}.png" for n in range(80)],
+            "label": ["ab"[target] for target in targets],
+            "patient": [n // 8 for n in range(80)],
+        },
+    )
+    report = fit_head(
+        tmp_path / "f.h5", labels=table, groups="patient", kind="ridge", output=tmp_path / "h"
+    )
+    assert report.settings["folds"] == 3  # Settings are chosen on other patients, too.
+    assert report.evaluation is not None
+    assert report.evaluation.num_examples == 16
+
+
+@pytest.mark.parametrize(
+    ("label", "is_said"), [("{n};odd", True), ("{n}|odd", True), ("{n}", False)]
+)
+def test_several_labels_in_one_are_said(tmp_path: Path, label: str, is_said: bool) -> None:
+    names = [label.format(n=number % 3) for number in range(30)]
+    write_sample(tmp_path / "f.h5", {"v": make_values(np.arange(30) % 3)}, labels=names)
+    notes = Notes()
+    fit_head(tmp_path / "f.h5", kind="ridge", output=tmp_path / "h", listener=notes)
+    assert any("look like several in one" in line for line in notes.lines) == is_said
+
+
+def test_a_class_in_the_test_part_alone(store: Path, tmp_path: Path) -> None:
+    table = write_table(
+        tmp_path / "labels.csv",
+        {
+            "path": [f"image_{n}.png" for n in range(90)],
+            "label": ["new" if n > 80 else str(n % 3) for n in range(90)],
+            "split": ["test" if n > 70 else "train" for n in range(90)],
+        },
+    )
+    with pytest.raises(HeadError, match="training split has no image of: new.*ignore_split=True"):
+        fit_head(store, labels=table, output=tmp_path / "h")
+
+
 # Temperature
 
 
