@@ -212,6 +212,8 @@ def _fit_head(
             if len(asked) > 1:
                 unseen = np.zeros(len(labelled.rows), bool) if held_out is None else held_out
                 labelled, trials = choose_feature(store, asked, labelled, unseen, job)
+        if held_out is not None:
+            labelled, held_out = labelled.put_last(held_out)
         listener.note(_announce(kind, labelled, held_out))
         if held_out is None:
             measured = cross_validate(labelled, options, job)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -60,6 +60,12 @@ class Grouping:
     alike: np.ndarray
     fixed: np.ndarray
     near_duplicates: NearDuplicates | None
+
+    def take(self, order: np.ndarray) -> Grouping:
+        """Return the same of the rows in another order, (N,)."""
+        return replace(
+            self, groups=self.groups[order], alike=self.alike[order], fixed=self.fixed[order]
+        )
 
 
 def group_rows(

@@ -68,8 +68,9 @@ class Examples:
         """Return some of the examples.
 
         Args:
-            rows: Row numbers, bool (N,), or a slice, which copies nothing.
+            rows: Row numbers, bool (N,), or a slice. Rows that follow one another are not copied.
         """
+        rows = _as_slice(rows)
         return Examples(
             self.values[rows],
             self.targets[rows],
@@ -95,6 +96,18 @@ class Examples:
         step = max(1, BLOCK_VALUES // max(1, self.values.shape[1]))
         for start in range(0, len(self), step):
             yield self.take(slice(start, start + step))
+
+
+def _as_slice(rows: np.ndarray | slice) -> np.ndarray | slice:
+    """Return rows that follow one another as a slice, and others as they are."""
+    if isinstance(rows, slice):
+        return rows
+    numbers = rows.nonzero()[0] if rows.dtype == bool else rows
+    if len(numbers) == 0:
+        return slice(0, 0)
+    first, last = int(numbers[0]), int(numbers[-1])
+    is_run = last - first + 1 == len(numbers) and bool((numbers[1:] > numbers[:-1]).all())
+    return slice(first, last + 1) if is_run else rows
 
 
 @dataclass(frozen=True, slots=True)

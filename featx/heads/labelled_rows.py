@@ -14,7 +14,7 @@ from featx.errors import HeadError, UnknownName, join_names
 from featx.events import Listener
 from featx.heads.example_weights import weigh_examples
 from featx.heads.grouping import Grouping, group_rows
-from featx.heads.kinds import Examples
+from featx.heads.kinds import BLOCK_VALUES, Examples
 from featx.heads.labels import RowLabels, read_label_table, side_of
 from featx.heads.options import FOLDERS, EvaluationOptions, FeatureChoice, TaskOptions
 from featx.heads.splits import split_folds, split_stratified
@@ -25,6 +25,9 @@ from featx.store import FeatureStore, FeatureTable
 from featx.store.choice import note_choice
 from featx.units import format_count
 from featx.wording import option
+
+LARGE = 64 << 20
+"""Bytes of features from which they are not copied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class LabelledRows:
 
     Attributes:
         root: What the store's keys are relative to.
-        table: The features of all rows of the store.
+        table: Keys and contents of all rows of the store, without their values.
         rows: Numbers of the N labelled rows in it.
         classes: C class names.
         examples: The labelled rows.
@@ -66,6 +69,45 @@ class LabelledRows:
     def num_unsplit(self) -> int:
         """Rows with a label left out because the store's split does not say their side."""
         return len(self.table.keys) - self.num_unlabelled - len(self.rows)
+
+    def put_last(self, held_out: np.ndarray) -> tuple[LabelledRows, np.ndarray]:
+        """Change places, so that the held-out rows come last and no part needs a copy.
+
+        Features of up to 64 MB stay in the order of the store.
+
+        Args:
+            held_out: bool (N,).
+
+        Returns:
+            The rows in their new order, in the same memory, and which of them are held out.
+        """
+        examples = self.examples
+        if examples.values.nbytes <= LARGE:
+            return self, held_out
+        num_train = int((~held_out).sum())
+        early = np.flatnonzero(held_out[:num_train])
+        late = num_train + np.flatnonzero(~held_out[num_train:])
+        order = np.arange(len(held_out))
+        order[early], order[late] = late, early
+        step = max(1, BLOCK_VALUES // max(1, examples.values.shape[1]))
+        for start in range(0, len(early), step):
+            one, other = early[start : start + step], late[start : start + step]
+            examples.values[one], examples.values[other] = (
+                examples.values[other],
+                examples.values[one],
+            )
+        return replace(
+            self,
+            rows=self.rows[order],
+            examples=replace(
+                examples,
+                targets=examples.targets[order],
+                groups=examples.groups[order],
+                weights=None if examples.weights is None else examples.weights[order],
+            ),
+            sides=None if self.sides is None else self.sides[order],
+            grouping=self.grouping.take(order),
+        ), held_out[order]
 
     def hold_out(self, test_size: float, seed: int, listener: Listener) -> np.ndarray:
         """Choose the rows to measure on: bool (N,).
@@ -155,7 +197,7 @@ def read_labelled_rows(store: FeatureStore, choice: RowChoice, listener: Listene
     numbers = {name: number for number, name in enumerate(classes)}
     rows = np.array([row for row, label in enumerate(row_labels.labels) if label])
     targets = np.array([numbers[label] for label in row_labels.labels if label])
-    values = table.values[rows].reshape(len(rows), -1)
+    values = _keep_rows(table.values.reshape(len(table.keys), -1), rows)
     counts = None if counts is None else counts[rows]
     weights = weigh_examples(targets, classes, choice.task.class_weight, counts)
     grouping = group_rows(
@@ -168,7 +210,7 @@ def read_labelled_rows(store: FeatureStore, choice: RowChoice, listener: Listene
     )
     return LabelledRows(
         root=store.root,
-        table=table,
+        table=replace(table, values=table.values[:0]),
         rows=rows,
         classes=classes,
         examples=Examples(values, targets, len(classes), grouping.groups, weights=weights),
@@ -177,6 +219,19 @@ def read_labelled_rows(store: FeatureStore, choice: RowChoice, listener: Listene
         num_unlabelled=num_unlabelled + num_broken,
         grouping=grouping,
     )
+
+
+def _keep_rows(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return some rows (N,), in ascending order; large arrays are overwritten, not copied."""
+    if len(rows) == len(values):
+        return values
+    if values.nbytes <= LARGE:
+        return np.asarray(values[rows])
+    step = max(1, BLOCK_VALUES // max(1, values.shape[1]))
+    for start in range(0, len(rows), step):
+        block = rows[start : start + step]
+        values[start : start + len(block)] = values[block]
+    return values[: len(rows)]
 
 
 def _leave_out_broken(
