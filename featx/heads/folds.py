@@ -41,6 +41,10 @@ class Folds:
             is_held_out = self.numbers == fold
             yield np.flatnonzero(~is_held_out), np.flatnonzero(is_held_out)
 
+    def first(self) -> Folds:
+        """Return the first fold alone: what it does not hold out is never held out."""
+        return Folds(np.where(self.numbers == 0, 0, -1), min(self.count, 1))
+
     @property
     def held_out(self) -> np.ndarray:
         """Numbers of all rows that are held out at some time, fold by fold."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from featx.heads.calibration import accuracy, cross_entropy
 from featx.heads.design import Design, make_design
-from featx.heads.folds import make_folds, sample_rows
+from featx.heads.folds import Folds, make_folds, sample_rows
 from featx.heads.kinds import Choice, Examples, FitJob, Task
 from featx.heads.logistic import EXACT_VALUES, LinearMap, Logistic, Penalty, sigmoid_entropy
 from featx.heads.operations import Affine, Operation, Sigmoid, Softmax, Standardise
@@ -66,8 +66,9 @@ class LinearHead:
         rows = sample_rows(examples, most, job.seed)
         with threads_for(examples):
             if len(rows) == len(examples):
-                return _walk(examples, job)
-            chosen = _walk(examples.take(rows), job)
+                return _walk(examples, make_folds(examples, job.seed), job)
+            part = examples.take(rows)
+            chosen = _walk(part, make_folds(part, job.seed).first(), job)
             return _measure(examples, chosen, job) if len(examples) <= MEASURED_ROWS else chosen
 
     def fit(
@@ -96,9 +97,8 @@ class LinearHead:
 linear = LinearHead()
 
 
-def _walk(examples: Examples, job: FitJob) -> Choice:
+def _walk(examples: Examples, folds: Folds, job: FitJob) -> Choice:
     """Try the strengths from strong to weak, each from the one before, until the loss rises."""
-    folds = make_folds(examples, job.seed)
     if not folds.count:
         return Choice({"C": DEFAULT, "folds": 0})
     design = make_design(examples)

@@ -665,3 +665,22 @@ def test_auto_is_reported_with_its_figures(store: Path, tmp_path: Path) -> None:
     assert {trial["kind"] for trial in tried} == {"linear", "ridge", "lda", "knn", "centroid"}
     assert all(set(trial) == {"kind", "loss", "accuracy", "seconds"} for trial in tried)
     assert report.seconds > 0
+
+
+@pytest.mark.slow
+def test_a_large_store_is_put_in_order_and_its_rows_keep_their_labels(tmp_path: Path) -> None:
+    # 80 MB, above which rows change places; a quarter of them has no label.
+    random = np.random.default_rng(0)
+    targets = np.arange(4_000) % 4
+    values = random.normal(size=(4_000, 5_000)).astype(np.float32)
+    values[:, 0] += 40 * targets
+    labels = [None if target == 3 else f"class {target}" for target in targets.tolist()]
+    write_sample(tmp_path / "f.h5", {"v": values}, labels=labels)
+    report = fit_head(tmp_path / "f.h5", kind="centroid", output=tmp_path / "head")
+    assert (report.num_train, report.num_unlabelled) == (2_400, 1_000)
+    assert report.held_out is not None
+    for key, target in zip(report.held_out.keys, report.held_out.targets, strict=True):
+        number = int(key.removeprefix("image_").removesuffix(".png"))
+        assert labels[number] == report.held_out.classes[target]
+    assert report.accuracy is not None
+    assert report.accuracy > 0.5

@@ -304,3 +304,36 @@ def test_wrong_options(options: dict[str, Any], message: str) -> None:
 def test_widths_that_are_no_numbers(text: str) -> None:
     with pytest.raises(InvalidValue, match="such as 128,64"):
         parse_hidden(text)
+
+
+# Memory
+
+
+def test_rows_that_follow_one_another_are_not_copied() -> None:
+    examples = clouds(3, 10, 4)
+    middle = np.zeros(30, bool)
+    middle[5:20] = True
+    for rows in (slice(5, 20), np.arange(5, 20), middle):
+        part = examples.take(rows)
+        assert np.shares_memory(part.values, examples.values)
+        np.testing.assert_array_equal(part.values, examples.values[5:20])
+    for scattered in (np.array([3, 1, 2]), np.array([1, 1, 3]), np.array([1, 3])):
+        part = examples.take(scattered)
+        np.testing.assert_array_equal(part.values, examples.values[scattered])
+    assert len(examples.take(np.zeros(30, bool))) == 0
+
+
+def test_a_fit_goes_on_from_an_earlier_one() -> None:
+    examples = clouds(3, 4_000, 10, spread=2)
+    head, settings = HEADS["linear"], {"C": 1.0}
+    first = head.fit(examples.take(slice(0, 10_000)), settings, FitJob())
+    job = FitJob(start=first)
+    anew, further = head.fit(examples, settings, FitJob()), head.fit(examples, settings, job)
+    for weights in (anew, further):
+        probabilities = compute(head.operations(weights), examples.values)
+        loss = -np.log(probabilities[np.arange(12_000), examples.targets]).mean()
+        reference = LogisticRegression(C=1.0, tol=1e-6, max_iter=1000)
+        reference.fit(standardise(examples), examples.targets)
+        expected = reference.predict_proba(standardise(examples))
+        own = expected[np.arange(12_000), examples.targets]
+        assert loss == pytest.approx(-np.log(own).mean(), abs=1e-3)
