@@ -329,11 +329,11 @@ def test_a_fit_goes_on_from_an_earlier_one() -> None:
     first = head.fit(examples.take(slice(0, 10_000)), settings, FitJob())
     job = FitJob(start=first)
     anew, further = head.fit(examples, settings, FitJob()), head.fit(examples, settings, job)
+    values, rows = standardise(examples), np.arange(12_000)
+    reference = LogisticRegression(C=1.0, tol=1e-6, max_iter=1000).fit(values, examples.targets)
+    own = reference.predict_proba(values)[rows, examples.targets]
+    least = -np.log(own).mean() + np.square(reference.coef_).sum() / 2 / 12_000
     for weights in (anew, further):
-        probabilities = compute(head.operations(weights), examples.values)
-        loss = -np.log(probabilities[np.arange(12_000), examples.targets]).mean()
-        reference = LogisticRegression(C=1.0, tol=1e-6, max_iter=1000)
-        reference.fit(standardise(examples), examples.targets)
-        expected = reference.predict_proba(standardise(examples))
-        own = expected[np.arange(12_000), examples.targets]
-        assert loss == pytest.approx(-np.log(own).mean(), abs=1e-3)
+        own = compute(head.operations(weights), examples.values)[rows, examples.targets]
+        loss = -np.log(own).mean() + np.square(weights["coefficients"]).sum() / 2 / 12_000
+        assert loss == pytest.approx(least, abs=1e-3)
