@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from PIL import Image
 
 import featx
 from featx.errors import AllImagesFailed, ImageError, InvalidValue
+from featx.images.decode import decode_image
 from featx.images.sources import gather
 from featx.options import Selection
+from featx.specs import InputSpec
 from featx.testing import write_images
 
 LABELS = ["a", "b", "c", "a", "b", "c"]
@@ -104,7 +107,8 @@ def test_a_table_brings_paths_labels_splits_and_columns(
     assert stored["name"] == FIELDS["name"]
     ages = [None if age != age else age for age in stored["age"]]
     assert ages == FIELDS["age"]
-    assert extract(made, split="test")["label"] == LABELS[3:]
+    of_test = gather(made, selection=Selection(split="test"))
+    assert [item.label for item in of_test.items] == LABELS[3:]
     backwards = FRAMES[frame]({"Path": list(map(str, paths[::-1]))})
     values = featx.embed(backwards, model=toy, layer="mean")
     np.testing.assert_array_equal(values[::-1, 0], stored["values"])
@@ -135,58 +139,77 @@ def test_rows_without_a_path_and_labels_beside_a_table(paths: list[Path]) -> Non
         list(gather(pandas.Series([float("nan"), "a.jpg"], dtype=object)).stream or ())
 
 
+@dataclass
+class Read:
+    """Images as they are gathered: keys, labels, and the bytes of each picture."""
+
+    keys: list[str]
+    labels: list[str | None]
+    pictures: list[np.ndarray]
+
+
+def read(images: Any, **options: Any) -> Read:
+    found = gather(images, **options)
+    items = list(found.items if found.stream is None else found.stream)
+    return Read(
+        [item.key for item in items],
+        [item.label for item in items],
+        [decode_image(item.read_bytes(), InputSpec(16, 16)) for item in items],
+    )
+
+
 def test_pictures_come_in_any_form_and_with_labels(
     pixels: np.ndarray, paths: list[Path], extract: Callable[..., dict[str, Any]]
 ) -> None:
-    expected = extract(paths)["values"]
+    expected = read(paths).pictures
     pictures = [Image.fromarray(picture) for picture in pixels]
     ragged = np.empty(6, object)
     ragged[:] = [*pixels]
     for form in (list(pixels), pictures, iter(pictures), ragged, tuple(pixels), pixels):
-        stored = extract(form, labels=LABELS)
-        np.testing.assert_array_equal(stored["values"], expected)
-        assert (stored["label"], stored["keys"][5]) == (LABELS, "00005")
+        got = read(form, labels=LABELS)
+        np.testing.assert_array_equal(got.pictures, expected)
+        assert (got.labels, got.keys[5]) == (LABELS, "00005")
+    stored = extract(iter(pictures), labels=LABELS)
+    assert (stored["label"], stored["keys"][5]) == (LABELS, "00005")
     pairs = {path.name: path for path in paths}
-    assert extract(pairs, labels=np.arange(6))["label"] == list("012345")
+    assert read(pairs, labels=np.arange(6)).labels == list("012345")
     for short in (pixels, list(pixels), pairs):
         with pytest.raises(InvalidValue, match=r"shape \(6,\). Received: shape \(2,\)"):
-            extract(short, labels=["a", "b"])
+            read(short, labels=["a", "b"])
     with pytest.raises(InvalidValue, match="7 labels for 6 pictures"):
         extract(iter(pictures), labels=[*LABELS, "d"])
     with pytest.raises(InvalidValue, match="given twice"):
-        extract([("k", pixels[0], "a")], labels=["b"])
+        read([("k", pixels[0], "a")], labels=["b"])
 
 
-def test_one_picture_is_one_image(
-    pixels: np.ndarray, paths: list[Path], extract: Callable[..., dict[str, Any]], toy: str
-) -> None:
-    expected = extract(paths)["values"][2]
+def test_one_picture_is_one_image(pixels: np.ndarray, paths: list[Path], toy: str) -> None:
+    expected = read(paths).pictures[2]
     data = paths[2].read_bytes()
     for picture in (pixels[2], Image.open(paths[2]), data, bytearray(data), paths[2]):
-        assert extract(picture)["values"].tolist() == [expected]
-        assert featx.embed(picture, model=toy, layer="mean").shape == (1, 3)
-    assert len(extract(pixels[2][..., 0])["keys"]) == 1
-    assert len(extract((pixels[0], pixels[1]))["keys"]) == 2
+        np.testing.assert_array_equal(read(picture).pictures, [expected])
+    assert featx.embed(pixels[2], model=toy, layer="mean").shape == (1, 3)
+    assert len(read(pixels[2][..., 0]).keys) == 1
+    assert len(read((pixels[0], pixels[1])).keys) == 2
 
 
-def test_floats_are_taken_where_it_is_said_what_they_mean(
-    pixels: np.ndarray, extract: Callable[..., dict[str, Any]], toy: str
-) -> None:
-    expected = extract(pixels)["values"]
+def test_floats_are_taken_where_it_is_said_what_they_mean(pixels: np.ndarray, toy: str) -> None:
+    expected = read(pixels).pictures
     unit = (pixels / 255).astype(np.float32)
     for form in (unit, list(unit), iter(unit.astype(np.float16))):
-        np.testing.assert_array_equal(extract(form, scale="unit")["values"], expected)
-    np.testing.assert_array_equal(extract(pixels + 0.25, scale="byte")["values"], expected)
-    found = featx.embed(unit, model=toy, layer="mean", scale="unit")
-    np.testing.assert_array_equal(found[:, 0], expected)
+        np.testing.assert_array_equal(read(form, scale="unit").pictures, expected)
+    np.testing.assert_array_equal(read(pixels + 0.25, scale="byte").pictures, expected)
+    np.testing.assert_array_equal(
+        featx.embed(unit, model=toy, layer="mean", scale="unit"),
+        featx.embed(pixels, model=toy, layer="mean"),
+    )
     with pytest.raises(InvalidValue, match=r"What do these floats mean\? Say scale='unit'"):
-        extract(unit)
-    with pytest.raises(AllImagesFailed, match=r"6 images failed.*Say scale='unit'"):
-        extract(list(unit))
+        read(unit)
+    with pytest.raises(ImageError, match=r"Say scale='unit'"):
+        read(list(unit))
     with pytest.raises(InvalidValue, match=r"from 0 to 1\. Received: -0\.5 to"):
-        extract(unit - 0.5, scale="unit")
+        read(unit - 0.5, scale="unit")
     with pytest.raises(featx.FeatxError, match="Choose unit or byte"):
-        extract(unit, scale="percent")
+        featx.embed(unit, model=toy, scale="percent")  # type: ignore[arg-type]
 
 
 def test_absolute_paths_may_be_keys(
@@ -194,11 +217,11 @@ def test_absolute_paths_may_be_keys(
 ) -> None:
     names = [str(path) for path in paths]
     assert extract(dict(zip(names, paths, strict=True)))["keys"] == names
-    assert extract(list(zip(names, pixels, strict=True)))["keys"] == names
+    assert read(list(zip(names, pixels, strict=True))).keys == names
     windows = r"C:\photos\1.jpg"
-    assert extract({windows: pixels[0]})["keys"] == [windows]
-    with pytest.raises(AllImagesFailed, match="leads out"):
-        extract({"/photos/../1.jpg": pixels[0]})
+    assert read({windows: pixels[0]}).keys == [windows]
+    with pytest.raises(ImageError, match="leads out"):
+        read({"/photos/../1.jpg": pixels[0]})
 
 
 def test_what_is_mixed_is_refused(pixels: np.ndarray, paths: list[Path]) -> None:
@@ -223,6 +246,7 @@ def test_images_that_all_fail_are_an_error_in_every_call(tmp_path: Path, toy: st
     calls: list[Callable[[], Any]] = [
         lambda: featx.extract(broken, model=toy, output=tmp_path / "x.h5"),
         lambda: featx.extract(gone, labels=[1, 2], model=toy, output=tmp_path / "x.h5"),
+        lambda: featx.extract([np.zeros((4, 4, 3))] * 2, model=toy, output=tmp_path / "y.h5"),
         lambda: featx.predict(broken, head=tmp_path / "head"),
         lambda: featx.search(broken, features=store),
     ]
