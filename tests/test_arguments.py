@@ -36,6 +36,7 @@ CALLS: Mapping[str, dict[str, Any]] = {
     "pack_store": {"features": "f.h5"},
     "predict": {"images": "photos", "head": "head"},
     "search": {"queries": "photos", "features": "f.h5"},
+    "verify_index": {"index": "f.faiss"},
     "verify_store": {"features": "f.h5"},
 }
 """Function → a call of it; in a folder where nothing is, each ends early."""

@@ -65,9 +65,15 @@ def check_model(name: str, value: object) -> Reference | None:
         taken = reader.take(value)
         if taken is not None:
             return taken if taken.startswith(f"{source}:") else InMemory(value, source, taken)
+    libraries = {each.__module__.split(".")[0] for each in type(value).__mro__}
+    if "tensorflow" in libraries and libraries.isdisjoint(("keras", "tf_keras")):
+        raise InvalidType(
+            f"{name!r} takes a model of Keras, or the name or path of any. Received: "
+            f"{type(value).__name__}, of TensorFlow. Save it, tf.saved_model.save(model, 'net'), "
+            "and name the folder: 'savedmodel:net', or 'hub:net' if it is called as a function."
+        )
     raise InvalidType(
-        f"{name!r} takes the name or path of a model, or a model of Keras or TensorFlow. "
-        f"Received: {value!r}."
+        f"{name!r} takes the name or path of a model, or a model of Keras. Received: {value!r}."
     )
 
 

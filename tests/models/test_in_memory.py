@@ -75,6 +75,12 @@ def nested() -> Any:
     return keras.Model(image, keras.layers.Dense(2, name="two")(inner(image)), name="outer")
 
 
+def tensorflow_module() -> Any:
+    import tensorflow
+
+    return tensorflow.Module()
+
+
 MODELS = (
     functional,
     *(pytest.param(make, marks=pytest.mark.slow) for make in (sequential, part, nested)),
@@ -252,6 +258,11 @@ def test_a_function_of_keras_applications_is_its_name(tmp_path: Path) -> None:
         (lambda keras: keras.Sequential([keras.layers.Dense(2)]), ModelError, "not built yet"),
         (lambda keras: keras.layers.Dense(2), InvalidType, "takes the name or path of a model"),
         (lambda keras: keras.Model, InvalidType, "takes the name or path of a model"),
+        (
+            lambda keras: tensorflow_module(),
+            InvalidType,
+            r"Save it, tf\..*'hub:net'",
+        ),
         (
             lambda keras: keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(2, 3)]),
             InvalidValue,
