@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from featx.heads.measures import calibration_bins, wilson_interval
+from featx.heads.measures import wilson_interval
 from featx.report.page import Page, Section, element, write_page
 from featx.report.page.charts import Bin, Point, draw_line, draw_reliability
 from featx.report.page.gallery import Tile, make_gallery
@@ -64,7 +64,7 @@ def make_head_page(report: FitReport, thumbnails: Thumbnails) -> Page:
     sections = [
         *_show_pictures(report, thumbnails),
         *_show_confusions(report.held_out),
-        *_show_reliability(report.held_out),
+        *_show_reliability(report.evaluation),
         *_show_curve(report),
         *_show_classes(report.evaluation),
         *_show_layers(report.layers),
@@ -93,11 +93,19 @@ def _list_figures(report: FitReport) -> Iterator[Figure]:
     evaluation, held_out = report.evaluation, report.held_out
     if evaluation is None or held_out is None:
         return
-    low, high = wilson_interval(int(held_out.right.sum()), len(held_out))
+    low, high = evaluation.interval
     yield Figure("accuracy", f"{evaluation.accuracy:.3f}", f"95 %: {low:.3f} to {high:.3f}")
-    yield Figure("mean F1 of the classes", f"{evaluation.macro_f1:.3f}")
     num_wrong = int((~held_out.right).sum())
     yield Figure("mistakes", f"{num_wrong:,}", f"of {format_count(len(held_out), 'image')}")
+    if evaluation.top5 is not None:
+        yield Figure("among the five best", f"{evaluation.top5:.3f}")
+    yield Figure("mean F1 of the classes", f"{evaluation.macro_f1:.3f}")
+    yield Figure("log loss", f"{evaluation.log_loss:.3f}")
+    yield Figure("calibration error", f"{evaluation.calibration_error:.3f}")
+    near = report.near_duplicates
+    if near is not None and near.num_held_out and near.accuracy_without is not None:
+        count = format_count(near.num_held_out, "image")
+        yield Figure("without near-duplicates", f"{near.accuracy_without:.3f}", f"{count} less")
 
 
 def _show_pictures(report: FitReport, thumbnails: Thumbnails) -> Iterator[Section]:
@@ -176,11 +184,10 @@ def _list_confusions(names: Sequence[str], wrong: np.ndarray) -> Content:
     return make_table("Most frequent confusions", ("true", "taken for", "images"), rows)
 
 
-def _show_reliability(held_out: HeldOut | None) -> Iterator[Section]:
-    if held_out is None:
+def _show_reliability(evaluation: Evaluation | None) -> Iterator[Section]:
+    if evaluation is None:
         return
-    bins = calibration_bins(held_out.confidence, held_out.right)
-    shown = [Bin(one.confidence, one.accuracy, one.count) for one in bins]
+    shown = [Bin(one.confidence, one.accuracy, one.count) for one in evaluation.calibration]
     description = "Reliability: " + "; ".join(
         f"of {one.count:,} with confidence {one.confidence:.2f}, {one.accuracy:.2f} are right"
         for one in shown
@@ -191,7 +198,7 @@ def _show_reliability(held_out: HeldOut | None) -> Iterator[Section]:
             element(
                 "p",
                 "Whether 80 % of the predictions with a confidence of 0.8 are right: below the "
-                "dashed line, the head is too sure of itself.",
+                "dashed line, the head is too sure of itself. Large circles stand for many images.",
                 class_="note",
             ),
             draw_reliability(description, shown),

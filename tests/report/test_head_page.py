@@ -96,6 +96,24 @@ def test_a_thousand_classes_with_long_names_stay_legible(
     assert min(sizes) >= 12
 
 
+def test_the_figures_are_those_of_the_evaluation(report: featx.FitReport) -> None:
+    shown = _with(report, _held_out(7, 70))
+    evaluation = shown.evaluation
+    assert evaluation is not None
+    with Thumbnails() as thumbnails:
+        page = make_head_page(shown, thumbnails).html()
+    figures = dict(re.findall(r'<dt>([^<]*)</dt><dd><span class="value">([^<]*)</span>', page))
+    assert figures["mistakes"] == "14"
+    for name, value in (
+        ("accuracy", evaluation.accuracy),
+        ("among the five best", evaluation.top5),
+        ("log loss", evaluation.log_loss),
+        ("calibration error", evaluation.calibration_error),
+    ):
+        assert figures[name] == f"{value:.3f}", name
+    assert page.count('class="dot"') == len(evaluation.calibration) + len(shown.learning_curve)
+
+
 def test_a_curve_grows_to_all_rows(report: featx.FitReport) -> None:
     numbers = [point.num_train for point in report.learning_curve]
     assert numbers == [4, 6, 12, 24, 48]

@@ -90,12 +90,10 @@ def draw_reliability(description: str, bins: Sequence[Bin]) -> Markup:
     x_at = _scale(0, 1, LEFT, WIDTH - RIGHT)
     y_at = _scale(0, 1, HEIGHT - BOTTOM, TOP)
     most = max((one.count for one in bins), default=1)
-    middle = " ".join(f"{x_at(b.confidence):.1f},{y_at(b.accuracy):.1f}" for b in bins)
     shapes = [
         *_draw_levels(0, 1, 0.25, y_at),
         *_number_below([(x_at(n / 4), f"{n / 4:g}") for n in range(5)]),
         element("line", x1=x_at(0), y1=y_at(0), x2=x_at(1), y2=y_at(1), class_="ideal"),
-        element("polyline", points=middle, class_="line"),
         *(
             element(
                 "circle",
