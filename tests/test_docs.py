@@ -23,7 +23,7 @@ from featx.heads.options import EvaluationOptions, FeatureOptions, HeadOptions, 
 from featx.images.sources import find_images
 from featx.models.builtin import read_card
 from featx.models.contracts import APPLICATIONS
-from featx.options import InputOptions, RunOptions, Selection, UpdateOptions
+from featx.options import DecisionOptions, InputOptions, RunOptions, Selection, UpdateOptions
 from featx.testing import write_images
 from tests.doc_pages import ROOT, read_page
 
@@ -96,8 +96,8 @@ def test_the_test_line_is_the_one_that_ci_runs() -> None:
             featx.export_store,
             {"features": None, "force": "overwrite", "as_json": None},
         ),
-        (fit_head.fit_head, featx.fit_head, {"as_json": None}),
-        (predict.predict, featx.predict, {"as_json": None}),
+        (fit_head.fit_head, featx.fit_head, {"as_json": None, "report": None, "sheet": None}),
+        (predict.predict, featx.predict, {"as_json": None, "output": None, "overwrite": None}),
         (evaluate.evaluate, featx.evaluate, {"as_json": None}),
         (
             search.search,
@@ -130,7 +130,7 @@ def _library_defaults(function: object) -> dict[str, object]:
     """Return the defaults of a function's parameters, and of the options in its groups."""
     parameters = inspect.signature(function).parameters  # type: ignore[arg-type]
     defaults = {name: parameter.default for name, parameter in parameters.items()}
-    groups = (InputOptions, Selection, RunOptions, UpdateOptions)
+    groups = (InputOptions, Selection, RunOptions, UpdateOptions, DecisionOptions)
     for group in (*groups, FeatureOptions, TaskOptions, EvaluationOptions, HeadOptions):
         if any(str(one.annotation).startswith(group.__name__) for one in parameters.values()):
             defaults |= {field.name: field.default for field in dataclasses.fields(group)}
