@@ -73,6 +73,15 @@ PUBLIC_NAMES = {
     "featx.images.sources.items": ("ImageFailure",),
     "featx.index.building": ("build_index",),
     "featx.index.description": ("IndexDescription", "Measured"),
+    "featx.index.options": (
+        "ChoiceKeywords",
+        "ChoiceOptions",
+        "FilterKeywords",
+        "FilterOptions",
+        "QuestionKeywords",
+        "QuestionOptions",
+        "SearchKeywords",
+    ),
     "featx.index.kinds": ("Effort", "Space", "VectorSearch"),
     "featx.index.ranking": ("Found",),
     "featx.index.searching": ("QueryResult", "SearchReport", "search"),
@@ -101,7 +110,6 @@ PUBLIC_NAMES = {
         "RunKeywords",
         "RunOptions",
         "Scale",
-        "SearchKeywords",
         "Selection",
         "SelectionKeywords",
         "UpdateKeywords",
@@ -203,6 +211,13 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.index.kinds import Effort as Effort
     from featx.index.kinds import Space as Space
     from featx.index.kinds import VectorSearch as VectorSearch
+    from featx.index.options import ChoiceKeywords as ChoiceKeywords
+    from featx.index.options import ChoiceOptions as ChoiceOptions
+    from featx.index.options import FilterKeywords as FilterKeywords
+    from featx.index.options import FilterOptions as FilterOptions
+    from featx.index.options import QuestionKeywords as QuestionKeywords
+    from featx.index.options import QuestionOptions as QuestionOptions
+    from featx.index.options import SearchKeywords as SearchKeywords
     from featx.index.ranking import Found as Found
     from featx.index.searching import QueryResult as QueryResult
     from featx.index.searching import SearchReport as SearchReport
@@ -236,7 +251,6 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.options import RunKeywords as RunKeywords
     from featx.options import RunOptions as RunOptions
     from featx.options import Scale as Scale
-    from featx.options import SearchKeywords as SearchKeywords
     from featx.options import Selection as Selection
     from featx.options import SelectionKeywords as SelectionKeywords
     from featx.options import UpdateKeywords as UpdateKeywords

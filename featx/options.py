@@ -454,10 +454,6 @@ class PredictKeywords(CompareScalingsKeywords, DecisionKeywords, total=False):
     """The options that `featx.predict` takes as keywords."""
 
 
-class SearchKeywords(RunKeywords, LayerSynonyms, total=False):
-    """The options that `featx.search` takes as keywords."""
-
-
 class EvaluateKeywords(SelectionKeywords, RunKeywords, total=False):
     """The options that `featx.evaluate` takes as keywords."""
 

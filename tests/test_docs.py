@@ -21,6 +21,7 @@ from featx.cli import evaluate, export, extract, fit_head, predict, search
 from featx.cli.commands import COMMANDS
 from featx.heads.options import EvaluationOptions, FeatureOptions, HeadOptions, TaskOptions
 from featx.images.sources import find_images
+from featx.index.options import SEARCH_GROUPS
 from featx.models.builtin import read_card
 from featx.models.contracts import APPLICATIONS
 from featx.options import DecisionOptions, InputOptions, RunOptions, Selection, UpdateOptions
@@ -102,7 +103,11 @@ def test_the_test_line_is_the_one_that_ci_runs() -> None:
         (
             search.search,
             featx.search,
-            {"key": "keys", "as_json": None, "filepath_only": None, "sheet": None},
+            {
+                "key": "keys",
+                **dict.fromkeys(("as_json", "filepath_only", "sheet", "html", "as_csv", "null")),
+                **dict.fromkeys(("preview", "preview_height")),
+            },
         ),
     ],
 )
@@ -130,7 +135,7 @@ def _library_defaults(function: object) -> dict[str, object]:
     """Return the defaults of a function's parameters, and of the options in its groups."""
     parameters = inspect.signature(function).parameters  # type: ignore[arg-type]
     defaults = {name: parameter.default for name, parameter in parameters.items()}
-    groups = (InputOptions, Selection, RunOptions, UpdateOptions, DecisionOptions)
+    groups = (InputOptions, Selection, RunOptions, UpdateOptions, DecisionOptions, *SEARCH_GROUPS)
     for group in (*groups, FeatureOptions, TaskOptions, EvaluationOptions, HeadOptions):
         if any(str(one.annotation).startswith(group.__name__) for one in parameters.values()):
             defaults |= {field.name: field.default for field in dataclasses.fields(group)}

@@ -17,6 +17,7 @@ from featx.cli.options import (
     TrustModelCode,
     exit_with,
 )
+from featx.cli.search_options import ChoiceGroup, FilterGroup, QuestionGroup
 from featx.specs import DEFAULT_K
 
 
@@ -62,6 +63,9 @@ def search(
     filepath_only: Annotated[
         bool, typer.Option("--filepath-only", "-f", help="Only the paths of the matches.")
     ] = False,
+    question: QuestionGroup,
+    filter: FilterGroup,
+    choice: ChoiceGroup,
     sheet: Annotated[
         Path | None,
         typer.Option(
@@ -103,6 +107,9 @@ def search(
             k=k,
             threshold=threshold,
             run=run,
+            question=question,
+            filter=filter,
+            choice=choice,
             weights=weights,
             trust_model_code=trust_model_code,
             allow_download=allow_download,

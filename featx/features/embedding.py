@@ -98,7 +98,7 @@ def embed_images(
         FingerprintMismatch: If the model is no longer the one that was recorded.
     """
     found = query.find(listener)
-    return embed_found(found, _restore(query, model, feature), feature, query.run, listener)
+    return embed_found(found, load_network(query, model, feature), feature, query.run, listener)
 
 
 def iter_embedded(
@@ -112,12 +112,18 @@ def iter_embedded(
         Batches of consecutive images, and failures, which may come before their turn.
     """
     found = query.find(listener)
-    backbone = _accelerate(_restore(query, model, feature), query.run, listener)
+    backbone = accelerate(load_network(query, model, feature), query.run, listener)
     items = found.items if found.stream is None else found.stream
     return _iter_computed(found, items, backbone, [feature], query.run, listener)
 
 
-def _restore(query: QueryImages, model: ModelSpec, feature: FeatureSpec) -> Backbone:
+def load_network(query: QueryImages, model: ModelSpec, feature: FeatureSpec) -> Backbone:
+    """Load the model that made a store, head or index.
+
+    Raises:
+        FingerprintMismatch: If the model is no longer the one that was recorded.
+        UnknownName: If it has no such layer.
+    """
     backbone = restore_model(
         model,
         weights=query.weights,
@@ -131,7 +137,8 @@ def _restore(query: QueryImages, model: ModelSpec, feature: FeatureSpec) -> Back
     return backbone
 
 
-def _accelerate(backbone: Backbone, options: RunOptions, listener: Listener) -> Backbone:
+def accelerate(backbone: Backbone, options: RunOptions, listener: Listener) -> Backbone:
+    """Return a model on the engine that is to compute."""
     request = EngineRequest(options.engine, options.precision or DEFAULT_READ_PRECISION)
     return AcceleratedBackbone(backbone, request, listener=listener)
 
@@ -144,7 +151,8 @@ def embed_found(
     listener: Listener,
 ) -> EmbeddedImages:
     """Compute one feature of images with a model that is loaded; see `embed_images`."""
-    backbone = _accelerate(backbone, options, listener)
+    if not isinstance(backbone, AcceleratedBackbone):
+        backbone = accelerate(backbone, options, listener)
     rows = compute_rows(found, backbone, [feature], options, listener)
     values = rows.values[feature.name].reshape(len(rows.items), math.prod(feature.shape))
     return EmbeddedImages(rows.items, rows.content_hash, values, rows.failures)

@@ -12,12 +12,22 @@ from featx.arguments import plain_arguments
 from featx.checks import check_layer, check_path, check_texts
 from featx.errors import InvalidValue
 from featx.events import Listener
-from featx.features.embedding import EmbeddedImages, QueryImages, embed_images, require_images
+from featx.features.embedding import QueryImages, require_images
 from featx.images.sources import ImageFailure, Images
-from featx.index.ready import IndexRequest, ready_index, require_pooling
-from featx.index.vector_index import Match, VectorIndex
+from featx.index.answering import Answerer
+from featx.index.filtering import select_images
+from featx.index.options import (
+    SEARCH_GROUPS,
+    ChoiceOptions,
+    FilterOptions,
+    QuestionOptions,
+    SearchKeywords,
+)
+from featx.index.questions import QuestionMaker
+from featx.index.ready import IndexRequest, ready_index
+from featx.index.vector_index import Match
 from featx.models.in_memory import InMemory, check_model
-from featx.options import RunOptions, SearchKeywords, fill_group
+from featx.options import RunOptions, fill_group
 from featx.shown import Shown
 from featx.specs import DEFAULT_K
 from featx.store.frames import require_library
@@ -37,11 +47,13 @@ class QueryResult(Shown):
         query: The picture's path, or the key of an image in the store.
         path: The picture.
         matches: The matches.
+        terms: What was added to the query or subtracted, with ``+`` or ``-`` before it.
     """
 
     query: str
     path: str
     matches: tuple[Match, ...]
+    terms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -88,7 +100,7 @@ class SearchReport(Shown):
         return draw_contact_sheet(self)
 
 
-@plain_arguments(RunOptions, keys=check_texts, model=check_model)
+@plain_arguments(RunOptions, *SEARCH_GROUPS, keys=check_texts, model=check_model)
 def search(
     queries: Images = (),
     *,
@@ -103,6 +115,9 @@ def search(
     trust_model_code: bool = False,
     allow_download: bool = False,
     run: RunOptions | None = None,
+    question: QuestionOptions | None = None,
+    filter: FilterOptions | None = None,
+    choice: ChoiceOptions | None = None,
     listener: Listener | None = None,
     **options: Unpack[SearchKeywords],
 ) -> SearchReport:
@@ -126,8 +141,12 @@ def search(
         allow_download: Download the model that the index names, if it is not here. Unasked, nothing
             is fetched because of what a file says.
         run: How queries are read and the network is run; in ``float32`` unless it says otherwise.
+        question: What is added to every query or subtracted from it, and which part of the
+            pictures is meant.
+        filter: Which of the images are searched.
+        choice: Which of the matches are shown.
         listener: Receives notes, progress and failures; when None, who looks on sees them.
-        options: Fields of `run` as keywords, such as ``workers=4``.
+        options: Fields of these groups as keywords, such as ``workers=4`` or ``label="rose"``.
 
     Returns:
         The matches of each query.
@@ -146,6 +165,9 @@ def search(
         featx.errors.StoreNotFound: There is no feature store 'no-such.h5'. ...
     """
     run = fill_group(RunOptions, run, options)
+    question = fill_group(QuestionOptions, question, options)
+    filter = fill_group(FilterOptions, filter, options)
+    choice = fill_group(ChoiceOptions, choice, options)
     listener = run.choose_listener(listener)
     reference = check_model("model", model)
     own = reference if isinstance(reference, str) else None
@@ -159,39 +181,25 @@ def search(
         ),
         listener,
     )
-    if k > len(opened):
-        listener.note(
-            f"the index holds {format_count(len(opened), 'image')}: all of them are ranked"
-        )
-
-    if opened.candidates and not opened.ranks_exactly():
-        listener.note(
-            f"the store {opened.description.store.path!r} is not here, or has changed: matches are "
-            "in the order of compressed vectors"
-        )
-
-    results = [_search_key(opened, key, k, threshold) for key in keys]
-    failures: tuple[ImageFailure, ...] = ()
-    if has_queries:
-        query = QueryImages(
-            queries,
-            run=run,
-            weights=check_path("weights", weights if own is None else own),
-            model=reference if isinstance(reference, InMemory) else None,
-            trust_model_code=trust_model_code,
-            allow_download=allow_download,
-        )
-        embedded = _embed(query, opened, listener)
-        failures = embedded.failures
-        if embedded.items:
-            found = opened.search(embedded.values, k, threshold=threshold)
-            results += [
-                QueryResult(item.location, item.location, tuple(matches))
-                for item, matches in zip(embedded.items, found, strict=True)
-            ]
+    answerer = Answerer(opened, k, threshold, choice, select_images(opened, filter))
+    _note_limits(answerer, listener)
+    query = QueryImages(
+        queries,
+        run=run,
+        weights=check_path("weights", weights if own is None else own),
+        model=reference if isinstance(reference, InMemory) else None,
+        trust_model_code=trust_model_code,
+        allow_download=allow_download,
+    )
+    maker = QuestionMaker(opened, query, question, listener)
+    asked = [*maker.ask_keys(keys), *(maker.ask_pictures() if has_queries else ())]
+    results = tuple(
+        QueryResult(one.query, one.path, matches, one.terms)
+        for one, matches in zip(asked, answerer.answer(asked), strict=True)
+    )
     name = opened.description.feature.name
-    report = SearchReport(tuple(results), failures, len(opened), name)
-    require_images(report, failures, len(results))
+    report = SearchReport(results, maker.failures, len(opened), name)
+    require_images(report, maker.failures, len(results))
     return report
 
 
@@ -207,13 +215,16 @@ def _check(is_asked: bool, k: int, threshold: float | None) -> None:
         raise InvalidValue(f"At least one match is asked for. Received: k={k}.")
 
 
-def _search_key(index: VectorIndex, key: str, k: int, threshold: float | None) -> QueryResult:
-    matches = index.search_key(key, k, threshold=threshold)
-    return QueryResult(key, index.root.location(key), tuple(matches))
-
-
-def _embed(query: QueryImages, index: VectorIndex, listener: Listener) -> EmbeddedImages:
-    """Compute the feature that an index compares."""
-    require_pooling(index)
-    description = index.description
-    return embed_images(query, description.model, description.feature, listener)
+def _note_limits(answerer: Answerer, listener: Listener) -> None:
+    """Say what a user may not expect of the matches."""
+    index = answerer.index
+    total = format_count(len(index), "image")
+    if answerer.allowed is not None:
+        listener.note(f"the filters leave {answerer.num_allowed:,} of {total}")
+    elif answerer.k > len(index):
+        listener.note(f"the index holds {total}: all of them are ranked")
+    if index.candidates and not index.ranks_exactly():
+        listener.note(
+            f"the store {index.description.store.path!r} is not here, or has changed: matches are "
+            "in the order of compressed vectors"
+        )

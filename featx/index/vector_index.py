@@ -60,6 +60,7 @@ class Match(Shown):
         path: The image.
         score: Cosine similarity, in [-1, 1]; or what the index's metric is.
         label: Its class, or None.
+        copies: Keys of identical files, where they were searched for.
     """
 
     rank: int
@@ -67,6 +68,7 @@ class Match(Shown):
     path: str
     score: float
     label: str | None
+    copies: tuple[str, ...] = ()
 
     @property
     def is_at_url(self) -> bool:
@@ -97,6 +99,9 @@ class VectorIndex(Shown):
 
     def __len__(self) -> int:
         return len(self.description.keys)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.description.keys
 
     @property
     def summary(self) -> str:
@@ -176,13 +181,13 @@ class VectorIndex(Shown):
         if not np.isfinite(queries).all():
             raise InvalidValue("A query vector holds NaN or infinity.")
         found, rows = self.find(queries, min(k, len(self)))
-        scores = self._to_scores(found)
+        scores = self.to_scores(found)
         root = self.root
         return [
             [
-                self._match(rank, int(row), float(score), root)
+                self.match(rank, int(row), float(score), root)
                 for rank, (score, row) in enumerate(zip(line_scores, line_rows, strict=True), 1)
-                if row >= 0 and self._is_wanted(float(score), threshold)
+                if row >= 0 and self.is_wanted(float(score), threshold)
             ]
             for line_scores, line_rows in zip(scores, rows, strict=True)
         ]
@@ -204,16 +209,16 @@ class VectorIndex(Shown):
             IndexFileError: If a stored vector is NaN, or what is read of the index is damaged.
         """
         prepared = self._projection.prepare(queries)
-        return self._find(self._projection.project(prepared), prepared, count, allowed)
+        return self.find_projected(self._projection.project(prepared), prepared, count, allowed)
 
-    def _find(
+    def find_projected(
         self,
         projected: np.ndarray,
         prepared: np.ndarray | None,
         count: int,
         allowed: np.ndarray | None = None,
     ) -> Found:
-        """Find rows; `prepared` are the same queries before they were projected, if known."""
+        """Find rows, see `find`; `prepared` are the queries before projection, if known."""
         try:
             found = Found(*self._index.search(projected, self._count_asked(count), allowed))
             finder = None if self.is_exact or prepared is None else self._selves
@@ -317,23 +322,54 @@ class VectorIndex(Shown):
         root = self.root
         others = [
             (other, score)
-            for other, score in zip(rows.tolist(), self._to_scores(scores).tolist(), strict=True)
-            if other not in (-1, row) and self._is_wanted(score, threshold)
+            for other, score in zip(rows.tolist(), self.to_scores(scores).tolist(), strict=True)
+            if other not in (-1, row) and self.is_wanted(score, threshold)
         ]
         return [
-            self._match(rank, other, score, root)
+            self.match(rank, other, score, root)
             for rank, (other, score) in enumerate(others[:k], 1)
         ]
 
     def _find_like(self, row: int, count: int) -> Found:
         """Find rows like one row, whose vector comes from the store where it is compressed here."""
-        rows = np.array([row])
-        prepared = None if self.is_exact else self._reader.take_prepared(rows)
-        projected = self.vectors(rows) if prepared is None else self._projection.project(prepared)
-        found = self._find(projected, prepared, count)
+        projected, prepared = self.take(np.array([row]))
+        found = self.find_projected(projected, prepared, count)
         return Found(found.scores[0], found.rows[0])
 
-    def _to_scores(self, found: np.ndarray) -> np.ndarray:
+    def prepare(self, features: np.ndarray) -> np.ndarray:
+        """Return features (n, D) as they are before they are projected, float32."""
+        return self._projection.prepare(features)
+
+    def project(self, prepared: np.ndarray) -> np.ndarray:
+        """Return what is compared of prepared features, float32 (n, P)."""
+        return self._projection.project(prepared)
+
+    def take(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return vectors of rows, (n, P), from the store where they are compressed here.
+
+        Also what they were before they were projected, (n, D), where they came from there.
+        """
+        prepared = None if self.is_exact else self._reader.take_prepared(rows)
+        projected = self.vectors(rows) if prepared is None else self._projection.project(prepared)
+        return projected, prepared
+
+    def take_features(self, rows: np.ndarray) -> np.ndarray:
+        """Return vectors of rows before they are projected, (n, D).
+
+        Raises:
+            IndexFileError: If only the store has them, and it is not here or has changed.
+        """
+        if self._projection.components is None:
+            return self.take(rows)[0]
+        prepared = self._reader.take_prepared(rows)
+        if prepared is None:
+            raise IndexFileError(
+                f"The store {self.description.store.path!r} is not here, or has changed: the "
+                "features of its images are needed to add and subtract them."
+            )
+        return prepared
+
+    def to_scores(self, found: np.ndarray) -> np.ndarray:
         """Return scores for people: cosines in [-1, 1], inner products, or distances."""
         if self.description.options.metric == "cosine":
             return np.asarray(np.clip(found, -1, 1))  # Rounding may leave 1.0000004.
@@ -341,14 +377,16 @@ class VectorIndex(Shown):
             return found
         return np.asarray(np.sqrt(np.maximum(-found, 0)))
 
-    def _is_wanted(self, score: float, threshold: float | None) -> bool:
+    def is_wanted(self, score: float, threshold: float | None) -> bool:
+        """Whether a score, as `to_scores` returns it, reaches a threshold."""
         if threshold is None:
             return True
         if self.description.options.metric == "l2":
             return score <= threshold + SCORE_ROUNDING
         return score >= threshold - SCORE_ROUNDING
 
-    def _match(self, rank: int, row: int, score: float, root: Root) -> Match:
+    def match(self, rank: int, row: int, score: float, root: Root) -> Match:
+        """Return a row as a match; `root` is that of the index."""
         key = self.description.keys[row]
         return Match(rank, key, root.location(key), score, self.description.labels[row])
 

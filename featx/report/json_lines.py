@@ -48,16 +48,18 @@ def describe_prediction(
 
 
 def write_matches(report: SearchReport) -> None:
-    """Write ``{"query", "rank", "key", "path", "score", "label"}`` for each match."""
+    """Write ``{"query", "rank", "key", "path", "score", "label"}`` for each match.
+
+    Also ``"copies"``, the keys of identical files, where there are any and they were asked for.
+    """
     for result in report.results:
         for match in result.matches:
-            write_json(
-                {
-                    "query": short_path(result.query),
-                    "rank": match.rank,
-                    "key": match.key,
-                    "path": short_path(match.path),
-                    "score": match.score,
-                    "label": match.label,
-                }
-            )
+            line = {
+                "query": short_path(result.query),
+                "rank": match.rank,
+                "key": match.key,
+                "path": short_path(match.path),
+                "score": match.score,
+                "label": match.label,
+            }
+            write_json(line | ({"copies": list(match.copies)} if match.copies else {}))

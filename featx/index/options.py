@@ -1,0 +1,120 @@
+"""Options of `search`, in groups: among which images, which of the matches, what is asked.
+
+As in `featx.options`, each field is also a keyword of the function: ``unique=True`` is
+``choice=ChoiceOptions(unique=True)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypedDict
+
+from featx.checks import check_flag, check_text, check_texts, check_whole_number
+from featx.options import LayerSynonyms, RunKeywords
+
+
+@dataclass(frozen=True, slots=True)
+class FilterOptions:
+    """Which images are searched; all conditions hold at once.
+
+    Attributes:
+        label: Only images of these classes.
+        path: Only images whose key, file name, or folder matches one of these globs; ``*`` also
+            matches ``/``.
+        split: Only images of these splits.
+        where_column: Only images for which this holds, such as ``"price < 20"``: columns that a
+            manifest brought, and ``key``, ``label``, ``split``. Columns and splits are read from
+            the store.
+    """
+
+    label: str | Sequence[str] = ()
+    path: str | Sequence[str] = ()
+    split: str | Sequence[str] = ()
+    where_column: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("label", "path", "split"):
+            object.__setattr__(self, name, check_texts(name, getattr(self, name)))
+        check_text("where_column", self.where_column)
+
+    def __bool__(self) -> bool:
+        return bool(self.label or self.path or self.split or self.where_column)
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceOptions:
+    """Which of the matches are shown.
+
+    Attributes:
+        skip: Leave out this many of the best matches: the next page is ``skip=k``.
+        unique: Leave out near-copies of better matches (a cosine of 0.995, less the mean of the
+            features). Identical files become one match, which names them.
+        diverse: Choose matches that also differ from each other.
+    """
+
+    skip: int = 0
+    unique: bool = False
+    diverse: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "skip", check_whole_number("skip", self.skip, least=0))
+        check_flag("unique", self.unique)
+        check_flag("diverse", self.diverse)
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionOptions:
+    """What is asked besides the queries.
+
+    Attributes:
+        add: Pictures, or keys of stored images, that are added to every query. ``"2:cat.jpg"``
+            counts twice; so does ``"2:"`` before a query.
+        subtract: The same, subtracted.
+        crop: Only this part of each query: left, top, width and height in pixels of the picture
+            as it is seen, or each in per cent: ``"10%,10%,50%,50%"``.
+    """
+
+    add: str | Sequence[str] = ()
+    subtract: str | Sequence[str] = ()
+    crop: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("add", "subtract"):
+            object.__setattr__(self, name, check_texts(name, getattr(self, name)))
+        check_text("crop", self.crop)
+
+
+class FilterKeywords(TypedDict, total=False):
+    """The fields of `FilterOptions` as keywords."""
+
+    label: str | Sequence[str]
+    path: str | Sequence[str]
+    split: str | Sequence[str]
+    where_column: str | None
+
+
+class ChoiceKeywords(TypedDict, total=False):
+    """The fields of `ChoiceOptions` as keywords."""
+
+    skip: int
+    unique: bool
+    diverse: bool
+
+
+class QuestionKeywords(TypedDict, total=False):
+    """The fields of `QuestionOptions` as keywords."""
+
+    add: str | Sequence[str]
+    subtract: str | Sequence[str]
+    crop: str | None
+
+
+class SearchKeywords(
+    RunKeywords, QuestionKeywords, FilterKeywords, ChoiceKeywords, LayerSynonyms, total=False
+):
+    """The options that `featx.search` takes as keywords."""
+
+
+SEARCH_GROUPS = (QuestionOptions, FilterOptions, ChoiceOptions)
+"""The groups of `search` that are its own."""
