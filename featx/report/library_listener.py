@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -116,14 +118,15 @@ class LogListener(ConsoleListener):
 
 
 class NotebookListener(Listener):
-    """Shows a job below the cell: muted lines, and a bar that becomes one of them at the end."""
+    """Shows a job below the cell: muted lines, and a bar that goes at the end."""
 
     def __init__(self) -> None:
         self._handle: Any = None
-        self._count = 0
 
     def note(self, text: str) -> None:
-        """Show one quiet line."""
+        """Show one quiet line; notebooks are passed on, so paths begin in the working folder."""
+        with contextlib.suppress(OSError):  # The working folder was removed.
+            text = text.replace(os.getcwd() + os.sep, "")
         _display(_mute(text))
 
     def failure(self, path: str, reason: str) -> None:
@@ -153,14 +156,10 @@ class NotebookListener(Listener):
             self._handle.update(content, raw=True)
 
     def finish(self) -> None:
-        """Leave one line in the place of the bar; what was tried goes."""
-        if self._count:
-            seconds = time.monotonic() - self._began
-            last = _mute(f"{self._count:,} {self._what} in {seconds:.1f} s")
-        else:
-            last = _mute("")
-        self._handle.update(last, raw=True)
-        self._handle, self._count = None, 0
+        """Remove the bar, and what was tried."""
+        if self._handle is not None:
+            self._handle.update({"text/plain": "", "text/html": ""}, raw=True)
+            self._handle = None
 
     def _draw(self) -> dict[str, str]:
         seconds = time.monotonic() - self._began
