@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import os
+import re
 import shlex
 import shutil
 import stat
@@ -12,9 +13,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import sklearn.linear_model
+import sklearn.pipeline
 
+import featx
 from tests.cli.program import Program
-from tests.doc_pages import PAGES, ROOT, Block, find_blocks, page_name
+from tests.doc_pages import PAGES, ROOT, Block, find_blocks, page_name, read_page
 from tests.doc_world import write_digits, write_models, write_world
 
 NOT_RUN = {
@@ -124,6 +128,25 @@ def test_the_code_of_a_page_runs_as_it_stands(page: Path, reader: Reader) -> Non
         printed = None
         if block.language in _RUN and block.reason is None and "--8<--" not in block.text:
             printed = reader.run(block)
+
+
+@pytest.mark.tensorflow
+@pytest.mark.usefixtures("reader")
+def test_every_line_of_the_comparison_runs() -> None:
+    page = read_page("how-to/coming-from.md")
+    table = page.split("<!-- comparison -->", 1)[1].split("<!-- end of comparison -->", 1)[0]
+    names: dict[str, object] = {
+        "featx": featx,
+        "make_pipeline": sklearn.pipeline.make_pipeline,
+        "LogisticRegression": sklearn.linear_model.LogisticRegression,
+    }
+    rows = [row.strip("|").split(" | ") for row in table.splitlines() if row.startswith("| `")]
+    assert len(rows) >= 20
+    for _, own in rows:
+        lines = re.findall("`(.+?)`", own)
+        assert lines
+        for line in lines:
+            exec(compile(line, "docs/how-to/coming-from.md", "exec"), names)
 
 
 def test_blocks_that_are_not_run_are_counted_and_say_why() -> None:

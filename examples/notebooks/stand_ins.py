@@ -33,7 +33,7 @@ def write_photos(folder: str = "photos", classes: int = 5) -> str:
     (images, digits), _ = load_arrays()
     for number, (image, digit) in enumerate(zip(images, digits, strict=True)):
         if digit < classes:
-            path = Path(folder, f"digit {digit}", f"{number:03d}.png")
+            path = Path(folder, str(digit), f"{number:03d}.png")
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(image).resize((64, 64)).save(path)
     return folder

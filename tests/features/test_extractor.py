@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import featx
 from featx.errors import ImageError, ImagesNotFound, InvalidValue, RepeatedOption, UnknownOption
 from featx.images.sources.pixels import encode_pixels
 from featx.testing import toy_model, write_images
+from tests.doc_pages import read_page
 
 
 @pytest.fixture
@@ -158,23 +160,21 @@ def test_a_clone_and_a_pickle_have_the_parameters_and_no_model(model: str) -> No
     assert "img_size=(16, 16)" in repr(extractor)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "check_estimator_cloneable",
-        "check_estimator_repr",
-        "check_estimator_tags_renamed",
-        "check_get_params_invariance",
-        "check_mixin_order",
-        "check_no_attributes_set_in_init",
-        "check_parameters_default_constructible",
-        "check_set_params",
-        "check_valid_tag_types",
-    ],
+CHECKS = re.findall(
+    "`(check_.+?)`",
+    read_page("how-to/arrays.md").split("<!-- checks that pass -->")[1].split("<!-- end")[0],
 )
-def test_checks_of_scikit_learn_pass_that_need_no_table_of_numbers(name: str) -> None:
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_checks_of_scikit_learn_pass_that_need_no_table_of_numbers(name: str, model: str) -> None:
     # All of them at once, `check_estimator`, skips what takes no such tables.
-    getattr(estimator_checks, name)("Extractor", featx.Extractor())
+    getattr(estimator_checks, name)("Extractor", featx.Extractor(model, "mean"))
+
+
+def test_the_checks_of_scikit_learn_that_pass_are_listed() -> None:
+    assert {"check_estimator_cloneable", "check_set_params", "check_mixin_order"} <= set(CHECKS)
+    assert len(CHECKS) >= 12
 
 
 def test_a_table_of_numbers_is_no_image(model: str) -> None:

@@ -205,3 +205,35 @@ while "{package}" not in sys.modules:
 {call}
 """
     subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, timeout=120)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["jax", "torch", "numpy"])
+def test_another_backend_is_for_the_program_not_for_featx(backend: str, tmp_path: Path) -> None:
+    import keras
+
+    images = keras.Input((8, 8, 3))
+    scaled = keras.layers.Rescaling(1 / 255)(images)
+    mean = keras.layers.GlobalAveragePooling2D()(scaled)
+    keras.Model(images, mean).save(tmp_path / "net.keras")
+    program = (
+        "import featx, numpy, os\n"
+        "pictures = numpy.full((2, 8, 8, 3), 255, numpy.uint8)\n"
+        "assert featx.embed(pictures, 'net.keras').tolist() == [[1.0] * 3] * 2\n"
+        f"assert os.environ['KERAS_BACKEND'] == {backend!r}\n"
+    )
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": backend,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        CACHE_VARIABLE: str(tmp_path / "cache"),
+    }
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path, env=environment)
+
+
+def test_a_program_that_has_imported_keras_with_another_backend_is_told_what_to_do(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program.keras.backend, "backend", lambda: "torch")
+    with pytest.raises(ModelError, match=r"'torch'.*Set KERAS_BACKEND=tensorflow"):
+        import_tensorflow()

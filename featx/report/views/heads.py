@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import TYPE_CHECKING, Any
 
 from featx.report.text import short_path
@@ -56,7 +56,7 @@ def view_fit(report: FitReport) -> View:
             ("kind", report.kind),
             ("classes", f"{len(report.classes):,}"),
             ("layer", f"{report.layer} ({report.width:,})"),
-            ("chosen", ", ".join(f"{name} = {value}" for name, value in report.settings.items())),
+            ("chosen", _list_settings(report.settings)),
         ),
         None if measured is None else _list_classes(measured),
         more=_describe_confusions(measured),
@@ -80,6 +80,7 @@ def view_evaluation(evaluation: Evaluation) -> View:
 def view_predictions(report: PredictReport) -> View:
     """Return the first images with their classes; those that failed where none could be used."""
     shown = report.predictions[:MOST_ROWS]
+    named = {name for one in report.predictions for name in one.classes}
     cells = [
         (short_path(one.path), one.label or "–", one.classes[0], f"{one.probabilities[0]:.4f}")
         for one in shown
@@ -95,7 +96,7 @@ def view_predictions(report: PredictReport) -> View:
             ("failed", f"{len(report.failures):,}" if report.failures else ""),
         ),
         table if report.predictions else list_failures(report.failures),
-        (("", tuple(_picture(one) for one in report.predictions[:MOST_PICTURES])),),
+        (("", tuple(_picture(one, named) for one in report.predictions[:MOST_PICTURES])),),
     )
 
 
@@ -109,17 +110,25 @@ def view_prediction(prediction: Prediction) -> View:
             *((name, f"{value:.4f}") for name, value in pairs[:MOST_ROWS]),
             ("label", prediction.label or ""),
         ),
-        pictures=(("", (_picture(prediction),)),),
+        pictures=(("", (_picture(prediction, set(prediction.classes)),)),),
     )
 
 
-def _picture(one: Prediction) -> Picture:
+def _picture(one: Prediction, named: Set[str]) -> Picture:
+    """Return an image with its class, which is right or wrong if the label is a class at all."""
     return Picture(
         one.path,
         short_path(one.path),
         one.classes[0],
         f"{one.probabilities[0]:.3f}",
-        None if one.label is None else one.label == one.classes[0],
+        one.label == one.classes[0] if one.label in named else None,
+    )
+
+
+def _list_settings(settings: Mapping[str, object]) -> str:
+    return ", ".join(
+        f"{name} = {value:.4g}" if isinstance(value, float) else f"{name} = {value}"
+        for name, value in settings.items()
     )
 
 

@@ -198,6 +198,8 @@ def _make_table(rows: Rows) -> Content:
 
 def _make_strip(title: str, pictures: Iterable[Picture], thumbnails: Thumbnails) -> Content:
     figures = [_make_figure(one, thumbnails) for one in pictures]
+    if len(figures) > 1 and not any("<img" in figure for figure in figures):
+        return ()  # None of them is in a file, for example.
     heading = element("div", isolate(title), style="margin-top: .6em") if title else ()
     return [heading, element("div", figures, style="display: flex; flex-wrap: wrap; gap: .6em")]
 
