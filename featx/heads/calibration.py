@@ -7,6 +7,9 @@ import numpy as np
 LEAST_LOG, MOST_LOG = -7.0, 9.0
 """Natural logarithms between which the factor is looked for."""
 
+MOST_SCORES = 2_000_000
+"""Scores from which the factor is found: one number needs no more."""
+
 
 def cross_entropy(
     scores: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None
@@ -38,7 +41,9 @@ def find_factor(
     """
     from scipy.optimize import minimize_scalar
 
-    scores = np.asarray(scores, np.float64)
+    step = max(1, -(-scores.size // MOST_SCORES))  # With thousands of classes, of every few rows.
+    targets, weights = targets[::step], None if weights is None else weights[::step]
+    scores = np.asarray(scores[::step], np.float64)
     found = minimize_scalar(
         lambda log: cross_entropy(scores * np.exp(log), targets, weights),
         bounds=(LEAST_LOG, MOST_LOG),

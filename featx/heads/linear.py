@@ -39,6 +39,9 @@ START_SHARE = 8
 MOST_WORK = 50_000_000_000
 """Multiplications of one pass (N x D x C) up to which it is tried unasked."""
 
+MOST_CLASSES = 2_000
+"""Strengths are compared on at least two examples of each, however many that are."""
+
 COARSE, FINE, EXACT = 1e-5, 2e-6, 1e-13
 """Decrease of the objective in a step at which a fit stops: to compare; of many values; of few."""
 
@@ -54,9 +57,10 @@ class LinearHead:
     tasks: tuple[Task, ...] = ("single", "multi")
 
     def suits(self, examples: Examples) -> bool:
-        """Whether one pass over the data takes seconds at most."""
+        """Whether one pass over the data takes seconds at most, and there are not many classes."""
         count, width = examples.values.shape
-        return bool(count * width * examples.num_classes <= MOST_WORK)
+        classes = examples.num_classes
+        return bool(count * width * classes <= MOST_WORK and classes <= MOST_CLASSES)
 
     def choose(self, examples: Examples, job: FitJob) -> Choice:
         """Choose the regularisation; see `featx.heads.kinds.HeadKind.choose`."""

@@ -306,6 +306,17 @@ def test_widths_that_are_no_numbers(text: str) -> None:
         parse_hidden(text)
 
 
+@pytest.mark.slow
+def test_auto_with_ten_thousand_classes() -> None:
+    examples = clouds(10_000, 2, 24, spread=0.05)
+    picked = choose_kind(examples, FitJob())
+    assert {trial.kind for trial in picked.trials} == {"ridge", "lda", "knn", "centroid"}
+    weights = HEADS[picked.kind].fit(examples, picked.choice.settings, FitJob())
+    probabilities = compute(HEADS[picked.kind].operations(weights), examples.values[:500])
+    assert probabilities.shape == (500, 10_000)
+    assert (probabilities.argmax(axis=1) == examples.targets[:500]).mean() > 0.9
+
+
 # Memory
 
 
