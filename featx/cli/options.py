@@ -62,7 +62,11 @@ ReadPrecisionOption = Annotated[
 MovedWeights = Annotated[
     str | None,
     typer.Option(
-        "--weights", metavar="PATH", help="Where the model's weights or file are now, if moved."
+        "--weights",
+        "--model",
+        "-m",
+        metavar="PATH",
+        help="Where the model's weights or file are now, if moved.",
     ),
 ]
 Signature = Annotated[
