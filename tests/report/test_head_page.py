@@ -76,7 +76,7 @@ def test_the_most_confident_mistakes_come_first(report: featx.FitReport) -> None
     assert page.count("not there any more") == NUM_PICTURES + 10
 
 
-@pytest.mark.parametrize("num_classes", [100, 1000])
+@pytest.mark.parametrize("num_classes", [pytest.param(100, marks=pytest.mark.slow), 1000])
 def test_a_thousand_classes_with_long_names_stay_legible(
     browser: Browser, report: featx.FitReport, tmp_path: Path, num_classes: int
 ) -> None:
