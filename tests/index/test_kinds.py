@@ -18,7 +18,7 @@ from featx.options import IndexOptions
 from tests.index_files import edit_array, edit_description, read_array, split_file
 from tests.store_samples import write_sample
 
-COUNT, WIDTH = 3000, 24
+COUNT, WIDTH = 1500, 24
 
 
 def make_clusters(count: int, seed: int = 0) -> np.ndarray:
@@ -134,6 +134,7 @@ def test_changes_are_taken_over_without_building_anew(
     assert len(second) == COUNT - 40
 
 
+@pytest.mark.slow
 def test_a_list_that_has_grown_is_trained_again_and_recall_measured(
     vectors: np.ndarray, tmp_path: Path
 ) -> None:
