@@ -7,6 +7,7 @@ index is one that FAISS reads, with more behind it.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -424,7 +425,12 @@ def open_index(path: str | Path) -> VectorIndex:
     if not path.is_file():
         raise IndexFileError(f"There is no index {str(path)!r}. {command('index')} makes one.")
     if is_container(path):
-        return _open_container(path)
+        while True:
+            before = path.stat()
+            opened = _open_container(path)
+            if os.path.samestat(before, path.stat()):
+                return opened
+            # It was replaced meanwhile: FAISS, which maps lists by name, may have the new one.
     if description_path(path).is_file():
         search, description = open_version2(path)
         return VectorIndex(search, description, path)
