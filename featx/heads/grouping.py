@@ -11,7 +11,7 @@ from featx.heads.near_duplicates import DEFAULT_SIMILARITY, group_alike, join_gr
 from featx.units import format_count
 from featx.wording import option
 
-MOST_ROWS = 200_000
+MOST_ROWS = 100_000
 """Rows up to which near-duplicates are looked for unasked: half a minute or so."""
 
 

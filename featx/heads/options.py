@@ -93,7 +93,7 @@ class EvaluationOptions:
             themselves.
         near_duplicates: Least similarity of pictures that belong on the same side because they
             are almost equal, in (0, 1]: the cosine of their features, less the mean of all.
-            ``auto``: 0.995, for features of at least 16 values and up to 200,000 pictures, unless
+            ``auto``: 0.995, for features of at least 16 values and up to 100,000 pictures, unless
             more than half of them have such a near-duplicate. ``off``: only identical files.
         rows: A CSV file to write, with a line for each held-out picture.
     """
