@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +21,12 @@ from featx.cli.options import (
 )
 from featx.cli.search_options import ChoiceGroup, FilterGroup, QuestionGroup
 from featx.specs import DEFAULT_K
+
+DEFAULT_PREVIEW_HEIGHT = 8
+
+if TYPE_CHECKING:
+    from featx.events import Listener
+    from featx.index.searching import SearchReport
 
 
 @spread_groups
@@ -66,6 +74,26 @@ def search(
     question: QuestionGroup,
     filter: FilterGroup,
     choice: ChoiceGroup,
+    null: Annotated[
+        bool,
+        typer.Option(
+            "--null", "-0", help="Only the paths, each ended by a zero byte: for xargs -0."
+        ),
+    ] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="A table as CSV on stdout.")] = False,
+    preview: Annotated[
+        bool, typer.Option("--preview", "-p", help="Show the pictures in the terminal.")
+    ] = False,
+    preview_height: Annotated[
+        int,
+        typer.Option(
+            "--preview-height", "-H", min=2, max=60, metavar="LINES", help="Height of a picture."
+        ),
+    ] = DEFAULT_PREVIEW_HEIGHT,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT.html", help="Write queries and matches as one page."),
+    ] = None,
     sheet: Annotated[
         Path | None,
         typer.Option(
@@ -87,15 +115,22 @@ def search(
     """
     import featx
     from featx.report.console import ConsoleListener
-    from featx.report.json_lines import write_matches
+    from featx.report.json_lines import write_matches, write_matches_csv
     from featx.report.tables import show_matches, show_paths
 
     if not queries and not key:
         raise typer.BadParameter("name a picture, or an image of the store with --key")
+    if sum((as_json, as_csv, filepath_only, null)) > 1:
+        raise typer.BadParameter("choose one of --json, --csv, --filepath-only and --null")
     if sheet is not None:
         from featx.report.contact_sheet import check_sheet_path, write_contact_sheet
 
         check_sheet_path(sheet)
+    if html is not None:
+        from featx.report.page import check_page_path
+        from featx.report.search_page import write_search_page
+
+        check_page_path(html)
     listener = ConsoleListener()
     try:
         report = featx.search(
@@ -123,10 +158,29 @@ def search(
         is_remote = any(match.is_at_url for result in report.results for match in result.matches)
         if is_remote and not allow_download:
             listener.note("pictures at URLs are not on the sheet: --allow-download fetches them")
+    if html is not None:
+        write_search_page(report, html)
+    if preview:
+        _show_previews(report, preview_height, listener)
     if as_json:
         write_matches(report)
-    elif filepath_only:
-        show_paths(report)
+    elif as_csv:
+        write_matches_csv(report)
+    elif filepath_only or null:
+        show_paths(report, "\0" if null else "\n")
     else:
         show_matches(report)
     exit_with(SOME_FAILED if report.failures else 0)
+
+
+def _show_previews(report: SearchReport, height: int, listener: Listener) -> None:
+    """Show pictures in the terminal; they would be noise in a file."""
+    from featx.report.drawing import terminal_width
+    from featx.report.preview import choose_protocol, draw_previews
+
+    width = terminal_width()
+    if width is None or not sys.stdout.isatty():
+        listener.note("pictures are shown in terminals only: --sheet and --html write them")
+        return
+    for text in draw_previews(report, choose_protocol(os.environ), width=width, height=height):
+        sys.stdout.write(text)

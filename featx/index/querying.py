@@ -34,7 +34,8 @@ def answer(index: VectorIndex, queries: Any, k: int, threshold: float | None) ->
         QueryResult(query, path, tuple(matches))
         for (query, path), matches in zip(named, found, strict=True)
     )
-    report = SearchReport(results, failures, len(index), index.description.feature.name)
+    name = index.description.feature.name
+    report = SearchReport(results, failures, len(index), name, index.root)
     require_images(report, failures, len(results))
     return report
 

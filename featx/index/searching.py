@@ -13,6 +13,7 @@ from featx.checks import check_layer, check_path, check_texts
 from featx.errors import InvalidValue
 from featx.events import Listener
 from featx.features.embedding import QueryImages, require_images
+from featx.images.roots import MEMORY, Root
 from featx.images.sources import ImageFailure, Images
 from featx.index.answering import Answerer
 from featx.index.filtering import select_images
@@ -65,12 +66,14 @@ class SearchReport(Shown):
         failures: The others, with the reason.
         index_size: N, images in the index.
         layer: The layer that is compared.
+        root: What the keys of the matches are relative to.
     """
 
     results: tuple[QueryResult, ...]
     failures: tuple[ImageFailure, ...]
     index_size: int
     layer: str
+    root: Root = MEMORY
 
     def to_pandas(self) -> pandas.DataFrame:
         """Return a data frame of pandas with a row for each match.
@@ -198,7 +201,7 @@ def search(
         for one, matches in zip(asked, answerer.answer(asked), strict=True)
     )
     name = opened.description.feature.name
-    report = SearchReport(results, maker.failures, len(opened), name)
+    report = SearchReport(results, maker.failures, len(opened), name, opened.root)
     require_images(report, maker.failures, len(results))
     return report
 

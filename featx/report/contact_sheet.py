@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from featx.images.sources.locations import LocationReader
 from featx.report.text import printable
 
 if TYPE_CHECKING:
-    from featx.index.searching import SearchReport
+    from featx.index.searching import QueryResult, SearchReport
 
 TILE = 120
 """Width and height of a picture on the sheet, in pixels."""
@@ -28,6 +28,7 @@ MARGIN = 12
 CAPTION = 34
 BORDER = 3
 INK, PAPER, GREY = (32, 32, 32), (255, 255, 255), (120, 120, 120)
+BLANK = (235, 235, 235)
 RIGHT, WRONG = (38, 140, 70), (196, 60, 48)
 
 
@@ -94,12 +95,8 @@ def draw_contact_sheet(report: SearchReport, *, allow_download: bool = False) ->
     labels = {match.label for result in results for match in result.matches}
     for row, result in enumerate(results):
         top = MARGIN + row * (TILE + CAPTION + MARGIN)
-        folder = Path(result.query).parent.name
-        truth = folder if folder in labels else None
-        # A query is what the user named, or an image of the store by its key.
-        is_named = result.query == result.path
-        key = None if is_named else result.query
-        _paste(sheet, named if is_named else reader, result.path, key, (MARGIN, top))
+        truth, key = true_label(result, labels), query_key(result)
+        _paste(sheet, named if key is None else reader, result.path, key, (MARGIN, top))
         own = truth or Path(result.query).name
         write_caption(draw, (MARGIN, top), [("query", INK), (own, GREY)])
         for column, match in enumerate(result.matches[:MAX_MATCHES], start=1):
@@ -115,6 +112,41 @@ def draw_contact_sheet(report: SearchReport, *, allow_download: bool = False) ->
     return sheet
 
 
+def load_tile(
+    reader: LocationReader, path: str, key: str | None, side: int = TILE
+) -> Image.Image | None:
+    """Return a picture as a square; None if it cannot be read.
+
+    Args:
+        reader: Reads it.
+        path: Where it is.
+        key: What a file calls it; None if the user named the path.
+        side: Width and height.
+    """
+    try:
+        if key is not None:
+            check_inside(key)
+            if path == key:  # An image that was passed in Python is in no file.
+                raise FileNotFoundError(path)
+        with open_picture(reader.read(path)) as image:
+            image.draft("RGB", (side, side))
+            upright = ImageOps.exif_transpose(image) or image
+            return ImageOps.pad(upright.convert("RGB"), (side, side), color=BLANK)
+    except Exception:  # Gone or damaged since it was indexed.
+        return None
+
+
+def query_key(result: QueryResult) -> str | None:
+    """Return the key of a query that is an image of the store; None for a picture by its path."""
+    return None if result.query == result.path else result.query
+
+
+def true_label(result: QueryResult, labels: Collection[str | None]) -> str | None:
+    """Return the class of a query: the name of its folder, if that is one of the labels found."""
+    folder = Path(result.query).parent.name
+    return folder if folder in labels else None
+
+
 def _paste(
     sheet: Image.Image,
     reader: LocationReader,
@@ -122,18 +154,10 @@ def _paste(
     key: str | None,
     corner: tuple[int, int],
 ) -> None:
-    """Draw one picture; `key` is what a file calls it, None if the user named the path."""
-    try:
-        if key is not None:
-            check_inside(key)
-            if path == key:  # An image that was passed in Python is in no file.
-                raise FileNotFoundError(path)
-        with open_picture(reader.read(path)) as image:
-            image.draft("RGB", (TILE, TILE))
-            upright = ImageOps.exif_transpose(image) or image
-            tile = ImageOps.pad(upright.convert("RGB"), (TILE, TILE), color=(235, 235, 235))
-    except Exception:  # Gone or damaged since it was indexed: the sheet says so instead.
-        tile = Image.new("RGB", (TILE, TILE), (235, 235, 235))
+    """Draw one picture, or that it cannot be read."""
+    tile = load_tile(reader, path, key)
+    if tile is None:
+        tile = Image.new("RGB", (TILE, TILE), BLANK)
         ImageDraw.Draw(tile).text((8, TILE // 2 - 8), "not readable", fill=GREY)
     sheet.paste(tile, corner)
 

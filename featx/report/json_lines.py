@@ -1,7 +1,8 @@
-"""Results for scripts: one JSON object per line on stdout, with stable keys."""
+"""Results for scripts on stdout: one JSON object per line, with stable keys, or CSV."""
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
 from collections.abc import Container, Iterable, Iterator, Mapping
@@ -63,3 +64,13 @@ def write_matches(report: SearchReport) -> None:
                 "label": match.label,
             }
             write_json(line | ({"copies": list(match.copies)} if match.copies else {}))
+
+
+def write_matches_csv(report: SearchReport) -> None:
+    """Write a line of CSV for each match, below the names of the columns."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["query", "rank", "score", "label", "key", "path"])
+    for result in report.results:
+        for match in result.matches:
+            names = [match.label or "", match.key, short_path(match.path)]
+            writer.writerow([short_path(result.query), match.rank, match.score, *names])

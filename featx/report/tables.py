@@ -256,8 +256,8 @@ def show_matches(report: SearchReport) -> None:
         print_result(table)
 
 
-def show_paths(report: SearchReport) -> None:
-    """Write the matches' paths, one on a line, for pipes."""
+def show_paths(report: SearchReport, end: str = "\n") -> None:
+    """Write the matches' paths, each with `end` behind it, for pipes."""
     for result in report.results:
         for match in result.matches:
-            sys.stdout.write(short_path(match.path) + "\n")
+            sys.stdout.write(short_path(match.path) + end)
