@@ -24,6 +24,7 @@ CALLS: Mapping[str, dict[str, Any]] = {
     "compare_scalings": {"images": "photos"},
     "embed": {"images": [np.zeros((8, 8, 3), np.uint8)]},
     "evaluate": {"images": "photos", "head": "head"},
+    "evaluate_retrieval": {"features": "f.h5"},
     "export_store": {"features": "f.h5", "output": "out.npy", "overwrite": True},
     "extract": {"images": "photos", "output": "new.h5"},
     "fit_head": {"features": "f.h5", "output": "head"},

@@ -99,7 +99,14 @@ def test_the_test_line_is_the_one_that_ci_runs() -> None:
         ),
         (fit_head.fit_head, featx.fit_head, {"as_json": None, "report": None, "sheet": None}),
         (predict.predict, featx.predict, {"as_json": None, "output": None, "overwrite": None}),
-        (evaluate.evaluate, featx.evaluate, {"as_json": None}),
+        (
+            evaluate.evaluate,
+            featx.evaluate,
+            {
+                "as_json": None,
+                **dict.fromkeys(("retrieval", "layer", "pool", "pca", "k", "index")),
+            },
+        ),
         (
             search.search,
             featx.search,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +18,7 @@ from featx.cli.options import (
     TrustModelCode,
     exit_with,
 )
-from featx.specs import DEFAULT_HEAD
+from featx.specs import DEFAULT_HEAD, DEFAULT_K, DEFAULT_READ_POOLING
 
 
 @spread_groups
@@ -59,9 +60,34 @@ def evaluate(
     run: ReadRunGroup,
     trust_model_code: TrustModelCode = False,
     allow_download: AllowDownload = False,
+    retrieval: Annotated[
+        bool,
+        typer.Option(
+            "--retrieval",
+            help="Measure search in a labelled store instead: classes of nearest neighbours.",
+        ),
+    ] = False,
+    layer: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Of --retrieval: a layer. Repeatable. [default: all]"),
+    ] = None,
+    pool: Annotated[
+        list[str] | None,
+        typer.Option(metavar="POOL", help="Of --retrieval: pooling of maps. [default: avg]"),
+    ] = None,
+    pca: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Of --retrieval: N principal components, too."),
+    ] = None,
+    k: Annotated[
+        int, typer.Option("-k", "--top", min=1, help="Of --retrieval: neighbours.")
+    ] = DEFAULT_K,
+    index: Annotated[
+        Path | None, typer.Option(help="Of --retrieval: let this index find the neighbours.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure a head on labelled images that it was not fitted on.
+    """Measure a head on labelled images that it was not fitted on, or features by search.
 
     Images that it was fitted on, that have no label, or one that is no class of the head, are left
     out and counted. Of a store, --split selects a part.
@@ -69,12 +95,19 @@ def evaluate(
     Example: featx evaluate new_photos --head head
 
     Example: featx evaluate other.h5 --split test --json
+
+    Example: featx evaluate features.h5 --retrieval
     """
     import featx
     from featx.report.console import ConsoleListener
     from featx.report.evaluation_tables import show_evaluate_report
     from featx.report.json_lines import write_json
 
+    if retrieval:
+        _evaluate_retrieval(images or (), layer or (), pool or (), (pca, k, index), as_json)
+        return
+    if layer or pool or pca or index is not None:
+        raise typer.BadParameter("--layer, --pool, --pca and --index go with --retrieval")
     if not images and selection.image_list is None:
         raise typer.BadParameter("name images, a store, or a list of images with --image-list")
     report = featx.evaluate(
@@ -94,3 +127,34 @@ def evaluate(
     else:
         show_evaluate_report(report)
     exit_with(SOME_FAILED if report.failures else 0)
+
+
+def _evaluate_retrieval(
+    stores: Sequence[str],
+    layers: Sequence[str],
+    pools: Sequence[str],
+    how: tuple[int | None, int, Path | None],
+    as_json: bool,
+) -> None:
+    """Measure search in a store; `how` is the number of components, k, and the index."""
+    import featx
+    from featx.report.console import ConsoleListener
+    from featx.report.json_lines import write_json
+    from featx.report.retrieval_tables import show_retrieval
+
+    if len(stores) != 1:
+        raise typer.BadParameter("--retrieval measures one store: featx evaluate STORE --retrieval")
+    pca, k, index = how
+    report = featx.evaluate_retrieval(
+        stores[0],
+        layers=layers,
+        pools=pools or (DEFAULT_READ_POOLING,),
+        pca=pca,
+        k=k,
+        index=index,
+        listener=ConsoleListener(),
+    )
+    if as_json:
+        write_json(report.to_dict())
+    else:
+        show_retrieval(report)
