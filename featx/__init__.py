@@ -74,10 +74,8 @@ PUBLIC_NAMES = {
     "featx.index.building": ("build_index",),
     "featx.index.description": ("IndexDescription", "Measured"),
     "featx.index.options": (
-        "ChoiceKeywords",
-        "ChoiceOptions",
-        "FilterKeywords",
-        "FilterOptions",
+        "MatchKeywords",
+        "MatchOptions",
         "QuestionKeywords",
         "QuestionOptions",
         "SearchKeywords",
@@ -217,10 +215,8 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.index.kinds import Effort as Effort
     from featx.index.kinds import Space as Space
     from featx.index.kinds import VectorSearch as VectorSearch
-    from featx.index.options import ChoiceKeywords as ChoiceKeywords
-    from featx.index.options import ChoiceOptions as ChoiceOptions
-    from featx.index.options import FilterKeywords as FilterKeywords
-    from featx.index.options import FilterOptions as FilterOptions
+    from featx.index.options import MatchKeywords as MatchKeywords
+    from featx.index.options import MatchOptions as MatchOptions
     from featx.index.options import QuestionKeywords as QuestionKeywords
     from featx.index.options import QuestionOptions as QuestionOptions
     from featx.index.options import SearchKeywords as SearchKeywords

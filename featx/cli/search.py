@@ -19,7 +19,7 @@ from featx.cli.options import (
     TrustModelCode,
     exit_with,
 )
-from featx.cli.search_options import ChoiceGroup, FilterGroup, QuestionGroup
+from featx.cli.search_options import MatchGroup, QuestionGroup
 from featx.specs import DEFAULT_K
 
 DEFAULT_PREVIEW_HEIGHT = 8
@@ -72,8 +72,7 @@ def search(
         bool, typer.Option("--filepath-only", "-f", help="Only the paths of the matches.")
     ] = False,
     question: QuestionGroup,
-    filter: FilterGroup,
-    choice: ChoiceGroup,
+    match: MatchGroup,
     null: Annotated[
         bool,
         typer.Option(
@@ -143,8 +142,7 @@ def search(
             threshold=threshold,
             run=run,
             question=question,
-            filter=filter,
-            choice=choice,
+            match=match,
             weights=weights,
             trust_model_code=trust_model_code,
             allow_download=allow_download,

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from featx.cli.groups import Group
-from featx.index.options import ChoiceOptions, FilterOptions, QuestionOptions
+from featx.index.options import MatchOptions, QuestionOptions
 
 
 def make_question(
@@ -37,7 +37,7 @@ def make_question(
     return QuestionOptions(add or (), subtract or (), crop)
 
 
-def make_filter(
+def make_match(
     label: Annotated[
         list[str] | None,
         typer.Option(metavar="CLASS", help="Search only images of this class. Repeatable."),
@@ -60,12 +60,6 @@ def make_filter(
             help="Search only images for which this holds: 'price < 20 and color in (\"red\",)'.",
         ),
     ] = None,
-) -> FilterOptions:
-    """Return which images are searched."""
-    return FilterOptions(label or (), path or (), split or (), where_column)
-
-
-def make_choice(
     skip: Annotated[
         int, typer.Option(min=0, metavar="N", help="Leave out the best N: the next page.")
     ] = 0,
@@ -75,11 +69,10 @@ def make_choice(
     diverse: Annotated[
         bool, typer.Option("--diverse", help="Matches that also differ from each other.")
     ] = False,
-) -> ChoiceOptions:
-    """Return which of the matches are shown."""
-    return ChoiceOptions(skip, unique, diverse)
+) -> MatchOptions:
+    """Return which images can be matches, and which matches are shown."""
+    return MatchOptions(label or (), path or (), split or (), where_column, skip, unique, diverse)
 
 
 QuestionGroup = Annotated[QuestionOptions, Group(make_question)]
-FilterGroup = Annotated[FilterOptions, Group(make_filter)]
-ChoiceGroup = Annotated[ChoiceOptions, Group(make_choice)]
+MatchGroup = Annotated[MatchOptions, Group(make_match)]

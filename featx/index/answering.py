@@ -12,7 +12,7 @@ from featx.heads.grouping import LEAST_WIDTH
 from featx.heads.near_duplicates import DEFAULT_SIMILARITY
 from featx.index.kinds import Space
 from featx.index.nearest import find_nearest
-from featx.index.options import ChoiceOptions
+from featx.index.options import MatchOptions
 from featx.index.projection import normalize_rows
 from featx.index.ranking import Found, sort_found
 from featx.index.vector_index import Match, VectorIndex
@@ -68,7 +68,7 @@ class Answerer:
     index: VectorIndex
     k: int
     threshold: float | None = None
-    choice: ChoiceOptions = field(default_factory=ChoiceOptions)
+    choice: MatchOptions = field(default_factory=MatchOptions)
     allowed: np.ndarray | None = None
 
     def answer(self, questions: Sequence[Asked]) -> list[tuple[Match, ...]]:

@@ -10,13 +10,13 @@ import numpy as np
 from featx.errors import IndexFileError, StoreError, UnknownName
 from featx.images.sources.request import make_exclusion
 from featx.index.conditions import select_rows
-from featx.index.options import FilterOptions
+from featx.index.options import MatchOptions
 from featx.index.vector_index import VectorIndex
 from featx.store import FeatureStore, open_store
 from featx.wording import option
 
 
-def select_images(index: VectorIndex, filters: FilterOptions) -> np.ndarray | None:
+def select_images(index: VectorIndex, filters: MatchOptions) -> np.ndarray | None:
     """Return which rows are searched, bool (N,); None for all.
 
     Labels and paths are in the index; splits and columns are read from its store.
@@ -26,7 +26,7 @@ def select_images(index: VectorIndex, filters: FilterOptions) -> np.ndarray | No
         InvalidValue: If the condition on columns cannot be read.
         IndexFileError: If the store is needed and not here, or has changed.
     """
-    if not filters:
+    if not filters.has_filter:
         return None
     allowed = np.ones(len(index), bool)
     if filters.label:

@@ -1,7 +1,7 @@
-"""Options of `search`, in groups: among which images, which of the matches, what is asked.
+"""Options of `search`, in groups: what is asked, and what may answer.
 
 As in `featx.options`, each field is also a keyword of the function: ``unique=True`` is
-``choice=ChoiceOptions(unique=True)``.
+``match=MatchOptions(unique=True)``.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from featx.options import LayerSynonyms, RunKeywords
 
 
 @dataclass(frozen=True, slots=True)
-class FilterOptions:
-    """Which images are searched; all conditions hold at once.
+class MatchOptions:
+    """Which images can be matches, and which matches are shown; all conditions hold at once.
 
     Attributes:
         label: Only images of these classes.
@@ -26,41 +26,32 @@ class FilterOptions:
         where_column: Only images for which this holds, such as ``"price < 20"``: columns that a
             manifest brought, and ``key``, ``label``, ``split``. Columns and splits are read from
             the store.
-    """
-
-    label: str | Sequence[str] = ()
-    path: str | Sequence[str] = ()
-    split: str | Sequence[str] = ()
-    where_column: str | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("label", "path", "split"):
-            object.__setattr__(self, name, check_texts(name, getattr(self, name)))
-        check_text("where_column", self.where_column)
-
-    def __bool__(self) -> bool:
-        return bool(self.label or self.path or self.split or self.where_column)
-
-
-@dataclass(frozen=True, slots=True)
-class ChoiceOptions:
-    """Which of the matches are shown.
-
-    Attributes:
         skip: Leave out this many of the best matches: the next page is ``skip=k``.
         unique: Leave out near-copies of better matches (a cosine of 0.995, less the mean of the
             features). Identical files become one match, which names them.
         diverse: Choose matches that also differ from each other.
     """
 
+    label: str | Sequence[str] = ()
+    path: str | Sequence[str] = ()
+    split: str | Sequence[str] = ()
+    where_column: str | None = None
     skip: int = 0
     unique: bool = False
     diverse: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("label", "path", "split"):
+            object.__setattr__(self, name, check_texts(name, getattr(self, name)))
+        check_text("where_column", self.where_column)
         object.__setattr__(self, "skip", check_whole_number("skip", self.skip, least=0))
         check_flag("unique", self.unique)
         check_flag("diverse", self.diverse)
+
+    @property
+    def has_filter(self) -> bool:
+        """Whether some images may be left out beforehand."""
+        return bool(self.label or self.path or self.split) or self.where_column is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +76,13 @@ class QuestionOptions:
         check_text("crop", self.crop)
 
 
-class FilterKeywords(TypedDict, total=False):
-    """The fields of `FilterOptions` as keywords."""
+class MatchKeywords(TypedDict, total=False):
+    """The fields of `MatchOptions` as keywords."""
 
     label: str | Sequence[str]
     path: str | Sequence[str]
     split: str | Sequence[str]
     where_column: str | None
-
-
-class ChoiceKeywords(TypedDict, total=False):
-    """The fields of `ChoiceOptions` as keywords."""
-
     skip: int
     unique: bool
     diverse: bool
@@ -110,11 +96,9 @@ class QuestionKeywords(TypedDict, total=False):
     crop: str | None
 
 
-class SearchKeywords(
-    RunKeywords, QuestionKeywords, FilterKeywords, ChoiceKeywords, LayerSynonyms, total=False
-):
+class SearchKeywords(RunKeywords, QuestionKeywords, MatchKeywords, LayerSynonyms, total=False):
     """The options that `featx.search` takes as keywords."""
 
 
-SEARCH_GROUPS = (QuestionOptions, FilterOptions, ChoiceOptions)
+SEARCH_GROUPS = (QuestionOptions, MatchOptions)
 """The groups of `search` that are its own."""

@@ -19,8 +19,7 @@ from featx.index.answering import Answerer
 from featx.index.filtering import select_images
 from featx.index.options import (
     SEARCH_GROUPS,
-    ChoiceOptions,
-    FilterOptions,
+    MatchOptions,
     QuestionOptions,
     SearchKeywords,
 )
@@ -119,8 +118,7 @@ def search(
     allow_download: bool = False,
     run: RunOptions | None = None,
     question: QuestionOptions | None = None,
-    filter: FilterOptions | None = None,
-    choice: ChoiceOptions | None = None,
+    match: MatchOptions | None = None,
     listener: Listener | None = None,
     **options: Unpack[SearchKeywords],
 ) -> SearchReport:
@@ -146,8 +144,7 @@ def search(
         run: How queries are read and the network is run; in ``float32`` unless it says otherwise.
         question: What is added to every query or subtracted from it, and which part of the
             pictures is meant.
-        filter: Which of the images are searched.
-        choice: Which of the matches are shown.
+        match: Which of the images are searched, and which of the matches are shown.
         listener: Receives notes, progress and failures; when None, who looks on sees them.
         options: Fields of these groups as keywords, such as ``workers=4`` or ``label="rose"``.
 
@@ -169,8 +166,7 @@ def search(
     """
     run = fill_group(RunOptions, run, options)
     question = fill_group(QuestionOptions, question, options)
-    filter = fill_group(FilterOptions, filter, options)
-    choice = fill_group(ChoiceOptions, choice, options)
+    match = fill_group(MatchOptions, match, options)
     listener = run.choose_listener(listener)
     reference = check_model("model", model)
     own = reference if isinstance(reference, str) else None
@@ -184,7 +180,7 @@ def search(
         ),
         listener,
     )
-    answerer = Answerer(opened, k, threshold, choice, select_images(opened, filter))
+    answerer = Answerer(opened, k, threshold, match, select_images(opened, match))
     _note_limits(answerer, listener)
     query = QueryImages(
         queries,

@@ -199,6 +199,6 @@ def test_an_index_without_its_store_adds_its_own_vectors(store: Path, tmp_path: 
 
 
 def test_keywords_of_search_are_groups(index: Path) -> None:
-    choice = featx.ChoiceOptions(skip=1)
-    one = search(keys=["b/5.png"], index=index, k=2, choice=choice)
+    match = featx.MatchOptions(skip=1)
+    one = search(keys=["b/5.png"], index=index, k=2, match=match)
     assert one == search(keys=["b/5.png"], index=index, k=2, skip=1)
