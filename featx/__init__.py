@@ -5,7 +5,7 @@ chosen layers in a feature store; `fit_head`, `build_index` and everything after
 store. Names are imported when first used: ``import featx`` itself imports nothing heavy.
 
 - images to arrays: `embed`, `Extractor`; to a store: `extract`, then `open_store`
-- models and their layers: `load_model`, and ``features()`` of what it returns
+- models and their layers: `load_model`, `layers`
 - classes: `fit_head`, `load_head`, `predict`
 - search: `build_index`, `open_index`, `search`
 - stores: `verify_store`, `pack_store`, `merge_stores`, `export_store`
@@ -92,6 +92,7 @@ PUBLIC_NAMES = {
     "featx.index.verification": ("IndexReport", "verify_index"),
     "featx.index.vector_index": ("Match", "VectorIndex", "open_index"),
     "featx.models.backbone": ("Backbone", "Beginning", "Layer"),
+    "featx.models.listing": ("LayerTable", "layers"),
     "featx.models.loading": ("load_model",),
     "featx.options": (
         "CompareScalingsKeywords",
@@ -236,6 +237,8 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.models.backbone import Backbone as Backbone
     from featx.models.backbone import Beginning as Beginning
     from featx.models.backbone import Layer as Layer
+    from featx.models.listing import LayerTable as LayerTable
+    from featx.models.listing import layers as layers
     from featx.models.loading import load_model as load_model
     from featx.options import BuildKeywords as BuildKeywords
     from featx.options import CompareScalingsKeywords as CompareScalingsKeywords

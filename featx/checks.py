@@ -7,12 +7,13 @@ cannot be used is one sentence that says what is taken.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 from collections.abc import Callable, Iterable
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
-from featx.errors import InvalidType, InvalidValue, UnknownName, join_names
+from featx.errors import InvalidType, InvalidValue, LibraryMissing, UnknownName, join_names
 from featx.wording import either, option
 
 if TYPE_CHECKING:
@@ -22,6 +23,21 @@ if TYPE_CHECKING:
 
 LARGEST = 2**63 - 1
 """Largest whole number that files of featx hold."""
+
+POOL_SYNONYMS = {"mean": "avg"}
+"""Another word for a pooling, as other libraries have it → the pooling."""
+
+
+def require_library(library: str, method: str) -> Any:
+    """Import a library that only a method needs.
+
+    Raises:
+        LibraryMissing: Says what to type.
+    """
+    try:
+        return importlib.import_module(library)
+    except ImportError as error:
+        raise LibraryMissing(library, f"{method}()") from error
 
 
 def check_numbers(name: str, values: ArrayLike) -> np.ndarray:
@@ -272,7 +288,7 @@ def check_pool(name: str, value: object) -> str:
     if value is None:
         return "none"
     text = check_text(name, value) or ""
-    return "avg" if text == "mean" else text
+    return POOL_SYNONYMS.get(text, text)
 
 
 def check_pools(name: str, value: object) -> str | tuple[str, ...]:

@@ -29,6 +29,7 @@ FUNCTIONS = {
     "fit-head": "fit_head",
     "index": "build_index",
     "info": "open_store(...).failures",
+    "layers": "layers",
     "merge": "merge_stores",
     "pack": "pack_store",
     "predict": "predict",

@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import featx
 from featx.arguments import SYNONYMS
+from featx.cli.app import app
 from featx.cli.commands import make_command
 from featx.errors import FeatxError, InvalidType, UnknownOption
 from featx.testing import toy_model, write_images
@@ -29,6 +31,7 @@ CALLS: Mapping[str, dict[str, Any]] = {
     "extract": {"images": "photos", "output": "new.h5"},
     "fit_head": {"features": "f.h5", "output": "head"},
     "iter_predictions": {"images": "photos", "head": "head"},
+    "layers": {"model": "builtin:mini"},
     "load_head": {"folder": "head"},
     "load_model": {"model": "builtin:mini"},
     "merge_stores": {"sources": ["f.h5"], "output": "merged.h5"},
@@ -172,6 +175,24 @@ def test_poolings_sizes_and_types_are_taken_as_in_other_libraries(tmp_path: Path
     assert vectors.shape == (2, 3)
 
 
+def test_words_for_poolings_are_those_of_the_library_in_the_shell(
+    store: Path, tmp_path: Path
+) -> None:
+    for word in ("mean", "avg"):
+        for name, *more in (
+            ("export", str(store), "-o", f"{word}.npy"),
+            ("index", str(store), "-o", f"{word}.faiss"),
+            ("fit-head", str(store), "-o", f"{word}-head"),
+        ):
+            more[2] = str(tmp_path / more[2])
+            result = CliRunner().invoke(app, [name, *more, "--layer", "map", "--pool", word])
+            assert result.exit_code == 0, result.output
+    arrays = [np.load(tmp_path / f"{word}.npy") for word in ("mean", "avg")]
+    np.testing.assert_array_equal(*arrays)
+    assert featx.load_head(tmp_path / "mean-head").feature.pool == "avg"
+    assert featx.open_index(tmp_path / "mean.faiss").description.feature.pool == "avg"
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -200,7 +221,7 @@ def test_an_unknown_keyword_is_named_where_there_are_no_groups() -> None:
         featx.build_index("f.h5", layerr="mean")  # type: ignore[call-arg]
 
 
-ONLY_IN_THE_SHELL = {"json", "report", "sheet", "filepath_only", "help"}
+ONLY_IN_THE_SHELL = {"json", "tree", "report", "sheet", "filepath_only", "help"}
 
 
 @pytest.mark.parametrize(("name", "function"), FUNCTIONS.items())

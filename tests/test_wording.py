@@ -22,7 +22,7 @@ PACKAGE = Path(featx.__file__).parent
 THE_SHELL = ("cli", "demo.py", "wording.py")
 """What only the command line runs, and what knows both spellings."""
 
-OPTIONS_OF_THE_SHELL_ALONE = {"--json", "--all", "--sheet"}
+OPTIONS_OF_THE_SHELL_ALONE = {"--json", "--sheet"}
 
 OTHER_PROGRAMS = (
     "pip install -U",

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from featx.checks import POOL_SYNONYMS
 from featx.cli.options import AllowDownload, Json, OneLayer, StoreArgument
 from featx.cli.registry_choice import Choice
 from featx.exports.formats import EXPORTS
@@ -32,7 +33,7 @@ def export(
     pool: Annotated[
         str,
         typer.Option(help="Pooling of layers that were stored as maps; 'none' keeps them (npy)."),
-        Choice(lambda: POOLINGS.names),
+        Choice(lambda: (*POOLINGS.names, *POOL_SYNONYMS)),
     ] = DEFAULT_READ_POOLING,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", "--force", help="Replace existing files.")

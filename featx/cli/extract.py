@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from featx.checks import POOL_SYNONYMS
 from featx.cli.groups import spread_groups
 from featx.cli.options import (
     IMAGES_HELP,
@@ -75,7 +76,7 @@ def extract(
     pool: Annotated[
         str,
         typer.Option(help="Reduce maps (h, w, c); 'none' stores them as they are."),
-        Choice(lambda: POOLINGS.names),
+        Choice(lambda: (*POOLINGS.names, *POOL_SYNONYMS)),
     ] = DEFAULT_POOLING,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The feature store to write or to go on with.")

@@ -51,30 +51,23 @@ def layers(
 
     Example: featx layers keras:MobileNetV2,alpha=0.35 'block_*_expand_relu'
     """
-    from featx.models import load_model
-    from featx.models.reference import add_arguments, parse_reference
-    from featx.models.selection import select_layers
-    from featx.models.sources import SOURCES
+    from featx.models import listing
     from featx.options import InputOptions
     from featx.report.json_lines import write_json
-    from featx.report.layers import describe_layer, show_layers
+    from featx.report.layers import show_layers
     from featx.units import parse_img_size
 
-    input = InputOptions(img_size=parse_img_size(img_size) if img_size else None)
-    source = SOURCES[parse_reference(model)[0]]
-    backbone = load_model(
-        add_arguments(model, signature=signature),
-        weights=weights or source.weights_to_describe,
-        input=input,
+    table = listing.layers(
+        model,
+        pattern,
+        weights=weights,
+        signature=signature,
+        all=show_all,
         trust_model_code=trust_model_code,
+        input=InputOptions(img_size=parse_img_size(img_size) if img_size else None),
     )
-    listed = backbone.features()
-    if pattern is not None:
-        listed = select_layers([pattern], listed, backbone.num_layers)
-    elif not show_all:
-        listed = [layer for layer in listed if not layer.is_detail]
     if as_json:
-        for layer in listed:
-            write_json(describe_layer(layer, backbone.spec.input))
+        for layer in table:
+            write_json(listing.describe_layer(layer, table.backbone.spec.input))
     else:
-        show_layers(backbone, listed, tree=tree)
+        show_layers(table.backbone, table, tree=tree)

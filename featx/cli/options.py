@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from featx.checks import POOL_SYNONYMS
 from featx.cli.groups import Group
 from featx.cli.registry_choice import Choice
 from featx.options import InputOptions, RunOptions, Selection, UpdateOptions
@@ -160,7 +161,7 @@ OneLayer = Annotated[
 ReadPool = Annotated[
     str,
     typer.Option("--pool", help="Pooling of layers that were stored as maps."),
-    Choice(vector_poolings),
+    Choice(lambda: (*vector_poolings(), *POOL_SYNONYMS)),
 ]
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from featx.checks import check_pool
 from featx.errors import HeadError, UnknownName, join_names
 from featx.events import Listener
 from featx.heads.choosing import COMPARED_ROWS, choose_kind
@@ -61,7 +62,7 @@ def list_features(store: FeatureStore, wanted: FeatureOptions) -> list[FeatureCh
     Raises:
         UnknownName: If there is no such layer or pooling.
     """
-    pools = _split(wanted.pool)
+    pools = [check_pool("pool", pool) for pool in _split(wanted.pool)]
     for pool in pools:
         check_vector_pool("pooling of a head", pool)
     names: list[str | None] = [None]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from featx.arguments import plain_arguments
-from featx.checks import check_layer, check_path, check_texts
+from featx.checks import check_layer, check_path, check_texts, require_library
 from featx.errors import InvalidValue
 from featx.events import Listener
 from featx.features.embedding import QueryImages, require_images
@@ -30,7 +30,6 @@ from featx.models.in_memory import InMemory, check_model
 from featx.options import RunOptions, fill_group
 from featx.shown import Shown
 from featx.specs import DEFAULT_K
-from featx.store.frames import require_library
 from featx.units import format_count
 from featx.wording import option
 

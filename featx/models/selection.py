@@ -144,7 +144,7 @@ def _by_index(index: int, layers: Sequence[Layer], num_layers: int | None) -> La
 
 
 def _lister() -> str:
-    return either(shell="`featx layers MODEL`", python="`featx.load_model(MODEL).features()`")
+    return either(shell="`featx layers MODEL`", python="`featx.layers(MODEL)`")
 
 
 def _list_names(layers: Sequence[Layer]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from featx.models.backbone import Backbone, Layer
 from featx.report import drawing
@@ -30,25 +29,6 @@ _HEADINGS = {
 }
 
 
-def describe_layer(layer: Layer, contract: InputSpec) -> dict[str, Any]:
-    """Return what is known of a layer as JSON-serialisable values."""
-    return {
-        "index": layer.index,
-        "name": layer.name,
-        "kind": layer.kind,
-        "type": layer.type or None,
-        "shape": list(layer.shape),
-        "stride": layer.stride(contract.height),
-        "receptive_field": layer.receptive_field,
-        "parameters": layer.parameters,
-        "own_parameters": layer.own_parameters,
-        "trainable": layer.trainable,
-        "dtype": layer.dtype or None,
-        "bytes": layer.num_bytes,
-        "detail": layer.is_detail,
-    }
-
-
 def show_layers(backbone: Backbone, layers: Sequence[Layer], *, tree: bool = False) -> None:
     """Draw layers grouped by kind; columns that would be empty are left out.
 
@@ -59,7 +39,7 @@ def show_layers(backbone: Backbone, layers: Sequence[Layer], *, tree: bool = Fal
     is_long = any(len(layer.name) > LONG_NAME for layer in layers)
     tree = tree or (is_long and drawing.is_terminal())
     kinds = list(dict.fromkeys(layer.kind for layer in layers))
-    headers = _choose_columns(layers)
+    headers = choose_columns(layers)
     right = [column for column, name in enumerate(headers) if name in NUMBERS]
     table = make_table(*headers, right=right)
     for kind in kinds:
@@ -70,7 +50,7 @@ def show_layers(backbone: Backbone, layers: Sequence[Layer], *, tree: bool = Fal
             )
         indent = "  " if len(kinds) > 1 else ""
         for label, layer in _rows([layer for layer in layers if layer.kind == kind], tree=tree):
-            cells = _cells(layer, contract) | {"layer": indent + label}
+            cells = describe_cells(layer, contract) | {"layer": indent + label}
             table.add_row(*(cells.get(name, "") for name in headers))
     print_result(table)
     scaling = contract.scaling or f"unknown (choose with {option('preprocess')})"
@@ -83,7 +63,7 @@ def show_layers(backbone: Backbone, layers: Sequence[Layer], *, tree: bool = Fal
     hidden = total - len(layers)
     details = sum(layer.is_detail for layer in backbone.features())
     if hidden and hidden == details:
-        print_result(f"{hidden:,} more, steps inside layers: --all lists them")
+        print_result(f"{hidden:,} more, steps inside layers: {option('all')} lists them")
     if backbone.beginning.any_size:
         print_result(f"takes images of any size; {option('img_size')} chooses it")
     if backbone.beginning.text:
@@ -92,7 +72,7 @@ def show_layers(backbone: Backbone, layers: Sequence[Layer], *, tree: bool = Fal
         print_result(note)
 
 
-def _choose_columns(layers: Sequence[Layer]) -> list[str]:
+def choose_columns(layers: Sequence[Layer]) -> list[str]:
     """Leave out columns that would be empty, or the same all the way down."""
     shown = {
         "index": any(layer.index is not None for layer in layers),
@@ -121,7 +101,7 @@ def _describe_common(layers: Sequence[Layer]) -> str:
     return "".join(f", {text}" for text in common)
 
 
-def _cells(layer: Layer | None, contract: InputSpec) -> dict[str, str]:
+def describe_cells(layer: Layer | None, contract: InputSpec) -> dict[str, str]:
     """Return the cells of a layer; none for a part of a name that is not a layer."""
     if layer is None:
         return {}

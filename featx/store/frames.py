@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from featx.errors import InvalidValue, LibraryMissing, join_names
+from featx.checks import require_library
+from featx.errors import InvalidValue, join_names
 from featx.images.sources.columns import list_values
 from featx.images.sources.tables import PATH_COLUMNS, find_column
 from featx.store.columns import kind_of
@@ -218,15 +219,3 @@ def _locate(locator: KeyLocator, keys: Sequence[Any]) -> np.ndarray:
 
 def _is_missing(key: Any) -> bool:
     return not (isinstance(key, str) or hasattr(key, "__fspath__"))
-
-
-def require_library(library: str, method: str) -> Any:
-    """Import a library that only a method needs.
-
-    Raises:
-        LibraryMissing: Says what to type.
-    """
-    try:
-        return importlib.import_module(library)
-    except ImportError as error:
-        raise LibraryMissing(library, f"{method}()") from error

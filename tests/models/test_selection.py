@@ -165,7 +165,7 @@ def test_a_glob_that_matches_nothing_says_so() -> None:
     assert str(caught.value) == (
         "There is no layer named 'conv9_*'. The pattern matches none of the 13 layers. "
         "The last ones are shared#2, split:0, split:1, block_10_relu, gap, predictions (7 more). "
-        "`featx.load_model(MODEL).features()` lists them all."
+        "`featx.layers(MODEL)` lists them all."
     )
     assert caught.value.suggestions == ()
 
@@ -245,11 +245,11 @@ def test_an_unknown_name_is_answered_with_similar_ones() -> None:
     assert str(caught.value).startswith(
         "There is no layer named 'block_1_rel'. Did you mean block_1_relu"
     )
-    assert "`featx.load_model(MODEL).features()` lists them all." in str(caught.value)
+    assert "`featx.layers(MODEL)` lists them all." in str(caught.value)
 
 
 def test_short_lists_are_given_whole() -> None:
-    with pytest.raises(UnknownName, match=r"The last ones are a, b\. `featx\.load_model"):
+    with pytest.raises(UnknownName, match=r"The last ones are a, b\. `featx\.layers"):
         names(["zzz"], [layer("a"), layer("b")])
 
 

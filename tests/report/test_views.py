@@ -77,6 +77,7 @@ def things(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             featx.merge_stores([store_path], output=folder / "g.h5"),
             featx.pack_store(folder / "g.h5"),
             featx.load_model(model),
+            featx.layers(model),
             featx.load_model(model).features()[0],
             store,
             store.features(),

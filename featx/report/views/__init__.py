@@ -9,7 +9,7 @@ from featx.report.views.view import View
 
 _VIEWS = {
     "heads": ("Evaluation", "FitReport", "Head", "PredictReport", "Prediction"),
-    "models": ("Backbone", "Layer"),
+    "models": ("Backbone", "Layer", "LayerTable"),
     "searches": ("IndexDescription", "Match", "QueryResult", "SearchReport", "VectorIndex"),
     "stores": (
         "ExportReport",

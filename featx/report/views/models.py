@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from featx.report.layers import NUMBERS, choose_columns, describe_cells
 from featx.report.views.view import MOST_ROWS, Rows, View, list_facts
 from featx.units import format_bytes, format_shape
 
 if TYPE_CHECKING:
     from featx.models.backbone import Backbone, Layer
+    from featx.models.listing import LayerTable
+
+MOST_LAYERS = 200
+"""Rows of a table that was asked for because of its rows."""
 
 
 def view_backbone(backbone: Backbone) -> View:
@@ -21,7 +26,7 @@ def view_backbone(backbone: Backbone) -> View:
         backbone.spec.reference,
         list_facts(
             ("input", f"{contract.height}×{contract.width} pixels, scaling {contract.scaling}"),
-            ("layers", f"{len(layers):,}, see features()"),
+            ("layers", f"{len(layers):,}, see featx.layers"),
             ("default", backbone.default_layer or "the last feature map"),
             ("notes", "; ".join(backbone.notes)),
         ),
@@ -44,6 +49,32 @@ def view_layer(layer: Layer) -> View:
     )
 
 
+def view_layers(table: LayerTable) -> View:
+    """Return the columns of ``featx layers``, of so many layers as most networks have."""
+    backbone = table.backbone
+    contract = backbone.spec.input
+    headers = choose_columns(table)
+    rows = [
+        describe_cells(layer, contract) | {"layer": layer.name} for layer in table[:MOST_LAYERS]
+    ]
+    return View(
+        "LayerTable",
+        backbone.spec.reference,
+        list_facts(
+            ("layers", f"{len(table):,} of {len(backbone.features()):,}"),
+            ("input", f"{contract.height}×{contract.width} pixels"),
+            ("pixels", backbone.beginning.text),
+            ("notes", "; ".join(backbone.notes)),
+        ),
+        Rows(
+            tuple(headers),
+            [[row[header] for header in headers] for row in rows],
+            len(table),
+            tuple(number for number, header in enumerate(headers) if header in NUMBERS),
+        ),
+    )
+
+
 def _describe(layer: Layer) -> tuple[str, ...]:
     size = layer.num_bytes
     return (
@@ -54,4 +85,8 @@ def _describe(layer: Layer) -> tuple[str, ...]:
     )
 
 
-VIEWS: Mapping[str, Callable[[Any], View]] = {"Backbone": view_backbone, "Layer": view_layer}
+VIEWS: Mapping[str, Callable[[Any], View]] = {
+    "Backbone": view_backbone,
+    "Layer": view_layer,
+    "LayerTable": view_layers,
+}
