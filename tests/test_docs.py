@@ -103,7 +103,7 @@ def test_the_test_line_is_the_one_that_ci_runs() -> None:
             evaluate.evaluate,
             featx.evaluate,
             {
-                "as_json": None,
+                **dict.fromkeys(("as_json", "report", "sheet")),
                 **dict.fromkeys(("retrieval", "layer", "pool", "pca", "k", "index")),
             },
         ),

@@ -50,6 +50,19 @@ def evaluate(
             help="Write a line for each image: true and predicted class, probabilities.",
         ),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OUT.html",
+            help="Write a page: pictures, mistakes, confusions, reliability, classes.",
+        ),
+    ] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OUT.png", help="Draw 30 of the images, green where right, red where wrong."
+        ),
+    ] = None,
     selection: SelectionGroup,
     weights: Annotated[
         str | None,
@@ -94,7 +107,7 @@ def evaluate(
 
     Example: featx evaluate new_photos --head head
 
-    Example: featx evaluate other.h5 --split test --json
+    Example: featx evaluate other.h5 --split test --report test.html
 
     Example: featx evaluate features.h5 --retrieval
     """
@@ -104,13 +117,27 @@ def evaluate(
     from featx.report.json_lines import write_json
 
     if retrieval:
+        if any(one is not None for one in (labels, rows, report, sheet)):
+            raise typer.BadParameter(
+                "--labels, --rows, --report and --sheet go with a head: take --retrieval away"
+            )
         _evaluate_retrieval(images or (), layer or (), pool or (), (pca, k, index), as_json)
         return
-    if layer or pool or pca or index is not None:
-        raise typer.BadParameter("--layer, --pool, --pca and --index go with --retrieval")
+    if layer or pool or pca or index is not None or k != DEFAULT_K:
+        raise typer.BadParameter("--layer, --pool, --pca, -k and --index go with --retrieval")
     if not images and selection.image_list is None:
         raise typer.BadParameter("name images, a store, or a list of images with --image-list")
-    report = featx.evaluate(
+    if report is not None:
+        from featx.report.evaluation_page import write_evaluation_page
+        from featx.report.page import check_page_path
+
+        check_page_path(report)
+    if sheet is not None:
+        from featx.report.contact_sheet import check_sheet_path
+        from featx.report.prediction_sheet import write_prediction_sheet
+
+        check_sheet_path(sheet)
+    measured = featx.evaluate(
         images or (),
         head=head,
         labels=labels,
@@ -123,10 +150,14 @@ def evaluate(
         listener=ConsoleListener(),
     )
     if as_json:
-        write_json(report.to_dict())
+        write_json(measured.to_dict())
     else:
-        show_evaluate_report(report)
-    exit_with(SOME_FAILED if report.failures else 0)
+        show_evaluate_report(measured)
+    if report is not None:
+        write_evaluation_page(measured, report)
+    if sheet is not None:
+        write_prediction_sheet(measured, sheet)
+    exit_with(SOME_FAILED if measured.failures else 0)
 
 
 def _evaluate_retrieval(

@@ -6,7 +6,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -23,7 +23,7 @@ from featx.heads.held_out import HeldOut, hold_out
 from featx.heads.labels import SHOWN_NAMES, read_label_table
 from featx.heads.prediction_stream import VectorBatch, find_store, iter_images, iter_store
 from featx.heads.row_table import write_rows
-from featx.images.roots import Root
+from featx.images.roots import MEMORY
 from featx.images.sources import ImageFailure, Images
 from featx.options import EvaluateKeywords, RunOptions, Selection, fill_group
 from featx.poolings import POOLINGS
@@ -48,6 +48,7 @@ class EvaluateReport:
             are left out; the most frequent first.
         failures: Images that could not be used.
         seconds: How long it took.
+        held_out: What the head said of each image that was measured on. Not part of `to_dict`.
     """
 
     head: str
@@ -60,10 +61,13 @@ class EvaluateReport:
     unknown_labels: dict[str, int]
     failures: tuple[ImageFailure, ...]
     seconds: float
+    held_out: HeldOut = field(repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-serialisable values."""
-        return asdict(self)
+        fields = asdict(self)
+        del fields["held_out"]
+        return fields
 
 
 @plain_arguments(Selection, RunOptions, head=check_head, labels=check_path, rows=check_path)
@@ -130,7 +134,8 @@ def evaluate(
             measured.add(batch)
     held_out, evaluation = measured.finish()
     if rows is not None:
-        write_rows(held_out, Path(rows))
+        paths = tuple(held_out.root.location(key) for key in held_out.keys)
+        write_rows(replace(held_out, keys=paths), Path(rows))
     return EvaluateReport(
         head="" if loaded.folder is None else str(loaded.folder),
         kind=loaded.kind,
@@ -142,6 +147,7 @@ def evaluate(
         unknown_labels=dict(measured.unknown.most_common()),
         failures=tuple(failures),
         seconds=time.monotonic() - started,
+        held_out=held_out,
     )
 
 
@@ -158,13 +164,15 @@ class _Measured:
         self._head = head
         self._known = {row.tobytes() for row in head.fitted_on}
         self._numbers = {name: number for number, name in enumerate(head.classes)}
-        self._paths: list[str] = []
+        self._root = MEMORY
+        self._keys: list[str] = []
         self._targets: list[int] = []
         self._hashes: list[np.ndarray] = []
         self._probabilities: list[np.ndarray] = []
 
     def add(self, batch: VectorBatch) -> None:
         """Predict the images of a batch that can be measured on, and count the others."""
+        self._root = batch.root
         used, is_finite = [], np.isfinite(batch.values).all(axis=1)
         for row, label in enumerate(batch.labels):
             if label is None:
@@ -177,7 +185,7 @@ class _Measured:
                 self.num_not_finite += 1
             else:
                 used.append(row)
-                self._paths.append(batch.paths[row])
+                self._keys.append(batch.keys[row])
                 self._targets.append(self._numbers[label])
         if used:
             self._hashes.append(batch.content_hash[used])
@@ -192,7 +200,7 @@ class _Measured:
         if not self._targets:
             raise HeadError(self._explain_nothing())
         targets, probabilities = np.array(self._targets), np.concatenate(self._probabilities)
-        pictures = (Root.parse(os.getcwd()), self._paths, np.concatenate(self._hashes))
+        pictures = (self._root, self._keys, np.concatenate(self._hashes))
         straddling = np.zeros(len(targets), bool)
         held_out = hold_out(pictures, self._head.classes, targets, probabilities, straddling)
         return held_out, measure_classes(probabilities, targets, self._head.classes)
@@ -254,6 +262,6 @@ def _label(batches: list[VectorBatch], table: Path, listener: Listener) -> Itera
         listener.note(note)
     start = 0
     for batch in batches:
-        stop = start + len(batch.paths)
-        yield VectorBatch(batch.paths, read.labels[start:stop], batch.content_hash, batch.values)
+        stop = start + len(batch.keys)
+        yield replace(batch, labels=read.labels[start:stop])
         start = stop

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
+import numpy as np
+
 from featx.arguments import check_head, plain_arguments
 from featx.checks import check_layer, check_path
 from featx.errors import InvalidValue
@@ -275,19 +277,26 @@ def _use_head(query: QueryImages, head: str | Path | Head, how: _How) -> Predict
             raise InvalidValue("A store is predicted whole: take away what selects images.")
         batches = iter_store(store, head, listener)
     counts = PredictionCounts()
-    return PredictionStream(_predict_batches(predictor, batches, counts), counts)
+    return PredictionStream(_predict_batches(predictor, batches, counts, listener), counts)
 
 
 def _predict_batches(
     predictor: HeadPredictor,
     batches: Iterator[VectorBatch | ImageFailure],
     counts: PredictionCounts,
+    listener: Listener,
 ) -> Iterator[Prediction | ImageFailure]:
     for batch in batches:
         if isinstance(batch, ImageFailure):
             yield batch
-        else:
-            yield from predictor.predict(batch, counts)
+            continue
+        is_finite = np.isfinite(batch.values).all(axis=1)
+        for row in np.flatnonzero(~is_finite).tolist():  # A store may hold such rows.
+            failure = ImageFailure(batch.keys[row], "its features are NaN or infinite", 0, -1)
+            listener.failure(batch.root.shown(failure.key), failure.reason)
+            yield failure
+        usable = batch if is_finite.all() else batch.take(np.flatnonzero(is_finite))
+        yield from predictor.predict(usable, counts)
 
 
 def _use_model(query: QueryImages, classifier: ModelClassifier, how: _How) -> PredictionStream:

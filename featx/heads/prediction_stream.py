@@ -15,6 +15,7 @@ from featx.features.batch_queue import ComputedBatch
 from featx.features.embedding import QueryImages, iter_embedded
 from featx.heads.head import Head
 from featx.heads.prediction_report import Prediction
+from featx.images.roots import Root
 from featx.images.sources import ImageFailure, Images
 from featx.options import DecisionOptions
 from featx.specs import identity_differences
@@ -31,16 +32,34 @@ class VectorBatch:
     """Features of B consecutive pictures.
 
     Attributes:
-        paths: B locations.
+        root: What the keys are relative to.
+        keys: B keys.
         labels: B labels, None where there is none.
         content_hash: uint8 (B, 16).
         values: float32 (B, D).
     """
 
-    paths: Sequence[str]
+    root: Root
+    keys: Sequence[str]
     labels: Sequence[str | None]
     content_hash: np.ndarray
     values: np.ndarray
+
+    @property
+    def paths(self) -> list[str]:
+        """B locations."""
+        return [self.root.location(key) for key in self.keys]
+
+    def take(self, rows: np.ndarray) -> VectorBatch:
+        """Return some of the pictures: their numbers."""
+        chosen = rows.tolist()
+        return VectorBatch(
+            self.root,
+            [self.keys[row] for row in chosen],
+            [self.labels[row] for row in chosen],
+            self.content_hash[rows],
+            self.values[rows],
+        )
 
 
 @dataclass(slots=True)
@@ -220,7 +239,8 @@ def iter_images(
 def _take_batch(batch: ComputedBatch, head: Head) -> VectorBatch:
     width = math.prod(head.feature.shape)
     return VectorBatch(
-        [item.location for item in batch.items],
+        batch.items[0].root,
+        [item.key for item in batch.items],
         [item.label for item in batch.items],
         batch.content_hash,
         batch.features[head.feature.name].reshape(len(batch.items), width),
@@ -264,24 +284,13 @@ def _read_batches(
             for block in store.iter_vectors(head.feature.name, head.feature.pool):
                 rows = slice(start, start + len(block))
                 part = None if split is None else np.array(store.splits[rows]) == split
-                paths = [root.location(key) for key in store.keys[rows]]
                 values = block.reshape(len(block), -1)
-                batch = VectorBatch(paths, labels[rows], hashes[rows], values)
-                yield batch if part is None else _take(batch, np.flatnonzero(part))
+                batch = VectorBatch(root, store.keys[rows], labels[rows], hashes[rows], values)
+                yield batch if part is None else batch.take(np.flatnonzero(part))
                 listener.advance(len(block))
                 start += len(block)
         finally:
             listener.finish()
-
-
-def _take(batch: VectorBatch, rows: np.ndarray) -> VectorBatch:
-    chosen = rows.tolist()
-    return VectorBatch(
-        [batch.paths[row] for row in chosen],
-        [batch.labels[row] for row in chosen],
-        batch.content_hash[rows],
-        batch.values[rows],
-    )
 
 
 def _check_feature(store: FeatureStore, head: Head) -> None:

@@ -50,20 +50,26 @@ def show_evaluation(evaluation: Evaluation, measured: str, rest: str = "") -> No
 def show_evaluate_report(report: EvaluateReport) -> None:
     """Draw how good a head is on images that it was not fitted on."""
     show_evaluation(report.evaluation, "labelled")
-    left_out = [
+    left_out = list_left_out(report)
+    if left_out:
+        print_result(f"left out: {', '.join(left_out)}")
+    if report.unknown_labels:
+        print_result(f"  no class of the head: {_list_names(list(report.unknown_labels))}")
+
+
+def list_left_out(report: EvaluateReport) -> list[str]:
+    """Return how many images were not measured on, and why."""
+    return [
         f"{format_count(count, 'image')} {why}"
         for count, why in (
             (report.num_fitted_on, "that the head was fitted on"),
             (report.num_unlabelled, "without label"),
             (report.num_not_finite, "with features that are NaN or infinite"),
             (sum(report.unknown_labels.values()), "with a label that is no class of the head"),
+            (len(report.failures), "that could not be used"),
         )
         if count
     ]
-    if left_out:
-        print_result(f"left out: {', '.join(left_out)}")
-    if report.unknown_labels:
-        print_result(f"  no class of the head: {_list_names(list(report.unknown_labels))}")
 
 
 def describe_evaluation(evaluation: Evaluation, measured: str, rest: str = "") -> Iterator[str]:

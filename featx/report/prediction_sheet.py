@@ -26,10 +26,11 @@ from featx.report.contact_sheet import (
     check_sheet_path,
     write_caption,
 )
-from featx.report.head_page import choose_pictures, list_tiles
+from featx.report.evaluation_sections import choose_pictures, list_tiles
 from featx.report.page.thumbnails import Thumbnails
 
 if TYPE_CHECKING:
+    from featx.heads.evaluating import EvaluateReport
     from featx.heads.fitting import FitReport
     from featx.report.page.gallery import Tile
 
@@ -39,11 +40,11 @@ NUM_ROWS, NUM_COLUMNS = 5, 6
 BLANK = (235, 235, 235)
 
 
-def write_prediction_sheet(report: FitReport, path: str | Path) -> None:
-    """Draw up to 30 of the held-out pictures with their predicted classes.
+def write_prediction_sheet(report: FitReport | EvaluateReport, path: str | Path) -> None:
+    """Draw up to 30 of the pictures that were measured on, with their predicted classes.
 
     Args:
-        report: What `featx.fit_head` gave.
+        report: What `featx.fit_head` or `featx.evaluate` gave.
         path: The PNG. A sheet of featx is replaced, anything else left alone.
 
     Raises:
@@ -64,7 +65,7 @@ def write_prediction_sheet(report: FitReport, path: str | Path) -> None:
             corner = (MARGIN + column * (TILE + MARGIN), MARGIN + row * (TILE + CAPTION + MARGIN))
             _draw_tile(sheet, tile, corner, thumbnails)
     mark = PngInfo()
-    mark.add_text(SHEET_MARK, "made by featx fit-head")
+    mark.add_text(SHEET_MARK, "made by featx")
     with replace_file(Path(path)) as temporary:
         sheet.save(temporary, "PNG", pnginfo=mark)
 

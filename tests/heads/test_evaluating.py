@@ -15,6 +15,7 @@ from featx.errors import FingerprintMismatch, HeadError, InvalidValue
 from featx.heads.fitting import fit_head
 from featx.report.evaluation_tables import show_evaluate_report
 from featx.testing import toy_model, write_images
+from tests.cli.program import Program
 from tests.store_samples import write_sample
 
 WIDTH = 6
@@ -130,3 +131,19 @@ def test_pictures_and_their_store_give_the_same(tmp_path: Path) -> None:
     of_pictures = featx.evaluate(other, head=tmp_path / "head")
     assert of_store.evaluation == of_pictures.evaluation
     assert (of_store.evaluation.num_examples, of_store.num_fitted_on) == (16, 20)
+
+
+def test_paths_for_a_page_or_a_sheet_are_checked_first(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "mine.html").write_text("mine")
+    program = Program(monkeypatch, capsys)
+    for option, name in (("--report", "mine.html"), ("--sheet", "a.jpg")):
+        outcome = program("evaluate", "none", "--head", folder / "head", option, tmp_path / name)
+        assert outcome.status == 1
+        assert name in outcome.err
+        assert "Traceback" not in outcome.err
+    assert (tmp_path / "mine.html").read_text() == "mine"

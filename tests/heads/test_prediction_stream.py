@@ -20,6 +20,8 @@ from featx.models import SOURCES
 from featx.options import DecisionOptions
 from featx.report.prediction_files import check_prediction_path, write_prediction_file
 from featx.testing import toy_model, write_images
+from tests.cli.program import Program
+from tests.store_samples import write_sample
 
 
 @pytest.fixture(scope="module")
@@ -156,3 +158,27 @@ def test_a_file_of_another_kind_is_refused_before_anything_is_computed(tmp_path:
     with pytest.raises(InvalidValue, match="exists"):
         check_prediction_path(tmp_path / "mine.csv")
     check_prediction_path(tmp_path / "mine.csv", overwrite=True)
+
+
+def test_rows_of_a_store_that_are_not_finite_are_failures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
+    labels = ["a", "b"] * 10
+    write_sample(tmp_path / "f.h5", {"v": values}, labels=labels)
+    featx.fit_head(tmp_path / "f.h5", kind="linear", output=tmp_path / "h")
+    values[4, 1], values[11, 0] = np.nan, -np.inf
+    write_sample(tmp_path / "nan.h5", {"v": values}, labels=labels)
+    results = list(featx.iter_predictions(tmp_path / "nan.h5", head=tmp_path / "h"))
+    failed = [one for one in results if isinstance(one, featx.ImageFailure)]
+    assert [one.key for one in failed] == ["image_4.png", "image_11.png"]
+    assert "NaN or infinite" in failed[0].reason
+    assert len(results) == 20
+    program = Program(monkeypatch, capsys)
+    outcome = program("predict", tmp_path / "nan.h5", "--head", tmp_path / "h", "--json")
+    assert outcome.status == 3
+    assert len({json.loads(line)["path"] for line in outcome.out.splitlines()}) == 18
+    assert outcome.err.count("its features are NaN or infinite") == 2
+    write_sample(tmp_path / "all.h5", {"v": np.full((2, 3), np.nan, np.float32)})
+    with pytest.raises(featx.errors.AllImagesFailed, match="NaN or infinite"):
+        featx.predict(tmp_path / "all.h5", head=tmp_path / "h")
