@@ -26,6 +26,7 @@ PUBLIC_NAMES = {
     "featx.engines.graph": ("GraphOutput", "Layout", "NetworkGraph"),
     "featx.errors": ("FeatxError",),
     "featx.events": ("Listener",),
+    "featx.exports.databases": ("DatabaseReport", "export_to_database"),
     "featx.exports.exporting": ("ExportReport", "export_store"),
     "featx.extraction.extracting": ("extract",),
     "featx.extraction.report": ("ExtractReport",),
@@ -157,6 +158,8 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.engines.graph import NetworkGraph as NetworkGraph
     from featx.errors import FeatxError as FeatxError
     from featx.events import Listener as Listener
+    from featx.exports.databases import DatabaseReport as DatabaseReport
+    from featx.exports.databases import export_to_database as export_to_database
     from featx.exports.exporting import ExportReport as ExportReport
     from featx.exports.exporting import export_store as export_store
     from featx.extraction.extracting import extract as extract

@@ -28,6 +28,7 @@ CALLS: Mapping[str, dict[str, Any]] = {
     "evaluate": {"images": "photos", "head": "head"},
     "evaluate_retrieval": {"features": "f.h5"},
     "export_store": {"features": "f.h5", "output": "out.npy", "overwrite": True},
+    "export_to_database": {"features": "f.h5", "output": "out", "to": "qdrant"},
     "extract": {"images": "photos", "output": "new.h5"},
     "fit_head": {"features": "f.h5", "output": "head"},
     "iter_predictions": {"images": "photos", "head": "head"},

@@ -95,7 +95,12 @@ def test_the_test_line_is_the_one_that_ci_runs() -> None:
         (
             export.export,
             featx.export_store,
-            {"features": None, "force": "overwrite", "as_json": None},
+            {
+                "features": None,
+                "force": "overwrite",
+                "as_json": None,
+                **dict.fromkeys(("to", "table", "thumbnails")),
+            },
         ),
         (fit_head.fit_head, featx.fit_head, {"as_json": None, "report": None, "sheet": None}),
         (predict.predict, featx.predict, {"as_json": None, "output": None, "overwrite": None}),

@@ -11,14 +11,20 @@ from featx.checks import POOL_SYNONYMS
 from featx.cli.options import AllowDownload, Json, OneLayer, StoreArgument
 from featx.cli.registry_choice import Choice
 from featx.exports.formats import EXPORTS
+from featx.exports.tables import DATABASES, DEFAULT_TABLE
 from featx.poolings import POOLINGS
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORE
 
 
 def export(
     output: Annotated[
-        Path,
-        typer.Option("--output", "-o", metavar="OUT", help="The file; for TensorBoard a folder."),
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="The file; for TensorBoard a folder; with --to a path, or a server's address.",
+        ),
     ],
     features: StoreArgument = Path(DEFAULT_STORE),
     format: Annotated[
@@ -46,6 +52,17 @@ def export(
             "formulas.",
         ),
     ] = False,
+    to: Annotated[
+        str | None,
+        typer.Option(metavar="DATABASE", help="Write into a vector database instead."),
+        Choice(lambda: DATABASES.names),
+    ] = None,
+    table: Annotated[
+        str, typer.Option(metavar="NAME", help="Of --to: the table or collection.")
+    ] = DEFAULT_TABLE,
+    thumbnails: Annotated[
+        bool, typer.Option("--thumbnails/--no-thumbnails", help="Of --to: with small pictures.")
+    ] = True,
     allow_download: AllowDownload = False,
     as_json: Json = False,
 ) -> None:
@@ -54,13 +71,37 @@ def export(
     OUT.npy: an array, and its keys in OUT.keys.csv. OUT.parquet, OUT.csv: tables with key, label
     and features. A folder: for TensorBoard's Embedding Projector, with the pictures.
 
+    With --to: vectors, keys, labels, columns and thumbnails in a vector database. What is there is
+    not written again.
+
     Example: featx export flowers.h5 --layer out_relu -o flowers.parquet
+
+    Example: featx export flowers.h5 --to qdrant -o http://localhost:6333
     """
     import featx
     from featx.report.console import ConsoleListener
     from featx.report.json_lines import write_json
-    from featx.report.tables import show_export
+    from featx.report.tables import show_database, show_export
 
+    if to is not None:
+        if format is not None or overwrite or csv_safe:
+            raise typer.BadParameter("--format, --overwrite and --csv-safe are for files")
+        written = featx.export_to_database(
+            features,
+            output,
+            to=to,
+            table=table,
+            layer=layer,
+            pool=pool,
+            thumbnails=thumbnails,
+            allow_download=allow_download,
+            listener=ConsoleListener(),
+        )
+        if as_json:
+            write_json(written.to_dict())
+        else:
+            show_database(written)
+        return
     report = featx.export_store(
         features,
         output,

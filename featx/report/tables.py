@@ -15,6 +15,7 @@ from featx.report.text import short_path
 from featx.units import format_bytes, format_count
 
 if TYPE_CHECKING:
+    from featx.exports.databases import DatabaseReport
     from featx.exports.exporting import ExportReport
     from featx.heads.fitting import FitReport
     from featx.heads.layer_choice import LayerTrial
@@ -86,6 +87,16 @@ def show_export(report: ExportReport) -> None:
         f"{short_path(report.output)}: {format_count(report.rows, 'row')} of layer {report.layer}, "
         f"{format_count(report.columns, 'value')} each, {format_bytes(report.bytes)} "
         f"({report.format})"
+    )
+
+
+def show_database(report: DatabaseReport) -> None:
+    """Write what is in a vector database now."""
+    others = report.counted - report.rows
+    print_result(
+        f"{short_path(report.output)}: {format_count(report.rows, 'row')} of layer {report.layer} "
+        f"in the table {report.table!r} ({report.database}), {report.written:,} of them written now"
+        + (f"; it holds {format_count(others, 'other row')}" if others else "")
     )
 
 
