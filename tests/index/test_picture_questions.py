@@ -120,3 +120,21 @@ def test_parts_end_at_the_edge() -> None:
     assert parse_crop("5, 6, 100, 50%").box(20, 10) == (5, 6, 20, 10)
     with pytest.raises(ImageError, match="outside"):
         parse_crop("20,0,1,1").box(20, 10)
+
+
+def test_columns_and_splits_of_a_manifest_filter(toy: str, photos: Path, tmp_path: Path) -> None:
+    lines = ["path,label,split,price"]
+    for number in range(6):
+        write_color(photos / f"{number}.png", (20 + 30 * number, 200, 50))
+        split = "train" if number < 4 else "test"
+        lines.append(f"{number}.png,c,{split},{'' if number == 2 else 10 * number}")
+    (photos / "list.csv").write_text("\n".join(lines))
+    extract(photos / "list.csv", model=toy, layers=["mean"], output=tmp_path / "g.h5")
+
+    def found(**options: str) -> set[str]:
+        (result,) = search(keys=["0.png"], features=tmp_path / "g.h5", **options).results
+        return {match.key for match in result.matches}
+
+    assert found(split="train") == {"1.png", "2.png", "3.png"}
+    assert found(where_column="price < 40") == {"1.png", "3.png"}
+    assert found(where_column="price >= 30", split="test") == {"4.png", "5.png"}
