@@ -157,7 +157,7 @@ def evaluate(
         write_evaluation_page(measured, report)
     if sheet is not None:
         write_prediction_sheet(measured, sheet)
-    exit_with(SOME_FAILED if measured.failures else 0)
+    exit_with(SOME_FAILED if measured.failures or measured.num_not_finite else 0)
 
 
 def _evaluate_retrieval(

@@ -112,6 +112,10 @@ def predict(
 
     if not images and selection.image_list is None:
         raise typer.BadParameter("name images, or a list of them with --image-list")
+    if overwrite and output is None:
+        raise typer.BadParameter("--overwrite goes with -o, the file to replace")
+    if output is not None and as_json:
+        raise typer.BadParameter("-o FILE.jsonl writes JSON lines into a file: take --json away")
     if output is not None:
         check_prediction_path(output, overwrite=overwrite)
     listener = ConsoleListener()

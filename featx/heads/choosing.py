@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from featx.errors import HeadError, join_names
 from featx.heads.folds import sample_rows
 from featx.heads.kinds import HEADS, Choice, Examples, FitJob, Task
+from featx.heads.option_checks import NETWORK, list_network_options
 from featx.heads.options import AUTO
 from featx.wording import option
 
@@ -77,6 +78,12 @@ def choose_kind(examples: Examples, job: FitJob) -> KindChoice:
     rows = sample_rows(examples, COMPARED_ROWS, job.seed)
     compared = examples if len(rows) == len(examples) else examples.take(rows)
     kinds = [name for name in HEADS if _is_tried(name, examples)]
+    given = list_network_options(job.options)
+    if given and NETWORK not in kinds:
+        job.listener.note(
+            f"{join_names(given)} not used: {option('kind', AUTO)} does not try {NETWORK} on "
+            f"{len(examples):,} images; {option('kind', NETWORK)} does"
+        )
     choices, trials = {}, []
     for kind in kinds:
         started = time.monotonic()

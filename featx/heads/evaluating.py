@@ -22,7 +22,7 @@ from featx.heads.head import Head, load_head
 from featx.heads.held_out import HeldOut, hold_out
 from featx.heads.labels import SHOWN_NAMES, read_label_table
 from featx.heads.prediction_stream import VectorBatch, find_store, iter_images, iter_store
-from featx.heads.row_table import write_rows
+from featx.heads.row_table import check_rows_path, write_rows
 from featx.images.roots import MEMORY
 from featx.images.sources import ImageFailure, Images
 from featx.options import EvaluateKeywords, RunOptions, Selection, fill_group
@@ -121,6 +121,8 @@ def evaluate(
     started = time.monotonic()
     chosen, run = fill_group(Selection, selection, options), fill_group(RunOptions, run, options)
     listener = run.choose_listener(listener)
+    if rows is not None:
+        check_rows_path(Path(rows))
     loaded = head if isinstance(head, Head) else load_head(head)
     query = QueryImages(
         images, chosen, run, check_path("weights", weights), trust_model_code, allow_download

@@ -19,13 +19,13 @@ from featx.heads.evidence import Evidence, collect_evidence
 from featx.heads.grouping import NearDuplicates
 from featx.heads.head import Head, check_replaceable
 from featx.heads.held_out import HeldOut
-from featx.heads.kinds import HEADS, FitJob
+from featx.heads.kinds import FitJob
 from featx.heads.labelled_rows import LabelledRows, RowChoice, read_labelled_rows
 from featx.heads.layer_choice import LayerTrial, choose_feature, list_features
 from featx.heads.learning_curve import CurvePoint
 from featx.heads.measuring import Measured, cross_validate, measure_split
+from featx.heads.option_checks import check_options, note_nothing_held_out
 from featx.heads.options import (
-    AUTO,
     EvaluationOptions,
     FeatureOptions,
     FitKeywords,
@@ -197,8 +197,7 @@ def _fit_head(
     """Fit with all options in place, from a store to a head's folder."""
     features, output = paths
     started, kind, listener = time.monotonic(), job.options.kind, job.listener
-    if kind != AUTO:
-        HEADS.check(kind)
+    check_options(choice.evaluation, job)
     check_replaceable(output)
     options, held_out = choice.evaluation, None
     try:
@@ -245,7 +244,9 @@ def _fit_head(
     head = _make_head(report, labelled.table, labelled.rows[measured.fitted_on], measured.weights)
     evidence = _keep_evidence(labelled, held_out, measured, job)
     replace(head, store=reference, evidence=evidence).save(output)
-    if options.rows is not None and measured.held_out is not None:
+    if measured.held_out is None:
+        note_nothing_held_out(options, job)
+    elif options.rows is not None:
         write_rows(measured.held_out, Path(options.rows))
     return report
 

@@ -8,8 +8,22 @@ from pathlib import Path
 from featx.atomic import replace_file
 from featx.errors import HeadError
 from featx.heads.held_out import HeldOut
+from featx.wording import option
 
 COLUMNS = ("path", "label", "predicted", "probability", "label_probability", "near_duplicate")
+
+
+def check_rows_path(path: Path) -> None:
+    """Refuse a path at which no file can be, before anything is computed.
+
+    Raises:
+        HeadError: Says what to do.
+    """
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise HeadError(
+            f"{str(path)!r} cannot be written: {option('rows')} takes a file in a folder that "
+            "exists."
+        )
 
 
 def write_rows(held_out: HeldOut, path: Path) -> None:

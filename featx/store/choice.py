@@ -23,3 +23,5 @@ def note_choice(
     stored = store.spec(layer)
     if stored.pool not in ("none", pool) and pool != DEFAULT_READ_POOLING:
         listener.note(f"{stored.name!r} was stored with {stored.pool!r} pooling, which is kept")
+    elif stored.pool == "none" and len(stored.shape) == 1 and pool != DEFAULT_READ_POOLING:
+        listener.note(f"{stored.name!r} is a vector: there is nothing to pool")

@@ -1,0 +1,53 @@
+"""Options of `fit_head` that would have no effect together: refused, or named in a note."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from featx.errors import InvalidValue
+from featx.heads.kinds import HEADS, FitJob
+from featx.heads.options import AUTO, DEFAULT_DROPOUT, EvaluationOptions, HeadOptions
+from featx.heads.row_table import check_rows_path
+from featx.specs import DEFAULT_TEST_SIZE
+from featx.wording import option
+
+NETWORK = "mlp"
+"""The kind of featx's own that has hidden layers; those of add-ons may read the same options."""
+
+
+def check_options(evaluation: EvaluationOptions, job: FitJob) -> None:
+    """Refuse what cannot be done, before anything is read; note what is not used.
+
+    Raises:
+        InvalidValue: If an option is that of another kind.
+        HeadError: If the rows cannot be written.
+        UnknownName: If there is no such kind.
+    """
+    kind = job.options.kind
+    if kind != AUTO:
+        HEADS.check(kind)
+        named = list_network_options(job.options)
+        if named and kind != NETWORK and HEADS.package_of(kind) is None:
+            raise InvalidValue(
+                f"{named[0]} goes with {option('kind', NETWORK)}. Received: {option('kind', kind)}."
+            )
+    if evaluation.rows is not None:
+        check_rows_path(Path(evaluation.rows))
+    if evaluation.cv is not None and evaluation.test_size != DEFAULT_TEST_SIZE:
+        job.listener.note(
+            f"{option('test_size')} is not used: a cross-validation holds out every image once"
+        )
+
+
+def list_network_options(options: HeadOptions) -> list[str]:
+    """Return the options of hidden layers that were given, as they are written."""
+    given = {"hidden": options.hidden is not None, "dropout": options.dropout != DEFAULT_DROPOUT}
+    return [option(name) for name, is_given in given.items() if is_given]
+
+
+def note_nothing_held_out(evaluation: EvaluationOptions, job: FitJob) -> None:
+    """Say which options have no effect where no image is held out."""
+    wanted = {"rows": evaluation.rows is not None, "learning_curve": evaluation.learning_curve}
+    for name, is_wanted in wanted.items():
+        if is_wanted:
+            job.listener.note(f"{option(name)} is not used: no images are held out to measure on")

@@ -1,0 +1,66 @@
+"""No option of `fit-head`, `predict` and `evaluate` does nothing without a word."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.cli.program import Program
+from tests.store_samples import write_sample
+
+
+@pytest.fixture
+def program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Program:
+    """The program, in a folder with the store f.h5."""
+    monkeypatch.chdir(tmp_path)
+    values = np.random.default_rng(0).normal(size=(30, 3)).astype(np.float32)
+    write_sample(tmp_path / "f.h5", {"v": values}, labels=["a", "b", "c"] * 10)
+    return Program(monkeypatch, capsys)
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "said"),
+    [
+        (("--kind", "linear", "--hidden", "8"), 1, "--hidden goes with --kind mlp"),
+        (("--kind", "knn", "--dropout", "0.5"), 1, "--dropout goes with --kind mlp"),
+        (("--hidden", "8"), 0, "--hidden not used: --kind auto does not try mlp on 24 images"),
+        (("--kind", "knn", "--rows", "no/r.csv"), 1, "takes a file in a folder that exists"),
+        (("--kind", "knn", "--rows", "r.csv", "--test-size", "0"), 0, "--rows is not used"),
+        (("--kind", "knn", "--learning-curve", "--test-size", "0"), 0, "--learning-curve is not"),
+        (("--kind", "knn", "--cv", "3", "--test-size", "0.4"), 0, "--test-size is not used"),
+        (("--kind", "knn", "--pool", "max"), 0, "'v' is a vector: there is nothing to pool"),
+    ],
+)
+def test_what_has_no_effect_is_said(
+    program: Program, tmp_path: Path, options: tuple[str, ...], status: int, said: str
+) -> None:
+    outcome = program("fit-head", "f.h5", *options)
+    assert outcome.status == status
+    assert said in " ".join(outcome.err.split())
+    assert (tmp_path / "head").exists() == (status == 0), "refused before anything is fitted"
+
+
+def test_options_of_files_need_their_file(program: Program) -> None:
+    assert program("fit-head", "f.h5", "--kind", "centroid").status == 0
+    for options, said in (
+        (("predict", "f.h5", "--overwrite"), "goes with -o"),
+        (("predict", "f.h5", "-o", "a.csv", "--json"), "take --json away"),
+        (("evaluate", "f.h5", "--retrieval", "--report", "a.html"), "take --retrieval away"),
+    ):
+        outcome = program(*options)
+        assert outcome.status == 2
+        assert said in outcome.err
+
+
+def test_rows_that_are_not_finite_have_a_status_of_their_own(program: Program) -> None:
+    assert program("fit-head", "f.h5", "--kind", "centroid").status == 0
+    values = np.ones((3, 3), np.float32)
+    values[1] = np.nan
+    write_sample(Path("n.h5"), {"v": values}, ["x", "y", "z"], labels=["a", "b", "c"])
+    outcome = program("evaluate", "n.h5")
+    assert outcome.status == 3
+    assert "1 image with features that are NaN or infinite" in " ".join(outcome.out.split())
