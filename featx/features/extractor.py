@@ -22,7 +22,7 @@ from featx.forks import ProcessLock
 from featx.images.sources import ImageFailure, Images, gather
 from featx.inference import AcceleratedBackbone, EngineRequest
 from featx.models import load_model
-from featx.models.in_memory import add_signature, check_model
+from featx.models.in_memory import InMemory, add_signature, check_model
 from featx.models.input_contract import require_scaling
 from featx.options import (
     EmbedKeywords,
@@ -60,8 +60,8 @@ class Extractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # It ha
     The features are those that `featx.extract` stores, to the last digit, where precision and
     engine are the same. An extractor may be shared by threads. It is a transformer of
     scikit-learn: it goes into a `Pipeline`, can be cloned, and is pickled without the model,
-    which is loaded again from its file or name; a model
-    in memory goes along.
+    which is loaded again from its file or name; a model in memory goes along. That is taken as it
+    is at the first call: call `fit` when it has been trained further.
 
     Args:
         model: As for `featx.load_model`; the built-in backbone when None.
@@ -138,7 +138,9 @@ class Extractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # It ha
         return arrays if is_list or len(arrays) > 1 else next(iter(arrays.values()))
 
     def fit(self, X: Images | None = None, y: object = None) -> Self:
-        """Load the model; nothing is learned from the images."""
+        """Load the model, one in memory as it is now; nothing is learned from the images."""
+        if isinstance(check_model("model", self.model), InMemory):
+            self.__dict__.pop("_loaded", None)
         self._load()
         return self
 

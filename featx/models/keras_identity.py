@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import inspect
 import json
-import types
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from typing import Any
@@ -18,75 +17,40 @@ from typing import Any
 import numpy as np
 
 from featx.models.content_hash import hash_arrays
+from featx.models.keras_code import describe_code, own_classes
 
 _FOR_TRAINING = ("_initializer", "_regularizer", "_constraint")
 _NOT_COMPUTED = {
     "trainable", "build_config", "compile_config", "registered_name", "module", "seed", "ragged",
     "sparse", "batch_size", "batch_input_shape", "batch_shape", "autocast", "training", "mask",
 }  # fmt: skip
-_KERAS = ("keras", "tf_keras", "keras_hub", "keras_cv", "builtins")
 
 
 def identify_model(model: Any) -> str:
     """Return the SHA-256 of a model's architecture and weights, in hexadecimal."""
     layers = list(getattr(model, "layers", ()))
-    own = [each for each in _classes(model) if each.__module__.split(".")[0] not in _KERAS]
+    own = own_classes(model)
     described = {
         "architecture": _plain(_config_of(model)),
-        "code": [_describe_code(each) for each in own],
+        "code": describe_code(model),
         "weights": hash_arrays(_weights([*layers, model] if own else layers or [model])),
     }
     text = json.dumps(described, sort_keys=True, separators=(",", ":"), default=repr)
     return sha256(text.encode()).hexdigest()
 
 
-def runs_own_code(model: Any) -> bool:
-    """Whether a model computes with classes or functions that are not Keras's own."""
-    is_own = any(each.__module__.split(".")[0] not in _KERAS for each in _classes(model))
-    return is_own or any(type(layer).__name__ == "Lambda" for layer in _all_layers(model))
-
-
 def _config_of(model: Any) -> Any:
     try:
         return [type(model).__name__, model.get_config()]
     except NotImplementedError:  # Of classes that cannot be saved; their layers still can.
-        return [type(model).__name__, [_config_of(layer) for layer in model.layers]]
+        layers = getattr(model, "layers", ())
+        return [type(model).__name__, [_config_of(layer) for layer in layers]]
 
 
 def _weights(layers: Iterable[Any]) -> Iterator[np.ndarray]:
     for layer in layers:
         for weight in layer.weights:
             yield np.asarray(weight.numpy() if hasattr(weight, "numpy") else weight)
-
-
-def _all_layers(model: Any) -> Iterator[Any]:
-    for layer in getattr(model, "layers", ()):
-        yield layer
-        yield from _all_layers(layer)
-
-
-def _classes(model: Any) -> list[type]:
-    return list(dict.fromkeys(type(each) for each in [model, *_all_layers(model)]))
-
-
-def _describe_code(kind: type) -> list[Any]:
-    """Return the name of a class, and what its methods compute."""
-    functions = [
-        each.fget if isinstance(each, property) else getattr(each, "__func__", each)
-        for each in vars(kind).values()
-    ]
-    codes = [each.__code__ for each in functions if isinstance(each, types.FunctionType)]
-    return [kind.__name__, [_code_text(code) for code in codes]]
-
-
-def _code_text(code: types.CodeType) -> list[Any]:
-    return [code.co_code.hex(), [_constant_text(c) for c in code.co_consts], list(code.co_names)]
-
-
-def _constant_text(constant: Any) -> Any:
-    if isinstance(constant, types.CodeType):
-        return _code_text(constant)
-    return sorted(map(repr, constant)) if isinstance(constant, frozenset) else repr(constant)
 
 
 def _plain(value: Any) -> Any:
@@ -96,6 +60,10 @@ def _plain(value: Any) -> Any:
             return value["config"]["keras_history"]
         if value.get("class_name") in ("DTypePolicy", "Policy"):
             return value["config"]["name"]
+        if value.get("class_name") == "__lambda__":
+            return "lambda"  # With the place of its source, which is another in each session.
+        if value.get("function_type") == "lambda":  # The same of tf_keras.
+            value = {**value, "function": None}
         defaults = _defaults(str(value.get("class_name")))
         return {
             key: _plain(_without(each, defaults) if key == "config" else each)

@@ -16,9 +16,10 @@ from featx.engines.tensorflow import import_tensorflow
 from featx.errors import ModelError, UnknownName, join_names
 from featx.files import hash_file
 from featx.host import printing_to_stderr, quiet_loggers
+from featx.models.keras_code import runs_own_code
 from featx.models.keras_contents import refuse_data_elsewhere
 from featx.models.keras_format import KerasFile, named_by_form, read_keras_file
-from featx.models.keras_identity import identify_model, runs_own_code
+from featx.models.keras_identity import identify_model
 from featx.models.keras_reasons import keras_reason
 from featx.models.keras_seeds import own_seeds
 from featx.models.keras_weights import write_renamed

@@ -16,6 +16,7 @@ from featx.errors import FingerprintMismatch, InvalidType, InvalidValue, ModelEr
 from featx.files import hash_file
 from featx.host import own_process
 from featx.models import load_model
+from featx.models.keras_identity import identify_model
 from featx.models.loading import restore_model
 from featx.specs import as_recorded
 
@@ -231,6 +232,87 @@ def test_nothing_of_the_model_is_changed(pictures: np.ndarray) -> None:
 
 
 @pytest.mark.slow
+def _compile(source: str, place: str = "a.py") -> Any:
+    """Return the function ``f`` of a cell of a notebook."""
+    names: dict[str, Any] = {}
+    exec(compile(source, place, "exec"), names)
+    return names["f"]
+
+
+@pytest.mark.parametrize("library", ["keras", "tf_keras"])
+@pytest.mark.parametrize("kind", ["activation", "Lambda"])
+def test_functions_of_the_program_are_part_of_a_model(library: str, kind: str) -> None:
+    layers = pytest.importorskip(library).layers
+
+    def identify(source: str, place: str = "a.py") -> str:
+        function = _compile(source, place)
+        layer = (
+            layers.Lambda(function, name="own")
+            if kind == "Lambda"
+            else layers.Conv2D(2, 1, activation=function, kernel_initializer="ones", name="own")
+        )
+        keras = pytest.importorskip(library)
+        image = keras.Input((4, 4, 3), name="image")
+        return identify_model(keras.Model(image, layer(image), name="net"))
+
+    plain = identify("def f(x): return x * 2")
+    assert identify("\n\ndef f(x): return x * 2", "b.py") == plain, "the place of the cell"
+    others = [
+        "def f(x): return x * 3",
+        "def f(x, k=5): return x * k",
+        "k = 2\ndef f(x): return x * k",
+        "k = 3\ndef f(x): return x * k",
+        "def g(x): return x * 2\ndef f(x): return g(x)",
+        "def g(x): return x * 3\ndef f(x): return g(x)",
+        "def make(k):\n    def f(x): return x * k\n    return f\nf = make(2)",
+        "def make(k):\n    def f(x): return x * k\n    return f\nf = make(3)",
+    ]
+    assert len({plain, *map(identify, others)}) == 1 + len(others)
+
+
+def test_classes_of_the_program_are_part_of_a_model() -> None:
+    import keras
+
+    def identify(factor: int, held: int, *, train: bool = False) -> str:
+        class Base(keras.layers.Layer):
+            factor: int
+
+            def call(self, x: Any) -> Any:
+                return x * self.factor * self.held
+
+        Base.factor = factor
+
+        class Own(Base):
+            def __init__(self) -> None:
+                super().__init__(name="own")
+                self.held = held
+
+        image = keras.Input((4, 4, 3), name="image")
+        model = keras.Model(image, Own()(image), name="net")
+        if train:
+            model.compile("sgd", loss=lambda true, given: 0.0)
+        return identify_model(model)
+
+    assert identify(2, 2) == identify(2, 2) == identify(2, 2, train=True)
+    assert len({identify(2, 2), identify(3, 2), identify(2, 3)}) == 3
+
+
+def test_an_extractor_takes_a_model_anew_when_it_is_fitted(
+    small: Any, pictures: np.ndarray
+) -> None:
+    extractor = featx.Extractor(small, "mean")
+    before = extractor(pictures)
+    layer = small.get_layer("norm")
+    weights = layer.get_weights()
+    try:
+        layer.set_weights([weight + 1 for weight in weights])
+        after = extractor.fit()(pictures)
+        np.testing.assert_array_equal(after, featx.embed(pictures, small, layer="mean"))
+        assert not np.allclose(after, before)
+    finally:
+        layer.set_weights(weights)
+
+
 def test_an_extractor_of_a_model_in_memory_is_cloned_and_pickled(
     small: Any, pictures: np.ndarray
 ) -> None:
