@@ -118,8 +118,10 @@ def test_a_table_may_hold_pictures(
     pixels: np.ndarray, extract: Callable[..., dict[str, Any]]
 ) -> None:
     labels = [1.0, float("nan"), 3.0, 1.0, 2.0, 3.0]  # As pandas reads whole numbers with gaps.
-    stored = extract(pandas.DataFrame({"image": list(pixels), "label": labels, "n": range(6)}))
+    table = {"image": list(pixels), "label": labels, "n": range(6), "split": SPLITS}
+    stored = extract(pandas.DataFrame(table))
     assert (stored["label"], stored["n"]) == (["1", None, "3", "1", "2", "3"], list(range(6)))
+    assert stored["split"] == SPLITS
     assert (stored["root"], stored["keys"][0]) == ("python:", "00000")
 
 

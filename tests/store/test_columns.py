@@ -16,7 +16,7 @@ import pytest
 
 import featx
 from featx.errors import StoreDamaged
-from featx.images.sources.columns import column_of_values
+from featx.images.sources.columns import column_of_cells, column_of_values
 from featx.store.parts import parts_folder
 from featx.store.seal import SEAL_BYTES
 from featx.testing import write_images
@@ -369,3 +369,18 @@ def test_kinds_of_values(given: list[Any], dtype: Any, expected: list[Any]) -> N
     values = [None if isinstance(v, float) and math.isnan(v) else v for v in column.tolist()]
     assert values == expected
     assert [type(value) for value in values] == [type(value) for value in expected]
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (["1", "2.50"], [1.0, 2.5]),
+        (["9223372036854775807", ""], [2**63 - 1, None]),
+        (["9223372036854775808", "1.50"], ["9223372036854775808", "1.50"]),
+        (["9007199254740993", "0.50"], ["9007199254740993", "0.50"]),
+        (["9" * 5000, "1"], ["9" * 5000, "1"]),
+        (["007", "1"], ["007", "1"]),
+    ],
+)
+def test_cells_are_numbers_where_no_digit_is_lost(cells: list[str], expected: list[Any]) -> None:
+    assert column_of_cells(cells).tolist() == expected

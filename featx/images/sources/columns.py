@@ -38,6 +38,9 @@ _MISSING_NUMBERS = frozenset(
 _WHOLE = re.compile(r"[+-]?(0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?inf(inity)?", re.I)
 _COMMA = re.compile(r"[+-]?[0-9]+(,[0-9]+)?")
+_CODE = re.compile(r"[+-]?(0[0-9]|[0-9]{20})")
+"""How a number begins that is an identifier; whole numbers of int64 have at most 19 digits."""
+
 _TRUTH = {"true": True, "false": False}
 _INT64 = range(-(1 << 63), 1 << 63)
 
@@ -123,7 +126,8 @@ def column_of_values(values: Iterable[Any]) -> np.ndarray:
 def column_of_cells(cells: Sequence[str], *, decimal_comma: bool = False) -> np.ndarray:
     """Return the cells of a text file as a column: numbers and truth values where all are such.
 
-    A number that begins with a zero (``007``) is a text: an identifier, or a postal code.
+    A number that begins with a zero (``007``) or has more digits than a float holds is a text: an
+    identifier, or a postal code.
 
     Args:
         cells: The texts; an empty one is missing, in a column of numbers also ``NA`` and the like.
@@ -137,6 +141,8 @@ def column_of_cells(cells: Sequence[str], *, decimal_comma: bool = False) -> np.
         (array([1, None, 3], dtype=object), array(['NA', 'DE', None], dtype=object))
         >>> column_of_cells(["1", "2.5"]), column_of_cells(["True", "false"])
         (array([1. , 2.5]), array([ True, False]))
+        >>> column_of_cells(["12345678901234567890"])
+        array(['12345678901234567890'], dtype=object)
     """
     texts = [cell.strip() for cell in cells]
     given = [text for text in texts if text]
@@ -147,11 +153,11 @@ def column_of_cells(cells: Sequence[str], *, decimal_comma: bool = False) -> np.
     if decimal_comma and any("," in text for text in known) and _all_match(_COMMA, known):
         numbers = [text and text.replace(",", ".") for text in numbers]
         known = [text for text in numbers if text is not None]
-    if known and _all_match(_WHOLE, known) and all(int(text) in _INT64 for text in known):
-        return column_of_values([None if text is None else int(text) for text in numbers])
-    has_codes = any(re.match(r"[+-]?0[0-9]", text) for text in known)
+    has_codes = any(_CODE.match(text) for text in known)
     if known and not has_codes and _all_match(_FLOAT, known):
-        return column_of_values([None if text is None else float(text) for text in numbers])
+        column = column_of_values([None if text is None else _number(text) for text in numbers])
+        if not any(isinstance(value, str) for value in column):  # Of so many digits: identifiers.
+            return column
     return column_of_values(texts)
 
 
@@ -228,6 +234,10 @@ def clean_text(text: str) -> str:
     return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
 
 
+def _number(text: str) -> int | float:
+    return int(text) if _WHOLE.fullmatch(text) else float(text)
+
+
 def _all_match(pattern: re.Pattern[str], texts: Sequence[str]) -> bool:
     return all(pattern.fullmatch(text) for text in texts)
 
@@ -253,7 +263,7 @@ def plain_value(value: Any) -> bool | int | float | str | None:
     if isinstance(value, bool):
         return value
     if isinstance(value, int):
-        return value if value in _INT64 else str(value)
+        return int(value) if value in _INT64 else str(value)
     if isinstance(value, (float, decimal.Decimal)):
         return None if math.isnan(value) else float(value)
     if isinstance(value, (datetime.date, datetime.time)):

@@ -13,7 +13,6 @@ import numpy as np
 
 from featx.errors import ImageError, InvalidValue
 from featx.images.roots import MEMORY
-from featx.images.sources.columns import TableRow
 from featx.images.sources.folders import make_item
 from featx.images.sources.items import ImageFailure, ImageItem
 from featx.images.sources.keys import member_key
@@ -97,9 +96,7 @@ _ORIENTATION = 0x0112
 """The tag of TIFF and EXIF (Exif 2.32) for the orientation of a picture."""
 
 
-def make_picture_item(
-    key: Any, image: Any, label: Any, scale: Scale | None = None, *, row: TableRow | None = None
-) -> ImageItem:
+def make_picture_item(key: Any, image: Any, label: Any, scale: Scale | None = None) -> ImageItem:
     """Return the item for one picture.
 
     Args:
@@ -107,7 +104,6 @@ def make_picture_item(
         image: An array, a Pillow image, the bytes of a file, or a path.
         label: Its label, or None.
         scale: What floats mean.
-        row: What else a table says of it.
 
     Raises:
         InvalidValue: If it is something else.
@@ -122,14 +118,14 @@ def make_picture_item(
         path = os.path.abspath(image)
         found = make_item(MEMORY, path, partial(os.stat, path))
         size, stamp = found.size, found.mtime_ns
-        return ImageItem(key, MEMORY, text, size, stamp, PathPicture(path), row=row)
+        return ImageItem(key, MEMORY, text, size, stamp, PathPicture(path))
     if not is_picture(image):
         raise InvalidValue(
             "An image is an array, a Pillow image, the bytes of a file or a path. Received: "
             f"{type(image).__name__} for {key!r}."
         )
     size = getattr(image, "nbytes", len(image) if isinstance(image, (bytes, bytearray)) else -1)
-    return ImageItem(key, MEMORY, text, int(size), -1, HeldPicture(image, scale), row=row)
+    return ImageItem(key, MEMORY, text, int(size), -1, HeldPicture(image, scale))
 
 
 def make_file_item(path: str, label: str | None) -> ImageItem:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -169,8 +169,10 @@ def _gather_table(frame: Any, labels: Any, scale: Scale | None) -> ImageSet | Pa
     def follow() -> Iterator[ImageItem]:
         for number, picture in enumerate(pictures):
             label = None if names is None else names[number]
+            item = make_picture_item(f"{number:05d}", picture, label, scale)
             row = TableRow(table.columns, number) if table.columns else None
-            yield make_picture_item(f"{number:05d}", picture, label, scale, row=row)
+            split = None if table.splits is None else table.splits[number]
+            yield replace(item, row=row, split=split)
 
     return ImageSet(MEMORY, (), notes=table.notes, stream=follow())
 
