@@ -37,6 +37,11 @@ class Feature:
     width: int
     read: Callable[[np.ndarray], np.ndarray]
 
+    @property
+    def column(self) -> str:
+        """The name of its column of lists; attention, for example, has a layer ``key``."""
+        return f"{self.name}_" if self.name in ("key", "label", "split") else self.name
+
 
 def name_columns(store: StoreColumns, taken: Collection[str] = ()) -> dict[str, Sequence[Any]]:
     """Return key, label, split where any row has one, and the further columns.
@@ -63,12 +68,11 @@ def to_arrow(
 ) -> pyarrow.Table:
     """Return rows as a table of Arrow; see `FeatureStore.to_arrow`."""
     arrow = require_library("pyarrow", "to_arrow")
-    taken = () if feature is None else (feature.name,)
-    known = name_columns(store, taken)
+    known = name_columns(store, () if feature is None else (feature.column,))
     chosen = np.arange(len(store.keys)) if rows is None else rows
     columns = {name: make_arrow_array(column).take(chosen) for name, column in known.items()}
     if feature is not None:
-        columns[feature.name] = _make_lists(arrow, feature, chosen)
+        columns[feature.column] = _make_lists(arrow, feature, chosen)
     return arrow.table(columns)
 
 
@@ -172,7 +176,7 @@ def _make_arrow_columns(
     store: StoreColumns, rows: np.ndarray, feature: Feature | None
 ) -> dict[str, Any]:
     arrow = require_library("pyarrow", "join")
-    taken = () if feature is None else (feature.name,)
+    taken = () if feature is None else (feature.column,)
     indices = arrow.array(rows, mask=rows < 0)
     columns = {
         name: make_arrow_array(values).take(indices)
@@ -180,7 +184,7 @@ def _make_arrow_columns(
         if name != "key"
     }
     if feature is not None:
-        columns[feature.name] = _make_lists(arrow, feature, rows)
+        columns[feature.column] = _make_lists(arrow, feature, rows)
     return columns
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
-from featx.errors import UnknownImage
+from featx.errors import InvalidType, UnknownImage
 from featx.images.roots import Root
 from featx.images.sources import Location
 
@@ -34,8 +35,9 @@ class KeyLocator:
 
         Raises:
             UnknownImage: If there is no such image.
+            InvalidType: If one is no key.
         """
-        if isinstance(keys, (str, os.PathLike)):
+        if isinstance(keys, (str, os.PathLike)) or not isinstance(keys, Iterable):
             return np.array(self._require(keys), np.int64)
         return np.array([self._require(key) for key in keys], np.int64)
 
@@ -49,7 +51,9 @@ class KeyLocator:
         below = os.path.relpath(os.path.abspath(text), self._root.text).replace(os.sep, "/")
         return self._row.get(below)
 
-    def _require(self, key: Location) -> int:
+    def _require(self, key: Any) -> int:
+        if not isinstance(key, (str, os.PathLike)):
+            raise InvalidType(f"A key is a text, or the path of an image. Received: {key!r}.")
         row = self.find(key)
         if row is None:
             raise UnknownImage("image in the store", os.fspath(key), self._row)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from featx.arguments import check_given_path, plain_arguments
-from featx.checks import check_layer, check_whole_number
+from featx.checks import check_layer, check_pool, check_whole_number
 from featx.errors import InvalidType, StoreError, UnknownName, join_names
 from featx.images.sources import Location
 from featx.poolings import POOLINGS, pool_features, pooled_shape
@@ -156,36 +156,35 @@ class FeatureStore(StoreColumns, Shown):
         for start in range(0, len(values), step):
             yield values[start : start + step]
 
-    def vector_spec(self, layer: str | int | None, pool: str) -> FeatureSpec:
+    def vector_spec(self, layer: str | int | None, pool: str | None) -> FeatureSpec:
         """Return the spec of a layer as `iter_vectors` gives it."""
-        spec = self.spec(layer)
-        if not self._is_map(spec):
+        spec, applied = self._spec_and_pool(layer, pool)
+        if applied is None:
             return spec
-        shape, package = pooled_shape(spec.shape, pool), POOLINGS.package_of(pool)
-        return replace(spec, pool=pool, shape=shape, package=package)
+        shape, package = pooled_shape(spec.shape, applied), POOLINGS.package_of(applied)
+        return replace(spec, pool=applied, shape=shape, package=package)
 
-    def iter_vectors(self, layer: str | int | None, pool: str) -> Iterator[np.ndarray]:
+    def iter_vectors(self, layer: str | int | None, pool: str | None) -> Iterator[np.ndarray]:
         """Yield float32 blocks of a layer's rows in order, pooled if it was stored as maps."""
-        applied = pool if self._is_map(self.spec(layer)) else "none"
+        _, applied = self._spec_and_pool(layer, pool)
         for block in self.iter_features(layer):
-            yield pool_features(block, applied)
+            yield pool_features(block, applied or "none")
 
-    def vectors(self, layer: str | int | None, pool: str, rows: np.ndarray) -> np.ndarray:
+    def vectors(self, layer: str | int | None, pool: str | None, rows: np.ndarray) -> np.ndarray:
         """Read chosen rows of a layer as float32, pooled if it was stored as maps.
 
         Memory: the rows as stored, at most `BLOCK_BYTES` of them at a time, and the result.
         """
-        spec = self.vector_spec(layer, pool)
-        applied = pool if self._is_map(self.spec(layer)) else "none"
-        values = self.features(layer)
-        step = self._step(self.spec(layer))
-        out = np.empty((len(rows), *spec.shape), np.float32)
+        stored, applied = self._spec_and_pool(layer, pool)
+        values, step = self.features(layer), self._step(stored)
+        out = np.empty((len(rows), *self.vector_spec(layer, pool).shape), np.float32)
         for start in range(0, len(rows), step):
-            out[start : start + step] = pool_features(values[rows[start : start + step]], applied)
+            block = values[rows[start : start + step]]
+            out[start : start + step] = pool_features(block, applied or "none")
         return out
 
     def table(
-        self, layer: str | int | None = None, *, pool: str = DEFAULT_READ_POOLING
+        self, layer: str | int | None = None, *, pool: str | None = DEFAULT_READ_POOLING
     ) -> FeatureTable:
         """Read one layer as vectors, pooled if it was stored as maps.
 
@@ -209,7 +208,7 @@ class FeatureStore(StoreColumns, Shown):
         layer: str | int | None = None,
         *,
         batch_size: int | None = None,
-        pool: str = DEFAULT_READ_POOLING,
+        pool: str | None = DEFAULT_READ_POOLING,
     ) -> Iterator[FeatureTable]:
         """Yield the rows in order as tables: keys, values, labels. One of them is in memory.
 
@@ -239,7 +238,7 @@ class FeatureStore(StoreColumns, Shown):
         layer: str | int | None = None,
         *,
         keys: Location | Iterable[Location] | None = None,
-        pool: str = DEFAULT_READ_POOLING,
+        pool: str | None = DEFAULT_READ_POOLING,
     ) -> np.ndarray:
         """Read a layer as an array, float32 (N, D).
 
@@ -256,7 +255,7 @@ class FeatureStore(StoreColumns, Shown):
         layer: str | int | None = None,
         *,
         keys: Location | Iterable[Location] | None = None,
-        pool: str = DEFAULT_READ_POOLING,
+        pool: str | None = DEFAULT_READ_POOLING,
         features: bool = True,
     ) -> pyarrow.Table:
         """Return a table of Arrow: key, label, split, further columns, and the layer.
@@ -281,7 +280,7 @@ class FeatureStore(StoreColumns, Shown):
         layer: str | int | None = None,
         *,
         keys: Location | Iterable[Location] | None = None,
-        pool: str = DEFAULT_READ_POOLING,
+        pool: str | None = DEFAULT_READ_POOLING,
         features: bool = True,
     ) -> pandas.DataFrame:
         """Return a data frame of pandas, by key: label, split, further columns, and the layer.
@@ -317,7 +316,7 @@ class FeatureStore(StoreColumns, Shown):
         on: str | None = None,
         layer: str | int | None = None,
         *,
-        pool: str = DEFAULT_READ_POOLING,
+        pool: str | None = DEFAULT_READ_POOLING,
         features: bool = True,
     ) -> Any:
         """Put what is stored of images beside the rows of a data frame that names them.
@@ -363,11 +362,12 @@ class FeatureStore(StoreColumns, Shown):
         rows = np.atleast_1d(self.rows(keys))
         return read_pictures(self, rows, prepared=prepared, allow_download=allow_download)
 
-    def _feature(self, layer: str | int | None, pool: str) -> frames.Feature:
+    def _feature(self, layer: str | int | None, pool: str | None) -> frames.Feature:
+        width = math.prod(self.vector_spec(layer, pool).shape)
         return frames.Feature(
             self.spec(layer).name,
-            math.prod(self.vector_spec(layer, pool).shape),
-            lambda rows: self.vectors(layer, pool, rows).reshape(len(rows), -1),
+            width,
+            lambda rows: self.vectors(layer, pool, rows).reshape(len(rows), width),
         )
 
     def _step(self, spec: FeatureSpec) -> int:
@@ -375,5 +375,10 @@ class FeatureStore(StoreColumns, Shown):
         row_bytes = math.prod(spec.shape) * np.dtype(self.header.dtype).itemsize
         return max(1, BLOCK_BYTES // max(1, row_bytes))
 
-    def _is_map(self, spec: FeatureSpec) -> bool:
-        return spec.pool == "none" and len(spec.shape) > 1
+    def _spec_and_pool(
+        self, layer: str | int | None, pool: str | None
+    ) -> tuple[FeatureSpec, str | None]:
+        """Return the spec of a layer as stored, and how it is pooled; None where it was already."""
+        spec = self.spec(layer)
+        is_map = spec.pool == "none" and len(spec.shape) > 1
+        return spec, check_pool("pool", pool) if is_map else None

@@ -158,6 +158,12 @@ def test_a_store_that_is_gone_is_still_shown(tmp_path: Path) -> None:
     assert "There is no feature store" in repr(store)
 
 
+def test_a_table_of_maps_is_shown_as_one_of_vectors(things: dict[str, Any]) -> None:
+    table = things["FeatureTable"]
+    maps = dataclasses.replace(table, values=table.values.reshape(len(table.keys), 1, 3, 1))
+    assert (str(maps), maps._repr_html_()) == (str(table), table._repr_html_())
+
+
 def test_reports_draw_what_a_picture_says_better(things: dict[str, Any]) -> None:
     sheet, matrix = things["SearchReport"].plot(), things["FitReport"].plot()
     assert sheet.width > 8 * 120

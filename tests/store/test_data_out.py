@@ -14,6 +14,7 @@ from PIL import Image
 import featx
 from featx.errors import ImageError, InvalidType, InvalidValue, LibraryMissing, UnknownName
 from featx.images.decode import decode_image
+from featx.store.frames import Feature, to_arrow
 from featx.testing import toy_model, write_images
 
 pandas = pytest.importorskip("pandas")
@@ -115,6 +116,14 @@ def test_numpy_has_the_rows_that_are_asked_for(store: featx.FeatureStore) -> Non
     chosen = store.to_numpy("mean", keys=["image_6.png", "image_1.png"])
     np.testing.assert_array_equal(chosen, store["mean"][[6, 1]])
     assert store.to_numpy("map", pool="none").ndim == 4
+    for pool in (None, "mean", "max"):
+        expected = store.to_numpy("map", pool={None: "none", "mean": "avg"}.get(pool, "max"))
+        np.testing.assert_array_equal(store.to_numpy("map", pool=pool), expected)
+    with pytest.raises(UnknownName, match="pooling named 'maxx'"):
+        store.to_numpy("map", pool="maxx")
+    for number in (3, [3]):
+        with pytest.raises(InvalidType, match=r"A key is a text, .* Received: 3\."):
+            store.rows(number)  # type: ignore[arg-type]
     for frame in (store.to_numpy("mean", keys="image_1.png"), store.to_arrow(keys="image_1.png")):
         assert len(frame) == 1
 
@@ -177,6 +186,22 @@ def test_frames_are_joined_by_key_or_path(store: featx.FeatureStore, photos: Pat
         store.join(pandas.DataFrame({"path": ["x.png"]}))
     with pytest.raises(InvalidValue, match="Received: list"):
         store.join(["image_0.png"])
+
+
+def test_tables_may_have_no_rows(store: featx.FeatureStore) -> None:
+    columns = list(store.to_pandas("mean").columns)
+    empty = store.to_pandas("mean", keys=[])
+    assert (len(empty), list(empty.columns)) == (0, columns)
+    assert store.to_arrow("mean", keys=[]).schema.names == ["key", *TABLE, "mean"]
+    joined = store.join(pandas.DataFrame({"path": []}), layer="mean")
+    assert (len(joined), list(joined.columns)) == (0, ["path", *columns])
+
+
+def test_a_layer_may_be_called_as_a_column(store: featx.FeatureStore) -> None:
+    feature = Feature("key", 1, lambda rows: np.zeros((len(rows), 1), np.float32))
+    table = to_arrow(store, None, feature)
+    assert table.column_names == ["key", *TABLE, "key_"]
+    assert table["key"].to_pylist() == list(store.keys)
 
 
 def test_pictures_are_decoded_again(store: featx.FeatureStore, photos: Path) -> None:

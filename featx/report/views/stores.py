@@ -72,7 +72,9 @@ def view_values(values: LayerValues) -> View:
 
 def view_table(table: FeatureTable) -> View:
     """Return the first rows and values of a table."""
-    width = table.values.shape[1]
+    values = table.values[:HEAD_ROWS]
+    values = values.reshape(len(values), math.prod(values.shape[1:]))
+    width = values.shape[1]
     shown = min(width, HEAD_VALUES)
     return View(
         "FeatureTable",
@@ -89,7 +91,7 @@ def view_table(table: FeatureTable) -> View:
                 (key, label or "–", *(f"{value:.4g}" for value in row[:shown]))
                 + (("…",) if width > shown else ())
                 for key, label, row in zip(
-                    table.keys[:HEAD_ROWS], table.labels, table.values, strict=False
+                    table.keys[:HEAD_ROWS], table.labels, values, strict=False
                 )
             ],
             len(table.keys),
