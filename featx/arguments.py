@@ -25,7 +25,7 @@ from featx.checks import (
     check_text,
     check_whole_numbers,
 )
-from featx.errors import InvalidType, UnknownOption
+from featx.errors import InvalidType, UnknownOption, join_names
 from featx.events import Listener
 
 if TYPE_CHECKING:
@@ -165,12 +165,18 @@ def plain_arguments(
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         parameters = inspect.signature(function).parameters.values()
         own = {p.name: p.default for p in parameters if p.kind is not p.VAR_KEYWORD}
+        places = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
         defaults = own | {each.name: each.default for group in groups for each in fields(group)}
 
         @wraps(function)
         def call(*positional: P.args, **keywords: P.kwargs) -> R:
-            given = dict(zip(own, positional, strict=False))
-            rest = positional[len(given) :]  # Too many: Python says so.
+            if len(positional) > len(places):
+                taken = join_names([repr(name) for name in places], conjunction="and")
+                raise InvalidType(
+                    f"featx.{function.__name__}() takes {taken} by position, everything else by "
+                    f"name. Received one more by position: {positional[len(places)]!r:.60}."
+                )
+            given = dict(zip(places, positional, strict=False))
             for name, value in _resolve_synonyms(keywords, defaults).items():
                 if name in given:
                     raise InvalidType(f"{name!r} was given twice. Leave one of them out.")
@@ -183,7 +189,7 @@ def plain_arguments(
                 # None leaves out what has another default; of a pooling it is one itself.
                 if value is not None or name == "pool" or defaults[name] in (None, _REQUIRED)
             }
-            return function(*rest, **plain)  # type: ignore[arg-type]
+            return function(**plain)  # type: ignore[arg-type, call-arg]
 
         return call
 

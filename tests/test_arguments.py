@@ -199,6 +199,7 @@ def test_words_for_poolings_are_those_of_the_library_in_the_shell(
     [
         (lambda: featx.extract("p", layer="a", layers="b"), "another word for 'layers'"),
         (lambda: featx.Extractor(layer="a", layers="b"), "another word for 'layer'"),
+        (lambda: featx.extract("p", "m", "x"), "takes 'images' and 'model' by position, .* 'x'"),  # type: ignore[call-arg, misc]
         (lambda: featx.extract("p", images="q"), "'images' was given twice"),
         (lambda: featx.build_index("f.h5", layer=["a", "b"]), "takes one layer"),
         (lambda: featx.extract("p", pool=7), "'pool' takes a text. Received: 7"),
