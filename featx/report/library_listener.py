@@ -73,6 +73,7 @@ class LibraryListener(Listener):
 
     def start(self, total: int, what: str) -> None:
         """Begin a stage, of which nothing is shown yet."""
+        self.finish()  # What was tried before.
         self._stage = (total, what) if self._progress else None
         self._began, self._done, self._is_shown = time.monotonic(), 0, False
 
@@ -87,7 +88,9 @@ class LibraryListener(Listener):
             self._screen.advance(self._done)
 
     def trying(self, what: str) -> None:
-        """Show what is being tried, once that takes longer than a moment."""
+        """Show what is being tried, once that takes longer than a moment; in a stage, its bar."""
+        if self._stage is not None:
+            return
         now = time.monotonic()
         if self._first_try is None:
             self._first_try = now
@@ -99,7 +102,7 @@ class LibraryListener(Listener):
         """Remove the bar, or what was tried."""
         if self._is_shown:
             self._screen.finish()
-        self._is_shown, self._first_try = False, None
+        self._is_shown, self._first_try, self._stage = False, None, None
 
 
 class LogListener(ConsoleListener):

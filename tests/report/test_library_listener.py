@@ -117,6 +117,18 @@ def test_bars_and_notes_are_wanted_each_for_itself() -> None:
         assert told.lines == (bar if progress else notes)
 
 
+@pytest.mark.usefixtures("at_once")
+def test_what_is_tried_leaves_its_place_to_a_stage() -> None:
+    told = Told()
+    listener = LibraryListener(told, progress=True, verbose=True)
+    listener.trying("C = 0.1")
+    listener.start(2, "images")
+    listener.trying("C = 0.2")
+    listener.advance(1)
+    listener.finish()
+    assert told.lines == ["C = 0.1", "finish", "start 2 images", "+1", "finish"]
+
+
 def test_of_many_failures_the_first_are_shown() -> None:
     told = Told()
     listener = LibraryListener(told, progress=True, verbose=True)
