@@ -29,9 +29,10 @@ CHOICE_WORK = 500_000_000
 FEWEST, MOST = 2_500, 8_000
 """Examples that these are at least and at most, where there are so many."""
 
-MEASURED_ROWS = 20_000
+MEASURED_ROWS = 25_000
 """Examples up to which the loss of the chosen strength is measured on all of them: it is compared
-with that of other kinds then."""
+with that of other kinds then, on `featx.heads.choosing.COMPARED_ROWS` and up to two more of each
+class."""
 
 START_SHARE = 8
 """A fit begins with so small a part of many examples, from which few steps on all remain."""
