@@ -132,24 +132,42 @@ def choose_feature(
         job.listener.trying(f"layer {spec.name} ({spec.pool}), {number} of {len(features)}")
         trial = _try(store, feature, labelled, rows, quiet)
         if trial is None:
-            job.listener.note(f"{spec.name} is not compared: it holds NaN or infinity")
+            _note_broken(spec.name, job.listener)
         else:
             tried.append((trial, feature))
     tried.sort(key=lambda pair: pair[0].loss)
-    if not tried or not math.isfinite(tried[0][0].loss):
-        raise HeadError(
-            "There are too few images of each class to compare layers. Name one layer, or give "
-            "more images."
-        )
-    best, feature = tried[0]
-    job.listener.note(
-        f"{best.layer} ({best.pool}) has the least loss of {len(tried)} features on images held "
-        f"out: {best.loss:.3f}"
+    while tried and math.isfinite(tried[0][0].loss):
+        best, feature = tried[0]
+        chosen = _read(store, feature, labelled)
+        if all(np.isfinite(block.values).all() for block in chosen.examples.blocks()):
+            job.listener.note(
+                f"{best.layer} ({best.pool}) has the least loss of {len(tried)} features on "
+                f"images held out: {best.loss:.3f}"
+            )
+            if not held_out.any():
+                job.listener.note(
+                    "all images chose the layer: an accuracy on them looks a little better than "
+                    "it is"
+                )
+            return chosen, tuple(trial for trial, _ in tried)
+        del tried[0]  # Rows that took no part in the comparison may be broken, too.
+        _note_broken(best.layer, job.listener)
+    raise HeadError(
+        "There are too few images of each class to compare layers. Name one layer, or give "
+        "more images."
     )
-    table = store.table(feature.layer, pool=feature.pool)
-    values = table.values[labelled.rows].reshape(len(labelled.rows), -1)
-    chosen = replace(labelled, table=table, examples=replace(labelled.examples, values=values))
-    return chosen, tuple(trial for trial, _ in tried)
+
+
+def _note_broken(layer: str, listener: Listener) -> None:
+    listener.note(f"{layer} is not compared: it holds NaN or infinity")
+
+
+def _read(store: FeatureStore, feature: FeatureChoice, labelled: LabelledRows) -> LabelledRows:
+    """Return the same rows with another feature."""
+    spec = store.vector_spec(feature.layer, feature.pool)
+    values = store.vectors(feature.layer, feature.pool, labelled.rows)
+    examples = labelled.examples.replace_values(values.reshape(len(labelled.rows), -1))
+    return replace(labelled, table=replace(labelled.table, spec=spec), examples=examples)
 
 
 def _try(

@@ -9,6 +9,7 @@ import pytest
 
 import featx
 from featx.errors import HeadError, UnknownName
+from featx.events import Listener
 from featx.heads.layer_choice import list_features
 from featx.heads.options import FeatureChoice, FeatureOptions
 from featx.report.head_page import make_head_page
@@ -116,6 +117,44 @@ def test_held_out_rows_do_not_choose(store: Path, tmp_path: Path) -> None:
     )
     assert again.accuracy == 0.0
     assert [(t.layer, t.loss) for t in again.layers] == [(t.layer, t.loss) for t in report.layers]
+
+
+def test_a_layer_with_nan_in_held_out_rows_is_not_chosen(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    noise = random.normal(size=(60, 4)).astype(np.float32)
+    good = noise + np.float32(12) * (np.arange(60) % 2).astype(np.float32)[:, np.newaxis]
+    labels = ["cat", "dog"] * 30
+    write_sample(tmp_path / "f.h5", {"good": good, "noise": noise}, labels=labels)
+    options = {"layer": "good,noise", "kind": "linear"}
+    report = featx.fit_head(tmp_path / "f.h5", output=tmp_path / "head", **options)
+    assert report.layer == "good"
+    assert report.held_out is not None
+    with open_store(tmp_path / "f.h5") as opened:
+        good[opened.keys.index(report.held_out.keys[0])] = np.nan
+    write_sample(tmp_path / "g.h5", {"good": good, "noise": noise}, labels=labels)
+    report = featx.fit_head(tmp_path / "g.h5", output=tmp_path / "other", **options)
+    assert report.layer == "noise"
+    assert [trial.layer for trial in report.layers] == ["noise"]
+
+
+def test_that_all_images_chose_the_layer_is_said(store: Path, tmp_path: Path) -> None:
+    notes: list[str] = []
+
+    class Notes(Listener):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    for options, is_said in (({"cv": 2}, True), ({}, False)):
+        notes.clear()
+        featx.fit_head(
+            store,
+            layer="block/middle,deep",
+            kind="linear",
+            output=tmp_path / "head",
+            listener=Notes(),
+            **options,
+        )
+        assert any("all images chose the layer" in note for note in notes) == is_said
 
 
 def test_too_few_images_are_said(tmp_path: Path) -> None:
