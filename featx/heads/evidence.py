@@ -24,6 +24,9 @@ NEIGHBOURS = 5
 """Nearest vectors whose mean distance counts. One was worse (0.996 and 0.991 in both directions
 between two sets of photographs, against 1.000 and 0.995), as one odd training picture is enough."""
 
+ROUNDING = float(np.finfo(np.float32).eps)
+"""Of scores, and of the difference from 1: equal probabilities must be on the same side."""
+
 NUM_QUANTILES = 1001
 BLOCK_ROWS = 4096
 
@@ -68,7 +71,9 @@ class Evidence:
             (0.7, 0.0)
         """
         rank = math.ceil((len(self.scores) + 1) * coverage - 1e-9)
-        return 0.0 if rank > len(self.scores) else 1 - float(self.scores[rank - 1])
+        if rank > len(self.scores):
+            return 0.0
+        return max(0.0, 1 - float(self.scores[rank - 1]) - ROUNDING)
 
     def novelty(self, values: np.ndarray) -> np.ndarray:
         """Return the share of unseen pictures that are nearer to what the head was fitted on.
@@ -109,6 +114,8 @@ def take_evidence(arrays: MutableMapping[str, np.ndarray], width: int) -> Eviden
     _check({"scores": scores, "distances": distances})
     if references.ndim != 2 or references.shape[1] != width or references.dtype != np.float16:
         raise ValueError("the references are no vectors of this feature")
+    if not 0 < len(references) <= MAX_REFERENCES:  # Each picture is compared with all of them.
+        raise ValueError(f"there are {len(references):,} references")
     return Evidence(scores, references, distances)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from featx.heads.evidence import (
     MAX_REFERENCE_BYTES,
+    MAX_REFERENCES,
     MAX_SCORES,
     Evidence,
     collect_evidence,
@@ -35,6 +36,14 @@ def test_the_true_class_is_in_the_set_at_the_stated_rate(coverage: float) -> Non
         rates.append(float((random.beta(4, 1, 500) >= least).mean()))
     # The mean over samples lies between the rate and the rate + 1 / (M + 1) (Vovk et al., 2005).
     assert coverage - 0.006 <= np.mean(rates) <= coverage + 1 / 151 + 0.006
+
+
+@pytest.mark.parametrize("num_classes", range(2, 40))
+def test_equal_probabilities_are_in_the_set(num_classes: int) -> None:
+    own = np.full(50, 1 / num_classes, np.float32)  # As of a head that can tell nothing.
+    values = np.eye(51, 4)
+    evidence = collect_evidence(values, np.arange(51) > 0, own, seed=0)
+    assert own[0] >= evidence.least_probability(0.9)
 
 
 def test_a_rate_that_the_held_out_pictures_cannot_show_gives_all_classes() -> None:
@@ -93,7 +102,9 @@ def test_arrays_of_a_file_are_checked() -> None:
     for name, values in (
         ("featx.scores", evidence.scores[::-1]),
         ("featx.references", evidence.references[:, :3]),
+        ("featx.references", evidence.references[:0]),
+        ("featx.references", np.zeros((MAX_REFERENCES + 1, 8), np.float16)),
         ("featx.distances", evidence.distances.astype(np.float64)),
     ):
-        with pytest.raises(ValueError, match="ascend|vectors"):
+        with pytest.raises(ValueError, match="ascend|vectors|references"):
             take_evidence(evidence.to_arrays() | {name: values}, 8)
