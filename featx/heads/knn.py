@@ -24,6 +24,9 @@ DEFAULT_SMOOTHING = 0.1
 MOST_EXAMPLES = 20_000
 """Up to so many are tried unasked: a prediction compares with every one."""
 
+MOST_CLASSES = 1_000_000
+"""Of a head that is read: it states their number, by which memory is taken."""
+
 
 class KnnHead:
     """The 20 nearest examples by cosine s vote for their class with exp(s / 0.07).
@@ -83,7 +86,11 @@ class KnnHead:
         }
 
     def operations(self, weights: Mapping[str, np.ndarray]) -> tuple[Operation, ...]:
-        """Scale to length 1, and let the nearest vote."""
+        """Scale to length 1, and let the nearest vote.
+
+        Raises:
+            ValueError: If the weights, which may come from anybody, are not such as `fit` returns.
+        """
         vote = NearestVote(
             weights["examples"],
             weights["targets"],
@@ -93,7 +100,20 @@ class KnnHead:
             temperature=float(weights["temperature"]),
             smoothing=float(weights["smoothing"]),
         )
+        _check(vote)
         return (UnitLength(), vote)
+
+
+def _check(vote: NearestVote) -> None:
+    count = len(vote.examples)
+    if count < 1 or not vote.targets.shape == vote.counts.shape == (count,):
+        raise ValueError("there is not one class for each example")
+    if vote.targets.dtype.kind not in "iu" or not (
+        0 <= vote.targets.min() <= vote.targets.max() < vote.num_classes <= MOST_CLASSES
+    ):
+        raise ValueError("the examples are of other classes")
+    if not (vote.neighbours >= 1 and vote.temperature > 0 and vote.smoothing >= 0):
+        raise ValueError("a number is out of range")
 
 
 knn = KnnHead()

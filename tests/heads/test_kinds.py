@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from featx.errors import HeadError, InvalidValue
 from featx.events import Listener
 from featx.heads.calibration import cross_entropy, find_factor
-from featx.heads.choosing import choose_kind
+from featx.heads.choosing import COMPARED_ROWS, choose_kind
 from featx.heads.design import make_design
 from featx.heads.folds import make_folds, sample_rows
 from featx.heads.kinds import HEADS, Examples, FitJob
@@ -268,6 +268,17 @@ def test_auto_takes_the_least_loss_and_says_the_figures() -> None:
         assert f"{trial.kind} {trial.loss:.3f}" in text
 
 
+def test_kinds_are_compared_on_the_same_rows() -> None:
+    random = np.random.default_rng(0)
+    targets = random.choice(3, 25_000, p=[0.11, 0.33, 0.56])
+    values = random.normal(size=(25_000, 1)).astype(np.float32)
+    examples = Examples(values, targets, 3, np.arange(25_000))
+    sample = examples.take(sample_rows(examples, COMPARED_ROWS, seed=0))
+    assert len(sample) > COMPARED_ROWS, "of unequal classes a few more are taken"
+    counts = {kind: HEADS[kind].choose(sample, FitJob()).num_held_out for kind in LINEAR_ONES}
+    assert len(set(counts.values())) == 1, counts
+
+
 @pytest.mark.slow
 def test_auto_takes_a_curve_where_no_line_will_do() -> None:
     random = np.random.default_rng(0)
@@ -315,6 +326,27 @@ def test_auto_with_ten_thousand_classes() -> None:
     probabilities = compute(HEADS[picked.kind].operations(weights), examples.values[:500])
     assert probabilities.shape == (500, 10_000)
     assert (probabilities.argmax(axis=1) == examples.targets[:500]).mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"targets": np.array([0, 9, 1, 1])},
+        {"targets": np.array([0, -1, 1, 1])},
+        {"targets": np.array([0, 1])},
+        {"counts": np.ones(1, np.float32)},
+        {"classes": np.array(10**9)},
+        {"neighbours": np.array(0)},
+        {"temperature": np.array(0.0)},
+        {"smoothing": np.array(-1.0)},
+    ],
+)
+def test_arrays_of_a_stranger_that_vote_for_nothing_are_refused(wrong: dict[str, Any]) -> None:
+    head, examples = HEADS["knn"], clouds(2, 2, 3)
+    weights = head.fit(examples, head.choose(examples, FitJob()).settings, FitJob())
+    assert head.operations(weights)
+    with pytest.raises(ValueError, match="range|classes|each example"):
+        head.operations(weights | wrong)
 
 
 # Memory
