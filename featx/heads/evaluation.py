@@ -65,8 +65,8 @@ class Evaluation(Shown):
     Attributes:
         accuracy: Share of rows whose most probable class is right; the mean over the folds of a
             cross-validation.
-        interval: Its 95 % interval: `featx.heads.measures.wilson_interval`, for a
-            cross-validation `featx.heads.measures.fold_interval`.
+        interval: Its 95 % interval: `featx.heads.measures.wilson_interval`; for a cross-validation
+            it also holds `featx.heads.measures.fold_interval`.
         top5: Share of rows whose class is among the five most probable; None for up to five
             classes.
         macro_f1: Mean F1 of the classes: small classes count as much as large ones.
@@ -97,12 +97,17 @@ class Evaluation(Shown):
     folds: tuple[float, ...] = ()
 
     def over_folds(self, scores: np.ndarray) -> Evaluation:
-        """Return it with the accuracies of K folds, at least two, and their mean and interval."""
+        """Return it with the accuracies of K folds, at least two, and their mean and interval.
+
+        Folds may agree by chance, or because all are without a mistake: the interval is not
+        narrower than that of as many rows.
+        """
         low, high = fold_interval(scores)
+        least, most = self.interval
         return replace(
             self,
             accuracy=float(scores.mean()),
-            interval=(max(0.0, low), min(1.0, high)),
+            interval=(max(0.0, min(low, least)), min(1.0, max(high, most))),
             folds=tuple(scores.tolist()),
         )
 

@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import binomtest
 from sklearn import metrics
 
+from featx.heads.evaluation import measure_classes
 from featx.heads.measures import (
     NUM_BINS,
     average_precision,
@@ -45,6 +46,15 @@ def test_interval_over_folds_is_the_corrected_t_interval() -> None:
     expected = (scores.mean() - half, scores.mean() + half)
     assert fold_interval(scores) == pytest.approx(expected, abs=1e-7)
     assert fold_interval(np.array([0.7, 0.7])) == pytest.approx((0.7, 0.7))
+
+
+def test_folds_that_agree_do_not_make_an_accuracy_certain() -> None:
+    probabilities = np.tile(np.float32([0.9, 0.1]), (12, 1))
+    evaluation = measure_classes(probabilities, np.zeros(12, int), ("a", "b"))
+    over = evaluation.over_folds(np.ones(3))
+    assert over.interval == wilson_interval(12, 12)
+    spread = evaluation.over_folds(np.array([0.2, 0.9, 1.0]))
+    assert spread.interval == (0.0, 1.0)
 
 
 @pytest.mark.parametrize("k", [1, 2, 5])
