@@ -201,10 +201,8 @@ class InputSpec:
         """
         known = _known_fields(cls, data)
         _check_types(known, str, *_CHOICES)
-        background = known["background"]
-        numbers = {n: known.get(n) for n in ("height", "width", "channels", "decode_margin")}
-        _check_types(numbers | dict(enumerate(background)), int, *numbers, *range(len(background)))
-        known["background"] = tuple(background)
+        _check_types(known, int, "height", "width", "channels", "decode_margin")
+        known["background"] = _read_counts("background", known["background"])
         known.setdefault("decode", "exact")  # What there was before these were choices.
         return cls(**known)
 
@@ -361,9 +359,7 @@ class FeatureSpec:
         """
         known = _known_fields(cls, data)
         _check_types(known, str, "name", "kind", "pool", "package")
-        shape = known["shape"]
-        _check_types(dict(enumerate(shape)), int, *range(len(shape)))
-        return cls(**(known | {"shape": tuple(shape)}))
+        return cls(**(known | {"shape": _read_counts("shape", known["shape"])}))
 
     def identity(self) -> dict[str, Any]:
         """Return the fields that decide the numbers."""
@@ -420,3 +416,14 @@ def _check_types(data: Mapping[Any, Any], expected: type, *names: Any) -> None:
         value = data.get(name)
         if value is not None and type(value) is not expected:
             raise TypeError(f"{name!r} is {value!r}, which is not {expected.__name__}")
+
+
+def _read_counts(name: str, values: Any) -> tuple[int, ...]:
+    """Return a list of whole numbers, at least 0, that a file gives.
+
+    Raises:
+        TypeError: If it is anything else.
+    """
+    if type(values) is not list or not all(type(value) is int and value >= 0 for value in values):
+        raise TypeError(f"{name!r} is {values!r}, which is no list of whole numbers")
+    return tuple(values)

@@ -355,3 +355,15 @@ def test_overrides_are_checked() -> None:
         InputOptions(resize="fit").apply(MODEL.input)  # type: ignore[arg-type]
     with pytest.raises(InvalidValue, match="each at least 1"):
         InputOptions(img_size=(0, 8)).apply(MODEL.input)
+
+
+@pytest.mark.parametrize("shape", [None, [None], [2, None], ["2"], [True], [-1], "12", {"0": 1}])
+def test_a_shape_that_a_file_gives_is_a_list_of_whole_numbers(shape: object) -> None:
+    with pytest.raises(TypeError, match="shape"):
+        FeatureSpec.from_dict(FEATURE.to_dict() | {"shape": shape})
+
+
+@pytest.mark.parametrize("background", [None, [0, 0, None], [0.5, 0, 0], "000"])
+def test_a_background_that_a_file_gives_is_a_list_of_whole_numbers(background: object) -> None:
+    with pytest.raises(TypeError, match="background"):
+        InputSpec.from_dict(MODEL.input.to_dict() | {"background": background})
