@@ -32,9 +32,10 @@ def split_stratified(
 
     Returns:
         bool (N,), True for held-out rows. All rows of a class with a single group are for
-        training; of two groups or more, at least one is held out and at least one is not. A group
-        in several classes counts for that of most of its rows, and is held out only while another
-        group of each of its classes is for training.
+        training; of two groups or more, at least one is held out, at least one is not, and the
+        rows held out come as near to the share as groups allow. A group in several classes counts
+        for that of most of its rows, and is held out only while another group of each of its
+        classes is for training.
 
     Example:
         >>> held_out = split_stratified(np.repeat([0, 1], 10), np.arange(20), test_size=0.2, seed=0)
@@ -50,12 +51,16 @@ def split_stratified(
     for _, members in table.by_class():
         if len(members) < 2:
             continue
-        most = min(max(1, round(test_size * len(members))), len(members) - 1)
+        sizes = table.sizes[members]
+        # Of groups that are all too large, the smallest is held out.
+        wanted = max(round(test_size * int(sizes.sum())), 1, int(sizes.min()) // 2 + 1)
+        most = len(members) - 1
         for group in random.permutation(members).tolist():
-            classes = table.classes[table.pairs_of(group)]
-            if most and (left[classes] > 1).all():
+            size, classes = int(table.sizes[group]), table.classes[table.pairs_of(group)]
+            if most and size < 2 * wanted and (left[classes] > 1).all():
                 left[classes] -= 1
                 most -= 1
+                wanted -= size
                 chosen.append(group)
     return np.isin(groups, table.numbers[chosen])
 

@@ -383,3 +383,15 @@ def test_groups_in_several_classes_are_held_out_too() -> None:
     targets, groups = np.arange(60) % 2, np.repeat(np.arange(10), 6)  # Ten patients, both classes.
     held_out = split_stratified(targets, groups, test_size=0.2, seed=0, fixed=np.zeros(60, bool))
     assert held_out.sum() == 12
+
+
+@pytest.mark.parametrize("sizes", [[100] + [1] * 25, [40] * 3, [3] * 30, [100, 1, 1, 1, 1], [7, 9]])
+def test_the_share_is_one_of_rows_however_large_groups_are(sizes: list[int]) -> None:
+    groups = np.repeat(np.arange(2 * len(sizes)), [*sizes, *sizes])
+    targets = (groups >= len(sizes)).astype(int)
+    nearest = max(round(0.2 * sum(sizes)), 1)
+    for seed in range(20):
+        held_out = split_stratified(targets, groups, test_size=0.2, seed=seed)
+        for target in (0, 1):
+            count = int(held_out[targets == target].sum())
+            assert 0 < count <= max(1.5 * nearest, min(sizes)), (seed, count)
