@@ -5,7 +5,7 @@ A column is as `featx.images.sources.columns` describes it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,6 +29,9 @@ class ColumnFormat:
     num_bytes: int = 1
 
 
+_KINDS: Mapping[type, Kind] = {str: "text", int: "int64", float: "float64", bool: "bool"}
+
+
 def kind_of(column: np.ndarray) -> Kind | None:
     """Return what the values of a column are; None where all are missing.
 
@@ -36,13 +39,19 @@ def kind_of(column: np.ndarray) -> Kind | None:
         >>> kind_of(np.array([True, None], object)), kind_of(np.array([np.nan]))
         ('bool', None)
     """
+    kinds = _kinds_of(column)
+    if kinds == {"int64", "float64"}:
+        return "float64"
+    return next(iter(kinds), None) if len(kinds) < 2 else "text"
+
+
+def _kinds_of(column: np.ndarray) -> set[Kind]:
+    """Return the kinds of a column's values; those of blocks that were joined may be several."""
+    if column.dtype == object:
+        return {_KINDS[type(value)] for value in column if value is not None}
     if column.dtype.kind == "f":
-        return None if bool(np.isnan(column).all()) else "float64"
-    if column.dtype != object:
-        return ("bool" if column.dtype == np.bool_ else "int64") if len(column) else None
-    first = next((value for value in column if value is not None), None)
-    kinds: dict[type, Kind] = {str: "text", int: "int64", bool: "bool"}
-    return kinds.get(type(first))
+        return set() if bool(np.isnan(column).all()) else {"float64"}
+    return {"bool" if column.dtype == np.bool_ else "int64"} if len(column) else set()
 
 
 def plan_columns(blocks: Iterable[Columns]) -> dict[str, ColumnFormat]:
@@ -60,22 +69,21 @@ def plan_columns(blocks: Iterable[Columns]) -> dict[str, ColumnFormat]:
 
 
 def _join_formats(columns: Sequence[np.ndarray]) -> ColumnFormat | None:
-    kinds = {kind_of(column) for column in columns} - {None}
+    kinds = {kind for column in columns for kind in _kinds_of(column)}
     if not kinds:
         return None
     if kinds == {"int64", "float64"} and all(map(_is_exact, columns)):
         return ColumnFormat("float64")
     if kinds != {"text"} and len(kinds) == 1:
-        (kind,) = kinds
-        assert kind is not None
-        return ColumnFormat(kind)
+        return ColumnFormat(kinds.pop())
     longest = max(len(text.encode()) for column in columns for text in column_texts(column))
     return ColumnFormat("text", max(1, longest))
 
 
 def _is_exact(column: np.ndarray) -> bool:
     """Whether the numbers of a column are the same as floats."""
-    return all(value is None or float(value) == value or value != value for value in column)
+    values = column.tolist()  # NumPy would compare a whole number as a float.
+    return all(value is None or float(value) == value or value != value for value in values)
 
 
 def column_texts(column: np.ndarray) -> list[str]:

@@ -131,12 +131,9 @@ def _pandas_type(values: Sequence[Any]) -> Any:
     kinds: dict[str | None, Any] = {
         "int64": "Int64" if has_gaps else np.int64,
         "bool": "boolean" if has_gaps else np.bool_,
+        "float64": np.float64,
     }
-    return kinds.get(kind_of(column), np.float64 if _are_floats(values) else object)
-
-
-def _are_floats(values: Sequence[Any]) -> bool:
-    return any(isinstance(value, float) for value in values)
+    return kinds.get(kind_of(column), object)
 
 
 def join(store: StoreColumns, frame: Any, on: str | None, feature: Feature | None) -> Any:

@@ -17,6 +17,7 @@ import pytest
 import featx
 from featx.errors import StoreDamaged
 from featx.images.sources.columns import column_of_cells, column_of_values
+from featx.store.columns import join_columns, plan_columns
 from featx.store.parts import parts_folder
 from featx.store.seal import SEAL_BYTES
 from featx.testing import write_images
@@ -384,3 +385,21 @@ def test_kinds_of_values(given: list[Any], dtype: Any, expected: list[Any]) -> N
 )
 def test_cells_are_numbers_where_no_digit_is_lost(cells: list[str], expected: list[Any]) -> None:
     assert column_of_cells(cells).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("blocks", "kind"),
+    [
+        (([1, 2], [1.5, None]), "float64"),
+        (([2**53 + 1], [1.5]), "text"),
+        (([1.5], ["x"]), "text"),
+        (([True], [3]), "text"),
+        (([None, None], [1.5]), "float64"),
+        (([None], [4]), "int64"),
+    ],
+)
+def test_blocks_that_were_joined_lose_no_value(blocks: tuple[list[Any], ...], kind: str) -> None:
+    columns = [{"v": column_of_values(values)} for values in blocks]
+    joined = join_columns([(block, len(block["v"])) for block in columns])
+    for given in ([joined], columns):
+        assert plan_columns(given)["v"].kind == kind
