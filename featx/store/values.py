@@ -104,6 +104,8 @@ class LayerValues(Shown):
 
     def __getitem__(self, selection: Any) -> Any:
         chosen = selection if isinstance(selection, tuple) else (selection,)
+        if len(chosen) > 1 and all(map(_is_key, chosen)):
+            chosen = (list(chosen),)  # A piece of `keys`, which is a tuple.
         if not chosen or chosen[0] is None or chosen[0] is Ellipsis:
             return self[:][selection]  # Which axis is meant depends on what follows.
         first, *rest = chosen
@@ -121,12 +123,15 @@ class LayerValues(Shown):
 
 def _are_keys(index: Any) -> bool:
     """Whether an index is a key, or several: a list, an array, a column of a data frame."""
-    if isinstance(index, (str, os.PathLike)):
+    if _is_key(index):
         return True
     if isinstance(index, (bool, np.bool_)) or not hasattr(index, "__len__") or not len(index):
         return False
-    first = next(iter(index))
-    return isinstance(first, (str, os.PathLike))
+    return _is_key(next(iter(index)))
+
+
+def _is_key(value: Any) -> bool:
+    return isinstance(value, (str, os.PathLike))
 
 
 def read_dataset(dataset: h5py.Dataset, rows: np.ndarray) -> np.ndarray:

@@ -75,6 +75,7 @@ def test_a_layer_is_an_array_on_the_disk(store: featx.FeatureStore, path: Path) 
             rows = [5, 0][: len(keys)]
             np.testing.assert_array_equal(layer[list(keys)], whole[rows])
         np.testing.assert_array_equal(layer[names, 0], whole[[5, 0], 0])
+        np.testing.assert_array_equal(layer[store.keys[2:5]], whole[2:5])
         with pytest.raises(IndexError):
             layer[7]
     assert "mean" in store
