@@ -179,7 +179,7 @@ def _evaluate_retrieval(
     report = featx.evaluate_retrieval(
         stores[0],
         layers=layers,
-        pools=pools or (DEFAULT_READ_POOLING,),
+        pool=pools or DEFAULT_READ_POOLING,
         pca=pca,
         k=k,
         index=index,

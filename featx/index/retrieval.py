@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from featx.arguments import check_given_path, plain_arguments
-from featx.checks import check_texts, check_whole_numbers
+from featx.checks import check_pools, check_whole_numbers
 from featx.errors import FingerprintMismatch, InvalidValue
 from featx.events import Listener, choose_listener
 from featx.images.sources.keys import natural_key
@@ -112,12 +112,12 @@ class RetrievalReport:
         return asdict(self)
 
 
-@plain_arguments(features=check_given_path, pools=check_texts, pca=check_whole_numbers(1))
+@plain_arguments(features=check_given_path, pool=check_pools, pca=check_whole_numbers(1))
 def evaluate_retrieval(
     features: str | Path,
     *,
     layers: Sequence[str] = (),
-    pools: Sequence[str] = (DEFAULT_READ_POOLING,),
+    pool: str | Sequence[str] = DEFAULT_READ_POOLING,
     pca: int | None = None,
     k: int = DEFAULT_K,
     index: str | Path | None = None,
@@ -131,7 +131,7 @@ def evaluate_retrieval(
     Args:
         features: The store.
         layers: The layers; all when empty.
-        pools: Poolings of layers that were stored as maps.
+        pool: Pooling of layers that were stored as maps, or several to be compared.
         pca: Also compare so many principal components, fitted on the store, plain and whitened.
         k: How many neighbours are looked at.
         index: Let this index find them, in its layer, instead of comparing all pairs.
@@ -155,8 +155,9 @@ def evaluate_retrieval(
         1.0
     """
     listener = choose_listener(listener)
-    for pool in pools:
-        check_vector_pool("pooling for retrieval", pool)
+    pools = [pool] if isinstance(pool, str) else list(pool)
+    for one in pools:
+        check_vector_pool("pooling for retrieval", one)
     with open_store(features) as store:
         task = _Task.of(store, k)
         if index is not None:
@@ -166,8 +167,8 @@ def evaluate_retrieval(
             trials = []
             listener.start(len(chosen) * len(pools), "layers")
             for layer in chosen:
-                for pool in pools if len(store.spec(layer).shape) > 1 else pools[:1]:
-                    trials += _compare_projections(store, layer, pool, pca, task)
+                for one in pools if len(store.spec(layer).shape) > 1 else pools[:1]:
+                    trials += _compare_projections(store, layer, one, pca, task)
                     listener.advance(1)
             listener.finish()
         return RetrievalReport(

@@ -84,7 +84,7 @@ def test_an_index_finds_the_same_neighbours(store: Path, kind: str) -> None:
 
 
 def test_layers_poolings_and_components_are_compared(store: Path) -> None:
-    report = evaluate_retrieval(store, pools=["avg", "flatten"], pca=3, k=3)
+    report = evaluate_retrieval(store, pool=["avg", "flatten"], pca=3, k=3)
     names = [(trial.layer, trial.pool, trial.projection) for trial in report.trials]
     projections = ["", "PCA 3", "PCA 3, whitened"]
     assert names == [
@@ -109,4 +109,4 @@ def test_wrong_stores_and_indexes(store: Path, tmp_path: Path) -> None:
     with pytest.raises(UnknownName):
         evaluate_retrieval(store, layers=["w"])
     with pytest.raises(UnknownName):
-        evaluate_retrieval(store, pools=["none"])
+        evaluate_retrieval(store, pool=["none"])
