@@ -37,11 +37,15 @@ PUBLIC_NAMES = {
     "featx.heads.evidence": ("Evidence",),
     "featx.heads.fitting": ("FitReport", "fit_head"),
     "featx.heads.grouping": ("NearDuplicates",),
-    "featx.heads.held_out": ("HeldOut",),
+    "featx.heads.held_out": ("AnyHeldOut", "HeldOut", "HeldOutLabels", "HeldOutNumbers"),
+    "featx.heads.judging": ("AnyEvaluation",),
+    "featx.heads.kinds": ("Task",),
+    "featx.heads.label_evaluation": ("LabelEvaluation", "LabelReport"),
     "featx.heads.layer_choice": ("LayerTrial",),
     "featx.heads.learning_curve": ("CurvePoint",),
     "featx.heads.head": ("Head", "load_head"),
     "featx.heads.measures": ("CalibrationBin",),
+    "featx.heads.number_evaluation": ("NumberEvaluation",),
     "featx.heads.operations": ("Operation",),
     "featx.heads.options": (
         "EvaluationKeywords",
@@ -178,10 +182,18 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.heads.grouping import NearDuplicates as NearDuplicates
     from featx.heads.head import Head as Head
     from featx.heads.head import load_head as load_head
+    from featx.heads.held_out import AnyHeldOut as AnyHeldOut
     from featx.heads.held_out import HeldOut as HeldOut
+    from featx.heads.held_out import HeldOutLabels as HeldOutLabels
+    from featx.heads.held_out import HeldOutNumbers as HeldOutNumbers
+    from featx.heads.judging import AnyEvaluation as AnyEvaluation
+    from featx.heads.kinds import Task as Task
+    from featx.heads.label_evaluation import LabelEvaluation as LabelEvaluation
+    from featx.heads.label_evaluation import LabelReport as LabelReport
     from featx.heads.layer_choice import LayerTrial as LayerTrial
     from featx.heads.learning_curve import CurvePoint as CurvePoint
     from featx.heads.measures import CalibrationBin as CalibrationBin
+    from featx.heads.number_evaluation import NumberEvaluation as NumberEvaluation
     from featx.heads.operations import Operation as Operation
     from featx.heads.options import EvaluationKeywords as EvaluationKeywords
     from featx.heads.options import EvaluationOptions as EvaluationOptions

@@ -21,6 +21,7 @@ from featx.heads.options import (
     HeadOptions,
     TaskOptions,
     parse_hidden,
+    split_names,
 )
 from featx.poolings import vector_poolings
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_TEST_SIZE
@@ -61,6 +62,21 @@ def make_task(
             "(.csv, .parquet) with the columns path, label and optionally split.",
         ),
     ] = FOLDERS,
+    label_columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN[,COLUMN]",
+            help="Learn several labels for each image: columns of the labels table or the store "
+            "with 0 and 1, or one of texts such as 'cat|dog' (label: the images' own labels).",
+        ),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Learn a number: a column of the labels table or the store.",
+        ),
+    ] = None,
     class_weight: Annotated[
         str | None,
         typer.Option(
@@ -79,7 +95,8 @@ def make_task(
     ] = None,
 ) -> TaskOptions:
     """Return what a head learns."""
-    return TaskOptions(labels, class_weight, sample_weight)
+    columns = split_names(label_columns) if label_columns else ()
+    return TaskOptions(labels, columns, target, class_weight, sample_weight)
 
 
 def make_evaluation(

@@ -95,7 +95,8 @@ def predict(
     applied where it gives logits: values outside [0, 1], or sums that are not 1 within 0.001,
     unless a sigmoid gives them; a single sigmoid is the second of two classes. Where images have
     labels (class folders, a manifest) that are names of classes, the accuracy is shown too.
-    With a head, IMAGES may be a feature store: the network is then not run.
+    With a head, IMAGES may be a feature store: the network is then not run. A head of several
+    labels names those above their thresholds; one that predicts a number gives that.
 
     Example: featx predict new_photos --head head --json
 
@@ -151,11 +152,11 @@ def predict(
         decision=decision,
         listener=listener,
     )
-    failures = write_results(stream, PredictionOutput(output, as_json, top, decision))
+    failures = write_results(stream, PredictionOutput(output, as_json, top, decision, stream.task))
     try:
         require_images(stream, failures, stream.counts.num_images)
     except featx.errors.AllImagesFailed as error:
         listener.note(str(error))
-    for note in describe_counts(stream.counts, decision, model=model):
+    for note in describe_counts(stream.counts, decision, model=model, task=stream.task):
         listener.note(note)
     exit_with(SOME_FAILED if failures else 0)

@@ -84,6 +84,13 @@ def choose_kind(examples: Examples, job: FitJob) -> KindChoice:
             f"{join_names(given)} not used: {option('kind', AUTO)} does not try {NETWORK} on "
             f"{len(examples):,} images; {option('kind', NETWORK)} does"
         )
+    if not kinds:
+        raise HeadError(
+            f"No kind of head that learns {_TASKS[examples.task]} suits so many images. Name one "
+            f"with {option('kind')}: {join_names(_list_able(examples.task))}."
+        )
+    if len(kinds) == 1:
+        return KindChoice(kinds[0], HEADS[kinds[0]].choose(examples, job))
     choices, trials = {}, []
     for kind in kinds:
         started = time.monotonic()
@@ -109,11 +116,14 @@ def _is_tried(kind: str, examples: Examples) -> bool:
 
 def _check_task(kind: str, task: Task) -> None:
     if task not in HEADS[kind].tasks:
-        able = [name for name in HEADS if task in HEADS[name].tasks]
         raise HeadError(
             f"A {kind} head cannot learn {_TASKS[task]}. Choose {option('kind')} from "
-            f"{join_names(able)}."
+            f"{join_names(_list_able(task))}."
         )
+
+
+def _list_able(task: Task) -> list[str]:
+    return [name for name in HEADS if task in HEADS[name].tasks]
 
 
 def _list(trials: Sequence[KindTrial]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,8 +18,11 @@ from featx.events import Listener
 from featx.features.embedding import QueryImages
 from featx.heads.evaluation import Evaluation, measure_classes
 from featx.heads.head import Head, load_head
-from featx.heads.held_out import HeldOut, hold_out
+from featx.heads.held_out import AnyHeldOut, HeldOut, hold_out
+from featx.heads.judging import AnyEvaluation
+from featx.heads.kinds import Task
 from featx.heads.labels import SHOWN_NAMES, read_label_table
+from featx.heads.measured_values import MeasuredValues, explain_fitted_on
 from featx.heads.prediction_stream import VectorBatch, find_store, iter_images, iter_store
 from featx.heads.row_table import check_rows_path, write_rows
 from featx.images.roots import MEMORY
@@ -28,7 +30,6 @@ from featx.images.sources import ImageFailure, Images
 from featx.options import EvaluateKeywords, RunOptions, Selection, fill_group
 from featx.poolings import POOLINGS
 from featx.specs import DEFAULT_HEAD
-from featx.units import format_count
 from featx.wording import option
 
 
@@ -42,10 +43,11 @@ class EvaluateReport:
         layer: Its layer.
         evaluation: The figures.
         num_fitted_on: Labelled images left out because the head was fitted on them.
-        num_unlabelled: Images left out because they have no label.
+        num_unlabelled: Images left out because they have no label, or not the value that the head
+            learned.
         num_not_finite: Images left out because their features are NaN or infinite.
-        unknown_labels: Labels that are no class of the head, with their numbers of images, which
-            are left out; the most frequent first.
+        unknown_labels: Labels that are no class of the head, with their numbers of images, the most
+            frequent first. These are left out, but not those with several labels.
         failures: Images that could not be used.
         seconds: How long it took.
         held_out: What the head said of each image that was measured on. Not part of `to_dict`.
@@ -54,14 +56,15 @@ class EvaluateReport:
     head: str
     kind: str
     layer: str
-    evaluation: Evaluation
+    evaluation: AnyEvaluation
     num_fitted_on: int
     num_unlabelled: int
     num_not_finite: int
     unknown_labels: dict[str, int]
     failures: tuple[ImageFailure, ...]
     seconds: float
-    held_out: HeldOut = field(repr=False, compare=False)
+    held_out: AnyHeldOut = field(repr=False, compare=False)
+    task: Task = "single"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-serialisable values."""
@@ -94,7 +97,8 @@ def evaluate(
             feature, of which `split` selects a part.
         head: A head, or its folder.
         labels: A table, in CSV or Parquet, with the columns path and label; when None the labels of
-            the images: class folders, or what their source says.
+            the images: class folders, or what their source says. Of a head that learned other
+            columns, a table with these.
         rows: A CSV file to write, with a line for each image that was measured on.
         weights: Where the model's weights (or its file or folder) are now, if they have moved.
         trust_model_code: See `featx.load_model`.
@@ -128,7 +132,7 @@ def evaluate(
         images, chosen, run, check_path("weights", weights), trust_model_code, allow_download
     )
     failures: list[ImageFailure] = []
-    measured = _Measured(loaded)
+    measured = _Measured(loaded) if loaded.task == "single" else MeasuredValues(loaded)
     for batch in _iter_batches(query, loaded, None if labels is None else Path(labels), listener):
         if isinstance(batch, ImageFailure):
             failures.append(batch)
@@ -150,6 +154,7 @@ def evaluate(
         failures=tuple(failures),
         seconds=time.monotonic() - started,
         held_out=held_out,
+        task=loaded.task,
     )
 
 
@@ -209,11 +214,7 @@ class _Measured:
 
     def _explain_nothing(self) -> str:
         if self.num_fitted_on:
-            return (
-                f"The head was fitted on all {format_count(self.num_fitted_on, 'labelled image')}: "
-                "that says nothing about new ones. Name others, or measure while fitting, with "
-                f"{option('cv', 5)}."
-            )
+            return explain_fitted_on(self.num_fitted_on)
         classes = _name_some(self._head.classes)
         if self.unknown:
             return (
@@ -253,17 +254,22 @@ def _iter_batches(
         return
     found = list(batches)  # A table is matched with all images at once.
     yield from (one for one in found if isinstance(one, ImageFailure))
-    yield from _label([one for one in found if not isinstance(one, ImageFailure)], labels, listener)
+    usable = [one for one in found if not isinstance(one, ImageFailure)]
+    yield from _label(usable, labels, head.columns, listener)
 
 
-def _label(batches: list[VectorBatch], table: Path, listener: Listener) -> Iterator[VectorBatch]:
-    """Yield batches with the labels of a table."""
-    keys = [os.path.abspath(path).lstrip("/") for batch in batches for path in batch.paths]
-    read = read_label_table(table, keys, Path("/"))
+def _label(
+    batches: list[VectorBatch], table: Path, columns: Sequence[str], listener: Listener
+) -> Iterator[VectorBatch]:
+    """Yield batches with the labels of a table, and with some of its columns."""
+    keys = [key for batch in batches for key in batch.keys]
+    root = Path(str(batches[0].root)) if batches else Path("/")
+    read = read_label_table(table, keys, root, columns, needs_labels=not columns)
     for note in read.notes:
         listener.note(note)
     start = 0
     for batch in batches:
         stop = start + len(batch.keys)
-        yield replace(batch, labels=read.labels[start:stop])
+        said = {name: values[start:stop].tolist() for name, values in read.columns.items()}
+        yield replace(batch, labels=read.labels[start:stop], columns=said)
         start = stop

@@ -25,11 +25,13 @@ def weigh_examples(
 ) -> np.ndarray | None:
     """Return how much each row counts, float (N,), with mean 1; None where all count alike.
 
-    ``balanced`` gives a row of class c the weight ``N / (C * N_c)``, as in scikit-learn. Weights of
-    classes and of rows are multiplied.
+    ``balanced`` gives a row of class c the weight ``N / (C * N_c)``, as in scikit-learn. A row with
+    several labels has the mean of their weights, and one without a label the mean of all these
+    rows. Weights of classes and of rows are multiplied.
 
     Args:
-        targets: Class numbers, (N,).
+        targets: Class numbers, (N,); whether a label applies, bool (N, C); or numbers, (N,), which
+            have no weights of classes.
         classes: C class names.
         class_weight: See `featx.heads.options.TaskOptions`.
         column: Weights of the N rows, None or NaN where they are missing; or no column.
@@ -45,15 +47,28 @@ def weigh_examples(
         return None
     weights = np.ones(len(targets))
     if isinstance(class_weight, str) and class_weight == BALANCED:
-        counts = np.bincount(targets, minlength=len(classes))
-        weights *= (len(targets) / (len(classes) * np.maximum(counts, 1)))[targets]
+        is_one = targets.ndim == 1
+        counts = np.bincount(targets, minlength=len(classes)) if is_one else targets.sum(axis=0)
+        by_class = len(targets) / (len(classes) * np.maximum(counts, 1))
+        weights *= _weigh_targets(targets, by_class)
     elif class_weight is not None:
         if not isinstance(class_weight, Mapping):
             class_weight = _read_table(Path(class_weight))
-        weights *= _order_weights(class_weight, classes)[targets]
+        weights *= _weigh_targets(targets, _order_weights(class_weight, classes))
     if column is not None:
         weights *= [_read_weight(value) for value in column.tolist()]
     return np.asarray(weights / weights.mean())
+
+
+def _weigh_targets(targets: np.ndarray, by_class: np.ndarray) -> np.ndarray:
+    """Return the weight of each row, (N,), from those of the classes, (C,)."""
+    if targets.ndim == 1:
+        return np.asarray(by_class[targets])
+    counts = targets.sum(axis=1)
+    weights = targets @ by_class / np.maximum(counts, 1)
+    if (counts > 0).any():
+        weights[counts == 0] = weights[counts > 0].mean()
+    return np.where(weights > 0, weights, 1.0)
 
 
 def _order_weights(weights: Mapping[str, float], classes: Sequence[str]) -> np.ndarray:

@@ -18,8 +18,10 @@ from featx.heads.evaluation import Evaluation
 from featx.heads.evidence import Evidence, collect_evidence
 from featx.heads.grouping import NearDuplicates
 from featx.heads.head import Head, check_replaceable
-from featx.heads.held_out import HeldOut
-from featx.heads.kinds import FitJob
+from featx.heads.held_out import AnyHeldOut, HeldOut
+from featx.heads.judging import AnyEvaluation
+from featx.heads.kinds import FitJob, Task
+from featx.heads.label_evaluation import DEFAULT_THRESHOLD, LabelEvaluation
 from featx.heads.labelled_rows import LabelledRows, RowChoice, read_labelled_rows
 from featx.heads.layer_choice import LayerTrial, choose_feature, list_features
 from featx.heads.learning_curve import CurvePoint
@@ -54,9 +56,9 @@ class FitReport(Shown):
         layer: The layer.
         pool: The pooling of its features.
         width: D, values in a feature vector.
-        classes: C class names.
+        classes: C class names; none of a regression.
         num_train: Rows that it was fitted on to be measured.
-        num_unlabelled: Rows left out because they have no label.
+        num_unlabelled: Rows left out because they have no label, or not the value that is learned.
         num_unsplit: Labelled rows left out because their split in the store is neither ``train``
             nor ``test`` (or val, valid, validation).
         splits: The store's splits and their numbers of rows, if these were used.
@@ -71,6 +73,9 @@ class FitReport(Shown):
             them; empty if it was not asked for.
         near_duplicates: Pictures that are almost equal; None where they were not looked for, or
             cannot be told.
+        task: What is predicted: ``single`` (one class), ``multi`` (several labels) or
+            ``regression`` (a number). It decides of which type `evaluation` and `held_out` are.
+        columns: The columns that say it; none of one class.
         held_out: What the head said of each picture that it was measured on; None if there were
             none, or the report was read from a head's folder. Not part of `to_dict`.
     """
@@ -85,7 +90,7 @@ class FitReport(Shown):
     num_unlabelled: int
     num_unsplit: int
     splits: dict[str, int]
-    evaluation: Evaluation | None
+    evaluation: AnyEvaluation | None
     refitted: bool
     settings: dict[str, Any]
     tried: tuple[KindTrial, ...] = ()
@@ -93,29 +98,34 @@ class FitReport(Shown):
     seconds: float = 0.0
     learning_curve: tuple[CurvePoint, ...] = ()
     near_duplicates: NearDuplicates | None = None
-    held_out: HeldOut | None = field(default=None, repr=False, compare=False)
+    task: Task = "single"
+    columns: tuple[str, ...] = ()
+    held_out: AnyHeldOut | None = field(default=None, repr=False, compare=False)
 
     @property
     def accuracy(self) -> float | None:
-        """Share of the held-out rows that it classified correctly; None if there were none."""
-        return None if self.evaluation is None else self.evaluation.accuracy
+        """Share of the held-out rows whose class was right; None without such rows or classes."""
+        return self.evaluation.accuracy if isinstance(self.evaluation, Evaluation) else None
 
     def plot(self) -> PillowImage:
         """Draw the confusion matrix of the held-out images; see `Evaluation.plot`.
 
         Raises:
-            HeadError: If none were held out.
+            HeadError: If none were held out, or the head does not tell classes apart.
         """
         if self.evaluation is None:
             raise HeadError(
                 "Nothing was measured: no images were held out. Fit with a test_size above 0."
             )
+        if not isinstance(self.evaluation, Evaluation):
+            raise HeadError("Only a head of one class for each picture has a confusion matrix.")
         return self.evaluation.plot()
 
     @property
     def temperature(self) -> float:
         """By which the saved head's logits are divided; 1 where that helps nothing."""
-        calibrated = None if self.evaluation is None else self.evaluation.calibrated
+        evaluation = self.evaluation
+        calibrated = evaluation.calibrated if isinstance(evaluation, Evaluation) else None
         return 1.0 if calibrated is None or not calibrated.used else calibrated.temperature
 
     def to_dict(self) -> dict[str, Any]:
@@ -171,7 +181,8 @@ def fit_head(
     Raises:
         StoreNotFound: If there is no store.
         UnknownName: If there is no such layer, kind or pooling.
-        HeadError: If there are fewer than two classes, or labels cannot be read.
+        HeadError: If there are fewer than two classes, labels or numbers cannot be read, or the
+            kind cannot learn the task.
 
     Example:
         >>> import featx
@@ -239,6 +250,8 @@ def _fit_head(
         seconds=time.monotonic() - started,
         learning_curve=measured.curve,
         near_duplicates=measured.near_duplicates,
+        task=labelled.examples.task,
+        columns=labelled.columns,
         held_out=measured.held_out,
     )
     head = _make_head(report, labelled.table, labelled.rows[measured.fitted_on], measured.weights)
@@ -257,7 +270,7 @@ def _keep_evidence(
     """Return what the head keeps of pictures; with cross-validation, all were fitted on."""
     values = labelled.examples.values
     unseen = np.zeros(len(values), bool) if held_out is None else held_out
-    true = np.zeros(0) if measured.held_out is None else measured.held_out.own
+    true = measured.held_out.own if isinstance(measured.held_out, HeldOut) else np.zeros(0)
     return collect_evidence(values, unseen, true, job.seed)
 
 
@@ -266,7 +279,13 @@ def _announce(kind: str, labelled: LabelledRows, held_out: np.ndarray | None) ->
     count = len(labelled.examples)
     rows = f"{count:,} images" if held_out is None else f"{(~held_out).sum():,} of {count:,} images"
     width = format_count(labelled.examples.values.shape[1], "value")
-    return f"fitting a head ({kind}) on {rows}, {len(labelled.classes)} classes, {width} each"
+    task, num_classes = labelled.examples.task, len(labelled.classes)
+    what = {
+        "single": f"{num_classes} classes",
+        "multi": format_count(num_classes, "label"),
+        "regression": f"{', '.join(labelled.columns)}",
+    }[task]
+    return f"fitting a head ({kind}) on {rows}, {what}, {width} each"
 
 
 def _make_head(
@@ -282,4 +301,14 @@ def _make_head(
         fitted_on=table.content_hash[rows],
         report=report.to_dict(),
         temperature=report.temperature,
+        task=report.task,
+        columns=report.columns,
+        thresholds=_list_thresholds(report),
     )
+
+
+def _list_thresholds(report: FitReport) -> tuple[float, ...]:
+    """Return the probabilities from which labels apply."""
+    if isinstance(report.evaluation, LabelEvaluation):
+        return tuple(one.threshold for one in report.evaluation.classes)
+    return (DEFAULT_THRESHOLD,) * len(report.classes) if report.task == "multi" else ()

@@ -9,6 +9,7 @@ import json
 import math
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,9 +21,9 @@ from featx.atomic import replace_file
 from featx.checks import check_numbers
 from featx.errors import AddOnError, DimensionMismatch, HeadError, NotInstalled
 from featx.features.vectors import read_vectors
-from featx.heads.estimator import FittedClassifier
+from featx.heads.estimator import FittedEstimator
 from featx.heads.evidence import Evidence, take_evidence
-from featx.heads.kinds import HEADS
+from featx.heads.kinds import HEADS, Task
 from featx.heads.operations import Operation, Temper, compute
 from featx.images.reading import HASH_BYTES
 from featx.sealed_json import check_seal, check_texts, parse_json, seal
@@ -38,18 +39,21 @@ if TYPE_CHECKING:
 
 FORMAT = "featx-head"
 FORMAT_VERSION = 1
+TASK_VERSION = 2
+"""Of heads of several labels and of numbers, which an older featx would take for classifiers."""
+
 DESCRIPTION_FILE = "head.json"
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Head(FittedClassifier, Shown):
-    """A classifier on one feature. Heads are equal if they are the same object.
+class Head(FittedEstimator, Shown):
+    """A classifier, or regressor, on one feature. Heads are equal if they are the same object.
 
-    It is also a classifier of scikit-learn that has been fitted, for its metrics and inspection.
+    It is also an estimator of scikit-learn that has been fitted, for its metrics and inspection.
 
     Attributes:
         kind: A name in `featx.heads.kinds.HEADS`.
-        classes: C class names, in the order of the probabilities.
+        classes: C class names, in the order of the probabilities; none of a regression.
         feature: The feature it was fitted on, pooling included.
         model: The model that computes that feature.
         weights: The arrays that the kind predicts with.
@@ -60,6 +64,10 @@ class Head(FittedClassifier, Shown):
         store: The store that it was fitted on, as it was then.
         evidence: What it keeps of pictures to judge new ones by; None in heads of featx 0.1.
         folder: Its folder, or None if it was never written.
+        task: What it predicts: ``single`` (one class), ``multi`` (several labels) or
+            ``regression`` (a number).
+        columns: The columns that said it when it was fitted; none of one class.
+        thresholds: Of ``multi``: the probability of each class from which it applies.
     """
 
     kind: str
@@ -73,6 +81,9 @@ class Head(FittedClassifier, Shown):
     store: StoreReference | None = None
     evidence: Evidence | None = None
     folder: Path | None = None
+    task: Task = "single"
+    columns: tuple[str, ...] = ()
+    thresholds: tuple[float, ...] = ()
 
     @property
     def is_stale(self) -> bool:
@@ -101,16 +112,23 @@ class Head(FittedClassifier, Shown):
                 features are computed now. Of several paths, each is one image.
 
         Returns:
-            float32 (N, C), rows summing to 1.
+            float32 (N, C), rows summing to 1; of several labels independent probabilities.
 
         Raises:
             DimensionMismatch: If D is not the width that the head was fitted on.
-            HeadError: If they are not finite: the weights are too large, or the vectors are.
+            HeadError: If they are not finite (the weights are too large, or the vectors are), or
+                the head predicts a number.
             InvalidType: If these are no numbers.
             FingerprintMismatch: If a store holds another feature.
             ImageError: If an image cannot be read.
         """
+        if self.task == "regression":
+            raise HeadError("This head predicts a number, no probabilities: predict() returns it.")
         return self.temper(self.raw_proba(read_vectors(values, self.model, self.feature)))
+
+    def predict_numbers(self, values: HasVectors) -> np.ndarray:
+        """Return the numbers that a regression predicts, float32 (N,); see `predict_proba`."""
+        return self.raw_proba(read_vectors(values, self.model, self.feature))[:, 0]
 
     def temper(self, probabilities: np.ndarray) -> np.ndarray:
         """Divide the logits behind raw probabilities, (N, C), by the temperature."""
@@ -119,7 +137,7 @@ class Head(FittedClassifier, Shown):
         return np.asarray(Temper(self.temperature)(probabilities), np.float32)
 
     def raw_proba(self, values: ArrayLike) -> np.ndarray:
-        """Return class probabilities before the temperature; see `predict_proba`."""
+        """Return probabilities before the temperature, or numbers (N, 1); see `predict_proba`."""
         values = check_numbers("values", values)
         width = int(np.prod(self.feature.shape))
         if values.ndim != 2 or values.shape[1] != width:
@@ -130,12 +148,20 @@ class Head(FittedClassifier, Shown):
         with np.errstate(all="ignore"):  # What overflows is refused, not warned of.
             probabilities = compute(HEADS[self.kind].operations(self.weights), values)
         if not np.isfinite(probabilities).all():
+            what = "number" if self.task == "regression" else "probability"
             name = "the head" if self.folder is None else f"the head {str(self.folder)!r}"
             raise HeadError(
-                f"What {name} computes is no probability (NaN or infinity): its weights, or the "
+                f"What {name} computes is no {what} (NaN or infinity): its weights, or the "
                 "features, are out of range. Fit it again, on finite features."
             )
         return probabilities
+
+    def _describe_task(self) -> dict[str, Any]:
+        """Return what a description says of other tasks than one class for each picture."""
+        if self.task == "single":
+            return {}
+        thresholds = list(self.thresholds)
+        return {"task": self.task, "columns": list(self.columns), "thresholds": thresholds}
 
     def save(self, folder: Path) -> None:
         """Write the head's folder; an existing head is replaced at once.
@@ -154,7 +180,7 @@ class Head(FittedClassifier, Shown):
         sha256 = hashlib.sha256(content.getvalue()).hexdigest()
         description = {
             "format": FORMAT,
-            "format_version": FORMAT_VERSION,
+            "format_version": FORMAT_VERSION if self.task == "single" else TASK_VERSION,
             "kind": self.kind,
             "package": HEADS.package_of(self.kind),
             "classes": list(self.classes),
@@ -163,6 +189,7 @@ class Head(FittedClassifier, Shown):
             "model": self.model.to_dict(),
             "report": self.report,
             "temperature": self.temperature,
+            **self._describe_task(),
             "store": None if self.store is None else self.store.to_dict(),
             "weights": f"weights-{sha256[:12]}.npz",
             "weights_sha256": sha256,
@@ -208,10 +235,10 @@ def load_head(folder: str | Path) -> Head:
         data = parse_json(path.read_text(encoding="utf-8"))
         if data["format"] != FORMAT:
             raise HeadError(f"{str(path)!r} does not describe a featx head.")
-        if data["format_version"] != FORMAT_VERSION:
+        if data["format_version"] not in (FORMAT_VERSION, TASK_VERSION):
             raise HeadError(
                 f"{str(folder)!r} has format version {data['format_version']}; this featx reads "
-                f"version {FORMAT_VERSION}. Update featx: pip install -U featx."
+                f"versions {FORMAT_VERSION} and {TASK_VERSION}. Update featx: pip install -U featx."
             )
         check_seal(data)
         HEADS.restore(data["kind"], f"The head {str(folder)!r}", data.get("package"))
@@ -229,11 +256,13 @@ def load_head(folder: str | Path) -> Head:
             evidence=take_evidence(weights, math.prod(feature.shape)),
             store=None if data["store"] is None else StoreReference(**data["store"]),
             folder=folder,
+            **_read_task(data),
         )
         intact = bool(head.fingerprint == data["fingerprint"]) and 0 < head.temperature < np.inf
         if intact:
             zeros = np.zeros((1, int(np.prod(head.feature.shape))), np.float32)
-            intact = head.predict_proba(zeros).shape == (1, len(head.classes))
+            width = 1 if head.task == "regression" else len(head.classes)
+            intact = head.temper(head.raw_proba(zeros)).shape == (1, width)
     except (HeadError, NotInstalled, AddOnError):
         raise
     except Exception as error:  # json, zipfile and NumPy each raise their own for damaged files.
@@ -241,6 +270,25 @@ def load_head(folder: str | Path) -> Head:
     if not intact:
         raise HeadError(f"The head {str(folder)!r} is damaged: its parts disagree. Fit it again.")
     return head
+
+
+def _read_task(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a head that say its task; none of one class for each picture.
+
+    Raises:
+        ValueError: If they are no such fields.
+    """
+    if data["format_version"] == FORMAT_VERSION:
+        return {}
+    task, columns = data["task"], check_texts(data["columns"])
+    thresholds = tuple(float(value) for value in data["thresholds"])
+    if task not in ("multi", "regression") or not columns:
+        raise ValueError(f"its task is {task!r}")
+    if len(thresholds) != len(data["classes"]) or (task == "regression" and thresholds):
+        raise ValueError("there is a threshold for each class of several labels")
+    if not all(0 <= value <= 1 for value in thresholds):
+        raise ValueError("a threshold is a probability")
+    return {"task": task, "columns": columns, "thresholds": thresholds}
 
 
 def check_replaceable(folder: Path) -> None:

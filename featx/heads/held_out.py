@@ -60,8 +60,78 @@ class HeldOut:
         return matrix
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldOutLabels:
+    """N pictures that a head of several labels had not seen.
+
+    Attributes:
+        root: What the keys are relative to.
+        keys: N keys.
+        content_hash: uint8 (N, 16), of the pictures' bytes.
+        classes: C labels.
+        targets: Which of them apply, bool (N, C).
+        predicted: Which were said to apply, bool (N, C).
+        probabilities: Of each label, (N, C), in [0, 1].
+        straddling: Whether a near-duplicate was fitted on, bool (N,).
+        folds: Number of the fold in which it was held out, from 0, (N,); None without
+            cross-validation.
+    """
+
+    root: Root
+    keys: tuple[str, ...]
+    content_hash: np.ndarray
+    classes: tuple[str, ...]
+    targets: np.ndarray
+    predicted: np.ndarray
+    probabilities: np.ndarray
+    straddling: np.ndarray
+    folds: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @property
+    def right(self) -> np.ndarray:
+        """Whether all labels are right, bool (N,)."""
+        return np.asarray((self.predicted == self.targets).all(axis=1))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldOutNumbers:
+    """N pictures that a head which predicts a number had not seen.
+
+    Attributes:
+        root: What the keys are relative to.
+        keys: N keys.
+        content_hash: uint8 (N, 16), of the pictures' bytes.
+        targets: True numbers, (N,).
+        predicted: What was predicted, (N,).
+        straddling: Whether a near-duplicate was fitted on, bool (N,).
+        folds: Number of the fold in which it was held out, from 0, (N,); None without
+            cross-validation.
+    """
+
+    root: Root
+    keys: tuple[str, ...]
+    content_hash: np.ndarray
+    targets: np.ndarray
+    predicted: np.ndarray
+    straddling: np.ndarray
+    folds: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
+AnyHeldOut = HeldOut | HeldOutLabels | HeldOutNumbers
+"""What a head says of pictures, by its task."""
+
+Pictures = tuple[Root, Sequence[str], np.ndarray]
+"""A root, N keys, and content hashes, uint8 (N, 16)."""
+
+
 def hold_out(
-    pictures: tuple[Root, Sequence[str], np.ndarray],
+    pictures: Pictures,
     classes: tuple[str, ...],
     targets: np.ndarray,
     probabilities: np.ndarray,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from featx.errors import HeadError, UnknownName, join_names
+from featx.errors import HeadError, join_names
 from featx.events import Listener
 from featx.heads.example_weights import weigh_examples
 from featx.heads.grouping import Grouping, group_rows
@@ -18,6 +18,14 @@ from featx.heads.kinds import BLOCK_VALUES, Examples
 from featx.heads.labels import RowLabels, read_label_table, side_of
 from featx.heads.options import FOLDERS, EvaluationOptions, FeatureChoice, TaskOptions
 from featx.heads.splits import split_folds, split_stratified
+from featx.heads.targets import (
+    Targets,
+    find_column,
+    find_strata,
+    list_columns,
+    number_targets,
+    read_targets,
+)
 from featx.images.roots import Root
 from featx.images.sources import natural_key
 from featx.images.sources.splits import SPLITS
@@ -47,8 +55,9 @@ class LabelledRows:
         root: What the store's keys are relative to.
         table: Keys and contents of all rows of the store, without their values.
         rows: Numbers of the N labelled rows in it.
-        classes: C class names.
+        classes: C class names; none of a regression.
         examples: The labelled rows.
+        columns: The columns that say what is to be predicted; none of ``single``.
         sides: ``train`` or ``test`` for each of the N; None where no split is given.
         splits: Where the store's split is used, its names and how many rows of each.
         num_unlabelled: Rows of the store without a label.
@@ -60,6 +69,7 @@ class LabelledRows:
     rows: np.ndarray
     classes: tuple[str, ...]
     examples: Examples
+    columns: tuple[str, ...]
     sides: np.ndarray | None
     splits: dict[str, int]
     num_unlabelled: int
@@ -118,15 +128,17 @@ class LabelledRows:
         examples, grouping = self.examples, self.grouping
         if self.sides is None:
             held_out = split_stratified(
-                examples.targets,
+                find_strata(examples),
                 examples.groups,
                 test_size=test_size,
                 seed=seed,
                 fixed=grouping.fixed,
             )
+            if examples.task == "multi":
+                held_out = _leave_labels(held_out, examples)
         else:
             held_out = self.sides == "test"
-        _check_training_classes(examples.targets[~held_out], self.classes)
+        _check_training_classes(examples.take(~held_out), self.classes)
         straddling = self.find_straddling(held_out)
         if straddling.any():  # Only with a given split: a random one keeps groups together.
             listener.note(
@@ -152,7 +164,7 @@ class LabelledRows:
         """
         examples = self.examples
         folds = split_folds(
-            examples.targets, examples.groups, num_folds, seed=seed, fixed=self.grouping.fixed
+            find_strata(examples), examples.groups, num_folds, seed=seed, fixed=self.grouping.fixed
         )
         found = len(np.unique(folds[folds >= 0]))
         if found < num_folds:
@@ -167,20 +179,14 @@ def read_labelled_rows(store: FeatureStore, choice: RowChoice, listener: Listene
     """Read the features and labels of an open store.
 
     Raises:
-        HeadError: If there are fewer than two classes, or labels cannot be read.
+        HeadError: If there are fewer than two classes, or labels or numbers cannot be read.
     """
     note_choice(store, choice.feature.layer, choice.feature.pool, listener)
-    if str(choice.task.labels) == FOLDERS:
-        row_labels = RowLabels(store.labels)
-    else:
-        row_labels = read_label_table(
-            Path(choice.task.labels),
-            store.keys,
-            Path(str(store.root)),
-            [name for name in (choice.evaluation.groups, choice.task.sample_weight) if name],
-        )
-        for note in row_labels.notes:
-            listener.note(note)
+    row_labels = _read_labels(store, choice, listener)
+    targets = None
+    if list_columns(choice.task):
+        targets = read_targets(choice.task, row_labels, store)
+        row_labels = replace(row_labels, labels=targets.labels)
     num_unlabelled = sum(label is None for label in row_labels.labels)
     splits: dict[str, int] = {}
     column = find_column(choice.evaluation.groups, row_labels, store)
@@ -193,16 +199,17 @@ def read_labelled_rows(store: FeatureStore, choice: RowChoice, listener: Listene
         row_labels, splits = _take_split(row_labels, store.splits, listener)
     table = store.table(choice.feature.layer, pool=choice.feature.pool)
     row_labels, num_broken = _leave_out_broken(row_labels, table, listener)
-    classes = _find_classes(row_labels, str(store.path), listener)
-    numbers = {name: number for number, name in enumerate(classes)}
+    if targets is None:
+        targets = _number_classes(row_labels, str(store.path), listener)
+    classes = targets.classes
     rows = np.array([row for row, label in enumerate(row_labels.labels) if label])
-    targets = np.array([numbers[label] for label in row_labels.labels if label])
+    known = targets.values[rows]
     values = _keep_rows(table.values.reshape(len(table.keys), -1), rows)
     counts = None if counts is None else counts[rows]
-    weights = weigh_examples(targets, classes, choice.task.class_weight, counts)
+    weights = weigh_examples(known, classes, choice.task.class_weight, counts)
     grouping = group_rows(
         values,
-        targets,
+        known if targets.task == "single" else number_targets(known),
         table.content_hash[rows],
         None if column is None else column[rows],
         choice.evaluation.near_duplicates,
@@ -213,12 +220,32 @@ def read_labelled_rows(store: FeatureStore, choice: RowChoice, listener: Listene
         table=replace(table, values=table.values[:0]),
         rows=rows,
         classes=classes,
-        examples=Examples(values, targets, len(classes), grouping.groups, weights=weights),
+        examples=Examples(
+            values, known, max(1, len(classes)), grouping.groups, targets.task, weights
+        ),
+        columns=targets.columns,
         sides=None if row_labels.sides is None else np.array(row_labels.sides)[rows],
         splits=splits,
         num_unlabelled=num_unlabelled + num_broken,
         grouping=grouping,
     )
+
+
+def _read_labels(store: FeatureStore, choice: RowChoice, listener: Listener) -> RowLabels:
+    """Return the labels, and from a table the further columns that are asked for."""
+    if str(choice.task.labels) == FOLDERS:
+        return RowLabels(store.labels)
+    targets = list_columns(choice.task)
+    row_labels = read_label_table(
+        Path(choice.task.labels),
+        store.keys,
+        Path(str(store.root)),
+        [name for name in (choice.evaluation.groups, choice.task.sample_weight, *targets) if name],
+        needs_labels=not targets,
+    )
+    for note in row_labels.notes:
+        listener.note(note)
+    return row_labels
 
 
 def _keep_rows(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -259,24 +286,6 @@ def _leave_out_broken(
     return replace(row_labels, labels=labels), len(broken)
 
 
-def find_column(name: str | None, row_labels: RowLabels, store: FeatureStore) -> np.ndarray | None:
-    """Return a column of the labels table, or else of the store; None if none is wanted.
-
-    Raises:
-        UnknownName: If neither has it.
-    """
-    if name is None:
-        return None
-    if name in row_labels.columns:
-        return row_labels.columns[name]
-    if name not in store.columns:
-        known = ", ".join(store.columns) or "none"
-        raise UnknownName(
-            "column", name, store.columns, remedy=f"Further columns of the store: {known}."
-        )
-    return store.columns[name]
-
-
 def _has_split(row_labels: RowLabels, store: FeatureStore) -> bool:
     return row_labels.sides is not None or any(split is not None for split in store.splits)
 
@@ -315,6 +324,14 @@ def _name_sides(splits: Mapping[str, int], side: str) -> str:
     return join_names(names, conjunction="and")
 
 
+def _number_classes(row_labels: RowLabels, store: str, listener: Listener) -> Targets:
+    """Return the classes of rows with one label each; the others have number -1."""
+    classes = _find_classes(row_labels, store, listener)
+    numbers: dict[str | None, int] = {name: number for number, name in enumerate(classes)}
+    targets = np.array([numbers.get(label, -1) for label in row_labels.labels])
+    return Targets("single", (), classes, targets, row_labels.labels)
+
+
 def _find_classes(row_labels: RowLabels, store: str, listener: Listener) -> tuple[str, ...]:
     labels = row_labels.labels
     classes = tuple(sorted({label for label in labels if label is not None}, key=natural_key))
@@ -329,8 +346,9 @@ def _find_classes(row_labels: RowLabels, store: str, listener: Listener) -> tupl
     several = _find_several(classes)
     if several is not None:
         listener.note(
-            f"labels such as {several!r} look like several in one: a head learns one label for "
-            "each image, and takes each combination for a class of its own"
+            f"labels such as {several!r} look like several in one, and each combination is taken "
+            f"for a class of its own; {option('label_columns', 'label')} learns them as several "
+            "labels for each image"
         )
     if all(name.lower() in SPLITS for name in classes):
         listener.note(
@@ -357,8 +375,26 @@ def _find_several(classes: Sequence[str]) -> str | None:
     return None
 
 
-def _check_training_classes(targets: np.ndarray, classes: tuple[str, ...]) -> None:
-    absent = sorted(set(range(len(classes))) - set(targets.tolist()))
+def _leave_labels(held_out: np.ndarray, examples: Examples) -> np.ndarray:
+    """Take groups back into training whose labels apply to no other rows there."""
+    held_out = held_out.copy()
+    for label in range(examples.num_classes):
+        rows = np.flatnonzero(examples.targets[:, label])
+        if len(rows) and held_out[rows].all():
+            held_out[examples.groups == examples.groups[rows[0]]] = False
+    return held_out
+
+
+def _check_training_classes(train: Examples, classes: tuple[str, ...]) -> None:
+    if not len(train):
+        raise HeadError(
+            "The split leaves no image to fit on. Correct the split column, or split at random "
+            f"with {option('ignore_split', True)}."
+        )
+    if train.task == "multi":
+        absent = np.flatnonzero(~train.targets.any(axis=0)).tolist()
+    else:
+        absent = sorted(set(range(len(classes))) - set(train.targets.tolist()))
     if absent:
         names = ", ".join(classes[number] for number in absent)
         raise HeadError(

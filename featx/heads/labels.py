@@ -32,12 +32,14 @@ class RowLabels:
         sides: Where a split is given, N sides: ``train``, ``test`` or None.
         notes: What a person should know about where they come from.
         columns: Further columns that were asked for, of N values, None where there is none.
+        other_columns: Names of the table's further columns, if it was asked for any.
     """
 
     labels: tuple[str | None, ...]
     sides: tuple[str | None, ...] | None = None
     notes: tuple[str, ...] = field(default=(), compare=False)
     columns: Mapping[str, np.ndarray] = field(default_factory=dict, compare=False)
+    other_columns: tuple[str, ...] = field(default=(), compare=False)
 
 
 def side_of(split: str | None) -> str | None:
@@ -54,7 +56,12 @@ def side_of(split: str | None) -> str | None:
 
 
 def read_label_table(
-    path: Path, keys: Sequence[str], root: Path, columns: Sequence[str] = ()
+    path: Path,
+    keys: Sequence[str],
+    root: Path,
+    columns: Sequence[str] = (),
+    *,
+    needs_labels: bool = True,
 ) -> RowLabels:
     """Read labels from a table with a header line, in CSV or Parquet.
 
@@ -66,6 +73,7 @@ def read_label_table(
         keys: The store's keys.
         root: The store's root.
         columns: Names of further columns to read, if the table has them.
+        needs_labels: Whether rows without a label say nothing, not even of which split they are.
 
     Returns:
         For each key its label, None where the file names none.
@@ -73,9 +81,10 @@ def read_label_table(
     Raises:
         HeadError: If columns are missing, values contradict each other, or nothing matches.
     """
-    table = _read_table(path, with_columns=bool(columns))
+    table = _read_table(path, with_columns=bool(columns), needs_labels=needs_labels)
     further = {name: np.full(len(keys), None) for name in columns if name in table.columns}
-    paths, cells = table.paths or (), table.labels or ()
+    paths = table.paths or ()
+    cells = [None] * len(paths) if table.labels is None else table.labels
     finder = _RowFinder(keys, path, root)
     labels: list[str | None] = [None] * len(keys)
     sides: list[str | None] = [None] * len(keys)
@@ -89,10 +98,11 @@ def read_label_table(
         named.add(row)
         for column, values in further.items():
             values[row] = value_at(table.columns[column], number)
-        if not label:
+        if not label and needs_labels:
             continue
         where = f"{str(path)!r}, line {line}"
-        _assign(labels, row, label, f"{where}: {name.strip()!r}")
+        if label:
+            _assign(labels, row, label, f"{where}: {name.strip()!r}")
         if table.splits is not None:
             side = _read_side(table.splits[number], where)
             _assign(sides, row, side, f"{where}: {name.strip()!r}", "in ")
@@ -105,7 +115,7 @@ def read_label_table(
     unnamed = [key for row, key in enumerate(keys) if row not in named]
     notes = [*table.notes, *_describe_rest(path, unknown, unnamed, finder)]
     given = tuple(sides) if table.splits is not None else None
-    return RowLabels(tuple(labels), given, tuple(notes), further)
+    return RowLabels(tuple(labels), given, tuple(notes), further, tuple(table.columns))
 
 
 def _describe_rest(
@@ -184,7 +194,7 @@ def _compose(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def _read_table(path: Path, *, with_columns: bool) -> ImageTable:
+def _read_table(path: Path, *, with_columns: bool, needs_labels: bool) -> ImageTable:
     """Read a labels file.
 
     Raises:
@@ -199,9 +209,10 @@ def _read_table(path: Path, *, with_columns: bool) -> ImageTable:
         table = read_image_table(str(path), with_columns=with_columns)
     except TableError as error:
         raise HeadError(f"The labels in {str(path)!r} {error}") from error
-    if table.paths is None or table.labels is None:
+    if table.paths is None or (needs_labels and table.labels is None):
+        columns = "columns path and label" if needs_labels else "column path"
         raise HeadError(
-            "A labels file has a header line with the columns path and label (and optionally "
+            f"A labels file has a header line with the {columns} (and optionally "
             f"split). Received: {', '.join(table.header) or 'no columns'} in {str(path)!r}."
         )
     if not table.paths:

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from featx.heads.judging import Judge
 from featx.heads.kinds import Examples, FitJob, HeadKind
 from featx.heads.operations import compute
+from featx.heads.targets import find_strata
 
 SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2)
 """Shares of the training rows that are fitted on; all of them together take less time than one
@@ -22,7 +24,8 @@ class CurvePoint:
 
     Attributes:
         num_train: How many rows it was fitted on.
-        accuracy: Its accuracy on the held-out rows, which are always the same.
+        accuracy: Its accuracy on the held-out rows, which are always the same; of several labels
+            its mean average precision, of a number its mean absolute error.
     """
 
     num_train: int
@@ -38,7 +41,7 @@ def measure_curve(
 
     Args:
         kind: The kind of head.
-        train: The training rows, of one class each.
+        train: The training rows.
         test: The held-out rows.
         settings: What `kind` chose by the training rows.
         job: Seed, options and listener.
@@ -47,17 +50,19 @@ def measure_curve(
         One point for each share that gives another number of rows, fewest first.
     """
     order = np.random.default_rng(job.seed).permutation(len(train))
-    ranks = _ranks_in_class(train.targets, order)
-    sizes = np.bincount(train.targets, minlength=train.num_classes)
+    strata = find_strata(train)
+    ranks = _ranks_in_class(strata, order)
+    sizes = np.bincount(strata)
+    judge = Judge(train.task, (), job.seed)
     last = 0
     for share in SHARES:
         kept = np.maximum(1, np.round(share * sizes))
-        chosen = ranks < kept[train.targets]
+        chosen = ranks < kept[strata]
         count = int(chosen.sum())
         if last < count < len(train):
             weights = kind.fit(train.take(chosen), settings, job)
-            predicted = compute(kind.operations(weights), test.values).argmax(axis=1)
-            yield CurvePoint(count, float((predicted == test.targets).mean()))
+            outputs = compute(kind.operations(weights), test.values)
+            yield CurvePoint(count, judge.score(outputs, test.targets))
             last = count
 
 

@@ -7,24 +7,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from featx.heads.choosing import KindChoice, choose_kind
-from featx.heads.evaluation import Calibrated, Evaluation, measure_classes
 from featx.heads.grouping import NearDuplicates
-from featx.heads.held_out import HeldOut, hold_out
-from featx.heads.kinds import HEADS, FitJob
+from featx.heads.held_out import AnyHeldOut, HeldOut
+from featx.heads.judging import AnyEvaluation, Judge
+from featx.heads.kinds import HEADS, Examples, FitJob
 from featx.heads.labelled_rows import LabelledRows
 from featx.heads.learning_curve import CurvePoint, measure_curve
 from featx.heads.operations import compute
 from featx.heads.options import EvaluationOptions
 from featx.heads.splits import split_stratified
-from featx.heads.temperature import (
-    LEAST_ROWS,
-    Scored,
-    choose_temperature,
-    measure_temperature,
-)
+from featx.heads.targets import find_strata
+from featx.heads.temperature import LEAST_ROWS, Scored
 
 TUNED_SHARE = 0.2
-"""Share of the training rows by which the temperature is chosen where the split is given."""
+"""Share of the training rows by which a temperature or thresholds are chosen where the split is
+given."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,8 +43,8 @@ class Measured:
     weights: dict[str, np.ndarray]
     fitted_on: np.ndarray
     num_train: int
-    evaluation: Evaluation | None
-    held_out: HeldOut | None
+    evaluation: AnyEvaluation | None
+    held_out: AnyHeldOut | None
     near_duplicates: NearDuplicates | None
     curve: tuple[CurvePoint, ...] = ()
 
@@ -75,27 +72,27 @@ def measure_split(
         return Measured(picked, weights, ~held_out, len(train), None, None, near)
     test = examples.take(held_out)
     scored = Scored(compute(kind.operations(weights), test.values), test.targets, test.groups)
-    evaluation = measure_classes(scored.probabilities, scored.targets, labelled.classes)
+    judge = Judge(examples.task, labelled.classes, job.seed)
     curve: tuple[CurvePoint, ...] = ()
     if options.learning_curve:
         points = measure_curve(kind, train, test, chosen.settings, job)
-        curve = (*points, CurvePoint(len(train), evaluation.accuracy))
+        curve = (*points, CurvePoint(len(train), judge.score(scored.probabilities, test.targets)))
     if labelled.sides is None:
         weights = kind.fit(examples, chosen.settings, replace(job, start=weights))
         fitted_on = np.ones(len(examples), bool)
-        calibrated = choose_temperature(scored, labelled.classes, job.seed)
     else:
         fitted_on = ~held_out
-        calibrated = _tune(labelled, ~held_out, picked, job)
-        if calibrated is not None:
-            calibrated = measure_temperature(calibrated, scored, labelled.classes)
-    seen = _look_at(labelled, np.flatnonzero(held_out), scored, labelled.find_straddling(held_out))
+        tuning = _tune(labelled, ~held_out, picked, job)
+        judge = replace(judge, is_apart=True, tuning=tuning)
+    evaluation = judge.measure(scored, _find_mean(train))
+    straddling = labelled.find_straddling(held_out)
+    seen = _look_at(labelled, np.flatnonzero(held_out), scored, judge, straddling)
     return Measured(
         picked,
         weights,
         fitted_on,
         len(train),
-        replace(evaluation, calibrated=calibrated),
+        evaluation,
         seen,
         _compare_without(near, seen),
         curve,
@@ -107,7 +104,9 @@ def cross_validate(labelled: LabelledRows, options: EvaluationOptions, job: FitJ
     assert options.cv is not None
     examples = labelled.examples
     folds = labelled.divide(options.cv, job.seed)
-    probabilities = np.zeros((len(examples), len(labelled.classes)), np.float32)
+    outputs = np.zeros((len(examples), examples.num_classes), np.float32)
+    baseline = np.zeros(len(examples))
+    judge = Judge(examples.task, labelled.classes, job.seed)
     curve: tuple[CurvePoint, ...] = ()
     scores, num_train = [], len(examples)
     for fold in range(options.cv):
@@ -116,21 +115,18 @@ def cross_validate(labelled: LabelledRows, options: EvaluationOptions, job: FitJ
         picked = choose_kind(train, job)
         kind, settings = HEADS[picked.kind], picked.choice.settings
         weights = kind.fit(train, settings, job)
-        probabilities[held_out] = compute(kind.operations(weights), test.values)
-        right = probabilities[held_out].argmax(axis=1) == test.targets
-        scores.append(float(right.mean()))
+        outputs[held_out] = compute(kind.operations(weights), test.values)
+        baseline[held_out] = _find_mean(train)
+        scores.append(judge.score(outputs[held_out], test.targets))
         num_train = min(num_train, len(train))
         if fold == 0 and options.learning_curve:
             points = measure_curve(kind, train, test, settings, job)
             curve = (*points, CurvePoint(len(train), scores[0]))
     rows = np.flatnonzero(folds >= 0)
-    scored = Scored(probabilities[rows], examples.targets[rows], examples.groups[rows])
-    evaluation = measure_classes(scored.probabilities, scored.targets, labelled.classes)
-    evaluation = replace(
-        evaluation.over_folds(np.array(scores)),
-        calibrated=choose_temperature(scored, labelled.classes, job.seed),
-    )
-    seen = replace(_look_at(labelled, rows, scored, np.zeros(len(rows), bool)), folds=folds[rows])
+    scored = Scored(outputs[rows], examples.targets[rows], examples.groups[rows])
+    evaluation = judge.measure(scored, baseline[rows]).over_folds(np.array(scores))
+    seen = _look_at(labelled, rows, scored, judge, np.zeros(len(rows), bool))
+    seen = replace(seen, folds=folds[rows])
     picked = choose_kind(examples, job)
     return Measured(
         picked,
@@ -146,35 +142,41 @@ def cross_validate(labelled: LabelledRows, options: EvaluationOptions, job: FitJ
 
 def _tune(
     labelled: LabelledRows, fitted_on: np.ndarray, picked: KindChoice, job: FitJob
-) -> Calibrated | None:
-    """Choose a temperature by a part of the training rows, and a head that has not seen it."""
+) -> Scored | None:
+    """Hold out a part of the training rows, too, and return what a head without it says of it."""
     train, fixed = labelled.examples.take(fitted_on), labelled.grouping.fixed[fitted_on]
+    if train.task == "regression":  # Nothing is chosen by them.
+        return None
     held_out = split_stratified(
-        train.targets, train.groups, test_size=TUNED_SHARE, seed=job.seed, fixed=fixed
+        find_strata(train), train.groups, test_size=TUNED_SHARE, seed=job.seed, fixed=fixed
     )
     if held_out.sum() < LEAST_ROWS:
         return None
     kind, test = HEADS[picked.kind], train.take(held_out)
     weights = kind.fit(train.take(~held_out), picked.choice.settings, job)
-    probabilities = compute(kind.operations(weights), test.values)
-    return choose_temperature(
-        Scored(probabilities, test.targets, test.groups), labelled.classes, job.seed
-    )
+    return Scored(compute(kind.operations(weights), test.values), test.targets, test.groups)
+
+
+def _find_mean(train: Examples) -> float:
+    """Return what a regression says of every picture without looking; 0 of other tasks."""
+    return float(train.targets.mean()) if train.task == "regression" else 0.0
 
 
 def _look_at(
-    labelled: LabelledRows, rows: np.ndarray, scored: Scored, straddling: np.ndarray
-) -> HeldOut:
+    labelled: LabelledRows, rows: np.ndarray, scored: Scored, judge: Judge, straddling: np.ndarray
+) -> AnyHeldOut:
     """Return what was predicted of some of the labelled rows."""
     numbers, table = labelled.rows[rows], labelled.table
     pictures = (labelled.root, [table.keys[row] for row in numbers], table.content_hash[numbers])
-    return hold_out(pictures, labelled.classes, scored.targets, scored.probabilities, straddling)
+    return judge.look_at(pictures, scored, straddling)
 
 
-def _compare_without(found: NearDuplicates | None, seen: HeldOut) -> NearDuplicates | None:
+def _compare_without(found: NearDuplicates | None, seen: AnyHeldOut) -> NearDuplicates | None:
     """Add the accuracy on all held-out rows, and on those without a near-duplicate in training."""
     if found is None:
         return None
+    if not isinstance(seen, HeldOut):
+        return replace(found, num_held_out=int(seen.straddling.sum()))
     without = seen.right[~seen.straddling]
     return replace(
         found,

@@ -58,21 +58,47 @@ class FeatureChoice:
 
 @dataclass(frozen=True, slots=True)
 class TaskOptions:
-    """What a head learns.
+    """What a head learns: one class for each picture unless it is asked for something else.
 
     Attributes:
         labels: ``folders`` for those in the store (class folders, or those of a manifest); or a
             table, in CSV or Parquet, with the columns path, label and optionally split.
+        label_columns: For several labels for each picture: columns of the labels table or of the
+            store, each a label, with 0 and 1; or one column of texts such as ``cat|dog``, ``label``
+            for the pictures' own labels. Pictures are left out that miss one of the values.
+        target: For a number: a column of the labels table or of the store. Pictures without one
+            are left out.
         class_weight: How much images of each class count in the fit: ``balanced`` for all classes
             alike, however many images they have; a CSV file with the columns class and weight; or
-            weights by the names of classes. All images count alike when None.
+            weights by the names of classes. A picture with several labels counts as they do on
+            average. All images count alike when None.
         sample_weight: A column of the labels table or of the store: how much each image counts in
             the fit, above 0; 1 where it is missing. Measures count every image once.
     """
 
     labels: str | Path = FOLDERS
+    label_columns: Sequence[str] = ()
+    target: str | None = None
     class_weight: str | Path | Mapping[str, float] | None = None
     sample_weight: str | None = None
+
+    def __post_init__(self) -> None:
+        given: object = self.label_columns
+        names = split_names(given) if isinstance(given, str) else tuple(self.label_columns)
+        object.__setattr__(self, "label_columns", names)
+        if names and self.target is not None:
+            raise InvalidValue(
+                f"{option('label_columns')} learns labels, {option('target')} a number: choose one."
+            )
+        if len(set(names)) < len(names):
+            raise InvalidValue(
+                f"{option('label_columns')} names each column once. Received: {', '.join(names)}."
+            )
+        if self.target is not None and self.class_weight is not None:
+            raise InvalidValue(
+                f"{option('class_weight')} weighs classes, of which a number has none. Take it "
+                f"away, or weigh images with {option('sample_weight', 'COLUMN')}."
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +184,16 @@ class HeadOptions:
             )
 
 
+def split_names(text: str) -> tuple[str, ...]:
+    """Return names between commas.
+
+    Example:
+        >>> split_names("a, b")
+        ('a', 'b')
+    """
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
 def parse_hidden(text: str) -> tuple[int, ...]:
     """Read widths of layers.
 
@@ -187,6 +223,8 @@ class TaskKeywords(TypedDict, total=False):
     """The fields of `TaskOptions` as keywords."""
 
     labels: str | Path
+    label_columns: Sequence[str]
+    target: str | None
     class_weight: str | Path | Mapping[str, float] | None
     sample_weight: str | None
 

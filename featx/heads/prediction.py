@@ -277,7 +277,8 @@ def _use_head(query: QueryImages, head: str | Path | Head, how: _How) -> Predict
             raise InvalidValue("A store is predicted whole: take away what selects images.")
         batches = iter_store(store, head, listener)
     counts = PredictionCounts()
-    return PredictionStream(_predict_batches(predictor, batches, counts, listener), counts)
+    results = _predict_batches(predictor, batches, counts, listener)
+    return PredictionStream(results, counts, head.task)
 
 
 def _predict_batches(

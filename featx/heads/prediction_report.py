@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -13,18 +13,21 @@ from featx.shown import Shown
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Prediction(Shown):
-    """The most probable classes of one image.
+    """The most probable classes of one image, or its number.
 
     Attributes:
         path: The image.
         label: Its label: the class folder, or what its source says; None where there is none.
-        classes: The best classes, most probable first.
+        classes: The best classes, most probable first; none where a number is predicted.
         probabilities: Their probabilities, in [0, 1]; those of a model with a sigmoid for each
             class are independent, and need not sum to 1 over all classes.
         is_unknown: Whether the first probability is below the threshold that was asked for.
         candidates: With a coverage, the classes one of which is the true one, most probable first.
         novelty: If it was asked for, how unlike the pictures that the head was fitted on this one
             is: the share of pictures held out then that are less unlike, in [0, 1].
+        labels: Of a head of several labels: those that apply, most probable first, with their
+            probabilities.
+        number: Of a head that predicts one.
     """
 
     path: str
@@ -34,6 +37,8 @@ class Prediction(Shown):
     is_unknown: bool = False
     candidates: tuple[str, ...] | None = None
     novelty: float | None = None
+    labels: dict[str, float] | None = field(default=None, hash=False)
+    number: float | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,13 +15,15 @@ from featx.events import Listener
 from featx.features.batch_queue import ComputedBatch
 from featx.features.embedding import QueryImages, iter_embedded
 from featx.heads.head import Head
+from featx.heads.kinds import Task
 from featx.heads.prediction_report import Prediction
 from featx.images.roots import Root
-from featx.images.sources import ImageFailure, Images
+from featx.images.sources import ImageFailure, ImageItem, Images
+from featx.images.sources.columns import list_values, value_at
 from featx.options import DecisionOptions
 from featx.specs import identity_differences
 from featx.store import FeatureStore, open_store
-from featx.wording import command
+from featx.wording import command, option
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 """With these bytes an HDF5 file begins, or its second half kilobyte: featx's own begin with a
@@ -37,6 +40,7 @@ class VectorBatch:
         labels: B labels, None where there is none.
         content_hash: uint8 (B, 16).
         values: float32 (B, D).
+        columns: Those that say what the head predicts, B values each, None where one is missing.
     """
 
     root: Root
@@ -44,11 +48,16 @@ class VectorBatch:
     labels: Sequence[str | None]
     content_hash: np.ndarray
     values: np.ndarray
+    columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
     @property
     def paths(self) -> list[str]:
         """B locations."""
         return [self.root.location(key) for key in self.keys]
+
+    def without_values(self) -> VectorBatch:
+        """Return it without the features, which are larger than everything else."""
+        return replace(self, values=self.values[:0])
 
     def take(self, rows: np.ndarray) -> VectorBatch:
         """Return some of the pictures: their numbers."""
@@ -59,6 +68,7 @@ class VectorBatch:
             [self.labels[row] for row in chosen],
             self.content_hash[rows],
             self.values[rows],
+            {name: [values[row] for row in chosen] for name, values in self.columns.items()},
         )
 
 
@@ -95,13 +105,18 @@ class PredictionStream:
 
     Attributes:
         counts: How many were predicted so far, and how many of them are right.
+        task: What is predicted: ``single``, ``multi`` or ``regression``.
     """
 
     def __init__(
-        self, results: Iterator[Prediction | ImageFailure], counts: PredictionCounts
+        self,
+        results: Iterator[Prediction | ImageFailure],
+        counts: PredictionCounts,
+        task: Task = "single",
     ) -> None:
         self._results = results
         self.counts = counts
+        self.task = task
 
     def __iter__(self) -> Iterator[Prediction | ImageFailure]:
         return self._results
@@ -117,9 +132,11 @@ class HeadPredictor:
 
     Raises:
         HeadError: If the head does not have what was asked for.
+        InvalidValue: If it does not go with what the head predicts.
     """
 
     def __init__(self, head: Head, top: int, decision: DecisionOptions) -> None:
+        _check_decision(head, decision)
         self._head, self._top, self._decision = head, top, decision
         self._known = {row.tobytes() for row in head.fitted_on}
         self._least = _find_least_probability(head, decision)
@@ -127,6 +144,9 @@ class HeadPredictor:
     def predict(self, batch: VectorBatch, counts: PredictionCounts) -> Iterator[Prediction]:
         """Yield the predictions of a batch, and count them."""
         head, decision = self._head, self._decision
+        if head.task != "single":
+            yield from self._predict_values(batch, counts)
+            return
         raw = head.raw_proba(batch.values)
         probabilities = head.temper(raw)
         order = np.argsort(-probabilities, axis=1, kind="stable")
@@ -147,6 +167,32 @@ class HeadPredictor:
             self._count(prediction, batch.content_hash[row].tobytes() in self._known, counts)
             yield prediction
 
+    def _predict_values(self, batch: VectorBatch, counts: PredictionCounts) -> Iterator[Prediction]:
+        """Yield numbers, or the labels that apply, and count them."""
+        head, decision = self._head, self._decision
+        outputs = head.raw_proba(batch.values)
+        order = np.argsort(-outputs, axis=1, kind="stable")
+        least = np.array(head.thresholds if decision.threshold is None else decision.threshold)
+        evidence = head.evidence if decision.novelty else None
+        novelty = None if evidence is None else evidence.novelty(batch.values)
+        for row, (path, label) in enumerate(zip(batch.paths, batch.labels, strict=True)):
+            unlike = None if novelty is None else float(novelty[row])
+            counts.num_images += 1
+            counts.num_fitted_on += batch.content_hash[row].tobytes() in self._known
+            own, ranked = outputs[row], order[row]
+            if head.task == "regression":
+                yield Prediction(path, label, (), (), novelty=unlike, number=float(own[0]))
+                continue
+            best, applies = ranked[: self._top], own >= least
+            yield Prediction(
+                path=path,
+                label=label,
+                classes=tuple(head.classes[number] for number in best),
+                probabilities=tuple(float(own[number]) for number in best),
+                novelty=unlike,
+                labels={head.classes[one]: float(own[one]) for one in ranked if applies[one]},
+            )
+
     def _choose_candidates(self, ranked: np.ndarray, own: np.ndarray) -> tuple[str, ...] | None:
         """Return the classes above the least probability; the best where there are none."""
         if self._least is None:
@@ -161,6 +207,17 @@ class HeadPredictor:
         if prediction.label in self._head.classes and not is_known:
             counts.num_labelled += 1
             counts.num_right += prediction.classes[0] == prediction.label
+
+
+def _check_decision(head: Head, decision: DecisionOptions) -> None:
+    """Refuse what does not go with what a head predicts."""
+    what = "a number" if head.task == "regression" else "several labels for each image"
+    refused = {"single": (), "multi": ("coverage",), "regression": ("coverage", "threshold")}
+    for name in refused[head.task]:
+        if getattr(decision, name) is not None:
+            raise InvalidValue(
+                f"This head predicts {what}, with which {option(name)} does not go: take it away."
+            )
 
 
 def is_below(probability: float, decision: DecisionOptions) -> bool:
@@ -244,7 +301,18 @@ def _take_batch(batch: ComputedBatch, head: Head) -> VectorBatch:
         [item.label for item in batch.items],
         batch.content_hash,
         batch.features[head.feature.name].reshape(len(batch.items), width),
+        _take_columns(batch.items, head.columns),
     )
+
+
+def _take_columns(items: Sequence[ImageItem], names: Sequence[str]) -> dict[str, list[Any]]:
+    """Return what the table of the pictures says in some columns, if it has them."""
+    found: dict[str, list[Any]] = {}
+    for name in names:
+        rows = [item.row if item.row and name in item.row.columns else None for item in items]
+        if any(row is not None for row in rows):
+            found[name] = [row and value_at(row.columns[name], row.number) for row in rows]
+    return found
 
 
 def iter_store(
@@ -278,6 +346,7 @@ def _read_batches(
 ) -> Iterator[VectorBatch]:
     with open_store(path) as store:
         labels, hashes, root = store.labels, store.content_hash, store.root
+        columns = {name: store.columns[name] for name in head.columns if name in store.columns}
         start = 0
         listener.start(len(store), "images")
         try:
@@ -285,7 +354,10 @@ def _read_batches(
                 rows = slice(start, start + len(block))
                 part = None if split is None else np.array(store.splits[rows]) == split
                 values = block.reshape(len(block), -1)
-                batch = VectorBatch(root, store.keys[rows], labels[rows], hashes[rows], values)
+                said = {name: list_values(column[rows]) for name, column in columns.items()}
+                batch = VectorBatch(
+                    root, store.keys[rows], labels[rows], hashes[rows], values, said
+                )
                 yield batch if part is None else batch.take(np.flatnonzero(part))
                 listener.advance(len(block))
                 start += len(block)

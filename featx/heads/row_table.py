@@ -7,10 +7,13 @@ from pathlib import Path
 
 from featx.atomic import replace_file
 from featx.errors import HeadError
-from featx.heads.held_out import HeldOut
+from featx.heads.held_out import AnyHeldOut, HeldOut, HeldOutNumbers
+from featx.heads.targets import name_labels
 from featx.wording import option
 
 COLUMNS = ("path", "label", "predicted", "probability", "label_probability", "near_duplicate")
+LABEL_COLUMNS = ("path", "label", "predicted", "probability", "near_duplicate")
+NUMBER_COLUMNS = ("path", "label", "predicted", "near_duplicate")
 
 
 def check_rows_path(path: Path) -> None:
@@ -26,18 +29,27 @@ def check_rows_path(path: Path) -> None:
         )
 
 
-def write_rows(held_out: HeldOut, path: Path) -> None:
+def write_rows(held_out: AnyHeldOut, path: Path) -> None:
     """Write a line for each held-out picture, in the order of the store.
 
     The columns are the picture's key, its true and its predicted class, the probabilities of both
     (predicted first), whether a near-duplicate was fitted on (0 or 1), and with a cross-validation
     ``fold``, from 1. As a file of labels, it says which pictures were held out.
 
+    Of several labels, ``label`` and ``predicted`` are texts such as ``cat|dog``, and
+    ``probability`` the probabilities of those predicted, likewise. Of numbers there are ``label``
+    and ``predicted``.
+
     Raises:
         HeadError: If it cannot be written.
     """
     folds = held_out.folds
-    header = [*COLUMNS, *([] if folds is None else ["fold"])]
+    columns: tuple[str, ...] = LABEL_COLUMNS
+    if isinstance(held_out, HeldOut):
+        columns = COLUMNS
+    elif isinstance(held_out, HeldOutNumbers):
+        columns = NUMBER_COLUMNS
+    header = [*columns, *([] if folds is None else ["fold"])]
     try:
         with (
             replace_file(path) as temporary,
@@ -46,14 +58,26 @@ def write_rows(held_out: HeldOut, path: Path) -> None:
             writer = csv.writer(file)
             writer.writerow(header)
             for row, key in enumerate(held_out.keys):
-                line = [
-                    key,
-                    held_out.classes[held_out.targets[row]],
-                    held_out.classes[held_out.predicted[row]],
-                    f"{held_out.confidence[row]:.6f}",
-                    f"{held_out.own[row]:.6f}",
-                    int(held_out.straddling[row]),
-                ]
+                line = [key, *_make_cells(held_out, row), int(held_out.straddling[row])]
                 writer.writerow(line if folds is None else [*line, folds[row] + 1])
     except OSError as error:
         raise HeadError(f"{str(path)!r} cannot be written: {error.strerror}.") from error
+
+
+def _make_cells(held_out: AnyHeldOut, row: int) -> list[str]:
+    """Return what is true and what was predicted of a row, with probabilities."""
+    if isinstance(held_out, HeldOut):
+        return [
+            held_out.classes[held_out.targets[row]],
+            held_out.classes[held_out.predicted[row]],
+            f"{held_out.confidence[row]:.6f}",
+            f"{held_out.own[row]:.6f}",
+        ]
+    if isinstance(held_out, HeldOutNumbers):
+        return [f"{held_out.targets[row]:.15g}", f"{held_out.predicted[row]:.6g}"]
+    predicted = held_out.predicted[row]
+    return [
+        name_labels(held_out.targets[row], held_out.classes),
+        name_labels(predicted, held_out.classes),
+        "|".join(f"{value:.6f}" for value in held_out.probabilities[row][predicted]),
+    ]

@@ -20,11 +20,11 @@ MOST_VALUES = 20_000_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scored:
-    """Class probabilities of N rows that a head was not fitted on.
+    """What a head says of N rows that it was not fitted on.
 
     Attributes:
-        probabilities: Shape (N, C).
-        targets: True class numbers, (N,).
+        probabilities: Shape (N, C); of a regression numbers, (N, 1).
+        targets: What is true, as in `featx.heads.kinds.Examples`.
         groups: Group numbers, (N,): rows that belong together.
     """
 
@@ -56,6 +56,28 @@ def find_temperature(probabilities: np.ndarray, targets: np.ndarray) -> float:
     return 1 / find_factor(logs, targets[::step])
 
 
+def halve_groups(groups: np.ndarray, seed: int) -> np.ndarray | None:
+    """Divide held-out rows in two, each of which is measured with what the other one chose.
+
+    Args:
+        groups: Group numbers, (N,): rows that stay together.
+        seed: For the division.
+
+    Returns:
+        0 or 1 for each row, (N,); None where there are too few.
+
+    Example:
+        >>> halves = halve_groups(np.arange(60) // 2, seed=0)
+        >>> np.bincount(halves).tolist(), bool((halves[::2] == halves[1::2]).all())
+        ([30, 30], True)
+    """
+    numbers, positions = np.unique(groups, return_inverse=True)
+    if len(groups) < LEAST_ROWS or len(numbers) < 2:
+        return None
+    order = np.random.default_rng(seed).permutation(len(numbers))
+    return np.asarray((order % 2)[positions.reshape(-1)])
+
+
 def choose_temperature(scored: Scored, names: tuple[str, ...], seed: int) -> Calibrated | None:
     """Choose a temperature by held-out rows, and measure it on those that did not choose.
 
@@ -70,11 +92,9 @@ def choose_temperature(scored: Scored, names: tuple[str, ...], seed: int) -> Cal
     Returns:
         None where there are too few rows.
     """
-    numbers, positions = np.unique(scored.groups, return_inverse=True)
-    if len(scored.targets) < LEAST_ROWS or len(numbers) < 2:
+    halves = halve_groups(scored.groups, seed)
+    if halves is None:
         return None
-    order = np.random.default_rng(seed).permutation(len(numbers))
-    halves = (order % 2)[positions.reshape(-1)]
     tempered = np.empty_like(scored.probabilities)
     for half in (0, 1):
         other = scored.take(halves != half)

@@ -48,7 +48,7 @@ class DemoScreen:
         """Show what `fit-head` did."""
         assert report.evaluation is not None
         self._say(
-            f"accuracy {report.evaluation.accuracy:.3f} on {report.evaluation.num_examples} "
+            f"accuracy {report.accuracy:.3f} on {report.evaluation.num_examples} "
             f"held-out digits, fitted on {report.num_train:,}"
         )
 

@@ -11,6 +11,7 @@ from featx.report.evaluation_sections import (
     show_confusions,
     show_pictures,
     show_reliability,
+    take_classes,
 )
 from featx.report.evaluation_tables import list_left_out
 from featx.report.page import Page, element, write_page
@@ -43,7 +44,7 @@ def write_evaluation_page(report: EvaluateReport, path: str | Path) -> None:
 
 def make_evaluation_page(report: EvaluateReport, thumbnails: Thumbnails) -> Page:
     """Return the page; see `write_evaluation_page`."""
-    evaluation, held_out = report.evaluation, report.held_out
+    evaluation, held_out = take_classes(report.evaluation, report.held_out)
     left_out = list_left_out(report)
     count = format_count(evaluation.num_examples, "labelled image")
     introduction = [element("p", f"Measured on {count} that it was not fitted on.")]

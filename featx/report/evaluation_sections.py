@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from featx.errors import InvalidValue
+from featx.heads.evaluation import Evaluation
+from featx.heads.held_out import AnyHeldOut, HeldOut
 from featx.report.page import Section, element
 from featx.report.page.charts import Bin, draw_reliability
 from featx.report.page.gallery import Tile, make_gallery
 from featx.report.page.markup import Content, Markup, isolate
 from featx.report.page.tables import Bar, Figure, make_bars, make_matrix, make_table
 from featx.units import format_count
+from featx.wording import option
 
 if TYPE_CHECKING:
-    from featx.heads.evaluation import Evaluation
-    from featx.heads.held_out import HeldOut
+    from featx.heads.judging import AnyEvaluation
     from featx.report.page.thumbnails import Thumbnails
 
 NUM_PICTURES = 30
@@ -28,6 +31,20 @@ MAX_MATRIX = 30
 
 MAX_BARS = 30
 NUM_CONFUSIONS = 10
+
+
+def take_classes(evaluation: AnyEvaluation, held_out: AnyHeldOut) -> tuple[Evaluation, HeldOut]:
+    """Return the figures and predictions of a head of one class for each picture.
+
+    Raises:
+        InvalidValue: If the head predicts something else.
+    """
+    if isinstance(evaluation, Evaluation) and isinstance(held_out, HeldOut):
+        return evaluation, held_out
+    raise InvalidValue(
+        "A page or a sheet shows a head of one class for each image. This one learned several "
+        f"labels or a number: {option('rows', 'OUT.csv')} lists what it says of each image."
+    )
 
 
 def list_figures(evaluation: Evaluation, held_out: HeldOut) -> Iterator[Figure]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from featx.heads.label_evaluation import LabelEvaluation
+from featx.heads.number_evaluation import NumberEvaluation
 from featx.report.columns import Table
 from featx.report.drawing import make_table, print_result
 from featx.units import format_count
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from featx.heads.evaluating import EvaluateReport
     from featx.heads.evaluation import ClassReport, Evaluation
     from featx.heads.grouping import NearDuplicates
+    from featx.heads.judging import AnyEvaluation
+    from featx.heads.label_evaluation import LabelReport
 
 SHOWN_CLASSES = 100
 """Most classes of a table: of more, those with the lowest F1 are shown."""
@@ -21,15 +25,31 @@ WORST_CLASSES = 20
 SHOWN_NAMES = 10
 SHOWN_CONFUSIONS = 5
 
+_WITHOUT = {
+    "single": "without label",
+    "multi": "without labels",
+    "regression": "without a number",
+}
 
-def show_evaluation(evaluation: Evaluation, measured: str, rest: str = "") -> None:
+
+def show_evaluation(evaluation: AnyEvaluation, measured: str, rest: str = "") -> None:
     """Draw an evaluation.
 
     Args:
         evaluation: The figures.
         measured: What the images are called that it was measured on, for example ``held out``.
-        rest: What follows the accuracy.
+        rest: What follows the first figure.
     """
+    if isinstance(evaluation, LabelEvaluation):
+        show_labels(evaluation, measured, rest)
+    elif isinstance(evaluation, NumberEvaluation):
+        for line in describe_numbers(evaluation, measured, rest):
+            print_result(line)
+    else:
+        _show_classes(evaluation, measured, rest)
+
+
+def _show_classes(evaluation: Evaluation, measured: str, rest: str) -> None:
     print_result(_draw_classes(evaluation.classes, measured))
     hidden = len(evaluation.classes) - WORST_CLASSES
     if len(evaluation.classes) > SHOWN_CLASSES:
@@ -59,13 +79,17 @@ def show_evaluate_report(report: EvaluateReport) -> None:
 
 def list_left_out(report: EvaluateReport) -> list[str]:
     """Return how many images were not measured on, and why."""
+    is_single = report.task == "single"
     return [
         f"{format_count(count, 'image')} {why}"
         for count, why in (
             (report.num_fitted_on, "that the head was fitted on"),
-            (report.num_unlabelled, "without label"),
+            (report.num_unlabelled, _WITHOUT[report.task]),
             (report.num_not_finite, "with features that are NaN or infinite"),
-            (sum(report.unknown_labels.values()), "with a label that is no class of the head"),
+            (
+                sum(report.unknown_labels.values()) if is_single else 0,
+                "with a label that is no class of the head",
+            ),
             (len(report.failures), "that could not be used"),
         )
         if count
@@ -95,6 +119,66 @@ def describe_evaluation(evaluation: Evaluation, measured: str, rest: str = "") -
         )
 
 
+def show_labels(evaluation: LabelEvaluation, measured: str, rest: str) -> None:
+    """Draw the measures of several labels for each picture; see `show_evaluation`."""
+    print_result(_draw_labels(evaluation.classes, measured))
+    if len(evaluation.classes) > SHOWN_CLASSES:
+        hidden = len(evaluation.classes) - WORST_CLASSES
+        print_result(f"the {WORST_CLASSES} lowest AP; --json has the other {hidden:,} labels")
+    unmeasured = [one.name for one in evaluation.classes if not one.support]
+    if unmeasured:
+        print_result(
+            f"not measured, as they apply to none of the images: {_list_names(unmeasured)}"
+        )
+    if evaluation.few:
+        print_result(
+            f"fewer than 10 images, so that their figures say little: {_list_names(evaluation.few)}"
+        )
+    images = format_count(evaluation.num_examples, f"{measured.replace(' ', '-')} image")
+    interval = ""
+    if evaluation.interval is not None:
+        low, high = evaluation.interval
+        interval = (
+            f" (mean of {len(evaluation.folds)} folds, 95 % interval {low:.4f} to {high:.4f})"
+        )
+    print_result(
+        f"mAP {evaluation.mean_average_precision:.4f} on {images}{interval}{rest}"
+    )  # fmt: skip
+    print_result(
+        f"micro F1 {evaluation.micro_f1:.4f}, macro F1 {evaluation.macro_f1:.4f}, all labels right "
+        f"{evaluation.exact:.4f}, log loss {evaluation.log_loss:.4f}"
+    )
+
+
+def _draw_labels(labels: Sequence[LabelReport], measured: str) -> Table:
+    headers = ("label", "AP", "precision", "recall", "F1", "threshold", measured)
+    table = make_table(*headers, right=(1, 2, 3, 4, 5, 6))
+    if len(labels) > SHOWN_CLASSES:
+        known = [one for one in labels if one.average_precision is not None]
+        labels = sorted(known, key=lambda one: one.average_precision or 0.0)[:WORST_CLASSES]
+    for line in labels:
+        figures = (line.average_precision, line.precision, line.recall, line.f1)
+        shown = ("–" if value is None or not line.support else f"{value:.3f}" for value in figures)
+        table.add_row(line.name, *shown, f"{line.threshold:.3f}", f"{line.support:,}")
+    return table
+
+
+def describe_numbers(evaluation: NumberEvaluation, measured: str, rest: str = "") -> Iterator[str]:
+    """Yield the lines that say how far predicted numbers are from the true ones."""
+    low, high = evaluation.interval
+    images = format_count(evaluation.num_examples, f"{measured.replace(' ', '-')} image")
+    how = f"mean of {len(evaluation.folds)} folds, " if evaluation.folds else ""
+    yield (
+        f"mean absolute error {evaluation.mae:.4g} on {images} ({how}95 % interval {low:.4g} to "
+        f"{high:.4g}){rest}"
+    )
+    explained = "–" if evaluation.r_squared is None else f"{evaluation.r_squared:.4f}"
+    yield (
+        f"R² {explained}, root mean squared error {evaluation.rmse:.4g}; saying the mean of every "
+        f"image: mean absolute error {evaluation.baseline_mae:.4g}"
+    )
+
+
 def describe_near_duplicates(found: NearDuplicates | None) -> Iterator[str]:
     """Yield what is to be said of near-duplicates, if there are any."""
     if found is None or not found.num_images:
@@ -108,6 +192,8 @@ def describe_near_duplicates(found: NearDuplicates | None) -> Iterator[str]:
             f"{line}: {found.num_held_out:,} of the held-out ones have one among those fitted on; "
             f"accuracy with them {found.accuracy:.4f}, without {found.accuracy_without:.4f}"
         )
+    elif found.accuracy is None:
+        yield f"{line}: {found.num_held_out:,} of the held-out ones have one among those fitted on"
     else:
         yield f"{line}: all held-out ones have one among those fitted on"
 

@@ -13,6 +13,7 @@ from featx.report.evaluation_sections import (
     show_confusions,
     show_pictures,
     show_reliability,
+    take_classes,
 )
 from featx.report.page import Page, Section, element, write_page
 from featx.report.page.charts import Point, draw_line
@@ -46,10 +47,10 @@ def write_head_page(report: FitReport, path: str | Path) -> None:
 
 def make_head_page(report: FitReport, thumbnails: Thumbnails) -> Page:
     """Return the page; see `write_head_page`."""
-    evaluation, held_out = report.evaluation, report.held_out
     sections: list[Section] = []
     figures: list[Figure] = []
-    if evaluation is not None and held_out is not None:
+    if report.evaluation is not None and report.held_out is not None:
+        evaluation, held_out = take_classes(report.evaluation, report.held_out)
         figures = [*list_figures(evaluation, held_out), *_compare_without(report.near_duplicates)]
         sections = [
             *show_pictures(held_out, thumbnails),

@@ -32,6 +32,9 @@ def describe_prediction(
 ) -> Iterator[dict[str, Any]]:
     """Yield ``{"path", "rank", "class", "probability"}`` for each class of an image.
 
+    Of several labels it is one ``{"path", "labels"}``, each label with its probability, of a number
+    ``{"path", "number"}``.
+
     Args:
         prediction: Of one image.
         columns: Which of ``unknown``, ``candidates`` and ``novelty`` each line has as well.
@@ -42,6 +45,12 @@ def describe_prediction(
         "novelty": prediction.novelty,
     }
     asked = {name: value for name, value in known.items() if name in columns}
+    if prediction.labels is not None:
+        yield {"path": short_path(prediction.path), "labels": prediction.labels} | asked
+        return
+    if prediction.number is not None:
+        yield {"path": short_path(prediction.path), "number": prediction.number} | asked
+        return
     pairs = zip(prediction.classes, prediction.probabilities, strict=True)
     for rank, (name, probability) in enumerate(pairs, start=1):
         line = {"path": short_path(prediction.path), "rank": rank, "class": name}

@@ -12,6 +12,7 @@ from typing import Any
 from featx.atomic import replace_file
 from featx.errors import InvalidValue
 from featx.files import describe_wrong_output
+from featx.heads.kinds import Task
 from featx.heads.prediction_report import Prediction
 from featx.options import DecisionOptions
 from featx.report.json_lines import describe_prediction
@@ -43,24 +44,30 @@ def check_prediction_path(path: Path, *, overwrite: bool = False) -> None:
 
 
 def write_prediction_file(
-    predictions: Iterable[Prediction], path: Path, top: int, decision: DecisionOptions
+    predictions: Iterable[Prediction],
+    path: Path,
+    top: int,
+    decision: DecisionOptions,
+    task: Task = "single",
 ) -> None:
     """Write predictions as they come: a row for each picture.
 
     The columns are path, label, class and probability, of further classes class_2, probability_2
     and so on, and where they were asked for unknown, candidates and novelty. JSON lines have one
-    object for each class, as ``--json`` prints them.
+    object for each class, as ``--json`` prints them. Of several labels the columns are path, label,
+    labels and probabilities, of a number path, label and number.
 
     Args:
         predictions: What `featx.predict` or `featx.iter_predictions` gives, without failures.
         path: A file, replaced if it exists; see `check_prediction_path`.
         top: The most classes of a picture.
         decision: What was asked for.
+        task: What is predicted.
 
     Raises:
         InvalidValue: If it cannot be written.
     """
-    columns = list_columns(top, decision)
+    columns = list_columns(top, decision, task)
     try:
         with replace_file(path) as temporary:
             _WRITERS[path.suffix.lower()](predictions, temporary, columns)
@@ -68,13 +75,18 @@ def write_prediction_file(
         raise InvalidValue(f"{str(path)!r} cannot be written: {error.strerror}.") from error
 
 
-def list_columns(top: int, decision: DecisionOptions) -> list[str]:
+def list_columns(top: int, decision: DecisionOptions, task: Task = "single") -> list[str]:
     """Return the names of the columns.
 
     Example:
         >>> list_columns(2, DecisionOptions(threshold=0.5))
         ['path', 'label', 'class', 'probability', 'class_2', 'probability_2', 'unknown']
+        >>> list_columns(2, DecisionOptions(novelty=True), "regression")
+        ['path', 'label', 'number', 'novelty']
     """
+    if task != "single":
+        own = ["number"] if task == "regression" else ["labels", "probabilities"]
+        return ["path", "label", *own, *(["novelty"] if decision.novelty else [])]
     further = [f"{name}_{n}" for n in range(2, top + 1) for name in ("class", "probability")]
     asked = {
         "unknown": decision.threshold is not None,
@@ -93,6 +105,10 @@ def _make_row(prediction: Prediction, columns: Sequence[str]) -> dict[str, Any]:
         row |= {f"class{ending}": name, f"probability{ending}": probability}
     row |= {"unknown": prediction.is_unknown, "novelty": prediction.novelty}
     row["candidates"] = prediction.candidates
+    if prediction.labels is not None:
+        row["labels"] = tuple(prediction.labels)
+        row["probabilities"] = tuple(prediction.labels.values())
+    row["number"] = prediction.number
     return {name: row.get(name) for name in columns}
 
 
@@ -102,8 +118,9 @@ def _write_csv(predictions: Iterable[Prediction], path: Path, columns: Sequence[
         writer.writeheader()
         for prediction in predictions:
             row = _make_row(prediction, columns)
-            if row.get("candidates") is not None:
-                row["candidates"] = "|".join(row["candidates"])
+            for name, cell in row.items():
+                if isinstance(cell, tuple):
+                    row[name] = "|".join(map(str, cell))
             writer.writerow(row)
 
 
@@ -124,6 +141,9 @@ def _write_parquet(predictions: Iterable[Prediction], path: Path, columns: Seque
         "unknown": pyarrow.bool_(),
         "candidates": pyarrow.list_(pyarrow.string()),
         "novelty": pyarrow.float64(),
+        "labels": pyarrow.list_(pyarrow.string()),
+        "probabilities": pyarrow.list_(pyarrow.float64()),
+        "number": pyarrow.float64(),
     }
     schema = pyarrow.schema(
         (name, special.get(name, pyarrow.float64() if "prob" in name else pyarrow.string()))

@@ -26,7 +26,7 @@ from featx.report.contact_sheet import (
     check_sheet_path,
     write_caption,
 )
-from featx.report.evaluation_sections import choose_pictures, list_tiles
+from featx.report.evaluation_sections import choose_pictures, list_tiles, take_classes
 from featx.report.page.thumbnails import Thumbnails
 
 if TYPE_CHECKING:
@@ -51,9 +51,9 @@ def write_prediction_sheet(report: FitReport | EvaluateReport, path: str | Path)
         InvalidValue: If no picture was held out, or the path cannot be that of a sheet.
     """
     check_sheet_path(Path(path))
-    held_out = report.held_out
-    if held_out is None:
+    if report.held_out is None or report.evaluation is None:
         raise InvalidValue("No images were held out, so that there are no predictions to draw.")
+    _, held_out = take_classes(report.evaluation, report.held_out)
     tiles = list(list_tiles(held_out, choose_pictures(len(held_out), NUM_ROWS * NUM_COLUMNS)))
     columns = min(NUM_COLUMNS, len(tiles))
     rows = -(-len(tiles) // columns)

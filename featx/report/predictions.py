@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from featx.heads.kinds import Task
 from featx.heads.prediction_report import Prediction
 from featx.images.sources import ImageFailure
 from featx.options import DecisionOptions
@@ -29,12 +30,14 @@ class PredictionOutput:
         as_json: As JSON lines, not as a table.
         top: The most classes of a picture.
         decision: What else was asked for.
+        task: What is predicted.
     """
 
     path: Path | None
     as_json: bool
     top: int
     decision: DecisionOptions
+    task: Task = "single"
 
 
 def write_results(
@@ -54,10 +57,10 @@ def write_results(
                 yield result
 
     if output.path is not None:
-        write_prediction_file(take(), output.path, output.top, output.decision)
+        write_prediction_file(take(), output.path, output.top, output.decision, output.task)
         return failures
     predictions = list(take()) if is_terminal() else take()
-    columns = list_columns(output.top, output.decision)
+    columns = list_columns(output.top, output.decision, output.task)
     if output.as_json:
         write_predictions(predictions, columns)
     else:
@@ -66,7 +69,11 @@ def write_results(
 
 
 def describe_counts(
-    counts: PredictionCounts, decision: DecisionOptions, *, model: str | None
+    counts: PredictionCounts,
+    decision: DecisionOptions,
+    *,
+    model: str | None,
+    task: Task = "single",
 ) -> Iterator[str]:
     """Yield what there is to say of all predictions together.
 
@@ -74,6 +81,7 @@ def describe_counts(
         counts: After the last one.
         decision: What was asked for.
         model: The model, if its own classifier made them.
+        task: What is predicted.
     """
     images = format_count(counts.num_images, "image")
     if counts.num_fitted_on:
@@ -81,7 +89,7 @@ def describe_counts(
             f"the head was fitted on {counts.num_fitted_on:,} of the {images}: they say nothing "
             "about its accuracy"
         )
-    if decision.threshold is not None:
+    if decision.threshold is not None and task == "single":
         yield f"{counts.num_unknown:,} of the {images} unknown, below {decision.threshold:g}"
     if counts.accuracy is not None:
         labelled = format_count(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from featx.exports.databases import DatabaseReport
     from featx.exports.exporting import ExportReport
     from featx.heads.fitting import FitReport
+    from featx.heads.kinds import Task
     from featx.heads.layer_choice import LayerTrial
     from featx.heads.prediction_report import Prediction
     from featx.index.searching import SearchReport
@@ -104,7 +105,7 @@ def show_fit_report(report: FitReport) -> None:
     """Draw how well a head does on images it has not seen."""
     evaluation = report.evaluation
     if report.layers:
-        print_result(_draw_layers(report.layers))
+        print_result(_draw_layers(report.layers, report.task))
     if evaluation is not None:
         show_evaluation(evaluation, "held out", f", fitted on {report.num_train:,}")
         if report.splits:
@@ -116,19 +117,30 @@ def show_fit_report(report: FitReport) -> None:
     for line in describe_near_duplicates(report.near_duplicates):
         print_result(line)
     again = ", then fitted again on all labelled images" if report.refitted else ""
-    unlabelled = f"; {report.num_unlabelled:,} without label" if report.num_unlabelled else ""
+    what = report.columns[0] if len(report.columns) == 1 else "label"
+    unlabelled = f"; {report.num_unlabelled:,} without {what}" if report.num_unlabelled else ""
     unlabelled += f"; {report.num_unsplit:,} of no split" if report.num_unsplit else ""
     print_result(
-        f"{short_path(report.output)}: {report.kind} head, {len(report.classes)} classes, layer "
+        f"{short_path(report.output)}: {report.kind} head, {_describe_task(report)}, layer "
         f"{report.layer} ({format_count(report.width, 'value')}){unlabelled}"
         f"{_describe_settings(report.settings)}{again}"
     )
 
 
-def _draw_layers(trials: Sequence[LayerTrial]) -> Table:
+def _describe_task(report: FitReport) -> str:
+    """Write what a head predicts."""
+    if report.task == "regression":
+        return f"predicts {report.columns[0]}"
+    if report.task == "multi":
+        return format_count(len(report.classes), "label")
+    return f"{len(report.classes)} classes"
+
+
+def _draw_layers(trials: Sequence[LayerTrial], task: Task) -> Table:
     """Return the table of layers that were compared, the best first."""
+    loss = "squared error" if task == "regression" else "log loss"
     table = make_table(
-        "layer", "pool", "values", "kind", "log loss", "accuracy", "95 %", "seconds",
+        "layer", "pool", "values", "kind", loss, "accuracy", "95 %", "seconds",
         right=(2, 4, 5, 6, 7),
     )  # fmt: skip
     for trial in trials:
@@ -157,19 +169,32 @@ def show_predictions(predictions: Iterable[Prediction], columns: Container[str])
 
     Args:
         predictions: In the order in which they are drawn, some hundred in a table.
-        columns: Which of ``unknown``, ``candidates`` and ``novelty`` are shown as well.
+        columns: Which of ``unknown``, ``candidates`` and ``novelty`` are shown as well; with
+            ``labels`` or ``number``, these in place of classes.
     """
     remaining = iter(predictions)
     while block := list(islice(remaining, TABLE_ROWS)):
         further = [name for name in ("candidates", "novelty") if name in columns]
-        right = (2, 3 + further.index("novelty")) if "novelty" in further else (2,)
-        table = make_table("image", "class", "probability", *further, right=right)
+        if "number" in columns:
+            headers = ["image", "number", *further]
+        else:
+            name = "labels" if "labels" in columns else "class"
+            headers = ["image", name, "probability", *further]
+        numbers = ("number", "probability", "novelty")
+        right = tuple(place for place, name in enumerate(headers) if name in numbers)
+        table = make_table(*headers, right=right)
         for prediction in block:
             table.add_row(*_make_cells(prediction), *(_CELLS[name](prediction) for name in further))
         print_result(table)
 
 
-def _make_cells(prediction: Prediction) -> tuple[str, list[str], list[str]]:
+def _make_cells(prediction: Prediction) -> tuple[str | list[str], ...]:
+    if prediction.number is not None:
+        return short_path(prediction.path), f"{prediction.number:.6g}"
+    if prediction.labels is not None:
+        labels = list(prediction.labels)
+        figures = [f"{value:.4f}" for value in prediction.labels.values()]
+        return short_path(prediction.path), labels or ["–"], figures or [""]
     pairs = list(zip(prediction.classes, prediction.probabilities, strict=True))
     shown = [pair for pair in pairs[1:] if pair[1] >= LEAST_PROBABILITY]
     names, values = zip(pairs[0], *shown, strict=True)

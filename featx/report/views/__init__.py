@@ -8,7 +8,15 @@ from featx.errors import FeatxError
 from featx.report.views.view import View
 
 _VIEWS = {
-    "heads": ("Evaluation", "FitReport", "Head", "PredictReport", "Prediction"),
+    "heads": (
+        "Evaluation",
+        "FitReport",
+        "Head",
+        "LabelEvaluation",
+        "NumberEvaluation",
+        "PredictReport",
+        "Prediction",
+    ),
     "models": ("Backbone", "Layer", "LayerTable"),
     "searches": ("IndexDescription", "Match", "QueryResult", "SearchReport", "VectorIndex"),
     "stores": (

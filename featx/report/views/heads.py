@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any
 
+from featx.heads.evaluation import Evaluation
+from featx.heads.label_evaluation import LabelEvaluation
+from featx.heads.number_evaluation import NumberEvaluation
 from featx.report.text import short_path
 from featx.report.views.stores import list_failures
 from featx.report.views.view import (
@@ -19,24 +22,29 @@ from featx.report.views.view import (
 )
 
 if TYPE_CHECKING:
-    from featx.heads.evaluation import Evaluation
     from featx.heads.fitting import FitReport
     from featx.heads.head import Head
+    from featx.heads.judging import AnyEvaluation
+    from featx.heads.kinds import Task
     from featx.heads.prediction_report import Prediction, PredictReport
 
 
 def view_head(head: Head) -> View:
     """Return what a head tells apart, and on which feature."""
-    accuracy = (head.report.get("evaluation") or {}).get("accuracy")
+    measured = head.report.get("evaluation") or {}
+    figure, value = next(
+        ((name, measured[key]) for key, name in _FIGURES.items() if measured.get(key) is not None),
+        ("accuracy", None),
+    )
     return View(
         "Head",
         "" if head.folder is None else short_path(head.folder),
         list_facts(
             ("kind", head.kind),
-            ("classes", f"{len(head.classes):,} ({list_names(head.classes)})"),
+            _name_task(head.task, head.columns, head.classes),
             ("layer", describe_feature(head.feature)),
             ("model", head.model.reference),
-            ("accuracy", "" if accuracy is None else f"{accuracy:.4f}"),
+            (figure, "" if value is None else f"{value:.4f}"),
             ("fitted on", f"{len(head.fitted_on):,} images"),
             ("stale", "its store has changed" if head.is_stale else ""),
         ),
@@ -50,41 +58,69 @@ def view_fit(report: FitReport) -> View:
         "FitReport",
         short_path(report.output),
         list_facts(
-            ("accuracy", "not measured" if measured is None else f"{measured.accuracy:.4f}"),
+            *(_list_figures(measured) if measured else [("accuracy", "not measured")]),
             ("held out", "" if measured is None else f"{measured.num_examples:,}"),
             ("fitted on", f"{report.num_train:,}"),
             ("kind", report.kind),
-            ("classes", f"{len(report.classes):,}"),
+            _name_task(report.task, report.columns, report.classes),
             ("layer", f"{report.layer} ({report.width:,})"),
             ("chosen", _list_settings(report.settings)),
         ),
-        None if measured is None else _list_classes(measured),
+        None if measured is None else _list_rows(measured),
         more=_describe_confusions(measured),
     )
 
 
-def view_evaluation(evaluation: Evaluation) -> View:
+def view_evaluation(evaluation: AnyEvaluation) -> View:
     """Return measures, in all and by class."""
     return View(
-        "Evaluation",
+        type(evaluation).__name__,
         facts=(
-            ("accuracy", f"{evaluation.accuracy:.4f}"),
-            ("mean F1", f"{evaluation.macro_f1:.4f}"),
+            *_list_figures(evaluation),
             ("images", f"{evaluation.num_examples:,}"),
         ),
-        rows=_list_classes(evaluation),
+        rows=_list_rows(evaluation),
         more=_describe_confusions(evaluation),
     )
+
+
+_FIGURES = {
+    "accuracy": "accuracy",
+    "mean_average_precision": "mAP",
+    "mae": "mean absolute error",
+}
+"""Keys of an evaluation, the first of which that there is says how good a head is."""
+
+
+def _name_task(task: Task, columns: Sequence[str], classes: Sequence[str]) -> tuple[str, str]:
+    """Return the fact that says what is predicted."""
+    if task == "regression":
+        return "predicts", columns[0]
+    name = "labels" if task == "multi" else "classes"
+    return name, f"{len(classes):,} ({list_names(classes)})"
+
+
+def _list_figures(evaluation: AnyEvaluation) -> list[tuple[str, str]]:
+    if isinstance(evaluation, LabelEvaluation):
+        return [
+            ("mAP", f"{evaluation.mean_average_precision:.4f}"),
+            ("micro F1", f"{evaluation.micro_f1:.4f}"),
+            ("macro F1", f"{evaluation.macro_f1:.4f}"),
+        ]
+    if isinstance(evaluation, NumberEvaluation):
+        explained = evaluation.r_squared
+        return [
+            ("mean absolute error", f"{evaluation.mae:.4g}"),
+            ("R²", "–" if explained is None else f"{explained:.4f}"),
+        ]
+    return [("accuracy", f"{evaluation.accuracy:.4f}"), ("mean F1", f"{evaluation.macro_f1:.4f}")]
 
 
 def view_predictions(report: PredictReport) -> View:
     """Return the first images with their classes; those that failed where none could be used."""
     shown = report.predictions[:MOST_ROWS]
     named = {name for one in report.predictions for name in one.classes}
-    cells = [
-        (short_path(one.path), one.label or "–", one.classes[0], f"{one.probabilities[0]:.4f}")
-        for one in shown
-    ]
+    cells = [(short_path(one.path), one.label or "–", *_describe_first(one)) for one in shown]
     table = Rows(("image", "label", "class", "probability"), cells, len(report.predictions), (3,))
     return View(
         "PredictReport",
@@ -108,6 +144,8 @@ def view_prediction(prediction: Prediction) -> View:
         short_path(prediction.path),
         list_facts(
             *((name, f"{value:.4f}") for name, value in pairs[:MOST_ROWS]),
+            ("labels", "" if prediction.labels is None else _describe_first(prediction)[0]),
+            ("number", "" if prediction.number is None else _describe_first(prediction)[0]),
             ("label", prediction.label or ""),
         ),
         pictures=(("", (_picture(prediction, set(prediction.classes)),)),),
@@ -119,10 +157,19 @@ def _picture(one: Prediction, named: Set[str]) -> Picture:
     return Picture(
         one.path,
         short_path(one.path),
-        one.classes[0],
-        f"{one.probabilities[0]:.3f}",
-        one.label == one.classes[0] if one.label in named else None,
+        *_describe_first(one, digits=3),
+        one.label == one.classes[0] if one.label in named and one.labels is None else None,
     )
+
+
+def _describe_first(one: Prediction, digits: int = 4) -> tuple[str, str]:
+    """Return what is predicted in the first place, and its probability."""
+    if one.number is not None:
+        return f"{one.number:.6g}", ""
+    if one.labels is not None:
+        values = [f"{value:.{digits}f}" for value in one.labels.values()]
+        return ", ".join(one.labels) or "–", ", ".join(values)
+    return one.classes[0], f"{one.probabilities[0]:.{digits}f}"
 
 
 def _list_settings(settings: Mapping[str, object]) -> str:
@@ -130,6 +177,26 @@ def _list_settings(settings: Mapping[str, object]) -> str:
         f"{name} = {value:.4g}" if isinstance(value, float) else f"{name} = {value}"
         for name, value in settings.items()
     )
+
+
+def _list_rows(evaluation: AnyEvaluation) -> Rows | None:
+    """Return the measures of each class, of which a number has none."""
+    if isinstance(evaluation, NumberEvaluation):
+        return None
+    if isinstance(evaluation, Evaluation):
+        return _list_classes(evaluation)
+    cells = [
+        (
+            line.name,
+            "–" if line.average_precision is None else f"{line.average_precision:.3f}",
+            f"{line.f1:.3f}" if line.support else "–",
+            f"{line.threshold:.3f}",
+            f"{line.support:,}",
+        )
+        for line in evaluation.classes[:MOST_ROWS]
+    ]
+    headers = ("label", "AP", "F1", "threshold", "held out")
+    return Rows(headers, cells, len(evaluation.classes), (1, 2, 3, 4))
 
 
 def _list_classes(evaluation: Evaluation) -> Rows:
@@ -148,13 +215,15 @@ def _list_classes(evaluation: Evaluation) -> Rows:
     return Rows(headers, cells, len(evaluation.classes), (1, 2, 3, 4))
 
 
-def _describe_confusions(evaluation: Evaluation | None) -> str:
-    confusions = () if evaluation is None else evaluation.confusions[:3]
+def _describe_confusions(evaluation: AnyEvaluation | None) -> str:
+    confusions = evaluation.confusions[:3] if isinstance(evaluation, Evaluation) else ()
     return "; ".join(f"{count} × {true} taken for {other}" for true, other, count in confusions)
 
 
 VIEWS: Mapping[str, Callable[[Any], View]] = {
     "Evaluation": view_evaluation,
+    "LabelEvaluation": view_evaluation,
+    "NumberEvaluation": view_evaluation,
     "FitReport": view_fit,
     "Head": view_head,
     "PredictReport": view_predictions,
