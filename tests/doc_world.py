@@ -85,16 +85,10 @@ def _write_tables(folder: Path) -> None:
         shown = [(key.relative_to("photos"), names[label], split) for key, label, split in rows]
         csv.writer(file).writerows([("path", "label", "split"), *shown])
     with open(folder / "tags.csv", "w", newline="", encoding="utf-8") as file:
-        tags = [
-            (
-                path,
-                f"{label}|small" if number % 3 == 0 else label,
-                number % 2,
-                1 - number % 2,
-                price,
-            )
-            for number, (path, label, _) in enumerate(shown)
-            for price in ["" if number == 1 else 2.5 + number]
-        ]
+        tags = []
+        for number, key in enumerate(keys):
+            label = f"{key.parent.name}|small" if number % 3 == 0 else key.parent.name
+            price = "" if number == 1 else 2.5 + number
+            tags.append((key.relative_to("photos"), label, number % 2, 1 - number % 2, price))
         csv.writer(file).writerows([("path", "tags", "indoors", "sunny", "price"), *tags])
     (folder / "names.txt").write_text("one\ntwo\nthree\nfour\n", encoding="utf-8")
