@@ -268,6 +268,11 @@ def _use_head(query: QueryImages, head: str | Path | Head, how: _How) -> Predict
     file = "The head" if head.folder is None else f"The head {str(head.folder)!r}"
     POOLINGS.restore(head.feature.pool, file, head.feature.package)
     predictor = HeadPredictor(head, how.top, how.decision)
+    if predictor.takes_all_classes:
+        listener.note(
+            f"every class is a candidate for every image: to meet {how.decision.coverage:g}, the "
+            "head has too few held-out images, or too many mistakes among them"
+        )
     batches: Iterator[VectorBatch | ImageFailure]
     store = find_store(query.images)
     if store is None:

@@ -141,6 +141,11 @@ class HeadPredictor:
         self._known = {row.tobytes() for row in head.fitted_on}
         self._least = _find_least_probability(head, decision)
 
+    @property
+    def takes_all_classes(self) -> bool:
+        """Whether a coverage was asked for that only sets of all classes meet."""
+        return self._least == 0
+
     def predict(self, batch: VectorBatch, counts: PredictionCounts) -> Iterator[Prediction]:
         """Yield the predictions of a batch, and count them."""
         head, decision = self._head, self._decision

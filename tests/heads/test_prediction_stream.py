@@ -15,6 +15,7 @@ from PIL import Image
 
 import featx
 from featx.errors import FingerprintMismatch, HeadError, InvalidValue, UnknownName
+from featx.events import Listener
 from featx.heads.head import load_head
 from featx.models import SOURCES
 from featx.options import DecisionOptions
@@ -49,6 +50,21 @@ def test_a_store_gives_what_its_pictures_give(folder: Path) -> None:
         assert first.probabilities == pytest.approx(second.probabilities, abs=1e-5)
         assert first.novelty == pytest.approx(second.novelty, abs=0.1)
     assert stored.num_fitted_on == pictures.num_fitted_on == 60
+
+
+def test_a_coverage_that_takes_all_classes_is_said(folder: Path) -> None:
+    notes: list[str] = []
+
+    class Notes(Listener):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    for coverage, is_said in ((0.5, False), (0.99, True)):  # 12 images were held out.
+        report = featx.predict(
+            folder / "f.h5", head=folder / "head", coverage=coverage, listener=Notes()
+        )
+        assert (report.predictions[0].candidates == ("dark", "light")) == is_said
+        assert any("to meet 0.99" in note for note in notes) == is_said
 
 
 def test_a_store_needs_no_model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
