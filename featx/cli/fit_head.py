@@ -53,11 +53,6 @@ def fit_head(
     from featx.report.json_lines import write_json
     from featx.report.tables import show_fit_report
 
-    if (task.label_columns or task.target) and (report or sheet):
-        raise typer.BadParameter(
-            "--report and --sheet show heads of one class for each image: take them away, or take "
-            "--rows"
-        )
     if report is not None:
         from featx.report.head_page import write_head_page
         from featx.report.page import check_page_path

@@ -5,18 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from featx.report.evaluation_sections import (
-    list_figures,
-    show_classes,
-    show_confusions,
-    show_pictures,
-    show_reliability,
-    take_classes,
-)
 from featx.report.evaluation_tables import list_left_out
 from featx.report.page import Page, element, write_page
 from featx.report.page.tables import make_figures
 from featx.report.page.thumbnails import Thumbnails
+from featx.report.task_sections import list_task_figures, show_measures, show_pictures
 from featx.units import format_count
 
 if TYPE_CHECKING:
@@ -44,7 +37,8 @@ def write_evaluation_page(report: EvaluateReport, path: str | Path) -> None:
 
 def make_evaluation_page(report: EvaluateReport, thumbnails: Thumbnails) -> Page:
     """Return the page; see `write_evaluation_page`."""
-    evaluation, held_out = take_classes(report.evaluation, report.held_out)
+    evaluation, held_out = report.evaluation, report.held_out
+    first, last = show_measures(evaluation, held_out, "images")
     left_out = list_left_out(report)
     count = format_count(evaluation.num_examples, "labelled image")
     introduction = [element("p", f"Measured on {count} that it was not fitted on.")]
@@ -52,12 +46,7 @@ def make_evaluation_page(report: EvaluateReport, thumbnails: Thumbnails) -> Page
         introduction.append(element("p", f"Left out: {', '.join(left_out)}.", class_="note"))
     return Page(
         f"{report.kind} head on {report.layer}",
-        [*introduction, make_figures(list_figures(evaluation, held_out))],
-        (
-            *show_pictures(held_out, thumbnails),
-            show_confusions(held_out),
-            show_reliability(evaluation),
-            show_classes(evaluation, "images"),
-        ),
+        [*introduction, make_figures(list_task_figures(evaluation, held_out))],
+        (*show_pictures(held_out, thumbnails), *first, *last),
         element("p", f"Head in {report.head}." if report.head else "Head in memory."),
     )

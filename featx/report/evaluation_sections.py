@@ -1,4 +1,4 @@
-"""What the page of a head and that of an evaluation share: pictures, mistakes, classes."""
+"""Sections of a page about a head of one class for each picture."""
 
 from __future__ import annotations
 
@@ -7,44 +7,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from featx.errors import InvalidValue
-from featx.heads.evaluation import Evaluation
-from featx.heads.held_out import AnyHeldOut, HeldOut
 from featx.report.page import Section, element
 from featx.report.page.charts import Bin, draw_reliability
-from featx.report.page.gallery import Tile, make_gallery
+from featx.report.page.gallery import Tile
 from featx.report.page.markup import Content, Markup, isolate
 from featx.report.page.tables import Bar, Figure, make_bars, make_matrix, make_table
 from featx.units import format_count
-from featx.wording import option
 
 if TYPE_CHECKING:
-    from featx.heads.judging import AnyEvaluation
-    from featx.report.page.thumbnails import Thumbnails
-
-NUM_PICTURES = 30
-NUM_MISTAKES = 24
-"""Pictures of a page: about 10 kB each."""
+    from featx.heads.evaluation import Evaluation
+    from featx.heads.held_out import HeldOut
 
 MAX_MATRIX = 30
 """Most classes of a matrix: of more, those in the most mistakes are shown."""
 
 MAX_BARS = 30
 NUM_CONFUSIONS = 10
-
-
-def take_classes(evaluation: AnyEvaluation, held_out: AnyHeldOut) -> tuple[Evaluation, HeldOut]:
-    """Return the figures and predictions of a head of one class for each picture.
-
-    Raises:
-        InvalidValue: If the head predicts something else.
-    """
-    if isinstance(evaluation, Evaluation) and isinstance(held_out, HeldOut):
-        return evaluation, held_out
-    raise InvalidValue(
-        "A page or a sheet shows a head of one class for each image. This one learned several "
-        f"labels or a number: {option('rows', 'OUT.csv')} lists what it says of each image."
-    )
 
 
 def list_figures(evaluation: Evaluation, held_out: HeldOut) -> Iterator[Figure]:
@@ -58,31 +36,6 @@ def list_figures(evaluation: Evaluation, held_out: HeldOut) -> Iterator[Figure]:
     yield Figure("mean F1 of the classes", f"{evaluation.macro_f1:.3f}")
     yield Figure("log loss", f"{evaluation.log_loss:.3f}")
     yield Figure("calibration error", f"{evaluation.calibration_error:.3f}")
-
-
-def show_pictures(held_out: HeldOut, thumbnails: Thumbnails) -> Iterator[Section]:
-    """Yield some of the predictions, and the most confident mistakes if there are any."""
-    chosen = choose_pictures(len(held_out), NUM_PICTURES)
-    yield Section(
-        "Predictions",
-        [
-            element(
-                "p",
-                "In random order. Green: right. Red: wrong, with the true class.",
-                class_="note",
-            ),
-            make_gallery("Predictions", list_tiles(held_out, chosen), thumbnails),
-        ],
-    )
-    mistakes = held_out.mistakes()[:NUM_MISTAKES]
-    if len(mistakes):
-        yield Section(
-            "Most confident mistakes",
-            [
-                element("p", "Is the head wrong, or the label?", class_="note"),
-                make_gallery("Mistakes", list_tiles(held_out, mistakes), thumbnails),
-            ],
-        )
 
 
 def choose_pictures(count: int, most: int) -> np.ndarray:

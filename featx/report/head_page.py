@@ -7,24 +7,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from featx.heads.measures import wilson_interval
-from featx.report.evaluation_sections import (
-    list_figures,
-    show_classes,
-    show_confusions,
-    show_pictures,
-    show_reliability,
-    take_classes,
-)
 from featx.report.page import Page, Section, element, write_page
 from featx.report.page.charts import Point, draw_line
-from featx.report.page.tables import Bar, Figure, make_bars, make_figures
+from featx.report.page.markup import isolate
+from featx.report.page.tables import Bar, Figure, make_bars, make_figures, make_table
 from featx.report.page.thumbnails import Thumbnails
+from featx.report.task_sections import list_task_figures, show_measures, show_pictures
 from featx.units import format_count
 
 if TYPE_CHECKING:
     from featx.heads.fitting import FitReport
     from featx.heads.grouping import NearDuplicates
     from featx.heads.layer_choice import LayerTrial
+
+
+_CURVES = {
+    "single": "accuracy",
+    "multi": "mean average precision",
+    "regression": "mean absolute error",
+}
 
 
 def write_head_page(report: FitReport, path: str | Path) -> None:
@@ -50,15 +51,14 @@ def make_head_page(report: FitReport, thumbnails: Thumbnails) -> Page:
     sections: list[Section] = []
     figures: list[Figure] = []
     if report.evaluation is not None and report.held_out is not None:
-        evaluation, held_out = take_classes(report.evaluation, report.held_out)
-        figures = [*list_figures(evaluation, held_out), *_compare_without(report.near_duplicates)]
-        sections = [
-            *show_pictures(held_out, thumbnails),
-            show_confusions(held_out),
-            show_reliability(evaluation),
-            *_show_curve(report),
-            show_classes(evaluation, "held out"),
+        evaluation, held_out = report.evaluation, report.held_out
+        figures = [
+            *list_task_figures(evaluation, held_out),
+            *_compare_without(report.near_duplicates),
         ]
+        first, last = show_measures(evaluation, held_out, "held out")
+        pictures = show_pictures(held_out, thumbnails)
+        sections = [*pictures, *first, *_show_curve(report), *last]
     sections.extend(_show_layers(report.layers))
     return Page(
         f"{report.kind} head on {report.layer}",
@@ -69,9 +69,14 @@ def make_head_page(report: FitReport, thumbnails: Thumbnails) -> Page:
 
 
 def _introduce(report: FitReport) -> str:
+    learned = {
+        "single": format_count(len(report.classes), "class", "classes"),
+        "multi": format_count(len(report.classes), "label"),
+        "regression": "A number",
+    }
     fitted = (
-        f"{format_count(len(report.classes), 'class', 'classes')}, {report.width:,} values for an "
-        f"image, fitted on {format_count(report.num_train, 'image')}"
+        f"{learned[report.task]}, {report.width:,} values for an image, fitted on "
+        f"{format_count(report.num_train, 'image')}"
     )
     if report.evaluation is None:
         return f"{fitted}; none were held out to measure on."
@@ -90,26 +95,28 @@ def _show_curve(report: FitReport) -> Iterator[Section]:
     curve, evaluation = report.learning_curve, report.evaluation
     if len(curve) < 2 or evaluation is None:
         return
-    count = evaluation.num_examples
-    points = [
-        Point(
-            point.num_train, point.accuracy, *wilson_interval(round(point.accuracy * count), count)
-        )
-        for point in curve
-    ]
-    description = "Accuracy: " + "; ".join(
-        f"{point.accuracy:.3f} with {format_count(point.num_train, 'image')}" for point in curve
+    count, name = evaluation.num_examples, _CURVES[report.task]
+    points = []
+    for point in curve:
+        interval = (point.accuracy, point.accuracy)
+        if report.task == "single":
+            interval = wilson_interval(round(point.accuracy * count), count)
+        points.append(Point(point.num_train, point.accuracy, *interval))
+    description = f"{name}: " + "; ".join(
+        f"{point.accuracy:.3g} with {format_count(point.num_train, 'image')}" for point in curve
     )
+    intervals = ", with 95 % intervals" if report.task == "single" else ""
+    moves = "falls" if report.task == "regression" else "rises"
     yield Section(
         "Learning curve",
         [
             element(
                 "p",
-                "Accuracy by the number of images that the head was fitted on, with 95 % "
-                "intervals. Where it still rises, more images would help.",
+                f"By the number of images that the head was fitted on{intervals}. Where it still "
+                f"{moves}, more images would help.",
                 class_="note",
             ),
-            draw_line(description, "images fitted on", "accuracy", points),
+            draw_line(description, "images fitted on", name, points),
         ],
         is_half=True,
     )
@@ -127,10 +134,23 @@ def _show_layers(trials: Sequence[LayerTrial]) -> Iterator[Section]:
         for number, trial in enumerate(trials)
         if trial.accuracy is not None
     ]
+    caption = "By cross-validation of the images fitted on, the least loss first"
     if bars:
         headers = ("layer", "accuracy", "log loss", "kind", "values", "seconds")
-        caption = "By cross-validation of the images fitted on, the least loss first"
         yield Section("Layers", make_bars(caption, headers, bars))
+    elif trials:
+        rows = [
+            (
+                isolate(f"{trial.layer} ({trial.pool})"),
+                f"{trial.loss:.4g}",
+                trial.kind,
+                f"{trial.width:,}",
+                f"{trial.seconds:.1f}",
+            )
+            for trial in trials
+        ]
+        names = ("layer", "loss", "kind", "values", "seconds")
+        yield Section("Layers", make_table(caption, names, rows))
 
 
 def _describe_making(report: FitReport) -> str:

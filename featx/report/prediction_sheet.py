@@ -26,8 +26,9 @@ from featx.report.contact_sheet import (
     check_sheet_path,
     write_caption,
 )
-from featx.report.evaluation_sections import choose_pictures, list_tiles, take_classes
+from featx.report.evaluation_sections import choose_pictures
 from featx.report.page.thumbnails import Thumbnails
+from featx.report.task_sections import list_any_tiles
 
 if TYPE_CHECKING:
     from featx.heads.evaluating import EvaluateReport
@@ -51,10 +52,10 @@ def write_prediction_sheet(report: FitReport | EvaluateReport, path: str | Path)
         InvalidValue: If no picture was held out, or the path cannot be that of a sheet.
     """
     check_sheet_path(Path(path))
-    if report.held_out is None or report.evaluation is None:
+    held_out = report.held_out
+    if held_out is None:
         raise InvalidValue("No images were held out, so that there are no predictions to draw.")
-    _, held_out = take_classes(report.evaluation, report.held_out)
-    tiles = list(list_tiles(held_out, choose_pictures(len(held_out), NUM_ROWS * NUM_COLUMNS)))
+    tiles = list(list_any_tiles(held_out, choose_pictures(len(held_out), NUM_ROWS * NUM_COLUMNS)))
     columns = min(NUM_COLUMNS, len(tiles))
     rows = -(-len(tiles) // columns)
     size = (MARGIN + columns * (TILE + MARGIN), MARGIN + rows * (TILE + CAPTION + MARGIN))
@@ -74,7 +75,7 @@ def _draw_tile(
     sheet: Image.Image, tile: Tile, corner: tuple[int, int], thumbnails: Thumbnails
 ) -> None:
     left, top = corner
-    color = RIGHT if tile.is_right else WRONG
+    color = {True: RIGHT, False: WRONG, None: GREY}[tile.is_right]
     draw = ImageDraw.Draw(sheet)
     draw.rectangle(
         (left - BORDER, top - BORDER, left + TILE + BORDER - 1, top + TILE + BORDER - 1), fill=color

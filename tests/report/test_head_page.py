@@ -16,10 +16,11 @@ from featx.heads.held_out import HeldOut, hold_out
 from featx.images.roots import Root
 from featx.models import SOURCES
 from featx.report.contact_sheet import CAPTION, MARGIN, RIGHT, TILE, WRONG
-from featx.report.evaluation_sections import MAX_MATRIX, NUM_PICTURES
+from featx.report.evaluation_sections import MAX_MATRIX
 from featx.report.head_page import make_head_page, write_head_page
 from featx.report.page.thumbnails import Thumbnails
 from featx.report.prediction_sheet import write_prediction_sheet
+from featx.report.task_sections import NUM_PICTURES
 from featx.testing import toy_model, write_images
 from tests.browser import Browser
 

@@ -1,4 +1,4 @@
-"""Charts of a page, in SVG: a line with a band, and a reliability diagram.
+"""Charts of a page, in SVG: a line with a band, a reliability diagram, and points.
 
 They are drawn 360 units wide, about as many pixels as a telephone has, so that their text stays
 legible there. Bars and matrices, which hold names, are tables: see `featx.report.page.tables`.
@@ -9,8 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from featx.report.page.markup import Markup, element
+
+if TYPE_CHECKING:
+    import numpy as np
 
 WIDTH, HEIGHT = 360, 240
 LEFT, RIGHT, TOP, BOTTOM = 50, 12, 12, 42
@@ -108,6 +112,64 @@ def draw_reliability(description: str, bins: Sequence[Bin]) -> Markup:
         *_name_axes("confidence", "share that is right"),
     ]
     return _frame(description, shapes)
+
+
+def draw_scatter(
+    description: str,
+    names: tuple[str, str],
+    values: tuple[np.ndarray, np.ndarray],
+    *,
+    is_diagonal: bool = False,
+) -> Markup:
+    """Return a point for each picture.
+
+    Args:
+        description: What it shows, in a sentence, for people who do not see it.
+        names: Of the axes: below, and at the left.
+        values: Along both, (N,) each, N at least 1.
+        is_diagonal: Whether the dashed line is where both are equal; otherwise where the second
+            is 0.
+    """
+    across, up = (each.tolist() for each in values)
+    x_range = _choose_span([*across, *up] if is_diagonal else across)
+    y_range = x_range if is_diagonal else _choose_span([*up, 0.0])
+    x_at = _scale(*x_range[:2], LEFT, WIDTH - RIGHT)
+    y_at = _scale(*y_range[:2], HEIGHT - BOTTOM, TOP)
+    first, last, step = x_range
+    marks = [first + number * step for number in range(round((last - first) / step) + 1)]
+    ends = (first, last) if is_diagonal else (0.0, 0.0)
+    shapes = [
+        *_draw_levels(*y_range, y_at),
+        *_number_below([(x_at(value), f"{value:.4g}") for value in marks]),
+        element(
+            "line",
+            x1=x_at(first),
+            y1=y_at(ends[0]),
+            x2=x_at(last),
+            y2=y_at(ends[1]),
+            class_="ideal",
+        ),
+        *(
+            element("circle", cx=f"{x_at(x):.1f}", cy=f"{y_at(y):.1f}", r=3, class_="point")
+            for x, y in zip(across, up, strict=True)
+        ),
+        *_name_axes(*names),
+    ]
+    return _frame(description, shapes)
+
+
+def _choose_span(values: Sequence[float]) -> tuple[float, float, float]:
+    """Return both ends and the step of an axis of numbers of any size; see `_choose_range`.
+
+    Example:
+        >>> _choose_span([1.2e6, 4.1e6]), _choose_span([3e-5, 3e-5])[0] < 3e-5
+        ((1000000.0, 5000000.0, 1000000.0), True)
+    """
+    largest = max(abs(min(values)), abs(max(values)))
+    extent = max(max(values) - min(values), 1e-6 * largest) or 1.0
+    unit = 10.0 ** math.floor(math.log10(extent))  # Of the values in it, the spread is 1 to 10.
+    bottom, top, step = _choose_range([value / unit for value in values])
+    return bottom * unit, top * unit, step * unit
 
 
 def _frame(description: str, shapes: Sequence[Markup]) -> Markup:
