@@ -80,10 +80,13 @@ def choose_kind(examples: Examples, job: FitJob) -> KindChoice:
     kinds = [name for name in HEADS if _is_tried(name, examples)]
     given = list_network_options(job.options)
     if given and NETWORK not in kinds:
-        job.listener.note(
-            f"{join_names(given)} not used: {option('kind', AUTO)} does not try {NETWORK} on "
-            f"{len(examples):,} images; {option('kind', NETWORK)} does"
-        )
+        why = f"{NETWORK} heads do not learn {_TASKS[examples.task]}"
+        if examples.task in HEADS[NETWORK].tasks:
+            why = (
+                f"{option('kind', AUTO)} does not try {NETWORK} on {len(examples):,} images; "
+                f"{option('kind', NETWORK)} does"
+            )
+        job.listener.note(f"{join_names(given)} not used: {why}")
     if not kinds:
         raise HeadError(
             f"No kind of head that learns {_TASKS[examples.task]} suits so many images. Name one "

@@ -21,7 +21,7 @@ from featx.images.roots import Root
 from featx.images.sources import ImageFailure, ImageItem, Images
 from featx.images.sources.columns import list_values, value_at
 from featx.options import DecisionOptions
-from featx.specs import identity_differences
+from featx.specs import DEFAULT_TOP, identity_differences
 from featx.store import FeatureStore, open_store
 from featx.wording import command, option
 
@@ -136,7 +136,7 @@ class HeadPredictor:
     """
 
     def __init__(self, head: Head, top: int, decision: DecisionOptions) -> None:
-        _check_decision(head, decision)
+        _check_decision(head, top, decision)
         self._head, self._top, self._decision = head, top, decision
         self._known = {row.tobytes() for row in head.fitted_on}
         self._least = _find_least_probability(head, decision)
@@ -214,15 +214,17 @@ class HeadPredictor:
             counts.num_right += prediction.classes[0] == prediction.label
 
 
-def _check_decision(head: Head, decision: DecisionOptions) -> None:
+def _check_decision(head: Head, top: int, decision: DecisionOptions) -> None:
     """Refuse what does not go with what a head predicts."""
     what = "a number" if head.task == "regression" else "several labels for each image"
     refused = {"single": (), "multi": ("coverage",), "regression": ("coverage", "threshold")}
-    for name in refused[head.task]:
-        if getattr(decision, name) is not None:
-            raise InvalidValue(
-                f"This head predicts {what}, with which {option(name)} does not go: take it away."
-            )
+    given = [name for name in refused[head.task] if getattr(decision, name) is not None]
+    if head.task != "single" and top != DEFAULT_TOP:
+        given.append("top")
+    if given:
+        raise InvalidValue(
+            f"This head predicts {what}, with which {option(given[0])} does not go: take it away."
+        )
 
 
 def is_below(probability: float, decision: DecisionOptions) -> bool:

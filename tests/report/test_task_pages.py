@@ -10,6 +10,8 @@ import pytest
 from sklearn import metrics
 
 import featx
+from featx.errors import InvalidValue
+from featx.events import Listener
 from featx.heads.held_out import HeldOutLabels, HeldOutNumbers
 from featx.report.evaluation_page import make_evaluation_page
 from featx.report.head_page import make_head_page
@@ -23,6 +25,16 @@ from tests.store_samples import write_sample
 
 COUNT = 120
 NAMES = ("cat", "dog", "fish")
+
+
+class Notes(Listener):
+    """Keeps the notes."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.lines.append(text)
 
 
 def _write(folder: Path, name: str, seed: int) -> None:
@@ -163,6 +175,17 @@ def test_an_evaluation_of_each_task_is_shown(
         with Thumbnails() as thumbnails:
             page = make_evaluation_page(report, thumbnails).html()
         assert f"Measured on {COUNT} labelled images" in page
+
+
+def test_classes_and_layers_of_a_network_do_not_go_with_other_tasks(
+    folder: Path, labels: featx.FitReport, numbers: featx.FitReport
+) -> None:
+    for name in ("labels", "numbers"):
+        with pytest.raises(InvalidValue, match="top= does not go"):
+            featx.predict(folder / "b.h5", head=folder / name, top=2)
+    noted = Notes()
+    _fit(folder, "hidden", target="price", hidden=(8,), listener=noted)
+    assert "hidden= not used: mlp heads do not learn numbers" in noted.lines
 
 
 @pytest.mark.parametrize("name", ["labels", "numbers"])
