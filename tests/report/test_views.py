@@ -143,6 +143,19 @@ def test_long_tables_say_how_much_is_left_out() -> None:
     }
 
 
+def test_names_of_classes_are_escaped_and_cut_everywhere() -> None:
+    names = (HOSTILE, "long" * 999)
+    measured = measure_classes(np.eye(2)[[0, 1, 1]], np.array([0, 0, 1]), names)
+    prediction = featx.Prediction("a.jpg", HOSTILE, names, (0.75, 0.25))
+    for shown in (measured, prediction):
+        text, page = str(shown), shown._repr_html_()
+        assert "\x1b" not in text + repr(shown) + page
+        assert HOSTILE[:4] in text
+        assert len(text) < 2_000
+        assert len(page) < 4_000
+        assert "img" not in Elements(page).names
+
+
 def test_a_description_of_a_million_keys_is_still_a_line(things: dict[str, Any]) -> None:
     small: IndexDescription = things["IndexDescription"]
     large = dataclasses.replace(small, keys=("a.jpg",) * 1_000_000)

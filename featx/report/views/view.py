@@ -20,6 +20,9 @@ LONGEST_LINE = 240
 LONGEST_FACT = 200
 """Characters of one fact."""
 
+LONGEST_REST = 600
+"""Characters of what is said below a table."""
+
 TEXT_WIDTH = 100
 """Columns of a text."""
 
@@ -113,10 +116,10 @@ class View:
 
     def text(self) -> str:
         """Return some lines, for ``print``."""
-        width = max((len(word) for word, _ in self.facts), default=0)
+        facts = [(_cut(word, LONGEST_FACT), _cut(text, LONGEST_FACT)) for word, text in self.facts]
+        width = max((len(word) for word, _ in facts), default=0)
         lines = [f"{self.kind} {self.name}".rstrip()]
-        lines += [f"  {word:<{width}}  {_cut(text, LONGEST_FACT)}" for word, text in self.facts]
-        lines = [printable(line) for line in lines]
+        lines += [f"  {word:<{width}}  {text}" for word, text in facts]
         if self.rows is not None and self.rows.cells:
             columns = [
                 Column(header, "number" if number in self.rows.numbers else "name")
@@ -127,15 +130,15 @@ class View:
                 table.add_row(*(_cut(cell, LONGEST_FACT) for cell in row))
             lines += ["", *table.lines(TEXT_WIDTH)]
             lines += [self.rows.more] if self.rows.more else []
-        lines += [self.more] if self.more else []
-        return "\n".join(lines)
+        lines += [_cut(self.more, LONGEST_REST)] if self.more else []
+        return "\n".join(map(printable, lines))
 
     def html(self) -> str:
         """Return HTML without scripts and addresses, in the colours of the page around it."""
         facts = [
             element(
                 "tr",
-                element("td", word, style=_CELL + "left; " + _SOFT),
+                element("td", isolate(_cut(word, LONGEST_FACT)), style=_CELL + "left; " + _SOFT),
                 element("td", isolate(_cut(text, LONGEST_FACT)), style=_CELL + "left"),
             )
             for word, text in self.facts
@@ -148,7 +151,9 @@ class View:
             element("table", element("tbody", facts), style=_TABLE) if facts else (),
             strips,
             () if self.rows is None or not self.rows.cells else _make_table(self.rows),
-            element("div", self.more, style=_SOFT) if self.more else (),
+            element("div", isolate(_cut(self.more, LONGEST_REST)), style=_SOFT)
+            if self.more
+            else (),
             style=_BOX,
         )
 
