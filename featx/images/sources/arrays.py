@@ -71,10 +71,10 @@ class ArraySource(ImageSource):
             listing.fail(request.prefix.rstrip("/") or name, f"the arrays cannot be read: {reason}")
             return listing
         for array_name, array, labels in chosen:
-            pictures, note = as_pictures(array, f"{array_name or name!r}", _advise(array))
+            pictures, note = as_pictures(array, array_name or repr(name), _advise(array))
             if note:
                 listing.notes.append(note)
-            names = label_texts(labels, len(pictures), array_name or name)
+            names = label_texts(labels, len(pictures), repr(array_name or name))
             prefix = f"{request.prefix}{array_name}/" if array_name else request.prefix
             split = find_split(array_name or os.path.splitext(name)[0])
             listing.items += array_items(pictures, names, request.root, prefix, mtime_ns, split)

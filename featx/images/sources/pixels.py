@@ -185,7 +185,7 @@ def label_texts(labels: Any, count: int, name: str) -> list[str | None]:
             hint = " Of one-hot rows take labels.argmax(axis=1)."
         raise InvalidValue(
             f"Labels are one for each picture, shape ({count},). Received: shape {array.shape} "
-            f"for {name!r}.{hint}"
+            f"for {name}.{hint}"
         )
     return [label_text(value) for value in array.tolist()]
 

@@ -131,7 +131,7 @@ def _gather_array(array: np.ndarray, labels: Any, scale: Scale | None) -> ImageS
     pictures, note = as_pictures(
         array if taken is None else taken, "The array", describe_type(array, scale)
     )
-    items = array_items(pictures, label_texts(labels, len(pictures), "The array"), MEMORY, "", -1)
+    items = array_items(pictures, label_texts(labels, len(pictures), "the array"), MEMORY, "", -1)
     return ImageSet(MEMORY, tuple(items), notes=(note,) if note else ())
 
 
