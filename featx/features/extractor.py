@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
@@ -101,7 +101,7 @@ class Extractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # It ha
         on_error: OnError = "raise",
         **options: Unpack[ExtractorKeywords],
     ) -> None:
-        _refuse_unknown(options)
+        _refuse_unknown(Extractor, options, ExtractorKeywords)
         if "layers" in options:
             if layer is not None:
                 raise InvalidType("'layers' is another word for 'layer'. Leave one of them out.")
@@ -230,12 +230,12 @@ def _load(extractor: Extractor, parameters: dict[str, Any]) -> _Loaded:
     return _Loaded(parameters, AcceleratedBackbone(backbone, engine), features)
 
 
-def _refuse_unknown(options: Mapping[str, Any]) -> None:
-    known = list(ExtractorKeywords.__annotations__)
+def _refuse_unknown(function: Callable[..., Any], options: Collection[str], group: type) -> None:
+    """Refuse options that a function does not take."""
+    known = [*list(inspect.signature(function).parameters)[:-1], *group.__annotations__]
     for name in options:
         if name not in known:
-            parameters = list(inspect.signature(Extractor).parameters)[:-1]
-            raise UnknownOption("Extractor", name, [*parameters, *known])
+            raise UnknownOption(function.__name__, name, known)
 
 
 def _describe_failures(failures: Sequence[ImageFailure]) -> ImageError:
@@ -277,4 +277,5 @@ def embed(
         >>> embed(np.full((1, 8, 8, 3), 255, np.uint8), model=toy_model(), layer="mean").tolist()
         [[1.0, 1.0, 1.0]]
     """
+    _refuse_unknown(embed, options, EmbedKeywords)
     return Extractor(model, layer, **options)(images)

@@ -121,6 +121,8 @@ def test_options_are_those_of_extract(model: str) -> None:
     assert small.run == featx.RunOptions(workers=1)
     with pytest.raises(UnknownOption, match="Did you mean img_size"):
         featx.Extractor(model, img_siz=96)  # type: ignore[call-arg]
+    with pytest.raises(UnknownOption, match=r"featx\.embed\(\) named 'layerr'. Did you mean layer"):
+        featx.embed("photos", model, layerr="mean")  # type: ignore[call-arg]
     with pytest.raises(RepeatedOption):
         featx.Extractor(model, run=featx.RunOptions(workers=2), workers=1)
     with pytest.raises(featx.errors.UnknownName, match="way to treat errors"):
