@@ -9,7 +9,8 @@ import numpy as np
 
 from featx.heads.folds import make_folds
 from featx.heads.kinds import Choice, Examples, FitJob, Task
-from featx.heads.operations import NearestVote, Operation, UnitLength, compute
+from featx.heads.measures import LEAST_PROBABILITY
+from featx.heads.operations import NearestMean, NearestVote, Operation, UnitLength, compute
 from featx.heads.threads import threads_for
 
 NEIGHBOURS, TEMPERATURE = 20, 0.07
@@ -31,12 +32,15 @@ MOST_CLASSES = 1_000_000
 class KnnHead:
     """The 20 nearest examples by cosine s vote for their class with exp(s / 0.07).
 
+    Of several labels, and of a number, it is the mean of what they have, weighted in the same way.
+
     The weights are ``examples`` (N, D) of length 1, ``targets`` (N,), ``counts`` (N,) and the
     numbers ``classes``, ``neighbours``, ``temperature`` and ``smoothing``; the settings the
-    last three and ``folds``. The smoothing is chosen on held-out rows.
+    last three and ``folds``. Other tasks than ``single`` have ``targets`` (N, K), and ``prior``
+    (K,) in place of ``classes``. The smoothing is chosen on held-out rows.
     """
 
-    tasks: tuple[Task, ...] = ("single",)
+    tasks: tuple[Task, ...] = ("single", "multi", "regression")
 
     def suits(self, examples: Examples) -> bool:
         """Whether there are few enough to compare each picture with."""
@@ -60,13 +64,15 @@ class KnnHead:
                 weights = self.fit(examples.take(train), unsmoothed, job)
                 votes.append(compute(self.operations(weights), examples.values[test]))
         held_out, shares = examples.take(folds.held_out), np.concatenate(votes)
-        own = shares[np.arange(len(held_out)), held_out.targets]
-        losses = []
-        for smoothing in SMOOTHINGS:
-            smooth = (own + smoothing / examples.num_classes) / (1 + smoothing)
-            losses.append(float(np.average(-np.log(smooth), weights=held_out.weights)))
+        prior = _find_prior(examples)
+        losses = [
+            _find_loss((shares + smoothing * prior) / (1 + smoothing), held_out)
+            for smoothing in SMOOTHINGS
+        ]
         best = int(np.argmin(losses))
-        right = float((shares.argmax(axis=1) == held_out.targets).mean())
+        right = None
+        if examples.task == "single":
+            right = float((shares.argmax(axis=1) == held_out.targets).mean())
         settings["smoothing"] = SMOOTHINGS[best]
         return Choice(settings, losses[best], right, len(held_out))
 
@@ -75,11 +81,17 @@ class KnnHead:
     ) -> dict[str, np.ndarray]:
         """Keep the examples; see `featx.heads.kinds.HeadKind.fit`."""
         blocks = [UnitLength()(block.values) for block in examples.blocks()]
-        return {
+        if examples.task == "single":
+            known = {
+                "targets": np.asarray(examples.targets, np.int64),
+                "classes": np.array(examples.num_classes),
+            }
+        else:
+            targets = np.asarray(examples.targets, np.float32).reshape(len(examples), -1)
+            known = {"targets": targets, "prior": _find_prior(examples)}
+        return known | {
             "examples": np.concatenate(blocks),
-            "targets": np.asarray(examples.targets, np.int64),
             "counts": np.asarray(examples.counts, np.float32),
-            "classes": np.array(examples.num_classes),
             "neighbours": np.array(settings["neighbours"]),
             "temperature": np.array(settings["temperature"]),
             "smoothing": np.array(settings["smoothing"]),
@@ -91,27 +103,56 @@ class KnnHead:
         Raises:
             ValueError: If the weights, which may come from anybody, are not such as `fit` returns.
         """
-        vote = NearestVote(
-            weights["examples"],
-            weights["targets"],
-            weights["counts"],
-            num_classes=int(weights["classes"]),
-            neighbours=int(weights["neighbours"]),
-            temperature=float(weights["temperature"]),
-            smoothing=float(weights["smoothing"]),
-        )
+        arrays = (weights["examples"], weights["targets"], weights["counts"])
+        numbers: dict[str, Any] = {
+            "neighbours": int(weights["neighbours"]),
+            "temperature": float(weights["temperature"]),
+            "smoothing": float(weights["smoothing"]),
+        }
+        vote: NearestVote | NearestMean
+        if "prior" in weights:
+            vote = NearestMean(*arrays, prior=weights["prior"], **numbers)
+        else:
+            vote = NearestVote(*arrays, num_classes=int(weights["classes"]), **numbers)
         _check(vote)
         return (UnitLength(), vote)
 
 
-def _check(vote: NearestVote) -> None:
+def _find_prior(examples: Examples) -> np.ndarray:
+    """Return what an example has on average, float32 (K,): equal shares of classes."""
+    if examples.task == "single":
+        return np.full(examples.num_classes, 1 / examples.num_classes, np.float32)
+    targets = examples.targets.reshape(len(examples), -1)
+    return np.asarray(np.average(targets, axis=0, weights=examples.weights), np.float32)
+
+
+def _find_loss(outputs: np.ndarray, held_out: Examples) -> float:
+    """Return the mean loss; see `featx.heads.kinds.Choice`."""
+    if held_out.task == "regression":
+        losses = np.square(outputs[:, 0] - held_out.targets)
+    elif held_out.task == "multi":
+        own = np.where(held_out.targets, outputs, 1 - outputs)
+        losses = -np.log(np.maximum(own, LEAST_PROBABILITY)).mean(axis=1)
+    else:
+        losses = -np.log(outputs[np.arange(len(held_out)), held_out.targets])
+    return float(np.average(losses, weights=held_out.weights))
+
+
+def _check(vote: NearestVote | NearestMean) -> None:
     count = len(vote.examples)
-    if count < 1 or not vote.targets.shape == vote.counts.shape == (count,):
+    if count < 1 or not len(vote.targets) == len(vote.counts) == count:
         raise ValueError("there is not one class for each example")
-    if vote.targets.dtype.kind not in "iu" or not (
-        0 <= vote.targets.min() <= vote.targets.max() < vote.num_classes <= MOST_CLASSES
+    if isinstance(vote, NearestMean):
+        if vote.targets.ndim != 2 or vote.prior.shape != vote.targets.shape[1:]:
+            raise ValueError("the examples have other labels than there are")
+    elif (
+        vote.targets.ndim != 1
+        or vote.targets.dtype.kind not in "iu"
+        or not (0 <= vote.targets.min() <= vote.targets.max() < vote.num_classes <= MOST_CLASSES)
     ):
         raise ValueError("the examples are of other classes")
+    if vote.counts.ndim != 1:
+        raise ValueError("there is not one weight for each example")
     if not (vote.neighbours >= 1 and vote.temperature > 0 and vote.smoothing >= 0):
         raise ValueError("a number is out of range")
 

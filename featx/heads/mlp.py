@@ -17,7 +17,8 @@ from featx.heads.calibration import accuracy, cross_entropy
 from featx.heads.design import find_standard
 from featx.heads.folds import make_folds
 from featx.heads.kinds import Choice, Examples, FitJob, Task
-from featx.heads.operations import Affine, Operation, Relu, Softmax, Standardise, compute
+from featx.heads.logistic import sigmoid_entropy
+from featx.heads.operations import Affine, Operation, Relu, Sigmoid, Softmax, Standardise, compute
 from featx.heads.threads import threads_for
 
 DEFAULT_HIDDEN = (128,)
@@ -40,15 +41,15 @@ LEAST_EXAMPLES, MOST_WORK = 2_000, 10_000_000_000
 
 
 class MlpHead:
-    """Dense layers with ReLU and dropout on standardised features, and softmax.
+    """Dense layers with ReLU and dropout on standardised features, and softmax or sigmoids.
 
     The number of epochs is chosen on held-out rows, by early stopping; then it is fitted for as
-    many. The weights are ``mean`` and ``scale`` (D,) and, of layer i from 0,
-    ``coefficients_i`` and ``intercepts_i``; the settings ``hidden``, ``dropout``, ``epochs``
-    and ``folds``.
+    many. The weights are ``mean`` and ``scale`` (D,), of layer i from 0 ``coefficients_i`` and
+    ``intercepts_i``, and of several labels ``multi``; the settings ``hidden``, ``dropout``,
+    ``epochs`` and ``folds``.
     """
 
-    tasks: tuple[Task, ...] = ("single",)
+    tasks: tuple[Task, ...] = ("single", "multi")
 
     def suits(self, examples: Examples) -> bool:
         """Whether there are examples enough to learn a hidden layer, and not too many."""
@@ -75,8 +76,8 @@ class MlpHead:
         held_out, logits = examples.take(folds.held_out), np.concatenate(scores)
         return Choice(
             settings | {"epochs": max(1, round(float(np.mean(epochs)))), "folds": folds.count},
-            cross_entropy(logits, held_out.targets, held_out.weights),
-            accuracy(logits, held_out.targets),
+            _find_loss(logits, held_out),
+            accuracy(logits, held_out.targets) if examples.task == "single" else None,
             len(held_out),
         )
 
@@ -89,14 +90,19 @@ class MlpHead:
             for epoch in range(settings["epochs"]):
                 job.listener.trying(f"mlp, epoch {epoch + 1} of {settings['epochs']}")
                 network.run_epoch(examples)
-        return network.weights()
+        return network.weights() | ({"multi": np.array(True)} if examples.task == "multi" else {})
 
     def operations(self, weights: Mapping[str, np.ndarray]) -> tuple[Operation, ...]:
-        """Standardise, then affine maps with ReLU between them, and softmax."""
-        return (*_logits(weights), Softmax())
+        """Standardise, then affine maps with ReLU between them, and softmax or sigmoids."""
+        return (*_logits(weights), Sigmoid() if "multi" in weights else Softmax())
 
 
 mlp = MlpHead()
+
+
+def _find_loss(logits: np.ndarray, examples: Examples) -> float:
+    measure = sigmoid_entropy if examples.task == "multi" else cross_entropy
+    return measure(logits, examples.targets, examples.weights)
 
 
 def _logits(weights: Mapping[str, np.ndarray]) -> tuple[Operation, ...]:
@@ -124,7 +130,7 @@ def _stop_early(
     for epoch in range(1, MOST_EPOCHS + 1):
         network.run_epoch(train)
         logits = compute(_logits(network.weights()), test.values)
-        loss = cross_entropy(logits, test.targets, test.weights)
+        loss = _find_loss(logits, test)
         job.listener.trying(f"{what}, epoch {epoch}, held-out loss {loss:.4f}")
         if loss < best_loss:
             best_loss, best_epoch, best = loss, epoch, logits
@@ -190,10 +196,11 @@ class _Network:
             values = values @ matrix.T + vector
             if number + 1 < len(matrices):
                 values = np.maximum(values, 0)
-        values -= values.max(axis=1, keepdims=True)
-        powers = np.exp(values)
-        errors = powers / powers.sum(axis=1, keepdims=True)
-        errors[np.arange(len(batch)), batch.targets] -= 1
+        if batch.task == "multi":
+            errors = (Sigmoid()(values) - batch.targets) / np.float32(batch.num_classes)
+        else:
+            errors = Softmax()(values)
+            errors[np.arange(len(batch)), batch.targets] -= 1
         counts = batch.counts.astype(np.float32)
         errors *= (counts / counts.sum())[:, np.newaxis]
         slopes: list[np.ndarray] = []

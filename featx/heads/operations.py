@@ -155,14 +155,54 @@ class NearestVote:
         return (shares + self.smoothing / self.num_classes) / (1 + self.smoothing)
 
     def _vote(self, values: np.ndarray, shares: np.ndarray) -> None:
-        products = values @ self.examples.T
-        number = min(self.neighbours, products.shape[1])
-        nearest = np.argpartition(-products, number - 1, axis=1)[:, :number]
-        near = np.take_along_axis(products, nearest, axis=1) / self.temperature
-        votes = self.counts[nearest] * np.exp(near - near.max(axis=1, keepdims=True))
-        votes /= votes.sum(axis=1, keepdims=True)
+        nearest, votes = _find_votes(self, values)
         rows = np.arange(len(values))[:, np.newaxis]
         np.add.at(shares, (rows, self.targets[nearest]), votes)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NearestMean:
+    """Mean of what the nearest examples have, weighted with ``count * exp(x·e / temperature)``.
+
+    Attributes:
+        examples: Vectors e, (N, D).
+        targets: What they have, float32 (N, K).
+        counts: How much each counts, (N,).
+        neighbours: How many count; all where there are fewer.
+        temperature: Above 0.
+        prior: What an example has on average, (K,).
+        smoothing: How much that counts, beside 1 of all neighbours.
+    """
+
+    examples: np.ndarray
+    targets: np.ndarray
+    counts: np.ndarray
+    neighbours: int
+    temperature: float
+    prior: np.ndarray
+    smoothing: float
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """Return (n, K) of (n, D)."""
+        width = max(len(self.examples), self.neighbours * self.targets.shape[1])
+        step = max(1, BLOCK_VALUES // max(1, width))
+        means = np.zeros((len(values), self.targets.shape[1]), np.float32)
+        for start in range(0, len(values), step):
+            nearest, votes = _find_votes(self, values[start : start + step])
+            means[start : start + step] = np.einsum("nk,nkc->nc", votes, self.targets[nearest])
+        return np.asarray((means + self.smoothing * self.prior) / (1 + self.smoothing))
+
+
+def _find_votes(
+    operation: NearestVote | NearestMean, values: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the nearest examples of each row, (n, k), and their votes, rows summing to 1."""
+    products = values @ operation.examples.T
+    number = min(operation.neighbours, products.shape[1])
+    nearest = np.argpartition(-products, number - 1, axis=1)[:, :number]
+    near = np.take_along_axis(products, nearest, axis=1) / operation.temperature
+    votes = operation.counts[nearest] * np.exp(near - near.max(axis=1, keepdims=True))
+    return nearest, votes / votes.sum(axis=1, keepdims=True)
 
 
 @dataclass(frozen=True, slots=True)

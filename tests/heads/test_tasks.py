@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pyarrow.parquet
 import pytest
 from sklearn import metrics
 from sklearn.base import is_classifier, is_regressor
+from sklearn.neighbors import KNeighborsRegressor
 
 import featx
 from featx.errors import HeadError, InvalidValue, UnknownName
@@ -21,10 +23,11 @@ from featx.heads.fitting import fit_head
 from featx.heads.head import DESCRIPTION_FILE, load_head
 from featx.heads.held_out import HeldOutLabels, HeldOutNumbers
 from featx.heads.judging import Judge
-from featx.heads.kinds import Examples
+from featx.heads.kinds import HEADS, Examples, FitJob
 from featx.heads.label_evaluation import LabelEvaluation, choose_thresholds, measure_labels
 from featx.heads.number_evaluation import NumberEvaluation, measure_numbers
-from featx.heads.options import TaskOptions
+from featx.heads.operations import compute
+from featx.heads.options import HeadOptions, TaskOptions
 from featx.heads.splits import split_stratified
 from featx.heads.targets import find_strata, make_targets
 from featx.heads.temperature import Scored
@@ -32,6 +35,7 @@ from featx.options import DecisionOptions
 from featx.report.evaluation_tables import show_evaluate_report
 from featx.report.prediction_files import write_prediction_file
 from featx.report.tables import show_fit_report, show_predictions
+from featx.sealed_json import seal
 from tests.store_samples import write_sample
 
 COUNT, WIDTH = 160, 6
@@ -308,6 +312,52 @@ def test_another_store_is_measured_as_scikit_learn_does(
         featx.evaluate(folder / "a.h5", head=folder / name, labels=labels and folder / "a.csv")
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [{"thresholds": [0.5]}, {"thresholds": [0.5, 0.5, 2]}, {"task": "both"}, {"columns": 3}],
+)
+def test_a_damaged_description_of_a_task_is_said(
+    folder: Path, tmp_path: Path, damage: dict[str, Any]
+) -> None:
+    copy = shutil.copytree(folder / "multi", tmp_path / "h")
+    path = copy / DESCRIPTION_FILE
+    described = json.loads(path.read_text(encoding="utf-8")) | damage
+    path.write_text(json.dumps(seal(described)), encoding="utf-8")
+    with pytest.raises(HeadError, match="damaged"):
+        load_head(copy)
+
+
+def test_hidden_layers_learn_labels_that_no_plane_divides() -> None:
+    random = np.random.default_rng(0)
+    values = random.normal(size=(900, 2)).astype(np.float32)
+    truth = np.stack([values[:, 0] * values[:, 1] > 0, values[:, 0] > 0], axis=1)
+    examples = Examples(values, truth, 2, np.arange(900), "multi")
+    job = FitJob(options=HeadOptions(dropout=0.0))
+    settings = {"hidden": [32], "dropout": 0.0, "epochs": 40}
+    weights = HEADS["mlp"].fit(examples.take(slice(0, 600)), settings, job)
+    unseen = examples.take(slice(600, 900))
+    predicted = compute(HEADS["mlp"].operations(weights), unseen.values) > 0.5
+    assert (predicted == unseen.targets).mean(axis=0).min() > 0.9
+
+
+def test_the_nearest_are_those_of_scikit_learn() -> None:
+    values, truth, numbers = make_values(seed=3)
+    unit = values / np.linalg.norm(values, axis=1, keepdims=True)
+    for task, targets in (("multi", truth), ("regression", numbers)):
+        examples = Examples(values, targets, 3, np.arange(COUNT), task)
+        settings = {"neighbours": 20, "temperature": 0.07, "smoothing": 0.0}
+        weights = HEADS["knn"].fit(examples, settings, FitJob())
+        received = compute(HEADS["knn"].operations(weights), values[:9] + 0.1)
+        reference = KNeighborsRegressor(20, weights=lambda far: np.exp(-far * far / 2 / 0.07))
+        reference.fit(unit, targets.astype(float))
+        queries = (values[:9] + 0.1) / np.linalg.norm(values[:9] + 0.1, axis=1, keepdims=True)
+        expected = reference.predict(queries).reshape(received.shape)
+        np.testing.assert_allclose(received, expected, atol=1e-4)
+        chosen = HEADS["knn"].choose(examples, FitJob())
+        assert chosen.loss is not None
+        assert chosen.loss < (np.log(2) if task == "multi" else numbers.var())
+
+
 def test_unknown_labels_are_counted_and_values_that_are_missing_said(
     folder: Path, tmp_path: Path
 ) -> None:
@@ -371,8 +421,8 @@ def test_options_that_do_not_go_with_a_task_are_refused(folder: Path, tmp_path: 
     lower = featx.predict(store, head=folder / "multi", threshold=0.0)
     assert all(len(one.labels or ()) == len(NAMES) for one in lower.predictions)
     for options, kinds in (
-        ({"label_columns": "label", "kind": "lda"}, "linear"),
-        ({"target": "price", "labels": table, "kind": "linear"}, "ridge"),
+        ({"label_columns": "label", "kind": "lda"}, "linear, knn or mlp"),
+        ({"target": "price", "labels": table, "kind": "linear"}, "ridge or knn"),
     ):
         with pytest.raises(HeadError, match=f"cannot learn.*{kinds}"):
             fit_head(store, output=tmp_path / "h", **options)
