@@ -36,6 +36,7 @@ from featx.report.evaluation_tables import show_evaluate_report
 from featx.report.prediction_files import write_prediction_file
 from featx.report.tables import show_fit_report, show_predictions
 from featx.sealed_json import seal
+from featx.testing import write_images
 from tests.store_samples import write_sample
 
 COUNT, WIDTH = 160, 6
@@ -244,7 +245,12 @@ def test_a_head_of_numbers_is_a_regressor_of_scikit_learn(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "task", [{"label_columns": "tags"}, {"label_columns": NAMES}, {"target": "price"}]
+    "task",
+    [
+        {"label_columns": "tags", "kind": "linear"},
+        {"label_columns": NAMES, "kind": "knn"},
+        {"target": "price", "kind": "ridge"},
+    ],
 )
 @pytest.mark.parametrize("cv", [None, 3])
 def test_figures_are_those_of_the_rows_that_are_written(
@@ -253,7 +259,7 @@ def test_figures_are_those_of_the_rows_that_are_written(
     # Without cross-validation by the split of the table.
     rows_file = tmp_path / "rows.csv"
     options = {"labels": folder / "a.csv", "rows": rows_file, "output": tmp_path / "h", "cv": cv}
-    report = fit_head(folder / "a.h5", class_weight=None, **task, **options)
+    report = fit_head(folder / "a.h5", **task, **options)
     rows, measured = read_rows(rows_file), report.evaluation
     data = json.loads(json.dumps(report.to_dict()))
     assert data["evaluation"]["num_examples"] == len(rows)
@@ -374,6 +380,34 @@ def test_unknown_labels_are_counted_and_values_that_are_missing_said(
 
 def labels_of_rows() -> list[str]:
     return [f"another {number}" for number in range(COUNT)]
+
+
+def test_pictures_of_a_manifest_are_measured_by_its_columns(
+    toy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, count, side in (("old", 40, 10), ("new", 20, 12)):
+        photos = write_images(count, name, classes=("dark", "light"), size=(side, side))
+        rows = []
+        for number, path in enumerate(sorted(photos.rglob("*.png"))):
+            label = path.parent.name
+            price = "" if number == 3 else 3 if label == "dark" else 8
+            rows.append((path.relative_to(photos.parent).as_posix(), f"{label}|any", price))
+        with open(f"{name}.csv", "w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([("path", "tags", "price"), *rows])
+    featx.extract("old.csv", model=toy, layers=["mean"], output="f.h5")
+    fit_head("f.h5", label_columns="tags", kind="linear", output="multi")
+    fit_head("f.h5", target="price", kind="ridge", output="number")
+    for labels, images in ((None, "new.csv"), ("new.csv", "new")):
+        multi = featx.evaluate(images, head="multi", labels=labels)
+        number = featx.evaluate(images, head="number", labels=labels)
+        assert isinstance(multi.evaluation, LabelEvaluation)
+        assert isinstance(number.evaluation, NumberEvaluation)
+        assert multi.evaluation.exact == 1
+        assert (number.num_unlabelled, number.evaluation.num_examples) == (1, 19)
+        assert number.evaluation.mae < number.evaluation.baseline_mae / 2
+    with pytest.raises(HeadError, match="path and tags"):
+        featx.evaluate("new", head="multi")
 
 
 def test_predictions_are_written_in_every_form(

@@ -121,7 +121,12 @@ def view_predictions(report: PredictReport) -> View:
     shown = report.predictions[:MOST_ROWS]
     named = {name for one in report.predictions for name in one.classes}
     cells = [(short_path(one.path), one.label or "–", *_describe_first(one)) for one in shown]
-    table = Rows(("image", "label", "class", "probability"), cells, len(report.predictions), (3,))
+    headers = ("image", "label", "class", "probability")
+    if shown and shown[0].number is not None:
+        headers = ("image", "label", "number", "")
+    elif shown and shown[0].labels is not None:
+        headers = ("image", "label", "labels", "probability")
+    table = Rows(headers, cells, len(report.predictions), (3,))
     return View(
         "PredictReport",
         "",
