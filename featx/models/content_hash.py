@@ -34,3 +34,13 @@ def hash_files(root: Path, files: Iterable[Path]) -> str:
             while block := file.read(1 << 20):
                 sha.update(block)
     return sha.hexdigest()
+
+
+def hash_texts(texts: Iterable[str]) -> str:
+    """Return the SHA-256 of texts in order.
+
+    Example:
+        >>> hash_texts(["a", "b"]) == hash_texts(["ab"])
+        False
+    """
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()

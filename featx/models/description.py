@@ -19,6 +19,23 @@ _CHANNELS_FIRST_NOTE = (
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """What identifies a SavedModel, whether it is in a folder or in memory.
+
+    Attributes:
+        source: The model source.
+        name: What it is called.
+        location: Where it is.
+        weights_sha256: Of what decides the numbers: of its files, or of its functions.
+    """
+
+    source: str
+    name: str
+    location: str
+    weights_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class ModelDescription:
     """What a source knows of a model that it has loaded; the fields are those of `Backbone`.
 

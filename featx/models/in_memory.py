@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -68,9 +69,8 @@ def check_model(name: str, value: object) -> Reference | None:
     libraries = {each.__module__.split(".")[0] for each in type(value).__mro__}
     if "tensorflow" in libraries and libraries.isdisjoint(("keras", "tf_keras")):
         raise InvalidType(
-            f"{name!r} takes a model of Keras, or the name or path of any. Received: "
-            f"{type(value).__name__}, of TensorFlow. Save it, tf.saved_model.save(model, 'net'), "
-            "and name the folder: 'savedmodel:net', or 'hub:net' if it is called as a function."
+            f"{name!r} takes a model of Keras, a tf.Module, a tf.function, or the name or path of "
+            f"a model. Received: {type(value).__name__}, of TensorFlow."
         )
     raise InvalidType(
         f"{name!r} takes the name or path of a model, or a model of Keras. Received: {value!r}."
@@ -92,8 +92,22 @@ def add_signature(model: Reference, signature: str | None) -> Reference:
     return add_arguments(model, signature=signature)
 
 
-def refuse_absent(reference: str) -> ModelError:
-    """Return the error for a recorded model that was in memory, where nothing stands for it."""
+def refuse_absent(reference: str, spellings: Sequence[str]) -> ModelError:
+    """Return the error for a recorded model that was in memory, where nothing stands for it.
+
+    Args:
+        reference: The model as recorded.
+        spellings: How it is named when it is saved; none if the saved one is another model.
+    """
+    if not spellings:
+        return ModelError(
+            f"The model {reference!r} that made these features was in memory, in no file. "
+            + either(
+                shell="Only Python can pass it: featx.search(..., model=...)",
+                python="Pass the model itself: model=...",
+            )
+            + ". To name a model instead, save it, and extract again from its folder."
+        )
     return ModelError(
         f"The model {reference!r} that made these features was in memory, in no file. Save it "
         "there (model.save('net.keras')), and say where it is with "

@@ -49,7 +49,9 @@ def load_model(
         model: ``SOURCE:NAME,argument=value``, for example ``keras:MobileNet,alpha=0.25`` (see
             `featx.models.sources` for all of them), or a bare name, path or URL that only one
             source reads. SavedModels and modules take ``,signature=NAME``. Or a model itself: of
-            Keras, sub-models too, or a function of `keras.applications`. Nothing of it is changed.
+            Keras, sub-models too, a function of `keras.applications`, a ``tf.Module``, a
+            ``tf.function``, or what ``tf.saved_model.load`` and ``hub.load`` return. Nothing of it
+            is changed.
         weights: For Keras applications: ``imagenet`` (downloaded by Keras once; the default),
             ``random`` (seeded: the same in every run), or the path of a weights file, with or
             without the classifier. None for models that bring their own.
@@ -132,7 +134,7 @@ def restore_model(
     SOURCES.restore(spec.source, maker, spec.package)
     location = weights or spec.location
     if spec.location == LOCATION and weights is None and model is None:
-        raise refuse_absent(spec.reference)
+        raise refuse_absent(spec.reference, SOURCES[spec.source].spellings)
     if model is None and os.path.isabs(spec.location) and not os.path.exists(location):
         raise ModelError(
             f"{maker} was at {location!r}; nothing is there now. Put it back, or say where it is "

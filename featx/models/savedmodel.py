@@ -9,7 +9,7 @@ from featx.engines.tensorflow_graph import FrozenGraph
 from featx.errors import InvalidValue, ModelError, UnknownName, join_names
 from featx.models.backbone import ModelRequest
 from featx.models.content_hash import hash_files
-from featx.models.description import ModelDescription
+from featx.models.description import ModelDescription, Origin
 from featx.models.graph_backbone import GraphBackbone
 from featx.models.graph_layers import require_layers
 from featx.models.inner_scaling import own_contract
@@ -36,43 +36,50 @@ ARGUMENTS = ("signature", "input")
 
 
 def load(request: ModelRequest, folder: Path, loaded: Any) -> GraphBackbone:
-    """Make a backbone of one signature of a SavedModel, or of its graph from an input on.
+    """Make a backbone of a SavedModel in a folder; see `describe`.
 
     Args:
         request: What was asked for.
         folder: The model's folder; in the cache, if it came in an archive.
         loaded: The folder, as `load_folder` returned it.
+    """
+    path = Path(request.name).absolute()
+    sha256 = hash_files(folder, savedmodel_files(folder))
+    return describe(request, loaded, Origin("savedmodel", path.name, str(path), sha256))
+
+
+def describe(request: ModelRequest, loaded: Any, origin: Origin) -> GraphBackbone:
+    """Make a backbone of one signature of a SavedModel, or of its graph from an input on.
 
     Raises:
         ModelError: If it has no signature that takes one image.
         UnknownName: If it has several, and none was named, or one that does not exist.
     """
-    path = Path(request.name).absolute()
     signatures = list_signatures(loaded)
     wanted = take_signature(request, "A SavedModel", ARGUMENTS)
     arguments: tuple[tuple[str, str], ...]
     if "input" in request.arguments or (not signatures and has_graph(loaded)):
-        graph, shape, outputs, arguments = _take_input(request, path, loaded)
+        graph, shape, outputs, arguments = _take_input(request, Path(origin.name), loaded)
         notes: list[str] = []
     else:
-        name, signature = _choose_signature(signatures, wanted, path.name)
-        graph, shape = freeze_signature(signature, name, path.name)
+        name, signature = _choose_signature(signatures, wanted, origin.name)
+        graph, shape = freeze_signature(signature, name, origin.name)
         outputs = sorted(signature.structured_outputs)
         arguments = (("signature", name),) if wanted else ()
         notes = [describe_signatures(signatures, name)]
         if wanted is None and name != DEFAULT_SIGNATURE and DEFAULT_SIGNATURE in signatures:
             notes.append(TEXT_NOTE.format(DEFAULT_SIGNATURE, name))
-    own = image_contract(shape, request.overrides.size, path.name)
+    own = image_contract(shape, request.overrides.size, origin.name)
     layers = find_graph_layers(graph, shape, own, outputs, "output")
-    require_layers(layers.layers, path.name)
+    require_layers(layers.layers, origin.name)
     contract = request.overrides.apply(own_contract(own, layers.inner_scaling))
-    contract = scale_for_dtype(contract, graph.input.dtype.is_integer, path.name)
+    contract = scale_for_dtype(contract, graph.input.dtype.is_integer, origin.name)
     spec = ModelSpec(
-        source="savedmodel",
-        name=path.name,
+        source=origin.source,
+        name=origin.name,
         arguments=arguments,
-        location=str(path),
-        weights_sha256=hash_files(folder, savedmodel_files(folder)),
+        location=origin.location,
+        weights_sha256=origin.weights_sha256,
         input=contract,
     )
     description = ModelDescription(

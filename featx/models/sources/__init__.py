@@ -139,6 +139,7 @@ SOURCES: Registry[ModelSource] = Registry(
         "graphdef": "featx.models.sources.frozen_graphs:SOURCE",
         "onnx": "featx.models.sources.onnx_models:SOURCE",
         "memory": "featx.models.sources.keras_objects:SOURCE",
+        "tensorflow": "featx.models.sources.tensorflow_objects:SOURCE",
     },
     ModelSource,
 )

@@ -21,7 +21,7 @@ class KerasObjectSource(ModelSource):
         from featx.models.keras_settings import build_apart
 
         if request.model is None:
-            raise refuse_absent(request.name)
+            raise refuse_absent(request.name, ("file",))
         return build_apart(lambda: keras_file.load_object(request))
 
     def take(self, model: object) -> str | None:
