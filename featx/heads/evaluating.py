@@ -141,7 +141,7 @@ def evaluate(
     held_out, evaluation = measured.finish()
     if rows is not None:
         paths = tuple(held_out.root.location(key) for key in held_out.keys)
-        write_rows(replace(held_out, keys=paths), Path(rows))
+        write_rows(replace(held_out, keys=paths), Path(rows), near_duplicates=False)
     return EvaluateReport(
         head="" if loaded.folder is None else str(loaded.folder),
         kind=loaded.kind,

@@ -22,7 +22,8 @@ class NumberEvaluation(Shown):
         interval: Its 95 % interval: the normal one of a mean, for a cross-validation
             `featx.heads.measures.fold_interval`.
         rmse: Root of the mean squared error.
-        baseline_mae: Mean absolute error of saying the mean of the rows fitted on of every row.
+        baseline_mae: Mean absolute error of saying the mean of the rows fitted on of every row; of
+            `featx.evaluate`, the mean of the rows measured on.
         num_examples: Number of held-out rows.
         folds: Mean absolute error on each fold of a cross-validation.
     """

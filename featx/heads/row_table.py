@@ -29,12 +29,13 @@ def check_rows_path(path: Path) -> None:
         )
 
 
-def write_rows(held_out: AnyHeldOut, path: Path) -> None:
+def write_rows(held_out: AnyHeldOut, path: Path, *, near_duplicates: bool = True) -> None:
     """Write a line for each held-out picture, in the order of the store.
 
     The columns are the picture's key, its true and its predicted class, the probabilities of both
-    (predicted first), whether a near-duplicate was fitted on (0 or 1), and with a cross-validation
-    ``fold``, from 1. As a file of labels, it says which pictures were held out.
+    (predicted first), whether a near-duplicate was fitted on (0 or 1) where `near_duplicates` were
+    looked for, and with a cross-validation ``fold``, from 1. As a file of labels, it says which
+    pictures were held out.
 
     Of several labels, ``label`` and ``predicted`` are texts such as ``cat|dog``, and
     ``probability`` the probabilities of those predicted, likewise. Of numbers there are ``label``
@@ -49,6 +50,8 @@ def write_rows(held_out: AnyHeldOut, path: Path) -> None:
         columns = COLUMNS
     elif isinstance(held_out, HeldOutNumbers):
         columns = NUMBER_COLUMNS
+    if not near_duplicates:
+        columns = columns[:-1]
     header = [*columns, *([] if folds is None else ["fold"])]
     try:
         with (
@@ -58,7 +61,9 @@ def write_rows(held_out: AnyHeldOut, path: Path) -> None:
             writer = csv.writer(file)
             writer.writerow(header)
             for row, key in enumerate(held_out.keys):
-                line = [key, *_make_cells(held_out, row), int(held_out.straddling[row])]
+                line = [key, *_make_cells(held_out, row)]
+                if near_duplicates:
+                    line.append(str(int(held_out.straddling[row])))
                 writer.writerow(line if folds is None else [*line, folds[row] + 1])
     except OSError as error:
         raise HeadError(f"{str(path)!r} cannot be written: {error.strerror}.") from error

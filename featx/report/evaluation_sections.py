@@ -34,8 +34,11 @@ def list_figures(evaluation: Evaluation, held_out: HeldOut) -> Iterator[Figure]:
     if evaluation.top5 is not None:
         yield Figure("among the five best", f"{evaluation.top5:.3f}")
     yield Figure("mean F1 of the classes", f"{evaluation.macro_f1:.3f}")
-    yield Figure("log loss", f"{evaluation.log_loss:.3f}")
-    yield Figure("calibration error", f"{evaluation.calibration_error:.3f}")
+    tempered = evaluation.calibrated
+    is_used = tempered is not None and tempered.used
+    for name in ("log_loss", "calibration_error"):
+        more = f"{getattr(tempered, name):.3f} with the temperature" if is_used else ""
+        yield Figure(name.replace("_", " "), f"{getattr(evaluation, name):.3f}", more)
 
 
 def choose_pictures(count: int, most: int) -> np.ndarray:

@@ -13,6 +13,7 @@ from featx.report.page.markup import isolate
 from featx.report.page.tables import Bar, Figure, make_bars, make_figures, make_table
 from featx.report.page.thumbnails import Thumbnails
 from featx.report.task_sections import list_task_figures, show_measures, show_pictures
+from featx.report.text import list_settings
 from featx.units import format_count
 
 if TYPE_CHECKING:
@@ -154,6 +155,7 @@ def _show_layers(trials: Sequence[LayerTrial]) -> Iterator[Section]:
 
 
 def _describe_making(report: FitReport) -> str:
-    settings = ", ".join(f"{name} = {value}" for name, value in report.settings.items())
-    chosen = f" Chosen by cross-validation: {settings}." if settings else ""
+    chosen = ""
+    if report.settings:
+        chosen = f" Chosen by cross-validation: {list_settings(report.settings)}."
     return f"Head in {report.output}; layer {report.layer}, pooled with {report.pool}.{chosen}"

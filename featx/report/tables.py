@@ -11,7 +11,7 @@ from featx.report.columns import Table
 from featx.report.drawing import make_table, print_result, terminal_width
 from featx.report.evaluation_tables import describe_near_duplicates, show_evaluation
 from featx.report.store_tables import describe_counts
-from featx.report.text import short_path
+from featx.report.text import list_settings, short_path
 from featx.units import format_bytes, format_count
 
 if TYPE_CHECKING:
@@ -160,8 +160,7 @@ def _draw_layers(trials: Sequence[LayerTrial], task: Task) -> Table:
 
 def _describe_settings(settings: Mapping[str, object]) -> str:
     """Write what a kind of head chose: ``, chosen: C = 1.0, folds = 3``."""
-    pairs = ", ".join(f"{name} = {value}" for name, value in settings.items())
-    return f", chosen: {pairs}" if pairs else ""
+    return f", chosen: {list_settings(settings)}" if settings else ""
 
 
 def show_predictions(predictions: Iterable[Prediction], columns: Container[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import textwrap
 import unicodedata
+from collections.abc import Mapping
 from pathlib import Path
 
 _BIDI_CONTROLS = frozenset(
@@ -60,3 +61,16 @@ def short_path(path: str | Path) -> str:
     except OSError:  # The working folder was removed.
         return text
     return text[len(here) + 1 :] if text.startswith(here + os.sep) else text
+
+
+def list_settings(settings: Mapping[str, object]) -> str:
+    """Return what a kind of head chose, floats to four digits.
+
+    Example:
+        >>> list_settings({"temperature": 0.0172721, "folds": 5})
+        'temperature = 0.01727, folds = 5'
+    """
+    return ", ".join(
+        f"{name} = {value:.4g}" if isinstance(value, float) else f"{name} = {value}"
+        for name, value in settings.items()
+    )

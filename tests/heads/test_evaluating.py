@@ -55,6 +55,7 @@ def test_figures_are_those_of_scikit_learn(folder: Path, tmp_path: Path) -> None
     with rows.open(newline="", encoding="utf-8") as file:
         lines = list(csv.DictReader(file))
     assert [line["label"] for line in lines] == ["abc"[number] for number in truth]
+    assert "near_duplicate" not in lines[0], "they were not looked for"
     assert np.mean([line["label"] == line["predicted"] for line in lines]) == figures.accuracy
     assert json.loads(json.dumps(report.to_dict()))["evaluation"]["interval"]
 

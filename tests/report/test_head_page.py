@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import featx
-from featx.heads.evaluation import measure_classes
+from featx.heads.evaluation import Calibrated, measure_classes
 from featx.heads.held_out import HeldOut, hold_out
 from featx.images.roots import Root
 from featx.models import SOURCES
@@ -114,6 +114,12 @@ def test_the_figures_are_those_of_the_evaluation(report: featx.FitReport) -> Non
     ):
         assert figures[name] == f"{value:.3f}", name
     assert page.count('class="dot"') == len(evaluation.calibration) + len(shown.learning_curve)
+    assert "with the temperature" not in page
+    tempered = replace(evaluation, calibrated=Calibrated(1.5, 0.123, 0.045, used=True))
+    with Thumbnails() as thumbnails:
+        page = make_head_page(replace(shown, evaluation=tempered), thumbnails).html()
+    assert "0.123 with the temperature" in page
+    assert "0.045 with the temperature" in page
 
 
 def test_a_curve_grows_to_all_rows(report: featx.FitReport) -> None:

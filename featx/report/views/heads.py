@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from featx.heads.evaluation import Evaluation
 from featx.heads.label_evaluation import LabelEvaluation
 from featx.heads.number_evaluation import NumberEvaluation
-from featx.report.text import short_path
+from featx.report.text import list_settings, short_path
 from featx.report.views.stores import list_failures
 from featx.report.views.view import (
     MOST_PICTURES,
@@ -64,7 +64,7 @@ def view_fit(report: FitReport) -> View:
             ("kind", report.kind),
             _name_task(report.task, report.columns, report.classes),
             ("layer", f"{report.layer} ({report.width:,})"),
-            ("chosen", _list_settings(report.settings)),
+            ("chosen", list_settings(report.settings)),
         ),
         None if measured is None else _list_rows(measured),
         more=_describe_confusions(measured),
@@ -175,13 +175,6 @@ def _describe_first(one: Prediction, digits: int = 4) -> tuple[str, str]:
         values = [f"{value:.{digits}f}" for value in one.labels.values()]
         return ", ".join(one.labels) or "–", ", ".join(values)
     return one.classes[0], f"{one.probabilities[0]:.{digits}f}"
-
-
-def _list_settings(settings: Mapping[str, object]) -> str:
-    return ", ".join(
-        f"{name} = {value:.4g}" if isinstance(value, float) else f"{name} = {value}"
-        for name, value in settings.items()
-    )
 
 
 def _list_rows(evaluation: AnyEvaluation) -> Rows | None:
