@@ -131,6 +131,7 @@ CHECKS: dict[str, Check] = {
     "signature": check_text,
     "single_file_limit": check_whole_numbers(0),
     "test_size": check_number,
+    "target": check_text,
     "threshold": check_number,
     "top": check_whole_numbers(1),
     "trust_model_code": check_given_flag,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypedDict
 
-from featx.checks import check_number, check_whole_number, check_widths
+from featx.checks import check_number, check_texts, check_whole_number, check_widths
 from featx.errors import InvalidValue
 from featx.options import LayerSynonyms
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_TEST_SIZE
@@ -83,8 +83,10 @@ class TaskOptions:
     sample_weight: str | None = None
 
     def __post_init__(self) -> None:
-        given: object = self.label_columns
-        names = split_names(given) if isinstance(given, str) else tuple(self.label_columns)
+        given = self.label_columns
+        names = (
+            split_names(given) if isinstance(given, str) else check_texts("label_columns", given)
+        )
         object.__setattr__(self, "label_columns", names)
         if names and self.target is not None:
             raise InvalidValue(
