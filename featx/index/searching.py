@@ -27,6 +27,7 @@ from featx.index.questions import QuestionMaker
 from featx.index.ready import IndexRequest, ready_index
 from featx.index.vector_index import Match
 from featx.models.in_memory import InMemory, check_model
+from featx.models.reference import locate_again
 from featx.options import RunOptions, fill_group
 from featx.shown import Shown
 from featx.specs import DEFAULT_K
@@ -135,7 +136,8 @@ def search(
             when it is built.
         k: The most matches for each query.
         threshold: Leave out matches with a lower cosine similarity, in [-1, 1].
-        model: The model that made the features, if it is in memory, or in a file that has moved.
+        model: The model that made the features, if it is in memory, or in a file that has moved;
+            its name may be given, too.
         weights: Where the model's weights (or its file or folder) are now, if they have moved.
         trust_model_code: See `featx.load_model`.
         allow_download: Download the model that the index names, if it is not here. Unasked, nothing
@@ -168,7 +170,6 @@ def search(
     match = fill_group(MatchOptions, match, options)
     listener = run.choose_listener(listener)
     reference = check_model("model", model)
-    own = reference if isinstance(reference, str) else None
     has_queries = not isinstance(queries, (list, tuple)) or len(queries) > 0
     _check(has_queries or bool(keys), k, threshold)
     opened = ready_index(
@@ -181,6 +182,9 @@ def search(
     )
     answerer = Answerer(opened, k, threshold, match, select_images(opened, match))
     _note_limits(answerer, listener)
+    own = None
+    if isinstance(reference, str):
+        own = locate_again(reference, opened.description.model)
     query = QueryImages(
         queries,
         run=run,

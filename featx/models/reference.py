@@ -5,10 +5,13 @@ from __future__ import annotations
 import ast
 import contextlib
 import os.path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from featx.errors import AmbiguousName, InvalidValue, ModelError, UnknownName, join_names
 from featx.models.sources import SOURCES, describe_bare_names, usable_sources
+
+if TYPE_CHECKING:
+    from featx.specs import ModelSpec
 
 TRUST = "trust_model_code"
 """The argument that every reference takes: run code that comes with the model."""
@@ -69,6 +72,39 @@ def _find_source(name: str) -> str:
     if ":" not in name:
         known = [reference.partition(":")[2] for reference in known]
     raise UnknownName("model", name, known, remedy=f"Name {describe_bare_names()}.")
+
+
+def locate_again(reference: str, maker: ModelSpec) -> str | None:
+    """Return where the model that made some features is now, of a reference given for it.
+
+    Args:
+        reference: What a person named: a path, or the model as `featx.extract` takes it.
+        maker: The model as recorded.
+
+    Returns:
+        A path or URL; None where it is the recorded name, which says nothing new.
+
+    Raises:
+        ModelError: If it names another model.
+    """
+    if reference == maker.reference:
+        return None
+    if os.path.exists(reference):
+        return reference
+    try:
+        source, name, arguments = parse_reference(reference)
+    except (UnknownName, AmbiguousName, InvalidValue):
+        return reference
+    arguments.pop(TRUST, None)
+    if source == maker.source:
+        if (name, arguments) == (maker.name, dict(maker.arguments)):
+            return None
+        if os.path.exists(name) or "://" in name:
+            return name
+    raise ModelError(
+        f"The model that made these features is {maker.reference!r}. Received: {reference!r}. "
+        "Leave the model out: it is known."
+    )
 
 
 def add_arguments(reference: str, **arguments: Any) -> str:

@@ -15,6 +15,7 @@ from featx.errors import (
     ImagesNotFound,
     IndexFileError,
     InvalidValue,
+    ModelError,
     StoreDamaged,
     StoreNotFound,
     UnknownName,
@@ -415,3 +416,10 @@ def test_a_layer_that_is_gone_is_not_answered_by_another(
     assert search(photos / "0.png", features=store).layer == "mean"
     extract(photos, model=toy, layers=["map", "mean"], output=store, overwrite=True)
     assert search(photos / "0.png", features=store, layer="map").layer == "map"
+
+
+def test_the_name_of_the_model_may_be_said_again(store: Path, photos: Path, toy: str) -> None:
+    found = search(photos / "3.png", features=store, layer="mean", model=toy, k=1)
+    assert keys_of(found) == [["3.png"]]
+    with pytest.raises(ModelError, match=r"Received: 'builtin:mini'\. Leave the model out"):
+        search(photos / "3.png", features=store, layer="mean", model="builtin:mini")

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from featx.errors import AmbiguousName, FeatxError, InvalidValue, ModelError, UnknownName
 from featx.models.contracts import APPLICATIONS
-from featx.models.reference import add_arguments, parse_reference
+from featx.models.reference import add_arguments, locate_again, parse_reference
 from featx.models.sources import SOURCES
-from featx.specs import format_reference
+from featx.specs import InputSpec, ModelSpec, format_reference
 from featx.testing.toy import ToySource
 
 
@@ -309,3 +309,30 @@ def test_reading_a_reference_loads_nothing() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout == "set()\n"
+
+
+APPLICATION = ModelSpec(
+    *("keras", "MobileNet", (("alpha", 0.25),), "imagenet", "ab" * 32),
+    InputSpec(224, 224, scaling="tf"),
+)
+
+
+@pytest.mark.parametrize(
+    ("reference", "location"),
+    [
+        ("keras:MobileNet,alpha=0.25", None),
+        ("MobileNet,alpha=0.25", None),
+        ("net.h5", "net.h5"),
+        ("moved/net.h5", "moved/net.h5"),
+    ],
+)
+def test_a_model_may_be_named_again(reference: str, location: str | None) -> None:
+    Path("net.h5").touch()
+    assert locate_again(reference, APPLICATION) == location
+
+
+@pytest.mark.parametrize("reference", ["keras:VGG16", "MobileNet", "builtin:mini"])
+def test_another_model_than_the_recorded_one_is_refused(reference: str) -> None:
+    message = f"is 'keras:MobileNet,alpha=0.25'. Received: '{reference}'"
+    with pytest.raises(ModelError, match=message):
+        locate_again(reference, APPLICATION)
