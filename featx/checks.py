@@ -24,6 +24,22 @@ if TYPE_CHECKING:
 LARGEST = 2**63 - 1
 """Largest whole number that files of featx hold."""
 
+LONGEST = 80
+"""Most characters of a value that a message repeats."""
+
+
+def describe_value(value: object) -> str:
+    """Return a value as a message repeats it: itself where it is short, otherwise its type.
+
+    Example:
+        >>> describe_value("cat"), describe_value([0.5] * 1000)
+        ("'cat'", 'list')
+    """
+    text = repr(value)
+    is_short = len(text) <= LONGEST and "\n" not in text
+    return text if is_short else type(value).__name__
+
+
 POOL_SYNONYMS = {"mean": "avg"}
 """Another word for a pooling, as other libraries have it → the pooling."""
 
@@ -85,7 +101,7 @@ def check_whole_number(name: str, value: object, *, least: int, most: int = LARG
     )
 
 
-def check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:
+def check_choice(what: str, value: object, choices: tuple[str, ...]) -> None:
     """Refuse a value that is not among `choices`, naming those that are.
 
     Raises:
@@ -93,7 +109,10 @@ def check_choice(what: str, value: str, choices: tuple[str, ...]) -> None:
         UnknownName: If `value` is not one of `choices`.
     """
     if not isinstance(value, str):
-        raise InvalidType(f"A {what} is a text, {join_names(choices)}. Received: {value!r}.")
+        article = "An" if what[0] in "aeiou" else "A"
+        raise InvalidType(
+            f"{article} {what} is a text, {join_names(choices)}. Received: {describe_value(value)}."
+        )
     if value not in choices:
         raise UnknownName(what, value, choices, remedy=f"Choose {join_names(choices)}.")
 
@@ -256,12 +275,13 @@ def check_layers(name: str, value: object) -> tuple[str, ...]:
     if single is not None:
         return (single,)
     if isinstance(value, Iterable) and not isinstance(value, (bytes, dict)):
-        layers = [_as_layer(one) for one in value]
-        if None not in layers:
-            return tuple(layer for layer in layers if layer is not None)
+        with contextlib.suppress(TypeError, NotImplementedError):  # A tensor says no only here.
+            layers = [_as_layer(one) for one in value]
+            if None not in layers:
+                return tuple(layer for layer in layers if layer is not None)
     raise InvalidType(
-        f"{_subject(name)} takes a name or a number, or several in a list. Received: {value!r}. "
-        f"For example: {name}=['conv1', -2]."
+        f"{_subject(name)} takes a name or a number, or several in a list. Received: "
+        f"{describe_value(value)}. For example: {name}=['conv1', -2]."
     )
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from featx.checks import check_choice
-from featx.errors import UnknownName
+from featx.checks import check_choice, check_layers
+from featx.errors import InvalidType, UnknownName
 
 
 def test_check_choice_lets_the_choices_pass() -> None:
@@ -14,3 +14,17 @@ def test_check_choice_lets_the_choices_pass() -> None:
         UnknownName, match=r"There is no pooling named 'mix'\..*Choose avg or max\."
     ):
         check_choice("pooling", "mix", ("avg", "max"))
+    with pytest.raises(InvalidType, match=r"^An engine is a text, .* Received: list\.$"):
+        check_choice("engine", ["x"] * 1000, ("a", "b"))
+
+
+class Tensor:
+    """A tensor that is not computed yet, as libraries have it: it says no when it is read."""
+
+    def __iter__(self) -> None:
+        raise NotImplementedError("Iterating over a symbolic tensor is not supported.")
+
+
+def test_check_layers_refuses_what_cannot_be_read() -> None:
+    with pytest.raises(InvalidType, match="takes a name or a number, or several in a list"):
+        check_layers("layer", Tensor())

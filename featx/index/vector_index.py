@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from featx.arguments import check_given_path, plain_arguments
-from featx.checks import check_numbers
+from featx.checks import check_numbers, check_whole_number
 from featx.errors import (
     AddOnError,
     DimensionMismatch,
@@ -177,8 +177,7 @@ class VectorIndex(Shown):
                 f"The index holds vectors of {width} values; queries have the shape (Q, {width}). "
                 f"Received: shape={queries.shape}."
             )
-        if k < 1:
-            raise InvalidValue(f"At least one match is asked for. Received: k={k}.")
+        k = check_whole_number("k", k, least=1)
         if not np.isfinite(queries).all():
             raise InvalidValue("A query vector holds NaN or infinity.")
         found, rows = self.find(queries, min(k, len(self)))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from featx.checks import describe_value
 from featx.errors import InvalidType, ModelError
 from featx.models.reference import add_arguments
 from featx.models.sources import SOURCES, usable_sources
@@ -73,7 +74,8 @@ def check_model(name: str, value: object) -> Reference | None:
             f"a model. Received: {type(value).__name__}, of TensorFlow."
         )
     raise InvalidType(
-        f"{name!r} takes the name or path of a model, or a model of Keras. Received: {value!r}."
+        f"{name!r} takes the name or path of a model, or a model of Keras. Received: "
+        f"{describe_value(value)}."
     )
 
 

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 import featx
-from featx.errors import AllImagesFailed, ImageError, InvalidValue
+from featx.errors import AllImagesFailed, ImageError, InvalidType, InvalidValue
 from featx.images.decode import decode_image
 from featx.images.sources import gather
 from featx.options import Selection
@@ -233,6 +233,36 @@ def test_what_is_mixed_is_refused(pixels: np.ndarray, paths: list[Path]) -> None
         list(gather([pixels[0], paths[0]]).stream or ())
     with pytest.raises(InvalidValue, match="choose among files"):
         gather(pixels, selection=Selection(split="test"))
+
+
+def test_a_row_without_an_image_is_refused_where_rows_count(paths: list[Path], toy: str) -> None:
+    gaps = pandas.DataFrame({"path": [str(paths[0]), None, str(paths[1])]})
+    with pytest.raises(InvalidValue, match=r"1 row without one, .* at position 1\..*dropna"):
+        featx.embed(gaps, toy, layer="mean")
+    pictures = pandas.DataFrame({"image": [np.zeros((8, 8, 3), np.uint8), None]})
+    with pytest.raises(InvalidValue, match="1 row without one, the first at position 1"):
+        featx.embed(pictures, toy, layer="mean")
+    assert featx.embed(gaps.dropna(), toy, layer="mean").shape == (2, 3)
+
+
+def test_labels_may_be_generated_and_have_an_order(pixels: np.ndarray) -> None:
+    named = dict(enumerate(LABELS))
+    for labels in (iter(LABELS), map(str, LABELS), named.values()):
+        assert read(pixels, labels=labels).labels == LABELS
+    assert read((one for one in pixels), labels=iter(LABELS)).labels == LABELS
+    for wrong in (set(LABELS), named, "label"):
+        with pytest.raises(InvalidType, match="in their order. Received: (set|dict|str)"):
+            gather(pixels, labels=wrong)
+
+
+def test_pairs_of_image_and_label_are_told_from_key_and_image(
+    pixels: np.ndarray, paths: list[Path]
+) -> None:
+    for pair in ((pixels[0], "a"), (str(paths[0]), "a"), (str(paths[0]), 3)):
+        with pytest.raises(InvalidValue, match=r"Of pairs \(image, label\)") as caught:
+            read([pair])
+        assert len(str(caught.value)) < 400
+    assert read([(str(paths[0]), paths[1])]).keys == [str(paths[0])]
 
 
 def test_images_that_all_fail_are_an_error_in_every_call(tmp_path: Path, toy: str) -> None:

@@ -114,8 +114,11 @@ def test_k(index: VectorIndex) -> None:
     assert [len(matches) for matches in index.search(VECTORS, 100)] == [6] * 6
     assert [len(matches) for matches in index.search(VECTORS, 1)] == [1] * 6
     for k in (0, -1):
-        with pytest.raises(InvalidValue, match=f"k={k}"):
+        with pytest.raises(InvalidValue, match=f"'k' takes .* at least 1. Received: {k}"):
             index.search(VECTORS, k)
+    for wrong in ("3", 3.0, None):
+        with pytest.raises(InvalidType, match="'k' takes a whole number"):
+            index.search(VECTORS, wrong)  # type: ignore[arg-type]
 
 
 def test_zero_query_scores_zero_with_all(index: VectorIndex) -> None:

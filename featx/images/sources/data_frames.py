@@ -17,6 +17,7 @@ from featx.images.sources.tables import (
     ReadTable,
     make_image_table,
 )
+from featx.units import format_count
 
 NAME = "the table"
 """What a table in memory is called in messages."""
@@ -36,10 +37,14 @@ def is_data_frame(value: Any) -> bool:
     )
 
 
-def read_data_frame(frame: Any) -> tuple[ImageTable, Sequence[Any]]:
+def read_data_frame(frame: Any, *, all_rows: bool = False) -> tuple[ImageTable, Sequence[Any]]:
     """Read a data frame: what its columns say, and the path or picture in each row.
 
     Rows without a path are left out, as those of a manifest are.
+
+    Args:
+        frame: The table.
+        all_rows: Refuse rows without a path: what is computed belongs to the rows, in their order.
 
     Raises:
         InvalidValue: If it has no column of paths or pictures, or cannot be read as it is.
@@ -67,6 +72,14 @@ def read_data_frame(frame: Any) -> tuple[ImageTable, Sequence[Any]]:
             cells[position] = [_label(value) for value in cells[position]]
     pictures = [None if _is_missing(cell) else cell for cell in cells[path]]
     used = [row for row in range(count) if pictures[row] is not None]
+    if all_rows and len(used) < count:
+        first = next(row for row in range(count) if pictures[row] is None)
+        missing = format_count(count - len(used), "row")
+        raise InvalidValue(
+            f"Each row of the table is an image. Received: {missing} without one, the first "
+            f"at position {first}. Leave such rows out, for example with "
+            f"frame.dropna(subset=[{header[path]!r}])."
+        )
     # What stands for a picture here needs no text: only whether there is one counts.
     cells[path] = [None if picture is None else "picture" for picture in pictures]
     notes: list[str] = []

@@ -190,7 +190,7 @@ def _gather_objects(
 ) -> ImageSet:
     from featx.images.sources.python import PathsGiven, gather_images
 
-    found = gather_images(images, labels, scale)
+    found = gather_images(images, labels, scale, in_order=in_order)
     if isinstance(found, PathsGiven):
         if in_order:
             return _list_in_order(found)

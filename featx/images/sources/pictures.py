@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from featx.checks import describe_value
 from featx.errors import ImageError, InvalidValue
 from featx.images.roots import MEMORY
 from featx.images.sources.folders import make_item
@@ -96,6 +97,10 @@ _ORIENTATION = 0x0112
 """The tag of TIFF and EXIF (Exif 2.32) for the orientation of a picture."""
 
 
+_LABELLED = " Of pairs (image, label), pass the images in a list, and labels=."
+"""The remedy where a pair is what other libraries make of it."""
+
+
 def make_picture_item(key: Any, image: Any, label: Any, scale: Scale | None = None) -> ImageItem:
     """Return the item for one picture.
 
@@ -111,18 +116,23 @@ def make_picture_item(key: Any, image: Any, label: Any, scale: Scale | None = No
     if not isinstance(key, str) or not key:
         raise InvalidValue(
             "A key is a text, such as 'cats/1.jpg': the image's name in the store. Received: "
-            f"{key!r}."
+            f"{describe_value(key)}.{_LABELLED if is_picture(key) else ''}"
         )
     text = label_text(label)
     if isinstance(image, (str, os.PathLike)):
         path = os.path.abspath(image)
         found = make_item(MEMORY, path, partial(os.stat, path))
+        if isinstance(found, ImageFailure) and os.path.isfile(key) and not os.path.exists(path):
+            raise InvalidValue(
+                f"Pairs are (key, image). Received: {os.fspath(image)!r}, which is no file, for "
+                f"{key!r}, which is one.{_LABELLED}"
+            )
         size, stamp = found.size, found.mtime_ns
         return ImageItem(key, MEMORY, text, size, stamp, PathPicture(path))
     if not is_picture(image):
         raise InvalidValue(
             "An image is an array, a Pillow image, the bytes of a file or a path. Received: "
-            f"{type(image).__name__} for {key!r}."
+            f"{type(image).__name__} for {key!r}.{_LABELLED if os.path.isfile(key) else ''}"
         )
     size = getattr(image, "nbytes", len(image) if isinstance(image, (bytes, bytearray)) else -1)
     return ImageItem(key, MEMORY, text, int(size), -1, HeldPicture(image, scale))

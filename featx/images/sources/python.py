@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set, ValuesView
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from featx.errors import InvalidValue
+from featx.errors import InvalidType, InvalidValue
 from featx.images.roots import MEMORY
 from featx.images.sources.columns import TableRow
 from featx.images.sources.data_frames import is_data_frame, read_data_frame
@@ -53,7 +53,7 @@ class PathsGiven:
 
 
 def gather_images(
-    images: Any, labels: Any = None, scale: Scale | None = None
+    images: Any, labels: Any = None, scale: Scale | None = None, *, in_order: bool = False
 ) -> ImageSet | PathsGiven:
     """Return an image set of objects, or the paths that they are.
 
@@ -61,6 +61,7 @@ def gather_images(
         images: As `featx.extract` takes them, but not a single location.
         labels: N labels.
         scale: What floats mean, see `featx.images.sources.pixels.as_bytes`.
+        in_order: Whether each row of a table has to be an image.
 
     Raises:
         InvalidValue: If it is something else.
@@ -76,8 +77,9 @@ def gather_images(
         if labels is not None:
             raise InvalidValue("Labels were given twice: in images=(x, y) and as labels=.")
         images, labels = images
+    labels = _as_labels(labels)
     if is_data_frame(images):
-        return _gather_table(images, labels, scale)
+        return _gather_table(images, labels, scale, in_order)
     images = _as_list(images)
     if is_array(images) and not _is_one(images, scale):
         return _gather_array(np.asarray(images), labels, scale)
@@ -126,6 +128,20 @@ def _as_list(images: Any) -> Any:
     return images
 
 
+def _as_labels(labels: Any) -> Any:
+    """Return labels that come one after the other as a list.
+
+    Raises:
+        InvalidType: If they have no order, or are a single text.
+    """
+    if isinstance(labels, (str, bytes, Mapping, Set)):
+        raise InvalidType(
+            "labels= takes a list or an array: one label for each picture, in their order. "
+            f"Received: {type(labels).__name__}."
+        )
+    return list(labels) if isinstance(labels, (Iterator, ValuesView)) else labels
+
+
 def _gather_array(array: np.ndarray, labels: Any, scale: Scale | None) -> ImageSet:
     taken = as_bytes(array, scale)
     pictures, note = as_pictures(
@@ -158,8 +174,10 @@ def _gather_iterable(
     return PathsGiven(texts, label_texts(labels, len(texts), "the paths"))
 
 
-def _gather_table(frame: Any, labels: Any, scale: Scale | None) -> ImageSet | PathsGiven:
-    table, pictures = read_data_frame(frame)
+def _gather_table(
+    frame: Any, labels: Any, scale: Scale | None, in_order: bool
+) -> ImageSet | PathsGiven:
+    table, pictures = read_data_frame(frame, all_rows=in_order)
     if labels is not None and table.labels is not None:
         raise InvalidValue("Labels were given twice: in a column of the table and as labels=.")
     names = table.labels if labels is None else label_texts(labels, len(pictures), "the table")
