@@ -32,25 +32,37 @@ def find_factor(
     """Return the factor of the scores (N, C) that gives the least cross-entropy.
 
     This is temperature scaling (Guo et al., 2017, "On Calibration of Modern Neural Networks");
-    the factor is the inverse of the temperature.
+    the factor is the inverse of the temperature. Where all of N rows are right, no factor would
+    be too large; so one of N + 2 counts as if the strongest other class were true (Laplace's rule
+    of succession, as Platt, 1999, smooths targets).
 
     Example:
         >>> scores = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
-        >>> round(find_factor(scores, np.array([0, 0, 1, 1])), 2)  # Three of four are right.
-        1.1
+        >>> factor = find_factor(scores, np.array([0, 0, 1, 1]))  # Three of four are right, so
+        >>> round(float(1 / (1 + np.exp(-factor))), 2)  # four of six are expected to be.
+        0.67
     """
     from scipy.optimize import minimize_scalar
 
     step = max(1, -(-scores.size // MOST_SCORES))  # With thousands of classes, of every few rows.
     targets, weights = targets[::step], None if weights is None else weights[::step]
     scores = np.asarray(scores[::step], np.float64)
+    doubt = float(np.average(_margins(scores, targets), weights=weights)) / (len(scores) + 2)
     found = minimize_scalar(
-        lambda log: cross_entropy(scores * np.exp(log), targets, weights),
+        lambda log: cross_entropy(scores * np.exp(log), targets, weights) + np.exp(log) * doubt,
         bounds=(LEAST_LOG, MOST_LOG),
         method="bounded",
         options={"xatol": 0.005},
     )
     return float(np.exp(found.x))
+
+
+def _margins(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Return by how much the target's score is above the largest other one, (N,)."""
+    rows = np.arange(len(targets))
+    others = scores.copy()
+    others[rows, targets] = -np.inf
+    return np.asarray(scores[rows, targets] - others.max(axis=1))
 
 
 def accuracy(scores: np.ndarray, targets: np.ndarray) -> float:

