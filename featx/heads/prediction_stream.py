@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from featx.errors import FingerprintMismatch, HeadError, InvalidValue, UnknownName
+from featx.errors import FingerprintMismatch, HeadError, InvalidValue, UnknownName, join_names
 from featx.events import Listener
 from featx.features.batch_queue import ComputedBatch
 from featx.features.embedding import QueryImages, iter_embedded
@@ -375,7 +375,8 @@ def _read_batches(
 def _check_feature(store: FeatureStore, head: Head) -> None:
     feature = head.feature
     if feature.name not in store.layers:
-        raise UnknownName("layer", feature.name, store.layers)
+        has = f"The head was fitted on it; the store has {join_names(store.layers)}."
+        raise UnknownName("layer in the store", feature.name, store.layers, remedy=has)
     found = store.vector_spec(feature.name, feature.pool)
     if found.fingerprint(store.model) == head.fingerprint:
         return
