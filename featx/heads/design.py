@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from featx.heads.kinds import Examples
+from featx.heads.threads import over_blocks
 
 SAFE_OFFSET = 100.0
 """Means up to so many standard deviations are subtracted after the product, from its result. In
@@ -94,21 +95,30 @@ def make_design(examples: Examples) -> Design:
 
 def find_standard(examples: Examples) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and standard deviation of each value, float64 (D,); 1 for constant ones."""
-    width = examples.values.shape[1]
-    total, sums = 0.0, np.zeros(width)
-    for block in examples.blocks():
-        weights = block.counts
-        total += weights.sum()
-        sums += weights @ block.values
-    mean = sums / total
-    squares = np.zeros(width)
-    for block in examples.blocks():
-        squares += block.counts @ np.square(block.values - mean)
+    total = float(examples.counts.sum())
+
+    def add(block: Examples) -> np.ndarray:
+        return _sum(np.asarray(block.values, np.float32), block)
+
+    def add_squares(block: Examples) -> np.ndarray:
+        centred = np.asarray(block.values, np.float32) - rounded
+        return _sum(np.square(centred, out=centred), block)
+
+    mean = np.sum(list(over_blocks(add, examples)), axis=0) / total
+    rounded = mean.astype(np.float32)
+    squares = np.sum(list(over_blocks(add_squares, examples)), axis=0)
     scale = np.sqrt(squares / total)
     # A value that is constant up to rounding says nothing, and must not be blown up.
     scale[scale <= 1e-6 * np.abs(mean)] = 1
     scale[scale == 0] = 1
     return mean, scale
+
+
+def _sum(values: np.ndarray, examples: Examples) -> np.ndarray:
+    """Return the sum over rows, each as often as its example counts, float64 (D,)."""
+    if examples.weights is None:
+        return np.asarray(values.sum(axis=0, dtype=np.float64))
+    return np.asarray(examples.counts @ values)
 
 
 def _compact(examples: Examples, mean: np.ndarray, scale: np.ndarray) -> Design:

@@ -28,7 +28,7 @@ ROUNDING = float(np.finfo(np.float32).eps)
 """Of scores, and of the difference from 1: equal probabilities must be on the same side."""
 
 NUM_QUANTILES = 1001
-BLOCK_ROWS = 4096
+BLOCK_ROWS = 1024
 
 _PREFIX = "featx."
 """Before the names of these arrays among a head's: kinds choose theirs themselves."""
@@ -85,7 +85,7 @@ class Evidence:
             (N,), in [0, 1]: 0.5 is as unlike them as held-out pictures are in the middle, 1 more
             unlike than all of these.
         """
-        distances = _distances(values, self.references)
+        distances = _distances(values, np.arange(len(values)), self.references)
         return np.searchsorted(self.distances, distances) / max(1, len(self.distances))
 
     def to_arrays(self) -> dict[str, np.ndarray]:
@@ -145,9 +145,9 @@ def collect_evidence(
     scores = 1 - true_probabilities[chosen].astype(np.float64)
     unseen = random.permutation(np.flatnonzero(held_out))[:MAX_SCORES]
     if len(unseen):
-        distances = _distances(values[unseen], references)
+        distances = _distances(values, unseen, references)
     else:  # The nearest vector is then the picture itself, and does not count.
-        distances = _distances(values[kept], references, skip=1)
+        distances = _distances(values, kept, references, skip=1)
     shares = np.linspace(0, 1, min(NUM_QUANTILES, len(distances)))
     return Evidence(
         np.sort(scores).astype(np.float32),
@@ -156,14 +156,26 @@ def collect_evidence(
     )
 
 
-def _distances(values: np.ndarray, references: np.ndarray, skip: int = 0) -> np.ndarray:
-    """Return mean cosine distances to the nearest references, without the `skip` nearest, (N,)."""
+def _distances(
+    values: np.ndarray, rows: np.ndarray, references: np.ndarray, skip: int = 0
+) -> np.ndarray:
+    """Return mean cosine distances of rows to their nearest references, without the `skip` nearest.
+
+    Args:
+        values: (N, D).
+        rows: Row numbers, (n,).
+        references: Of unit length, (R, D).
+        skip: How many of the nearest do not count.
+
+    Returns:
+        (n,).
+    """
     compared = references.astype(np.float32)
     first = min(skip, len(compared) - 1)
     last = min(NEIGHBOURS + skip, len(compared))
     distances = [np.zeros(0, np.float32)]
-    for start in range(0, len(values), BLOCK_ROWS):
-        block = 1 - _unit(values[start : start + BLOCK_ROWS]) @ compared.T
+    for start in range(0, len(rows), BLOCK_ROWS):
+        block = 1 - _unit(values[rows[start : start + BLOCK_ROWS]]) @ compared.T
         nearest = np.partition(block, last - 1, axis=1)[:, :last]
         distances.append(np.sort(nearest, axis=1)[:, first:].mean(axis=1))
     return np.concatenate(distances)

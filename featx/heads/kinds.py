@@ -93,9 +93,13 @@ class Examples:
 
     def blocks(self) -> Iterator[Examples]:
         """Yield all examples in their order, some thousand at a time, in float32."""
+        yield from (self.take(rows) for rows in self.block_rows())
+
+    def block_rows(self) -> Iterator[slice]:
+        """Yield the rows of each block."""
         step = max(1, BLOCK_VALUES // max(1, self.values.shape[1]))
         for start in range(0, len(self), step):
-            yield self.take(slice(start, start + step))
+            yield slice(start, start + step)
 
 
 def _as_slice(rows: np.ndarray | slice) -> np.ndarray | slice:

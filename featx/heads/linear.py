@@ -14,7 +14,7 @@ from featx.heads.folds import Folds, make_folds, sample_rows
 from featx.heads.kinds import Choice, Examples, FitJob, Task
 from featx.heads.logistic import EXACT_VALUES, LinearMap, Logistic, Penalty, sigmoid_entropy
 from featx.heads.operations import Affine, Operation, Sigmoid, Softmax, Standardise
-from featx.heads.threads import threads_for
+from featx.heads.threads import one_thread
 
 REGULARISATIONS = tuple(10.0**exponent for exponent in range(-5, 2))
 """Inverse strengths C that are tried. For standardised features of some hundred to a few
@@ -68,7 +68,7 @@ class LinearHead:
         work = max(1, examples.values.shape[1] * examples.num_classes)
         most = min(max(FEWEST, CHOICE_WORK // work), MOST)
         rows = sample_rows(examples, most, job.seed)
-        with threads_for(examples):
+        with one_thread():
             if len(rows) == len(examples):
                 return _walk(examples, make_folds(examples, job.seed), job)
             part = examples.take(rows)
@@ -80,7 +80,7 @@ class LinearHead:
     ) -> dict[str, np.ndarray]:
         """Fit with a known regularisation; see `featx.heads.kinds.HeadKind.fit`."""
         job.listener.trying(f"linear, C = {settings['C']:g}, {len(examples):,} examples")
-        with threads_for(examples):
+        with one_thread():
             design = make_design(examples)
             is_small = examples.values.size <= EXACT_VALUES
             penalty = Penalty(settings["C"], EXACT if is_small else FINE)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from featx.heads.design import Design
+from featx.heads.kinds import Examples
+from featx.heads.threads import over_blocks
 
 EXACT_VALUES = 100_000
 """Up to so many values (N x D), float64 is used: it costs nothing there."""
@@ -87,16 +89,21 @@ class Logistic:
         measure = _sigmoid_loss if self.design.examples.task == "multi" else _softmax_loss
         inner, offsets = self.design.fold(point.coefficients, point.intercepts)
         inner, offsets = inner.astype(self._dtype), offsets.astype(self._dtype)
-        total, slope = 0.0, np.zeros(self._shape)
-        errors_sum = np.zeros(len(offsets))
-        for block in self.design.examples.blocks():
+
+        def measure_block(block: Examples) -> tuple[float, np.ndarray, np.ndarray]:
             values = np.asarray(block.values, self._dtype)
             scores = values @ inner.T
             scores += offsets
             counts = None if block.weights is None else block.counts.astype(self._dtype)
-            total += measure(scores, block.targets, counts)  # Scores are errors from here on.
-            slope += scores.T @ values
-            errors_sum += scores.sum(axis=0, dtype=np.float64)
+            loss = measure(scores, block.targets, counts)  # Scores are errors from here on.
+            return loss, scores.T @ values, scores.sum(axis=0, dtype=np.float64)
+
+        total, slope = 0.0, np.zeros(self._shape)
+        errors_sum = np.zeros(len(offsets))
+        for part in over_blocks(measure_block, self.design.examples):
+            total += part[0]
+            slope += part[1]
+            errors_sum += part[2]
         slope = (slope - np.outer(errors_sum, self.design.mean)) / self.design.scale
         return total / self._count, LinearMap(slope / self._count, errors_sum / self._count)
 

@@ -25,7 +25,7 @@ projection, so that none is missed."""
 SAMPLE = 512
 """Rows from which these directions are computed."""
 
-BLOCK_BYTES = 64 << 20
+BLOCK_BYTES = 8 << 20
 
 LEAF = 1024
 """Rows that are compared with each other without being divided further."""
@@ -40,7 +40,7 @@ def group_alike(values: np.ndarray, similarity: float, seed: int = 0) -> np.ndar
     A row belongs to a group when it is similar enough to one row of the group. The search is exact
     up to rounding: candidates are rows that are close in a few principal directions of the
     centred vectors of unit length, and all of them are compared in full. Memory beyond the values
-    is about 64 MiB and 100 bytes a row.
+    is about 32 MiB and 100 bytes a row.
 
     Args:
         values: Features, (N, D).
@@ -127,19 +127,22 @@ def _find_candidates(points: np.ndarray, radius: float) -> Iterator[np.ndarray]:
             if lower.sum() ** 2 + upper.sum() ** 2 < 0.75 * len(rows) ** 2:
                 parts += [rows[lower], rows[upper]]
                 continue
-        for start in range(0, len(rows), LEAF):
-            yield rows[_compare(points[rows], start, radius)]
+        yield from (rows[pairs] for pairs in _compare(points[rows], radius))
 
 
-def _compare(points: np.ndarray, start: int, radius: float) -> np.ndarray:
-    """Compare `LEAF` points from `start` on with all that follow each of them."""
-    block, rest = points[start : start + LEAF], points[start:]
+def _compare(points: np.ndarray, radius: float) -> Iterator[np.ndarray]:
+    """Yield pairs of points that are at most `radius` apart, (n, 2), in tiles that fit a cache."""
     # Half the squared distance, as one product: (|p|^2 + |q|^2) / 2 - p·q.
-    left = np.column_stack([-block, np.square(block).sum(axis=1) / 2, np.ones(len(block))])
-    right = np.column_stack([rest, np.ones(len(rest)), np.square(rest).sum(axis=1) / 2])
-    near = left.astype(np.float32) @ right.astype(np.float32).T <= radius**2 / 2
-    near[:, : len(block)] &= np.tri(len(block), k=-1, dtype=bool).T
-    return start + np.argwhere(near)
+    halves = np.square(points).sum(axis=1) / 2
+    left = np.column_stack([-points, halves, np.ones(len(points))]).astype(np.float32)
+    right = np.column_stack([points, np.ones(len(points)), halves]).astype(np.float32)
+    for start in range(0, len(points), LEAF):
+        for other in range(start, len(points), LEAF):
+            near = left[start : start + LEAF] @ right[other : other + LEAF].T <= radius**2 / 2
+            if other == start:
+                near &= np.tri(len(near), k=-1, dtype=bool).T
+            if near.any():
+                yield np.argwhere(near) + (start, other)
 
 
 def _keep_similar(

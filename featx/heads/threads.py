@@ -1,11 +1,16 @@
-"""How many threads numerical libraries use for a fit."""
+"""How many threads a fit uses."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, TypeVar
 
 from featx.heads.kinds import Examples
+from featx.machine import available_cores
+
+Result = TypeVar("Result")
 
 SMALL_PROBLEM = 500_000_000
 """Multiplications of one pass over the data (N x D x C) up to which one thread is used. A pass
@@ -17,8 +22,33 @@ def threads_for(examples: Examples) -> AbstractContextManager[Any]:
     """Keep numerical libraries to one thread where more would cost time."""
     from threadpoolctl import threadpool_limits
 
-    multiplications = examples.values.shape[0] * examples.values.shape[1] * examples.num_classes
-    limits: AbstractContextManager[Any] = threadpool_limits(
-        1 if multiplications <= SMALL_PROBLEM else None
-    )
+    limits: AbstractContextManager[Any] = threadpool_limits(1 if _is_small(examples) else None)
     return limits
+
+
+def one_thread() -> AbstractContextManager[Any]:
+    """Keep numerical libraries to one thread, for work that is divided by `over_blocks`."""
+    from threadpoolctl import threadpool_limits
+
+    limits: AbstractContextManager[Any] = threadpool_limits(1)
+    return limits
+
+
+def over_blocks(function: Callable[[Examples], Result], examples: Examples) -> Iterator[Result]:
+    """Yield what a function makes of each block of examples, in the order of the blocks.
+
+    Of a large problem, as many blocks are at work as there are cores. The threads of a numerical
+    library wait for each other in a loop instead: on a busy machine, one product with two of them
+    took seven times the CPU that it took with one.
+    """
+    rows = list(examples.block_rows())
+    if len(rows) == 1 or _is_small(examples):
+        yield from (function(examples.take(one)) for one in rows)
+        return
+    with ThreadPoolExecutor(available_cores()) as pool:
+        yield from pool.map(lambda one: function(examples.take(one)), rows)
+
+
+def _is_small(examples: Examples) -> bool:
+    count, width = examples.values.shape
+    return bool(count * width * examples.num_classes <= SMALL_PROBLEM)
