@@ -25,6 +25,7 @@ from featx.heads.options import (
 )
 from featx.poolings import vector_poolings
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_TEST_SIZE
+from featx.units import parse_bytes
 
 
 def make_feature(
@@ -182,9 +183,19 @@ def make_head(
     dropout: Annotated[
         float, typer.Option(help="Of mlp: share of values left out at each step, 0 to 1.")
     ] = DEFAULT_DROPOUT,
+    max_memory: Annotated[
+        str | None,
+        typer.Option(
+            "--max-memory",
+            metavar="SIZE",
+            help="What the process may take, such as 1GB: larger features are read from the store "
+            "again and again. [default: as they need]",
+        ),
+    ] = None,
 ) -> HeadOptions:
     """Return which head is fitted."""
-    return HeadOptions(kind, parse_hidden(hidden) if hidden else None, dropout)
+    memory = None if max_memory is None else parse_bytes(max_memory)
+    return HeadOptions(kind, parse_hidden(hidden) if hidden else None, dropout, memory)
 
 
 FeatureGroup = Annotated[FeatureOptions, Group(make_feature)]

@@ -40,7 +40,7 @@ class CentroidHead:
         scores = []
         for train, test in folds:
             weights = self.fit(examples.take(train), {"temperature": 1.0}, job)
-            scores.append(compute(self.operations(weights)[:-1], examples.values[test]))
+            scores.append(compute(self.operations(weights)[:-1], examples.take(test).values))
         held_out, cosines = examples.take(folds.held_out), np.concatenate(scores)
         factor = find_factor(cosines, held_out.targets, held_out.weights)
         return Choice(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from featx.heads.kinds import Examples
+from featx.heads.stored_values import are_stored, subtract
 from featx.heads.threads import over_blocks
 
 SAFE_OFFSET = 100.0
@@ -85,10 +86,10 @@ def make_design(examples: Examples) -> Design:
     """
     mean, scale = find_standard(examples)
     count, width = examples.values.shape
-    if width > count:
+    if width > count and not are_stored(examples.values):
         return _compact(examples, mean, scale)
     if (np.abs(mean) > SAFE_OFFSET * scale).any():
-        centred = examples.replace_values(np.asarray(examples.values - mean, np.float32))
+        centred = examples.replace_values(subtract(examples.values, mean))
         return Design(centred, np.zeros(width), scale, None, (mean, scale))
     return Design(examples, mean, scale, None, (mean, scale))
 

@@ -199,6 +199,7 @@ def fit_head(
     wanted = fill_group(FeatureOptions, feature, options)
     listener = choose_listener(listener, progress=progress, verbose=verbose)
     job = FitJob(seed, fill_group(HeadOptions, head, options), listener)
+    choice = replace(choice, max_memory=job.options.max_memory)
     return _fit_head((Path(features), Path(output)), wanted, choice, job)
 
 
@@ -222,13 +223,14 @@ def _fit_head(
             if len(asked) > 1:
                 unseen = np.zeros(len(labelled.rows), bool) if held_out is None else held_out
                 labelled, trials = choose_feature(store, asked, labelled, unseen, job)
-        if held_out is not None:
-            labelled, held_out = labelled.put_last(held_out)
-        listener.note(_announce(kind, labelled, held_out))
-        if held_out is None:
-            measured = cross_validate(labelled, options, job)
-        else:
-            measured = measure_split(labelled, held_out, options, job)
+            if held_out is not None:
+                labelled, held_out = labelled.put_last(held_out)
+            listener.note(_announce(kind, labelled, held_out))
+            if held_out is None:
+                measured = cross_validate(labelled, options, job)
+            else:
+                measured = measure_split(labelled, held_out, options, job)
+            evidence = _keep_evidence(labelled, held_out, measured, job)
     finally:
         listener.finish()
     report = FitReport(
@@ -255,7 +257,6 @@ def _fit_head(
         held_out=measured.held_out,
     )
     head = _make_head(report, labelled.table, labelled.rows[measured.fitted_on], measured.weights)
-    evidence = _keep_evidence(labelled, held_out, measured, job)
     replace(head, store=reference, evidence=evidence).save(output)
     if measured.held_out is None:
         note_nothing_held_out(options, job)

@@ -44,7 +44,8 @@ class Examples:
     """N feature vectors with what is to be predicted of them.
 
     Attributes:
-        values: float32 (N, D), finite.
+        values: float32 (N, D), finite. Where they do not fit into memory, they stay on the disk
+            (`featx.heads.stored_values`): kinds take them from `blocks`, or a few rows at a time.
         targets: By the task. ``single``: class numbers, int (N,), each of 0 ... num_classes - 1
             present. ``multi``: whether a class applies, bool (N, C). ``regression``: float (N,).
         num_classes: C, at least 2 for ``single``, at least 1 for ``multi``; 1 for ``regression``.
@@ -70,9 +71,11 @@ class Examples:
         Args:
             rows: Row numbers, bool (N,), or a slice. Rows that follow one another are not copied.
         """
+        from featx.heads.stored_values import take_rows
+
         rows = _as_slice(rows)
         return Examples(
-            self.values[rows],
+            take_rows(self.values, rows),
             self.targets[rows],
             self.num_classes,
             self.groups[rows],

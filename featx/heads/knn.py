@@ -7,11 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from featx.errors import HeadError
 from featx.heads.folds import make_folds
 from featx.heads.kinds import Choice, Examples, FitJob, Task
 from featx.heads.measures import LEAST_PROBABILITY
 from featx.heads.operations import NearestMean, NearestVote, Operation, UnitLength, compute
+from featx.heads.stored_values import are_stored
 from featx.heads.threads import threads_for
+from featx.units import format_bytes
+from featx.wording import option
 
 NEIGHBOURS, TEMPERATURE = 20, 0.07
 """The protocol of DINO and DINOv2 (Caron et al., 2021; Oquab et al., 2023)."""
@@ -44,10 +48,20 @@ class KnnHead:
 
     def suits(self, examples: Examples) -> bool:
         """Whether there are few enough to compare each picture with."""
-        return len(examples) <= MOST_EXAMPLES
+        return len(examples) <= MOST_EXAMPLES and not are_stored(examples.values)
 
     def choose(self, examples: Examples, job: FitJob) -> Choice:
-        """Choose the smoothing; see `featx.heads.kinds.HeadKind.choose`."""
+        """Choose the smoothing; see `featx.heads.kinds.HeadKind.choose`.
+
+        Raises:
+            HeadError: If the examples do not fit into memory, as they must to vote.
+        """
+        if are_stored(examples.values):
+            raise HeadError(
+                "A knn head holds all vectors. Received: "
+                f"{format_bytes(examples.values.nbytes)} of them, which do not fit into "
+                f"{option('max_memory')}. Give more, or choose another {option('kind')}."
+            )
         folds = make_folds(examples, job.seed)
         settings = {
             "neighbours": NEIGHBOURS,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,11 +12,13 @@ import numpy as np
 from featx.errors import HeadError, join_names
 from featx.events import Listener
 from featx.heads.example_weights import weigh_examples
+from featx.heads.feature_table import read_table
 from featx.heads.grouping import Grouping, group_rows
 from featx.heads.kinds import BLOCK_VALUES, Examples
 from featx.heads.labels import RowLabels, read_label_table, side_of
 from featx.heads.options import FOLDERS, EvaluationOptions, FeatureChoice, TaskOptions
 from featx.heads.splits import split_folds, split_stratified
+from featx.heads.stored_values import are_stored, take_rows
 from featx.heads.targets import (
     Targets,
     find_column,
@@ -45,6 +46,7 @@ class RowChoice:
     feature: FeatureChoice = field(default_factory=FeatureChoice)
     task: TaskOptions = field(default_factory=TaskOptions)
     evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
+    max_memory: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ class LabelledRows:
     def put_last(self, held_out: np.ndarray) -> tuple[LabelledRows, np.ndarray]:
         """Change places, so that the held-out rows come last and no part needs a copy.
 
-        Features of up to 64 MB stay in the order of the store.
+        Features of up to 64 MB, or on the disk, stay in the order of the store.
 
         Args:
             held_out: bool (N,).
@@ -92,7 +94,7 @@ class LabelledRows:
             The rows in their new order, in the same memory, and which of them are held out.
         """
         examples = self.examples
-        if examples.values.nbytes <= LARGE:
+        if examples.values.nbytes <= LARGE or are_stored(examples.values):
             return self, held_out
         num_train = int((~held_out).sum())
         early = np.flatnonzero(held_out[:num_train])
@@ -197,14 +199,14 @@ def read_labelled_rows(store: FeatureStore, choice: RowChoice, listener: Listene
         row_labels = RowLabels(row_labels.labels)
     elif row_labels.sides is None:
         row_labels, splits = _take_split(row_labels, store.splits, listener)
-    table = store.table(choice.feature.layer, pool=choice.feature.pool)
+    table = read_table(store, choice.feature, choice.max_memory)
     row_labels, num_broken = _leave_out_broken(row_labels, table, listener)
     if targets is None:
         targets = _number_classes(row_labels, str(store.path), listener)
     classes = targets.classes
     rows = np.array([row for row, label in enumerate(row_labels.labels) if label])
     known = targets.values[rows]
-    values = _keep_rows(table.values.reshape(len(table.keys), -1), rows)
+    values = _keep_rows(table.values, rows)
     counts = None if counts is None else counts[rows]
     weights = weigh_examples(known, classes, choice.task.class_weight, counts)
     grouping = group_rows(
@@ -252,6 +254,8 @@ def _keep_rows(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Return some rows (N,), in ascending order; large arrays are overwritten, not copied."""
     if len(rows) == len(values):
         return values
+    if are_stored(values):
+        return take_rows(values, rows)
     if values.nbytes <= LARGE:
         return np.asarray(values[rows])
     step = max(1, BLOCK_VALUES // max(1, values.shape[1]))
@@ -269,11 +273,12 @@ def _leave_out_broken(
     Returns:
         The labels, and how many were taken away.
     """
-    count = len(table.values)
-    sums = table.values.reshape(count, math.prod(table.values.shape[1:])).sum(
-        axis=1, dtype=np.float64
-    )
-    is_broken = ~np.isfinite(sums)
+    values, step = table.values, max(1, BLOCK_VALUES // max(1, table.values.shape[1]))
+    sums = [
+        values[start : start + step].sum(axis=1, dtype=np.float64)
+        for start in range(0, len(values), step)
+    ]
+    is_broken = ~np.isfinite(np.concatenate(sums))
     broken = [row for row in np.flatnonzero(is_broken) if row_labels.labels[row] is not None]
     if not broken:
         return row_labels, 0

@@ -14,11 +14,13 @@ from featx.checks import check_pool
 from featx.errors import HeadError, UnknownName, join_names
 from featx.events import Listener
 from featx.heads.choosing import COMPARED_ROWS, choose_kind
+from featx.heads.feature_table import read_table
 from featx.heads.folds import sample_rows
 from featx.heads.kinds import FitJob
 from featx.heads.labelled_rows import LabelledRows
 from featx.heads.measures import wilson_interval
 from featx.heads.options import FeatureChoice, FeatureOptions
+from featx.heads.stored_values import take_rows
 from featx.poolings import check_vector_pool
 from featx.store import FeatureStore
 
@@ -138,7 +140,7 @@ def choose_feature(
     tried.sort(key=lambda pair: pair[0].loss)
     while tried and math.isfinite(tried[0][0].loss):
         best, feature = tried[0]
-        chosen = _read(store, feature, labelled)
+        chosen = _read(store, feature, labelled, job.options.max_memory)
         if all(np.isfinite(block.values).all() for block in chosen.examples.blocks()):
             job.listener.note(
                 f"{best.layer} ({best.pool}) has the least loss of {len(tried)} features on "
@@ -162,12 +164,13 @@ def _note_broken(layer: str, listener: Listener) -> None:
     listener.note(f"{layer} is not compared: it holds NaN or infinity")
 
 
-def _read(store: FeatureStore, feature: FeatureChoice, labelled: LabelledRows) -> LabelledRows:
+def _read(
+    store: FeatureStore, feature: FeatureChoice, labelled: LabelledRows, max_memory: int | None
+) -> LabelledRows:
     """Return the same rows with another feature."""
-    spec = store.vector_spec(feature.layer, feature.pool)
-    values = store.vectors(feature.layer, feature.pool, labelled.rows)
-    examples = labelled.examples.replace_values(values.reshape(len(labelled.rows), -1))
-    return replace(labelled, table=replace(labelled.table, spec=spec), examples=examples)
+    table = read_table(store, feature, max_memory)
+    examples = labelled.examples.replace_values(take_rows(table.values, labelled.rows))
+    return replace(labelled, table=replace(labelled.table, spec=table.spec), examples=examples)
 
 
 def _try(

@@ -71,8 +71,7 @@ class LinearHead:
         with one_thread():
             if len(rows) == len(examples):
                 return _walk(examples, make_folds(examples, job.seed), job)
-            part = examples.take(rows)
-            chosen = _walk(part, make_folds(part, job.seed).first(), job)
+            chosen = _walk(*_take_part(examples, rows, job.seed), job)
             return _measure(examples, chosen, job) if len(examples) <= MEASURED_ROWS else chosen
 
     def fit(
@@ -99,6 +98,14 @@ class LinearHead:
 
 
 linear = LinearHead()
+
+
+def _take_part(examples: Examples, rows: np.ndarray, seed: int) -> tuple[Examples, Folds]:
+    """Return some of the examples, and one fold of them, which comes last: so neither is copied."""
+    without_values = examples.replace_values(np.empty((len(examples), 0), np.float32))
+    folds = make_folds(without_values.take(rows), seed).first()
+    order = np.argsort(folds.numbers, kind="stable")
+    return examples.take(rows[order]), Folds(folds.numbers[order], folds.count)
 
 
 def _walk(examples: Examples, folds: Folds, job: FitJob) -> Choice:

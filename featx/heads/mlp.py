@@ -19,12 +19,17 @@ from featx.heads.folds import make_folds
 from featx.heads.kinds import Choice, Examples, FitJob, Task
 from featx.heads.logistic import sigmoid_entropy
 from featx.heads.operations import Affine, Operation, Relu, Sigmoid, Softmax, Standardise, compute
+from featx.heads.stored_values import are_stored
 from featx.heads.threads import threads_for
 
 DEFAULT_HIDDEN = (128,)
 BATCH = 128
 RATE, DECAY_1, DECAY_2, EPSILON = 1e-3, 0.9, 0.999, 1e-8
 """Of Adam, as Kingma and Ba (2015) propose."""
+
+RUN = 64
+"""Examples that are read in one go where they are on the disk: classes may lie one after the other
+there, and each part is to have all of them."""
 
 WEIGHT_DECAY = 1e-2
 """Share of the weights times the rate that is taken off at each step (AdamW: Loshchilov and
@@ -175,14 +180,23 @@ class _Network:
 
     def run_epoch(self, examples: Examples) -> None:
         """Go once through all examples, in a new order."""
-        for batch in self._draw_batches(examples):
-            values = (np.asarray(batch.values, np.float32) - self.mean) / self.scale
-            self._update(self._find_slopes(values, batch))
+        for part in self._draw_parts(examples):
+            order = self.random.permutation(len(part))
+            for start in range(0, len(order), BATCH):
+                batch = part.take(order[start : start + BATCH])
+                values = (np.asarray(batch.values, np.float32) - self.mean) / self.scale
+                self._update(self._find_slopes(values, batch))
 
-    def _draw_batches(self, examples: Examples) -> Iterator[Examples]:
-        order = self.random.permutation(len(examples))
-        for start in range(0, len(order), BATCH):
-            yield examples.take(order[start : start + BATCH])
+    def _draw_parts(self, examples: Examples) -> Iterator[Examples]:
+        """Yield all examples; of those on the disk, parts of short runs from all over them."""
+        if not are_stored(examples.values):
+            yield examples
+            return
+        runs = self.random.permutation(np.arange(0, len(examples), RUN))
+        size = next(examples.block_rows()).stop
+        for chosen in np.array_split(runs, max(1, -(-len(examples) // size))):
+            rows = (np.sort(chosen)[:, np.newaxis] + np.arange(RUN)).ravel()
+            yield examples.take(rows[rows < len(examples)])
 
     def _find_slopes(self, values: np.ndarray, batch: Examples) -> list[np.ndarray]:
         """Return the gradient of the mean loss by each parameter."""

@@ -60,7 +60,8 @@ def group_alike(values: np.ndarray, similarity: float, seed: int = 0) -> np.ndar
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):  # Small products: threads wait for each other where cores are busy.
-        mean = values.mean(axis=0, dtype=np.float64).astype(np.float32)
+        sums = [values[rows].sum(axis=0, dtype=np.float64) for _, rows in _blocks(*values.shape)]
+        mean = (np.sum(sums, axis=0) / len(values)).astype(np.float32)
         projected, usable = _project(values, mean, seed)
         radius = float(np.sqrt(2 * (1 - similarity))) + 1e-3  # Rounding of float32.
         most = MOST_PAIRS * max(len(usable), LEAF)
@@ -142,7 +143,7 @@ def _compare(points: np.ndarray, radius: float) -> Iterator[np.ndarray]:
             if other == start:
                 near &= np.tri(len(near), k=-1, dtype=bool).T
             if near.any():
-                yield np.argwhere(near) + (start, other)
+                yield np.argwhere(near) + np.array([start, other])
 
 
 def _keep_similar(

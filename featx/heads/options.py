@@ -166,17 +166,24 @@ class HeadOptions:
         hidden: Of ``mlp``: widths of the hidden layers; one of 128 when None.
         dropout: Of ``mlp``: share of the values that each step leaves out before every layer, in
             [0, 1).
+        max_memory: Bytes that the process may take, at least 1. Features that are too many for it
+            stay in the store and are read again and again. A quarter of a GB is always needed;
+            as much as there is may be taken when None.
     """
 
     kind: str = DEFAULT_HEAD_KIND
     hidden: tuple[int, ...] | None = None
     dropout: float = DEFAULT_DROPOUT
+    max_memory: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= (check_number("dropout", self.dropout) or 0) < 1:
             raise InvalidValue(
                 f"{option('dropout')} is a share in [0, 1). Received: {self.dropout}."
             )
+        if self.max_memory is not None:
+            least = check_whole_number("max_memory", self.max_memory, least=1)
+            object.__setattr__(self, "max_memory", least)
         if self.hidden is None:
             return
         object.__setattr__(self, "hidden", check_widths("hidden", self.hidden))
@@ -249,6 +256,7 @@ class HeadKeywords(TypedDict, total=False):
     kind: str
     hidden: tuple[int, ...] | None
     dropout: float
+    max_memory: int | None
 
 
 class FitKeywords(
