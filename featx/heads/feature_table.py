@@ -33,13 +33,14 @@ def read_table(store: FeatureStore, feature: FeatureChoice, max_memory: int | No
     """
     spec = store.vector_spec(feature.layer, feature.pool)
     width = int(np.prod(spec.shape))
-    if max_memory is None or PROCESS_BYTES + HELD * 4 * len(store) * width <= max_memory:
+    size = 4 * len(store) * width
+    most = max(8 * BLOCK_VALUES, (max_memory or 0) // PART_SHARE)
+    if max_memory is None or size <= most or PROCESS_BYTES + HELD * size <= max_memory:
         table = store.table(feature.layer, pool=feature.pool)
         return replace(table, values=table.values.reshape(len(store), width))
 
     def read(rows: np.ndarray) -> np.ndarray:
         return store.vectors(feature.layer, feature.pool, rows).reshape(len(rows), width)
 
-    most = max(8 * BLOCK_VALUES, max_memory // PART_SHARE)
     values = cast(np.ndarray, StoredValues(read, np.arange(len(store)), width, most))
     return FeatureTable(store.keys, values, store.labels, store.content_hash, spec, store.model)
