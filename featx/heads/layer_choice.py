@@ -169,7 +169,9 @@ def _read(
 ) -> LabelledRows:
     """Return the same rows with another feature."""
     table = read_table(store, feature, max_memory)
-    examples = labelled.examples.replace_values(take_rows(table.values, labelled.rows))
+    is_all = len(labelled.rows) == len(table.values)
+    values = table.values if is_all else take_rows(table.values, labelled.rows)
+    examples = labelled.examples.replace_values(values)
     return replace(labelled, table=replace(labelled.table, spec=table.spec), examples=examples)
 
 
