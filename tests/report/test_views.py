@@ -12,6 +12,8 @@ import pytest
 
 import featx
 from featx.heads.evaluation import measure_classes
+from featx.heads.label_evaluation import measure_labels
+from featx.heads.number_evaluation import measure_numbers
 from featx.images.sources import ImageFailure
 from featx.index.description import IndexDescription
 from featx.report.confusion_matrix import MAX_CLASSES, count_pairs
@@ -60,6 +62,7 @@ def things(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     found = featx.search(pictures, features=store_path, k=8)
     predicted = featx.predict(pictures, head=folder / "head")
     with featx.open_store(store_path) as store:
+        probabilities, limits = np.eye(2), np.full(2, 0.5)
         made = [
             extracted,
             fitted,
@@ -83,6 +86,10 @@ def things(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             store.features(),
             store.table(),
             featx.Rows(("a",), np.zeros((1, 16), np.uint8), ("x",), np.ones(1), np.ones(1)),
+            measure_labels(
+                probabilities, probabilities > 0.5, probabilities > 0.4, (HOSTILE, "b"), limits
+            ),
+            measure_numbers(np.arange(3.0), np.arange(3.0) + 1, 1.0),
         ]
         yield {type(one).__name__: one for one in made}
 
