@@ -28,7 +28,7 @@ NO_LABEL = "|"
 
 MOST_STRATA = 10
 LEAST_IN_STRATUM = 5
-"""Parts of equal size into which numbers are divided by their size, and rows in each at least."""
+"""Parts of equal size into which numbers are divided by their size, and groups in each at least."""
 
 _TRUTH = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
 
@@ -79,6 +79,14 @@ def read_targets(task: TaskOptions, row_labels: RowLabels, store: FeatureStore) 
     if not targets.classes and task.target is None:
         (name,) = columns
         raise HeadError(f"No label applies to any image: all cells of {name!r} are empty.")
+    known = [label is not None for label in targets.labels]
+    found = targets.values[known]
+    absent = [name for number, name in enumerate(targets.classes) if not found[:, number].any()]
+    if absent:
+        raise HeadError(
+            f"These labels apply to no image: {', '.join(absent)}. Take them away from "
+            f"{option('label_columns')}."
+        )
     return targets
 
 
@@ -222,22 +230,28 @@ def number_targets(examples_targets: np.ndarray) -> np.ndarray:
 def find_strata(examples: Examples) -> np.ndarray:
     """Return numbers (N,) of parts that are to be on both sides of a division in equal shares.
 
-    ``single``: the classes. ``multi``: the rarest label of each row, so that rare ones are on both
-    sides; rows without a label are a part of their own. ``regression``: parts of equal size, from
-    small to large numbers.
+    ``single``: the classes. ``multi``: the rarest label of each group, so that rare ones are on
+    both sides; groups without a label, and those whose rarest label no other one has, are a part of
+    their own. ``regression``: parts of as many groups each, from small to large means.
 
     Example:
         >>> targets = np.array([[1, 0], [1, 0], [1, 1], [0, 0]], bool)
         >>> find_strata(Examples(np.zeros((4, 1)), targets, 2, np.arange(4), "multi")).tolist()
-        [0, 0, 1, 2]
+        [0, 0, 1, 1]
     """
     targets = examples.targets
     if examples.task == "single":
         return targets
+    found, groups, sizes = np.unique(examples.groups, return_inverse=True, return_counts=True)
+    groups, count = groups.reshape(-1), len(found)
     if examples.task == "multi":
-        counts = np.where(targets, targets.sum(axis=0), len(targets) + 1)
-        rarest = np.where(targets.any(axis=1), counts.argmin(axis=1), targets.shape[1])
-        return np.unique(rarest, return_inverse=True)[1].reshape(-1)
-    count = max(1, min(MOST_STRATA, len(targets) // LEAST_IN_STRATUM))
-    ranks = np.argsort(np.argsort(targets, kind="stable"), kind="stable")
-    return np.asarray(ranks * count // max(1, len(targets)))
+        applies = np.zeros((count, targets.shape[1]), bool)
+        np.logical_or.at(applies, groups, targets)
+        frequent = np.where(applies, applies.sum(axis=0), count + 1)
+        rarest = np.where(applies.any(axis=1), frequent.argmin(axis=1), targets.shape[1])
+        rarest[np.bincount(rarest)[rarest] < 2] = targets.shape[1]
+        return np.unique(rarest, return_inverse=True)[1].reshape(-1)[groups]
+    means = np.bincount(groups, weights=targets) / sizes
+    parts = max(1, min(MOST_STRATA, count // LEAST_IN_STRATUM))
+    ranks = np.argsort(np.argsort(means, kind="stable"), kind="stable")
+    return np.asarray(ranks * parts // max(1, count))[groups]

@@ -206,6 +206,20 @@ def test_rare_labels_and_numbers_of_all_sizes_are_on_both_sides() -> None:
     ] * 10
 
 
+def test_groups_with_many_labels_and_numbers_are_divided() -> None:
+    random = np.random.default_rng(0)
+    groups = np.arange(120) % 12
+    truth = random.random((120, 4)) < 0.4
+    for task, targets in (("multi", truth), ("regression", random.normal(size=120))):
+        examples = Examples(np.zeros((120, 1)), targets, 4, groups, task)
+        fixed = np.zeros(120, bool)
+        held_out = split_stratified(
+            find_strata(examples), groups, test_size=0.2, seed=0, fixed=fixed
+        )
+        assert 12 <= held_out.sum() <= 36
+        assert not np.isin(groups[held_out], groups[~held_out]).any()
+
+
 def test_weights_of_labels() -> None:
     targets = np.array([[1, 0], [1, 1], [1, 0], [0, 0]], bool)
     weights = weigh_examples(targets, ("a", "b"), {"a": 1, "b": 3}, None)
@@ -362,6 +376,17 @@ def test_the_nearest_are_those_of_scikit_learn() -> None:
         chosen = HEADS["knn"].choose(examples, FitJob())
         assert chosen.loss is not None
         assert chosen.loss < (np.log(2) if task == "multi" else numbers.var())
+
+
+def test_a_label_that_no_image_has_is_said(folder: Path, tmp_path: Path) -> None:
+    with (folder / "a.csv").open(newline="", encoding="utf-8") as file:
+        rows = [row | {"fish": "0"} for row in csv.DictReader(file)]
+    with (tmp_path / "t.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    with pytest.raises(HeadError, match="apply to no image: fish"):
+        fit_head(folder / "a.h5", labels=tmp_path / "t.csv", label_columns=NAMES, output="h")
 
 
 def test_unknown_labels_are_counted_and_values_that_are_missing_said(
