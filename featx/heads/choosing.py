@@ -120,7 +120,7 @@ def _is_tried(kind: str, examples: Examples) -> bool:
 def _check_task(kind: str, task: Task) -> None:
     if task not in HEADS[kind].tasks:
         raise HeadError(
-            f"A {kind} head cannot learn {_TASKS[task]}. Choose {option('kind')} from "
+            f"A head of kind {kind} cannot learn {_TASKS[task]}. Choose {option('kind')} from "
             f"{join_names(_list_able(task))}."
         )
 

@@ -305,7 +305,7 @@ def test_auto_with_one_example_of_each_class() -> None:
 def test_a_kind_that_cannot_learn_the_task_is_refused() -> None:
     values = np.zeros((4, 2), np.float32)
     examples = Examples(values, np.arange(4.0), 1, np.arange(4), "regression")
-    with pytest.raises(HeadError, match="A lda head cannot learn numbers. Choose .*ridge"):
+    with pytest.raises(HeadError, match="A head of kind lda cannot learn numbers. Choose .*ridge"):
         choose_kind(examples, FitJob(options=HeadOptions("lda")))
 
 
