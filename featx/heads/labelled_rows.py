@@ -278,7 +278,7 @@ def _leave_out_broken(
         values[start : start + step].sum(axis=1, dtype=np.float64)
         for start in range(0, len(values), step)
     ]
-    is_broken = ~np.isfinite(np.concatenate(sums))
+    is_broken = ~np.isfinite(np.concatenate([np.empty(0), *sums]))  # A store may have no rows.
     broken = [row for row in np.flatnonzero(is_broken) if row_labels.labels[row] is not None]
     if not broken:
         return row_labels, 0
