@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -98,13 +97,15 @@ def module(address: str) -> ModelSpec:
     return ModelSpec("hub", url, (), url, "0" * 64, InputSpec(8, 8, scaling="unit"))
 
 
-def write_elsewhere(path: Path, root: str, model: ModelSpec) -> None:
+def write_elsewhere(
+    path: Path, root: str, model: ModelSpec, keys: tuple[str, ...] = tuple(KEYS)
+) -> None:
     values = np.array([[1, 0], [0.9, 0.1], [0, 1], [0.1, 0.9]], np.float32)
     header = StoreHeader(
         model, (FeatureSpec("v", "endpoint", "none", (2,)),), "float32", Root.parse(root), root
     )
-    rows = make_rows({"v": values}, KEYS, labels=["cat", "cat", "dog", "dog"])
-    announced = Announced(num_rows=4, key_bytes=9, classes={"cat", "dog"})
+    rows = make_rows({"v": values}, keys, labels=["cat", "cat", "dog", "dog"])
+    announced = Announced(num_rows=4, key_bytes=60, classes={"cat", "dog"})
     write_store(path, header, [rows], announced)
 
 
@@ -180,13 +181,11 @@ def test_models_that_files_name_are_refused(call: Callable[[], object], files: P
 
 def test_a_key_is_no_address(files: Path, address: str) -> None:
     """Of images that were passed in Python, the key is all that is known of their place."""
-    description = featx.open_index("features.faiss").description
     keys = (f"counted://{address}/1.png", *KEYS[1:])
-    prepared = replace(description, keys=keys, root=Root.parse("python:"), root_relative="python:")
-    index = featx.open_index("features.faiss")
-    index.description = prepared
-    index.save(Path("features.faiss"))
-    write_contact_sheet(featx.search(keys=KEYS[1:2], index="features.faiss"), "sheet.png")
+    write_elsewhere(files / "python.h5", "python:", module(address), keys)
+    found = featx.search(keys=KEYS[1:2], features="python.h5")
+    assert keys[0] in {match.key for match in found.results[0].matches}
+    write_contact_sheet(found, "sheet.png")
     assert Server.asked == []
 
 

@@ -225,7 +225,7 @@ def load_head(folder: str | Path) -> Head:
         >>> load_head("no-such-head")
         Traceback (most recent call last):
         ...
-        featx.errors.HeadError: There is no head 'no-such-head'. `featx fit-head` makes one.
+        featx.errors.HeadError: There is no head 'no-such-head'. `featx.fit_head` makes one.
     """
     folder = Path(folder)
     path = folder / DESCRIPTION_FILE

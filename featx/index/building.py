@@ -13,7 +13,7 @@ import numpy as np
 from featx.arguments import plain_arguments
 from featx.atomic import remove_file
 from featx.checks import check_layer
-from featx.errors import IndexFileError, InvalidType
+from featx.errors import IndexFileError, InvalidType, StoreError
 from featx.events import Listener, choose_listener
 from featx.files import describe_wrong_output, resolve_link
 from featx.index.choice import choose_kind
@@ -128,6 +128,8 @@ def build_index(
         source, older = _connect(StoreVectors(store, layer, pool, listener), description, previous)
         try:
             write_index(Draft(source, description, path, listener), older)
+        except StoreError:  # Also an OSError, but of the store that is read.
+            raise
         except OSError as error:
             raise IndexFileError(
                 f"{str(path)!r} cannot be written: {error.strerror}. Name another place: "

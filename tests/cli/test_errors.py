@@ -30,7 +30,7 @@ TOY = ("-m", "toy:colors")
         (["serach"], 2, "No such command 'serach'. Did you mean search"),
         (["extract", "--modle", "x"], 2, "No such option: --modle. Did you mean --model"),
         (["fit-head", "--zzzz"], 2, "No such option: --zzzz."),
-        (["extract", "--pool", "median"], 2, "'flatten'. Add-ons may bring others: the package"),
+        (["extract", "--pool", "median"], 2, "'mean'. Add-ons may bring others: the package"),
         (["search"], 2, "name a picture"),
         (["search", "dark/image_0.png"], 1, "There is no feature store 'features.h5'"),
         (["search", "dark/image_0.png", "--index", "x.faiss"], 1, "There is no index 'x.faiss'"),

@@ -235,7 +235,7 @@ def test_a_pooling_that_cannot_be_undone_is_noted(tmp_path: Path, notes: Notes) 
 
 def test_unknown_pooling(hostile: Path, tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="Choose none, avg"):
-        featx.export_store(hostile, tmp_path / "out.npy", pool="mean")  # type: ignore[arg-type]
+        featx.export_store(hostile, tmp_path / "out.npy", pool="median")  # type: ignore[arg-type]
 
 
 def test_the_command_says_what_it_wrote(hostile: Path, tmp_path: Path, program: Program) -> None:

@@ -592,7 +592,7 @@ def test_predict_search_and_sheets_read_archives(tmp_path: Path, toy: str) -> No
     assert LocationReader().read(f"{path}/{pictures[2].name}") == pictures[2].data
     moved = tmp_path / "moved"  # Archive, store and index together.
     moved.mkdir()
-    for name in ("a.tar", "f.h5", "f.faiss", "f.faiss.json"):
+    for name in ("a.tar", "f.h5", "f.faiss"):
         (tmp_path / name).rename(moved / name)
     again = featx.search(keys=["cat/0.png"], features=moved / "f.h5", k=1)
     assert again.results[0].path == f"{moved}/a.tar/cat/0.png"

@@ -65,7 +65,7 @@ def describe_links(targets: Mapping[str, str]) -> str:
 
     Example:
         >>> describe_links({"linked": "/mnt/more"})
-        "1 link leads to a folder elsewhere, which is read too: 'linked' to '/mnt/more' (--exclude \
+        "1 link leads to a folder elsewhere, which is read too: 'linked' to '/mnt/more' (exclude= \
 leaves it out)"
     """
     key, target = next(iter(targets.items()))
