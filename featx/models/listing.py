@@ -31,7 +31,7 @@ class LayerTable(Shown, Sequence[Layer]):
     Example:
         >>> table = layers("builtin:mini", "block*_pool")
         >>> [layer.name for layer in table][:2], table[0].shape
-        (['block1_pool', 'block2_pool'], (32, 32, 16))
+        (['block1_pool', 'block2_pool'], (16, 16, 48))
     """
 
     def __init__(self, backbone: Backbone, layers: Sequence[Layer]) -> None:
@@ -105,7 +105,7 @@ def layers(
     Example:
         >>> table = layers("builtin:mini", "embedding")
         >>> table.names, table[0].shape
-        (('embedding',), (128,))
+        (('embedding',), (256,))
     """
     if isinstance(model, str):
         weights = weights or SOURCES[parse_reference(model)[0]].weights_to_describe

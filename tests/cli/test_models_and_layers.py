@@ -87,7 +87,7 @@ def test_kinds_have_headings_and_details_are_counted(capsys: pytest.CaptureFixtu
         "endpoints",
         "  default    Mean   8                         216        32 B",
         "2 of 3 layers of hub:net, input 32×32×3, preprocessing unit",
-        "1 more, steps inside layers: --all lists them",
+        "1 more, steps inside layers: all= lists them",
         "called",
     ]
 

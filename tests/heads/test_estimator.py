@@ -69,7 +69,7 @@ def test_it_works_in_scikit_learn(head: featx.Head, store: Path) -> None:
     assert scores.mean() == pytest.approx(head.score(values, labels))
     assert get_scorer("accuracy")(head, values, labels) == head.score(values, labels)
     losses = -get_scorer("neg_log_loss")(head, values, labels)
-    assert losses == pytest.approx(log_loss(labels, head.predict_proba(values)), rel=1e-5)
+    assert losses == pytest.approx(log_loss(labels, head.predict_proba(values)), rel=1e-3)
     found = permutation_importance(head, values, labels, n_repeats=2, random_state=0)
     assert found.importances_mean.shape == (3,)
     same = pickle.loads(pickle.dumps(head))

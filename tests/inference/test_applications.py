@@ -51,7 +51,11 @@ def check(reference: str, size: tuple[int, int] = SIZE) -> None:
 
 @pytest.mark.parametrize(
     "reference",
-    ["MobileNet,alpha=0.25", "MobileNetV3Small", pytest.param("VGG16", marks=pytest.mark.slow)],
+    [
+        "MobileNet,alpha=0.25",
+        pytest.param("MobileNetV3Small", marks=pytest.mark.slow),
+        pytest.param("VGG16", marks=pytest.mark.slow),
+    ],
 )
 def test_engines_agree(reference: str) -> None:
     check(reference, SMALL)
