@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from featx.heads.kinds import Choice, Examples
+
 LEAST_LOG, MOST_LOG = -7.0, 9.0
 """Natural logarithms between which the factor is looked for."""
 
@@ -68,3 +70,17 @@ def _margins(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
 def accuracy(scores: np.ndarray, targets: np.ndarray) -> float:
     """Return the share of rows (N, C) whose largest score is that of the target."""
     return float((scores.argmax(axis=1) == targets).mean())
+
+
+def choose_temperature(scores: np.ndarray, held_out: Examples) -> Choice:
+    """Return the best temperature of classes on held-out rows, with loss and accuracy.
+
+    Args:
+        scores: Of a kind that did not see these rows, (N, C); softmax of them over the
+            temperature gives probabilities.
+        held_out: The N rows.
+    """
+    targets, weights = held_out.targets, held_out.weights
+    factor = find_factor(scores, targets, weights)
+    loss = cross_entropy(factor * scores, targets, weights)
+    return Choice({"temperature": 1 / factor}, loss, accuracy(scores, targets), len(held_out))

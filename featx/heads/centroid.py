@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from featx.heads.calibration import accuracy, cross_entropy, find_factor
+from featx.heads.calibration import choose_temperature
 from featx.heads.folds import make_folds
 from featx.heads.kinds import Choice, Examples, FitJob, Task
 from featx.heads.moments import make_targets
@@ -41,14 +42,8 @@ class CentroidHead:
         for train, test in folds:
             weights = self.fit(examples.take(train), {"temperature": 1.0}, job)
             scores.append(compute(self.operations(weights)[:-1], examples.take(test).values))
-        held_out, cosines = examples.take(folds.held_out), np.concatenate(scores)
-        factor = find_factor(cosines, held_out.targets, held_out.weights)
-        return Choice(
-            {"temperature": 1 / factor, "folds": folds.count},
-            cross_entropy(factor * cosines, held_out.targets, held_out.weights),
-            accuracy(cosines, held_out.targets),
-            len(held_out),
-        )
+        found = choose_temperature(np.concatenate(scores), examples.take(folds.held_out))
+        return replace(found, settings={**found.settings, "folds": folds.count})
 
     def fit(
         self, examples: Examples, settings: Mapping[str, Any], job: FitJob

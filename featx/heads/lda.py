@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from featx.heads.calibration import accuracy, cross_entropy, find_factor
+from featx.heads.calibration import choose_temperature
 from featx.heads.design import Design, make_design
 from featx.heads.folds import make_folds
 from featx.heads.kinds import Choice, Examples, FitJob, Task
@@ -50,14 +51,8 @@ class LdaHead:
             shrinkage = find_shrinkage(design, total)
             maps = [solve(total - part, shrinkage, _width(design)) for part in parts]
             scores = held_out_scores(design, folds, maps)
-        held_out = examples.take(folds.held_out)
-        factor = find_factor(scores, held_out.targets, held_out.weights)
-        return Choice(
-            {"temperature": 1 / factor, "folds": folds.count},
-            cross_entropy(factor * scores, held_out.targets, held_out.weights),
-            accuracy(scores, held_out.targets),
-            len(held_out),
-        )
+        found = choose_temperature(scores, examples.take(folds.held_out))
+        return replace(found, settings={**found.settings, "folds": folds.count})
 
     def fit(
         self, examples: Examples, settings: Mapping[str, Any], job: FitJob

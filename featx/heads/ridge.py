@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from featx.heads.calibration import accuracy, cross_entropy, find_factor
+from featx.heads.calibration import choose_temperature
 from featx.heads.design import make_design
 from featx.heads.folds import make_folds
 from featx.heads.kinds import Choice, Examples, FitJob, Task
@@ -103,10 +103,8 @@ def solve(moments: Moments, alpha: float) -> tuple[np.ndarray, np.ndarray]:
 
 def _describe(scores: np.ndarray, held_out: Examples) -> Choice:
     """Return the loss of scores (n, K), with the best temperature of classes."""
-    targets, weights, count = held_out.targets, held_out.weights, len(held_out)
-    if held_out.task == "regression":
-        loss = float(np.average(np.square(scores[:, 0] - targets), weights=weights))
-        return Choice({}, loss, None, count)
-    factor = find_factor(scores, targets, weights)
-    loss = cross_entropy(factor * scores, targets, weights)
-    return Choice({"temperature": 1 / factor}, loss, accuracy(scores, targets), count)
+    if held_out.task != "regression":
+        return choose_temperature(scores, held_out)
+    errors = scores[:, 0] - held_out.targets
+    loss = float(np.average(np.square(errors), weights=held_out.weights))
+    return Choice({}, loss, None, len(held_out))
