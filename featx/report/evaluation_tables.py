@@ -54,17 +54,22 @@ def _show_classes(evaluation: Evaluation, measured: str, rest: str) -> None:
     hidden = len(evaluation.classes) - WORST_CLASSES
     if len(evaluation.classes) > SHOWN_CLASSES:
         print_result(f"the {WORST_CLASSES} lowest F1; --json has the other {hidden:,} classes")
-    unmeasured = [one.name for one in evaluation.classes if not one.support]
-    if unmeasured:
-        print_result(f"not measured, for want of different images: {_list_names(unmeasured)}")
-    if evaluation.few:
-        print_result(
-            f"fewer than 10 images, so that their figures say little: {_list_names(evaluation.few)}"
-        )
+    _show_doubtful(evaluation, "for want of different images")
     for true, predicted, count in evaluation.confusions[:SHOWN_CONFUSIONS]:
         print_result(f"  {count} × {name_class(true)} taken for {name_class(predicted)}")
     for line in describe_evaluation(evaluation, measured.replace(" ", "-"), rest):
         print_result(line)
+
+
+def _show_doubtful(evaluation: Evaluation | LabelEvaluation, why: str) -> None:
+    """Name the classes that were not measured, and why, and those that are too small."""
+    unmeasured = [one.name for one in evaluation.classes if not one.support]
+    if unmeasured:
+        print_result(f"not measured, {why}: {_list_names(unmeasured)}")
+    if evaluation.few:
+        print_result(
+            f"fewer than 10 images, so that their figures say little: {_list_names(evaluation.few)}"
+        )
 
 
 def show_evaluate_report(report: EvaluateReport) -> None:
@@ -125,15 +130,7 @@ def show_labels(evaluation: LabelEvaluation, measured: str, rest: str) -> None:
     if len(evaluation.classes) > SHOWN_CLASSES:
         hidden = len(evaluation.classes) - WORST_CLASSES
         print_result(f"the {WORST_CLASSES} lowest AP; --json has the other {hidden:,} labels")
-    unmeasured = [one.name for one in evaluation.classes if not one.support]
-    if unmeasured:
-        print_result(
-            f"not measured, as they apply to none of the images: {_list_names(unmeasured)}"
-        )
-    if evaluation.few:
-        print_result(
-            f"fewer than 10 images, so that their figures say little: {_list_names(evaluation.few)}"
-        )
+    _show_doubtful(evaluation, "as they apply to none of the images")
     images = format_count(evaluation.num_examples, f"{measured.replace(' ', '-')} image")
     interval = ""
     if evaluation.interval is not None:

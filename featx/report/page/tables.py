@@ -86,16 +86,7 @@ def make_table(caption: str, headers: Sequence[str], rows: Iterable[Sequence[Con
         )
         for first, *cells in rows
     ]
-    return _scroll(
-        caption,
-        element(
-            "table",
-            element("caption", caption),
-            element("thead", element("tr", head)),
-            element("tbody", body),
-            class_="list",
-        ),
-    )
+    return _assemble(caption, head, body, kind="list")
 
 
 def make_bars(caption: str, headers: Sequence[str], bars: Iterable[Bar]) -> Markup:
@@ -113,16 +104,7 @@ def make_bars(caption: str, headers: Sequence[str], bars: Iterable[Bar]) -> Mark
         element("td"),
         [element("th", text, scope="col", class_="number") for text in others],
     ]
-    return _scroll(
-        caption,
-        element(
-            "table",
-            element("caption", caption),
-            element("thead", element("tr", head)),
-            element("tbody", [_make_row(bar) for bar in bars]),
-            class_="list",
-        ),
-    )
+    return _assemble(caption, head, [_make_row(bar) for bar in bars], kind="list")
 
 
 def _make_row(bar: Bar) -> Markup:
@@ -172,16 +154,7 @@ def make_matrix(caption: str, names: Sequence[str], counts: np.ndarray) -> Marku
             for column, count in enumerate(counts[row])
         ]
         body.append(element("tr", element("th", isolate(own), scope="row", title=own), cells))
-    return _scroll(
-        caption,
-        element(
-            "table",
-            element("caption", caption),
-            element("thead", element("tr", head)),
-            element("tbody", body),
-            class_="matrix",
-        ),
-    )
+    return _assemble(caption, head, body, kind="matrix")
 
 
 def _make_cell(count: int, total: int, names: Sequence[str], place: tuple[int, int]) -> Markup:
@@ -197,6 +170,13 @@ def _make_cell(count: int, total: int, names: Sequence[str], place: tuple[int, i
     )
 
 
-def _scroll(caption: str, table: Markup) -> Markup:
-    """Let a table that is wider than the page scroll, also by keyboard."""
+def _assemble(caption: str, head: Content, body: Content, *, kind: str) -> Markup:
+    """Return a table, which scrolls where it is wider than the page, also by keyboard."""
+    table = element(
+        "table",
+        element("caption", caption),
+        element("thead", element("tr", head)),
+        element("tbody", body),
+        class_=kind,
+    )
     return element("div", table, class_="scroll", tabindex=0, role="region", aria_label=caption)
