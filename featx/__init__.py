@@ -25,7 +25,7 @@ from featx.version import __version__ as __version__
 PUBLIC_NAMES = {
     "featx.engines.graph": ("GraphOutput", "Layout", "NetworkGraph"),
     "featx.errors": ("FeatxError",),
-    "featx.events": ("Listener",),
+    "featx.events": ("Listener", "Verbose"),
     "featx.exports.databases": ("DatabaseReport", "export_to_database"),
     "featx.exports.exporting": ("ExportReport", "export_store"),
     "featx.extraction.extracting": ("extract",),
@@ -162,6 +162,7 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.engines.graph import NetworkGraph as NetworkGraph
     from featx.errors import FeatxError as FeatxError
     from featx.events import Listener as Listener
+    from featx.events import Verbose as Verbose
     from featx.exports.databases import DatabaseReport as DatabaseReport
     from featx.exports.databases import export_to_database as export_to_database
     from featx.exports.exporting import ExportReport as ExportReport

@@ -23,6 +23,7 @@ from featx.checks import (
     check_path,
     check_pool,
     check_text,
+    check_verbose,
     check_whole_numbers,
 )
 from featx.errors import InvalidType, UnknownOption, join_names
@@ -135,7 +136,7 @@ CHECKS: dict[str, Check] = {
     "threshold": check_number,
     "top": check_whole_numbers(1),
     "trust_model_code": check_given_flag,
-    "verbose": check_flag_or_none,
+    "verbose": check_verbose,
     "weights": check_path,
 }
 """Keyword → its check, wherever it occurs."""

@@ -360,6 +360,20 @@ def check_flag_or_none(name: str, value: object) -> Any:
     return value
 
 
+def check_verbose(name: str, value: object) -> Any:
+    """Return True, False or None; of Keras's words 0 is False, 1 and 2 are True, ``auto`` is None.
+
+    Example:
+        >>> [check_verbose("verbose", value) for value in (0, 2, "auto")]
+        [False, True, None]
+    """
+    if isinstance(value, str) and value == "auto":
+        return None
+    if _as_whole_number(value) in (0, 1, 2):
+        return bool(value)
+    return check_flag_or_none(name, value)
+
+
 def _as_layer(value: object) -> str | None:
     number = _as_whole_number(value)
     if number is not None:

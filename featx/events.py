@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import threading
+from typing import Literal, TypeAlias
 
+from featx.checks import check_verbose
 from featx.host import is_own_process, is_watched
+
+Verbose: TypeAlias = int | Literal["auto"]
+"""Whether notes are shown: True or False, or what Keras takes, which means the same here."""
 
 
 class Listener:
@@ -44,7 +49,7 @@ class Listener:
 
 
 def choose_listener(
-    listener: Listener | None, *, progress: bool | None = None, verbose: bool | None = None
+    listener: Listener | None, *, progress: bool | None = None, verbose: Verbose | None = None
 ) -> Listener:
     """Return who follows a job.
 
@@ -56,13 +61,14 @@ def choose_listener(
     """
     if listener is not None:
         return listener
-    if progress is None or verbose is None:
+    told: bool | None = check_verbose("verbose", verbose)
+    if progress is None or told is None:
         is_main = threading.current_thread() is threading.main_thread()
         shown = is_main and not is_own_process() and is_watched()
         progress = shown if progress is None else progress
-        verbose = shown if verbose is None else verbose
-    if not (progress or verbose):
+        told = shown if told is None else told
+    if not (progress or told):
         return Listener()
     from featx.report.library_listener import make_library_listener  # It needs rich.
 
-    return make_library_listener(progress=progress, verbose=verbose)
+    return make_library_listener(progress=progress, verbose=told)

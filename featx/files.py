@@ -58,3 +58,21 @@ def describe_wrong_output(path: Path) -> str:
         f"{str(path)!r} cannot be written: there is no folder {str(path.parent)!r}. Make it, or "
         f"choose another with {option('output')}."
     )
+
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+
+
+def is_hdf5(path: str | os.PathLike[str]) -> bool:
+    """Whether there is an HDF5 file, such as a feature store, by its first bytes.
+
+    They may come behind 512 bytes of anything else.
+    """
+    try:
+        if not os.path.isfile(path):
+            return False
+        with open(path, "rb") as file:
+            head = file.read(512 + len(_HDF5))
+    except (OSError, ValueError):
+        return False
+    return head.startswith(_HDF5) or head[512:] == _HDF5

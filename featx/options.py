@@ -17,15 +17,17 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, get_args
 from featx.checks import (
     check_choice,
     check_flag,
+    check_flag_or_none,
     check_img_size,
     check_path,
     check_shard,
     check_text,
     check_texts,
+    check_verbose,
     check_whole_number,
 )
 from featx.errors import InvalidType, InvalidValue, RepeatedOption
-from featx.events import Listener, choose_listener
+from featx.events import Listener, Verbose, choose_listener
 from featx.specs import (
     PREPROCESS_NAMES,
     ChannelOrder,
@@ -205,7 +207,8 @@ class RunOptions:
             they are rounded to 256 steps. When None, only whole numbers in [0, 255] are taken.
         progress: Whether to show a progress bar. When None it is shown in notebooks and on
             terminals, if the job takes longer than a moment.
-        verbose: The same for notes and failed images, a line for each.
+        verbose: The same for notes and failed images, a line for each; Keras's 0, 1, 2 and
+            ``auto`` are taken, too.
     """
 
     max_pixels: int | None = None
@@ -215,7 +218,7 @@ class RunOptions:
     precision: Precision | None = None
     scale: Scale | None = None
     progress: bool | None = None
-    verbose: bool | None = None
+    verbose: Verbose | None = None
 
     def __post_init__(self) -> None:
         _check_numbers(self, ("max_pixels", "batch_size", "workers"), least=1)
@@ -224,9 +227,8 @@ class RunOptions:
             check_choice("precision", self.precision, get_args(Precision))
         if self.scale is not None:
             check_choice("scale of pixels", self.scale, get_args(Scale))
-        for name in ("progress", "verbose"):
-            if getattr(self, name) is not None:
-                check_flag(name, getattr(self, name))
+        check_flag_or_none("progress", self.progress)
+        object.__setattr__(self, "verbose", check_verbose("verbose", self.verbose))
 
     def choose_listener(self, listener: Listener | None) -> Listener:
         """Return who follows the run: the caller's listener, or one that shows what is wanted."""
@@ -356,7 +358,7 @@ class RunKeywords(TypedDict, total=False):
     precision: Precision | None
     scale: Scale | None
     progress: bool | None
-    verbose: bool | None
+    verbose: Verbose | None
 
 
 class UpdateKeywords(TypedDict, total=False):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from featx.checks import check_choice, check_layers
+from featx.checks import check_choice, check_layers, check_verbose
 from featx.errors import InvalidType, UnknownName
 
 
@@ -23,6 +23,15 @@ class Tensor:
 
     def __iter__(self) -> None:
         raise NotImplementedError("Iterating over a symbolic tensor is not supported.")
+
+
+def test_check_verbose_takes_what_keras_does() -> None:
+    assert [check_verbose("verbose", one) for one in (True, 1, 2, 0, "auto", None)] == [
+        True, True, True, False, None, None,
+    ]  # fmt: skip
+    for value in (3, "yes", 1.0):
+        with pytest.raises(InvalidType, match="'verbose' takes True or False"):
+            check_verbose("verbose", value)
 
 
 def test_check_layers_refuses_what_cannot_be_read() -> None:

@@ -39,8 +39,8 @@ def evaluate(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="A table (.csv, .parquet) with the columns path and label. [default: the images' "
-            "own labels]",
+            help="A table (.csv, .jsonl, .parquet) with the columns path and label. [default: the "
+            "images' own labels]",
         ),
     ] = None,
     rows: Annotated[

@@ -60,7 +60,7 @@ def make_task(
         typer.Option(
             metavar="folders|FILE",
             help="'folders' for those in the store (class folders, or a manifest's), or a table "
-            "(.csv, .parquet) with the columns path, label and optionally split.",
+            "(.csv, .jsonl, .parquet) with the columns path, label and optionally split.",
         ),
     ] = FOLDERS,
     label_columns: Annotated[

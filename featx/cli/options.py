@@ -166,7 +166,8 @@ ReadPool = Annotated[
 
 
 IMAGES_HELP = (
-    "Folders, files, globs, archives (.tar, .zip), manifests (.csv, .parquet), arrays (.npz), URLs."
+    "Folders, files, globs, archives (.tar, .zip), manifests (.csv, .jsonl, .parquet), arrays "
+    "(.npz), URLs."
 )
 Exclude = Annotated[
     list[str] | None,

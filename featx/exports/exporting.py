@@ -11,7 +11,7 @@ from typing import Any, Unpack
 from featx.arguments import check_given_path, plain_arguments
 from featx.checks import check_layer, check_pool
 from featx.errors import ExportError, FeatxError, InvalidValue, join_names
-from featx.events import Listener, choose_listener
+from featx.events import Listener, Verbose, choose_listener
 from featx.exports.formats import EXPORTS, ExportFormat, formats_by_suffix
 from featx.exports.source import ExportSource, Written
 from featx.files import describe_wrong_output, is_same_file
@@ -62,7 +62,7 @@ def export_store(
     allow_download: bool = False,
     csv_safe: bool = False,
     progress: bool | None = None,
-    verbose: bool | None = None,
+    verbose: Verbose | None = None,
     listener: Listener | None = None,
     **synonyms: Unpack[LayerSynonyms],
 ) -> ExportReport:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import heapq
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from featx.images.sources import (
     ImageSet,
     gather,
 )
+from featx.images.sources.keys import natural_key
 from featx.inference import AcceleratedBackbone, EngineRequest
 from featx.models import restore_model
 from featx.models.backbone import Backbone
@@ -222,7 +224,7 @@ def compute_rows(
             collected.add(result)
         else:
             collected.fail(result)
-    return collected.join()
+    return collected.join(found.failures)
 
 
 def _iter_computed(
@@ -286,8 +288,13 @@ class _Collected:
         """Take an image that cannot be used."""
         self._failures.append(failure)
 
-    def join(self) -> ComputedRows:
-        """Return all of them as one."""
+    def join(self, unlisted: Sequence[ImageFailure]) -> ComputedRows:
+        """Return all of them as one.
+
+        Args:
+            unlisted: Failures that came before all images; in the order of keys they are between.
+        """
+        more = sorted((failure.key for failure in unlisted), key=natural_key)
         values = {
             feature.name: np.concatenate(
                 [
@@ -303,5 +310,5 @@ class _Collected:
             np.concatenate(hashes),
             values,
             tuple(self._failures),
-            tuple(self._keys),
+            tuple(heapq.merge(self._keys, more, key=natural_key)),
         )

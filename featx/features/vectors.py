@@ -10,19 +10,21 @@ import numpy as np
 
 from featx.errors import FingerprintMismatch, ImageError
 from featx.features.embedding import QueryImages, embed_images
+from featx.files import is_hdf5
 from featx.images.sources import Images
 from featx.images.sources.data_frames import is_data_frame
-from featx.images.sources.tables import PATH_COLUMNS, find_column
+from featx.images.sources.table_columns import PATH_COLUMNS, find_column
 from featx.options import RunOptions
 from featx.specs import FeatureSpec, ModelSpec, identity_differences
-from featx.store import FeatureStore, FeatureTable
+from featx.store import FeatureStore, FeatureTable, open_store
 from featx.units import format_count
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 HasVectors: TypeAlias = "ArrayLike | FeatureStore | FeatureTable | Images"
-"""An array (N, D), a store, a layer of it as a table, or images, as `featx.extract` takes them."""
+"""An array (N, D), a store or its path, a layer of it as a table, or images, as `featx.extract`
+takes them."""
 
 
 def read_vectors(given: Any, model: ModelSpec, feature: FeatureSpec) -> Any:
@@ -39,6 +41,7 @@ def read_vectors(given: Any, model: ModelSpec, feature: FeatureSpec) -> Any:
         FingerprintMismatch: If a store or table holds another feature; names the fields.
         ImageError: If an image cannot be read.
     """
+    given = open_if_store(given)
     if isinstance(given, FeatureTable):
         _check_same(given.spec, given.model, feature, model)
         return given.values
@@ -47,6 +50,13 @@ def read_vectors(given: Any, model: ModelSpec, feature: FeatureSpec) -> Any:
         _check_same(spec, given.model, feature, model)
         return given.table(feature.name, pool=feature.pool).values
     return given if holds_numbers(given) else _compute(given, model, feature)
+
+
+def open_if_store(given: Any) -> Any:
+    """Return a store that is there under a path, opened; anything else as it is."""
+    if isinstance(given, (str, os.PathLike)) and is_hdf5(given):
+        return open_store(os.fspath(given))
+    return given
 
 
 def _check_same(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from featx.errors import InvalidValue
+from featx.features.vectors import open_if_store
 from featx.heads.measures import r_squared
 from featx.store import FeatureStore, FeatureTable
 
@@ -90,6 +91,7 @@ class FittedEstimator:
         Raises:
             InvalidValue: If there are no labels, or not as many as images and classes.
         """
+        values = open_if_store(values)
         if self.task != "single":
             return self._score_values(values, labels)
         if labels is None and isinstance(values, (FeatureStore, FeatureTable)):

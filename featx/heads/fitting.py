@@ -12,7 +12,7 @@ import numpy as np
 from featx.arguments import plain_arguments
 from featx.checks import check_layers, check_path, check_pools
 from featx.errors import HeadError
-from featx.events import Listener, choose_listener
+from featx.events import Listener, Verbose, choose_listener
 from featx.heads.choosing import KindTrial
 from featx.heads.evaluation import Evaluation
 from featx.heads.evidence import Evidence, collect_evidence
@@ -154,7 +154,7 @@ def fit_head(
     evaluation: EvaluationOptions | None = None,
     head: HeadOptions | None = None,
     progress: bool | None = None,
-    verbose: bool | None = None,
+    verbose: Verbose | None = None,
     listener: Listener | None = None,
     **options: Unpack[FitKeywords],
 ) -> FitReport:

@@ -107,9 +107,10 @@ class Head(FittedEstimator, Shown):
         """Return class probabilities.
 
         Args:
-            values: Feature vectors, an array or lists of shape (N, D); a store, or a layer of it as
-                a table, that was made in the same way; or images, as for `featx.extract`, whose
-                features are computed now. Of several paths, each is one image.
+            values: Feature vectors, an array or lists of shape (N, D); a store, its path, or a
+                layer of it as a table, that was made in the same way; or images, as for
+                `featx.extract`, whose features are computed now. Of several paths, each is one
+                image.
 
         Returns:
             float32 (N, C), rows summing to 1; of several labels independent probabilities.

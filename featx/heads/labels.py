@@ -15,7 +15,8 @@ import numpy as np
 from featx.errors import HeadError
 from featx.images.sources.columns import value_at
 from featx.images.sources.splits import SPLITS
-from featx.images.sources.tables import ImageTable, TableError, read_image_table, spellings
+from featx.images.sources.table_columns import TableError
+from featx.images.sources.tables import ImageTable, read_image_table, spellings
 from featx.units import format_count
 from featx.wording import option
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from featx.arguments import check_head, plain_arguments
 from featx.checks import check_layer, check_path
-from featx.errors import InvalidValue
+from featx.errors import InvalidValue, ModelError
 from featx.events import Listener
 from featx.features.embedding import QueryImages, require_images
 from featx.heads.head import Head, load_head
@@ -28,7 +28,8 @@ from featx.heads.prediction_stream import (
     iter_store,
 )
 from featx.images.sources import ImageFailure, Images
-from featx.models.in_memory import InMemory, add_signature, check_model
+from featx.models.in_memory import InMemory, Reference, add_signature, check_model
+from featx.models.reference import locate_again
 from featx.options import (
     DecisionOptions,
     InputOptions,
@@ -81,7 +82,7 @@ def predict(
         images: Locations or objects, as for `featx.extract`; or, for a head, a feature store, whose
             features of the head's layer are taken: no network is run.
         model: A model with a classifier, as for `featx.load_model`, instead of a head.
-            Beside a head, the model in memory that it was fitted on.
+            Beside a head, the model that it was fitted on: in memory, or where it is now.
         head: A head, or its folder; ``head`` when neither it nor a model is named.
         weights: Of a model, as for `featx.load_model`; of a head, where the model's weights (or
             its file or folder) are now, if they have moved.
@@ -211,19 +212,14 @@ def iter_predictions(
     input = fill_group(InputOptions, input, options)
     chosen = check_layer("layer", layer)
     reference = check_model("model", model)
-    if isinstance(reference, InMemory) and head is not None:
-        query, reference = replace(query, model=reference), None
+    if reference is not None and head is not None:
+        head = head if isinstance(head, Head) else load_head(head)
+        query, reference = _name_model_of_head(query, head, reference), None
     if reference is None:
         _refuse_options_of_models(
             {"labels": labels, "layer": layer, "signature": signature, **asdict(input)}
         )
         return _use_head(query, DEFAULT_HEAD if head is None else head, how)
-    if head is not None:
-        raise InvalidValue(
-            f"{option('model')} and {option('head')} exclude each other: {option('model')} takes "
-            f"the classifier that the model brings, {option('head')} one that "
-            f"{command('fit-head')} made, which knows its model."
-        )
     _refuse_options_of_heads(wanted)
     reference = add_signature(reference, signature)
     classifier = ModelClassifier(reference, input, chosen, labels)
@@ -241,6 +237,25 @@ class _How:
     def __post_init__(self) -> None:
         if self.top < 1:
             raise InvalidValue(f"At least one class is named for an image. Received: {self.top}.")
+
+
+def _name_model_of_head(query: QueryImages, head: Head, model: Reference) -> QueryImages:
+    """Return a query to a head with the model that was named beside it, which has to be its own.
+
+    Raises:
+        InvalidValue: If it is another one.
+    """
+    if isinstance(model, InMemory):
+        return replace(query, model=model)
+    try:
+        weights = locate_again(model, head.model)
+    except ModelError as error:
+        raise InvalidValue(
+            f"{option('model')} and {option('head')} exclude each other: {option('model')} takes "
+            f"the classifier that the model brings, {option('head')} one that "
+            f"{command('fit-head')} made, here on {head.model.reference!r}. Received: {model!r}."
+        ) from error
+    return query if weights is None else replace(query, weights=query.weights or weights)
 
 
 def _refuse_options_of_models(options: Mapping[str, object]) -> None:

@@ -14,6 +14,7 @@ from featx.errors import FingerprintMismatch, HeadError, InvalidValue, UnknownNa
 from featx.events import Listener
 from featx.features.batch_queue import ComputedBatch
 from featx.features.embedding import QueryImages, iter_embedded
+from featx.files import is_hdf5
 from featx.heads.head import Head
 from featx.heads.kinds import Task
 from featx.heads.prediction_report import Prediction
@@ -25,7 +26,6 @@ from featx.specs import DEFAULT_TOP, identity_differences
 from featx.store import FeatureStore, open_store
 from featx.wording import command, option
 
-_HDF5 = b"\x89HDF\r\n\x1a\n"
 """With these bytes an HDF5 file begins, or its second half kilobyte: featx's own begin with a
 seal."""
 
@@ -269,24 +269,13 @@ def find_store(images: Images) -> Path | None:
         (None, None)
     """
     named = images if isinstance(images, (list, tuple)) else [images]
-    stores = [Path(one) for one in named if isinstance(one, (str, Path)) and _is_hdf5(Path(one))]
+    stores = [Path(one) for one in named if isinstance(one, (str, Path)) and is_hdf5(one)]
     if stores and len(named) > 1:
         raise InvalidValue(
             f"A store is predicted by itself. Received: {str(stores[0])!r} and "
             f"{len(named) - 1:,} more."
         )
     return stores[0] if stores else None
-
-
-def _is_hdf5(path: Path) -> bool:
-    try:
-        if not path.is_file():
-            return False
-        with path.open("rb") as file:
-            head = file.read(512 + len(_HDF5))
-    except (OSError, ValueError):
-        return False
-    return head.startswith(_HDF5) or head[512:] == _HDF5
 
 
 def iter_images(

@@ -16,7 +16,7 @@ from featx.heads.labels import RowLabels
 from featx.heads.options import TaskOptions
 from featx.images.sources import natural_key
 from featx.images.sources.columns import list_values
-from featx.images.sources.tables import LABEL_COLUMNS
+from featx.images.sources.table_columns import LABEL_COLUMNS
 from featx.store import FeatureStore
 from featx.wording import option
 

@@ -14,7 +14,7 @@ from featx.arguments import plain_arguments
 from featx.atomic import remove_file
 from featx.checks import check_layer
 from featx.errors import IndexFileError, InvalidType, StoreError
-from featx.events import Listener, choose_listener
+from featx.events import Listener, Verbose, choose_listener
 from featx.files import describe_wrong_output, resolve_link
 from featx.index.choice import choose_kind
 from featx.index.description import IndexDescription
@@ -73,7 +73,7 @@ def build_index(
     options: IndexOptions | None = None,
     previous: VectorIndex | None = None,
     progress: bool | None = None,
-    verbose: bool | None = None,
+    verbose: Verbose | None = None,
     listener: Listener | None = None,
     **keywords: Unpack[BuildKeywords],
 ) -> VectorIndex:

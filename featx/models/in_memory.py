@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from featx.checks import describe_value
-from featx.errors import InvalidType, ModelError
+from featx.errors import InvalidType, InvalidValue, ModelError
 from featx.models.reference import add_arguments
 from featx.models.sources import SOURCES, usable_sources
 from featx.wording import either, option
@@ -53,13 +53,18 @@ def check_model(name: str, value: object) -> Reference | None:
 
     Raises:
         InvalidType: If no source of models takes such an object.
+        InvalidValue: If it is an empty text.
 
     Example:
         >>> from pathlib import PurePosixPath
         >>> check_model("model", PurePosixPath("nets", "own.keras"))
         'nets/own.keras'
     """
-    if value is None or isinstance(value, (str, InMemory)):
+    if value is None or isinstance(value, InMemory):
+        return value
+    if isinstance(value, str) and not value.strip():
+        raise InvalidValue(f"{name!r} takes the name or path of a model. Received: {value!r}.")
+    if isinstance(value, str):
         return value
     if isinstance(value, os.PathLike):
         return str(os.fspath(value))

@@ -25,6 +25,7 @@ from featx.models.sources import SOURCES
 from featx.options import InputKeywords, InputOptions, fill_group
 from featx.specs import (
     DECODE_MARGIN,
+    NAMED_SOURCES,
     InputSpec,
     ModelSpec,
     as_recorded,
@@ -133,6 +134,11 @@ def restore_model(
     maker = f"The model {spec.reference!r} that made these features"
     SOURCES.restore(spec.source, maker, spec.package)
     location = weights or spec.location
+    if model is not None and spec.source in NAMED_SOURCES:
+        raise ModelError(
+            f"{maker} is found by that name. Received: a model in memory, {model.name!r}, which is "
+            "known by what it computes. Leave it out, or extract with it into a store of its own."
+        )
     if spec.location == LOCATION and weights is None and model is None:
         raise refuse_absent(spec.reference, SOURCES[spec.source].spellings)
     if model is None and os.path.isabs(spec.location) and not os.path.exists(location):

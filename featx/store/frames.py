@@ -12,7 +12,7 @@ import numpy as np
 from featx.checks import require_library
 from featx.errors import InvalidValue, join_names
 from featx.images.sources.columns import list_values
-from featx.images.sources.tables import PATH_COLUMNS, find_column
+from featx.images.sources.table_columns import PATH_COLUMNS, find_column
 from featx.store.columns import kind_of
 from featx.store.key_locator import KeyLocator
 

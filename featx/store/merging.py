@@ -11,7 +11,7 @@ from typing import Any, Literal
 from featx.arguments import check_given_path, check_paths, plain_arguments
 from featx.checks import check_choice
 from featx.errors import InvalidValue, StoreError, join_names
-from featx.events import Listener, choose_listener
+from featx.events import Listener, Verbose, choose_listener
 from featx.files import describe_wrong_output, is_same_file, resolve_link
 from featx.shown import Shown
 from featx.store.assembly import assemble_store
@@ -64,7 +64,7 @@ def merge_stores(
     *,
     keep: Keep = "error",
     single_file_limit: int | None = None,
-    verbose: bool | None = None,
+    verbose: Verbose | None = None,
     listener: Listener | None = None,
 ) -> MergeReport:
     """Make one store from several that were made in the same way.

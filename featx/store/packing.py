@@ -8,7 +8,7 @@ from typing import Any
 
 from featx.arguments import check_given_path, plain_arguments
 from featx.errors import StoreError
-from featx.events import Listener, choose_listener
+from featx.events import Listener, Verbose, choose_listener
 from featx.files import describe_wrong_output, is_same_file, resolve_link
 from featx.shown import Shown
 from featx.store.assembly import assemble_store
@@ -49,7 +49,7 @@ def pack_store(
     features: str | Path,
     *,
     output: str | Path | None = None,
-    verbose: bool | None = None,
+    verbose: Verbose | None = None,
     listener: Listener | None = None,
 ) -> PackReport:
     """Make one file of a store, in place or as a copy elsewhere.

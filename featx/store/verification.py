@@ -11,7 +11,7 @@ from typing import Any
 from featx.arguments import check_given_path, plain_arguments
 from featx.checks import check_path
 from featx.errors import ImageError, ImagesNotFound
-from featx.events import Listener, choose_listener
+from featx.events import Listener, Verbose, choose_listener
 from featx.files import resolve_link
 from featx.images.reading import hash_content
 from featx.images.roots import Root, is_url
@@ -86,7 +86,7 @@ def verify_store(
     images: str | Path | None = None,
     repair: bool = False,
     progress: bool | None = None,
-    verbose: bool | None = None,
+    verbose: Verbose | None = None,
     listener: Listener | None = None,
 ) -> VerifyReport:
     """Check every byte of a store and its parts, and that everything in it agrees.

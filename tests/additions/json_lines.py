@@ -1,4 +1,4 @@
-"""A source of images in one file: pictures as base64 in the lines of a ``.jsonl`` file."""
+"""A source of images in one file: pictures as base64 in the lines of a ``.b64`` file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class JsonLines(ImageSource):
     is_container = True
 
     def matches(self, location: str) -> bool:
-        return location.endswith(".jsonl") and os.path.isfile(location)
+        return location.endswith(".b64") and os.path.isfile(location)
 
     def list_images(self, request: SourceRequest) -> Listing:
         listing, reader = Listing(), LineReader(request.location)

@@ -33,8 +33,8 @@ def build(folder: Path, pictures: Sequence[SamplePicture]) -> BuiltSource:
         json.dumps({"name": p.name, "label": p.label, "data": base64.b64encode(p.data).decode()})
         for p in pictures
     ]
-    (folder / "photos.jsonl").write_text("\n".join(lines))
-    return BuiltSource.at(folder / "photos.jsonl", [picture.name for picture in pictures])
+    (folder / "photos.b64").write_text("\n".join(lines))
+    return BuiltSource.at(folder / "photos.b64", [picture.name for picture in pictures])
 
 
 @pytest.mark.parametrize("build", [build])
@@ -46,8 +46,8 @@ def test_extract_takes_it_beside_the_other_sources(tmp_path: Path) -> None:
     pictures = make_pictures()
     build(tmp_path, pictures)
     (tmp_path / "1.png").write_bytes(pictures[0].data)
-    found = [tmp_path / "photos.jsonl", tmp_path / "1.png"]
+    found = [tmp_path / "photos.b64", tmp_path / "1.png"]
     featx.extract(found, model=toy_model(), layers=["mean"], output=tmp_path / "f.h5")
     with featx.open_store(tmp_path / "f.h5") as store:
-        assert store.keys == ("1.png", *(f"photos.jsonl/{p.name}" for p in pictures))
+        assert store.keys == ("1.png", *(f"photos.b64/{p.name}" for p in pictures))
         assert store.root.path == tmp_path

@@ -63,7 +63,7 @@ def test_numbers_without_labels_and_status_3(featx: Program, photos: Path) -> No
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([*TOY, "--head", "head"], "-m and --head exclude each other"),
+        ([*TOY, "--head", "head"], "There is no head 'head'"),
         (["--labels", "imagenet"], "--labels goes with a model's own classifier: name it with -m"),
         (["--layer", "mean"], "--layer goes with a model's own classifier"),
         (["--img-size", "8"], "--img-size goes with a model's own classifier"),

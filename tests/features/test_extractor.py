@@ -93,6 +93,30 @@ def test_rows_of_nan_keep_the_others_in_place(model: str, folder: Path) -> None:
     np.testing.assert_array_equal(rows[[1, 3, 4, 5, 6]], whole)
 
 
+def test_images_that_are_not_even_listed_get_their_row_of_nan(model: str, folder: Path) -> None:
+    whole = np.asarray(featx.embed(folder, model=model, layer="mean"))
+    first, second, *others = (path.relative_to(folder).as_posix() for path in paths_of(folder))
+    missing = f"{second}0"  # Between the second and the third, in that order.
+    lines = "\n".join(["path", first, second, "zz/missing.jpg", missing, *others])
+    (folder / "photos.csv").write_text(lines + "\n")
+    rows = featx.embed(folder / "photos.csv", model=model, layer="mean", on_error="nan")
+    np.testing.assert_array_equal(np.isnan(rows).all(axis=1), [0, 0, 1, 0, 0, 0, 1])
+    np.testing.assert_array_equal(np.asarray(rows)[[0, 1, 3, 4, 5]], whole)
+
+
+def test_urls_in_a_list_are_images(model: str, folder: Path) -> None:
+    paths = paths_of(folder)
+    given = [f"file://{paths[1]}", paths[0].as_posix(), f"file://{folder}/missing.jpg"]
+    rows = np.asarray(featx.embed(given, model=model, layer="mean", on_error="nan"))
+    whole = np.asarray(featx.embed(paths[:2], model=model, layer="mean"))
+    np.testing.assert_array_equal(rows[:2], whole[::-1])
+    assert np.isnan(rows[2]).all()
+    named = featx.embed({"a": given[0]}, model=model, layer="mean")
+    np.testing.assert_array_equal(named, whole[[1]])
+    with pytest.raises(ImageError, match=r"missing.jpg' cannot be used"):
+        featx.embed(given, model=model, layer="mean")
+
+
 def test_the_model_is_loaded_once_whatever_the_number_of_threads(
     model: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

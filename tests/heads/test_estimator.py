@@ -38,13 +38,20 @@ def test_arrays_stores_tables_and_images_give_the_same(head: featx.Head, store: 
         table = opened.table("mean")
         expected = head.predict_proba(table.values)
         paths = [opened.root.location(key) for key in opened.keys]
-        for given in (opened, table, opened["mean"], opened.to_arrow(features=False)):
+        for given in (
+            opened,
+            store,
+            str(store),
+            table,
+            opened["mean"],
+            opened.to_arrow(features=False),
+        ):
             if given is not opened and hasattr(given, "column_names"):
                 given = given.rename_columns({"key": "path"}).set_column(
                     0, "path", [paths]
                 )  # fmt: skip
             np.testing.assert_allclose(head.predict_proba(given), expected, atol=1e-6)
-        assert head.score(opened) == head.score(table)
+        assert head.score(opened) == head.score(table) == head.score(store)
         labels = opened.labels
     np.testing.assert_allclose(head.predict_proba(paths[::-1]), expected[::-1], atol=1e-6)
     np.testing.assert_allclose(head.predict_proba(paths[3]), expected[[3]], atol=1e-6)

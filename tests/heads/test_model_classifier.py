@@ -15,6 +15,7 @@ from featx.errors import AmbiguousName, ImagesNotFound, InvalidValue, ModelError
 from featx.events import Listener
 from featx.heads.class_names import ClassNames, read_names
 from featx.heads.fitting import fit_head
+from featx.heads.head import load_head
 from featx.heads.model_classifier import (
     are_probabilities,
     find_classes,
@@ -359,8 +360,6 @@ def test_models_that_cannot_classify(pictures: Path, tmp_path: Path) -> None:
 
 
 def test_options_of_heads_and_models_exclude_each_other(pictures: Path, tmp_path: Path) -> None:
-    with pytest.raises(InvalidValue, match="model= and head= exclude each other"):
-        predict(pictures, model="keras:MobileNet", head="head")
     for options in (
         {"labels": "imagenet"},
         {"layer": "x"},
@@ -371,6 +370,11 @@ def test_options_of_heads_and_models_exclude_each_other(pictures: Path, tmp_path
             predict(pictures, **options)  # type: ignore[arg-type]
     write_sample(tmp_path / "f.h5", {"v": np.eye(4, dtype=np.float32)}, labels=["a", "b", "a", "b"])
     fit_head(tmp_path / "f.h5", output=tmp_path / "head")
+    own = load_head(tmp_path / "head").model.reference
+    with pytest.raises(InvalidValue, match="model= and head= exclude each other"):
+        predict(pictures, model="keras:MobileNet", head=tmp_path / "head")
+    report = predict(tmp_path / "f.h5", model=own, head=tmp_path / "head")
+    assert len(report.predictions) == 4
     with pytest.raises(InvalidValue, match="preprocess= goes with a model's own classifier"):
         predict(pictures, head=tmp_path / "head", preprocess="tf")
 

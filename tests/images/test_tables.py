@@ -12,6 +12,7 @@ import pytest
 import featx
 from featx.errors import ImageError, ImagesNotFound, InvalidValue
 from featx.images.sources import find_images
+from featx.images.sources.columns import value_at
 from featx.images.sources.items import ImageSet
 from featx.images.sources.keys import member_key
 
@@ -184,6 +185,42 @@ def test_a_manifest_gives_labels_and_splits(root: Path, separator: str) -> None:
     assert keys_of(find_images(path, split="test")) == ["cat/2.jpg", "dog/3.jpg"]
     with pytest.raises(ImagesNotFound, match=r"split 'val'. Its splits are Test, test or train"):
         find_images(path, split="val")
+
+
+def test_a_manifest_in_json_lines(root: Path) -> None:
+    path = root / "photos.jsonl"
+    path.write_text(
+        '{"file_name": "cat/1.jpg", "labels": ["lion", "cat"], "split": "train", "age": 3}\n\n'
+        '{"split": "test", "file_name": "dog/3.jpg", "box": [1, 2]}\n'
+        '{"file_name": "cat/2.jpg", "labels": [], "age": 4.5}\n'
+    )
+    found = find_images(path)
+    assert [(item.key, item.label, item.split) for item in found.items] == [
+        ("cat/1.jpg", "lion|cat", "train"),
+        ("cat/2.jpg", "|", None),
+        ("dog/3.jpg", None, "test"),
+    ]
+    row = found.items[1].row
+    assert row is not None
+    assert list(row.columns) == ["age"]
+    assert value_at(row.columns["age"], row.number) == 4.5
+    assert "neither text nor number: 'box'" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"path": "a.jpg"}\n["b.jpg"]\n', "line 2 is no JSON object"),
+        ("path,label\na.jpg,cat\n", "line 1 is no JSON object"),
+        ('{"path": "a.jpg", "label": {"id": 3}}\n', "in line 1, 'label' is neither a text nor"),
+        ('{"name": "a.jpg"}\n', "Received: name in"),
+        ("\n", "no columns"),
+    ],
+)
+def test_json_lines_that_are_no_manifest_are_refused(root: Path, text: str, message: str) -> None:
+    (root / "photos.jsonl").write_text(text)
+    with pytest.raises(ImagesNotFound, match=message):
+        find_images(root / "photos.jsonl")
 
 
 def test_a_manifest_gives_splits_in_a_column_of_another_name(root: Path) -> None:

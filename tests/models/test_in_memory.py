@@ -16,6 +16,7 @@ from featx.errors import FingerprintMismatch, InvalidType, InvalidValue, ModelEr
 from featx.files import hash_file
 from featx.host import own_process
 from featx.models import load_model
+from featx.models.in_memory import InMemory, check_model
 from featx.models.keras_identity import identify_model
 from featx.models.loading import restore_model
 from featx.specs import as_recorded
@@ -359,6 +360,20 @@ def test_what_cannot_be_taken_is_said(
 
     with pytest.raises(error, match=message):
         featx.embed(pictures, make(keras))
+
+
+def test_an_empty_name_is_no_model() -> None:
+    for call in (featx.load_model, featx.layers, lambda name: featx.embed("a.jpg", model=name)):
+        with pytest.raises(InvalidValue, match="'model' takes the name or path of a model"):
+            call("")
+
+
+def test_an_object_is_not_a_model_that_has_a_name(small: Any) -> None:
+    spec = featx.load_model("builtin:mini").spec
+    given = check_model("model", small)
+    assert isinstance(given, InMemory)
+    with pytest.raises(ModelError, match=r"'builtin:mini' .* Received: a model in memory"):
+        restore_model(spec, model=given)
 
 
 def test_weights_belong_to_models_that_have_none(small: Any) -> None:

@@ -9,14 +9,13 @@ from typing import Any
 from featx.errors import InvalidValue, join_names
 from featx.images.sources.columns import NoColumn, plain_value
 from featx.images.sources.pixels import label_text
-from featx.images.sources.tables import (
+from featx.images.sources.table_columns import (
     LABEL_COLUMNS,
     PATH_COLUMNS,
     SPLIT_COLUMNS,
-    ImageTable,
     ReadTable,
-    make_image_table,
 )
+from featx.images.sources.tables import ImageTable, make_image_table
 from featx.units import format_count
 
 NAME = "the table"

@@ -1,4 +1,4 @@
-"""Images that a table names: a manifest in CSV or Parquet, or a list in a text file.
+"""Images that a table names: a manifest in CSV, JSON lines or Parquet, or a list in a text file.
 
 A key is the path relative to the table's folder. Where absolute paths lead elsewhere, keys are
 relative to the closest common folder of everything.
@@ -23,10 +23,10 @@ from featx.images.sources.keys import is_file_with, label_of, member_key
 from featx.images.sources.kinds import ImageSource
 from featx.images.sources.request import SourceRequest, Table
 from featx.images.sources.splits import same_split
+from featx.images.sources.table_columns import PATH_COLUMNS, TableError
+from featx.images.sources.table_files import TABLE_ENDINGS
 from featx.images.sources.tables import (
-    PATH_COLUMNS,
     ImageTable,
-    TableError,
     read_image_table,
     spellings,
 )
@@ -34,8 +34,6 @@ from featx.text_files import decode_text
 
 _FOREIGN = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 """How absolute paths of Windows begin: with a drive, or with the name of a server."""
-
-_ENDINGS = (".csv", ".tsv", ".parquet")
 
 
 class ManifestSource(ImageSource):
@@ -45,7 +43,7 @@ class ManifestSource(ImageSource):
 
     def matches(self, location: str) -> bool:
         """Whether a file is a manifest, by its ending."""
-        return is_file_with(location, _ENDINGS)
+        return is_file_with(location, TABLE_ENDINGS)
 
     def list_images(self, request: SourceRequest) -> Listing:
         """List the rows of a table, each an image or a failure."""

@@ -13,11 +13,12 @@ import numpy as np
 
 from featx.checks import describe_value
 from featx.errors import ImageError, InvalidValue
-from featx.images.roots import MEMORY
+from featx.images.roots import MEMORY, is_url
 from featx.images.sources.folders import make_item
 from featx.images.sources.items import ImageFailure, ImageItem
 from featx.images.sources.keys import member_key
 from featx.images.sources.pixels import as_bytes, describe_type, encode_pixels, label_text
+from featx.images.sources.remote import make_url_item, public_url
 from featx.options import Scale
 
 
@@ -106,7 +107,7 @@ def make_picture_item(key: Any, image: Any, label: Any, scale: Scale | None = No
 
     Args:
         key: Its key.
-        image: An array, a Pillow image, the bytes of a file, or a path.
+        image: An array, a Pillow image, the bytes of a file, a path, or a URL.
         label: Its label, or None.
         scale: What floats mean.
 
@@ -119,6 +120,8 @@ def make_picture_item(key: Any, image: Any, label: Any, scale: Scale | None = No
             f"{describe_value(key)}.{_LABELLED if is_picture(key) else ''}"
         )
     text = label_text(label)
+    if isinstance(image, str) and is_url(image):
+        return make_url_item(key, image, text)
     if isinstance(image, (str, os.PathLike)):
         path = os.path.abspath(image)
         found = make_item(MEMORY, path, partial(os.stat, path))
@@ -139,7 +142,9 @@ def make_picture_item(key: Any, image: Any, label: Any, scale: Scale | None = No
 
 
 def make_file_item(path: str, label: str | None) -> ImageItem:
-    """Return the item for one file under its path, whatever is there and may be its key."""
+    """Return the item for one file under its path or URL, whatever is there and may be its key."""
+    if is_url(path):
+        return make_url_item(public_url(path), path, label)
     found = make_item(MEMORY, path, partial(os.stat, path))
     return ImageItem(path, MEMORY, label, found.size, found.mtime_ns, _File(path))
 

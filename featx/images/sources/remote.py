@@ -14,14 +14,16 @@ from typing import Any
 from urllib.parse import unquote
 
 from featx.errors import ImageError, ImagesNotFound, InvalidValue
-from featx.images.roots import is_url
+from featx.images.roots import MEMORY, is_url
 from featx.images.sources.endings import IMAGE_SUFFIXES
 from featx.images.sources.items import MAX_MEMBER_BYTES, ImageItem, Listing
 from featx.images.sources.keys import is_picture_name, label_of, member_key
 from featx.images.sources.kinds import ImageSource
 from featx.images.sources.request import SourceRequest
 
-_NOT_AT_URLS = re.compile(r"\.(tar|tgz|tbz2?|txz|tar\.\w+|zip|npy|npz|csv|tsv|parquet)$", re.I)
+_NOT_AT_URLS = re.compile(
+    r"\.(tar|tgz|tbz2?|txz|tar\.\w+|zip|npy|npz|csv|tsv|jsonl|ndjson|parquet)$", re.I
+)
 
 
 class RemoteSource(ImageSource):
@@ -185,6 +187,27 @@ class RemoteReader:
         if len(data) > MAX_MEMBER_BYTES:
             raise ImageError(f"at most {MAX_MEMBER_BYTES:,} bytes are read from a URL")
         return data
+
+
+def make_url_item(key: str, url: str, label: str | None) -> ImageItem:
+    """Return the item for one picture at a URL, which is opened only when it is read."""
+    return ImageItem(key, MEMORY, label, -1, -1, _OneUrl(url))
+
+
+class _OneUrl:
+    """One file at a URL."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def read(self, item: ImageItem) -> bytes:
+        try:
+            filesystem, path = _open(self._url)
+        except InvalidValue as error:
+            raise ImageError(str(error).rstrip(".")) from error
+        reader = RemoteReader(filesystem)
+        reader.paths[item.key] = path
+        return reader.read(item)
 
 
 def _open(url: str) -> tuple[Any, str]:
