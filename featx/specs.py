@@ -211,6 +211,22 @@ _CHOSEN = ("signature", "input", "part")
 """Arguments that choose what of a file is taken."""
 
 
+def split_constants(
+    arguments: Mapping[str, Any],
+) -> tuple[tuple[tuple[str, Any], ...], tuple[tuple[str, Any], ...]]:
+    """Return what was said after the name of a file: what is chosen of it, and constants.
+
+    Example:
+        >>> split_constants({"min_size": 40, "input": "image"})
+        ((('input', 'image'),), (('min_size', 40),))
+    """
+    pairs = sorted(arguments.items())
+    return (
+        tuple((key, value) for key, value in pairs if key in _CHOSEN),
+        tuple((key, value) for key, value in pairs if key not in _CHOSEN),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
     """A model, resolved: where it came from, its weights' hash, its input contract.
@@ -229,6 +245,7 @@ class ModelSpec:
             part of the identity: it only tells what to install.
         file_sha256: SHA-256 of the Keras file that it was loaded from; None for all other models.
             Not part of the identity, except for stores that were made when it was.
+        constants: What inputs besides the image are given, sorted by their names.
     """
 
     source: str
@@ -239,11 +256,17 @@ class ModelSpec:
     input: InputSpec
     package: str | None = field(default=None, compare=False)
     file_sha256: str | None = field(default=None, compare=False)
+    constants: tuple[tuple[str, Any], ...] = ()
 
     @property
     def reference(self) -> str:
         """The model as ``-m`` takes it, for example ``keras:MobileNet,alpha=0.25``."""
-        return format_reference(self.source, self.name, self.arguments)
+        return format_reference(self.source, self.name, (*self.arguments, *self.constants))
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """What follows its name: constructor arguments and constants."""
+        return dict((*self.arguments, *self.constants))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-serialisable values."""
@@ -254,6 +277,7 @@ class ModelSpec:
             "location": self.location,
             "weights_sha256": self.weights_sha256,
             "input": self.input.to_dict(),
+            **({"constants": dict(self.constants)} if self.constants else {}),
         } | {
             name: value
             for name in ("package", "file_sha256")
@@ -278,6 +302,7 @@ class ModelSpec:
             input=InputSpec.from_dict(data["input"]),
             package=data.get("package"),
             file_sha256=data.get("file_sha256"),
+            constants=tuple(sorted(data.get("constants", {}).items())),
         )
 
     def identity(self) -> dict[str, Any]:
@@ -285,7 +310,7 @@ class ModelSpec:
 
         Files and folders are identified by their content, so that they may be renamed and
         moved, and by a signature, input or part that was chosen (outputs of several signatures
-        may have one name); a Keras application also by its name and arguments.
+        may have one name), and constants; a Keras application also by its name and arguments.
         """
         named = self.source in NAMED_SOURCES
         chosen = {key: value for key, value in self.arguments if key in _CHOSEN}
@@ -295,6 +320,7 @@ class ModelSpec:
                 "model": self.reference if named else self.source,
                 "weights_sha256": self.weights_sha256,
             }
+            | {f"constant.{name}": value for name, value in self.constants}
             | {f"input.{name}": value for name, value in self.input.identity().items()}
         )
 

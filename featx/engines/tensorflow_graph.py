@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,7 @@ class FrozenGraph:
         output_names: Sequence[str],
         shape: Sequence[int | None],
         dtype: Any = None,
+        constants: Mapping[str, np.ndarray] = MappingProxyType({}),
     ) -> FrozenGraph:
         """Import a GraphDef whose weights are constants, behind a new input of a given shape.
 
@@ -76,6 +78,7 @@ class FrozenGraph:
             shape: Shape of the new input, from which all others are inferred again. For a graph of
                 (B, H, W), that of images with one channel.
             dtype: Type of the new input; float32 when None.
+            constants: Values by the names of operations whose results they replace.
 
         Raises:
             ValueError: If TensorFlow cannot import it, because it is damaged, has unknown
@@ -90,9 +93,10 @@ class FrozenGraph:
 
         def build(featx_images: Any) -> Any:
             images = tensorflow.squeeze(featx_images, -1) if without_channels else featx_images
+            values = {f"{name}:0": tensorflow.constant(v) for name, v in constants.items()}
             return tensorflow.import_graph_def(
                 graph_def,
-                input_map={input_name: images},
+                input_map={input_name: images, **values},
                 return_elements=list(output_names),
                 name="",
             )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from featx.engines.graph_nodes import node_of
 from featx.engines.tensorflow import import_tensorflow
 from featx.errors import ModelError, UnknownName, join_names
+from featx.models.free_inputs import FreeInput, make_constants
 from featx.models.input_contract import InputShape, read_input_shape
 
 _BEFORE_KERNEL = frozenset(
@@ -21,27 +25,52 @@ _KERNELS = frozenset(("Conv2D", "DepthwiseConv2dNative"))
 _COPIES = frozenset(("Identity", "ReadVariableOp"))
 
 
+@dataclass(frozen=True, slots=True)
+class GraphInput:
+    """The tensor of a graph that takes images.
+
+    Attributes:
+        tensor: Its name, such as ``input:0``.
+        dtype: The type of pixels.
+        shape: What it takes.
+        constants: Values of other operations by their names.
+    """
+
+    tensor: str
+    dtype: Any
+    shape: InputShape
+    constants: Mapping[str, np.ndarray]
+
+
 def find_input(
-    graph: Any, chosen: str | None, name: str, remedy: str
-) -> tuple[str, Any, InputShape]:
-    """Return the tensor that takes images, its type, and its shape.
+    graph: Any, chosen: str | None, given: Mapping[str, Any], name: str, remedy: str
+) -> GraphInput:
+    """Return the tensor that takes images, and what other inputs get.
 
     Args:
         graph: The GraphDef.
         chosen: The operation that the user named; None for the only placeholder of numbers.
+        given: Constants for other placeholders by their names.
         name: The model, for messages.
         remedy: How to name an operation: ``graphdef:FILE.pb,input=NAME``.
 
     Raises:
+        InvalidValue: If a constant does not suit its placeholder.
         ModelError: If none was named and there is none, or several.
         UnknownName: If there is no operation of the name.
     """
     tensorflow = import_tensorflow()
     nodes = {node.name: node for node in graph.node}
+    free = [_free_input(node) for node in graph.node if _takes_value(node)]
+    constants = make_constants(name, free, given)
     found = []
     for node in graph.node:
         dtype = tensorflow.dtypes.as_dtype(node.attr["dtype"].type) if _is_input(node) else None
-        if dtype is not None and (dtype.is_floating or dtype == tensorflow.uint8):
+        if (
+            node.name not in constants
+            and dtype is not None
+            and (dtype.is_floating or dtype == tensorflow.uint8)
+        ):
             found.append(node.name)
     if chosen is None and len(found) != 1:
         raise ModelError(
@@ -49,19 +78,44 @@ def find_input(
             + (f"{len(found)} inputs of numbers ({join_names(found, conjunction='and')})." if found
                else "no input that takes pixels.")
             + f" Choose the operation whose result images replace: {remedy}."
+            + _offer_constants(free, found)
         )  # fmt: skip
     operation = chosen.removesuffix(":0") if chosen else found[0]
     if operation not in nodes:
         raise UnknownName(f"operation of {name}", operation, nodes)
     node = nodes[operation]
     if not _is_input(node):
-        return f"{operation}:0", tensorflow.float32, _read_shape(graph, operation, None, name)
+        shape = _read_shape(graph, operation, None, name)
+        return GraphInput(f"{operation}:0", tensorflow.float32, shape, constants)
     proto = node.attr["shape"].shape if "shape" in node.attr else None
     sizes = None
     if proto is not None and not proto.unknown_rank and proto.dim:
         sizes = [dim.size if dim.size > 0 else None for dim in proto.dim]
     dtype = tensorflow.dtypes.as_dtype(node.attr["dtype"].type)
-    return f"{operation}:0", dtype, _read_shape(graph, operation, sizes, name)
+    shape = _read_shape(graph, operation, sizes, name)
+    return GraphInput(f"{operation}:0", dtype, shape, constants)
+
+
+def _takes_value(node: Any) -> bool:
+    return node.op in ("Placeholder", "PlaceholderWithDefault") and "dtype" in node.attr
+
+
+def _free_input(node: Any) -> FreeInput:
+    """Describe a placeholder."""
+    dtype = import_tensorflow().dtypes.as_dtype(node.attr["dtype"].type).name
+    proto = node.attr["shape"].shape if "shape" in node.attr else None
+    if proto is None or proto.unknown_rank:
+        return FreeInput(node.name, None, dtype)
+    sizes = tuple(dim.size if dim.size >= 0 else None for dim in proto.dim)
+    return FreeInput(node.name, sizes, dtype)
+
+
+def _offer_constants(free: Sequence[FreeInput], found: Sequence[str]) -> str:
+    """Say which other inputs may be given a value, if there are several."""
+    others = [each.name for each in free if each.shape is not None and len(each.shape) < 3]
+    if len(found) < 2 or not others:
+        return ""
+    return f" Or give the others a value: {''.join(f',{each}=NUMBER' for each in others)}."
 
 
 def _is_input(node: Any) -> bool:

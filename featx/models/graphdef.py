@@ -7,10 +7,11 @@ from typing import Any
 
 from featx.engines.tensorflow import import_tensorflow
 from featx.engines.tensorflow_graph import FrozenGraph
-from featx.errors import InvalidValue, ModelError, first_line
+from featx.errors import ModelError, first_line
 from featx.files import hash_file
 from featx.models.backbone import ModelRequest
 from featx.models.description import ModelDescription
+from featx.models.free_inputs import ChosenInputs, describe_constants
 from featx.models.graph_backbone import GraphBackbone
 from featx.models.graph_code import refuse_operations
 from featx.models.graph_inputs import find_input
@@ -18,10 +19,10 @@ from featx.models.graph_layers import GraphLayers, require_layers
 from featx.models.inner_scaling import own_contract
 from featx.models.input_contract import (
     image_contract,
+    refuse_weights,
     scale_for_dtype,
 )
-from featx.specs import ModelSpec
-from featx.wording import option
+from featx.specs import ModelSpec, split_constants
 
 _VARIABLES = frozenset(["VarHandleOp", "VariableV2", "Variable", "ReadVariableOp"])
 
@@ -29,32 +30,31 @@ _VARIABLES = frozenset(["VarHandleOp", "VariableV2", "Variable", "ReadVariableOp
 def load(request: ModelRequest) -> GraphBackbone:
     """Load a frozen GraphDef; see `featx.models.load_model`."""
     path = Path(request.name).absolute()
-    others = [name for name in request.arguments if name != "input"]
-    if others or request.weights:
-        raise InvalidValue(
-            "A frozen graph takes one argument, ',input=NAME', and brings its own weights. "
-            f"Received: {', '.join([*others, *([option('weights')] if request.weights else [])])}."
-        )
+    refuse_weights(request, "frozen graph")
     graph_def = _read(path)
     if not request.trust_model_code:
         refuse_operations(path, graph_def)
     chosen = request.arguments.get("input")
-    name, dtype, shape = find_input(
+    arguments, constants = split_constants(request.arguments)
+    found = find_input(
         graph_def,
         None if chosen is None else str(chosen),
+        dict(constants),
         path.name,
         "graphdef:FILE.pb,input=NAME",
     )
+    shape, dtype = found.shape, found.dtype
     # A frozen graph may state the size that it was trained at, and take any other.
     own = image_contract(shape, request.overrides.size, path.name, fixed=False)
     results = _find_results(graph_def)
     try:
         graph = FrozenGraph.from_graph_def(
             graph_def,
-            name,
+            found.tensor,
             [f"{result}:0" for result in results],
             shape.batch(own),
             dtype,
+            found.constants,
         )
     except ValueError as error:
         raise ModelError(
@@ -68,7 +68,8 @@ def load(request: ModelRequest) -> GraphBackbone:
     spec = ModelSpec(
         source="graphdef",
         name=path.name,
-        arguments=(("input", chosen),) if chosen is not None else (),
+        arguments=arguments,
+        constants=constants,
         location=str(path),
         weights_sha256=hash_file(path),
         input=contract,
@@ -77,6 +78,7 @@ def load(request: ModelRequest) -> GraphBackbone:
         spec,
         layers.layers,
         channels_first=shape.channels_first,
+        notes=describe_constants(ChosenInputs(found.tensor, found.constants), dict(constants)),
         inner_scaling=layers.inner_scaling,
         any_size=shape.takes_any_size(request.overrides.size),
     )

@@ -55,6 +55,16 @@ def refuse_arguments(request: ModelRequest, kind: str, allowed: Sequence[str] = 
         )
 
 
+def refuse_weights(request: ModelRequest, kind: str) -> None:
+    """Refuse weights for a file that brings them.
+
+    Raises:
+        InvalidValue: If the request has any.
+    """
+    if request.weights:
+        refuse_arguments(replace(request, arguments={}), kind)
+
+
 def scale_for_dtype(contract: InputSpec, is_integer: bool, name: str) -> InputSpec:
     """Give models of integer input their pixels unscaled; refuse any other scaling."""
     if not is_integer:

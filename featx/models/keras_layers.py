@@ -76,6 +76,7 @@ class KerasLayers:
         shape: What its input says; channels last when None.
         input_dtype: The type of its input; that of its symbolic input when None.
         layer_class: The base class of its layers; Keras 3's own when None.
+        feed: Makes of images what it is called with; the images themselves when None.
 
     Attributes:
         layers: Every layer, in the order of computation.
@@ -94,6 +95,7 @@ class KerasLayers:
         *,
         input_dtype: str | None = None,
         layer_class: Any = None,
+        feed: Callable[[Any], Any] | None = None,
     ) -> None:
         tensorflow = import_tensorflow()
         import keras
@@ -105,6 +107,7 @@ class KerasLayers:
         takes = inspect.signature(model.call).parameters.values()
         is_told = any(each.name == "training" or each.kind == each.VAR_KEYWORD for each in takes)
         self._mode = {"training": False} if is_told else {}
+        self._feed = feed
         self._layer_class = layer_class or keras.layers.Layer
         self._positions: dict[str, tuple[int, str]] = {}
         layers: list[Layer] = []
@@ -162,7 +165,8 @@ class KerasLayers:
         if not self._shape.has_channel_axis:
             typed = tensorflow.squeeze(typed, -1)
         with contextlib.suppress(_LastCallSeen), _record_calls(trace, last, self._layer_class):
-            trace.results = self._model(typed, **self._mode)
+            given = typed if self._feed is None else self._feed(typed)
+            trace.results = self._model(given, **self._mode)
         return trace
 
     def _measure(self, door: KerasDoor) -> InnerScaling | None:

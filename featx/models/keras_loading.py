@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from featx.engines.tensorflow import import_tensorflow
-from featx.errors import ModelError, UnknownName, join_names
+from featx.errors import ModelError
 from featx.files import hash_file
 from featx.host import printing_to_stderr, quiet_loggers
 from featx.models.keras_code import runs_own_code
 from featx.models.keras_contents import refuse_data_elsewhere
 from featx.models.keras_format import KerasFile, named_by_form, read_keras_file
 from featx.models.keras_identity import identify_model
+from featx.models.keras_inputs import ImageInput, find_input, find_part, offer_parts
 from featx.models.keras_reasons import keras_reason
 from featx.models.keras_seeds import own_seeds
 from featx.models.keras_weights import write_renamed
@@ -43,26 +44,27 @@ class LoadedModel:
     """A network as Keras loaded it, or as the calling program has it.
 
     Attributes:
-        model: The network.
-        input_shape: Of its one input, batch axis first.
-        input_dtype: The type of that, such as ``float32``.
+        input: What of it takes one image.
         layer_class: The base class of its layers; None for Keras 3's own.
         weights_sha256: Of architecture and weights; where it runs code, of the file and of that.
         runs_own_code: Whether it needs code that is not in the file, or that was trusted.
         file_sha256: Of the file, by which earlier versions identified it; None for other models.
     """
 
-    model: Any
-    input_shape: tuple[int | None, ...]
-    input_dtype: str
+    input: ImageInput
     layer_class: Any
     weights_sha256: str
     runs_own_code: bool
     file_sha256: str | None = None
 
 
-def take_model(model: Any, part: str | None, name: str) -> LoadedModel:
+def take_model(model: Any, arguments: Mapping[str, Any], name: str) -> LoadedModel:
     """Describe a model that is in memory, or a network within it.
+
+    Args:
+        model: The model.
+        arguments: See `load_keras_file`.
+        name: What it is called.
 
     Raises:
         ModelError: If it was never built, or is not one image in.
@@ -73,22 +75,27 @@ def take_model(model: Any, part: str | None, name: str) -> LoadedModel:
             f"The model {name!r} was not built yet: it has no weights and no input shape. Begin it "
             "with keras.Input(...), or call it on an image."
         )
-    if part is not None:
-        model = find_part(model, part, name)
+    if "part" in arguments:
+        model = find_part(model, str(arguments["part"]), name)
     config = model.get_build_config() if hasattr(model, "get_build_config") else None
-    shape, dtype = find_input(model, config, name)
+    if len(getattr(model, "inputs", None) or ()) > 1 and not arguments:
+        raise ModelError(offer_parts(name, model))
+    found = find_input(model, config, name, arguments)
     is_keras_3 = any(each.__module__.split(".")[0] == "keras" for each in type(model).__mro__)
     layer_class = None if is_keras_3 else importlib.import_module("tf_keras").layers.Layer
     own_code = runs_own_code(model)
-    return LoadedModel(model, shape, dtype, layer_class, identify_model(model), own_code)
+    return LoadedModel(found, layer_class, identify_model(model), own_code)
 
 
-def load_keras_file(path: Path, part: str | None, *, trust_model_code: bool) -> LoadedModel:
+def load_keras_file(
+    path: Path, arguments: Mapping[str, Any], *, trust_model_code: bool
+) -> LoadedModel:
     """Load a file, or a network within the one that it holds.
 
     Args:
         path: The file.
-        part: The name of a layer of it that is a network itself; the whole when None.
+        arguments: What was said after its name: ``part``, a layer that is a network itself;
+            ``input``, and constants for other inputs.
         trust_model_code: Whether its code may run.
 
     Raises:
@@ -122,18 +129,17 @@ def load_keras_file(path: Path, part: str | None, *, trust_model_code: bool) -> 
                 raise ModelError(describe_missing(path, missing)) from error
             with run_code_file(code_file) as more:
                 model, layer_class = _load(file, {**more, **classes}, trust_model_code)
-    if part is not None:
-        model = find_part(model, part, path.name)
-    built = file.config.get("build_config") if part is None else None
-    shape, dtype = find_input(model, built, path.name)
+    is_part = "part" in arguments
+    if is_part:
+        model = find_part(model, str(arguments["part"]), path.name)
+    built = None if is_part else file.config.get("build_config")
+    found = find_input(model, built, path.name, arguments)
     file_sha256 = _hash(path, code_file)
     own_code = trust_model_code or uses_registered(file.config)
     return LoadedModel(
-        model,
-        shape,
-        dtype,
+        found,
         layer_class,
-        file_sha256 if own_code or part is not None else identify_model(model),
+        file_sha256 if own_code or is_part else identify_model(model),
         runs_own_code=own_code,
         file_sha256=file_sha256,
     )
@@ -197,69 +203,6 @@ def _all_reasons(error: BaseException | None) -> str:
         reasons.append(str(error))
         error = error.__cause__ or error.__context__
     return "\n".join(reasons)
-
-
-def find_part(model: Any, part: str, name: str) -> Any:
-    """Return a network within another, by its name, with `/` before one that is deeper."""
-    for step in part.split("/"):
-        layers = {layer.name: layer for layer in getattr(model, "layers", ())}
-        networks = [key for key, layer in layers.items() if getattr(layer, "layers", None)]
-        if step not in networks:
-            has = f"It has {join_names(networks, conjunction='and')}." if networks else ""
-            raise UnknownName(f"network within {name}", step, networks, remedy=has)
-        model = layers[step]
-    return model
-
-
-def find_input(model: Any, built: Any, name: str) -> tuple[tuple[int | None, ...], str]:
-    """Return shape and type of the one input of a network.
-
-    Args:
-        model: The network.
-        built: The shapes that one without symbolic inputs was built for, if they are known.
-        name: What the file or the model is called.
-
-    Raises:
-        ModelError: If it has none, because it was never built, or several.
-    """
-    inputs = getattr(model, "inputs", None)
-    if not inputs:
-        shape = built.get("input_shape") if isinstance(built, dict) else None
-        if not isinstance(shape, (list, tuple)) or not all(
-            size is None or isinstance(size, int) for size in shape
-        ):
-            raise ModelError(
-                f"{name!r} was saved before it was built, so that it holds no weights "
-                "and no input shape. Begin the network with keras.Input(...), or call it on an "
-                "image, train it, and save it again."
-            )
-        return (None, *shape[1:]), "float32"
-    if len(inputs) != 1:
-        raise ModelError(_describe_inputs(name, model))
-    return tuple(inputs[0].shape), str(getattr(inputs[0].dtype, "name", inputs[0].dtype))
-
-
-def _describe_inputs(name: str, model: Any) -> str:
-    """Say what to do with a network of several inputs."""
-    inputs = ", ".join(f"{each.name!r} {tuple(each.shape)}" for each in model.inputs)
-    encoders = [
-        layer.name
-        for layer in model.layers
-        if getattr(layer, "layers", None)
-        and len(getattr(layer, "inputs", None) or ()) == 1
-        and len(layer.inputs[0].shape) in (3, 4)
-    ]
-    remedy = (
-        f"Name the part of it that takes one: {name},part={encoders[0]}"
-        + (f" (or {join_names(encoders[1:])})" if encoders[1:] else "")
-        if encoders
-        else "Save the part that takes images as a network of its own, in Python: "
-        "keras.Model(model.inputs[0], model.get_layer('NAME').output).save('part.keras')"
-    )
-    return (
-        f"featx feeds models one image. Received: {name!r} with {len(model.inputs)} inputs "
-        f"({inputs}). {remedy}."
-    )
 
 
 def _hash(path: Path, code_file: Path | None) -> str:

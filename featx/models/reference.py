@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import os.path
+import re
 from typing import TYPE_CHECKING, Any
 
 from featx.errors import AmbiguousName, InvalidValue, ModelError, UnknownName, join_names
@@ -12,6 +13,9 @@ from featx.models.sources import SOURCES, describe_bare_names, usable_sources
 
 if TYPE_CHECKING:
     from featx.specs import ModelSpec
+
+_ARGUMENT = re.compile(r"[A-Za-z_][\w./-]*")
+"""Names of arguments, and of inputs in graphs, such as ``pnet/min_size``."""
 
 TRUST = "trust_model_code"
 """The argument that every reference takes: run code that comes with the model."""
@@ -97,7 +101,7 @@ def locate_again(reference: str, maker: ModelSpec) -> str | None:
         return reference
     arguments.pop(TRUST, None)
     if source == maker.source:
-        if (name, arguments) == (maker.name, dict(maker.arguments)):
+        if (name, arguments) == (maker.name, maker.given):
             return None
         if os.path.exists(name) or "://" in name:
             return name
@@ -144,7 +148,7 @@ def _split_arguments(text: str) -> tuple[str, dict[str, Any]]:
     arguments: dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
-        if not equals or not key.strip().isidentifier():
+        if not equals or _ARGUMENT.fullmatch(key.strip()) is None:
             raise InvalidValue(
                 "Constructor arguments follow the name as ',argument=value'. "
                 f"Received: {pair!r} in {text!r}. For example: keras:MobileNet,alpha=0.25."

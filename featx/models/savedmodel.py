@@ -10,10 +10,17 @@ from featx.errors import InvalidValue, ModelError, UnknownName, join_names
 from featx.models.backbone import ModelRequest
 from featx.models.content_hash import hash_files
 from featx.models.description import ModelDescription, Origin
+from featx.models.free_inputs import ChosenInputs, describe_constants
 from featx.models.graph_backbone import GraphBackbone
 from featx.models.graph_layers import require_layers
+from featx.models.in_memory import LOCATION
 from featx.models.inner_scaling import own_contract
-from featx.models.input_contract import InputShape, image_contract, scale_for_dtype
+from featx.models.input_contract import (
+    InputShape,
+    image_contract,
+    refuse_weights,
+    scale_for_dtype,
+)
 from featx.models.savedmodel_folder import savedmodel_files
 from featx.models.savedmodel_graph import freeze_input, has_graph
 from featx.models.signatures import (
@@ -22,17 +29,13 @@ from featx.models.signatures import (
     TRAINING_NOTE,
     describe_signatures,
     find_graph_layers,
-    freeze_signature,
+    freeze_chosen,
     list_signatures,
-    take_signature,
     takes_pixels,
     takes_text,
 )
-from featx.specs import ModelSpec
+from featx.specs import ModelSpec, split_constants
 from featx.wording import option
-
-ARGUMENTS = ("signature", "input")
-"""What SavedModels take after their name; one of them."""
 
 
 def load(request: ModelRequest, folder: Path, loaded: Any) -> GraphBackbone:
@@ -56,17 +59,24 @@ def describe(request: ModelRequest, loaded: Any, origin: Origin) -> GraphBackbon
         UnknownName: If it has several, and none was named, or one that does not exist.
     """
     signatures = list_signatures(loaded)
-    wanted = take_signature(request, "A SavedModel", ARGUMENTS)
-    arguments: tuple[tuple[str, str], ...]
-    if "input" in request.arguments or (not signatures and has_graph(loaded)):
-        graph, shape, outputs, arguments = _take_input(request, Path(origin.name), loaded)
-        notes: list[str] = []
+    refuse_weights(request, "SavedModel")
+    wanted = None if "signature" not in request.arguments else str(request.arguments["signature"])
+    arguments, constants = split_constants(request.arguments)
+    notes: list[str] = []
+    if "input" in request.arguments and not signatures and not has_graph(loaded):
+        raise ModelError(
+            f"{origin.name!r} was saved by TensorFlow 2, as functions: it has no input to choose. "
+            f"Choose a signature, with {option('signature', 'NAME')}."
+        )
+    if has_graph(loaded) and ("input" in request.arguments or not signatures):
+        graph, shape, outputs = _take_input(request, Path(origin.name), loaded)
+        notes += describe_constants(ChosenInputs("", {}), dict(constants))
     else:
         name, signature = _choose_signature(signatures, wanted, origin.name)
-        graph, shape = freeze_signature(signature, name, origin.name)
+        shown = "DIR" if origin.location == LOCATION else origin.name
+        graph, shape, said = freeze_chosen(signature, name, shown, request.arguments)
         outputs = sorted(signature.structured_outputs)
-        arguments = (("signature", name),) if wanted else ()
-        notes = [describe_signatures(signatures, name)]
+        notes += [describe_signatures(signatures, name), *said]
         if wanted is None and name != DEFAULT_SIGNATURE and DEFAULT_SIGNATURE in signatures:
             notes.append(TEXT_NOTE.format(DEFAULT_SIGNATURE, name))
     own = image_contract(shape, request.overrides.size, origin.name)
@@ -78,6 +88,7 @@ def describe(request: ModelRequest, loaded: Any, origin: Origin) -> GraphBackbon
         source=origin.source,
         name=origin.name,
         arguments=arguments,
+        constants=constants,
         location=origin.location,
         weights_sha256=origin.weights_sha256,
         input=contract,
@@ -95,30 +106,21 @@ def describe(request: ModelRequest, loaded: Any, origin: Origin) -> GraphBackbon
 
 def _take_input(
     request: ModelRequest, path: Path, loaded: Any
-) -> tuple[FrozenGraph, InputShape, list[str], tuple[tuple[str, str], ...]]:
-    """Take the graph of a model from an input on, where it has no signature for that.
-
-    Returns:
-        What `freeze_input` does, and the arguments that identify the input.
-    """
+) -> tuple[FrozenGraph, InputShape, list[str]]:
+    """Take the graph of a model from an input on; see `freeze_input`."""
     chosen = request.arguments.get("input")
-    if not has_graph(loaded):
-        raise ModelError(
-            f"{path.name!r} was saved by TensorFlow 2, as functions: it has no input to choose. "
-            f"Choose a signature, with {option('signature', 'NAME')}."
-        )
     if "signature" in request.arguments:
         raise InvalidValue(
             "A SavedModel is taken by a signature or from an input on. Received: both, "
             "'signature' and 'input'. Leave one out."
         )
-    graph, shape, outputs = freeze_input(
+    return freeze_input(
         loaded,
         None if chosen is None else str(chosen),
+        dict(split_constants(request.arguments)[1]),
         path,
         trust_model_code=request.trust_model_code,
     )
-    return graph, shape, outputs, (("input", str(chosen)),) if chosen is not None else ()
 
 
 def _choose_signature(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,13 @@ from featx.engines.tensorflow_graph import FrozenGraph
 from featx.errors import InvalidValue, ModelError, first_line, join_names
 from featx.host import quiet_loggers
 from featx.models.backbone import ModelRequest
+from featx.models.free_inputs import bind_inputs, choose_inputs, describe_constants, free_input
 from featx.models.graph_layers import GraphLayers
 from featx.models.input_contract import InputShape, read_input_shape
 from featx.models.savedmodel_code import refuse_saved_operations
 from featx.models.savedmodel_damage import loading_reason
 from featx.models.savedmodel_folder import GRAPH_NAME, is_savedmodel
-from featx.specs import InputSpec
+from featx.specs import InputSpec, split_constants
 from featx.units import format_count
 from featx.wording import option
 
@@ -139,6 +140,41 @@ def freeze_signature(signature: Any, name: str, model: str) -> tuple[FrozenGraph
     graph = FrozenGraph(signature)
     shape = graph.input.shape
     return graph, read_input_shape(None if shape.rank is None else shape.as_list(), model)
+
+
+def freeze_chosen(
+    signature: Any, name: str, model: str, arguments: Mapping[str, Any]
+) -> tuple[FrozenGraph, InputShape, list[str]]:
+    """Freeze a signature from its one image on; other inputs get constants, or nothing.
+
+    Args:
+        signature: The signature.
+        name: Its name.
+        model: The model, for messages.
+        arguments: What was said after the name of the model: ``input``, and constants.
+
+    Returns:
+        The graph, what its input takes, and what a person should know of other inputs.
+
+    Raises:
+        InvalidValue: If a constant does not suit its input.
+        ModelError: If it is not clear which input takes images.
+        UnknownName: If there is no such input.
+    """
+    specs = signature.structured_input_signature[1]
+    given = dict(split_constants(arguments)[1])
+    chosen = arguments.get("input")
+    if chosen is None and not given and len(specs) == 1:
+        return *freeze_signature(signature, name, model), []
+    inputs = [free_input(key, spec) for key, spec in sorted(specs.items())]
+    choice = choose_inputs(model, inputs, None if chosen is None else str(chosen), given)
+    if len(specs) == 1:
+        return *freeze_signature(signature, name, model), []
+    function = bind_inputs(signature, specs, choice, lambda tensors: signature(**tensors))
+    graph = FrozenGraph(function)
+    shape = graph.input.shape
+    found = read_input_shape(None if shape.rank is None else shape.as_list(), model)
+    return graph, found, describe_constants(choice, given)
 
 
 def find_graph_layers(

@@ -120,7 +120,7 @@ class ModelSource(Protocol):
             spec: The model as recorded.
             location: Where its weights, its file or its folder are now.
         """
-        return ModelRequest(location, dict(spec.arguments))
+        return ModelRequest(location, spec.given)
 
     def list_models(self) -> Iterable[CatalogueEntry]:
         """List the models that have a name, for ``featx models``, without loading anything."""

@@ -42,10 +42,11 @@ class SavedModelSource(ModelSource):
 
 def _load(request: ModelRequest) -> Backbone:
     from featx.models import hub, savedmodel
+    from featx.models.input_contract import refuse_weights
     from featx.models.savedmodel_archive import unpacked
-    from featx.models.signatures import list_signatures, load_folder, take_signature
+    from featx.models.signatures import list_signatures, load_folder
 
-    take_signature(request, "A SavedModel", savedmodel.ARGUMENTS)
+    refuse_weights(request, "SavedModel")
     folder = unpacked(Path(request.name))
     if request.is_bare and is_tf1_module(str(folder)):  # Of an archive.
         return hub.load(request)
