@@ -45,18 +45,29 @@ def resolve_link(path: Path) -> Path:
     return path.resolve() if path.is_symlink() else path
 
 
-def describe_wrong_output(path: Path) -> str:
-    """Say why a file cannot be written under `path`, and what to do.
+def is_wrong_output(path: Path) -> bool:
+    """Whether no file can be written under `path`: see `describe_wrong_output`."""
+    parent = path.absolute().parent
+    return path.is_dir() or not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK)
+
+
+def describe_wrong_output(path: Path, name: str = "output") -> str:
+    """Say why a file cannot be written under `path`, which option `name` gave, and what to do.
 
     Example:
         >>> describe_wrong_output(Path("no/such/file.h5"))
         "'no/such/file.h5' cannot be written: there is no folder 'no/such'. Make it, or ..."
     """
     if path.is_dir():
-        return f"{str(path)!r} is a folder. Name a file in it with {option('output')}."
+        return f"{str(path)!r} is a folder. Name a file in it with {option(name)}."
+    if path.absolute().parent.is_dir():
+        return (
+            f"{str(path)!r} cannot be written: the folder is not writable. Choose another with "
+            f"{option(name)}."
+        )
     return (
         f"{str(path)!r} cannot be written: there is no folder {str(path.parent)!r}. Make it, or "
-        f"choose another with {option('output')}."
+        f"choose another with {option(name)}."
     )
 
 

@@ -3,11 +3,13 @@
     python -m benchmarks.heads                 # made-up features of three shapes
     python -m benchmarks.heads --features STORE.h5
     python -m benchmarks.heads --accuracy STORE.h5 ...
+    python -m benchmarks.heads --coverage STORE.h5 ...
 
 The first two print, for each shape, the whole command beside one fit of scikit-learn at the
 strength that featx chose, and beside a Keras script of five epochs with everything; all in one
 run, one after the other, the rounds alternating. `--accuracy` prints how good `auto` is beside
-each kind, with 5, 20 and all examples of each class.
+each kind, with 5, 20 and all examples of each class; `--coverage` how often sets of candidates
+hold the true class.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.heads.accuracy import show_accuracy
+from benchmarks.heads.coverage import show_coverage
 from benchmarks.heads.features import Shape, read_features, write_features
 
 SHAPES = {
@@ -117,12 +120,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--features", type=Path, help="a store, instead of made-up features")
     parser.add_argument("--accuracy", type=Path, nargs="+", help="stores")
+    parser.add_argument("--coverage", type=Path, nargs="+", help="stores")
+    parser.add_argument("--kind", choices=SHAPES, help="only this one")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--small", action="store_true", help="a tenth of the rows")
     arguments = parser.parse_args()
     if arguments.accuracy:
         show_accuracy(arguments.accuracy)
         return
+    if arguments.coverage:
+        show_coverage(arguments.coverage)
+        return
+    kinds = [arguments.kind] if arguments.kind else list(SHAPES)
     table = Table(
         "features, head", "whole command", "memory over features", "memory", "accuracy", "log loss",
         "over one fit of scikit-learn", "over a Keras script",
@@ -130,13 +139,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if arguments.features:
-            for kind in SHAPES:
+            for kind in kinds:
                 values, _ = read_features(arguments.features)
                 outcomes = compare(arguments.features, folder, kind, arguments.rounds)
                 show(table, arguments.features.stem, values.nbytes, outcomes)
         else:
-            for kind, shapes in SHAPES.items():
-                for shape in shapes:
+            for kind in kinds:
+                for shape in SHAPES[kind]:
                     made = Shape(shape.rows // 10, shape.width, shape.classes)
                     made = made if arguments.small else shape
                     store = folder / "features.h5"

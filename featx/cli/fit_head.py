@@ -64,6 +64,7 @@ def fit_head(
         from featx.report.prediction_sheet import write_prediction_sheet
 
         check_sheet_path(sheet)
+    listener = ConsoleListener()
     fitted = featx.fit_head(
         features,
         output=output,
@@ -72,7 +73,7 @@ def fit_head(
         task=task,
         evaluation=evaluation,
         head=head,
-        listener=ConsoleListener(),
+        listener=listener,
     )
     if as_json:
         write_json(fitted.to_dict())
@@ -80,5 +81,7 @@ def fit_head(
         show_fit_report(fitted)
     if report is not None:
         write_head_page(fitted, report)
-    if sheet is not None:
+    if sheet is not None and fitted.held_out is None:
+        listener.note("--sheet is not used: no images are held out to measure on")
+    elif sheet is not None:
         write_prediction_sheet(fitted, sheet)

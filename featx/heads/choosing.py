@@ -8,14 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from featx.errors import HeadError, join_names
-from featx.heads.folds import sample_rows
+from featx.heads.folds import COMPARED_ROWS, sample_rows
 from featx.heads.kinds import HEADS, Choice, Examples, FitJob, Task
 from featx.heads.option_checks import NETWORK, list_network_options
 from featx.heads.options import AUTO
 from featx.wording import option
-
-COMPARED_ROWS = 20_000
-"""Examples on which kinds are compared: on more, the order does not change any more."""
 
 FOR_ONE, FOR_FEW = "centroid", "linear"
 """Where no example can be held out: with one example of each class the first is best on
@@ -86,7 +83,7 @@ def choose_kind(examples: Examples, job: FitJob) -> KindChoice:
                 f"{option('kind', AUTO)} does not try {NETWORK} on {len(examples):,} images; "
                 f"{option('kind', NETWORK)} does"
             )
-        job.listener.note(f"{join_names(given)} not used: {why}")
+        job.listener.note(f"{join_names(given, conjunction='and')} not used: {why}")
     if not kinds:
         raise HeadError(
             f"No kind of head that learns {_TASKS[examples.task]} suits so many images. Name one "

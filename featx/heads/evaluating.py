@@ -3,34 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Unpack
 
-import numpy as np
-
 from featx.arguments import check_head, plain_arguments
 from featx.checks import check_path
-from featx.errors import HeadError, InvalidValue
 from featx.events import Listener
 from featx.features.embedding import QueryImages
-from featx.heads.evaluation import Evaluation, measure_classes
 from featx.heads.head import Head, load_head
-from featx.heads.held_out import AnyHeldOut, HeldOut, hold_out
+from featx.heads.held_out import AnyHeldOut
 from featx.heads.judging import AnyEvaluation
 from featx.heads.kinds import Task
-from featx.heads.labels import SHOWN_NAMES, read_label_table
-from featx.heads.measured_values import MeasuredValues, explain_fitted_on
-from featx.heads.prediction_stream import VectorBatch, find_store, iter_images, iter_store
+from featx.heads.labels import read_label_table
+from featx.heads.measured_rows import MeasuredRows
 from featx.heads.row_table import check_rows_path, write_rows
-from featx.images.roots import MEMORY
+from featx.heads.vector_batches import VectorBatch, iter_vectors
 from featx.images.sources import ImageFailure, Images
 from featx.options import EvaluateKeywords, RunOptions, Selection, fill_group
-from featx.poolings import POOLINGS
 from featx.specs import DEFAULT_HEAD
-from featx.wording import option
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +124,7 @@ def evaluate(
         images, chosen, run, check_path("weights", weights), trust_model_code, allow_download
     )
     failures: list[ImageFailure] = []
-    measured = _Measured(loaded) if loaded.task == "single" else MeasuredValues(loaded)
+    measured = MeasuredRows(loaded)
     for batch in _iter_batches(query, loaded, None if labels is None else Path(labels), listener):
         if isinstance(batch, ImageFailure):
             failures.append(batch)
@@ -158,97 +150,11 @@ def evaluate(
     )
 
 
-class _Measured:
-    """What a head says of labelled images, batch by batch.
-
-    Args:
-        head: The head.
-    """
-
-    def __init__(self, head: Head) -> None:
-        self.num_fitted_on = self.num_unlabelled = self.num_not_finite = 0
-        self.unknown: Counter[str] = Counter()
-        self._head = head
-        self._known = {row.tobytes() for row in head.fitted_on}
-        self._numbers = {name: number for number, name in enumerate(head.classes)}
-        self._root = MEMORY
-        self._keys: list[str] = []
-        self._targets: list[int] = []
-        self._hashes: list[np.ndarray] = []
-        self._probabilities: list[np.ndarray] = []
-
-    def add(self, batch: VectorBatch) -> None:
-        """Predict the images of a batch that can be measured on, and count the others."""
-        self._root = batch.root
-        used, is_finite = [], np.isfinite(batch.values).all(axis=1)
-        for row, label in enumerate(batch.labels):
-            if label is None:
-                self.num_unlabelled += 1
-            elif label not in self._numbers:
-                self.unknown[label] += 1
-            elif batch.content_hash[row].tobytes() in self._known:
-                self.num_fitted_on += 1
-            elif not is_finite[row]:
-                self.num_not_finite += 1
-            else:
-                used.append(row)
-                self._keys.append(batch.keys[row])
-                self._targets.append(self._numbers[label])
-        if used:
-            self._hashes.append(batch.content_hash[used])
-            self._probabilities.append(self._head.predict_proba(batch.values[used]))
-
-    def finish(self) -> tuple[HeldOut, Evaluation]:
-        """Return what was predicted and the figures.
-
-        Raises:
-            HeadError: If there is no image to measure on.
-        """
-        if not self._targets:
-            raise HeadError(self._explain_nothing())
-        targets, probabilities = np.array(self._targets), np.concatenate(self._probabilities)
-        pictures = (self._root, self._keys, np.concatenate(self._hashes))
-        straddling = np.zeros(len(targets), bool)
-        held_out = hold_out(pictures, self._head.classes, targets, probabilities, straddling)
-        return held_out, measure_classes(probabilities, targets, self._head.classes)
-
-    def _explain_nothing(self) -> str:
-        if self.num_fitted_on:
-            return explain_fitted_on(self.num_fitted_on)
-        classes = _name_some(self._head.classes)
-        if self.unknown:
-            return (
-                f"None of the labels is a class of the head. Received: {_name_some(self.unknown)}. "
-                f"The head has: {classes}."
-            )
-        return (
-            f"No image has a label. The head has the classes {classes}: put images into folders of "
-            f"these names, or give {option('labels', 'FILE.csv')} with the columns path and label."
-        )
-
-
-def _name_some(names: Sequence[str] | Mapping[str, int]) -> str:
-    shown = [repr(name) for name in list(names)[:SHOWN_NAMES]]
-    rest = len(names) - len(shown)
-    return ", ".join(shown) + (f" and {rest:,} more" if rest else "")
-
-
 def _iter_batches(
     query: QueryImages, head: Head, labels: Path | None, listener: Listener
 ) -> Iterator[VectorBatch | ImageFailure]:
     """Yield the features of all images, with the labels that count."""
-    file = "The head" if head.folder is None else f"The head {str(head.folder)!r}"
-    POOLINGS.restore(head.feature.pool, file, head.feature.package)
-    batches: Iterator[VectorBatch | ImageFailure]
-    store = find_store(query.images)
-    if store is None:
-        batches = iter_images(query, head, listener)
-    elif query.selection != Selection(split=query.selection.split):
-        raise InvalidValue(
-            f"Of a store, only {option('split')} selects images. Take away what else does."
-        )
-    else:
-        batches = iter_store(store, head, listener, split=query.selection.split)
+    batches = iter_vectors(query, head, listener)
     if labels is None:
         yield from batches
         return

@@ -22,7 +22,7 @@ from featx.heads.held_out import AnyHeldOut, HeldOut
 from featx.heads.judging import AnyEvaluation
 from featx.heads.kinds import FitJob, Task
 from featx.heads.label_evaluation import DEFAULT_THRESHOLD, LabelEvaluation
-from featx.heads.labelled_rows import LabelledRows, RowChoice, read_labelled_rows
+from featx.heads.labelled_rows import LabelledRows
 from featx.heads.layer_choice import LayerTrial, choose_feature, list_features
 from featx.heads.learning_curve import CurvePoint
 from featx.heads.measuring import Measured, cross_validate, measure_split
@@ -34,6 +34,7 @@ from featx.heads.options import (
     HeadOptions,
     TaskOptions,
 )
+from featx.heads.row_reading import RowChoice, read_labelled_rows
 from featx.heads.row_table import write_rows
 from featx.options import fill_group
 from featx.shown import Shown
@@ -59,6 +60,7 @@ class FitReport(Shown):
         classes: C class names; none of a regression.
         num_train: Rows that it was fitted on to be measured.
         num_unlabelled: Rows left out because they have no label, or not the value that is learned.
+        num_not_finite: Labelled rows left out because their features are NaN or infinite.
         num_unsplit: Labelled rows left out because their split in the store is neither ``train``
             nor ``test`` (or val, valid, validation).
         splits: The store's splits and their numbers of rows, if these were used.
@@ -100,6 +102,7 @@ class FitReport(Shown):
     near_duplicates: NearDuplicates | None = None
     task: Task = "single"
     columns: tuple[str, ...] = ()
+    num_not_finite: int = 0
     held_out: AnyHeldOut | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -226,6 +229,8 @@ def _fit_head(
             if held_out is not None:
                 labelled, held_out = labelled.put_last(held_out)
             listener.note(_announce(kind, labelled, held_out))
+            if held_out is not None and not held_out.any():
+                note_nothing_held_out(options, job)
             if held_out is None:
                 measured = cross_validate(labelled, options, job)
             else:
@@ -254,13 +259,12 @@ def _fit_head(
         near_duplicates=measured.near_duplicates,
         task=labelled.examples.task,
         columns=labelled.columns,
+        num_not_finite=labelled.num_not_finite,
         held_out=measured.held_out,
     )
     head = _make_head(report, labelled.table, labelled.rows[measured.fitted_on], measured.weights)
     replace(head, store=reference, evidence=evidence).save(output)
-    if measured.held_out is None:
-        note_nothing_held_out(options, job)
-    elif options.rows is not None:
+    if measured.held_out is not None and options.rows is not None:
         write_rows(measured.held_out, Path(options.rows))
     return report
 
@@ -282,7 +286,7 @@ def _announce(kind: str, labelled: LabelledRows, held_out: np.ndarray | None) ->
     width = format_count(labelled.examples.values.shape[1], "value")
     task, num_classes = labelled.examples.task, len(labelled.classes)
     what = {
-        "single": f"{num_classes} classes",
+        "single": format_count(num_classes, "class", "classes"),
         "multi": format_count(num_classes, "label"),
         "regression": f"{', '.join(labelled.columns)}",
     }[task]

@@ -16,6 +16,10 @@ NUM_FOLDS = 5
 FEW, MANY = 2_000, 10_000
 """Above `FEW` examples there are three folds; above `MANY` one part, a fifth, is held out."""
 
+COMPARED_ROWS = 20_000
+"""Examples on which kinds and layers are compared, and up to two more of each class: on more, the
+order does not change any more."""
+
 MOST_HELD_OUT = 20_000
 """A loss on so many rows is known to about one per cent."""
 

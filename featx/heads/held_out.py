@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -11,18 +11,13 @@ from featx.images.roots import Root
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class HeldOut:
-    """N pictures that a classifier had not seen, with their true and predicted classes.
+class HeldOutPictures:
+    """N pictures that a head had not seen.
 
     Attributes:
         root: What the keys are relative to.
         keys: N keys.
         content_hash: uint8 (N, 16), of the pictures' bytes.
-        classes: C class names.
-        targets: True class numbers, (N,).
-        predicted: Numbers of the most probable classes, (N,).
-        confidence: Probabilities of these, (N,), in [0, 1].
-        own: Probabilities of the true classes, (N,), in [0, 1].
         straddling: Whether a near-duplicate was fitted on, bool (N,).
         folds: Number of the fold in which it was held out, from 0, (N,); None without
             cross-validation.
@@ -31,16 +26,30 @@ class HeldOut:
     root: Root
     keys: tuple[str, ...]
     content_hash: np.ndarray
+    straddling: np.ndarray
+    folds: np.ndarray | None = field(default=None, kw_only=True)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldOut(HeldOutPictures):
+    """N pictures that a classifier had not seen, with their true and predicted classes.
+
+    Attributes:
+        classes: C class names.
+        targets: True class numbers, (N,).
+        predicted: Numbers of the most probable classes, (N,).
+        confidence: Probabilities of these, (N,), in [0, 1].
+        own: Probabilities of the true classes, (N,), in [0, 1].
+    """
+
     classes: tuple[str, ...]
     targets: np.ndarray
     predicted: np.ndarray
     confidence: np.ndarray
     own: np.ndarray
-    straddling: np.ndarray
-    folds: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return len(self.keys)
 
     @property
     def right(self) -> np.ndarray:
@@ -61,34 +70,20 @@ class HeldOut:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class HeldOutLabels:
+class HeldOutLabels(HeldOutPictures):
     """N pictures that a head of several labels had not seen.
 
     Attributes:
-        root: What the keys are relative to.
-        keys: N keys.
-        content_hash: uint8 (N, 16), of the pictures' bytes.
         classes: C labels.
         targets: Which of them apply, bool (N, C).
         predicted: Which were said to apply, bool (N, C).
         probabilities: Of each label, (N, C), in [0, 1].
-        straddling: Whether a near-duplicate was fitted on, bool (N,).
-        folds: Number of the fold in which it was held out, from 0, (N,); None without
-            cross-validation.
     """
 
-    root: Root
-    keys: tuple[str, ...]
-    content_hash: np.ndarray
     classes: tuple[str, ...]
     targets: np.ndarray
     predicted: np.ndarray
     probabilities: np.ndarray
-    straddling: np.ndarray
-    folds: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return len(self.keys)
 
     @property
     def right(self) -> np.ndarray:
@@ -97,30 +92,16 @@ class HeldOutLabels:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class HeldOutNumbers:
+class HeldOutNumbers(HeldOutPictures):
     """N pictures that a head which predicts a number had not seen.
 
     Attributes:
-        root: What the keys are relative to.
-        keys: N keys.
-        content_hash: uint8 (N, 16), of the pictures' bytes.
         targets: True numbers, (N,).
         predicted: What was predicted, (N,).
-        straddling: Whether a near-duplicate was fitted on, bool (N,).
-        folds: Number of the fold in which it was held out, from 0, (N,); None without
-            cross-validation.
     """
 
-    root: Root
-    keys: tuple[str, ...]
-    content_hash: np.ndarray
     targets: np.ndarray
     predicted: np.ndarray
-    straddling: np.ndarray
-    folds: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return len(self.keys)
 
 
 AnyHeldOut = HeldOut | HeldOutLabels | HeldOutNumbers
@@ -153,10 +134,10 @@ def hold_out(
         root,
         tuple(keys),
         content_hash,
+        straddling,
         classes,
         targets,
         predicted,
         probabilities[rows, predicted],
         probabilities[rows, targets],
-        straddling,
     )

@@ -114,17 +114,17 @@ class Judge:
         if self.task == "regression":
             predicted = scored.probabilities[:, 0]
             return HeldOutNumbers(
-                root, tuple(keys), content_hash, scored.targets, predicted, straddling
+                root, tuple(keys), content_hash, straddling, scored.targets, predicted
             )
         return HeldOutLabels(
             root,
             tuple(keys),
             content_hash,
+            straddling,
             self.classes,
             scored.targets,
             self.decide(scored)[0],
             scored.probabilities,
-            straddling,
         )
 
     def score(self, outputs: np.ndarray, targets: np.ndarray) -> float:

@@ -90,6 +90,12 @@ class Examples:
 
         return np.ones(len(self)) if self.weights is None else np.asarray(self.weights, float)
 
+    def without_values(self) -> Examples:
+        """Return the same examples with no values, of which parts can be taken for nothing."""
+        import numpy as np
+
+        return replace(self, values=np.empty((len(self), 0), np.float32))
+
     def replace_values(self, values: np.ndarray) -> Examples:
         """Return the same examples with other values (N, K)."""
         return replace(self, values=values)

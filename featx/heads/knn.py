@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from featx.errors import HeadError
 from featx.heads.folds import make_folds
-from featx.heads.kinds import Choice, Examples, FitJob, Task
+from featx.heads.kinds import BLOCK_VALUES, Choice, Examples, FitJob, Task
 from featx.heads.measures import LEAST_PROBABILITY
 from featx.heads.operations import NearestMean, NearestVote, Operation, UnitLength, compute
 from featx.heads.stored_values import are_stored
@@ -72,23 +72,22 @@ class KnnHead:
         if not folds.count:
             return Choice(settings)
         job.listener.trying(f"knn, {len(examples):,} examples")
-        unsmoothed, votes = settings | {"smoothing": 0.0}, []
+        unsmoothed, prior = settings | {"smoothing": 0.0}, _find_prior(examples)
+        found, right = [], 0
         with threads_for(examples):
             for train, test in folds:
-                weights = self.fit(examples.take(train), unsmoothed, job)
-                votes.append(compute(self.operations(weights), examples.values[test]))
-        held_out, shares = examples.take(folds.held_out), np.concatenate(votes)
-        prior = _find_prior(examples)
-        losses = [
-            _find_loss((shares + smoothing * prior) / (1 + smoothing), held_out)
-            for smoothing in SMOOTHINGS
-        ]
-        best = int(np.argmin(losses))
-        right = None
-        if examples.task == "single":
-            right = float((shares.argmax(axis=1) == held_out.targets).mean())
+                operations = self.operations(self.fit(examples.take(train), unsmoothed, job))
+                for block in _blocks(examples.take(test)):
+                    shares = compute(operations, block.values)
+                    found.append(_list_losses(shares, prior, block))
+                    if examples.task == "single":
+                        right += int((shares.argmax(axis=1) == block.targets).sum())
+        held_out = examples.take(folds.held_out)
+        losses = np.average(np.concatenate(found), axis=0, weights=held_out.weights)
+        best, count = int(np.argmin(losses)), len(held_out)
         settings["smoothing"] = SMOOTHINGS[best]
-        return Choice(settings, losses[best], right, len(held_out))
+        is_single = examples.task == "single"
+        return Choice(settings, float(losses[best]), right / count if is_single else None, count)
 
     def fit(
         self, examples: Examples, settings: Mapping[str, Any], job: FitJob
@@ -140,16 +139,35 @@ def _find_prior(examples: Examples) -> np.ndarray:
     return np.asarray(np.average(targets, axis=0, weights=examples.weights), np.float32)
 
 
-def _find_loss(outputs: np.ndarray, held_out: Examples) -> float:
-    """Return the mean loss; see `featx.heads.kinds.Choice`."""
-    if held_out.task == "regression":
-        losses = np.square(outputs[:, 0] - held_out.targets)
-    elif held_out.task == "multi":
-        own = np.where(held_out.targets, outputs, 1 - outputs)
-        losses = -np.log(np.maximum(own, LEAST_PROBABILITY)).mean(axis=1)
-    else:
-        losses = -np.log(outputs[np.arange(len(held_out)), held_out.targets])
-    return float(np.average(losses, weights=held_out.weights))
+def _blocks(examples: Examples) -> Iterator[Examples]:
+    """Yield some rows after the other, so many that what is said of them is of bounded size."""
+    step = max(1, BLOCK_VALUES // max(examples.values.shape[1], examples.num_classes))
+    for start in range(0, len(examples), step):
+        yield examples.take(slice(start, start + step))
+
+
+def _list_losses(shares: np.ndarray, prior: np.ndarray, held_out: Examples) -> np.ndarray:
+    """Return the loss of each row with each smoothing, (n, S); see `featx.heads.kinds.Choice`.
+
+    Args:
+        shares: Votes, (n, K).
+        prior: What an example has on average, (K,).
+        held_out: The rows.
+    """
+    smoothings = np.array(SMOOTHINGS, np.float32)
+    if held_out.task == "single":
+        own = shares[np.arange(len(held_out)), held_out.targets, np.newaxis]
+        prior_of_own = prior[held_out.targets, np.newaxis]
+        return np.asarray(-np.log((own + smoothings * prior_of_own) / (1 + smoothings)))
+    losses = []
+    for smoothing in smoothings:
+        outputs = (shares + smoothing * prior) / (1 + smoothing)
+        if held_out.task == "multi":
+            own = np.where(held_out.targets, outputs, 1 - outputs)
+            losses.append(-np.log(np.maximum(own, LEAST_PROBABILITY)).mean(axis=1))
+        else:
+            losses.append(np.square(outputs[:, 0] - held_out.targets))
+    return np.stack(losses, axis=1)
 
 
 def _check(vote: NearestVote | NearestMean) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from featx.heads.evaluation import FEW
 from featx.heads.measures import LEAST_PROBABILITY, average_precision, f1_share, fold_interval
+from featx.heads.resampling import precision_interval
 from featx.shown import Shown
 
 LEAST_POSITIVES = 5
@@ -52,8 +53,9 @@ class LabelEvaluation(Shown):
     Attributes:
         mean_average_precision: Mean over the labels that apply to a row at all (mAP); the mean
             over the folds of a cross-validation.
-        interval: With a cross-validation, its 95 % interval, by
-            `featx.heads.measures.fold_interval`; else None.
+        interval: Its 95 % interval, by `featx.heads.resampling.precision_interval`; for a
+            cross-validation, by `featx.heads.measures.fold_interval`. None where no resample
+            differs, as without a single mistake, and with more than 1,000 labels.
         micro_f1: F1 over all pairs of a row and a label.
         macro_f1: Mean F1 of the labels that apply to a row: rare ones count as much as frequent
             ones.
@@ -138,13 +140,14 @@ def measure_labels(
     )
     measured = [one.f1 for one in classes if one.support]
     own = np.where(truth, probabilities, 1 - probabilities.astype(np.float64))
+    precision = mean_average_precision(probabilities, truth)
     return LabelEvaluation(
-        mean_average_precision=mean_average_precision(probabilities, truth),
-        interval=None,
+        mean_average_precision=precision,
+        interval=precision_interval(precision, probabilities, truth),
         micro_f1=float(f1_share(right.sum(), shown.sum(), true.sum())),
         macro_f1=float(np.mean(measured)) if measured else 0.0,
         exact=float((predicted == truth).all(axis=1).mean()),
-        log_loss=float(-np.log(np.maximum(own, LEAST_PROBABILITY)).mean()),
+        log_loss=abs(float(np.log(np.maximum(own, LEAST_PROBABILITY)).mean())),
         num_examples=len(truth),
         classes=classes,
         few=tuple(one.name for one in classes if 0 < one.support < FEW),

@@ -13,9 +13,9 @@ import numpy as np
 from featx.checks import check_pool
 from featx.errors import HeadError, UnknownName, join_names
 from featx.events import Listener
-from featx.heads.choosing import COMPARED_ROWS, choose_kind
+from featx.heads.choosing import choose_kind
 from featx.heads.feature_table import read_table
-from featx.heads.folds import sample_rows
+from featx.heads.folds import COMPARED_ROWS, sample_rows
 from featx.heads.kinds import FitJob
 from featx.heads.labelled_rows import LabelledRows
 from featx.heads.measures import wilson_interval
@@ -126,7 +126,8 @@ def choose_feature(
         HeadError: If there are too few examples to compare.
     """
     rows = np.flatnonzero(~held_out)
-    rows = rows[sample_rows(labelled.examples.take(rows), COMPARED_ROWS, job.seed)]
+    examples = labelled.examples.without_values()
+    rows = rows[sample_rows(examples.take(rows), COMPARED_ROWS, job.seed)]
     quiet = replace(job, listener=Listener())
     tried: list[tuple[LayerTrial, FeatureChoice]] = []
     for number, feature in enumerate(features, start=1):
@@ -187,7 +188,8 @@ def _try(
     vectors = store.vectors(feature.layer, feature.pool, labelled.rows[rows]).reshape(len(rows), -1)
     if not np.isfinite(vectors).all():
         return None
-    picked = choose_kind(replace(labelled.examples.take(rows), values=vectors), job)
+    examples = labelled.examples.without_values().take(rows).replace_values(vectors)
+    picked = choose_kind(examples, job)
     chosen, spec = picked.choice, store.vector_spec(feature.layer, feature.pool)
     interval = None
     if chosen.accuracy is not None and chosen.num_held_out:

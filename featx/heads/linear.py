@@ -10,7 +10,7 @@ import numpy as np
 
 from featx.heads.calibration import accuracy, cross_entropy
 from featx.heads.design import Design, make_design
-from featx.heads.folds import Folds, make_folds, sample_rows
+from featx.heads.folds import COMPARED_ROWS, Folds, make_folds, sample_rows
 from featx.heads.kinds import Choice, Examples, FitJob, Task
 from featx.heads.logistic import EXACT_VALUES, LinearMap, Logistic, Penalty, sigmoid_entropy
 from featx.heads.operations import Affine, Operation, Sigmoid, Softmax, Standardise
@@ -28,11 +28,6 @@ CHOICE_WORK = 500_000_000
 
 FEWEST, MOST = 2_500, 8_000
 """Examples that these are at least and at most, where there are so many."""
-
-MEASURED_ROWS = 25_000
-"""Examples up to which the loss of the chosen strength is measured on all of them: it is compared
-with that of other kinds then, on `featx.heads.choosing.COMPARED_ROWS` and up to two more of each
-class."""
 
 START_SHARE = 8
 """A fit begins with so small a part of many examples, from which few steps on all remain."""
@@ -72,7 +67,9 @@ class LinearHead:
             if len(rows) == len(examples):
                 return _walk(examples, make_folds(examples, job.seed), job)
             chosen = _walk(*_take_part(examples, rows, job.seed), job)
-            return _measure(examples, chosen, job) if len(examples) <= MEASURED_ROWS else chosen
+            # So many are compared with other kinds, or layers, by the loss on all of them.
+            is_compared = len(examples) <= COMPARED_ROWS + 2 * examples.num_classes
+            return _measure(examples, chosen, job) if is_compared else chosen
 
     def fit(
         self, examples: Examples, settings: Mapping[str, Any], job: FitJob
@@ -102,8 +99,7 @@ linear = LinearHead()
 
 def _take_part(examples: Examples, rows: np.ndarray, seed: int) -> tuple[Examples, Folds]:
     """Return some of the examples, and one fold of them, which comes last: so neither is copied."""
-    without_values = examples.replace_values(np.empty((len(examples), 0), np.float32))
-    folds = make_folds(without_values.take(rows), seed).first()
+    folds = make_folds(examples.without_values().take(rows), seed).first()
     order = np.argsort(folds.numbers, kind="stable")
     return examples.take(rows[order]), Folds(folds.numbers[order], folds.count)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from featx.events import Listener
 from featx.heads.choosing import KindChoice, choose_kind
 from featx.heads.grouping import NearDuplicates
 from featx.heads.held_out import AnyHeldOut, HeldOut
@@ -109,12 +110,13 @@ def cross_validate(labelled: LabelledRows, options: EvaluationOptions, job: FitJ
     judge = Judge(examples.task, labelled.classes, job.seed)
     curve: tuple[CurvePoint, ...] = ()
     scores, num_train = [], len(examples)
+    quiet = replace(job, listener=_Quiet(job.listener))
     for fold in range(options.cv):
         held_out = folds == fold
         train, test = examples.take(~held_out), examples.take(held_out)
-        picked = choose_kind(train, job)
+        picked = choose_kind(train, quiet)
         kind, settings = HEADS[picked.kind], picked.choice.settings
-        weights = kind.fit(train, settings, job)
+        weights = kind.fit(train, settings, quiet)
         outputs[held_out] = compute(kind.operations(weights), test.values)
         baseline[held_out] = _find_mean(train)
         scores.append(judge.score(outputs[held_out], test.targets))
@@ -138,6 +140,21 @@ def cross_validate(labelled: LabelledRows, options: EvaluationOptions, job: FitJ
         _compare_without(labelled.grouping.near_duplicates, seen),
         curve,
     )
+
+
+class _Quiet(Listener):
+    """Passes on what is being tried, but no notes: all folds would say the same.
+
+    Args:
+        listener: Who is told.
+    """
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+
+    def trying(self, what: str) -> None:
+        """Pass it on."""
+        self._listener.trying(what)
 
 
 def _tune(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from featx.heads.measures import NORMAL_QUANTILE, fold_interval, r_squared
+from featx.heads.resampling import explained_interval
 from featx.shown import Shown
 
 
@@ -18,6 +19,8 @@ class NumberEvaluation(Shown):
     Attributes:
         r_squared: Share of the numbers' variance that is explained: 1 is perfect, 0 as good as
             their mean; None where they are all equal.
+        r_squared_interval: Its 95 % interval, by `featx.heads.resampling.bootstrap_interval`; None
+            without `r_squared`, and where no resample differs.
         mae: Mean absolute error; the mean over the folds of a cross-validation.
         interval: Its 95 % interval: the normal one of a mean, for a cross-validation
             `featx.heads.measures.fold_interval`.
@@ -35,6 +38,7 @@ class NumberEvaluation(Shown):
     baseline_mae: float
     num_examples: int
     folds: tuple[float, ...] = ()
+    r_squared_interval: tuple[float, float] | None = None
 
     def over_folds(self, scores: np.ndarray) -> NumberEvaluation:
         """Return it with the errors of K folds, at least two, their mean and its interval."""
@@ -69,11 +73,17 @@ def measure_numbers(
     mae = float(errors.mean())
     spread = float(errors.std(ddof=1)) if len(errors) > 1 else 0.0
     half = NORMAL_QUANTILE * spread / len(errors) ** 0.5
+    explained = r_squared(predicted, targets)
     return NumberEvaluation(
-        r_squared=r_squared(predicted, targets),
+        r_squared=explained,
         mae=mae,
         interval=(max(0.0, mae - half), mae + half),
         rmse=float(np.square(errors).mean() ** 0.5),
         baseline_mae=float(np.abs(baseline - targets).mean()),
         num_examples=len(errors),
+        r_squared_interval=(
+            None
+            if explained is None
+            else explained_interval(explained, np.square(errors), np.asarray(targets, float))
+        ),
     )

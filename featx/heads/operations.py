@@ -152,7 +152,9 @@ class NearestVote:
         for start in range(0, len(values), step):
             block = values[start : start + step]
             self._vote(block, shares[start : start + step])
-        return (shares + self.smoothing / self.num_classes) / (1 + self.smoothing)
+        shares += self.smoothing / self.num_classes
+        shares /= 1 + self.smoothing
+        return shares
 
     def _vote(self, values: np.ndarray, shares: np.ndarray) -> None:
         nearest, votes = _find_votes(self, values)

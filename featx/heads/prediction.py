@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -21,12 +21,9 @@ from featx.heads.prediction_stream import (
     HeadPredictor,
     PredictionCounts,
     PredictionStream,
-    VectorBatch,
-    find_store,
     is_below,
-    iter_images,
-    iter_store,
 )
+from featx.heads.vector_batches import VectorBatch, find_store, iter_vectors
 from featx.images.sources import ImageFailure, Images
 from featx.models.in_memory import InMemory, Reference, add_signature, check_model
 from featx.models.reference import locate_again
@@ -38,7 +35,6 @@ from featx.options import (
     Selection,
     fill_group,
 )
-from featx.poolings import POOLINGS
 from featx.specs import DEFAULT_HEAD, DEFAULT_TOP
 from featx.wording import command, option
 
@@ -280,30 +276,22 @@ def _use_head(query: QueryImages, head: str | Path | Head, how: _How) -> Predict
             f"the store {head.store.relative!r} has changed since this head was fitted: "
             f"{command('fit-head')} fits it again"
         )
-    file = "The head" if head.folder is None else f"The head {str(head.folder)!r}"
-    POOLINGS.restore(head.feature.pool, file, head.feature.package)
+    if query.selection != Selection() and find_store(query.images) is not None:
+        raise InvalidValue("A store is predicted whole: take away what selects images.")
     predictor = HeadPredictor(head, how.top, how.decision)
     if predictor.takes_all_classes:
         listener.note(
             f"every class is a candidate for every image: to meet {how.decision.coverage:g}, the "
             "head has too few held-out images, or too many mistakes among them"
         )
-    batches: Iterator[VectorBatch | ImageFailure]
-    store = find_store(query.images)
-    if store is None:
-        batches = iter_images(query, head, listener)
-    else:
-        if query.selection != Selection():
-            raise InvalidValue("A store is predicted whole: take away what selects images.")
-        batches = iter_store(store, head, listener)
     counts = PredictionCounts()
-    results = _predict_batches(predictor, batches, counts, listener)
+    results = _predict_batches(predictor, iter_vectors(query, head, listener), counts, listener)
     return PredictionStream(results, counts, head.task)
 
 
 def _predict_batches(
     predictor: HeadPredictor,
-    batches: Iterator[VectorBatch | ImageFailure],
+    batches: Iterable[VectorBatch | ImageFailure],
     counts: PredictionCounts,
     listener: Listener,
 ) -> Iterator[Prediction | ImageFailure]:

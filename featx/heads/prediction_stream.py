@@ -2,74 +2,20 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
-from featx.errors import FingerprintMismatch, HeadError, InvalidValue, UnknownName, join_names
-from featx.events import Listener
-from featx.features.batch_queue import ComputedBatch
-from featx.features.embedding import QueryImages, iter_embedded
-from featx.files import is_hdf5
+from featx.errors import HeadError, InvalidValue
 from featx.heads.head import Head
 from featx.heads.kinds import Task
 from featx.heads.prediction_report import Prediction
-from featx.images.roots import Root
-from featx.images.sources import ImageFailure, ImageItem, Images
-from featx.images.sources.columns import list_values, value_at
+from featx.heads.vector_batches import VectorBatch
+from featx.images.sources import ImageFailure
 from featx.options import DecisionOptions
-from featx.specs import DEFAULT_TOP, identity_differences
-from featx.store import FeatureStore, open_store
+from featx.specs import DEFAULT_TOP
 from featx.wording import command, option
-
-"""With these bytes an HDF5 file begins, or its second half kilobyte: featx's own begin with a
-seal."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class VectorBatch:
-    """Features of B consecutive pictures.
-
-    Attributes:
-        root: What the keys are relative to.
-        keys: B keys.
-        labels: B labels, None where there is none.
-        content_hash: uint8 (B, 16).
-        values: float32 (B, D).
-        columns: Those that say what the head predicts, B values each, None where one is missing.
-    """
-
-    root: Root
-    keys: Sequence[str]
-    labels: Sequence[str | None]
-    content_hash: np.ndarray
-    values: np.ndarray
-    columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
-
-    @property
-    def paths(self) -> list[str]:
-        """B locations."""
-        return [self.root.location(key) for key in self.keys]
-
-    def without_values(self) -> VectorBatch:
-        """Return it without the features, which are larger than everything else."""
-        return replace(self, values=self.values[:0])
-
-    def take(self, rows: np.ndarray) -> VectorBatch:
-        """Return some of the pictures: their numbers."""
-        chosen = rows.tolist()
-        return VectorBatch(
-            self.root,
-            [self.keys[row] for row in chosen],
-            [self.labels[row] for row in chosen],
-            self.content_hash[rows],
-            self.values[rows],
-            {name: [values[row] for row in chosen] for name, values in self.columns.items()},
-        )
 
 
 @dataclass(slots=True)
@@ -253,125 +199,3 @@ def _find_least_probability(head: Head, decision: DecisionOptions) -> float | No
             f"again with some: {command('fit-head')}."
         )
     return head.evidence.least_probability(decision.coverage)
-
-
-def find_store(images: Images) -> Path | None:
-    """Return the feature store that is to be predicted; None if there are pictures.
-
-    Args:
-        images: What `featx.predict` was given.
-
-    Raises:
-        InvalidValue: If a store is named beside others.
-
-    Example:
-        >>> find_store("photos"), find_store(["a.jpg", "b.jpg"])
-        (None, None)
-    """
-    named = images if isinstance(images, (list, tuple)) else [images]
-    stores = [Path(one) for one in named if isinstance(one, (str, Path)) and is_hdf5(one)]
-    if stores and len(named) > 1:
-        raise InvalidValue(
-            f"A store is predicted by itself. Received: {str(stores[0])!r} and "
-            f"{len(named) - 1:,} more."
-        )
-    return stores[0] if stores else None
-
-
-def iter_images(
-    query: QueryImages, head: Head, listener: Listener
-) -> Iterator[VectorBatch | ImageFailure]:
-    """Compute the head's feature of pictures; see `featx.features.embedding.iter_embedded`."""
-    results = iter_embedded(query, head.model, head.feature, listener)
-    return (
-        result if isinstance(result, ImageFailure) else _take_batch(result, head)
-        for result in results
-    )
-
-
-def _take_batch(batch: ComputedBatch, head: Head) -> VectorBatch:
-    width = math.prod(head.feature.shape)
-    return VectorBatch(
-        batch.items[0].root,
-        [item.key for item in batch.items],
-        [item.label for item in batch.items],
-        batch.content_hash,
-        batch.features[head.feature.name].reshape(len(batch.items), width),
-        _take_columns(batch.items, head.columns),
-    )
-
-
-def _take_columns(items: Sequence[ImageItem], names: Sequence[str]) -> dict[str, list[Any]]:
-    """Return what the table of the pictures says in some columns, if it has them."""
-    found: dict[str, list[Any]] = {}
-    for name in names:
-        rows = [item.row if item.row and name in item.row.columns else None for item in items]
-        if any(row is not None for row in rows):
-            found[name] = [row and value_at(row.columns[name], row.number) for row in rows]
-    return found
-
-
-def iter_store(
-    path: Path, head: Head, listener: Listener, *, split: str | None = None
-) -> Iterator[VectorBatch]:
-    """Read the head's feature of the pictures of a store; no network is run.
-
-    Args:
-        path: The store.
-        head: The head.
-        listener: Is told how far it is.
-        split: Only pictures of this split.
-
-    Raises:
-        InvalidValue: If no picture is of this split.
-        UnknownName: If the store lacks the layer.
-        FingerprintMismatch: If its features were computed in another way than the head's.
-    """
-    with open_store(path) as store:
-        _check_feature(store, head)
-        if split is not None and split not in store.splits:
-            known = ", ".join(sorted({each for each in store.splits if each is not None}))
-            raise InvalidValue(
-                f"No image of {str(path)!r} is of the split {split!r}. It has: {known or 'none'}."
-            )
-    return _read_batches(path, head, listener, split)
-
-
-def _read_batches(
-    path: Path, head: Head, listener: Listener, split: str | None
-) -> Iterator[VectorBatch]:
-    with open_store(path) as store:
-        labels, hashes, root = store.labels, store.content_hash, store.root
-        columns = {name: store.columns[name] for name in head.columns if name in store.columns}
-        start = 0
-        listener.start(len(store), "images")
-        try:
-            for block in store.iter_vectors(head.feature.name, head.feature.pool):
-                rows = slice(start, start + len(block))
-                part = None if split is None else np.array(store.splits[rows]) == split
-                values = block.reshape(len(block), -1)
-                said = {name: list_values(column[rows]) for name, column in columns.items()}
-                batch = VectorBatch(
-                    root, store.keys[rows], labels[rows], hashes[rows], values, said
-                )
-                yield batch if part is None else batch.take(np.flatnonzero(part))
-                listener.advance(len(block))
-                start += len(block)
-        finally:
-            listener.finish()
-
-
-def _check_feature(store: FeatureStore, head: Head) -> None:
-    feature = head.feature
-    if feature.name not in store.layers:
-        has = f"The head was fitted on it; the store has {join_names(store.layers)}."
-        raise UnknownName("layer in the store", feature.name, store.layers, remedy=has)
-    found = store.vector_spec(feature.name, feature.pool)
-    if found.fingerprint(store.model) == head.fingerprint:
-        return
-    expected = head.model.identity() | feature.identity()
-    raise FingerprintMismatch(
-        f"The features in {str(store.path)!r} are not those that the head was fitted on.",
-        identity_differences(expected, store.model.identity() | found.identity()),
-        remedy="Name the pictures instead, or fit a head on this store.",
-    )

@@ -43,7 +43,9 @@ class RidgeHead:
         folds = make_folds(examples, job.seed)
         if not folds.count:
             alpha = DEFAULT_RELATIVE * float(examples.counts.sum())
-            return Choice({"alpha": alpha, "temperature": DEFAULT_TEMPERATURE, "folds": 0})
+            is_number = examples.task == "regression"
+            given = {} if is_number else {"temperature": DEFAULT_TEMPERATURE}
+            return Choice({"alpha": alpha, **given, "folds": 0})
         job.listener.trying(f"ridge, {len(examples):,} examples")
         with threads_for(examples):
             design = make_design(examples)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from featx.atomic import replace_file
 from featx.errors import HeadError
+from featx.files import describe_wrong_output, is_wrong_output
 from featx.heads.held_out import AnyHeldOut, HeldOut, HeldOutNumbers
 from featx.heads.targets import name_labels
-from featx.wording import option
 
 COLUMNS = ("path", "label", "predicted", "probability", "label_probability", "near_duplicate")
 LABEL_COLUMNS = ("path", "label", "predicted", "probability", "near_duplicate")
@@ -22,11 +22,8 @@ def check_rows_path(path: Path) -> None:
     Raises:
         HeadError: Says what to do.
     """
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise HeadError(
-            f"{str(path)!r} cannot be written: {option('rows')} takes a file in a folder that "
-            "exists."
-        )
+    if is_wrong_output(path):
+        raise HeadError(describe_wrong_output(path, "rows"))
 
 
 def write_rows(held_out: AnyHeldOut, path: Path, *, near_duplicates: bool = True) -> None:

@@ -56,8 +56,10 @@ def split_stratified(
         wanted = max(round(test_size * int(sizes.sum())), 1, int(sizes.min()) // 2 + 1)
         most = len(members) - 1
         for group in random.permutation(members).tolist():
+            if wanted <= 0 or not most:
+                break
             size, classes = int(table.sizes[group]), table.classes[table.pairs_of(group)]
-            if most and size < 2 * wanted and (left[classes] > 1).all():
+            if size < 2 * wanted and (left[classes] > 1).all():
                 left[classes] -= 1
                 most -= 1
                 wanted -= size
@@ -127,6 +129,7 @@ class _ClassesOfGroups:
         classes: Class numbers, (M,).
         counts: Rows of each pair, (M,).
         largest: The class of most rows of each group, (G,).
+        starts: The first pair of each group, and M, (G + 1,).
     """
 
     numbers: np.ndarray
@@ -136,6 +139,7 @@ class _ClassesOfGroups:
     classes: np.ndarray
     counts: np.ndarray
     largest: np.ndarray
+    starts: np.ndarray
 
     @property
     def groups_of_classes(self) -> np.ndarray:
@@ -149,7 +153,7 @@ class _ClassesOfGroups:
 
     def pairs_of(self, group: int) -> slice:
         """Return which of the pairs are those of one group."""
-        return slice(*np.searchsorted(self.groups, [group, group + 1]).tolist())
+        return slice(int(self.starts[group]), int(self.starts[group + 1]))
 
     def by_class(self) -> Iterator[tuple[int, np.ndarray]]:
         """Yield classes and their groups that are not fixed, each where most of its rows are."""
@@ -162,12 +166,16 @@ def _count_classes(
 ) -> _ClassesOfGroups:
     numbers, positions, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     positions = positions.reshape(-1)
-    pairs, counts = np.unique(np.stack([positions, targets]), axis=1, return_counts=True)
-    order = np.lexsort((-counts, pairs[0]))  # Of each group, the class of most rows first.
-    largest = pairs[1][order[np.unique(pairs[0][order], return_index=True)[1]]]
+    # One number for each pair: sorting rows of a matrix takes ten times as long.
+    num_classes = int(targets.max(initial=0)) + 1
+    pairs, counts = np.unique(positions * num_classes + targets, return_counts=True)
+    of_groups, classes = np.divmod(pairs, num_classes)
+    starts = np.searchsorted(of_groups, np.arange(len(numbers) + 1))
+    order = np.lexsort((-counts, of_groups))  # Of each group, the class of most rows first.
+    largest = classes[order[starts[:-1]]]
     if fixed is None:
-        is_fixed = np.bincount(pairs[0]) > 1
+        is_fixed = np.bincount(of_groups) > 1
     else:
         is_fixed = np.zeros(len(numbers), bool)
         is_fixed[positions[fixed]] = True
-    return _ClassesOfGroups(numbers, sizes, is_fixed, pairs[0], pairs[1], counts, largest)
+    return _ClassesOfGroups(numbers, sizes, is_fixed, of_groups, classes, counts, largest, starts)

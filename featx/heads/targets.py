@@ -217,14 +217,44 @@ def _read_number(value: Any, name: str) -> float | None:
     if not math.isfinite(number):
         raise HeadError(
             f"{option('target')} names a column of numbers, some of which may be missing. "
-            f"Received: {value!r} in {name!r}."
+            f"Received: {value!r} in {name!r}. Classes are learned without it, several labels for "
+            f"each image with {option('label_columns', name)}."
         )
     return number
 
 
-def number_targets(examples_targets: np.ndarray) -> np.ndarray:
-    """Number targets (N,) or (N, C), equal ones alike: (N,)."""
-    return np.unique(examples_targets, axis=0, return_inverse=True)[1].reshape(-1)
+def check_variety(targets: Targets, known: np.ndarray) -> None:
+    """Refuse what is the same for all images: nothing can be learned of it.
+
+    Args:
+        targets: What is to be predicted.
+        known: Its values for the rows that are used, (N,) or (N, C).
+
+    Raises:
+        HeadError: If they are all equal.
+    """
+    if len(known) == 0 or (known != known[0]).any():
+        return
+    count = "the only image has" if len(known) == 1 else f"all {len(known):,} images have"
+    value = name_labels(known[0], targets.classes) if targets.task == "multi" else f"{known[0]:.6g}"
+    raise HeadError(
+        f"A head learns what differs between images. Received: {count} {value!r} in "
+        f"{', '.join(targets.columns)}."
+    )
+
+
+def number_targets(targets: np.ndarray) -> np.ndarray:
+    """Number targets, (N,) or bool (N, C), equal ones alike: (N,).
+
+    Example:
+        >>> number_targets(np.array([[True, False], [True, True], [True, False]])).tolist()
+        [0, 1, 0]
+    """
+    if targets.ndim == 1:
+        return np.unique(targets, return_inverse=True)[1].reshape(-1)
+    numbers: dict[bytes, int] = {}  # `np.unique` of rows takes minutes with thousands of columns.
+    packed = np.packbits(targets, axis=1)
+    return np.array([numbers.setdefault(row.tobytes(), len(numbers)) for row in packed], np.int64)
 
 
 def find_strata(examples: Examples) -> np.ndarray:

@@ -11,7 +11,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from featx.atomic import replace_file
 from featx.errors import InvalidValue
-from featx.files import describe_wrong_output
+from featx.files import describe_wrong_output, is_wrong_output
 from featx.images.formats import open_picture
 from featx.images.sources import SHEET_MARK, is_sheet
 from featx.images.sources.keys import check_inside
@@ -47,8 +47,8 @@ def check_sheet_path(path: Path) -> None:
         raise InvalidValue(
             f"A contact sheet is a PNG file: --sheet NAME.png. Received: {str(path)!r}."
         )
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise InvalidValue(describe_wrong_output(path))
+    if is_wrong_output(path):
+        raise InvalidValue(describe_wrong_output(path, "sheet"))
     if path.exists() and not is_sheet(path):
         raise InvalidValue(
             f"{str(path)!r} exists and is not a contact sheet; it is left alone. Choose another "

@@ -135,9 +135,8 @@ def show_labels(evaluation: LabelEvaluation, measured: str, rest: str) -> None:
     interval = ""
     if evaluation.interval is not None:
         low, high = evaluation.interval
-        interval = (
-            f" (mean of {len(evaluation.folds)} folds, 95 % interval {low:.4f} to {high:.4f})"
-        )
+        how = f"mean of {len(evaluation.folds)} folds, " if evaluation.folds else ""
+        interval = f" ({how}95 % interval {low:.4f} to {high:.4f})"
     print_result(
         f"mAP {evaluation.mean_average_precision:.4f} on {images}{interval}{rest}"
     )  # fmt: skip
@@ -170,6 +169,9 @@ def describe_numbers(evaluation: NumberEvaluation, measured: str, rest: str = ""
         f"{high:.4g}){rest}"
     )
     explained = "–" if evaluation.r_squared is None else f"{evaluation.r_squared:.4f}"
+    if evaluation.r_squared_interval is not None:
+        low, high = evaluation.r_squared_interval
+        explained += f" (95 % interval {low:.4f} to {high:.4f})"
     yield (
         f"R² {explained}, root mean squared error {evaluation.rmse:.4g}; saying the mean of every "
         f"image: mean absolute error {evaluation.baseline_mae:.4g}"

@@ -25,7 +25,9 @@ def list_number_figures(evaluation: NumberEvaluation) -> Iterator[Figure]:
     """Yield the numbers that a page begins with."""
     low, high = evaluation.interval
     explained = "–" if evaluation.r_squared is None else f"{evaluation.r_squared:.3f}"
-    yield Figure("R²", explained)
+    found = evaluation.r_squared_interval
+    more = "" if found is None else f"95 %: {found[0]:.3f} to {found[1]:.3f}"
+    yield Figure("R²", explained, more)
     yield Figure("mean absolute error", f"{evaluation.mae:.4g}", f"95 %: {low:.4g} to {high:.4g}")
     yield Figure("root mean squared error", f"{evaluation.rmse:.4g}")
     yield Figure("error of saying the mean", f"{evaluation.baseline_mae:.4g}", "mean absolute")

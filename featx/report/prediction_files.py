@@ -11,7 +11,7 @@ from typing import Any
 
 from featx.atomic import replace_file
 from featx.errors import InvalidValue
-from featx.files import describe_wrong_output
+from featx.files import describe_wrong_output, is_wrong_output
 from featx.heads.kinds import Task
 from featx.heads.prediction_report import Prediction
 from featx.options import DecisionOptions
@@ -37,7 +37,7 @@ def check_prediction_path(path: Path, *, overwrite: bool = False) -> None:
         raise InvalidValue(
             f"Predictions are written as {', '.join(_WRITERS)}. Received: {str(path)!r}."
         )
-    if path.is_dir() or not path.absolute().parent.is_dir():
+    if is_wrong_output(path):
         raise InvalidValue(describe_wrong_output(path))
     if path.exists() and not overwrite:
         raise InvalidValue(f"{str(path)!r} exists. {option('overwrite', True)} replaces it.")

@@ -119,6 +119,8 @@ def show_fit_report(report: FitReport) -> None:
     again = ", then fitted again on all labelled images" if report.refitted else ""
     what = report.columns[0] if len(report.columns) == 1 else "label"
     unlabelled = f"; {report.num_unlabelled:,} without {what}" if report.num_unlabelled else ""
+    if report.num_not_finite:
+        unlabelled += f"; {report.num_not_finite:,} with features that are NaN or infinite"
     unlabelled += f"; {report.num_unsplit:,} of no split" if report.num_unsplit else ""
     print_result(
         f"{short_path(report.output)}: {report.kind} head, {_describe_task(report)}, layer "
@@ -133,7 +135,7 @@ def _describe_task(report: FitReport) -> str:
         return f"predicts {report.columns[0]}"
     if report.task == "multi":
         return format_count(len(report.classes), "label")
-    return f"{len(report.classes)} classes"
+    return format_count(len(report.classes), "class", "classes")
 
 
 def _draw_layers(trials: Sequence[LayerTrial], task: Task) -> Table:
@@ -172,37 +174,56 @@ def show_predictions(predictions: Iterable[Prediction], columns: Container[str])
             ``labels`` or ``number``, these in place of classes.
     """
     remaining = iter(predictions)
+    width = terminal_width()
     while block := list(islice(remaining, TABLE_ROWS)):
-        further = [name for name in ("candidates", "novelty") if name in columns]
-        if "number" in columns:
-            headers = ["image", "number", *further]
-        else:
-            name = "labels" if "labels" in columns else "class"
-            headers = ["image", name, "probability", *further]
-        numbers = ("number", "probability", "novelty")
-        right = tuple(place for place, name in enumerate(headers) if name in numbers)
-        table = make_table(*headers, right=right)
-        for prediction in block:
-            table.add_row(*_make_cells(prediction), *(_CELLS[name](prediction) for name in further))
+        names = [short_path(prediction.path) for prediction in block]
+        table = _draw_predictions(block, names, columns)
+        folder = _find_common_folder(names)
+        if folder and width is not None and table.width() > width:
+            print_result(f"images in {folder}:")
+            table = _draw_predictions(block, [name[len(folder) :] for name in names], columns)
         print_result(table)
 
 
+def _find_common_folder(paths: Sequence[str]) -> str:
+    """Return the folder that all paths begin with, and a slash behind it; empty without one."""
+    first, last = min(paths), max(paths)
+    pairs = enumerate(zip(first, last, strict=False))
+    end = next((place for place, (one, other) in pairs if one != other), len(first))
+    return first[: first.rfind("/", 0, end) + 1]
+
+
+def _draw_predictions(
+    predictions: Sequence[Prediction], names: Sequence[str], columns: Container[str]
+) -> Table:
+    """Return the table of predictions of images that are called by these names."""
+    further = [name for name in ("candidates", "novelty") if name in columns]
+    if "number" in columns:
+        headers = ["image", "number", *further]
+    else:
+        headers = ["image", "labels" if "labels" in columns else "class", "probability", *further]
+    numbers = ("number", "probability", "novelty")
+    right = tuple(place for place, name in enumerate(headers) if name in numbers)
+    table = make_table(*headers, right=right)
+    for name, prediction in zip(names, predictions, strict=True):
+        cells = (_CELLS[column](prediction) for column in further)
+        table.add_row(name, *_make_cells(prediction), *cells)
+    return table
+
+
 def _make_cells(prediction: Prediction) -> tuple[str | list[str], ...]:
+    """Return the cells that say what was predicted."""
     if prediction.number is not None:
-        return short_path(prediction.path), f"{prediction.number:.6g}"
+        return (f"{prediction.number:.6g}",)
     if prediction.labels is not None:
         labels = list(prediction.labels)
         figures = [f"{value:.4f}" for value in prediction.labels.values()]
-        return short_path(prediction.path), labels or ["–"], figures or [""]
+        return labels or ["–"], figures or [""]
     pairs = list(zip(prediction.classes, prediction.probabilities, strict=True))
     shown = [pair for pair in pairs[1:] if pair[1] >= LEAST_PROBABILITY]
     names, values = zip(pairs[0], *shown, strict=True)
     first = f"unknown ({names[0]}?)" if prediction.is_unknown else names[0]
-    return (
-        short_path(prediction.path),
-        [first, *names[1:]],
-        [f"{value:.4f}" for value in values],
-    )
+    return [first, *names[1:]], [f"{value:.4f}" for value in values]
 
 
 def _name_candidates(prediction: Prediction) -> str:

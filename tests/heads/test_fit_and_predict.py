@@ -653,7 +653,7 @@ def test_images_with_broken_features_are_left_out(tmp_path: Path) -> None:
     values[3, 1], values[8, 0] = np.nan, np.inf
     write_sample(tmp_path / "f.h5", {"v": values}, labels=["a", "b"] * 10)
     report = fit_head(tmp_path / "f.h5", test_size=0, output=tmp_path / "head", listener=Notes())
-    assert (report.num_train, report.num_unlabelled) == (18, 2)
+    assert (report.num_train, report.num_unlabelled, report.num_not_finite) == (18, 0, 2)
     assert "2 images with features that are NaN or infinite left out, the first 'image_3.png'" in (
         notes
     )

@@ -15,9 +15,9 @@ from sklearn.preprocessing import StandardScaler
 from featx.errors import HeadError, InvalidValue
 from featx.events import Listener
 from featx.heads.calibration import cross_entropy, find_factor
-from featx.heads.choosing import COMPARED_ROWS, choose_kind
+from featx.heads.choosing import choose_kind
 from featx.heads.design import make_design
-from featx.heads.folds import make_folds, sample_rows
+from featx.heads.folds import COMPARED_ROWS, make_folds, sample_rows
 from featx.heads.kinds import HEADS, Examples, FitJob
 from featx.heads.lda import find_shrinkage
 from featx.heads.moments import find_moments

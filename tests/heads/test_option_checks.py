@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import featx
 from tests.cli.program import Program
 from tests.store_samples import write_sample
 
@@ -28,10 +29,11 @@ def program(
         (("--kind", "linear", "--hidden", "8"), 1, "--hidden goes with --kind mlp"),
         (("--kind", "knn", "--dropout", "0.5"), 1, "--dropout goes with --kind mlp"),
         (("--hidden", "8"), 0, "--hidden not used: --kind auto does not try mlp on 24 images"),
-        (("--kind", "knn", "--rows", "no/r.csv"), 1, "takes a file in a folder that exists"),
+        (("--kind", "knn", "--rows", "no/r.csv"), 1, "there is no folder 'no'"),
         (("--kind", "knn", "--rows", "r.csv", "--test-size", "0"), 0, "--rows is not used"),
         (("--kind", "knn", "--learning-curve", "--test-size", "0"), 0, "--learning-curve is not"),
         (("--kind", "knn", "--cv", "3", "--test-size", "0.4"), 0, "--test-size is not used"),
+        (("--kind", "knn", "--sheet", "a.png", "--test-size", "0"), 0, "--sheet is not used"),
         (("--kind", "knn", "--pool", "max"), 0, "'v' is a vector: there is nothing to pool"),
     ],
 )
@@ -64,3 +66,60 @@ def test_rows_that_are_not_finite_have_a_status_of_their_own(program: Program) -
     outcome = program("evaluate", "n.h5")
     assert outcome.status == 3
     assert "1 image with features that are NaN or infinite" in " ".join(outcome.out.split())
+
+
+def test_options_of_networks_are_not_used_for_a_store(program: Program) -> None:
+    assert program("fit-head", "f.h5", "--kind", "centroid").status == 0
+    write_sample(Path("n.h5"), {"v": np.ones((2, 3), np.float32)}, ["x", "y"], labels=["a", "b"])
+    for command in ("predict", "evaluate"):
+        said = " ".join(
+            program(command, "n.h5", "--engine", "tensorflow", "--workers", "2").err.split()
+        )
+        assert "--workers and --engine not used: no network is run for a store" in said
+        assert "not used" not in program(command, "n.h5").err
+
+
+def test_a_cross_validation_says_once_which_kind_is_best(program: Program) -> None:
+    outcome = program("fit-head", "f.h5", "--cv", "3")
+    assert outcome.status == 0
+    assert outcome.err.count("has the least loss") == 1
+
+
+def test_rows_without_features_are_not_called_unlabelled(program: Program, tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=(30, 3)).astype(np.float32)
+    values[:4] = np.nan
+    labels = [None, *["a", "b", "c"] * 9, "a", "b"]
+    write_sample(tmp_path / "n.h5", {"v": values}, labels=labels)
+    outcome = program("fit-head", "n.h5", "--kind", "centroid")
+    assert "; 1 without label; 3 with features that are NaN or infinite" in " ".join(
+        outcome.out.split()
+    )
+
+
+@pytest.mark.parametrize(
+    ("column", "options", "said"),
+    [
+        ([7] * 30, ("--target", "price"), "all 30 images have '7' in price"),
+        (["a|b"] * 30, ("--label-columns", "price"), "all 30 images have 'a|b' in price"),
+        (["x"] * 30, ("--target", "price"), "Classes are learned without it"),
+        ([1, 2, 3] * 10, ("--target", "price", "--labels", "nan"), "30 labelled images are NaN"),
+    ],
+)
+def test_what_cannot_be_learned_is_refused(
+    program: Program, tmp_path: Path, column: list[object], options: tuple[str, ...], said: str
+) -> None:
+    lines = [f"{key},{value}\n" for key, value in zip(_keys("f.h5"), column, strict=True)]
+    (tmp_path / "t.csv").write_text("path,price\n" + "".join(lines))
+    store = "f.h5"
+    if options[-1] == "nan":
+        store, options = "n.h5", options[:-2]
+        write_sample(tmp_path / store, {"v": np.full((30, 3), np.nan, np.float32)}, _keys("f.h5"))
+    outcome = program("fit-head", store, *options, "--labels", "t.csv")
+    assert outcome.status == 1
+    assert said in " ".join(outcome.err.split())
+    assert not (tmp_path / "head").exists()
+
+
+def _keys(store: str) -> list[str]:
+    with featx.open_store(store) as opened:
+        return list(opened.keys)

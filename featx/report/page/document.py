@@ -11,7 +11,7 @@ from pathlib import Path
 
 from featx.atomic import replace_file
 from featx.errors import InvalidValue
-from featx.files import describe_wrong_output
+from featx.files import describe_wrong_output, is_wrong_output
 from featx.report.page.markup import Content, Markup, element
 from featx.version import __version__
 
@@ -102,8 +102,8 @@ def check_page_path(path: Path) -> None:
     """
     if path.suffix.lower() not in _ENDINGS:
         raise InvalidValue(f"A report is an HTML file: NAME.html. Received: {str(path)!r}.")
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise InvalidValue(describe_wrong_output(path))
+    if is_wrong_output(path):
+        raise InvalidValue(describe_wrong_output(path, "report"))
     if path.exists() and not _is_page(path):
         raise InvalidValue(
             f"{str(path)!r} exists and is not a page of featx; it is left alone. Choose another "
