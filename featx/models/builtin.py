@@ -115,6 +115,7 @@ def load(request: ModelRequest) -> GraphBackbone:
         ModelDescription(spec, described, len(layers), default_layer=DEFAULT_LAYER),
         lambda names: load_layers(arrays, contract).compile(names),
         build_graph=lambda names: mini_graph(arrays, names),
+        find_layers=lambda: load_layers(arrays, contract),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from featx.engines.tensorflow import calls_at_a_time, images_at_a_time
 from featx.engines.tensorflow_graph import CompiledLayers
 from featx.models.description import DescribedBackbone, ModelDescription
 from featx.models.keras_settings import build_apart
+
+if TYPE_CHECKING:
+    from featx.models.keras_layers import KerasLayers
 
 Compiled = Callable[[np.ndarray], dict[str, np.ndarray]]
 """Computes layers of images that are scaled."""
@@ -27,6 +30,7 @@ class GraphBackbone(DescribedBackbone):
             Called once for each set of names, whatever the number of batches.
         build_graph: Makes the graph of given layers without the model itself, which is then not
             in memory before it is compiled for TensorFlow.
+        find_layers: Returns the layers of Keras that the model consists of, if it is one of Keras.
     """
 
     def __init__(
@@ -34,12 +38,14 @@ class GraphBackbone(DescribedBackbone):
         description: ModelDescription,
         compile_layers: Callable[[tuple[str, ...]], Compiled],
         build_graph: Callable[[Sequence[str]], NetworkGraph] | None = None,
+        find_layers: Callable[[], KerasLayers] | None = None,
     ) -> None:
         super().__init__(description)
         self._input_layout = description.input_layout
         self._layouts = {layer.name: layer.layout for layer in description.layers}
         self._compile_layers = compile_layers
         self._build_graph = build_graph
+        self._find_layers = find_layers
         self._compiled: dict[tuple[str, ...], Compiled] = {}
         self.run_facts: Mapping[str, Any] = {"engine": "tensorflow", "precision": "float32"}
 
@@ -66,6 +72,10 @@ class GraphBackbone(DescribedBackbone):
         if not isinstance(compiled, CompiledLayers):
             return None
         return build_apart(lambda: compiled.freeze(self._input_layout, self._layouts))
+
+    def keras_layers(self) -> KerasLayers | None:
+        """Return the layers of Keras that it consists of; None for any other model."""
+        return None if self._find_layers is None else self._find_layers()
 
     def _compile(self, names: tuple[str, ...]) -> Compiled:
         if names not in self._compiled:

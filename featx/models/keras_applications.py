@@ -90,7 +90,7 @@ def load(request: ModelRequest) -> GraphBackbone:
     description = ModelDescription(
         spec, layers.layers, len(model.layers), inner_scaling=layers.inner_scaling
     )
-    return GraphBackbone(description, layers.compile)
+    return GraphBackbone(description, layers.compile, find_layers=lambda: layers)
 
 
 def _choose_tops(

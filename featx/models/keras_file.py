@@ -76,4 +76,4 @@ def _describe(
         inner_scaling=layers.inner_scaling,
         any_size=shape.takes_any_size(request.overrides.size),
     )
-    return GraphBackbone(description, layers.compile)
+    return GraphBackbone(description, layers.compile, find_layers=lambda: layers)

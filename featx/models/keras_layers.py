@@ -10,11 +10,8 @@ from __future__ import annotations
 import contextlib
 import inspect
 import math
-import re
-import threading
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +20,6 @@ from featx.engines.door import find_door, measure_scaling
 from featx.engines.tensorflow import import_tensorflow
 from featx.engines.tensorflow_graph import CompiledLayers, compile_function
 from featx.errors import ModelError
-from featx.forks import ProcessLock
 from featx.models.backbone import Layer
 from featx.models.graph_layers import operation_of
 from featx.models.inner_scaling import (
@@ -33,38 +29,19 @@ from featx.models.inner_scaling import (
 )
 from featx.models.input_contract import InputShape
 from featx.models.keras_calls import Call, KerasDoor, describe_door, find_trained
+from featx.models.keras_part import KerasInput, take_part
 from featx.models.keras_reasons import keras_reason
+from featx.models.keras_recording import LastCallSeen, Trace, by_suffix, name_calls, record_calls
 from featx.models.lineage import Lineage, receptive_field
 from featx.models.trained_pixels import TrainedPixels
 from featx.specs import InputSpec
-
-_recording = ProcessLock()
-
-_NOT_IN_SCOPES = re.compile(r"[^A-Za-z0-9_.\\/>-]")
-"""What TensorFlow does not take in the names of operations, but Keras in those of layers."""
 
 _INPUT = -1
 """The model's input, where the number of a call is expected."""
 
 
-@dataclass(slots=True)
-class _Trace:
-    """The calls of one trace, and what the model returned.
-
-    `lineage` says what each result of a call comes from, for describing layers.
-    """
-
-    calls: list[Call] = field(default_factory=list)
-    results: Any = None
-    lineage: Lineage | None = None
-
-
 class _DoorIsShorter(Exception):
     """A layer at the end of the door computes with something that is not traced without it."""
-
-
-class _LastCallSeen(BaseException):
-    """Ends a trace early. Not an `Exception`, which Keras would catch and reword."""
 
 
 class KerasLayers:
@@ -142,6 +119,22 @@ class KerasLayers:
 
         return compile_function(self._trace(trace), tuple(names))
 
+    def take_part(self, name: str) -> Any:
+        """Return a copy of the model that ends with a layer; see `keras_part.take_part`.
+
+        Raises:
+            ModelError: If it is a model of Keras 2, or Keras cannot take it apart.
+        """
+        import keras
+
+        if self._layer_class is not keras.layers.Layer:
+            raise ModelError("The network is one of Keras 2, whose layers Keras 3 does not take.")
+        if self._feed is not None:
+            raise ModelError("The network takes other inputs beside the pictures.")
+        shape = self._shape
+        takes = KerasInput(tuple(shape.batch(self._contract)), self._dtype, shape.has_channel_axis)
+        return take_part(self._model, takes, name)
+
     def _trace(self, function: Callable[[Any], Any]) -> Any:
         tensorflow = import_tensorflow()
         height, width = self._contract.height, self._contract.width
@@ -153,10 +146,10 @@ class KerasLayers:
                 f"The model cannot be run on {height} x {width} images: {keras_reason(error)}"
             ) from error
 
-    def _run(self, images: Any, last: int | None = None) -> _Trace:
+    def _run(self, images: Any, last: int | None = None) -> Trace:
         """Call the model on a symbolic batch, up to call number `last` if one is given."""
         tensorflow = import_tensorflow()
-        trace = _Trace()
+        trace = Trace()
         if last == _INPUT:
             return trace
         typed = tensorflow.cast(images, self._dtype)
@@ -164,7 +157,7 @@ class KerasLayers:
             trace.lineage = Lineage([images, typed], channels_first=self._shape.channels_first)
         if not self._shape.has_channel_axis:
             typed = tensorflow.squeeze(typed, -1)
-        with contextlib.suppress(_LastCallSeen), _record_calls(trace, last, self._layer_class):
+        with contextlib.suppress(LastCallSeen), record_calls(trace, last, self._layer_class):
             given = typed if self._feed is None else self._feed(typed)
             trace.results = self._model(given, **self._mode)
         return trace
@@ -195,7 +188,7 @@ class KerasLayers:
         is_raw = door.rescales and inner.scaling is None and not continues_scaling(*found)
         return replace(inner, scaling="raw", likely="raw") if is_raw else inner
 
-    def _describe(self, images: Any, trace: _Trace) -> Iterator[tuple[Layer, int, str]]:
+    def _describe(self, images: Any, trace: Trace) -> Iterator[tuple[Layer, int, str]]:
         """Yield each layer with the call and the suffix that lead to its tensor."""
         calls, lineage = trace.calls, trace.lineage
         assert lineage is not None
@@ -206,12 +199,9 @@ class KerasLayers:
                 yield _make_layer(each.name, call, indices[each.name], images, lineage), _INPUT, ""
         # Of a nested model and its last layer, which return the same tensor, the model.
         last = {id(t): n for n, call in enumerate(calls) for t in call.outputs.values()}
-        results = set(map(id, _by_suffix(trace.results).values()))
-        times = Counter(call.path for call in calls)
-        seen: Counter[str] = Counter()
-        for number, call in enumerate(calls):
-            seen[call.path] += 1
-            name = f"{call.path}#{seen[call.path]}" if times[call.path] > 1 else call.path
+        results = set(map(id, by_suffix(trace.results).values()))
+        for name, number in name_calls(calls):
+            call = calls[number]
             for suffix, tensor in call.outputs.items():
                 if _is_feature(tensor, images):
                     index = indices.get(call.path)
@@ -251,65 +241,3 @@ def _is_feature(tensor: Any, images: Any) -> bool:
     return bool(
         tensor.dtype.is_floating and tensor.shape.rank is not None and tensor.shape.rank > 1
     )
-
-
-@contextlib.contextmanager
-def _record_calls(trace: _Trace, last: int | None, layer_class: Any) -> Iterator[None]:
-    """Append each layer call below the outermost model; stop after call number `last`.
-
-    Every layer call passes through `Layer.__call__`, also those that the functional graph makes;
-    it is wrapped for the time of one trace.
-    """
-    original = layer_class.__call__
-    owner = threading.get_ident()
-    stack: list[str] = []
-
-    def recorded(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if threading.get_ident() != owner:
-            return original(self, *args, **kwargs)
-        stack.append(self.name)
-        path = "/".join(stack[1:])
-        try:
-            with _valid_scope(self):
-                outputs = original(self, *args, **kwargs)
-        finally:
-            stack.pop()
-        if trace.lineage is not None:
-            trace.lineage.record(self, (args, kwargs), outputs)
-        if path:
-            calls = trace.calls
-            calls.append(Call(path, self, _by_suffix(outputs)))
-            if len(calls) - 1 == last:
-                raise _LastCallSeen
-        return outputs
-
-    with _recording:
-        layer_class.__call__ = recorded
-        try:
-            yield
-        finally:
-            layer_class.__call__ = original
-
-
-@contextlib.contextmanager
-def _valid_scope(layer: Any) -> Iterator[None]:
-    """Give a layer a name that TensorFlow takes for operations, if its own has other signs."""
-    name = layer.name
-    valid = _NOT_IN_SCOPES.sub("_", name)
-    if valid == name:
-        yield
-        return
-    layer.name = valid
-    try:
-        yield
-    finally:
-        layer.name = name
-
-
-def _by_suffix(outputs: Any) -> dict[str, Any]:
-    """Return each tensor under the suffix that names it: none for a single output."""
-    if isinstance(outputs, dict):
-        return {f":{key}": tensor for key, tensor in outputs.items()}
-    if isinstance(outputs, (list, tuple)) and len(outputs) != 1:
-        return {f":{position}": tensor for position, tensor in enumerate(outputs)}
-    return {"": outputs[0] if isinstance(outputs, (list, tuple)) else outputs}

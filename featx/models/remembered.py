@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from featx.forks import ProcessLock
 from featx.models.backbone import Backbone, Beginning, Layer, ModelRequest
 from featx.models.hub_cache import is_module_url
 from featx.models.in_memory import InMemory, Reference
+from featx.models.keras_part import keras_layers_of
 from featx.models.reference import parse_reference
 from featx.models.sources import SOURCES
 from featx.shown import Shown
@@ -25,6 +26,9 @@ from featx.specs import ModelSpec, digest
 from featx.user_cache import forget_facts, read_facts, remember_facts
 from featx.version import __version__
 from featx.wording import option
+
+if TYPE_CHECKING:
+    from featx.models.keras_layers import KerasLayers
 
 FORMAT = 4
 """Cache format version; what others described may have been built under a program's settings."""
@@ -191,6 +195,10 @@ class RememberedBackbone(Shown):
     def features(self) -> Sequence[Layer]:
         """Describe every layer, in the order of computation."""
         return self._layers
+
+    def keras_layers(self) -> KerasLayers | None:
+        """Return the layers of Keras that it consists of; None for any other model."""
+        return keras_layers_of(self._backbone())
 
     def freeze(self, names: Sequence[str]) -> NetworkGraph | None:
         """Return the graph of some layers; see `Backbone`."""
