@@ -101,12 +101,15 @@ def check_class_weight(name: str, value: Any) -> Any:
 
 
 CHECKS: dict[str, Check] = {
+    "across": check_path,
+    "across_splits": check_given_flag,
     "allow_download": check_given_flag,
     "coverage": check_number,
     "class_weight": check_class_weight,
     "csv_safe": check_given_flag,
     "dtype": check_dtype,
     "features": check_path,
+    "flipped": check_given_flag,
     "format": check_text,
     "groups": check_text,
     "index": check_path,

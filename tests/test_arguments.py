@@ -30,6 +30,7 @@ CALLS: Mapping[str, dict[str, Any]] = {
     "export_store": {"features": "f.h5", "output": "out.npy", "overwrite": True},
     "export_to_database": {"features": "f.h5", "output": "out", "to": "qdrant"},
     "extract": {"images": "photos", "output": "new.h5"},
+    "find_duplicates": {"features": "f.h5"},
     "fit_head": {"features": "f.h5", "output": "head"},
     "iter_predictions": {"images": "photos", "head": "head"},
     "layers": {"model": "builtin:mini"},

@@ -45,6 +45,7 @@ COMMANDS: Registry[Command] = Registry(
         "predict": "featx.cli.predict:predict",
         "index": "featx.cli.index:index",
         "search": "featx.cli.search:search",
+        "duplicates": "featx.cli.duplicates:duplicates",
     },
     Command,
 )

@@ -15,7 +15,7 @@ from featx.heads.stored_values import are_stored
 from featx.heads.targets import find_strata
 from featx.images.roots import Root
 from featx.store import FeatureTable
-from featx.wording import option
+from featx.wording import command, option
 
 LARGE = 64 << 20
 """Bytes of features from which they are not copied."""
@@ -120,13 +120,19 @@ class LabelledRows:
         if straddling.any():  # Only with a given split: a random one keeps groups together.
             listener.note(
                 f"{int(straddling.sum()):,} of the {int(held_out.sum()):,} images measured on are "
-                "identical to images fitted on, or nearly: the accuracy looks better than it is"
+                "identical to images fitted on, or nearly: the accuracy looks better than it is; "
+                f"{self._name_search()} lists them"
             )
         elif np.isin(examples.groups[held_out], examples.groups[~held_out]).any():
             listener.note(
                 "the given split divides groups: the accuracy looks better than it is for new ones"
             )
         return held_out
+
+    def _name_search(self) -> str:
+        if self.splits:
+            return command("duplicates", "STORE", across_splits=True)
+        return command("duplicates", "STORE")
 
     def find_straddling(self, held_out: np.ndarray) -> np.ndarray:
         """Return which held-out rows have a near-duplicate among the others, bool (M,)."""

@@ -7,6 +7,7 @@ other is measured on, the accuracy is too good to be true.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -34,13 +35,66 @@ MOST_PAIRS = 64
 """Candidates for each row, above which features are too much alike to tell copies."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class AlikePairs:
+    """Pairs of rows that are alike.
+
+    Attributes:
+        rows: Row numbers, the smaller one first, each pair once: int64 (P, 2).
+        similarity: Cosine of their features, less the mean of all: float32 (P,).
+    """
+
+    rows: np.ndarray
+    similarity: np.ndarray
+
+
+def find_alike(
+    values: np.ndarray, similarity: float, *, mean: np.ndarray | None = None, seed: int = 0
+) -> AlikePairs | None:
+    """Find all pairs of near-duplicates.
+
+    The search is exact up to rounding: candidates are rows that are close in a few principal
+    directions of the centred vectors of unit length, and all of them are compared in full. Memory
+    beyond the values is about 32 MiB and 100 bytes a row.
+
+    Args:
+        values: Features, (N, D).
+        similarity: Least cosine of two near-duplicates, after the mean is subtracted, in (0, 1].
+        mean: What is subtracted, (D,); the mean of all rows when None.
+        seed: For the rows from which the directions are computed.
+
+    Returns:
+        The pairs; None where so many rows are so much alike that it says nothing.
+
+    Example:
+        >>> values = np.random.default_rng(0).normal(size=(5, 8))
+        >>> values[4] = values[0] + 0.001
+        >>> find_alike(values, similarity=0.99).rows.tolist()
+        [[0, 4]]
+    """
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):  # Small products: threads wait for each other where cores are busy.
+        mean = mean_of(values) if mean is None else mean
+        projected, usable = _project(values, mean, seed)
+        radius = float(np.sqrt(2 * (1 - similarity))) + 1e-3  # Rounding of float32.
+        most = MOST_PAIRS * max(len(usable), LEAF)
+        candidates, count = [np.zeros((0, 2), np.int64)], 0
+        for pairs in _find_candidates(projected, radius):
+            candidates.append(usable[pairs])
+            count += len(pairs)
+            if count > most:
+                return None
+        found = np.unique(np.sort(np.concatenate(candidates), axis=1), axis=0)
+        similarities = compare_pairs(values, mean, found)
+    is_alike = similarities >= similarity - 1e-6
+    return AlikePairs(found[is_alike], similarities[is_alike])
+
+
 def group_alike(values: np.ndarray, similarity: float, seed: int = 0) -> np.ndarray | None:
     """Number the rows so that near-duplicates have the same number.
 
-    A row belongs to a group when it is similar enough to one row of the group. The search is exact
-    up to rounding: candidates are rows that are close in a few principal directions of the
-    centred vectors of unit length, and all of them are compared in full. Memory beyond the values
-    is about 32 MiB and 100 bytes a row.
+    A row belongs to a group when it is similar enough to one row of the group; see `find_alike`.
 
     Args:
         values: Features, (N, D).
@@ -57,22 +111,14 @@ def group_alike(values: np.ndarray, similarity: float, seed: int = 0) -> np.ndar
         >>> group_alike(values, similarity=0.99).tolist()
         [0, 1, 2, 3, 0]
     """
-    from threadpoolctl import threadpool_limits
+    found = find_alike(values, similarity, seed=seed)
+    return None if found is None else number_components(found.rows, len(values))
 
-    with threadpool_limits(1):  # Small products: threads wait for each other where cores are busy.
-        sums = [values[rows].sum(axis=0, dtype=np.float64) for _, rows in _blocks(*values.shape)]
-        mean = (np.sum(sums, axis=0) / len(values)).astype(np.float32)
-        projected, usable = _project(values, mean, seed)
-        radius = float(np.sqrt(2 * (1 - similarity))) + 1e-3  # Rounding of float32.
-        most = MOST_PAIRS * max(len(usable), LEAF)
-        candidates, count = [], 0
-        for pairs in _find_candidates(projected, radius):
-            candidates.append(usable[pairs])
-            count += len(pairs)
-            if count > most:
-                return None
-        pairs = np.concatenate(candidates) if candidates else np.zeros((0, 2), np.int64)
-        return _number_components(_keep_similar(values, mean, pairs, similarity), len(values))
+
+def mean_of(values: np.ndarray) -> np.ndarray:
+    """Return the mean of N vectors, float32 (D,), block by block."""
+    sums = [values[rows].sum(axis=0, dtype=np.float64) for _, rows in _blocks(*values.shape)]
+    return np.asarray(np.sum(sums, axis=0) / len(values), np.float32)
 
 
 def join_groups(*groupings: np.ndarray) -> np.ndarray:
@@ -92,19 +138,19 @@ def join_groups(*groupings: np.ndarray) -> np.ndarray:
     for grouping in groupings:
         _, first, groups = np.unique(grouping, return_index=True, return_inverse=True)
         pairs.append(np.stack([first[groups.reshape(-1)], np.arange(len(grouping))], axis=1))
-    return _number_components(np.concatenate(pairs), len(groupings[0]))
+    return number_components(np.concatenate(pairs), len(groupings[0]))
 
 
 def _project(values: np.ndarray, mean: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return centred unit vectors in their principal directions, and the rows that have one."""
     random = np.random.default_rng(seed)
-    sample, _ = _scale(values[np.sort(random.permutation(len(values))[:SAMPLE])], mean)
+    sample, _ = scale_rows(values[np.sort(random.permutation(len(values))[:SAMPLE])], mean)
     spread, axes = np.linalg.eigh((sample @ sample.T).astype(np.float64))  # In ascending order.
     axes = axes[:, spread > 1e-6 * max(spread[-1], 1e-6)][:, -NUM_DIRECTIONS:]
     directions = np.linalg.qr(sample.T @ axes)[0].astype(np.float32)
     projected, usable = [], []
     for start, rows in _blocks(len(values), values.shape[1]):
-        vectors, is_usable = _scale(values[rows], mean)
+        vectors, is_usable = scale_rows(values[rows], mean)
         projected.append(vectors[is_usable] @ directions)
         usable.append(start + np.flatnonzero(is_usable))
     return np.concatenate(projected), np.concatenate(usable)
@@ -146,20 +192,32 @@ def _compare(points: np.ndarray, radius: float) -> Iterator[np.ndarray]:
                 yield np.argwhere(near) + np.array([start, other])
 
 
-def _keep_similar(
-    values: np.ndarray, mean: np.ndarray, pairs: np.ndarray, similarity: float
-) -> np.ndarray:
-    """Return those pairs whose vectors are similar enough in full."""
-    kept = []
+def compare_pairs(values: np.ndarray, mean: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Return the cosine of each pair of rows, less a mean: float32 (P,).
+
+    Args:
+        values: Features, (N, D).
+        mean: What is subtracted, (D,).
+        pairs: Row numbers, (P, 2).
+    """
+    similarities = [np.zeros(0, np.float32)]
     for _, block in _blocks(len(pairs), 2 * values.shape[1]):
-        one, _ = _scale(values[pairs[block, 0]], mean)
-        other, _ = _scale(values[pairs[block, 1]], mean)
-        kept.append(pairs[block][np.einsum("ij,ij->i", one, other) >= similarity - 1e-6])
-    return np.concatenate(kept) if kept else pairs
+        one, _ = scale_rows(values[pairs[block, 0]], mean)
+        other, _ = scale_rows(values[pairs[block, 1]], mean)
+        similarities.append(np.einsum("ij,ij->i", one, other))
+    return np.concatenate(similarities)
 
 
-def _scale(values: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Subtract the mean and scale to unit length; rows that are the mean have no direction."""
+def scale_rows(values: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Subtract a mean and scale to unit length; rows that are the mean have no direction.
+
+    Args:
+        values: Features, (n, D).
+        mean: What is subtracted, (D,).
+
+    Returns:
+        float32 (n, D), and which rows have a direction, bool (n,).
+    """
     centred = values.astype(np.float32) - mean
     lengths = np.linalg.norm(centred, axis=1)
     usable = lengths > 1e-6 * max(1.0, float(np.linalg.norm(mean)))
@@ -172,8 +230,13 @@ def _blocks(count: int, width: int) -> Iterator[tuple[int, slice]]:
         yield start, slice(start, min(start + size, count))
 
 
-def _number_components(pairs: np.ndarray, count: int) -> np.ndarray:
-    """Number the rows that pairs connect, in the order in which they first occur."""
+def number_components(pairs: np.ndarray, count: int) -> np.ndarray:
+    """Number the rows that pairs connect, in the order in which they first occur.
+
+    Args:
+        pairs: Row numbers, (P, 2).
+        count: How many rows there are.
+    """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

@@ -1,0 +1,1 @@
+"""What is in a store: near-duplicates, doubtful labels, outliers, leaks."""

@@ -1,0 +1,342 @@
+"""`find_duplicates`: identical files, copies that were changed, and leaks between sets."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from featx.arguments import check_given_flag, check_given_path, plain_arguments
+from featx.curation.collection import Collection, read_collection
+from featx.curation.grouping import Mirrored, divide, list_connected
+from featx.curation.mirrored import find_mirrored
+from featx.curation.pairs import find_near_pairs
+from featx.curation.pictures import Measured, measure_pictures
+from featx.curation.threshold import check_threshold
+from featx.errors import ImageError, InvalidValue
+from featx.events import Listener, choose_listener
+from featx.heads.labels import side_of
+from featx.heads.options import FeatureChoice
+from featx.images.roots import Root
+from featx.shown import Shown
+from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORE
+from featx.store import open_store
+from featx.units import format_count
+from featx.wording import option
+
+SHARP = 0.5
+"""A copy is blurred if it is less than half as sharp as the sharpest of its size."""
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicatePicture:
+    """A picture of a group.
+
+    Attributes:
+        key: Its key.
+        path: Where it is: a path or a URL.
+        root: What the key is relative to.
+        content_hash: BLAKE2b-128 of its bytes.
+        similarity: To the best of the group, in (0, 1].
+        file_size: In bytes.
+        width: In pixels; None if it was not read.
+        height: The same.
+        label: Its label; None if it has none.
+        split: Its split; None if it has none.
+        is_other: Whether it is in the other store.
+        can_go: Whether the group can do without it.
+    """
+
+    key: str
+    path: str
+    root: Root
+    content_hash: bytes
+    similarity: float
+    file_size: int
+    width: int | None = None
+    height: int | None = None
+    label: str | None = None
+    split: str | None = None
+    is_other: bool = False
+    can_go: bool = False
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class DuplicateGroup(Shown):
+    """Pictures that are copies of one, the best first.
+
+    Attributes:
+        pictures: At least two. Each is similar to the best.
+    """
+
+    pictures: tuple[DuplicatePicture, ...]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Their keys; of two stores, those in the first."""
+        return tuple(one.key for one in self.pictures if not one.is_other)
+
+    @property
+    def other_keys(self) -> tuple[str, ...]:
+        """Their keys in the other store."""
+        return tuple(one.key for one in self.pictures if one.is_other)
+
+    @property
+    def best(self) -> str:
+        """The key of the best copy."""
+        return self.pictures[0].key
+
+    @property
+    def similarity(self) -> float:
+        """The least similarity to the best copy, in (0, 1]."""
+        return min(one.similarity for one in self.pictures)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether all are identical files."""
+        return len({one.content_hash for one in self.pictures}) == 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the group as JSON-serialisable values."""
+        values = {
+            "keys": list(self.keys),
+            "best": self.best,
+            "similarity": round(self.similarity, 6),
+            "exact": self.is_exact,
+        }
+        has_other = any(one.is_other for one in self.pictures)
+        return values | ({"other_keys": list(self.other_keys)} if has_other else {})
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class DuplicatesReport(Shown):
+    """Groups of copies.
+
+    Attributes:
+        groups: The largest first.
+        num_images: Images that were compared.
+        layer: The layer.
+        threshold: Least similarity of near-duplicates: cosine of features less their mean.
+        origin: Where that comes from.
+        recall: Share of the near-duplicates that is found, as measured; None if all are.
+        is_between: Whether only groups in both of two stores, or in several splits, are listed.
+    """
+
+    groups: tuple[DuplicateGroup, ...]
+    num_images: int
+    layer: str
+    threshold: float
+    origin: str
+    recall: float | None = None
+    is_between: bool = False
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def __iter__(self) -> Iterator[DuplicateGroup]:
+        return iter(self.groups)
+
+    @property
+    def can_go(self) -> tuple[str, ...]:
+        """Paths of the pictures that their groups can do without."""
+        return tuple(one.path for group in self.groups for one in group.pictures if one.can_go)
+
+
+@plain_arguments(features=check_given_path, pictures=check_given_flag)
+def find_duplicates(
+    features: str | Path = DEFAULT_STORE,
+    *,
+    across: str | Path | None = None,
+    across_splits: bool = False,
+    threshold: float | None = None,
+    flipped: bool = False,
+    pictures: bool = True,
+    layer: str | int | None = None,
+    pool: str = DEFAULT_READ_POOLING,
+    progress: bool | None = None,
+    verbose: bool | None = None,
+    listener: Listener | None = None,
+) -> DuplicatesReport:
+    """Find copies among the images of a store, exact ones and changed ones.
+
+    Identical files are known by their content. Copies that were scaled, saved again, cropped a
+    little or made brighter have almost the same features: the cosine of these, less their mean, is
+    at least the threshold. No picture is changed or deleted.
+
+    Args:
+        features: The store.
+        across: Another store of the same model: only copies in both are listed, and those in
+            `features` can go.
+        across_splits: Only copies in several splits of the store; those outside of the test split
+            can go.
+        threshold: Least similarity, in (0, 1]; chosen on the features when None.
+        flipped: Also find mirrored copies. Reads all pictures.
+        pictures: Whether to read the pictures of groups, so that the best copy is known by
+            resolution and sharpness; otherwise by the size of its file alone.
+        layer: The layer; the deepest one when None.
+        pool: Applied to layers that were stored as maps.
+        progress: Whether to show progress; in notebooks and on terminals when None.
+        verbose: The same for notes.
+        listener: Receives progress and notes, in place of these two.
+
+    Raises:
+        StoreNotFound: If there is no such store.
+        FingerprintMismatch: If the features of two stores cannot be compared.
+        InvalidValue: If the threshold is none, or no picture can be read to look for mirrored ones.
+
+    Example:
+        >>> import featx
+        >>> from featx.testing import toy_model, write_images
+        >>> photos = write_images(3)
+        >>> _ = (photos / "copy.png").write_bytes((photos / "image_0.png").read_bytes())
+        >>> _ = featx.extract(photos, model=toy_model(), layers=["mean"], output="copies.h5")
+        >>> [group.keys for group in find_duplicates("copies.h5")]
+        [('copy.png', 'image_0.png')]
+    """
+    listener = choose_listener(listener, progress=progress, verbose=verbose)
+    check_threshold(threshold)
+    if across is not None and across_splits:
+        raise InvalidValue(
+            f"{option('across')} compares two stores, {option('across_splits', True)} the splits "
+            "of one. Choose one of them."
+        )
+    with contextlib.ExitStack() as stack:
+        paths = [Path(one) for one in (features, across) if one is not None]
+        stores = [stack.enter_context(open_store(path)) for path in paths]
+        collection = read_collection(stores, FeatureChoice(layer, pool), listener)
+        if across_splits and len({split for split in collection.splits if split}) < 2:
+            raise InvalidValue(
+                f"{option('across_splits', True)} compares the splits of a store. Received: "
+                f"{str(features)!r}, which has {len(stores[0].split_names)} of them."
+            )
+        search = _Search(collection, is_between_splits=across_splits, listener=listener)
+        return search.find(threshold, flipped=flipped, pictures=pictures)
+
+
+class _Search:
+    """The copies in a collection, from pairs to groups.
+
+    Args:
+        collection: What is compared.
+        is_between_splits: Whether only groups in several splits are wanted.
+        listener: Receives progress and notes.
+    """
+
+    def __init__(
+        self, collection: Collection, *, is_between_splits: bool, listener: Listener
+    ) -> None:
+        self.collection, self.listener = collection, listener
+        self.is_between = is_between_splits or len(collection.roots) > 1
+        self.sides: Sequence[object] = (
+            collection.splits if is_between_splits else collection.source.tolist()
+        )
+        # What stays whatever its quality: the other store, or the test split.
+        self.stays = collection.source == 1
+        if is_between_splits:
+            self.stays = np.array([side_of(split) == "test" for split in collection.splits], bool)
+
+    def find(self, threshold: float | None, *, flipped: bool, pictures: bool) -> DuplicatesReport:
+        """Return the groups; see `find_duplicates`."""
+        found = find_near_pairs(
+            self.collection.values, self.collection.copies(), threshold, self.listener
+        )
+        measured: dict[int, Measured] = {}
+        mirrored: Mirrored = {}
+        if flipped:
+            measured = self._measure(np.arange(len(self.collection)), needs_one=True)
+            rows = np.array([*measured], np.int64)
+            mirrored = find_mirrored(
+                np.array([one.thumbnail for one in measured.values()]), rows, found
+            )
+        parts = [part for part in list_connected(found, mirrored) if self._is_wanted(part)]
+        if pictures and parts and not flipped:
+            measured = self._measure(np.concatenate(parts), needs_one=False)
+        groups = [
+            self._make_group(rows, similarity, measured)
+            for part in parts
+            for rows, similarity in divide(self._rank(part, measured), found, mirrored)
+            if self._is_wanted(rows)
+        ]
+        groups.sort(key=lambda group: -len(group.pictures))
+        return DuplicatesReport(
+            tuple(groups),
+            len(self.collection),
+            self.collection.layer,
+            found.threshold.similarity,
+            found.threshold.origin,
+            found.recall,
+            self.is_between,
+        )
+
+    def _is_wanted(self, rows: np.ndarray) -> bool:
+        return not self.is_between or len({self.sides[row] for row in rows.tolist()}) > 1
+
+    def _measure(self, rows: np.ndarray, *, needs_one: bool) -> dict[int, Measured]:
+        """Read the pictures of rows that are there, and say how many are not."""
+        files = [self.collection.file(row) for row in rows.tolist()]
+        results = dict(zip(rows.tolist(), measure_pictures(files, self.listener), strict=True))
+        measured = {row: one for row, one in results.items() if isinstance(one, Measured)}
+        absent = [(row, one) for row, one in results.items() if isinstance(one, ImageError)]
+        if absent:
+            row, error = absent[0]
+            which = f"the first, {self.collection.keys[row]!r}: {error.reason}"
+            if needs_one and not measured:
+                raise InvalidValue(
+                    f"{option('flipped', True)} compares the pictures, and none of them can be "
+                    f"read; {which}. Put them back where they were, or leave it out."
+                )
+            self.listener.note(
+                f"{format_count(len(absent), 'picture')} of {len(rows):,} cannot be read "
+                f"({which}): in their groups, the size of files alone says which copy is best"
+            )
+        return measured
+
+    def _rank(self, rows: np.ndarray, measured: Mapping[int, Measured]) -> np.ndarray:
+        """Return connected rows, the best copy first."""
+        known = [measured.get(row) for row in rows.tolist()]
+        pixels, sharpness = np.zeros(len(rows)), np.zeros(len(rows))
+        if all(known):  # Copies of which only some were read cannot be compared otherwise.
+            pixels = np.array([one.pixels for one in known if one], float)
+            sharpness = np.array([one.sharpness for one in known if one])
+        is_sharp = np.ones(len(rows), bool)
+        for size in np.unique(pixels):
+            same = pixels == size
+            is_sharp[same] = sharpness[same] >= SHARP * sharpness[same].max()
+        keys = np.array([len(self.collection.keys[row]) for row in rows.tolist()])
+        sizes = self.collection.file_size[rows]
+        order = np.lexsort((rows, keys, -sizes, ~is_sharp, -pixels, ~self.stays[rows]))
+        return rows[order]
+
+    def _make_group(
+        self, rows: np.ndarray, similarity: np.ndarray, measured: Mapping[int, Measured]
+    ) -> DuplicateGroup:
+        pairs = zip(rows.tolist(), [1.0, *similarity.tolist()], strict=True)
+        return DuplicateGroup(
+            tuple(
+                self._describe(row, value, measured.get(row), is_best=row == rows[0])
+                for row, value in pairs
+            )
+        )
+
+    def _describe(
+        self, row: int, similarity: float, measured: Measured | None, *, is_best: bool
+    ) -> DuplicatePicture:
+        shelf = self.collection
+        return DuplicatePicture(
+            key=shelf.keys[row],
+            path=shelf.location(row),
+            root=shelf.roots[shelf.source[row]],
+            content_hash=shelf.content_hash[row].tobytes(),
+            similarity=similarity,
+            file_size=int(shelf.file_size[row]),
+            width=None if measured is None else measured.width,
+            height=None if measured is None else measured.height,
+            label=shelf.labels[row],
+            split=shelf.splits[row],
+            is_other=bool(shelf.source[row] == 1),
+            can_go=not is_best and not bool(self.stays[row]),
+        )

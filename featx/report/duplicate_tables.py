@@ -1,0 +1,104 @@
+"""Groups of copies on stdout: a table, paths, JSON lines, CSV."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from featx.report.drawing import make_table, print_result
+from featx.report.json_lines import write_json
+from featx.report.text import short_path
+from featx.units import format_bytes, format_count
+
+if TYPE_CHECKING:
+    from featx.curation.duplicates import DuplicatePicture, DuplicatesReport
+
+TABLE_PICTURES = 500
+"""Pictures from which on no further group is in the table; all are in the other forms."""
+
+
+def show_duplicates(report: DuplicatesReport) -> None:
+    """Draw the groups, and say from when on pictures count as copies."""
+    table = make_table("group", "similarity", "size", "label", "picture", right=(0, 1), whole=True)
+    pictures = number_shown = 0
+    for number, group in enumerate(report.groups, start=1):
+        if pictures >= TABLE_PICTURES:
+            break
+        for place, one in enumerate(group.pictures):
+            table.add_row(
+                str(number) if place == 0 else "",
+                "best" if place == 0 else f"{one.similarity:.4f}",
+                describe_size(one),
+                one.label or "",
+                short_path(one.path),
+            )
+        table.add_section()
+        pictures, number_shown = pictures + len(group.pictures), number
+    if table.rows:
+        print_result(table)
+    if len(report.groups) > number_shown:
+        print_result(f"and {format_count(len(report.groups) - number_shown, 'further group')}")
+    for line in describe_duplicates(report):
+        print_result(line)
+
+
+def describe_duplicates(report: DuplicatesReport) -> Iterator[str]:
+    """Yield what was found and how, in sentences."""
+    copies = sum(len(group.pictures) for group in report.groups)
+    exact = sum(group.is_exact for group in report.groups)
+    between = " that are on both sides" if report.is_between else ""
+    if report.groups:
+        groups = format_count(len(report), "group")
+        identical = f", {exact:,} of them of identical files" if exact else ""
+        yield (
+            f"{copies:,} of {format_count(report.num_images, 'image')} in {groups} of copies"
+            f"{between}{identical}; {len(report.can_go):,} can go"
+        )
+    else:
+        yield f"no copies{between} among {format_count(report.num_images, 'image')}"
+    yield (
+        f"near-duplicates: similarity of at least {report.threshold:.4g} in layer {report.layer} "
+        f"({report.origin})"
+    )
+    if report.recall is not None:
+        yield f"not all pairs were compared: {report.recall:.1%} of those that there are are found"
+
+
+def describe_copy(one: DuplicatePicture) -> str:
+    """Return similarity, size, label and split of a picture in a line."""
+    parts = [f"{one.similarity:.3f}", describe_size(one), one.label, one.split]
+    return ", ".join(part for part in parts if part)
+
+
+def describe_size(one: DuplicatePicture) -> str:
+    """Return the pixels of a picture, if they are known, and the size of its file."""
+    pixels = "" if one.width is None else f"{one.width}×{one.height}, "
+    return f"{pixels}{format_bytes(one.file_size)}"
+
+
+def write_duplicates(report: DuplicatesReport) -> None:
+    """Write ``{"group", "keys", "best", "similarity", "exact"}`` for each group.
+
+    Of two stores, ``keys`` are those in the first, and ``other_keys`` those in the other.
+    """
+    for number, group in enumerate(report.groups, start=1):
+        write_json({"group": number} | group.to_dict())
+
+
+def write_duplicates_csv(report: DuplicatesReport) -> None:
+    """Write a line of CSV for each picture of each group."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["group", "key", "best", "similarity", "exact", "can_go", "path"])
+    for number, group in enumerate(report.groups, start=1):
+        for place, one in enumerate(group.pictures):
+            exact = int(one.content_hash == group.pictures[0].content_hash)
+            values = [int(place == 0), f"{one.similarity:.6f}", exact, int(one.can_go)]
+            writer.writerow([number, one.key, *values, short_path(one.path)])
+
+
+def show_removable(report: DuplicatesReport, end: str) -> None:
+    """Write the paths of what can go, each with `end` behind it, for pipes."""
+    for path in report.can_go:
+        sys.stdout.write(short_path(path) + end)

@@ -1,0 +1,245 @@
+"""Copies: which are found, which is the best of them, and what is said where there are none."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter, ImageOps
+from typer.testing import CliRunner
+
+import featx
+from featx.cli.app import app
+from featx.curation import pairs
+from featx.curation.threshold import choose_threshold
+from featx.errors import FeatxError, FingerprintMismatch, InvalidValue
+from featx.heads.near_duplicates import mean_of
+from featx.index.all_neighbours import Directions, find_neighbours
+from tests.curation.stores import make_classes, write_vectors
+
+
+def near(values: np.ndarray, row: int, distance: float = 0.02) -> np.ndarray:
+    """Return a vector that is almost that of a row."""
+    noise = np.random.default_rng(row).normal(size=values.shape[1])
+    return np.asarray(values[row] + distance * noise, np.float32)
+
+
+@pytest.fixture(scope="module")
+def set_with_copies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """400 vectors of four classes, of which 30 come three times, in changed copies."""
+    values, labels = make_classes([100] * 4)
+    copies = [near(values, row, 0.02 * (1 + turn)) for row in range(30) for turn in (0, 1)]
+    keys = [f"{row:03d}.png" for row in range(400)]
+    keys += [f"{row:03d}-copy{turn}.png" for row in range(30) for turn in (0, 1)]
+    path = tmp_path_factory.mktemp("copies") / "f.h5"
+    every = np.concatenate([values, copies])
+    return write_vectors(path, every, keys, labels=[*labels, *labels[:30], *labels[:30]])
+
+
+def test_all_copies_are_found_and_nothing_else(set_with_copies: Path) -> None:
+    report = featx.find_duplicates(set_with_copies, pictures=False)
+    assert {frozenset(group.keys) for group in report} == {
+        frozenset({f"{row:03d}.png", f"{row:03d}-copy0.png", f"{row:03d}-copy1.png"})
+        for row in range(30)
+    }
+    assert len(report.can_go) == 60
+    assert all(group.best not in "".join(report.can_go) for group in report)
+    assert report.recall is None
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_alarm_where_there_are_no_copies(seed: int, tmp_path: Path) -> None:
+    values, _ = make_classes([150, 100, 50], seed=seed)
+    report = featx.find_duplicates(write_vectors(tmp_path / "f.h5", values), pictures=False)
+    assert len(report) == 0
+    assert "chosen on" in report.origin
+
+
+def test_the_threshold_stands_where_most_images_are_copies() -> None:
+    values, _ = make_classes([60] * 3)
+    copies = [near(values, row, 0.01 * turn) for row in range(180) for turn in range(1, 7)]
+    every = np.concatenate([values, copies])
+    chosen = choose_threshold(Directions(every, mean_of(every)))
+    similarity = find_neighbours(Directions(every, mean_of(every)), np.arange(180), 6).similarity
+    assert (similarity >= chosen.similarity).mean() > 0.95
+    alone = choose_threshold(Directions(values, mean_of(values)))
+    largest = find_neighbours(Directions(values, mean_of(values)), np.arange(180), 1).similarity
+    assert alone.similarity > largest.max()
+
+
+def test_a_chain_is_no_group(tmp_path: Path) -> None:
+    angles = np.deg2rad(np.arange(0, 50, 5))  # Neighbours at a cosine of .996, ends at .7.
+    chain = np.zeros((10, 16))
+    chain[:, 0], chain[:, 1] = np.cos(angles), np.sin(angles)
+    report = featx.find_duplicates(
+        write_vectors(tmp_path / "f.h5", chain.astype(np.float32)), threshold=0.98, pictures=False
+    )
+    assert len(report) > 1
+    places = [[int(key[:6]) for key in group.keys] for group in report]
+    assert all(max(each) - min(each) <= 4 for each in places)
+    assert all(group.similarity >= 0.98 for group in report)
+
+
+def encode(picture: Image.Image, **options: int) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "JPEG", **options)
+    return file.getvalue()
+
+
+def draw(seed: int, size: int = 96) -> Image.Image:
+    """Return a picture with edges, different on its left and its right."""
+    small = np.random.default_rng(seed).integers(0, 255, (8, 8, 3), np.uint8)
+    return Image.fromarray(small).resize((size, size), Image.Resampling.NEAREST)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One picture small, blurred, at low and at high quality; another one mirrored; 40 others."""
+    first, second = draw(0), draw(1)
+    pictures = {
+        "large.jpg": encode(first, quality=95),
+        "blurred.jpg": encode(first.filter(ImageFilter.GaussianBlur(4)), quality=100),
+        "low\nquality.jpg": encode(first, quality=40),
+        "small.jpg": encode(first.resize((48, 48)), quality=100),
+        "second.jpg": encode(second, quality=90),
+        "mirrored.jpg": encode(ImageOps.mirror(second), quality=80),
+    }
+    pictures |= {f"other{number}.jpg": encode(draw(number)) for number in range(2, 42)}
+    random = np.random.default_rng(3)
+    values = random.normal(size=(len(pictures), 24)).astype(np.float32)
+    for row in range(1, 4):
+        values[row] = near(values, 0, 0.01 * row)
+    values[5] = values[4] + 0.4 * random.normal(size=24)  # Similar, not a copy to the network.
+    path = tmp_path_factory.mktemp("photos") / "f.h5"
+    return write_vectors(path, values, list(pictures), pictures=pictures)
+
+
+def test_the_best_copy_is_large_then_sharp_then_little_compressed(photos: Path) -> None:
+    (group,) = featx.find_duplicates(photos)
+    assert group.best == "large.jpg"
+    assert set(group.keys) == {"large.jpg", "blurred.jpg", "low\nquality.jpg", "small.jpg"}
+    assert [(one.width, one.can_go) for one in group.pictures[:1]] == [(96, False)]
+    (by_size,) = featx.find_duplicates(photos, pictures=False)
+    assert by_size.pictures[0].file_size == max(one.file_size for one in by_size.pictures)
+
+
+def test_mirrored_copies_are_found_when_asked_for(photos: Path) -> None:
+    groups = {frozenset(group.keys) for group in featx.find_duplicates(photos, flipped=True)}
+    assert frozenset({"second.jpg", "mirrored.jpg"}) in groups
+    assert len(groups) == 2
+
+
+def test_pictures_that_are_gone_are_said_to_be(set_with_copies: Path) -> None:
+    notes: list[str] = []
+
+    class Notes(featx.Listener):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    report = featx.find_duplicates(set_with_copies, listener=Notes())
+    assert len(report) == 30
+    assert any("90 pictures of 90 cannot be read" in note for note in notes)
+    with pytest.raises(InvalidValue, match="none of them can be read"):
+        featx.find_duplicates(set_with_copies, flipped=True)
+
+
+def test_leaks_between_two_stores_and_between_splits(tmp_path: Path) -> None:
+    train, _ = make_classes([100] * 3)
+    test, _ = make_classes([30] * 3, seed=9)
+    test[:5] = [near(train, row) for row in range(5)]
+    first = write_vectors(tmp_path / "train.h5", train, [f"t{n}.png" for n in range(300)])
+    second = write_vectors(tmp_path / "test.h5", test, [f"e{n}.png" for n in range(90)])
+    report = featx.find_duplicates(first, across=second, pictures=False)
+    assert {(group.keys, group.other_keys) for group in report} == {
+        ((f"t{number}.png",), (f"e{number}.png",)) for number in range(5)
+    }
+    assert {Path(path).name for path in report.can_go} == {f"t{number}.png" for number in range(5)}
+    both = write_vectors(
+        tmp_path / "both.h5",
+        np.concatenate([train, test]),
+        splits=["train"] * 300 + ["test"] * 90,
+    )
+    leaks = featx.find_duplicates(both, across_splits=True, pictures=False)
+    assert len(leaks) == 5
+    assert {Path(path).stem for path in leaks.can_go} == {f"{number:06d}" for number in range(5)}
+    other = write_vectors(tmp_path / "other.h5", test, weights="1" * 64)
+    with pytest.raises(FingerprintMismatch, match="cannot be compared"):
+        featx.find_duplicates(first, across=other)
+    with pytest.raises(InvalidValue, match="compares the splits"):
+        featx.find_duplicates(first, across_splits=True)
+
+
+def test_what_is_left_out_of_an_index_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    values, _ = make_classes([300] * 4)
+    every = np.concatenate([values, [near(values, row) for row in range(300)]])
+    copies = np.arange(len(every))
+    exact = pairs.find_near_pairs(every, copies, 0.98, featx.Listener())
+    assert exact.recall is None
+    monkeypatch.setattr(pairs, "MOST_EXACT", 100)
+    monkeypatch.setattr(pairs, "CHECKED", 300)
+    monkeypatch.setattr("featx.index.all_neighbours.MOST_COMPARED", 1_000_000)
+    found = pairs.find_near_pairs(every, copies, 0.98, featx.Listener())
+    assert found.recall is not None
+    share = len(found.rows) / len(exact.rows)
+    assert abs(found.recall - share) < 0.05
+    assert share > 0.9
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3])
+def test_few_images(count: int, tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=(max(1, count), 16)).astype(np.float32)
+    values = np.concatenate([values[:1]] * count or [values[:0]])  # As a store, so as a folder.
+    values[1:] += 1e-3
+    report = featx.find_duplicates(write_vectors(tmp_path / "f.h5", values), pictures=False)
+    assert [len(group.pictures) for group in report] == ([count] if count > 1 else [])
+
+
+def test_equal_and_broken_vectors(tmp_path: Path) -> None:
+    values = np.ones((500, 16), np.float32)
+    values[0], values[1] = np.nan, np.inf
+    report = featx.find_duplicates(write_vectors(tmp_path / "f.h5", values), pictures=False)
+    assert [len(group.pictures) for group in report] == [498]
+    assert report.num_images == 498
+
+
+def test_threshold_that_is_none(set_with_copies: Path) -> None:
+    for value in (0, -1, 1.5, float("nan")):
+        with pytest.raises(FeatxError, match="above 0 and up to 1"):
+            featx.find_duplicates(set_with_copies, threshold=value)
+
+
+def run(*arguments: str) -> str:
+    result = CliRunner().invoke(app, ["duplicates", *arguments])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_every_form_of_output_says_the_same(photos: Path, tmp_path: Path) -> None:
+    (line,) = run(str(photos), "--json").splitlines()
+    group = json.loads(line)
+    assert list(group) == ["group", "keys", "best", "similarity", "exact"]
+    rows = list(csv.DictReader(io.StringIO(run(str(photos), "--csv"))))
+    assert [row["key"] for row in rows] == group["keys"]
+    paths = run(str(photos), "-0").split("\0")
+    assert paths.pop() == ""
+    expected = [str(photos.parent / "pictures" / row["key"]) for row in rows if row["best"] == "0"]
+    assert paths == expected
+    page = tmp_path / "page.html"
+    table = run(str(photos), "--html", str(page))
+    assert "4 of 46 images in 1 group of copies; 3 can go" in table
+    assert "low\\nquality.jpg" in table
+    text = page.read_text(encoding="utf-8")
+    assert text.count("<img") == 4
+    assert "the best copy" in text
+
+
+def test_what_is_shown_of_a_report(photos: Path) -> None:
+    report = featx.find_duplicates(photos)
+    assert repr(report).startswith("<DuplicatesReport: groups 1, can go 3, images compared 46")
+    assert repr(report.groups[0]).startswith("<DuplicateGroup 'large.jpg': pictures 4")
+    assert "large.jpg" in str(report)
+    assert "<table" in report._repr_html_()
