@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,14 @@ from featx.errors import InvalidValue
 from featx.images.sources import find_images
 from featx.index.searching import QueryResult, SearchReport
 from featx.index.vector_index import Match
-from featx.report.contact_sheet import MARGIN, RIGHT, TILE, WRONG, write_contact_sheet
+from featx.report.contact_sheet import (
+    MARGIN,
+    RIGHT,
+    TILE,
+    WRONG,
+    draw_contact_sheet,
+    write_contact_sheet,
+)
 
 
 @pytest.fixture
@@ -45,6 +53,19 @@ def test_pictures_and_borders_are_where_they_belong(report: SearchReport, tmp_pa
     assert tuple(sheet[middle, lefts[2] - 2].tolist()) == WRONG
     assert tuple(sheet[middle, lefts[3] - 2].tolist()) == (255, 255, 255), "no label, no border"
     assert tuple(sheet[MARGIN + 3, lefts[3] + 3].tolist()) == (235, 235, 235), "not readable"
+
+
+def test_a_frame_is_around_a_region(report: SearchReport, tmp_path: Path) -> None:
+    (result,) = report.results
+    first = replace(result.matches[0], box=(0, 10, 15, 20), size=(30, 30))
+    framed = replace(report, results=(replace(result, matches=(first, *result.matches[1:])),))
+    sheet = np.asarray(draw_contact_sheet(framed))
+    left = 2 * MARGIN + TILE + MARGIN
+    changed = (sheet != np.asarray(draw_contact_sheet(report))).any(axis=2)
+    rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
+    assert (columns[0] - left, columns[-1] - left) == (0, TILE // 2 - 1)
+    assert (rows[0] - MARGIN, rows[-1] - MARGIN) == (TILE // 3, 2 * TILE // 3 - 1)
+    assert not changed[MARGIN + TILE // 2, left + TILE // 4], "only its edge"
 
 
 def test_a_sheet_in_the_folder_is_not_taken_for_a_photograph(

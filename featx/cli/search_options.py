@@ -69,9 +69,18 @@ def make_match(
     diverse: Annotated[
         bool, typer.Option("--diverse", help="Matches that also differ from each other.")
     ] = False,
+    where: Annotated[
+        bool,
+        typer.Option(
+            "--where",
+            help="Say which region of each match is like the query; of a layer stored as maps.",
+        ),
+    ] = False,
 ) -> MatchOptions:
     """Return which images can be matches, and which matches are shown."""
-    return MatchOptions(label or (), path or (), split or (), where_column, skip, unique, diverse)
+    return MatchOptions(
+        label or (), path or (), split or (), where_column, skip, unique, diverse, where
+    )
 
 
 QuestionGroup = Annotated[QuestionOptions, Group(make_question)]

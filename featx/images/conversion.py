@@ -7,6 +7,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
 
 from featx.errors import ImageError
+from featx.images.placement import place
 from featx.images.profiles import to_srgb
 from featx.images.reduced import Reduction
 from featx.specs import InputSpec
@@ -109,24 +110,16 @@ def fit(
     across, down = covered[0] / full_width, covered[1] / full_height
     whole = (0, 0, *covered)
     resample = _FILTERS[contract.interpolation]
+    placed = place((full_width, full_height), contract)
     if contract.resize == "crop":
-        # The largest centred box of the target's proportions, in whole pixels as
-        # keras.utils.load_img(keep_aspect_ratio=True) takes it.
-        box_width = min(full_width, max(1, full_height * width // height))
-        box_height = min(full_height, max(1, full_width * height // width))
-        left, top = (full_width - box_width) // 2, (full_height - box_height) // 2
-        right, bottom = left + box_width, top + box_height
+        left, top, right, bottom = placed.seen
         box = (left * across, top * down, right * across, bottom * down)
         image = _finish(image.resize((width, height), resample, box=box), contract, profile)
     elif contract.resize == "pad":
-        # As ImageOps.contain; at least one pixel, however narrow it is.
-        if full_width / full_height > width / height:
-            size = (width, max(1, round(full_height / full_width * width)))
-        else:
-            size = (max(1, round(full_width / full_height * height)), height)
+        left, top, right, bottom = placed.inside
+        size = (right - left, bottom - top)
         fitted = _finish(image.resize(size, resample, box=whole), contract, profile)
         image = Image.new("RGB", (width, height), contract.background).convert(fitted.mode)
-        left, top = round((width - fitted.width) / 2), round((height - fitted.height) / 2)
         image.paste(fitted, (left, top))
     else:
         if image.size != (width, height):

@@ -37,7 +37,11 @@ from featx.images.limits import (
     decoding,
     is_large,
 )
-from featx.images.orientation import is_sideways, load_upright
+from featx.images.orientation import (
+    is_turned_sideways,
+    load_upright,
+    remaining_orientation,
+)
 from featx.images.profiles import natural_mode, profile_of
 from featx.images.reasons import describe
 from featx.images.reduced import reduce
@@ -81,18 +85,32 @@ def decode_image(data: bytes, contract: InputSpec, *, max_pixels: int | None = N
 
 
 def upright_size(data: bytes, contract: InputSpec) -> tuple[int, int]:
-    """Return the height and width of a picture as it is looked at.
+    """Return the height and width of a picture as it is looked at, by the contract's EXIF policy.
+
+    Raises:
+        ImageError: If the bytes are not a picture.
+    """
+    return size_and_turn(data, contract)[0]
+
+
+def size_and_turn(data: bytes, contract: InputSpec) -> tuple[tuple[int, int], int]:
+    """Return `upright_size`, and the EXIF orientation that the contract leaves out; 1 for none.
 
     Raises:
         ImageError: If the bytes are not a picture.
     """
     try:
         with open_picture(data) as image:
-            width, height = image.size
-            is_turned = contract.exif == "apply" and is_sideways(image)
+            orientation = remaining_orientation(image, contract)
+            if image.format == "AVIF":  # It may state that a part of it is to be shown.
+                width, height = load_upright(image, contract).size
+            else:
+                width, height = image.size
+                if is_turned_sideways(image, contract):
+                    width, height = height, width
     except Exception as error:
         raise ImageError(describe(error, data, MAX_PIXELS)) from error
-    return (width, height) if is_turned else (height, width)
+    return (height, width), orientation
 
 
 def _reasons_of(image: Image.Image) -> contextlib.AbstractContextManager[None]:

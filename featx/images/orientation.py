@@ -62,12 +62,19 @@ def load_as_stored(
     return canvas, orientation
 
 
-def is_sideways(image: Image.Image) -> bool:
-    """Whether a picture is stored turned by a quarter, so that width and height change places.
+def is_turned_sideways(image: Image.Image, contract: InputSpec) -> bool:
+    """Whether `load_upright` gives a picture whose width is the height that Pillow states.
 
     Of a TIFF, Pillow states the size as it is looked at.
     """
-    return image.format != "TIFF" and _orientation(image) in (5, 6, 7, 8)
+    is_sideways = _orientation(image) in (5, 6, 7, 8)
+    return is_sideways and (contract.exif == "apply") != (image.format == "TIFF")
+
+
+def remaining_orientation(image: Image.Image, contract: InputSpec) -> int:
+    """Return the EXIF orientation by which what `load_upright` gives is to be turned still."""
+    orientation = _orientation(image)
+    return orientation if contract.exif == "ignore" and orientation in _TURNS else 1
 
 
 def _orientation(image: Image.Image) -> int:
@@ -76,3 +83,27 @@ def _orientation(image: Image.Image) -> int:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:
         return 1
+
+
+def turn_box(
+    box: tuple[int, int, int, int], size: tuple[int, int], orientation: int
+) -> tuple[int, int, int, int]:
+    """Return a box of pixels as they are stored, in pixels as they are seen.
+
+    Args:
+        box: Left, top, right, bottom.
+        size: Width and height as they are stored.
+        orientation: The EXIF orientation, 1 to 8.
+
+    Example:
+        >>> turn_box((0, 0, 10, 20), (100, 50), 6)  # The camera's left is the top.
+        (30, 0, 50, 10)
+    """
+    (left, top, right, bottom), (width, height) = box, size
+    if orientation in (2, 3, 7, 8):
+        left, right = width - right, width - left
+    if orientation in (3, 4, 6, 7):
+        top, bottom = height - bottom, height - top
+    if orientation in (5, 6, 7, 8):
+        left, top, right, bottom = top, left, bottom, right
+    return left, top, right, bottom

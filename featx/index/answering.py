@@ -11,6 +11,7 @@ import numpy as np
 from featx.heads.grouping import LEAST_WIDTH
 from featx.heads.near_duplicates import DEFAULT_SIMILARITY
 from featx.index.kinds import Space
+from featx.index.locating import RegionFinder
 from featx.index.nearest import find_nearest
 from featx.index.options import MatchOptions
 from featx.index.projection import normalize_rows
@@ -27,6 +28,10 @@ DIVERSE_POOL = 5
 RELEVANCE = 0.5
 """How much a match's likeness to the query counts against its difference from better matches:
 lambda of maximal marginal relevance (Carbonell and Goldstein, 1998), here as much as the other."""
+
+REGION_CANDIDATES = 200
+"""Images, the nearest as wholes, whose regions are compared with a region. It does not depend on
+how many are shown, so that pages fit together."""
 
 MEAN_ROWS = 512
 """Vectors that the mean is taken of, less which near-copies are compared."""
@@ -63,6 +68,8 @@ class Answerer:
         threshold: The least similarity, or largest distance.
         choice: Which matches are shown.
         allowed: bool (N,): rows that are searched; all when None.
+        finder: Finds the regions of matches, if they are asked for.
+        compares_regions: Whether questions are regions of pictures, compared with regions.
     """
 
     index: VectorIndex
@@ -70,14 +77,22 @@ class Answerer:
     threshold: float | None = None
     choice: MatchOptions = field(default_factory=MatchOptions)
     allowed: np.ndarray | None = None
+    finder: RegionFinder | None = None
+    compares_regions: bool = False
 
     def answer(self, questions: Sequence[Asked]) -> list[tuple[Match, ...]]:
         """Return the matches of each question, best first."""
         if not questions or not self.num_allowed:
             return [() for _ in questions]
         most = self._needed * (DIVERSE_POOL if self.choice.diverse else 1)
-        count = most + max(len(asked.own) for asked in questions)
+        num_own = max(len(asked.own) for asked in questions)
+        count = (REGION_CANDIDATES if self.compares_regions else most) + num_own
         lines = self._find(questions, count)
+        if self.finder is not None and self.compares_regions:
+            lines = [
+                self.finder.rank(self._features(asked), asked.vector, line)
+                for asked, line in zip(questions, lines, strict=True)
+            ]
         return [
             self._choose(asked, line, most, count)
             for asked, line in zip(questions, lines, strict=True)
@@ -148,9 +163,8 @@ class Answerer:
         """Return the matches among the rows that were found; find more where they are too few."""
         while True:
             rows, scores = self._keep(asked, line)
-            is_all = count >= self.num_allowed or len(rows) < (line.rows >= 0).sum() - len(
-                asked.own
-            )
+            is_cut = len(rows) < (line.rows >= 0).sum() - len(asked.own)
+            is_all = is_cut or self.compares_regions or count >= self.num_allowed
             if self.choice.unique:
                 kept = self._leave_out_copies(rows)
                 rows, scores = rows[kept], scores[kept]
@@ -162,7 +176,7 @@ class Answerer:
         if self.choice.diverse:
             order = self._diversify(asked.vector, rows)
         order = order[: self._needed][self.choice.skip :]
-        return self._name(rows[order], scores[order])
+        return self._locate(asked, self._name(rows[order], scores[order]), rows[order])
 
     def _keep(self, asked: Asked, line: Found) -> tuple[np.ndarray, np.ndarray]:
         """Return rows and scores without those of the question, and within the threshold."""
@@ -237,6 +251,24 @@ class Answerer:
             replace(match, copies=self._list_copies(row))
             for match, row in zip(matches, rows.tolist(), strict=True)
         )
+
+    def _locate(
+        self, asked: Asked, matches: tuple[Match, ...], rows: np.ndarray
+    ) -> tuple[Match, ...]:
+        """Return matches with the regions that are like the query, if they are asked for."""
+        if self.finder is None or not matches:
+            return matches
+        places = self.finder.locate(self._features(asked), rows)
+        return tuple(
+            match if place is None else replace(match, box=place.box, size=place.size)
+            for match, place in zip(matches, places, strict=True)
+        )
+
+    def _features(self, asked: Asked) -> np.ndarray:
+        """Return the features of a question before they were projected."""
+        if asked.prepared is not None:
+            return asked.prepared
+        return np.asarray(self.index.take_features(np.array(asked.own))[0])
 
     def _list_copies(self, row: int) -> tuple[str, ...]:
         same = (self._hashes == self._hashes[row]).all(axis=1)

@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from featx.errors import IndexFileError, StoreError, UnknownName
+from featx.errors import UnknownName
 from featx.images.sources.request import make_exclusion
 from featx.index.conditions import select_rows
 from featx.index.options import MatchOptions
+from featx.index.own_store import open_own_store
 from featx.index.vector_index import VectorIndex
-from featx.store import FeatureStore, open_store
-from featx.wording import option
 
 
 def select_images(index: VectorIndex, filters: MatchOptions) -> np.ndarray | None:
@@ -36,7 +35,7 @@ def select_images(index: VectorIndex, filters: MatchOptions) -> np.ndarray | Non
         assert matches is not None
         allowed &= np.fromiter(map(matches, index.description.keys), bool, len(index))
     if filters.split or filters.where_column is not None:
-        with _open_store(index) as store:
+        with open_own_store(index, "Splits and columns") as store:
             if filters.split:
                 allowed &= _is_one_of(store.splits, filters.split, "split in the store")
             if filters.where_column is not None:
@@ -57,21 +56,3 @@ def _is_one_of(values: Sequence[str | None], wanted: Sequence[str], kind: str) -
             raise UnknownName(kind, name, sorted(known))
     chosen = set(wanted)
     return np.fromiter((value in chosen for value in values), bool, len(values))
-
-
-def _open_store(index: VectorIndex) -> FeatureStore:
-    """Open the store of an index, if it is as it was then."""
-    reference = index.description.store
-    path = reference.find(index.path.absolute().parent)
-    try:
-        store = None if path is None else open_store(path)
-    except StoreError:
-        store = None
-    if store is not None and store.contents == reference.contents:
-        return store
-    if store is not None:
-        store.close()
-    raise IndexFileError(
-        f"Splits and columns are in the store {reference.path!r}, which is not here or has "
-        f"changed. Name it with {option('features')}."
-    )

@@ -30,6 +30,9 @@ class MatchOptions:
         unique: Leave out near-copies of better matches (a cosine of 0.995, less the mean of the
             features). Identical files become one match, which names them.
         diverse: Choose matches that also differ from each other.
+        where: Say which region of each match is like the query, as `Match.box`. The layer is to be
+            stored as maps (``pool="none"``). With `QuestionOptions.crop`, the best 200 images are
+            ranked by their most similar regions.
     """
 
     label: str | Sequence[str] = ()
@@ -39,6 +42,7 @@ class MatchOptions:
     skip: int = 0
     unique: bool = False
     diverse: bool = False
+    where: bool = False
 
     def __post_init__(self) -> None:
         for name in ("label", "path", "split"):
@@ -47,6 +51,7 @@ class MatchOptions:
         object.__setattr__(self, "skip", check_whole_number("skip", self.skip, least=0))
         check_flag("unique", self.unique)
         check_flag("diverse", self.diverse)
+        check_flag("where", self.where)
 
     @property
     def has_filter(self) -> bool:
@@ -86,6 +91,7 @@ class MatchKeywords(TypedDict, total=False):
     skip: int
     unique: bool
     diverse: bool
+    where: bool
 
 
 class QuestionKeywords(TypedDict, total=False):

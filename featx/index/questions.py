@@ -19,9 +19,10 @@ from featx.features.embedding import (
     embed_found,
     load_network,
 )
-from featx.images.cropping import crop_images, parse_crop
+from featx.images.cropping import Crop, crop_images, parse_crop
 from featx.images.roots import is_url
 from featx.images.sources import ImageFailure, Images
+from featx.images.sources.keys import check_inside
 from featx.index.answering import Asked
 from featx.index.options import QuestionOptions
 from featx.index.projection import normalize_rows
@@ -110,7 +111,9 @@ class QuestionMaker:
             terms = [
                 parse_term(key) if key not in self._index else Term(1, key, key) for key in keys
             ]
-            return self._combine([(term.weight, self._know_key(term.name)) for term in terms])
+            return self._combine([(term.weight, self._know_query(term.name)) for term in terms])
+        if self._crop is not None:
+            return [self._ask(self._know_query(key)) for key in keys]
         asked = []
         for key in keys:
             row = self._index.row(key)
@@ -127,10 +130,10 @@ class QuestionMaker:
                 [
                     (weight, known)
                     for weight, images in self._weigh(self._query.images)
-                    for known in self._know_pictures(self._embed(images))
+                    for known in self._know_pictures(self._embed(images, self._crop))
                 ]
             )
-        embedded = self._embed(self._query.images)
+        embedded = self._embed(self._query.images, self._crop)
         prepared = self._index.prepare(embedded.values)
         vectors = self._index.project(prepared)
         return [
@@ -173,6 +176,30 @@ class QuestionMaker:
             found.append((term, self._know_pictures(embedded)))
         return found
 
+    def _ask(self, known: _Known) -> Asked:
+        prepared = self._index.prepare(known.features[np.newaxis])
+        vector = self._index.project(prepared)[0]
+        return Asked(known.query, known.path, vector, prepared[0], known.rows)
+
+    def _know_query(self, key: str) -> _Known:
+        """Return the features of an image of the index; of a part of it from its picture."""
+        if self._crop is None:
+            return self._know_key(key)
+        row, root = self._index.row(key), self._index.root
+        path = root.location(key)
+        if root.is_in_memory or (is_url(path) and not self._query.allow_download):
+            reason = "was passed in Python" if root.is_in_memory else "is at a URL"
+            raise InvalidValue(
+                f"A part of an image is taken from its picture, and {key!r} {reason}. Name the "
+                "picture itself as the query."
+            )
+        check_inside(key)
+        embedded = self._embed(path, self._crop)
+        if embedded.failures:
+            reason = embedded.failures[0].reason.rstrip(".")
+            raise InvalidValue(f"{key!r} cannot be used: {reason}.")
+        return _Known(key, path, embedded.values[0], (row,))
+
     def _know_key(self, key: str) -> _Known:
         row = self._index.row(key)
         features = self._index.take_features(np.array([row]))[0]
@@ -201,13 +228,13 @@ class QuestionMaker:
         terms = [parse_term(str(one)) for one in images]
         return [(term.weight, term.name) for term in terms]
 
-    def _embed(self, images: Images) -> EmbeddedImages:
-        """Compute the feature that an index compares."""
+    def _embed(self, images: Images, crop: Crop | None = None) -> EmbeddedImages:
+        """Compute the feature that an index compares, of all or a part of some pictures."""
         require_pooling(self._index)
         description = self._index.description
         found = replace(self._query, images=images).find(self._listener)
-        if self._crop is not None:
-            found = crop_images(found, self._crop)
+        if crop is not None:
+            found = crop_images(found, crop)
         if self._network is None:
             network = load_network(self._query, description.model, description.feature)
             self._network = accelerate(network, self._query.run, self._listener)

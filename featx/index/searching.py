@@ -15,8 +15,9 @@ from featx.events import Listener
 from featx.features.embedding import QueryImages, require_images
 from featx.images.roots import MEMORY, Root
 from featx.images.sources import ImageFailure, Images
-from featx.index.answering import Answerer
+from featx.index.answering import REGION_CANDIDATES, Answerer
 from featx.index.filtering import select_images
+from featx.index.locating import RegionFinder
 from featx.index.options import (
     SEARCH_GROUPS,
     MatchOptions,
@@ -66,6 +67,7 @@ class SearchReport(Shown):
         index_size: N, images in the index.
         layer: The layer that is compared.
         root: What the keys of the matches are relative to.
+        has_boxes: Whether the regions of the matches were asked for.
     """
 
     results: tuple[QueryResult, ...]
@@ -73,23 +75,24 @@ class SearchReport(Shown):
     index_size: int
     layer: str
     root: Root = MEMORY
+    has_boxes: bool = False
 
     def to_pandas(self) -> pandas.DataFrame:
         """Return a data frame of pandas with a row for each match.
 
-        Its columns are query, rank, key, score, label and path.
+        Its columns are query, rank, key, score, label and path; and box, if it was asked for.
 
         Raises:
             LibraryMissing: If pandas is not installed.
         """
         library = require_library("pandas", "to_pandas")
+        names = ["rank", "key", "score", "label", "path", *(["box"] if self.has_boxes else [])]
         rows = [
-            (result.query, match.rank, match.key, match.score, match.label, match.path)
+            (result.query, *(getattr(match, name) for name in names))
             for result in self.results
             for match in result.matches
         ]
-        names = ["query", "rank", "key", "score", "label", "path"]
-        return library.DataFrame(rows, columns=names)
+        return library.DataFrame(rows, columns=["query", *names])
 
     def plot(self) -> PillowImage:
         """Draw queries and matches with labels and scores, as ``featx search --sheet`` does.
@@ -180,7 +183,10 @@ def search(
         ),
         listener,
     )
-    answerer = Answerer(opened, k, threshold, match, select_images(opened, match))
+    allowed = select_images(opened, match)
+    finder = RegionFinder(opened, allow_download=allow_download) if match.where else None
+    compares_regions = match.where and question.crop is not None
+    answerer = Answerer(opened, k, threshold, match, allowed, finder, compares_regions)
     _note_limits(answerer, listener)
     own = None
     if isinstance(reference, str):
@@ -199,8 +205,13 @@ def search(
         QueryResult(one.query, one.path, matches, one.terms)
         for one, matches in zip(asked, answerer.answer(asked), strict=True)
     )
+    if finder is not None and finder.missing:
+        listener.note(
+            f"{format_count(finder.missing, 'match', 'matches')} without a box: the pictures are "
+            "not here, or have changed"
+        )
     name = opened.description.feature.name
-    report = SearchReport(results, maker.failures, len(opened), name, opened.root)
+    report = SearchReport(results, maker.failures, len(opened), name, opened.root, match.where)
     require_images(report, maker.failures, len(results))
     return report
 
@@ -225,6 +236,10 @@ def _note_limits(answerer: Answerer, listener: Listener) -> None:
         listener.note(f"the filters leave {answerer.num_allowed:,} of {total}")
     elif answerer.k > len(index):
         listener.note(f"the index holds {total}: all of them are ranked")
+    if answerer.compares_regions and answerer.num_allowed > REGION_CANDIDATES:
+        listener.note(
+            f"regions are compared of the {REGION_CANDIDATES} images that are nearest as wholes"
+        )
     if index.candidates and not index.ranks_exactly():
         listener.note(
             f"the store {index.description.store.path!r} is not here, or has changed: matches are "

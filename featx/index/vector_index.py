@@ -62,6 +62,9 @@ class Match(Shown):
         score: Cosine similarity, in [-1, 1]; or what the index's metric is.
         label: Its class, or None.
         copies: Keys of identical files, where they were searched for.
+        box: The region that is like the query, where that was asked for: left, top, right and
+            bottom in pixels of the image as it is seen.
+        size: Width and height of that image; None without a box.
     """
 
     rank: int
@@ -70,6 +73,8 @@ class Match(Shown):
     score: float
     label: str | None
     copies: tuple[str, ...] = ()
+    box: tuple[int, int, int, int] | None = None
+    size: tuple[int, int] | None = None
 
     @property
     def is_at_url(self) -> bool:

@@ -20,6 +20,7 @@ from featx.report.text import printable
 
 if TYPE_CHECKING:
     from featx.index.searching import QueryResult, SearchReport
+    from featx.index.vector_index import Match
 
 TILE = 120
 """Width and height of a picture on the sheet, in pixels."""
@@ -30,6 +31,8 @@ BORDER = 3
 INK, PAPER, GREY = (32, 32, 32), (255, 255, 255), (120, 120, 120)
 BLANK = (235, 235, 235)
 RIGHT, WRONG = (38, 140, 70), (196, 60, 48)
+BOX, BOX_EDGE = (255, 214, 10), (32, 32, 32)
+"""Of the frame around a region, and of the lines on both sides of it: seen on any picture."""
 
 
 MAX_QUERIES = 50
@@ -63,7 +66,8 @@ def write_contact_sheet(
 
     A match has a green border if its label is the query's, a red one if it is another, and
     none where either has no label. The query's label is the name of its folder if that is one
-    of the labels found. Of more than 50 queries or 20 matches only the first are drawn.
+    of the labels found. A yellow frame is around the region that is like the query, where that was
+    asked for. Of more than 50 queries or 20 matches only the first are drawn.
 
     Args:
         report: The matches.
@@ -106,6 +110,7 @@ def draw_contact_sheet(report: SearchReport, *, allow_download: bool = False) ->
                 box = (left - BORDER, top - BORDER, left + TILE + BORDER, top + TILE + BORDER)
                 draw.rectangle(box, fill=color)
             _paste(sheet, reader, match.path, match.key, (left, top))
+            draw_region(draw, match, (left, top), TILE)
             name = match.label or Path(match.key).name
             write_caption(draw, (left, top), [(name, INK), (f"{match.score:.3f}", GREY)])
     draw.line((MARGIN * 1.5 + TILE, MARGIN, MARGIN * 1.5 + TILE, height - MARGIN), fill=GREY)
@@ -134,6 +139,31 @@ def load_tile(
             return ImageOps.pad(upright.convert("RGB"), (side, side), color=BLANK)
     except Exception:  # Gone or damaged since it was indexed.
         return None
+
+
+def draw_region(
+    draw: ImageDraw.ImageDraw, match: Match, corner: tuple[int, int], side: int
+) -> None:
+    """Draw a frame around the region of a match that is like the query, if that is known.
+
+    Args:
+        draw: Draws on the picture where the tile is.
+        match: The match.
+        corner: Left and top of the tile.
+        side: Its width and height; see `load_tile`.
+    """
+    if match.box is None or match.size is None:
+        return
+    scale = side / max(match.size)
+    margins = [(side - length * scale) / 2 for length in match.size]
+    left, top, right, bottom = (
+        round(corner[n % 2] + margins[n % 2] + place * scale) for n, place in enumerate(match.box)
+    )
+    right, bottom = max(right - 1, left), max(bottom - 1, top)
+    for inset, color in ((0, BOX_EDGE), (1, BOX), (2, BOX), (3, BOX_EDGE)):
+        if right - left > 2 * inset and bottom - top > 2 * inset:
+            frame = (left + inset, top + inset, right - inset, bottom - inset)
+            draw.rectangle(frame, outline=color)
 
 
 def query_key(result: QueryResult) -> str | None:

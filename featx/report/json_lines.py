@@ -60,7 +60,9 @@ def describe_prediction(
 def write_matches(report: SearchReport) -> None:
     """Write ``{"query", "rank", "key", "path", "score", "label"}`` for each match.
 
-    Also ``"copies"``, the keys of identical files, where there are any and they were asked for.
+    Also ``"copies"``, the keys of identical files, where there are any and they were asked for, and
+    with regions ``"box"``: left, top, right and bottom in pixels of the match, or null if its
+    picture is not here.
     """
     for result in report.results:
         for match in result.matches:
@@ -72,14 +74,18 @@ def write_matches(report: SearchReport) -> None:
                 "score": match.score,
                 "label": match.label,
             }
+            if report.has_boxes:
+                line["box"] = None if match.box is None else list(match.box)
             write_json(line | ({"copies": list(match.copies)} if match.copies else {}))
 
 
 def write_matches_csv(report: SearchReport) -> None:
     """Write a line of CSV for each match, below the names of the columns."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["query", "rank", "score", "label", "key", "path"])
+    sides = ["left", "top", "right", "bottom"] if report.has_boxes else []
+    writer.writerow(["query", "rank", "score", "label", "key", "path", *sides])
     for result in report.results:
         for match in result.matches:
             names = [match.label or "", match.key, short_path(match.path)]
-            writer.writerow([short_path(result.query), match.rank, match.score, *names])
+            box = match.box or [""] * len(sides)
+            writer.writerow([short_path(result.query), match.rank, match.score, *names, *box])

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from featx.images.sources.locations import LocationReader
-from featx.report.contact_sheet import BLANK, load_tile, query_key
+from featx.report.contact_sheet import BLANK, draw_region, load_tile, query_key
 from featx.report.text import printable
 
 if TYPE_CHECKING:
@@ -79,7 +79,8 @@ def _list_pictures(result: QueryResult, side: int) -> list[tuple[Image.Image, st
     blank = Image.new("RGB", (side, side), BLANK)
     pictures = [(load_tile(named, result.path, key, side) or blank, "query")]
     for match in result.matches[:MAX_MATCHES]:
-        picture = load_tile(reader, match.path, match.key, side) or blank
+        picture = load_tile(reader, match.path, match.key, side) or blank.copy()
+        draw_region(ImageDraw.Draw(picture), match, (0, 0), side)
         pictures.append((picture, f"{match.rank} {match.score:.3f} {match.label or ''}"))
     return pictures
 

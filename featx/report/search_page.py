@@ -12,7 +12,7 @@ from featx.report.page import Page, Section, element, write_page
 from featx.report.page.gallery import Tile, make_gallery
 from featx.report.page.markup import Content
 from featx.report.page.thumbnails import Thumbnails
-from featx.report.text import short_path
+from featx.report.text import describe_box, short_path
 from featx.units import format_count
 
 if TYPE_CHECKING:
@@ -88,7 +88,17 @@ def _make_tile(match: Match, truth: str | None, root: Root) -> Tile:
     if match.copies:
         detail += f", and {format_count(len(match.copies), 'identical file')}"
     title = match.label or PurePosixPath(match.key).name
-    return Tile(match.key, title, detail, is_right=is_right, root=root)
+    if match.box is not None:
+        detail += f", region {describe_box(match.box)}"
+    return Tile(
+        match.key,
+        title,
+        detail,
+        is_right=is_right,
+        root=root,
+        frame=match.box,
+        size=match.size,
+    )
 
 
 def _list_notes(report: SearchReport) -> Iterator[Content]:

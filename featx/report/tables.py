@@ -11,7 +11,7 @@ from featx.report.columns import Table
 from featx.report.drawing import make_table, print_result, terminal_width
 from featx.report.evaluation_tables import describe_near_duplicates, show_evaluation
 from featx.report.store_tables import describe_counts
-from featx.report.text import list_settings, short_path
+from featx.report.text import describe_box, list_settings, short_path
 from featx.units import format_bytes, format_count
 
 if TYPE_CHECKING:
@@ -293,15 +293,19 @@ def show_matches(report: SearchReport) -> None:
     headers = ["query"] if several else []
     offset = len(headers)
     right = (offset, offset + 1)
-    table = make_table(*headers, "rank", "score", "label", "image", right=right, whole=True)
+    further = ["box"] if report.has_boxes else []
+    headers += ["rank", "score", "label", *further, "image"]
+    table = make_table(*headers, right=right, whole=True)
     for result in report.results:
         for match in result.matches:
-            first = [short_path(result.query) if match.rank == 1 else ""] if several else []
+            is_first = match is result.matches[0]
+            first = [short_path(result.query) if is_first else ""] if several else []
             table.add_row(
                 *first,
                 str(match.rank),
                 f"{match.score:.4f}",
                 match.label or "",
+                *([describe_box(match.box)] if further else []),
                 short_path(match.path),
             )
         if not result.matches:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import textwrap
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _BIDI_CONTROLS = frozenset(
@@ -74,3 +74,13 @@ def list_settings(settings: Mapping[str, object]) -> str:
         f"{name} = {value:.4g}" if isinstance(value, float) else f"{name} = {value}"
         for name, value in settings.items()
     )
+
+
+def describe_box(box: Sequence[int] | None) -> str:
+    """Write a box of pixels: left, top, right, bottom; a dash for none.
+
+    Example:
+        >>> describe_box((12, 30, 88, 120))
+        '12, 30, 88, 120'
+    """
+    return "–" if box is None else ", ".join(map(str, box))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,16 @@ def test_the_page_has_what_was_found(report: SearchReport) -> None:
     assert "1: 0.900" in html
     assert "No match." in html
     assert html.count('class="missing"') == 2, "one is gone, one leads out of the folder"
+
+
+def test_the_page_has_frames_around_regions(report: SearchReport) -> None:
+    first = replace(report.results[0].matches[0], box=(3, 4, 13, 24), size=(30, 40))
+    result = replace(report.results[0], matches=(first,))
+    with Thumbnails() as thumbnails:
+        html = make_search_page(replace(report, results=(result,)), thumbnails).html()
+    assert html.count('viewBox="0 0 30 40"') == 1
+    assert '<rect x="3" y="4" width="10" height="20" class="frame"' in html
+    assert "region 3, 4, 13, 24" in html
 
 
 def test_only_pages_of_featx_are_replaced(report: SearchReport, tmp_path: Path) -> None:

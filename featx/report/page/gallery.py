@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from featx.errors import ImageError
 from featx.images.roots import Root
-from featx.report.page.markup import Content, Markup, break_path, element, isolate
+from featx.report.page.markup import Content, Markup, break_path, element, isolate, join
 from featx.report.page.thumbnails import Thumbnails
 
 
@@ -25,6 +25,8 @@ class Tile:
             not see colours; neither if None.
         content_hash: BLAKE2b-128 of the picture's bytes, if that is known.
         root: What a store or an index says that the key is relative to.
+        frame: A box around which a frame is drawn, in pixels: left, top, right and bottom,
+        size: Width and height of the picture with these pixels.
     """
 
     location: str
@@ -34,6 +36,8 @@ class Tile:
     is_right: bool | None = None
     content_hash: bytes | None = None
     root: Root | None = None
+    frame: tuple[int, int, int, int] | None = None
+    size: tuple[int, int] | None = None
 
 
 def make_gallery(label: str, tiles: Iterable[Tile], thumbnails: Thumbnails) -> Markup:
@@ -50,6 +54,17 @@ def make_gallery(label: str, tiles: Iterable[Tile], thumbnails: Thumbnails) -> M
     return element("ul", figures, class_="gallery", aria_label=label)
 
 
+def _draw_frame(tile: Tile) -> Content:
+    """Draw the frame over a picture, which fills its place as `object-fit: contain` says."""
+    if tile.frame is None or tile.size is None:
+        return ""
+    left, top, right, bottom = tile.frame
+    sides = {"x": left, "y": top, "width": right - left, "height": bottom - top}
+    lines = [element("rect", **sides, class_=name) for name in ("frame-edge", "frame")]
+    width, height = tile.size
+    return element("svg", lines, viewBox=f"0 0 {width} {height}", aria_hidden="true")
+
+
 def _describe(tile: Tile) -> Content:
     if tile.true_class is None:
         return tile.detail
@@ -59,7 +74,7 @@ def _describe(tile: Tile) -> Content:
 def _make_figure(tile: Tile, thumbnails: Thumbnails) -> Markup:
     try:
         address = thumbnails.get(tile.location, tile.content_hash, tile.root)
-        picture = element("img", src=address, alt=tile.location)
+        picture = join([element("img", src=address, alt=tile.location), _draw_frame(tile)])
     except ImageError as error:
         picture = element("span", error.reason, class_="missing")
     state = {True: "right", False: "wrong", None: None}[tile.is_right]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from featx.report.text import short_path
+from featx.report.text import describe_box, short_path
 from featx.report.views.view import (
     MOST_PICTURES,
     MOST_ROWS,
@@ -64,6 +64,7 @@ def view_match(match: Match) -> View:
             ("rank", str(match.rank)),
             ("score", f"{match.score:.4f}"),
             ("label", match.label or ""),
+            ("box", "" if match.box is None else describe_box(match.box)),
         ),
         pictures=(("", (_picture(match),)),),
     )
