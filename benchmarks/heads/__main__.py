@@ -17,9 +17,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,18 +50,13 @@ class Outcome:
 
 
 def run(arguments: Sequence[str]) -> Outcome:
-    """Run a Python module and wait for it."""
-    with tempfile.TemporaryFile("w+") as output:
-        started = time.perf_counter()
-        command = [sys.executable, "-m", *arguments]
-        actions = [(os.POSIX_SPAWN_DUP2, output.fileno(), 1)]
-        process = os.posix_spawn(sys.executable, command, os.environ, file_actions=actions)
-        _, status, usage = os.wait4(process, 0)
-        seconds = time.perf_counter() - started
-        if status:
-            raise SystemExit(f"{' '.join(command)} failed")
-        output.seek(0)
-        return Outcome(seconds, usage.ru_maxrss * 1024, json.loads(output.read()))
+    """Run a Python module and wait for it; see `benchmarks.heads.measured`."""
+    with tempfile.TemporaryDirectory() as folder:
+        result = Path(folder, "result.json")
+        python = [sys.executable, "-m"]
+        command = [*python, "benchmarks.heads.measured", str(result), *python, *arguments]
+        output = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+        return Outcome(**json.loads(result.read_text()), printed=json.loads(output))
 
 
 def compare(store: Path, folder: Path, kind: str, rounds: int) -> dict[str, list[Outcome]]:

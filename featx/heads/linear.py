@@ -38,7 +38,7 @@ MOST_WORK = 50_000_000_000
 MOST_CLASSES = 2_000
 """Strengths are compared on at least two examples of each, however many that are."""
 
-COARSE, FINE, EXACT = 1e-5, 2e-6, 1e-13
+COARSE, FINE, EXACT = 1e-5, 5e-6, 1e-13
 """Decrease of the objective in a step at which a fit stops: to compare; of many values; of few."""
 
 

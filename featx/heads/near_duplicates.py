@@ -7,9 +7,13 @@ other is measured on, the accuracy is too good to be true.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import combinations_with_replacement, islice
 
 import numpy as np
+
+from featx.machine import available_cores
 
 DEFAULT_SIMILARITY = 0.995
 """Cosine of features whose mean was subtracted, from which two pictures count as near-duplicates.
@@ -183,13 +187,22 @@ def _compare(points: np.ndarray, radius: float) -> Iterator[np.ndarray]:
     halves = np.square(points).sum(axis=1) / 2
     left = np.column_stack([-points, halves, np.ones(len(points))]).astype(np.float32)
     right = np.column_stack([points, np.ones(len(points)), halves]).astype(np.float32)
-    for start in range(0, len(points), LEAF):
-        for other in range(start, len(points), LEAF):
-            near = left[start : start + LEAF] @ right[other : other + LEAF].T <= radius**2 / 2
-            if other == start:
-                near &= np.tri(len(near), k=-1, dtype=bool).T
-            if near.any():
-                yield np.argwhere(near) + np.array([start, other])
+
+    def compare_tile(tile: tuple[int, int]) -> np.ndarray:
+        start, other = tile
+        near = left[start : start + LEAF] @ right[other : other + LEAF].T <= radius**2 / 2
+        if other == start:
+            near &= np.tri(len(near), k=-1, dtype=bool).T
+        return np.argwhere(near) + np.array(tile)
+
+    tiles = combinations_with_replacement(range(0, len(points), LEAF), 2)
+    if len(points) <= LEAF:
+        yield from map(compare_tile, tiles)
+        return
+    cores = available_cores()
+    with ThreadPoolExecutor(cores) as pool:
+        while some := list(islice(tiles, 2 * cores)):  # No more than these hold pairs at a time.
+            yield from pool.map(compare_tile, some)
 
 
 def compare_pairs(values: np.ndarray, mean: np.ndarray, pairs: np.ndarray) -> np.ndarray:

@@ -73,7 +73,7 @@ def _introduce(report: FitReport) -> str:
     learned = {
         "single": format_count(len(report.classes), "class", "classes"),
         "multi": format_count(len(report.classes), "label"),
-        "regression": "A number",
+        "regression": f"Predicts {', '.join(report.columns)}",
     }
     fitted = (
         f"{learned[report.task]}, {report.width:,} values for an image, fitted on "
