@@ -76,6 +76,8 @@ def read_labelled_rows(store: FeatureStore, choice: RowChoice, listener: Listene
     known = targets.values[rows]
     check_variety(targets, known)
     values = _keep_rows(table.values, rows)
+    if len(values) > 1 and _are_equal(values):
+        listener.note("all images have the same features: no head can tell them apart")
     counts = None if counts is None else counts[rows]
     weights = weigh_examples(known, classes, choice.task.class_weight, counts)
     grouping = group_rows(
@@ -133,6 +135,13 @@ def _keep_rows(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
         block = rows[start : start + step]
         values[start : start + len(block)] = values[block]
     return values[: len(rows)]
+
+
+def _are_equal(values: np.ndarray) -> bool:
+    """Whether all rows are the same; seldom more than the first ones are looked at."""
+    first, step = values[:1], max(1, BLOCK_VALUES // max(1, values.shape[1]))
+    starts = range(0, len(values), step)
+    return all(bool((values[start : start + step] == first).all()) for start in starts)
 
 
 def _leave_out_broken(

@@ -139,6 +139,20 @@ def test_lda_is_that_of_scikit_learn_with_this_shrinkage(per_class: int, width: 
     np.testing.assert_allclose(received, probabilities, atol=2e-3)
 
 
+def test_the_loss_of_knn_is_that_of_its_predictions() -> None:
+    examples, head = clouds(4, 30, 6), HEADS["knn"]
+    chosen = head.choose(examples, FitJob())
+    losses, right = [], []
+    for train, test in make_folds(examples, seed=0):
+        weights = head.fit(examples.take(train), chosen.settings, FitJob())
+        probabilities = compute(head.operations(weights), examples.values[test])
+        losses.append(-np.log(probabilities[np.arange(len(test)), examples.targets[test]]))
+        right.append(probabilities.argmax(axis=1) == examples.targets[test])
+    assert chosen.loss == pytest.approx(np.concatenate(losses).mean(), rel=1e-5)
+    assert chosen.accuracy == np.concatenate(right).mean()
+    assert chosen.num_held_out == len(examples)
+
+
 def test_knn_votes_as_scikit_learn() -> None:
     examples = clouds(4, 30, 6)
     unit = examples.values / np.linalg.norm(examples.values, axis=1, keepdims=True)

@@ -120,6 +120,13 @@ def test_what_cannot_be_learned_is_refused(
     assert not (tmp_path / "head").exists()
 
 
+def test_constant_features_are_pointed_out(program: Program, tmp_path: Path) -> None:
+    write_sample(tmp_path / "n.h5", {"v": np.ones((30, 3), np.float32)}, labels=["a", "b"] * 15)
+    outcome = program("fit-head", "n.h5", "--kind", "ridge")
+    assert outcome.status == 0
+    assert "all images have the same features" in outcome.err
+
+
 def _keys(store: str) -> list[str]:
     with featx.open_store(store) as opened:
         return list(opened.keys)
