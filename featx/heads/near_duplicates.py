@@ -193,7 +193,7 @@ def _compare(points: np.ndarray, radius: float) -> Iterator[np.ndarray]:
         near = left[start : start + LEAF] @ right[other : other + LEAF].T <= radius**2 / 2
         if other == start:
             near &= np.tri(len(near), k=-1, dtype=bool).T
-        return np.argwhere(near) + np.array(tile)
+        return np.asarray(np.argwhere(near) + np.array(tile))
 
     tiles = combinations_with_replacement(range(0, len(points), LEAF), 2)
     if len(points) <= LEAF:
