@@ -34,7 +34,9 @@ def search(
     *,
     queries: Annotated[
         list[str] | None,
-        typer.Argument(metavar="QUERY", help="Pictures, or folders, archives, globs, URLs."),
+        typer.Argument(
+            metavar="QUERY", help="Pictures, or folders, archives, globs, URLs; - for stdin."
+        ),
     ] = None,
     key: Annotated[
         list[str] | None,

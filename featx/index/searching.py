@@ -24,6 +24,7 @@ from featx.index.options import (
     QuestionOptions,
     SearchKeywords,
 )
+from featx.index.piped import Queries, read_piped
 from featx.index.questions import QuestionMaker
 from featx.index.ready import IndexRequest, ready_index
 from featx.index.vector_index import Match
@@ -129,7 +130,8 @@ def search(
 
     Args:
         queries: Pictures: paths, URLs or objects, as for `featx.extract`. Their features are
-            computed exactly as those of the store were.
+            computed exactly as those of the store were. ``"-"`` reads a picture, or a list of paths
+            and keys, from the standard input.
         keys: Keys of images of the store as queries: no network is run, and each image is left
             out of its own matches.
         features: The feature store; ``features.h5`` when neither it nor `index` is given.
@@ -173,8 +175,8 @@ def search(
     match = fill_group(MatchOptions, match, options)
     listener = run.choose_listener(listener)
     reference = check_model("model", model)
-    has_queries = not isinstance(queries, (list, tuple)) or len(queries) > 0
-    _check(has_queries or bool(keys), k, threshold)
+    asked_for = Queries(queries, tuple(keys))
+    _check(asked_for.has_images or bool(keys), k, threshold)
     opened = ready_index(
         IndexRequest(
             None if features is None else Path(features),
@@ -191,8 +193,9 @@ def search(
     own = None
     if isinstance(reference, str):
         own = locate_again(reference, opened.description.model)
+    asked_for = read_piped(asked_for, opened)
     query = QueryImages(
-        queries,
+        asked_for.images,
         run=run,
         weights=check_path("weights", weights if own is None else own),
         model=reference if isinstance(reference, InMemory) else None,
@@ -200,7 +203,8 @@ def search(
         allow_download=allow_download,
     )
     maker = QuestionMaker(opened, query, question, listener)
-    asked = [*maker.ask_keys(keys), *(maker.ask_pictures() if has_queries else ())]
+    pictures = maker.ask_pictures() if asked_for.has_images else []
+    asked = [*maker.ask_keys(asked_for.keys), *pictures]
     results = tuple(
         QueryResult(one.query, one.path, matches, one.terms)
         for one, matches in zip(asked, answerer.answer(asked), strict=True)
