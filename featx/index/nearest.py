@@ -45,6 +45,15 @@ def find_nearest(
     return to_scores(distances, space), rows
 
 
+def join_best(
+    first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray], count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the best `count` of two times scores and row numbers, best first."""
+    scores, rows = (np.concatenate(pair, axis=1) for pair in zip(first, second, strict=True))
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :count]
+    return np.take_along_axis(scores, best, axis=1), np.take_along_axis(rows, best, axis=1)
+
+
 def select_rows(allowed: np.ndarray | None) -> Any:
     """Return FAISS's form of a choice of rows, None for all."""
     if allowed is None:

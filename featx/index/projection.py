@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,9 @@ from featx.options import IndexOptions
 
 PCA_ROWS = 50_000
 """Vectors that components are fitted on, at most, drawn from all over the store."""
+
+CACHED_VALUES = 1 << 16
+"""Values that are computed with at a time."""
 
 LEAST_VARIANCE = 1e-12
 """Of a component, relative to the largest: below, it is rounding, and is not scaled up."""
@@ -109,8 +112,12 @@ def normalize_rows(vectors: np.ndarray) -> np.ndarray:
         array([[0.6, 0.8],
                [0. , 0. ]], dtype=float32)
     """
-    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-    return np.asarray(vectors / np.where(lengths == 0, 1, lengths), dtype=np.float32)
+    out = np.empty(vectors.shape, np.float32)
+    for start, stop in _pieces(vectors):
+        piece = vectors[start:stop]
+        lengths = np.linalg.norm(piece.astype(np.float64), axis=1, keepdims=True)
+        out[start:stop] = piece / np.where(lengths == 0, 1, lengths)
+    return out
 
 
 _SEED = 20_011
@@ -122,14 +129,24 @@ def hash_rows(vectors: np.ndarray) -> np.ndarray:
     A sum of products with random odd numbers, modulo 2**64: NumPy computes it at the speed of
     memory. -0.0 counts as 0.0.
     """
-    rows = np.ascontiguousarray(vectors + np.float32(0))
-    words = rows.view(np.uint32).astype(np.uint64)
-    factors = np.random.default_rng(_SEED).integers(
-        0, 2**63, rows.shape[1], np.uint64, endpoint=False
-    )
-    mixed = words * (2 * factors + np.uint64(1))
-    mixed ^= mixed >> np.uint64(32)
-    return np.asarray((mixed * (factors | np.uint64(1))).sum(axis=1, dtype=np.uint64))
+    random = np.random.default_rng(_SEED)
+    factors = random.integers(0, 2**63, vectors.shape[1], np.uint64, endpoint=False)
+    first, second = 2 * factors + np.uint64(1), factors | np.uint64(1)
+    hashes = np.empty(len(vectors), np.uint64)
+    for start, stop in _pieces(vectors):
+        rows = np.ascontiguousarray(vectors[start:stop] + np.float32(0))
+        mixed = rows.view(np.uint32) * first
+        mixed ^= mixed >> np.uint64(32)
+        mixed *= second
+        hashes[start:stop] = mixed.sum(axis=1, dtype=np.uint64)
+    return hashes
+
+
+def _pieces(vectors: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Yield where pieces begin and end that a processor's cache holds: several times as fast."""
+    step = max(1, CACHED_VALUES // max(1, vectors.shape[1]))
+    for start in range(0, len(vectors), step):
+        yield start, min(len(vectors), start + step)
 
 
 class SelfFinder:
@@ -152,6 +169,16 @@ class SelfFinder:
             np.sort(self._rows[low:high].astype(np.int64))
             for low, high in zip(first, last, strict=True)
         ]
+
+    def are_rows(self, vectors: np.ndarray, rows: np.ndarray) -> bool:
+        """Whether vectors (n, D) are those of rows (n,), bit for bit."""
+        wanted = hash_rows(vectors)
+        first = np.searchsorted(self._hashes, wanted, "left")
+        last = np.searchsorted(self._hashes, wanted, "right")
+        if (first == last).any():
+            return False
+        others = np.flatnonzero(self._rows[first] != rows)  # Of equal vectors, another is first.
+        return all(rows[one] in self._rows[first[one] : last[one]] for one in others)
 
 
 def self_sections(hashes: np.ndarray) -> list[Section]:

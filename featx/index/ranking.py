@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,10 +11,10 @@ import numpy as np
 
 from featx.errors import StoreError
 from featx.index.description import IndexDescription
-from featx.index.projection import Projection
+from featx.index.projection import Projection, SelfFinder
 from featx.index.source import StoreVectors
 from featx.specs import DEFAULT_READ_POOLING
-from featx.store import open_store
+from featx.store import FeatureStore, open_store
 
 
 class Found(NamedTuple):
@@ -34,10 +36,18 @@ class StoreReader:
         description: The index.
         folder: The folder of the index.
         projection: What is done to features.
+        selves: Returns the hashes of vectors in the index; None if it has none.
     """
 
-    def __init__(self, description: IndexDescription, folder: Path, projection: Projection) -> None:
+    def __init__(
+        self,
+        description: IndexDescription,
+        folder: Path,
+        projection: Projection,
+        selves: Callable[[], SelfFinder] | None,
+    ) -> None:
         self._description, self._projection = description, projection
+        self._selves = selves
         self._path = description.store.find(folder)
 
     @property
@@ -65,10 +75,25 @@ class StoreReader:
             with open_store(self._path) as store:
                 if store.contents != self._description.store.contents:
                     return None
+                prepared = self._read_single_rows(store, rows)
+                if prepared is not None:
+                    return prepared
                 source = StoreVectors(store, feature.name, pool, projection=self._projection)
                 return source.take_prepared(rows)
         except StoreError:  # Damaged, or replaced while it was read.
             return None
+
+    def _read_single_rows(self, store: FeatureStore, rows: np.ndarray) -> np.ndarray | None:
+        """Return prepared vectors that were compared with their hashes; None if they differ."""
+        feature = self._description.feature
+        is_pooled = store.spec(feature.name).shape != feature.shape  # When it is read.
+        if self._selves is None or is_pooled:
+            return None
+        values = store.vectors_unchecked(feature.name, rows)
+        if values is None:
+            return None
+        prepared = self._projection.prepare(values.reshape(len(rows), math.prod(feature.shape)))
+        return prepared if self._selves().are_rows(prepared, rows) else None
 
 
 def rank_exactly(reader: StoreReader, queries: np.ndarray, found: Found, metric: str) -> Found:
@@ -81,8 +106,8 @@ def rank_exactly(reader: StoreReader, queries: np.ndarray, found: Found, metric:
         metric: ``ip`` or ``l2``.
     """
     rows = np.unique(found.rows[found.rows >= 0])
-    prepared = reader.take_prepared(rows)
-    if prepared is None or not len(rows):
+    prepared = reader.take_prepared(rows) if len(rows) else None
+    if prepared is None:
         return found
     vectors = reader.project(prepared)
     places = np.searchsorted(rows, np.maximum(found.rows, rows[0]))

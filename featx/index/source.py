@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from featx.events import Listener
-from featx.index.projection import Projection, concatenate, hash_rows
+from featx.index.projection import Projection, hash_rows
 from featx.store import FeatureStore
 
 SEED = 7
@@ -37,9 +37,28 @@ class StoreVectors:
 
     def prepared(self) -> Iterator[np.ndarray]:
         """Yield vectors before they are projected, in blocks in order."""
-        blocks = self.store.iter_vectors(self.layer, self.pool)
-        for block in self.follow(blocks):
-            yield self.projection.prepare(block.reshape(len(block), -1))
+        for block in self._stored():
+            yield self.projection.prepare(block)
+
+    def _stored(self) -> Iterator[np.ndarray]:
+        """Yield vectors as they are stored, (n, D), in blocks in order."""
+        for block in self.follow(self.store.iter_vectors(self.layer, self.pool)):
+            yield block.reshape(len(block), -1)
+
+    def pick(self, chosen: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Read all vectors once, and return those of some rows before they are projected.
+
+        Args:
+            chosen: Row numbers in ascending order, several times.
+        """
+        taken: list[list[np.ndarray]] = [[] for _ in chosen]
+        start = 0
+        for block in self._stored():
+            for rows, parts in zip(chosen, taken, strict=True):
+                low, high = np.searchsorted(rows, [start, start + len(block)])
+                parts.append(self.projection.prepare(block[rows[low:high] - start]))
+            start += len(block)
+        return [np.concatenate(parts) for parts in taken]
 
     def follow(self, blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
         """Pass blocks on, and tell the listener how far they are."""
@@ -101,12 +120,5 @@ def draw_sample(source: StoreVectors, training: int, queries: int) -> Sample:
     trained = np.sort(order[num_queries : num_queries + training])
     if not len(trained):
         trained = rows
-    taken: dict[str, list[np.ndarray]] = {"queries": [], "training": []}
-    start = 0
-    for block in source.prepared():
-        for name, wanted in (("queries", rows), ("training", trained)):
-            low, high = np.searchsorted(wanted, [start, start + len(block)])
-            taken[name].append(block[wanted[low:high] - start])
-        start += len(block)
-    width = taken["queries"][0].shape[1]
-    return Sample(concatenate(taken["training"], width), rows, concatenate(taken["queries"], width))
+    vectors, queried = source.pick([trained, rows])
+    return Sample(vectors, rows, queried)

@@ -138,7 +138,12 @@ class VectorIndex(Shown):
     @cached_property
     def _reader(self) -> StoreReader:
         """The store's own vectors."""
-        return StoreReader(self.description, self.path.absolute().parent, self._projection)
+        return StoreReader(
+            self.description,
+            self.path.absolute().parent,
+            self._projection,
+            (lambda: self._selves) if "vector_hashes" in self.arrays else None,
+        )
 
     def ranks_exactly(self) -> bool:
         """Whether matches are in the order of exact vectors: those of its own, or the store's."""
@@ -146,7 +151,12 @@ class VectorIndex(Shown):
 
     @cached_property
     def _selves(self) -> SelfFinder:
-        return read_self_finder(self.arrays, len(self))
+        try:
+            return read_self_finder(self.arrays, len(self))
+        except IndexFileError:
+            raise
+        except (ValueError, KeyError) as error:
+            raise damaged(self.path, error) from error
 
     @property
     def root(self) -> Root:
