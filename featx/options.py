@@ -289,9 +289,12 @@ class IndexOptions:
         min_recall: The share of the 10 nearest vectors that is to be found, from 0 to 1, by an
             index that does not look everywhere; it looks no further than this needs.
         max_memory: Bytes that the vectors of the index may take when it is searched, at least 1;
-            as many as there are when None. Only ``auto`` asks for it.
+            as many as there are when None. ``auto`` goes by it, and a quarter of it is the most
+            that vectors take that an index is trained on.
         max_query_time: Milliseconds in which one query is to be answered. Only ``auto`` asks for
             it: it stays exact while this can be kept.
+        factory: For experts, in place of a kind: a factory string of FAISS, such as
+            ``"OPQ64,IVF4096,PQ64"``.
     """
 
     metric: Metric = "cosine"
@@ -300,11 +303,13 @@ class IndexOptions:
     min_recall: float = 0.98
     max_memory: int | None = None
     max_query_time: float = 25.0
+    factory: str | None = None
 
     def __post_init__(self) -> None:
         check_choice("metric", self.metric, get_args(Metric))
         _check_numbers(self, ("pca", "max_memory"), least=1)
         check_flag("whiten", self.whiten)
+        check_text("factory", self.factory)
         for name, most in (("min_recall", 1.0), ("max_query_time", math.inf)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -390,6 +395,7 @@ class IndexKeywords(TypedDict, total=False):
     min_recall: float
     max_memory: int | None
     max_query_time: float
+    factory: str | None
 
 
 class BuildKeywords(IndexKeywords, LayerSynonyms, total=False):

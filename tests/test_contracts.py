@@ -36,8 +36,15 @@ class TestIndexesOfBits(IndexContract):
     tolerance = 0.5
 
 
+@pytest.mark.parametrize("kind", ["hnsw"])
+class TestGraphs(IndexContract):
+    min_recall = 0.97
+    tolerance = 0.01
+
+
 def test_every_kind_of_index_is_tested() -> None:
-    assert [name for name in INDEXES.names if not INDEXES[name].is_exact] == ["ivf", "ivf-rabitq"]
+    kinds = [name for name in INDEXES.names if not INDEXES[name].is_exact]
+    assert kinds == ["ivf", "ivf-rabitq", "hnsw", "factory"]  # The last in tests/index.
 
 
 @pytest.mark.parametrize("format", EXPORTS.names)

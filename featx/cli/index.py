@@ -40,7 +40,7 @@ def make_index_options(
             "--max-memory",
             "--max-index-memory-usage",
             metavar="SIZE",
-            help="What the vectors may take when they are searched, such as 500MB; for 'auto'.",
+            help="What the vectors may take when they are searched, such as 500MB.",
         ),
     ] = None,
     max_query_time: Annotated[
@@ -52,6 +52,13 @@ def make_index_options(
             help="In this many milliseconds one query is to be answered; for 'auto'.",
         ),
     ] = IndexOptions().max_query_time,
+    factory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STRING",
+            help="For experts: a factory string of FAISS, such as OPQ64,IVF4096,PQ64.",
+        ),
+    ] = None,
 ) -> IndexOptions:
     """Return how an index compares vectors, and what it may cost."""
     return IndexOptions(
@@ -61,6 +68,7 @@ def make_index_options(
         min_recall=min_recall,
         max_memory=None if max_memory is None else parse_bytes(max_memory),
         max_query_time=max_query_time,
+        factory=factory,
     )
 
 

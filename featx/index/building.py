@@ -169,7 +169,7 @@ def _connect(
     options = description.options
     if previous is not None and _compares_alike(previous.description, description):
         source = replace(source, projection=_projection_of(previous))
-        if previous.description.kind == description.kind:
+        if _is_alike(previous.description, description):
             return source, Older(previous, _find_old_rows(source.store, previous))
         return source, None
     projection = Projection(options.metric == "cosine")
@@ -191,6 +191,11 @@ def _compares_alike(first: IndexDescription, second: IndexDescription) -> bool:
         for one in (first, second)
     ]
     return identities[0] == identities[1]
+
+
+def _is_alike(first: IndexDescription, second: IndexDescription) -> bool:
+    """Whether two indexes are of one kind, and built in one way."""
+    return (first.kind, first.space.factory) == (second.kind, second.space.factory)
 
 
 def _find_old_rows(store: FeatureStore, previous: VectorIndex) -> np.ndarray:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from featx.index.kinds import AUTO
+from featx.errors import InvalidValue
+from featx.index.kinds import AUTO, FACTORY
+from featx.index.recipes import parse_recipe
 from featx.options import IndexOptions
+from featx.wording import option
 
 EXACT, LISTS, SMALL_LISTS = "flat", "ivf", "ivf-rabitq"
 
@@ -31,7 +34,23 @@ def choose_kind(kind: str, count: int, width: int, options: IndexOptions) -> str
         'ivf'
         >>> choose_kind("auto", 1_000_000, 1280, IndexOptions(max_memory=10**9))
         'ivf-rabitq'
+
+    Raises:
+        InvalidValue: If a factory string is missing, goes with no such kind, or is none.
     """
+    if options.factory is not None:
+        parse_recipe(options.factory)
+        if kind not in (AUTO, FACTORY):
+            raise InvalidValue(
+                f"A factory string is in place of a kind. Received: {option('kind', kind)}, "
+                f"{option('factory', options.factory)}."
+            )
+        return FACTORY
+    if kind == FACTORY:
+        raise InvalidValue(
+            f"{option('kind', FACTORY)} takes a factory string, such as "
+            f"{option('factory', 'OPQ64,IVF4096,PQ64')}."
+        )
     if kind != AUTO:
         return kind
     memory = options.max_memory

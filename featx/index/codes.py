@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,7 @@ from featx.index.container import Arrays, Section
 from featx.index.kinds import Space, Vectors
 from featx.index.lists import CodeFile, MappedLists, SortedCodes
 from featx.index.nearest import FAISS_API, metric_of, start_faiss
-
-SEED = 1234
-
-ITERATIONS = 10
-"""Of k-means, as FAISS does for inverted lists."""
+from featx.index.recipes import Recipe
 
 ENCODED_ROWS = 8192
 """Rows that are read from the store at a time when an index is brought up to date."""
@@ -26,25 +23,26 @@ class Coder:
 
     Args:
         space: The vectors.
-        centres: float32 (L, D), rotated.
-        extra: ``ranges``, float32 (2 D,): the smallest value and the extent of each, for 8 bits
-            each; or ``rotation``, float32 (D, D), for one bit each.
+        centres: float32 (L, P), of rotated vectors.
+        extra: What codes were trained to, see `trained_shape`. ``rotation``, float32 (D, P), and
+            ``offset``, float32 (P,): what vectors are multiplied with, and what is added.
+        recipe: How vectors are compressed.
     """
 
-    def __init__(self, space: Space, centres: np.ndarray, extra: Mapping[str, np.ndarray]) -> None:
+    def __init__(
+        self, space: Space, centres: np.ndarray, extra: Mapping[str, np.ndarray], recipe: Recipe
+    ) -> None:
         start_faiss()
-        self.centres, self.extra = centres, extra
-        self._rotation = extra.get("rotation")
-        metric = metric_of(space)
-        self.quantizer = FAISS_API.IndexFlat(space.width, metric)
+        self.centres, self.extra, self.recipe = centres, extra, recipe
+        self._rotation, self._offset = extra.get("rotation"), extra.get("offset")
+        width = centres.shape[1]
+        self.quantizer = FAISS_API.IndexFlat(width, metric_of(space))
         self.quantizer.add(centres)
-        shape = (self.quantizer, space.width, len(centres))
-        if self._rotation is not None:
-            self.index: Any = FAISS_API.IndexIVFRaBitQ(*shape, metric)
-        else:
-            eight_bits = FAISS_API.ScalarQuantizer.QT_8bit
-            self.index = FAISS_API.IndexIVFScalarQuantizer(*shape, eight_bits, metric, False)
+        self.index = _make_lists(recipe, self.quantizer, len(centres), metric_of(space))
+        if "ranges" in extra:
             FAISS_API.copy_array_to_vector(extra["ranges"], self.index.sq.trained)
+        if "words" in extra:
+            FAISS_API.copy_array_to_vector(extra["words"].reshape(-1), self.index.pq.centroids)
         self.index.is_trained = True
         self.code_size = int(self.index.code_size)
 
@@ -55,6 +53,8 @@ class Coder:
         """Return vectors as they are compared with centres."""
         if self._rotation is not None:
             vectors = vectors @ self._rotation
+        if self._offset is not None:
+            vectors = vectors + self._offset
         return np.ascontiguousarray(vectors, np.float32)
 
     def find_lists(self, rotated: np.ndarray) -> np.ndarray:
@@ -75,12 +75,19 @@ class Coder:
 
     def decode(self, codes: np.ndarray, number: int) -> np.ndarray:
         """Return vectors, float32 (n, D), of codes of one list."""
-        if self._rotation is None:
-            return np.asarray(self.index.sq.decode(np.ascontiguousarray(codes)))
         width = int(self.index.coarse_code_size())
         prefix = np.frombuffer(number.to_bytes(width, "little"), np.uint8)
         whole = np.concatenate([np.tile(prefix, (len(codes), 1)), codes], axis=1)
-        return np.asarray(self.index.sa_decode(np.ascontiguousarray(whole)) @ self._rotation.T)
+        rotated = np.asarray(self.index.sa_decode(np.ascontiguousarray(whole)))
+        if self._offset is not None:
+            rotated = rotated - self._offset
+        return rotated if self._rotation is None else rotated @ self._back
+
+    @cached_property
+    def _back(self) -> np.ndarray:
+        """What undoes the rotation, as far as it can be undone, (P, D)."""
+        assert self._rotation is not None
+        return np.linalg.pinv(self._rotation)
 
     def encode_all(self, vectors: Vectors) -> SortedCodes:
         """Return the codes of all vectors, which are read once."""
@@ -128,61 +135,72 @@ class Coder:
         ]
 
 
-def read_coder(arrays: Arrays, space: Space, bits: int) -> Coder:
+def _make_lists(recipe: Recipe, quantizer: Any, count: int, metric: int) -> Any:
+    """Return FAISS's index of empty lists.
+
+    Raises:
+        ValueError: If there is no such code of vectors of this width.
+    """
+    shape = (quantizer, quantizer.d, count)
+    if recipe.code == "Flat":
+        return FAISS_API.IndexIVFFlat(*shape, metric)
+    if recipe.code == "RaBitQ":
+        return FAISS_API.IndexIVFRaBitQ(*shape, metric)
+    if recipe.product is None:
+        code = getattr(FAISS_API.ScalarQuantizer, SCALAR_CODES[recipe.code])
+        return FAISS_API.IndexIVFScalarQuantizer(*shape, code, metric, recipe.is_residual)
+    if quantizer.d % recipe.product[0]:
+        raise ValueError(f"{quantizer.d} values are not divided into {recipe.product[0]} parts")
+    lists = FAISS_API.IndexIVFPQ(*shape, *recipe.product, metric)
+    lists.use_precomputed_table = -1  # It takes long to make, and far more memory than codes.
+    return lists
+
+
+SCALAR_CODES = {
+    "SQ4": "QT_4bit",
+    "SQ6": "QT_6bit",
+    "SQ8": "QT_8bit",
+    "SQfp16": "QT_fp16",
+    "SQbf16": "QT_bf16",
+}
+"""Codes of each value on its own: factory string → FAISS's name."""
+
+
+def trained_shape(recipe: Recipe, width: int) -> tuple[str, tuple[int, ...]] | None:
+    """Return the array of what codes were trained to, and its shape; None if there is none.
+
+    ``ranges`` are the smallest value and the extent of each; ``words`` are those of a product
+    quantizer, part by part.
+    """
+    if recipe.product is not None:
+        parts, bits = recipe.product
+        return "words", (parts << bits, width // parts)
+    return ("ranges", (2 * width,)) if recipe.code in ("SQ4", "SQ6", "SQ8") else None
+
+
+def read_coder(arrays: Arrays, space: Space, recipe: Recipe) -> Coder:
     """Return the centres and codes in a file.
 
     Raises:
         ValueError: If its arrays cannot be those of such vectors.
     """
-    name, shape = ("rotation", (space.width,) * 2) if bits == 1 else ("ranges", (2 * space.width,))
-    centres, extra, trained = arrays["centres"], arrays[name], arrays["trained_sizes"]
-    if centres.dtype != "<f4" or centres.shape[1:] != (space.width,) or not len(centres):
+    centres, trained = arrays["centres"], arrays["trained_sizes"]
+    width = space.width
+    shapes: dict[str, tuple[int, ...]] = {}
+    if recipe.transforms:
+        width = arrays["rotation"].shape[-1]
+        shapes["rotation"] = (space.width, width)
+        if "offset" in arrays:
+            shapes["offset"] = (width,)
+    shapes |= dict(filter(None, [trained_shape(recipe, width)]))
+    if centres.dtype != "<f4" or centres.shape[1:] != (width,) or not len(centres) or not width:
         raise ValueError("its centres have another size")
-    if (extra.dtype, extra.shape) != ("<f4", shape):
-        raise ValueError(f"its {name} have another size")
+    for name, shape in shapes.items():
+        if (arrays[name].dtype, arrays[name].shape) != ("<f4", shape):
+            raise ValueError(f"its {name} have another size")
     if (trained.dtype, trained.shape) != ("<u4", (len(centres),)):
         raise ValueError("its lists have no trained sizes")
-    values = centres.take_all(), extra.take_all()
-    if not all(np.isfinite(value).all() for value in values):
+    values = {name: arrays[name].take_all() for name in ("centres", *shapes)}
+    if not all(np.isfinite(value).all() for value in values.values()):
         raise ValueError("its centres hold NaN or infinity")
-    return Coder(space, values[0], {name: values[1]})
-
-
-def train_coder(training: np.ndarray, count: int, space: Space, bits: int) -> Coder:
-    """Return centres and codes for vectors like some vectors.
-
-    Args:
-        training: float32 (n, D).
-        count: Lists, at most; there are no more than vectors.
-        space: The vectors of the index.
-        bits: Bits for each value, 8 or 1.
-    """
-    start_faiss()
-    if bits == 1:
-        random = np.random.default_rng(SEED).standard_normal((space.width, space.width))
-        extra = {"rotation": np.linalg.qr(random)[0].astype(np.float32)}
-        training = training @ extra["rotation"]
-    else:
-        quantizer = FAISS_API.ScalarQuantizer(space.width, FAISS_API.ScalarQuantizer.QT_8bit)
-        quantizer.train(np.ascontiguousarray(training))
-        extra = {"ranges": FAISS_API.vector_to_array(quantizer.trained).astype(np.float32)}
-    return Coder(space, train_centres(training, count, space), extra)
-
-
-def train_centres(training: np.ndarray, count: int, space: Space) -> np.ndarray:
-    """Return the centres of lists, float32 (count, D), by k-means."""
-    training = np.ascontiguousarray(training, np.float32)
-    count = min(count, len(training))
-    if count == len(training):
-        return training.copy()
-    means = FAISS_API.Kmeans(
-        space.width,
-        count,
-        niter=ITERATIONS,
-        seed=SEED,
-        spherical=space.metric == "ip",
-        min_points_per_centroid=1,
-        max_points_per_centroid=len(training),
-    )
-    means.train(training)
-    return np.asarray(means.centroids, np.float32).reshape(count, space.width)
+    return Coder(space, values.pop("centres"), values, recipe)

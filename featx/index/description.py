@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -100,7 +100,8 @@ class IndexDescription(Shown):
     def space(self) -> Space:
         """The vectors as the kind of index gets them."""
         width = self.options.pca or math.prod(self.feature.shape)
-        return Space(len(self.keys), width, "l2" if self.options.metric == "l2" else "ip")
+        metric: Literal["ip", "l2"] = "l2" if self.options.metric == "l2" else "ip"
+        return Space(len(self.keys), width, metric, self.options.factory)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the columns as JSON-serialisable values."""

@@ -8,16 +8,18 @@ with their checksums when they are first read.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from featx.index.codes import Coder, read_coder, train_coder
+from featx.index.codes import Coder, read_coder
 from featx.index.container import Arrays, Section
 from featx.index.ivf_update import Change, Kept
 from featx.index.kinds import Effort, Parameters, Space, Update, Vectors
 from featx.index.lists import MappedLists, list_sections
 from featx.index.nearest import FAISS_API, select_rows, start_faiss, to_scores
+from featx.index.recipes import Recipe
+from featx.index.training import train_coder
 
 TRAINING_PER_LIST = 64
 """Vectors for each centre; FAISS asks for at least 39."""
@@ -114,21 +116,25 @@ class Ivf:
     """A kind with inverted lists.
 
     Args:
-        bits: Bits for each value: 8, or 1 with RaBitQ.
+        recipe: How vectors of a space are compressed.
     """
 
     is_exact = False
 
-    def __init__(self, bits: int) -> None:
-        self._bits = bits
+    def __init__(self, recipe: Callable[[Space], Recipe]) -> None:
+        self._recipe = recipe
 
     def training_rows(self, space: Space) -> int:
         """Return how many vectors the centres are found with."""
-        return TRAINING_PER_LIST * choose_lists(space.count)
+        return TRAINING_PER_LIST * self._recipe(space).lists
+
+    def train(self, training: np.ndarray, space: Space) -> Coder:
+        """Return centres and codes for vectors like some vectors."""
+        return train_coder(training, self._recipe(space), space)
 
     def build(self, vectors: Vectors, space: Space) -> Sequence[Section]:
         """Return the arrays of an index; the vectors are read once."""
-        coder = train_coder(vectors.training, choose_lists(space.count), space, self._bits)
+        coder = self.train(vectors.training, space)
         codes = coder.encode_all(vectors)
         lists = map(codes.take, range(len(coder)))
         return [
@@ -140,7 +146,7 @@ class Ivf:
         self, arrays: Arrays, vectors: Vectors, space: Space, old_rows: np.ndarray
     ) -> Update | None:
         """Return the arrays of an index of changed vectors: codes of old ones are copied."""
-        coder = read_coder(arrays, space, self._bits)
+        coder = read_coder(arrays, space, self._recipe(space))
         old_count = int(arrays["sizes"].all().sum())
         lists = MappedLists(arrays, coder.code_size, len(coder), old_count)
         change = Change(vectors, space, Kept(lists, old_rows, old_count))
@@ -163,11 +169,11 @@ class Ivf:
 
     def open(self, arrays: Arrays, space: Space) -> IvfSearch:
         """Return the index that some arrays are; see `featx.index.kinds.IndexKind.open`."""
-        coder = read_coder(arrays, space, self._bits)
+        coder = read_coder(arrays, space, self._recipe(space))
         lists = MappedLists(arrays, coder.code_size, len(coder), space.count)
         coder.map(lists)
         return IvfSearch(coder, lists, space)
 
 
-ivf = Ivf(8)
-ivf_rabitq = Ivf(1)
+ivf = Ivf(lambda space: Recipe("SQ8", choose_lists(space.count)))
+ivf_rabitq = Ivf(lambda space: Recipe("RaBitQ", choose_lists(space.count), transforms="RR"))

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from featx.index.codes import Coder, train_centres
+from featx.index.codes import Coder
 from featx.index.kinds import Space, Vectors
 from featx.index.lists import ListContent, MappedLists, SortedCodes
+from featx.index.training import train_centres
 
 DRIFT = 3.0
 """A list that holds this many times what it was trained for, or the mean, is trained again."""
@@ -96,7 +97,7 @@ class Change:
         found = np.concatenate([found, coder.centres[drifted][len(found) :]])
         centres = np.concatenate([coder.centres, found[len(drifted) :]])
         centres[drifted] = found[: len(drifted)]
-        return Coder(self.space, centres, coder.extra)
+        return Coder(self.space, centres, coder.extra, coder.recipe)
 
     def join(self, drifted: np.ndarray, codes: SortedCodes) -> Iterator[ListContent]:
         """Yield what is kept of each list, and behind it what is new in it."""

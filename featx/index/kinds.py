@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 AUTO = "auto"
 """In place of a kind: the one that suits the number of vectors."""
 
+FACTORY = "factory"
+"""The kind that is built as a factory string says."""
+
 Parameters = Mapping[str, "int | float | str"]
 """What an index was built or is searched with, by name: ``{"lists": 1024, "nprobe": 8}``."""
 
@@ -30,11 +33,13 @@ class Space:
         width: D, at least 1.
         metric: ``ip``: the largest inner product is best (vectors of a cosine index have length
             1), or ``l2``: the smallest distance.
+        factory: What an expert asked for, a factory string of FAISS; only of the kind `FACTORY`.
     """
 
     count: int
     width: int
     metric: Literal["ip", "l2"] = "ip"
+    factory: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +191,8 @@ INDEXES: Registry[IndexKind] = Registry(
         "flat": "featx.index.flat:flat",
         "ivf": "featx.index.ivf:ivf",
         "ivf-rabitq": "featx.index.ivf:ivf_rabitq",
+        "hnsw": "featx.index.hnsw:hnsw",
+        FACTORY: "featx.index.factory:factory",
     },
     IndexKind,
 )

@@ -27,6 +27,10 @@ MEASURED_AGAIN = 0.05
 and by far less as a rule."""
 
 
+TRAINING_SHARE = 0.25
+"""Of the memory limit, for the vectors that a kind is trained on: some copies are made of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Older:
     """An older index of the same kind, feature and projection.
@@ -138,7 +142,7 @@ def _write_approximate(draft: Draft, writer: Writer, older: Older | None) -> _Re
             f"an index of kind {draft.description.kind} is built anew for such a change"
         )
     source, space = draft.source, draft.space
-    sample = draw_sample(source, draft.kind.training_rows(space), QUERIES)
+    sample = draw_sample(source, _count_training(draft), QUERIES)
     truth = ExactNeighbours(sample.rows, source.projection.project(sample.queries), space)
     vectors = replace(
         _choose_vectors(draft),
@@ -150,6 +154,14 @@ def _write_approximate(draft: Draft, writer: Writer, older: Older | None) -> _Re
     for section in self_sections(source.hashes):
         writer.add(section)
     return _measure(draft, writer.mapped(), truth)
+
+
+def _count_training(draft: Draft) -> int:
+    """Return how many vectors to train on: as many as the kind asks for, and as fit."""
+    wanted, limit = draft.kind.training_rows(draft.space), draft.description.options.max_memory
+    if limit is None:
+        return wanted
+    return min(wanted, max(1, int(TRAINING_SHARE * limit) // (4 * draft.space.width)))
 
 
 def _write_update(draft: Draft, writer: Writer, older: Older, update: Update) -> _Result:

@@ -211,6 +211,13 @@ def test_auto_goes_by_time_and_memory() -> None:
     assert choose_kind("flat", 10**9, 256, IndexOptions(max_memory=1)) == "flat"
 
 
+def test_the_memory_limit_bounds_what_lists_are_trained_on(store: Path, tmp_path: Path) -> None:
+    limit = 4 * 20 * 4 * WIDTH  # A quarter of it has room for 20 vectors.
+    index = build_index(store, kind="ivf", max_memory=limit, output=tmp_path / "i.faiss")
+    assert index.description.parameters["lists"] == 20
+    assert index.description.measured.recall >= 0.98
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("nprobe", 0), ("nprobe", 10**9), ("nprobe", "all"), ("candidates", "all")],
