@@ -3,12 +3,17 @@
 ::
 
     python -m benchmarks.indexes --rows 1000000 --width 256
+    python -m benchmarks.indexes --rows 100000 --order sorted
+    python -m benchmarks.indexes --rows 200000 --features photos.h5
 
-A store of clustered vectors is written once into the folder (`--folder`) and used again. Its rows
-are in the order of their clusters, which is the worst for a sample of the first ones. Each index is
-built and searched in a process of its own, so that its memory is its own; "from cold" is the whole
-command `featx search --key`. FAISS is given the vectors in memory and its own defaults; usearch is
-left out where it is not installed.
+Vectors are those of clusters, or of a store of real features, with noise. A store of them is
+written once into the folder (`--folder`) and used again. With `--order sorted` its rows are in the
+order of their clusters, which is the worst for a sample of the first ones and for a graph. Recall
+is measured with fresh vectors, none of which is in the store; what the index told when it was
+built is beside it. Each index is built and searched in a process of its own, so that its memory is
+its own; "from cold" is the whole command `featx search --key`. FAISS is given the vectors in memory
+and its own defaults, and so are autofaiss and usearch, which are left out where they are not
+installed.
 """
 
 from __future__ import annotations
@@ -21,6 +26,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -32,6 +38,7 @@ from rich.table import Table
 import featx
 from featx.images.reading import HASH_BYTES
 from featx.images.roots import Root
+from featx.index.kinds import INDEXES
 from featx.index.projection import normalize_rows
 from featx.specs import FeatureSpec, InputSpec, ModelSpec
 from featx.store import open_store
@@ -47,39 +54,74 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 """
 """Runs a command and prints its largest memory: a child begins with the memory of its parent."""
 
-OURS = ("flat", "ivf", "ivf-rabitq")
+OURS = ("flat", "ivf", "ivf-rabitq", "hnsw", "OPQ64,IVF1024,PQ64")
+"""Kinds of featx, and a factory string."""
+
+OTHERS = ("autofaiss", "usearch")
+"""Libraries that are measured where they are installed."""
 
 FACTORIES = {"faiss flat": "Flat", "faiss HNSW32": "HNSW32", "faiss IVF": "IVF{lists},Flat"}
 
 
-def make_queries(width: int, clusters: int) -> np.ndarray:
-    """Return fresh vectors of the same clusters, none of which is in the store."""
-    return _draw(
-        np.sort(np.random.default_rng(3).integers(0, clusters, QUERIES)), width, clusters, 4
-    )
+@dataclass(frozen=True)
+class Data:
+    """Vectors around centres.
+
+    Attributes:
+        name: For the name of the store.
+        centres: float32 (C, D).
+        noise: Standard deviation of each value.
+        is_sorted: Whether rows are in the order of their centres.
+    """
+
+    name: str
+    centres: np.ndarray
+    noise: float
+    is_sorted: bool
+
+    def members(self, count: int, seed: int) -> np.ndarray:
+        """Return the centre of each of some vectors."""
+        members = np.random.default_rng(seed).integers(0, len(self.centres), count)
+        return np.sort(members) if self.is_sorted else members
+
+    def draw(self, members: np.ndarray, seed: int) -> np.ndarray:
+        """Return a vector around the centre of each, float32 (n, D)."""
+        random = np.random.default_rng(seed)
+        noise = random.standard_normal((len(members), self.centres.shape[1]), np.float32)
+        return np.asarray(self.centres[members] + np.float32(self.noise) * noise)
+
+    def make_queries(self) -> np.ndarray:
+        """Return fresh vectors around the same centres."""
+        return self.draw(self.members(QUERIES, 3), 4)
 
 
-def _draw(members: np.ndarray, width: int, clusters: int, seed: int) -> np.ndarray:
-    centres = np.random.default_rng(1).standard_normal((clusters, width), np.float32)
-    noise = np.random.default_rng(seed).standard_normal((len(members), width), np.float32)
-    return np.asarray(centres[members] + noise)
+def choose_data(options: argparse.Namespace) -> Data:
+    """Return the vectors that the arguments ask for."""
+    is_sorted = options.order == "sorted"
+    if options.features is not None:
+        with open_store(options.features) as opened:
+            centres = opened.table().values
+        return Data(options.features.stem, centres, 0.5 * float(centres.std()), is_sorted)
+    clusters = options.clusters or max(1, options.rows // 200)
+    centres = np.random.default_rng(1).standard_normal((clusters, options.width), np.float32)
+    return Data(f"clusters_{clusters}", centres, 1.0, is_sorted)
 
 
-def write_clusters(path: Path, rows: int, width: int, clusters: int) -> None:
-    """Write a store of clustered vectors, in the order of their clusters."""
+def write_vectors(path: Path, rows: int, data: Data) -> None:
+    """Write a store of vectors."""
     model = ModelSpec(
         "file", "net.keras", (), "/net.keras", "0" * 64, InputSpec(8, 8, scaling="unit")
     )
     header = StoreHeader(
         model=model,
-        features=(FeatureSpec("v", "layer", "none", (width,)),),
+        features=(FeatureSpec("v", "layer", "none", (data.centres.shape[1],)),),
         dtype="float32",
         root=Root.parse("/photos"),
         root_relative="photos",
         request={"model": "file:net.keras"},
         runs=({"started": "2026-01-31T09:30:00+00:00", "featx": "bench", "computed": 0},),
     )
-    members = np.sort(np.random.default_rng(2).integers(0, clusters, rows))
+    members = data.members(rows, 2)
 
     def blocks() -> Any:
         for start in range(0, rows, BLOCK):
@@ -92,7 +134,7 @@ def write_clusters(path: Path, rows: int, width: int, clusters: int) -> None:
                 labels=[None] * len(chosen),
                 file_size=np.zeros(len(chosen), np.int64),
                 file_mtime_ns=np.zeros(len(chosen), np.int64),
-                features={"v": _draw(chosen, width, clusters, 10 + start)},
+                features={"v": data.draw(chosen, 10 + start)},
             )
 
     write_store(path, header, blocks(), Announced(num_rows=rows, key_bytes=32, classes=set()))
@@ -101,8 +143,9 @@ def write_clusters(path: Path, rows: int, width: int, clusters: int) -> None:
 def measure_ours(store: Path, kind: str, queries: np.ndarray) -> dict[str, Any]:
     """Build and search an index of featx."""
     path = store.with_name(f"{store.stem}.{kind}.faiss")
+    asked = {"factory": kind} if kind not in INDEXES.names else {"kind": kind}
     start = time.perf_counter()
-    built = featx.build_index(store, kind=kind, output=path)
+    built = featx.build_index(store, output=path, **asked)  # type: ignore[arg-type]
     seconds, peak = time.perf_counter() - start, _peak()
     opened = featx.open_index(path)
     result = _time_search(lambda some: opened.find(some, NEIGHBOURS).rows, queries)
@@ -158,6 +201,20 @@ def measure_usearch(store: Path, queries: np.ndarray) -> dict[str, Any]:
     return result | {"build MB": _peak(), "build s": seconds}
 
 
+def measure_autofaiss(store: Path, queries: np.ndarray) -> dict[str, Any]:
+    """Build and search an index of autofaiss at its defaults."""
+    from autofaiss import build_index
+
+    with open_store(store) as opened:
+        values = normalize_rows(opened.table("v").values)
+    start = time.perf_counter()
+    index, told = build_index(values, save_on_disk=False, metric_type="ip", verbose=40)
+    result = _time_search(lambda some: index.search(normalize_rows(some), NEIGHBOURS)[1], queries)
+    told = {"told": told.get("10-recall@10", told.get("1-recall@20"))}
+    seconds = time.perf_counter() - start - result["batch s"]
+    return result | {"build MB": _peak(), "build s": seconds, "parameters": told}
+
+
 def _time_search(search: Callable[[np.ndarray], np.ndarray], queries: np.ndarray) -> dict[str, Any]:
     search(queries[:2])
     start = time.perf_counter()
@@ -180,38 +237,43 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--clusters", type=int)
+    parser.add_argument("--features", type=Path, help="a store of real features")
+    parser.add_argument("--order", choices=("random", "sorted"), default="random")
+    parser.add_argument("--kinds", nargs="+", default=OURS, help="kinds, and factory strings")
+    parser.add_argument("--alone", action="store_true", help="compare with exact FAISS only")
     parser.add_argument("--folder", type=Path, default=Path("."))
     parser.add_argument("--only", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    clusters = options.clusters or max(1, options.rows // 200)
-    store = options.folder / f"clusters_{options.rows}_{options.width}.h5"
-    queries = make_queries(options.width, clusters)
+    data = choose_data(options)
+    width = data.centres.shape[1]
+    store = options.folder / f"{data.name}_{options.order}_{options.rows}_{width}.h5"
     if options.only is not None:
-        print(json.dumps(_measure(store, options.only, queries)))
+        print(json.dumps(_measure(store, options.only, data.make_queries())))
         return
     if not store.exists():
-        write_clusters(store, options.rows, options.width, clusters)
-    names = ["faiss flat", *OURS, *list(FACTORIES)[1:]]
-    names += ["usearch"] if find_spec("usearch") else []
+        write_vectors(store, options.rows, data)
+    names = ["faiss flat", *options.kinds]
+    if not options.alone:
+        names += [*list(FACTORIES)[1:], *filter(find_spec, OTHERS)]
     results = {}
     for name in names:
         command = [sys.executable, "-m", "benchmarks.indexes", *sys.argv[1:], "--only", name]
         done = subprocess.run(
-            [*command, "--clusters", str(clusters)],
+            command,
             check=True,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.getcwd()},
         )
         results[name] = json.loads(done.stdout.splitlines()[-1])
-    Console(width=150).print(_make_table(results, 4 * options.rows * options.width / 1e6))
+    Console(width=150).print(_make_table(results, 4 * options.rows * width / 1e6))
 
 
 def _measure(store: Path, name: str, queries: np.ndarray) -> dict[str, Any]:
-    if name in OURS:
-        return measure_ours(store, name, queries)
-    if name == "usearch":
-        return measure_usearch(store, queries)
-    return measure_faiss(store, FACTORIES[name], queries)
+    if name in OTHERS:
+        return {"usearch": measure_usearch, "autofaiss": measure_autofaiss}[name](store, queries)
+    if name in FACTORIES:
+        return measure_faiss(store, FACTORIES[name], queries)
+    return measure_ours(store, name, queries)
 
 
 def _make_table(results: dict[str, dict[str, Any]], megabytes: float) -> Table:
