@@ -8,7 +8,7 @@ store. Names are imported when first used: ``import featx`` itself imports nothi
 - models and their layers: `load_model`, `layers`
 - classes: `fit_head`, `load_head`, `predict`
 - search: `build_index`, `open_index`, `search`
-- what is in a store: `find_duplicates`
+- what is in a store: `find_duplicates`, `audit`
 - stores: `verify_store`, `pack_store`, `merge_stores`, `export_store`
 - errors: `FeatxError`, and its kinds in ``featx.errors``
 
@@ -24,12 +24,14 @@ import featx.forks as _forks  # noqa: F401  # Watches for forks from here on.
 from featx.version import __version__ as __version__
 
 PUBLIC_NAMES = {
+    "featx.curation.auditing": ("AuditReport", "audit"),
     "featx.curation.duplicates": (
         "DuplicateGroup",
         "DuplicatePicture",
         "DuplicatesReport",
         "find_duplicates",
     ),
+    "featx.curation.findings": ("Finding",),
     "featx.engines.graph": ("GraphOutput", "Layout", "NetworkGraph"),
     "featx.errors": ("FeatxError",),
     "featx.events": ("Listener", "Verbose"),
@@ -164,10 +166,13 @@ __all__ = [*_MODULES, "__version__"]
 
 if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the two.
     from featx import errors as errors
+    from featx.curation.auditing import AuditReport as AuditReport
+    from featx.curation.auditing import audit as audit
     from featx.curation.duplicates import DuplicateGroup as DuplicateGroup
     from featx.curation.duplicates import DuplicatePicture as DuplicatePicture
     from featx.curation.duplicates import DuplicatesReport as DuplicatesReport
     from featx.curation.duplicates import find_duplicates as find_duplicates
+    from featx.curation.findings import Finding as Finding
     from featx.engines.graph import GraphOutput as GraphOutput
     from featx.engines.graph import Layout as Layout
     from featx.engines.graph import NetworkGraph as NetworkGraph

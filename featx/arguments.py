@@ -23,6 +23,7 @@ from featx.checks import (
     check_path,
     check_pool,
     check_text,
+    check_texts,
     check_verbose,
     check_whole_numbers,
 )
@@ -40,6 +41,7 @@ SYNONYMS = {
     "force": ("overwrite",),
     "k": ("top",),
     "key": ("keys",),
+    "kind": ("kinds",),
     "layer": ("layers",),
     "layers": ("layer",),
     "max_index_memory_usage": ("max_memory",),
@@ -69,6 +71,11 @@ def check_paths(name: str, value: Any) -> list[str]:
     if isinstance(value, (str, os.PathLike)) or not isinstance(value, Iterable):
         value = [value]
     return [check_given_path(name, one) for one in value]
+
+
+def check_names(name: str, value: Any) -> tuple[str, ...] | None:
+    """Return names in a tuple; one may be alone, and None stands for all."""
+    return None if value is None else check_texts(name, value)
 
 
 def check_head(name: str, value: Any) -> Any:
@@ -103,6 +110,7 @@ def check_class_weight(name: str, value: Any) -> Any:
 CHECKS: dict[str, Check] = {
     "across": check_path,
     "across_splits": check_given_flag,
+    "against": check_path,
     "allow_download": check_given_flag,
     "coverage": check_number,
     "class_weight": check_class_weight,

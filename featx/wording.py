@@ -23,6 +23,7 @@ SHELL_SPELLINGS = {
 """Keyword → its option, where that is not the keyword with ``--`` and hyphens."""
 
 FUNCTIONS = {
+    "audit": "audit",
     "duplicates": "find_duplicates",
     "evaluate": "evaluate",
     "export": "export_store",

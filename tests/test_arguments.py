@@ -22,6 +22,7 @@ from featx.testing import toy_model, write_images
 from featx.wording import FUNCTIONS
 
 CALLS: Mapping[str, dict[str, Any]] = {
+    "audit": {"features": "f.h5"},
     "build_index": {"features": "f.h5"},
     "compare_scalings": {"images": "photos"},
     "embed": {"images": [np.zeros((8, 8, 3), np.uint8)]},
@@ -226,6 +227,7 @@ def test_an_unknown_keyword_is_named_where_there_are_no_groups() -> None:
 
 ONLY_IN_THE_SHELL = {
     *("json", "tree", "report", "sheet", "html", "csv", "help"),
+    *("most", "suggest"),
     *("filepath_only", "null", "preview", "preview_height"),
     "retrieval",  # It chooses the other function.
 }

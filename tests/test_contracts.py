@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from featx.curation.findings import FINDINGS
 from featx.exports.formats import EXPORTS
 from featx.heads.kinds import HEADS
 from featx.index.kinds import INDEXES
 from featx.poolings import POOLINGS
 from featx.testing.contracts.exports import ExportContract
+from featx.testing.contracts.findings import FindingContract
 from featx.testing.contracts.heads import HeadContract
 from featx.testing.contracts.indexes import IndexContract
 from featx.testing.contracts.poolings import PoolingContract
@@ -54,4 +56,9 @@ class TestExports(ExportContract):
 
 @pytest.mark.parametrize("pool", POOLINGS.names)
 class TestPoolings(PoolingContract):
+    pass
+
+
+@pytest.mark.parametrize("kind", FINDINGS.names)
+class TestFindings(FindingContract):
     pass

@@ -46,6 +46,7 @@ COMMANDS: Registry[Command] = Registry(
         "index": "featx.cli.index:index",
         "search": "featx.cli.search:search",
         "duplicates": "featx.cli.duplicates:duplicates",
+        "audit": "featx.cli.audit:audit",
     },
     Command,
 )

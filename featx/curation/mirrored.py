@@ -42,7 +42,7 @@ def find_mirrored(thumbnails: np.ndarray, rows: np.ndarray, found: NearPairs) ->
         if not one < len(rows) <= other or other - len(rows) <= one:
             continue  # Neither is mirrored, or both, or it is the pair from the other side.
         pair = sorted((int(rows[one]), int(rows[other - len(rows)])))
-        if tuple(pair) in known or found.compare(pair[0], np.array(pair[1:]))[0] < LEAST_FEATURES:
+        if tuple(pair) in known or found.compare_pair(*pair) < LEAST_FEATURES:
             continue
         for row, copy in (pair, pair[::-1]):
             result[row][copy] = float(min(similarity, 1))

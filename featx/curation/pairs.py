@@ -55,6 +55,10 @@ class NearPairs:
         similarity[self.first[others] == self.first[row]] = 1  # Also without a direction.
         return np.asarray(np.minimum(similarity, 1))
 
+    def compare_pair(self, row: int, other: int) -> float:
+        """Return the similarity of two rows."""
+        return float(self.compare(row, np.array([other]))[0])
+
 
 def find_near_pairs(
     values: np.ndarray, copies: np.ndarray, threshold: float | None, listener: Listener

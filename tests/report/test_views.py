@@ -62,6 +62,7 @@ def things(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     found = featx.search(pictures, features=store_path, k=8)
     predicted = featx.predict(pictures, head=folder / "head")
     copies = featx.find_duplicates(store_path)
+    audited = featx.audit(store_path)
     with featx.open_store(store_path) as store:
         probabilities, limits = np.eye(2), np.full(2, 0.5)
         made = [
@@ -76,6 +77,8 @@ def things(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             found.results[0].matches[0],
             predicted,
             predicted.predictions[0],
+            audited,
+            audited.findings[0],
             copies,
             copies.groups[0],
             featx.verify_store(store_path),

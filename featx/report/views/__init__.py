@@ -8,7 +8,7 @@ from featx.errors import FeatxError
 from featx.report.views.view import View
 
 _VIEWS = {
-    "curation": ("DuplicateGroup", "DuplicatesReport"),
+    "curation": ("AuditReport", "DuplicateGroup", "DuplicatesReport", "Finding"),
     "heads": (
         "Evaluation",
         "FitReport",

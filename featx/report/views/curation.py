@@ -6,11 +6,14 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from featx.report.duplicate_tables import describe_copy
+from featx.report.finding_tables import describe_finding
 from featx.report.text import short_path
 from featx.report.views.view import MOST_PICTURES, MOST_ROWS, Picture, Rows, View, list_facts
 
 if TYPE_CHECKING:
+    from featx.curation.auditing import AuditReport
     from featx.curation.duplicates import DuplicateGroup, DuplicatesReport
+    from featx.curation.findings import Finding
 
 PICTURED_GROUPS = 3
 """Groups that are shown as pictures; the others are in the table."""
@@ -69,7 +72,51 @@ def _pictures(group: DuplicateGroup, most: int) -> tuple[Picture, ...]:
     )
 
 
+def view_audit(report: AuditReport) -> View:
+    """Return the first findings of each kind, and how many there are."""
+    counts = {kind: count for kind, count in report.counts.items() if count}
+    each = max(1, MOST_ROWS // max(1, len(counts)))
+    shown = [finding for kind in counts for finding in report.of_kind(kind)[:each]]
+    cells = [
+        (finding.kind, f"{finding.score:.3f}", *describe_finding(finding)[:4])
+        for finding in shown[:MOST_ROWS]
+    ]
+    return View(
+        "AuditReport",
+        "",
+        list_facts(
+            ("findings", f"{len(report):,}"),
+            *((kind, f"{count:,}") for kind, count in counts.items()),
+            ("images", f"{report.num_images:,}"),
+            ("layer", report.layer),
+            ("not looked for", ", ".join(report.skipped)),
+        ),
+        Rows(("kind", "score", "picture", "given", "suggested", "other"), cells, len(report), (1,)),
+    )
+
+
+def view_finding(finding: Finding) -> View:
+    """Return one finding, with its picture."""
+    key, given, suggested, other, detail = describe_finding(finding)
+    picture = () if finding.path is None else (Picture(finding.path, key, given, detail, key=key),)
+    return View(
+        "Finding",
+        key,
+        list_facts(
+            ("kind", finding.kind),
+            ("score", f"{finding.score:.3f}"),
+            ("given", given),
+            ("suggested", suggested),
+            ("other", other),
+            ("what", detail),
+        ),
+        pictures=(("", picture),) if picture else (),
+    )
+
+
 VIEWS: Mapping[str, Callable[[Any], View]] = {
+    "AuditReport": view_audit,
     "DuplicateGroup": view_group,
     "DuplicatesReport": view_duplicates,
+    "Finding": view_finding,
 }

@@ -1,0 +1,129 @@
+"""`AuditRows`: what the kinds of findings look at, and what several of them need, computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from featx.curation.collection import Collection
+from featx.curation.findings import Finding
+from featx.curation.pairs import NearPairs, find_near_pairs
+from featx.curation.pictures import Measured, measure_pictures
+from featx.curation.predictions import HeldOutPredictions, predict_held_out
+from featx.errors import ImageError
+from featx.events import Listener
+from featx.heads.kinds import Examples
+from featx.heads.near_duplicates import number_components
+from featx.images.sources import natural_key
+from featx.index.all_neighbours import Neighbours, find_neighbours
+from featx.units import format_count
+
+NEIGHBOURS = 10
+
+
+@dataclass(frozen=True, eq=False)
+class AuditRows:
+    """The rows of a store that is audited.
+
+    Attributes:
+        collection: The rows, N of them.
+        old: The rows of an older store that they are compared with.
+        reads_pictures: Whether the pictures themselves may be read.
+        seed: For whatever is random.
+        listener: Receives progress and notes.
+    """
+
+    collection: Collection
+    old: Collection | None = None
+    reads_pictures: bool = False
+    seed: int = 0
+    listener: Listener = field(default_factory=Listener)
+
+    def __len__(self) -> int:
+        return len(self.collection)
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """C class names, in natural order."""
+        names = {label for label in self.collection.labels if label is not None}
+        return tuple(sorted(names, key=natural_key))
+
+    @cached_property
+    def targets(self) -> np.ndarray:
+        """Class numbers, (N,); -1 without a label."""
+        numbers: dict[str | None, int] = {name: place for place, name in enumerate(self.classes)}
+        return np.array([numbers.get(label, -1) for label in self.collection.labels], np.int64)
+
+    @cached_property
+    def near(self) -> NearPairs:
+        """Pairs of copies among the rows."""
+        collection = self.collection
+        return find_near_pairs(collection.values, collection.copies(), None, self.listener)
+
+    @cached_property
+    def neighbours(self) -> Neighbours:
+        """The nearest `NEIGHBOURS` of each row."""
+        return find_neighbours(
+            self.near.directions, np.arange(len(self)), NEIGHBOURS, self.listener
+        )
+
+    @cached_property
+    def labelled(self) -> np.ndarray:
+        """Numbers of the M labelled rows."""
+        return np.flatnonzero(self.targets >= 0)
+
+    @cached_property
+    def predictions(self) -> HeldOutPredictions:
+        """Predictions for the labelled rows, (M,), of the classes."""
+        rows = self.labelled
+        groups = number_components(self.near.rows, len(self))
+        examples = Examples(
+            self.collection.values if len(rows) == len(self) else self.collection.values[rows],
+            self.targets[rows],
+            len(self.classes),
+            groups[rows],
+        )
+        return predict_held_out(examples, self.seed, self.listener)
+
+    @cached_property
+    def measured(self) -> Mapping[int, Measured]:
+        """Row → what was measured of its picture, of those that could be read."""
+        files = [self.collection.file(row) for row in range(len(self))]
+        results = list(measure_pictures(files, self.listener))
+        absent = [row for row, one in enumerate(results) if isinstance(one, ImageError)]
+        if absent:
+            error = results[absent[0]]
+            reason = error.reason if isinstance(error, ImageError) else ""
+            self.listener.note(
+                f"{format_count(len(absent), 'picture')} cannot be read, the first "
+                f"{self.collection.keys[absent[0]]!r}: {reason}"
+            )
+        return {row: one for row, one in enumerate(results) if isinstance(one, Measured)}
+
+    def why_not_classes(self) -> str | None:
+        """Return why classes cannot be told apart; None if they can."""
+        if not self.classes:
+            return "there are no labels"
+        if len(self.classes) == 1:
+            return f"there is one class, {self.classes[0]!r}"
+        sizes = np.bincount(self.targets[self.labelled])
+        if (sizes >= 2).sum() < 2:
+            return "there are no two classes with two pictures each"
+        return None
+
+    def finding(self, kind: str, row: int, score: float, **more: str | None) -> Finding:
+        """Return a finding about the picture of a row, with its label as what is given."""
+        values: dict[str, str | None] = {"given": self.collection.labels[row]} | more
+        return Finding(
+            kind,
+            self.collection.keys[row],
+            round(float(np.clip(score, 0, 1)), 6),
+            given=values["given"],
+            suggested=values.get("suggested"),
+            other=values.get("other"),
+            detail=values.get("detail") or "",
+            path=self.collection.location(row),
+        )

@@ -1,0 +1,1 @@
+"""The kinds of findings that featx ships, one in each module."""

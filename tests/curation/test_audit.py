@@ -1,0 +1,230 @@
+"""An audit: what was planted is found, and nothing where nothing was planted."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+from typer.testing import CliRunner
+
+import featx
+from featx.cli.app import app
+from featx.curation.difference import compare_sets
+from featx.curation.findings import FINDINGS
+from featx.errors import InvalidValue, UnknownName
+from tests.curation.stores import make_classes, write_vectors
+from tests.curation.test_duplicates import draw, encode, near
+
+HOSTILE = "<img src=x onerror=alert(1)>\n'"
+
+
+def keys(report: featx.AuditReport, kind: str) -> list[str | None]:
+    return [finding.key for finding in report.of_kind(kind)]
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """300 vectors of three classes with six wrong labels, an outlier, a copy, a small class."""
+    values, labels = make_classes([100, 100, 100, 4], spread=0.8)
+    for row in range(0, 300, 50):
+        labels[row] = f"class_{(row // 100 + 1) % 3}"
+    far = 6 * np.random.default_rng(8).normal(size=(1, 32))
+    copy = near(values, 11)[np.newaxis]
+    values = np.concatenate([values, far, copy]).astype(np.float32)
+    labels += ["class_1", "class_2"]
+    path = tmp_path_factory.mktemp("planted") / "f.h5"
+    return write_vectors(path, values, labels=labels)
+
+
+def test_what_was_planted_is_found(planted: Path) -> None:
+    report = featx.audit(planted)
+    wrong = {f"{row:06d}.png" for row in range(0, 300, 50)}
+    found = keys(report, "label")
+    assert wrong <= set(found[:8])  # The outlier and the copy belong elsewhere, too.
+    suggested = {one.key: one.suggested for one in report.of_kind("label")}
+    assert all(suggested[f"{row:06d}.png"] == f"class_{row // 100}" for row in range(0, 300, 50))
+    assert keys(report, "outlier")[0] == "000304.png"
+    assert [(one.key, one.other) for one in report.of_kind("duplicate")] == [
+        ("000305.png", "000011.png")
+    ]
+    assert [one.given for one in report.of_kind("small_class")] == ["class_3"]
+    assert set(report.skipped) == {"split", "drift", "picture"}
+    scores = [[one.score for one in report.of_kind(kind)] for kind in report.kinds]
+    assert all(each == sorted(each, reverse=True) for each in scores)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_nothing_is_found_in_clean_classes(seed: int, tmp_path: Path) -> None:
+    values, labels = make_classes([80] * 4, spread=0.4, seed=seed)
+    report = featx.audit(write_vectors(tmp_path / "f.h5", values, labels=labels))
+    assert len(report) == 0
+    assert set(report.kinds) == {"label", "duplicate", "outlier", "overlap", "small_class"}
+
+
+def test_classes_that_overlap_are_named(tmp_path: Path) -> None:
+    values, labels = make_classes([100, 100, 100], spread=0.3)
+    values[100:200] += values[:100].mean(axis=0) - values[100:200].mean(axis=0)
+    report = featx.audit(write_vectors(tmp_path / "f.h5", values, labels=labels), kinds="overlap")
+    (finding,) = report.findings
+    assert (finding.given, finding.other) == ("class_0", "class_1")
+    assert finding.score > 0.3
+
+
+def test_random_splits_do_not_differ_and_planted_ones_do(tmp_path: Path) -> None:
+    values, labels = make_classes([150] * 3)
+    targets = np.repeat(np.arange(3), 150)
+    alarms = 0
+    for seed in range(8):
+        sides = np.random.default_rng(seed).random(450) < 0.3
+        difference = compare_sets(values, sides, targets, seed)
+        assert difference is not None
+        alarms += difference.is_real
+    assert alarms == 0
+    # Other shares of the classes alone are no difference; brighter pictures of one class are.
+    uneven = np.random.default_rng(0).random(450) < np.array([0.1, 0.5, 0.8])[targets]
+    assert not compare_sets(values, uneven, targets, 0).is_real  # type: ignore[union-attr]
+    splits = np.where(np.random.default_rng(1).random(450) < 0.3, "test", "train")
+    values[(splits == "test") & (targets == 1)] += 0.6
+    path = write_vectors(tmp_path / "f.h5", values, labels=labels, splits=splits.tolist())
+    (finding,) = featx.audit(path, kinds=["split"]).findings
+    assert (finding.key, finding.given, finding.other) == (None, "train", "test")
+    assert "most in class_1" in finding.detail
+
+
+def test_a_leak_between_splits_is_found(tmp_path: Path) -> None:
+    values, labels = make_classes([60] * 3)
+    values[90] = near(values, 0)
+    splits = ["train"] * 90 + ["test"] * 90
+    path = write_vectors(tmp_path / "f.h5", values, labels=labels, splits=splits)
+    leaks = [one for one in featx.audit(path, kinds=["split"]) if one.key]
+    assert [(one.key, one.other, one.given) for one in leaks] == [
+        ("000090.png", "000000.png", "test")
+    ]
+
+
+def test_drift_is_found_where_there_is_one(tmp_path: Path) -> None:
+    values, labels = make_classes([100] * 2)
+    again, _ = make_classes([100] * 2, seed=5)
+    names = [f"new{number}.png" for number in range(200)]
+    old = write_vectors(tmp_path / "old.h5", values, labels=labels)
+    same = write_vectors(tmp_path / "same.h5", again, names, labels=labels)
+    assert len(featx.audit(same, against=old, kinds=["drift"])) == 0
+    assert len(featx.audit(old, against=old, kinds=["drift"])) == 0
+    again[:80] += 1.5
+    labels = [*labels[:-1], "class_9"]
+    moved = write_vectors(tmp_path / "moved.h5", again, names, labels=labels)
+    report = featx.audit(moved, against=old, kinds=["drift"])
+    about = [one for one in report if one.key is None]
+    assert [one.given for one in about] == ["class_9", None]
+    listed = [int(str(key)[3:-4]) for key in keys(report, "drift") if key]
+    assert len(listed) == 20
+    assert np.mean([number < 80 for number in listed]) > 0.9
+
+
+def test_pictures_that_show_little_are_found(tmp_path: Path) -> None:
+    pictures = {f"{number:02d}.jpg": encode(draw(number)) for number in range(40)}
+    pictures["blurred.jpg"] = encode(draw(50).filter(ImageFilter.GaussianBlur(12)))
+    pictures["dark.jpg"] = encode(draw(51).point(lambda value: value // 7))
+    pictures["plain.jpg"] = encode(Image.new("RGB", (96, 96), (120, 130, 140)))
+    pictures["tiny.jpg"] = encode(draw(52, size=16))
+    pictures["long.jpg"] = encode(draw(53).resize((400, 60)))
+    values = np.random.default_rng(0).normal(size=(len(pictures), 16)).astype(np.float32)
+    path = write_vectors(tmp_path / "f.h5", values, list(pictures), pictures=pictures)
+    found = {one.key: one.detail for one in featx.audit(path, pictures=True).of_kind("picture")}
+    assert set(found) == {"blurred.jpg", "dark.jpg", "plain.jpg", "tiny.jpg", "long.jpg"}
+    words = {"blurred", "dark", "plain", "tiny", "odd"}
+    assert {detail.split()[0] for detail in found.values()} == words
+
+
+@pytest.mark.parametrize(
+    ("labels", "reason"),
+    [(None, "no labels"), (["a"] * 60, "one class, 'a'"), ([f"{n}" for n in range(60)], "no two")],
+)
+def test_stores_without_two_classes(labels: list[str] | None, reason: str, tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=(60, 16)).astype(np.float32)
+    report = featx.audit(write_vectors(tmp_path / "f.h5", values, labels=labels))
+    assert reason in report.skipped["label"]
+    assert "outlier" in report.kinds
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_stores_of_few_images(count: int, tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=(count, 16)).astype(np.float32)
+    labels = ["a", "b", "b"][:count]
+    report = featx.audit(write_vectors(tmp_path / "f.h5", values, labels=labels))
+    assert {one.kind for one in report} == {"small_class"}
+
+
+def test_an_empty_store_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InvalidValue, match="holds no features"):
+        featx.audit(write_vectors(tmp_path / "f.h5", np.zeros((0, 16), np.float32)))
+    broken = write_vectors(tmp_path / "nan.h5", np.full((3, 16), np.nan, np.float32))
+    assert featx.audit(broken).skipped["outlier"] == "there are no usable images"
+
+
+def test_equal_vectors_and_hostile_names(tmp_path: Path) -> None:
+    values = np.ones((40, 16), np.float32)
+    values[20:] = -1
+    labels = [HOSTILE] * 20 + ["b"] * 19 + [HOSTILE]
+    names = [f"a\n{number}.png" for number in range(40)]
+    path = write_vectors(tmp_path / "f.h5", values, names, labels=labels)
+    page, table = tmp_path / "page.html", tmp_path / "labels.csv"
+    result = CliRunner().invoke(
+        app, ["audit", str(path), "--report", str(page), "--suggest", str(table)]
+    )
+    assert result.exit_code == 0, result.output
+    assert HOSTILE not in page.read_text(encoding="utf-8")
+    rows = list(csv.DictReader(io.StringIO(table.read_text(encoding="utf-8"))))
+    assert {row["path"] for row in rows} == set(names)
+    assert {row["label"] for row in rows} == {HOSTILE, "b"}
+    report = featx.audit(path)
+    assert "a\n39.png" in {one.key for one in report.of_kind("duplicate")} | {
+        one.other for one in report.of_kind("duplicate")
+    }
+
+
+def test_many_classes(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=(1000, 8)).astype(np.float32)
+    labels = [f"{number // 2}" for number in range(1000)]
+    report = featx.audit(write_vectors(tmp_path / "f.h5", values, labels=labels))
+    assert report.counts["small_class"] == 500
+
+
+def test_suggested_labels_are_taken_by_fit_head(planted: Path, tmp_path: Path) -> None:
+    report = featx.audit(planted)
+    report.write_labels(tmp_path / "labels.csv")
+    fitted = featx.fit_head(planted, labels=tmp_path / "labels.csv", output=tmp_path / "head")
+    given = featx.fit_head(planted, output=tmp_path / "given")
+    assert fitted.evaluation.accuracy > given.evaluation.accuracy  # type: ignore[union-attr]
+    again = featx.audit(planted, labels=tmp_path / "labels.csv")
+    assert len(again.of_kind("label")) < len(report.of_kind("label"))
+    with pytest.raises(InvalidValue, match=r"is a CSV file: NAME\.csv"):
+        report.write_labels(tmp_path / "labels.txt")
+
+
+def test_lines_of_json_have_the_fields_that_are_documented(planted: Path) -> None:
+    result = CliRunner().invoke(app, ["audit", str(planted), "--json", "--kind", "label"])
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert lines
+    fields = ["kind", "key", "score", "given", "suggested", "other", "detail", "path"]
+    assert all(list(line) == fields for line in lines)
+    with pytest.raises(UnknownName, match="Did you mean label"):
+        featx.audit(planted, kinds=["labels"])
+
+
+def test_what_is_shown_of_an_audit(planted: Path) -> None:
+    report = featx.audit(planted)
+    assert repr(report).startswith("<AuditReport: findings ")
+    assert repr(report.findings[0]).startswith("<Finding '0")
+    assert "<table" in report._repr_html_()
+
+
+def test_every_kind_says_what_it_is() -> None:
+    for name in FINDINGS.names:
+        assert FINDINGS[name].title[0].isupper()
+        assert FINDINGS[name].advice.endswith(".")
