@@ -109,6 +109,8 @@ PUBLIC_NAMES = {
     "featx.models.listing": ("LayerTable", "layers"),
     "featx.models.loading": ("load_model",),
     "featx.options": (
+        "CodeKeywords",
+        "LoadKeywords",
         "CompareScalingsKeywords",
         "DecisionKeywords",
         "DecisionOptions",
@@ -157,6 +159,7 @@ PUBLIC_NAMES = {
     "featx.store.rows": ("PartReference", "RowMap", "Rows"),
     "featx.store.values": ("FeatureTable", "LayerValues", "PartFiles"),
     "featx.store.verification": ("VerifyReport", "verify_store"),
+    "featx.trust": ("GivenTrust", "Trust"),
 }
 """Module → the public names that it defines."""
 
@@ -273,6 +276,7 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.models.listing import layers as layers
     from featx.models.loading import load_model as load_model
     from featx.options import BuildKeywords as BuildKeywords
+    from featx.options import CodeKeywords as CodeKeywords
     from featx.options import CompareScalingsKeywords as CompareScalingsKeywords
     from featx.options import DecisionKeywords as DecisionKeywords
     from featx.options import DecisionOptions as DecisionOptions
@@ -286,6 +290,7 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.options import InputOptions as InputOptions
     from featx.options import Layers as Layers
     from featx.options import LayerSynonyms as LayerSynonyms
+    from featx.options import LoadKeywords as LoadKeywords
     from featx.options import Metric as Metric
     from featx.options import OnError as OnError
     from featx.options import PredictKeywords as PredictKeywords
@@ -326,6 +331,8 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.store.values import PartFiles as PartFiles
     from featx.store.verification import VerifyReport as VerifyReport
     from featx.store.verification import verify_store as verify_store
+    from featx.trust import GivenTrust as GivenTrust
+    from featx.trust import Trust as Trust
 
 else:  # Not shown to type checkers, for which every name would then exist.
 

@@ -29,6 +29,7 @@ from featx.checks import (
 )
 from featx.errors import InvalidType, UnknownOption, join_names
 from featx.events import Listener
+from featx.trust import add_objects, check_trust
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -146,7 +147,7 @@ CHECKS: dict[str, Check] = {
     "target": check_text,
     "threshold": check_number,
     "top": check_whole_numbers(1),
-    "trust_model_code": check_given_flag,
+    "trust_model_code": check_trust,
     "verbose": check_verbose,
     "weights": check_path,
 }
@@ -179,7 +180,9 @@ def plain_arguments(
         parameters = inspect.signature(function).parameters.values()
         own = {p.name: p.default for p in parameters if p.kind is not p.VAR_KEYWORD}
         places = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
-        defaults = own | {each.name: each.default for group in groups for each in fields(group)}
+        takes_code = "trust_model_code" in own
+        defaults = own | ({"custom_objects": None} if takes_code else {})
+        defaults |= {each.name: each.default for group in groups for each in fields(group)}
 
         @wraps(function)
         def call(*positional: P.args, **keywords: P.kwargs) -> R:
@@ -202,6 +205,11 @@ def plain_arguments(
                 # None leaves out what has another default; of a pooling it is one itself.
                 if value is not None or name == "pool" or defaults[name] in (None, _REQUIRED)
             }
+            objects = plain.pop("custom_objects", None)
+            if objects is not None:
+                plain["trust_model_code"] = add_objects(
+                    plain.get("trust_model_code", False), objects
+                )
             return function(**plain)  # type: ignore[arg-type, call-arg]
 
         return call

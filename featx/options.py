@@ -40,6 +40,7 @@ from featx.specs import (
     Preprocess,
     Resize,
 )
+from featx.trust import GivenTrust
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -414,10 +415,11 @@ class EmbedKeywords(ExtractorKeywords, total=False):
     pool: str | None
     weights: str | Path | None
     signature: str | None
-    trust_model_code: bool
+    trust_model_code: GivenTrust
     input: InputOptions | None
     run: RunOptions | None
     on_error: OnError
+    custom_objects: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -452,8 +454,18 @@ class DecisionKeywords(TypedDict, total=False):
     novelty: bool
 
 
+class CodeKeywords(TypedDict, total=False):
+    """What functions that load a model take of its code, besides ``trust_model_code``."""
+
+    custom_objects: Mapping[str, Any] | None
+
+
+class LoadKeywords(InputKeywords, CodeKeywords, total=False):
+    """The options that `featx.load_model` and `featx.layers` take as keywords."""
+
+
 class CompareScalingsKeywords(
-    InputKeywords, SelectionKeywords, RunKeywords, LayerSynonyms, total=False
+    InputKeywords, CodeKeywords, SelectionKeywords, RunKeywords, LayerSynonyms, total=False
 ):
     """The options that `featx.compare_scalings` takes as keywords."""
 
@@ -462,11 +474,13 @@ class PredictKeywords(CompareScalingsKeywords, DecisionKeywords, total=False):
     """The options that `featx.predict` takes as keywords."""
 
 
-class EvaluateKeywords(SelectionKeywords, RunKeywords, total=False):
+class EvaluateKeywords(CodeKeywords, SelectionKeywords, RunKeywords, total=False):
     """The options that `featx.evaluate` takes as keywords."""
 
 
-class ExtractKeywords(InputKeywords, SelectionKeywords, RunKeywords, UpdateKeywords, total=False):
+class ExtractKeywords(
+    InputKeywords, CodeKeywords, SelectionKeywords, RunKeywords, UpdateKeywords, total=False
+):
     """The options that `featx.extract` takes as keywords."""
 
     layer: Layers | None

@@ -245,6 +245,8 @@ class ModelSpec:
             part of the identity: it only tells what to install.
         file_sha256: SHA-256 of the Keras file that it was loaded from; None for all other models.
             Not part of the identity, except for stores that were made when it was.
+        computed_sha256: SHA-256 of what a Keras file with code of its own computes, by which the
+            same model in memory is known; None for all other models. Not part of the identity.
         constants: What inputs besides the image are given, sorted by their names.
     """
 
@@ -256,6 +258,7 @@ class ModelSpec:
     input: InputSpec
     package: str | None = field(default=None, compare=False)
     file_sha256: str | None = field(default=None, compare=False)
+    computed_sha256: str | None = field(default=None, compare=False)
     constants: tuple[tuple[str, Any], ...] = ()
 
     @property
@@ -280,7 +283,7 @@ class ModelSpec:
             **({"constants": dict(self.constants)} if self.constants else {}),
         } | {
             name: value
-            for name in ("package", "file_sha256")
+            for name in ("package", "file_sha256", "computed_sha256")
             if (value := getattr(self, name)) is not None
         }
 
@@ -292,7 +295,7 @@ class ModelSpec:
             TypeError: If a field is of another type.
         """
         _check_types(data, str, "source", "name", "location", "weights_sha256", "package")
-        _check_types(data, str, "file_sha256")
+        _check_types(data, str, "file_sha256", "computed_sha256")
         return cls(
             source=data["source"],
             name=data["name"],
@@ -302,6 +305,7 @@ class ModelSpec:
             input=InputSpec.from_dict(data["input"]),
             package=data.get("package"),
             file_sha256=data.get("file_sha256"),
+            computed_sha256=data.get("computed_sha256"),
             constants=tuple(sorted(data.get("constants", {}).items())),
         )
 
@@ -335,13 +339,14 @@ class ModelSpec:
 
 
 def as_recorded(model: ModelSpec, recorded: ModelSpec) -> ModelSpec:
-    """Return a model as a store records it, if both are of the same Keras file.
+    """Return a model as a store records it, if both are of the same Keras file or compute the same.
 
     Files were identified by their bytes before they were by architecture and weights. And what a
-    later Keras makes of the same bytes is the same model.
+    later Keras makes of the same bytes is the same model. Files with code of their own are
+    identified by their bytes still; the same model in memory is known by what it computes.
     """
-    known = {recorded.file_sha256, recorded.weights_sha256} - {None}
-    is_same = not known.isdisjoint({model.file_sha256, model.weights_sha256})
+    known = {recorded.file_sha256, recorded.weights_sha256, recorded.computed_sha256} - {None}
+    is_same = not known.isdisjoint({model.file_sha256, model.weights_sha256, model.computed_sha256})
     if model.source == recorded.source == "file" and is_same:
         return replace(model, weights_sha256=recorded.weights_sha256)
     return model

@@ -120,8 +120,9 @@ def test_functions_take_the_keywords_of_their_groups() -> None:
     )
     decisions = set(featx.DecisionKeywords.__annotations__)
     predict, extract = set(PredictKeywords.__annotations__), set(ExtractKeywords.__annotations__)
-    assert predict == inputs | selections | runs | decisions | {"layers"}
-    assert extract == inputs | selections | runs | updates | {"layer"}
+    code = {"custom_objects"}
+    assert predict == inputs | selections | runs | decisions | code | {"layers"}
+    assert extract == inputs | selections | runs | updates | code | {"layer"}
     groups = (featx.FeatureOptions, featx.TaskOptions, featx.EvaluationOptions, featx.HeadOptions)
     fit = [field.name for group in groups for field in dataclasses.fields(group)]
     assert sorted(featx.FitKeywords.__annotations__) == sorted([*fit, "layers"])

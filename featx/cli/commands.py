@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import typer
 from typer.core import TyperCommand
 
+from featx.cli.options import BARE_TRUST
 from featx.cli.registry_choice import resolve_choices
 from featx.errors import AddOnError
 from featx.registry import Registry
@@ -57,6 +58,21 @@ _SETTINGS: dict[str, dict[str, Any]] = {
 """Name of a command → settings of its Click context."""
 
 
+class _Command(TyperCommand):
+    """A command whose option ``--trust-model-code`` may be followed by a file, or by nothing."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read arguments; see Click."""
+        completed: list[str] = []
+        end = args.index("--") if "--" in args else len(args)
+        for position, arg in enumerate(args[:end], 1):
+            completed.append(arg)
+            is_bare = position == end or not args[position].endswith(".py")
+            if arg == "--trust-model-code" and is_bare:
+                completed.append(BARE_TRUST)
+        return super().parse_args(ctx, [*completed, *args[end:]])
+
+
 def make_command(name: str) -> TyperCommand:
     """Return a command as Click runs it.
 
@@ -73,7 +89,7 @@ def make_command(name: str) -> TyperCommand:
 
         settings = {"ignore_unknown_options": True, "allow_extra_args": True}
     program = typer.Typer(add_completion=False, rich_markup_mode=None)
-    program.command(name, context_settings=settings)(function)
+    program.command(name, cls=_Command, context_settings=settings)(function)
     command = typer.main.get_command(program)
     assert isinstance(command, TyperCommand)
     return command

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -122,12 +122,18 @@ IccOption = Annotated[
         "[default: ignore, or the store's own]",
     ),
 ]
+BARE_TRUST = "True"
+"""What `featx.cli.commands` puts behind the option where no file follows it."""
+
 TrustModelCode = Annotated[
-    bool,
+    Any,
     typer.Option(
         "--trust-model-code",
+        metavar="[FILE.py]",
+        parser=lambda value: True if value == BARE_TRUST else value,
+        show_default=False,
         help="Run code that a model brings: Lambda layers, classes of modules beside a Keras file, "
-        "operations that do more than compute.",
+        "operations that do more than compute. With a file, run it, and take classes from there.",
     ),
 ]
 AllowDownload = Annotated[

@@ -40,6 +40,7 @@ from featx.specs import DEFAULT_POOLING, DEFAULT_STORAGE_TYPE, DEFAULT_STORE, St
 from featx.store.lock import lock_for_writing
 from featx.store.parts import OVERWRITE_NAME, find_overwrite, parts_folder, start_overwrite
 from featx.store.views import remove_spent_parts
+from featx.trust import GivenTrust
 
 
 @plain_arguments(InputOptions, Selection, RunOptions, UpdateOptions, model=check_model)
@@ -54,7 +55,7 @@ def extract(
     pool: str | None = DEFAULT_POOLING,
     output: str | Path = DEFAULT_STORE,
     dtype: StorageType | type[np.floating[Any]] | np.dtype[Any] = DEFAULT_STORAGE_TYPE,
-    trust_model_code: bool = False,
+    trust_model_code: GivenTrust = False,
     input: InputOptions | None = None,
     selection: Selection | None = None,
     run: RunOptions | None = None,

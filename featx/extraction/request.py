@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
-from featx.checks import check_choice, check_flag
+from featx.checks import check_choice
 from featx.errors import InvalidValue, StoreError
 from featx.files import describe_wrong_output
 from featx.images.sources import Images, Labels
@@ -25,6 +25,7 @@ from featx.specs import (
     StorageType,
 )
 from featx.store.opening import is_store
+from featx.trust import GivenTrust
 from featx.wording import option
 
 
@@ -45,7 +46,7 @@ class Request:
     layers: tuple[str, ...] = ()
     pool: str = DEFAULT_POOLING
     dtype: StorageType = DEFAULT_STORAGE_TYPE
-    trust_model_code: bool = False
+    trust_model_code: GivenTrust = False
     input: InputOptions = field(default_factory=InputOptions)
     selection: Selection = field(default_factory=Selection)
     run: RunOptions = field(default_factory=RunOptions)
@@ -61,11 +62,9 @@ class Request:
 
         Raises:
             UnknownName: If a pooling, type, engine or precision does not exist.
-            InvalidType: If `trust_model_code` is not True or False.
             InvalidValue: If two options contradict each other.
             StoreError: If `output` cannot be a store, or is something else that would be lost.
         """
-        check_flag("trust_model_code", self.trust_model_code)
         POOLINGS.check(self.pool)
         check_choice("storage type", self.dtype, get_args(StorageType))
         EngineRequest(self.run.engine, self.precision)  # Checks both.
@@ -103,7 +102,7 @@ def resolve_model(
     model: Reference | None,
     weights: str | Path | None,
     signature: str | None,
-    trust_model_code: bool,
+    trust_model_code: GivenTrust,
 ) -> Reference:
     """Return the model's reference, or that of the built-in model when none is named.
 

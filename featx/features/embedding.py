@@ -30,6 +30,7 @@ from featx.models.backbone import Backbone
 from featx.models.in_memory import InMemory
 from featx.options import RunOptions, Selection
 from featx.specs import DEFAULT_READ_PRECISION, FeatureSpec, ModelSpec
+from featx.trust import GivenTrust
 from featx.units import format_count
 
 
@@ -69,7 +70,7 @@ class QueryImages:
     selection: Selection = EVERYTHING
     run: RunOptions = field(default_factory=RunOptions)
     weights: str | None = None
-    trust_model_code: bool = False
+    trust_model_code: GivenTrust = False
     allow_download: bool = False
     in_order: bool = False
     model: InMemory | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import warnings
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any, Self, Unpack, get_args
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from featx.checks import check_choice, check_flag, check_layers, check_pool, check_text
+from featx.checks import check_choice, check_layers, check_pool, check_text
 from featx.errors import ImageError, InvalidType, UnknownOption
 from featx.features.computing import plan_features
 from featx.features.embedding import compute_rows
@@ -40,6 +40,7 @@ from featx.specs import (
     DEFAULT_READ_PRECISION,
     FeatureSpec,
 )
+from featx.trust import GivenTrust, add_objects
 
 _LOADING = ProcessLock()
 """Held while a model is loaded, so that threads that share an extractor load it once."""
@@ -70,6 +71,7 @@ class Extractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # It ha
         weights: As for `featx.load_model`.
         signature: Of a SavedModel or Hub module.
         trust_model_code: See `featx.load_model`.
+        custom_objects: See `featx.load_model`.
         input: How pictures become the model's pixels.
         run: How images are read and the network is run; in ``float32`` unless it says otherwise.
         on_error: What becomes of images that cannot be read: ``raise``, or ``nan`` for a row of
@@ -95,10 +97,11 @@ class Extractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # It ha
         pool: str | None = DEFAULT_READ_POOLING,
         weights: str | Path | None = None,
         signature: str | None = None,
-        trust_model_code: bool = False,
+        trust_model_code: GivenTrust = False,
         input: InputOptions | None = None,
         run: RunOptions | None = None,
         on_error: OnError = "raise",
+        custom_objects: Mapping[str, Any] | None = None,
         **options: Unpack[ExtractorKeywords],
     ) -> None:
         _refuse_unknown(Extractor, options, ExtractorKeywords)
@@ -116,6 +119,7 @@ class Extractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # It ha
         self.input = fill_group(InputOptions, input, options) if options else input
         self.run = fill_group(RunOptions, run, options) if options else run
         self.on_error = on_error
+        self.custom_objects = custom_objects
 
     def __call__(self, images: Images) -> np.ndarray | dict[str, np.ndarray]:
         """Compute the features of images.
@@ -212,14 +216,13 @@ class Extractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # It ha
 def _load(extractor: Extractor, parameters: dict[str, Any]) -> _Loaded:
     """Load the model of an extractor, and plan its features."""
     run = fill_group(RunOptions, extractor.run, {})
-    check_flag("trust_model_code", extractor.trust_model_code)
     signature = check_text("signature", extractor.signature)
     model = check_model("model", extractor.model) or DEFAULT_MODEL
     backbone = load_model(
         add_signature(model, signature),
         weights=extractor.weights,
         input=extractor.input,
-        trust_model_code=extractor.trust_model_code,
+        trust_model_code=add_objects(extractor.trust_model_code, extractor.custom_objects),
     )
     require_scaling(backbone)
     if backbone.beginning.warning:

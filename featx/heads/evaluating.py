@@ -23,6 +23,7 @@ from featx.heads.vector_batches import VectorBatch, iter_vectors
 from featx.images.sources import ImageFailure, Images
 from featx.options import EvaluateKeywords, RunOptions, Selection, fill_group
 from featx.specs import DEFAULT_HEAD
+from featx.trust import GivenTrust
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ def evaluate(
     labels: str | Path | None = None,
     rows: str | Path | None = None,
     weights: str | Path | None = None,
-    trust_model_code: bool = False,
+    trust_model_code: GivenTrust = False,
     allow_download: bool = False,
     selection: Selection | None = None,
     run: RunOptions | None = None,

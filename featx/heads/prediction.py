@@ -36,6 +36,7 @@ from featx.options import (
     fill_group,
 )
 from featx.specs import DEFAULT_HEAD, DEFAULT_TOP
+from featx.trust import GivenTrust
 from featx.wording import command, option
 
 
@@ -58,7 +59,7 @@ def predict(
     layer: str | int | None = None,
     signature: str | None = None,
     top: int = DEFAULT_TOP,
-    trust_model_code: bool = False,
+    trust_model_code: GivenTrust = False,
     allow_download: bool = False,
     input: InputOptions | None = None,
     selection: Selection | None = None,
@@ -165,7 +166,7 @@ def iter_predictions(
     layer: str | int | None = None,
     signature: str | None = None,
     top: int = DEFAULT_TOP,
-    trust_model_code: bool = False,
+    trust_model_code: GivenTrust = False,
     allow_download: bool = False,
     input: InputOptions | None = None,
     selection: Selection | None = None,

@@ -29,6 +29,7 @@ from featx.models.in_memory import Reference, add_signature, check_model
 from featx.models.selection import default_layer, select_layers
 from featx.options import CompareScalingsKeywords, InputOptions, RunOptions, Selection, fill_group
 from featx.specs import DEFAULT_MODEL, InputSpec, Scaling
+from featx.trust import GivenTrust
 
 NUM_PICTURES = 5
 """Pictures that are computed, from all over the folder: enough to see, few enough to wait for."""
@@ -75,7 +76,7 @@ class TriedModel:
     reference: Reference
     weights: str | None = None
     layer: str | None = None
-    trust_model_code: bool = False
+    trust_model_code: GivenTrust = False
     input: InputOptions = field(default_factory=InputOptions)
 
     def load(self, scaling: Scaling | None) -> Backbone:
@@ -96,7 +97,7 @@ def compare_scalings(
     weights: str | Path | None = None,
     signature: str | None = None,
     layer: str | int | None = None,
-    trust_model_code: bool = False,
+    trust_model_code: GivenTrust = False,
     input: InputOptions | None = None,
     selection: Selection | None = None,
     run: RunOptions | None = None,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from featx.checks import check_flag, check_text, check_texts, check_whole_number
-from featx.options import LayerSynonyms, RunKeywords
+from featx.options import CodeKeywords, LayerSynonyms, RunKeywords
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,9 @@ class QuestionKeywords(TypedDict, total=False):
     crop: str | None
 
 
-class SearchKeywords(RunKeywords, QuestionKeywords, MatchKeywords, LayerSynonyms, total=False):
+class SearchKeywords(
+    CodeKeywords, RunKeywords, QuestionKeywords, MatchKeywords, LayerSynonyms, total=False
+):
     """The options that `featx.search` takes as keywords."""
 
 

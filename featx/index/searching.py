@@ -33,6 +33,7 @@ from featx.models.reference import locate_again
 from featx.options import RunOptions, fill_group
 from featx.shown import Shown
 from featx.specs import DEFAULT_K
+from featx.trust import GivenTrust
 from featx.units import format_count
 from featx.wording import option
 
@@ -118,7 +119,7 @@ def search(
     threshold: float | None = None,
     model: Any = None,
     weights: str | Path | None = None,
-    trust_model_code: bool = False,
+    trust_model_code: GivenTrust = False,
     allow_download: bool = False,
     run: RunOptions | None = None,
     question: QuestionOptions | None = None,

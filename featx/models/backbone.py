@@ -12,6 +12,7 @@ from featx.engines.graph import Layout, NetworkGraph
 from featx.options import InputOptions
 from featx.shown import Shown
 from featx.specs import DEFAULT_BATCH_SIZE, ModelSpec
+from featx.trust import Trust
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +30,7 @@ class ModelRequest:
         weights: ``imagenet``, ``random``, a path, or None for the source's default.
         overrides: Changes to the input contract, such as ``--img-size``: the spec's ``input`` is
             ``overrides.apply(contract)`` of the model's own contract.
-        trust_model_code: Whether code that comes with the model may be run.
+        trust_model_code: Whether code that comes with the model may be run, and what else may.
         is_bare: Whether the reference was a bare path, without a source before it.
         allow_download: Whether it may be fetched. A model that only a file names is not: the file
             may come from anybody.
@@ -40,7 +41,7 @@ class ModelRequest:
     arguments: dict[str, Any] = field(default_factory=dict)
     weights: str | None = None
     overrides: InputOptions = field(default_factory=InputOptions)
-    trust_model_code: bool = False
+    trust_model_code: Trust = field(default_factory=Trust)
     is_bare: bool = False
     allow_download: bool = True
     model: Any = None

@@ -105,7 +105,7 @@ def load(request: ModelRequest) -> GraphBackbone:
 
 def _load_module(request: ModelRequest) -> tuple[Path, Any]:
     """Find the module's folder and load it; a damaged download is fetched once more."""
-    name, trust = request.name, request.trust_model_code
+    name, trust = request.name, bool(request.trust_model_code)
     if not is_module_url(name):
         folder = unpacked(Path(name).absolute())
         if not folder.is_dir():

@@ -61,6 +61,9 @@ def _describe(
         weights_sha256=loaded.weights_sha256,
         input=contract,
         file_sha256=loaded.file_sha256,
+        computed_sha256=None
+        if loaded.computed_sha256 == loaded.weights_sha256
+        else loaded.computed_sha256,
     )
     is_legacy = loaded.layer_class is not None
     is_old_file = is_legacy and request.model is None

@@ -34,6 +34,7 @@ from featx.models.model_code import (
     run_code_file,
     uses_registered,
 )
+from featx.trust import Trust
 
 _MISSING = re.compile(r"(?:Could not locate|Unknown) (?:class|function|layer|object):? '?([\w>]+)")
 """How Keras 2 and 3 name a class or function that they do not have."""
@@ -49,6 +50,8 @@ class LoadedModel:
         weights_sha256: Of architecture and weights; where it runs code, of the file and of that.
         runs_own_code: Whether it needs code that is not in the file, or that was trusted.
         file_sha256: Of the file, by which earlier versions identified it; None for other models.
+        computed_sha256: Of architecture, weights and code, as of models in memory; None where that
+            is not known.
     """
 
     input: ImageInput
@@ -56,6 +59,7 @@ class LoadedModel:
     weights_sha256: str
     runs_own_code: bool
     file_sha256: str | None = None
+    computed_sha256: str | None = None
 
 
 def take_model(model: Any, arguments: Mapping[str, Any], name: str) -> LoadedModel:
@@ -88,7 +92,7 @@ def take_model(model: Any, arguments: Mapping[str, Any], name: str) -> LoadedMod
 
 
 def load_keras_file(
-    path: Path, arguments: Mapping[str, Any], *, trust_model_code: bool
+    path: Path, arguments: Mapping[str, Any], *, trust_model_code: Trust
 ) -> LoadedModel:
     """Load a file, or a network within the one that it holds.
 
@@ -96,7 +100,7 @@ def load_keras_file(
         path: The file.
         arguments: What was said after its name: ``part``, a layer that is a network itself;
             ``input``, and constants for other inputs.
-        trust_model_code: Whether its code may run.
+        trust_model_code: Whether its code may run, and what else is taken for its own.
 
     Raises:
         ModelError: If it cannot be loaded, would run code that is not trusted, or is not one image
@@ -105,43 +109,51 @@ def load_keras_file(
     """
     import_tensorflow()
     file = read_keras_file(path)
+    objects = dict(trust_model_code.custom_objects)
     code = find_code(file.config)
+    code = {what: named for what, named in code.items() if named is None or named[1] not in objects}
     if not trust_model_code:
         if file.is_legacy:
             code |= dict.fromkeys(find_unlisted(file.config))
         refuse_code(path, code)
     refuse_data_elsewhere(path)
-    code_file: Path | None = None
+    code_file = None if trust_model_code.file is None else Path(trust_model_code.file)
+    trusts = bool(trust_model_code)
     with (
-        imported_code(path, code) as classes,
+        run_code_file(code_file) as own,
+        imported_code(path, code, own) as classes,
         own_seeds(),  # One thread at a time, also for the filters of warnings.
         printing_to_stderr(),
         quiet_loggers("tensorflow", "absl"),
     ):
         try:
-            model, layer_class = _load(file, classes, trust_model_code)
+            model, layer_class = _load(file, {**own, **classes, **objects}, trusts)
         except ModelError as error:
             missing = find_unregistered(file.config) or _MISSING.findall(_all_reasons(error))
-            if not missing:
+            if not missing or trust_model_code.file is not None:
                 raise
             code_file = path.with_suffix(".py")
             if not trust_model_code or not code_file.is_file():
                 raise ModelError(describe_missing(path, missing)) from error
             with run_code_file(code_file) as more:
-                model, layer_class = _load(file, {**more, **classes}, trust_model_code)
+                model, layer_class = _load(
+                    file, {**more, **classes, **objects}, bool(trust_model_code)
+                )
     is_part = "part" in arguments
     if is_part:
         model = find_part(model, str(arguments["part"]), path.name)
     built = None if is_part else file.config.get("build_config")
     found = find_input(model, built, path.name, arguments)
     file_sha256 = _hash(path, code_file)
-    own_code = trust_model_code or uses_registered(file.config)
+    own_code = trusts or uses_registered(file.config)
+    computed = None if is_part else identify_model(model)
     return LoadedModel(
         found,
         layer_class,
-        file_sha256 if own_code or is_part else identify_model(model),
-        runs_own_code=own_code,
+        file_sha256 if own_code or computed is None else computed,
+        runs_own_code=own_code or bool(objects),
         file_sha256=file_sha256,
+        computed_sha256=computed,
     )
 
 

@@ -14,9 +14,10 @@ from featx.models.loading import load_model
 from featx.models.reference import parse_reference
 from featx.models.selection import select_layers
 from featx.models.sources import SOURCES
-from featx.options import InputKeywords, InputOptions, fill_group
+from featx.options import InputOptions, LoadKeywords, fill_group
 from featx.shown import Shown
 from featx.specs import InputSpec
+from featx.trust import GivenTrust
 
 if TYPE_CHECKING:
     import pandas
@@ -79,9 +80,9 @@ def layers(
     weights: str | Path | None = None,
     signature: str | None = None,
     all: bool = False,
-    trust_model_code: bool = False,
+    trust_model_code: GivenTrust = False,
     input: InputOptions | None = None,
-    **options: Unpack[InputKeywords],
+    **options: Unpack[LoadKeywords],
 ) -> LayerTable:
     """List what features can be taken from in a model, as ``featx layers`` does.
 
@@ -91,7 +92,7 @@ def layers(
         weights: Of a Keras application; ``random`` when None: there is nothing to download.
         signature: Of a SavedModel or module: the one to take.
         all: Also the steps inside the layers of a graph.
-        trust_model_code: Run code that comes with a Keras file.
+        trust_model_code: See `featx.load_model`.
         input: Changes to how pictures become the model's pixels; shapes are those at this size.
         options: Fields of `input` as keywords, such as ``img_size=(224, 320)``.
 

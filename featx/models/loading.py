@@ -22,7 +22,7 @@ from featx.models.in_memory import (
 from featx.models.reference import TRUST, parse_reference
 from featx.models.remembered import recall, remember, request_key
 from featx.models.sources import SOURCES
-from featx.options import InputKeywords, InputOptions, fill_group
+from featx.options import InputOptions, LoadKeywords, fill_group
 from featx.specs import (
     DECODE_MARGIN,
     NAMED_SOURCES,
@@ -32,6 +32,7 @@ from featx.specs import (
     identity_differences,
     with_input,
 )
+from featx.trust import GivenTrust, Trust, check_trust
 from featx.wording import option
 
 
@@ -41,8 +42,8 @@ def load_model(
     *,
     weights: str | Path | None = None,
     input: InputOptions | None = None,
-    trust_model_code: bool = False,
-    **options: Unpack[InputKeywords],
+    trust_model_code: GivenTrust = False,
+    **options: Unpack[LoadKeywords],
 ) -> Backbone:
     """Load a model, ready to describe its layers and to compute them.
 
@@ -58,8 +59,11 @@ def load_model(
             without the classifier. None for models that bring their own.
         input: Changes to how pictures become the model's pixels.
         trust_model_code: Run code that comes with a Keras file: Lambda layers, and classes of
-            modules beside it. The reference can say the same, ``,trust_model_code=True``.
-        options: Fields of `input` as keywords, such as ``img_size=(224, 320)``.
+            modules beside it. Or the path of a Python file, to run it and take classes and
+            functions from there. The reference can say the same, ``,trust_model_code=True``.
+        options: Fields of `input` as keywords, such as ``img_size=(224, 320)``; and
+            ``custom_objects``, classes and functions by the names that a Keras file has for them,
+            which need no trust.
 
     Returns:
         The backbone. Nothing is compiled before it is called.
@@ -87,7 +91,7 @@ def load_classifier(
     *,
     weights: str | None = None,
     input: InputOptions | None = None,
-    trust_model_code: bool = False,
+    trust_model_code: GivenTrust = False,
 ) -> Backbone:
     """Load a model with its classifier: of a Keras application the whole, at any input size.
 
@@ -112,7 +116,7 @@ def restore_model(
     spec: ModelSpec,
     *,
     weights: str | None = None,
-    trust_model_code: bool = False,
+    trust_model_code: GivenTrust = False,
     allow_download: bool = False,
     model: InMemory | None = None,
 ) -> Backbone:
@@ -149,7 +153,7 @@ def restore_model(
     request = _restore_request(spec, location)
     request = replace(
         request,
-        trust_model_code=trust_model_code,
+        trust_model_code=check_trust(TRUST, trust_model_code),
         allow_download=allow_download or weights is not None,
     )
     source = spec.source
@@ -172,7 +176,7 @@ def restore_model(
 
 
 def _read_request(
-    model: Reference, weights: str | None, changes: InputOptions, trust_model_code: bool
+    model: Reference, weights: str | None, changes: InputOptions, trust_model_code: GivenTrust
 ) -> tuple[str, ModelRequest]:
     """Return the source of a reference, and the request for it."""
     if isinstance(model, InMemory):
@@ -185,23 +189,26 @@ def _read_request(
             model.name,
             dict(model.arguments),
             overrides=changes,
-            trust_model_code=trust_model_code,
+            trust_model_code=check_trust(TRUST, trust_model_code),
             model=model.model,
         )
         return model.source, request
     source, name, arguments = parse_reference(model)
-    trusted = arguments.pop(TRUST, False)
-    if not isinstance(trusted, bool):
-        raise InvalidValue(f"'{TRUST}' is True or False. Received: {trusted!r}.")
+    said = check_trust(TRUST, arguments.pop(TRUST, False))
     request = ModelRequest(
         name,
         arguments,
         weights,
         changes,
-        trust_model_code=trusted or trust_model_code,
+        trust_model_code=_join_trust(said, check_trust(TRUST, trust_model_code)),
         is_bare=not model.startswith(f"{source}:"),
     )
     return source, request
+
+
+def _join_trust(said: Trust, given: Trust) -> Trust:
+    """Return what is trusted by a reference, and by an argument beside it."""
+    return replace(given, brought=said.brought or given.brought, file=given.file or said.file)
 
 
 def _restore_request(spec: ModelSpec, location: str) -> ModelRequest:

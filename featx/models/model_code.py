@@ -9,7 +9,7 @@ import json
 import re
 import sys
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -201,8 +201,14 @@ def describe_missing(path: Path, names: list[str]) -> str:
     return (
         f"{path.name!r} needs {listed}, of the program that saved it, and does not hold that code. "
         f"Write it to {code_file} beside the model, and {option('trust_model_code', True)} runs "
-        "that file. In Python, import the module that defines and registers it, then call featx."
+        f"that file; {option('trust_model_code', 'FILE.py')} runs another. In Python, import the "
+        f"module that defines and registers it, or pass custom_objects={{{_as_keyword(names[0])}}}."
     )
+
+
+def _as_keyword(name: str) -> str:
+    """Return how an object is passed under the name that a file has for it."""
+    return f"{name!r}: {name.split('>')[-1]}"
 
 
 def _is_class_of_keras(name: str) -> bool:
@@ -226,8 +232,15 @@ def refuse_code(path: Path, code: Mapping[str, tuple[str, str] | None]) -> None:
 
 
 @contextlib.contextmanager
-def imported_code(path: Path, code: dict[str, tuple[str, str] | None]) -> Iterator[dict[str, Any]]:
+def imported_code(
+    path: Path, code: Mapping[str, tuple[str, str] | None], known: Container[str]
+) -> Iterator[dict[str, Any]]:
     """Import the classes that a trusted model names, from beside it or the current folder.
+
+    Args:
+        path: The model.
+        code: From `find_code`.
+        known: Names of classes and functions that are there already.
 
     Yields:
         Class names → classes, for Keras's `custom_objects`.
@@ -236,7 +249,7 @@ def imported_code(path: Path, code: dict[str, tuple[str, str] | None]) -> Iterat
         ModelError: If a module or class is not there.
     """
     classes: dict[str, Any] = {}
-    named = [names for names in code.values() if names is not None]
+    named = [names for names in code.values() if names is not None and names[1] not in known]
     if named:
         with _folders_searched([str(path.parent), str(Path.cwd())]):
             for module, name in named:
@@ -252,8 +265,11 @@ def imported_code(path: Path, code: dict[str, tuple[str, str] | None]) -> Iterat
 
 
 @contextlib.contextmanager
-def run_code_file(path: Path) -> Iterator[dict[str, Any]]:
+def run_code_file(path: Path | None) -> Iterator[dict[str, Any]]:
     """Run a Python file of a trusted model, and forget afterwards what it registers with Keras.
+
+    Args:
+        path: The file; None runs nothing.
 
     Yields:
         Its classes and functions by name, for Keras's `custom_objects`.
@@ -261,6 +277,9 @@ def run_code_file(path: Path) -> Iterator[dict[str, Any]]:
     Raises:
         ModelError: If it fails.
     """
+    if path is None:
+        yield {}
+        return
     module = types.ModuleType(f"featx_code_of_{path.stem}")
     module.__file__ = str(path)
     registries = [keras.saving.get_custom_objects() for keras in _imported_kerases().values()]

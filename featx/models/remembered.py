@@ -43,13 +43,14 @@ def request_key(source: str, request: ModelRequest) -> str | None:
         None for what is not remembered: models whose source names no files, models in memory, and
         models whose code was trusted.
     """
-    if request.trust_model_code or request.model is not None:
+    if not request.trust_model_code.is_remembered or request.model is not None:
         return None
     files = SOURCES[source].files(request.name, request.weights)
     if files is None:
         return None
     asked = asdict(request)
-    del asked["allow_download"]  # The same model, however it came here.
+    del asked["allow_download"], asked["trust_model_code"]  # The same model, however it came.
+    asked["trust_model_code"] = False
     return digest(
         {
             "format": FORMAT,

@@ -119,7 +119,7 @@ def _take_input(
         None if chosen is None else str(chosen),
         dict(split_constants(request.arguments)[1]),
         path,
-        trust_model_code=request.trust_model_code,
+        trust_model_code=bool(request.trust_model_code),
     )
 
 

@@ -50,7 +50,7 @@ def _load(request: ModelRequest) -> Backbone:
     folder = unpacked(Path(request.name))
     if request.is_bare and is_tf1_module(str(folder)):  # Of an archive.
         return hub.load(request)
-    loaded = load_folder(folder, trust_model_code=request.trust_model_code)
+    loaded = load_folder(folder, trust_model_code=bool(request.trust_model_code))
     if request.is_bare and not list_signatures(loaded) and callable(loaded):
         return hub.load(request)
     return savedmodel.load(request, folder, loaded)

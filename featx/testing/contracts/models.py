@@ -31,6 +31,7 @@ from featx.models.reference import TRUST, parse_reference
 from featx.models.selection import select_layers
 from featx.options import InputOptions
 from featx.specs import ModelSpec
+from featx.trust import check_trust
 
 TOLERANCE = 1e-5
 """How far values of one layer may differ, as a share of the largest of them, between batches."""
@@ -61,7 +62,7 @@ class ModelCase:
     def load_unchecked(self, input: InputOptions) -> Backbone:
         """Load the model as its source does, without what featx checks afterwards."""
         source, name, arguments = parse_reference(self.reference)
-        trusted = bool(arguments.pop(TRUST, False))
+        trusted = check_trust(TRUST, arguments.pop(TRUST, False))
         is_bare = not self.reference.startswith(f"{source}:")
         return SOURCES[source].load(
             ModelRequest(name, arguments, self.weights, input, trusted, is_bare)
