@@ -88,31 +88,27 @@ class Reader:
         if block.language == "python":
             exec(compile(block.text, "page", "exec"), self._names)
             return tuple(self._capfd.readouterr())
-        lines = block.text.replace("\\\n", " ").splitlines()
-        commands = [shlex.split(line, comments=True) for line in lines]
-        commands = [command for command in commands if command and command[0] != "set"]
-        if all(_is_plain(command) for command in commands):
-            printed = [self._run_featx(*command[1:]) for command in commands]
-            return tuple("".join(texts) for texts in zip(*printed, strict=True))
-        # Pipes, variables and conditions are a shell's business.
+        text = block.text.replace("\\\n", " ")
+        if re.search(r"\$[A-Z({]|\n[A-Z]+=", f"\n{text}"):  # lines that share variables
+            return self._run_shell(text)
+        lines = [line for line in text.splitlines() if shlex.split(line, comments=True)]
+        printed = [self._run_line(line) for line in lines]
+        return tuple("".join(texts) for texts in zip(*printed, strict=True))
+
+    def _run_line(self, line: str) -> tuple[str, str]:
+        command = shlex.split(line, comments=True)
+        if command[0] != "featx" or {"|", "||", "&&", ">", "<"} & set(command):
+            return self._run_shell(line)  # pipes and conditions are a shell's business
+        outcome = self._program(*command[1:])
+        assert outcome.status == 0, f"{line}: {outcome.err}"
+        return outcome.out, outcome.err
+
+    def _run_shell(self, text: str) -> tuple[str, str]:
         done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", block.text],
-            capture_output=True,
-            text=True,
-            check=False,
+            ["bash", "-euo", "pipefail", "-c", text], capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
         return done.stdout, done.stderr
-
-    def _run_featx(self, *arguments: str) -> tuple[str, str]:
-        outcome = self._program(*arguments)
-        assert outcome.status == 0, f"featx {shlex.join(arguments)}: {outcome.err}"
-        return outcome.out, outcome.err
-
-
-def _is_plain(command: list[str]) -> bool:
-    """Whether a line is one call of featx, without anything that needs a shell."""
-    return command[0] == "featx" and not {"|", "||", "&&", ">", "<"} & set(command[1:])
 
 
 @pytest.mark.tensorflow
