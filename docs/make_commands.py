@@ -5,11 +5,13 @@ python docs/make_commands.py
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
-import subprocess
-import sys
 from pathlib import Path
+from unittest import mock
 
+from featx.cli.app import app
 from featx.cli.commands import COMMANDS
 
 PREFACE = """# Commands
@@ -36,15 +38,11 @@ def make_page() -> str:
 
 
 def _section(title: str, arguments: list[str]) -> str:
-    environment = os.environ | {"COLUMNS": "96", "TERMINAL_WIDTH": "96", "NO_COLOR": "1"}
-    result = subprocess.run(
-        [sys.executable, "-m", "featx", *arguments, "--help"],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=environment,
-    )
-    text = "\n".join(line.rstrip() for line in result.stdout.strip().splitlines())
+    printed = io.StringIO()
+    environment = {"COLUMNS": "96", "NO_COLOR": "1"}
+    with mock.patch.dict(os.environ, environment), contextlib.redirect_stdout(printed):
+        app(args=[*arguments, "--help"], prog_name="featx", standalone_mode=False)
+    text = "\n".join(line.rstrip() for line in printed.getvalue().strip().splitlines())
     return f"## {title}\n\n```text\n{text}\n```\n"
 
 

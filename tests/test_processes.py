@@ -27,7 +27,7 @@ def test_threads_leave_the_process_as_it_was(tmp_path: Path) -> None:
     scaled = keras.layers.Rescaling(1 / 255)(images)
     mean = keras.layers.GlobalAveragePooling2D()(scaled)
     keras.Model(images, mean).save(tmp_path / NETWORKS[1])
-    (line,) = stress([("tensorflow", "cold", 4)], tmp_path)
+    (line,) = stress([("tensorflow", "cold", 2)], tmp_path)
     assert line.violations == []
     assert line.printed > 100
 

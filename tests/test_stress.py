@@ -24,10 +24,10 @@ from featx.models import SOURCES
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc, fork and SIGKILL")
 
 SHORT = {
-    "kills": ["--count", "50", "--step", "99", "--only", "extract changed, view"],
-    "full": ["--count", "150", "--only", "extract added, file"],
-    "faults": ["--step", "12", "--only", "extract added, file"],
-    "concurrency": ["--seconds", "1"],
+    "kills": ["--count", "25", "--step", "99", "--only", "extract changed, view"],
+    "full": ["--count", "60", "--only", "extract added, file"],
+    "faults": ["--step", "24", "--only", "extract added, file"],
+    "concurrency": ["--seconds", "0.5"],
 }
 
 

@@ -627,6 +627,7 @@ def test_without_tf_keras_the_error_says_so(
         load_model(str(tmp_path / "old.h5"))
 
 
+@pytest.mark.slow
 @needs_real_data
 def test_the_real_old_h5_file() -> None:
     folder = REAL_DATA / "models/teachable_machine_savedmodel"
