@@ -21,6 +21,14 @@ from tests.browser import Browser, start_browser
 
 
 @pytest.fixture(autouse=True, scope="session")
+def _bytecode_is_kept() -> Iterator[None]:
+    """Tests start many processes: where bytecode is not kept, each compiles featx anew."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
 def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Neither read nor fill the cache of whoever runs the tests."""
     with pytest.MonkeyPatch.context() as patch:

@@ -198,6 +198,7 @@ def test_what_cannot_be_used_is_refused_with_the_reason(tmp_path: Path) -> None:
         load_model(f"savedmodel:{tmp_path / 'broken'}")
 
 
+@pytest.mark.slow
 @needs_real_data
 def test_the_real_tensorflow_1_savedmodel() -> None:
     import tensorflow as tf
