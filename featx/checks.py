@@ -353,6 +353,24 @@ def check_whole_numbers(least: int, most: int = LARGEST) -> Callable[[str, objec
     return check
 
 
+def check_several_numbers(least: int) -> Callable[[str, object], tuple[int, ...]]:
+    """Return a check of whole numbers from `least`: one, several, or None for none.
+
+    Example:
+        >>> check = check_several_numbers(1)
+        >>> check("pca", 8), check("pca", [8, 16]), check("pca", None)
+        ((8,), (8, 16), ())
+    """
+
+    def check(name: str, value: object) -> tuple[int, ...]:
+        if value is None:
+            return ()
+        several = value if isinstance(value, (list, tuple)) else [value]
+        return tuple(check_whole_number(name, one, least=least) for one in several)
+
+    return check
+
+
 def check_flag_or_none(name: str, value: object) -> Any:
     """Return True, False or None; refuse anything else."""
     if value is not None:

@@ -82,15 +82,19 @@ def evaluate(
     ] = False,
     layer: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Of --retrieval: a layer. Repeatable. [default: all]"),
+        typer.Option(
+            metavar="NAME", help="Of --retrieval: a layer, or a glob. Repeatable. [default: all]"
+        ),
     ] = None,
     pool: Annotated[
         list[str] | None,
         typer.Option(metavar="POOL", help="Of --retrieval: pooling of maps. [default: avg]"),
     ] = None,
     pca: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Of --retrieval: N principal components, too."),
+        list[int] | None,
+        typer.Option(
+            min=1, metavar="N", help="Of --retrieval: N principal components, too. Repeatable."
+        ),
     ] = None,
     k: Annotated[
         int, typer.Option("-k", "--top", min=1, help="Of --retrieval: neighbours.")
@@ -164,7 +168,7 @@ def _evaluate_retrieval(
     stores: Sequence[str],
     layers: Sequence[str],
     pools: Sequence[str],
-    how: tuple[int | None, int, Path | None],
+    how: tuple[Sequence[int] | None, int, Path | None],
     as_json: bool,
 ) -> None:
     """Measure search in a store; `how` is the number of components, k, and the index."""

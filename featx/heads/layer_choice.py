@@ -70,7 +70,7 @@ def list_features(store: FeatureStore, wanted: FeatureOptions) -> list[FeatureCh
     names: list[str | None] = [None]
     if wanted.layer is not None and wanted.layer != ():
         texts = _split(wanted.layer, store.layers)
-        names = [name for text in texts for name in _find(store, text)]
+        names = [name for text in texts for name in find_layers(store, text)]
     found: dict[tuple[str, str], FeatureChoice] = {}
     for name in names:
         for pool in pools:
@@ -87,7 +87,12 @@ def _split(value: str | int | Sequence[str | int], known: Sequence[str] = ()) ->
     ]
 
 
-def _find(store: FeatureStore, text: str) -> Iterator[str]:
+def find_layers(store: FeatureStore, text: str) -> Iterator[str]:
+    """Yield the layers that a text means: a name, a place, a glob, or ``all``.
+
+    Raises:
+        UnknownName: If there is none.
+    """
     if text == ALL and ALL not in store.layers:
         yield from store.layers
     elif "*" in text or "?" in text:

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from featx.arguments import check_given_path, plain_arguments
-from featx.checks import check_pools, check_whole_numbers
+from featx.checks import check_pools, check_several_numbers
 from featx.errors import FingerprintMismatch, InvalidValue
 from featx.events import Listener, choose_listener
+from featx.heads.layer_choice import find_layers
 from featx.images.sources.keys import natural_key
 from featx.index.projection import fit_projection, normalize_rows
 from featx.index.vector_index import VectorIndex, open_index
@@ -112,13 +113,13 @@ class RetrievalReport:
         return asdict(self)
 
 
-@plain_arguments(features=check_given_path, pool=check_pools, pca=check_whole_numbers(1))
+@plain_arguments(features=check_given_path, pool=check_pools, pca=check_several_numbers(1))
 def evaluate_retrieval(
     features: str | Path,
     *,
     layers: Sequence[str] = (),
     pool: str | Sequence[str] = DEFAULT_READ_POOLING,
-    pca: int | None = None,
+    pca: int | Sequence[int] | None = None,
     k: int = DEFAULT_K,
     index: str | Path | None = None,
     listener: Listener | None = None,
@@ -130,9 +131,10 @@ def evaluate_retrieval(
 
     Args:
         features: The store.
-        layers: The layers; all when empty.
+        layers: The layers, by names, places or globs; all when empty.
         pool: Pooling of layers that were stored as maps, or several to be compared.
-        pca: Also compare so many principal components, fitted on the store, plain and whitened.
+        pca: Also compare so many principal components, fitted on the store, plain and whitened;
+            one number or several. Layers with fewer values are compared without.
         k: How many neighbours are looked at.
         index: Let this index find them, in its layer, instead of comparing all pairs.
         listener: Receives progress.
@@ -156,6 +158,7 @@ def evaluate_retrieval(
     """
     listener = choose_listener(listener)
     pools = [pool] if isinstance(pool, str) else list(pool)
+    components = [pca] if isinstance(pca, int) else list(pca or ())
     for one in pools:
         check_vector_pool("pooling for retrieval", one)
     with open_store(features) as store:
@@ -163,12 +166,13 @@ def evaluate_retrieval(
         if index is not None:
             trials = [_measure_index(open_index(index), store, task)]
         else:
-            chosen = [store.spec(layer).name for layer in layers] or list(store.layers)
+            named = [name for layer in layers for name in find_layers(store, str(layer))]
+            chosen = list(dict.fromkeys(named)) or list(store.layers)
             trials = []
             listener.start(len(chosen) * len(pools), "layers")
             for layer in chosen:
                 for one in pools if len(store.spec(layer).shape) > 1 else pools[:1]:
-                    trials += _compare_projections(store, layer, one, pca, task)
+                    trials += _compare_projections(store, (layer, one), components, task, listener)
                     listener.advance(1)
             listener.finish()
         return RetrievalReport(
@@ -223,16 +227,26 @@ class _Task:
 
 
 def _compare_projections(
-    store: FeatureStore, layer: str, pool: str, pca: int | None, task: _Task
+    store: FeatureStore,
+    feature: tuple[str, str],
+    components: Sequence[int],
+    task: _Task,
+    listener: Listener,
 ) -> Iterator[RetrievalTrial]:
-    read = store.vectors(layer, pool, task.rows)
+    """Compare a layer with its pooling as it is stored, and each number of its components."""
+    spec = store.vector_spec(*feature)
+    read = store.vectors(*feature, task.rows)
     vectors = normalize_rows(read.reshape(len(task.rows), -1))
-    spec = store.vector_spec(layer, pool)
     yield _compare_all(vectors, task, (spec.name, spec.pool, ""))
-    for whiten in (False, True) if pca is not None else ():
-        projection = fit_projection(vectors, IndexOptions(pca=pca, whiten=whiten))
-        name = f"PCA {pca}{', whitened' if whiten else ''}"
-        yield _compare_all(projection.project(vectors), task, (spec.name, spec.pool, name))
+    for pca in components:
+        if pca > min(vectors.shape):
+            most = format_count(min(vectors.shape), "principal component")
+            listener.note(f"{spec.name}: not compared with PCA {pca}: there are {most}")
+            continue
+        for whiten in (False, True):
+            projection = fit_projection(vectors, IndexOptions(pca=pca, whiten=whiten))
+            name = f"PCA {pca}{', whitened' if whiten else ''}"
+            yield _compare_all(projection.project(vectors), task, (spec.name, spec.pool, name))
 
 
 def _compare_all(vectors: np.ndarray, task: _Task, names: tuple[str, str, str]) -> RetrievalTrial:

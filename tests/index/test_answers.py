@@ -14,7 +14,7 @@ from featx.events import Listener
 from featx.index.building import build_index
 from featx.index.searching import search
 from featx.index.vector_index import open_index
-from tests.store_samples import write_sample
+from tests.store_samples import write_color, write_sample
 
 COUNT, WIDTH = 600, 24
 
@@ -51,7 +51,7 @@ def store(vectors: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path
     return path
 
 
-@pytest.fixture(scope="module", params=["flat", "ivf"])
+@pytest.fixture(scope="module", params=["flat", "ivf", "ivf-rabitq"])
 def index(request: pytest.FixtureRequest, store: Path) -> Path:
     path = store.with_name(f"{request.param}.faiss")
     build_index(store, kind=request.param, output=path)
@@ -202,3 +202,40 @@ def test_keywords_of_search_are_groups(index: Path) -> None:
     match = featx.MatchOptions(skip=1)
     one = search(keys=["b/5.png"], index=index, k=2, match=match)
     assert one == search(keys=["b/5.png"], index=index, k=2, skip=1)
+
+
+@pytest.fixture
+def priced(toy: str, photos: Path, tmp_path: Path) -> Path:
+    """Fifty pictures with a split and columns, of which some values are missing."""
+    lines = ["path,label,split,price,maker's name"]
+    for row in range(50):
+        write_color(photos / f"{row}.png", (5 * row, 250 - 3 * row, (77 * row) % 256))
+        price = "" if row % 7 == 0 else str(row / 2)
+        lines.append(f"{row}.png,{'abc'[row % 3]},{['train', 'test'][row % 2]},{price},o'{row % 4}")
+    (photos / "m.csv").write_text("\n".join(lines))
+    featx.extract(photos / "m.csv", model=toy, layers=["mean"], output=tmp_path / "f.h5")
+    return tmp_path / "f.h5"
+
+
+@pytest.mark.parametrize("kind", ["flat", "ivf", "ivf-rabitq"])
+def test_splits_columns_and_labels_together(kind: str, priced: Path) -> None:
+    path = priced.with_name(f"{kind}.faiss")
+    build_index(priced, kind=kind, output=path)
+    with featx.open_store(priced) as opened:
+        similar = cosines(opened.to_numpy())
+        places = [int(key[:-4]) for key in opened.keys]
+    options = {
+        "split": "test",
+        "label": ["a", "b"],
+        "where_column": 'price < 20 and `maker\'s name` in ("o\'1", "o\'3")',
+        "path": "[1-3]*.png",
+    }
+    (result,) = search(keys=["8.png"], index=path, k=50, **options).results
+    allowed = [
+        row
+        for row in range(50)
+        if row % 2 and row % 3 < 2 and row % 7 and row / 2 < 20 and str(row)[0] in "123"
+    ]
+    me = places.index(8)
+    expected = sorted(allowed, key=lambda row: -similar[me, places.index(row)])
+    assert [int(match.key[:-4]) for match in result.matches] == expected

@@ -99,6 +99,16 @@ def test_layers_poolings_and_components_are_compared(store: Path) -> None:
     )
 
 
+def test_globs_of_layers_and_several_numbers_of_components(store: Path) -> None:
+    report = evaluate_retrieval(store, layers=["m*", "v", "v"], pca=[2, 3, 1000], k=3)
+    projections = ["", *(f"PCA {n}{w}" for n in (2, 3) for w in ("", ", whitened"))]
+    assert [(trial.layer, trial.projection) for trial in report.trials] == [
+        (layer, projection) for layer in ("maps", "v") for projection in projections
+    ]
+    with pytest.raises(UnknownName, match="x\\*"):
+        evaluate_retrieval(store, layers=["x*"])
+
+
 def test_wrong_stores_and_indexes(store: Path, tmp_path: Path) -> None:
     write_sample(tmp_path / "f.h5", {"v": np.eye(4, dtype=np.float32)})
     with pytest.raises(InvalidValue, match="no two images"):
