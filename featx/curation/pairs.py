@@ -6,15 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from featx.curation.threshold import Threshold, choose_threshold
+from featx.curation.threshold import SMALL, Threshold, choose_threshold
 from featx.events import Listener
 from featx.heads.near_duplicates import compare_pairs, find_alike, mean_of
 from featx.index.all_neighbours import Directions, find_neighbours
 from featx.index.projection import hash_rows
 from featx.units import format_count
-
-SMALL = 32
-"""Images up to which nothing is subtracted: the mean of two copies is what they have in common."""
 
 MOST_EXACT = 250_000
 """Images up to which no pair is missed. Above, an index finds the nearest of each."""
@@ -107,7 +104,7 @@ def _find(
 ) -> tuple[np.ndarray, float | None]:
     """Return pairs of distinct rows, (P, 2), and their recall."""
     count = len(directions.values)
-    if count < 2:
+    if count < 2 or similarity == 1:  # Identical rows have been found.
         return np.zeros((0, 2), np.int64), None
     if count <= MOST_EXACT:
         listener.trying(f"near-duplicates of {format_count(count, 'image')}")

@@ -206,6 +206,17 @@ def test_equal_and_broken_vectors(tmp_path: Path) -> None:
     assert report.num_images == 498
 
 
+@pytest.mark.parametrize(
+    ("count", "width", "threshold"), [(20, 64, 0.985), (60, 64, 0.995), (500, 4, 1)]
+)
+def test_where_nothing_can_be_measured_the_threshold_is_a_usual_one(
+    count: int, width: int, threshold: float, tmp_path: Path
+) -> None:
+    values = np.random.default_rng(0).normal(size=(count, width)).astype(np.float32)
+    report = featx.find_duplicates(write_vectors(tmp_path / "f.h5", values), pictures=False)
+    assert report.threshold == threshold
+
+
 def test_threshold_that_is_none(set_with_copies: Path) -> None:
     for value in (0, -1, 1.5, float("nan")):
         with pytest.raises(FeatxError, match="above 0 and up to 1"):

@@ -61,7 +61,7 @@ def things(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     pictures = sorted(photos.rglob("image*.png"))[:5]
     found = featx.search(pictures, features=store_path, k=8)
     predicted = featx.predict(pictures, head=folder / "head")
-    copies = featx.find_duplicates(store_path)
+    copies = featx.find_duplicates(store_path, threshold=0.9)
     audited = featx.audit(store_path)
     with featx.open_store(store_path) as store:
         probabilities, limits = np.eye(2), np.full(2, 0.5)
@@ -78,7 +78,7 @@ def things(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             predicted,
             predicted.predictions[0],
             audited,
-            audited.findings[0],
+            featx.Finding("label", f"{HOSTILE}.png", 0.9, given=HOSTILE, suggested="cat"),
             copies,
             copies.groups[0],
             featx.verify_store(store_path),
