@@ -14,6 +14,7 @@ def summarize_index(index: VectorIndex) -> dict[str, Any]:
     return {
         "output": str(index.path),
         "kind": description.kind,
+        "factory": options.factory,
         "rows": len(index),
         "dimension": description.space.width,
         "layer": feature.name,

@@ -256,8 +256,9 @@ def show_index_facts(summary: Mapping[str, Any]) -> None:
     bytes_each = summary["bytes"] / summary["rows"]
     exact = summary["min_recall"] is None
     asked = "" if exact else f", asked for: {summary['min_recall']:g}"
+    recipe = f": {summary['factory']}" if summary["factory"] else ""
     facts = {
-        "kind": summary["kind"],
+        "kind": f"{summary['kind']}{recipe}",
         "images": f"{summary['rows']:,}",
         "values": f"{summary['dimension']:,}",
         "layer": summary["layer"],

@@ -10,6 +10,7 @@ import pytest
 
 from featx.errors import IndexFileError, InvalidValue
 from featx.index.building import build_index
+from featx.index.summary import summarize_index
 from featx.index.vector_index import VectorIndex, open_index
 from featx.index.verification import verify_index
 from tests.index.test_kinds import Notes, make_clusters, recall
@@ -64,6 +65,10 @@ def test_recall_is_reached_and_every_image_finds_itself(
     assert built.find(vectors[::5], 3).rows[:, 0].tolist() == list(range(0, COUNT, 5))
     assert len(set(built.find(vectors[:1], COUNT).rows[0].tolist())) >= 0.97 * COUNT
     assert verify_index(built.path).is_intact
+
+
+def test_a_summary_names_the_string(store: Path) -> None:
+    assert summarize_index(build(store, "IVF16,Flat"))["factory"] == "IVF16,Flat"
 
 
 def test_codes_are_those_of_faiss(built: VectorIndex, vectors: np.ndarray) -> None:
