@@ -104,7 +104,9 @@ PUBLIC_NAMES = {
     ),
     "featx.index.searching": ("QueryResult", "SearchReport", "search"),
     "featx.index.verification": ("IndexReport", "verify_index"),
-    "featx.index.vector_index": ("Match", "VectorIndex", "open_index"),
+    "featx.index.matches": ("Match",),
+    "featx.index.opening": ("open_index",),
+    "featx.index.vector_index": ("VectorIndex",),
     "featx.models.backbone": ("Backbone", "Beginning", "Layer"),
     "featx.models.listing": ("LayerTable", "layers"),
     "featx.models.loading": ("load_model",),
@@ -251,6 +253,8 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.index.kinds import Effort as Effort
     from featx.index.kinds import Space as Space
     from featx.index.kinds import VectorSearch as VectorSearch
+    from featx.index.matches import Match as Match
+    from featx.index.opening import open_index as open_index
     from featx.index.options import MatchKeywords as MatchKeywords
     from featx.index.options import MatchOptions as MatchOptions
     from featx.index.options import QuestionKeywords as QuestionKeywords
@@ -264,9 +268,7 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.index.searching import QueryResult as QueryResult
     from featx.index.searching import SearchReport as SearchReport
     from featx.index.searching import search as search
-    from featx.index.vector_index import Match as Match
     from featx.index.vector_index import VectorIndex as VectorIndex
-    from featx.index.vector_index import open_index as open_index
     from featx.index.verification import IndexReport as IndexReport
     from featx.index.verification import verify_index as verify_index
     from featx.models.backbone import Backbone as Backbone

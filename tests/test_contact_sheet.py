@@ -12,8 +12,8 @@ from PIL import Image
 
 from featx.errors import InvalidValue
 from featx.images.sources import find_images
+from featx.index.matches import Match
 from featx.index.searching import QueryResult, SearchReport
-from featx.index.vector_index import Match
 from featx.report.contact_sheet import (
     MARGIN,
     RIGHT,

@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.stress.pictures import LAYERS, is_true
 from featx.errors import StoreDamaged, StoreError
-from featx.index.vector_index import open_index
+from featx.index.opening import open_index
 from featx.store import FeatureStore, open_store
 from featx.store.parts import list_assembled, list_parts, parts_folder
 from featx.store.seal import is_seal_broken

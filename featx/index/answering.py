@@ -12,11 +12,12 @@ from featx.heads.grouping import LEAST_WIDTH
 from featx.heads.near_duplicates import DEFAULT_SIMILARITY
 from featx.index.kinds import Space
 from featx.index.locating import RegionFinder
+from featx.index.matches import Match
 from featx.index.nearest import find_nearest
 from featx.index.options import MatchOptions
 from featx.index.projection import normalize_rows
 from featx.index.ranking import Found, sort_found
-from featx.index.vector_index import Match, VectorIndex
+from featx.index.vector_index import VectorIndex
 
 EXACT_ROWS = 10_000
 """Up to so many images that a filter leaves, their own vectors are compared instead of those in

@@ -21,9 +21,10 @@ from featx.index.description import IndexDescription
 from featx.index.files import description_path, is_index_file
 from featx.index.kinds import AUTO, INDEXES
 from featx.index.making import Draft, Older, write_index
+from featx.index.opening import open_index
 from featx.index.projection import PCA_ROWS, Projection, fit_projection, read_projection
 from featx.index.source import StoreVectors, draw_sample
-from featx.index.vector_index import VectorIndex, open_index
+from featx.index.vector_index import VectorIndex
 from featx.options import BuildKeywords, IndexOptions, fill_group
 from featx.poolings import check_vector_pool
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORE, FeatureSpec

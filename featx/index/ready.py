@@ -10,7 +10,8 @@ from featx.errors import FingerprintMismatch, IndexFileError
 from featx.events import Listener
 from featx.files import is_same_file
 from featx.index.building import build_index, default_index_path, is_current
-from featx.index.vector_index import VectorIndex, open_index
+from featx.index.opening import open_index
+from featx.index.vector_index import VectorIndex
 from featx.poolings import POOLINGS
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORE, identity_differences
 from featx.store import open_store

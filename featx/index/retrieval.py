@@ -15,8 +15,9 @@ from featx.errors import FingerprintMismatch, InvalidValue
 from featx.events import Listener, choose_listener
 from featx.heads.layer_choice import find_layers
 from featx.images.sources.keys import natural_key
+from featx.index.opening import open_index
 from featx.index.projection import fit_projection, normalize_rows
-from featx.index.vector_index import VectorIndex, open_index
+from featx.index.vector_index import VectorIndex
 from featx.options import IndexOptions
 from featx.poolings import check_vector_pool
 from featx.specs import DEFAULT_K, DEFAULT_READ_POOLING

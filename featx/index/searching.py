@@ -18,6 +18,7 @@ from featx.images.sources import ImageFailure, Images
 from featx.index.answering import REGION_CANDIDATES, Answerer
 from featx.index.filtering import select_images
 from featx.index.locating import RegionFinder
+from featx.index.matches import Match
 from featx.index.options import (
     SEARCH_GROUPS,
     MatchOptions,
@@ -27,7 +28,6 @@ from featx.index.options import (
 from featx.index.piped import Queries, read_piped
 from featx.index.questions import QuestionMaker
 from featx.index.ready import IndexRequest, ready_index
-from featx.index.vector_index import Match
 from featx.models.in_memory import InMemory, check_model
 from featx.models.reference import locate_again
 from featx.options import RunOptions, fill_group

@@ -7,39 +7,32 @@ index is one that FAISS reads, with more behind it.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from featx.arguments import check_given_path, plain_arguments
 from featx.checks import check_numbers, check_whole_number
 from featx.errors import (
-    AddOnError,
     DimensionMismatch,
     IndexFileError,
     InvalidValue,
-    NotInstalled,
     UnknownName,
 )
 from featx.images.reading import HASH_BYTES
-from featx.images.roots import Root, is_url
-from featx.index.container import Arrays, damaged, open_container
-from featx.index.description import FORMAT_VERSION, IndexDescription, check_version
-from featx.index.files import description_path, is_container
+from featx.images.roots import Root
+from featx.index.container import Arrays, damaged
+from featx.index.description import IndexDescription
 from featx.index.kinds import INDEXES, VectorSearch
+from featx.index.matches import Match
 from featx.index.names import Texts
 from featx.index.projection import Projection, SelfFinder, read_projection, read_self_finder
 from featx.index.ranking import Found, StoreReader, put_selves_first, rank_exactly
 from featx.index.tuning import NEIGHBOURS
-from featx.index.version2 import open_version2
 from featx.shown import Shown
 from featx.specs import DEFAULT_K
-from featx.wording import command
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -49,37 +42,6 @@ if TYPE_CHECKING:
 
 SCORE_ROUNDING = 1e-6
 """How far float32 may leave the cosine of two equal vectors from 1."""
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Match(Shown):
-    """One answer to a query.
-
-    Attributes:
-        rank: 1 for the best.
-        key: The image's key in the store.
-        path: The image.
-        score: Cosine similarity, in [-1, 1]; or what the index's metric is.
-        label: Its class, or None.
-        copies: Keys of identical files, where they were searched for.
-        box: The region that is like the query, where that was asked for: left, top, right and
-            bottom in pixels of the image as it is seen.
-        size: Width and height of that image; None without a box.
-    """
-
-    rank: int
-    key: str
-    path: str
-    score: float
-    label: str | None
-    copies: tuple[str, ...] = ()
-    box: tuple[int, int, int, int] | None = None
-    size: tuple[int, int] | None = None
-
-    @property
-    def is_at_url(self) -> bool:
-        """Whether the image is at a URL rather than on a disk."""
-        return is_url(self.path)
 
 
 class VectorIndex(Shown):
@@ -413,65 +375,6 @@ class VectorIndex(Shown):
         """
         for array in self.arrays.values():
             array.check(0, array.place.num_bytes)
-
-
-@plain_arguments(path=check_given_path)
-def open_index(path: str | Path) -> VectorIndex:
-    """Open an index for searching.
-
-    Nothing but the end of the file is read; the rest is mapped, and compared with its checksums
-    where it is read.
-
-    Args:
-        path: The ``.faiss`` file that `featx index` wrote.
-
-    Raises:
-        IndexFileError: If it is missing or damaged.
-        NotInstalled: If it is of a kind that is not installed here.
-
-    Example:
-        >>> open_index("no-such.faiss")
-        Traceback (most recent call last):
-        ...
-        featx.errors.IndexFileError: There is no index 'no-such.faiss'. ...
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise IndexFileError(f"There is no index {str(path)!r}. {command('index')} makes one.")
-    if is_container(path):
-        while True:
-            before = path.stat()
-            opened = _open_container(path)
-            if os.path.samestat(before, path.stat()):
-                return opened
-            # It was replaced meanwhile: FAISS, which maps lists by name, may have the new one.
-    if description_path(path).is_file():
-        search, description = open_version2(path)
-        return VectorIndex(search, description, path)
-    raise IndexFileError(
-        f"{str(path)!r} is damaged: it does not end as an index does, and no "
-        f"{description_path(path).name!r} is beside it, as an older one would have. Build the "
-        f"index again with {command('index')}."
-    )
-
-
-def _open_container(path: Path) -> VectorIndex:
-    container = open_container(path)
-    data, arrays = container.data, container.arrays
-    try:
-        check_version(str(path), data, FORMAT_VERSION)
-        INDEXES.restore(data["kind"], f"The index {str(path)!r}", data["package"])
-        description = IndexDescription.from_dict(data, arrays)
-        search = INDEXES[description.kind].open(arrays, description.space)
-        search = search.with_parameters(description.parameters)
-        if not isinstance(description.parameters.get("candidates", 0), int):
-            raise ValueError("its number of candidates is none")
-        read_projection(arrays, description.options, math.prod(description.feature.shape))
-        return VectorIndex(search, description, path, arrays)
-    except (IndexFileError, NotInstalled, AddOnError):
-        raise
-    except Exception as error:
-        raise damaged(path, error) from error
 
 
 def _find(keys: Sequence[str], key: str) -> int | None:

@@ -12,9 +12,10 @@ import numpy as np
 
 from featx.arguments import check_given_path, plain_arguments
 from featx.errors import IndexFileError, StoreError
+from featx.index.opening import open_index
 from featx.index.projection import hash_rows, read_projection
 from featx.index.source import StoreVectors
-from featx.index.vector_index import VectorIndex, open_index
+from featx.index.vector_index import VectorIndex
 from featx.specs import DEFAULT_READ_POOLING
 from featx.store import FeatureStore, open_store
 from featx.wording import command

@@ -19,8 +19,8 @@ from featx.images.sources.locations import LocationReader
 from featx.report.text import printable
 
 if TYPE_CHECKING:
+    from featx.index.matches import Match
     from featx.index.searching import QueryResult, SearchReport
-    from featx.index.vector_index import Match
 
 TILE = 120
 """Width and height of a picture on the sheet, in pixels."""

@@ -16,8 +16,8 @@ from featx.report.text import describe_box, short_path
 from featx.units import format_count
 
 if TYPE_CHECKING:
+    from featx.index.matches import Match
     from featx.index.searching import QueryResult, SearchReport
-    from featx.index.vector_index import Match
 
 MAX_QUERIES = 100
 MAX_MATCHES = 60

@@ -17,7 +17,7 @@ from featx.exports.formats import EXPORTS
 from featx.heads.kinds import HEADS
 from featx.images.sources import IMAGE_SOURCES, find_images
 from featx.index.kinds import INDEXES
-from featx.index.vector_index import open_index
+from featx.index.opening import open_index
 from featx.models.sources import SOURCES
 from featx.poolings import POOLINGS
 from featx.registry import Registry

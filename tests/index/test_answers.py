@@ -12,8 +12,8 @@ import featx
 from featx.errors import IndexFileError, InvalidValue, UnknownName
 from featx.events import Listener
 from featx.index.building import build_index
+from featx.index.opening import open_index
 from featx.index.searching import search
-from featx.index.vector_index import open_index
 from tests.store_samples import write_color, write_sample
 
 COUNT, WIDTH = 600, 24

@@ -11,8 +11,9 @@ from featx.errors import IndexFileError, InvalidValue
 from featx.events import Listener
 from featx.index.building import build_index
 from featx.index.choice import choose_kind
+from featx.index.opening import open_index
 from featx.index.searching import search
-from featx.index.vector_index import VectorIndex, open_index
+from featx.index.vector_index import VectorIndex
 from featx.index.verification import verify_index
 from featx.options import IndexOptions
 from tests.index_files import edit_array, edit_description, read_array, split_file

@@ -10,8 +10,9 @@ import pytest
 
 from featx.errors import IndexFileError, InvalidValue
 from featx.index.building import build_index
+from featx.index.opening import open_index
 from featx.index.summary import summarize_index
-from featx.index.vector_index import VectorIndex, open_index
+from featx.index.vector_index import VectorIndex
 from featx.index.verification import verify_index
 from tests.index.test_kinds import Notes, make_clusters, recall
 from tests.index_files import edit_array, edit_description, read_array

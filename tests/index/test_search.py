@@ -23,8 +23,8 @@ from featx.errors import (
 from featx.events import Listener
 from featx.extraction import extract
 from featx.index.building import build_index
+from featx.index.opening import open_index
 from featx.index.searching import search
-from featx.index.vector_index import open_index
 from featx.store import FeatureStore, open_store
 from featx.testing import write_images
 from tests.index_files import split_file, write_version2

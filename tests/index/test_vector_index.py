@@ -32,8 +32,9 @@ from featx.errors import (
 from featx.files import hash_file
 from featx.index.building import build_index, is_current
 from featx.index.container import Writer
+from featx.index.opening import open_index
 from featx.index.searching import search
-from featx.index.vector_index import VectorIndex, open_index
+from featx.index.vector_index import VectorIndex
 from featx.sealed_json import seal
 from featx.store import open_store
 from tests.index_files import (

@@ -14,8 +14,8 @@ from PIL import Image
 
 from featx.errors import InvalidValue
 from featx.images.roots import Root
+from featx.index.matches import Match
 from featx.index.searching import QueryResult, SearchReport
-from featx.index.vector_index import Match
 from featx.report.page.thumbnails import Thumbnails
 from featx.report.preview import (
     choose_protocol,

@@ -18,8 +18,9 @@ from featx.report.views.view import (
 
 if TYPE_CHECKING:
     from featx.index.description import IndexDescription
+    from featx.index.matches import Match
     from featx.index.searching import QueryResult, SearchReport
-    from featx.index.vector_index import Match, VectorIndex
+    from featx.index.vector_index import VectorIndex
     from featx.specs import FeatureSpec, ModelSpec
 
 PICTURED_QUERIES = 3

@@ -14,8 +14,8 @@ from featx.extraction import extract
 from featx.index.building import build_index
 from featx.index.container import Arrays, Container, Writer, open_container
 from featx.index.kinds import INDEXES, Space, Vectors, VectorSearch
+from featx.index.opening import open_index
 from featx.index.projection import normalize_rows
-from featx.index.vector_index import open_index
 from featx.testing.images import write_images
 from featx.testing.toy import toy_model
 
