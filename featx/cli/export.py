@@ -72,7 +72,7 @@ def export(
     and features. A folder: for TensorBoard's Embedding Projector, with the pictures.
 
     With --to: vectors, keys, labels, columns and thumbnails in a vector database. What is there is
-    not written again.
+    not written again. --to parquet writes files for their bulk import into a folder.
 
     Example: featx export flowers.h5 --layer out_relu -o flowers.parquet
 

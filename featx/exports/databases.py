@@ -87,7 +87,8 @@ def export_to_database(
         features: The store.
         output: A path, for the form of the database that is in its library, or the address of a
             server.
-        to: ``lancedb``, ``qdrant``, ``milvus``, or one of an add-on.
+        to: ``lancedb``, ``qdrant``, ``milvus``, or one of an add-on; ``parquet`` for files in a
+            folder, laid out for their bulk import.
         table: The table or collection.
         layer: The layer; the deepest in the store when None.
         pool: Pooling of layers that were stored as maps.

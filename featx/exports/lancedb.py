@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from featx.exports.parquet_files import make_table
 from featx.exports.tables import Batch
-from featx.store.frames import make_arrow_array
 
 LIBRARY = "lancedb"
 
@@ -27,7 +27,7 @@ class LanceTable:
     def write(self, batch: Batch) -> None:
         """Write rows; those of the same ids are replaced."""
         merge = self._table.merge_insert("id").when_matched_update_all()
-        merge.when_not_matched_insert_all().execute(_to_arrow(batch).cast(self._table.schema))
+        merge.when_not_matched_insert_all().execute(make_table(batch).cast(self._table.schema))
 
     def count(self) -> int:
         """Return the number of rows."""
@@ -42,17 +42,5 @@ def open_table(destination: str, name: str, sample: Batch) -> LanceTable:
     import lancedb
 
     connection = lancedb.connect(destination)
-    schema = _to_arrow(sample).schema
+    schema = make_table(sample).schema
     return LanceTable(connection.create_table(name, schema=schema, exist_ok=True))
-
-
-def _to_arrow(batch: Batch) -> Any:
-    import pyarrow
-
-    vectors = pyarrow.FixedSizeListArray.from_arrays(
-        pyarrow.array(batch.vectors.reshape(-1)), batch.vectors.shape[1]
-    )
-    fields = {name: make_arrow_array(values) for name, values in batch.fields.items()}
-    thumbnails = pyarrow.array(batch.thumbnails, pyarrow.binary())
-    ids = pyarrow.array(batch.ids)
-    return pyarrow.table({"id": ids, "vector": vectors, **fields, "thumbnail": thumbnails})

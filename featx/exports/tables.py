@@ -78,6 +78,7 @@ DATABASES: Registry[Database] = Registry(
         "lancedb": "featx.exports.lancedb",
         "qdrant": "featx.exports.qdrant",
         "milvus": "featx.exports.milvus",
+        "parquet": "featx.exports.parquet_files",
     },
     Database,
 )

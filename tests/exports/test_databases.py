@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 from PIL import Image
 
@@ -119,6 +120,42 @@ def test_what_is_written_is_found_by_the_databases_own_client(
 
     with pytest.raises(ExportError, match="another model or layer"):
         export_to_database(store, output, to=name, layer="w")
+
+
+def test_files_for_bulk_import(
+    store: Path, vectors: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("featx.exports.parquet_files.FILE_BYTES", 1)
+    output = tmp_path / "bulk"
+    report = export_to_database(store, str(output), to="parquet", layer="v")
+    assert (report.rows, report.written, report.counted) == (COUNT, COUNT, COUNT)
+    files = sorted(output.iterdir())
+    assert [file.name for file in files] == ["images-00000.parquet", "images-00001.parquet"]
+    table = pyarrow.parquet.read_table(output)
+    assert table.schema.field("vector").type == pyarrow.list_(pyarrow.float32(), WIDTH)
+    assert np.array_equal(np.array(table["vector"].to_pylist(), np.float32), vectors)
+    assert table["key"].to_pylist() == [f"image_{row}.png" for row in range(COUNT)]
+    assert table["label"].to_pylist()[:3] == [None, "it's 1", "it's 2"]
+    with Image.open(io.BytesIO(table["thumbnail"][1].as_py())) as image:
+        assert image.size == (128, 128)
+    assert table["thumbnail"].null_count == COUNT - 2
+
+    again = export_to_database(store, str(output), to="parquet", layer="v")
+    assert (again.written, again.counted) == (0, COUNT)
+    files[1].unlink()  # As if it had been interrupted there.
+    rest = export_to_database(store, str(output), to="parquet", layer="v")
+    assert (rest.written, rest.counted) == (COUNT - 256, COUNT)
+    assert pyarrow.parquet.read_table(output).equals(table)
+
+    with pytest.raises(ExportError, match="another model or layer"):
+        export_to_database(store, str(output), to="parquet", layer="w")
+    keys = [f"image_{row}.png" for row in range(COUNT)]
+    write_sample(tmp_path / "g.h5", {"v": vectors}, keys, contents=["changed", *keys[1:]])
+    with pytest.raises(ExportError, match="another folder"):
+        export_to_database(tmp_path / "g.h5", str(output), to="parquet")
+    for place, name in (("s3://bucket/x", "t"), (str(tmp_path / "new"), "a/b"), (str(store), "t")):
+        with pytest.raises(ExportError):
+            export_to_database(store, place, to="parquet", layer="v", table=name)
 
 
 def test_bad_input_is_refused_before_a_database_is_made(store: Path, tmp_path: Path) -> None:
