@@ -217,6 +217,39 @@ def plain_arguments(
     return decorate
 
 
+def plain_method(**checks: Check) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Check arguments of a public method, by position or by name.
+
+    Args:
+        checks: The check of each argument; others are passed on as they are.
+
+    Example:
+        >>> class Counter:
+        ...     @plain_method(number=check_number)
+        ...     def count(self, number):
+        ...         return number
+        >>> Counter().count("three")
+        Traceback (most recent call last):
+        ...
+        featx.errors.InvalidType: 'number' takes a number. Received: 'three'.
+    """
+
+    def decorate(method: Callable[P, R]) -> Callable[P, R]:
+        places = list(inspect.signature(method).parameters)
+
+        @wraps(method)
+        def call(*positional: P.args, **keywords: P.kwargs) -> R:
+            by_place = dict(zip(places, positional, strict=False))
+            given = (*by_place.items(), *keywords.items())
+            plain = {name: checks[name](name, v) if name in checks else v for name, v in given}
+            in_place = [plain.pop(name) for name in by_place]
+            return method(*in_place, *positional[len(places) :], **plain)  # type: ignore[arg-type]
+
+        return call
+
+    return decorate
+
+
 def _resolve_synonyms(keywords: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
     """Return keywords under the names that a function has for them."""
     given: dict[str, Any] = {}

@@ -392,6 +392,49 @@ def check_verbose(name: str, value: object) -> Any:
     return check_flag_or_none(name, value)
 
 
+def check_rows(name: str, value: Any) -> np.ndarray:
+    """Return numbers of rows as an array of int64.
+
+    Example:
+        >>> check_rows("rows", [3, 1]).tolist()
+        [3, 1]
+    """
+    import numpy as np
+
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError):  # Lists of different lengths; a tensor without values.
+        array = np.empty(0, object)
+    is_empty = array.shape == (0,) and array.dtype.kind == "f"
+    if array.ndim > 1 or not (is_empty or array.dtype.kind in "iu"):
+        raise InvalidType(
+            f"{_subject(name)} takes the numbers of rows, whole numbers in an array or a list. "
+            f"Received: {describe_value(value)}."
+        )
+    return np.atleast_1d(array.astype(np.int64))
+
+
+def check_key(name: str, value: object) -> str:
+    """Return the key of an image as text; a path may be one.
+
+    Example:
+        >>> check_key("key", "cats/1.jpg")
+        'cats/1.jpg'
+    """
+    key = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
+    if not isinstance(key, str):
+        raise InvalidType(
+            f"{_subject(name)} takes the key of an image, a text. Received: "
+            f"{describe_value(value)}."
+        )
+    return key
+
+
+def check_count(name: str, value: object) -> int:
+    """Return a whole number that is at least 1."""
+    return check_whole_number(name, value, least=1)
+
+
 def _as_layer(value: object) -> str | None:
     number = _as_whole_number(value)
     if number is not None:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from featx.errors import InvalidValue
+from featx.checks import describe_value
+from featx.errors import InvalidType, InvalidValue
 from featx.features.vectors import open_if_store
 from featx.heads.measures import r_squared
 from featx.store import FeatureStore, FeatureTable
@@ -99,7 +100,7 @@ class FittedEstimator:
         if labels is None:
             raise InvalidValue("score() needs labels: one for each image, score(values, labels).")
         predicted = self.predict(values)
-        given = list(labels)
+        given = _list_labels(labels)
         if len(given) != len(predicted):
             raise InvalidValue(
                 f"Labels are one for each image. Received: {len(given):,} for "
@@ -166,3 +167,18 @@ class FittedEstimator:
             input_tags=InputTags(),
             requires_fit=False,
         )
+
+
+def _list_labels(labels: Any) -> list[Any]:
+    """Return labels as a list.
+
+    Raises:
+        InvalidType: If they are no list or array of names.
+    """
+    is_one = isinstance(labels, (str, bytes)) or not hasattr(labels, "__iter__")
+    if is_one or getattr(labels, "shape", None) == ():
+        raise InvalidType(
+            "'labels' takes a list or an array of names of classes, one for each image. Received: "
+            f"{describe_value(labels)}."
+        )
+    return list(labels)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from featx.arguments import check_given_path, plain_arguments
+from featx.arguments import check_given_path, plain_arguments, plain_method
 from featx.atomic import replace_file
 from featx.checks import check_numbers
 from featx.errors import AddOnError, DimensionMismatch, HeadError, NotInstalled
@@ -164,7 +164,8 @@ class Head(FittedEstimator, Shown):
         thresholds = list(self.thresholds)
         return {"task": self.task, "columns": list(self.columns), "thresholds": thresholds}
 
-    def save(self, folder: Path) -> None:
+    @plain_method(folder=check_given_path)
+    def save(self, folder: str | Path) -> None:
         """Write the head's folder; an existing head is replaced at once.
 
         The description names the file with the weights, whose name contains their hash. So the
@@ -173,6 +174,7 @@ class Head(FittedEstimator, Shown):
         Raises:
             HeadError: If `folder` exists and is not a head, or cannot be written.
         """
+        folder = Path(folder)
         check_replaceable(folder)
         folder.mkdir(parents=True, exist_ok=True)
         content = io.BytesIO()

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from featx.checks import check_numbers
 from featx.errors import UnknownName
 from featx.features.embedding import QueryImages, embed_images, require_images
 from featx.features.vectors import holds_numbers, read_vectors
@@ -64,8 +65,7 @@ def _read(
     if isinstance(queries, (FeatureStore, FeatureTable)):
         return queries.keys, read_vectors(queries, model, feature), ()
     if holds_numbers(queries):
-        vectors = np.asarray(queries)
-        vectors = vectors[np.newaxis] if vectors.ndim == 1 else vectors
+        vectors = np.atleast_2d(check_numbers("queries", queries))
         return [str(number) for number in range(len(vectors))], vectors, ()
     require_pooling(index)
     is_one = isinstance(queries, (str, os.PathLike))  # A folder holds several, in natural order.

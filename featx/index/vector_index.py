@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from featx.checks import check_numbers, check_whole_number
+from featx.arguments import plain_method
+from featx.checks import (
+    check_count,
+    check_key,
+    check_number,
+    check_numbers,
+    check_rows,
+    check_whole_number,
+)
 from featx.errors import (
     DimensionMismatch,
     IndexFileError,
@@ -127,6 +135,7 @@ class VectorIndex(Shown):
         folder = self.path.absolute().parent
         return description.root.relocate(description.root_relative, folder, description.keys[0])
 
+    @plain_method(k=check_count, threshold=check_number)
     def search(
         self, queries: ArrayLike, k: int = DEFAULT_K, *, threshold: float | None = None
     ) -> list[list[Match]]:
@@ -231,6 +240,7 @@ class VectorIndex(Shown):
             joined[i : i + HASH_BYTES]: i // HASH_BYTES for i in range(0, len(joined), HASH_BYTES)
         }
 
+    @plain_method(k=check_count, threshold=check_number)
     def query(
         self,
         queries: HasVectors,
@@ -270,10 +280,12 @@ class VectorIndex(Shown):
         hashes[self.arrays["vector_rows"].all()] = self.arrays["vector_hashes"].all()
         return hashes
 
+    @plain_method(rows=check_rows)
     def vectors(self, rows: np.ndarray) -> np.ndarray:
         """Return stored vectors, projected and perhaps compressed, float32 (n, D)."""
         return self._index.vectors(np.asarray(rows, np.int64))
 
+    @plain_method(key=check_key)
     def row(self, key: str) -> int:
         """Return the row of an image.
 
@@ -286,6 +298,7 @@ class VectorIndex(Shown):
             raise UnknownName("image in the index", key, keys)
         return row
 
+    @plain_method(key=check_key, k=check_count, threshold=check_number)
     def search_key(
         self, key: str, k: int = DEFAULT_K, *, threshold: float | None = None
     ) -> list[Match]:
@@ -321,6 +334,7 @@ class VectorIndex(Shown):
         """Return what is compared of prepared features, float32 (n, P)."""
         return self._projection.project(prepared)
 
+    @plain_method(rows=check_rows)
     def take(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Return vectors of rows, (n, P), from the store where they are compressed here.
 
@@ -330,6 +344,7 @@ class VectorIndex(Shown):
         projected = self.vectors(rows) if prepared is None else self._projection.project(prepared)
         return projected, prepared
 
+    @plain_method(rows=check_rows)
     def take_features(self, rows: np.ndarray) -> np.ndarray:
         """Return vectors of rows before they are projected, (n, D).
 

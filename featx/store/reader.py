@@ -13,8 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from featx.arguments import check_given_path, plain_arguments
-from featx.checks import check_layer, check_pool, check_whole_number
+from featx.arguments import check_given_flag, check_given_path, plain_arguments, plain_method
+from featx.checks import (
+    check_layer,
+    check_pool,
+    check_rows,
+    check_whole_number,
+    check_whole_numbers,
+)
 from featx.errors import InvalidType, StoreError, UnknownName, join_names
 from featx.images.sources import Location
 from featx.poolings import POOLINGS, pool_features, pooled_shape
@@ -148,6 +154,7 @@ class FeatureStore(StoreColumns, Shown):
 
         return LayerValues(read, len(self), spec, np.dtype(self.header.dtype), self.rows)
 
+    @plain_method(rows=check_whole_numbers(1))
     def iter_features(
         self, layer: str | int | None = None, rows: int | None = None
     ) -> Iterator[np.ndarray]:
@@ -171,6 +178,7 @@ class FeatureStore(StoreColumns, Shown):
         for block in self.iter_features(layer):
             yield pool_features(block, applied or "none")
 
+    @plain_method(rows=check_rows)
     def vectors(self, layer: str | int | None, pool: str | None, rows: np.ndarray) -> np.ndarray:
         """Read chosen rows of a layer as float32, pooled if it was stored as maps.
 
@@ -184,6 +192,7 @@ class FeatureStore(StoreColumns, Shown):
             out[start : start + step] = pool_features(block, applied or "none")
         return out
 
+    @plain_method(rows=check_rows)
     def vectors_unchecked(self, layer: str | int | None, rows: np.ndarray) -> np.ndarray | None:
         """Read chosen rows of a layer without the chunks they are in, nor their checksums.
 
@@ -196,7 +205,7 @@ class FeatureStore(StoreColumns, Shown):
         name = f"features/{dataset_name(self.header.features.index(stored))}"
         try:
             values = read_rows(self._file[name], rows)
-        except (*READ_ERRORS, ValueError):
+        except (*READ_ERRORS, ValueError, OverflowError):  # A row below 0.
             return None
         return None if values is None else values.astype(np.float32, copy=False)
 
@@ -267,6 +276,7 @@ class FeatureStore(StoreColumns, Shown):
         rows = np.arange(len(self)) if keys is None else np.atleast_1d(self.rows(keys))
         return self.vectors(layer, pool, rows)
 
+    @plain_method(features=check_given_flag)
     def to_arrow(
         self,
         layer: str | int | None = None,
@@ -292,6 +302,7 @@ class FeatureStore(StoreColumns, Shown):
         rows = None if keys is None else np.atleast_1d(self.rows(keys))
         return frames.to_arrow(self, rows, self._feature(layer, pool) if features else None)
 
+    @plain_method(features=check_given_flag)
     def to_pandas(
         self,
         layer: str | int | None = None,
@@ -327,6 +338,7 @@ class FeatureStore(StoreColumns, Shown):
         rows = None if keys is None else np.atleast_1d(self.rows(keys))
         return frames.to_pandas(self, rows, self._feature(layer, pool) if features else None)
 
+    @plain_method(features=check_given_flag)
     def join(
         self,
         frame: Any,
@@ -355,6 +367,7 @@ class FeatureStore(StoreColumns, Shown):
         """
         return frames.join(self, frame, on, self._feature(layer, pool) if features else None)
 
+    @plain_method(prepared=check_given_flag, allow_download=check_given_flag)
     def images(
         self,
         keys: Location | Iterable[Location],

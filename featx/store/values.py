@@ -13,7 +13,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from featx.errors import StoreDamaged
+from featx.checks import describe_value
+from featx.errors import InvalidType, StoreDamaged
 from featx.shown import Shown
 from featx.specs import FeatureSpec, ModelSpec
 from featx.store.format import parts_folder
@@ -115,10 +116,44 @@ class LayerValues(Shown):
             rows = self._rows_of(first)
         elif isinstance(first, (int, np.integer)) and -len(self) <= first < len(self):
             rows = np.array(first % len(self))  # Without an array of all rows.
-        else:  # With NumPy's own rules and errors.
-            rows = np.arange(len(self))[first]
+        else:  # With NumPy's own rules.
+            rows = self._pick_rows(first)
         values = self._read(rows.reshape(-1)).reshape(*rows.shape, *self.shape[1:])
-        return values[(*[slice(None)] * rows.ndim, *rest)] if rest else values
+        if not rest:
+            return values
+        try:
+            return values[(*[slice(None)] * rows.ndim, *rest)]
+        except IndexError as error:
+            if "only integers" not in str(error):  # Behind the end of an axis.
+                raise
+            raise InvalidType(
+                "Axes behind the first are indexed as NumPy's: by slices and numbers. Received: "
+                f"{describe_value(tuple(rest))}."
+            ) from error
+
+    def _pick_rows(self, index: Any) -> np.ndarray:
+        """Return rows by whatever else NumPy takes: numbers, masks.
+
+        Raises:
+            InvalidType: If it is nothing that chooses rows.
+        """
+        try:
+            return np.asarray(np.arange(len(self))[index])
+        except (IndexError, ValueError) as error:
+            if _chooses_rows(index):
+                raise
+            raise InvalidType(
+                "Rows are chosen by slices, numbers, masks, or keys of images. Received: "
+                f"{describe_value(index)}."
+            ) from error
+
+
+def _chooses_rows(index: Any) -> bool:
+    """Whether an index is one of whole numbers or of a mask, which may be out of range."""
+    try:
+        return np.asarray(index).dtype.kind in "iub"
+    except ValueError:  # Lists of different lengths.
+        return False
 
 
 def _are_keys(index: Any) -> bool:
