@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-MOST_ROWS = 4_000
+MOST_ROWS = 2_000
 """Rows of both sets together by which they are compared."""
 
 FEWEST = 20
@@ -129,11 +129,10 @@ def _reduce(values: np.ndarray) -> np.ndarray:
     """Return standardised principal components, and a column of ones: (n, k + 1)."""
     centred = values.astype(np.float64) - values.mean(axis=0, dtype=np.float64)
     if len(centred) < centred.shape[1]:
-        left, size, _ = np.linalg.svd(centred, full_matrices=False)
-        components = left * size
+        spread, axes = np.linalg.eigh(centred @ centred.T)
+        components = (axes * np.sqrt(np.maximum(spread, 0)))[:, ::-1]
     else:
-        _, axes = np.linalg.eigh(centred.T @ centred)
-        components = centred @ axes[:, ::-1]
+        components = centred @ np.linalg.eigh(centred.T @ centred)[1][:, ::-1]
     components = components[:, :DIMENSIONS]
     scale = components.std(axis=0)
     components = components[:, scale > 1e-9 * max(float(scale.max(initial=0)), 1e-12)]

@@ -22,6 +22,7 @@ from featx.events import Listener, choose_listener
 from featx.heads.labels import side_of
 from featx.heads.options import FeatureChoice
 from featx.images.roots import Root
+from featx.images.sources.keys import check_inside
 from featx.shown import Shown
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORE
 from featx.store import open_store
@@ -338,5 +339,14 @@ class _Search:
             label=shelf.labels[row],
             split=shelf.splits[row],
             is_other=bool(shelf.source[row] == 1),
-            can_go=not is_best and not bool(self.stays[row]),
+            can_go=not is_best and not bool(self.stays[row]) and _is_inside(shelf.keys[row]),
         )
+
+
+def _is_inside(key: str) -> bool:
+    """Whether a key stays below its root: what a stranger's store names elsewhere is not to go."""
+    try:
+        check_inside(key)
+    except ImageError:
+        return False
+    return True

@@ -12,7 +12,7 @@ from featx.errors import ImageError
 from featx.events import Listener
 from featx.images.decode import decode_image, upright_size
 from featx.images.reading import hash_content
-from featx.images.roots import Root
+from featx.images.roots import Root, is_url
 from featx.images.sources.locations import LocationReader
 from featx.machine import available_cores
 from featx.specs import InputSpec
@@ -118,6 +118,8 @@ def measure_pictures(
 
     def measure(file: PictureFile) -> Measured | ImageError:
         try:
+            if is_url(file.root.location(file.key)):
+                raise ImageError("at a URL: not fetched")
             data = reader.read_key(file.root, file.key)
             if hash_content(data) != file.content_hash:
                 raise ImageError("changed since its features were computed")

@@ -223,6 +223,14 @@ def test_threshold_that_is_none(set_with_copies: Path) -> None:
             featx.find_duplicates(set_with_copies, threshold=value)
 
 
+def test_what_a_stranger_names_outside_of_the_root_is_not_to_go(tmp_path: Path) -> None:
+    values = np.ones((3, 16), np.float32)
+    names = ["a.png", "../b.png", "/etc/c.png"]
+    report = featx.find_duplicates(write_vectors(tmp_path / "f.h5", values, names), pictures=False)
+    assert len(report.groups[0].keys) == 3
+    assert {Path(path).name for path in report.can_go} <= {"a.png"}
+
+
 def run(*arguments: str) -> str:
     result = CliRunner().invoke(app, ["duplicates", *arguments])
     assert result.exit_code == 0, result.output
