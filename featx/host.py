@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # The command line imports this module, and should start fast
 
 _is_own = False
 _environment = ProcessLock()
+_redirecting = ProcessLock()
 
 
 @contextlib.contextmanager
@@ -116,6 +117,11 @@ def stderr_without(pattern: re.Pattern[bytes]) -> Iterator[None]:
     if not (_is_own or is_watched()):
         yield
         return
+    with _redirecting:  # Of two threads, the second would put back the first one's pipe.
+        yield from _filter_stderr(pattern)
+
+
+def _filter_stderr(pattern: re.Pattern[bytes]) -> Iterator[None]:
     try:
         saved = os.dup(2)
     except OSError:  # No stderr at all: nothing to keep quiet.

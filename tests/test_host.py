@@ -118,6 +118,35 @@ def test_lines_of_others_pass_while_a_person_is_spared_some(
     assert text == "of a thread\nlate\n"
 
 
+def test_two_threads_leave_stderr_where_it_was(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    descriptor = os.fstat(2)
+    monkeypatch.setattr("featx.host.is_watched", lambda: True)
+    first_is_in, second_is_in, first_is_out = (threading.Event() for _ in range(3))
+
+    def filter_first() -> None:
+        with stderr_without(re.compile(rb"noise")):
+            first_is_in.set()
+            second_is_in.wait(0.2)  # It waits for this one to be out.
+        first_is_out.set()
+
+    def filter_second() -> None:
+        first_is_in.wait(5)
+        with stderr_without(re.compile(rb"noise")):
+            second_is_in.set()
+            first_is_out.wait(5)
+            os.write(2, b"noise\nsecond\n")
+
+    threads = [threading.Thread(target=each) for each in (filter_first, filter_second)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert os.path.samestat(os.fstat(2), descriptor)
+    assert capfd.readouterr().err == "second\n"
+
+
 def test_nobody_watches_a_process_without_streams(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", None)
     assert not is_watched()
