@@ -182,7 +182,7 @@ def test_the_contract_finds_such_a_source(careless: str) -> None:
 
 def test_every_source_describes_itself() -> None:
     for name, source in usable_sources():
-        assert source.spellings or name in ("memory", "tensorflow"), name  # These take objects.
+        assert bool(source.spellings) != source.takes_only_objects, name
         assert all(text.partition(":")[0] == name for text in source.spellings), name
 
 

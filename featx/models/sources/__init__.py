@@ -36,6 +36,8 @@ class ModelSource(Protocol):
 
     Attributes:
         spellings: How its models are written, for help texts: ``("hub:URL", "hub:DIR")``.
+        takes_only_objects: Whether its models are objects of the calling program (see `take`), so
+            that there is no way to write them.
         bare: What it reads without the source in front, for messages, such as ``a .pb file``;
             empty where there is nothing.
         packages: Distributions whose versions decide what becomes of a model besides featx itself:
@@ -50,6 +52,7 @@ class ModelSource(Protocol):
     """
 
     spellings: Sequence[str] = ()
+    takes_only_objects: bool = False
     bare: str = ""
     packages: Sequence[str] = ()
     scaling_hint: str = ""

@@ -14,6 +14,8 @@ class KerasObjectSource(ModelSource):
     What it loads is recorded as the file that `model.save` writes would be.
     """
 
+    takes_only_objects = True
+
     def load(self, request: ModelRequest) -> Backbone:
         """Take a model as it is now; nothing of it is changed. See `ModelSource`."""
         from featx.models import keras_file

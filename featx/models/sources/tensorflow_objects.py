@@ -14,6 +14,8 @@ _MARKS = ("get_concrete_function", "structured_input_signature", "signatures")
 class TensorFlowObjectSource(ModelSource):
     """Instances of ``tf.Module``, functions, and what ``tf.saved_model.load`` returns."""
 
+    takes_only_objects = True
+
     def load(self, request: ModelRequest) -> Backbone:
         """Take a module or a function as it is now; nothing of it is changed."""
         from featx.models import tensorflow_objects
