@@ -161,7 +161,28 @@ PUBLIC_NAMES = {
     "featx.store.rows": ("PartReference", "RowMap", "Rows"),
     "featx.store.values": ("FeatureTable", "LayerValues", "PartFiles"),
     "featx.store.verification": ("VerifyReport", "verify_store"),
+<<<<<<< HEAD
     "featx.trust": ("GivenTrust", "Trust"),
+=======
+    "featx.training.comparison": ("Comparison",),
+    "featx.training.fine_tuning": ("FineTuneReport", "fine_tune"),
+    "featx.training.options": (
+        "AugmentationKeywords",
+        "AugmentationOptions",
+        "FineTuneKeywords",
+        "LayerKeywords",
+        "LayerOptions",
+        "LessonKeywords",
+        "LessonOptions",
+        "Optimizer",
+        "Schedule",
+        "TopKeywords",
+        "TopOptions",
+        "TrainingKeywords",
+        "TrainingOptions",
+    ),
+    "featx.training.run_folder": ("Epoch",),
+>>>>>>> 0a5ff40 (Fine-tune networks, and compare them with a head on frozen features)
 }
 """Module → the public names that it defines."""
 
@@ -333,8 +354,28 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.store.values import PartFiles as PartFiles
     from featx.store.verification import VerifyReport as VerifyReport
     from featx.store.verification import verify_store as verify_store
+<<<<<<< HEAD
     from featx.trust import GivenTrust as GivenTrust
     from featx.trust import Trust as Trust
+=======
+    from featx.training.comparison import Comparison as Comparison
+    from featx.training.fine_tuning import FineTuneReport as FineTuneReport
+    from featx.training.fine_tuning import fine_tune as fine_tune
+    from featx.training.options import AugmentationKeywords as AugmentationKeywords
+    from featx.training.options import AugmentationOptions as AugmentationOptions
+    from featx.training.options import FineTuneKeywords as FineTuneKeywords
+    from featx.training.options import LayerKeywords as LayerKeywords
+    from featx.training.options import LayerOptions as LayerOptions
+    from featx.training.options import LessonKeywords as LessonKeywords
+    from featx.training.options import LessonOptions as LessonOptions
+    from featx.training.options import Optimizer as Optimizer
+    from featx.training.options import Schedule as Schedule
+    from featx.training.options import TopKeywords as TopKeywords
+    from featx.training.options import TopOptions as TopOptions
+    from featx.training.options import TrainingKeywords as TrainingKeywords
+    from featx.training.options import TrainingOptions as TrainingOptions
+    from featx.training.run_folder import Epoch as Epoch
+>>>>>>> 0a5ff40 (Fine-tune networks, and compare them with a head on frozen features)
 
 else:  # Not shown to type checkers, for which every name would then exist.
 

@@ -191,6 +191,10 @@ class HeadError(FeatxError, ValueError):
     """A head could not be trained, written or read."""
 
 
+class TrainingError(FeatxError, RuntimeError):
+    """A network could not be trained, or a run of training not be continued."""
+
+
 class IndexFileError(FeatxError, ValueError):
     """A vector index could not be built, written or read."""
 

@@ -28,6 +28,7 @@ FUNCTIONS = {
     "evaluate": "evaluate",
     "export": "export_store",
     "extract": "extract",
+    "fine-tune": "fine_tune",
     "fit-head": "fit_head",
     "index": "build_index",
     "info": "open_store(...).failures",

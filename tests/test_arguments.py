@@ -32,6 +32,7 @@ CALLS: Mapping[str, dict[str, Any]] = {
     "export_to_database": {"features": "f.h5", "output": "out", "to": "qdrant"},
     "extract": {"images": "photos", "output": "new.h5"},
     "find_duplicates": {"features": "f.h5"},
+    "fine_tune": {"images": "photos", "head": "head", "output": "run"},
     "fit_head": {"features": "f.h5", "output": "head"},
     "iter_predictions": {"images": "photos", "head": "head"},
     "layers": {"model": "builtin:mini"},

@@ -26,6 +26,7 @@ NOT_RUN = {
     "docs/how-to/classify.md": 1,
     "docs/how-to/curate.md": 1,
     "docs/how-to/export.md": 2,
+    "docs/how-to/fine-tune.md": 4,
     "docs/how-to/hub.md": 1,
     "docs/how-to/images.md": 2,
     "docs/how-to/measure.md": 2,

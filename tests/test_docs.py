@@ -17,7 +17,7 @@ from types import ModuleType
 import pytest
 
 import featx
-from featx.cli import evaluate, export, extract, fit_head, predict, search
+from featx.cli import evaluate, export, extract, fine_tune, fit_head, predict, search
 from featx.cli.commands import COMMANDS
 from featx.heads.options import EvaluationOptions, FeatureOptions, HeadOptions, TaskOptions
 from featx.images.sources import find_images
@@ -26,7 +26,20 @@ from featx.models.builtin import read_card
 from featx.models.contracts import APPLICATIONS
 from featx.options import DecisionOptions, InputOptions, RunOptions, Selection, UpdateOptions
 from featx.testing import write_images
+from featx.training.options import (
+    AugmentationOptions,
+    LayerOptions,
+    LessonOptions,
+    TopOptions,
+    TrainingOptions,
+)
 from tests.doc_pages import ROOT, read_page
+
+TRAINING = {
+    "06_fine_tune_a_network.py": ("--freeze", "0:1", "--epochs", "1"),
+    "07_new_last_layer.py": ("--freeze", "0:1"),
+}
+"""Examples that train a network, and what else they are given for a small one."""
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -103,6 +116,7 @@ def test_the_test_line_is_the_one_that_ci_runs() -> None:
             },
         ),
         (fit_head.fit_head, featx.fit_head, {"as_json": None, "report": None, "sheet": None}),
+        (fine_tune.fine_tune, featx.fine_tune, {"as_json": None, "report": None}),
         (predict.predict, featx.predict, {"as_json": None, "output": None, "overwrite": None}),
         (
             evaluate.evaluate,
@@ -148,7 +162,8 @@ def _library_defaults(function: object) -> dict[str, object]:
     parameters = inspect.signature(function).parameters  # type: ignore[arg-type]
     defaults = {name: parameter.default for name, parameter in parameters.items()}
     groups = (InputOptions, Selection, RunOptions, UpdateOptions, DecisionOptions, *SEARCH_GROUPS)
-    for group in (*groups, FeatureOptions, TaskOptions, EvaluationOptions, HeadOptions):
+    tuning = (LessonOptions, TopOptions, LayerOptions, TrainingOptions, AugmentationOptions)
+    for group in (*groups, *tuning, FeatureOptions, TaskOptions, EvaluationOptions, HeadOptions):
         if any(str(one.annotation).startswith(group.__name__) for one in parameters.values()):
             defaults |= {field.name: field.default for field in dataclasses.fields(group)}
     return defaults
@@ -177,7 +192,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.tensorflow
-@pytest.mark.parametrize("script", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(path, marks=pytest.mark.slow if path.name in TRAINING else (), id=path.name)
+        for path in sorted((ROOT / "examples").glob("*.py"))
+    ],
+)
 def test_every_example_runs(
     script: Path,
     folder: Path,
@@ -189,10 +210,11 @@ def test_every_example_runs(
     if "archive" in script.name:
         images = shutil.make_archive(str(folder / "photos"), "tar", folder, "photos")
     arguments = [images, "--model", "net.keras", "--output", output]
+    arguments += TRAINING.get(script.name, ())
     monkeypatch.setattr(sys, "argv", [str(script), *arguments])
     runpy.run_path(str(script), run_name="__main__")
     out = capsys.readouterr().out
-    assert "12 computed, 0 already there, 0 failed" in out
+    assert "12 computed, 0 already there, 0 failed" in out or script.name in TRAINING
     assert "accuracy 1.000 on 2" in out
 
 

@@ -42,6 +42,7 @@ COMMANDS: Registry[Command] = Registry(
         "pack": "featx.cli.pack:pack",
         "merge": "featx.cli.merge:merge",
         "fit-head": "featx.cli.fit_head:fit_head",
+        "fine-tune": "featx.cli.fine_tune:fine_tune",
         "evaluate": "featx.cli.evaluate:evaluate",
         "predict": "featx.cli.predict:predict",
         "index": "featx.cli.index:index",

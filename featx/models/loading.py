@@ -150,7 +150,7 @@ def restore_model(
             f"{maker} was at {location!r}; nothing is there now. Put it back, or say where it is "
             f"with {option('weights', 'PATH')}."
         )
-    request = _restore_request(spec, location)
+    request = restore_request(spec, location)
     request = replace(
         request,
         trust_model_code=check_trust(TRUST, trust_model_code),
@@ -206,6 +206,7 @@ def _read_request(
     return source, request
 
 
+<<<<<<< HEAD
 def _join_trust(said: Trust, given: Trust) -> Trust:
     """Return what is trusted by a reference, and by an argument beside it."""
     return replace(given, brought=said.brought or given.brought, file=given.file or said.file)
@@ -213,6 +214,10 @@ def _join_trust(said: Trust, given: Trust) -> Trust:
 
 def _restore_request(spec: ModelSpec, location: str) -> ModelRequest:
     """Return the request that loads a model as it was recorded."""
+=======
+def restore_request(spec: ModelSpec, location: str) -> ModelRequest:
+    """Return the request that loads a model as it was recorded, from where it is now."""
+>>>>>>> 0a5ff40 (Fine-tune networks, and compare them with a head on frozen features)
     contract = spec.input
     overrides = InputOptions(
         img_size=(contract.height, contract.width),
@@ -241,7 +246,7 @@ def _load(source: str, request: ModelRequest) -> Backbone:
     if is_same and not backbone.runs_own_code:
         remember(loaded_key, backbone)
         # As heads, indexes and stores will ask for it.
-        restored = _restore_request(backbone.spec, backbone.spec.location)
+        restored = restore_request(backbone.spec, backbone.spec.location)
         remember(request_key(backbone.spec.source, restored), backbone)
     return backbone
 

@@ -1,4 +1,4 @@
-"""Charts of a page, in SVG: a line with a band, a reliability diagram, and points.
+"""Charts of a page, in SVG: a line with a band, curves, a reliability diagram, and points.
 
 They are drawn 360 units wide, about as many pixels as a telephone has, so that their text stays
 legible there. Bars and matrices, which hold names, are tables: see `featx.report.page.tables`.
@@ -7,7 +7,7 @@ legible there. Bars and matrices, which hold names, are tables: see `featx.repor
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -78,6 +78,42 @@ def draw_line(description: str, x_name: str, y_name: str, points: Sequence[Point
         *(element("circle", cx=x, cy=y_at(p.y), r=4, class_="dot") for x, p in places),
         *_name_axes(x_name, y_name),
     ]
+    return _frame(description, shapes)
+
+
+def draw_curves(
+    description: str, names: tuple[str, str], curves: Mapping[str, Sequence[tuple[float, float]]]
+) -> Markup:
+    """Return a line for each of at most two curves, with their names; the second one is dashed.
+
+    Args:
+        description: What it shows, in a sentence, for people who do not see it.
+        names: Of the axes: below, and at the left.
+        curves: Name → points from left to right, at least one.
+    """
+    across = [x for points in curves.values() for x, _ in points]
+    first, last = min(across), max(across)
+    bottom, top, step = _choose_range([y for points in curves.values() for _, y in points])
+    x_at = _scale(first, last if last > first else first + 1, LEFT, WIDTH - RIGHT)
+    y_at = _scale(bottom, top, HEIGHT - BOTTOM, TOP)
+    marks = sorted(set(across))
+    shapes = [
+        *_draw_levels(bottom, top, step, y_at),
+        *_number_below([(x_at(x), f"{x:g}") for x in marks]),
+        *_name_axes(*names),
+    ]
+    for number, (name, points) in enumerate(curves.items()):
+        places = [f"{x_at(x):.1f},{y_at(y):.1f}" for x, y in points]
+        kind = "ideal" if number else "line"
+        shapes.append(element("polyline", points=" ".join(places), class_=kind))
+        if not number:
+            shapes += [
+                element("circle", cx=x_at(x), cy=y_at(y), r=3, class_="dot") for x, y in points
+            ]
+        y = TOP + 6 + 16 * number
+        ends = {"x1": WIDTH - RIGHT - 24, "x2": WIDTH - RIGHT, "y1": y, "y2": y}
+        shapes.append(element("line", class_=kind, **ends))
+        shapes.append(element("text", name, x=WIDTH - RIGHT - 30, y=y + 4, text_anchor="end"))
     return _frame(description, shapes)
 
 

@@ -11,6 +11,7 @@ _VIEWS = {
     "curation": ("AuditReport", "DuplicateGroup", "DuplicatesReport", "Finding"),
     "heads": (
         "Evaluation",
+        "FineTuneReport",
         "FitReport",
         "Head",
         "LabelEvaluation",

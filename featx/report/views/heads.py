@@ -9,6 +9,7 @@ from featx.heads.evaluation import Evaluation
 from featx.heads.label_evaluation import LabelEvaluation
 from featx.heads.number_evaluation import NumberEvaluation
 from featx.report.text import list_settings, short_path
+from featx.report.tuning_tables import describe_gain
 from featx.report.views.stores import list_failures
 from featx.report.views.view import (
     MOST_PICTURES,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from featx.heads.judging import AnyEvaluation
     from featx.heads.kinds import Task
     from featx.heads.prediction_report import Prediction, PredictReport
+    from featx.training.fine_tuning import FineTuneReport
 
 
 def view_head(head: Head) -> View:
@@ -68,6 +70,25 @@ def view_fit(report: FitReport) -> View:
         ),
         None if measured is None else _list_rows(measured),
         more=_describe_confusions(measured),
+    )
+
+
+def view_fine_tuning(report: FineTuneReport) -> View:
+    """Return how much better a fine-tuned network is."""
+    compared = report.comparison
+    return View(
+        "FineTuneReport",
+        short_path(report.output),
+        list_facts(
+            ("before", f"{compared.before:.4f} ({report.frozen_kind} on frozen features)"),
+            ("after", f"{compared.after:.4f} (epoch {report.best})"),
+            ("gain", describe_gain(compared)),
+            ("held out", f"{compared.count:,}"),
+            ("learned from", f"{report.num_train:,}"),
+            ("model", short_path(report.model)),
+        ),
+        _list_rows(report.after),
+        more=_describe_confusions(report.after),
     )
 
 
@@ -222,6 +243,7 @@ VIEWS: Mapping[str, Callable[[Any], View]] = {
     "Evaluation": view_evaluation,
     "LabelEvaluation": view_evaluation,
     "NumberEvaluation": view_evaluation,
+    "FineTuneReport": view_fine_tuning,
     "FitReport": view_fit,
     "Head": view_head,
     "PredictReport": view_predictions,

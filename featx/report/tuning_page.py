@@ -1,0 +1,119 @@
+"""The page of a fine-tuned network: its gain, its curves, its pictures and mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from featx.report.page import Page, Section, element, write_page
+from featx.report.page.charts import draw_curves
+from featx.report.page.markup import Markup
+from featx.report.page.tables import Bar, Figure, make_bars, make_figures, make_table
+from featx.report.page.thumbnails import Thumbnails
+from featx.report.task_sections import list_task_figures, show_measures, show_pictures
+from featx.report.tuning_tables import describe_comparison, list_cells
+from featx.units import format_count
+
+if TYPE_CHECKING:
+    from featx.training.fine_tuning import FineTuneReport
+
+
+def write_tuning_page(report: FineTuneReport, path: str | Path) -> None:
+    """Write one self-contained page about a fine-tuned network.
+
+    Args:
+        report: What `featx.fine_tune` gave.
+        path: The HTML file. A page of featx is replaced, anything else left alone.
+
+    Raises:
+        InvalidValue: If the path cannot be that of a page; see
+            `featx.report.page.check_page_path`.
+    """
+    with Thumbnails() as thumbnails:
+        page = make_tuning_page(report, thumbnails)
+    write_page(page, Path(path))
+
+
+def make_tuning_page(report: FineTuneReport, thumbnails: Thumbnails) -> Page:
+    """Return the page; see `write_tuning_page`."""
+    compared = report.comparison
+    low, high = compared.interval
+    gain = Figure("gain", f"{compared.gain:+.3f}", f"95 %: {low:+.3f} to {high:+.3f}")
+    first, last = show_measures(report.after, report.held_out, "held out")
+    *said, made = describe_comparison(report)
+    return Page(
+        "Fine-tuned network",
+        [
+            element("p", _introduce(report)),
+            make_figures([gain, *list_task_figures(report.after, report.held_out)]),
+        ],
+        (
+            Section("Before and after", [_compare(report), *(element("p", one) for one in said)]),
+            *_show_curves(report),
+            *show_pictures(report.held_out, thumbnails),
+            *first,
+            *last,
+            Section("Epochs", _list_epochs(report)),
+        ),
+        element("p", made),
+    )
+
+
+def _introduce(report: FineTuneReport) -> str:
+    trained = format_count(len(report.trained), "layer")
+    return (
+        f"{format_count(len(report.classes), 'class', 'classes')}, {trained} and a {report.kind} "
+        f"top trained on {format_count(report.num_train, 'image')} from the layer {report.layer} "
+        f"on; measured on {format_count(report.comparison.count, 'image')} that it had not seen."
+    )
+
+
+def _compare(report: FineTuneReport) -> Markup:
+    bars = [
+        Bar(name, each.accuracy, each.interval, (f"{each.macro_f1:.3f}", f"{each.log_loss:.3f}"))
+        for name, each in (
+            (f"frozen features, {report.frozen_kind} head", report.before),
+            (f"fine-tuned, epoch {report.best}", report.after),
+        )
+    ]
+    caption = "The same held-out images, with 95 % intervals of each accuracy"
+    return make_bars(caption, ("network", "accuracy", "mean F1", "log loss"), bars)
+
+
+def _show_curves(report: FineTuneReport) -> Iterator[Section]:
+    for name, key in (("Loss", "loss"), ("Accuracy", "accuracy")):
+        curves = {
+            "validation": [
+                (epoch.number, value)
+                for epoch in report.history
+                if (value := getattr(epoch, f"val_{key}")) is not None
+            ],
+            "training": [
+                (epoch.number, value)
+                for epoch in report.history
+                if (value := getattr(epoch, key)) is not None
+            ],
+        }
+        curves = {which: points for which, points in curves.items() if points}
+        said = "; ".join(
+            f"{which} {points[0][1]:.3g} at first, {points[-1][1]:.3g} at last"
+            for which, points in curves.items()
+        )
+        if curves:
+            chart = draw_curves(f"{name} by epoch: {said}", ("epoch", name.lower()), curves)
+            yield Section(name, chart, is_half=True)
+
+
+def _list_epochs(report: FineTuneReport) -> Markup:
+    names = ("epoch", "trained", "rate", "loss", "accuracy", "val loss", "val accuracy")
+    rows = [
+        (*list_cells(epoch), "kept" if epoch.number == report.best else "")
+        for epoch in report.history
+    ]
+    return make_table(
+        "Of the pictures that were learned from, varied as they were, and of those that chose the "
+        "epoch; input: share of the time spent waiting for pictures",
+        (*names, "seconds", "input", ""),
+        rows,
+    )

@@ -1,0 +1,1 @@
+"""Fine-tuning: a network trained on from its stored features and a head."""

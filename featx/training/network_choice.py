@@ -1,0 +1,145 @@
+"""Which network is trained: that of a head, or one that is named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from featx.errors import HeadError, InvalidValue, join_names
+from featx.heads.head import Head, load_head
+from featx.heads.options import HeadOptions
+from featx.models.backbone import Backbone
+from featx.models.in_memory import InMemory, Reference
+from featx.models.loading import load_model, restore_model, restore_request
+from featx.models.reference import without_trust
+from featx.options import InputOptions
+from featx.specs import format_reference
+from featx.training.options import TopOptions
+from featx.wording import option
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkChoice:
+    """A network and the head that it begins with.
+
+    Attributes:
+        model: The network.
+        weights: Its weights, or where it is.
+        layer: The layer that the head is on; to be chosen when None.
+        pool: The pooling of that layer.
+        input: How pictures become its pixels.
+        trust_model_code: Whether its code may run.
+        kind: The kind of head, and its options.
+        head: The head, if one was given.
+    """
+
+    model: Reference
+    weights: str | None
+    layer: str | int | None
+    pool: str
+    input: InputOptions
+    trust_model_code: bool
+    kind: HeadOptions
+    head: Head | None = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides the network and its top, as JSON."""
+        if self.head is not None:
+            return {"head": self.head.fingerprint, "kind": self.head.kind}
+        model = self.model.key if isinstance(self.model, InMemory) else without_trust(self.model)
+        changes = {f"input.{key}": value for key, value in asdict(self.input).items() if value}
+        return {
+            "model": model,
+            "weights": self.weights,
+            "layer": self.layer,
+            "pool": self.pool,
+            "kind": self.kind.kind,
+            "hidden": self.kind.hidden,
+            **changes,
+        }
+
+    @property
+    def chosen(self) -> Mapping[str, Any] | None:
+        """What the kind of a given head chose when it was fitted."""
+        return None if self.head is None else self.head.report.get("settings") or None
+
+    def load(self) -> Backbone:
+        """Load the network."""
+        if self.head is not None:
+            return restore_model(
+                self.head.model, weights=self.weights, trust_model_code=self.trust_model_code
+            )
+        return load_model(
+            self.model,
+            weights=self.weights,
+            input=self.input,
+            trust_model_code=self.trust_model_code,
+        )
+
+
+def choose_network(
+    head: str | Path | Head | None,
+    model: Reference | None,
+    *,
+    weights: str | None,
+    layer: str | int | None,
+    top: TopOptions,
+    input: InputOptions,
+    trust_model_code: bool,
+) -> NetworkChoice:
+    """Return the network that is named, or that of a head.
+
+    Raises:
+        InvalidValue: If neither or both are given, or what a head says is said once more.
+        HeadError: If the head cannot be read, or is not one of one class for each picture.
+    """
+    if (head is None) == (model is None):
+        given = "neither" if head is None else "both"
+        raise InvalidValue(
+            f"Training begins with a head, {option('head', 'HEAD')}, or with a network that gets a "
+            f"new one, {option('model', 'MODEL')}. Received: {given}."
+        )
+    if head is None:
+        assert model is not None
+        return NetworkChoice(model, weights, layer, top.pool, input, trust_model_code, top.fit())
+    said = [
+        name
+        for name, is_given in (
+            ("layer", layer is not None),
+            ("kind", top != TopOptions()),
+            ("preprocess", input != InputOptions()),
+        )
+        if is_given
+    ]
+    if said:
+        raise InvalidValue(
+            "Layer, pooling, kind and preprocessing are those of the head. Received: "
+            f"{option('head')} and {join_names([option(name) for name in said])}. To choose them, "
+            f"begin with {option('model', 'MODEL')} instead."
+        )
+    loaded = head if isinstance(head, Head) else load_head(head)
+    if loaded.task != "single":
+        raise HeadError(
+            "Networks are trained for one class of several. The head predicts "
+            f"{'several labels' if loaded.task == 'multi' else 'a number'}: fit one without "
+            f"{option('label_columns')} and {option('target')}."
+        )
+    return _of_head(loaded, weights, trust_model_code)
+
+
+def _of_head(head: Head, weights: str | None, trust_model_code: bool) -> NetworkChoice:
+    request = restore_request(head.model, weights or head.model.location)
+    reference = format_reference(head.model.source, request.name, tuple(request.arguments.items()))
+    return NetworkChoice(
+        model=reference,
+        weights=request.weights,
+        layer=head.feature.name,
+        pool=head.feature.pool,
+        input=request.overrides,
+        trust_model_code=trust_model_code,
+        kind=HeadOptions(head.kind),
+        head=head,
+    )

@@ -1,0 +1,317 @@
+"""Options of `fine_tune`, in groups: what to learn, which layers, how to train, what to vary.
+
+As in `featx.options`, each field is also a keyword of the function: ``epochs=5`` is
+``training=TrainingOptions(epochs=5)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypedDict, get_args
+
+from featx.checks import check_choice, check_flag, check_number, check_texts, check_whole_number
+from featx.errors import InvalidValue
+from featx.heads.options import (
+    FOLDERS,
+    EvaluationOptions,
+    HeadOptions,
+    TaskOptions,
+    split_names,
+)
+from featx.options import InputKeywords, LayerSynonyms, RunKeywords, SelectionKeywords
+from featx.specs import DEFAULT_POOLING, DEFAULT_TEST_SIZE
+from featx.wording import option
+
+Optimizer = Literal["sgd", "rmsprop", "adam", "adamw"]
+Schedule = Literal["constant", "cosine"]
+
+AUGMENTATIONS = ("flip", "crop", "colour", "randaugment")
+NO_AUGMENTATION = "none"
+
+ALL = "all"
+NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class LessonOptions:
+    """Which pictures are learned from, and which are held out.
+
+    Attributes:
+        labels: ``folders`` for those that came with the images (class folders, or those of a
+            manifest); or a table, in CSV or Parquet, with the columns path, label and optionally
+            split.
+        class_weight: How much images of each class count: see `featx.TaskOptions`.
+        test_size: Share of each class held out to compare the network before and after on, above 0
+            and below 1. Ignored where a split is given.
+        val_size: Share of the other images that chooses the best epoch, in [0, 1). With 0 it is the
+            last one.
+        ignore_split: Hold out images as if no split were given.
+        groups: A column of the labels table or of the images' source: images with the same value
+            are always on the same side.
+        near_duplicates: Least similarity of pictures that belong on the same side; see
+            `featx.EvaluationOptions`.
+    """
+
+    labels: str | Path = FOLDERS
+    class_weight: str | Path | Mapping[str, float] | None = None
+    test_size: float = DEFAULT_TEST_SIZE
+    val_size: float = 0.1
+    ignore_split: bool = False
+    groups: str | None = None
+    near_duplicates: float | Literal["auto", "off"] = "auto"
+
+    def __post_init__(self) -> None:
+        self.evaluation()
+        self.task()
+        share = check_number("val_size", self.val_size)
+        if share is None or not 0 <= share < 1:
+            raise InvalidValue(
+                f"{option('val_size')} is a share in [0, 1). Received: {self.val_size}."
+            )
+        if not self.test_size > 0:
+            raise InvalidValue(
+                "Without held-out images nothing can be said of the fine-tuned network: "
+                f"{option('test_size')} is above 0. Received: {self.test_size}."
+            )
+
+    def task(self) -> TaskOptions:
+        """Return what is learned, as for `featx.fit_head`."""
+        return TaskOptions(self.labels, class_weight=self.class_weight)
+
+    def evaluation(self) -> EvaluationOptions:
+        """Return what is held out, as for `featx.fit_head`."""
+        return EvaluationOptions(
+            test_size=self.test_size,
+            ignore_split=self.ignore_split,
+            groups=self.groups,
+            near_duplicates=self.near_duplicates,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TopOptions:
+    """What is put on the network in place of its own end.
+
+    Attributes:
+        kind: The kind of head, one that is made of layers.
+        hidden: Of ``mlp``: widths of the hidden layers; one of 128 when None.
+        pool: How a map is made a vector.
+    """
+
+    kind: str = "linear"
+    hidden: tuple[int, ...] | None = None
+    pool: str = DEFAULT_POOLING
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hidden", self.fit().hidden)
+
+    def fit(self) -> HeadOptions:
+        """Return how it is fitted on frozen features, as for `featx.fit_head`."""
+        return HeadOptions(self.kind, self.hidden)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerOptions:
+    """Which layers of the network are trained, besides the new top.
+
+    A layer is named, or numbered as `featx.layers` does; a range is ``0:249``, with either end
+    left out for the first or the last layer.
+
+    Attributes:
+        unfreeze: ``all``, ``none``, a number of layers at the end, a layer from which on all are
+            trained, or ranges.
+        freeze: Layers or ranges that are not trained all the same.
+        train_batch_norm: Whether batch normalisation is trained, too, with the statistics of each
+            batch. Otherwise it computes as in prediction, as is better for small data sets.
+    """
+
+    unfreeze: str | int | Sequence[str] = ALL
+    freeze: str | Sequence[str] = ()
+    train_batch_norm: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "unfreeze", _read_names("unfreeze", self.unfreeze))
+        object.__setattr__(self, "freeze", _read_names("freeze", self.freeze))
+        check_flag("train_batch_norm", self.train_batch_norm)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingOptions:
+    """How the network is trained: first its new top alone, then with the layers that are unfrozen.
+
+    The defaults are the recipe of Keras's documentation: RMSprop for the top, then SGD with a rate
+    of 1e-4 and momentum 0.9.
+
+    Attributes:
+        top_epochs: Passes over the images in which only the top is trained, at least 0.
+        top_learning_rate: Of RMSprop, above 0.
+        epochs: Passes over the images afterwards, at least 0.
+        optimizer: ``sgd`` (with momentum 0.9), ``rmsprop``, ``adam`` or ``adamw``.
+        learning_rate: Above 0; the largest of the schedule.
+        schedule: ``constant``, or ``cosine``: falling to 0 by half a cosine.
+        weight_decay: Share of the weights, times the rate, taken off at each step, at least 0.
+        label_smoothing: Probability spread over all classes, in [0, 1).
+        mixed_precision: Compute layers in bfloat16 and keep their weights in float32, which is
+            faster on processors that have it.
+        patience: Stop when so many epochs have not lowered the loss on the images of `val_size`;
+            never when None.
+    """
+
+    top_epochs: int = 2
+    top_learning_rate: float = 1e-3
+    epochs: int = 10
+    optimizer: Optimizer = "sgd"
+    learning_rate: float = 1e-4
+    schedule: Schedule = "constant"
+    weight_decay: float = 0.0
+    label_smoothing: float = 0.0
+    mixed_precision: bool = False
+    patience: int | None = None
+
+    def __post_init__(self) -> None:
+        least = {"top_epochs": 0, "epochs": 0}
+        if self.patience is not None:
+            least["patience"] = 1
+        for name, smallest in least.items():
+            value = check_whole_number(name, getattr(self, name), least=smallest)
+            object.__setattr__(self, name, value)
+        if not self.epochs + self.top_epochs:
+            raise InvalidValue(
+                "Nothing would be trained. Received: "
+                f"{option('epochs', 0)} and {option('top_epochs', 0)}."
+            )
+        check_choice("optimizer", self.optimizer, get_args(Optimizer))
+        check_choice("schedule", self.schedule, get_args(Schedule))
+        check_flag("mixed_precision", self.mixed_precision)
+        for name in ("learning_rate", "top_learning_rate"):
+            if not (check_number(name, getattr(self, name)) or 0) > 0:
+                raise InvalidValue(f"{option(name)} is above 0. Received: {getattr(self, name)}.")
+        if not (check_number("weight_decay", self.weight_decay) or 0) >= 0:
+            raise InvalidValue(
+                f"{option('weight_decay')} is at least 0. Received: {self.weight_decay}."
+            )
+        if not 0 <= (check_number("label_smoothing", self.label_smoothing) or 0) < 1:
+            raise InvalidValue(
+                f"{option('label_smoothing')} is in [0, 1). Received: {self.label_smoothing}."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class AugmentationOptions:
+    """How pictures are varied while the network learns, anew in each epoch.
+
+    Attributes:
+        augment: Of ``flip`` (mirror images), ``crop`` (other sections, of at least 70 % of each
+            side), ``colour`` (brightness, contrast, saturation) and ``randaugment`` (two operations
+            of 11 at random: Cubuk et al., 2020) one or several; or ``none``. When None, ``flip``
+            and ``crop`` for colour images, and ``crop`` for others, such as digits, which mean
+            something else in a mirror.
+    """
+
+    augment: str | Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.augment is None:
+            return
+        given = self.augment
+        names = split_names(given) if isinstance(given, str) else check_texts("augment", given)
+        if names == (NO_AUGMENTATION,):
+            names = ()
+        for name in names:
+            check_choice("kind of augmentation", name, (*AUGMENTATIONS, NO_AUGMENTATION))
+        if NO_AUGMENTATION in names or len(set(names)) < len(names):
+            raise InvalidValue(
+                f"{option('augment')} names each kind once, or none. Received: {', '.join(names)}."
+            )
+        object.__setattr__(self, "augment", names)
+
+    def names(self, channels: int) -> tuple[str, ...]:
+        """Return the kinds for images of so many channels, in the order in which they come.
+
+        Raises:
+            InvalidValue: If one of them needs colour.
+        """
+        if self.augment is None:
+            return ("flip", "crop") if channels == 3 else ("crop",)
+        colour = [name for name in self.augment if name in ("colour", "randaugment")]
+        if colour and channels != 3:
+            raise InvalidValue(
+                f"{option('augment', colour[0])} is for colour images. The network takes "
+                f"{channels} channel{'s' if channels > 1 else ''}: choose flip, crop or none."
+            )
+        return tuple(name for name in AUGMENTATIONS if name in self.augment)
+
+
+def _read_names(name: str, value: str | int | Sequence[str]) -> tuple[str, ...]:
+    """Return layers and ranges as texts, in a tuple."""
+    if isinstance(value, bool):
+        raise InvalidValue(f"{option(name)} takes layers. Received: {value}.")
+    if isinstance(value, int):
+        return (str(value),)
+    return split_names(value) if isinstance(value, str) else check_texts(name, value)
+
+
+class LessonKeywords(TypedDict, total=False):
+    """The fields of `LessonOptions` as keywords."""
+
+    labels: str | Path
+    class_weight: str | Path | Mapping[str, float] | None
+    test_size: float
+    val_size: float
+    ignore_split: bool
+    groups: str | None
+    near_duplicates: float | Literal["auto", "off"]
+
+
+class TopKeywords(TypedDict, total=False):
+    """The fields of `TopOptions` as keywords."""
+
+    kind: str
+    hidden: tuple[int, ...] | None
+    pool: str
+
+
+class LayerKeywords(TypedDict, total=False):
+    """The fields of `LayerOptions` as keywords."""
+
+    unfreeze: str | int | Sequence[str]
+    freeze: str | Sequence[str]
+    train_batch_norm: bool
+
+
+class TrainingKeywords(TypedDict, total=False):
+    """The fields of `TrainingOptions` as keywords."""
+
+    top_epochs: int
+    top_learning_rate: float
+    epochs: int
+    optimizer: Optimizer
+    learning_rate: float
+    schedule: Schedule
+    weight_decay: float
+    label_smoothing: float
+    mixed_precision: bool
+    patience: int | None
+
+
+class AugmentationKeywords(TypedDict, total=False):
+    """The fields of `AugmentationOptions` as keywords."""
+
+    augment: str | Sequence[str] | None
+
+
+class FineTuneKeywords(
+    LessonKeywords,
+    LayerKeywords,
+    TrainingKeywords,
+    AugmentationKeywords,
+    TopKeywords,
+    InputKeywords,
+    SelectionKeywords,
+    RunKeywords,
+    LayerSynonyms,
+    total=False,
+):
+    """The options that `featx.fine_tune` takes as keywords."""

@@ -1,0 +1,286 @@
+"""Fine-tuning from a request to a network: features, head, training, files."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from featx.atomic import replace_file
+from featx.errors import FingerprintMismatch
+from featx.events import Listener
+from featx.extraction import extract
+from featx.features.computing import plan_features
+from featx.heads.head import Head
+from featx.heads.operations import Operation, Softmax
+from featx.images.sources import ImageFailure, Images, gather
+from featx.models import load_model
+from featx.models.backbone import Backbone
+from featx.models.input_contract import require_scaling
+from featx.models.selection import select_layers
+from featx.options import InputOptions, RunOptions, Selection, UpdateOptions
+from featx.specs import FeatureSpec, InputSpec, ModelSpec, identity_differences
+from featx.store.lock import lock_for_writing
+from featx.training.default_layer import find_top
+from featx.training.freezing import choose_trained
+from featx.training.keras_network import (
+    VECTORS,
+    TrainableNetwork,
+    make_network,
+    refuse_untrainable,
+    save_network,
+    trained_operations,
+)
+from featx.training.keras_trainer import Answers, KerasTrainer, TrainingPlan
+from featx.training.lessons import PictureReader, index_items
+from featx.training.network_choice import NetworkChoice
+from featx.training.options import (
+    AugmentationOptions,
+    LayerOptions,
+    LessonOptions,
+    TrainingOptions,
+)
+from featx.training.run_folder import Epoch, RunFolder
+from featx.training.start import TEST, Lesson, Start, Wanted, take_start
+from featx.training.top import weights_of
+from featx.training.training_run import TrainingRun, how_to_go_on
+
+DEFAULT_BATCH = 32
+"""Pictures of a training step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The arguments of `featx.fine_tune`, resolved: see there."""
+
+    images: Images
+    network: NetworkChoice
+    lesson: LessonOptions
+    trained: LayerOptions
+    training: TrainingOptions
+    augmentation: AugmentationOptions
+    selection: Selection
+    run: RunOptions
+    seed: int
+
+    @property
+    def batch_size(self) -> int:
+        """Pictures of a training step."""
+        return self.run.batch_size or DEFAULT_BATCH
+
+    def settings(self) -> dict[str, Any]:
+        """Return what decides the result, as JSON; the pictures are checked by themselves."""
+        groups = (self.lesson, self.trained, self.training, self.augmentation)
+        named = {name: value for group in groups for name, value in asdict(group).items()}
+        named |= {"labels": str(self.lesson.labels), "seed": self.seed}
+        if not isinstance(named["class_weight"], dict | None):
+            named["class_weight"] = str(named["class_weight"])
+        return self.network.settings | named | {"batch_size": self.batch_size}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tuned:
+    """What came of fine-tuning.
+
+    Attributes:
+        start: Where it began.
+        kind: The kind of its top.
+        num_layers: Layers of the backbone that numbers count.
+        trained: Those with weights that were trained.
+        history: The epochs.
+        best: The one that was kept.
+        probabilities: What the network says of the held-out pictures, float32 (M, C).
+        failures: Images that could not be used.
+    """
+
+    start: Start
+    kind: str
+    num_layers: int
+    trained: tuple[str, ...]
+    history: tuple[Epoch, ...]
+    best: int
+    probabilities: np.ndarray
+    failures: tuple[ImageFailure, ...]
+
+
+def tune(request: Request, folder: RunFolder, *, overwrite: bool, listener: Listener) -> Tuned:
+    """Carry out a request, from where the run in the folder has come to; see `featx.fine_tune`."""
+    found = gather(request.images, selection=request.selection, scale=request.run.scale)
+    items = index_items(found)
+    folder.open(request.settings(), overwrite=overwrite)
+    with _held(folder):
+        backbone = request.network.load()
+        refuse_untrainable(backbone)
+        names = request.augmentation.names(require_scaling(backbone).channels)
+        layer = _choose_layer(request.network, backbone, listener)
+        failures = _extract(request, folder, layer, listener)
+        start = take_start(folder.features, _want(request), listener)
+        _check_feature(request.network.head, start)
+        folder.check_lesson(_digest(start.lesson))
+        backbone.spec = start.model
+        operations = start.top.operations
+        network = make_network(backbone, start.feature, operations)
+        trained = frozenset(choose_trained(network.places, network.num_layers, request.trained))
+        plan = TrainingPlan(
+            request.training, trained, request.trained.train_batch_norm, names, request.seed
+        )
+        network.freeze(trained, train_batch_norm=plan.train_batch_norm)
+        learned = network.learning
+        weights = start.lesson.weights
+        answers = Answers(
+            start.lesson.targets, np.ones(len(start.lesson.keys)) if weights is None else weights
+        )
+        trainer = KerasTrainer(network, plan, answers)
+        reader = PictureReader(
+            items,
+            start.lesson.keys,
+            start.lesson.content_hash,
+            start.model.input,
+            batch_size=request.batch_size,
+            workers=request.run.workers,
+            max_pixels=request.run.max_pixels,
+        )
+        running = TrainingRun(folder, trainer, reader, start.lesson, request.training, listener)
+        try:
+            progress = running.run()
+        except KeyboardInterrupt:
+            trainer.finish()
+            _save(folder, network, operations, start)
+            listener.note(how_to_go_on(folder))
+            raise
+        rows = start.lesson.rows(TEST)
+        probabilities = Softmax()(trainer.predict(reader.batches(rows)))
+        trainer.finish()
+        kind = _save(folder, network, operations, start)
+    return Tuned(
+        start,
+        kind,
+        network.num_layers,
+        learned,
+        progress.history,
+        progress.best,
+        probabilities,
+        failures,
+    )
+
+
+@contextlib.contextmanager
+def _held(folder: RunFolder) -> Iterator[None]:
+    """Hold the run against a second process."""
+    with lock_for_writing(folder.path / ".lock"):
+        yield
+
+
+def _want(request: Request) -> Wanted:
+    head = request.network.head
+    return Wanted(
+        lesson=request.lesson,
+        kind=request.network.kind,
+        settings=request.network.chosen,
+        classes=None if head is None else head.classes,
+        seed=request.seed,
+    )
+
+
+def _choose_layer(choice: NetworkChoice, backbone: Backbone, listener: Listener) -> str:
+    """Return the layer that the head is on."""
+    layers = backbone.features()
+    if choice.layer is not None:
+        asked = [str(choice.layer)]
+    else:
+        found = backbone.default_layer or find_top(layers)
+        asked = [] if found is None else [found]
+    name = select_layers(asked, layers, backbone.num_layers)[0].name
+    if choice.head is None:
+        listener.note(f"new top on the layer {name!r} of {backbone.spec.reference}")
+    return name
+
+
+def _extract(
+    request: Request, folder: RunFolder, layer: str, listener: Listener
+) -> tuple[ImageFailure, ...]:
+    """Compute the frozen features that are not there yet."""
+    choice = request.network
+    report = extract(
+        request.images,
+        model=choice.model,
+        weights=choice.weights,
+        layers=[layer],
+        pool=choice.pool,
+        output=folder.features,
+        trust_model_code=choice.trust_model_code,
+        input=choice.input,
+        selection=request.selection,
+        run=replace(request.run, batch_size=None),
+        update=UpdateOptions(prune=True),
+        listener=listener,
+    )
+    return report.failures
+
+
+def _check_feature(head: Head | None, start: Start) -> None:
+    if head is None:
+        return
+    differences = identity_differences(
+        head.model.identity() | head.feature.identity(),
+        start.model.identity() | start.feature.identity(),
+    )
+    if differences:
+        raise FingerprintMismatch(
+            "The features of the images are not those that the head was fitted on.",
+            differences,
+            remedy="Extract again, and fit a new head.",
+        )
+
+
+def _digest(lesson: Lesson) -> str:
+    """Return a hash of what is learned from."""
+    found = hashlib.sha256()
+    for text in (*lesson.keys, *lesson.classes):
+        found.update(text.encode() + b"\0")
+    weights = np.zeros(0) if lesson.weights is None else lesson.weights
+    for array in (lesson.content_hash, lesson.targets.astype(np.int64), lesson.parts, weights):
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()
+
+
+def _save(
+    folder: RunFolder, network: TrainableNetwork, operations: tuple[Operation, ...], start: Start
+) -> str:
+    """Write the network, its classes and its head; return the kind of the top."""
+    found = trained_operations(network, operations)
+    try:
+        save_network(network, found, start.model.input, folder.model)
+        with replace_file(folder.labels) as temporary:
+            lines = (" ".join(name.split()) for name in start.lesson.classes)
+            temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    except OSError as error:
+        raise folder.explain(error) from error
+    kept = weights_of(found)
+    assert kept is not None
+    kind, arrays = kept
+    model = _describe(folder, start.model.input)
+    learned = start.lesson.content_hash[start.lesson.parts != TEST]
+    width = next(len(array) for name, array in arrays.items() if name == "mean")
+    feature = FeatureSpec(VECTORS, "layer", "none", (width,))
+    Head(kind, start.lesson.classes, feature, model, arrays, learned, report={}).save(folder.head)
+    return kind
+
+
+def _describe(folder: RunFolder, contract: InputSpec) -> ModelSpec:
+    """Return the network that was written, as featx knows it, with the same way to it."""
+    options = InputOptions(
+        resize=contract.resize,
+        interpolation=contract.interpolation,
+        exif=contract.exif,
+        decode=contract.decode,
+        icc=contract.icc,
+    )
+    backbone = load_model(str(folder.model.absolute()), input=options)
+    (feature,) = plan_features(backbone, [VECTORS], "none")
+    assert feature.name == VECTORS
+    return backbone.spec

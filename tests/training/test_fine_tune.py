@@ -1,0 +1,293 @@
+"""Fine-tuning from pictures to a network, and what can be done with it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import featx
+from featx.errors import HeadError, InvalidValue, ModelError, TrainingError
+from tests.training.world import CLASSES, make_network, write_pictures
+
+SHORT: dict[str, Any] = {
+    "top_epochs": 1,
+    "epochs": 2,
+    "optimizer": "adam",
+    "learning_rate": 3e-3,
+    "batch_size": 16,
+    "near_duplicates": "off",
+    "engine": "tensorflow",
+    "precision": "float32",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class World:
+    pictures: Path
+    network: Path
+    report: featx.FineTuneReport
+
+    @property
+    def run(self) -> Path:
+        return Path(self.report.output)
+
+
+class Stop(featx.Listener):
+    """Ends a run behind an epoch, as Ctrl-C does."""
+
+    def __init__(self, epoch: int) -> None:
+        self.notes: list[str] = []
+        self._epoch = epoch
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def start(self, total: int, what: str) -> None:
+        if what.startswith(f"images, epoch {self._epoch} "):
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("tuning")
+    pictures = write_pictures(folder / "pictures")
+    network = make_network(folder / "net.keras")
+    report = featx.fine_tune(pictures, model=network, output=folder / "run", **SHORT)
+    return World(pictures, network, report)
+
+
+def weights_of(path: Path) -> list[np.ndarray]:
+    import keras
+
+    loaded: list[np.ndarray] = keras.models.load_model(path).get_weights()
+    return loaded
+
+
+def test_the_top_replaces_the_networks_own_last_layer(world: World) -> None:
+    report = world.report
+    assert (report.layer, report.kind, report.classes) == ("hidden", "linear", CLASSES)
+    assert report.trained == ("first", "second", "hidden")
+    assert [epoch.phase for epoch in report.history] == ["start", "top", "network", "network"]
+    assert report.num_train + report.num_val + report.comparison.count == 54
+
+
+def test_the_comparison_is_of_the_same_pictures(world: World) -> None:
+    report = world.report
+    assert report.held_out.keys == report.held_out_before.keys
+    assert report.comparison.before == report.before.accuracy
+    assert report.comparison.after == report.after.accuracy == report.held_out.right.mean()
+
+
+def test_the_network_is_a_model_of_featx_and_its_top_a_head(world: World) -> None:
+    keys, own = world.report.held_out.keys, world.report.held_out.confidence
+    paths = [world.pictures / key for key in keys]
+    as_model = featx.predict(
+        paths, model=world.report.model, labels=world.report.labels, precision="float32"
+    )
+    as_head = featx.predict(paths, head=world.report.head, precision="float32")
+    for predictions in (as_model.predictions, as_head.predictions):
+        found = {str(Path(one.path)): one for one in predictions}
+        ordered = [found[str(path)] for path in paths]
+        classes = [CLASSES[number] for number in world.report.held_out.predicted]
+        assert [one.classes[0] for one in ordered] == classes
+        np.testing.assert_allclose([one.probabilities[0] for one in ordered], own, atol=1e-5)
+
+
+def test_keras_alone_loads_the_network(world: World) -> None:
+    import keras
+
+    model = keras.models.load_model(world.report.model)
+    assert model.input_shape == (None, 16, 16, 3)
+    assert Path(world.report.labels).read_text(encoding="utf-8").split() == list(CLASSES)
+    answers = model.predict(np.zeros((2, 16, 16, 3), np.uint8), verbose=0)
+    np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-5)
+    assert all(layer.trainable for layer in model.get_layer("network").layers)
+
+
+def test_the_same_call_again_has_nothing_to_train(world: World) -> None:
+    stopped = Stop(1)
+    again = featx.fine_tune(
+        world.pictures, model=world.network, output=world.run, listener=stopped, **SHORT
+    )
+    assert again.history == world.report.history
+    assert (again.before, again.after) == (world.report.before, world.report.after)
+
+
+def test_an_interrupted_run_keeps_its_best_and_ends_like_an_undisturbed_one(
+    world: World, tmp_path: Path
+) -> None:
+    run, stop = tmp_path / "run", Stop(3)
+    with pytest.raises(KeyboardInterrupt):
+        featx.fine_tune(world.pictures, model=world.network, output=run, listener=stop, **SHORT)
+    assert (run / "model.keras").is_file()
+    assert (run / "head" / "head.json").is_file()
+    assert "the best network so far" in stop.notes[-1]
+    report = featx.fine_tune(world.pictures, model=world.network, output=run, **SHORT)
+    untimed = [
+        [dataclasses.replace(one, seconds=0.0, input_share=0.0) for one in each.history]
+        for each in (report, world.report)
+    ]
+    assert untimed[0] == untimed[1]
+    for one, other in zip(
+        weights_of(run / "model.keras"), weights_of(world.run / "model.keras"), strict=False
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_other_settings_and_other_pictures_are_refused(world: World, tmp_path: Path) -> None:
+    run = shutil.copytree(world.run, tmp_path / "run")
+    changed = SHORT | {"learning_rate": 0.5}
+    with pytest.raises(TrainingError, match=r"learning_rate 0\.003, not 0\.5"):
+        featx.fine_tune(world.pictures, model=world.network, output=run, **changed)
+    fewer = shutil.copytree(world.pictures, tmp_path / "pictures")
+    (fewer / "red" / "0.png").unlink()
+    with pytest.raises(TrainingError, match="images, labels or splits have changed"):
+        featx.fine_tune(fewer, model=world.network, output=run, **SHORT)
+    before = json.loads((run / "report.json").read_text(encoding="utf-8"))
+    assert before["best"] == world.report.best
+
+
+def test_a_folder_of_something_else_is_left_alone(world: World, tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("dear", encoding="utf-8")
+    with pytest.raises(TrainingError, match="not a run of fine-tuning; it is left alone"):
+        featx.fine_tune(world.pictures, model=world.network, output=tmp_path, overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_a_loss_that_is_no_number_ends_the_run(world: World, tmp_path: Path) -> None:
+    wild = SHORT | {"optimizer": "sgd", "learning_rate": 1e20, "top_epochs": 0}
+    with pytest.raises(TrainingError, match="learning rate of 1e.20.*learning_rate"):
+        featx.fine_tune(world.pictures, model=world.network, output=tmp_path / "run", **wild)
+
+
+def test_what_a_head_says_is_not_said_again(tmp_path: Path) -> None:
+    with pytest.raises(InvalidValue, match="Received: neither"):
+        featx.fine_tune(tmp_path)
+    with pytest.raises(InvalidValue, match="Received: both"):
+        featx.fine_tune(tmp_path, head="head", model="builtin:mini")
+    with pytest.raises(InvalidValue, match="those of the head. Received: head= and layer="):
+        featx.fine_tune(tmp_path, head="head", layer="relu")
+
+
+def test_pictures_without_two_classes_are_refused(world: World, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "one", 4, classes=("red",))
+    with pytest.raises(HeadError, match="at least two classes"):
+        featx.fine_tune(tmp_path / "one", model=world.network, output=tmp_path / "run", **SHORT)
+
+
+def test_a_generator_is_refused(world: World, tmp_path: Path) -> None:
+    pictures = (np.zeros((16, 16, 3), np.uint8) for _ in range(4))
+    with pytest.raises(InvalidValue, match="another order in each epoch"):
+        featx.fine_tune(pictures, model=world.network, output=tmp_path / "run")
+
+
+def test_a_model_that_is_no_network_of_keras_is_refused(
+    world: World, toy: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError, match=r"cannot be trained: .*fit a head on its frozen features"):
+        featx.fine_tune(world.pictures, model=toy, output=tmp_path / "run")
+
+
+@pytest.mark.slow
+class TestHeads:
+    """Runs that begin with a head."""
+
+    @pytest.fixture(scope="class")
+    def store(self, world: World) -> Path:
+        store = world.pictures.parent / "features.h5"
+        featx.extract(world.pictures, model=world.network, layers=["hidden"], output=store)
+        return store
+
+    @pytest.mark.parametrize("kind", ["linear", "mlp", "lda", "ridge", "knn", "centroid"])
+    def test_each_kind_is_a_start(
+        self, world: World, store: Path, tmp_path: Path, kind: str
+    ) -> None:
+        featx.fit_head(store, output=tmp_path / "head", kind=kind, near_duplicates="off")
+        report = featx.fine_tune(
+            world.pictures, head=tmp_path / "head", output=tmp_path / "run", **SHORT
+        )
+        assert report.frozen_kind == kind
+        assert report.kind == ("mlp" if kind == "mlp" else "linear")
+        tuned = featx.load_head(report.head)
+        assert tuned.classes == CLASSES
+
+    def test_other_classes_than_the_heads_are_refused(
+        self, world: World, store: Path, tmp_path: Path
+    ) -> None:
+        featx.fit_head(store, output=tmp_path / "head", kind="linear", near_duplicates="off")
+        others = write_pictures(tmp_path / "pictures", 4, classes=("blue", "green", "grey"))
+        with pytest.raises(HeadError, match=r"no image of 'red' and images of 'grey'"):
+            featx.fine_tune(others, head=tmp_path / "head", output=tmp_path / "run", **SHORT)
+
+
+@pytest.mark.slow
+class TestNetworks:
+    """Networks of other kinds."""
+
+    def test_one_channel_and_more_classes(self, tmp_path: Path) -> None:
+        classes = tuple(f"digit {number}" for number in range(5))
+        pictures = write_pictures(tmp_path / "pictures", 12, classes=classes, channels=1)
+        network = make_network(tmp_path / "net.keras", channels=1)
+        report = featx.fine_tune(pictures, model=network, output=tmp_path / "run", **SHORT)
+        assert report.classes == classes
+        assert featx.predict(pictures, model=report.model).predictions
+
+    def test_layers_of_a_nested_network_have_their_paths(
+        self, world: World, tmp_path: Path
+    ) -> None:
+        network = make_network(tmp_path / "net.keras", nested=True)
+        report = featx.fine_tune(
+            world.pictures,
+            model=network,
+            output=tmp_path / "run",
+            unfreeze="body/second",
+            **SHORT,
+        )
+        assert report.trained == ("body/second", "hidden")
+
+    def test_a_file_of_keras_2(self, world: World, tmp_path: Path) -> None:
+        import tf_keras
+
+        layers = tf_keras.layers
+        model = tf_keras.Sequential(
+            [
+                layers.Input((16, 16, 3)),
+                layers.Rescaling(1 / 255),
+                layers.Conv2D(4, 3, activation="relu"),
+                layers.Flatten(),
+                layers.Dense(4),
+            ]
+        )
+        model.save(tmp_path / "net.h5")
+        report = featx.fine_tune(
+            world.pictures, model=tmp_path / "net.h5", output=tmp_path / "run", **SHORT
+        )
+        assert report.layer == "flatten"
+
+    @pytest.mark.parametrize("augment", ["none", "flip,colour", "randaugment"])
+    def test_augmentations_and_the_other_options(
+        self, world: World, tmp_path: Path, augment: str
+    ) -> None:
+        more = SHORT | {"optimizer": "adamw", "schedule": "cosine", "weight_decay": 0.01}
+        report = featx.fine_tune(
+            world.pictures,
+            model=world.network,
+            output=tmp_path / "run",
+            augment=augment,
+            label_smoothing=0.1,
+            mixed_precision=True,
+            train_batch_norm=True,
+            class_weight="balanced",
+            patience=1,
+            **more,
+        )
+        assert "norm" in report.trained
+        assert report.history[-1].learning_rate < 3e-3
+        assert all(array.dtype == np.float32 for array in weights_of(Path(report.model)))

@@ -1,0 +1,53 @@
+"""Options of fine-tuning, and what is refused before anything is loaded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from featx.errors import InvalidValue, UnknownName
+from featx.training.options import AugmentationOptions, LessonOptions, TopOptions, TrainingOptions
+from featx.training.schedule import list_phases
+
+
+@pytest.mark.parametrize(
+    ("group", "options", "message"),
+    [
+        (TrainingOptions, {"learning_rate": 0}, "learning_rate= is above 0"),
+        (TrainingOptions, {"epochs": 0, "top_epochs": 0}, "Nothing would be trained"),
+        (TrainingOptions, {"optimizer": "lion"}, "lion"),
+        (TrainingOptions, {"label_smoothing": 1}, r"in \[0, 1\)"),
+        (TrainingOptions, {"weight_decay": -1}, "at least 0"),
+        (TrainingOptions, {"patience": 0}, "patience"),
+        (LessonOptions, {"test_size": 0}, "above 0"),
+        (LessonOptions, {"val_size": 1}, r"in \[0, 1\)"),
+        (AugmentationOptions, {"augment": "blur"}, "blur"),
+        (AugmentationOptions, {"augment": "flip,flip"}, "each kind once"),
+        (AugmentationOptions, {"augment": "flip,none"}, "or none"),
+        (TopOptions, {"hidden": (0,)}, "at least 1"),
+    ],
+)
+def test_wrong_values_are_refused(group: Any, options: dict[str, Any], message: str) -> None:
+    with pytest.raises((InvalidValue, UnknownName), match=message):
+        group(**options)
+
+
+def test_pictures_without_colour_are_not_mirrored_unless_asked() -> None:
+    assert AugmentationOptions().names(3) == ("flip", "crop")
+    assert AugmentationOptions().names(1) == ("crop",)
+    assert AugmentationOptions("flip").names(1) == ("flip",)
+    assert AugmentationOptions("none").names(3) == ()
+    with pytest.raises(InvalidValue, match="is for colour images"):
+        AugmentationOptions("randaugment").names(1)
+
+
+def test_default_is_the_recipe_of_keras() -> None:
+    top, network = list_phases(TrainingOptions())
+    assert (top.name, top.optimizer, top.learning_rate) == ("top", "rmsprop", 1e-3)
+    assert (network.name, network.optimizer, network.learning_rate) == ("network", "sgd", 1e-4)
+
+
+def test_phases_without_epochs_are_left_out() -> None:
+    (only,) = list_phases(TrainingOptions(top_epochs=0, epochs=3))
+    assert (only.name, only.first, only.last) == ("network", 1, 3)
