@@ -13,7 +13,7 @@ from featx.cli.registry_choice import Choice
 from featx.heads.kinds import HEADS
 from featx.heads.options import FOLDERS, parse_hidden
 from featx.poolings import vector_poolings
-from featx.specs import DEFAULT_POOLING, DEFAULT_TEST_SIZE
+from featx.specs import DEFAULT_READ_POOLING, DEFAULT_TEST_SIZE
 from featx.training.options import (
     ALL,
     AUGMENTATIONS,
@@ -99,7 +99,7 @@ def make_top(
         str,
         typer.Option(help="Of -m: how a map is made a vector."),
         Choice(lambda: (*vector_poolings(), *(n for n in POOL_SYNONYMS if n != "none"))),
-    ] = DEFAULT_POOLING,
+    ] = DEFAULT_READ_POOLING,
 ) -> TopOptions:
     """Return what is put on a network."""
     return TopOptions(kind, parse_hidden(hidden) if hidden else None, pool)

@@ -21,7 +21,7 @@ from featx.heads.options import (
     split_names,
 )
 from featx.options import InputKeywords, LayerSynonyms, RunKeywords, SelectionKeywords
-from featx.specs import DEFAULT_POOLING, DEFAULT_TEST_SIZE
+from featx.specs import DEFAULT_READ_POOLING, DEFAULT_TEST_SIZE
 from featx.wording import option
 
 Optimizer = Literal["sgd", "rmsprop", "adam", "adamw"]
@@ -102,7 +102,7 @@ class TopOptions:
 
     kind: str = "linear"
     hidden: tuple[int, ...] | None = None
-    pool: str = DEFAULT_POOLING
+    pool: str = DEFAULT_READ_POOLING
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hidden", self.fit().hidden)
