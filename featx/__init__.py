@@ -167,8 +167,6 @@ PUBLIC_NAMES = {
     "featx.training.comparison": ("Comparison",),
     "featx.training.fine_tuning": ("FineTuneReport", "fine_tune"),
     "featx.training.options": (
-        "AugmentationKeywords",
-        "AugmentationOptions",
         "FineTuneKeywords",
         "LayerKeywords",
         "LayerOptions",
@@ -361,8 +359,6 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.training.comparison import Comparison as Comparison
     from featx.training.fine_tuning import FineTuneReport as FineTuneReport
     from featx.training.fine_tuning import fine_tune as fine_tune
-    from featx.training.options import AugmentationKeywords as AugmentationKeywords
-    from featx.training.options import AugmentationOptions as AugmentationOptions
     from featx.training.options import FineTuneKeywords as FineTuneKeywords
     from featx.training.options import LayerKeywords as LayerKeywords
     from featx.training.options import LayerOptions as LayerOptions

@@ -44,6 +44,7 @@ SYNONYMS = {
     "key": ("keys",),
     "kind": ("kinds",),
     "layer": ("layers",),
+    "lr": ("learning_rate",),
     "layers": ("layer",),
     "max_index_memory_usage": ("max_memory",),
     "max_index_query_time_ms": ("max_query_time",),

@@ -19,7 +19,6 @@ from featx.cli.options import (
     exit_with,
 )
 from featx.cli.tune_options import (
-    AugmentationGroup,
     LayersGroup,
     LessonGroup,
     TopGroup,
@@ -48,14 +47,6 @@ def fine_tune(
             help="Weights of a Keras application; of a head, where its model is now.",
         ),
     ] = None,
-    layer: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|INDEX",
-            help="Of -m: the layer that the new head is on. [default: the one before the "
-            "network's own last dense layer, or its last map]",
-        ),
-    ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder of the run.")] = Path(
         "fine-tuned"
     ),
@@ -64,10 +55,8 @@ def fine_tune(
     ] = False,
     trained: LayersGroup,
     training: TrainingGroup,
-    augmentation: AugmentationGroup,
     lesson: LessonGroup,
     top: TopGroup,
-    seed: Annotated[int, typer.Option(help="For the split, the order of images and chance.")] = 0,
     report: Annotated[
         Path | None,
         typer.Option(metavar="OUT.html", help="Write a page: curves, gain, pictures, mistakes."),
@@ -99,16 +88,13 @@ def fine_tune(
         head=head,
         model=model,
         weights=weights,
-        layer=layer,
         output=output,
         overwrite=overwrite,
-        seed=seed,
         trust_model_code=trust_model_code,
         lesson=lesson,
         top=top,
         trained=trained,
         training=training,
-        augmentation=augmentation,
         input=input,
         selection=selection,
         run=run,

@@ -18,7 +18,6 @@ from featx.training.options import (
     ALL,
     AUGMENTATIONS,
     NO_AUGMENTATION,
-    AugmentationOptions,
     LayerOptions,
     LessonOptions,
     Optimizer,
@@ -72,6 +71,9 @@ def make_lesson(
             "side. auto: 0.995, unless most images do.",
         ),
     ] = "auto",
+    seed: Annotated[
+        int, typer.Option(help="For the split, the order of images and all else at random.")
+    ] = 0,
 ) -> LessonOptions:
     """Return what is learned from."""
     return LessonOptions(
@@ -82,10 +84,19 @@ def make_lesson(
         ignore_split,
         groups,
         parse_similarity(near_duplicates),
+        seed,
     )
 
 
 def make_top(
+    layer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|INDEX",
+            help="Of -m: the layer that the new head is on. [default: the one before the "
+            "network's own last dense layer, or its last map]",
+        ),
+    ] = None,
     kind: Annotated[
         str,
         typer.Option(help="Of -m: the kind of head that is put on the network."),
@@ -102,7 +113,7 @@ def make_top(
     ] = DEFAULT_READ_POOLING,
 ) -> TopOptions:
     """Return what is put on a network."""
-    return TopOptions(kind, parse_hidden(hidden) if hidden else None, pool)
+    return TopOptions(layer, kind, parse_hidden(hidden) if hidden else None, pool)
 
 
 def make_layers(
@@ -159,6 +170,14 @@ def make_training(
         int | None,
         typer.Option(min=1, help="Stop after so many epochs without improvement. [default: never]"),
     ] = None,
+    augment: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME[,NAME]",
+            help=f"How pictures are varied: {', '.join(AUGMENTATIONS)} or {NO_AUGMENTATION}. "
+            "[default: flip,crop; crop for networks without colour]",
+        ),
+    ] = None,
 ) -> TrainingOptions:
     """Return how the network is trained."""
     return TrainingOptions(
@@ -172,25 +191,11 @@ def make_training(
         label_smoothing,
         mixed_precision,
         patience,
+        augment,
     )
-
-
-def make_augmentation(
-    augment: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME[,NAME]",
-            help=f"How pictures are varied: {', '.join(AUGMENTATIONS)} or {NO_AUGMENTATION}. "
-            "[default: flip,crop; crop for networks without colour]",
-        ),
-    ] = None,
-) -> AugmentationOptions:
-    """Return how pictures are varied."""
-    return AugmentationOptions(augment)
 
 
 LessonGroup = Annotated[LessonOptions, Group(make_lesson)]
 TopGroup = Annotated[TopOptions, Group(make_top)]
 LayersGroup = Annotated[LayerOptions, Group(make_layers)]
 TrainingGroup = Annotated[TrainingOptions, Group(make_training)]
-AugmentationGroup = Annotated[AugmentationOptions, Group(make_augmentation)]

@@ -22,7 +22,6 @@ from featx.shown import Shown
 from featx.training.comparison import Comparison, compare_paired
 from featx.training.network_choice import choose_network
 from featx.training.options import (
-    AugmentationOptions,
     FineTuneKeywords,
     LayerOptions,
     LessonOptions,
@@ -107,7 +106,6 @@ class FineTuneReport(Shown):
     TopOptions,
     LayerOptions,
     TrainingOptions,
-    AugmentationOptions,
     InputOptions,
     Selection,
     RunOptions,
@@ -122,16 +120,13 @@ def fine_tune(
     head: str | Path | Head | None = None,
     model: Any = None,
     weights: str | Path | None = None,
-    layer: str | int | None = None,
     output: str | Path = DEFAULT_RUN,
     overwrite: bool = False,
-    seed: int = 0,
     trust_model_code: bool = False,
     lesson: LessonOptions | None = None,
     top: TopOptions | None = None,
     trained: LayerOptions | None = None,
     training: TrainingOptions | None = None,
-    augmentation: AugmentationOptions | None = None,
     input: InputOptions | None = None,
     selection: Selection | None = None,
     run: RunOptions | None = None,
@@ -155,17 +150,13 @@ def fine_tune(
             Keras.
         weights: Weights of a Keras application, as for `featx.extract`; with a head, where its
             model is now.
-        layer: Of `model`: the layer that the new top is put on. When None, the one before the
-            network's own last dense layer, or else the last feature map.
         output: The folder of the run.
         overwrite: Begin the run in this folder again.
-        seed: For the split, the order of images and everything else at random.
         trust_model_code: Run code that comes with a model, see `featx.load_model`.
         lesson: Which images are learned from, and which are held out.
-        top: What is put on `model`.
+        top: What is put on `model`, and where.
         trained: Which layers are trained.
         training: How.
-        augmentation: How pictures are varied.
         input: How pictures become the pixels of `model`.
         selection: Which of the images are wanted.
         run: How images are read; its `batch_size` is that of a training step, 32 when None.
@@ -191,24 +182,24 @@ def fine_tune(
     started = time.monotonic()
     chosen_run = fill_group(RunOptions, run, options)
     listener = chosen_run.choose_listener(listener)
+    chosen_lesson = fill_group(LessonOptions, lesson, options)
+    chosen_layers = fill_group(LayerOptions, trained, options)
+    chosen_training = fill_group(TrainingOptions, training, options)
     request = Request(
         images=images,
         network=choose_network(
             head,
             model,
             weights=check_path("weights", weights),
-            layer=layer,
             top=fill_group(TopOptions, top, options),
             input=fill_group(InputOptions, input, options),
             trust_model_code=trust_model_code,
         ),
-        lesson=fill_group(LessonOptions, lesson, options),
-        trained=fill_group(LayerOptions, trained, options),
-        training=fill_group(TrainingOptions, training, options),
-        augmentation=fill_group(AugmentationOptions, augmentation, options),
+        lesson=chosen_lesson,
+        trained=chosen_layers,
+        training=chosen_training,
         selection=fill_group(Selection, selection, options),
         run=chosen_run,
-        seed=seed,
     )
     folder = RunFolder(Path(output))
     try:

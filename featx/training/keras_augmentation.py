@@ -23,7 +23,7 @@ def make_augmentation(names: Sequence[str]) -> list[Any]:
     """Return layers that change pictures in [0, 255], (B, H, W, C), each picture by itself.
 
     Args:
-        names: What is changed; see `featx.training.options.AugmentationOptions`.
+        names: What is changed; see `featx.training.options.TrainingOptions`.
     """
     import_tensorflow()
     from keras import layers

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,6 @@ def choose_network(
     model: Reference | None,
     *,
     weights: str | None,
-    layer: str | int | None,
     top: TopOptions,
     input: InputOptions,
     trust_model_code: bool,
@@ -104,12 +103,14 @@ def choose_network(
         )
     if head is None:
         assert model is not None
-        return NetworkChoice(model, weights, layer, top.pool, input, trust_model_code, top.fit())
+        return NetworkChoice(
+            model, weights, top.layer, top.pool, input, trust_model_code, top.fit()
+        )
     said = [
         name
         for name, is_given in (
-            ("layer", layer is not None),
-            ("kind", top != TopOptions()),
+            ("layer", top.layer is not None),
+            ("kind", replace(top, layer=None) != TopOptions()),
             ("preprocess", input != InputOptions()),
         )
         if is_given

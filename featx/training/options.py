@@ -52,6 +52,7 @@ class LessonOptions:
             are always on the same side.
         near_duplicates: Least similarity of pictures that belong on the same side; see
             `featx.EvaluationOptions`.
+        seed: For the split, the order of images, and everything else at random.
     """
 
     labels: str | Path = FOLDERS
@@ -61,6 +62,7 @@ class LessonOptions:
     ignore_split: bool = False
     groups: str | None = None
     near_duplicates: float | Literal["auto", "off"] = "auto"
+    seed: int = 0
 
     def __post_init__(self) -> None:
         self.evaluation()
@@ -95,11 +97,14 @@ class TopOptions:
     """What is put on the network in place of its own end.
 
     Attributes:
+        layer: The layer that it is put on. When None, the one before the network's own last dense
+            layer, or else the last feature map.
         kind: The kind of head, one that is made of layers.
         hidden: Of ``mlp``: widths of the hidden layers; one of 128 when None.
         pool: How a map is made a vector.
     """
 
+    layer: str | int | None = None
     kind: str = "linear"
     hidden: tuple[int, ...] | None = None
     pool: str = DEFAULT_READ_POOLING
@@ -157,6 +162,11 @@ class TrainingOptions:
             faster on processors that have it.
         patience: Stop when so many epochs have not lowered the loss on the images of `val_size`;
             never when None.
+        augment: How pictures are varied, anew in each epoch, by one or several of ``flip`` (mirror
+            images), ``crop`` (other sections, of at least 70 % of each side), ``colour``
+            (brightness, contrast, saturation) and ``randaugment`` (two operations of 11 at random:
+            Cubuk et al., 2020); or ``none``. When None, ``flip`` and ``crop`` for colour images,
+            and ``crop`` for others, such as digits, which mean something else in a mirror.
     """
 
     top_epochs: int = 2
@@ -169,6 +179,7 @@ class TrainingOptions:
     label_smoothing: float = 0.0
     mixed_precision: bool = False
     patience: int | None = None
+    augment: str | Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         least = {"top_epochs": 0, "epochs": 0}
@@ -196,38 +207,10 @@ class TrainingOptions:
             raise InvalidValue(
                 f"{option('label_smoothing')} is in [0, 1). Received: {self.label_smoothing}."
             )
+        if self.augment is not None:
+            object.__setattr__(self, "augment", _read_augmentations(self.augment))
 
-
-@dataclass(frozen=True, slots=True)
-class AugmentationOptions:
-    """How pictures are varied while the network learns, anew in each epoch.
-
-    Attributes:
-        augment: Of ``flip`` (mirror images), ``crop`` (other sections, of at least 70 % of each
-            side), ``colour`` (brightness, contrast, saturation) and ``randaugment`` (two operations
-            of 11 at random: Cubuk et al., 2020) one or several; or ``none``. When None, ``flip``
-            and ``crop`` for colour images, and ``crop`` for others, such as digits, which mean
-            something else in a mirror.
-    """
-
-    augment: str | Sequence[str] | None = None
-
-    def __post_init__(self) -> None:
-        if self.augment is None:
-            return
-        given = self.augment
-        names = split_names(given) if isinstance(given, str) else check_texts("augment", given)
-        if names == (NO_AUGMENTATION,):
-            names = ()
-        for name in names:
-            check_choice("kind of augmentation", name, (*AUGMENTATIONS, NO_AUGMENTATION))
-        if NO_AUGMENTATION in names or len(set(names)) < len(names):
-            raise InvalidValue(
-                f"{option('augment')} names each kind once, or none. Received: {', '.join(names)}."
-            )
-        object.__setattr__(self, "augment", names)
-
-    def names(self, channels: int) -> tuple[str, ...]:
+    def augmentations(self, channels: int) -> tuple[str, ...]:
         """Return the kinds for images of so many channels, in the order in which they come.
 
         Raises:
@@ -242,6 +225,20 @@ class AugmentationOptions:
                 f"{channels} channel{'s' if channels > 1 else ''}: choose flip, crop or none."
             )
         return tuple(name for name in AUGMENTATIONS if name in self.augment)
+
+
+def _read_augmentations(given: str | Sequence[str]) -> tuple[str, ...]:
+    """Return kinds of augmentation as texts, in a tuple; none for ``none``."""
+    names = split_names(given) if isinstance(given, str) else check_texts("augment", given)
+    if names == (NO_AUGMENTATION,):
+        names = ()
+    for name in names:
+        check_choice("kind of augmentation", name, (*AUGMENTATIONS, NO_AUGMENTATION))
+    if NO_AUGMENTATION in names or len(set(names)) < len(names):
+        raise InvalidValue(
+            f"{option('augment')} names each kind once, or none. Received: {', '.join(names)}."
+        )
+    return names
 
 
 def _read_names(name: str, value: str | int | Sequence[str]) -> tuple[str, ...]:
@@ -263,11 +260,13 @@ class LessonKeywords(TypedDict, total=False):
     ignore_split: bool
     groups: str | None
     near_duplicates: float | Literal["auto", "off"]
+    seed: int
 
 
 class TopKeywords(TypedDict, total=False):
     """The fields of `TopOptions` as keywords."""
 
+    layer: str | int | None
     kind: str
     hidden: tuple[int, ...] | None
     pool: str
@@ -294,11 +293,6 @@ class TrainingKeywords(TypedDict, total=False):
     label_smoothing: float
     mixed_precision: bool
     patience: int | None
-
-
-class AugmentationKeywords(TypedDict, total=False):
-    """The fields of `AugmentationOptions` as keywords."""
-
     augment: str | Sequence[str] | None
 
 
@@ -306,7 +300,6 @@ class FineTuneKeywords(
     LessonKeywords,
     LayerKeywords,
     TrainingKeywords,
-    AugmentationKeywords,
     TopKeywords,
     InputKeywords,
     SelectionKeywords,

@@ -15,9 +15,10 @@ from featx.heads.choosing import choose_kind
 from featx.heads.evaluation import Evaluation, measure_classes
 from featx.heads.held_out import HeldOut, hold_out
 from featx.heads.kinds import HEADS, Examples, FitJob
-from featx.heads.labelled_rows import LabelledRows, RowChoice, read_labelled_rows
+from featx.heads.labelled_rows import LabelledRows
 from featx.heads.operations import Operation, compute
 from featx.heads.options import FeatureChoice, HeadOptions
+from featx.heads.row_reading import RowChoice, read_labelled_rows
 from featx.heads.splits import split_stratified
 from featx.heads.targets import find_strata
 from featx.images.roots import Root

@@ -39,7 +39,6 @@ from featx.training.keras_trainer import Answers, KerasTrainer, TrainingPlan
 from featx.training.lessons import PictureReader, index_items
 from featx.training.network_choice import NetworkChoice
 from featx.training.options import (
-    AugmentationOptions,
     LayerOptions,
     LessonOptions,
     TrainingOptions,
@@ -62,10 +61,8 @@ class Request:
     lesson: LessonOptions
     trained: LayerOptions
     training: TrainingOptions
-    augmentation: AugmentationOptions
     selection: Selection
     run: RunOptions
-    seed: int
 
     @property
     def batch_size(self) -> int:
@@ -74,9 +71,9 @@ class Request:
 
     def settings(self) -> dict[str, Any]:
         """Return what decides the result, as JSON; the pictures are checked by themselves."""
-        groups = (self.lesson, self.trained, self.training, self.augmentation)
+        groups = (self.lesson, self.trained, self.training)
         named = {name: value for group in groups for name, value in asdict(group).items()}
-        named |= {"labels": str(self.lesson.labels), "seed": self.seed}
+        named["labels"] = str(self.lesson.labels)
         if not isinstance(named["class_weight"], dict | None):
             named["class_weight"] = str(named["class_weight"])
         return self.network.settings | named | {"batch_size": self.batch_size}
@@ -115,7 +112,7 @@ def tune(request: Request, folder: RunFolder, *, overwrite: bool, listener: List
     with _held(folder):
         backbone = request.network.load()
         refuse_untrainable(backbone)
-        names = request.augmentation.names(require_scaling(backbone).channels)
+        names = request.training.augmentations(require_scaling(backbone).channels)
         layer = _choose_layer(request.network, backbone, listener)
         failures = _extract(request, folder, layer, listener)
         start = take_start(folder.features, _want(request), listener)
@@ -126,7 +123,7 @@ def tune(request: Request, folder: RunFolder, *, overwrite: bool, listener: List
         network = make_network(backbone, start.feature, operations)
         trained = frozenset(choose_trained(network.places, network.num_layers, request.trained))
         plan = TrainingPlan(
-            request.training, trained, request.trained.train_batch_norm, names, request.seed
+            request.training, trained, request.trained.train_batch_norm, names, request.lesson.seed
         )
         network.freeze(trained, train_batch_norm=plan.train_batch_norm)
         learned = network.learning
@@ -182,7 +179,7 @@ def _want(request: Request) -> Wanted:
         kind=request.network.kind,
         settings=request.network.chosen,
         classes=None if head is None else head.classes,
-        seed=request.seed,
+        seed=request.lesson.seed,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from featx.errors import InvalidValue, UnknownName
-from featx.training.options import AugmentationOptions, LessonOptions, TopOptions, TrainingOptions
+from featx.training.options import LessonOptions, TopOptions, TrainingOptions
 from featx.training.schedule import list_phases
 
 
@@ -22,9 +22,9 @@ from featx.training.schedule import list_phases
         (TrainingOptions, {"patience": 0}, "patience"),
         (LessonOptions, {"test_size": 0}, "above 0"),
         (LessonOptions, {"val_size": 1}, r"in \[0, 1\)"),
-        (AugmentationOptions, {"augment": "blur"}, "blur"),
-        (AugmentationOptions, {"augment": "flip,flip"}, "each kind once"),
-        (AugmentationOptions, {"augment": "flip,none"}, "or none"),
+        (TrainingOptions, {"augment": "blur"}, "blur"),
+        (TrainingOptions, {"augment": "flip,flip"}, "each kind once"),
+        (TrainingOptions, {"augment": "flip,none"}, "or none"),
         (TopOptions, {"hidden": (0,)}, "at least 1"),
     ],
 )
@@ -34,12 +34,12 @@ def test_wrong_values_are_refused(group: Any, options: dict[str, Any], message: 
 
 
 def test_pictures_without_colour_are_not_mirrored_unless_asked() -> None:
-    assert AugmentationOptions().names(3) == ("flip", "crop")
-    assert AugmentationOptions().names(1) == ("crop",)
-    assert AugmentationOptions("flip").names(1) == ("flip",)
-    assert AugmentationOptions("none").names(3) == ()
+    assert TrainingOptions().augmentations(3) == ("flip", "crop")
+    assert TrainingOptions().augmentations(1) == ("crop",)
+    assert TrainingOptions(augment="flip").augmentations(1) == ("flip",)
+    assert TrainingOptions(augment="none").augmentations(3) == ()
     with pytest.raises(InvalidValue, match="is for colour images"):
-        AugmentationOptions("randaugment").names(1)
+        TrainingOptions(augment="randaugment").augmentations(1)
 
 
 def test_default_is_the_recipe_of_keras() -> None:
