@@ -167,15 +167,15 @@ PUBLIC_NAMES = {
     "featx.training.comparison": ("Comparison",),
     "featx.training.fine_tuning": ("FineTuneReport", "fine_tune"),
     "featx.training.options": (
+        "ClassifierKeywords",
+        "ClassifierOptions",
         "FineTuneKeywords",
-        "LayerKeywords",
-        "LayerOptions",
+        "FreezingKeywords",
+        "FreezingOptions",
         "LessonKeywords",
         "LessonOptions",
         "Optimizer",
         "Schedule",
-        "TopKeywords",
-        "TopOptions",
         "TrainingKeywords",
         "TrainingOptions",
     ),
@@ -359,15 +359,15 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.training.comparison import Comparison as Comparison
     from featx.training.fine_tuning import FineTuneReport as FineTuneReport
     from featx.training.fine_tuning import fine_tune as fine_tune
+    from featx.training.options import ClassifierKeywords as ClassifierKeywords
+    from featx.training.options import ClassifierOptions as ClassifierOptions
     from featx.training.options import FineTuneKeywords as FineTuneKeywords
-    from featx.training.options import LayerKeywords as LayerKeywords
-    from featx.training.options import LayerOptions as LayerOptions
+    from featx.training.options import FreezingKeywords as FreezingKeywords
+    from featx.training.options import FreezingOptions as FreezingOptions
     from featx.training.options import LessonKeywords as LessonKeywords
     from featx.training.options import LessonOptions as LessonOptions
     from featx.training.options import Optimizer as Optimizer
     from featx.training.options import Schedule as Schedule
-    from featx.training.options import TopKeywords as TopKeywords
-    from featx.training.options import TopOptions as TopOptions
     from featx.training.options import TrainingKeywords as TrainingKeywords
     from featx.training.options import TrainingOptions as TrainingOptions
     from featx.training.run_folder import Epoch as Epoch

@@ -27,9 +27,9 @@ from featx.models.contracts import APPLICATIONS
 from featx.options import DecisionOptions, InputOptions, RunOptions, Selection, UpdateOptions
 from featx.testing import write_images
 from featx.training.options import (
-    LayerOptions,
+    ClassifierOptions,
+    FreezingOptions,
     LessonOptions,
-    TopOptions,
     TrainingOptions,
 )
 from tests.doc_pages import ROOT, read_page
@@ -161,7 +161,7 @@ def _library_defaults(function: object) -> dict[str, object]:
     parameters = inspect.signature(function).parameters  # type: ignore[arg-type]
     defaults = {name: parameter.default for name, parameter in parameters.items()}
     groups = (InputOptions, Selection, RunOptions, UpdateOptions, DecisionOptions, *SEARCH_GROUPS)
-    tuning = (LessonOptions, TopOptions, LayerOptions, TrainingOptions)
+    tuning = (LessonOptions, ClassifierOptions, FreezingOptions, TrainingOptions)
     for group in (*groups, *tuning, FeatureOptions, TaskOptions, EvaluationOptions, HeadOptions):
         if any(str(one.annotation).startswith(group.__name__) for one in parameters.values()):
             defaults |= {field.name: field.default for field in dataclasses.fields(group)}

@@ -19,9 +19,9 @@ from featx.cli.options import (
     exit_with,
 )
 from featx.cli.tune_options import (
-    LayersGroup,
+    ClassifierGroup,
+    FreezingGroup,
     LessonGroup,
-    TopGroup,
     TrainingGroup,
 )
 
@@ -53,10 +53,10 @@ def fine_tune(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Begin the run in this folder again.")
     ] = False,
-    trained: LayersGroup,
+    freezing: FreezingGroup,
     training: TrainingGroup,
     lesson: LessonGroup,
-    top: TopGroup,
+    classifier: ClassifierGroup,
     report: Annotated[
         Path | None,
         typer.Option(metavar="OUT.html", help="Write a page: curves, gain, pictures, mistakes."),
@@ -92,8 +92,8 @@ def fine_tune(
         overwrite=overwrite,
         trust_model_code=trust_model_code,
         lesson=lesson,
-        top=top,
-        trained=trained,
+        classifier=classifier,
+        freezing=freezing,
         training=training,
         input=input,
         selection=selection,

@@ -18,11 +18,11 @@ from featx.training.options import (
     ALL,
     AUGMENTATIONS,
     NO_AUGMENTATION,
-    LayerOptions,
+    ClassifierOptions,
+    FreezingOptions,
     LessonOptions,
     Optimizer,
     Schedule,
-    TopOptions,
     TrainingOptions,
 )
 
@@ -88,7 +88,7 @@ def make_lesson(
     )
 
 
-def make_top(
+def make_classifier(
     layer: Annotated[
         str | None,
         typer.Option(
@@ -101,7 +101,7 @@ def make_top(
         str,
         typer.Option(help="Of -m: the kind of head that is put on the network."),
         Choice(lambda: HEADS.names),
-    ] = TopOptions().kind,
+    ] = ClassifierOptions().kind,
     hidden: Annotated[
         str | None,
         typer.Option(metavar="N,N", help="Of mlp: widths of the hidden layers. [default: 128]"),
@@ -111,12 +111,12 @@ def make_top(
         typer.Option(help="Of -m: how a map is made a vector."),
         Choice(lambda: (*vector_poolings(), *(n for n in POOL_SYNONYMS if n != "none"))),
     ] = DEFAULT_READ_POOLING,
-) -> TopOptions:
+) -> ClassifierOptions:
     """Return what is put on a network."""
-    return TopOptions(layer, kind, parse_hidden(hidden) if hidden else None, pool)
+    return ClassifierOptions(layer, kind, parse_hidden(hidden) if hidden else None, pool)
 
 
-def make_layers(
+def make_freezing(
     unfreeze: Annotated[
         str,
         typer.Option(
@@ -138,9 +138,9 @@ def make_layers(
             help="Train batch normalisation, too, with the statistics of each batch.",
         ),
     ] = False,
-) -> LayerOptions:
+) -> FreezingOptions:
     """Return which layers are trained."""
-    return LayerOptions(unfreeze, freeze or (), train_batch_norm)
+    return FreezingOptions(unfreeze, freeze or (), train_batch_norm)
 
 
 def make_training(
@@ -196,6 +196,6 @@ def make_training(
 
 
 LessonGroup = Annotated[LessonOptions, Group(make_lesson)]
-TopGroup = Annotated[TopOptions, Group(make_top)]
-LayersGroup = Annotated[LayerOptions, Group(make_layers)]
+ClassifierGroup = Annotated[ClassifierOptions, Group(make_classifier)]
+FreezingGroup = Annotated[FreezingOptions, Group(make_freezing)]
 TrainingGroup = Annotated[TrainingOptions, Group(make_training)]

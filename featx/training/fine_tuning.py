@@ -22,10 +22,10 @@ from featx.shown import Shown
 from featx.training.comparison import Comparison, compare_paired
 from featx.training.network_choice import choose_network
 from featx.training.options import (
+    ClassifierOptions,
     FineTuneKeywords,
-    LayerOptions,
+    FreezingOptions,
     LessonOptions,
-    TopOptions,
     TrainingOptions,
 )
 from featx.training.run_folder import Epoch, RunFolder
@@ -103,8 +103,8 @@ class FineTuneReport(Shown):
 
 @plain_arguments(
     LessonOptions,
-    TopOptions,
-    LayerOptions,
+    ClassifierOptions,
+    FreezingOptions,
     TrainingOptions,
     InputOptions,
     Selection,
@@ -124,8 +124,8 @@ def fine_tune(
     overwrite: bool = False,
     trust_model_code: bool = False,
     lesson: LessonOptions | None = None,
-    top: TopOptions | None = None,
-    trained: LayerOptions | None = None,
+    classifier: ClassifierOptions | None = None,
+    freezing: FreezingOptions | None = None,
     training: TrainingOptions | None = None,
     input: InputOptions | None = None,
     selection: Selection | None = None,
@@ -154,8 +154,8 @@ def fine_tune(
         overwrite: Begin the run in this folder again.
         trust_model_code: Run code that comes with a model, see `featx.load_model`.
         lesson: Which images are learned from, and which are held out.
-        top: What is put on `model`, and where.
-        trained: Which layers are trained.
+        classifier: What is put on `model`, and where.
+        freezing: Which layers are trained.
         training: How.
         input: How pictures become the pixels of `model`.
         selection: Which of the images are wanted.
@@ -183,7 +183,7 @@ def fine_tune(
     chosen_run = fill_group(RunOptions, run, options)
     listener = chosen_run.choose_listener(listener)
     chosen_lesson = fill_group(LessonOptions, lesson, options)
-    chosen_layers = fill_group(LayerOptions, trained, options)
+    chosen_layers = fill_group(FreezingOptions, freezing, options)
     chosen_training = fill_group(TrainingOptions, training, options)
     request = Request(
         images=images,
@@ -191,7 +191,7 @@ def fine_tune(
             head,
             model,
             weights=check_path("weights", weights),
-            top=fill_group(TopOptions, top, options),
+            top=fill_group(ClassifierOptions, classifier, options),
             input=fill_group(InputOptions, input, options),
             trust_model_code=trust_model_code,
         ),

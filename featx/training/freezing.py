@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from featx.errors import InvalidValue, UnknownName
-from featx.training.options import ALL, NONE, LayerOptions
+from featx.training.options import ALL, NONE, FreezingOptions
 from featx.wording import option
 
 _RANGE = re.compile(r"(-?\d+)?:(-?\d+)?")
@@ -28,7 +28,7 @@ class LayerPlace:
 
 
 def choose_trained(
-    places: Sequence[LayerPlace], num_layers: int, options: LayerOptions
+    places: Sequence[LayerPlace], num_layers: int, options: FreezingOptions
 ) -> set[str]:
     """Return the paths of the layers that are trained.
 
@@ -43,9 +43,9 @@ def choose_trained(
 
     Example:
         >>> layers = [LayerPlace(name, place) for place, name in enumerate("abcd")]
-        >>> sorted(choose_trained(layers, 4, LayerOptions(unfreeze=2)))
+        >>> sorted(choose_trained(layers, 4, FreezingOptions(unfreeze=2)))
         ['c', 'd']
-        >>> sorted(choose_trained(layers, 4, LayerOptions(unfreeze="b", freeze="2:3")))
+        >>> sorted(choose_trained(layers, 4, FreezingOptions(unfreeze="b", freeze="2:3")))
         ['b', 'd']
     """
     network = _Network(places, num_layers)

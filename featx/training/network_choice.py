@@ -16,7 +16,7 @@ from featx.models.loading import load_model, restore_model, restore_request
 from featx.models.reference import without_trust
 from featx.options import InputOptions
 from featx.specs import format_reference
-from featx.training.options import TopOptions
+from featx.training.options import ClassifierOptions
 from featx.wording import option
 
 
@@ -85,7 +85,7 @@ def choose_network(
     model: Reference | None,
     *,
     weights: str | None,
-    top: TopOptions,
+    top: ClassifierOptions,
     input: InputOptions,
     trust_model_code: bool,
 ) -> NetworkChoice:
@@ -110,7 +110,7 @@ def choose_network(
         name
         for name, is_given in (
             ("layer", top.layer is not None),
-            ("kind", replace(top, layer=None) != TopOptions()),
+            ("kind", replace(top, layer=None) != ClassifierOptions()),
             ("preprocess", input != InputOptions()),
         )
         if is_given

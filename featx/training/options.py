@@ -93,7 +93,7 @@ class LessonOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class TopOptions:
+class ClassifierOptions:
     """What is put on the network in place of its own end.
 
     Attributes:
@@ -118,7 +118,7 @@ class TopOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class LayerOptions:
+class FreezingOptions:
     """Which layers of the network are trained, besides the new top.
 
     A layer is named, or numbered as `featx.layers` does; a range is ``0:249``, with either end
@@ -263,8 +263,8 @@ class LessonKeywords(TypedDict, total=False):
     seed: int
 
 
-class TopKeywords(TypedDict, total=False):
-    """The fields of `TopOptions` as keywords."""
+class ClassifierKeywords(TypedDict, total=False):
+    """The fields of `ClassifierOptions` as keywords."""
 
     layer: str | int | None
     kind: str
@@ -272,8 +272,8 @@ class TopKeywords(TypedDict, total=False):
     pool: str
 
 
-class LayerKeywords(TypedDict, total=False):
-    """The fields of `LayerOptions` as keywords."""
+class FreezingKeywords(TypedDict, total=False):
+    """The fields of `FreezingOptions` as keywords."""
 
     unfreeze: str | int | Sequence[str]
     freeze: str | Sequence[str]
@@ -298,9 +298,9 @@ class TrainingKeywords(TypedDict, total=False):
 
 class FineTuneKeywords(
     LessonKeywords,
-    LayerKeywords,
+    FreezingKeywords,
     TrainingKeywords,
-    TopKeywords,
+    ClassifierKeywords,
     InputKeywords,
     SelectionKeywords,
     RunKeywords,

@@ -114,12 +114,12 @@ class RunFolder:
         Raises:
             TrainingError: If the folder is something else, another run, or cannot be written.
         """
-        found = self._read_settings()
-        if found is not None and not overwrite:
-            self._compare(found, settings)
+        is_run = self._is_run()
+        if is_run and not overwrite:
+            self._compare(self._read_json(SETTINGS), settings)
             return True
         try:
-            if found is not None:
+            if is_run:
                 self._clear()
             make_folder(self.path)
             self._write_json(SETTINGS, self._describe(settings))
@@ -190,16 +190,19 @@ class RunFolder:
             "is kept: make room, and run the same again to go on."
         )
 
-    def _read_settings(self) -> dict[str, Any] | None:
-        """Return the settings of the run that is here; None where nothing is."""
+    def _is_run(self) -> bool:
+        """Whether a run is here; refuse anything else."""
         if (self.path / SETTINGS).is_file():
-            return self._read_json(SETTINGS)
-        if self.path.is_file() or (self.path.is_dir() and any(self.path.iterdir())):
+            return True
+        others = []
+        if self.path.is_dir():  # A first write that was killed leaves a temporary file.
+            others = [one for one in self.path.iterdir() if one.suffix != ".tmp"]
+        if self.path.is_file() or others:
             raise TrainingError(
                 f"{str(self.path)!r} exists and is not a run of fine-tuning; it is left alone. "
                 f"Choose another folder with {option('output')}."
             )
-        return None
+        return False
 
     def _describe(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         return {

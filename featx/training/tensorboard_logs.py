@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from featx.engines.tensorflow import import_tensorflow
@@ -31,8 +32,10 @@ class TensorBoardLogs:
             known = {key: value for key, value in values.items() if value is not None}
             if not known:
                 continue
-            writer = tensorflow.summary.create_file_writer(str(self._folder / name))
-            with writer.as_default():
-                for key, value in known.items():
-                    tensorflow.summary.scalar(key, value, step=epoch.number)
-            writer.close()
+            # On a full disk there are no curves, which is no reason to end the run.
+            with contextlib.suppress(tensorflow.errors.OpError):
+                writer = tensorflow.summary.create_file_writer(str(self._folder / name))
+                with writer.as_default():
+                    for key, value in known.items():
+                        tensorflow.summary.scalar(key, value, step=epoch.number)
+                writer.close()

@@ -50,8 +50,8 @@ class TrainingRun:
             KeyboardInterrupt: If the user ends it; the network is the best so far then.
         """
         phases = list_phases(self.options)
-        progress = self._continue(phases)
         try:
+            progress = self._continue(phases)
             for phase, number in _list_epochs(phases, len(progress.history)):
                 if self._is_enough(progress):
                     self.listener.note(
@@ -62,7 +62,9 @@ class TrainingRun:
                 progress = self._keep(progress, self._train(phase, number, phases[-1].last))
         except KeyboardInterrupt:
             self.listener.finish()
-            self.trainer.write_weights(self.folder.read_best(progress))
+            kept = self.folder.read_progress()
+            if kept is not None:
+                self.trainer.write_weights(self.folder.read_best(kept))
             raise
         self.trainer.write_weights(self.folder.read_best(progress))
         return progress

@@ -15,6 +15,7 @@ from featx.errors import FingerprintMismatch
 from featx.events import Listener
 from featx.extraction import extract
 from featx.features.computing import plan_features
+from featx.heads.evaluation import Evaluation
 from featx.heads.head import Head
 from featx.heads.operations import Operation, Softmax
 from featx.images.sources import ImageFailure, Images, gather
@@ -39,7 +40,7 @@ from featx.training.keras_trainer import Answers, KerasTrainer, TrainingPlan
 from featx.training.lessons import PictureReader, index_items
 from featx.training.network_choice import NetworkChoice
 from featx.training.options import (
-    LayerOptions,
+    FreezingOptions,
     LessonOptions,
     TrainingOptions,
 )
@@ -59,7 +60,7 @@ class Request:
     images: Images
     network: NetworkChoice
     lesson: LessonOptions
-    trained: LayerOptions
+    trained: FreezingOptions
     training: TrainingOptions
     selection: Selection
     run: RunOptions
@@ -146,13 +147,14 @@ def tune(request: Request, folder: RunFolder, *, overwrite: bool, listener: List
             progress = running.run()
         except KeyboardInterrupt:
             trainer.finish()
-            _save(folder, network, operations, start)
+            _save(folder, network, operations, start, None)
             listener.note(how_to_go_on(folder))
             raise
         rows = start.lesson.rows(TEST)
         probabilities = Softmax()(trainer.predict(reader.batches(rows)))
         trainer.finish()
-        kind = _save(folder, network, operations, start)
+        after, _ = start.lesson.judge(probabilities)
+        kind = _save(folder, network, operations, start, after)
     return Tuned(
         start,
         kind,
@@ -246,7 +248,11 @@ def _digest(lesson: Lesson) -> str:
 
 
 def _save(
-    folder: RunFolder, network: TrainableNetwork, operations: tuple[Operation, ...], start: Start
+    folder: RunFolder,
+    network: TrainableNetwork,
+    operations: tuple[Operation, ...],
+    start: Start,
+    measured: Evaluation | None,
 ) -> str:
     """Write the network, its classes and its head; return the kind of the top."""
     found = trained_operations(network, operations)
@@ -264,7 +270,9 @@ def _save(
     learned = start.lesson.content_hash[start.lesson.parts != TEST]
     width = next(len(array) for name, array in arrays.items() if name == "mean")
     feature = FeatureSpec(VECTORS, "layer", "none", (width,))
-    Head(kind, start.lesson.classes, feature, model, arrays, learned, report={}).save(folder.head)
+    figures = {} if measured is None else {"evaluation": asdict(measured)}
+    head = Head(kind, start.lesson.classes, feature, model, arrays, learned, report=figures)
+    head.save(folder.head)
     return kind
 
 

@@ -11,9 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import featx
+from featx.deploy.keras_model import build_keras_model
 from featx.errors import HeadError, InvalidValue, ModelError, TrainingError
+from featx.models import restore_model
+from featx.models.keras_settings import build_apart
+from featx.training.run_folder import RunFolder
 from tests.training.world import CLASSES, make_network, write_pictures
 
 SHORT: dict[str, Any] = {
@@ -100,6 +105,17 @@ def test_the_network_is_a_model_of_featx_and_its_top_a_head(world: World) -> Non
         np.testing.assert_allclose([one.probabilities[0] for one in ordered], own, atol=1e-5)
 
 
+def test_the_head_is_exported_with_its_network(world: World) -> None:
+    head = featx.load_head(world.report.head)
+    backbone = restore_model(head.model)
+    model = build_apart(lambda: build_keras_model(head, backbone))
+    keys = world.report.held_out.keys
+    pixels = np.stack([np.asarray(Image.open(world.pictures / key)) for key in keys])
+    found = model.predict(pixels, verbose=0)
+    np.testing.assert_allclose(found.max(axis=1), world.report.held_out.confidence, atol=1e-5)
+    np.testing.assert_array_equal(found.argmax(axis=1), world.report.held_out.predicted)
+
+
 def test_keras_alone_loads_the_network(world: World) -> None:
     import keras
 
@@ -152,6 +168,16 @@ def test_other_settings_and_other_pictures_are_refused(world: World, tmp_path: P
         featx.fine_tune(fewer, model=world.network, output=run, **SHORT)
     before = json.loads((run / "report.json").read_text(encoding="utf-8"))
     assert before["best"] == world.report.best
+
+
+def test_a_damaged_run_says_so_and_is_begun_again(world: World, tmp_path: Path) -> None:
+    run = shutil.copytree(world.run, tmp_path / "run")
+    (run / "run.json").write_text("{", encoding="utf-8")
+    with pytest.raises(TrainingError, match="damaged or missing.*overwrite=True"):
+        featx.fine_tune(world.pictures, model=world.network, output=run, **SHORT)
+    folder = RunFolder(run)
+    assert not folder.open({"seed": 0}, overwrite=True)
+    assert sorted(path.name for path in run.iterdir()) == ["run.json"]
 
 
 def test_a_folder_of_something_else_is_left_alone(world: World, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from featx.errors import InvalidValue, UnknownName
 from featx.training.freezing import LayerPlace, choose_trained
-from featx.training.options import LayerOptions
+from featx.training.options import FreezingOptions
 
 PLACES = [
     LayerPlace("stem", 0),
@@ -35,20 +35,20 @@ PLACES = [
     ],
 )
 def test_layers_by_name_number_and_range(unfreeze: str | int, freeze: str, expected: str) -> None:
-    assert choose_trained(PLACES, 4, LayerOptions(unfreeze, freeze)) == set(expected.split())
+    assert choose_trained(PLACES, 4, FreezingOptions(unfreeze, freeze)) == set(expected.split())
 
 
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        (LayerOptions("conv9"), UnknownName, "conv9"),
-        (LayerOptions(5), InvalidValue, "has 4 layers.*unfreeze=5"),
-        (LayerOptions(freeze="0:9"), InvalidValue, "numbers 0 to 3.*freeze=9"),
-        (LayerOptions(freeze="7"), InvalidValue, "numbers 0 to 3.*freeze=7"),
+        (FreezingOptions("conv9"), UnknownName, "conv9"),
+        (FreezingOptions(5), InvalidValue, "has 4 layers.*unfreeze=5"),
+        (FreezingOptions(freeze="0:9"), InvalidValue, "numbers 0 to 3.*freeze=9"),
+        (FreezingOptions(freeze="7"), InvalidValue, "numbers 0 to 3.*freeze=7"),
     ],
 )
 def test_what_is_not_there_is_refused(
-    options: LayerOptions, error: type[Exception], message: str
+    options: FreezingOptions, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
         choose_trained(PLACES, 4, options)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from featx.errors import InvalidValue, UnknownName
-from featx.training.options import LessonOptions, TopOptions, TrainingOptions
+from featx.training.options import ClassifierOptions, LessonOptions, TrainingOptions
 from featx.training.schedule import list_phases
 
 
@@ -25,7 +25,7 @@ from featx.training.schedule import list_phases
         (TrainingOptions, {"augment": "blur"}, "blur"),
         (TrainingOptions, {"augment": "flip,flip"}, "each kind once"),
         (TrainingOptions, {"augment": "flip,none"}, "or none"),
-        (TopOptions, {"hidden": (0,)}, "at least 1"),
+        (ClassifierOptions, {"hidden": (0,)}, "at least 1"),
     ],
 )
 def test_wrong_values_are_refused(group: Any, options: dict[str, Any], message: str) -> None:
