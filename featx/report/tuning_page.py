@@ -63,9 +63,9 @@ def make_tuning_page(report: FineTuneReport, thumbnails: Thumbnails) -> Page:
 def _introduce(report: FineTuneReport) -> str:
     trained = format_count(len(report.trained), "layer")
     return (
-        f"{format_count(len(report.classes), 'class', 'classes')}, {trained} and a {report.kind} "
-        f"top trained on {format_count(report.num_train, 'image')} from the layer {report.layer} "
-        f"on; measured on {format_count(report.comparison.count, 'image')} that it had not seen."
+        f"{format_count(len(report.classes), 'class', 'classes')}; {trained} and a {report.kind} "
+        f"top on {report.layer} trained on {format_count(report.num_train, 'image')}; measured on "
+        f"{format_count(report.comparison.count, 'image')} that it had not seen."
     )
 
 

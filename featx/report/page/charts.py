@@ -97,6 +97,9 @@ def draw_curves(
     x_at = _scale(first, last if last > first else first + 1, LEFT, WIDTH - RIGHT)
     y_at = _scale(bottom, top, HEIGHT - BOTTOM, TOP)
     marks = sorted(set(across))
+    # Curves that end high leave room for their names below, others above.
+    ends_high = any(2 * points[-1][1] > bottom + top for points in curves.values())
+    name_y = HEIGHT - BOTTOM - 12 - 16 * (len(curves) - 1) if ends_high else TOP + 6
     shapes = [
         *_draw_levels(bottom, top, step, y_at),
         *_number_below([(x_at(x), f"{x:g}") for x in marks]),
@@ -110,7 +113,7 @@ def draw_curves(
             shapes += [
                 element("circle", cx=x_at(x), cy=y_at(y), r=3, class_="dot") for x, y in points
             ]
-        y = TOP + 6 + 16 * number
+        y = name_y + 16 * number
         ends = {"x1": WIDTH - RIGHT - 24, "x2": WIDTH - RIGHT, "y1": y, "y2": y}
         shapes.append(element("line", class_=kind, **ends))
         shapes.append(element("text", name, x=WIDTH - RIGHT - 30, y=y + 4, text_anchor="end"))
