@@ -10,7 +10,7 @@ from featx.deploy.pooling import add_pooling
 from featx.errors import ModelError
 from featx.heads.head import Head
 from featx.models.backbone import Backbone, Layer
-from featx.models.keras_part import keras_layers_of
+from featx.models.keras_part import keras_layers_of, make_names_single
 from featx.specs import FeatureSpec
 
 NETWORK = "network"
@@ -78,6 +78,7 @@ def take_network(backbone: Backbone, feature: FeatureSpec) -> Any:
     if layer.layout == "channels_first":
         values = keras.ops.transpose(values, (0, 2, 3, 1))
     vectors = add_pooling(keras.ops.cast(values, "float32"), feature.pool)
+    make_names_single(vectors)
     return keras.Model(pixels, vectors, name=NETWORK)
 
 

@@ -66,7 +66,7 @@ def take_part(model: Any, takes: KerasInput, name: str) -> Any:
     if name not in found:
         raise ModelError(f"The layer {name!r} is inside a layer that Keras cannot take apart.")
     result = found[name]
-    _make_names_single(result)
+    make_names_single(result)
     try:
         return keras.Model(images, result, name=model.name)
     except ValueError as error:
@@ -93,7 +93,7 @@ def _find_outputs(model: Any, images: Any, takes: KerasInput) -> dict[str, Any]:
     return found
 
 
-def _make_names_single(result: Any) -> None:
+def make_names_single(result: Any) -> None:
     """Rename layers and operations of which two have one name, as of two models inside one."""
     taken: set[str] = set()
     for operation in _operations_before(result):

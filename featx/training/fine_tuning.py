@@ -185,6 +185,7 @@ def fine_tune(
     chosen_lesson = fill_group(LessonOptions, lesson, options)
     chosen_layers = fill_group(FreezingOptions, freezing, options)
     chosen_training = fill_group(TrainingOptions, training, options)
+    chosen_images = fill_group(Selection, selection, options)
     request = Request(
         images=images,
         network=choose_network(
@@ -198,7 +199,7 @@ def fine_tune(
         lesson=chosen_lesson,
         trained=chosen_layers,
         training=chosen_training,
-        selection=fill_group(Selection, selection, options),
+        selection=chosen_images,
         run=chosen_run,
     )
     folder = RunFolder(Path(output))

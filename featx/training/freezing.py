@@ -49,7 +49,8 @@ def choose_trained(
         ['b', 'd']
     """
     network = _Network(places, num_layers)
-    trained = network.unfreeze(cast(Sequence[str], options.unfreeze))
+    asked = (ALL,) if options.unfreeze == ALL else cast(Sequence[str], options.unfreeze)
+    trained = network.unfreeze(asked)
     for name in options.freeze:
         trained -= network.find("freeze", name)
     return trained

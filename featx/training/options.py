@@ -137,7 +137,8 @@ class FreezingOptions:
     train_batch_norm: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "unfreeze", _read_names("unfreeze", self.unfreeze))
+        if self.unfreeze != ALL:
+            object.__setattr__(self, "unfreeze", _read_names("unfreeze", self.unfreeze))
         object.__setattr__(self, "freeze", _read_names("freeze", self.freeze))
         check_flag("train_batch_norm", self.train_batch_norm)
 

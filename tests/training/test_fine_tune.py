@@ -68,6 +68,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     return World(pictures, network, report)
 
 
+@pytest.fixture(scope="module")
+def store(world: World) -> Path:
+    store = world.pictures.parent / "features.h5"
+    featx.extract(world.pictures, model=world.network, layers=["hidden"], output=store)
+    return store
+
+
 def weights_of(path: Path) -> list[np.ndarray]:
     import keras
 
@@ -90,6 +97,7 @@ def test_the_comparison_is_of_the_same_pictures(world: World) -> None:
     assert report.comparison.after == report.after.accuracy == report.held_out.right.mean()
 
 
+@pytest.mark.slow
 def test_the_network_is_a_model_of_featx_and_its_top_a_head(world: World) -> None:
     keys, own = world.report.held_out.keys, world.report.held_out.confidence
     paths = [world.pictures / key for key in keys]
@@ -105,6 +113,7 @@ def test_the_network_is_a_model_of_featx_and_its_top_a_head(world: World) -> Non
         np.testing.assert_allclose([one.probabilities[0] for one in ordered], own, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_head_is_exported_with_its_network(world: World) -> None:
     head = featx.load_head(world.report.head)
     backbone = restore_model(head.model)
@@ -127,6 +136,7 @@ def test_keras_alone_loads_the_network(world: World) -> None:
     assert all(layer.trainable for layer in model.get_layer("network").layers)
 
 
+@pytest.mark.slow
 def test_the_same_call_again_has_nothing_to_train(world: World) -> None:
     stopped = Stop(1)
     again = featx.fine_tune(
@@ -136,6 +146,7 @@ def test_the_same_call_again_has_nothing_to_train(world: World) -> None:
     assert (again.before, again.after) == (world.report.before, world.report.after)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_keeps_its_best_and_ends_like_an_undisturbed_one(
     world: World, tmp_path: Path
 ) -> None:
@@ -157,6 +168,7 @@ def test_an_interrupted_run_keeps_its_best_and_ends_like_an_undisturbed_one(
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_other_settings_and_other_pictures_are_refused(world: World, tmp_path: Path) -> None:
     run = shutil.copytree(world.run, tmp_path / "run")
     changed = SHORT | {"learning_rate": 0.5}
@@ -187,6 +199,7 @@ def test_a_folder_of_something_else_is_left_alone(world: World, tmp_path: Path) 
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_ends_the_run(world: World, tmp_path: Path) -> None:
     wild = SHORT | {"optimizer": "sgd", "learning_rate": 1e20, "top_epochs": 0}
     with pytest.raises(TrainingError, match="learning rate of 1e.20.*learning_rate"):
@@ -224,12 +237,6 @@ def test_a_model_that_is_no_network_of_keras_is_refused(
 @pytest.mark.slow
 class TestHeads:
     """Runs that begin with a head."""
-
-    @pytest.fixture(scope="class")
-    def store(self, world: World) -> Path:
-        store = world.pictures.parent / "features.h5"
-        featx.extract(world.pictures, model=world.network, layers=["hidden"], output=store)
-        return store
 
     @pytest.mark.parametrize("kind", ["linear", "mlp", "lda", "ridge", "knn", "centroid"])
     def test_each_kind_is_a_start(
