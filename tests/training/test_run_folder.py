@@ -1,0 +1,100 @@
+"""The folder of a run: what is kept, what is refused, and what a full disk does."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from featx.errors import TrainingError
+from featx.training.run_folder import Epoch, Progress, RunFolder
+from featx.training.training_run import choose_best
+
+SETTINGS = {"seed": 0, "freeze": ("0:2",), "model": "net.keras"}
+
+
+def make_epoch(number: int, val_loss: float | None = 1.0) -> Epoch:
+    return Epoch(number, "network", 1e-4, 0.5, 0.9, val_loss, 0.8, 1.5, 0.1)
+
+
+def go_on(folder: RunFolder) -> None:
+    folder.open(SETTINGS, overwrite=False)
+    folder.read_progress()
+
+
+def make_progress(*losses: float) -> Progress:
+    history = tuple(make_epoch(number, loss) for number, loss in enumerate(losses))
+    state = {"network_0": np.full(3, len(losses), np.float32)}
+    return Progress(history, choose_best(history), state)
+
+
+def test_progress_is_read_as_it_was_written(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    assert not folder.open(SETTINGS, overwrite=False)
+    assert folder.read_progress() is None
+    for losses in ((2.0,), (2.0, 1.0), (2.0, 1.0, 1.5)):
+        progress = make_progress(*losses)
+        is_best = progress.best == len(losses) - 1
+        folder.write_progress(progress, progress.state if is_best else None)
+    found = folder.read_progress()
+    assert found is not None
+    assert (found.history, found.best) == (progress.history, 1)
+    np.testing.assert_array_equal(found.state["network_0"], [3, 3, 3])
+    np.testing.assert_array_equal(folder.read_best(found)["network_0"], [2, 2, 2])
+    assert folder.open(SETTINGS, overwrite=False)
+
+
+def test_other_settings_are_named(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.open(SETTINGS, overwrite=False)
+    with pytest.raises(TrainingError, match=r"seed 0, not 1; freeze 0:2, not none"):
+        folder.open(SETTINGS | {"seed": 1, "freeze": ()}, overwrite=False)
+    assert not folder.open(SETTINGS | {"seed": 1}, overwrite=True)
+
+
+def test_other_pictures_are_refused(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.open(SETTINGS, overwrite=False)
+    folder.check_lesson("one")
+    folder.check_lesson("one")
+    with pytest.raises(TrainingError, match="have changed since the run"):
+        folder.check_lesson("other")
+
+
+@pytest.mark.parametrize("name", ["run.json", "progress.npz"])
+def test_damage_is_said(tmp_path: Path, name: str) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.open(SETTINGS, overwrite=False)
+    folder.write_progress(make_progress(1.0), {})
+    damaged = folder.path / name
+    content = damaged.read_bytes()
+    damaged.write_bytes(content[: len(content) // 2])
+    with pytest.raises(TrainingError, match=f"{name}.*damaged or missing.*overwrite=True"):
+        go_on(folder)
+
+
+def test_a_full_disk_leaves_the_epoch_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.open(SETTINGS, overwrite=False)
+    folder.write_progress(make_progress(1.0), {})
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "savez", fail)
+        with pytest.raises(TrainingError, match="No space left on device. What was finished is"):
+            folder.write_progress(make_progress(1.0, 0.5), {})
+    found = folder.read_progress()
+    assert found is not None
+    assert len(found.history) == 1
+
+
+def test_without_validation_the_last_epoch_is_the_best() -> None:
+    assert choose_best(tuple(make_epoch(number, None) for number in range(3))) == 2
+    assert choose_best(tuple(make_epoch(n, loss) for n, loss in enumerate((0.3, 0.1, 0.1)))) == 1
