@@ -197,7 +197,7 @@ def fine_tune(
             trust_model_code=trust_model_code,
         ),
         lesson=chosen_lesson,
-        trained=chosen_layers,
+        freezing=chosen_layers,
         training=chosen_training,
         selection=chosen_images,
         run=chosen_run,

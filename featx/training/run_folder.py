@@ -116,8 +116,12 @@ class RunFolder:
         """
         is_run = self._is_run()
         if is_run and not overwrite:
-            self._compare(self._read_json(SETTINGS), settings)
-            return True
+            try:
+                self._compare(self._read_json(SETTINGS), settings)
+                return True
+            except TrainingError:
+                if (self.path / PROGRESS).is_file():
+                    raise  # Otherwise a command that failed early would be in the way.
         try:
             if is_run:
                 self._clear()

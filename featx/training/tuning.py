@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from featx.features.computing import plan_features
 from featx.heads.evaluation import Evaluation
 from featx.heads.head import Head
 from featx.heads.operations import Operation, Softmax
-from featx.images.sources import ImageFailure, Images, gather
+from featx.images.sources import ImageFailure, ImageItem, Images, gather
 from featx.models import load_model
 from featx.models.backbone import Backbone
 from featx.models.input_contract import require_scaling
@@ -60,7 +60,7 @@ class Request:
     images: Images
     network: NetworkChoice
     lesson: LessonOptions
-    trained: FreezingOptions
+    freezing: FreezingOptions
     training: TrainingOptions
     selection: Selection
     run: RunOptions
@@ -72,7 +72,7 @@ class Request:
 
     def settings(self) -> dict[str, Any]:
         """Return what decides the result, as JSON; the pictures are checked by themselves."""
-        groups = (self.lesson, self.trained, self.training)
+        groups = (self.lesson, self.freezing, self.training)
         named = {name: value for group in groups for name, value in asdict(group).items()}
         named["labels"] = str(self.lesson.labels)
         if not isinstance(named["class_weight"], dict | None):
@@ -122,26 +122,9 @@ def tune(request: Request, folder: RunFolder, *, overwrite: bool, listener: List
         backbone.spec = start.model
         operations = start.top.operations
         network = make_network(backbone, start.feature, operations)
-        trained = frozenset(choose_trained(network.places, network.num_layers, request.trained))
-        plan = TrainingPlan(
-            request.training, trained, request.trained.train_batch_norm, names, request.lesson.seed
-        )
-        network.freeze(trained, train_batch_norm=plan.train_batch_norm)
+        trainer = _make_trainer(request, start, network, names)
         learned = network.learning
-        weights = start.lesson.weights
-        answers = Answers(
-            start.lesson.targets, np.ones(len(start.lesson.keys)) if weights is None else weights
-        )
-        trainer = KerasTrainer(network, plan, answers)
-        reader = PictureReader(
-            items,
-            start.lesson.keys,
-            start.lesson.content_hash,
-            start.model.input,
-            batch_size=request.batch_size,
-            workers=request.run.workers,
-            max_pixels=request.run.max_pixels,
-        )
+        reader = _make_reader(request, start, items)
         running = TrainingRun(folder, trainer, reader, start.lesson, request.training, listener)
         try:
             progress = running.run()
@@ -164,6 +147,36 @@ def tune(request: Request, folder: RunFolder, *, overwrite: bool, listener: List
         progress.best,
         probabilities,
         failures,
+    )
+
+
+def _make_trainer(
+    request: Request, start: Start, network: TrainableNetwork, augmentations: tuple[str, ...]
+) -> KerasTrainer:
+    """Return what trains a network, with the layers that are asked for unfrozen."""
+    trained = choose_trained(network.places, network.num_layers, request.freezing)
+    plan = TrainingPlan(
+        request.training,
+        frozenset(trained),
+        request.freezing.train_batch_norm,
+        augmentations,
+        request.lesson.seed,
+    )
+    network.freeze(plan.trained, train_batch_norm=plan.train_batch_norm)
+    lesson = start.lesson
+    weights = np.ones(len(lesson.keys)) if lesson.weights is None else lesson.weights
+    return KerasTrainer(network, plan, Answers(lesson.targets, weights))
+
+
+def _make_reader(request: Request, start: Start, items: Mapping[str, ImageItem]) -> PictureReader:
+    return PictureReader(
+        items,
+        start.lesson.keys,
+        start.lesson.content_hash,
+        start.model.input,
+        batch_size=request.batch_size,
+        workers=request.run.workers,
+        max_pixels=request.run.max_pixels,
     )
 
 

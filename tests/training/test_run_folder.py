@@ -49,7 +49,9 @@ def test_progress_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 def test_other_settings_are_named(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
-    folder.open(SETTINGS, overwrite=False)
+    folder.open(SETTINGS | {"seed": 7}, overwrite=False)
+    assert not folder.open(SETTINGS, overwrite=False)  # No epoch is lost by that.
+    folder.write_progress(make_progress(1.0), {})
     with pytest.raises(TrainingError, match=r"seed 0, not 1; freeze 0:2, not none"):
         folder.open(SETTINGS | {"seed": 1, "freeze": ()}, overwrite=False)
     assert not folder.open(SETTINGS | {"seed": 1}, overwrite=True)
