@@ -161,9 +161,6 @@ PUBLIC_NAMES = {
     "featx.store.rows": ("PartReference", "RowMap", "Rows"),
     "featx.store.values": ("FeatureTable", "LayerValues", "PartFiles"),
     "featx.store.verification": ("VerifyReport", "verify_store"),
-<<<<<<< HEAD
-    "featx.trust": ("GivenTrust", "Trust"),
-=======
     "featx.training.comparison": ("Comparison",),
     "featx.training.fine_tuning": ("FineTuneReport", "fine_tune"),
     "featx.training.options": (
@@ -180,7 +177,7 @@ PUBLIC_NAMES = {
         "TrainingOptions",
     ),
     "featx.training.run_folder": ("Epoch",),
->>>>>>> 0a5ff40 (Fine-tune networks, and compare them with a head on frozen features)
+    "featx.trust": ("GivenTrust", "Trust"),
 }
 """Module → the public names that it defines."""
 
@@ -352,10 +349,6 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.store.values import PartFiles as PartFiles
     from featx.store.verification import VerifyReport as VerifyReport
     from featx.store.verification import verify_store as verify_store
-<<<<<<< HEAD
-    from featx.trust import GivenTrust as GivenTrust
-    from featx.trust import Trust as Trust
-=======
     from featx.training.comparison import Comparison as Comparison
     from featx.training.fine_tuning import FineTuneReport as FineTuneReport
     from featx.training.fine_tuning import fine_tune as fine_tune
@@ -371,7 +364,8 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.training.options import TrainingKeywords as TrainingKeywords
     from featx.training.options import TrainingOptions as TrainingOptions
     from featx.training.run_folder import Epoch as Epoch
->>>>>>> 0a5ff40 (Fine-tune networks, and compare them with a head on frozen features)
+    from featx.trust import GivenTrust as GivenTrust
+    from featx.trust import Trust as Trust
 
 else:  # Not shown to type checkers, for which every name would then exist.
 

@@ -206,18 +206,13 @@ def _read_request(
     return source, request
 
 
-<<<<<<< HEAD
 def _join_trust(said: Trust, given: Trust) -> Trust:
     """Return what is trusted by a reference, and by an argument beside it."""
     return replace(given, brought=said.brought or given.brought, file=given.file or said.file)
 
 
-def _restore_request(spec: ModelSpec, location: str) -> ModelRequest:
-    """Return the request that loads a model as it was recorded."""
-=======
 def restore_request(spec: ModelSpec, location: str) -> ModelRequest:
     """Return the request that loads a model as it was recorded, from where it is now."""
->>>>>>> 0a5ff40 (Fine-tune networks, and compare them with a head on frozen features)
     contract = spec.input
     overrides = InputOptions(
         img_size=(contract.height, contract.width),

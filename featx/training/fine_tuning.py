@@ -31,6 +31,7 @@ from featx.training.options import (
 from featx.training.run_folder import Epoch, RunFolder
 from featx.training.start import TRAIN, VAL, Start
 from featx.training.tuning import Request, Tuned, tune
+from featx.trust import GivenTrust
 
 DEFAULT_RUN = "fine-tuned"
 
@@ -122,7 +123,7 @@ def fine_tune(
     weights: str | Path | None = None,
     output: str | Path = DEFAULT_RUN,
     overwrite: bool = False,
-    trust_model_code: bool = False,
+    trust_model_code: GivenTrust = False,
     lesson: LessonOptions | None = None,
     classifier: ClassifierOptions | None = None,
     freezing: FreezingOptions | None = None,

@@ -17,6 +17,7 @@ from featx.models.reference import without_trust
 from featx.options import InputOptions
 from featx.specs import format_reference
 from featx.training.options import ClassifierOptions
+from featx.trust import GivenTrust
 from featx.wording import option
 
 
@@ -40,7 +41,7 @@ class NetworkChoice:
     layer: str | int | None
     pool: str
     input: InputOptions
-    trust_model_code: bool
+    trust_model_code: GivenTrust
     kind: HeadOptions
     head: Head | None = None
 
@@ -87,7 +88,7 @@ def choose_network(
     weights: str | None,
     top: ClassifierOptions,
     input: InputOptions,
-    trust_model_code: bool,
+    trust_model_code: GivenTrust,
 ) -> NetworkChoice:
     """Return the network that is named, or that of a head.
 
@@ -131,7 +132,7 @@ def choose_network(
     return _of_head(loaded, weights, trust_model_code)
 
 
-def _of_head(head: Head, weights: str | None, trust_model_code: bool) -> NetworkChoice:
+def _of_head(head: Head, weights: str | None, trust_model_code: GivenTrust) -> NetworkChoice:
     request = restore_request(head.model, weights or head.model.location)
     reference = format_reference(head.model.source, request.name, tuple(request.arguments.items()))
     return NetworkChoice(
