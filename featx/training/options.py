@@ -20,7 +20,7 @@ from featx.heads.options import (
     TaskOptions,
     split_names,
 )
-from featx.options import InputKeywords, LayerSynonyms, RunKeywords, SelectionKeywords
+from featx.options import CodeKeywords, InputKeywords, LayerSynonyms, RunKeywords, SelectionKeywords
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_TEST_SIZE
 from featx.wording import option
 
@@ -306,6 +306,7 @@ class FineTuneKeywords(
     SelectionKeywords,
     RunKeywords,
     LayerSynonyms,
+    CodeKeywords,
     total=False,
 ):
     """The options that `featx.fine_tune` takes as keywords."""
