@@ -25,12 +25,8 @@ from featx.version import __version__ as __version__
 
 PUBLIC_NAMES = {
     "featx.curation.auditing": ("AuditReport", "audit"),
-    "featx.curation.duplicates": (
-        "DuplicateGroup",
-        "DuplicatePicture",
-        "DuplicatesReport",
-        "find_duplicates",
-    ),
+    "featx.curation.duplicate_groups": ("DuplicateGroup", "DuplicatePicture", "DuplicatesReport"),
+    "featx.curation.duplicates": ("find_duplicates",),
     "featx.curation.findings": ("Finding",),
     "featx.engines.graph": ("GraphOutput", "Layout", "NetworkGraph"),
     "featx.errors": ("FeatxError",),
@@ -189,9 +185,9 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx import errors as errors
     from featx.curation.auditing import AuditReport as AuditReport
     from featx.curation.auditing import audit as audit
-    from featx.curation.duplicates import DuplicateGroup as DuplicateGroup
-    from featx.curation.duplicates import DuplicatePicture as DuplicatePicture
-    from featx.curation.duplicates import DuplicatesReport as DuplicatesReport
+    from featx.curation.duplicate_groups import DuplicateGroup as DuplicateGroup
+    from featx.curation.duplicate_groups import DuplicatePicture as DuplicatePicture
+    from featx.curation.duplicate_groups import DuplicatesReport as DuplicatesReport
     from featx.curation.duplicates import find_duplicates as find_duplicates
     from featx.curation.findings import Finding as Finding
     from featx.engines.graph import GraphOutput as GraphOutput

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from featx.arguments import check_given_flag, check_given_path, plain_arguments
 from featx.curation.collection import Collection, read_collection
+from featx.curation.duplicate_groups import DuplicateGroup, DuplicatePicture, DuplicatesReport
 from featx.curation.grouping import Mirrored, divide, list_connected
 from featx.curation.mirrored import find_mirrored
-from featx.curation.pairs import find_near_pairs
+from featx.curation.pairs import NearPairs, find_near_pairs
 from featx.curation.pictures import Measured, measure_pictures
 from featx.curation.threshold import check_threshold
 from featx.errors import ImageError, InvalidValue
 from featx.events import Listener, choose_listener
 from featx.heads.labels import side_of
 from featx.heads.options import FeatureChoice
-from featx.images.roots import Root
 from featx.images.sources.keys import check_inside
-from featx.shown import Shown
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORE
 from featx.store import open_store
 from featx.units import format_count
@@ -31,120 +28,6 @@ from featx.wording import option
 
 SHARP = 0.5
 """A copy is blurred if it is less than half as sharp as the sharpest of its size."""
-
-
-@dataclass(frozen=True, slots=True)
-class DuplicatePicture:
-    """A picture of a group.
-
-    Attributes:
-        key: Its key.
-        path: Where it is: a path or a URL.
-        root: What the key is relative to.
-        content_hash: BLAKE2b-128 of its bytes.
-        similarity: To the best of the group, in (0, 1].
-        file_size: In bytes.
-        width: In pixels; None if it was not read.
-        height: The same.
-        label: Its label; None if it has none.
-        split: Its split; None if it has none.
-        is_other: Whether it is in the other store.
-        can_go: Whether the group can do without it.
-    """
-
-    key: str
-    path: str
-    root: Root
-    content_hash: bytes
-    similarity: float
-    file_size: int
-    width: int | None = None
-    height: int | None = None
-    label: str | None = None
-    split: str | None = None
-    is_other: bool = False
-    can_go: bool = False
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class DuplicateGroup(Shown):
-    """Pictures that are copies of one, the best first.
-
-    Attributes:
-        pictures: At least two. Each is similar to the best.
-    """
-
-    pictures: tuple[DuplicatePicture, ...]
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """Their keys; of two stores, those in the first."""
-        return tuple(one.key for one in self.pictures if not one.is_other)
-
-    @property
-    def other_keys(self) -> tuple[str, ...]:
-        """Their keys in the other store."""
-        return tuple(one.key for one in self.pictures if one.is_other)
-
-    @property
-    def best(self) -> str:
-        """The key of the best copy."""
-        return self.pictures[0].key
-
-    @property
-    def similarity(self) -> float:
-        """The least similarity to the best copy, in (0, 1]."""
-        return min(one.similarity for one in self.pictures)
-
-    @property
-    def is_exact(self) -> bool:
-        """Whether all are identical files."""
-        return len({one.content_hash for one in self.pictures}) == 1
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the group as JSON-serialisable values."""
-        values = {
-            "keys": list(self.keys),
-            "best": self.best,
-            "similarity": round(self.similarity, 6),
-            "exact": self.is_exact,
-        }
-        has_other = any(one.is_other for one in self.pictures)
-        return values | ({"other_keys": list(self.other_keys)} if has_other else {})
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class DuplicatesReport(Shown):
-    """Groups of copies.
-
-    Attributes:
-        groups: The largest first.
-        num_images: Images that were compared.
-        layer: The layer.
-        threshold: Least similarity of near-duplicates: cosine of features less their mean.
-        origin: Where that comes from.
-        recall: Share of the near-duplicates that is found, as measured; None if all are.
-        is_between: Whether only groups in both of two stores, or in several splits, are listed.
-    """
-
-    groups: tuple[DuplicateGroup, ...]
-    num_images: int
-    layer: str
-    threshold: float
-    origin: str
-    recall: float | None = None
-    is_between: bool = False
-
-    def __len__(self) -> int:
-        return len(self.groups)
-
-    def __iter__(self) -> Iterator[DuplicateGroup]:
-        return iter(self.groups)
-
-    @property
-    def can_go(self) -> tuple[str, ...]:
-        """Paths of the pictures that their groups can do without."""
-        return tuple(one.path for group in self.groups for one in group.pictures if one.can_go)
 
 
 @plain_arguments(features=check_given_path, pictures=check_given_flag)
@@ -249,10 +132,7 @@ class _Search:
         mirrored: Mirrored = {}
         if flipped:
             measured = self._measure(np.arange(len(self.collection)), needs_one=True)
-            rows = np.array([*measured], np.int64)
-            mirrored = find_mirrored(
-                np.array([one.thumbnail for one in measured.values()]), rows, found
-            )
+            mirrored = self._find_mirrored(measured, found)
         parts = [part for part in list_connected(found, mirrored) if self._is_wanted(part)]
         if pictures and parts and not flipped:
             measured = self._measure(np.concatenate(parts), needs_one=False)
@@ -274,7 +154,19 @@ class _Search:
         )
 
     def _is_wanted(self, rows: np.ndarray) -> bool:
-        return not self.is_between or len({self.sides[row] for row in rows.tolist()}) > 1
+        sides = {self.sides[row] for row in rows.tolist()} - {None}
+        return not self.is_between or len(sides) > 1
+
+    def _find_mirrored(self, measured: Mapping[int, Measured], found: NearPairs) -> Mirrored:
+        if len(measured) < 2:
+            return {}
+        thumbnails = np.array([one.thumbnail for one in measured.values()])
+        mirrored = find_mirrored(thumbnails, np.array([*measured]), found)
+        if mirrored is None:
+            self.listener.note(
+                "most pictures look alike when they are small: mirrored copies are not told"
+            )
+        return mirrored or {}
 
     def _measure(self, rows: np.ndarray, *, needs_one: bool) -> dict[int, Measured]:
         """Read the pictures of rows that are there, and say how many are not."""

@@ -21,22 +21,27 @@ LEAST_CONTRAST = 0.02
 """Standard deviation of a thumbnail, in [0, 1]: below, there is nothing to be compared."""
 
 
-def find_mirrored(thumbnails: np.ndarray, rows: np.ndarray, found: NearPairs) -> Mirrored:
+def find_mirrored(thumbnails: np.ndarray, rows: np.ndarray, found: NearPairs) -> Mirrored | None:
     """Find pairs of pictures of which one is the mirror image of the other.
 
     Args:
         thumbnails: uint8 (n, s, s, 3).
         rows: The rows that they are of, (n,).
         found: Near-duplicates as they are; pairs among them are not counted again.
+
+    Returns:
+        The pairs; None where so many pictures are so much alike that it says nothing.
     """
     flat, is_clear = _flatten(thumbnails)
     thumbnails, rows = thumbnails[is_clear], rows[is_clear]
+    if len(rows) < 2:
+        return {}
     flat, turned = flat[is_clear], _flatten(thumbnails[:, :, ::-1])[0]
     both = np.concatenate([flat, turned])
     alike = find_alike(both, LEAST_THUMBNAIL, mean=np.zeros(both.shape[1], np.float32))
-    result: dict[int, dict[int, float]] = defaultdict(dict)
     if alike is None:
-        return result
+        return None
+    result: dict[int, dict[int, float]] = defaultdict(dict)
     known = set(map(tuple, found.rows.tolist()))
     for (one, other), similarity in zip(alike.rows, alike.similarity, strict=True):
         if not one < len(rows) <= other or other - len(rows) <= one:

@@ -13,7 +13,7 @@ from featx.report.text import short_path
 from featx.units import format_bytes, format_count
 
 if TYPE_CHECKING:
-    from featx.curation.duplicates import DuplicatePicture, DuplicatesReport
+    from featx.curation.duplicate_groups import DuplicatePicture, DuplicatesReport
 
 TABLE_PICTURES = 500
 """Pictures from which on no further group is in the table; all are in the other forms."""

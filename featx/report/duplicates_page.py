@@ -14,7 +14,7 @@ from featx.report.page.thumbnails import Thumbnails
 from featx.units import format_count
 
 if TYPE_CHECKING:
-    from featx.curation.duplicates import DuplicateGroup, DuplicatesReport
+    from featx.curation.duplicate_groups import DuplicateGroup, DuplicatesReport
 
 MAX_GROUPS = 100
 MAX_COPIES = 24

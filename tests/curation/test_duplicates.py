@@ -164,6 +164,9 @@ def test_leaks_between_two_stores_and_between_splits(tmp_path: Path) -> None:
         splits=["train"] * 300 + ["test"] * 90,
     )
     leaks = featx.find_duplicates(both, across_splits=True, pictures=False)
+    some = [None] * 300 + ["train"] * 60 + ["test"] * 30
+    partly = write_vectors(tmp_path / "s.h5", np.concatenate([train, test]), splits=some)
+    assert len(featx.find_duplicates(partly, across_splits=True, pictures=False)) == 0
     assert len(leaks) == 5
     assert {Path(path).stem for path in leaks.can_go} == {f"{number:06d}" for number in range(5)}
     other = write_vectors(tmp_path / "other.h5", test, weights="1" * 64)

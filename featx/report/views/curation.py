@@ -12,7 +12,7 @@ from featx.report.views.view import MOST_PICTURES, MOST_ROWS, Picture, Rows, Vie
 
 if TYPE_CHECKING:
     from featx.curation.auditing import AuditReport
-    from featx.curation.duplicates import DuplicateGroup, DuplicatesReport
+    from featx.curation.duplicate_groups import DuplicateGroup, DuplicatesReport
     from featx.curation.findings import Finding
 
 PICTURED_GROUPS = 3
