@@ -106,32 +106,34 @@ PUBLIC_NAMES = {
     "featx.models.backbone": ("Backbone", "Beginning", "Layer"),
     "featx.models.listing": ("LayerTable", "layers"),
     "featx.models.loading": ("load_model",),
-    "featx.options": (
+    "featx.keywords": (
         "CodeKeywords",
         "LoadKeywords",
         "CompareScalingsKeywords",
         "DecisionKeywords",
-        "DecisionOptions",
         "EmbedKeywords",
         "ExtractKeywords",
         "ExtractorKeywords",
         "BuildKeywords",
         "IndexKeywords",
-        "IndexOptions",
         "InputKeywords",
-        "InputOptions",
         "LayerSynonyms",
-        "Layers",
-        "Metric",
-        "OnError",
         "EvaluateKeywords",
         "PredictKeywords",
         "RunKeywords",
+        "SelectionKeywords",
+        "UpdateKeywords",
+    ),
+    "featx.options": (
+        "DecisionOptions",
+        "IndexOptions",
+        "InputOptions",
+        "Layers",
+        "Metric",
+        "OnError",
         "RunOptions",
         "Scale",
         "Selection",
-        "SelectionKeywords",
-        "UpdateKeywords",
         "UpdateOptions",
     ),
     "featx.specs": (
@@ -283,37 +285,37 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.index.vector_index import VectorIndex as VectorIndex
     from featx.index.verification import IndexReport as IndexReport
     from featx.index.verification import verify_index as verify_index
+    from featx.keywords import BuildKeywords as BuildKeywords
+    from featx.keywords import CodeKeywords as CodeKeywords
+    from featx.keywords import CompareScalingsKeywords as CompareScalingsKeywords
+    from featx.keywords import DecisionKeywords as DecisionKeywords
+    from featx.keywords import EmbedKeywords as EmbedKeywords
+    from featx.keywords import EvaluateKeywords as EvaluateKeywords
+    from featx.keywords import ExtractKeywords as ExtractKeywords
+    from featx.keywords import ExtractorKeywords as ExtractorKeywords
+    from featx.keywords import IndexKeywords as IndexKeywords
+    from featx.keywords import InputKeywords as InputKeywords
+    from featx.keywords import LayerSynonyms as LayerSynonyms
+    from featx.keywords import LoadKeywords as LoadKeywords
+    from featx.keywords import PredictKeywords as PredictKeywords
+    from featx.keywords import RunKeywords as RunKeywords
+    from featx.keywords import SelectionKeywords as SelectionKeywords
+    from featx.keywords import UpdateKeywords as UpdateKeywords
     from featx.models.backbone import Backbone as Backbone
     from featx.models.backbone import Beginning as Beginning
     from featx.models.backbone import Layer as Layer
     from featx.models.listing import LayerTable as LayerTable
     from featx.models.listing import layers as layers
     from featx.models.loading import load_model as load_model
-    from featx.options import BuildKeywords as BuildKeywords
-    from featx.options import CodeKeywords as CodeKeywords
-    from featx.options import CompareScalingsKeywords as CompareScalingsKeywords
-    from featx.options import DecisionKeywords as DecisionKeywords
     from featx.options import DecisionOptions as DecisionOptions
-    from featx.options import EmbedKeywords as EmbedKeywords
-    from featx.options import EvaluateKeywords as EvaluateKeywords
-    from featx.options import ExtractKeywords as ExtractKeywords
-    from featx.options import ExtractorKeywords as ExtractorKeywords
-    from featx.options import IndexKeywords as IndexKeywords
     from featx.options import IndexOptions as IndexOptions
-    from featx.options import InputKeywords as InputKeywords
     from featx.options import InputOptions as InputOptions
     from featx.options import Layers as Layers
-    from featx.options import LayerSynonyms as LayerSynonyms
-    from featx.options import LoadKeywords as LoadKeywords
     from featx.options import Metric as Metric
     from featx.options import OnError as OnError
-    from featx.options import PredictKeywords as PredictKeywords
-    from featx.options import RunKeywords as RunKeywords
     from featx.options import RunOptions as RunOptions
     from featx.options import Scale as Scale
     from featx.options import Selection as Selection
-    from featx.options import SelectionKeywords as SelectionKeywords
-    from featx.options import UpdateKeywords as UpdateKeywords
     from featx.options import UpdateOptions as UpdateOptions
     from featx.specs import ChannelOrder as ChannelOrder
     from featx.specs import Decode as Decode

@@ -1,8 +1,7 @@
 """Options in groups: frozen data that several functions take, and that a script can use again.
 
 Each function that takes a group takes its fields as keywords, too: ``workers=4`` is
-``run=RunOptions(workers=4)``. The TypedDicts below say so to type checkers; a test compares them
-with the groups.
+``run=RunOptions(workers=4)``; `featx.keywords` says so to type checkers.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from featx.checks import (
     check_choice,
@@ -40,7 +39,6 @@ from featx.specs import (
     Preprocess,
     Resize,
 )
-from featx.trust import GivenTrust
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -331,97 +329,6 @@ def _check_numbers(group: object, names: Iterable[str], *, least: int) -> None:
             object.__setattr__(group, name, check_whole_number(name, value, least=least))
 
 
-class InputKeywords(TypedDict, total=False):
-    """The fields of `InputOptions` as keywords."""
-
-    img_size: int | tuple[int, int] | None
-    preprocess: Preprocess
-    channel_order: ChannelOrder | None
-    resize: Resize | None
-    interpolation: Interpolation | None
-    exif: Exif | None
-    decode: Decode | None
-    icc: Icc | None
-
-
-class SelectionKeywords(TypedDict, total=False):
-    """The fields of `Selection` as keywords."""
-
-    exclude: Sequence[str]
-    image_list: str | Path | None
-    split: str | None
-    frame: int | str | None
-    class_names: str | Path | Sequence[str] | None
-
-
-class RunKeywords(TypedDict, total=False):
-    """The fields of `RunOptions` as keywords."""
-
-    max_pixels: int | None
-    batch_size: int | None
-    workers: int | None
-    engine: str
-    precision: Precision | None
-    scale: Scale | None
-    progress: bool | None
-    verbose: Verbose | None
-
-
-class UpdateKeywords(TypedDict, total=False):
-    """The fields of `UpdateOptions` as keywords."""
-
-    overwrite: bool
-    prune: bool
-    strict: bool
-    max_failures: int | None
-    retry_failed: bool
-    shard: tuple[int, int] | None
-    single_file_limit: int | None
-    wait: bool
-    dry_run: bool
-
-
-class LayerSynonyms(TypedDict, total=False):
-    """What functions that take one ``layer`` take, too."""
-
-    layers: str | int | None
-
-
-class IndexKeywords(TypedDict, total=False):
-    """The fields of `IndexOptions` as keywords."""
-
-    metric: Metric
-    pca: int | None
-    whiten: bool
-    min_recall: float
-    max_memory: int | None
-    max_query_time: float
-    factory: str | None
-
-
-class BuildKeywords(IndexKeywords, LayerSynonyms, total=False):
-    """The options that `featx.build_index` takes as keywords."""
-
-
-class ExtractorKeywords(InputKeywords, RunKeywords, total=False):
-    """The options that `featx.Extractor` takes as keywords."""
-
-    layers: Layers | None
-
-
-class EmbedKeywords(ExtractorKeywords, total=False):
-    """The options that `featx.embed` takes as keywords: all of `featx.Extractor`."""
-
-    pool: str | None
-    weights: str | Path | None
-    signature: str | None
-    trust_model_code: GivenTrust
-    input: InputOptions | None
-    run: RunOptions | None
-    on_error: OnError
-    custom_objects: Mapping[str, Any] | None
-
-
 @dataclass(frozen=True, slots=True)
 class DecisionOptions:
     """What is said of a picture besides its most probable classes.
@@ -444,46 +351,6 @@ class DecisionOptions:
             )
         if self.coverage is not None and not 0 < self.coverage < 1:
             raise InvalidValue(f"A coverage is between 0 and 1. Received: {self.coverage}.")
-
-
-class DecisionKeywords(TypedDict, total=False):
-    """The fields of `DecisionOptions` as keywords."""
-
-    threshold: float | None
-    coverage: float | None
-    novelty: bool
-
-
-class CodeKeywords(TypedDict, total=False):
-    """What functions that load a model take of its code, besides ``trust_model_code``."""
-
-    custom_objects: Mapping[str, Any] | None
-
-
-class LoadKeywords(InputKeywords, CodeKeywords, total=False):
-    """The options that `featx.load_model` and `featx.layers` take as keywords."""
-
-
-class CompareScalingsKeywords(
-    InputKeywords, CodeKeywords, SelectionKeywords, RunKeywords, LayerSynonyms, total=False
-):
-    """The options that `featx.compare_scalings` takes as keywords."""
-
-
-class PredictKeywords(CompareScalingsKeywords, DecisionKeywords, total=False):
-    """The options that `featx.predict` takes as keywords."""
-
-
-class EvaluateKeywords(CodeKeywords, SelectionKeywords, RunKeywords, total=False):
-    """The options that `featx.evaluate` takes as keywords."""
-
-
-class ExtractKeywords(
-    InputKeywords, CodeKeywords, SelectionKeywords, RunKeywords, UpdateKeywords, total=False
-):
-    """The options that `featx.extract` takes as keywords."""
-
-    layer: Layers | None
 
 
 GroupT = TypeVar("GroupT", bound="DataclassInstance")

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 import featx
-from featx.options import (
+from featx.keywords import (
     ExtractKeywords,
     InputKeywords,
     PredictKeywords,

@@ -15,7 +15,7 @@ from featx.events import Listener, Verbose, choose_listener
 from featx.exports.formats import EXPORTS, ExportFormat, formats_by_suffix
 from featx.exports.source import ExportSource, Written
 from featx.files import describe_wrong_output, is_same_file
-from featx.options import LayerSynonyms
+from featx.keywords import LayerSynonyms
 from featx.poolings import POOLINGS
 from featx.shown import Shown
 from featx.specs import DEFAULT_READ_POOLING

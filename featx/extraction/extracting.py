@@ -25,17 +25,10 @@ from featx.extraction.request import Request, resolve_model
 from featx.extraction.running import run as run_plan
 from featx.files import resolve_link
 from featx.images.sources import Images, ImageSet, Labels
+from featx.keywords import ExtractKeywords
 from featx.models.builtin import describe_default
 from featx.models.in_memory import check_model
-from featx.options import (
-    ExtractKeywords,
-    InputOptions,
-    Layers,
-    RunOptions,
-    Selection,
-    UpdateOptions,
-    fill_group,
-)
+from featx.options import InputOptions, Layers, RunOptions, Selection, UpdateOptions, fill_group
 from featx.specs import DEFAULT_POOLING, DEFAULT_STORAGE_TYPE, DEFAULT_STORE, StorageType
 from featx.store.lock import lock_for_writing
 from featx.store.parts import OVERWRITE_NAME, find_overwrite, parts_folder, start_overwrite

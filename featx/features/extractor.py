@@ -21,18 +21,11 @@ from featx.features.embedding import compute_rows
 from featx.forks import ProcessLock
 from featx.images.sources import ImageFailure, Images, gather
 from featx.inference import AcceleratedBackbone, EngineRequest
+from featx.keywords import EmbedKeywords, ExtractorKeywords
 from featx.models import load_model
 from featx.models.in_memory import InMemory, add_signature, check_model
 from featx.models.input_contract import require_scaling
-from featx.options import (
-    EmbedKeywords,
-    ExtractorKeywords,
-    InputOptions,
-    Layers,
-    OnError,
-    RunOptions,
-    fill_group,
-)
+from featx.options import InputOptions, Layers, OnError, RunOptions, fill_group
 from featx.poolings import POOLINGS
 from featx.specs import (
     DEFAULT_MODEL,

@@ -21,7 +21,8 @@ from featx.heads.measured_rows import MeasuredRows
 from featx.heads.row_table import check_rows_path, write_rows
 from featx.heads.vector_batches import VectorBatch, iter_vectors
 from featx.images.sources import ImageFailure, Images
-from featx.options import EvaluateKeywords, RunOptions, Selection, fill_group
+from featx.keywords import EvaluateKeywords
+from featx.options import RunOptions, Selection, fill_group
 from featx.specs import DEFAULT_HEAD
 from featx.trust import GivenTrust
 

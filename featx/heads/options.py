@@ -13,7 +13,7 @@ from typing import Literal, TypedDict
 
 from featx.checks import check_number, check_texts, check_whole_number, check_widths
 from featx.errors import InvalidValue
-from featx.options import LayerSynonyms
+from featx.keywords import LayerSynonyms
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_TEST_SIZE
 from featx.wording import option
 

@@ -25,16 +25,10 @@ from featx.heads.prediction_stream import (
 )
 from featx.heads.vector_batches import VectorBatch, find_store, iter_vectors
 from featx.images.sources import ImageFailure, Images
+from featx.keywords import PredictKeywords
 from featx.models.in_memory import InMemory, Reference, add_signature, check_model
 from featx.models.reference import locate_again
-from featx.options import (
-    DecisionOptions,
-    InputOptions,
-    PredictKeywords,
-    RunOptions,
-    Selection,
-    fill_group,
-)
+from featx.options import DecisionOptions, InputOptions, RunOptions, Selection, fill_group
 from featx.specs import DEFAULT_HEAD, DEFAULT_TOP
 from featx.trust import GivenTrust
 from featx.wording import command, option

@@ -23,11 +23,12 @@ from featx.heads.model_classifier import (
 )
 from featx.images.reading import DecodedImage, read_images
 from featx.images.sources import Images, ImageSet
+from featx.keywords import CompareScalingsKeywords
 from featx.models import load_model
 from featx.models.backbone import Backbone, Layer
 from featx.models.in_memory import Reference, add_signature, check_model
 from featx.models.selection import default_layer, select_layers
-from featx.options import CompareScalingsKeywords, InputOptions, RunOptions, Selection, fill_group
+from featx.options import InputOptions, RunOptions, Selection, fill_group
 from featx.specs import DEFAULT_MODEL, InputSpec, Scaling
 from featx.trust import GivenTrust
 

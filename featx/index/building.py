@@ -25,7 +25,8 @@ from featx.index.opening import open_index
 from featx.index.projection import PCA_ROWS, Projection, fit_projection, read_projection
 from featx.index.source import StoreVectors, draw_sample
 from featx.index.vector_index import VectorIndex
-from featx.options import BuildKeywords, IndexOptions, fill_group
+from featx.keywords import BuildKeywords
+from featx.options import IndexOptions, fill_group
 from featx.poolings import check_vector_pool
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORE, FeatureSpec
 from featx.store import FeatureStore, open_store

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 from featx.checks import check_flag, check_text, check_texts, check_whole_number
-from featx.options import CodeKeywords, LayerSynonyms, RunKeywords
+from featx.keywords import CodeKeywords, LayerSynonyms, RunKeywords
 
 
 @dataclass(frozen=True, slots=True)

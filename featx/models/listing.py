@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from featx.arguments import check_given_flag, plain_arguments
 from featx.checks import check_layers, require_library
+from featx.keywords import LoadKeywords
 from featx.models.backbone import Backbone, Layer
 from featx.models.in_memory import add_signature, check_given_model
 from featx.models.loading import load_model
 from featx.models.reference import parse_reference
 from featx.models.selection import select_layers
 from featx.models.sources import SOURCES
-from featx.options import InputOptions, LoadKeywords, fill_group
+from featx.options import InputOptions, fill_group
 from featx.shown import Shown
 from featx.specs import InputSpec
 from featx.trust import GivenTrust

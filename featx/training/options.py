@@ -20,7 +20,13 @@ from featx.heads.options import (
     TaskOptions,
     split_names,
 )
-from featx.options import CodeKeywords, InputKeywords, LayerSynonyms, RunKeywords, SelectionKeywords
+from featx.keywords import (
+    CodeKeywords,
+    InputKeywords,
+    LayerSynonyms,
+    RunKeywords,
+    SelectionKeywords,
+)
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_TEST_SIZE
 from featx.wording import option
 
