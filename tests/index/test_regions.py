@@ -232,6 +232,12 @@ def test_pictures_that_are_gone_or_changed_have_no_box(
     assert done.out.splitlines()[0].endswith(",path,left,top,right,bottom")
 
 
+def test_of_a_copy_the_region_is_all() -> None:
+    maps = np.random.default_rng(0).random((6, 8, 12))
+    assert find_region(maps, maps.mean(axis=(0, 1))) == (0, 0, 1, 1)
+    assert find_region(maps, maps[2, 3]) != (0, 0, 1, 1)
+
+
 def test_where_all_is_alike_the_region_is_all() -> None:
     assert find_region(np.ones((5, 7, 3)), np.ones(3)) == (0, 0, 1, 1)
     assert find_region(np.zeros((1, 1, 3)), np.ones(3)) == (0, 0, 1, 1)
