@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from featx.cli.options import Json, OneLayer, ReadPool, StoreArgument
-from featx.cli.registry_choice import Choice
+from featx.cli.registry_choice import Help
 from featx.curation.findings import FINDINGS
+from featx.errors import join_names
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORE
 
 
@@ -18,8 +19,10 @@ def audit(
     features: StoreArgument = Path(DEFAULT_STORE),
     kinds: Annotated[
         list[str] | None,
-        typer.Option("--kind", "--kinds", help="Look for this only. Repeatable. [default: all]"),
-        Choice(lambda: FINDINGS.names),
+        typer.Option("--kind", "--kinds", metavar="KIND"),
+        Help(
+            lambda: f"Look for this only: {join_names(FINDINGS.names)}. Repeatable. [default: all]"
+        ),
     ] = None,
     against: Annotated[
         Path | None,

@@ -11,7 +11,7 @@ import numpy as np
 from featx.curation.collection import Collection
 from featx.curation.findings import Finding
 from featx.curation.pairs import NearPairs, find_near_pairs
-from featx.curation.pictures import Measured, measure_pictures
+from featx.curation.pictures import MeasuredPicture, measure_pictures
 from featx.curation.predictions import HeldOutPredictions, predict_held_out
 from featx.errors import ImageError
 from featx.events import Listener
@@ -89,7 +89,7 @@ class AuditRows:
         return predict_held_out(examples, self.seed, self.listener)
 
     @cached_property
-    def measured(self) -> Mapping[int, Measured]:
+    def measured(self) -> Mapping[int, MeasuredPicture]:
         """Row → what was measured of its picture, of those that could be read."""
         files = [self.collection.file(row) for row in range(len(self))]
         results = list(measure_pictures(files, self.listener))
@@ -101,7 +101,7 @@ class AuditRows:
                 f"{format_count(len(absent), 'picture')} cannot be read, the first "
                 f"{self.collection.keys[absent[0]]!r}: {reason}"
             )
-        return {row: one for row, one in enumerate(results) if isinstance(one, Measured)}
+        return {row: one for row, one in enumerate(results) if isinstance(one, MeasuredPicture)}
 
     def why_not_classes(self) -> str | None:
         """Return why classes cannot be told apart; None if they can."""

@@ -14,7 +14,7 @@ from featx.curation.duplicate_groups import DuplicateGroup, DuplicatePicture, Du
 from featx.curation.grouping import Mirrored, divide, list_connected
 from featx.curation.mirrored import find_mirrored
 from featx.curation.pairs import NearPairs, find_near_pairs
-from featx.curation.pictures import Measured, measure_pictures
+from featx.curation.pictures import MeasuredPicture, measure_pictures
 from featx.curation.threshold import check_threshold
 from featx.errors import ImageError, InvalidValue
 from featx.events import Listener, choose_listener
@@ -128,7 +128,7 @@ class _Search:
         found = find_near_pairs(
             self.collection.values, self.collection.copies(), threshold, self.listener
         )
-        measured: dict[int, Measured] = {}
+        measured: dict[int, MeasuredPicture] = {}
         mirrored: Mirrored = {}
         if flipped:
             measured = self._measure(np.arange(len(self.collection)), needs_one=True)
@@ -157,7 +157,7 @@ class _Search:
         sides = {self.sides[row] for row in rows.tolist()} - {None}
         return not self.is_between or len(sides) > 1
 
-    def _find_mirrored(self, measured: Mapping[int, Measured], found: NearPairs) -> Mirrored:
+    def _find_mirrored(self, measured: Mapping[int, MeasuredPicture], found: NearPairs) -> Mirrored:
         if len(measured) < 2:
             return {}
         thumbnails = np.array([one.thumbnail for one in measured.values()])
@@ -168,11 +168,11 @@ class _Search:
             )
         return mirrored or {}
 
-    def _measure(self, rows: np.ndarray, *, needs_one: bool) -> dict[int, Measured]:
+    def _measure(self, rows: np.ndarray, *, needs_one: bool) -> dict[int, MeasuredPicture]:
         """Read the pictures of rows that are there, and say how many are not."""
         files = [self.collection.file(row) for row in rows.tolist()]
         results = dict(zip(rows.tolist(), measure_pictures(files, self.listener), strict=True))
-        measured = {row: one for row, one in results.items() if isinstance(one, Measured)}
+        measured = {row: one for row, one in results.items() if isinstance(one, MeasuredPicture)}
         absent = [(row, one) for row, one in results.items() if isinstance(one, ImageError)]
         if absent:
             row, error = absent[0]
@@ -188,7 +188,7 @@ class _Search:
             )
         return measured
 
-    def _rank(self, rows: np.ndarray, measured: Mapping[int, Measured]) -> np.ndarray:
+    def _rank(self, rows: np.ndarray, measured: Mapping[int, MeasuredPicture]) -> np.ndarray:
         """Return connected rows, the best copy first."""
         known = [measured.get(row) for row in rows.tolist()]
         pixels, sharpness = np.zeros(len(rows)), np.zeros(len(rows))
@@ -205,7 +205,7 @@ class _Search:
         return rows[order]
 
     def _make_group(
-        self, rows: np.ndarray, similarity: np.ndarray, measured: Mapping[int, Measured]
+        self, rows: np.ndarray, similarity: np.ndarray, measured: Mapping[int, MeasuredPicture]
     ) -> DuplicateGroup:
         pairs = zip(rows.tolist(), [1.0, *similarity.tolist()], strict=True)
         return DuplicateGroup(
@@ -216,7 +216,7 @@ class _Search:
         )
 
     def _describe(
-        self, row: int, similarity: float, measured: Measured | None, *, is_best: bool
+        self, row: int, similarity: float, measured: MeasuredPicture | None, *, is_best: bool
     ) -> DuplicatePicture:
         shelf = self.collection
         return DuplicatePicture(

@@ -28,7 +28,7 @@ AHEAD = 1_024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Measured:
+class MeasuredPicture:
     """What is measured of a picture.
 
     Attributes:
@@ -69,7 +69,7 @@ class PictureFile:
     content_hash: bytes
 
 
-def measure_picture(data: bytes) -> Measured:
+def measure_picture(data: bytes) -> MeasuredPicture:
     """Measure a picture.
 
     Args:
@@ -92,7 +92,7 @@ def measure_picture(data: bytes) -> Measured:
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
     colours = decode_image(data, InputSpec(*size, resize="stretch", interpolation="box"))
     grey = colours.astype(np.float32).mean(axis=2) / 255
-    return Measured(
+    return MeasuredPicture(
         width,
         height,
         float(grey.mean()),
@@ -104,7 +104,7 @@ def measure_picture(data: bytes) -> Measured:
 
 def measure_pictures(
     files: Sequence[PictureFile], listener: Listener
-) -> Iterator[Measured | ImageError]:
+) -> Iterator[MeasuredPicture | ImageError]:
     """Read and measure pictures, in their order; of those that cannot be, yield the reason.
 
     A picture that is another one now than when its features were computed is not measured, and
@@ -116,7 +116,7 @@ def measure_pictures(
     """
     reader = LocationReader()
 
-    def measure(file: PictureFile) -> Measured | ImageError:
+    def measure(file: PictureFile) -> MeasuredPicture | ImageError:
         try:
             if is_url(file.root.location(file.key)):
                 raise ImageError("at a URL: not fetched")

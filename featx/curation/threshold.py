@@ -29,6 +29,10 @@ NEAR, FAR = 16, 64
 """Neighbours between which it is measured how fast their number grows with distance: further away
 than the copies of a picture usually are, and near enough for the pictures around it."""
 
+FLAT = 0.25
+"""Quantile of the local dimensions that is taken: pairs are similar by chance most often where the
+dimension is small. With the median, 4 of 13 pairs of CIFAR-10 were no copies."""
+
 CHANCE = 0.05
 """Pairs that are expected by chance, as a share of those found, or of one where none is found."""
 
@@ -107,7 +111,7 @@ def _find_rare(distance: np.ndarray, pairs_each: float) -> float:
     if not is_spread.any():
         return MOST  # All are alike.
     growth = np.log(distance.shape[1] / NEAR)
-    dimension = float(np.median(growth / np.log(far[is_spread] / near[is_spread])))
+    dimension = float(np.quantile(growth / np.log(far[is_spread] / near[is_spread]), FLAT))
     for least in np.linspace(LEAST, MOST, STEPS):
         radius = np.sqrt(2 * (1 - least))
         seen = (distance <= radius).sum() * pairs_each

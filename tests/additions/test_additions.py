@@ -206,7 +206,7 @@ def test_a_model_source(run: Callable[..., str], program: Program, shrink: Path)
 
 
 def test_a_command(run: Callable[..., str]) -> None:
-    assert "  count     Count the images of each class.\n" in run("--help")
+    assert "  count       Count the images of each class.\n" in run("--help")
     assert "Leave out classes with fewer images" in run("count", "--help")
     run("extract", "photos", "-m", "toy:colors", "--layer", "mean")
     assert run("count", "features.h5") == "dark 6\nlight 6\n"

@@ -213,6 +213,9 @@ def test_lines_of_json_have_the_fields_that_are_documented(planted: Path) -> Non
     assert lines
     fields = ["kind", "key", "score", "given", "suggested", "other", "detail", "path"]
     assert all(list(line) == fields for line in lines)
+    both = ["audit", str(planted), "--json", "--kind", "label", "--kind", "outlier"]
+    lines = [json.loads(line) for line in CliRunner().invoke(app, both).stdout.splitlines()]
+    assert {line["kind"] for line in lines} == {"label", "outlier"}
     with pytest.raises(UnknownName, match="Did you mean label"):
         featx.audit(planted, kinds=["labels"])
 

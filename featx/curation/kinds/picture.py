@@ -8,7 +8,7 @@ import numpy as np
 
 from featx.curation.audit_rows import AuditRows
 from featx.curation.findings import Finding
-from featx.curation.pictures import Measured
+from featx.curation.pictures import MeasuredPicture
 from featx.wording import option
 
 DARK, BRIGHT = 0.1, 0.95
@@ -61,7 +61,7 @@ class PictureFindings:
         return found
 
 
-def _list_reasons(one: Measured) -> Iterator[_Reason]:
+def _list_reasons(one: MeasuredPicture) -> Iterator[_Reason]:
     if one.brightness < DARK:
         yield 1 - one.brightness / DARK / 2, f"dark (brightness {one.brightness:.2f})"
     elif one.brightness > BRIGHT:
@@ -76,7 +76,7 @@ def _list_reasons(one: Measured) -> Iterator[_Reason]:
         yield 1 - LONG * shorter / longer / 2, f"odd in shape ({one.width}×{one.height})"
 
 
-def _find_blurred(measured: Mapping[int, Measured]) -> dict[int, list[_Reason]]:
+def _find_blurred(measured: Mapping[int, MeasuredPicture]) -> dict[int, list[_Reason]]:
     """Return the rows of pictures that are unusually blurred, with the reason."""
     rows = [row for row, one in measured.items() if one.contrast >= PLAIN]
     if len(rows) < FEWEST:
