@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from featx.errors import InvalidValue
+from featx.errors import ImageError, InvalidValue
 from featx.events import Listener
 from featx.features.embedding import (
     EmbeddedImages,
@@ -22,7 +22,7 @@ from featx.features.embedding import (
 from featx.images.cropping import Crop, crop_images, parse_crop
 from featx.images.roots import is_url
 from featx.images.sources import ImageFailure, Images
-from featx.images.sources.keys import check_inside
+from featx.images.sources.locations import LocationReader
 from featx.index.answering import Asked
 from featx.index.options import QuestionOptions
 from featx.index.projection import normalize_rows
@@ -187,14 +187,16 @@ class QuestionMaker:
             return self._know_key(key)
         row, root = self._index.row(key), self._index.root
         path = root.location(key)
-        if root.is_in_memory or (is_url(path) and not self._query.allow_download):
-            reason = "was passed in Python" if root.is_in_memory else "is at a URL"
+        reader = LocationReader(allow_download=self._query.allow_download)
+        try:
+            data = reader.read_key(root, key)
+        except (OSError, ImageError) as error:
+            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
             raise InvalidValue(
-                f"A part of an image is taken from its picture, and {key!r} {reason}. Name the "
-                "picture itself as the query."
-            )
-        check_inside(key)
-        embedded = self._embed(path, self._crop)
+                f"A part of an image is taken from its picture, and {key!r} cannot be read: "
+                f"{reason.rstrip('.')}."
+            ) from error
+        embedded = self._embed([(key, data)], self._crop)
         if embedded.failures:
             reason = embedded.failures[0].reason.rstrip(".")
             raise InvalidValue(f"{key!r} cannot be used: {reason}.")

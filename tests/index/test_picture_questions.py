@@ -5,6 +5,7 @@ The toy's layer ``mean`` is the mean colour, so that every expected vector can b
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,25 @@ def test_pictures_of_every_mode_are_cropped(mode: str, store: Path, tmp_path: Pa
 def test_a_part_outside_of_the_picture_is_a_failure(store: Path, photos: Path) -> None:
     with pytest.raises(AllImagesFailed, match="outside of the picture, 8 x 8"):
         search(photos / "red.png", crop="8,0,4,4", features=store)
+
+
+def test_a_part_of_a_stored_image(toy: str, photos: Path, tmp_path: Path) -> None:
+    for name, color in {"red": (255, 0, 0), "blue": (0, 0, 255)}.items():
+        write_color(photos / f"{name}.png", color)
+    halves = Image.new("RGB", (40, 20), (255, 0, 0))
+    halves.paste((0, 0, 255), (20, 0, 40, 20))
+    halves.save(photos / "halves.png")
+    archive = shutil.make_archive(str(tmp_path / "a"), "tar", photos)
+    for images, name in ((photos, "folder"), (archive, "archive")):
+        store = tmp_path / f"{name}.h5"
+        extract(images, model=toy, layers=["mean"], output=store)
+        report = search(keys=["halves.png"], crop="50%,0,50%,100%", features=store, k=1)
+        assert best(report) == ["blue.png"]
+    with pytest.raises(InvalidValue, match="outside of the picture"):
+        search(keys=["halves.png"], crop="40,0,4,4", features=store)
+    Path(archive).unlink()
+    with pytest.raises(InvalidValue, match="cannot be read"):
+        search(keys=["halves.png"], crop="50%,0,50%,100%", features=store)
 
 
 @pytest.mark.parametrize("text", ["", "1,2,3", "1,2,3,x", "0,0,0,5", "1,2,3,-4", "0,0,101%,5", "a"])
