@@ -37,6 +37,7 @@ class HnswSearch:
 
     def __init__(self, graph: Graph, space: Space, effort: int = EFFORTS[0]) -> None:
         self._graph, self._space, self._effort = graph, space, effort
+        self._alive = graph.rows >= 0
 
     @property
     def summary(self) -> str:
@@ -66,10 +67,10 @@ class HnswSearch:
         """Find the best vectors; see `featx.index.kinds.VectorSearch.search`."""
         start_faiss()
         queries = np.ascontiguousarray(queries, np.float32)
-        possible = self._graph.rows >= 0
+        possible, total = self._alive, self._space.count
         if allowed is not None:
-            possible &= allowed[self._graph.rows]
-        total = int(possible.sum())
+            possible = possible & allowed[self._graph.rows]
+            total = int(possible.sum())
         if count > FEW * total or total < FEW * len(self._graph):
             return self._compare_all(queries, count, np.flatnonzero(possible))
         effort = max(self._effort, count)
@@ -84,7 +85,7 @@ class HnswSearch:
     def vectors(self, rows: np.ndarray) -> np.ndarray:
         """Return chosen vectors as they were compressed."""
         nodes = np.empty(self._space.count, np.int64)
-        alive = np.flatnonzero(self._graph.rows >= 0)
+        alive = np.flatnonzero(self._alive)
         nodes[self._graph.rows[alive]] = alive
         return self._graph.decode(nodes[rows])
 
