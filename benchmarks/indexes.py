@@ -101,10 +101,11 @@ def choose_data(options: argparse.Namespace) -> Data:
     if options.features is not None:
         with open_store(options.features) as opened:
             centres = opened.table().values
-        return Data(options.features.stem, centres, 0.5 * float(centres.std()), is_sorted)
+        noise = 0.5 * options.noise * float(centres.std())
+        return Data(options.features.stem, centres, noise, is_sorted)
     clusters = options.clusters or max(1, options.rows // 200)
     centres = np.random.default_rng(1).standard_normal((clusters, options.width), np.float32)
-    return Data(f"clusters_{clusters}", centres, 1.0, is_sorted)
+    return Data(f"clusters_{clusters}_{options.noise:g}", centres, options.noise, is_sorted)
 
 
 def write_vectors(path: Path, rows: int, data: Data) -> None:
@@ -237,6 +238,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--clusters", type=int)
+    parser.add_argument("--noise", type=float, default=1.0, help="of each value; centres have 1")
     parser.add_argument("--features", type=Path, help="a store of real features")
     parser.add_argument("--order", choices=("random", "sorted"), default="random")
     parser.add_argument("--kinds", nargs="+", default=OURS, help="kinds, and factory strings")
