@@ -8,7 +8,7 @@ import numpy as np
 
 from featx.curation.threshold import SMALL, Threshold, choose_threshold
 from featx.events import Listener
-from featx.heads.near_duplicates import compare_pairs, find_alike, mean_of
+from featx.heads.near_duplicates import compare_pairs, find_alike, mean_of, unique_pairs
 from featx.index.all_neighbours import Directions, find_neighbours
 from featx.index.projection import hash_rows
 from featx.units import format_count
@@ -117,7 +117,7 @@ def _find(
         )
     found = find_neighbours(directions, np.arange(count), NEAREST, listener)
     lines, places = np.nonzero((found.similarity >= similarity - MARGIN) & (found.rows >= 0))
-    pairs = np.unique(np.sort(np.stack([lines, found.rows[lines, places]], axis=1), axis=1), axis=0)
+    pairs = unique_pairs(np.stack([lines, found.rows[lines, places]], axis=1), count)
     kept = compare_pairs(directions.values, directions.mean, pairs) >= similarity - 1e-6
     if found.recall is None:
         return pairs[kept], None

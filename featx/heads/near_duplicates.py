@@ -89,7 +89,7 @@ def find_alike(
             count += len(pairs)
             if count > most:
                 return None
-        found = np.unique(np.sort(np.concatenate(candidates), axis=1), axis=0)
+        found = unique_pairs(np.concatenate(candidates), len(values))
         similarities = compare_pairs(values, mean, found)
     is_alike = similarities >= similarity - 1e-6
     return AlikePairs(found[is_alike], similarities[is_alike])
@@ -143,6 +143,21 @@ def join_groups(*groupings: np.ndarray) -> np.ndarray:
         _, first, groups = np.unique(grouping, return_index=True, return_inverse=True)
         pairs.append(np.stack([first[groups.reshape(-1)], np.arange(len(grouping))], axis=1))
     return number_components(np.concatenate(pairs), len(groupings[0]))
+
+
+def unique_pairs(pairs: np.ndarray, count: int) -> np.ndarray:
+    """Return each pair of rows once, the smaller number first.
+
+    Args:
+        pairs: Row numbers, (P, 2).
+        count: How many rows there are.
+
+    Example:
+        >>> unique_pairs(np.array([[2, 1], [0, 1], [1, 2]]), 3).tolist()
+        [[0, 1], [1, 2]]
+    """
+    ordered = np.sort(pairs, axis=1)
+    return np.stack(np.divmod(np.unique(ordered[:, 0] * count + ordered[:, 1]), count), axis=1)
 
 
 def _project(values: np.ndarray, mean: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
