@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from featx.engines.constant_graph import add_copies, make_network_graph, with_constants
 from featx.engines.freezing import freeze_function
-from featx.engines.graph import TENSORFLOW, GraphOutput, Layout, NetworkGraph, NotConvertible
+from featx.engines.graph import Layout, NetworkGraph, NotConvertible
 from featx.engines.tensorflow import CALLS_PER_GPU, import_tensorflow, list_gpus
 from featx.engines.tensorflow_thread import run_apart
 from featx.errors import ModelError
@@ -25,12 +26,17 @@ normalisation, matters in small networks only."""
 
 def compile_function(concrete: Any, names: tuple[str, ...]) -> CompiledLayers:
     """Compile a traced function of images that returns one tensor for each name."""
-    num_bytes = sum(v.dtype.size * v.shape.num_elements() for v in concrete.variables)
-    # Variables are on one GPU; constants are on each GPU that runs the graph.
-    if num_bytes > FREEZE_LIMIT_BYTES and len(list_gpus()) <= 1:
+    if keeps_variables(concrete):
         return CompiledLayers(concrete, names, concrete.inputs[0].dtype)
     graph = FrozenGraph(concrete)
     return graph.prune(dict(zip(names, graph.outputs, strict=True)))
+
+
+def keeps_variables(concrete: Any) -> bool:
+    """Whether TensorFlow runs a traced function as it is, because freezing it takes too long."""
+    num_bytes = sum(v.dtype.size * v.shape.num_elements() for v in concrete.variables)
+    # Variables are on one GPU; constants are on each GPU that runs the graph.
+    return bool(num_bytes > FREEZE_LIMIT_BYTES and len(list_gpus()) <= 1)
 
 
 class FrozenGraph:
@@ -122,6 +128,10 @@ class FrozenGraph:
         """The operations of the inlined graph, in TensorFlow's topological order."""
         return list(self._function.graph.get_operations())
 
+    def compile(self, names: tuple[str, ...]) -> CompiledLayers:
+        """Return a callable that computes all of `outputs`, under these names."""
+        return CompiledLayers(self._function, names, self.input.dtype)
+
     def prune(self, layers: dict[str, Any]) -> CompiledLayers:
         """Return a callable that computes the tensors in `layers`, and nothing after them."""
         tensors = [_behind_identities(tensor) for tensor in layers.values()]
@@ -148,40 +158,6 @@ def _behind_identities(tensor: Any) -> Any:
     while tensor.op.type == "Identity" and tensor.op.inputs[0].op.type != "Placeholder":
         tensor = tensor.op.inputs[0]
     return tensor
-
-
-def _with_constants(function: Any) -> Any:
-    """Return the graph of a function with constants in place of its variables.
-
-    Like `convert_variables_to_constants_v2`, but without its optimiser: 3 s instead of 39 s for
-    VGG19, with a peak of 3.7 instead of 7.4 GB (``benchmarks/LOG.md``). The engine that gets the
-    graph optimises it.
-
-    Returns:
-        A GraphDef; None if variables are used in any other way, such as by inner functions.
-    """
-    tensorflow = import_tensorflow()
-    variables = {id(variable.handle): variable for variable in function.variables}
-    values = {
-        internal.op.name: variables[id(external)]
-        for external, internal in function.graph.captures
-        if id(external) in variables
-    }
-    graph_def = function.graph.as_graph_def()
-    kept = [node for node in graph_def.node if node.name not in values]
-    for node in kept:
-        sources = [source for source in node.input if source.split(":")[0].lstrip("^") in values]
-        if not sources:
-            continue
-        if node.op != "ReadVariableOp":
-            return None
-        value = values[sources[0].split(":")[0]].numpy()
-        node.op = "Const"
-        del node.input[:]
-        node.attr["value"].tensor.CopyFrom(tensorflow.make_tensor_proto(value))
-    result = tensorflow.compat.v1.GraphDef(versions=graph_def.versions, library=graph_def.library)
-    result.node.extend(kept)
-    return result
 
 
 class CompiledLayers:
@@ -217,23 +193,13 @@ class CompiledLayers:
         """
         function, graph_def = self.function, None
         if function.variables:
-            graph_def = _with_constants(function)
+            graph_def = with_constants(function)
             if graph_def is None:  # Any other way would take minutes and much memory.
                 raise NotConvertible("its variables are used by functions inside it")
         graph_def = graph_def or function.graph.as_graph_def()
-        outputs = {}
-        for number, (name, tensor) in enumerate(zip(self.names, function.outputs, strict=True)):
-            # Only a sink is a result of a graph, so each tensor gets a copy.
-            copy = graph_def.node.add(name=f"featx_output_{number}", op="Identity")
-            copy.input.append(tensor.name)
-            copy.attr["T"].type = tensor.dtype.as_datatype_enum
-            outputs[name] = GraphOutput(copy.name, output_layouts[name])
-        try:
-            content = graph_def.SerializeToString()
-        except Exception as error:  # protobuf's EncodeError, or a ValueError, by its version.
-            raise NotConvertible("its graph is larger than 2 GiB") from error
+        copies = add_copies(graph_def, dict(zip(self.names, function.outputs, strict=True)))
         images = function.inputs[0].op.name
-        return NetworkGraph(TENSORFLOW, content, images, input_layout, outputs)
+        return make_network_graph(graph_def, images, copies, (input_layout, output_layouts))
 
     def __call__(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Compute a batch of scaled images, as the graph takes them: a float32 array per layer."""

@@ -38,6 +38,10 @@ MAX_ROW_BYTES = (1 << 32) - 1
 """Limit of HDF5 for a chunk; a chunk holds one row or several."""
 
 
+CHECKED = 8
+"""Pictures from all over that are compared besides the first ones, where the precision is known."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """What a plan runs with.
@@ -46,11 +50,15 @@ class Prepared:
         backbone: The model.
         header: The header of the store that is made.
         load_seconds: How long loading the model took.
+        choose_seconds: How long choosing the way of decoding took, and with it what computes.
+        is_chosen: Whether what computes was chosen by then.
     """
 
     backbone: AcceleratedBackbone
     header: StoreHeader
     load_seconds: float
+    choose_seconds: float
+    is_chosen: bool
 
 
 def prepare(plan: Plan, listener: Listener) -> Prepared:
@@ -72,27 +80,32 @@ def prepare(plan: Plan, listener: Listener) -> Prepared:
     )
     for source in plan.existing.sources:
         loaded.spec = as_recorded(loaded.spec, source.model)
+    spread = partial(
+        read_spread,
+        plan.changes.todo,
+        loaded.spec.input,
+        workers=request.run.workers,
+        max_pixels=request.run.max_pixels,
+    )
     backbone = AcceleratedBackbone(
         loaded,
         EngineRequest(
             request.run.engine, request.precision, stored_precision=plan.existing.precision
         ),
         listener=listener,
-        further=partial(
-            read_spread,
-            plan.changes.todo,
-            loaded.spec.input,
-            workers=request.run.workers,
-            max_pixels=request.run.max_pixels,
-        ),
+        further=spread,
+        checked=partial(spread, most=CHECKED),
+        num_images=len(plan.changes.todo) if plan.found.stream is None else None,
     )
     require_scaling(backbone)
-    choose_decoding(plan, backbone, listener)
     load_seconds = watch.total
+    choose_decoding(plan, backbone, listener)
+    choose_seconds = watch.total - load_seconds
     header = _make_header(plan, backbone)
     check_header(plan.existing, header)
     _announce(plan, header, backbone.beginning, listener)
-    return Prepared(backbone, header, load_seconds)
+    is_chosen = backbone.choosing.seconds > 0
+    return Prepared(backbone, header, load_seconds, choose_seconds, is_chosen)
 
 
 def _make_header(plan: Plan, backbone: Backbone) -> StoreHeader:

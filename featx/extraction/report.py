@@ -87,8 +87,10 @@ class ExtractReport(Shown):
         images_per_second: Images computed per second of this run, without the time in which the
             model was loaded and engine and precision were chosen, and the images computed in it; 0
             if there were no others.
-        seconds: ``load`` (model), ``choose`` (converting it and comparing engines, where that was
-            done), ``read`` (waiting for images), ``compute``, ``write``.
+        seconds: ``load`` (model), ``choose`` (where something was chosen: ``convert``, converting
+            the network, or reading it from the cache, and compiling it, and ``compare``, comparing
+            engines, precisions and ways of decoding), ``read`` (waiting for images), ``compute``,
+            ``write``.
         failures: The images that failed, with the reason.
     """
 

@@ -20,7 +20,6 @@ from featx.features.batch_queue import ComputedBatch
 from featx.features.computing import Stopwatch, compute_features
 from featx.images.reading import HASH_BYTES, LOOKAHEAD, KnownImage, read_images
 from featx.images.sources import ImageFailure, ImageItem
-from featx.inference.accelerated import AcceleratedBackbone
 from featx.store.assembly import assemble_store
 from featx.store.parts import PartWriter, next_part_number
 from featx.store.planning import PlannedRows, plan_rows
@@ -54,28 +53,49 @@ def run(plan: Plan, prepared: Prepared, listener: Listener) -> Outcome:
         vanished=final.changes.vanished,
         failures=computed.failures,
         seconds=_split_seconds(prepared, watch),
-        total_seconds=watch.total,
+        total_seconds=watch.total + prepared.choose_seconds,
         images_choosing=prepared.backbone.choosing.num_images,
     )
 
 
-def _describe_run(backbone: AcceleratedBackbone) -> dict[str, Any]:
+def _describe_run(prepared: Prepared) -> dict[str, Any]:
     """Return what a store records of what computes; later parts repeat it."""
-    choosing = backbone.choosing
-    if not choosing.seconds:
-        return backbone.run_facts
-    return backbone.run_facts | {
-        "choosing_seconds": round(choosing.seconds, 3),
-        "choosing_images": choosing.num_images,
+    choosing = prepared.backbone.choosing
+    spent = _split_choice(prepared)
+    facts: dict[str, Any] = {"loading_seconds": round(spent["load"], 3)}
+    if choosing.seconds:
+        facts |= {f"{what}ing_seconds": round(spent[of], 3)
+                  for what, of in (("convert", "convert"), ("compar", "compare"))}  # fmt: skip
+    if choosing.seconds and not prepared.is_chosen:  # Else it is not in the seconds of the run.
+        facts |= {
+            "choosing_seconds": round(choosing.seconds, 3),
+            "choosing_images": choosing.num_images,
+        }
+    return prepared.backbone.run_facts | facts
+
+
+def _split_choice(prepared: Prepared) -> dict[str, float]:
+    """Return the seconds of loading the model, and of choosing what computes and its parts."""
+    choosing = prepared.backbone.choosing
+    within = 0.0 if prepared.is_chosen else choosing.seconds
+    choose = prepared.choose_seconds + within - choosing.loading
+    return {
+        "load": prepared.load_seconds + choosing.loading,
+        "choose": choose,
+        "convert": choosing.converting,
+        "compare": max(0.0, choose - choosing.converting),
     }
 
 
 def _split_seconds(prepared: Prepared, watch: Stopwatch) -> dict[str, float]:
     """Return where the time went; choosing what computes is not computing."""
-    seconds = {"load": prepared.load_seconds, **watch.seconds}
+    spent = _split_choice(prepared)
+    seconds = {"load": spent["load"], **watch.seconds}
     choosing = prepared.backbone.choosing.seconds
     if choosing:
-        seconds |= {"choose": choosing, "compute": max(0.0, seconds["compute"] - choosing)}
+        seconds |= spent
+        if not prepared.is_chosen:
+            seconds["compute"] = max(0.0, seconds["compute"] - choosing)
     return seconds
 
 
@@ -168,7 +188,7 @@ class _Progress:
             plan.existing.folder,
             prepared.header,
             first_number=plan.existing.first_part,
-            run_facts=lambda: _describe_run(prepared.backbone),
+            run_facts=lambda: _describe_run(prepared),
         )
         for failure in plan.changes.new_failures:
             self._fail(failure)

@@ -164,6 +164,7 @@ def read_spread(
     *,
     workers: int | None = None,
     max_pixels: int | None = None,
+    most: int = SPREAD,
 ) -> list[np.ndarray]:
     """Decode a sample from all over a list; the first images are often of one class.
 
@@ -174,24 +175,25 @@ def read_spread(
         contract: The model's input contract.
         workers: See `read_images`.
         max_pixels: Largest picture that is decoded; None for the usual limit.
+        most: Most pictures of the sample.
 
     Returns:
-        Pixels uint8 (H, W, C) of at most 32 images and one in 16, without those that fail.
+        Pixels uint8 (H, W, C) of at most `most` images and one in 16, without those that fail.
     """
     files = [item for item in items if item.reader is None]
-    chosen = [files[position] for position in spread_positions(len(files))]
+    chosen = [files[position] for position in spread_positions(len(files), most)]
     results = read_images(chosen, contract, workers=workers, max_pixels=max_pixels)
     return [result.pixels for result in results if isinstance(result, DecodedImage)]
 
 
-def spread_positions(total: int) -> list[int]:
-    """Return positions from all over `total` images: at most 32 of them, and one in 16.
+def spread_positions(total: int, most: int = SPREAD) -> list[int]:
+    """Return positions from all over `total` images: at most `most` of them, and one in 16.
 
     Example:
         >>> spread_positions(48)
         [8, 24, 40]
     """
-    count = min(SPREAD, total // SPREAD_SHARE)
+    count = min(most, total // SPREAD_SHARE)
     return [(2 * number + 1) * total // (2 * count) for number in range(count)]
 
 

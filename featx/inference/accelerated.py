@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,12 +26,17 @@ class Choosing:
     """What the choice of engine and precision took: it is no measure of speed.
 
     Attributes:
-        seconds: Converting the network, comparing results and measuring.
+        seconds: All of it: converting the network, comparing results and measuring.
         num_images: Images whose results came out of it.
+        loading: The part of `seconds` in which the model was loaded, if it was known from earlier.
+        converting: The part in which its network was converted, or read from the cache, and
+            compiled.
     """
 
     seconds: float = 0.0
     num_images: int = 0
+    loading: float = 0.0
+    converting: float = 0.0
 
 
 class AcceleratedBackbone(Shown):
@@ -44,6 +49,9 @@ class AcceleratedBackbone(Shown):
         request: Which engine and precision.
         listener: Is told what was chosen, and why.
         further: Gives more images to compare precisions on, where the first ones agree.
+        checked: Gives a few of them, to check a precision that was chosen for other images.
+        num_images: How many images there are in all; None where that is not known. For few, the
+            network is not converted.
 
     Attributes:
         run_facts: Engine and precision, and what was measured; empty before the first batch.
@@ -67,6 +75,8 @@ class AcceleratedBackbone(Shown):
         *,
         listener: Listener | None = None,
         further: Callable[[], Sequence[np.ndarray]] = no_further_images,
+        checked: Callable[[], Sequence[np.ndarray]] = no_further_images,
+        num_images: int | None = None,
     ) -> None:
         self.spec = backbone.spec
         self.num_layers = backbone.num_layers
@@ -83,6 +93,8 @@ class AcceleratedBackbone(Shown):
         self._request = request or EngineRequest()
         self._listener = listener or Listener()
         self._further = further
+        self._checked = checked
+        self._num_images = num_images
         self._network: Network | None = None
         self._names: tuple[str, ...] = ()
         self._lock = ProcessLock()
@@ -104,12 +116,10 @@ class AcceleratedBackbone(Shown):
         """Compute layers; see `featx.models.backbone.Backbone`. Pixels are uint8."""
         with self._lock:
             if self._network is None or self._names != tuple(names):
-                began = time.perf_counter()
                 choice = self._choose(images[:FIRST_BATCH], tuple(names), len(images))
                 results = choice.results if len(images) <= FIRST_BATCH else None
-                if choice.engine in ENGINES:  # Else there was no choice.
-                    seconds = time.perf_counter() - began
-                    self.choosing = Choosing(seconds, 0 if results is None else len(images))
+                if results is not None and self.choosing.seconds:
+                    self.choosing = replace(self.choosing, num_images=len(images))
                 if results is not None:
                     return results
             network = self._network
@@ -143,8 +153,21 @@ class AcceleratedBackbone(Shown):
 
     def _choose(self, first: np.ndarray, names: tuple[str, ...], batch_size: int) -> Choice:
         """Choose what computes from now on, by the first images."""
-        trial = Trial(self._backbone, names, first, batch_size, self._further, self._listener)
+        began = time.perf_counter()
+        trial = Trial(
+            self._backbone,
+            names,
+            first,
+            batch_size,
+            self._further,
+            self._checked,
+            self._listener,
+            self._num_images,
+        )
         choice = choose_network(trial, self._request)
+        if choice.engine in ENGINES:  # Else there was no choice.
+            seconds, spent = time.perf_counter() - began, trial.spent
+            self.choosing = Choosing(seconds, loading=spent.load, converting=spent.convert)
         self._network, self._names = choice.network, names
         self.run_facts = choice.facts
         self.concurrency = choice.network.concurrency

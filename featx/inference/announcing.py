@@ -47,6 +47,16 @@ def note_other_precision(trial: Trial, stored: str, chosen: Choice) -> None:
     trial.listener.note(f"the existing features are in {describe_precision(stored)}, {new}")
 
 
+def note_other_pictures(trial: Trial, facts: Mapping[str, Any]) -> None:
+    """Say that a precision that suited other pictures does not suit these."""
+    precision = describe_precision(facts["compared_precision"])
+    layer, cosine = min(facts["lowest_cosine"].items(), key=lambda pair: pair[1])
+    trial.listener.note(
+        f"{precision} suited other pictures, and keeps a cosine of only {cosine:.5f} ({layer}) to "
+        "float32 in these: they are computed in float32"
+    )
+
+
 def note_not_compared(trial: Trial, engine: str, loaded: str, reason: str) -> None:
     """Say that what an engine computes was not compared with the engine that loaded the model."""
     trial.listener.note(

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
 from featx.engines.engines import ComputeType, Engine, NetworkSettings
 from featx.engines.graph import NetworkGraph, NotConvertible
 from featx.errors import ModelError
-from featx.inference.agreement import check_same, check_shapes, compare_precisions
-from featx.inference.announcing import note_no_cache, note_not_compared
+from featx.inference.agreement import (
+    LOWEST_COSINE,
+    Agreement,
+    check_same,
+    check_shapes,
+    compare_precisions,
+)
+from featx.inference.announcing import note_no_cache, note_not_compared, note_other_pictures
 from featx.inference.loaded import LoadedNetwork
-from featx.inference.memory import CONVERTED, EngineMemory, OtherForm
+from featx.inference.memory import CONVERTED, EngineMemory, KnownPrecision, OtherForm
 from featx.inference.request import AUTO, FAST, EngineRequest
 from featx.inference.trial import Choice, Trial
 from featx.machine import available_cores
+
+CLOSE = 0.0003
+"""Within that of the bound, precisions are compared on more pictures when they are used again: the
+lowest cosine of 300 photographs is mostly that near to the one of 24 (``benchmarks/LOG.md``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,27 +61,36 @@ class Candidate:
                     raise
                 exact = exact or self._start(model, "float32")
                 return replace(exact, missing_precision=str(error))
-        exact = exact or self._start(model, "float32")
-        return self._choose_precision(model, exact) if wanted == AUTO else exact
+        if wanted != AUTO:
+            return exact or self._start(model, "float32")
+        known = EngineMemory(self.engine, self.trial).find_precision()
+        chosen = None if known is None else self._check_precision(model, exact, known)
+        return chosen or self._choose_precision(model, exact or self._start(model, "float32"))
 
     def _convert(self) -> tuple[Any, Choice | None]:
         """Return the engine's model, and its network in float32 if that was compared just now."""
         memory = EngineMemory(self.engine, self.trial)
-        model = memory.find(CONVERTED)
+        with self.trial.spent.timing("convert"):
+            model = memory.find(CONVERTED)
         if model is not None:
             return model, None
         memory.check_refusal()
         try:
-            graph = self._freeze()
-            model = self.engine.convert(graph, self.trial.backbone.spec.input)
+            with self.trial.timing_load():
+                graph = self._freeze()
+            with self.trial.spent.timing("convert"):
+                model = self.engine.convert(graph, self.trial.backbone.spec.input)
         except NotConvertible as error:
             memory.keep_refusal(error)
             raise
         if graph.form == self.engine.name:  # Built for this engine, and compared by its own tests.
             return model, None
         exact = self._start(model, "float32")
-        if self._is_compared(exact) and not memory.keep(model, CONVERTED):
-            note_no_cache(self.trial)
+        if self._is_compared(exact):
+            with self.trial.spent.timing("convert"):
+                kept = memory.keep(model, CONVERTED)
+            if not kept:
+                note_no_cache(self.trial)
         return model, exact
 
     def _freeze(self) -> NetworkGraph:
@@ -106,6 +126,8 @@ class Candidate:
     def _choose_precision(self, model: Any, exact: Choice) -> Choice:
         """Return the fastest precision whose results hardly differ from float32."""
         facts: dict[str, Any] = {}
+        cosines = [0.0]  # Of the last precision that was compared.
+        memory = EngineMemory(self.engine, self.trial)
         assert exact.results is not None
         for precision in self.engine.precisions[1:]:
             try:
@@ -116,15 +138,50 @@ class Candidate:
             agreement = compare_precisions(
                 self.trial, (exact.network, exact.results), (fast.network, fast.results)
             )
-            facts = {
-                "compared_precision": precision,
-                "compared_images": agreement.num_images,
-                "lowest_cosine": {
-                    name: round(cosine, 6) for name, cosine in agreement.cosines.items()
-                },
-            }
+            facts = _describe(agreement, precision)
+            cosines.append(min(agreement.cosines.values()))
             if agreement.is_enough:
+                memory.keep_precision(KnownPrecision(precision, cosines[-1]))
                 return replace(fast, facts=fast.facts | facts, reference=exact.network)
+        if facts:
+            memory.keep_precision(KnownPrecision("float32", max(cosines)))
+        return replace(exact, facts=exact.facts | facts)
+
+    def _check_precision(
+        self, model: Any, exact: Choice | None, known: KnownPrecision
+    ) -> Choice | None:
+        """Return the network in a precision that suited other pictures, if it suits these.
+
+        In float32 they need not be compared. How many are, depends on how far others were from
+        the bound.
+
+        Returns:
+            The network, or the one in float32 where it does not suit; None where precisions have
+            to be compared anew.
+        """
+        if known.precision == "float32":
+            is_close = known.cosine >= LOWEST_COSINE - CLOSE
+            return None if is_close else exact or self._start(model, "float32")
+        try:
+            fast = self._start_fast(model, known.precision)
+        except NotConvertible:
+            return None
+        is_close = known.cosine < LOWEST_COSINE + CLOSE
+        count = len(self.trial.pixels) if is_close else math.ceil(len(self.trial.pixels) / 2)
+        few = replace(self.trial, pixels=self.trial.pixels[:count], further=self.trial.checked)
+        exact = exact or replace(self, trial=few)._start(model, "float32")
+        assert exact.results is not None
+        assert fast.results is not None
+        expected = {name: rows[:count] for name, rows in exact.results.items()}
+        received = {name: rows[:count] for name, rows in fast.results.items()}
+        agreement = compare_precisions(few, (exact.network, expected), (fast.network, received))
+        facts = _describe(agreement, known.precision)
+        if agreement.is_enough:
+            return replace(fast, facts=fast.facts | facts, reference=exact.network)
+        EngineMemory(self.engine, self.trial).forget_precision()
+        note_other_pictures(self.trial, facts)
+        if len(expected[self.trial.names[0]]) < len(self.trial.pixels):
+            exact = replace(exact, results=None)
         return replace(exact, facts=exact.facts | facts)
 
     def _start_fast(self, model: Any, precision: ComputeType) -> Choice:
@@ -138,9 +195,10 @@ class Candidate:
         memory = EngineMemory(self.engine, self.trial)
         prepared = memory.find(precision)
         if prepared is None:
-            prepared = self.engine.prepare(model, precision)
-            if prepared is not model:
-                memory.keep(prepared, precision)
+            with self.trial.spent.timing("convert"):
+                prepared = self.engine.prepare(model, precision)
+                if prepared is not model:
+                    memory.keep(prepared, precision)
         return self._start(prepared, precision)
 
     def _start(self, model: Any, precision: ComputeType) -> Choice:
@@ -152,7 +210,8 @@ class Candidate:
         settings = NetworkSettings(
             self.trial.names, precision, available_cores(), self.trial.batch_size
         )
-        network = self.engine.open(model, settings)
+        with self.trial.spent.timing("convert"):
+            network = self.engine.open(model, settings)
         try:
             results = network(self.trial.pixels)
         except NotConvertible:
@@ -162,3 +221,12 @@ class Candidate:
         check_shapes(self.trial, results)
         facts = {"engine": self.engine.name, **self.engine.versions(), "precision": precision}
         return Choice(self.engine.name, network, facts, results)
+
+
+def _describe(agreement: Agreement, precision: ComputeType) -> dict[str, Any]:
+    """Return what is recorded of a comparison of a precision with float32."""
+    return {
+        "compared_precision": precision,
+        "compared_images": agreement.num_images,
+        "lowest_cosine": {name: round(cosine, 6) for name, cosine in agreement.cosines.items()},
+    }

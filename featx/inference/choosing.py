@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -12,6 +12,7 @@ from featx.engines.graph import NotConvertible
 from featx.errors import AddOnError, InvalidValue
 from featx.inference.announcing import describe_choice, note_other_precision, note_refusals
 from featx.inference.candidates import Candidate
+from featx.inference.first_use import is_worth_converting, measuring_seconds
 from featx.inference.loaded import LoadedNetwork
 from featx.inference.memory import OtherForm
 from featx.inference.request import AUTO, FAST, EngineRequest
@@ -37,11 +38,14 @@ def choose_network(trial: Trial, request: EngineRequest) -> Choice:
     own = None if loaded.engine is None else Choice(loaded.engine, loaded, loaded.facts)
     if own is not None and _runs_as_loaded(trial, request, own):
         chosen = own
+    elif own is not None and not is_worth_converting(trial, request, loaded):
+        chosen = replace(own, results=loaded.try_out(trial.pixels))
     else:
         opened, refusals = _open_candidates(trial, request, loaded)
-        if opened and loaded.failure:
-            own = None
-        chosen = _choose(trial, request, opened, own, refusals)
+        if own is not None:
+            own = None if opened and loaded.failure else replace(own, is_warm=loaded.is_tried)
+        seconds = measuring_seconds(trial, loaded)
+        chosen = _choose(trial, request, _Candidates(opened, own, refusals, seconds))
         note_refusals(trial, refusals, chosen.engine)
     announcement = describe_choice(chosen.facts)
     if announcement:
@@ -108,17 +112,23 @@ def _find_engines(trial: Trial, request: EngineRequest, loaded: LoadedNetwork) -
     return engines
 
 
-def _choose(
-    trial: Trial,
-    request: EngineRequest,
-    opened: list[Choice],
-    own: Choice | None,
-    refusals: dict[str, str],
-) -> Choice:
+@dataclass(frozen=True, slots=True)
+class _Candidates:
+    """What was opened, the backbone as it was loaded, why others cannot take the model, and how
+    long to measure each."""
+
+    opened: list[Choice]
+    own: Choice | None
+    refusals: dict[str, str]
+    seconds: float
+
+
+def _choose(trial: Trial, request: EngineRequest, candidates: _Candidates) -> Choice:
     """Choose among what was opened and the backbone as it was loaded."""
+    opened, own = candidates.opened, candidates.own
     if not opened:
         if own is None or request.asks_for_fast:
-            raise NotConvertible(_describe_failure(trial, request, refusals))
+            raise NotConvertible(_describe_failure(trial, request, candidates.refusals))
         return own
     # An extraction continues in the precision in which it began.
     same = [one for one in opened if one.facts["precision"] == request.stored_precision]
@@ -126,7 +136,8 @@ def _choose(
         return same[0]
     if request.engine != AUTO:
         return opened[0]
-    return choose_fastest(trial, opened, None if request.asks_for_fast else own)
+    loaded = None if request.asks_for_fast else own
+    return choose_fastest(trial, opened, loaded, candidates.seconds)
 
 
 def _describe_failure(trial: Trial, request: EngineRequest, refusals: dict[str, str]) -> str:

@@ -42,6 +42,14 @@ def find_network(key: str) -> Path | None:
     return None
 
 
+def is_kept(key: str) -> bool:
+    """Whether a converted network is there, without looking into it."""
+    try:
+        return (_folder(key) / CARD_NAME).is_file()
+    except OSError:
+        return False
+
+
 def keep_network(key: str, write: Callable[[Path], None], facts: Mapping[str, Any]) -> Path | None:
     """Put a converted network into the cache: completely, or not at all.
 

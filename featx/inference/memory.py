@@ -1,4 +1,4 @@
-"""The memory of engines: converted networks, refusals, speeds.
+"""The memory of engines: converted networks, refusals, precisions, speeds.
 
 Nothing is remembered of models whose code was trusted: the code may change while the files of the
 model do not.
@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from featx.engines.engines import ENGINES, Engine
+from featx.engines.engines import ENGINES, ComputeType, Engine
 from featx.engines.graph import NotConvertible
-from featx.inference.converted import find_network, keep_network
+from featx.inference.converted import find_network, is_kept, keep_network
 from featx.inference.trial import Choice, Trial
 from featx.machine import describe_machine
 from featx.models.remembered import versions
 from featx.specs import digest
-from featx.user_cache import read_facts, remember_facts
+from featx.user_cache import forget_facts, read_facts, remember_facts
 
 FORMAT = 7
 """Cache format version; entries of other versions are ignored."""
@@ -28,6 +28,19 @@ CONVERTED = "converted"
 
 class OtherForm(NotConvertible):
     """An engine does not take graphs of the backbone's form, and is no candidate."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPrecision:
+    """The precision that suits some layers of a model, as other pictures showed.
+
+    Attributes:
+        precision: That precision.
+        cosine: The lowest cosine to float32 of it, or of those that were not taken.
+    """
+
+    precision: ComputeType
+    cosine: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +90,31 @@ class EngineMemory:
         if self._is_used and not isinstance(error.__cause__, (OSError, MemoryError)):
             facts = {"reason": str(error), "is_other_form": isinstance(error, OtherForm)}
             remember_facts("refusals", self._key(CONVERTED), facts | self._description())
+
+    def has_network(self) -> bool:
+        """Whether a converted network is in the cache, whole or not."""
+        return self._is_used and is_kept(self._key(CONVERTED))
+
+    def find_precision(self) -> KnownPrecision | None:
+        """Return what was found out about precisions on this machine; None if nothing was."""
+        facts = read_facts("precisions", self._precision_key()) if self._is_used else None
+        try:
+            return None if facts is None else KnownPrecision(facts["precision"], facts["cosine"])
+        except KeyError:  # Written by another version of featx.
+            return None
+
+    def keep_precision(self, known: KnownPrecision) -> None:
+        """Remember what was found out about precisions."""
+        if self._is_used:
+            facts = {"precision": known.precision, "cosine": known.cosine}
+            remember_facts("precisions", self._precision_key(), facts | self._description())
+
+    def forget_precision(self) -> None:
+        """Let precisions be compared anew."""
+        forget_facts("precisions", self._precision_key())
+
+    def _precision_key(self) -> str:
+        return digest({"machine": describe_machine(), "network": self._key("precision")})
 
     @property
     def _is_used(self) -> bool:

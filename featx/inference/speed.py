@@ -20,11 +20,16 @@ CLEARLY_FASTER = 1.15
 """A candidate replaces one before it only if it is that much faster: what else happened to run on
 the machine during the comparison must not decide for good."""
 
+LONGEST = 0.5
+"""Most seconds for measuring a network."""
+
 NUM_PIXELS = 4
 """Images for measuring speeds; slow networks take some tenths of a second for four."""
 
 
-def choose_fastest(trial: Trial, opened: Sequence[Choice], loaded: Choice | None) -> Choice:
+def choose_fastest(
+    trial: Trial, opened: Sequence[Choice], loaded: Choice | None, seconds: float = LONGEST
+) -> Choice:
     """Choose the fastest candidate by what was measured on this machine, now or earlier.
 
     A model that can be run without loading it, on a machine without a GPU, is not loaded to be
@@ -34,6 +39,7 @@ def choose_fastest(trial: Trial, opened: Sequence[Choice], loaded: Choice | None
         trial: The layers and images.
         opened: Candidates, at least one.
         loaded: The backbone as it was loaded; None if it is no candidate.
+        seconds: How long to measure each.
 
     Returns:
         The chosen one, with how its speed compares in its facts.
@@ -50,12 +56,12 @@ def choose_fastest(trial: Trial, opened: Sequence[Choice], loaded: Choice | None
         candidates = [one for one in candidates if _computes(one, trial.pixels[:NUM_PIXELS])]
     if len(candidates) == 1:
         return candidates[0]
-    return _pick(candidates, speeds or _measure(trial, candidates))
+    return _pick(candidates, speeds or _measure(trial, candidates, seconds))
 
 
 def _computes(candidate: Choice, pixels: np.ndarray) -> bool:
     """Whether a candidate can compute here; loads a model that is not in memory."""
-    if candidate.results is None:
+    if candidate.results is None and not candidate.is_warm:
         try:
             candidate.network(pixels)
         except ModelError:
@@ -79,7 +85,7 @@ def _pick(candidates: Sequence[Choice], speeds: Mapping[str, float]) -> Choice:
     )
 
 
-def _measure(trial: Trial, candidates: Sequence[Choice]) -> dict[str, float]:
+def _measure(trial: Trial, candidates: Sequence[Choice], seconds: float) -> dict[str, float]:
     """Measure images per second of each engine, and remember them."""
     some = trial.pixels[:NUM_PIXELS]
     runs = []
@@ -88,20 +94,25 @@ def _measure(trial: Trial, candidates: Sequence[Choice]) -> dict[str, float]:
         if candidate.results is None and has_gpu():  # A GPU is only fast with full batches.
             pixels = np.resize(some, (candidate.network.batch_size, *some.shape[1:]))
         runs.append((candidate.network, pixels))
-    speeds = compare_speeds(runs)
+    is_warm = all(one.is_warm or one.results is not None for one in candidates)
+    speeds = compare_speeds(runs, seconds, is_warm=is_warm)
     by_engine = {one.engine: speed for one, speed in zip(candidates, speeds, strict=True)}
     keep_speeds(speeds_key(trial, candidates), by_engine)
     return by_engine
 
 
-def compare_speeds(runs: Sequence[tuple[Network, np.ndarray]], seconds: float = 0.5) -> list[float]:
+def compare_speeds(
+    runs: Sequence[tuple[Network, np.ndarray]], seconds: float = LONGEST, *, is_warm: bool = False
+) -> list[float]:
     """Measure images per second of several networks: the best of rounds in turn.
 
     In turn, and the best: what else runs on the machine then slows down all alike, or none.
 
     Args:
         runs: Networks, and one batch for each.
-        seconds: How long to go on with each; at least two rounds are counted.
+        seconds: How long to go on with each. At least two rounds are counted, or one that takes as
+            long.
+        is_warm: Whether all have computed before: else a first round does not count.
     """
     best = [math.inf] * len(runs)
     spent = [0.0] * len(runs)
@@ -112,13 +123,13 @@ def compare_speeds(runs: Sequence[tuple[Network, np.ndarray]], seconds: float = 
     with ThreadPoolExecutor(max(network.concurrency for network, _ in runs)) as pool:
         for number in range(50):
             for index, (network, pixels) in enumerate(runs):
-                if number > 2 and spent[index] > seconds:
+                if spent[index] > seconds and (is_warm or number > 2):
                     continue
                 start = time.perf_counter()
                 count = network.concurrency
                 list(pool.map(compute, [network] * count, [pixels] * count))
                 elapsed = time.perf_counter() - start
-                if number:  # In the first round, kernels are made and memory is taken.
+                if number or is_warm:  # In the first round, kernels are made and memory is taken.
                     best[index] = min(best[index], elapsed)
                     spent[index] += elapsed
     return [

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +24,28 @@ def no_further_images() -> Sequence[np.ndarray]:
     return ()
 
 
+@dataclass(slots=True)
+class Spent:
+    """Where the time of a choice goes, besides comparing.
+
+    Attributes:
+        load: Seconds of loading a model that was known from earlier.
+        convert: Seconds of converting its network, or reading it from the cache, and compiling it.
+    """
+
+    load: float = 0.0
+    convert: float = 0.0
+
+    @contextlib.contextmanager
+    def timing(self, what: str) -> Iterator[None]:
+        """Add the seconds that a block takes to ``load`` or ``convert``."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            setattr(self, what, getattr(self, what) + time.perf_counter() - began)
+
+
 @dataclass(frozen=True, slots=True)
 class Trial:
     """What candidates are to compute, and what they are tried on.
@@ -32,7 +56,10 @@ class Trial:
         pixels: The first images: uint8 (B, H, W, C).
         batch_size: Images of the first batch, of which `pixels` may be only some.
         further: Gives more images to compare precisions on: uint8 (H, W, C) each.
+        checked: Gives a few of them, to check a precision that was chosen earlier.
         listener: Told what was chosen, and why.
+        num_images: How many images are to be computed in all; None where that is not known.
+        spent: Where the time goes.
     """
 
     backbone: Backbone
@@ -40,7 +67,14 @@ class Trial:
     pixels: np.ndarray
     batch_size: int
     further: Callable[[], Sequence[np.ndarray]] = no_further_images
+    checked: Callable[[], Sequence[np.ndarray]] = no_further_images
     listener: Listener = field(default_factory=Listener)
+    num_images: int | None = None
+    spent: Spent = field(default_factory=Spent)
+
+    def timing_load(self) -> contextlib.AbstractContextManager[None]:
+        """Time what loads the model first, if it is not in memory."""
+        return self.spent.timing("convert" if self.backbone.is_loaded else "load")
 
     @property
     def reference(self) -> str:
@@ -60,6 +94,7 @@ class Choice:
         missing_precision: Why it does not compute in the precision of stored features, where its
             engine has that precision.
         reference: The network in float32 with which its precision was compared, if it was.
+        is_warm: Whether it has computed before, so that its next images show its speed.
     """
 
     engine: str
@@ -68,3 +103,4 @@ class Choice:
     results: Results | None = None
     missing_precision: str = ""
     reference: Network | None = None
+    is_warm: bool = False

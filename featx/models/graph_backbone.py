@@ -11,6 +11,7 @@ from featx.engines.graph import NetworkGraph
 from featx.engines.layouts import channels_last, scale_for_graph
 from featx.engines.tensorflow import calls_at_a_time, images_at_a_time
 from featx.engines.tensorflow_graph import CompiledLayers
+from featx.engines.traced_layers import TracedLayers
 from featx.models.description import DescribedBackbone, ModelDescription
 from featx.models.keras_settings import build_apart
 
@@ -69,7 +70,7 @@ class GraphBackbone(DescribedBackbone):
         if self._build_graph is not None:
             return self._build_graph(names)
         compiled = self._compile(tuple(names))
-        if not isinstance(compiled, CompiledLayers):
+        if not isinstance(compiled, (CompiledLayers, TracedLayers)):
             return None
         return build_apart(lambda: compiled.freeze(self._input_layout, self._layouts))
 

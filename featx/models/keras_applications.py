@@ -9,6 +9,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import h5py
+
 from featx.engines.tensorflow import import_tensorflow
 from featx.engines.tensorflow_thread import run_in_new_thread
 from featx.errors import (
@@ -27,7 +29,7 @@ from featx.models.graph_backbone import GraphBackbone
 from featx.models.keras_contents import refuse_data_elsewhere
 from featx.models.keras_downloads import without_downloads
 from featx.models.keras_layers import KerasLayers
-from featx.models.keras_seeds import own_seeds
+from featx.models.keras_seeds import own_seeds, without_drawing
 from featx.specs import ModelSpec
 from featx.wording import option
 
@@ -151,13 +153,13 @@ def _build(
     *,
     fetches: bool = True,
 ) -> Any:
-    """Construct the network, with ImageNet weights or with seeded random ones.
+    """Construct the network, with ImageNet weights or seeded random ones, or for those of a file.
 
     Args:
         constructor: The application.
         arguments: Its arguments.
         shape: Of the input.
-        weights: ``imagenet`` or ``random``.
+        weights: ``imagenet`` or ``random``; else zeros, that are to be read from a file.
         fetches: Whether Keras may download weights that it does not have.
     """
 
@@ -166,10 +168,11 @@ def _build(
 
         if not is_own_process():  # Progress of downloads goes to absl's log, for this thread.
             keras.config.disable_interactive_logging()
-        named = None if weights == "random" else weights
+        named = "imagenet" if weights == "imagenet" else None
         what = f"The ImageNet weights of {constructor.__name__}"
         with (
             own_seeds(RANDOM_SEED),
+            contextlib.nullcontext() if weights == "random" else without_drawing(),
             quiet_loggers("tensorflow", "absl"),
             contextlib.nullcontext() if fetches else without_downloads(what),
         ):
@@ -199,8 +202,10 @@ def _load_from_file(
     path = Path(weights)
     refuse_data_elsewhere(path)
     reasons = []
+    if _lacks_classifier(path):
+        attempts = attempts[::-1]  # The other way round, the first one is built for nothing.
     for arguments in attempts:
-        model = _build(constructor, arguments, shape, "random")
+        model = _build(constructor, arguments, shape, weights)
         try:
             # One thread at a time: filters of warnings are those of all threads.
             with own_seeds(), warnings.catch_warnings():
@@ -214,6 +219,17 @@ def _load_from_file(
         f"The weights in {weights!r} do not fit {constructor.__name__} ({'; '.join(reasons)}). "
         "Is it for another network, or for other constructor arguments (such as ',alpha=0.35')?"
     )
+
+
+def _lacks_classifier(path: Path) -> bool:
+    """Whether a weights file names its layers, and none of them classifies."""
+    try:
+        with h5py.File(path) as file:
+            group = file.get("model_weights", file)
+            names = [os.fsdecode(name) for name in group.attrs["layer_names"]]
+    except (OSError, KeyError, RuntimeError, TypeError, ValueError):
+        return False  # Keras says what is wrong with it.
+    return not any(part in name for name in names for part in ("pred", "logits", "head"))
 
 
 def _refuse_file_without_top(

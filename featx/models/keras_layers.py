@@ -19,6 +19,7 @@ import numpy as np
 from featx.engines.door import find_door, measure_scaling
 from featx.engines.tensorflow import import_tensorflow
 from featx.engines.tensorflow_graph import CompiledLayers, compile_function
+from featx.engines.traced_layers import TracedLayers
 from featx.errors import ModelError
 from featx.models.backbone import Layer
 from featx.models.graph_layers import operation_of
@@ -32,6 +33,7 @@ from featx.models.keras_calls import Call, KerasDoor, describe_door, find_traine
 from featx.models.keras_part import KerasInput, take_part
 from featx.models.keras_reasons import keras_reason
 from featx.models.keras_recording import LastCallSeen, Trace, by_suffix, name_calls, record_calls
+from featx.models.keras_settings import build_apart
 from featx.models.lineage import Lineage, receptive_field
 from featx.models.trained_pixels import TrainedPixels
 from featx.specs import InputSpec
@@ -87,6 +89,7 @@ class KerasLayers:
         self._feed = feed
         self._layer_class = layer_class or keras.layers.Layer
         self._positions: dict[str, tuple[int, str]] = {}
+        self._tensors: dict[str, Any] = {}
         layers: list[Layer] = []
         found: list[tuple[KerasDoor, TrainedPixels | None]] = []
 
@@ -95,17 +98,24 @@ class KerasLayers:
             for layer, number, suffix in self._describe(images, run):
                 layers.append(layer)
                 self._positions[layer.name] = (number, suffix)
+                tensor = images if number == _INPUT else run.calls[number].outputs[suffix]
+                self._tensors[layer.name] = tensor
             door = describe_door(find_door(images), run.calls)
             with tensorflow.init_scope():  # The values of weights, not symbols for them.
                 found.append((door, None if door.names else find_trained(run.calls, door)))
 
-        self._trace(trace)
+        self._traced = self._trace(trace)
         self.layers = tuple(layers)
         door, trained = found[0]
         self.inner_scaling = self._measure(door) if door.names else trained
 
-    def compile(self, names: Sequence[str]) -> CompiledLayers:
-        """Build a graph from scaled images to the named layers, with nothing beyond them."""
+    def compile(self, names: Sequence[str]) -> TracedLayers:
+        """Return the graph from scaled images to the named layers, with nothing beyond them."""
+        tensors = {name: self._tensors[name] for name in names}
+        return TracedLayers(self._traced, tensors, lambda: self._trace_again(tuple(names)))
+
+    def _trace_again(self, names: tuple[str, ...]) -> CompiledLayers:
+        """Build a graph that ends with the last layer that is needed, and compile it."""
         positions = [self._positions[name] for name in names]
         last = max(number for number, _ in positions)
 
@@ -117,7 +127,7 @@ class KerasLayers:
                 for number, suffix in positions
             ]
 
-        return compile_function(self._trace(trace), tuple(names))
+        return build_apart(lambda: compile_function(self._trace(trace), names))
 
     def take_part(self, name: str) -> Any:
         """Return a copy of the model that ends with a layer; see `keras_part.take_part`.

@@ -46,7 +46,7 @@ def show_extract_report(report: ExtractReport) -> None:
         spent = [
             f"{text} {report.seconds[name]:.1f}"
             for name, text in _SPENT.items()
-            if name in report.seconds
+            if name in report.seconds and not (name == "choose" and "convert" in report.seconds)
         ]
         rate = report.images_per_second
         shown = f"{format_rate(rate)} images/s; " if rate else ""
@@ -55,7 +55,9 @@ def show_extract_report(report: ExtractReport) -> None:
 
 _SPENT = {
     "load": "load",
-    "choose": "choose the engine",
+    "choose": "choose the engine",  # Of reports that do not say its parts.
+    "convert": "convert",
+    "compare": "compare",
     "read": "waiting for images",
     "compute": "compute",
     "write": "write",
@@ -252,8 +254,30 @@ def describe_run(run: Mapping[str, Any]) -> list[str]:
         f"{run.get('seconds', 0):.1f} s{_describe_rate(run)}",
         f"{run.get('engine')} in {precision}{comparison}",
         ", ".join(versions),
+        *_describe_beginning(run),
         *([f"decoders: {', '.join(decoders)}"] if decoders else []),
     ]
+
+
+def _describe_beginning(run: Mapping[str, Any]) -> list[str]:
+    """Write what was done before images were only computed; nothing of runs that do not say it."""
+    spent = [
+        f"{text} {run[name]:.1f} s"
+        for name, text in _BEGINNING.items()
+        if run.get(name, 0) >= SHOWN_SECONDS
+    ]
+    return [f"before that: {', '.join(spent)}"] if spent else []
+
+
+SHOWN_SECONDS = 0.05
+"""Less is shown as 0.0."""
+
+_BEGINNING = {
+    "loading_seconds": "loading the model",
+    "converting_seconds": "converting it",
+    "comparing_seconds": "comparing",
+}
+"""Entry of a run → what took so long."""
 
 
 def _describe_rate(run: Mapping[str, Any]) -> str:
@@ -271,7 +295,7 @@ def _describe_rate(run: Mapping[str, Any]) -> str:
 _RUN_FACTS = (
     "started", "computed", "seconds", "engine", "precision", "lowest_cosine", "compared_images",
     "compared_precision", "compared_engine", "speed_ratio", "choosing_seconds", "choosing_images",
-    "decoders", "decoding", "shifted",
+    *_BEGINNING, "decoders", "decoding", "shifted",
 )  # fmt: skip
 
 

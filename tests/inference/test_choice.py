@@ -84,7 +84,7 @@ def features_of_mini(monkeypatch: pytest.MonkeyPatch) -> None:
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[list[float]]:
     """What `compare_speeds` returns, next first; empty: it must not be called."""
     speeds: list[list[float]] = []
-    monkeypatch.setattr(speed, "compare_speeds", lambda runs: speeds.pop(0))
+    monkeypatch.setattr(speed, "compare_speeds", lambda *args, **options: speeds.pop(0))
     return speeds
 
 
@@ -388,7 +388,7 @@ def test_bfloat16_is_taken_where_it_changes_nothing(
 
 
 def test_further_images_are_compared_while_precisions_agree(
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backbone = load_model(MINI)
     pixels = pixels_for(backbone, 5)
@@ -396,6 +396,8 @@ def test_further_images_are_compared_while_precisions_agree(
     monkeypatch.setattr(OpenVino, "prepare", refuse_mixed)
 
     def facts(*cosines: float) -> tuple[Any, ...]:
+        # In a cache of its own: what one folder showed is remembered for the next.
+        monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "-".join(map(str, cosines))))
         left = list(cosines)
         monkeypatch.setattr(agreement, "lowest_cosine", lambda first, second: left.pop(0))
         fast = AcceleratedBackbone(backbone, further=lambda: further)
@@ -410,6 +412,44 @@ def test_further_images_are_compared_while_precisions_agree(
     assert facts(0.9995, 0.9999, 0.9) == ("float32", 0.9, 12)
     assert facts(0.9995, 0.9) == ("float32", 0.9, 10)
     assert facts(0.9) == ("float32", 0.9, 5)
+
+
+def test_a_known_precision_is_checked_on_a_few_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone = load_model(MINI)
+    first, few = pixels_for(backbone, 8), list(pixels_for(backbone, 6))
+    left: list[float] = []
+    monkeypatch.setattr(agreement, "lowest_cosine", lambda first, second: left.pop(0))
+    monkeypatch.setattr(OpenVino, "prepare", refuse_mixed)
+
+    def facts(*cosines: float) -> tuple[Any, ...]:
+        left[:] = cosines
+        notes = Notes()
+        fast = AcceleratedBackbone(backbone, checked=lambda: few, listener=notes)
+        values = fast(first, ["embedding"])["embedding"]
+        assert left == []
+        facts = fast.run_facts
+        exact = AcceleratedBackbone(backbone, EngineRequest(precision=facts["precision"]))
+        np.testing.assert_array_equal(values, exact(first, ["embedding"])["embedding"])
+        return facts["precision"], facts.get("compared_images"), notes.text
+
+    assert facts(0.9999)[:2] == ("bfloat16", 8)  # Measured, far from the bound.
+    assert facts(0.9995, 0.9992, 0.9999)[:2] == ("bfloat16", 4 + 6)
+    precision, images, text = facts(0.9995, 0.9989)  # A folder on which it is wrong.
+    assert (precision, images) == ("float32", 8)
+    assert "keeps a cosine of only 0.99890 (embedding) to float32 in these" in text
+    assert facts(0.9991)[:2] == ("bfloat16", 8)  # Measured anew, near the bound:
+    assert facts(0.9995, 0.9995)[:2] == ("bfloat16", 8 + 6)  # More are checked.
+
+
+def test_that_no_precision_suits_is_not_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone = load_model(MINI)
+    left = [0.9]
+    monkeypatch.setattr(agreement, "lowest_cosine", lambda first, second: left.pop(0))
+    monkeypatch.setattr(OpenVino, "prepare", refuse_mixed)
+    for _ in range(2):
+        fast = AcceleratedBackbone(backbone)
+        fast(pixels_for(backbone, 3), ["embedding"])
+        assert (fast.run_facts["precision"], left) == ("float32", [])
 
 
 def build_difference(names: Sequence[str]) -> Any:
