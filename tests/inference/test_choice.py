@@ -127,6 +127,36 @@ def test_tensorflow_is_taken_where_it_is_faster(measured: list[list[float]]) -> 
 
 
 @pytest.mark.usefixtures("features_of_mini")
+@pytest.mark.parametrize(
+    ("num_images", "engine"),
+    [(8, "tensorflow"), (20, "tensorflow"), (5000, "openvino"), (None, "openvino")],
+)
+def test_for_few_images_nothing_is_converted(
+    measured: list[list[float]],
+    monkeypatch: pytest.MonkeyPatch,
+    num_images: int | None,
+    engine: str,
+) -> None:
+    """By the time that the engine which loaded the model takes: 10 ms for an image here."""
+    seen: list[int] = []
+
+    def compute(self: GraphBackbone, images: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+        time.sleep(0.01 * len(images))
+        seen.append(len(images))
+        return {name: np.ones((len(images), 256), np.float32) for name in names}
+
+    monkeypatch.setattr(GraphBackbone, "__call__", compute)
+    measured.append([300.0, 100.0])
+    backbone = load_model(MINI)
+    fast = AcceleratedBackbone(backbone, EngineRequest(), num_images=num_images)
+    rows = fast(pixels_for(backbone, 8), ["embedding"])["embedding"]
+    assert (fast.run_facts["engine"], len(rows)) == (engine, 8)
+    if engine == "tensorflow":
+        assert sum(seen) == 8  # Nothing twice.
+        assert len(measured) == 1  # Nor measured.
+
+
+@pytest.mark.usefixtures("features_of_mini")
 def test_another_machine_or_precision_is_measured_anew(
     measured: list[list[float]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
