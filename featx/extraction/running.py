@@ -64,8 +64,10 @@ def _describe_run(prepared: Prepared) -> dict[str, Any]:
     spent = _split_choice(prepared)
     facts: dict[str, Any] = {"loading_seconds": round(spent["load"], 3)}
     if choosing.seconds:
-        facts |= {f"{what}ing_seconds": round(spent[of], 3)
-                  for what, of in (("convert", "convert"), ("compar", "compare"))}  # fmt: skip
+        facts |= {
+            "converting_seconds": round(spent["convert"], 3),
+            "comparing_seconds": round(spent["compare"], 3),
+        }
     if choosing.seconds and not prepared.is_chosen:  # Else it is not in the seconds of the run.
         facts |= {
             "choosing_seconds": round(choosing.seconds, 3),
