@@ -72,6 +72,8 @@ class LoadedNetwork:
 
     def _try(self, pixels: np.ndarray) -> Results:
         results = self(pixels[:1])
+        if any(np.shape(rows)[:1] != (1,) for rows in results.values()):
+            return self(pixels)  # A layer without a row for each image, which is refused later.
         if len(pixels) == 1:
             return results
         began = time.perf_counter()
