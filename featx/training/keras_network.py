@@ -19,6 +19,7 @@ from featx.models.keras_part import keras_layers_of
 from featx.models.keras_settings import build_apart
 from featx.specs import FeatureSpec, InputSpec
 from featx.training.freezing import LayerPlace
+from featx.wording import command
 
 VECTORS = "network"
 """The layer of a fine-tuned model that gives what its top takes."""
@@ -110,7 +111,7 @@ def refuse_untrainable(backbone: Backbone) -> None:
         raise ModelError(
             f"{backbone.spec.reference!r} cannot be trained: it is a graph whose weights are "
             "constants, not a model of Keras. Name the same network as a Keras application or a "
-            ".keras file, or fit a head on its frozen features (featx fit-head)."
+            f".keras file, or fit a head on its frozen features with {command('fit-head')}."
         )
 
 
@@ -133,7 +134,7 @@ def make_network(
         raise ModelError(
             f"{backbone.spec.reference!r} cannot be trained: {error} Save it with Keras 3 as a "
             "network of keras.Sequential or keras.Model(inputs, outputs), or fit a head on its "
-            "frozen features (featx fit-head)."
+            f"frozen features with {command('fit-head')}."
         ) from error
 
 
