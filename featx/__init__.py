@@ -28,6 +28,8 @@ PUBLIC_NAMES = {
     "featx.curation.duplicate_groups": ("DuplicateGroup", "DuplicatePicture", "DuplicatesReport"),
     "featx.curation.duplicates": ("find_duplicates",),
     "featx.curation.findings": ("Finding",),
+    "featx.deploy.checking": ("ExportComparison",),
+    "featx.deploy.exporting": ("HeadExportReport", "export_head"),
     "featx.engines.graph": ("GraphOutput", "Layout", "NetworkGraph"),
     "featx.errors": ("FeatxError",),
     "featx.events": ("Listener", "Verbose"),
@@ -147,6 +149,7 @@ PUBLIC_NAMES = {
         "ModelSpec",
         "Precision",
         "Preprocess",
+        "Quantize",
         "Resize",
         "Scaling",
         "StorageType",
@@ -192,6 +195,9 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.curation.duplicate_groups import DuplicatesReport as DuplicatesReport
     from featx.curation.duplicates import find_duplicates as find_duplicates
     from featx.curation.findings import Finding as Finding
+    from featx.deploy.checking import ExportComparison as ExportComparison
+    from featx.deploy.exporting import HeadExportReport as HeadExportReport
+    from featx.deploy.exporting import export_head as export_head
     from featx.engines.graph import GraphOutput as GraphOutput
     from featx.engines.graph import Layout as Layout
     from featx.engines.graph import NetworkGraph as NetworkGraph
@@ -327,6 +333,7 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.specs import ModelSpec as ModelSpec
     from featx.specs import Precision as Precision
     from featx.specs import Preprocess as Preprocess
+    from featx.specs import Quantize as Quantize
     from featx.specs import Resize as Resize
     from featx.specs import Scaling as Scaling
     from featx.specs import StorageType as StorageType

@@ -27,6 +27,7 @@ Exif = Literal["apply", "ignore"]
 Decode = Literal["fast", "exact"]
 Icc = Literal["apply", "ignore"]
 StorageType = Literal["float32", "float16"]
+Quantize = Literal["none", "float16", "int8"]
 Precision = Literal["auto", "float32", "mixed", "bfloat16"]
 
 PREPROCESS_NAMES: tuple[str, ...] = get_args(Preprocess)

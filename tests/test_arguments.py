@@ -28,6 +28,7 @@ CALLS: Mapping[str, dict[str, Any]] = {
     "embed": {"images": [np.zeros((8, 8, 3), np.uint8)]},
     "evaluate": {"images": "photos", "head": "head"},
     "evaluate_retrieval": {"features": "f.h5"},
+    "export_head": {"head": "head", "output": "out.keras"},
     "export_store": {"features": "f.h5", "output": "out.npy", "overwrite": True},
     "export_to_database": {"features": "f.h5", "output": "out", "to": "qdrant"},
     "extract": {"images": "photos", "output": "new.h5"},
@@ -49,7 +50,7 @@ CALLS: Mapping[str, dict[str, Any]] = {
 }
 """Function → a call of it; in a folder where nothing is, each ends early."""
 
-PICTURES = ("images", "queries", "keys")
+PICTURES = ("images", "queries", "keys", "check")
 """What is tested with the images that can be passed."""
 
 

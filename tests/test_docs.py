@@ -40,6 +40,9 @@ TRAINING = {
 }
 """Examples that train a network, and what else they are given for a small one."""
 
+SLOW = {*TRAINING, "08_retrain_and_export.py"}
+"""Examples that train, or start a process of their own."""
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -194,7 +197,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     "script",
     [
-        pytest.param(path, marks=pytest.mark.slow if path.name in TRAINING else (), id=path.name)
+        pytest.param(path, marks=pytest.mark.slow if path.name in SLOW else (), id=path.name)
         for path in sorted((ROOT / "examples").glob("*.py"))
     ],
 )
@@ -215,6 +218,7 @@ def test_every_example_runs(
     out = capsys.readouterr().out
     assert "12 computed, 0 already there, 0 failed" in out or script.name in TRAINING
     assert "accuracy 1.000 on 2" in out
+    assert "export" not in script.name or "difference 0.0 after loading" in out
 
 
 @pytest.mark.parametrize("step", ["targets", "train", "export", "evaluate", "speed"])

@@ -43,6 +43,7 @@ COMMANDS: Registry[Command] = Registry(
         "merge": "featx.cli.merge:merge",
         "fit-head": "featx.cli.fit_head:fit_head",
         "fine-tune": "featx.cli.fine_tune:fine_tune",
+        "export-head": "featx.cli.export_head:export_head",
         "evaluate": "featx.cli.evaluate:evaluate",
         "predict": "featx.cli.predict:predict",
         "index": "featx.cli.index:index",

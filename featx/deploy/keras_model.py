@@ -10,11 +10,8 @@ from featx.deploy.pooling import add_pooling
 from featx.errors import ModelError
 from featx.heads.head import Head
 from featx.models.backbone import Backbone, Layer
-from featx.models.keras_part import keras_layers_of, make_names_single
+from featx.models.keras_part import EXPORTED, NETWORK, keras_layers_of, make_names_single
 from featx.specs import FeatureSpec
-
-NETWORK = "network"
-"""The layer that is the network, a model itself."""
 
 
 def build_keras_model(head: Head, backbone: Backbone) -> Any:
@@ -42,7 +39,7 @@ def build_keras_model(head: Head, backbone: Backbone) -> Any:
     images = keras.Input((None, None, 3), dtype="uint8", name="images")
     pixels = prepare(images, backbone.spec.input)
     vectors = take_network(backbone, head.feature)(pixels)
-    return keras.Model(images, add_head(vectors, head.operations), name="featx_head")
+    return keras.Model(images, add_head(vectors, head.operations), name=EXPORTED)
 
 
 def take_network(backbone: Backbone, feature: FeatureSpec) -> Any:

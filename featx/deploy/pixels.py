@@ -53,7 +53,7 @@ def fit(images: Any, contract: InputSpec) -> Any:
     """Resize pictures by the contract's rule; float32 (B, H, W, C) of whole numbers."""
     from keras import ops
 
-    values = _to_channels(ops.cast(images, "float64"), contract.channels)
+    values = to_channels(ops.cast(images, "float64"), contract.channels)
     # Symbols do not say how large they are, but a vector of ones of that length does.
     rows = ops.ones_like(ops.sum(values, axis=(0, 2, 3)))
     columns = ops.ones_like(ops.sum(values, axis=(0, 1, 3)))
@@ -80,8 +80,8 @@ def scale(pixels: Any, contract: InputSpec) -> Any:
     return ops.flip(pixels, axis=-1) if contract.channel_order == "bgr" else pixels
 
 
-def _to_channels(values: Any, channels: int) -> Any:
-    """Turn RGB, float64 (B, H, W, 3), into what the network takes."""
+def to_channels(values: Any, channels: int) -> Any:
+    """Turn RGB, whole numbers as floats (B, H, W, 3), into what the network takes."""
     from keras import ops
 
     if channels == 3:

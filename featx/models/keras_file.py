@@ -17,6 +17,7 @@ from featx.models.input_contract import (
 )
 from featx.models.keras_layers import KerasLayers
 from featx.models.keras_loading import LoadedModel, load_keras_file, take_model
+from featx.models.keras_part import exported_size
 from featx.specs import ModelSpec, split_constants
 
 
@@ -40,7 +41,8 @@ def _describe(
 ) -> GraphBackbone:
     found = loaded.input
     shape = read_input_shape(found.shape, name)
-    own = image_contract(shape, request.overrides.size, name)
+    size = request.overrides.size or exported_size(found.model)
+    own = image_contract(shape, size, name)
     layers = KerasLayers(
         found.model,
         own,
@@ -77,6 +79,6 @@ def _describe(
         packages=["tf_keras"] if is_legacy else [],
         runs_own_code=loaded.runs_own_code,
         inner_scaling=layers.inner_scaling,
-        any_size=shape.takes_any_size(request.overrides.size),
+        any_size=shape.takes_any_size(size),
     )
     return GraphBackbone(description, layers.compile, find_layers=lambda: layers)

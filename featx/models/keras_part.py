@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from featx.models.keras_layers import KerasLayers
 
 
+EXPORTED, NETWORK = "featx_head", "network"
+"""Names of a head that is exported with its network, and of the network in it, a model itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class KerasInput:
     """What a Keras model takes.
@@ -33,6 +37,18 @@ def keras_layers_of(backbone: Backbone) -> KerasLayers | None:
     """Return the layers of Keras that a backbone consists of; None for any other model."""
     find = getattr(backbone, "keras_layers", None)
     return None if find is None else find()
+
+
+def exported_size(model: Any) -> tuple[int, int] | None:
+    """Return height and width of the network in an exported head; None for any other model.
+
+    The whole takes any size, and resizes to this one: pictures that have it are not resized twice.
+    """
+    if model.name != EXPORTED:
+        return None
+    found = [layer for layer in model.layers if layer.name == NETWORK]
+    shape = tuple(found[0].inputs[0].shape) if found and hasattr(found[0], "inputs") else ()
+    return (shape[1], shape[2]) if len(shape) == 4 and shape[1] and shape[2] else None
 
 
 def take_part(model: Any, takes: KerasInput, name: str) -> Any:

@@ -15,6 +15,7 @@ from featx.report.text import describe_box, list_settings, short_path
 from featx.units import format_bytes, format_count
 
 if TYPE_CHECKING:
+    from featx.deploy.exporting import HeadExportReport
     from featx.exports.databases import DatabaseReport
     from featx.exports.exporting import ExportReport
     from featx.heads.fitting import FitReport
@@ -89,6 +90,14 @@ def show_export(report: ExportReport) -> None:
         f"{format_count(report.columns, 'value')} each, {format_bytes(report.bytes)} "
         f"({report.format})"
     )
+
+
+def show_head_export(report: HeadExportReport) -> None:
+    """Write what was exported, and how it compares with featx."""
+    from featx.deploy.card import describe_comparison
+
+    print_result(f"{short_path(report.output)}: {format_bytes(report.bytes)} ({report.form})")
+    print_result(describe_comparison(report.comparison))
 
 
 def show_database(report: DatabaseReport) -> None:

@@ -30,6 +30,7 @@ from featx.models import restore_model
 from featx.models.keras_settings import build_apart
 from featx.poolings import pool_features
 from featx.specs import FeatureSpec
+from tests.deploy.pictures import write_noise
 
 pytestmark = pytest.mark.tensorflow
 
@@ -90,18 +91,6 @@ def test_operations_of_an_add_on_are_refused() -> None:
 
     with pytest.raises(HeadError, match="'function' of this head belongs to an add-on"):
         layers_of((double,), np.zeros((1, 2), np.float32))
-
-
-def write_noise(folder: Path) -> Path:
-    """Twelve pictures of two classes and several sizes."""
-    generator = np.random.default_rng(5)
-    for number in range(12):
-        name = ("dark", "light")[number % 2]
-        height, width = 90 + 17 * number, 260 - 11 * number
-        noise = generator.integers(0, 128, (height, width, 3)) + 127 * (number % 2)
-        (folder / name).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(noise.astype(np.uint8)).save(folder / name / f"{number}.png")
-    return folder
 
 
 def nested(scale: float = 0.1) -> Any:

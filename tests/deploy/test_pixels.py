@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import Any, get_args
 
@@ -35,8 +36,16 @@ def in_graph(picture: np.ndarray, contract: InputSpec) -> np.ndarray:
     return np.asarray(fit(picture[np.newaxis], contract))[0]
 
 
-@pytest.mark.parametrize("resize", get_args(Resize))
-@pytest.mark.parametrize("interpolation", get_args(Interpolation))
+def list_ways() -> list[Any]:
+    """Every filter with every way to fit; those that differ most are not slow."""
+    usual = {("stretch", "bilinear"), ("crop", "lanczos"), ("pad", "bicubic"), ("pad", "nearest")}
+    return [
+        pytest.param(*way, marks=() if way in usual else pytest.mark.slow)
+        for way in itertools.product(get_args(Resize), get_args(Interpolation))
+    ]
+
+
+@pytest.mark.parametrize(("resize", "interpolation"), list_ways())
 def test_resizing_is_pillows_bit_for_bit(resize: Any, interpolation: Any) -> None:
     contract = InputSpec(
         24, 32, resize=resize, interpolation=interpolation, background=(9, 80, 200)

@@ -14,6 +14,7 @@ _VIEWS = {
         "FineTuneReport",
         "FitReport",
         "Head",
+        "HeadExportReport",
         "LabelEvaluation",
         "NumberEvaluation",
         "PredictReport",

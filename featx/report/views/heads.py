@@ -21,8 +21,10 @@ from featx.report.views.view import (
     list_facts,
     list_names,
 )
+from featx.units import format_bytes
 
 if TYPE_CHECKING:
+    from featx.deploy.exporting import HeadExportReport
     from featx.heads.fitting import FitReport
     from featx.heads.head import Head
     from featx.heads.judging import AnyEvaluation
@@ -239,6 +241,23 @@ def _describe_confusions(evaluation: AnyEvaluation | None) -> str:
     return "; ".join(f"{count} × {true} taken for {other}" for true, other, count in confusions)
 
 
+def view_head_export(report: HeadExportReport) -> View:
+    """Return what was exported, and how far it is from featx."""
+    comparison = report.comparison
+    return View(
+        "HeadExportReport",
+        short_path(report.output),
+        list_facts(
+            ("form", report.form),
+            ("quantised", "" if report.quantize == "none" else report.quantize),
+            ("size", format_bytes(report.bytes)),
+            ("pictures", f"{comparison.pictures:,} ({comparison.source})"),
+            ("difference", f"{comparison.difference:.2g}"),
+            ("changed answers", f"{comparison.changed:,}"),
+        ),
+    )
+
+
 VIEWS: Mapping[str, Callable[[Any], View]] = {
     "Evaluation": view_evaluation,
     "LabelEvaluation": view_evaluation,
@@ -246,6 +265,7 @@ VIEWS: Mapping[str, Callable[[Any], View]] = {
     "FineTuneReport": view_fine_tuning,
     "FitReport": view_fit,
     "Head": view_head,
+    "HeadExportReport": view_head_export,
     "PredictReport": view_predictions,
     "Prediction": view_prediction,
 }

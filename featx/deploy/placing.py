@@ -1,0 +1,136 @@
+"""The files of an exported head: what they are called, and how they get their names."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from featx.atomic import is_process_alive, replace_file, sync_path
+from featx.deploy.forms import FORMS
+from featx.errors import ExportError
+from featx.files import describe_wrong_output, is_wrong_output
+from featx.heads.head import Head
+from featx.wording import option
+
+LABELS_FILE, CARD_FILE = "labels.txt", "README.md"
+_MARK = "saved_model.pb"
+"""By this file, the folder of a SavedModel is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportFiles:
+    """What an export consists of.
+
+    Attributes:
+        output: The file or folder.
+        is_folder: Whether it is a folder.
+        labels: None for a regression.
+        card: The model card.
+        classes: What is in the labels.
+    """
+
+    output: Path
+    is_folder: bool
+    labels: Path | None
+    card: Path
+    classes: str
+
+    @classmethod
+    def of(cls, output: Path, form: str, head: Head) -> ExportFiles:
+        """Return the files of a form at a path."""
+        is_folder = not FORMS[form].ending
+        place = output if is_folder else output.parent
+        card = place / CARD_FILE if is_folder else output.with_name(f"{output.name}.md")
+        classes = "".join(f"{' '.join(name.split())}\n" for name in head.classes)
+        labels = place / LABELS_FILE if head.classes else None
+        return cls(output, is_folder, labels, card, classes)
+
+    def check(self, overwrite: bool) -> None:
+        """Refuse what cannot be written, or exists.
+
+        Raises:
+            ExportError: Says what to do.
+        """
+        output = self.output
+        if self.is_folder:
+            is_empty = output.is_dir() and not any(output.iterdir())
+            is_export = (output / _MARK).is_file()
+            if os.path.lexists(output) and not is_empty and not (is_export and overwrite):
+                hint = f", or replace it with {option('overwrite', True)}" if is_export else ""
+                raise ExportError(
+                    f"{str(output)!r} exists and is not empty. Choose another folder with "
+                    f"{option('output')}{hint}."
+                )
+            if not output.absolute().parent.is_dir():
+                raise ExportError(describe_wrong_output(output))
+            return
+        if is_wrong_output(output):
+            raise ExportError(describe_wrong_output(output))
+        existing = [path for path in (output, self.card) if os.path.lexists(path)]
+        if self.labels is not None and self.labels.exists() and not self._has_same_labels():
+            existing.append(self.labels)
+        if existing and not overwrite:
+            raise ExportError(
+                f"{str(existing[0])!r} exists already. Choose another path with "
+                f"{option('output')}, or replace it with {option('overwrite', True)}."
+            )
+
+    def _has_same_labels(self) -> bool:
+        assert self.labels is not None
+        try:
+            return self.labels.read_text(encoding="utf-8") == self.classes
+        except (OSError, UnicodeDecodeError):
+            return False
+
+    def place(self, written: Path, card: str) -> None:
+        """Give what was written its names."""
+        if self.is_folder:
+            (written / CARD_FILE).write_text(card, encoding="utf-8")
+            if self.labels is not None:
+                (written / LABELS_FILE).write_text(self.classes, encoding="utf-8")
+            if self.output.is_dir():
+                self.output.rename(written.with_name("previous"))  # In the folder that is removed.
+            written.rename(self.output)
+            sync_path(self.output.parent)
+            return
+        for path, text in ((self.labels, self.classes), (self.card, card)):
+            if path is not None:
+                with replace_file(path) as temporary:
+                    temporary.write_text(text, encoding="utf-8")
+        sync_path(written)
+        os.replace(written, self.output)
+        sync_path(self.output.parent)
+
+
+@contextlib.contextmanager
+def folder_beside(output: Path) -> Iterator[Path]:
+    """Give a new folder on the disk of `output`, which is removed afterwards.
+
+    Raises:
+        ExportError: If nothing can be written there.
+    """
+    parent, name = output.absolute().parent, f".{output.name}"
+    for leftover in parent.glob(f"{glob.escape(name)}.[0-9]*.tmp"):
+        # Of a process that was killed.
+        pid = leftover.name.removeprefix(f"{name}.").partition(".")[0]
+        if pid.isdigit() and not is_process_alive(int(pid)):
+            shutil.rmtree(leftover, ignore_errors=True)
+    try:
+        folder = Path(tempfile.mkdtemp(".tmp", f"{name}.{os.getpid()}.", parent))
+    except OSError as error:
+        raise ExportError(describe_wrong_output(output)) from error
+    try:
+        yield folder
+    except OSError as error:
+        raise ExportError(
+            f"{str(output)!r} cannot be written: {error.strerror or error}. Make room, or choose "
+            f"another path with {option('output')}."
+        ) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
