@@ -202,10 +202,16 @@ def _load_from_file(
     path = Path(weights)
     refuse_data_elsewhere(path)
     reasons = []
-    if _lacks_classifier(path):
-        attempts = attempts[::-1]  # The other way round, the first one is built for nothing.
-    for arguments in attempts:
+    names, num_arrays = _describe_weights(path)
+    lacks_classifier = names and not any(
+        part in name for name in names for part in ("pred", "logits", "head", "dense")
+    )
+    if lacks_classifier and len(attempts) > 1:  # In their order, the first is built for nothing.
+        attempts = [attempts[-1], *attempts]
+    for number, arguments in enumerate(attempts):
         model = _build(constructor, arguments, shape, weights)
+        if len(attempts) > 2 and number == 0 and num_arrays != len(model.weights):
+            continue  # Keras would leave out what the network does not have.
         try:
             # One thread at a time: filters of warnings are those of all threads.
             with own_seeds(), warnings.catch_warnings():
@@ -215,21 +221,29 @@ def _load_from_file(
         except Exception as error:  # Keras and h5py raise many kinds for a file that does not fit.
             top = arguments.get("include_top", True)
             reasons.append(f"{'with' if top else 'without'} classifier: {first_line(error)}")
+    told = "; ".join(dict.fromkeys(reasons))
     raise ModelError(
-        f"The weights in {weights!r} do not fit {constructor.__name__} ({'; '.join(reasons)}). "
+        f"The weights in {weights!r} do not fit {constructor.__name__} ({told}). "
         "Is it for another network, or for other constructor arguments (such as ',alpha=0.35')?"
     )
 
 
-def _lacks_classifier(path: Path) -> bool:
-    """Whether a weights file names its layers, and none of them classifies."""
+def _describe_weights(path: Path) -> tuple[list[str], int]:
+    """Return the names of layers in a weights file, and how many arrays of weights it has."""
+    arrays: list[str] = []
+
+    def note(name: str, found: Any) -> None:
+        if isinstance(found, h5py.Dataset) and "seed_generator" not in name:
+            arrays.append(name)
+
     try:
         with h5py.File(path) as file:
             group = file.get("model_weights", file)
-            names = [os.fsdecode(name) for name in group.attrs["layer_names"]]
+            names = group.attrs["layer_names"] if "layer_names" in group.attrs else group["layers"]
+            group.visititems(note)
+            return [os.fsdecode(name) for name in names], len(arrays)
     except (OSError, KeyError, RuntimeError, TypeError, ValueError):
-        return False  # Keras says what is wrong with it.
-    return not any(part in name for name in names for part in ("pred", "logits", "head"))
+        return [], 0  # Keras says what is wrong with it.
 
 
 def _refuse_file_without_top(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from featx.images.decode import decode_image
 from featx.images.preprocess import scale_pixels
 from featx.models import load_model, restore_model
 from featx.models.backbone import Backbone
+from featx.models.content_hash import hash_arrays
 from featx.models.contracts import APPLICATIONS
 from featx.options import InputOptions
 from tests.real_data import REAL_DATA, needs_real_data
@@ -229,6 +231,29 @@ def test_the_image_size_can_be_chosen() -> None:
     )
     by_name = {layer.name: layer.shape for layer in backbone.features()}
     assert by_name["out_relu"] == (3, 4, 1280)
+
+
+@pytest.mark.parametrize("suffix", [".weights.h5", ".h5"])
+def test_a_network_is_built_once_for_a_file_without_classifier(
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import keras
+
+    original = keras.applications.MobileNetV2
+    built: list[bool] = []
+
+    @functools.wraps(original)
+    def count(*args: Any, **options: Any) -> Any:
+        built.append(options.get("include_top", True))
+        return original(*args, **options)
+
+    model = original(alpha=0.35, weights=None, include_top=False, input_shape=(224, 224, 3))
+    path = tmp_path / f"net{suffix}"
+    model.save_weights(path) if suffix == ".weights.h5" else model.save(path)
+    monkeypatch.setattr(keras.applications, "MobileNetV2", count)
+    spec = load_model("keras:MobileNetV2,alpha=0.35", weights=str(path)).spec
+    assert built == [False]
+    assert spec.weights_sha256 == hash_arrays(each.numpy() for each in model.weights)
 
 
 @pytest.mark.parametrize("top", [True, False])
