@@ -1,0 +1,1 @@
+"""How well copies, wrong labels, leaks and drift are found: made on purpose, and counted."""
