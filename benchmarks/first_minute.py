@@ -126,7 +126,8 @@ def run(arguments: argparse.Namespace, folder: Path) -> None:
             cells[model, count] = [
                 take_turn(model, weights, photos, folder) for _ in range(arguments.rounds)
             ]
-            Console().print(make_table(cells))
+            width = None if sys.stdout.isatty() else 140  # Else columns are cut off.
+            Console(width=width).print(make_table(cells))
 
 
 def copy_some(folder: Path, count: int, other: Path) -> None:
