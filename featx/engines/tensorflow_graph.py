@@ -35,8 +35,15 @@ def compile_function(concrete: Any, names: tuple[str, ...]) -> CompiledLayers:
 def keeps_variables(concrete: Any) -> bool:
     """Whether TensorFlow runs a traced function as it is, because freezing it takes too long."""
     num_bytes = sum(v.dtype.size * v.shape.num_elements() for v in concrete.variables)
+    limit = FREEZE_LIMIT_BYTES
+    if not any(node.type in _NORMALIZES for node in concrete.graph.get_operations()):
+        limit //= 8  # There is nothing to fold.
     # Variables are on one GPU; constants are on each GPU that runs the graph.
-    return bool(num_bytes > FREEZE_LIMIT_BYTES and len(list_gpus()) <= 1)
+    return bool(num_bytes > limit and len(list_gpus()) <= 1)
+
+
+_NORMALIZES = ("Rsqrt", "FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
+"""Operations of batch normalisation."""
 
 
 class FrozenGraph:
