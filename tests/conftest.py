@@ -19,6 +19,10 @@ from featx.testing import ToyBackbone, toy_model
 from featx.user_cache import CACHE_VARIABLE
 from tests.browser import Browser, start_browser
 
+# Threads of FAISS and scikit-learn spin while they wait for work, and take the cores from other
+# tests. Read when OpenMP is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _bytecode_is_kept() -> Iterator[None]:

@@ -25,7 +25,7 @@ NOT_RUN = {
     "README.md": 3,
     "docs/how-to/classify.md": 1,
     "docs/how-to/curate.md": 1,
-    "docs/how-to/export.md": 2,
+    "docs/how-to/export.md": 3,
     "docs/how-to/export-heads.md": 5,
     "docs/how-to/fine-tune.md": 4,
     "docs/how-to/hub.md": 1,
