@@ -1,4 +1,4 @@
-"""Make the table of measurements and the pictures of the demo that the pages show.
+"""Make the tables of measurements and of arrays, and the pictures of the demo, that pages show.
 
 python docs/make_parts.py
 """
@@ -14,13 +14,14 @@ from PIL import Image
 from rich.console import Console
 
 from featx.demo import run_demo
+from featx.heads.summary import MEANINGS
 from featx.models.builtin import read_card
 from featx.report.demo_screen import DemoScreen
 
-PAGE = Path(__file__).with_name("reference") / "builtin-mini.md"
+REFERENCE = Path(__file__).with_name("reference")
+PAGE, ARRAYS_PAGE = REFERENCE / "builtin-mini.md", REFERENCE / "head-and-index.md"
 IMAGES = Path(__file__).with_name("images")
 SHEET_WIDTH = 800
-BEGIN, END = "<!-- measurements:", "<!-- end of measurements -->"
 
 
 def make_measurements() -> str:
@@ -36,10 +37,29 @@ def make_measurements() -> str:
     return "\n".join(lines) + "\n"
 
 
+def make_arrays() -> str:
+    """Return the table of what the arrays of a head mean, as `featx info` says it."""
+    lines = ["| array | shape | meaning |", "|---|---|---|"]
+    for names, meaning in MEANINGS.items():
+        quoted = ", ".join(f"`{name}`" if name != "…" else name for name in names.split(", "))
+        lines.append(f"| {quoted} | {meaning.axes} | {meaning.text} |")
+    return "\n".join(lines) + "\n"
+
+
 def insert_measurements(page: str) -> str:
     """Return the page's text with the table in its place."""
-    pattern = re.compile(f"({re.escape(BEGIN)}[^\n]*\n).*?({re.escape(END)})", re.DOTALL)
-    return pattern.sub(lambda match: match[1] + make_measurements() + match[2], page)
+    return _insert(page, "measurements", make_measurements())
+
+
+def insert_arrays(page: str) -> str:
+    """Return the page's text with the table in its place."""
+    return _insert(page, "arrays", make_arrays())
+
+
+def _insert(page: str, name: str, table: str) -> str:
+    begin, end = f"<!-- {name}:", f"<!-- end of {name} -->"
+    pattern = re.compile(f"({re.escape(begin)}[^\n]*\n).*?({re.escape(end)})", re.DOTALL)
+    return pattern.sub(lambda match: match[1] + table + match[2], page)
 
 
 def make_demo_pictures() -> None:
@@ -62,5 +82,6 @@ def make_demo_pictures() -> None:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(insert_measurements(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for path, insert in ((PAGE, insert_measurements), (ARRAYS_PAGE, insert_arrays)):
+        path.write_text(insert(path.read_text(encoding="utf-8")), encoding="utf-8")
     make_demo_pictures()

@@ -247,6 +247,12 @@ def _load(name: str) -> ModuleType:
     return module
 
 
+def test_the_arrays_in_the_documents_are_those_that_info_explains() -> None:
+    page = read_page("reference/head-and-index.md")
+    assert "| `coefficients` | (C, D) |" in page
+    assert _load("make_parts").insert_arrays(page) == page, "run: python docs/make_parts.py"
+
+
 def test_the_measurements_in_the_documents_are_those_of_the_weights() -> None:
     page = read_page("reference/builtin-mini.md")
     assert _load("make_parts").insert_measurements(page) == page, "run: python docs/make_parts.py"

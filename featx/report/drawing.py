@@ -11,6 +11,9 @@ from rich.text import Text
 from featx.report.columns import Column, Table
 from featx.report.text import printable, wrap_line
 
+FACT_WIDTH = 13
+"""Columns for the names of facts: beside them, a hash of 64 digits fits into 80."""
+
 
 def is_terminal() -> bool:
     """Whether the results go to a terminal, not to a program."""
@@ -53,6 +56,17 @@ def print_result(content: Table | str, *, indent: int = 2) -> None:
         lines = content.lines(width)
         rule = next(number for number, line in enumerate(lines) if line.startswith("─"))
         _print(lines, num_bold=rule)
+
+
+def print_facts(*facts: tuple[str, ...]) -> None:
+    """Write names and what is to be said of each, below one another."""
+    width = terminal_width()
+    for name, *lines in facts:
+        for number, line in enumerate(lines):
+            shown = wrap_line(line, None if width is None else width - FACT_WIDTH, 0)
+            for part, text in enumerate(shown):
+                label = name if number == part == 0 else ""
+                print_result(f"{label:<{FACT_WIDTH}}{text}")
 
 
 def _print(lines: Sequence[str], num_bold: int = 0) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from featx.images.roots import Root
-from featx.report.drawing import make_table, print_result, terminal_width
-from featx.report.text import short_path, wrap_line
+from featx.report.drawing import make_table, print_facts, print_result
+from featx.report.text import short_path
 from featx.specs import describe_precision, describe_speed
 from featx.store.shifted import DECODERS
 from featx.units import format_bytes, format_count, format_rate, format_shape
@@ -24,9 +24,6 @@ SHOWN_COLUMNS = 20
 
 SHORTEST_RUN = 0.001
 """Least seconds of which a rate is shown: they are recorded in thousandths."""
-
-FACT_WIDTH = 13
-"""Columns for the names of facts: beside them, a hash of 64 digits fits into 80."""
 
 
 def show_extract_report(report: ExtractReport) -> None:
@@ -67,7 +64,7 @@ _SPENT = {
 
 def show_store(summary: Mapping[str, Any]) -> None:
     """Draw what ``featx info`` found."""
-    _print_facts(
+    print_facts(
         ("store", *_describe_store(summary)),
         ("rows", _describe_rows(summary)),
         ("images in", _describe_root(summary["root"])),
@@ -99,17 +96,6 @@ def show_store(summary: Mapping[str, Any]) -> None:
             print_result(f"  {failure['key']}: {failure['reason']}")
         if len(failures) > SHOWN_FAILURES:
             print_result(f"  and {len(failures) - SHOWN_FAILURES:,} more (--json lists all)")
-
-
-def _print_facts(*facts: tuple[str, ...]) -> None:
-    """Write names and what is to be said of each, below one another."""
-    width = terminal_width()
-    for name, *lines in facts:
-        for number, line in enumerate(lines):
-            shown = wrap_line(line, None if width is None else width - FACT_WIDTH, 0)
-            for part, text in enumerate(shown):
-                label = name if number == part == 0 else ""
-                print_result(f"{label:<{FACT_WIDTH}}{text}")
 
 
 def _describe_input(contract: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import featx
 from featx.extraction import ExtractReport
 from featx.heads.kinds import HEADS
 from featx.testing import write_images
+from tests.cli.program import Program
 from tests.doc_pages import ROOT, find_blocks
 
 PAGE = ROOT / "docs" / "reference" / "head-and-index.md"
@@ -96,6 +98,31 @@ def test_numpy_alone_gives_the_probabilities(kind: str, fit: Any, tmp_path: Path
 
     expected = head.predict_proba(x)
     np.testing.assert_allclose(powers / powers.sum(axis=1, keepdims=True), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_info_says_what_each_array_means(
+    kind: str,
+    fit: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    head = fit(kind)
+    program = Program(monkeypatch, capfd)
+
+    described = json.loads(program("info", str(tmp_path / "head"), "--json").out)
+    shown = program("info", str(tmp_path / "head")).out
+
+    assert {each["name"]: tuple(each["shape"]) for each in described["arrays"]} == {
+        name: values.shape for name, values in head.weights.items()
+    }
+    assert (described["kind"], described["dimension"]) == (kind, 3)
+    for each in described["arrays"]:
+        assert each["meaning"], f"{each['name']} is not explained"
+        assert re.search(rf"^{each['name']} .*{re.escape(each['meaning'])}", shown, re.MULTILINE)
+    assert f"{len(head.fitted_on)} images" in shown
+    assert "3 classes: dark, light, middle" in shown
 
 
 @pytest.mark.parametrize("kind", ["linear", "ridge", "lda"])
