@@ -38,6 +38,14 @@ def export_head(
             help="Compare with featx on these. [default: pictures of the head's store]",
         ),
     ] = None,
+    calibrate: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--calibrate",
+            metavar="IMAGES",
+            help="Calibrate int8 with these. [default: others of the head's store]",
+        ),
+    ] = None,
     weights: MovedWeights = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", "--force", help="Replace an earlier export.")
@@ -66,6 +74,7 @@ def export_head(
         output=output,
         quantize=quantize,
         check=check or (),
+        calibrate=calibrate or (),
         weights=weights,
         overwrite=overwrite,
         trust_model_code=trust_model_code,

@@ -11,19 +11,18 @@ import numpy as np
 from featx.arguments import check_given_path, check_head, plain_arguments
 from featx.checks import check_choice
 from featx.deploy.card import write_card
-from featx.deploy.checking import (
-    MOST_PICTURES,
-    CheckPicture,
-    ExportComparison,
-    compare,
-    find_pictures,
-    predict_apart,
-    predict_with_featx,
-)
+from featx.deploy.checking import ExportComparison, compare, predict_apart, predict_with_featx
 from featx.deploy.forms import FORMS, Form, Job, Predict, choose_form
 from featx.deploy.parts import take_parts
+from featx.deploy.pictures import (
+    MOST_PICTURES,
+    CheckPicture,
+    find_calibration,
+    find_pictures,
+    is_given,
+)
 from featx.deploy.placing import ExportFiles, folder_beside
-from featx.errors import HeadError
+from featx.errors import HeadError, InvalidValue
 from featx.events import Listener, Verbose, choose_listener
 from featx.heads.head import Head, load_head
 from featx.host import printing_to_stderr
@@ -49,6 +48,7 @@ class HeadExportReport(Shown):
         labels: The file with a class in each line; None for a regression.
         card: The model card.
         comparison: On the same pictures.
+        calibrated_on: Photographs that an ``int8`` file was calibrated with.
     """
 
     output: str
@@ -58,6 +58,7 @@ class HeadExportReport(Shown):
     labels: str | None
     card: str
     comparison: ExportComparison
+    calibrated_on: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-serialisable values."""
@@ -71,6 +72,7 @@ def export_head(
     output: str | Path,
     quantize: Quantize = "none",
     check: Images = (),
+    calibrate: Images = (),
     weights: str | Path | None = None,
     model: Any = None,
     overwrite: bool = False,
@@ -91,10 +93,11 @@ def export_head(
             (needs ``featx[onnx]``). Without an ending, a folder: a SavedModel. A file
             ``labels.txt``, of a class in each line, and a model card are written beside a file, or
             into the folder.
-        quantize: Of a ``.tflite`` file: ``none``; ``float16``: half the size; ``int8``: a quarter,
-            calibrated with the pictures that are compared, if these are photographs.
+        quantize: Of a ``.tflite`` file: ``none``; ``float16``: half the size; ``int8``: a quarter.
         check: Images to compare with; those of the head's store that are where they were, at most
-            64, when empty.
+            64, those first that the head was not fitted on, when empty.
+        calibrate: Images by which ``int8`` learns which values occur; at most 128 of the head's
+            store that are not compared, those first that the head was fitted on, when empty.
         weights: Where the model's weights (or its file or folder) are now, if they have moved.
         model: The model in memory that the head was fitted on.
         overwrite: Replace an earlier export.
@@ -118,6 +121,11 @@ def export_head(
     """
     listener = choose_listener(listener, progress=progress, verbose=verbose)
     check_choice("quantisation", quantize, get_args(Quantize))
+    if quantize != "int8" and is_given(calibrate):
+        raise InvalidValue(
+            f"Only {option('quantize', 'int8')} is calibrated. Received: {option('calibrate')} and "
+            f"{option('quantize', quantize)}. Leave one of them out."
+        )
     output = Path(output)
     name = choose_form(output, quantize)
     if not isinstance(head, Head):
@@ -137,9 +145,9 @@ def export_head(
             "no photographs of the head's store are where they were: compared with drawn pictures "
             f"({option('check')} names others)"
         )
+    calibration = _calibrate(head, quantize, calibrate, pictures, listener)
     with folder_beside(output) as folder:
         written = folder / output.name
-        calibration = [] if source == "drawn" else [one.small for one in pictures]
         memory = _write(head, backbone, quantize, calibration, (name, written))
         comparison = _compare(head, backbone, (name, written), (pictures, memory), listener)
         comparison = replace(comparison, source=source)
@@ -148,7 +156,37 @@ def export_head(
         files.place(written, card)
     size = sum(one.stat().st_size for one in [output, *output.rglob("*")] if one.is_file())
     labels = None if files.labels is None else str(files.labels)
-    return HeadExportReport(str(output), name, quantize, size, labels, str(files.card), comparison)
+    return HeadExportReport(
+        str(output), name, quantize, size, labels, str(files.card), comparison, len(calibration)
+    )
+
+
+def _calibrate(
+    head: Head,
+    quantize: Quantize,
+    images: Images,
+    compared: list[CheckPicture],
+    listener: Listener,
+) -> list[np.ndarray]:
+    """Return pictures to calibrate with, none unless that is needed; say where they are not apart.
+
+    Raises:
+        HeadError: If none of those that the user gave can be read.
+    """
+    if quantize != "int8":
+        return []
+    found, is_apart = find_calibration(head, images, compared)
+    if not found:
+        listener.note(
+            "no photographs to calibrate with: only weights are quantised "
+            f"({option('calibrate')} names some)"
+        )
+    elif not is_apart:
+        listener.note(
+            "calibrated with the pictures that it is compared on, as there are no others here: "
+            f"the difference looks smaller than it is ({option('calibrate')} names others)"
+        )
+    return found
 
 
 def _write(
