@@ -145,11 +145,17 @@ class TrainingRun:
 
 
 def choose_best(history: tuple[Epoch, ...]) -> int:
-    """Return the number of the epoch with the least loss on held-back pictures; else the last."""
-    losses = [math.inf if one.val_loss is None else one.val_loss for one in history]
-    if all(math.isinf(loss) for loss in losses):
+    """Return the number of the epoch with the least loss on held-back pictures; else the last.
+
+    Epochs that answer fewer of these right than the network did before training are no candidates.
+    """
+    if history[0].val_loss is None:
         return history[-1].number
-    return history[int(np.argmin(losses))].number
+    least = history[0].val_accuracy or 0.0
+    candidates = [one for one in history if (one.val_accuracy or 0.0) >= least]
+    return min(
+        candidates, key=lambda one: math.inf if one.val_loss is None else one.val_loss
+    ).number
 
 
 def describe_epoch(epoch: Epoch, last: int, is_best: bool) -> str:

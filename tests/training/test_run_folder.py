@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 from pathlib import Path
@@ -100,3 +101,14 @@ def test_a_full_disk_leaves_the_epoch_before(
 def test_without_validation_the_last_epoch_is_the_best() -> None:
     assert choose_best(tuple(make_epoch(number, None) for number in range(3))) == 2
     assert choose_best(tuple(make_epoch(n, loss) for n, loss in enumerate((0.3, 0.1, 0.1)))) == 1
+
+
+def test_an_epoch_with_fewer_right_answers_than_the_start_is_not_kept() -> None:
+    shares = (0.9, 0.8, 0.95, 0.9)
+    losses = (0.5, 0.1, 0.4, 0.3)
+    epochs = [
+        dataclasses.replace(make_epoch(number, loss), val_accuracy=share)
+        for number, (loss, share) in enumerate(zip(losses, shares, strict=True))
+    ]
+    assert choose_best(tuple(epochs)) == 3
+    assert choose_best(tuple(epochs[:2])) == 0
