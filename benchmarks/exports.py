@@ -31,21 +31,48 @@ PER_CLASS = 12
 TIMED = 48
 
 
-def list_networks(data: Path) -> dict[str, dict[str, Any]]:
-    """Return what is extracted with, by the names in the table."""
-    weights = data / "weights" / "mobilenet_v2_1.0_224_dequantized_from_coral_tf2_ptq_no_top.h5"
+WEIGHTS = {
+    1.0: "mobilenet_v2_1.0_224_dequantized_from_coral_tf2_ptq_no_top.h5",
+    0.35: "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5",
+}
+"""Width of a MobileNetV2 → its weights."""
+
+
+def list_networks(data: Path, folder: Path) -> dict[str, dict[str, Any]]:
+    """Return what is extracted with, by the names in the table; a Hub module is in `folder`."""
+    weights = data / "weights" / WEIGHTS[1.0]
     models = data / "models"
     teachable = models / "teachable_machine_savedmodel" / "model.savedmodel"
     return {
         "built-in": {"model": "builtin:mini"},
         "MobileNetV2 1.0": {"model": "keras:MobileNetV2", "weights": weights},
         "own .keras": {"model": models / "efficientnet_lite0.keras", "preprocess": "torch"},
+        "Hub module": {"model": f"hub:{folder}", "preprocess": "unit"},
         "TF1 SavedModel": {"model": f"savedmodel:{teachable}", "preprocess": "tf"},
         "frozen graph": {
             "model": next((models / "mobilenet_v1_025_graphdef").glob("*.pb")),
             "preprocess": "tf",
         },
     }
+
+
+def write_module(weights: Path, folder: Path) -> None:
+    """Write MobileNetV2 0.35 as TensorFlow Hub has it: called with pictures in [0, 1]."""
+    import keras
+    import tensorflow
+
+    network = keras.applications.MobileNetV2(
+        (224, 224, 3), alpha=0.35, include_top=False, weights=str(weights), pooling="avg"
+    )
+    module = tensorflow.Module()
+    module.network = network
+    pictures = tensorflow.TensorSpec((None, 224, 224, 3), tensorflow.float32)
+    module.__call__ = tensorflow.function(
+        lambda images: network(2 * images - 1, training=False),
+        input_signature=[pictures],
+        autograph=False,
+    )
+    tensorflow.saved_model.save(module, str(folder))
 
 
 def measure(name: str, options: dict[str, Any], data: Path, folder: Path) -> Iterator[str]:
@@ -115,12 +142,16 @@ def main() -> None:
     arguments = parser.parse_args()
     print("| network | head | form | difference | changed | bytes | images/s |")
     print("|---|---|---|---|---|---|---|")
-    for name, options in list_networks(arguments.data).items():
-        if arguments.network and name not in arguments.network:
-            continue
-        with tempfile.TemporaryDirectory() as folder:
-            for row in measure(name, options, arguments.data, Path(folder)):
-                print(row, flush=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        module = Path(temporary) / "module"
+        for name, options in list_networks(arguments.data, module).items():
+            if arguments.network and name not in arguments.network:
+                continue
+            if name == "Hub module":
+                write_module(arguments.data / "weights" / WEIGHTS[0.35], module)
+            with tempfile.TemporaryDirectory() as folder:
+                for row in measure(name, options, arguments.data, Path(folder)):
+                    print(row, flush=True)
 
 
 if __name__ == "__main__":
