@@ -50,7 +50,7 @@ CALLS: Mapping[str, dict[str, Any]] = {
 }
 """Function → a call of it; in a folder where nothing is, each ends early."""
 
-PICTURES = ("images", "queries", "keys", "check")
+PICTURES = ("images", "queries", "keys", "check", "calibrate")
 """What is tested with the images that can be passed."""
 
 

@@ -155,7 +155,7 @@ def make_training(
     ] = 1e-4,
     schedule: Annotated[
         Schedule, typer.Option(help="cosine: the rate falls to 0 by half a cosine.")
-    ] = "constant",
+    ] = "cosine",
     weight_decay: Annotated[
         float, typer.Option(help="Share of weights, times the rate, taken off at each step.")
     ] = 0.0,

@@ -20,6 +20,14 @@ from featx.wording import option
 
 MOMENTUM = 0.9
 
+CLIP_NORM = 1.0
+"""Largest norm of the gradient of all weights in a step of SGD.
+
+A head that was fitted on frozen features divides by their scale, so gradients of the network
+below it are large: at 24 in the median, the recipe's rate made MobileNetV2 worse than its frozen
+features.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingPlan:
@@ -181,7 +189,9 @@ class KerasTrainer:
             "adam": optimizers.Adam,
             "adamw": optimizers.AdamW,
         }
-        more: dict[str, Any] = {"momentum": MOMENTUM} if phase.optimizer == "sgd" else {}
+        more: dict[str, Any] = {}
+        if phase.optimizer == "sgd":
+            more = {"momentum": MOMENTUM, "global_clipnorm": CLIP_NORM}
         decay = self._plan.options.weight_decay
         if decay or phase.optimizer == "adamw":
             more["weight_decay"] = decay

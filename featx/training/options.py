@@ -154,13 +154,14 @@ class TrainingOptions:
     """How the network is trained: first its new top alone, then with the layers that are unfrozen.
 
     The defaults are the recipe of Keras's documentation: RMSprop for the top, then SGD with a rate
-    of 1e-4 and momentum 0.9.
+    of 1e-4 and momentum 0.9, here with gradients of a norm of at most 1 and a rate that falls to 0.
 
     Attributes:
         top_epochs: Passes over the images in which only the top is trained, at least 0.
         top_learning_rate: Of RMSprop, above 0.
         epochs: Passes over the images afterwards, at least 0.
-        optimizer: ``sgd`` (with momentum 0.9), ``rmsprop``, ``adam`` or ``adamw``.
+        optimizer: ``sgd`` (with momentum 0.9 and clipped gradients), ``rmsprop``, ``adam`` or
+            ``adamw``.
         learning_rate: Above 0; the largest of the schedule.
         schedule: ``constant``, or ``cosine``: falling to 0 by half a cosine.
         weight_decay: Share of the weights, times the rate, taken off at each step, at least 0.
@@ -181,7 +182,7 @@ class TrainingOptions:
     epochs: int = 10
     optimizer: Optimizer = "sgd"
     learning_rate: float = 1e-4
-    schedule: Schedule = "constant"
+    schedule: Schedule = "cosine"
     weight_decay: float = 0.0
     label_smoothing: float = 0.0
     mixed_precision: bool = False

@@ -19,6 +19,7 @@ from featx.errors import HeadError, InvalidValue, ModelError, TrainingError
 from featx.models import restore_model
 from featx.models.keras_settings import build_apart
 from featx.training.run_folder import RunFolder
+from tests.cli.program import Program
 from tests.training.world import CLASSES, make_network, write_pictures
 
 SHORT: dict[str, Any] = {
@@ -27,6 +28,8 @@ SHORT: dict[str, Any] = {
     "optimizer": "adam",
     "learning_rate": 3e-3,
     "batch_size": 16,
+    "schedule": "constant",
+    "augment": "none",
     "near_duplicates": "off",
     "engine": "tensorflow",
     "precision": "float32",
@@ -76,11 +79,14 @@ def store(world: World) -> Path:
     return store
 
 
-def weights_of(path: Path) -> list[np.ndarray]:
+def load(path: Path) -> Any:
     import keras
 
-    loaded: list[np.ndarray] = keras.models.load_model(path).get_weights()
-    return loaded
+    return keras.models.load_model(path)
+
+
+def weights_of(path: Path) -> list[np.ndarray]:
+    return list(load(path).get_weights())
 
 
 def test_the_top_replaces_the_networks_own_last_layer(world: World) -> None:
@@ -124,6 +130,37 @@ def test_the_head_is_exported_with_its_network(world: World) -> None:
     found = model.predict(pixels, verbose=0)
     np.testing.assert_allclose(found.max(axis=1), world.report.held_out.confidence, atol=1e-5)
     np.testing.assert_array_equal(found.argmax(axis=1), world.report.held_out.predicted)
+
+
+@pytest.mark.slow
+def test_commands_take_what_a_run_leaves(
+    world: World,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    program = Program(monkeypatch, capfd)
+    monkeypatch.chdir(tmp_path)
+    model, query = world.report.model, world.pictures / "red" / "3.png"
+
+    exported = program("export-head", world.report.head, "-o", "whole.keras", "--json")
+    extracted = program("extract", world.pictures, "-m", model, "--layer", "network", "-o", "t.h5")
+    found = program("search", query, "--features", "t.h5", "-k", 3, "--json")
+
+    assert exported.status == 0, exported.err
+    compared = json.loads(exported.out)["comparison"]
+    assert (compared["source"], compared["changed"]) == ("store", 0)
+    pixels = np.asarray(Image.open(query))[np.newaxis]
+    np.testing.assert_allclose(
+        load(tmp_path / "whole.keras")(pixels), load(Path(model))(pixels), atol=1e-5
+    )
+    assert extracted.status == 0, extracted.err
+    with featx.open_store("t.h5") as store:
+        assert store["network"].shape == (54, 8)
+    assert found.status == 0, found.err
+    matches = json.loads(found.out)["matches"]
+    assert matches[0]["key"] == "red/3.png"
+    assert matches[0]["score"] == pytest.approx(1, abs=1e-4)
 
 
 def test_keras_alone_loads_the_network(world: World) -> None:
@@ -307,21 +344,21 @@ class TestNetworks:
         )
         assert report.layer == "flatten"
 
-    @pytest.mark.parametrize("augment", ["none", "flip,colour", "randaugment"])
+    @pytest.mark.parametrize("augment", [None, "flip,colour", "randaugment"])
     def test_augmentations_and_the_other_options(
-        self, world: World, tmp_path: Path, augment: str
+        self, world: World, tmp_path: Path, augment: str | None
     ) -> None:
         more = SHORT | {
             "epochs": 2,
             "optimizer": "adamw",
             "schedule": "cosine",
             "weight_decay": 0.01,
+            "augment": augment,
         }
         report = featx.fine_tune(
             world.pictures,
             model=world.network,
             output=tmp_path / "run",
-            augment=augment,
             label_smoothing=0.1,
             mixed_precision=True,
             train_batch_norm=True,

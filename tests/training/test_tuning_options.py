@@ -46,6 +46,7 @@ def test_default_is_the_recipe_of_keras() -> None:
     top, network = list_phases(TrainingOptions())
     assert (top.name, top.optimizer, top.learning_rate) == ("top", "rmsprop", 1e-3)
     assert (network.name, network.optimizer, network.learning_rate) == ("network", "sgd", 1e-4)
+    assert network.schedule == "cosine"
 
 
 def test_phases_without_epochs_are_left_out() -> None:
