@@ -20,20 +20,16 @@ from tests.deploy.pictures import make_head
 CONTRACT = InputSpec(8, 8, scaling="unit", decode="exact")
 
 
-@pytest.fixture(scope="module")
-def fitted(tmp_path_factory: pytest.TempPathFactory) -> featx.Head:
+@pytest.fixture
+def fitted(toy: str, tmp_path: Path) -> featx.Head:
     """A head on a store of ten pictures, fitted on the first six of them."""
-    folder = tmp_path_factory.mktemp("calibration")
-    photos = write_images(10, folder / "photos", classes=("dark", "light"))
-    from featx.testing.toy import register_toy_model
-
-    register_toy_model()
-    featx.extract(photos, model="toy:colors", layers=["mean"], output=folder / "f.h5")
-    with open_store(folder / "f.h5") as store:
-        hashes, reference = np.asarray(store.content_hash), StoreReference.to(store, folder)
+    photos = write_images(10, tmp_path / "photos", classes=("dark", "light"))
+    featx.extract(photos, model=toy, layers=["mean"], output=tmp_path / "f.h5")
+    with open_store(tmp_path / "f.h5") as store:
+        hashes, reference = np.asarray(store.content_hash), StoreReference.to(store, tmp_path)
     head = make_head()
     model = ModelSpec("toy", "colors", (), "", "0" * 64, CONTRACT)
-    return replace(head, model=model, fitted_on=hashes[:6], store=reference, folder=folder)
+    return replace(head, model=model, fitted_on=hashes[:6], store=reference, folder=tmp_path)
 
 
 def test_the_default_are_others_than_those_compared(fitted: featx.Head) -> None:
