@@ -139,8 +139,9 @@ class _Search:
         groups = [
             self._make_group(rows, similarity, measured)
             for part in parts
-            for rows, similarity in divide(self._rank(part, measured), found, mirrored)
-            if self._is_wanted(rows)
+            for rows, similarity in divide(
+                self._rank(part, measured), found, mirrored, self._is_wanted, self.stays
+            )
         ]
         groups.sort(key=lambda group: -len(group.pictures))
         return DuplicatesReport(

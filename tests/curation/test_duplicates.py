@@ -84,6 +84,26 @@ def test_a_chain_is_no_group(tmp_path: Path) -> None:
     assert all(group.similarity >= 0.98 for group in report)
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 0, 1)])
+def test_a_leak_is_found_behind_copies_in_the_same_split(
+    order: tuple[int, ...], tmp_path: Path
+) -> None:
+    angles = np.deg2rad([0, 8, 16])  # The middle one is a copy of both others.
+    values = np.eye(13, 16, dtype=np.float32)
+    values[:3] = 0
+    values[:3, :2] = np.stack([np.cos(angles), np.sin(angles)], axis=1)[list(order)]
+    names = ["test.png", "middle.png", "train.png"]
+    splits = ["test", "test", "train"]
+    path = write_vectors(
+        tmp_path / "f.h5",
+        values,
+        [names[place] for place in order] + [f"{number}.png" for number in range(10)],
+        splits=[splits[place] for place in order] + ["train"] * 10,
+    )
+    leaks = featx.find_duplicates(path, across_splits=True, threshold=0.985, pictures=False)
+    assert [Path(one).name for one in leaks.can_go] == ["train.png"]
+
+
 def encode(picture: Image.Image, **options: int) -> bytes:
     file = io.BytesIO()
     picture.save(file, "JPEG", **options)
