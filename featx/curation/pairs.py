@@ -8,7 +8,13 @@ import numpy as np
 
 from featx.curation.threshold import SMALL, Threshold, choose_threshold
 from featx.events import Listener
-from featx.heads.near_duplicates import compare_pairs, find_alike, mean_of, unique_pairs
+from featx.heads.near_duplicates import (
+    compare_pairs,
+    find_alike,
+    mean_of,
+    number_components,
+    unique_pairs,
+)
 from featx.index.all_neighbours import Directions, find_neighbours
 from featx.index.projection import hash_rows
 from featx.units import format_count
@@ -52,6 +58,22 @@ class NearPairs:
         similarity[self.first[others] == self.first[row]] = 1  # Also without a direction.
         return np.asarray(np.minimum(similarity, 1))
 
+    def among(self, chosen: np.ndarray) -> np.ndarray:
+        """Return the pairs among some of the rows, (P, 2).
+
+        In the place of a row that is not one of them is the first row equal to it that is.
+
+        Args:
+            chosen: Which rows, bool (N,).
+        """
+        rows = np.flatnonzero(chosen)
+        stands_for = np.full(len(self.first), -1)
+        stands_for[self.first[rows[::-1]]] = rows[::-1]  # The first of them is written last.
+        equal = np.stack([stands_for[self.first[rows]], rows], axis=1)
+        is_near = self.first[self.rows[:, 0]] != self.first[self.rows[:, 1]]
+        near = np.sort(stands_for[self.first[self.rows[is_near]]], axis=1)
+        return np.concatenate([equal[equal[:, 0] != equal[:, 1]], near[near[:, 0] >= 0]])
+
     def compare_pair(self, row: int, other: int) -> float:
         """Return the similarity of two rows."""
         return float(self.compare(row, np.array([other]))[0])
@@ -92,9 +114,13 @@ def _find_first(values: np.ndarray, copies: np.ndarray) -> tuple[np.ndarray, np.
     vectors = np.concatenate([np.empty(0, np.uint64), *hashes])
     _, first, number = np.unique(vectors, return_index=True, return_inverse=True)
     first = first[number.reshape(-1)]
-    # Identical contents have identical features, but for a picture that was computed twice.
     _, content_first, content = np.unique(copies, return_index=True, return_inverse=True)
-    first = first[content_first[content.reshape(-1)]]
+    # Identical contents have identical features, but for a picture that was computed twice.
+    rows = np.arange(len(values))
+    links = np.stack([np.tile(rows, 2), np.append(first, content_first[content.reshape(-1)])])
+    numbers = number_components(links.T, len(values))
+    _, first = np.unique(numbers, return_index=True)
+    first = first[numbers]
     others = np.flatnonzero(first != np.arange(len(values)))
     return first, np.stack([first[others], others], axis=1)
 

@@ -107,6 +107,20 @@ def test_a_leak_between_splits_is_found(tmp_path: Path) -> None:
     ]
 
 
+def test_copies_of_a_picture_without_label_and_split_are_compared(tmp_path: Path) -> None:
+    values, labels = make_classes([60] * 3)
+    values[1:4] = values[0]
+    values[5] = near(values, 0)
+    given: list[str | None] = [None, "class_0", "class_1", None, *labels[4:]]
+    splits = [None, "train", "test", None, *["train"] * 176]
+    contents = ["same"] * 4 + [f"{number}" for number in range(4, 180)]
+    path = write_vectors(tmp_path / "f.h5", values, labels=given, splits=splits, contents=contents)
+    for kind in ("split", "duplicate"):
+        found = {(one.other, one.key) for one in featx.audit(path, kinds=[kind]) if one.key}
+        assert ("000001.png", "000002.png") in found
+        assert not {"000000.png", "000003.png"} & {key for pair in found for key in pair}
+
+
 def test_drift_is_found_where_there_is_one(tmp_path: Path) -> None:
     values, labels = make_classes([100] * 2)
     again, _ = make_classes([100] * 2, seed=5)

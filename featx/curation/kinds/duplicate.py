@@ -22,8 +22,9 @@ class DuplicateFindings:
 
     def find(self, rows: AuditRows) -> Sequence[Finding]:
         """Return each pair once; the score is the similarity."""
-        targets, pairs = rows.targets, rows.near.rows
-        differ = (targets[pairs] >= 0).all(axis=1) & (targets[pairs[:, 0]] != targets[pairs[:, 1]])
+        targets = rows.targets
+        pairs = rows.near.among(targets >= 0)
+        differ = targets[pairs[:, 0]] != targets[pairs[:, 1]]
         found = []
         for one, other in pairs[differ].tolist():
             similarity = rows.near.compare_pair(one, other)

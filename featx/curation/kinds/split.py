@@ -56,9 +56,9 @@ class SplitFindings:
 
 def _find_leaks(rows: AuditRows, splits: np.ndarray) -> Iterator[Finding]:
     """Yield copies that are in two splits."""
-    pairs = rows.near.rows
+    pairs = rows.near.among(splits != "")
     sides = splits[pairs]
-    is_leak = (sides != "").all(axis=1) & (sides[:, 0] != sides[:, 1])
+    is_leak = sides[:, 0] != sides[:, 1]
     for one, other in pairs[is_leak].tolist():
         similarity = rows.near.compare_pair(one, other)
         yield rows.finding(
