@@ -32,6 +32,7 @@ class ExportComparison:
         pictures: How many were compared.
         source: ``store``, ``given``, or ``drawn`` where there were no photographs.
         difference: The largest of a probability, or of a number.
+        largest: The largest number that was predicted, without its sign; 1 for probabilities.
         changed: Pictures of which the answer is another one.
         reload_difference: Of the file in a fresh process from the same model in memory; None where
             there is none.
@@ -46,11 +47,16 @@ class ExportComparison:
     source: str
     difference: float
     changed: int
+    largest: float = 1.0
     reload_difference: float | None = None
     fast_difference: float | None = None
     labelled: int = 0
     accuracy: float | None = None
     accuracy_before: float | None = None
+
+    def is_within(self, bound: float) -> bool:
+        """Whether both say the same: up to `bound`, times `largest`. NaN is within no bound."""
+        return self.difference <= bound * self.largest and (self.reload_difference or 0) <= 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-serialisable values."""
@@ -87,7 +93,8 @@ def predict_apart(form: str, path: Path, pictures: Sequence[np.ndarray]) -> np.n
             text=True,
             errors="replace",
             check=False,
-            env=os.environ | {"PYTHONSAFEPATH": "1"},  # Its neighbours are not libraries.
+            # Its neighbours are not libraries, and the user's Keras may run on something else.
+            env=os.environ | {"PYTHONSAFEPATH": "1", "KERAS_BACKEND": "tensorflow"},
         )
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
@@ -113,7 +120,9 @@ def compare(
     comparison = ExportComparison(
         len(pictures), "", float(np.abs(before - after).max()), int(changed.sum())
     )
-    if head.task != "single":
+    if head.task == "regression":
+        return replace(comparison, largest=max(1.0, float(np.abs(before).max())))
+    if head.task == "multi":
         return comparison
     rows = [row for row, one in enumerate(pictures) if one.label in head.classes]
     if not rows:

@@ -244,9 +244,10 @@ def _judge(form: Form, quantize: str, comparison: ExportComparison, listener: Li
                 f"of {comparison.pictures:,} pictures"
             )
         return
-    if comparison.difference > form.bound or (comparison.reload_difference or 0) > 0:
+    if not comparison.is_within(form.bound):
+        most = form.bound * comparison.largest
         raise HeadError(
             f"{form.title[0].upper()}{form.title[1:]} was written, but predicts something else "
-            f"than featx: by up to {comparison.difference:.2g}, where at most {form.bound:g} is "
+            f"than featx: by up to {comparison.difference:.2g}, where at most {most:.2g} is "
             f"expected (loaded again: {comparison.reload_difference or 0:.2g}). Nothing is kept."
         )

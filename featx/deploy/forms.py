@@ -52,7 +52,8 @@ class Form:
         title: What a sentence calls it.
         write: Writes it; returns the same model in memory, if there is one to compare with.
         takes_any_size: Whether pictures are resized inside.
-        bound: The largest difference of a probability from that of `predict`.
+        bound: The largest difference of a probability from that of `predict`; of a number, as a
+            share of the largest one.
     """
 
     ending: str

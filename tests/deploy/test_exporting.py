@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,18 +78,36 @@ def test_a_model_that_is_gone_is_named(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+class One:
+    label = None
+
+
 def test_comparing_counts_changed_answers(head: featx.Head) -> None:
     before = np.array([[0.6, 0.4], [0.3, 0.7], [0.9, 0.1]])
     after = np.array([[0.4, 0.6], [0.3, 0.7], [0.8, 0.2]])
-
-    class One:
-        label = None
 
     found = compare(head, [One(), One(), One()], before, after)  # type: ignore[list-item]
 
     assert (found.pictures, found.changed) == (3, 1)
     assert found.difference == pytest.approx(0.2)
     assert found.accuracy is None
+
+
+def test_numbers_are_compared_by_how_large_they_are_and_nan_never_agrees(head: featx.Head) -> None:
+    years = replace(head, classes=(), task="regression", columns=("year",))
+    before = np.array([[1987.1234], [-2004.5]], np.float32)
+    probabilities = np.array([[0.6, 0.4], [0.3, 0.7]])
+
+    last_digit = compare(years, ["a", "b"], before, before + np.float32(2e-4))  # type: ignore[list-item]
+    other = compare(years, ["a", "b"], before, before + 1)  # type: ignore[list-item]
+
+    assert last_digit.largest == 2004.5
+    assert last_digit.is_within(1e-5)
+    assert not other.is_within(1e-5)
+    for change, expected in ((1e-6, True), (2e-5, False), (np.nan, False)):
+        found = compare(head, [One(), One()], probabilities, probabilities + change)  # type: ignore[list-item]
+        assert found.is_within(1e-5) is expected
+    assert not ExportComparison(1, "drawn", 0.0, 0, reload_difference=np.nan).is_within(1e-5)
 
 
 def test_a_card_escapes_names_of_classes() -> None:
@@ -242,7 +261,9 @@ def test_labels_and_numbers_are_exported(task: str, photos: Path, tmp_path: Path
     lines = ["path,tags,size"]
     for number, file in enumerate(sorted(photos.rglob("*.png"))):
         tags = "|".join(name for name, every in (("a", 2), ("b", 3)) if number % every == 0)
-        lines.append(f"{file},{tags},{number}")
+        lines.append(
+            f"{file},{tags},{2000 + number}"
+        )  # Of floats so large, the last digit is 1e-4.
     table.write_text("\n".join(lines) + "\n")
     featx.extract(table, model="builtin:mini", output=tmp_path / "f.h5")
     chosen: dict[str, Any] = {"label_columns": ["tags"]} if task == "multi" else {"target": "size"}
@@ -254,7 +275,8 @@ def test_labels_and_numbers_are_exported(task: str, photos: Path, tmp_path: Path
 
         report = featx.export_head(folder, output=tmp_path / f"{kind}_model", check=photos)
 
-        assert report.comparison.difference < 1e-4
+        assert report.comparison.is_within(1e-5)
+        assert report.comparison.difference < 1e-5 * (1 if task == "multi" else 2020)
         assert (report.labels is None) == (task == "regression")
 
 
