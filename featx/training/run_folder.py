@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import shutil
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from featx.atomic import make_folder, replace_file
 from featx.errors import TrainingError
 from featx.sealed_json import check_seal, parse_json, seal
 from featx.specs import identity_differences
+from featx.store.lock import lock_for_writing
 from featx.wording import option
 
 FORMAT = "featx-run"
@@ -24,6 +26,7 @@ FORMAT_VERSION = 1
 
 SETTINGS, PROGRESS, REPORT = "run.json", "progress.npz", "report.json"
 FEATURES, MODEL, LABELS, HEAD, LOGS = "features.h5", "model.keras", "labels.txt", "head", "logs"
+LOCK = ".lock"
 
 _DAMAGES = (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
 
@@ -104,6 +107,22 @@ class RunFolder:
     def logs(self) -> Path:
         """The folder for TensorBoard."""
         return self.path / LOGS
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the run against a second process, which would write, or clear, the same files.
+
+        Raises:
+            StoreLocked: If another process holds it.
+            TrainingError: If the folder is something else, or cannot be written.
+        """
+        self._is_run()
+        try:
+            make_folder(self.path)
+        except OSError as error:
+            raise self.explain(error) from error
+        with lock_for_writing(self.path / LOCK):
+            yield
 
     def open(self, settings: Mapping[str, Any], *, overwrite: bool) -> bool:
         """Begin a run, or go on with it if it has the same settings.
@@ -200,7 +219,9 @@ class RunFolder:
             return True
         others = []
         if self.path.is_dir():  # A first write that was killed leaves a temporary file.
-            others = [one for one in self.path.iterdir() if one.suffix != ".tmp"]
+            others = [
+                one for one in self.path.iterdir() if one.suffix != ".tmp" and one.name != LOCK
+            ]
         if self.path.is_file() or others:
             raise TrainingError(
                 f"{str(self.path)!r} exists and is not a run of fine-tuning; it is left alone. "

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -25,7 +24,6 @@ from featx.models.input_contract import require_scaling
 from featx.models.selection import select_layers
 from featx.options import InputOptions, RunOptions, Selection, UpdateOptions
 from featx.specs import FeatureSpec, InputSpec, ModelSpec, identity_differences
-from featx.store.lock import lock_for_writing
 from featx.training.default_layer import find_top
 from featx.training.freezing import choose_trained
 from featx.training.keras_network import (
@@ -109,8 +107,8 @@ def tune(request: Request, folder: RunFolder, *, overwrite: bool, listener: List
     """Carry out a request, from where the run in the folder has come to; see `featx.fine_tune`."""
     found = gather(request.images, selection=request.selection, scale=request.run.scale)
     items = index_items(found)
-    folder.open(request.settings(), overwrite=overwrite)
-    with _held(folder):
+    with folder.held():
+        folder.open(request.settings(), overwrite=overwrite)
         backbone = request.network.load()
         refuse_untrainable(backbone)
         names = request.training.augmentations(require_scaling(backbone).channels)
@@ -178,13 +176,6 @@ def _make_reader(request: Request, start: Start, items: Mapping[str, ImageItem])
         workers=request.run.workers,
         max_pixels=request.run.max_pixels,
     )
-
-
-@contextlib.contextmanager
-def _held(folder: RunFolder) -> Iterator[None]:
-    """Hold the run against a second process."""
-    with lock_for_writing(folder.path / ".lock"):
-        yield
 
 
 def _want(request: Request) -> Wanted:

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from featx.errors import TrainingError
-from featx.training.run_folder import Epoch, Progress, RunFolder
+import featx
+from featx.errors import StoreLocked, TrainingError
+from featx.training.run_folder import LOCK, Epoch, Progress, RunFolder
 from featx.training.training_run import choose_best
+from tests.training.world import write_pictures
 
 SETTINGS = {"seed": 0, "freeze": ("0:2",), "model": "net.keras"}
 
@@ -56,6 +58,19 @@ def test_other_settings_are_named(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"seed 0, not 1; freeze 0:2, not none"):
         folder.open(SETTINGS | {"seed": 1, "freeze": ()}, overwrite=False)
     assert not folder.open(SETTINGS | {"seed": 1}, overwrite=True)
+
+
+def test_a_run_is_not_cleared_under_another_process(tmp_path: Path) -> None:
+    photos = write_pictures(tmp_path / "photos", 2)
+    folder = RunFolder(tmp_path / "run")
+    with folder.held():
+        folder.open(SETTINGS, overwrite=False)
+        folder.write_progress(make_progress(1.0), {})
+        with pytest.raises(StoreLocked, match="another process|writing"):
+            featx.fine_tune(photos, model="net.keras", output=folder.path, overwrite=True)
+        assert folder.read_progress() is not None
+    assert not (folder.path / LOCK).exists()
+    assert folder.open(SETTINGS, overwrite=False)
 
 
 def test_other_pictures_are_refused(tmp_path: Path) -> None:
