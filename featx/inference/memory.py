@@ -99,9 +99,12 @@ class EngineMemory:
         """Return what was found out about precisions on this machine; None if nothing was."""
         facts = read_facts("precisions", self._precision_key()) if self._is_used else None
         try:
-            return None if facts is None else KnownPrecision(facts["precision"], facts["cosine"])
+            known = None if facts is None else KnownPrecision(facts["precision"], facts["cosine"])
         except KeyError:  # Written by another version of featx.
             return None
+        if known is None or known.precision not in self.engine.precisions:
+            return None
+        return known if isinstance(known.cosine, float) else None
 
     def keep_precision(self, known: KnownPrecision) -> None:
         """Remember what was found out about precisions."""

@@ -482,6 +482,24 @@ def test_that_no_precision_suits_is_not_measured_again(monkeypatch: pytest.Monke
         assert (fast.run_facts["precision"], left) == ("float32", [])
 
 
+@pytest.mark.parametrize(
+    "facts", [{"precision": "int3", "cosine": 1.0}, {"precision": "float32", "cosine": "0.5"}, {}]
+)
+def test_a_remembered_precision_that_is_none_is_measured_again(
+    facts: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = [0.9]
+    monkeypatch.setattr(agreement, "lowest_cosine", lambda first, second: left.pop(0))
+    monkeypatch.setattr(OpenVino, "prepare", refuse_mixed)
+    real = memory.read_facts
+    monkeypatch.setattr(
+        memory, "read_facts", lambda kind, key: facts if kind == "precisions" else real(kind, key)
+    )
+    fast = AcceleratedBackbone(load_model(MINI))
+    fast(pixels_for(load_model(MINI), 3), ["embedding"])
+    assert (fast.run_facts["precision"], left) == ("float32", [])
+
+
 def build_difference(names: Sequence[str]) -> Any:
     """A network whose results are lost in bfloat16: a difference of numbers near 1000."""
     from openvino import Model
