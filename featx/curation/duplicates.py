@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -208,16 +210,23 @@ class _Search:
     def _make_group(
         self, rows: np.ndarray, similarity: np.ndarray, measured: Mapping[int, MeasuredPicture]
     ) -> DuplicateGroup:
-        pairs = zip(rows.tolist(), [1.0, *similarity.tolist()], strict=True)
-        return DuplicateGroup(
-            tuple(
-                self._describe(row, value, measured.get(row), is_best=row == rows[0])
-                for row, value in pairs
+        keeps = [row == rows[0] or bool(self.stays[row]) for row in rows.tolist()]
+        files = [os.path.realpath(self.collection.location(row)) for row in rows.tolist()]
+        # The same file may be in both stores, or have several names: it is no copy of itself.
+        kept = {file for file, stays in zip(files, keeps, strict=True) if stays}
+        pictures = [
+            replace(
+                self._describe(row, value, measured.get(row)),
+                can_go=file not in kept and _is_inside(self.collection.keys[row]),
             )
-        )
+            for row, value, file in zip(
+                rows.tolist(), [1.0, *similarity.tolist()], files, strict=True
+            )
+        ]
+        return DuplicateGroup(tuple(pictures))
 
     def _describe(
-        self, row: int, similarity: float, measured: MeasuredPicture | None, *, is_best: bool
+        self, row: int, similarity: float, measured: MeasuredPicture | None
     ) -> DuplicatePicture:
         shelf = self.collection
         return DuplicatePicture(
@@ -232,7 +241,6 @@ class _Search:
             label=shelf.labels[row],
             split=shelf.splits[row],
             is_other=bool(shelf.source[row] == 1),
-            can_go=not is_best and not bool(self.stays[row]) and _is_inside(shelf.keys[row]),
         )
 
 

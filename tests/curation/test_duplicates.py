@@ -104,6 +104,24 @@ def test_a_leak_is_found_behind_copies_in_the_same_split(
     assert [Path(one).name for one in leaks.can_go] == ["train.png"]
 
 
+def test_a_file_is_no_copy_of_itself(tmp_path: Path) -> None:
+    values, _ = make_classes([20] * 3)
+    data = encode(draw(0))
+    names = [f"{number}.jpg" for number in range(60)]
+    pictures = {"0.jpg": data, "1.jpg": data, "2.jpg": data}
+    values[1:3] = values[0]
+    first = write_vectors(tmp_path / "old.h5", values, names, pictures=pictures)
+    second = write_vectors(tmp_path / "new.h5", values[:30], names[:30], pictures=pictures)
+    folder = tmp_path / "pictures"
+    (folder / "2.jpg").unlink()
+    (folder / "2.jpg").symlink_to(folder / "0.jpg")
+
+    assert featx.find_duplicates(first, across=second).can_go == ()  # Both are of one folder.
+    (group,) = featx.find_duplicates(first)
+    assert {Path(path).name for path in featx.find_duplicates(first).can_go} == {"1.jpg"}
+    assert group.keys[0] in ("0.jpg", "2.jpg")
+
+
 def encode(picture: Image.Image, **options: int) -> bytes:
     file = io.BytesIO()
     picture.save(file, "JPEG", **options)
