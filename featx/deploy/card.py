@@ -55,10 +55,10 @@ def write_card(
     )
     small = "" if quantize == "none" else f", quantised to {quantize}"
     sections = [
-        f"# {name}",
-        f"A head of featx, of the kind {head.kind}, on {head.model.reference}, layer "
-        f"{head.feature.name}, pooling {head.feature.pool}, as {FORMS[form].title}{small}. Written "
-        f"by featx {__version__}.",
+        f"# {_plain(name)}",
+        f"A head of featx, of the kind {head.kind}, on {_plain(head.model.reference)}, layer "
+        f"{_plain(head.feature.name)}, pooling {head.feature.pool}, as {FORMS[form].title}"
+        f"{small}. Written by featx {__version__}.",
         "## What it predicts",
         _describe_task(head),
         "## How good it is",
@@ -76,7 +76,7 @@ def write_card(
 
 def _describe_task(head: Head) -> str:
     if head.task == "regression":
-        return f"A number: {head.columns[0]}."
+        return f"A number: {_plain(head.columns[0])}."
     if head.task == "multi":
         lines = [
             f"- {_plain(name)} (applies from {threshold:g})"
