@@ -54,13 +54,16 @@ def short_path(path: str | Path) -> str:
     Example:
         >>> short_path(Path.cwd() / "photos" / "a.jpg")
         'photos/a.jpg'
+        >>> short_path(Path.cwd() / "-i.jpg")  # Programs would take it for an option.
+        './-i.jpg'
     """
     text = str(path)
     try:
         here = os.getcwd()
     except OSError:  # The working folder was removed.
         return text
-    return text[len(here) + 1 :] if text.startswith(here + os.sep) else text
+    short = text[len(here) + 1 :] if text.startswith(here + os.sep) else text
+    return f".{os.sep}{short}" if short.startswith("-") else short
 
 
 def list_settings(settings: Mapping[str, object]) -> str:
