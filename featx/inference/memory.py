@@ -6,6 +6,7 @@ model do not.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -79,8 +80,8 @@ class EngineMemory:
             NotConvertible: For the reason that is remembered.
         """
         known = read_facts("refusals", self._key(CONVERTED)) if self._is_used else None
-        if known is not None:
-            raise (OtherForm if known["is_other_form"] else NotConvertible)(known["reason"])
+        if known is not None and "reason" in known:
+            raise (OtherForm if known.get("is_other_form") else NotConvertible)(known["reason"])
 
     def keep_refusal(self, error: NotConvertible) -> None:
         """Remember a refusal, if it will be the same next time.
@@ -158,10 +159,12 @@ def speeds_key(trial: Trial, candidates: Sequence[Choice]) -> str:
 
 def find_speeds(key: str, candidates: Sequence[Choice]) -> dict[str, float] | None:
     """Return remembered images per second by engine; None if there are none."""
-    known = read_facts("speeds", key)
-    if known is None:
+    known = read_facts("speeds", key) or {}
+    try:
+        speeds = {candidate.engine: float(known[candidate.engine]) for candidate in candidates}
+    except (KeyError, TypeError, ValueError):  # None are remembered, or those are none.
         return None
-    return {candidate.engine: float(known[candidate.engine]) for candidate in candidates}
+    return speeds if all(0 < speed < math.inf for speed in speeds.values()) else None
 
 
 def keep_speeds(key: str, speeds: Mapping[str, float]) -> None:

@@ -485,19 +485,26 @@ def test_that_no_precision_suits_is_not_measured_again(monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     "facts", [{"precision": "int3", "cosine": 1.0}, {"precision": "float32", "cosine": "0.5"}, {}]
 )
-def test_a_remembered_precision_that_is_none_is_measured_again(
+def test_what_is_remembered_but_makes_no_sense_is_measured_again(
     facts: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = [0.9]
     monkeypatch.setattr(agreement, "lowest_cosine", lambda first, second: left.pop(0))
     monkeypatch.setattr(OpenVino, "prepare", refuse_mixed)
-    real = memory.read_facts
-    monkeypatch.setattr(
-        memory, "read_facts", lambda kind, key: facts if kind == "precisions" else real(kind, key)
-    )
+    monkeypatch.setattr(memory, "read_facts", lambda kind, key: facts)
     fast = AcceleratedBackbone(load_model(MINI))
     fast(pixels_for(load_model(MINI), 3), ["embedding"])
     assert (fast.run_facts["precision"], left) == ("float32", [])
+
+
+@pytest.mark.parametrize("value", [None, "fast", 0, -1.0, float("nan"), float("inf")])
+def test_speeds_that_make_no_sense_are_not_remembered(
+    value: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network: Any = None
+    candidates = [Choice("openvino", network, {"precision": "float32"})]
+    monkeypatch.setattr(memory, "read_facts", lambda kind, key: {"openvino": value})
+    assert memory.find_speeds("key", candidates) is None
 
 
 def build_difference(names: Sequence[str]) -> Any:
