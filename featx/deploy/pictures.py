@@ -19,6 +19,9 @@ from featx.store import open_store
 MOST_PICTURES = 64
 """Photographs that are compared, of the store or of those that are given."""
 
+MOST_PIXELS = 256 << 20
+"""Pixels of all of them together, from which on there are enough: they are in memory at once."""
+
 MOST_CALIBRATION = 128
 """Photographs that are calibrated with: TensorFlow's guide advises 100 to 500."""
 
@@ -57,6 +60,7 @@ def find_pictures(head: Head, images: Images, most: int) -> tuple[list[CheckPict
     named = is_given(images)
     files = _files_given(images) if named else _files_of_store(head)
     pictures: list[CheckPicture] = []
+    pixels = 0
     known = {row.tobytes() for row in head.fitted_on}
     for data, label in files:
         content_hash = hash_content(data)
@@ -65,7 +69,8 @@ def find_pictures(head: Head, images: Images, most: int) -> tuple[list[CheckPict
             pictures.append(_take(data, known_label, content_hash, head))
         except ImageError:
             continue
-        if len(pictures) == most:
+        pixels += pictures[-1].whole.size // 3
+        if len(pictures) == most or pixels >= MOST_PIXELS:
             break
     if pictures:
         return pictures, "given" if named else "store"

@@ -261,9 +261,8 @@ def test_labels_and_numbers_are_exported(task: str, photos: Path, tmp_path: Path
     lines = ["path,tags,size"]
     for number, file in enumerate(sorted(photos.rglob("*.png"))):
         tags = "|".join(name for name, every in (("a", 2), ("b", 3)) if number % every == 0)
-        lines.append(
-            f"{file},{tags},{2000 + number}"
-        )  # Of floats so large, the last digit is 1e-4.
+        # Of numbers so large, the last digit of a float32 is 1e-4.
+        lines.append(f"{file},{tags},{2000 + number}")
     table.write_text("\n".join(lines) + "\n")
     featx.extract(table, model="builtin:mini", output=tmp_path / "f.h5")
     chosen: dict[str, Any] = {"label_columns": ["tags"]} if task == "multi" else {"target": "size"}
