@@ -8,7 +8,7 @@ store. Names are imported when first used: ``import featx`` itself imports nothi
 - models and their layers: `load_model`, `layers`
 - classes: `fit_head`, `load_head`, `predict`
 - search: `build_index`, `open_index`, `search`
-- what is in a store: `find_duplicates`, `audit`
+- what is in a store: `find_duplicates`, `audit`, `select`, `map_features`
 - stores: `verify_store`, `pack_store`, `merge_stores`, `export_store`
 - errors: `FeatxError`, and its kinds in ``featx.errors``
 
@@ -28,6 +28,9 @@ PUBLIC_NAMES = {
     "featx.curation.duplicate_groups": ("DuplicateGroup", "DuplicatePicture", "DuplicatesReport"),
     "featx.curation.duplicates": ("find_duplicates",),
     "featx.curation.findings": ("Finding",),
+    "featx.curation.map_clusters": ("MapCluster",),
+    "featx.curation.mapping": ("MapReport", "map_features"),
+    "featx.curation.selecting": ("SelectReport", "SelectedPicture", "select"),
     "featx.deploy.checking": ("ExportComparison",),
     "featx.deploy.exporting": ("HeadExportReport", "export_head"),
     "featx.engines.graph": ("GraphOutput", "Layout", "NetworkGraph"),
@@ -195,6 +198,12 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.curation.duplicate_groups import DuplicatesReport as DuplicatesReport
     from featx.curation.duplicates import find_duplicates as find_duplicates
     from featx.curation.findings import Finding as Finding
+    from featx.curation.map_clusters import MapCluster as MapCluster
+    from featx.curation.mapping import MapReport as MapReport
+    from featx.curation.mapping import map_features as map_features
+    from featx.curation.selecting import SelectedPicture as SelectedPicture
+    from featx.curation.selecting import SelectReport as SelectReport
+    from featx.curation.selecting import select as select
     from featx.deploy.checking import ExportComparison as ExportComparison
     from featx.deploy.exporting import HeadExportReport as HeadExportReport
     from featx.deploy.exporting import export_head as export_head

@@ -33,10 +33,12 @@ FUNCTIONS = {
     "index": "build_index",
     "info": "open_store(...).failures",
     "layers": "layers",
+    "map": "map_features",
     "merge": "merge_stores",
     "pack": "pack_store",
     "predict": "predict",
     "search": "search",
+    "select": "select",
     "verify": "verify_store",
 }
 """Command → what does the same in the library."""

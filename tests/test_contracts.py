@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from featx.curation.clustering import CLUSTERINGS
 from featx.curation.findings import FINDINGS
+from featx.curation.layout import LAYOUTS
+from featx.curation.strategy import STRATEGIES
 from featx.exports.formats import EXPORTS
 from featx.heads.kinds import HEADS
 from featx.index.kinds import INDEXES
@@ -13,7 +16,9 @@ from featx.testing.contracts.exports import ExportContract
 from featx.testing.contracts.findings import FindingContract
 from featx.testing.contracts.heads import HeadContract
 from featx.testing.contracts.indexes import IndexContract
+from featx.testing.contracts.maps import ClusteringContract, LayoutContract
 from featx.testing.contracts.poolings import PoolingContract
+from featx.testing.contracts.strategies import StrategyContract
 
 
 @pytest.mark.parametrize("kind", HEADS.names)
@@ -61,4 +66,25 @@ class TestPoolings(PoolingContract):
 
 @pytest.mark.parametrize("kind", FINDINGS.names)
 class TestFindings(FindingContract):
+    pass
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES.names)
+class TestStrategies(StrategyContract):
+    pass
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name == "umap" else ())
+        for name in LAYOUTS.names
+    ],
+)
+class TestLayouts(LayoutContract):
+    pass
+
+
+@pytest.mark.parametrize("clustering", CLUSTERINGS.names)
+class TestClusterings(ClusteringContract):
     pass

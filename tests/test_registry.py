@@ -134,7 +134,10 @@ def test_an_object_of_a_package_has_what_the_protocol_asks_for(
 
 
 def test_a_wrong_object_is_refused_in_every_registry(tmp_path: Path) -> None:
-    groups = "models engines heads indexes exports poolings images findings commands".split()
+    groups = (
+        "models engines heads indexes exports poolings images findings strategies layouts "
+        "clusterings commands"
+    ).split()
     info = tmp_path / "featx_five-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: featx-five\nVersion: 1.0\n")
@@ -144,6 +147,9 @@ def test_a_wrong_object_is_refused_in_every_registry(tmp_path: Path) -> None:
     code = (
         "from featx.cli.commands import COMMANDS\n"
         "from featx.curation.findings import FINDINGS\n"
+        "from featx.curation.clustering import CLUSTERINGS\n"
+        "from featx.curation.layout import LAYOUTS\n"
+        "from featx.curation.strategy import STRATEGIES\n"
         "from featx.engines.engines import ENGINES\n"
         "from featx.errors import AddOnError\n"
         "from featx.exports.formats import EXPORTS\n"
@@ -154,7 +160,7 @@ def test_a_wrong_object_is_refused_in_every_registry(tmp_path: Path) -> None:
         "from featx.poolings import POOLINGS\n"
         "from featx.poolings.pooling import vector_poolings\n"
         "for registry in (SOURCES, ENGINES, HEADS, INDEXES, EXPORTS, POOLINGS, IMAGE_SOURCES,\n"
-        "                 FINDINGS, COMMANDS):\n"
+        "                 FINDINGS, STRATEGIES, LAYOUTS, CLUSTERINGS, COMMANDS):\n"
         "    try:\n"
         "        registry['five']\n"
         "    except AddOnError as error:\n"

@@ -50,6 +50,8 @@ COMMANDS: Registry[Command] = Registry(
         "search": "featx.cli.search:search",
         "duplicates": "featx.cli.duplicates:duplicates",
         "audit": "featx.cli.audit:audit",
+        "map": "featx.cli.map_features:map_features",
+        "select": "featx.cli.select:select",
     },
     Command,
 )

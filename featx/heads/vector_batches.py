@@ -188,7 +188,7 @@ def iter_store(
         FingerprintMismatch: If its features were computed in another way than the head's.
     """
     with open_store(path) as store:
-        _check_feature(store, head)
+        check_feature(store, head)
         if split is not None and split not in store.splits:
             known = ", ".join(sorted({each for each in store.splits if each is not None}))
             raise InvalidValue(
@@ -221,7 +221,13 @@ def _read_batches(
             listener.finish()
 
 
-def _check_feature(store: FeatureStore, head: Head) -> None:
+def check_feature(store: FeatureStore, head: Head) -> None:
+    """Refuse a store of other features than those that a head takes.
+
+    Raises:
+        UnknownName: If the store lacks the layer.
+        FingerprintMismatch: If its features were computed in another way.
+    """
     feature = head.feature
     if feature.name not in store.layers:
         has = f"The head was fitted on it; the store has {join_names(store.layers)}."

@@ -63,6 +63,8 @@ def things(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     predicted = featx.predict(pictures, head=folder / "head")
     copies = featx.find_duplicates(store_path, threshold=0.9)
     audited = featx.audit(store_path)
+    mapped = featx.map_features(store_path, method="pca")
+    selected = featx.select(store_path, diverse=2)
     with featx.open_store(store_path) as store:
         probabilities, limits = np.eye(2), np.full(2, 0.5)
         made = [
@@ -81,6 +83,9 @@ def things(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             featx.Finding("label", f"{HOSTILE}.png", 0.9, given=HOSTILE, suggested="cat"),
             copies,
             copies.groups[0],
+            mapped,
+            selected,
+            selected.pictures[0],
             featx.verify_store(store_path),
             featx.export_store(store_path, output=folder / "f.csv"),
             featx.merge_stores([store_path], output=folder / "g.h5"),

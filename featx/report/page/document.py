@@ -47,18 +47,20 @@ class Page:
         introduction: What is said before the first section.
         sections: Its parts; from three on, a list of them is above the first.
         notes: Small print below the last.
+        script: A script that the page may run, and no other; empty for most pages.
     """
 
     title: str
     introduction: Content
     sections: tuple[Section, ...]
     notes: Content = ()
+    script: str = ""
 
     def html(self) -> str:
         """Return the whole page: no address in it leads out of the file.
 
-        Its content security policy allows the one style sheet inside and pictures inside, and
-        nothing else: no script, no frame, no form, no request.
+        Its content security policy allows the one style sheet inside, pictures inside and the
+        script of the page, if it has one, and nothing else: no frame, no form, no request.
 
         Example:
             >>> page = Page("A <page>", "", (Section("One", "text"),)).html()
@@ -69,7 +71,7 @@ class Page:
         head = [
             element("meta", charset="utf-8"),
             element("meta", name="generator", content=f"{_GENERATOR} {__version__}"),
-            _meta_policy(style),
+            _meta_policy(style, self.script),
             element("meta", name="viewport", content="width=device-width, initial-scale=1"),
             element("meta", name="referrer", content="no-referrer"),
             element("title", self.title),
@@ -80,6 +82,7 @@ class Page:
             element("header", element("h1", self.title), self.introduction, self._contents()),
             element("main", _arrange(self.sections), id="content", tabindex=-1),
             element("footer", self.notes, element("p", f"Made by featx {__version__}.")),
+            element("script", Markup(self.script)) if self.script else "",
         ]
         root = element("html", element("head", head), "\n", element("body", body), lang="en")
         return f"<!DOCTYPE html>\n{root}\n"
@@ -161,10 +164,14 @@ def _read_style() -> str:
     return Path(__file__).with_name("style.css").read_text(encoding="utf-8")
 
 
-def _meta_policy(style: str) -> Markup:
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+def _meta_policy(style: str, script: str) -> Markup:
+    allowed = f"; script-src '{_digest(script)}'" if script else ""
     policy = (
-        f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; "
+        f"default-src 'none'; img-src data:; style-src '{_digest(style)}'{allowed}; "
         "base-uri 'none'; form-action 'none'"
     )
     return element("meta", http_equiv="Content-Security-Policy", content=policy)
+
+
+def _digest(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

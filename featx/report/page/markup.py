@@ -7,11 +7,12 @@ their own. What makes them safe is in this module: text becomes markup by `eleme
 from __future__ import annotations
 
 import html
+import json
 import re
 import unicodedata
 from collections.abc import Iterable
 
-_EMPTY = frozenset({"br", "img", "meta", "wbr"})
+_EMPTY = frozenset({"br", "img", "input", "meta", "wbr"})
 """Elements of HTML that cannot have content, of those that featx writes."""
 
 
@@ -64,6 +65,23 @@ def join(content: Content) -> Markup:
     if isinstance(content, str):
         return Markup(html.escape(_allowed(content)))
     return Markup("".join(join(one) for one in content))
+
+
+def embed_data(name: str, value: object) -> Markup:
+    """Return data for the script of a page, as JSON in an element that nothing runs.
+
+    No text can end the element: ``<`` is written as an escape of JSON.
+
+    Args:
+        name: Identifier of the element.
+        value: JSON-serialisable.
+
+    Example:
+        >>> embed_data("d", ["</script>"]).count("</script>")
+        1
+    """
+    text = json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    return element("script", Markup(text), type="application/json", id=name)
 
 
 def isolate(text: str) -> Markup:

@@ -67,7 +67,14 @@ class Thumbnails:
     def get(
         self, location: str, content_hash: bytes | None = None, root: Root | None = None
     ) -> str:
-        """Return a thumbnail's address.
+        """Return a thumbnail's address; see `read`."""
+        data = self.read(location, content_hash, root)
+        return "data:image/jpeg;base64," + base64.b64encode(data).decode("ascii")
+
+    def read(
+        self, location: str, content_hash: bytes | None = None, root: Root | None = None
+    ) -> bytes:
+        """Return a thumbnail, a JPEG of at most `SIDE` pixels on its longer side.
 
         Args:
             location: Where the picture is; with a root, its key.
@@ -85,7 +92,7 @@ class Thumbnails:
             if content_hash is not None and found != content_hash:
                 raise ImageError("changed since its features were computed")
             known = self._read_cached(found) or self._make(found, data)
-        return "data:image/jpeg;base64," + base64.b64encode(known).decode("ascii")
+        return known
 
     def _read(self, location: str, root: Root | None) -> bytes:
         if is_url(location if root is None else root.location(location)):

@@ -8,7 +8,15 @@ from featx.errors import FeatxError
 from featx.report.views.view import View
 
 _VIEWS = {
-    "curation": ("AuditReport", "DuplicateGroup", "DuplicatesReport", "Finding"),
+    "curation": (
+        "AuditReport",
+        "DuplicateGroup",
+        "DuplicatesReport",
+        "Finding",
+        "MapReport",
+        "SelectReport",
+        "SelectedPicture",
+    ),
     "heads": (
         "Evaluation",
         "FineTuneReport",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from featx.report.duplicate_tables import describe_copy
 from featx.report.finding_tables import describe_finding
+from featx.report.map_tables import describe_labels
 from featx.report.text import short_path
 from featx.report.views.view import MOST_PICTURES, MOST_ROWS, Picture, Rows, View, list_facts
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from featx.curation.auditing import AuditReport
     from featx.curation.duplicate_groups import DuplicateGroup, DuplicatesReport
     from featx.curation.findings import Finding
+    from featx.curation.mapping import MapReport
+    from featx.curation.selecting import SelectedPicture, SelectReport
 
 PICTURED_GROUPS = 3
 """Groups that are shown as pictures; the others are in the table."""
@@ -114,9 +117,72 @@ def view_finding(finding: Finding) -> View:
     )
 
 
+def view_selection(report: SelectReport) -> View:
+    """Return the first pictures that were chosen."""
+    cells = [
+        (one.key, one.label or "", "" if one.score is None else f"{one.score:.3f}")
+        for one in report.pictures[:MOST_ROWS]
+    ]
+    pictures = tuple(_picture(one) for one in report.pictures[:MOST_PICTURES])
+    return View(
+        "SelectReport",
+        "",
+        list_facts(
+            ("chosen", f"{len(report):,}"),
+            ("images", f"{report.num_images:,}"),
+            ("strategy", report.strategy),
+            ("layer", report.layer),
+        ),
+        Rows(("picture", "label", "score"), cells, len(report), (2,)),
+        (("", pictures),) if pictures else (),
+    )
+
+
+def view_selected(one: SelectedPicture) -> View:
+    """Return one picture that was chosen."""
+    score = "" if one.score is None else f"{one.score:.3f}"
+    facts = list_facts(("score", score), ("label", one.label or ""), ("split", one.split or ""))
+    return View("SelectedPicture", one.key, facts, pictures=(("", (_picture(one),)),))
+
+
+def _picture(one: SelectedPicture) -> Picture:
+    detail = "" if one.score is None else f"{one.score:.3f}"
+    return Picture(one.path, short_path(one.path), one.label or one.key, detail, key=one.key)
+
+
+def view_map(report: MapReport) -> View:
+    """Return the clusters of a map, with a picture of each."""
+    cells = [
+        (one.name, f"{one.size:,}", describe_labels(one), report.keys[one.representatives[0]])
+        for one in report.clusters[:MOST_ROWS]
+    ]
+    pictures = []
+    for one in report.clusters[:MOST_PICTURES]:
+        row = one.representatives[0]
+        path, key = report.root.location(report.keys[row]), report.keys[row]
+        pictures.append(Picture(path, short_path(path), one.name, f"{one.size:,}", key=key))
+    headers = ("cluster", "images", "labels", "for example")
+    return View(
+        "MapReport",
+        "",
+        list_facts(
+            ("images", f"{len(report):,}"),
+            ("clusters", f"{len(report.clusters):,}"),
+            ("layout", report.layout),
+            ("clustering", report.clustering),
+            ("layer", report.layer),
+        ),
+        Rows(headers, cells, len(report.clusters), (1,)),
+        (("", tuple(pictures)),) if pictures else (),
+    )
+
+
 VIEWS: Mapping[str, Callable[[Any], View]] = {
     "AuditReport": view_audit,
     "DuplicateGroup": view_group,
     "DuplicatesReport": view_duplicates,
     "Finding": view_finding,
+    "MapReport": view_map,
+    "SelectReport": view_selection,
+    "SelectedPicture": view_selected,
 }

@@ -1,0 +1,1 @@
+"""The kinds of clustering that featx ships, one in each module."""

@@ -1,0 +1,1 @@
+"""The layouts of maps that featx ships, one in each module."""

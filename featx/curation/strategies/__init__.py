@@ -1,0 +1,1 @@
+"""The strategies of choosing pictures that featx ships, one in each module."""

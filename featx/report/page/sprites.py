@@ -1,0 +1,98 @@
+"""Thumbnails of many pictures in a few large ones, for pages that draw them."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from featx.curation.pictures import PictureFile
+from featx.errors import ImageError
+from featx.events import Listener
+from featx.machine import available_cores
+from featx.report.page.thumbnails import Thumbnails
+
+TILE = 80
+"""Longer side of a picture, in pixels: a multiple of 16, so that JPEG mixes no two pictures."""
+
+COLUMNS = 24
+PER_SHEET = COLUMNS * COLUMNS
+QUALITY = 72
+AHEAD = 256
+"""Thumbnails in memory besides the sheet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sprites:
+    """Pictures of a page.
+
+    Attributes:
+        sheets: Addresses of the large pictures.
+        sizes: Width and height of each picture in pixels, uint8 (n, 2); 0 where there is none.
+        reason: Why the first one that is missing is; empty if none is.
+    """
+
+    sheets: tuple[str, ...]
+    sizes: np.ndarray
+    reason: str
+
+
+def make_sprites(files: Sequence[PictureFile], listener: Listener) -> Sprites:
+    """Put small copies of pictures side by side.
+
+    Args:
+        files: Where the pictures are.
+        listener: Receives progress.
+    """
+    sizes = np.zeros((len(files), 2), np.uint8)
+    sheets: list[str] = []
+    reason = ""
+    sheet = Image.new("RGB", (TILE * COLUMNS, TILE * COLUMNS))
+    for number, thumbnail in enumerate(read_thumbnails(files, listener)):
+        place = number % PER_SHEET
+        if isinstance(thumbnail, ImageError):
+            reason = reason or thumbnail.reason
+        else:
+            with Image.open(io.BytesIO(thumbnail), formats=["JPEG"]) as picture:
+                small = picture.convert("RGB")
+            small.thumbnail((TILE, TILE))
+            sheet.paste(small, (place % COLUMNS * TILE, place // COLUMNS * TILE))
+            sizes[number] = small.size
+        if place == PER_SHEET - 1 or number == len(files) - 1:
+            height = TILE * (place // COLUMNS + 1)
+            sheets.append(_encode(sheet.crop((0, 0, sheet.width, height))))
+            sheet.paste((0, 0, 0), (0, 0, *sheet.size))
+    return Sprites(tuple(sheets), sizes, reason)
+
+
+def read_thumbnails(
+    files: Sequence[PictureFile], listener: Listener
+) -> Iterator[bytes | ImageError]:
+    """Yield the thumbnail of each picture, a JPEG, or why there is none."""
+    listener.start(len(files), "thumbnails")
+    try:
+        with Thumbnails() as thumbnails, ThreadPoolExecutor(available_cores()) as threads:
+
+            def read(file: PictureFile) -> bytes | ImageError:
+                try:
+                    return thumbnails.read(file.key, file.content_hash, file.root)
+                except ImageError as error:
+                    return error
+
+            for start in range(0, len(files), AHEAD):
+                for one in threads.map(read, files[start : start + AHEAD]):
+                    listener.advance(1)
+                    yield one
+    finally:
+        listener.finish()
+
+
+def _encode(sheet: Image.Image) -> str:
+    file = io.BytesIO()
+    sheet.save(file, "JPEG", quality=QUALITY)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")
