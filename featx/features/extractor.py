@@ -15,7 +15,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from featx.checks import check_choice, check_layers, check_pool, check_text
-from featx.errors import ImageError, InvalidType, UnknownOption
+from featx.errors import ImageError, ImagesNotFound, InvalidType, UnknownOption
 from featx.features.computing import plan_features
 from featx.features.embedding import compute_rows
 from featx.forks import ProcessLock
@@ -199,6 +199,8 @@ class Extractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # It ha
         run = fill_group(RunOptions, self.run, {})
         found = gather(images, scale=run.scale, in_order=True)
         rows = compute_rows(found, loaded.backbone, loaded.features, run, run.choose_listener(None))
+        if not rows.keys:
+            raise ImagesNotFound("No images were given. Name at least one folder, file or picture.")
         if not rows.failures:
             return rows.values
         if self.on_error == "raise":
@@ -238,8 +240,8 @@ def _describe_failures(failures: Sequence[ImageFailure]) -> ImageError:
     first = failures[0]
     more = f" ({len(failures):,} images failed)" if len(failures) > 1 else ""
     return ImageError(
-        f"{first.key!r} cannot be used: {first.reason}{more}. Leave such images out, or get a row "
-        "of NaN for each with on_error='nan'."
+        f"{first.key!r} cannot be used: {first.reason.rstrip('.')}{more}. Leave such "
+        "images out, or get a row of NaN for each with on_error='nan'."
     )
 
 

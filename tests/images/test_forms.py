@@ -137,8 +137,12 @@ def test_rows_without_a_path_and_labels_beside_a_table(paths: list[Path]) -> Non
         gather(pandas.DataFrame({"x": [1]}))
     with pytest.raises(InvalidValue, match=r"Call \.collect\(\) first"):
         gather(polars.LazyFrame({"path": ["a.jpg"]}))
-    with pytest.raises(InvalidValue, match=r"no path \(nan\)"):
-        list(gather(pandas.Series([float("nan"), "a.jpg"], dtype=object)).stream or ())
+    assert found.notes == ("rows of the table without a path are left out: 1",)
+    missing = [None, float("nan"), pandas.NA, " ", *map(str, paths)]
+    for column in (missing, pandas.Series(missing, dtype=object), iter(missing)):
+        found = gather(column, labels=[*"vwxy", *LABELS])
+        assert [item.label for item in found.items] == LABELS
+        assert found.notes == ("rows of the list without a path are left out: 4",)
 
 
 @dataclass
@@ -236,13 +240,32 @@ def test_what_is_mixed_is_refused(pixels: np.ndarray, paths: list[Path]) -> None
 
 
 def test_a_row_without_an_image_is_refused_where_rows_count(paths: list[Path], toy: str) -> None:
-    gaps = pandas.DataFrame({"path": [str(paths[0]), None, str(paths[1])]})
-    with pytest.raises(InvalidValue, match=r"1 row without one, .* at position 1\..*dropna"):
-        featx.embed(gaps, toy, layer="mean")
-    pictures = pandas.DataFrame({"image": [np.zeros((8, 8, 3), np.uint8), None]})
-    with pytest.raises(InvalidValue, match="1 row without one, the first at position 1"):
-        featx.embed(pictures, toy, layer="mean")
-    assert featx.embed(gaps.dropna(), toy, layer="mean").shape == (2, 3)
+    extractor = featx.Extractor(toy, "mean")
+    filling = featx.Extractor(toy, "mean", on_error="nan")
+    with_paths = [str(paths[0]), None, str(paths[1])]
+    with_pictures = [np.zeros((8, 8, 3), np.uint8), pandas.NA, np.zeros((8, 8, 3), np.uint8)]
+    gaps = pandas.DataFrame({"path": with_paths})
+    for form in (with_paths, gaps, gaps["path"].astype("string"), polars.DataFrame(gaps)):
+        with pytest.raises(ImageError, match="'position 1' cannot be used: there is no path"):
+            extractor(form)
+        assert np.isnan(filling(form)[:, 0]).tolist() == [False, True, False]
+    for pictures in (with_pictures, pandas.DataFrame({"image": with_pictures})):
+        with pytest.raises(ImageError, match="'00001' cannot be used: there is no path"):
+            extractor(pictures)
+        assert np.isnan(filling(pictures)[:, 0]).tolist() == [False, True, False]
+    assert np.isnan(filling([None, float("nan")])).all()
+    np.testing.assert_array_equal(extractor(gaps.dropna()), filling(with_paths)[[0, 2]])
+
+
+def test_a_missing_picture_under_a_key_is_a_failed_image(
+    paths: list[Path], tmp_path: Path, toy: str
+) -> None:
+    images = {"a": paths[0], "b": None, "c": paths[1]}
+    report = featx.extract(images, toy, layer="mean", output=tmp_path / "f.h5")
+    assert report.done == 2
+    assert [(one.key, one.reason) for one in report.failures] == [
+        ("b", "there is no path or picture")
+    ]
 
 
 def test_labels_may_be_generated_and_have_an_order(pixels: np.ndarray) -> None:

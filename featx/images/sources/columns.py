@@ -254,7 +254,7 @@ def plain_value(value: Any) -> bool | int | float | str | None:
     """
     if isinstance(value, np.generic):
         value = value.item()
-    if value is None or type(value).__name__ in ("NAType", "NaTType"):  # Of pandas.
+    if value is None or type(value).__name__ in _MISSING:
         return None
     if isinstance(value, bytes):
         value = value.decode("utf-8", "backslashreplace")
@@ -271,6 +271,26 @@ def plain_value(value: Any) -> bool | int | float | str | None:
     if isinstance(value, datetime.timedelta):
         return str(value)
     raise NoColumn(f"holds neither text nor numbers ({type(value).__name__})")
+
+
+def is_missing(value: Any) -> bool:
+    """Whether there is no value: None, NaN, what pandas writes for them, or blank text.
+
+    Example:
+        >>> [is_missing(value) for value in (None, float("nan"), " ", "a.jpg", b"", 0)]
+        [True, True, True, False, False, False]
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, str):
+        return not value.strip()
+    if isinstance(value, (float, decimal.Decimal)):
+        return math.isnan(value)
+    return value is None or type(value).__name__ in _MISSING
+
+
+_MISSING = ("NAType", "NaTType")
+"""What pandas has for values that are missing."""
 
 
 def _check_text(text: str) -> str:

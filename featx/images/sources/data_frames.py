@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from featx.errors import InvalidValue, join_names
-from featx.images.sources.columns import NoColumn, plain_value
+from featx.images.sources.columns import NoColumn, is_missing, plain_value
 from featx.images.sources.pixels import label_text
 from featx.images.sources.table_columns import (
     LABEL_COLUMNS,
@@ -16,7 +15,6 @@ from featx.images.sources.table_columns import (
     ReadTable,
 )
 from featx.images.sources.tables import ImageTable, make_image_table
-from featx.units import format_count
 
 NAME = "the table"
 """What a table in memory is called in messages."""
@@ -39,11 +37,10 @@ def is_data_frame(value: Any) -> bool:
 def read_data_frame(frame: Any, *, all_rows: bool = False) -> tuple[ImageTable, Sequence[Any]]:
     """Read a data frame: what its columns say, and the path or picture in each row.
 
-    Rows without a path are left out, as those of a manifest are.
-
     Args:
         frame: The table.
-        all_rows: Refuse rows without a path: what is computed belongs to the rows, in their order.
+        all_rows: Keep rows without a path or picture, which is then None; otherwise they are left
+            out, as those of a manifest are.
 
     Raises:
         InvalidValue: If it has no column of paths or pictures, or cannot be read as it is.
@@ -54,6 +51,8 @@ def read_data_frame(frame: Any, *, all_rows: bool = False) -> tuple[ImageTable, 
         >>> table, pictures = read_data_frame(frame)
         >>> pictures, table.labels, table.columns["age"].tolist()
         (['a.jpg'], ['cat'], [3])
+        >>> read_data_frame(frame, all_rows=True)[1]
+        ['a.jpg', None]
     """
     header, read = _open(frame)
     cells = {number: read(number) for number in range(len(header))}
@@ -69,19 +68,13 @@ def read_data_frame(frame: Any, *, all_rows: bool = False) -> tuple[ImageTable, 
         position = made.position(names)
         if position is not None:
             cells[position] = [_label(value) for value in cells[position]]
-    pictures = [None if _is_missing(cell) else cell for cell in cells[path]]
-    used = [row for row in range(count) if pictures[row] is not None]
-    if all_rows and len(used) < count:
-        first = next(row for row in range(count) if pictures[row] is None)
-        missing = format_count(count - len(used), "row")
-        raise InvalidValue(
-            f"Each row of the table is an image. Received: {missing} without one, the first "
-            f"at position {first}. Leave such rows out, for example with "
-            f"frame.dropna(subset=[{header[path]!r}])."
-        )
-    # What stands for a picture here needs no text: only whether there is one counts.
-    cells[path] = [None if picture is None else "picture" for picture in pictures]
-    notes: list[str] = []
+    pictures = [None if is_missing(cell) else cell for cell in cells[path]]
+    used = [row for row in range(count) if all_rows or pictures[row] is not None]
+    # What stands for a picture here needs no text: only whether the row is used counts.
+    cells[path] = [None] * count
+    for row in used:
+        cells[path][row] = "picture"
+    notes = [left_out_note(NAME, count - len(used))] if len(used) < count else []
     table = make_image_table(made, NAME, notes, with_columns=True)
     return table, [pictures[row] for row in used]
 
@@ -102,14 +95,14 @@ def _open(frame: Any) -> tuple[list[str], Callable[[int], list[Any]]]:
     )
 
 
-def _is_missing(cell: Any) -> bool:
-    if isinstance(cell, os.PathLike):
-        return False
-    try:
-        value = plain_value(cell)
-    except NoColumn:
-        return False  # A picture.
-    return value is None or not str(value).strip()
+def left_out_note(name: str, count: int) -> str:
+    """Return the line that says how many rows of a table or list name no image.
+
+    Example:
+        >>> left_out_note("the table", 1)
+        'rows of the table without a path are left out: 1'
+    """
+    return f"rows of {name} without a path are left out: {count:,}"
 
 
 def _label(value: Any) -> str | None:

@@ -103,7 +103,7 @@ Picture: TypeAlias = Array | PillowImage | bytes | bytearray | memoryview | Loca
 
 Images: TypeAlias = (
     Location
-    | Iterable[Location]
+    | Iterable[Location | None]
     | Array
     | PillowImage
     | bytes
@@ -111,8 +111,8 @@ Images: TypeAlias = (
     | DataFrame
     | ArrowTable
     | Dataset
-    | Mapping[str, Picture]
-    | Iterable[Array | PillowImage | bytes]
+    | Mapping[str, Picture | None]
+    | Iterable[Array | PillowImage | bytes | None]
     | Iterable[tuple[str, Picture] | tuple[str, Picture, Label]]
 )
 """Locations or objects, as `featx.extract`, `featx.predict` and `featx.search` take them; described
@@ -194,11 +194,14 @@ def _gather_objects(
     if isinstance(found, PathsGiven):
         if in_order:
             return _list_in_order(found)
-        if found.labels is None and found.table is None:
-            return _find(found.paths, selection)
-        from featx.images.sources.manifests import make_table
+        paths, labels, notes = found.leave_out()
+        if labels is None and found.table is None:
+            listed = _find(paths, selection)
+        else:
+            from featx.images.sources.manifests import make_table
 
-        return _find((), selection, make_table(found.paths, found.labels, found.table))
+            listed = _find((), selection, make_table(paths, labels, found.table))
+        return replace(listed, notes=(*listed.notes, *notes))
     if replace(selection, class_names=None) != EVERYTHING:
         names = [option(name) for name in ("exclude", "image_list", "split", "frame")]
         raise InvalidValue(
@@ -223,8 +226,13 @@ def _find(
 
 def _list_in_order(given: PathsGiven) -> ImageSet:
     """Return paths as images, one each; the keys are the paths, of which one may come twice."""
-    from featx.images.sources.pictures import make_file_item
+    from featx.images.sources.pictures import make_file_item, make_missing_item
 
     labels = given.labels or [None] * len(given.paths)
-    pairs = zip(given.paths, labels, strict=True)
-    return ImageSet(MEMORY, tuple(make_file_item(path, label) for path, label in pairs))
+    items = [
+        make_missing_item(f"position {number}", label)
+        if path is None
+        else make_file_item(path, label)
+        for number, (path, label) in enumerate(zip(given.paths, labels, strict=True))
+    ]
+    return ImageSet(MEMORY, tuple(items))

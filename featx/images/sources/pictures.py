@@ -14,6 +14,7 @@ import numpy as np
 from featx.checks import describe_value
 from featx.errors import ImageError, InvalidValue
 from featx.images.roots import MEMORY, is_url
+from featx.images.sources.columns import is_missing
 from featx.images.sources.folders import make_item
 from featx.images.sources.items import ImageFailure, ImageItem
 from featx.images.sources.keys import member_key
@@ -107,7 +108,8 @@ def make_picture_item(key: Any, image: Any, label: Any, scale: Scale | None = No
 
     Args:
         key: Its key.
-        image: An array, a Pillow image, the bytes of a file, a path, or a URL.
+        image: An array, a Pillow image, the bytes of a file, a path, or a URL. What is missing,
+            such as None, is an image that cannot be read.
         label: Its label, or None.
         scale: What floats mean.
 
@@ -120,6 +122,8 @@ def make_picture_item(key: Any, image: Any, label: Any, scale: Scale | None = No
             f"{describe_value(key)}.{_LABELLED if is_picture(key) else ''}"
         )
     text = label_text(label)
+    if is_missing(image) and not os.path.isfile(key):
+        return make_missing_item(key, text)
     if isinstance(image, str) and is_url(image):
         return make_url_item(key, image, text)
     if isinstance(image, (str, os.PathLike)):
@@ -139,6 +143,18 @@ def make_picture_item(key: Any, image: Any, label: Any, scale: Scale | None = No
         )
     size = getattr(image, "nbytes", len(image) if isinstance(image, (bytes, bytearray)) else -1)
     return ImageItem(key, MEMORY, text, int(size), -1, HeldPicture(image, scale))
+
+
+def make_missing_item(key: str, label: str | None) -> ImageItem:
+    """Return the item for an image that a list or a table should name, but does not."""
+    return ImageItem(key, MEMORY, label, -1, -1, _Missing())
+
+
+class _Missing:
+    """No image."""
+
+    def read(self, item: ImageItem) -> bytes:
+        raise ImageError("there is no path or picture")
 
 
 def make_file_item(path: str, label: str | None) -> ImageItem:

@@ -16,8 +16,8 @@ import numpy as np
 
 from featx.errors import InvalidType, InvalidValue
 from featx.images.roots import MEMORY
-from featx.images.sources.columns import TableRow
-from featx.images.sources.data_frames import is_data_frame, read_data_frame
+from featx.images.sources.columns import TableRow, is_missing
+from featx.images.sources.data_frames import is_data_frame, left_out_note, read_data_frame
 from featx.images.sources.items import ImageItem, ImageSet
 from featx.images.sources.keys import natural_key
 from featx.images.sources.pictures import is_array, is_picture, make_picture_item
@@ -42,14 +42,24 @@ class PathsGiven:
     """Paths that were passed in Python.
 
     Attributes:
-        paths: N paths.
+        paths: N paths; None for one that is missing.
         labels: N labels; None where the folders that they are in say it.
         table: What a table says beside the paths.
     """
 
-    paths: Sequence[str]
+    paths: Sequence[str | None]
     labels: Sequence[str | None] | None = None
     table: ImageTable | None = None
+
+    def leave_out(self) -> tuple[list[str], list[str | None] | None, tuple[str, ...]]:
+        """Return the paths that are not missing, their labels, and a note about the others."""
+        paths = [path for path in self.paths if path is not None]
+        labels = self.labels
+        if labels is not None:
+            pairs = zip(self.paths, labels, strict=True)
+            labels = [label for path, label in pairs if path is not None]
+        missing = len(self.paths) - len(paths)
+        return paths, labels, (left_out_note("the list", missing),) if missing else ()
 
 
 def gather_images(
@@ -61,7 +71,7 @@ def gather_images(
         images: As `featx.extract` takes them, but not a single location.
         labels: N labels.
         scale: What floats mean, see `featx.images.sources.pixels.as_bytes`.
-        in_order: Whether each row of a table has to be an image.
+        in_order: Whether each row of a table is an image, also one without a path.
 
     Raises:
         InvalidValue: If it is something else.
@@ -157,18 +167,22 @@ def _gather_iterable(
     """Take what comes one after the other: all of it paths, or pictures with or without keys."""
     count = _size(images)
     coming = iter(images)
-    first = list(itertools.islice(coming, 1))
-    if not first or not _is_path(first[0]):
+    first = []
+    for one in coming:
+        first.append(one)
+        if not is_missing(one):
+            break
+    if not first or is_missing(first[-1]) or not _is_path(first[-1]):
         pictures = _number(itertools.chain(first, coming))
         return _stream(_with_labels(pictures, labels, count), scale)
     paths = first + list(coming)
     for number, path in enumerate(paths):
-        if not _is_path(path):
+        if not _is_path(path) and not is_missing(path):
             raise InvalidValue(
                 f"Images are all paths, or all pictures. Received: a path first, and "
-                f"{_describe(path)} at position {number}."
+                f"{type(path).__name__} at position {number}."
             )
-    texts = [os.fspath(path) for path in paths]
+    texts = [None if is_missing(path) else os.fspath(path) for path in paths]
     if labels is None:
         return PathsGiven(texts)
     return PathsGiven(texts, label_texts(labels, len(texts), "the paths"))
@@ -181,8 +195,9 @@ def _gather_table(
     if labels is not None and table.labels is not None:
         raise InvalidValue("Labels were given twice: in a column of the table and as labels=.")
     names = table.labels if labels is None else label_texts(labels, len(pictures), "the table")
-    if all(_is_path(picture) for picture in pictures):
-        return PathsGiven([os.fspath(picture) for picture in pictures], names, table)
+    if all(picture is None or _is_path(picture) for picture in pictures):
+        paths = [None if picture is None else os.fspath(picture) for picture in pictures]
+        return PathsGiven(paths, names, table)
 
     def follow() -> Iterator[ImageItem]:
         for number, picture in enumerate(pictures):
@@ -214,7 +229,7 @@ def _check_keys(items: Iterator[ImageItem]) -> Iterator[ImageItem]:
 def _number(images: Iterable[Any]) -> Iterator[Any]:
     """Yield pictures that come without a key as (key, image): numbers are the keys."""
     for number, image in enumerate(images):
-        yield (f"{number:05d}", image) if is_picture(image) else image
+        yield (f"{number:05d}", image) if is_picture(image) or is_missing(image) else image
 
 
 def _with_labels(pairs: Iterable[Any], labels: Any, count: int | None) -> Iterator[Any]:
@@ -249,7 +264,7 @@ def _follow_pairs(pairs: Iterable[Any], scale: Scale | None) -> Iterator[ImageIt
         if not isinstance(pair, (tuple, list)) or len(pair) not in (2, 3):
             raise InvalidValue(
                 "Images come as paths, as pictures, or as (key, image) or (key, image, label). "
-                f"Received: {_describe(pair)}"
+                f"Received: {type(pair).__name__}"
                 + (f" of {len(pair)} values." if isinstance(pair, (tuple, list)) else ".")
             )
         yield make_picture_item(pair[0], pair[1], pair[2] if len(pair) == 3 else None, scale)
@@ -257,11 +272,6 @@ def _follow_pairs(pairs: Iterable[Any], scale: Scale | None) -> Iterator[ImageIt
 
 def _is_path(value: Any) -> bool:
     return isinstance(value, (str, os.PathLike))
-
-
-def _describe(value: Any) -> str:
-    is_missing = value is None or (isinstance(value, float) and value != value)
-    return f"no path ({value})" if is_missing else type(value).__name__
 
 
 def _size(images: Any) -> int | None:
