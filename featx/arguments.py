@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -70,9 +70,17 @@ def check_given_path(name: str, value: Any) -> str:
 
 def check_paths(name: str, value: Any) -> list[str]:
     """Return several paths as texts, in a list; one may be alone."""
-    if isinstance(value, (str, os.PathLike)) or not isinstance(value, Iterable):
+    if isinstance(value, (str, os.PathLike)) or not _is_several(value):
         value = [value]
     return [check_given_path(name, one) for one in value]
+
+
+def _is_several(value: Any) -> bool:
+    try:
+        iter(value)
+    except TypeError:  # Also of an array without axes.
+        return False
+    return True
 
 
 def check_names(name: str, value: Any) -> tuple[str, ...] | None:

@@ -70,7 +70,7 @@ def check_numbers(name: str, values: ArrayLike) -> np.ndarray:
 
     try:
         array = np.asarray(values)
-    except ValueError:  # Lists of different lengths.
+    except (ValueError, TypeError):  # Lists of different lengths; what only looks like a list.
         array = np.empty(0, object)
     if array.dtype.kind not in "biuf":
         raise InvalidType(
@@ -205,11 +205,12 @@ def check_texts(name: str, value: object) -> tuple[str, ...]:
         (('embedding',), ('conv1', 'fc1'))
     """
     if isinstance(value, str):
-        return (value,)
+        return (_check_unicode(name, value),)
     if isinstance(value, Iterable):
-        texts = tuple(value)
-        if all(isinstance(text, str) for text in texts):
-            return texts
+        with contextlib.suppress(TypeError):  # An array without axes says no only here.
+            texts = tuple(value)
+            if all(isinstance(text, str) for text in texts):
+                return tuple(_check_unicode(name, text) for text in texts)
     raise InvalidType(
         f"{_subject(name)} takes a text, or several in a list. Received: {value!r}. "
         f"For example: {name}=['a', 'b']."
@@ -223,8 +224,10 @@ def check_text(name: str, value: object) -> str | None:
         >>> check_text("signature", "serving_default")
         'serving_default'
     """
-    if value is None or isinstance(value, str):
-        return value
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return _check_unicode(name, value)
     raise InvalidType(f"{_subject(name)} takes a text. Received: {value!r}.")
 
 
@@ -241,7 +244,7 @@ def check_path(name: str, value: object) -> str | None:
     path = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
     if not isinstance(path, str):
         raise InvalidType(f"{_subject(name)} takes a path. Received: {value!r}.")
-    if not path or "\0" in path:
+    if not path or "\0" in path or not _is_encodable(path, os.fsencode):
         raise InvalidValue(f"{_subject(name)} takes a path. Received: {path!r}.")
     return path
 
@@ -273,12 +276,12 @@ def check_layers(name: str, value: object) -> tuple[str, ...]:
         return ()
     single = _as_layer(value)
     if single is not None:
-        return (single,)
+        return (_check_unicode(name, single),)
     if isinstance(value, Iterable) and not isinstance(value, (bytes, dict)):
         with contextlib.suppress(TypeError, NotImplementedError):  # A tensor says no only here.
             layers = [_as_layer(one) for one in value]
             if None not in layers:
-                return tuple(layer for layer in layers if layer is not None)
+                return tuple(_check_unicode(name, layer) for layer in layers if layer is not None)
     raise InvalidType(
         f"{_subject(name)} takes a name or a number, or several in a list. Received: "
         f"{describe_value(value)}. For example: {name}=['conv1', -2]."
@@ -335,7 +338,7 @@ def check_dtype(name: str, value: object) -> str:
         return value
     import numpy as np
 
-    with contextlib.suppress(TypeError):
+    with contextlib.suppress(TypeError, ValueError):
         if value is not None:
             return np.dtype(value).name  # type: ignore[call-overload, no-any-return]
     raise InvalidType(
@@ -433,6 +436,23 @@ def check_key(name: str, value: object) -> str:
 def check_count(name: str, value: object) -> int:
     """Return a whole number that is at least 1."""
     return check_whole_number(name, value, least=1)
+
+
+def _check_unicode(name: str, text: str) -> str:
+    """Return a text that files can hold; half of a surrogate pair is none."""
+    if not _is_encodable(text, str.encode):
+        raise InvalidValue(
+            f"{_subject(name)} takes a text. Received: {text!r}, which is not valid Unicode."
+        )
+    return text
+
+
+def _is_encodable(text: str, encode: Callable[[str], bytes]) -> bool:
+    try:
+        encode(text)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _as_layer(value: object) -> str | None:

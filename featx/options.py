@@ -182,7 +182,9 @@ class Selection:
         if not isinstance(self.frame, (str, type(None))):
             check_whole_number("frame", self.frame, least=0)
         if not isinstance(self.class_names, os.PathLike | None):
-            check_texts("class_names", self.class_names)
+            names = check_texts("class_names", self.class_names)
+            if not isinstance(self.class_names, str):  # A text is a file.
+                object.__setattr__(self, "class_names", names)
 
 
 @dataclass(frozen=True, slots=True)

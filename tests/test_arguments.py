@@ -14,10 +14,18 @@ import pytest
 from typer.testing import CliRunner
 
 import featx
-from featx.arguments import SYNONYMS
+from featx.arguments import SYNONYMS, check_paths
+from featx.checks import (
+    check_dtype,
+    check_layers,
+    check_numbers,
+    check_path,
+    check_text,
+    check_texts,
+)
 from featx.cli.app import app
 from featx.cli.commands import make_command
-from featx.errors import FeatxError, InvalidType, UnknownOption
+from featx.errors import FeatxError, InvalidType, InvalidValue, UnknownOption
 from featx.testing import toy_model, write_images
 from featx.wording import FUNCTIONS
 
@@ -94,8 +102,23 @@ def test_a_wrong_type_is_one_sentence_about_the_argument(
 
 WRONG = (
     3, 3.5, -1, True, None, b"x", [], {}, [None], {"a": 1}, np.zeros(2), (), len, "\0", "", {1},
-    Path("x"), float("nan"), 10**30, "no-such",
+    Path("x"), float("nan"), 10**30, "no-such", np.array("a"), np.array(None), {1: "a"}, "\ud800",
+    ["\ud800"], b"\xff", object(), [object()],
 )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("check", "value"),
+    [
+        (check_texts, np.array("a")), (check_texts, "\ud800"), (check_texts, ["a", "\ud800"]),
+        (check_text, "\ud800"), (check_path, "\ud800"), (check_layers, "\ud800"),
+        (check_layers, [-1, "\ud800"]), (check_dtype, {1: "a"}), (check_paths, np.array(None)),
+        (check_numbers, {"a": 1}),
+    ],
+)  # fmt: skip
+def test_what_only_looks_right_is_refused(check: Callable[..., object], value: object) -> None:
+    with pytest.raises((InvalidType, InvalidValue), match="'word' takes .*Received: "):
+        check("word", value)
 
 
 @pytest.mark.slow

@@ -142,6 +142,9 @@ def test_what_is_taken_becomes_plain() -> None:
     assert make_group("exclude", "daisy") == Selection(exclude=("daisy",))
     assert make_group("exclude", ["daisy", "*.gif"]).exclude == ("daisy", "*.gif")
     assert make_group("exclude", None) == Selection()
+    for names in (iter(["a", "b"]), np.array(["a", "b"]), ["a", "b"]):
+        assert make_group("class_names", names) == Selection(class_names=("a", "b"))
+    assert make_group("class_names", "names.txt").class_names == "names.txt"
 
 
 @pytest.mark.parametrize("function", [featx.extract, featx.predict, featx.search])

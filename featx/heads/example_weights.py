@@ -116,7 +116,13 @@ def _read_table(path: Path) -> dict[str, float]:
             f"{option('class_weight')} takes 'balanced' or a CSV file with the columns class and "
             f"weight. Received: {str(path)!r}, which does not exist."
         )
-    lines = decode_text(path.read_bytes())[0].splitlines()
+    try:
+        lines = decode_text(path.read_bytes())[0].splitlines()
+    except ValueError as error:
+        raise HeadError(
+            f"{option('class_weight')} takes 'balanced' or a CSV file. {str(path)!r} cannot be "
+            f"read: {error}."
+        ) from error
     separator = next((each for each in ",;\t" if lines and each in lines[0]), ",")
     rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator) if row]
     header = [name.lower() for name in rows[0]] if rows else []

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from featx.checks import describe_value
+from featx.checks import check_text, describe_value
 from featx.errors import InvalidType, InvalidValue, ModelError
 from featx.models.reference import add_arguments
 from featx.models.sources import SOURCES, usable_sources
@@ -65,7 +65,7 @@ def check_model(name: str, value: object) -> Reference | None:
     if isinstance(value, str) and not value.strip():
         raise InvalidValue(f"{name!r} takes the name or path of a model. Received: {value!r}.")
     if isinstance(value, str):
-        return value
+        return check_text(name, value)
     if isinstance(value, os.PathLike):
         return str(os.fspath(value))
     for source, reader in usable_sources():

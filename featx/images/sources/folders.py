@@ -151,6 +151,8 @@ def make_item(
         status = get_status()
     except OSError as error:
         return make_failure(key, error)
+    except ValueError:
+        return make_failure(key, "its path holds a zero byte")
     if not stat.S_ISREG(status.st_mode):
         # Opening a named pipe would wait for ever.
         return make_failure(key, "not a regular file")

@@ -19,6 +19,7 @@ from featx.images.sources.keys import (
     is_hidden,
     is_utf8,
     natural_key,
+    printable_key,
 )
 
 MAX_MEMBER_BYTES = 1 << 30
@@ -227,7 +228,7 @@ def make_failure(
 ) -> ImageFailure:
     """Return the failure of one image; if its name is not UTF-8, that is the reason."""
     if not is_utf8(key):
-        key = os.fsencode(key).decode("utf-8", "backslashreplace")
+        key = printable_key(key)
         reason = "its name is not valid UTF-8: rename it"
     elif isinstance(reason, OSError):
         reason = reason.strerror or str(reason)

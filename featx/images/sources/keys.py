@@ -173,6 +173,19 @@ def is_file_with(location: str, endings: tuple[str, ...]) -> bool:
     return has_ending and not is_url(location) and not os.path.isdir(location)
 
 
+def printable_key(name: str) -> str:
+    r"""Return a name that is not UTF-8 with the bytes that are not written as numbers.
+
+    Example:
+        >>> printable_key("a\udcff.jpg"), printable_key("\ud800")
+        ('a\\xff.jpg', '\\ud800')
+    """
+    try:
+        return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # Half of a surrogate pair, which no file system gives.
+        return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def is_utf8(name: str) -> bool:
     """Whether a name can be encoded as UTF-8, as a store requires."""
     try:

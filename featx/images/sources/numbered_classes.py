@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -25,7 +26,7 @@ def name_classes(found: ImageSet, names: str | Path | Sequence[str]) -> ImageSet
     Raises:
         InvalidValue: If a label is something else, or has no name.
     """
-    if isinstance(names, (str, Path)):
+    if isinstance(names, (str, os.PathLike)):
         classes, source = [name for name, _ in read_class_list(names)], repr(str(names))
     else:
         classes, source = list(names), "class_names"
