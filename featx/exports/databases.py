@@ -20,6 +20,7 @@ from featx.exports.tables import DATABASES, DEFAULT_TABLE, Batch, Database, Tabl
 from featx.images.decode import decode_image
 from featx.images.sources.locations import LocationReader
 from featx.poolings import check_vector_pool
+from featx.shown import Shown
 from featx.specs import DEFAULT_READ_POOLING, InputSpec
 from featx.store import open_store
 from featx.units import format_count
@@ -36,8 +37,8 @@ _NAMESPACE = uuid.UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")
 """Of URLs in RFC 9562; the identifier of a row follows from its key."""
 
 
-@dataclass(frozen=True, slots=True)
-class DatabaseReport:
+@dataclass(frozen=True, slots=True, repr=False)
+class DatabaseReport(Shown):
     """What was written into a database.
 
     Attributes:

@@ -23,12 +23,13 @@ from featx.heads.vector_batches import VectorBatch, iter_vectors
 from featx.images.sources import ImageFailure, Images
 from featx.keywords import EvaluateKeywords
 from featx.options import RunOptions, Selection, fill_group
+from featx.shown import Shown
 from featx.specs import DEFAULT_HEAD
 from featx.trust import GivenTrust
 
 
-@dataclass(frozen=True, slots=True)
-class EvaluateReport:
+@dataclass(frozen=True, slots=True, repr=False)
+class EvaluateReport(Shown):
     """How good a head is on images that it was not fitted on.
 
     Attributes:

@@ -29,6 +29,7 @@ from featx.models.backbone import Backbone, Layer
 from featx.models.in_memory import Reference, add_signature, check_model
 from featx.models.selection import default_layer, select_layers
 from featx.options import InputOptions, RunOptions, Selection, fill_group
+from featx.shown import Shown
 from featx.specs import DEFAULT_MODEL, InputSpec, Scaling
 from featx.trust import GivenTrust
 
@@ -36,8 +37,8 @@ NUM_PICTURES = 5
 """Pictures that are computed, from all over the folder: enough to see, few enough to wait for."""
 
 
-@dataclass(frozen=True, slots=True)
-class ScalingTrial:
+@dataclass(frozen=True, slots=True, repr=False)
+class ScalingTrial(Shown):
     """What a network gives for pictures under one scaling, on average.
 
     Attributes:

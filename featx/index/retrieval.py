@@ -20,6 +20,7 @@ from featx.index.projection import fit_projection, normalize_rows
 from featx.index.vector_index import VectorIndex
 from featx.options import IndexOptions
 from featx.poolings import check_vector_pool
+from featx.shown import Shown
 from featx.specs import DEFAULT_K, DEFAULT_READ_POOLING
 from featx.store import FeatureStore, open_store
 from featx.units import format_count
@@ -79,8 +80,8 @@ class RetrievalTrial:
     classes: tuple[ClassRetrieval, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RetrievalReport:
+@dataclass(frozen=True, slots=True, repr=False)
+class RetrievalReport(Shown):
     """What `evaluate_retrieval` measured.
 
     Attributes:

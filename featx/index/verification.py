@@ -16,6 +16,7 @@ from featx.index.opening import open_index
 from featx.index.projection import hash_rows, read_projection
 from featx.index.source import StoreVectors
 from featx.index.vector_index import VectorIndex
+from featx.shown import Shown
 from featx.specs import DEFAULT_READ_POOLING
 from featx.store import FeatureStore, open_store
 from featx.wording import command
@@ -24,8 +25,8 @@ ROUNDING = 1e-6
 """How far a value of a vector of length 1 may be from that computed in another order."""
 
 
-@dataclass(frozen=True, slots=True)
-class IndexReport:
+@dataclass(frozen=True, slots=True, repr=False)
+class IndexReport(Shown):
     """The result of checking an index.
 
     Attributes:

@@ -24,21 +24,24 @@ def show_retrieval(report: RetrievalReport) -> None:
     for trial in report.trials:
         name = f"{trial.layer} *" if trial is best and len(report.trials) > 1 else trial.layer
         compared = trial.projection or "as stored"
-        table.add_row(name, trial.pool, compared, f"{trial.dimension:,}", *_texts(trial.total))
+        table.add_row(
+            name, trial.pool, compared, f"{trial.dimension:,}", *measure_texts(trial.total)
+        )
     print_result(table)
     if len(report.trials) > 1:
         print_result("* the best, of which these are the classes:")
     classes = sorted(best.classes, key=lambda one: one.precision)[:SHOWN_CLASSES]
     table = make_table("class", "images", *measures, right=range(1, 2 + len(measures)), whole=True)
     for one in classes:
-        table.add_row(one.name, f"{one.queries:,}", *_texts(one))
+        table.add_row(one.name, f"{one.queries:,}", *measure_texts(one))
     print_result(table)
     if len(best.classes) > SHOWN_CLASSES:
         print_result(f"The {SHOWN_CLASSES} of {len(best.classes):,} classes with the lowest P@{k}.")
     print_result(describe_images(report))
 
 
-def _texts(one: ClassRetrieval) -> list[str]:
+def measure_texts(one: ClassRetrieval) -> list[str]:
+    """Return the measures as a table shows them."""
     average = one.average_precision
     shown = [one.nearest, one.precision, one.recall, one.ndcg]
     return [*(f"{value:.3f}" for value in shown), "" if average is None else f"{average:.3f}"]

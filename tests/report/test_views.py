@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import featx
+from featx.deploy.checking import ExportComparison
 from featx.heads.evaluation import measure_classes
 from featx.heads.label_evaluation import measure_labels
 from featx.heads.number_evaluation import measure_numbers
@@ -19,6 +20,7 @@ from featx.index.description import IndexDescription
 from featx.report.confusion_matrix import MAX_CLASSES, count_pairs
 from featx.shown import Shown
 from featx.testing import toy_model, write_images
+from tests.report.test_tuning_report import make_report
 
 LARGEST_LINE = 250
 LARGEST_HTML = 300_000
@@ -61,6 +63,7 @@ def things(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     pictures = sorted(photos.rglob("image*.png"))[:5]
     found = featx.search(pictures, features=store_path, k=8)
     predicted = featx.predict(pictures, head=folder / "head")
+    dark = [("a", np.zeros((8, 8, 3), np.uint8), "cat"), ("b", b"no picture", "cat")]
     copies = featx.find_duplicates(store_path, threshold=0.9)
     audited = featx.audit(store_path)
     mapped = featx.map_features(store_path, method="pca")
@@ -71,6 +74,11 @@ def things(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             extracted,
             fitted,
             fitted.evaluation,
+            featx.evaluate(dark, head=folder / "head"),
+            featx.evaluate_retrieval(store_path),
+            featx.verify_index(index.path),
+            featx.compare_scalings(pictures, model)[0],
+            featx.DatabaseReport("db", "lancedb", "images", "mean", 30, 30, 31),
             featx.load_head(folder / "head"),
             index,
             index.description,
@@ -101,6 +109,10 @@ def things(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
                 probabilities, probabilities > 0.5, probabilities > 0.4, (HOSTILE, "b"), limits
             ),
             measure_numbers(np.arange(3.0), np.arange(3.0) + 1, 1.0),
+            make_report(folder),
+            featx.HeadExportReport(
+                "m.keras", "keras", "none", 9, None, "m.md", ExportComparison(9, "given", 0.0, 0)
+            ),
         ]
         yield {type(one).__name__: one for one in made}
 

@@ -18,6 +18,7 @@ _VIEWS = {
         "SelectedPicture",
     ),
     "heads": (
+        "EvaluateReport",
         "Evaluation",
         "FineTuneReport",
         "FitReport",
@@ -28,9 +29,18 @@ _VIEWS = {
         "PredictReport",
         "Prediction",
     ),
-    "models": ("Backbone", "Layer", "LayerTable"),
-    "searches": ("IndexDescription", "Match", "QueryResult", "SearchReport", "VectorIndex"),
+    "models": ("Backbone", "Layer", "LayerTable", "ScalingTrial"),
+    "searches": (
+        "IndexDescription",
+        "IndexReport",
+        "Match",
+        "QueryResult",
+        "RetrievalReport",
+        "SearchReport",
+        "VectorIndex",
+    ),
     "stores": (
+        "DatabaseReport",
         "ExportReport",
         "ExtractReport",
         "FeatureStore",

@@ -25,6 +25,7 @@ from featx.units import format_bytes
 
 if TYPE_CHECKING:
     from featx.deploy.exporting import HeadExportReport
+    from featx.heads.evaluating import EvaluateReport
     from featx.heads.fitting import FitReport
     from featx.heads.head import Head
     from featx.heads.judging import AnyEvaluation
@@ -71,6 +72,27 @@ def view_fit(report: FitReport) -> View:
             ("chosen", list_settings(report.settings)),
         ),
         None if measured is None else _list_rows(measured),
+        more=_describe_confusions(measured),
+    )
+
+
+def view_evaluating(report: EvaluateReport) -> View:
+    """Return how good a head is on other images, and what was left out."""
+    measured = report.evaluation
+    left_out = report.num_unlabelled + report.num_not_finite + sum(report.unknown_labels.values())
+    return View(
+        "EvaluateReport",
+        short_path(report.head),
+        list_facts(
+            *_list_figures(measured),
+            ("images", f"{measured.num_examples:,}"),
+            ("fitted on", f"{report.num_fitted_on:,}" if report.num_fitted_on else ""),
+            ("left out", f"{left_out:,}" if left_out else ""),
+            ("failed", f"{len(report.failures):,}" if report.failures else ""),
+            ("kind", report.kind),
+            ("layer", report.layer),
+        ),
+        _list_rows(measured),
         more=_describe_confusions(measured),
     )
 
@@ -259,6 +281,7 @@ def view_head_export(report: HeadExportReport) -> View:
 
 
 VIEWS: Mapping[str, Callable[[Any], View]] = {
+    "EvaluateReport": view_evaluating,
     "Evaluation": view_evaluation,
     "LabelEvaluation": view_evaluation,
     "NumberEvaluation": view_evaluation,

@@ -10,6 +10,7 @@ from featx.report.views.view import MOST_ROWS, Rows, View, list_facts
 from featx.units import format_bytes, format_shape
 
 if TYPE_CHECKING:
+    from featx.heads.scaling_trial import ScalingTrial
     from featx.models.backbone import Backbone, Layer
     from featx.models.listing import LayerTable
 
@@ -75,6 +76,22 @@ def view_layers(table: LayerTable) -> View:
     )
 
 
+def view_scaling(trial: ScalingTrial) -> View:
+    """Return what a network makes of pictures under one scaling."""
+    return View(
+        "ScalingTrial",
+        trial.scaling,
+        list_facts(
+            ("confidence", "" if trial.confidence is None else f"{trial.confidence:.3f}"),
+            ("entropy", "" if trial.entropy is None else f"{trial.entropy:.2f} bits"),
+            ("classes", "" if trial.num_classes is None else f"{trial.num_classes:,}"),
+            ("spread", "" if trial.spread is None else f"{trial.spread:.3f}"),
+            ("layer", trial.layer),
+            ("pictures", f"{trial.num_pictures:,}"),
+        ),
+    )
+
+
 def _describe(layer: Layer) -> tuple[str, ...]:
     size = layer.num_bytes
     return (
@@ -89,4 +106,5 @@ VIEWS: Mapping[str, Callable[[Any], View]] = {
     "Backbone": view_backbone,
     "Layer": view_layer,
     "LayerTable": view_layers,
+    "ScalingTrial": view_scaling,
 }

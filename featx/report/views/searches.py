@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from featx.report.retrieval_tables import measure_texts
 from featx.report.text import describe_box, short_path
 from featx.report.views.view import (
     MOST_PICTURES,
@@ -15,12 +16,15 @@ from featx.report.views.view import (
     list_facts,
     list_names,
 )
+from featx.units import format_bytes
 
 if TYPE_CHECKING:
     from featx.index.description import IndexDescription
     from featx.index.matches import Match
+    from featx.index.retrieval import RetrievalReport
     from featx.index.searching import QueryResult, SearchReport
     from featx.index.vector_index import VectorIndex
+    from featx.index.verification import IndexReport
     from featx.specs import FeatureSpec, ModelSpec
 
 PICTURED_QUERIES = 3
@@ -100,6 +104,44 @@ def view_search(report: SearchReport) -> View:
     )
 
 
+def view_retrieval(report: RetrievalReport) -> View:
+    """Return how well each layer and pooling finds images of the same class."""
+    best = report.best
+    k = report.k
+    cells = [
+        (trial.layer, trial.pool, trial.projection or "as stored", *measure_texts(trial.total))
+        for trial in report.trials[:MOST_ROWS]
+    ]
+    headers = ("layer", "pool", "compared", "nearest", f"P@{k}", f"R@{k}", f"NDCG@{k}", "mAP")
+    return View(
+        "RetrievalReport",
+        "",
+        list_facts(
+            ("queries", f"{best.total.queries:,}"),
+            ("images searched", f"{report.images:,}"),
+            ("best", f"{best.layer}, pool {best.pool}" if len(report.trials) > 1 else ""),
+            ("nearest", f"{best.total.nearest:.3f}"),
+            (f"P@{k}", f"{best.total.precision:.3f}"),
+        ),
+        Rows(headers, cells, len(report.trials), (3, 4, 5, 6, 7)),
+    )
+
+
+def view_checking(report: IndexReport) -> View:
+    """Return whether an index is intact."""
+    return View(
+        "IndexReport",
+        short_path(report.index),
+        list_facts(
+            ("intact", "yes" if report.is_intact else "no"),
+            ("images", f"{report.rows:,}"),
+            ("size", format_bytes(report.num_bytes)),
+            ("store", "" if report.store is None else short_path(report.store)),
+        ),
+        Rows(("problem",), [(text,) for text in report.problems[:MOST_ROWS]], len(report.problems)),
+    )
+
+
 def _describe(feature: FeatureSpec, model: ModelSpec) -> list[tuple[str, str]]:
     width = feature.shape[0]
     return [("layer", f"{feature.name} ({width:,})"), ("model", model.reference)]
@@ -136,8 +178,10 @@ def _picture(match: Match) -> Picture:
 
 VIEWS: Mapping[str, Callable[[Any], View]] = {
     "IndexDescription": view_description,
+    "IndexReport": view_checking,
     "Match": view_match,
     "QueryResult": view_result,
+    "RetrievalReport": view_retrieval,
     "SearchReport": view_search,
     "VectorIndex": view_index,
 }

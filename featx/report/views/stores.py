@@ -18,6 +18,7 @@ from featx.report.views.view import (
 from featx.units import format_bytes, format_count, format_rate, format_shape
 
 if TYPE_CHECKING:
+    from featx.exports.databases import DatabaseReport
     from featx.exports.exporting import ExportReport
     from featx.extraction.report import ExtractReport
     from featx.images.sources import ImageFailure
@@ -195,6 +196,22 @@ def view_export(report: ExportReport) -> View:
     )
 
 
+def view_database(report: DatabaseReport) -> View:
+    """Return what was written into a database."""
+    return View(
+        "DatabaseReport",
+        short_path(report.output),
+        list_facts(
+            ("database", report.database),
+            ("table", report.table),
+            ("layer", report.layer),
+            ("rows", f"{report.rows:,}"),
+            ("written", f"{report.written:,}"),
+            ("held now", f"{report.counted:,}" if report.counted != report.rows else ""),
+        ),
+    )
+
+
 def list_failures(failures: Sequence[ImageFailure]) -> Rows:
     """Return a table of the first images that failed."""
     shown = [(failure.key, failure.reason) for failure in failures[:MOST_ROWS]]
@@ -206,6 +223,7 @@ def _keys(word: str, keys: Sequence[str]) -> tuple[str, str]:
 
 
 VIEWS: Mapping[str, Callable[[Any], View]] = {
+    "DatabaseReport": view_database,
     "ExportReport": view_export,
     "ExtractReport": view_extraction,
     "FeatureStore": view_store,
