@@ -164,6 +164,13 @@ featx.fit_head("a.h5", layers="fc1")
 featx.export_store("a.h5", Path("a.npy"), layer=0, pool=None)
 featx.search("query.jpg", layers=0)
 featx.compare_scalings("photos", "net.keras", layers="fc1", img_size=96)
+featx.load_model("net.keras", trust_model_code="net.py", custom_objects={"Run": featx.RunOptions})
+featx.embed(["a.jpg", None], "net.keras", on_error="nan", trust_model_code=Path("net.py"))
+featx.fine_tune("photos", head="head", epochs=3, custom_objects={"Run": featx.RunOptions})
+found = featx.search("query.jpg", where=True, where_column="price < 20", scale="unit")
+print([match.box for match in found.results[0].matches], found.to_pandas())
+featx.find_duplicates("a.h5", across="b.h5", layers="fc1", verbose=2)
+print(featx.audit("a.h5", kinds=["label"], layers=-1, verbose="auto").findings)
 try:
     print(report.done, featx.open_store("a.h5").keys[0])
 except featx.errors.StoreNotFound as error:
@@ -187,6 +194,9 @@ featx.errors.StoreNotFond("a.h5")
 featx.predict("photos", prune=True)
 featx.search("photos", strict=True)
 featx.RunOptions(precision="float64")
+featx.search("photos", where="left")
+featx.embed("photos", on_error="skip")
+featx.audit("a.h5", layer=0.5)
 """
 
 

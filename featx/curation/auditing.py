@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Unpack
 
 from featx.arguments import check_given_flag, check_given_path, check_names, plain_arguments
 from featx.atomic import replace_file
@@ -16,11 +17,12 @@ from featx.curation.audit_rows import AuditRows
 from featx.curation.collection import Collection, read_collection
 from featx.curation.findings import FINDINGS, Finding
 from featx.errors import InvalidValue
-from featx.events import Listener, choose_listener
+from featx.events import Listener, Verbose, choose_listener
 from featx.files import describe_wrong_output
 from featx.heads.labels import read_label_table
 from featx.heads.options import FOLDERS, FeatureChoice
 from featx.images.roots import Root
+from featx.keywords import LayerSynonyms
 from featx.shown import Shown
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORE
 from featx.store import FeatureStore, open_store
@@ -128,8 +130,9 @@ def audit(
     pool: str = DEFAULT_READ_POOLING,
     seed: int = 0,
     progress: bool | None = None,
-    verbose: bool | None = None,
+    verbose: Verbose | None = None,
     listener: Listener | None = None,
+    **synonyms: Unpack[LayerSynonyms],
 ) -> AuditReport:
     """Look for what is doubtful in a store: labels, outliers, copies, classes, splits, drift.
 
@@ -149,6 +152,7 @@ def audit(
         progress: Whether to show progress; in notebooks and on terminals when None.
         verbose: The same for notes.
         listener: Receives progress and notes, in place of these two.
+        synonyms: ``layers`` is ``layer``.
 
     Raises:
         StoreNotFound: If there is no such store.

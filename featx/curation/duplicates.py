@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 
@@ -19,10 +20,11 @@ from featx.curation.pairs import NearPairs, find_near_pairs
 from featx.curation.pictures import MeasuredPicture, measure_pictures
 from featx.curation.threshold import check_threshold
 from featx.errors import ImageError, InvalidValue
-from featx.events import Listener, choose_listener
+from featx.events import Listener, Verbose, choose_listener
 from featx.heads.labels import side_of
 from featx.heads.options import FeatureChoice
 from featx.images.sources.keys import check_inside
+from featx.keywords import LayerSynonyms
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORE
 from featx.store import open_store
 from featx.units import format_count
@@ -44,8 +46,9 @@ def find_duplicates(
     layer: str | int | None = None,
     pool: str = DEFAULT_READ_POOLING,
     progress: bool | None = None,
-    verbose: bool | None = None,
+    verbose: Verbose | None = None,
     listener: Listener | None = None,
+    **synonyms: Unpack[LayerSynonyms],
 ) -> DuplicatesReport:
     """Find copies among the images of a store, exact ones and changed ones.
 
@@ -68,6 +71,7 @@ def find_duplicates(
         progress: Whether to show progress; in notebooks and on terminals when None.
         verbose: The same for notes.
         listener: Receives progress and notes, in place of these two.
+        synonyms: ``layers`` is ``layer``.
 
     Raises:
         StoreNotFound: If there is no such store.
