@@ -26,6 +26,7 @@ from featx.checks import (
 from featx.errors import (
     DimensionMismatch,
     IndexFileError,
+    InvalidType,
     InvalidValue,
     UnknownName,
 )
@@ -156,12 +157,15 @@ class VectorIndex(Shown):
             InvalidValue: If k is less than 1, or a query holds NaN or infinity.
             IndexFileError: If a stored vector does, or what is read of the index is damaged.
         """
-        queries = check_numbers("queries", queries)
+        try:
+            queries = check_numbers("queries", queries)
+        except InvalidType as error:
+            raise InvalidType(f"{error} query() takes keys, images and stores, too.") from None
         width = math.prod(self.description.feature.shape)
         if queries.ndim != 2 or queries.shape[1] != width:
             raise DimensionMismatch(
                 f"The index holds vectors of {width} values; queries have the shape (Q, {width}). "
-                f"Received: shape={queries.shape}."
+                f"Received: shape={queries.shape}. query() takes keys, images and stores, too."
             )
         k = check_whole_number("k", k, least=1)
         if not np.isfinite(queries).all():
