@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 _ARGUMENT = re.compile(r"[A-Za-z_][\w./-]*")
 """Names of arguments, and of inputs in graphs, such as ``pnet/min_size``."""
 
+MOST_LISTED = 100
+"""Files of a folder among which models are looked for: it may be one of a million pictures."""
+
 TRUST = "trust_model_code"
 """The argument that every reference takes: run code that comes with the model."""
 
@@ -60,6 +63,12 @@ def _find_source(name: str) -> str:
     if readings:
         spellings = [f"{reading}:{name}" for reading in readings]
         raise AmbiguousName(f"{name!r} can mean {join_names(spellings)}. Write one of these.")
+    inside = _list_models(name)
+    if inside:
+        raise ModelError(
+            f"{name!r} is a folder that holds {join_names(inside, conjunction='and')}. Name the "
+            "model itself."
+        )
     if os.path.exists(name):
         raise ModelError(
             f"{name!r} is not a model that featx can read. Expected: {describe_bare_names()}."
@@ -76,6 +85,17 @@ def _find_source(name: str) -> str:
     if ":" not in name:
         known = [reference.partition(":")[2] for reference in known]
     raise UnknownName("model", name, known, remedy=f"Name {describe_bare_names()}.")
+
+
+def _list_models(folder: str) -> list[str]:
+    """Return the first models in a folder, such as those of a download."""
+    names: list[str] = []
+    with contextlib.suppress(OSError, ValueError):
+        names = sorted(os.listdir(folder))[:MOST_LISTED]
+    paths = [os.path.join(folder, name) for name in names]
+    readers = [reader for _, reader in usable_sources()]
+    models = [path for path in paths if any(reader.reads(path) for reader in readers)]
+    return [repr(os.path.basename(path)) for path in models[:3]]
 
 
 def locate_again(reference: str, maker: ModelSpec) -> str | None:

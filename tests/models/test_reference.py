@@ -201,6 +201,14 @@ def test_an_existing_file_that_is_no_model(here: Path, name: str) -> None:
     )
 
 
+def test_a_folder_with_models_in_it_names_them(here: Path) -> None:
+    (here / "download" / "saved").mkdir(parents=True)
+    for name in ("saved/saved_model.pb", "keras_model.h5", "labels.txt"):
+        (here / "download" / name).write_bytes(b"")
+    with pytest.raises(ModelError, match=r"is a folder that holds 'keras_model\.h5' and 'saved'\."):
+        parse_reference("download")
+
+
 def test_arguments_may_follow_a_path_with_commas(here: Path) -> None:
     (here / "a,b.pb").write_bytes(b"")
     expected = ("graphdef", "a,b.pb", {"input": "x"})
