@@ -93,3 +93,8 @@ def test_weights_of_a_column_of_the_labels_table(store: Path, tmp_path: Path) ->
 def test_bad_weights(store: Path, tmp_path: Path, weights: object, message: str) -> None:
     with pytest.raises(HeadError, match=message):
         fit_head(store, class_weight=weights, output=tmp_path / "h")  # type: ignore[arg-type]
+
+
+def test_a_file_of_weights_that_is_no_text(store: Path, tmp_path: Path) -> None:
+    with pytest.raises(HeadError, match=r"a CSV file\. '.*' cannot be read: it holds zero bytes"):
+        fit_head(store, class_weight=store, output=tmp_path / "h")
