@@ -32,7 +32,7 @@ MOST_ROWS = 20
 MOST_PICTURES = 18
 """Thumbnails of a view: 4 to 10 kB each, in the notebook's file."""
 
-_BOX = "max-width: 60em; overflow-x: auto; font-size: .9em; line-height: 1.45"
+_BOX = "max-width: 66em; overflow-x: auto; font-size: .9em; line-height: 1.45"
 _CELL = "padding: .1em 1em .1em 0; vertical-align: top; text-align: "
 _TABLE = "border-collapse: collapse; margin: .4em 0"
 _RULE = "border-bottom: 1px solid rgba(128, 128, 128, .35); "
@@ -180,7 +180,8 @@ def describe_feature(spec: FeatureSpec) -> str:
 
 
 def _make_table(rows: Rows) -> Content:
-    sides = ["right" if n in rows.numbers else "left" for n in range(len(rows.headers))]
+    numbers = "right; white-space: nowrap"  # "10.2 kB" is one word.
+    sides = [numbers if n in rows.numbers else "left" for n in range(len(rows.headers))]
     head = [
         element("th", header, style=_RULE + _CELL + side)
         for header, side in zip(rows.headers, sides, strict=True)
