@@ -10,7 +10,7 @@ const places = new Uint16Array(bytes(data.places)), count = places.length / 2;
 const sizes = new Uint8Array(bytes(data.sizes)), numThumbnails = sizes.length / 2;
 const kinds = data.kinds.map((kind) => ({ ...kind, numbers: new Uint32Array(bytes(kind.numbers)) }));
 const calm = matchMedia("(prefers-reduced-motion: reduce)"), dark = matchMedia("(prefers-color-scheme: dark)");
-const NONE = 0xffffffff, MOST_WHILE_MOVING = 30000, LEGEND = 24, LEAST = 0.6, MOST = 400;
+const NONE = 0xffffffff, MOST_WHILE_MOVING = 10000, LEGEND = 24, LEAST = 0.6, MOST = 400;
 const view = { x: 0.5, y: 0.5, zoom: 1 }, wanted = { x: 0.5, y: 0.5, zoom: 1 };
 let kind = kinds[0], groups = [], colours = [], only = null, selected = new Set(), picked = -1;
 let width = 1, height = 1, frame = 0, moving = 0, lasso = null, ink = "#000", paper = "#fff", soft = "#888";
@@ -87,7 +87,7 @@ function step() {
 
 function draw(busy) {
   context.clearRect(0, 0, width, height);
-  const least = busy ? Math.ceil(MOST_WHILE_MOVING * Math.min(1, MOST_WHILE_MOVING / count)) : count;
+  const least = busy ? MOST_WHILE_MOVING : count;
   const radius = Math.max(1.5, Math.min(5, 1.5 * Math.sqrt(view.zoom)));
   for (const { number, points } of groups) {
     context.fillStyle = number === NONE ? soft : colours[number];
@@ -105,7 +105,7 @@ function draw(busy) {
   if (lasso) drawLasso();
 }
 
-const thumbnailSide = () => Math.max(30, Math.min(112, side() * view.zoom / 26));
+const thumbnailSide = () => Math.max(30, Math.min(112, 32 * Math.sqrt(view.zoom)));
 
 function shownThumbnails() {
   const size = thumbnailSide(), taken = new Map(), shown = [];
