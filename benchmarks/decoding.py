@@ -32,9 +32,9 @@ from benchmarks.precision import KERAS_V1, KERAS_V2_FULL
 from featx.images.decode import decode_image
 from featx.inference import AcceleratedBackbone, EngineRequest
 from featx.inference.agreement import lowest_cosine
+from featx.input_spec import InputSpec
 from featx.models import load_model
 from featx.models.backbone import Backbone
-from featx.specs import InputSpec
 
 MARGINS = (2, 3, 4)
 SHORT_SIDES = (300, 400, 640, 1024, 1600, 3000)

@@ -40,7 +40,8 @@ from featx.images.reading import HASH_BYTES
 from featx.images.roots import Root
 from featx.index.kinds import INDEXES
 from featx.index.projection import normalize_rows
-from featx.specs import FeatureSpec, InputSpec, ModelSpec
+from featx.input_spec import InputSpec
+from featx.specs import FeatureSpec, ModelSpec
 from featx.store import open_store
 from featx.store.rows import Announced, Rows, StoreHeader
 from featx.store.writing import write_store

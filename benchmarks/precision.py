@@ -41,11 +41,11 @@ from featx.inference import AcceleratedBackbone, EngineRequest
 from featx.inference.agreement import LOWEST_COSINE
 from featx.inference.request import FAST
 from featx.inference.trial import FIRST_BATCH
+from featx.input_spec import Decode, InputSpec
 from featx.models import load_model
 from featx.models.backbone import Backbone
 from featx.options import InputOptions
 from featx.poolings import pool_features
-from featx.specs import Decode, InputSpec
 
 BATCH = 32
 LARGE = 1600

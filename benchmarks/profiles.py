@@ -24,8 +24,9 @@ from rich.table import Table
 from benchmarks.precision import NETWORKS, nearest
 from featx.images.decode import decode_image
 from featx.inference import AcceleratedBackbone, EngineRequest
+from featx.input_spec import Icc
 from featx.poolings import pool_features
-from featx.specs import Icc, with_input
+from featx.specs import with_input
 from tests.images.icc_profiles import DISPLAY_P3, grey_profile, rgb_profile
 
 PROFILES = {

@@ -141,22 +141,18 @@ PUBLIC_NAMES = {
         "Selection",
         "UpdateOptions",
     ),
-    "featx.specs": (
+    "featx.input_spec": (
         "ChannelOrder",
         "Decode",
         "Exif",
-        "FeatureSpec",
         "Icc",
         "InputSpec",
         "Interpolation",
-        "ModelSpec",
-        "Precision",
         "Preprocess",
-        "Quantize",
         "Resize",
         "Scaling",
-        "StorageType",
     ),
+    "featx.specs": ("FeatureSpec", "ModelSpec", "Precision", "Quantize", "StorageType"),
     "featx.store.checking": ("Damage",),
     "featx.store.merging": ("Keep", "MergeReport", "merge_stores"),
     "featx.store.packing": ("PackReport", "pack_store"),
@@ -300,6 +296,15 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.index.vector_index import VectorIndex as VectorIndex
     from featx.index.verification import IndexReport as IndexReport
     from featx.index.verification import verify_index as verify_index
+    from featx.input_spec import ChannelOrder as ChannelOrder
+    from featx.input_spec import Decode as Decode
+    from featx.input_spec import Exif as Exif
+    from featx.input_spec import Icc as Icc
+    from featx.input_spec import InputSpec as InputSpec
+    from featx.input_spec import Interpolation as Interpolation
+    from featx.input_spec import Preprocess as Preprocess
+    from featx.input_spec import Resize as Resize
+    from featx.input_spec import Scaling as Scaling
     from featx.keywords import BuildKeywords as BuildKeywords
     from featx.keywords import CodeKeywords as CodeKeywords
     from featx.keywords import CompareScalingsKeywords as CompareScalingsKeywords
@@ -332,19 +337,10 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.options import Scale as Scale
     from featx.options import Selection as Selection
     from featx.options import UpdateOptions as UpdateOptions
-    from featx.specs import ChannelOrder as ChannelOrder
-    from featx.specs import Decode as Decode
-    from featx.specs import Exif as Exif
     from featx.specs import FeatureSpec as FeatureSpec
-    from featx.specs import Icc as Icc
-    from featx.specs import InputSpec as InputSpec
-    from featx.specs import Interpolation as Interpolation
     from featx.specs import ModelSpec as ModelSpec
     from featx.specs import Precision as Precision
-    from featx.specs import Preprocess as Preprocess
     from featx.specs import Quantize as Quantize
-    from featx.specs import Resize as Resize
-    from featx.specs import Scaling as Scaling
     from featx.specs import StorageType as StorageType
     from featx.store.checking import Damage as Damage
     from featx.store.merging import Keep as Keep

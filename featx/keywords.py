@@ -10,17 +10,9 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from featx.events import Verbose
+from featx.input_spec import ChannelOrder, Decode, Exif, Icc, Interpolation, Preprocess, Resize
 from featx.options import InputOptions, Layers, Metric, OnError, RunOptions, Scale
-from featx.specs import (
-    ChannelOrder,
-    Decode,
-    Exif,
-    Icc,
-    Interpolation,
-    Precision,
-    Preprocess,
-    Resize,
-)
+from featx.specs import Precision
 from featx.trust import GivenTrust
 
 

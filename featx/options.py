@@ -27,7 +27,7 @@ from featx.checks import (
 )
 from featx.errors import InvalidType, InvalidValue, RepeatedOption
 from featx.events import Listener, Verbose, choose_listener
-from featx.specs import (
+from featx.input_spec import (
     PREPROCESS_NAMES,
     ChannelOrder,
     Decode,
@@ -35,10 +35,10 @@ from featx.specs import (
     Icc,
     InputSpec,
     Interpolation,
-    Precision,
     Preprocess,
     Resize,
 )
+from featx.specs import Precision
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

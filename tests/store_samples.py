@@ -16,7 +16,8 @@ from featx.extraction import ExtractReport
 from featx.images.reading import HASH_BYTES
 from featx.images.roots import Root
 from featx.images.sources import ImageFailure
-from featx.specs import FeatureSpec, InputSpec, ModelSpec, StorageType
+from featx.input_spec import InputSpec
+from featx.specs import FeatureSpec, ModelSpec, StorageType
 from featx.store import FeatureStore, open_store
 from featx.store.assembly import assemble_store
 from featx.store.parts import PartWriter, parts_folder

@@ -21,10 +21,10 @@ from featx.images.roots import Root
 from featx.images.sources import ImageItem
 from featx.inference import AcceleratedBackbone, accelerated
 from featx.inference.trial import Choice
+from featx.input_spec import InputSpec
 from featx.models import SOURCES, ModelRequest, load_model, loading, restore_model
 from featx.models.backbone import Layer
 from featx.models.sources import ModelSource
-from featx.specs import InputSpec
 from featx.store import open_store
 from featx.testing import ToyBackbone, toy_model
 from featx.testing.toy import load as load_toy

@@ -17,8 +17,9 @@ from PIL import Image
 import featx
 from featx.errors import DownloadNotAllowed
 from featx.images.roots import Root
+from featx.input_spec import InputSpec
 from featx.report.contact_sheet import write_contact_sheet
-from featx.specs import FeatureSpec, InputSpec, ModelSpec
+from featx.specs import FeatureSpec, ModelSpec
 from featx.store.rows import Announced, StoreHeader
 from featx.store.writing import write_store
 from featx.testing import write_images

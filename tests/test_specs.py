@@ -8,19 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from featx import specs
+from featx import input_spec
 from featx.errors import InvalidValue, UnknownName
+from featx.input_spec import ChannelOrder, InputSpec
 from featx.options import InputOptions
 from featx.poolings import POOLINGS
-from featx.specs import (
-    ChannelOrder,
-    FeatureSpec,
-    InputSpec,
-    ModelSpec,
-    digest,
-    format_reference,
-    identity_differences,
-)
+from featx.specs import FeatureSpec, ModelSpec, digest, format_reference, identity_differences
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 BYTES = st.integers(0, 255)
@@ -30,11 +23,11 @@ INPUTS = st.builds(
     height=st.integers(1, 4000),
     width=st.integers(1, 4000),
     channels=st.just(3),
-    scaling=st.sampled_from([None, *get_args(specs.Scaling)]),
+    scaling=st.sampled_from([None, *get_args(input_spec.Scaling)]),
     channel_order=st.sampled_from(get_args(ChannelOrder)),
-    resize=st.sampled_from(get_args(specs.Resize)),
-    interpolation=st.sampled_from(get_args(specs.Interpolation)),
-    exif=st.sampled_from(get_args(specs.Exif)),
+    resize=st.sampled_from(get_args(input_spec.Resize)),
+    interpolation=st.sampled_from(get_args(input_spec.Interpolation)),
+    exif=st.sampled_from(get_args(input_spec.Exif)),
     background=st.tuples(BYTES, BYTES, BYTES),
 ) | st.builds(
     InputSpec,
@@ -311,10 +304,10 @@ def test_no_overrides_change_nothing(contract: InputSpec) -> None:
     assert InputOptions().apply(contract) == contract
 
 
-@pytest.mark.parametrize("preprocess", get_args(specs.Scaling))
+@pytest.mark.parametrize("preprocess", get_args(input_spec.Scaling))
 @pytest.mark.parametrize("before", ["rgb", "bgr"])
 def test_a_named_scaling_brings_its_channel_order(
-    preprocess: specs.Scaling, before: ChannelOrder
+    preprocess: input_spec.Scaling, before: ChannelOrder
 ) -> None:
     contract = InputSpec(8, 8, scaling="tf", channel_order=before)
     changed = InputOptions(preprocess=preprocess).apply(contract)

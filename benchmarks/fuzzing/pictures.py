@@ -19,7 +19,7 @@ from benchmarks.fuzzing.mutations import declare_size, mutate_bytes, reseal_png
 from benchmarks.fuzzing.supervisor import Case, OtherValues
 from featx.errors import ImageError
 from featx.images.decode import decode_image
-from featx.specs import InputSpec
+from featx.input_spec import InputSpec
 from featx.testing import write_images
 
 WIDTH, HEIGHT = 67, 43

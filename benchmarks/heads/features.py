@@ -12,7 +12,8 @@ import numpy as np
 import featx
 from featx.images.reading import HASH_BYTES
 from featx.images.roots import Root
-from featx.specs import FeatureSpec, InputSpec, ModelSpec
+from featx.input_spec import InputSpec
+from featx.specs import FeatureSpec, ModelSpec
 from featx.store.rows import Announced, Rows, StoreHeader
 from featx.store.writing import write_store
 

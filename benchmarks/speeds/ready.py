@@ -19,8 +19,8 @@ from featx.features.computing import plan_features
 from featx.images.reading import DecodedImage, read_images, read_spread
 from featx.images.sources import ImageItem, find_images
 from featx.inference import AcceleratedBackbone, EngineRequest
+from featx.input_spec import InputSpec
 from featx.models import Backbone
-from featx.specs import InputSpec
 
 
 def make_ready(

@@ -12,7 +12,7 @@ def main() -> None:
 
     from featx.images.reading import DecodedImage, read_images
     from featx.images.sources import find_images
-    from featx.specs import InputSpec
+    from featx.input_spec import InputSpec
 
     size = task.described.size
     contract = InputSpec(height=size, width=size)

@@ -23,12 +23,7 @@ from featx.cli.options import (
 )
 from featx.cli.registry_choice import Choice, Help
 from featx.poolings import POOLINGS
-from featx.specs import (
-    DEFAULT_POOLING,
-    DEFAULT_STORAGE_TYPE,
-    DEFAULT_STORE,
-    StorageType,
-)
+from featx.specs import DEFAULT_POOLING, DEFAULT_STORAGE_TYPE, DEFAULT_STORE, StorageType
 
 
 def _describe_models() -> str:

@@ -10,18 +10,10 @@ import typer
 from featx.checks import POOL_SYNONYMS
 from featx.cli.groups import Group
 from featx.cli.registry_choice import Choice
+from featx.input_spec import ChannelOrder, Decode, Exif, Icc, Interpolation, Preprocess, Resize
 from featx.options import InputOptions, RunOptions, Selection, UpdateOptions
 from featx.poolings import vector_poolings
-from featx.specs import (
-    ChannelOrder,
-    Decode,
-    Exif,
-    Icc,
-    Interpolation,
-    Precision,
-    Preprocess,
-    Resize,
-)
+from featx.specs import Precision
 from featx.units import parse_bytes, parse_img_size
 
 

@@ -14,8 +14,8 @@ from featx.images.decode import decode_image, upright_size
 from featx.images.reading import hash_content
 from featx.images.roots import Root, is_url
 from featx.images.sources.locations import LocationReader
+from featx.input_spec import InputSpec
 from featx.machine import available_cores
-from featx.specs import InputSpec
 
 SIDE = 512
 """Longer side in pixels, at the most, at which brightness and sharpness are measured."""

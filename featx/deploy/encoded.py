@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from featx.engines.tensorflow import import_tensorflow
-from featx.specs import InputSpec
+from featx.input_spec import InputSpec
 
 _BEGINNING = 1 << 16
 """Bytes of a file in which its Exif data are looked for."""

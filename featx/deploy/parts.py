@@ -14,8 +14,8 @@ from featx.engines.graph import TENSORFLOW, NetworkGraph
 from featx.engines.tensorflow import import_tensorflow
 from featx.errors import ModelError
 from featx.heads.head import Head
+from featx.input_spec import InputSpec
 from featx.models.backbone import Backbone
-from featx.specs import InputSpec
 
 
 @dataclass(frozen=True, slots=True)

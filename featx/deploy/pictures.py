@@ -13,7 +13,7 @@ from featx.images.decode import decode_image, is_reduced, upright_size
 from featx.images.reading import hash_content
 from featx.images.sources import Images, gather
 from featx.images.sources.locations import LocationReader
-from featx.specs import InputSpec
+from featx.input_spec import InputSpec
 from featx.store import open_store
 
 MOST_PICTURES = 64

@@ -17,7 +17,7 @@ import PIL
 
 from featx.errors import ModelError
 from featx.images.preprocess import CAFFE_MEAN, TORCH_MEAN, TORCH_STD
-from featx.specs import InputSpec
+from featx.input_spec import InputSpec
 
 PRECISION = float(1 << 22)
 """Of Pillow's coefficients: 32 bits less 8 of a sample and 2 of sums above 1."""

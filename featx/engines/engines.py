@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from featx.engines.graph import NetworkGraph
+from featx.input_spec import InputSpec
 from featx.registry import Registry
-from featx.specs import InputSpec
 
 if TYPE_CHECKING:
     import numpy as np  # Not needed to explain ``--engine``.

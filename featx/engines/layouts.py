@@ -6,7 +6,7 @@ import numpy as np
 
 from featx.engines.graph import Layout
 from featx.images.preprocess import scale_pixels
-from featx.specs import InputSpec
+from featx.input_spec import InputSpec
 
 
 def scale_for_graph(pixels: np.ndarray, contract: InputSpec, layout: Layout) -> np.ndarray:

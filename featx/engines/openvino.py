@@ -14,7 +14,7 @@ from featx.engines.graph import NetworkGraph, NotConvertible
 from featx.engines.openvino_model import FORMS, convert_graph, get_core, reason_of
 from featx.engines.openvino_network import BLOCK, OpenVinoNetwork
 from featx.forks import OPENVINO, start_threads
-from featx.specs import InputSpec
+from featx.input_spec import InputSpec
 
 GRAPH_NAME = "network.xml"
 """The first of the two files of a model in OpenVINO's own format; its weights are beside it."""

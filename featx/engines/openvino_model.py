@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from featx.engines.graph import ONNX, OPENVINO, TENSORFLOW, NetworkGraph, NotConvertible
 from featx.images.preprocess import CAFFE_MEAN, TORCH_MEAN, TORCH_STD
-from featx.specs import InputSpec
+from featx.input_spec import InputSpec
 
 _AXES = {"channels_first": "NCHW", "channels_last": "NHWC"}
 

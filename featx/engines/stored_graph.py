@@ -8,7 +8,7 @@ from pathlib import Path
 
 from featx.engines.graph import GraphOutput, NetworkGraph, NotConvertible
 from featx.errors import first_line
-from featx.specs import InputSpec
+from featx.input_spec import InputSpec
 
 GRAPH_NAME, DESCRIPTION_NAME = "graph.bin", "graph.json"
 

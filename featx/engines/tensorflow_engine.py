@@ -20,7 +20,7 @@ from featx.engines.tensorflow import calls_at_a_time, images_at_a_time, import_t
 from featx.engines.tensorflow_graph import CompiledLayers, FrozenGraph
 from featx.engines.tensorflow_thread import run_apart
 from featx.errors import first_line
-from featx.specs import InputSpec
+from featx.input_spec import InputSpec
 
 
 class TensorFlow:

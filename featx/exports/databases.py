@@ -19,9 +19,10 @@ from featx.exports.source import ExportSource
 from featx.exports.tables import DATABASES, DEFAULT_TABLE, Batch, Database, Table
 from featx.images.decode import decode_image
 from featx.images.sources.locations import LocationReader
+from featx.input_spec import InputSpec
 from featx.poolings import check_vector_pool
 from featx.shown import Shown
-from featx.specs import DEFAULT_READ_POOLING, InputSpec
+from featx.specs import DEFAULT_READ_POOLING
 from featx.store import open_store
 from featx.units import format_count
 

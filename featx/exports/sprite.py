@@ -15,7 +15,7 @@ from featx.events import Listener
 from featx.images.decode import decode_image
 from featx.images.roots import Root
 from featx.images.sources.locations import LocationReader
-from featx.specs import InputSpec
+from featx.input_spec import InputSpec
 
 MAX_SIDE = 8192
 """Largest width and height of a sprite that the projector accepts, in pixels

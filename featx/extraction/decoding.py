@@ -26,7 +26,8 @@ from featx.images.sources.keys import ending_of
 from featx.inference import AcceleratedBackbone
 from featx.inference.agreement import LOWEST_COSINE, Agreement
 from featx.inference.trial import FIRST_BATCH
-from featx.specs import InputSpec, describe_precision, with_input
+from featx.input_spec import InputSpec
+from featx.specs import describe_precision, with_input
 from featx.units import format_count
 
 MOST_COMPARED, LEAST_COMPARED, COMPARED_SHARE = 16, 4, 8

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 from featx.errors import StoreDamaged, StoreError
+from featx.input_spec import InputSpec
 from featx.options import InputOptions
-from featx.specs import NAMED_SOURCES, InputSpec, Precision
+from featx.specs import NAMED_SOURCES, Precision
 from featx.store.parts import (
     find_overwrite,
     list_assembled,

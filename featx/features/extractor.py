@@ -27,12 +27,7 @@ from featx.models.in_memory import InMemory, add_signature, check_model
 from featx.models.input_contract import require_scaling
 from featx.options import InputOptions, Layers, OnError, RunOptions, fill_group
 from featx.poolings import POOLINGS
-from featx.specs import (
-    DEFAULT_MODEL,
-    DEFAULT_READ_POOLING,
-    DEFAULT_READ_PRECISION,
-    FeatureSpec,
-)
+from featx.specs import DEFAULT_MODEL, DEFAULT_READ_POOLING, DEFAULT_READ_PRECISION, FeatureSpec
 from featx.trust import GivenTrust, add_objects
 
 _LOADING = ProcessLock()

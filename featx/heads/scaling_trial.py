@@ -23,6 +23,7 @@ from featx.heads.model_classifier import (
 )
 from featx.images.reading import DecodedImage, read_images
 from featx.images.sources import Images, ImageSet
+from featx.input_spec import InputSpec, Scaling
 from featx.keywords import CompareScalingsKeywords
 from featx.models import load_model
 from featx.models.backbone import Backbone, Layer
@@ -30,7 +31,7 @@ from featx.models.in_memory import Reference, add_signature, check_model
 from featx.models.selection import default_layer, select_layers
 from featx.options import InputOptions, RunOptions, Selection, fill_group
 from featx.shown import Shown
-from featx.specs import DEFAULT_MODEL, InputSpec, Scaling
+from featx.specs import DEFAULT_MODEL
 from featx.trust import GivenTrust
 
 NUM_PICTURES = 5

@@ -10,7 +10,7 @@ from featx.errors import ImageError
 from featx.images.placement import place
 from featx.images.profiles import to_srgb
 from featx.images.reduced import Reduction
-from featx.specs import InputSpec
+from featx.input_spec import InputSpec
 
 STRIP_PIXELS = 4_000_000
 """Pixels converted at a time; conversions make several copies of them."""

@@ -14,7 +14,7 @@ from featx.images.limits import MAX_PIXELS, check_pixels, decoding
 from featx.images.orientation import load_upright
 from featx.images.reasons import describe
 from featx.images.sources import ImageItem, ImageSet
-from featx.specs import InputSpec
+from featx.input_spec import InputSpec
 
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
 _NUMBER = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(%?)\s*")

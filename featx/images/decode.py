@@ -45,7 +45,7 @@ from featx.images.orientation import (
 from featx.images.profiles import natural_mode, profile_of
 from featx.images.reasons import describe
 from featx.images.reduced import reduce
-from featx.specs import InputSpec
+from featx.input_spec import InputSpec
 from featx.units import format_count
 
 

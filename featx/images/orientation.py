@@ -5,7 +5,7 @@ from __future__ import annotations
 from PIL import ExifTags, Image
 
 from featx.images.canvas import Unpainted, load_canvas
-from featx.specs import InputSpec
+from featx.input_spec import InputSpec
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from featx.specs import InputSpec
+from featx.input_spec import InputSpec
 
 Box = tuple[int, int, int, int]
 """Left, top, right and bottom, in pixels."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from featx.errors import DimensionMismatch, InvalidValue
-from featx.specs import InputSpec
+from featx.input_spec import InputSpec
 from featx.wording import option
 
 CAFFE_MEAN = np.array([123.68, 116.779, 103.939], dtype=np.float32)

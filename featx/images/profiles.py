@@ -11,7 +11,7 @@ import io
 
 from PIL import Image, ImageCms
 
-from featx.specs import InputSpec
+from featx.input_spec import InputSpec
 
 MAX_PROFILE_BYTES = 8 << 20
 """Larger profiles are passed over; those of printing presses have 0.5 to 3 MB."""

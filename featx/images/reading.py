@@ -16,8 +16,8 @@ from featx.errors import ImageError, InvalidValue
 from featx.images.decode import decode_image
 from featx.images.limits import pixel_limit
 from featx.images.sources import ImageFailure, ImageItem
+from featx.input_spec import InputSpec
 from featx.machine import available_cores
-from featx.specs import InputSpec
 
 HASH_BYTES = 16
 """Length of a content hash: BLAKE2b-128 of a file's bytes."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from featx.specs import InputSpec
+from featx.input_spec import InputSpec
 
 if TYPE_CHECKING:
     from PIL import Image

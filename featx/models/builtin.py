@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from featx.errors import InvalidValue, ModelError, UnknownName, join_names
+from featx.input_spec import InputSpec
 from featx.models.backbone import Layer, ModelRequest
 from featx.models.catalogue_entry import Measurement
 from featx.models.content_hash import hash_arrays
 from featx.models.description import ModelDescription
 from featx.models.graph_backbone import GraphBackbone
-from featx.specs import DEFAULT_MODEL, InputSpec, ModelSpec
+from featx.specs import DEFAULT_MODEL, ModelSpec
 from featx.wording import option
 
 if TYPE_CHECKING:

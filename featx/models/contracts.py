@@ -14,7 +14,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from featx.specs import InputSpec, Scaling
+from featx.input_spec import InputSpec, Scaling
 
 
 @dataclass(frozen=True, slots=True)

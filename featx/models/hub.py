@@ -10,6 +10,7 @@ from typing import Any
 from featx.engines.tensorflow import import_tensorflow
 from featx.engines.tensorflow_graph import CompiledLayers, FrozenGraph, merge_layers
 from featx.errors import InvalidValue, ModelError, UnknownName, first_line, join_names
+from featx.input_spec import InputSpec
 from featx.models.backbone import ModelRequest
 from featx.models.content_hash import hash_files
 from featx.models.description import ModelDescription
@@ -31,7 +32,7 @@ from featx.models.signatures import (
     load_folder,
     take_signature,
 )
-from featx.specs import InputSpec, ModelSpec
+from featx.specs import ModelSpec
 from featx.wording import option
 
 _CALLS: tuple[dict[str, bool], ...] = (

@@ -9,7 +9,7 @@ import numpy as np
 
 from featx.errors import join_names
 from featx.images.preprocess import CAFFE_MEAN, TORCH_MEAN, TORCH_STD
-from featx.specs import InputSpec, Scaling
+from featx.input_spec import InputSpec, Scaling
 from featx.wording import option
 
 _LARGEST = 16

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from featx.errors import InvalidValue, ModelError
+from featx.input_spec import MAX_CHANNELS, InputSpec
 from featx.models.backbone import Backbone, ModelRequest
 from featx.models.sources import SOURCES
-from featx.specs import MAX_CHANNELS, InputSpec
 from featx.wording import either, option
 
 DEFAULT_SIZE = 224

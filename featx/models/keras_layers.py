@@ -21,6 +21,7 @@ from featx.engines.tensorflow import import_tensorflow
 from featx.engines.tensorflow_graph import CompiledLayers, compile_function
 from featx.engines.traced_layers import TracedLayers
 from featx.errors import ModelError
+from featx.input_spec import InputSpec
 from featx.models.backbone import Layer
 from featx.models.graph_layers import operation_of
 from featx.models.inner_scaling import (
@@ -36,7 +37,6 @@ from featx.models.keras_recording import LastCallSeen, Trace, by_suffix, name_ca
 from featx.models.keras_settings import build_apart
 from featx.models.lineage import Lineage, receptive_field
 from featx.models.trained_pixels import TrainedPixels
-from featx.specs import InputSpec
 
 _INPUT = -1
 """The model's input, where the number of a call is expected."""

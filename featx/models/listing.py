@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from featx.arguments import check_given_flag, plain_arguments
 from featx.checks import check_layers, require_library
+from featx.input_spec import InputSpec
 from featx.keywords import LoadKeywords
 from featx.models.backbone import Backbone, Layer
 from featx.models.in_memory import add_signature, check_given_model
@@ -17,7 +18,6 @@ from featx.models.selection import select_layers
 from featx.models.sources import SOURCES
 from featx.options import InputOptions, fill_group
 from featx.shown import Shown
-from featx.specs import InputSpec
 from featx.trust import GivenTrust
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from typing import Any, Unpack
 from featx.arguments import plain_arguments
 from featx.checks import check_path
 from featx.errors import FingerprintMismatch, InvalidValue, ModelError
+from featx.input_spec import DECODE_MARGIN, InputSpec
 from featx.keywords import LoadKeywords
 from featx.models.backbone import Backbone, ModelRequest
 from featx.models.in_memory import (
@@ -24,15 +25,7 @@ from featx.models.reference import TRUST, parse_reference
 from featx.models.remembered import recall, remember, request_key
 from featx.models.sources import SOURCES
 from featx.options import InputOptions, fill_group
-from featx.specs import (
-    DECODE_MARGIN,
-    NAMED_SOURCES,
-    InputSpec,
-    ModelSpec,
-    as_recorded,
-    identity_differences,
-    with_input,
-)
+from featx.specs import NAMED_SOURCES, ModelSpec, as_recorded, identity_differences, with_input
 from featx.trust import GivenTrust, Trust, check_trust
 from featx.wording import option
 

@@ -10,6 +10,7 @@ from featx.engines.graph import ONNX, GraphOutput, NetworkGraph, NotConvertible
 from featx.engines.openvino_onnx import OnnxInput, OpenedOnnx, Shape
 from featx.errors import ModelError
 from featx.files import hash_file
+from featx.input_spec import InputSpec
 from featx.models.backbone import ModelRequest
 from featx.models.description import ModelDescription
 from featx.models.graph_layers import require_layers
@@ -24,7 +25,7 @@ from featx.models.input_contract import (
 )
 from featx.models.onnx_format import OnnxFile, read_onnx_file
 from featx.models.onnx_layers import find_layers
-from featx.specs import InputSpec, ModelSpec
+from featx.specs import ModelSpec
 
 _PROBE = 7
 """A batch size that no exporter writes into a model, to find out whether it takes any."""

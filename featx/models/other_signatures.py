@@ -9,11 +9,11 @@ from typing import Any
 from featx.engines.freezing import inline_function
 from featx.engines.graph_nodes import ancestors
 from featx.engines.tensorflow_graph import CompiledLayers
+from featx.input_spec import InputSpec
 from featx.models.backbone import Layer
 from featx.models.graph_layers import GraphLayers
 from featx.models.input_contract import InputShape
 from featx.models.signatures import find_graph_layers, freeze_signature
-from featx.specs import InputSpec
 
 
 class OtherSignature:

@@ -10,6 +10,7 @@ from featx.engines.tensorflow import import_tensorflow
 from featx.engines.tensorflow_graph import FrozenGraph
 from featx.errors import InvalidValue, ModelError, first_line, join_names
 from featx.host import quiet_loggers
+from featx.input_spec import InputSpec
 from featx.models.backbone import ModelRequest
 from featx.models.free_inputs import bind_inputs, choose_inputs, describe_constants, free_input
 from featx.models.graph_layers import GraphLayers
@@ -17,7 +18,7 @@ from featx.models.input_contract import InputShape, read_input_shape
 from featx.models.savedmodel_code import refuse_saved_operations
 from featx.models.savedmodel_damage import loading_reason
 from featx.models.savedmodel_folder import GRAPH_NAME, is_savedmodel
-from featx.specs import InputSpec, split_constants
+from featx.specs import split_constants
 from featx.units import format_count
 from featx.wording import option
 

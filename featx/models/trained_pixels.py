@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from featx.input_spec import Scaling
 from featx.models.inner_scaling import format_channels
-from featx.specs import Scaling
 
 _EXPLAINED = 0.98
 """Share of the variance of the means that the solution must explain; it is 1 but for borders."""

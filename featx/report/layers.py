@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from featx.input_spec import InputSpec
 from featx.models.backbone import Backbone, Layer
 from featx.report import drawing
 from featx.report.drawing import make_table, print_result
-from featx.specs import InputSpec
 from featx.units import format_bytes, format_shape
 from featx.wording import option
 

@@ -9,10 +9,11 @@ import numpy as np
 
 from featx.errors import InvalidValue
 from featx.images.preprocess import scale_pixels
+from featx.input_spec import InputSpec
 from featx.models import SOURCES
 from featx.models.backbone import Layer, ModelRequest, NumpyBackbone
 from featx.models.sources import ModelSource
-from featx.specs import InputSpec, ModelSpec, digest
+from featx.specs import ModelSpec, digest
 
 TOY_SIZE = 8
 """Height and width of the toy's input, in pixels."""

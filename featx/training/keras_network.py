@@ -14,10 +14,11 @@ from featx.deploy.keras_model import take_network
 from featx.deploy.pixels import scale
 from featx.errors import ModelError
 from featx.heads.operations import Affine, Operation
+from featx.input_spec import InputSpec
 from featx.models.backbone import Backbone
 from featx.models.keras_part import keras_layers_of
 from featx.models.keras_settings import build_apart
-from featx.specs import FeatureSpec, InputSpec
+from featx.specs import FeatureSpec
 from featx.training.freezing import LayerPlace
 from featx.wording import command
 

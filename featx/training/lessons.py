@@ -13,7 +13,7 @@ from featx.errors import InvalidValue, TrainingError
 from featx.images.reading import LOOKAHEAD, DecodedImage, ReadResult, read_images
 from featx.images.sources import ImageItem, ImageSet
 from featx.images.sources.items import ReadsInOrder
-from featx.specs import InputSpec
+from featx.input_spec import InputSpec
 from featx.wording import option
 
 

@@ -18,12 +18,13 @@ from featx.heads.evaluation import Evaluation
 from featx.heads.head import Head
 from featx.heads.operations import Operation, Softmax
 from featx.images.sources import ImageFailure, ImageItem, Images, gather
+from featx.input_spec import InputSpec
 from featx.models import load_model
 from featx.models.backbone import Backbone
 from featx.models.input_contract import require_scaling
 from featx.models.selection import select_layers
 from featx.options import InputOptions, RunOptions, Selection, UpdateOptions
-from featx.specs import FeatureSpec, InputSpec, ModelSpec, identity_differences
+from featx.specs import FeatureSpec, ModelSpec, identity_differences
 from featx.training.default_layer import find_top
 from featx.training.freezing import choose_trained
 from featx.training.keras_network import (

@@ -13,7 +13,7 @@ from featx.engines.graph import NetworkGraph, NotConvertible
 from featx.engines.layouts import channels_last, scale_for_graph
 from featx.engines.stored_graph import GraphModel, read_graph, save_graph
 from featx.engines.tensorflow import import_tensorflow
-from featx.specs import InputSpec
+from featx.input_spec import InputSpec
 
 
 def softmax(node: Any, x: np.ndarray) -> np.ndarray:

@@ -9,9 +9,10 @@ import numpy as np
 
 from featx.files import hash_file
 from featx.images.preprocess import scale_pixels
+from featx.input_spec import InputSpec
 from featx.models.backbone import Layer, ModelRequest, NumpyBackbone
 from featx.models.sources import ModelSource
-from featx.specs import InputSpec, ModelSpec
+from featx.specs import ModelSpec
 
 
 class Shrink(NumpyBackbone):

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from featx.input_spec import InputSpec
 from featx.models.backbone import Layer
 from featx.models.description import ModelDescription
 from featx.models.graph_backbone import GraphBackbone
 from featx.report import drawing
 from featx.report.layers import show_layers
-from featx.specs import InputSpec, ModelSpec
+from featx.specs import ModelSpec
 from tests.cli.program import Program
 from tests.models.model_files import write_graph, write_tf1_module, write_tf2_module
 

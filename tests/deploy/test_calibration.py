@@ -11,7 +11,8 @@ import pytest
 import featx
 from featx.deploy.pictures import MOST_CALIBRATION, find_calibration, find_pictures
 from featx.errors import HeadError, InvalidValue
-from featx.specs import InputSpec, ModelSpec
+from featx.input_spec import InputSpec
+from featx.specs import ModelSpec
 from featx.store import open_store
 from featx.store.reference import StoreReference
 from featx.testing import write_images

@@ -11,7 +11,7 @@ from PIL import ExifTags, Image
 
 from featx.deploy.encoded import decode
 from featx.images.decode import decode_image
-from featx.specs import InputSpec
+from featx.input_spec import InputSpec
 
 pytestmark = pytest.mark.tensorflow
 

@@ -15,7 +15,7 @@ from featx.errors import ModelError
 from featx.images.conversion import fit as fit_with_pillow
 from featx.images.conversion import to_channels
 from featx.images.preprocess import scale_pixels
-from featx.specs import InputSpec, Interpolation, Resize, Scaling
+from featx.input_spec import InputSpec, Interpolation, Resize, Scaling
 
 pytestmark = pytest.mark.tensorflow
 

@@ -24,12 +24,13 @@ from featx.heads.model_classifier import (
 )
 from featx.heads.prediction import predict
 from featx.images.decode import decode_image
+from featx.input_spec import InputSpec
 from featx.models import load_classifier, load_model, restore_model
 from featx.models.backbone import Layer
 from featx.models.description import ModelDescription
 from featx.models.graph_backbone import GraphBackbone
 from featx.options import InputOptions
-from featx.specs import InputSpec, ModelSpec
+from featx.specs import ModelSpec
 from tests.real_data import REAL_DATA, needs_real_data
 from tests.store_samples import make_model, write_color, write_sample
 

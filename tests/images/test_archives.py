@@ -552,7 +552,7 @@ def test_a_compressed_archive_is_unpacked_once_by_several_threads(
 ) -> None:
     from featx.images.reading import read_images
     from featx.images.sources import tars
-    from featx.specs import InputSpec
+    from featx.input_spec import InputSpec
 
     pictures = make_pictures(60)
     path = write_tar(tmp_path / "a.tar.gz", {p.name: p.data for p in pictures}, "w:gz")

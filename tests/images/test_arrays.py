@@ -15,7 +15,7 @@ from featx.errors import ImagesNotFound, InvalidValue
 from featx.images.decode import decode_image
 from featx.images.sources import find_images
 from featx.images.sources.pixels import encode_pixels
-from featx.specs import InputSpec
+from featx.input_spec import InputSpec
 
 RANDOM = np.random.default_rng(1)
 

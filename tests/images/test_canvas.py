@@ -14,7 +14,7 @@ from featx.images.clean_aperture import find_clean_aperture
 from featx.images.decode import decode_image
 from featx.images.limits import MAX_PIXELS
 from featx.images.sources import find_images
-from featx.specs import InputSpec
+from featx.input_spec import InputSpec
 from tests.images.picture_files import encode, gif_file, with_clean_aperture
 
 RED, BLUE, WHITE = (200, 10, 10), (10, 10, 200), (255, 255, 255)

@@ -11,7 +11,7 @@ from PIL import Image, ImageSequence
 from featx.errors import ImageError, InvalidValue
 from featx.images.decode import decode_image
 from featx.images.preprocess import scale_pixels
-from featx.specs import InputSpec
+from featx.input_spec import InputSpec
 
 
 def encode(image: Image.Image, kind: str, **options: object) -> bytes:

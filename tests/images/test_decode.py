@@ -22,7 +22,7 @@ from featx.errors import ImageError
 from featx.images.decode import decode_image
 from featx.images.limits import MAX_PIXELS
 from featx.images.orientation import load_upright
-from featx.specs import InputSpec, Interpolation, Resize
+from featx.input_spec import InputSpec, Interpolation, Resize
 from tests.images.picture_files import (
     encode,
     exif_block,

@@ -16,7 +16,7 @@ from featx.errors import FingerprintMismatch
 from featx.images import decode
 from featx.images.decode import decode_image
 from featx.images.orientation import load_upright
-from featx.specs import Decode, InputSpec
+from featx.input_spec import Decode, InputSpec
 from featx.testing import register_toy_model
 
 SIZE = 128

@@ -18,8 +18,8 @@ import featx
 from featx.errors import AllImagesFailed, ImageError, InvalidType, InvalidValue
 from featx.images.decode import decode_image
 from featx.images.sources import gather
+from featx.input_spec import InputSpec
 from featx.options import Selection
-from featx.specs import InputSpec
 from featx.testing import write_images
 
 LABELS = ["a", "b", "c", "a", "b", "c"]

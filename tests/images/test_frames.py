@@ -22,7 +22,7 @@ from featx.images.reading import read_images
 from featx.images.sources import find_images
 from featx.images.sources.locations import LocationReader
 from featx.images.sources.pictures import encode_picture
-from featx.specs import InputSpec
+from featx.input_spec import InputSpec
 from tests.images.source_files import write_tar
 
 GREYS = (0, 100, 200)

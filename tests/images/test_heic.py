@@ -20,7 +20,7 @@ from featx.images import decode, reduced
 from featx.images.decode import decode_image
 from featx.images.formats import load_plugins
 from featx.index.building import build_index, is_current
-from featx.specs import InputSpec
+from featx.input_spec import InputSpec
 from featx.store import open_store
 
 HEADER = b"\0\0\0\x18ftypheic"

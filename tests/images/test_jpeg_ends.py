@@ -14,7 +14,7 @@ from PIL import Image
 from featx.errors import ImageError
 from featx.images.decode import decode_image
 from featx.images.jpeg_markers import read_markers
-from featx.specs import InputSpec
+from featx.input_spec import InputSpec
 from tests.images.picture_files import encode
 
 END = b"\xff\xd9"

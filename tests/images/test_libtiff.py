@@ -11,7 +11,7 @@ from PIL import Image
 
 from featx.errors import ImageError
 from featx.images.decode import decode_image
-from featx.specs import InputSpec
+from featx.input_spec import InputSpec
 
 CONTRACT = InputSpec(height=16, width=16)
 

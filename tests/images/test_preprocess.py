@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as npst
 
 from featx.errors import DimensionMismatch, InvalidValue
 from featx.images.preprocess import scale_pixels
-from featx.specs import ChannelOrder, InputSpec, Scaling
+from featx.input_spec import ChannelOrder, InputSpec, Scaling
 
 ORANGE = np.array([[[[255, 128, 0]]]], np.uint8)
 

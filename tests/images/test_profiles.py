@@ -16,8 +16,8 @@ import featx
 from featx.errors import FingerprintMismatch
 from featx.images.decode import decode_image
 from featx.images.profiles import MAX_PROFILE_BYTES
+from featx.input_spec import InputSpec
 from featx.models import load_model, restore_model
-from featx.specs import InputSpec
 from featx.store import open_store
 from tests.images.icc_profiles import (
     ADOBE_RGB,

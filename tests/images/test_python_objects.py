@@ -17,7 +17,7 @@ from featx.images.decode import decode_image
 from featx.images.roots import MEMORY
 from featx.images.sources import gather
 from featx.images.sources.pictures import encode_picture
-from featx.specs import InputSpec
+from featx.input_spec import InputSpec
 from featx.store import open_store
 from featx.testing import write_images
 from featx.testing.contracts.images import make_pictures

@@ -22,7 +22,7 @@ from featx.images.reading import (
     read_spread,
 )
 from featx.images.sources import ImageFailure, ImageItem, find_images
-from featx.specs import InputSpec
+from featx.input_spec import InputSpec
 from featx.testing import write_images
 
 CONTRACT = InputSpec(height=4, width=4)

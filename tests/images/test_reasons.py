@@ -11,7 +11,7 @@ from PIL import Image, TiffImagePlugin, features
 from featx.errors import ImageError
 from featx.images.animations import take_frame
 from featx.images.decode import decode_image
-from featx.specs import InputSpec
+from featx.input_spec import InputSpec
 from tests.images.picture_files import encode
 
 CONTRACT = InputSpec(4, 4, scaling="raw")

@@ -19,10 +19,11 @@ from featx.images.placement import place
 from featx.images.preprocess import scale_pixels
 from featx.index.regions import find_region
 from featx.index.searching import search
+from featx.input_spec import InputSpec
 from featx.models import SOURCES
 from featx.models.backbone import Layer, ModelRequest
 from featx.models.sources import ModelSource
-from featx.specs import InputSpec, ModelSpec
+from featx.specs import ModelSpec
 from featx.testing import ToyBackbone
 from tests.cli.program import Program
 from tests.real_data import REAL_DATA, needs_real_data

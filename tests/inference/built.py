@@ -10,10 +10,11 @@ import numpy as np
 
 from featx.engines.graph import OPENVINO, GraphOutput, Layout, NetworkGraph
 from featx.errors import ModelError
+from featx.input_spec import InputSpec
 from featx.models.backbone import Layer
 from featx.models.description import ModelDescription
 from featx.models.graph_backbone import GraphBackbone
-from featx.specs import InputSpec, ModelSpec
+from featx.specs import ModelSpec
 
 INPUT = "images"
 

@@ -25,11 +25,11 @@ from featx.inference.agreement import lowest_cosine
 from featx.inference.announcing import describe_choice
 from featx.inference.speed import compare_speeds
 from featx.inference.trial import FIRST_BATCH, Choice, Trial
+from featx.input_spec import InputSpec
 from featx.models import load_model
 from featx.models.backbone import Layer
 from featx.models.graph_backbone import GraphBackbone
 from featx.options import InputOptions
-from featx.specs import InputSpec
 from featx.testing import write_images
 from featx.user_cache import CACHE_VARIABLE
 from tests.cli.program import Program

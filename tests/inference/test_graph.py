@@ -13,8 +13,8 @@ import pytest
 from featx.engines.engines import ENGINES, NetworkSettings
 from featx.engines.graph import ONNX, GraphOutput, NetworkGraph, NotConvertible
 from featx.inference import AcceleratedBackbone, EngineRequest
+from featx.input_spec import InputSpec
 from featx.models.backbone import Layer
-from featx.specs import InputSpec
 from tests.inference.agreement import pixels_for
 from tests.inference.built import INPUT, built_backbone
 

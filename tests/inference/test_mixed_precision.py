@@ -21,10 +21,10 @@ from featx.engines.openvino_network import OpenVinoNetwork
 from featx.errors import FingerprintMismatch, InvalidValue
 from featx.inference import AcceleratedBackbone, EngineRequest, agreement, speed
 from featx.inference.agreement import lowest_cosine
+from featx.input_spec import InputSpec
 from featx.models import load_model
 from featx.models.backbone import Backbone, Layer
 from featx.models.graph_backbone import GraphBackbone
-from featx.specs import InputSpec
 from featx.store import assembly
 from featx.testing import write_images
 from featx.user_cache import CACHE_VARIABLE

@@ -15,11 +15,11 @@ from featx.errors import ModelError
 from featx.images.decode import decode_image
 from featx.images.preprocess import scale_pixels
 from featx.inference import AcceleratedBackbone, EngineRequest
+from featx.input_spec import ChannelOrder, Preprocess, Scaling
 from featx.models import load_model
 from featx.models.backbone import Backbone
 from featx.models.selection import select_layers
 from featx.options import InputOptions
-from featx.specs import ChannelOrder, Preprocess, Scaling
 from featx.testing.keras_models import toy_keras_model
 from tests.inference.agreement import check_agreement, pixels_for, spread_layers
 from tests.models.model_files import SIZE, SOURCES, build_graph, kernel, write_tf2_module

@@ -4,8 +4,8 @@ from typing import get_args
 
 import pytest
 
+from featx.input_spec import InputSpec, Scaling
 from featx.models.contracts import APPLICATIONS, Application
-from featx.specs import InputSpec, Scaling
 
 
 def test_every_application_has_a_usable_contract() -> None:

@@ -64,8 +64,8 @@ def test_every_kind_of_layer_gives_the_value_computed_by_hand(toy: Backbone) -> 
 
 
 def test_a_layer_with_two_outputs_has_two_layers() -> None:
+    from featx.input_spec import InputSpec
     from featx.models.keras_layers import KerasLayers
-    from featx.specs import InputSpec
 
     layers = KerasLayers(toy_keras_model(), InputSpec(4, 4, scaling="raw"))
     assert [layer.name for layer in layers.layers][-3:] == ["both:0", "both:1", "joined"]
@@ -286,8 +286,8 @@ def test_a_table_inside_the_model_is_no_layer(tmp_path: Path) -> None:
         def call(self, inputs: Any) -> Any:
             return inputs + self.table(keras.ops.arange(16))
 
+    from featx.input_spec import InputSpec
     from featx.models.keras_layers import KerasLayers
-    from featx.specs import InputSpec
 
     images = keras.Input((4, 4, 4))
     tokens = keras.layers.Reshape((16, 4), name="tokens")(images)
@@ -305,10 +305,11 @@ def test_windows_are_refused_when_they_are_computed() -> None:
     from featx.features.computing import compute_features, plan_features
     from featx.images.reading import DecodedImage
     from featx.images.sources import ImageItem
+    from featx.input_spec import InputSpec
     from featx.models.description import ModelDescription
     from featx.models.graph_backbone import GraphBackbone
     from featx.models.keras_layers import KerasLayers
-    from featx.specs import InputSpec, ModelSpec
+    from featx.specs import ModelSpec
 
     class Windows(keras.layers.Layer):  # type: ignore[misc]
         def call(self, inputs: Any) -> Any:
@@ -336,8 +337,8 @@ def test_negative_indices_count_all_layers(tmp_path: Path) -> None:
     x = keras.layers.Rescaling(1 / 255)(images)
     x = keras.layers.GlobalAveragePooling2D(name="probabilities")(x)
     ends = keras.layers.Lambda(lambda v: keras.ops.argmax(v, -1), name="class", output_shape=())
+    from featx.input_spec import InputSpec
     from featx.models.keras_layers import KerasLayers
-    from featx.specs import InputSpec
 
     model = keras.Model(images, ends(x))
     layers = KerasLayers(model, InputSpec(4, 4, scaling="raw")).layers

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from featx.errors import AmbiguousName, FeatxError, InvalidValue, ModelError, UnknownName
+from featx.input_spec import InputSpec
 from featx.models.contracts import APPLICATIONS
 from featx.models.reference import add_arguments, locate_again, parse_reference
 from featx.models.sources import SOURCES
-from featx.specs import InputSpec, ModelSpec, format_reference
+from featx.specs import ModelSpec, format_reference
 from featx.testing.toy import ToySource
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from featx.engines.tensorflow import import_tensorflow
 from featx.images.preprocess import scale_pixels
+from featx.input_spec import InputSpec, Scaling
 from featx.models import load_model
 from featx.models.trained_pixels import find_trained_pixels
-from featx.specs import InputSpec, Scaling
 
 SIZE = 24
 

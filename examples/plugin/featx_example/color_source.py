@@ -8,9 +8,10 @@ import numpy as np
 
 from featx.errors import InvalidValue, UnknownName
 from featx.images.preprocess import scale_pixels
+from featx.input_spec import InputSpec
 from featx.models.backbone import Layer, ModelRequest, NumpyBackbone
 from featx.models.sources import ModelSource
-from featx.specs import InputSpec, ModelSpec, digest
+from featx.specs import ModelSpec, digest
 
 SIZE = 64
 """Height and width that pictures are reduced to."""

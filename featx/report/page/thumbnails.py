@@ -18,7 +18,7 @@ from featx.images.formats import open_picture
 from featx.images.reading import hash_content
 from featx.images.roots import Root, is_url
 from featx.images.sources.locations import LocationReader
-from featx.specs import InputSpec
+from featx.input_spec import InputSpec
 from featx.user_cache import user_cache_folder
 
 SIDE = 160

@@ -9,7 +9,8 @@ import numpy as np
 from featx.curation.strategy import STRATEGIES, Candidates, Chosen
 from featx.heads.head import Head
 from featx.heads.kinds import HEADS, Examples, FitJob
-from featx.specs import FeatureSpec, InputSpec, ModelSpec
+from featx.input_spec import InputSpec
+from featx.specs import FeatureSpec, ModelSpec
 from featx.testing.contracts.findings import make_rows
 
 SIZES = (1, 2, 40)
