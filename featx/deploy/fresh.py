@@ -44,7 +44,9 @@ def open_tflite(path: str) -> Predict:
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError:
-        from tensorflow.lite import Interpreter
+        import tensorflow
+
+        Interpreter = tensorflow.lite.Interpreter  # No module that can be imported.
     interpreter = Interpreter(model_path=path)
     interpreter.allocate_tensors()
     (takes,), (gives,) = interpreter.get_input_details(), interpreter.get_output_details()

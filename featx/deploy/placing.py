@@ -67,8 +67,6 @@ class ExportFiles:
                     f"{str(output)!r} exists and is not empty. Choose another folder with "
                     f"{option('output')}{hint}."
                 )
-            if not output.absolute().parent.is_dir():
-                raise ExportError(describe_wrong_output(output))
             return
         if is_wrong_output(output):
             raise ExportError(describe_wrong_output(output))
@@ -122,6 +120,8 @@ def folder_beside(output: Path) -> Iterator[Path]:
         if pid.isdigit() and not is_process_alive(int(pid)):
             shutil.rmtree(leftover, ignore_errors=True)
     try:
+        # Of a SavedModel: TensorFlow Serving wants a folder for each version in one of its own.
+        parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(".tmp", f"{name}.{os.getpid()}.", parent))
     except OSError as error:
         raise ExportError(describe_wrong_output(output)) from error
