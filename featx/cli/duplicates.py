@@ -82,7 +82,7 @@ def duplicates(
         from featx.report.duplicates_page import write_duplicates_page
         from featx.report.page import check_page_path
 
-        check_page_path(html)
+        check_page_path(html, "html")
     report = featx.find_duplicates(
         features,
         across=across,

@@ -131,7 +131,7 @@ def search(
         from featx.report.page import check_page_path
         from featx.report.search_page import write_search_page
 
-        check_page_path(html)
+        check_page_path(html, "html")
     listener = ConsoleListener()
     try:
         report = featx.search(

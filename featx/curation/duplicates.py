@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
@@ -21,8 +20,10 @@ from featx.curation.pictures import MeasuredPicture, measure_pictures
 from featx.curation.threshold import check_threshold
 from featx.errors import ImageError, InvalidValue
 from featx.events import Listener, Verbose, choose_listener
+from featx.files import is_same_file
 from featx.heads.labels import side_of
 from featx.heads.options import FeatureChoice
+from featx.images.roots import is_url
 from featx.images.sources.keys import check_inside
 from featx.keywords import LayerSynonyms
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORE
@@ -76,7 +77,8 @@ def find_duplicates(
     Raises:
         StoreNotFound: If there is no such store.
         FingerprintMismatch: If the features of two stores cannot be compared.
-        InvalidValue: If the threshold is none, or no picture can be read to look for mirrored ones.
+        InvalidValue: If the threshold is none, both stores are one, or no picture can be read to
+            look for mirrored ones.
 
     Example:
         >>> import featx
@@ -93,6 +95,11 @@ def find_duplicates(
         raise InvalidValue(
             f"{option('across')} compares two stores, {option('across_splits', True)} the splits "
             "of one. Choose one of them."
+        )
+    if across is not None and is_same_file(Path(features), Path(across)):
+        raise InvalidValue(
+            f"{option('across')} compares two stores. Received: {str(features)!r} twice. Leave it "
+            "out to find copies in one store."
         )
     with contextlib.ExitStack() as stack:
         paths = [Path(one) for one in (features, across) if one is not None]
@@ -124,6 +131,7 @@ class _Search:
         self.sides: Sequence[object] = (
             collection.splits if is_between_splits else collection.source.tolist()
         )
+        self.has_read = False
         # What stays whatever its quality: the other store, or the test split.
         self.stays = collection.source == 1
         if is_between_splits:
@@ -134,6 +142,7 @@ class _Search:
         found = find_near_pairs(
             self.collection.values, self.collection.copies(), threshold, self.listener
         )
+        self.has_read = pictures or flipped
         measured: dict[int, MeasuredPicture] = {}
         mirrored: Mirrored = {}
         if flipped:
@@ -191,17 +200,16 @@ class _Search:
                 )
             self.listener.note(
                 f"{format_count(len(absent), 'picture')} of {len(rows):,} cannot be read "
-                f"({which}): in their groups, the size of files alone says which copy is best"
+                f"({which}): copies that can be read are better, and only these can go"
             )
         return measured
 
     def _rank(self, rows: np.ndarray, measured: Mapping[int, MeasuredPicture]) -> np.ndarray:
         """Return connected rows, the best copy first."""
         known = [measured.get(row) for row in rows.tolist()]
-        pixels, sharpness = np.zeros(len(rows)), np.zeros(len(rows))
-        if all(known):  # Copies of which only some were read cannot be compared otherwise.
-            pixels = np.array([one.pixels for one in known if one], float)
-            sharpness = np.array([one.sharpness for one in known if one])
+        # What could not be read has no pixels, and so comes last.
+        pixels = np.array([0 if one is None else one.pixels for one in known], float)
+        sharpness = np.array([0 if one is None else one.sharpness for one in known])
         is_sharp = np.ones(len(rows), bool)
         for size in np.unique(pixels):
             same = pixels == size
@@ -214,23 +222,35 @@ class _Search:
     def _make_group(
         self, rows: np.ndarray, similarity: np.ndarray, measured: Mapping[int, MeasuredPicture]
     ) -> DuplicateGroup:
-        keeps = [row == rows[0] or bool(self.stays[row]) for row in rows.tolist()]
-        files = [os.path.realpath(self.collection.location(row)) for row in rows.tolist()]
-        # The same file may be in both stores, or have several names: it is no copy of itself.
-        kept = {file for file, stays in zip(files, keeps, strict=True) if stays}
-        pictures = [
-            replace(
-                self._describe(row, value, measured.get(row)),
-                can_go=file not in kept and _is_inside(self.collection.keys[row]),
+        pairs = zip(rows.tolist(), [1.0, *similarity.tolist()], strict=True)
+        going = self._list_going(rows.tolist(), measured)
+        return DuplicateGroup(
+            tuple(
+                self._describe(row, value, measured.get(row), can_go=row in going)
+                for row, value in pairs
             )
-            for row, value, file in zip(
-                rows.tolist(), [1.0, *similarity.tolist()], files, strict=True
-            )
-        ]
-        return DuplicateGroup(tuple(pictures))
+        )
+
+    def _list_going(self, rows: list[int], measured: Mapping[int, MeasuredPicture]) -> set[int]:
+        """Return the rows of a group whose pictures may be deleted, so that the best one is left.
+
+        Not among them is a file that stays under another key, path or link, and what was to be
+        read and is gone or has changed.
+        """
+        files = {row: _real_path(self.collection.location(row)) for row in rows}
+        staying = {row for row in rows if row == rows[0] or self.stays[row]}
+        kept = {files[row] for row in staying}
+        return {
+            row
+            for row in rows
+            if row not in staying
+            and files[row] not in kept
+            and (row in measured or not self.has_read or is_url(files[row]))
+            and _is_inside(self.collection.keys[row])
+        }
 
     def _describe(
-        self, row: int, similarity: float, measured: MeasuredPicture | None
+        self, row: int, similarity: float, measured: MeasuredPicture | None, *, can_go: bool
     ) -> DuplicatePicture:
         shelf = self.collection
         return DuplicatePicture(
@@ -245,7 +265,12 @@ class _Search:
             label=shelf.labels[row],
             split=shelf.splits[row],
             is_other=bool(shelf.source[row] == 1),
+            can_go=can_go,
         )
+
+
+def _real_path(location: str) -> str:
+    return location if is_url(location) else os.path.realpath(location)
 
 
 def _is_inside(key: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -212,6 +213,65 @@ def test_leaks_between_two_stores_and_between_splits(tmp_path: Path) -> None:
         featx.find_duplicates(first, across=other)
     with pytest.raises(InvalidValue, match="compares the splits"):
         featx.find_duplicates(first, across_splits=True)
+
+
+def test_the_same_store_on_both_sides_is_refused(set_with_copies: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link.h5"
+    link.symlink_to(set_with_copies)
+    for other in (set_with_copies, link):
+        with pytest.raises(InvalidValue, match="compares two stores"):
+            featx.find_duplicates(set_with_copies, across=other)
+
+
+def write_three(path: Path, keys: Sequence[str] = ("a.jpg", "b.jpg", "c.jpg")) -> Path:
+    """Write a store of pictures that are copies of one, the first the largest."""
+    values = np.tile(np.random.default_rng(0).normal(size=(1, 24)), (len(keys), 1))
+    pictures = {
+        key: encode(draw(0).resize((96 - 8 * place,) * 2), quality=90)
+        for place, key in enumerate(keys)
+    }
+    return write_vectors(path, values.astype(np.float32), keys, pictures=pictures)
+
+
+def test_a_file_of_two_stores_cannot_go(tmp_path: Path) -> None:
+    first = write_three(tmp_path / "all.h5")
+    second = write_three(tmp_path / "part.h5", ["a.jpg"])
+    (group,) = featx.find_duplicates(first, across=second, threshold=0.9)
+    assert {Path(one.path).name for one in group.pictures if one.can_go} == {"b.jpg", "c.jpg"}
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_the_file_behind_a_link_cannot_go(tmp_path: Path, reads: bool) -> None:
+    store = write_three(tmp_path / "f.h5", ["a.jpg", "behind_it.jpg"])
+    target = tmp_path / "pictures" / "behind_it.jpg"
+    target.write_bytes((tmp_path / "pictures" / "a.jpg").read_bytes())
+    (tmp_path / "pictures" / "a.jpg").unlink()
+    (tmp_path / "pictures" / "a.jpg").symlink_to("behind_it.jpg")
+    report = featx.find_duplicates(store, threshold=0.9, pictures=reads)
+    assert len(report) == 1
+    assert report.can_go == ()
+
+
+@pytest.mark.parametrize("harm", ["gone", "changed"])
+def test_the_best_copy_is_one_that_is_there(tmp_path: Path, harm: str) -> None:
+    store = write_three(tmp_path / "f.h5")
+    best = tmp_path / "pictures" / "a.jpg"
+    best.unlink() if harm == "gone" else best.write_bytes(encode(draw(7), quality=90))
+    (group,) = featx.find_duplicates(store, threshold=0.9)
+    assert group.best == "b.jpg"
+    assert [one.key for one in group.pictures if one.can_go] == ["c.jpg"]
+
+
+def test_paths_are_never_options_of_rm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_three(tmp_path / "f.h5", ["large.jpg", "-i.jpg"])
+    monkeypatch.chdir(tmp_path / "pictures")
+    result = CliRunner().invoke(app, ["duplicates", "../f.h5", "--threshold", "0.9", "-0"])
+    assert result.stdout == "./-i.jpg\0"
+
+
+def test_the_option_of_the_page_is_named(set_with_copies: Path) -> None:
+    result = CliRunner().invoke(app, ["duplicates", str(set_with_copies), "--html", "no/x.html"])
+    assert "choose another with html=" in str(result.exception)
 
 
 @pytest.mark.slow

@@ -97,8 +97,12 @@ class Page:
         return element("nav", element("ul", links), aria_label="Contents")
 
 
-def check_page_path(path: Path) -> None:
+def check_page_path(path: Path, name: str = "report") -> None:
     """Refuse a path for a page that is not HTML, or that something else than a page of featx has.
+
+    Args:
+        path: The path.
+        name: The option that gave it.
 
     Raises:
         InvalidValue: Says what to do.
@@ -106,7 +110,7 @@ def check_page_path(path: Path) -> None:
     if path.suffix.lower() not in _ENDINGS:
         raise InvalidValue(f"A report is an HTML file: NAME.html. Received: {str(path)!r}.")
     if is_wrong_output(path):
-        raise InvalidValue(describe_wrong_output(path, "report"))
+        raise InvalidValue(describe_wrong_output(path, name))
     if path.exists() and not _is_page(path):
         raise InvalidValue(
             f"{str(path)!r} exists and is not a page of featx; it is left alone. Choose another "
