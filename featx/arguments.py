@@ -245,16 +245,17 @@ def plain_method(**checks: Check) -> Callable[[Callable[P, R]], Callable[P, R]]:
         featx.errors.InvalidType: 'number' takes a number. Received: 'three'.
     """
 
+    def read(name: str, value: Any) -> Any:
+        return checks[name](name, value) if name in checks else value
+
     def decorate(method: Callable[P, R]) -> Callable[P, R]:
         places = list(inspect.signature(method).parameters)
 
         @wraps(method)
         def call(*positional: P.args, **keywords: P.kwargs) -> R:
-            by_place = dict(zip(places, positional, strict=False))
-            given = (*by_place.items(), *keywords.items())
-            plain = {name: checks[name](name, v) if name in checks else v for name, v in given}
-            in_place = [plain.pop(name) for name in by_place]
-            return method(*in_place, *positional[len(places) :], **plain)  # type: ignore[arg-type]
+            in_place = [read(name, value) for name, value in zip(places, positional, strict=False)]
+            named = {name: read(name, value) for name, value in keywords.items()}
+            return method(*in_place, *positional[len(places) :], **named)  # type: ignore[arg-type]
 
         return call
 

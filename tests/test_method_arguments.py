@@ -87,6 +87,11 @@ def test_rows_are_whole_numbers(objects: dict[str, Any]) -> None:
     assert objects["index"].vectors([0, 1]).shape == objects["index"].vectors(range(2)).shape
 
 
+def test_an_argument_is_given_once(objects: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match="multiple values"):
+        objects["index"].search(GOOD["queries"], 1, k=2)
+
+
 def test_a_head_is_saved_under_a_text(objects: dict[str, Any], tmp_path: Path) -> None:
     objects["head"].save(str(tmp_path / "copy"))
     assert featx.load_head(tmp_path / "copy").classes == ("a", "b")
