@@ -207,6 +207,23 @@ def test_a_manifest_in_json_lines(root: Path) -> None:
     assert "neither text nor number: 'box'" in found.notes[0]
 
 
+def test_what_is_no_text_in_json_lines_can_be_stored(root: Path) -> None:
+    path = root / "photos.jsonl"
+    path.write_text(
+        r'{"path": "cat/1.jpg", "label": "\ud800", "split": "\udcff"}'
+        "\n"
+        r'{"path": "\ud800.jpg"}'
+        "\n"
+        '{"path": "cat/2.jpg", "label": NaN}\n{"path": NaN}\n'
+    )
+    found = find_images(path)
+    assert [(item.label, item.split) for item in found.items] == [
+        (r"\ud800", r"\udcff"),
+        (None, None),
+    ]
+    assert [failure.key for failure in found.failures] == [r"\ud800.jpg"]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -159,9 +159,14 @@ def _read_json_lines(text: str, path: str, notes: list[str]) -> ReadTable:
 
 
 def _plain_value(value: Any) -> Any:
-    """Return a list of texts as one text, as tables in columns have several labels."""
+    """Return a list of texts as one text, as tables in columns have several labels.
+
+    JSON can name halves of characters, which no store and no file system holds.
+    """
     if isinstance(value, list) and all(isinstance(one, str) for one in value):
-        return "|".join(value) or "|"
+        value = "|".join(value) or "|"
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
     return value
 
 

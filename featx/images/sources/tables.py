@@ -5,6 +5,7 @@ The spelling of headers and the separators of paths are found out, not prescribe
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -90,7 +91,7 @@ def make_image_table(
         known[2], splits = _find_words_for_splits(read, name, notes)
     rows: Sequence[int] = range(len(read.lines))
     if paths is not None:
-        rows = [row for row in rows if paths[row] is not None and str(paths[row]).strip()]
+        rows = [row for row in rows if _text(paths[row]) is not None]
     columns: Columns = {}
     if with_columns:
         others = [i for i in sorted(read.cells) if i not in known]
@@ -151,6 +152,7 @@ def spellings(path: str) -> Iterator[str]:
 
 
 def _text(value: Any) -> str | None:
-    """Return a cell as interned text; None if it is empty."""
-    text = "" if value is None else str(value).strip()
+    """Return a cell as interned text; None if it is empty, or no number."""
+    is_missing = value is None or (isinstance(value, float) and math.isnan(value))
+    text = "" if is_missing else str(value).strip()
     return sys.intern(text) if text else None
