@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,15 +28,21 @@ class ParquetFiles:
     Args:
         folder: The folder.
         name: How the names of the files begin.
-        schema: The columns of each file.
+        sample: A row, with a value in each field that has any.
+
+    Raises:
+        ExportError: If files that are there have another feature, or other columns.
     """
 
-    def __init__(self, folder: Path, name: str, schema: Any) -> None:
-        self._folder, self._name, self._schema = folder, name, schema
+    def __init__(self, folder: Path, name: str, sample: Batch) -> None:
+        self._folder, self._name = folder, name
+        self._schema = make_table(sample).schema
+        self._fingerprint = sample.fields["fingerprint"][0]
         self._waiting: list[Batch] = []
         self._waiting_bytes = 0
-        self._files = sorted(folder.glob(f"{name}-[0-9][0-9][0-9][0-9][0-9].parquet"))
-        self._ids, self._hashes, self._fingerprint = self._read_known()
+        self._files = sorted(folder.glob(f"{glob.escape(name)}-{'[0-9]' * 5}.parquet"))
+        self._check_files()
+        self._ids, self._hashes = self._read_known()
 
     def find(self, ids: Sequence[str]) -> Mapping[str, tuple[str, str]]:
         """Return id → (content_hash, fingerprint)."""
@@ -91,21 +98,37 @@ class ParquetFiles:
         self._files.append(path)
         self._waiting, self._waiting_bytes = [], 0
 
-    def _read_known(self) -> tuple[np.ndarray, np.ndarray, str]:
-        """Return the ids of what is there, sorted, their content hashes, and the fingerprint."""
+    def _check_files(self) -> None:
+        """Refuse to write beside files that could not be imported together with new ones."""
         import pyarrow.parquet
 
-        ids, hashes, fingerprint = [np.zeros(0, "S16")], [np.zeros(0, "V16")], ""
         for file in self._files:
-            names = ["id", "content_hash", "fingerprint"]
+            table = pyarrow.parquet.read_table(file, columns=["fingerprint"], partitioning=None)
+            if table["fingerprint"].unique().to_pylist() != [self._fingerprint]:
+                raise ExportError(
+                    f"{file.as_posix()!r} holds features of another model or layer. Write into "
+                    "another folder."
+                )
+            if not pyarrow.parquet.read_schema(file).equals(self._schema):
+                raise ExportError(
+                    f"{file.as_posix()!r} has other columns than the store now. Write into another "
+                    "folder."
+                )
+
+    def _read_known(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the ids of what is there, sorted, and their content hashes."""
+        import pyarrow.parquet
+
+        ids, hashes = [np.zeros(0, "S16")], [np.zeros(0, "V16")]
+        for file in self._files:
+            names = ["id", "content_hash"]
             table = pyarrow.parquet.read_table(file, columns=names, partitioning=None)
             ids.append(_pack_ids(table["id"].to_pylist()))
             joined = bytes.fromhex("".join(table["content_hash"].to_pylist()))
             hashes.append(np.frombuffer(joined, "V16"))
-            fingerprint = table["fingerprint"][0].as_py()
         joined_ids = np.concatenate(ids)
         order = np.argsort(joined_ids)
-        return joined_ids[order], np.concatenate(hashes)[order], fingerprint
+        return joined_ids[order], np.concatenate(hashes)[order]
 
 
 def open_table(destination: str, name: str, sample: Batch) -> ParquetFiles:
@@ -118,7 +141,7 @@ def open_table(destination: str, name: str, sample: Batch) -> ParquetFiles:
     if folder.exists() and not folder.is_dir():
         raise ExportError(f"{destination!r} is a file; a folder of this name is to be written.")
     folder.mkdir(parents=True, exist_ok=True)
-    return ParquetFiles(folder, name, make_table(sample).schema)
+    return ParquetFiles(folder, name, sample)
 
 
 def make_table(batch: Batch) -> Any:

@@ -158,6 +158,27 @@ def test_files_for_bulk_import(
             export_to_database(store, place, to="parquet", layer="v", table=name)
 
 
+def test_files_of_one_import_hold_one_feature_and_the_same_columns(
+    store: Path, vectors: np.ndarray, tmp_path: Path
+) -> None:
+    output = str(tmp_path / "bulk")
+    export_to_database(store, output, to="parquet", layer="v", table="a[b]")
+    again = export_to_database(store, output, to="parquet", layer="v", table="a[b]")
+    assert (again.written, again.counted) == (0, COUNT)
+    others = [f"other_{row}.png" for row in range(COUNT)]
+    write_sample(tmp_path / "wide.h5", {"x": np.hstack([vectors, vectors])}, others)
+    write_sample(tmp_path / "more.h5", {"v": vectors}, others)
+    with pytest.raises(ExportError, match="another model or layer"):
+        export_to_database(tmp_path / "wide.h5", output, to="parquet", table="a[b]")
+    more = export_to_database(tmp_path / "more.h5", output, to="parquet", table="a[b]")
+    assert (more.written, more.counted) == (COUNT, 2 * COUNT)
+    file = tmp_path / "bulk" / "a[b]-00000.parquet"
+    table = pyarrow.parquet.read_table(file)
+    pyarrow.parquet.write_table(table.append_column("age", [list(range(COUNT))]), file)
+    with pytest.raises(ExportError, match="other columns"):
+        export_to_database(store, output, to="parquet", layer="v", table="a[b]")
+
+
 def test_bad_input_is_refused_before_a_database_is_made(store: Path, tmp_path: Path) -> None:
     with pytest.raises(StoreNotFound):
         export_to_database("no.h5", str(tmp_path / "out"), to="qdrant")
