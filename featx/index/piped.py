@@ -54,12 +54,14 @@ def read_piped(queries: Queries, index: VectorIndex) -> Queries:
     names = _list_names(data)
     if not names:
         raise InvalidValue("The standard input is empty: a picture, or names of pictures expected.")
-    if not _is_name(names[0], index) and _is_picture(data):
+    if not _is_file(names[0]) and names[0] not in index and _is_picture(data):
         if others:
             raise InvalidValue("A picture on the standard input is the only one that is searched.")
         return Queries([("stdin", data)], queries.keys)
-    keys = [name for name in names if not _is_file(name) and name in index]
-    pictures = [name for name in names if name not in keys]
+    # One look at all keys: each one that is looked for alone reads all of them.
+    known = {name for name in set(names).intersection(index.description.keys) if not _is_file(name)}
+    keys = [name for name in names if name in known]
+    pictures = [name for name in names if name not in known]
     return Queries([*others, *pictures], (*queries.keys, *keys))
 
 
@@ -75,10 +77,6 @@ def _list_names(data: bytes) -> Sequence[str]:
 
 def _is_file(name: str) -> bool:
     return is_url(name) or os.path.lexists(name)
-
-
-def _is_name(name: str, index: VectorIndex) -> bool:
-    return _is_file(name) or name in index
 
 
 def _is_picture(data: bytes) -> bool:
