@@ -152,6 +152,11 @@ class MeasuredRows:
                 f"The head was fitted on all {count}: that says nothing about new ones. Name "
                 f"others, or measure while fitting, with {option('cv', 5)}."
             )
+        if self.num_not_finite:
+            return (
+                f"The features of {format_count(self.num_not_finite, 'labelled image')} are NaN or "
+                "infinite, and no others can be measured on. Extract them anew."
+            )
         if self._head.task != "single":
             names = ", ".join(self._head.columns)
             return (
