@@ -157,5 +157,5 @@ def _build(directions: Directions, folder: Path) -> tuple[VectorSearch, float]:
         for section in kind.build(vectors, space):
             writer.add(section)
         search = kind.open(writer.mapped(), space)
-    tuned = tune(search, truth, GOAL)
+    tuned = tune(search, truth, GOAL, ranks=False)
     return search.with_parameters(tuned.parameters), tuned.recall

@@ -105,7 +105,7 @@ class Tuned:
     recall: float
 
 
-def tune(search: VectorSearch, truth: ExactNeighbours, goal: float) -> Tuned:
+def tune(search: VectorSearch, truth: ExactNeighbours, goal: float, *, ranks: bool = True) -> Tuned:
     """Choose the least effort with which recall reaches `goal`, or the best there is.
 
     Ranking by exact vectors is left out where it saves little: it reads the store.
@@ -114,11 +114,14 @@ def tune(search: VectorSearch, truth: ExactNeighbours, goal: float) -> Tuned:
         search: The index.
         truth: Exact neighbours.
         goal: The share of the 10 nearest that is to be found.
+        ranks: Whether what is found can be ranked by exact vectors.
     """
     if not truth.neighbours or not len(truth.rows):
         return Tuned({}, 1.0)
     tuning = _Tuning(search, truth, goal)
-    plain, ranked = tuning.find_efforts()
+    plain, ranked = tuning.find_efforts(ranks=ranks)
+    if plain is None and not ranks:
+        return tuning.measure(tuning.efforts[-1], 0)
     if plain is not None and (ranked is None or not tuning.saves_much(ranked, plain)):
         return tuning.confirm(plain, [0])
     if ranked is None:
@@ -132,7 +135,7 @@ class _Tuning:
         self.efforts = search.efforts()
         self._recalls: dict[int, dict[int, float]] = {}
 
-    def find_efforts(self) -> tuple[int | None, int | None]:
+    def find_efforts(self, *, ranks: bool) -> tuple[int | None, int | None]:
         """Return the number of the least effort that reaches the goal, without and with ranking.
 
         Every second is tried, until one does without or is too much more than the other.
@@ -140,7 +143,7 @@ class _Tuning:
         ranked: int | None = None
         last = len(self.efforts) - 1
         for number in sorted({*range(0, last, 2), last}):
-            if ranked is None and self._reaches(number, WIDE):
+            if ranks and ranked is None and self._reaches(number, WIDE):
                 ranked = self._step_back(number, WIDE)
             if self._reaches(number, 0):
                 return self._step_back(number, 0), ranked
@@ -160,13 +163,19 @@ class _Tuning:
             for candidates in choices:
                 if expected.get(candidates, 1.0) < self._goal:
                     continue
-                tuned = self._measure(effort, candidates)
+                tuned = self.measure(effort, candidates)
                 best = max(best, tuned, key=lambda one: one.recall)
                 if tuned.recall >= self._goal:
                     return tuned
             expected = {}
             choices = choices[-1:]
         return best
+
+    def measure(self, effort: Effort, candidates: int) -> Tuned:
+        """Measure recall as it is when that is asked for."""
+        scores, rows, lines = self._find(effort, candidates)
+        recall = self._to_recall(self._truth.find_hits(lines, scores, rows))
+        return Tuned({**effort.parameters, "candidates": candidates}, recall)
 
     def _step_back(self, number: int, candidates: int) -> int:
         """Return the number before where that reaches the goal, too."""
@@ -183,12 +192,6 @@ class _Tuning:
                 for most in (0, *(one for one in CANDIDATES if one <= WIDE))
             }
         return self._recalls[number][candidates] >= self._goal
-
-    def _measure(self, effort: Effort, candidates: int) -> Tuned:
-        """Measure recall as it is when that is asked for."""
-        scores, rows, lines = self._find(effort, candidates)
-        recall = self._to_recall(self._truth.find_hits(lines, scores, rows))
-        return Tuned({**effort.parameters, "candidates": candidates}, recall)
 
     def _find(self, effort: Effort, candidates: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return scores and rows that are found besides the vector itself, and for which rows."""

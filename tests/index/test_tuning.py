@@ -80,3 +80,16 @@ def test_the_best_there_is_where_the_goal_is_not_reached(truth: ExactNeighbours)
     tuned = tune(PartSearch(rounding=30.0), truth, 0.99)
     assert tuned.recall < 0.99
     assert (tuned.parameters["part"], tuned.parameters["candidates"]) == (1.0, 400)
+
+
+@pytest.mark.parametrize("goal", [0.6, 0.9])
+def test_recall_is_that_without_ranking_where_nothing_ranks(
+    truth: ExactNeighbours, goal: float
+) -> None:
+    search = PartSearch(rounding=4.0)
+    tuned = tune(search, truth, goal, ranks=False)
+    assert tuned.parameters["candidates"] == 0
+    scores, rows = search.with_parameters(tuned.parameters).search(truth.vectors, 11)
+    lines = np.arange(len(truth.rows))
+    hits = truth.find_hits(lines, scores, rows)[:, :11].sum(axis=1)
+    assert tuned.recall == pytest.approx(np.minimum(hits, 10).mean() / 10, abs=0.01)
