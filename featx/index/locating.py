@@ -109,11 +109,6 @@ class RegionFinder:
             for measured, maps in pairs
         ]
 
-    def features(self, row: int) -> np.ndarray:
-        """Return the mean of a row's map, float32 (C,): its vector, where an index has it not."""
-        (maps,) = self._iter_maps(np.array([row]))
-        return np.asarray(maps.mean(axis=(0, 1), dtype=np.float64), np.float32)
-
     def _iter_regions(
         self, query: np.ndarray, rows: np.ndarray
     ) -> Iterator[tuple[np.ndarray, Region]]:
