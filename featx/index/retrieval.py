@@ -170,13 +170,19 @@ def evaluate_retrieval(
         else:
             named = [name for layer in layers for name in find_layers(store, str(layer))]
             chosen = list(dict.fromkeys(named)) or list(store.layers)
+            compared = [
+                (layer, one)
+                for layer in chosen
+                for one in (pools if len(store.spec(layer).shape) > 1 else pools[:1])
+            ]
             trials = []
-            listener.start(len(chosen) * len(pools), "layers")
-            for layer in chosen:
-                for one in pools if len(store.spec(layer).shape) > 1 else pools[:1]:
-                    trials += _compare_projections(store, (layer, one), components, task, listener)
+            listener.start(len(compared), "layers")
+            try:
+                for feature in compared:
+                    trials += _compare_projections(store, feature, components, task, listener)
                     listener.advance(1)
-            listener.finish()
+            finally:
+                listener.finish()
         return RetrievalReport(
             tuple(trials), k, len(task.rows), len(store) - len(task.rows), task.single
         )
