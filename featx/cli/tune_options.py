@@ -33,7 +33,7 @@ def make_lesson(
         typer.Option(
             metavar="folders|FILE",
             help="'folders' for class folders, or a manifest's labels; or a table (.csv, "
-            ".parquet) with the columns path, label and optionally split.",
+            ".jsonl, .parquet) with the columns path, label and optionally split.",
         ),
     ] = FOLDERS,
     class_weight: Annotated[

@@ -25,7 +25,7 @@ class Tile:
             not see colours; neither if None.
         content_hash: BLAKE2b-128 of the picture's bytes, if that is known.
         root: What a store or an index says that the key is relative to.
-        frame: A box around which a frame is drawn, in pixels: left, top, right and bottom,
+        frame: A box around which a frame is drawn, in pixels: left, top, right and bottom.
         size: Width and height of the picture with these pixels.
     """
 
