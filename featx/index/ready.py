@@ -15,7 +15,7 @@ from featx.index.vector_index import VectorIndex
 from featx.poolings import POOLINGS
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORE, identity_differences
 from featx.store import open_store
-from featx.wording import command
+from featx.wording import command, option
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,8 @@ def _build_new(request: IndexRequest, path: Path, listener: Listener) -> VectorI
     store = request.features or Path(DEFAULT_STORE)
     if request.index is not None and request.features is None and not store.is_file():
         raise IndexFileError(
-            f"There is no index {str(path)!r}, and no {DEFAULT_STORE!r} to build it from."
+            f"There is no index {str(path)!r}. Name the store to build it from with "
+            f"{option('features')}."
         )
     open_store(store).close()  # A missing store is reported before anything is announced.
     listener.note(f"building the index {str(path)!r} from {str(store)!r}")

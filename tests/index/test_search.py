@@ -265,6 +265,15 @@ def test_another_layer_than_that_of_a_named_index_is_refused(store: Path, photos
     assert caught.value.differences == (("layer", "map", "mean"),)
 
 
+def test_a_missing_index_asks_for_its_own_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(IndexFileError, match=r"There is no index 'none.faiss'.*features=") as seen:
+        search(keys=["a.png"], index="none.faiss")
+    assert "features.h5" not in str(seen.value)
+
+
 def test_older_index_without_its_description_is_built_anew(store: Path, photos: Path) -> None:
     write_version2(store)
     store.with_name("f.faiss.json").unlink()
