@@ -290,10 +290,11 @@ class IndexOptions:
         min_recall: The share of the 10 nearest vectors that is to be found, from 0 to 1, by an
             index that does not look everywhere; it looks no further than this needs.
         max_memory: Bytes that the vectors of the index may take when it is searched, at least 1;
-            as many as there are when None. ``auto`` goes by it, and a quarter of it is the most
-            that vectors take that an index is trained on.
-        max_query_time: Milliseconds in which one query is to be answered. Only ``auto`` asks for
-            it: it stays exact while this can be kept.
+            as many as there are when None. ``auto`` goes by it. Of building it bounds only the
+            vectors that an index is trained on: they take a quarter of it at most.
+        max_query_time: Milliseconds, by which ``auto`` chooses: it stays exact while one query is
+            expected to take no longer. It bounds no search: how far another kind looks follows
+            from `min_recall` alone.
         factory: For experts, in place of a kind: a factory string of FAISS, such as
             ``"OPQ64,IVF4096,PQ64"``.
     """

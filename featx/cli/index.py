@@ -40,7 +40,7 @@ def make_index_options(
             "--max-memory",
             "--max-index-memory-usage",
             metavar="SIZE",
-            help="What the vectors may take when they are searched, such as 500MB.",
+            help="What the vectors may take in a search, such as 500MB; by it 'auto' chooses.",
         ),
     ] = None,
     max_query_time: Annotated[
@@ -49,7 +49,7 @@ def make_index_options(
             "--max-query-time",
             "--max-index-query-time-ms",
             metavar="MS",
-            help="In this many milliseconds one query is to be answered; for 'auto'.",
+            help="'auto' is exact while a query takes no longer; bounds nothing else.",
         ),
     ] = IndexOptions().max_query_time,
     factory: Annotated[
