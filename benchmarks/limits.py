@@ -22,7 +22,7 @@ import numpy as np
 
 from featx.extraction import extract
 from featx.extraction.request import Request
-from featx.images.reading import HASH_BYTES
+from featx.files import HASH_BYTES
 from featx.images.sources import ImageSet, find_images
 from featx.models import load_model
 from featx.specs import FeatureSpec

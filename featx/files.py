@@ -8,6 +8,19 @@ from pathlib import Path
 
 from featx.wording import option
 
+HASH_BYTES = 16
+"""Length of a content hash: BLAKE2b-128 of a file's bytes."""
+
+
+def hash_content(data: bytes) -> bytes:
+    """Return the BLAKE2b-128 of a file's bytes.
+
+    Example:
+        >>> hash_content(b"").hex()
+        'cae66941d9efbd404e4d88758ea67670'
+    """
+    return hashlib.blake2b(data, digest_size=HASH_BYTES).digest()
+
 
 def hash_file(path: Path) -> str:
     """Return the SHA-256 of one file's content, as `sha256sum` prints it."""

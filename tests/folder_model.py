@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from featx.extraction import ExtractReport
-from featx.images.reading import hash_content
+from featx.files import hash_content
 from featx.images.sources import label_of, natural_key
 from featx.store import open_store
 from featx.store.parts import find_overwrite, list_assembled, list_parts, parts_folder

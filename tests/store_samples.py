@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from featx.extraction import ExtractReport
-from featx.images.reading import HASH_BYTES
+from featx.files import HASH_BYTES
 from featx.images.roots import Root
 from featx.images.sources import ImageFailure
 from featx.input_spec import InputSpec

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import featx
-from featx.images.reading import HASH_BYTES
+from featx.files import HASH_BYTES
 from featx.images.roots import Root
 from featx.input_spec import InputSpec
 from featx.specs import FeatureSpec, ModelSpec

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from featx.images.reading import hash_content
+from featx.files import hash_content
 
 LAYERS = ("mean", "map")
 """The layers that are extracted: a vector and a small map, so that rows have two datasets."""

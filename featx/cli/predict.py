@@ -105,7 +105,7 @@ def predict(
     Example: featx predict photos -m keras:MobileNetV2 --labels imagenet -k 5
     """
     import featx
-    from featx.features.embedding import require_images
+    from featx.features.query_images import require_images
     from featx.report.console import ConsoleListener
     from featx.report.prediction_files import check_prediction_path
     from featx.report.predictions import PredictionOutput, describe_counts, write_results

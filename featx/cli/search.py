@@ -116,8 +116,7 @@ def search(
     """
     import featx
     from featx.report.console import ConsoleListener
-    from featx.report.json_lines import write_matches, write_matches_csv
-    from featx.report.tables import show_matches, show_paths
+    from featx.report.json_lines import write_matches, write_matches_csv, write_paths
 
     if not queries and not key:
         raise typer.BadParameter("name a picture, or an image of the store with --key")
@@ -167,8 +166,10 @@ def search(
     elif as_csv:
         write_matches_csv(report)
     elif filepath_only or null:
-        show_paths(report, "\0" if null else "\n")
+        write_paths(report, "\0" if null else "\n")
     else:
+        from featx.report.match_table import show_matches
+
         show_matches(report)
     exit_with(SOME_FAILED if report.failures else 0)
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from featx.errors import ImageError
 from featx.events import Listener
+from featx.files import hash_content
 from featx.images.decode import decode_image, upright_size
-from featx.images.reading import hash_content
 from featx.images.roots import Root, is_url
 from featx.images.sources.locations import LocationReader
 from featx.input_spec import InputSpec

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from featx.errors import HeadError, ImageError
+from featx.files import hash_content
 from featx.heads.head import Head
 from featx.images.decode import decode_image, is_reduced, upright_size
-from featx.images.reading import hash_content
 from featx.images.sources import Images, gather
 from featx.images.sources.locations import LocationReader
 from featx.input_spec import InputSpec

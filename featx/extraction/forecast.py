@@ -15,8 +15,8 @@ from featx.extraction.plan import Plan
 from featx.extraction.renames import find_renamed
 from featx.extraction.report import Outcome
 from featx.extraction.stored import StoredImages
+from featx.files import hash_content
 from featx.images.limits import EMPTY
-from featx.images.reading import hash_content
 from featx.images.sources import ImageFailure, ImageItem, natural_key
 from featx.images.sources.items import make_failure
 

@@ -18,7 +18,8 @@ from featx.extraction.renames import find_renamed
 from featx.extraction.report import Outcome
 from featx.features.batch_queue import ComputedBatch
 from featx.features.computing import Stopwatch, compute_features
-from featx.images.reading import HASH_BYTES, LOOKAHEAD, KnownImage, read_images
+from featx.files import HASH_BYTES
+from featx.images.reading import LOOKAHEAD, KnownImage, read_images
 from featx.images.sources import ImageFailure, ImageItem
 from featx.store.assembly import assemble_store
 from featx.store.parts import PartWriter, next_part_number

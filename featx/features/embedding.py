@@ -6,32 +6,24 @@ import contextlib
 import heapq
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from featx.errors import AllImagesFailed, UnknownName
+from featx.errors import UnknownName
 from featx.events import Listener
 from featx.features.batch_queue import ComputedBatch
 from featx.features.computing import compute_features
-from featx.images.reading import HASH_BYTES, LOOKAHEAD, read_images
-from featx.images.sources import (
-    EVERYTHING,
-    ImageFailure,
-    ImageItem,
-    Images,
-    ImageSet,
-    gather,
-)
+from featx.features.query_images import QueryImages
+from featx.files import HASH_BYTES
+from featx.images.reading import LOOKAHEAD, read_images
+from featx.images.sources import ImageFailure, ImageItem, ImageSet
 from featx.images.sources.keys import natural_key
 from featx.inference import AcceleratedBackbone, EngineRequest
 from featx.models import restore_model
 from featx.models.backbone import Backbone
-from featx.models.in_memory import InMemory
-from featx.options import RunOptions, Selection
+from featx.options import RunOptions
 from featx.specs import DEFAULT_READ_PRECISION, FeatureSpec, ModelSpec
-from featx.trust import GivenTrust
-from featx.units import format_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,40 +41,6 @@ class EmbeddedImages:
     content_hash: np.ndarray
     values: np.ndarray
     failures: tuple[ImageFailure, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class QueryImages:
-    """Images whose features are computed now, and how.
-
-    Attributes:
-        images: Locations or objects, as for `featx.extract`.
-        selection: Which of them.
-        run: How they are read and the network is run.
-        weights: Where the model's weights are now, if they have moved.
-        trust_model_code: See `featx.load_model`.
-        allow_download: Whether a model that only a file names may be fetched.
-        in_order: See `featx.images.sources.gather`.
-        model: The model that made the features, if it is in memory.
-    """
-
-    images: Images
-    selection: Selection = EVERYTHING
-    run: RunOptions = field(default_factory=RunOptions)
-    weights: str | None = None
-    trust_model_code: GivenTrust = False
-    allow_download: bool = False
-    in_order: bool = False
-    model: InMemory | None = None
-
-    def find(self, listener: Listener) -> ImageSet:
-        """Return the images, and pass on the notes about how they were found."""
-        found = gather(
-            self.images, selection=self.selection, scale=self.run.scale, in_order=self.in_order
-        )
-        for note in found.notes:
-            listener.note(note)
-        return found
 
 
 def embed_images(
@@ -159,21 +117,6 @@ def embed_found(
     rows = compute_rows(found, backbone, [feature], options, listener)
     values = rows.values[feature.name].reshape(len(rows.items), math.prod(feature.shape))
     return EmbeddedImages(rows.items, rows.content_hash, values, rows.failures)
-
-
-def require_images(report: object, failures: Sequence[ImageFailure], num_used: int) -> None:
-    """Refuse a call in which no image could be used.
-
-    Raises:
-        AllImagesFailed: Names the first one, and has the report.
-    """
-    if failures and not num_used:
-        first = failures[0]
-        raise AllImagesFailed(
-            f"None of the images could be used: {format_count(len(failures), 'image')} failed. "
-            f"The first one: {first.key}: {first.reason.rstrip('.')}.",
-            report,
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from featx.errors import FingerprintMismatch, ImageError
-from featx.features.embedding import QueryImages, embed_images
+from featx.features.embedding import embed_images
+from featx.features.query_images import QueryImages
 from featx.files import is_hdf5
 from featx.images.sources import Images
 from featx.images.sources.data_frames import is_data_frame

@@ -11,7 +11,7 @@ from typing import Any, Unpack
 from featx.arguments import check_head, plain_arguments
 from featx.checks import check_path
 from featx.events import Listener
-from featx.features.embedding import QueryImages
+from featx.features.query_images import QueryImages
 from featx.heads.head import Head, load_head
 from featx.heads.held_out import AnyHeldOut
 from featx.heads.judging import AnyEvaluation

@@ -21,11 +21,11 @@ from featx.atomic import replace_file
 from featx.checks import check_numbers
 from featx.errors import AddOnError, DimensionMismatch, HeadError, NotInstalled
 from featx.features.vectors import read_vectors
+from featx.files import HASH_BYTES
 from featx.heads.estimator import FittedEstimator
 from featx.heads.evidence import Evidence, take_evidence
 from featx.heads.kinds import HEADS, Task
 from featx.heads.operations import Operation, Temper, compute
-from featx.images.reading import HASH_BYTES
 from featx.sealed_json import check_seal, check_texts, parse_json, seal
 from featx.shown import Shown
 from featx.specs import FeatureSpec, ModelSpec

@@ -10,7 +10,8 @@ import numpy as np
 
 from featx.errors import AmbiguousName, ModelError, join_names
 from featx.events import Listener
-from featx.features.embedding import QueryImages, embed_found
+from featx.features.embedding import embed_found
+from featx.features.query_images import QueryImages
 from featx.heads.class_names import ClassNames, NameList, read_names
 from featx.heads.prediction_report import PredictReport, rank_classes
 from featx.models import load_classifier

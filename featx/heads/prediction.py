@@ -13,7 +13,7 @@ from featx.arguments import check_head, plain_arguments
 from featx.checks import check_layer, check_path
 from featx.errors import InvalidValue, ModelError
 from featx.events import Listener
-from featx.features.embedding import QueryImages, require_images
+from featx.features.query_images import QueryImages, require_images
 from featx.heads.head import Head, load_head
 from featx.heads.model_classifier import ModelClassifier, predict_with_model
 from featx.heads.prediction_report import Prediction, PredictReport

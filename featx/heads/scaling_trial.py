@@ -14,7 +14,7 @@ from featx.arguments import plain_arguments
 from featx.checks import check_layer, check_path
 from featx.errors import ImagesNotFound, InvalidValue, ModelError
 from featx.events import Listener
-from featx.features.embedding import QueryImages
+from featx.features.query_images import QueryImages
 from featx.heads.model_classifier import (
     are_probabilities,
     find_classes,

@@ -13,7 +13,8 @@ import numpy as np
 from featx.errors import FingerprintMismatch, InvalidValue, UnknownName, join_names
 from featx.events import Listener
 from featx.features.batch_queue import ComputedBatch
-from featx.features.embedding import QueryImages, iter_embedded
+from featx.features.embedding import iter_embedded
+from featx.features.query_images import QueryImages
 from featx.files import is_hdf5
 from featx.heads.head import Head
 from featx.images.roots import Root

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import threading
 from collections import deque
@@ -13,14 +12,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from featx.errors import ImageError, InvalidValue
+from featx.files import hash_content
 from featx.images.decode import decode_image
 from featx.images.limits import pixel_limit
 from featx.images.sources import ImageFailure, ImageItem
 from featx.input_spec import InputSpec
 from featx.machine import available_cores
-
-HASH_BYTES = 16
-"""Length of a content hash: BLAKE2b-128 of a file's bytes."""
 
 LOOKAHEAD = 64
 """Default for the most images held decoded: a few batches."""
@@ -59,16 +56,6 @@ ReadResult = DecodedImage | KnownImage | ImageFailure
 def default_workers() -> int:
     """Return the default number of reading threads."""
     return min(available_cores(), MAX_DEFAULT_WORKERS)
-
-
-def hash_content(data: bytes) -> bytes:
-    """Return the BLAKE2b-128 of a file's bytes.
-
-    Example:
-        >>> hash_content(b"").hex()
-        'cae66941d9efbd404e4d88758ea67670'
-    """
-    return hashlib.blake2b(data, digest_size=HASH_BYTES).digest()
 
 
 def read_images(

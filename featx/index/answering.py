@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from featx.heads.grouping import LEAST_WIDTH
 from featx.heads.near_duplicates import DEFAULT_SIMILARITY
 from featx.index.kinds import Space
-from featx.index.locating import RegionFinder
 from featx.index.matches import Match
 from featx.index.nearest import find_nearest
 from featx.index.options import MatchOptions
 from featx.index.projection import normalize_rows
 from featx.index.ranking import Found, sort_found
 from featx.index.vector_index import VectorIndex
+
+if TYPE_CHECKING:
+    from featx.index.locating import RegionFinder
 
 EXACT_ROWS = 10_000
 """Up to so many images that a filter leaves, their own vectors are compared instead of those in

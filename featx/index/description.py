@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from featx.errors import IndexFileError
-from featx.images.reading import HASH_BYTES
+from featx.files import HASH_BYTES
 from featx.images.roots import Root
 from featx.index.container import Arrays, Section
 from featx.index.kinds import AUTO, INDEXES, Parameters, Space

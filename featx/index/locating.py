@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from featx.errors import ImageError, InvalidValue
+from featx.files import hash_content
 from featx.images.decode import size_and_turn
 from featx.images.orientation import turn_box
 from featx.images.placement import Box, Placement, place
-from featx.images.reading import hash_content
 from featx.images.sources.locations import LocationReader
 from featx.index.own_store import open_own_store
 from featx.index.ranking import Found, sort_found

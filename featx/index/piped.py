@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from featx.errors import InvalidValue
-from featx.images.formats import open_picture
 from featx.images.roots import is_url
 from featx.images.sources import Images
 from featx.index.vector_index import VectorIndex
@@ -80,6 +79,8 @@ def _is_file(name: str) -> bool:
 
 
 def _is_picture(data: bytes) -> bool:
+    from featx.images.formats import open_picture
+
     try:
         open_picture(data).close()
     except Exception:  # It is a list, whose names are looked for.

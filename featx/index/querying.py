@@ -10,7 +10,8 @@ import numpy as np
 
 from featx.checks import check_numbers
 from featx.errors import UnknownName
-from featx.features.embedding import QueryImages, embed_images, require_images
+from featx.features.embedding import embed_images
+from featx.features.query_images import QueryImages, require_images
 from featx.features.vectors import holds_numbers, read_vectors
 from featx.images.sources import ImageFailure
 from featx.index.ready import require_pooling

@@ -7,19 +7,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from featx.errors import ImageError, InvalidValue
 from featx.events import Listener
-from featx.features.embedding import (
-    EmbeddedImages,
-    QueryImages,
-    accelerate,
-    embed_found,
-    load_network,
-)
-from featx.images.cropping import Crop, crop_images, parse_crop
+from featx.features.query_images import QueryImages
 from featx.images.roots import is_url
 from featx.images.sources import ImageFailure, Images
 from featx.images.sources.locations import LocationReader
@@ -28,7 +22,11 @@ from featx.index.options import QuestionOptions
 from featx.index.projection import normalize_rows
 from featx.index.ready import require_pooling
 from featx.index.vector_index import VectorIndex
-from featx.models.backbone import Backbone
+
+if TYPE_CHECKING:
+    from featx.features.embedding import EmbeddedImages
+    from featx.images.cropping import Crop
+    from featx.models.backbone import Backbone
 
 _WEIGHTED = re.compile(r"(\d+(?:\.\d*)?|\.\d+):(.+)", re.DOTALL)
 """A weight before a name, as rclip has it."""
@@ -97,7 +95,7 @@ class QuestionMaker:
         self, index: VectorIndex, query: QueryImages, options: QuestionOptions, listener: Listener
     ) -> None:
         self._index, self._query, self._listener = index, query, listener
-        self._crop = None if options.crop is None else parse_crop(options.crop)
+        self._crop = None if options.crop is None else _parse_crop(options.crop)
         self._terms = [
             *(parse_term(text) for text in options.add),
             *(parse_term(text, -1) for text in options.subtract),
@@ -232,6 +230,9 @@ class QuestionMaker:
 
     def _embed(self, images: Images, crop: Crop | None = None) -> EmbeddedImages:
         """Compute the feature that an index compares, of all or a part of some pictures."""
+        from featx.features.embedding import accelerate, embed_found, load_network
+        from featx.images.cropping import crop_images
+
         require_pooling(self._index)
         description = self._index.description
         found = replace(self._query, images=images).find(self._listener)
@@ -244,3 +245,9 @@ class QuestionMaker:
         embedded = embed_found(found, self._network, description.feature, options, self._listener)
         self.failures += embedded.failures
         return embedded
+
+
+def _parse_crop(text: str) -> Crop:
+    from featx.images.cropping import parse_crop
+
+    return parse_crop(text)

@@ -12,12 +12,11 @@ from featx.arguments import plain_arguments
 from featx.checks import check_layer, check_path, check_texts, require_library
 from featx.errors import InvalidValue
 from featx.events import Listener
-from featx.features.embedding import QueryImages, require_images
+from featx.features.query_images import QueryImages, require_images
 from featx.images.roots import MEMORY, Root
 from featx.images.sources import ImageFailure, Images
 from featx.index.answering import REGION_CANDIDATES, Answerer
 from featx.index.filtering import select_images
-from featx.index.locating import RegionFinder
 from featx.index.matches import Match
 from featx.index.options import (
     SEARCH_GROUPS,
@@ -40,6 +39,9 @@ from featx.wording import option
 if TYPE_CHECKING:
     import pandas
     from PIL.Image import Image as PillowImage
+
+    from featx.index.locating import RegionFinder
+    from featx.index.vector_index import VectorIndex
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -187,7 +189,7 @@ def search(
         listener,
     )
     allowed = select_images(opened, match)
-    finder = RegionFinder(opened, allow_download=allow_download) if match.where else None
+    finder = _make_finder(opened, allow_download=allow_download) if match.where else None
     compares_regions = match.where and question.crop is not None
     answerer = Answerer(opened, k, threshold, match, allowed, finder, compares_regions)
     _note_limits(answerer, listener)
@@ -231,6 +233,12 @@ def _check(is_asked: bool, k: int, threshold: float | None) -> None:
         raise InvalidValue("A threshold is a number from -1 to 1. Received: nan.")
     if k < 1:
         raise InvalidValue(f"At least one match is asked for. Received: k={k}.")
+
+
+def _make_finder(index: VectorIndex, *, allow_download: bool) -> RegionFinder:
+    from featx.index.locating import RegionFinder
+
+    return RegionFinder(index, allow_download=allow_download)
 
 
 def _note_limits(answerer: Answerer, listener: Listener) -> None:

@@ -30,7 +30,7 @@ from featx.errors import (
     InvalidValue,
     UnknownName,
 )
-from featx.images.reading import HASH_BYTES
+from featx.files import HASH_BYTES
 from featx.images.roots import Root
 from featx.index.container import Arrays, damaged
 from featx.index.description import IndexDescription

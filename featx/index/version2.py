@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from featx.errors import AddOnError, IndexFileError, NotInstalled
-from featx.files import hash_file
-from featx.images.reading import HASH_BYTES
+from featx.files import HASH_BYTES, hash_file
 from featx.index.container import MappedArray, Place, damaged
 from featx.index.description import IndexDescription, check_version, read_identity
 from featx.index.files import description_path

@@ -1,4 +1,4 @@
-"""Results for scripts on stdout: one JSON object per line, with stable keys, or CSV."""
+"""Results for scripts on stdout: one JSON object per line, with stable keys; CSV; paths."""
 
 from __future__ import annotations
 
@@ -89,3 +89,10 @@ def write_matches_csv(report: SearchReport) -> None:
             names = [match.label or "", match.key, short_path(match.path)]
             box = match.box or [""] * len(sides)
             writer.writerow([short_path(result.query), match.rank, match.score, *names, *box])
+
+
+def write_paths(report: SearchReport, end: str = "\n") -> None:
+    """Write the matches' paths, each with `end` behind it, for pipes."""
+    for result in report.results:
+        for match in result.matches:
+            sys.stdout.write(short_path(match.path) + end)

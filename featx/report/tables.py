@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from featx.report.columns import Table
 from featx.report.drawing import make_table, print_result, terminal_width
 from featx.report.evaluation_tables import describe_near_duplicates, show_evaluation
 from featx.report.store_tables import describe_counts
-from featx.report.text import describe_box, list_settings, short_path
+from featx.report.text import list_settings, short_path
 from featx.units import format_bytes, format_count
 
 if TYPE_CHECKING:
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from featx.heads.kinds import Task
     from featx.heads.layer_choice import LayerTrial
     from featx.heads.prediction_report import Prediction
-    from featx.index.searching import SearchReport
     from featx.index.vector_index import VectorIndex
     from featx.index.verification import IndexReport
     from featx.models.catalogue_entry import CatalogueEntry, Measurement
@@ -295,39 +293,3 @@ def show_index_report(report: IndexReport) -> None:
         f"{short_path(report.index)}: {state} ({format_count(report.rows, 'image')}, "
         f"{format_bytes(report.num_bytes)}, {compared})"
     )
-
-
-def show_matches(report: SearchReport) -> None:
-    """Draw the matches of each query."""
-    several = len(report.results) > 1
-    headers = ["query"] if several else []
-    offset = len(headers)
-    right = (offset, offset + 1)
-    further = ["box"] if report.has_boxes else []
-    headers += ["rank", "score", "label", *further, "image"]
-    table = make_table(*headers, right=right, whole=True)
-    for result in report.results:
-        for match in result.matches:
-            is_first = match is result.matches[0]
-            first = [short_path(result.query) if is_first else ""] if several else []
-            table.add_row(
-                *first,
-                str(match.rank),
-                f"{match.score:.4f}",
-                match.label or "",
-                *([describe_box(match.box)] if further else []),
-                short_path(match.path),
-            )
-        if not result.matches:
-            print_result(f"{short_path(result.query)}: no match")
-        elif several:
-            table.add_section()
-    if table.rows:
-        print_result(table)
-
-
-def show_paths(report: SearchReport, end: str = "\n") -> None:
-    """Write the matches' paths, each with `end` behind it, for pipes."""
-    for result in report.results:
-        for match in result.matches:
-            sys.stdout.write(short_path(match.path) + end)

@@ -19,7 +19,7 @@ import h5py
 from h5py import h5a, h5d, h5l, h5o, h5t, h5z
 
 from featx.errors import StoreDamaged
-from featx.images.reading import HASH_BYTES
+from featx.files import HASH_BYTES
 from featx.store.format import (
     COLUMN_CHUNK,
     LARGEST_TEXT_CHUNK,

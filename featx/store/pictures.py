@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from featx.errors import ImageError
+from featx.files import hash_content
 from featx.images.decode import decode_image, upright_size
-from featx.images.reading import hash_content
 from featx.images.sources.locations import LocationReader
 
 if TYPE_CHECKING:

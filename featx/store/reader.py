@@ -29,7 +29,6 @@ from featx.specs import DEFAULT_READ_POOLING, FeatureSpec
 from featx.store import frames
 from featx.store.format import READ_ERRORS, dataset_name
 from featx.store.key_locator import KeyLocator
-from featx.store.pictures import read_pictures
 from featx.store.single_rows import read_rows
 from featx.store.stored_columns import StoreColumns
 from featx.store.values import FeatureTable, LayerValues, read_dataset
@@ -389,6 +388,8 @@ class FeatureStore(StoreColumns, Shown):
         Raises:
             ImageError: If one is not there any more, has changed since, or was passed in Python.
         """
+        from featx.store.pictures import read_pictures
+
         rows = np.atleast_1d(self.rows(keys))
         return read_pictures(self, rows, prepared=prepared, allow_download=allow_download)
 

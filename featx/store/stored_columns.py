@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from featx.images.reading import HASH_BYTES
+from featx.files import HASH_BYTES
 from featx.images.roots import Root
 from featx.images.sources import ImageFailure
 from featx.specs import ModelSpec, digest

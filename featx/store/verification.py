@@ -12,8 +12,7 @@ from featx.arguments import check_given_path, plain_arguments
 from featx.checks import check_path
 from featx.errors import ImageError, ImagesNotFound
 from featx.events import Listener, Verbose, choose_listener
-from featx.files import resolve_link
-from featx.images.reading import hash_content
+from featx.files import hash_content, resolve_link
 from featx.images.roots import Root, is_url
 from featx.images.sources.locations import LocationReader
 from featx.shown import Shown

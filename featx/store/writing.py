@@ -10,7 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from featx.images.reading import HASH_BYTES
+from featx.files import HASH_BYTES
 from featx.images.sources import ImageFailure, natural_key
 from featx.specs import FeatureSpec
 from featx.store.column_datasets import COPIES, GROUP, NAMES, ColumnWriter

@@ -10,10 +10,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from featx.testing import write_images
 from tests.cli.program import Program
+from tests.store_samples import write_sample
 
 HEAVY = ("tensorflow", "keras", "faiss", "h5py", "numpy", "sklearn", "PIL")
 
@@ -52,6 +54,17 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
 
 def test_importing_featx_imports_nothing_heavy() -> None:
     assert imported_by("import featx") == set()
+
+
+def test_a_search_by_key_imports_nothing_that_only_pictures_need(tmp_path: Path) -> None:
+    write_sample(tmp_path / "f.h5", {"v": np.eye(3, dtype=np.float32)})
+    code = (
+        "import contextlib, io\nfrom featx.cli.app import main\n"
+        f"sys.argv = ['featx', 'search', '--features', {str(tmp_path / 'f.h5')!r}, "
+        "'--key', 'image_1.png', '-f']\n"
+        "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit): main()"
+    )
+    assert imported_by(code) == {"faiss", "h5py", "numpy"}
 
 
 @pytest.fixture(scope="module")

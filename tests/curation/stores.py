@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from featx.images.reading import hash_content
+from featx.files import hash_content
 from featx.store.rows import Announced, StoreFacts, longest_key
 from featx.store.writing import write_store
 from tests.store_samples import make_header, make_rows

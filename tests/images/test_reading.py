@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from featx.files import hash_content
 from featx.images import reading
 from featx.images.reading import (
     DecodedImage,
     KnownImage,
     ReadResult,
     default_workers,
-    hash_content,
     read_images,
     read_spread,
 )

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import featx
-from featx.images.reading import hash_content
+from featx.files import hash_content
 from featx.models import SOURCES
 from featx.report.evaluation_page import make_evaluation_page, write_evaluation_page
 from featx.report.page.thumbnails import Thumbnails

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from featx.images.reading import hash_content
+from featx.files import hash_content
 from featx.images.roots import Root
 from featx.report.page import Page, Section, element, write_page
 from featx.report.page.charts import Bin, Point, draw_line, draw_reliability

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from featx.errors import ImageError
-from featx.images.reading import hash_content
+from featx.files import hash_content
 from featx.images.roots import Root
 from featx.report.page import thumbnails as module
 from featx.report.page.thumbnails import SIDE, Thumbnails

@@ -13,9 +13,9 @@ from PIL import Image
 
 from featx.atomic import replace_file
 from featx.errors import ImageError
+from featx.files import hash_content
 from featx.images.decode import decode_image
 from featx.images.formats import open_picture
-from featx.images.reading import hash_content
 from featx.images.roots import Root, is_url
 from featx.images.sources.locations import LocationReader
 from featx.input_spec import InputSpec
