@@ -18,7 +18,7 @@ from tests.index.test_kinds import Notes, make_clusters, recall
 from tests.index_files import edit_array, edit_description, read_array
 from tests.store_samples import write_sample
 
-COUNT = 1200
+COUNT = 800
 
 RECIPES = (
     pytest.param("OPQ8,IVF16,PQ8", marks=pytest.mark.slow),
@@ -93,13 +93,13 @@ def test_changes_are_taken_over(vectors: np.ndarray, tmp_path: Path, recipe: str
     path, keys = tmp_path / "f.h5", [f"{number}.png" for number in range(COUNT)]
     write_sample(path, {"v": vectors}, keys)
     first = build_index(path, factory=recipe)
-    changed = np.concatenate([vectors[100:], make_clusters(50, seed=3)])
-    names = [*keys[100:], *(f"new_{number}.png" for number in range(50))]
+    changed = np.concatenate([vectors[100:], make_clusters(30, seed=3)])
+    names = [*keys[100:], *(f"new_{number}.png" for number in range(30))]
     write_sample(path, {"v": changed}, names, contents=names)
     second = build_index(path, factory=recipe, previous=first)
-    assert second.description.measured.changed == 50
+    assert second.description.measured.changed == 30
     assert recall(second, make_clusters(200, seed=9), changed) >= 0.95
-    assert second.search(changed[-1:], 1)[0][0].key == "new_49.png"
+    assert second.search(changed[-1:], 1)[0][0].key == "new_29.png"
     assert verify_index(second.path).is_intact
     other = build_index(path, factory="IVF4,SQ8", previous=second)
     assert other.description.measured.changed == 0
