@@ -1,11 +1,13 @@
 """Fine-tuning on real pictures, and under kills.
 
     python -m benchmarks.fine_tuning kills            # a tiny network, killed 20 times
-    python -m benchmarks.fine_tuning gain FOLDER MODEL WEIGHTS
+    python -m benchmarks.fine_tuning gain FOLDER -- -m MODEL --weights WEIGHTS
+    python -m benchmarks.fine_tuning digits           # a new last layer, of 10 and of 15 classes
 
 `kills` compares the network of a run that was killed at random moments with that of an undisturbed
-one, weight by weight. `gain` prints the accuracy before and after as JSON. What was measured is in
-`benchmarks/LOG.md`.
+one, weight by weight. `gain` prints the accuracy before and after as JSON. `digits` trains a
+network on half of scikit-learn's digits, and gives it a new last layer for the other half: for the
+ten digits, and for these and five of them in a mirror. What was measured is in `benchmarks/LOG.md`.
 """
 
 from __future__ import annotations
@@ -38,10 +40,13 @@ def main(arguments: Sequence[str]) -> int:
     gain = commands.add_parser("gain")
     gain.add_argument("images", type=Path)
     gain.add_argument("options", nargs="*", help="Options of featx fine-tune, behind --.")
+    commands.add_parser("digits")
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="featx-tuning-") as folder:
         if given.command == "kills":
             return measure_kills(Path(folder), given.number, given.seed)
+        if given.command == "digits":
+            return measure_digits(Path(folder))
         return measure_gain(Path(folder), given.images, given.options)
 
 
@@ -150,6 +155,58 @@ def measure_gain(folder: Path, images: Path, options: Sequence[str]) -> int:
         )
     )
     return 0
+
+
+def measure_digits(folder: Path) -> int:
+    """Give a network of digits a new last layer of 10 and of 15 classes."""
+    from sklearn.datasets import load_digits
+
+    pixels, targets = load_digits(return_X_y=True)
+    pictures = (pixels.reshape(-1, 8, 8) * 15.9).astype(np.uint8)
+    half = len(pictures) // 2
+    train_on_digits(pictures[:half], targets[:half], folder / "digits.keras")
+    pictures, targets = pictures[half:], targets[half:]
+    mirrored = pictures[targets >= 5, :, ::-1], targets[targets >= 5] + 5
+    status = 0
+    for classes in (10, 15):
+        images = folder / f"{classes} classes"
+        write_digits(pictures, targets, images)
+        if classes == 15:
+            write_digits(*mirrored, images)
+        for unfreeze in ("none", "all"):
+            print(json.dumps({"classes": classes, "unfreeze": unfreeze}), flush=True)
+            options = ["-m", str(folder / "digits.keras"), "--unfreeze", unfreeze, "--overwrite"]
+            status |= measure_gain(folder, images, options)
+    return status
+
+
+def train_on_digits(pictures: np.ndarray, targets: np.ndarray, path: Path) -> None:
+    """Train a small network of one channel, with a last layer of 10 classes."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    network = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.Conv2D(16, 3, padding="same", activation="relu"),
+            keras.layers.MaxPooling2D(),
+            keras.layers.Conv2D(32, 3, padding="same", activation="relu"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(64, activation="relu"),
+            keras.layers.Dense(10, activation="softmax"),
+        ]
+    )
+    network.compile("adam", "sparse_categorical_crossentropy")
+    network.fit(pictures[..., np.newaxis], targets, epochs=20, verbose=0)
+    network.save(path)
+
+
+def write_digits(pictures: np.ndarray, targets: np.ndarray, folder: Path) -> None:
+    """Write pictures into a folder of each class."""
+    for number, (picture, target) in enumerate(zip(pictures, targets, strict=True)):
+        (folder / f"class {target}").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(folder / f"class {target}" / f"{number}.png")
 
 
 if __name__ == "__main__":
