@@ -25,6 +25,8 @@ from featx.models.input_contract import require_scaling
 from featx.models.selection import select_layers
 from featx.options import InputOptions, RunOptions, Selection, UpdateOptions
 from featx.specs import FeatureSpec, ModelSpec, identity_differences
+from featx.store import open_store
+from featx.store.reference import StoreReference
 from featx.training.default_layer import find_top
 from featx.training.freezing import choose_trained
 from featx.training.keras_network import (
@@ -276,7 +278,10 @@ def _save(
     width = next(len(array) for name, array in arrays.items() if name == "mean")
     feature = FeatureSpec(VECTORS, "layer", "none", (width,))
     figures = {} if measured is None else {"evaluation": asdict(measured)}
-    head = Head(kind, start.lesson.classes, feature, model, arrays, learned, report=figures)
+    with open_store(folder.features) as store:
+        pictures = StoreReference.to(store, folder.head)  # What an export is compared with.
+    classes = start.lesson.classes
+    head = Head(kind, classes, feature, model, arrays, learned, figures, store=pictures)
     head.save(folder.head)
     return kind
 

@@ -150,6 +150,8 @@ def test_commands_take_what_a_run_leaves(
     assert exported.status == 0, exported.err
     compared = json.loads(exported.out)["comparison"]
     assert (compared["source"], compared["changed"]) == ("store", 0)
+    assert compared["labelled"] == world.report.comparison.count
+    assert compared["accuracy"] == world.report.after.accuracy
     pixels = np.asarray(Image.open(query))[np.newaxis]
     np.testing.assert_allclose(
         load(tmp_path / "whole.keras")(pixels), load(Path(model))(pixels), atol=1e-5
@@ -158,9 +160,9 @@ def test_commands_take_what_a_run_leaves(
     with featx.open_store("t.h5") as store:
         assert store["network"].shape == (54, 8)
     assert found.status == 0, found.err
-    matches = json.loads(found.out)["matches"]
-    assert matches[0]["key"] == "red/3.png"
-    assert matches[0]["score"] == pytest.approx(1, abs=1e-4)
+    match = json.loads(found.out.splitlines()[0])
+    assert match["key"] == "red/3.png"
+    assert match["score"] == pytest.approx(1, abs=1e-4)
 
 
 def test_keras_alone_loads_the_network(world: World) -> None:
