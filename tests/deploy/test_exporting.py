@@ -18,7 +18,6 @@ from PIL import Image
 import featx
 from featx.deploy.card import write_card
 from featx.deploy.checking import ExportComparison, compare
-from featx.deploy.fresh import OPEN
 from featx.errors import ExportError, FeatxError, HeadError
 from tests.cli.program import Program
 from tests.deploy.pictures import make_head, write_noise
@@ -184,20 +183,6 @@ def test_a_quantised_file_is_smaller_and_says_what_it_costs(
     assert small.bytes < whole.bytes * (0.6 if quantize == "float16" else 0.35)
     assert small.comparison.difference < 0.2
     assert f"quantised to {quantize}" in Path(small.card).read_text()
-
-
-@pytest.mark.slow
-@pytest.mark.tensorflow
-def test_tensorflow_runs_a_file_where_litert_is_not_installed(
-    fitted: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    report = featx.export_head(fitted, output=tmp_path / "f.tflite", check=photos)
-    monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
-
-    found = OPEN["tflite"](report.output)(np.zeros((2, 128, 128, 3), np.uint8))
-
-    assert found.shape == (2, 2)
-    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
 
 
 @pytest.mark.slow
