@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from featx.engines.freezing import needs_freezing
 from featx.engines.graph import TENSORFLOW, GraphOutput, Layout, NetworkGraph, NotConvertible
 from featx.engines.graph_nodes import ancestors
-from featx.engines.randomness import DRAWS
 from featx.engines.tensorflow import import_tensorflow
 
 
@@ -22,13 +22,15 @@ def take_constant_graph(function: Any, tensors: Mapping[str, Any]) -> Any:
         A GraphDef; None where that needs more than constants in place of variables: functions
         inside it, random numbers, tables, variables that are written or looked up.
     """
+    if needs_freezing(function):
+        return None
     graph_def = with_constants(function, [tensor.op.name for tensor in tensors.values()])
     if graph_def is None:
         return None
     images = function.inputs[0].op.name
     for node in graph_def.node:
         is_open = node.op.startswith("Placeholder") and node.name != images
-        if is_open or DRAWS.match(node.op) or _calls(node) or _uses_resources(node):
+        if is_open or _calls(node) or _uses_resources(node):
             return None
     graph_def.ClearField("library")
     return graph_def

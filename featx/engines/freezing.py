@@ -14,6 +14,12 @@ _WRITES = frozenset(("AssignVariableOp", "AssignAddVariableOp", "AssignSubVariab
 """Operations that write variables and give no tensor."""
 
 
+def needs_freezing(concrete: Any) -> bool:
+    """Whether a concrete function writes variables or draws random numbers, as in training."""
+    kinds = {node.type for node in concrete.graph.get_operations()}
+    return bool(kinds & _WRITES) or any(DRAWS.match(kind) for kind in kinds)
+
+
 def freeze_function(concrete: Any) -> tuple[Any, bool]:
     """Return a concrete function without variables and random numbers.
 

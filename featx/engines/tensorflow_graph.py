@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from featx.engines.constant_graph import add_copies, make_network_graph, with_constants
-from featx.engines.freezing import freeze_function
+from featx.engines.freezing import freeze_function, needs_freezing
 from featx.engines.graph import Layout, NetworkGraph, NotConvertible
 from featx.engines.tensorflow import CALLS_PER_GPU, import_tensorflow, list_gpus
 from featx.engines.tensorflow_thread import run_apart
@@ -33,7 +33,12 @@ def compile_function(concrete: Any, names: tuple[str, ...]) -> CompiledLayers:
 
 
 def keeps_variables(concrete: Any) -> bool:
-    """Whether TensorFlow runs a traced function as it is, because freezing it takes too long."""
+    """Whether TensorFlow runs a traced function as it is, because freezing it takes too long.
+
+    What only freezing makes run as in inference, or refuses, is frozen however long that takes.
+    """
+    if needs_freezing(concrete):
+        return False
     num_bytes = sum(v.dtype.size * v.shape.num_elements() for v in concrete.variables)
     limit = FREEZE_LIMIT_BYTES
     if not any(node.type in _NORMALIZES for node in concrete.graph.get_operations()):

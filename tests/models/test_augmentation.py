@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from featx.engines import tensorflow_graph
 from featx.engines.tensorflow import import_tensorflow
 from featx.errors import ModelError
 from featx.models import load_model
@@ -195,3 +196,27 @@ def test_random_numbers_without_a_middle_are_an_error(tmp_path: Path) -> None:
     build([Drawing()]).export(tmp_path / "model", verbose=False)
     with pytest.raises(ModelError, match="computes with random numbers.*StatelessRandomGammaV3"):
         load_model(str(tmp_path / "model"), input=RAW)
+
+
+@pytest.mark.parametrize("limit", [0, tensorflow_graph.FREEZE_LIMIT_BYTES])
+def test_layers_that_run_as_in_training_do_so_in_no_graph(
+    limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import keras
+
+    class Normalise(keras.layers.BatchNormalization):  # type: ignore[misc]
+        def call(self, images: Any) -> Any:
+            return super().call(images, training=True)
+
+    class Drop(keras.layers.Dropout):  # type: ignore[misc]
+        def call(self, images: Any) -> Any:
+            return super().call(images, training=True)
+
+    # Large models keep their variables, others get a graph of constants.
+    monkeypatch.setattr(tensorflow_graph, "FREEZE_LIMIT_BYTES", limit)
+    for layer in (Normalise(), Drop(0.5)):
+        backbone = load_model(build([layer]), input=RAW)
+        together = backbone(IMAGES, ["mean"])["mean"]
+        for number in range(len(IMAGES)):
+            alone = backbone(IMAGES[number : number + 1], ["mean"])["mean"]
+            np.testing.assert_allclose(alone[0], together[number], rtol=1e-4)
