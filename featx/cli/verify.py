@@ -51,6 +51,7 @@ def verify(
         else:
             show_index_report(checked)
         exit_with(0 if checked.is_intact else DAMAGED)
+        return
     report = featx.verify_store(features, images=images, repair=repair, listener=ConsoleListener())
     if as_json:
         write_json(report.to_dict())
