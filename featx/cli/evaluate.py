@@ -18,6 +18,7 @@ from featx.cli.options import (
     TrustModelCode,
     exit_with,
 )
+from featx.options import RunOptions, Selection
 from featx.specs import DEFAULT_HEAD, DEFAULT_K, DEFAULT_READ_POOLING
 
 
@@ -32,9 +33,9 @@ def evaluate(
             "run.",
         ),
     ] = None,
-    head: Annotated[Path, typer.Option(help="The head's folder, from `fit-head`.")] = Path(
-        DEFAULT_HEAD
-    ),
+    head: Annotated[
+        Path | None, typer.Option(help="The head's folder, from `fit-head`. [default: head]")
+    ] = None,
     labels: Annotated[
         Path | None,
         typer.Option(
@@ -125,6 +126,16 @@ def evaluate(
             raise typer.BadParameter(
                 "--labels, --rows, --report and --sheet go with a head: take --retrieval away"
             )
+        if head is not None or weights is not None or trust_model_code or allow_download:
+            raise typer.BadParameter(
+                "--head and where its model comes from go without --retrieval, which measures "
+                "features alone"
+            )
+        if selection != Selection() or run != RunOptions():
+            raise typer.BadParameter(
+                "--retrieval measures all images of the store and runs no network: take away "
+                "what selects images, such as --split, and how they are read"
+            )
         _evaluate_retrieval(images or (), layer or (), pool or (), (pca, k, index), as_json)
         return
     if layer or pool or pca or index is not None or k != DEFAULT_K:
@@ -143,7 +154,7 @@ def evaluate(
         check_sheet_path(sheet)
     measured = featx.evaluate(
         images or (),
-        head=head,
+        head=DEFAULT_HEAD if head is None else head,
         labels=labels,
         rows=rows,
         weights=weights,

@@ -11,7 +11,7 @@ import numpy as np
 
 from featx.arguments import check_given_path, plain_arguments
 from featx.checks import check_pools, check_several_numbers
-from featx.errors import FingerprintMismatch, InvalidValue
+from featx.errors import FingerprintMismatch, InvalidValue, join_names
 from featx.events import Listener, choose_listener
 from featx.heads.layer_choice import find_layers
 from featx.images.sources.keys import natural_key
@@ -24,7 +24,7 @@ from featx.shown import Shown
 from featx.specs import DEFAULT_K, DEFAULT_READ_POOLING
 from featx.store import FeatureStore, open_store
 from featx.units import format_count
-from featx.wording import command
+from featx.wording import command, option
 
 MAX_QUERIES = 5_000
 """Images that are asked for, drawn from all over the store: with more, a mean changes little, and
@@ -147,7 +147,8 @@ def evaluate_retrieval(
     Raises:
         StoreNotFound: If there is no store.
         UnknownName: If there is no such layer or pooling.
-        InvalidValue: If there are no two images of a class.
+        InvalidValue: If there are no two images of a class, or if an index is given together with
+            layers, a pooling or components.
         FingerprintMismatch: If the index is of another store.
 
     Example:
@@ -163,6 +164,8 @@ def evaluate_retrieval(
     components = [pca] if isinstance(pca, int) else list(pca or ())
     for one in pools:
         check_vector_pool("pooling for retrieval", one)
+    if index is not None:
+        _check_alone(layers=layers, pool=pools != [DEFAULT_READ_POOLING], pca=components)
     with open_store(features) as store:
         task = _Task.of(store, k)
         if index is not None:
@@ -185,6 +188,16 @@ def evaluate_retrieval(
                 listener.finish()
         return RetrievalReport(
             tuple(trials), k, len(task.rows), len(store) - len(task.rows), task.single
+        )
+
+
+def _check_alone(**given: object) -> None:
+    """Refuse what an index has settled when it was built."""
+    named = [option(name) for name, value in given.items() if value]
+    if named:
+        raise InvalidValue(
+            f"{option('index')} compares what it was built of. Take away "
+            f"{join_names(named, conjunction='and')}."
         )
 
 

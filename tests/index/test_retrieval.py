@@ -120,3 +120,5 @@ def test_wrong_stores_and_indexes(store: Path, tmp_path: Path) -> None:
         evaluate_retrieval(store, layers=["w"])
     with pytest.raises(UnknownName):
         evaluate_retrieval(store, pool=["none"])
+    with pytest.raises(InvalidValue, match=r"Take away layers= and pca="):
+        evaluate_retrieval(store, index=other.path, layers=["v"], pca=2)
