@@ -7,11 +7,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from glob import has_magic
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from featx.errors import ImageError, InvalidValue
+from featx.errors import ImageError, ImagesNotFound, InvalidValue
 from featx.events import Listener
 from featx.features.query_images import QueryImages
 from featx.images.roots import is_url
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 _WEIGHTED = re.compile(r"(\d+(?:\.\d*)?|\.\d+):(.+)", re.DOTALL)
 """A weight before a name, as rclip has it."""
+
+NOTHING_LEFT = 1e-5
+"""Length of a sum of unit vectors below which it is the rounding of float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +154,13 @@ class QuestionMaker:
                 units = normalize_rows(np.stack([one.features for one in members]))
                 total = total + term.weight * units.mean(axis=0, keepdims=True)
                 own.update(row for one in members for row in one.rows)
-            prepared = self._index.prepare(total)
             texts = tuple(term.text for term, _ in terms)
+            if np.linalg.norm(total) < NOTHING_LEFT:
+                raise InvalidValue(
+                    f"Nothing is left of {base.query!r} with {' '.join(texts)}: they cancel each "
+                    "other out. Change what is subtracted, or its weight."
+                )
+            prepared = self._index.prepare(total)
             vector = self._index.project(prepared)[0]
             asked.append(
                 Asked(base.query, base.path, vector, prepared[0], tuple(sorted(own)), texts)
@@ -167,6 +176,11 @@ class QuestionMaker:
             if not is_picture and term.name in self._index:
                 found.append((term, [self._know_key(term.name)]))
                 continue
+            if not is_picture and not has_magic(term.name):
+                raise ImagesNotFound(
+                    f"There is no file, folder or stored image {term.name!r}. featx looked from "
+                    f"the folder {os.getcwd()!r}, and among the keys of the index."
+                )
             embedded = self._embed(term.name)
             if embedded.failures:
                 first = embedded.failures[0]

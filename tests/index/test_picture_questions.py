@@ -72,8 +72,13 @@ def test_terms_that_cannot_be_used_are_errors(store: Path, tmp_path: Path) -> No
     (tmp_path / "bad.png").write_bytes(b"no picture")
     with pytest.raises(InvalidValue, match=r"bad\.png' cannot be used"):
         search(keys=["red.png"], add=str(tmp_path / "bad.png"), features=store)
-    with pytest.raises(ImagesNotFound, match=r"no\.png"):
+    with pytest.raises(ImagesNotFound, match=r"stored image 'no\.png'.*keys of the index"):
         search(keys=["red.png"], add="no.png", features=store)
+
+
+def test_a_question_of_which_nothing_is_left_is_an_error(store: Path) -> None:
+    with pytest.raises(InvalidValue, match=r"Nothing is left of 'red\.png' with -red\.png"):
+        search(keys=["red.png"], subtract="red.png", features=store)
 
 
 def test_a_part_is_of_the_picture_as_it_is_seen(store: Path, tmp_path: Path) -> None:
