@@ -233,6 +233,10 @@ def load_head(folder: str | Path) -> Head:
     folder = Path(folder)
     path = folder / DESCRIPTION_FILE
     if not path.is_file():
+        if folder.exists():
+            raise HeadError(
+                f"{str(folder)!r} is not a head. A head is a folder that {command('fit-head')} makes."
+            )
         raise HeadError(f"There is no head {str(folder)!r}. {command('fit-head')} makes one.")
     try:
         data = parse_json(path.read_text(encoding="utf-8"))

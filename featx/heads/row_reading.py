@@ -29,6 +29,7 @@ from featx.heads.targets import (
 )
 from featx.images.sources import natural_key
 from featx.images.sources.splits import SPLITS
+from featx.specs import DEFAULT_TEST_SIZE
 from featx.store import FeatureStore, FeatureTable
 from featx.store.choice import note_choice
 from featx.units import format_count
@@ -67,6 +68,11 @@ def read_labelled_rows(store: FeatureStore, choice: RowChoice, listener: Listene
         row_labels = RowLabels(row_labels.labels)
     elif row_labels.sides is None:
         row_labels, splits = _take_split(row_labels, store.splits, listener)
+    if row_labels.sides is not None and choice.evaluation.test_size != DEFAULT_TEST_SIZE:
+        listener.note(
+            f"{option('test_size')} is not used: the given split says what is held out; "
+            f"{option('ignore_split', True)} holds out a share of each class"
+        )
     table = read_table(store, choice.feature, choice.max_memory)
     row_labels, num_broken = _leave_out_broken(row_labels, table, listener)
     if targets is None:

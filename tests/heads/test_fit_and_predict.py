@@ -318,7 +318,7 @@ def pickle(path: Path) -> None:
         (lambda folder: (weights_file(folder)).unlink(), "damaged"),
         (lambda folder: (folder / "head.json").write_text("{"), "damaged"),
         (lambda folder: (folder / "head.json").write_text("[]"), "damaged"),
-        (lambda folder: (folder / "head.json").unlink(), "There is no head"),
+        (lambda folder: (folder / "head.json").unlink(), "is not a head"),
         (edit(format="other"), "does not describe a featx head"),
         (edit(format_version=3), "version 3; this featx reads versions 1 and 2. Update"),
         (edit(format_version=2), "damaged"),

@@ -46,16 +46,45 @@ def test_what_has_no_effect_is_said(
     assert (tmp_path / "head").exists() == (status == 0), "refused before anything is fitted"
 
 
+def test_a_share_is_not_held_out_where_a_split_is_given(program: Program, tmp_path: Path) -> None:
+    lines = [f"{row},{'abc'[row % 3]},{'train' if row < 15 else 'test'}" for row in range(30)]
+    table = tmp_path / "split.csv"
+    with featx.open_store("f.h5") as store:
+        named = [
+            f"{key}{line[line.index(',') :]}" for key, line in zip(store.keys, lines, strict=True)
+        ]
+    table.write_text("\n".join(["path,label,split", *named]))
+    options = ("--kind", "centroid", "--labels", table, "--test-size", "0.4")
+    outcome = program("fit-head", "f.h5", *options)
+    assert outcome.status == 0
+    assert "--test-size is not used: the given split says" in " ".join(outcome.err.split())
+    assert "--test-size" not in program("fit-head", "f.h5", *options, "--ignore-split").err
+
+
+def test_an_index_and_what_is_no_head_are_named(program: Program) -> None:
+    assert program("index", "f.h5").status == 0
+    outcome = program("verify", "f.faiss")
+    assert (outcome.status, outcome.err) == (0, "")
+    assert outcome.out.startswith("f.faiss: intact (30 images")
+    assert "'f.h5' is not a head" in program("predict", "f.h5", "--head", "f.h5").err
+    assert "--whiten scales" in program("index", "f.h5", "--whiten").err
+    assert "Received: --pca 99" in program("index", "f.h5", "--pca", "99").err
+    assert "--min-recall is above 0" in program("index", "f.h5", "--min-recall", "2").err
+
+
 def test_options_of_files_need_their_file(program: Program) -> None:
     assert program("fit-head", "f.h5", "--kind", "centroid").status == 0
     for options, said in (
         (("predict", "f.h5", "--overwrite"), "goes with -o"),
         (("predict", "f.h5", "-o", "a.csv", "--json"), "take --json away"),
         (("evaluate", "f.h5", "--retrieval", "--report", "a.html"), "take --retrieval away"),
+        (("evaluate", "f.h5", "--retrieval", "--split", "test"), "such as --split"),
+        (("evaluate", "f.h5", "--retrieval", "--batch-size", "3"), "runs no network"),
+        (("evaluate", "f.h5", "--retrieval", "--head", "head"), "go without --retrieval"),
     ):
         outcome = program(*options)
         assert outcome.status == 2
-        assert said in outcome.err
+        assert said in " ".join(outcome.err.split())
 
 
 def test_rows_that_are_not_finite_have_a_status_of_their_own(program: Program) -> None:
