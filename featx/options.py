@@ -39,6 +39,7 @@ from featx.input_spec import (
     Resize,
 )
 from featx.specs import Precision
+from featx.wording import option
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -315,13 +316,16 @@ class IndexOptions:
         for name, most in (("min_recall", 1.0), ("max_query_time", math.inf)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise InvalidType(f"{name!r} takes a number. Received: {value!r}.")
+                raise InvalidType(f"{option(name)} takes a number. Received: {value!r}.")
             if not 0 < value <= most:
                 limits = "above 0, at most 1" if most == 1 else "above 0"
-                raise InvalidValue(f"{name!r} is {limits}. Received: {value!r}.")
+                raise InvalidValue(f"{option(name)} is {limits}. Received: {value!r}.")
             object.__setattr__(self, name, float(value))
         if self.whiten and self.pca is None:
-            raise InvalidValue("whiten=True scales principal components: say how many with pca=N.")
+            raise InvalidValue(
+                f"{option('whiten', True)} scales principal components: say how many with "
+                f"{option('pca')}."
+            )
 
 
 def _check_numbers(group: object, names: Iterable[str], *, least: int) -> None:

@@ -33,9 +33,9 @@ def evaluate(
             "run.",
         ),
     ] = None,
-    head: Annotated[
-        Path | None, typer.Option(help="The head's folder, from `fit-head`. [default: head]")
-    ] = None,
+    head: Annotated[Path, typer.Option(help="The head's folder, from `fit-head`.")] = Path(
+        DEFAULT_HEAD
+    ),
     labels: Annotated[
         Path | None,
         typer.Option(
@@ -126,7 +126,7 @@ def evaluate(
             raise typer.BadParameter(
                 "--labels, --rows, --report and --sheet go with a head: take --retrieval away"
             )
-        if head is not None or weights is not None or trust_model_code or allow_download:
+        if head != Path(DEFAULT_HEAD) or weights is not None or trust_model_code or allow_download:
             raise typer.BadParameter(
                 "--head and where its model comes from go without --retrieval, which measures "
                 "features alone"
@@ -154,7 +154,7 @@ def evaluate(
         check_sheet_path(sheet)
     measured = featx.evaluate(
         images or (),
-        head=DEFAULT_HEAD if head is None else head,
+        head=head,
         labels=labels,
         rows=rows,
         weights=weights,

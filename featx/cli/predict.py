@@ -157,6 +157,8 @@ def predict(
         require_images(stream, failures, stream.counts.num_images)
     except featx.errors.AllImagesFailed as error:
         listener.note(str(error))
-    for note in describe_counts(stream.counts, decision, model=model, task=stream.task):
+    for note in describe_counts(
+        stream.counts, decision, model=model if head is None else None, task=stream.task
+    ):
         listener.note(note)
     exit_with(SOME_FAILED if failures else 0)

@@ -235,7 +235,8 @@ def load_head(folder: str | Path) -> Head:
     if not path.is_file():
         if folder.exists():
             raise HeadError(
-                f"{str(folder)!r} is not a head. A head is a folder that {command('fit-head')} makes."
+                f"{str(folder)!r} is not a head. A head is a folder that {command('fit-head')} "
+                "makes."
             )
         raise HeadError(f"There is no head {str(folder)!r}. {command('fit-head')} makes one.")
     try:

@@ -10,6 +10,7 @@ import numpy as np
 from featx.errors import InvalidValue
 from featx.index.container import Arrays, Section
 from featx.options import IndexOptions
+from featx.wording import option
 
 PCA_ROWS = 50_000
 """Vectors that components are fitted on, at most, drawn from all over the store."""
@@ -90,7 +91,7 @@ def fit_projection(vectors: np.ndarray, options: IndexOptions) -> Projection:
     if options.pca > min(vectors.shape):
         raise InvalidValue(
             f"{len(vectors):,} vectors of {vectors.shape[1]:,} values have at most "
-            f"{min(vectors.shape):,} principal components. Received: pca={options.pca}."
+            f"{min(vectors.shape):,} principal components. Received: {option('pca', options.pca)}."
         )
     mean = vectors.mean(axis=0, dtype=np.float64)
     centred = vectors - mean.astype(np.float32)
