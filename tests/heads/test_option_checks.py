@@ -80,7 +80,7 @@ def test_options_of_files_need_their_file(program: Program) -> None:
         (("evaluate", "f.h5", "--retrieval", "--report", "a.html"), "take --retrieval away"),
         (("evaluate", "f.h5", "--retrieval", "--split", "test"), "such as --split"),
         (("evaluate", "f.h5", "--retrieval", "--batch-size", "3"), "runs no network"),
-        (("evaluate", "f.h5", "--retrieval", "--head", "head"), "go without --retrieval"),
+        (("evaluate", "f.h5", "--retrieval", "--head", "other"), "go without --retrieval"),
     ):
         outcome = program(*options)
         assert outcome.status == 2
