@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from featx.files import hash_content
 from featx.images import reading
 from featx.images.reading import (
+    SPREAD,
+    SPREAD_SHARE,
     DecodedImage,
     KnownImage,
     ReadResult,
@@ -250,15 +252,14 @@ def test_the_number_of_workers_follows_the_cores(monkeypatch: pytest.MonkeyPatch
 def test_a_spread_is_from_all_over_and_a_small_share(
     items: list[ImageItem], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def reds(**limits: int) -> list[int]:
-        for name, limit in limits.items():
-            monkeypatch.setattr(reading, name, limit)
-        return [int(pixels[0, 0, 0]) - 10 for pixels in read_spread(items, CONTRACT)]
+    def reds(share: int, most: int = SPREAD) -> list[int]:
+        monkeypatch.setattr(reading, "SPREAD_SHARE", share)
+        return [int(pixels[0, 0, 0]) - 10 for pixels in read_spread(items, CONTRACT, most=most)]
 
-    assert reds() == []  # One in 16 of 12 is none.
-    assert reds(SPREAD_SHARE=4) == [2, 6, 10]
-    assert reds(SPREAD_SHARE=1) == list(range(12))
-    assert reds(SPREAD=2) == [3, 9]
+    assert reds(SPREAD_SHARE) == []  # One in 16 of 12 is none.
+    assert reds(4) == [2, 6, 10]
+    assert reds(1) == list(range(12))
+    assert reds(1, most=2) == [3, 9]
 
 
 def test_a_spread_leaves_out_what_fails_or_cannot_be_read_in_any_order(
