@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-
-from featx.index.all_neighbours import Directions
 from featx.registry import Registry
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from featx.index.all_neighbours import Directions
 
 
 @dataclass(frozen=True, slots=True, eq=False)

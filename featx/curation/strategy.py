@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
-
-import numpy as np
+from typing import TYPE_CHECKING, Protocol
 
 from featx.events import Listener
-from featx.heads.head import Head
-from featx.heads.near_duplicates import mean_of
-from featx.index.all_neighbours import Directions
 from featx.registry import Registry
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from featx.heads.head import Head
+    from featx.index.all_neighbours import Directions
 
 BLOCK = 16_384
 """Rows that are looked at a time: 16 MB of 256 values."""
@@ -41,6 +42,9 @@ class Candidates:
     @cached_property
     def directions(self) -> Directions:
         """The features less their mean, as vectors of unit length, made block by block."""
+        from featx.heads.near_duplicates import mean_of
+        from featx.index.all_neighbours import Directions
+
         return Directions(self.values, mean_of(self.values))
 
     def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from featx.curation.layout import reduce_to_components
+from featx.curation.components import reduce_to_components
 from featx.index.all_neighbours import Directions
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from featx.curation.layout import COMPONENTS, reduce_to_components
+from featx.curation.components import COMPONENTS, reduce_to_components
 from featx.index.all_neighbours import Directions
 
 FEWEST, MOST = 5, 10_000

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from featx.curation.layout import COMPONENTS, reduce_to_components
+from featx.curation.components import COMPONENTS, reduce_to_components
 from featx.index.all_neighbours import Directions
 
 FEWEST = 20
