@@ -36,6 +36,10 @@ class InvalidType(InvalidValue, TypeError):
     """An argument or option is of a type that featx cannot use, such as a text for a number."""
 
 
+class InvalidSelection(InvalidType, IndexError):
+    """Rows were chosen by what chooses none, such as a fraction: for NumPy, an IndexError."""
+
+
 class UnknownName(FeatxError, LookupError):
     """A model, layer, class or key was named that does not exist.
 

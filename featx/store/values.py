@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 
 from featx.checks import describe_value
-from featx.errors import InvalidType, StoreDamaged
+from featx.errors import InvalidSelection, InvalidType, StoreDamaged
 from featx.shown import Shown
 from featx.specs import FeatureSpec, ModelSpec
 from featx.store.format import parts_folder
@@ -135,14 +135,14 @@ class LayerValues(Shown):
         """Return rows by whatever else NumPy takes: numbers, masks.
 
         Raises:
-            InvalidType: If it is nothing that chooses rows.
+            InvalidSelection: If it is nothing that chooses rows.
         """
         try:
             return np.asarray(np.arange(len(self))[index])
         except (IndexError, ValueError) as error:
             if _chooses_rows(index):
                 raise
-            raise InvalidType(
+            raise InvalidSelection(
                 "Rows are chosen by slices, numbers, masks, or keys of images. Received: "
                 f"{describe_value(index)}."
             ) from error
