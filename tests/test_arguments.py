@@ -263,6 +263,14 @@ OTHER_FUNCTIONS = {"evaluate": "evaluate_retrieval", "export": "export_to_databa
 """What else a command does with an option."""
 
 
+WRITTEN = {
+    "predict": {"output", "overwrite"},
+    "select": {"output", "overwrite"},
+    "map": {"output", "overwrite", "thumbnails"},
+}
+"""How commands write what their functions return."""
+
+
 @pytest.mark.parametrize(("name", "function"), FUNCTIONS.items())
 def test_options_of_commands_are_keywords_of_their_functions(name: str, function: str) -> None:
     if name == "info":
@@ -272,5 +280,5 @@ def test_options_of_commands_are_keywords_of_their_functions(name: str, function
     for parameter in make_command(name).params:
         spellings = {each.lstrip("-").replace("-", "_") for each in parameter.opts}
         spellings = {each for each in spellings if len(each) > 1 or each in taken}
-        own = {"output", "overwrite"} if name == "predict" else set()  # It returns predictions.
+        own = WRITTEN.get(name, set())
         assert spellings <= taken or spellings & (ONLY_IN_THE_SHELL | own), spellings

@@ -28,6 +28,7 @@ LOADED = {
 """Element → the attribute whose address a browser loads by itself."""
 
 EXTERNAL = {
+    "https://apple.github.io/embedding-atlas/",
     "https://tfhub.dev/google/imagenet/inception_v1/feature_vector/4",
 }
 """Addresses on other hosts that the pages link to; nobody checks that they exist."""

@@ -695,7 +695,7 @@ def test_locked_store_is_refused(
         ({"layers": 3.5}, InvalidType, "'layers' takes a name or a number, or several"),
         ({"layers": [None]}, InvalidType, "'layers' takes a name or a number, or several"),
         ({"layers": 99}, UnknownName, "layer"),
-        ({"trust_model_code": "no"}, InvalidType, "'trust_model_code' takes True or False"),
+        ({"trust_model_code": "no"}, InvalidValue, "trust_model_code= takes a Python file"),
         ({"pool": "median"}, UnknownName, "pooling"),
         ({"dtype": "float64"}, UnknownName, "float32 or float16"),
         ({"preprocess": "caff"}, UnknownName, "caffe"),

@@ -65,9 +65,8 @@ def test_what_exists_is_left_alone(head: featx.Head, tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_is_named(head: featx.Head, tmp_path: Path) -> None:
-    for name in ("no/flowers.keras", "no/flowers"):
-        with pytest.raises(ExportError, match="there is no folder"):
-            featx.export_head(head, output=tmp_path / name)
+    with pytest.raises(ExportError, match="there is no folder"):
+        featx.export_head(head, output=tmp_path / "no/flowers.keras")
 
 
 def test_a_model_that_is_gone_is_named(tmp_path: Path) -> None:
