@@ -10,8 +10,8 @@ import typer
 from featx.checks import POOL_SYNONYMS
 from featx.cli.groups import spread_groups
 from featx.cli.options import (
-    IMAGES_HELP,
     SOME_FAILED,
+    Images,
     InputGroup,
     Json,
     RunGroup,
@@ -35,10 +35,7 @@ def _describe_models() -> str:
 @spread_groups
 def extract(
     *,
-    images: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="IMAGES", help=f"{IMAGES_HELP} [default: the current folder]"),
-    ] = None,
+    images: Images = None,
     selection: SelectionGroup,
     model: Annotated[
         str | None,

@@ -9,8 +9,8 @@ import typer
 
 from featx.cli.groups import spread_groups
 from featx.cli.options import (
-    IMAGES_HELP,
     SOME_FAILED,
+    Images,
     InputGroup,
     Json,
     RunGroup,
@@ -29,10 +29,7 @@ from featx.cli.tune_options import (
 @spread_groups
 def fine_tune(
     *,
-    images: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="IMAGES", help=f"{IMAGES_HELP} [default: the current folder]"),
-    ] = None,
+    images: Images = None,
     head: Annotated[Path | None, typer.Option(help="Begin with this head and its network.")] = None,
     model: Annotated[
         str | None,

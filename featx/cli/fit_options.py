@@ -27,6 +27,21 @@ from featx.poolings import vector_poolings
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_TEST_SIZE
 from featx.units import parse_bytes
 
+IgnoreSplit = Annotated[
+    bool,
+    typer.Option(
+        "--ignore-split", help="Hold out a share of each class although a split is given."
+    ),
+]
+NearDuplicates = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|off|COSINE",
+        help="Images whose features have at least this cosine, less their mean, stay on one "
+        "side. auto: 0.995, unless most images do.",
+    ),
+]
+
 
 def make_feature(
     layer: Annotated[
@@ -104,12 +119,7 @@ def make_evaluation(
     test_size: Annotated[
         float, typer.Option(help="Share of each class held out to measure on, 0 to 1.")
     ] = DEFAULT_TEST_SIZE,
-    ignore_split: Annotated[
-        bool,
-        typer.Option(
-            "--ignore-split", help="Hold out a share of each class although a split is given."
-        ),
-    ] = False,
+    ignore_split: IgnoreSplit = False,
     learning_curve: Annotated[
         bool,
         typer.Option(
@@ -134,14 +144,7 @@ def make_evaluation(
             "one side.",
         ),
     ] = None,
-    near_duplicates: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|off|COSINE",
-            help="Images whose features have at least this cosine, less their mean, stay on one "
-            "side. auto: 0.995, unless most images do.",
-        ),
-    ] = "auto",
+    near_duplicates: NearDuplicates = "auto",
     rows: Annotated[
         Path | None,
         typer.Option(

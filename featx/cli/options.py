@@ -167,6 +167,10 @@ IMAGES_HELP = (
     "Folders, files, globs, archives (.tar, .zip), manifests (.csv, .jsonl, .parquet), arrays "
     "(.npz), URLs."
 )
+Images = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="IMAGES", help=f"{IMAGES_HELP} [default: the current folder]"),
+]
 Exclude = Annotated[
     list[str] | None,
     typer.Option(

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from featx.checks import POOL_SYNONYMS
-from featx.cli.fit_options import parse_similarity
+from featx.cli.fit_options import IgnoreSplit, NearDuplicates, parse_similarity
 from featx.cli.groups import Group
 from featx.cli.registry_choice import Choice
 from featx.heads.kinds import HEADS
@@ -51,26 +51,14 @@ def make_lesson(
     val_size: Annotated[
         float, typer.Option(help="Share of the others that chooses the best epoch, 0 to 1.")
     ] = 0.1,
-    ignore_split: Annotated[
-        bool,
-        typer.Option(
-            "--ignore-split", help="Hold out a share of each class although a split is given."
-        ),
-    ] = False,
+    ignore_split: IgnoreSplit = False,
     groups: Annotated[
         str | None,
         typer.Option(
             metavar="COLUMN", help="A column: images with the same value stay on one side."
         ),
     ] = None,
-    near_duplicates: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|off|COSINE",
-            help="Images whose features have at least this cosine, less their mean, stay on one "
-            "side. auto: 0.995, unless most images do.",
-        ),
-    ] = "auto",
+    near_duplicates: NearDuplicates = "auto",
     seed: Annotated[
         int, typer.Option(help="For the split, the order of images and all else at random.")
     ] = 0,
