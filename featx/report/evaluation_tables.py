@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 from typing import TYPE_CHECKING
 
 from featx.heads.label_evaluation import LabelEvaluation
@@ -103,12 +103,11 @@ def list_left_out(report: EvaluateReport) -> list[str]:
 
 def describe_evaluation(evaluation: Evaluation, measured: str, rest: str = "") -> Iterator[str]:
     """Yield the lines that say how good all of the predictions are."""
-    low, high = evaluation.interval
     images = format_count(evaluation.num_examples, f"{measured} image")
-    how = f"mean of {len(evaluation.folds)} folds, " if evaluation.folds else ""
+    interval = _describe_interval(evaluation.interval, evaluation.folds)
     yield (
-        f"accuracy {evaluation.accuracy:.4f} on {images} ({how}95 % interval {low:.4f} to "
-        f"{high:.4f}; mean F1 {evaluation.macro_f1:.4f}){rest}"
+        f"accuracy {evaluation.accuracy:.4f} on {images} ({interval}; mean F1 "
+        f"{evaluation.macro_f1:.4f}){rest}"
     )
     top5 = "" if evaluation.top5 is None else f"among the five best {evaluation.top5:.4f}, "
     yield (
@@ -134,9 +133,7 @@ def show_labels(evaluation: LabelEvaluation, measured: str, rest: str) -> None:
     images = format_count(evaluation.num_examples, f"{measured.replace(' ', '-')} image")
     interval = ""
     if evaluation.interval is not None:
-        low, high = evaluation.interval
-        how = f"mean of {len(evaluation.folds)} folds, " if evaluation.folds else ""
-        interval = f" ({how}95 % interval {low:.4f} to {high:.4f})"
+        interval = f" ({_describe_interval(evaluation.interval, evaluation.folds)})"
     print_result(
         f"mAP {evaluation.mean_average_precision:.4f} on {images}{interval}{rest}"
     )  # fmt: skip
@@ -161,21 +158,25 @@ def _draw_labels(labels: Sequence[LabelReport], measured: str) -> Table:
 
 def describe_numbers(evaluation: NumberEvaluation, measured: str, rest: str = "") -> Iterator[str]:
     """Yield the lines that say how far predicted numbers are from the true ones."""
-    low, high = evaluation.interval
     images = format_count(evaluation.num_examples, f"{measured.replace(' ', '-')} image")
-    how = f"mean of {len(evaluation.folds)} folds, " if evaluation.folds else ""
-    yield (
-        f"mean absolute error {evaluation.mae:.4g} on {images} ({how}95 % interval {low:.4g} to "
-        f"{high:.4g}){rest}"
-    )
+    interval = _describe_interval(evaluation.interval, evaluation.folds, ".4g")
+    yield f"mean absolute error {evaluation.mae:.4g} on {images} ({interval}){rest}"
     explained = "–" if evaluation.r_squared is None else f"{evaluation.r_squared:.4f}"
     if evaluation.r_squared_interval is not None:
-        low, high = evaluation.r_squared_interval
-        explained += f" (95 % interval {low:.4f} to {high:.4f})"
+        explained += f" ({_describe_interval(evaluation.r_squared_interval)})"
     yield (
         f"R² {explained}, root mean squared error {evaluation.rmse:.4g}; saying the mean of every "
         f"image: mean absolute error {evaluation.baseline_mae:.4g}"
     )
+
+
+def _describe_interval(
+    interval: tuple[float, float], folds: Sized = (), digits: str = ".4f"
+) -> str:
+    """Return an interval in words, and of how many folds the figure before it is the mean."""
+    low, high = interval
+    how = f"mean of {len(folds)} folds, " if folds else ""
+    return f"{how}95 % interval {low:{digits}} to {high:{digits}}"
 
 
 def describe_near_duplicates(found: NearDuplicates | None) -> Iterator[str]:
