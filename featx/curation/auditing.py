@@ -26,7 +26,7 @@ from featx.keywords import LayerSynonyms
 from featx.shown import Shown
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORE
 from featx.store import FeatureStore, open_store
-from featx.wording import command
+from featx.store.choice import require_rows
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -176,11 +176,7 @@ def audit(
     with contextlib.ExitStack() as stack:
         paths = [Path(one) for one in (features, against) if one is not None]
         stores = [stack.enter_context(open_store(path)) for path in paths]
-        if not len(stores[0]):
-            raise InvalidValue(
-                f"{str(features)!r} holds no features: none of its images could be used. "
-                f"{command('info')} lists the reasons."
-            )
+        require_rows(stores[0])
         both = read_collection(stores, feature, listener)
     new, old = _divide(both, has_old=against is not None)
     if str(labels) != FOLDERS:

@@ -24,8 +24,9 @@ from featx.index.all_neighbours import Directions
 from featx.shown import Shown
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORE
 from featx.store import open_store
+from featx.store.choice import require_rows
 from featx.units import format_count
-from featx.wording import command, option
+from featx.wording import option
 
 DEFAULT_THUMBNAILS = 2_000
 
@@ -151,11 +152,7 @@ def map_features(
     _check_names(method, clustering, clusters)
     listener = choose_listener(listener, progress=progress, verbose=verbose)
     with open_store(Path(features)) as store:
-        if not len(store):
-            raise InvalidValue(
-                f"{str(features)!r} holds no features: none of its images could be used. "
-                f"{command('info')} lists the reasons."
-            )
+        require_rows(store)
         collection = read_collection([store], FeatureChoice(layer, pool), listener)
     if not len(collection):
         raise InvalidValue(f"No features in {str(features)!r} are finite: there is nothing to map.")

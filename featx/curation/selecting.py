@@ -25,8 +25,9 @@ from featx.images.sources import natural_key
 from featx.shown import Shown
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORE
 from featx.store import FeatureStore, open_store
+from featx.store.choice import require_rows
 from featx.units import format_count
-from featx.wording import command, option
+from featx.wording import option
 
 _COUNT = check_whole_numbers(1)
 
@@ -221,11 +222,7 @@ def _choose_feature_of(head: Head, name: str, layer: str | int | None) -> Featur
 
 
 def _check_store(store: FeatureStore, head: Head | None) -> None:
-    if not len(store):
-        raise InvalidValue(
-            f"{str(store.path)!r} holds no features: none of its images could be used. "
-            f"{command('info')} lists the reasons."
-        )
+    require_rows(store)
     if head is not None:
         check_feature(store, head)
 

@@ -20,9 +20,9 @@ from featx.poolings import POOLINGS
 from featx.shown import Shown
 from featx.specs import DEFAULT_READ_POOLING
 from featx.store import open_store
-from featx.store.choice import note_choice
+from featx.store.choice import note_choice, require_rows
 from featx.units import format_shape
-from featx.wording import command, option
+from featx.wording import option
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -151,11 +151,7 @@ def _check_source(source: ExportSource, name: str, writer: ExportFormat) -> None
     """
     store, spec = source.store, source.spec
     note_choice(store, source.layer, source.pool, source.listener)
-    if not len(store):
-        raise ExportError(
-            f"{str(store.path)!r} holds no features: none of its images could be used. "
-            f"{command('info')} lists the reasons."
-        )
+    require_rows(store, ExportError)
     if len(spec.shape) > 1 and not writer.KEEPS_MAPS:
         raise InvalidValue(
             f"A row of {name!r} is one vector. Received: {option('pool', source.pool)} for "

@@ -30,7 +30,7 @@ from featx.options import IndexOptions, fill_group
 from featx.poolings import check_vector_pool
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORE, FeatureSpec
 from featx.store import FeatureStore, open_store
-from featx.store.choice import note_choice
+from featx.store.choice import note_choice, require_rows
 from featx.store.reference import StoreReference
 from featx.store.shifted import find_corrected
 from featx.wording import command, option
@@ -120,11 +120,7 @@ def build_index(
     check_vector_pool("pooling of an index", pool)
     path = _choose_path(features, output)
     with open_store(features) as store:
-        if not len(store):
-            raise IndexFileError(
-                f"{str(features)!r} holds no features: none of its images could be used. "
-                f"{command('info')} lists the reasons."
-            )
+        require_rows(store, IndexFileError)
         note_choice(store, layer, pool, listener)
         description = _describe(store, store.vector_spec(layer, pool), path, (kind, options))
         source, older = _connect(StoreVectors(store, layer, pool, listener), description, previous)

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from featx.errors import FeatxError, InvalidValue
 from featx.events import Listener
 from featx.specs import DEFAULT_READ_POOLING
 from featx.store.reader import FeatureStore
+from featx.wording import command
+
+
+def require_rows(store: FeatureStore, error: type[FeatxError] = InvalidValue) -> None:
+    """Raise an error that says what to do if a store has no rows."""
+    if not len(store):
+        raise error(
+            f"{str(store.path)!r} holds no features: none of its images could be used. "
+            f"{command('info')} lists the reasons."
+        )
 
 
 def note_choice(
