@@ -9,6 +9,7 @@ store. Names are imported when first used: ``import featx`` itself imports nothi
 - classes: `fit_head`, `load_head`, `predict`
 - search: `build_index`, `open_index`, `search`
 - what is in a store: `find_duplicates`, `audit`, `select`, `map_features`
+- over HTTP: `serve`
 - stores: `verify_store`, `pack_store`, `merge_stores`, `export_store`
 - errors: `FeatxError`, and its kinds in ``featx.errors``
 
@@ -152,6 +153,8 @@ PUBLIC_NAMES = {
         "Resize",
         "Scaling",
     ),
+    "featx.serving.server": ("Server", "serve"),
+    "featx.serving.settings": ("ServeKeywords", "ServerOptions"),
     "featx.specs": ("FeatureSpec", "ModelSpec", "Precision", "Quantize", "StorageType"),
     "featx.store.checking": ("Damage",),
     "featx.store.merging": ("Keep", "MergeReport", "merge_stores"),
@@ -337,6 +340,10 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.options import Scale as Scale
     from featx.options import Selection as Selection
     from featx.options import UpdateOptions as UpdateOptions
+    from featx.serving.server import Server as Server
+    from featx.serving.server import serve as serve
+    from featx.serving.settings import ServeKeywords as ServeKeywords
+    from featx.serving.settings import ServerOptions as ServerOptions
     from featx.specs import FeatureSpec as FeatureSpec
     from featx.specs import ModelSpec as ModelSpec
     from featx.specs import Precision as Precision

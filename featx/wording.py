@@ -39,6 +39,7 @@ FUNCTIONS = {
     "predict": "predict",
     "search": "search",
     "select": "select",
+    "serve": "serve",
     "verify": "verify_store",
 }
 """Command → what does the same in the library."""

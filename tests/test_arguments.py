@@ -55,6 +55,7 @@ CALLS: Mapping[str, dict[str, Any]] = {
     "predict": {"images": "photos", "head": "head"},
     "search": {"queries": "photos", "features": "f.h5"},
     "select": {"features": "f.h5", "count": 2, "strategy": "random"},
+    "serve": {"features": "f.h5", "host": "192.0.2.1"},
     "verify_index": {"index": "f.faiss"},
     "verify_store": {"features": "f.h5"},
 }
@@ -267,6 +268,7 @@ WRITTEN = {
     "predict": {"output", "overwrite"},
     "select": {"output", "overwrite"},
     "map": {"output", "overwrite", "thumbnails"},
+    "serve": {"browser"},
 }
 """How commands write what their functions return."""
 

@@ -52,6 +52,7 @@ COMMANDS: Registry[Command] = Registry(
         "audit": "featx.cli.audit:audit",
         "map": "featx.cli.map_features:map_features",
         "select": "featx.cli.select:select",
+        "serve": "featx.cli.serve:serve",
     },
     Command,
 )

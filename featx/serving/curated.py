@@ -1,0 +1,179 @@
+"""The map, the duplicates and the findings of a version, as the routes list them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from featx.atomic import replace_file
+from featx.curation.auditing import AuditReport, audit
+from featx.curation.duplicates import find_duplicates
+from featx.curation.findings import FINDINGS
+from featx.curation.mapping import map_features
+from featx.errors import UnknownName
+from featx.events import Listener
+from featx.serving.snapshot import Snapshot
+from featx.specs import digest
+from featx.user_cache import UNREADABLE, user_cache_folder
+
+FOLDER = "maps"
+MOST_MAPS = 16
+"""In the cache; the oldest are deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class MapPoints:
+    """Where the images are.
+
+    Attributes:
+        rows: int32 (M,): rows of the images that have a place.
+        positions: float32 (M, 2), in [0, 1].
+        clusters: int32 (M,), -1 for none.
+        names: Names of the clusters.
+        layout: How images were placed.
+    """
+
+    rows: np.ndarray
+    positions: np.ndarray
+    clusters: np.ndarray
+    names: tuple[str, ...]
+    layout: str
+
+    def to_bytes(self, labels: np.ndarray) -> bytes:
+        """Return five columns of M little-endian values: x, y (float32), cluster, label, row."""
+        columns = [
+            *(self.positions[:, axis].astype("<f4") for axis in (0, 1)),
+            self.clusters.astype("<i4"),
+            labels[self.rows].astype("<i4"),
+            self.rows.astype("<i4"),
+        ]
+        return b"".join(column.tobytes() for column in columns)
+
+    def in_clusters(self, count: int, clusters: list[int]) -> np.ndarray:
+        """Return which of `count` rows are in some clusters."""
+        return self._spread(count, np.isin(self.clusters, clusters))
+
+    def inside(self, count: int, polygon: np.ndarray) -> np.ndarray:
+        """Return which of `count` rows are inside a polygon, float (P, 2): even-odd rule."""
+        x, y = self.positions.T
+        found = np.zeros(len(x), bool)
+        for (x1, y1), (x2, y2) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
+            if y1 == y2:
+                continue
+            crosses = (y1 > y) != (y2 > y)
+            found ^= crosses & (x < (x2 - x1) * (y - y1) / (y2 - y1) + x1)
+        return self._spread(count, found)
+
+    def _spread(self, count: int, chosen: np.ndarray) -> np.ndarray:
+        out = np.zeros(count, bool)
+        out[self.rows[chosen]] = True
+        return out
+
+
+def make_map(snapshot: Snapshot) -> MapPoints:
+    """Return the map of a store, from the user's cache if it was made before."""
+    path = _map_path(snapshot)
+    if path is not None:
+        with contextlib.suppress(*UNREADABLE):
+            return _read_map(path, len(snapshot))
+    report = map_features(snapshot.store.path, listener=Listener())
+    rows = np.array([snapshot.columns.row(key) for key in report.keys], np.int32)
+    points = MapPoints(
+        rows,
+        report.positions,
+        report.cluster.astype(np.int32),
+        tuple(cluster.name for cluster in report.clusters),
+        report.layout,
+    )
+    if path is not None:
+        with contextlib.suppress(OSError):
+            _write_map(path, points)
+    return points
+
+
+def _map_path(snapshot: Snapshot) -> Path | None:
+    labels = snapshot.columns.labels
+    known = [snapshot.store.contents, list(labels.names), digest(labels.codes.tolist())]
+    try:
+        return user_cache_folder() / FOLDER / f"{digest(known)}.npz"
+    except OSError:
+        return None
+
+
+def _read_map(path: Path, count: int) -> MapPoints:
+    with np.load(path, allow_pickle=False) as found:
+        about = json.loads(bytes(found["about"]).decode())
+        points = MapPoints(
+            found["rows"],
+            found["positions"],
+            found["clusters"],
+            tuple(map(str, about["names"])),
+            str(about["layout"]),
+        )
+    fits = points.rows.ndim == 1 and points.positions.shape == (len(points.rows), 2)
+    if not fits or len(points.clusters) != len(points.rows) or points.rows.max() >= count:
+        raise ValueError("it is another map")
+    return points
+
+
+def _write_map(path: Path, points: MapPoints) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    about = json.dumps({"names": points.names, "layout": points.layout}).encode()
+    with replace_file(path) as temporary, temporary.open("wb") as file:
+        np.savez(
+            file,
+            rows=points.rows,
+            positions=points.positions,
+            clusters=points.clusters,
+            about=np.frombuffer(about, np.uint8),
+        )
+    known = sorted(path.parent.glob("*.npz"), key=lambda one: one.stat().st_mtime)
+    for old in known[:-MOST_MAPS]:
+        old.unlink(missing_ok=True)
+
+
+def make_duplicates(snapshot: Snapshot) -> dict[str, Any]:
+    """Return the groups of copies of a store, as JSON-serialisable values."""
+    report = find_duplicates(snapshot.store.path, listener=Listener())
+    groups = []
+    for group in report.groups:
+        pictures = [
+            {
+                "key": one.key,
+                "similarity": round(one.similarity, 6),
+                "file_size": one.file_size,
+                "width": one.width,
+                "height": one.height,
+                "label": one.label,
+                "split": one.split,
+                "can_go": one.can_go,
+            }
+            for one in group.pictures
+        ]
+        groups.append(group.to_dict() | {"pictures": pictures})
+    known = {"layer": report.layer, "threshold": report.threshold, "recall": report.recall}
+    return known | {"num_images": report.num_images, "groups": groups}
+
+
+def make_audit(snapshot: Snapshot) -> AuditReport:
+    """Return what is doubtful in a store."""
+    return audit(snapshot.store.path, listener=Listener())
+
+
+def list_findings(report: AuditReport, kind: str | None) -> list[dict[str, Any]]:
+    """Return findings as JSON-serialisable values, without paths.
+
+    Raises:
+        UnknownName: If there is no such kind.
+    """
+    if kind is not None and kind not in FINDINGS.names:
+        raise UnknownName("kind of finding", kind, FINDINGS.names)
+    findings = report.findings if kind is None else report.of_kind(kind)
+    return [
+        {name: value for name, value in one.to_dict().items() if name != "path"} for one in findings
+    ]

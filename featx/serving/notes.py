@@ -1,0 +1,258 @@
+"""What people decide about pictures, and their tags: a file beside the store, only added to.
+
+Each line is a JSON object, the first one names the format. A line holds changes that were made
+together::
+
+    {"format": "featx-notes", "version": 1}
+    {"time": "2026-05-04T12:30:00Z", "changes": [{"key": "a.jpg", "action": "tag", "value": "x"}]}
+
+A line is on the disk before the client is told. What a killed process leaves of its last line is no
+line, and the next one takes its place. Several processes may add to one file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from featx.atomic import sync_path
+from featx.errors import FeatxError
+
+try:
+    from fcntl import LOCK_EX, flock
+except ImportError:  # Windows
+    flock = None  # type: ignore[assignment]
+
+FORMAT, VERSION = "featx-notes", 1
+SUFFIX = ".notes.jsonl"
+DECISIONS = ("keep", "relabel", "reject")
+ACTIONS = (*DECISIONS, "clear", "tag", "untag")
+
+
+class NotesError(FeatxError, OSError):
+    """Notes could not be read or written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A change, as it was made.
+
+    Attributes:
+        key: The image.
+        action: One of `ACTIONS`.
+        value: The label, or the tag.
+        finding: The kind of finding that it answers; None if it is about the image as such.
+        hash: BLAKE2b-128 of the image's bytes then, in hexadecimal digits.
+        time: When, in UTC.
+    """
+
+    key: str
+    action: str
+    value: str | None = None
+    finding: str | None = None
+    hash: str | None = None
+    time: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what is not None, as JSON-serialisable values."""
+        names = ("key", "action", "value", "finding", "hash", "time")
+        return {name: getattr(self, name) for name in names if getattr(self, name)}
+
+
+@dataclass(slots=True)
+class ImageNotes:
+    """What was noted about an image.
+
+    Attributes:
+        tags: Its tags, in the order in which they were given.
+        decisions: Kind of finding, or None → the decision.
+    """
+
+    tags: dict[str, None] = field(default_factory=dict)
+    decisions: dict[str | None, Note] = field(default_factory=dict)
+
+    @property
+    def decision(self) -> Note | None:
+        """The latest decision, whatever it answered."""
+        return next(reversed(self.decisions.values()), None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return tags and decisions as JSON-serialisable values."""
+        decisions = []
+        for note in self.decisions.values():
+            known = note.to_dict()
+            known.pop("key")
+            decisions.append(known)
+        return {"tags": list(self.tags), "decisions": decisions}
+
+
+class NoteBook:
+    """The notes about the images of a store.
+
+    Args:
+        path: The file; it need not exist.
+
+    Raises:
+        NotesError: If it exists and is something else.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._images: dict[str, ImageNotes] = {}
+        self._end = 0
+        self.refresh()
+
+    @classmethod
+    def beside(cls, store: Path) -> NoteBook:
+        """Return the notes of a store."""
+        return cls(notes_path(store))
+
+    @property
+    def revision(self) -> int:
+        """Grows with every change."""
+        return self._end
+
+    def refresh(self) -> None:
+        """Read what another process has added."""
+        with self._lock:
+            try:
+                if self.path.stat().st_size == self._end:
+                    return
+                with self.path.open("rb") as file:
+                    self._read(file)
+            except FileNotFoundError:
+                self._images, self._end = {}, 0
+            except OSError as error:
+                raise NotesError(f"The notes cannot be read: {error.strerror}.") from error
+
+    def of(self, key: str) -> ImageNotes:
+        """Return what was noted about an image; empty if nothing was."""
+        return self._images.get(key) or ImageNotes()
+
+    def all(self) -> list[tuple[str, ImageNotes]]:
+        """Return all keys with notes."""
+        with self._lock:
+            return [(key, one) for key, one in self._images.items() if one.tags or one.decisions]
+
+    def tags(self) -> dict[str, int]:
+        """Return how many images each tag has."""
+        counts: dict[str, int] = {}
+        for _, notes in self.all():
+            for tag in notes.tags:
+                counts[tag] = counts.get(tag, 0) + 1
+        return dict(sorted(counts.items()))
+
+    def add(self, notes: Sequence[Note]) -> int:
+        """Write notes to the disk, all or none of them, and return the new revision.
+
+        Raises:
+            NotesError: If they cannot be written; nothing has changed then.
+        """
+        time = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        changes = []
+        for note in notes:
+            said = note.to_dict()
+            said.pop("time", None)
+            changes.append(said)
+        line = json.dumps({"time": time, "changes": changes}).encode("ascii") + b"\n"
+        with self._lock:
+            try:
+                self._append(line)
+            except OSError as error:
+                raise NotesError(f"The notes cannot be written: {error.strerror}.") from error
+            return self._end
+
+    def _append(self, line: bytes) -> None:
+        is_new = not self.path.exists()
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
+        with os.fdopen(os.open(self.path, flags, 0o666), "r+b") as file, _locked(file):
+            self._read(file)
+            file.truncate(self._end)  # What a killed process left of its last line.
+            file.seek(self._end)
+            if self._end == 0:
+                line = json.dumps({"format": FORMAT, "version": VERSION}).encode() + b"\n" + line
+            try:
+                file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError:
+                with contextlib.suppress(OSError):
+                    file.truncate(self._end)
+                raise
+            self._read(file)
+        if is_new:
+            sync_path(self.path.parent)
+
+    def _read(self, file: BinaryIO) -> None:
+        """Take in the lines behind those that are known; all of them if it is another file."""
+        file.seek(0, os.SEEK_END)
+        if file.tell() < self._end:
+            self._images, self._end = {}, 0
+        file.seek(self._end)
+        for line in file.read().splitlines(keepends=True):
+            if not line.endswith(b"\n"):
+                break
+            self._take(line)
+            self._end += len(line)
+
+    def _take(self, line: bytes) -> None:
+        try:
+            data = json.loads(line)
+            if self._end == 0:
+                if (data.get("format"), data.get("version")) != (FORMAT, VERSION):
+                    raise ValueError("another format")
+                return
+            time = str(data["time"])
+            notes = [_read_note(one, time) for one in data["changes"]]
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise NotesError(
+                f"{self.path.name!r} does not hold notes of featx, or is damaged: move it away."
+            ) from error
+        for note in notes:
+            self._apply(note)
+
+    def _apply(self, note: Note) -> None:
+        # Readers of other threads have the object that was: it is replaced, never changed.
+        known = self._images.get(note.key) or ImageNotes()
+        tags, decisions = dict(known.tags), dict(known.decisions)
+        if note.action == "tag" and note.value:
+            tags[note.value] = None
+        elif note.action == "untag" and note.value:
+            tags.pop(note.value, None)
+        else:
+            decisions.pop(note.finding, None)  # The latest one comes last.
+            if note.action in DECISIONS:
+                decisions[note.finding] = note
+        self._images[note.key] = ImageNotes(tags, decisions)
+
+
+def _read_note(data: dict[str, Any], time: str) -> Note:
+    names = ("value", "finding", "hash")
+    if any(not isinstance(data.get(name, ""), str) for name in names):
+        raise ValueError("a value is no text")
+    if data["action"] not in ACTIONS or not isinstance(data["key"], str):
+        raise ValueError("an action is not known")
+    value, finding, content = (data.get(name) for name in names)
+    return Note(data["key"], data["action"], value, finding, content, time)
+
+
+@contextlib.contextmanager
+def _locked(file: BinaryIO) -> Iterator[None]:
+    """Hold the lock of a file, which ends with the process that has it."""
+    if callable(flock):
+        with contextlib.suppress(OSError):  # Some network file systems have none.
+            flock(file, LOCK_EX)
+    yield
+
+
+def notes_path(store: Path) -> Path:
+    """Return where the notes about a store's images are."""
+    return store.with_name(f"{store.stem}{SUFFIX}")

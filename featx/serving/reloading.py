@@ -1,0 +1,71 @@
+"""Files that change while they are served: the new ones are opened beside, then put in place."""
+
+from __future__ import annotations
+
+import threading
+
+from featx.errors import FeatxError
+from featx.events import Listener
+from featx.serving.snapshot import Files, Snapshot, stamp_files, take_snapshot
+
+SECONDS = 1.0
+"""Between two looks at the files."""
+
+
+class Collection:
+    """The newest version of some files.
+
+    Who makes an answer takes `current` once. It is never changed; another object takes its place.
+
+    Args:
+        files: What is served.
+        listener: Is told when files are opened again, and why they cannot be.
+
+    Attributes:
+        current: The newest version that could be opened.
+        problem: Why a newer one cannot be; None if there is none.
+        reloads: How often files were opened again.
+    """
+
+    def __init__(self, files: Files, listener: Listener) -> None:
+        self._files, self._listener = files, listener
+        self.problem: str | None = None
+        self.reloads = 0
+        self.current: Snapshot = take_snapshot(files, listener)
+        self._seen = stamp_files(files, self.current.index)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="featx-watch", daemon=True)
+
+    def start(self) -> None:
+        """Begin to look at the files."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Look no more."""
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self.current.store.close()
+
+    def reload(self) -> bool:
+        """Open the files again if they have changed; return whether they have."""
+        seen = stamp_files(self._files, self.current.index)
+        if seen == self._seen:
+            return False
+        self._seen = seen
+        try:
+            self.current = take_snapshot(self._files, self._listener)
+        except (FeatxError, OSError) as error:
+            self.problem = str(error)
+            self._listener.note(f"still serving the files as they were: {error}")
+            return True
+        # Bringing the index up to date has changed it.
+        self._seen = stamp_files(self._files, self.current.index)
+        self.problem = None
+        self.reloads += 1
+        self._listener.note(f"files have changed: serving version {self.current.version}")
+        return True
+
+    def _watch(self) -> None:
+        while not self._ended.wait(SECONDS):
+            self.reload()

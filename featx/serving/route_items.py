@@ -1,0 +1,143 @@
+"""Routes of images: the list, one of them, thumbnails and pictures."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from featx.errors import ImageError
+from featx.images.sources.locations import LocationReader
+from featx.report.page.thumbnails import Thumbnails
+from featx.serving.described import documented
+from featx.serving.predicting import predict_rows
+from featx.serving.questions import ItemsQuery
+from featx.serving.service import Service, service_of
+from featx.serving.snapshot import Snapshot
+from featx.serving.web import Problem, answer, read_query
+
+router = APIRouter(tags=["images"])
+
+TYPES = {
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".png": "image/png",
+    ".gif": "image/gif",
+    ".webp": "image/webp",
+    ".avif": "image/avif",
+    ".bmp": "image/bmp",
+}
+"""Endings of pictures that browsers show as they are; no SVG, which can hold scripts."""
+
+
+@router.get("/items", **documented("items"))
+async def list_items(request: Request) -> Response:
+    """List images: a page of those that filters leave, in the order of the store."""
+    service = service_of(request)
+    snapshot, query = service.current, read_query(request, ItemsQuery)
+
+    def work() -> dict[str, Any]:
+        allowed = service.find_rows(query, snapshot)
+        end = query.offset + query.limit
+        if allowed is None:
+            total, rows = len(snapshot), np.arange(query.offset, min(end, len(snapshot)))
+        else:
+            found = np.flatnonzero(allowed)
+            total, rows = len(found), found[query.offset : end]
+        items = describe_rows(service, snapshot, rows, query.predictions)
+        following = end if end < total else None
+        return {"total": total, "offset": query.offset, "next": following, "items": items}
+
+    content = await service.run(request, work, service.deadline())
+    return answer(request, _version(service, snapshot), content)
+
+
+@router.get("/items/{key:path}", **documented("item"))
+async def show_item(request: Request, key: str) -> Response:
+    """Show one image: its label, split and columns, notes, and what the head predicts."""
+    service = service_of(request)
+    snapshot = service.current
+
+    def work() -> dict[str, Any]:
+        row = snapshot.columns.row(key)
+        (item,) = describe_rows(service, snapshot, np.array([row]), predictions=5)
+        return item | {"content_hash": snapshot.store.content_hash[row].tobytes().hex()}
+
+    content = await service.run(request, work, service.deadline())
+    return answer(request, _version(service, snapshot), content)
+
+
+def describe_rows(
+    service: Service, snapshot: Snapshot, rows: np.ndarray, predictions: int
+) -> list[dict[str, Any]]:
+    """Return images as JSON-serialisable values."""
+    service.notes.refresh()
+    predicted: list[Any] = [None] * len(rows)
+    if predictions and snapshot.predicts_rows and len(rows):
+        predicted = predict_rows(snapshot, rows, predictions)
+    items = []
+    for row, prediction in zip(rows.tolist(), predicted, strict=True):
+        item = snapshot.columns.describe(row)
+        item |= service.notes.of(item["key"]).to_dict()
+        items.append(item | ({"prediction": prediction} if predictions else {}))
+    return items
+
+
+def _version(service: Service, snapshot: Snapshot) -> str:
+    """Return the version of an answer that holds notes."""
+    return f"{snapshot.version}-{service.notes.revision}"
+
+
+@router.get("/thumbnails/{key:path}", **documented("thumbnail"))
+async def show_thumbnail(request: Request, key: str) -> Response:
+    """Show a small JPEG of an image, at most 160 pixels wide and high."""
+    service = service_of(request)
+    snapshot = service.current
+    row = snapshot.columns.row(key)
+    content = snapshot.store.content_hash[row].tobytes()
+    tag = f'"{content.hex()}"'
+    headers = {"ETag": tag, "Cache-Control": "private, max-age=3600"}
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers=headers)
+
+    def work() -> bytes:
+        with Thumbnails() as thumbnails:
+            return thumbnails.read(key, content, snapshot.store.root)
+
+    try:
+        data = await service.run(request, work, service.deadline())
+    except ImageError as error:
+        raise Problem(404, f"There is no thumbnail: {error.reason}.") from None
+    return Response(data, media_type="image/jpeg", headers=headers)
+
+
+@router.get("/pictures/{key:path}", **documented("picture"))
+async def show_picture(request: Request, key: str) -> Response:
+    """Show an image as it is in its file, to look at it or to choose a part of it."""
+    service = service_of(request)
+    snapshot = service.current
+    snapshot.columns.row(key)
+    kind = TYPES.get(PurePosixPath(key).suffix.lower())
+    if kind is None:
+        raise Problem(415, "Browsers do not show pictures of this kind; it has a thumbnail.")
+    data = await service.run(request, lambda: read_picture(snapshot, key), service.deadline())
+    headers = {"Cache-Control": "no-cache", "Content-Disposition": "inline"}
+    return Response(data, media_type=kind, headers=headers)
+
+
+def read_picture(snapshot: Snapshot, key: str) -> bytes:
+    """Return the bytes of a stored image, which is below the place that the store names.
+
+    Raises:
+        Problem: If it cannot be read.
+    """
+    try:
+        return LocationReader().read_key(snapshot.store.root, key)
+    except ImageError as error:
+        raise Problem(404, f"The picture cannot be read: {error.reason}.") from None
+    except OSError as error:
+        reason = error.strerror or "it is not there, or at a URL"
+        raise Problem(404, f"The picture cannot be read: {reason}.") from None

@@ -1,0 +1,170 @@
+"""Routes that take pictures: search, predictions and features."""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import Any
+
+import numpy as np
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from featx.images.sources import ImageFailure
+from featx.index.ready import require_pooling
+from featx.serving.described import documented
+from featx.serving.network import Results
+from featx.serving.predicting import (
+    batch_of,
+    describe_predictions,
+    predict_batch,
+    read_row_vectors,
+    require_head,
+    stack_vectors,
+)
+from featx.serving.questions import FeaturesQuestion, PredictQuestion, SearchQuestion
+from featx.serving.searching import Prepared, prepare_search, run_search
+from featx.serving.service import service_of
+from featx.serving.snapshot import Snapshot
+from featx.serving.web import Problem, answer, read_asked
+
+router = APIRouter(tags=["pictures"])
+
+
+@router.post("/search", **documented("search"))
+async def search(request: Request) -> Response:
+    """Find the stored images that look most like pictures, stored images, or sums of them."""
+    service = service_of(request)
+    deadline = service.deadline()
+    async with service.gate.enter():
+        asked = await read_asked(request, SearchQuestion)
+        question, snapshot = asked.check(SearchQuestion), service.current
+        prepared: Prepared = await service.run(
+            request, lambda: prepare_search(snapshot, question, asked.pictures), deadline
+        )
+        require_pooling(snapshot.index)
+        plan = snapshot.search_plan
+        whole = await service.compute(request, plan, prepared.whole, deadline)
+        parts = await service.compute(request, plan, prepared.parts, deadline, question.crop)
+
+        def work() -> dict[str, Any]:
+            allowed = service.find_rows(question, snapshot)
+            return run_search(snapshot, prepared, (whole, parts), allowed)
+
+        content = await service.run(request, work, deadline)
+    return answer(request, snapshot.version, content)
+
+
+@router.post("/predict", **documented("predict"))
+async def predict(request: Request) -> Response:
+    """Say the classes of pictures, or of stored images, by the head."""
+    service = service_of(request)
+    deadline = service.deadline()
+    async with service.gate.enter():
+        asked = await read_asked(request, PredictQuestion)
+        question, snapshot = asked.check(PredictQuestion), service.current
+        _require_some(bool(asked.pictures or question.keys))
+        require_head(snapshot)
+        computed: Results = []
+        if asked.pictures:
+            assert snapshot.head_plan is not None
+            computed = await service.compute(request, snapshot.head_plan, asked.pictures, deadline)
+        content = await service.run(
+            request, lambda: _predict(snapshot, question, computed), deadline
+        )
+    return answer(request, snapshot.version, content)
+
+
+def _predict(snapshot: Snapshot, question: PredictQuestion, computed: Results) -> dict[str, Any]:
+    results: list[dict[str, Any]] = []
+    batch, failures = batch_of(snapshot, computed)
+    batches = [batch] if len(batch.keys) else []
+    if question.keys:
+        rows = np.array([snapshot.columns.row(key) for key in question.keys], np.int64)
+        batches.insert(0, read_row_vectors(snapshot, rows))
+    for one in batches:
+        found, failed = describe_predictions(
+            one.keys, predict_batch(snapshot, one, question), question.decision
+        )
+        results += found
+        failures += failed
+    return {"task": require_head(snapshot).task, "results": results, "failures": failures}
+
+
+@router.post("/features", **documented("features"))
+async def features(request: Request) -> Response:
+    """Give the features of pictures, or of stored images, as the index compares them.
+
+    JSON; with ``Accept: application/x-npy`` an array of NumPy, with
+    ``application/vnd.apache.arrow.stream`` a table of Arrow with the columns name and vector.
+    """
+    service = service_of(request)
+    deadline = service.deadline()
+    async with service.gate.enter():
+        asked = await read_asked(request, FeaturesQuestion)
+        question, snapshot = asked.check(FeaturesQuestion), service.current
+        _require_some(bool(asked.pictures or question.keys))
+        plan = snapshot.search_plan
+        computed = await service.compute(request, plan, asked.pictures, deadline)
+        accept = request.headers.get("accept", "")
+
+        def work() -> Response:
+            return _describe_features(request, accept, snapshot, question, computed)
+
+        return await service.run(request, work, deadline)
+
+
+def _describe_features(
+    request: Request,
+    accept: str,
+    snapshot: Snapshot,
+    question: FeaturesQuestion,
+    computed: Results,
+) -> Response:
+    feature = snapshot.index.description.feature
+    rows = np.array([snapshot.columns.row(key) for key in question.keys], np.int64)
+    width = math.prod(feature.shape)
+    stored = snapshot.store.vectors(feature.name, feature.pool, rows).reshape(len(rows), width)
+    failures = [one for one in computed if isinstance(one, ImageFailure)]
+    known = [one for one in computed if not isinstance(one, ImageFailure)]
+    vectors = np.concatenate([stored, stack_vectors(known, feature)])
+    names = [*question.keys, *(one.name for one in known)]
+    headers = {"Featx-Version": snapshot.version}
+    is_binary = "application/x-npy" in accept or "application/vnd.apache.arrow.stream" in accept
+    if is_binary and failures:
+        raise Problem(422, f"{failures[0].key} cannot be used: {failures[0].reason}.")
+    if "application/x-npy" in accept:
+        file = io.BytesIO()
+        np.save(file, vectors.astype("<f4"))
+        return Response(file.getvalue(), media_type="application/x-npy", headers=headers)
+    if "application/vnd.apache.arrow.stream" in accept:
+        kind = "application/vnd.apache.arrow.stream"
+        return Response(_to_arrow(names, vectors), media_type=kind, headers=headers)
+    content = {
+        "layer": feature.name,
+        "width": int(vectors.shape[1]),
+        "results": [
+            {"query": name, "vector": vector}
+            for name, vector in zip(names, vectors.astype(float).tolist(), strict=True)
+        ],
+        "failures": [{"key": one.key, "reason": one.reason} for one in failures],
+    }
+    return answer(request, snapshot.version, content)
+
+
+def _to_arrow(names: list[str], vectors: np.ndarray) -> bytes:
+    import pyarrow
+    import pyarrow.ipc
+
+    flat = pyarrow.array(vectors.astype(np.float32).reshape(-1))
+    lists = pyarrow.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
+    table = pyarrow.table({"name": pyarrow.array(names, pyarrow.string()), "vector": lists})
+    sink = pyarrow.BufferOutputStream()
+    with pyarrow.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
+def _require_some(is_some: bool) -> None:
+    if not is_some:
+        raise Problem(422, "Send a picture, or name stored images with keys.")

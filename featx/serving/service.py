@@ -1,0 +1,168 @@
+"""What the routes share: the newest version, the network, notes, long work, numbers."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import anyio
+import numpy as np
+from anyio.to_thread import run_sync
+from fastapi import Request
+
+from featx.errors import InvalidValue
+from featx.events import Listener
+from featx.features.query_images import QueryImages
+from featx.images.cropping import Crop, parse_crop
+from featx.machine import available_cores
+from featx.serving.chores import Chores
+from featx.serving.curated import make_map
+from featx.serving.metrics import Metrics
+from featx.serving.network import PictureNetwork, Results, Upload
+from featx.serving.notes import NoteBook
+from featx.serving.questions import Filters
+from featx.serving.reloading import Collection
+from featx.serving.settings import ServerOptions
+from featx.serving.snapshot import Files, NetworkPlan, Snapshot
+from featx.serving.web import Gate, Problem, wait_for
+
+T = TypeVar("T")
+LOADING_SECONDS = 120
+"""Added to the time of a request while a network is being loaded."""
+
+
+class Service:
+    """One collection, served.
+
+    Args:
+        files: What is served.
+        query: How pictures are read and the network is run.
+        options: Limits.
+        listener: Is told what happens.
+    """
+
+    def __init__(
+        self, files: Files, query: QueryImages, options: ServerOptions, listener: Listener
+    ) -> None:
+        self.options, self.listener = options, listener
+        self.metrics = Metrics()
+        self.gate = Gate(options.queue)
+        self.collection = Collection(files, listener)
+        self.notes = NoteBook.beside(self.collection.current.store.path)
+        self.network = PictureNetwork(query, listener, self.metrics.observe_pass)
+        self.chores = Chores()
+        self.query = query
+        self._cores = anyio.CapacityLimiter(max(2, available_cores()))
+
+    def start(self) -> None:
+        """Begin what goes on beside the answers."""
+        self.collection.start()
+        snapshot = self.collection.current
+        self.network.prepare(snapshot.search_plan)
+        if snapshot.head_plan is not None:
+            self.network.prepare(snapshot.head_plan)
+
+    def close(self) -> None:
+        """End everything; pictures that were taken are computed first."""
+        self.chores.close()
+        self.network.close()
+        self.collection.close()
+
+    @property
+    def current(self) -> Snapshot:
+        """The newest version; an answer takes it once."""
+        return self.collection.current
+
+    def deadline(self) -> float:
+        """Return when a request that begins now is given up, as `time.monotonic` counts."""
+        return time.monotonic() + self.options.timeout
+
+    async def run(self, request: Request, work: Callable[[], T], deadline: float) -> T:
+        """Run something in a thread, as many at a time as there are cores."""
+        return await wait_for(request, self.thread(work), deadline)
+
+    async def thread(self, work: Callable[[], T]) -> T:
+        """Run something in a thread, whatever becomes of the client."""
+        return await run_sync(work, abandon_on_cancel=True, limiter=self._cores)
+
+    async def compute(
+        self,
+        request: Request,
+        plan: NetworkPlan,
+        pictures: Sequence[Upload],
+        deadline: float,
+        crop: str | None = None,
+    ) -> Results:
+        """Return features of pictures, or why there are none, in their order."""
+        if not pictures:
+            return []
+        part: Crop | None = None if crop is None else parse_crop(crop)
+
+        async def work() -> Results:
+            job = await self.thread(lambda: self.network.read(plan, pictures, part))
+            return await asyncio.wrap_future(self.network.submit(job, deadline))
+
+        return await wait_for(request, work(), deadline)
+
+    async def select(self, request: Request, filters: Filters, snapshot: Snapshot) -> Any:
+        """Return which rows filters leave, bool (N,); None for all."""
+        return await self.run(request, lambda: self.find_rows(filters, snapshot), self.deadline())
+
+    def find_rows(self, filters: Filters, snapshot: Snapshot) -> np.ndarray | None:
+        """Return which rows filters leave, bool (N,); None for all."""
+        found = snapshot.columns.select(filters.match_options())
+        count = len(snapshot)
+        if filters.tag or filters.decision:
+            found = _both(found, self._with_notes(filters, snapshot))
+        if filters.cluster or filters.lasso:
+            places = self.chores.get("map", snapshot, make_map)
+            if not places.done():
+                raise Problem(503, "The map is being made.", headers={"Retry-After": "2"})
+            points = places.result()
+            if filters.cluster:
+                found = _both(found, points.in_clusters(count, filters.cluster))
+            if filters.lasso:
+                found = _both(found, points.inside(count, _parse_polygon(filters.lasso)))
+        return found
+
+    def _with_notes(self, filters: Filters, snapshot: Snapshot) -> np.ndarray:
+        self.notes.refresh()
+        chosen = np.zeros(len(snapshot), bool)
+        decided = np.zeros(len(snapshot), bool)
+        for key, notes in self.notes.all():
+            row = snapshot.columns.find(key)
+            if row is None:
+                continue
+            latest = notes.decision
+            decided[row] = latest is not None
+            is_so = latest is not None and latest.action in filters.decision
+            chosen[row] = all(tag in notes.tags for tag in filters.tag) and (
+                not filters.decision or is_so or (latest is None and "none" in filters.decision)
+            )
+        if "none" in filters.decision and not filters.tag:
+            chosen |= ~decided
+        return chosen
+
+
+def _both(one: np.ndarray | None, other: np.ndarray) -> np.ndarray:
+    return other if one is None else one & other
+
+
+def _parse_polygon(text: str) -> np.ndarray:
+    try:
+        values = np.array([float(part) for part in text.split(",")])
+        polygon = values.reshape(-1, 2)
+    except ValueError:
+        polygon = np.zeros((0, 2))
+    if len(polygon) < 3 or not np.isfinite(polygon).all():
+        raise InvalidValue("A lasso is x,y,x,y,... of three points or more, in [0, 1].")
+    return polygon
+
+
+def service_of(request: Request) -> Service:
+    """Return the service of a request."""
+    service = request.app.state.service
+    assert isinstance(service, Service)
+    return service

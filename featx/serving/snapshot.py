@@ -1,0 +1,171 @@
+"""One version of the files that are served: every answer is made of one of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from featx.errors import FeatxError, StoreError
+from featx.events import Listener
+from featx.files import resolve_link
+from featx.heads.head import DESCRIPTION_FILE, Head, load_head
+from featx.heads.vector_batches import check_feature
+from featx.index.own_store import open_own_store
+from featx.index.ready import IndexRequest, ready_index
+from featx.index.vector_index import VectorIndex
+from featx.serving.row_columns import RowColumns
+from featx.specs import DEFAULT_HEAD, FeatureSpec, ModelSpec, digest
+from featx.store import FeatureStore, open_store
+
+VERSION_LENGTH = 16
+_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What is served, as it was named.
+
+    Attributes:
+        index: Store, index and layer.
+        head: The head's folder; None for ``head`` if there is one that fits.
+    """
+
+    index: IndexRequest
+    head: Path | None = None
+
+    @property
+    def head_folder(self) -> Path:
+        """Where the head is, if there is one."""
+        return Path(DEFAULT_HEAD) if self.head is None else self.head
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkPlan:
+    """What is computed in one pass of a network.
+
+    Attributes:
+        model: The model.
+        features: All that is wanted of it, for searches and predictions alike.
+    """
+
+    model: ModelSpec
+    features: tuple[FeatureSpec, ...]
+
+
+class Snapshot:
+    """The store, the index and the head as they were at one moment, open for reading.
+
+    Args:
+        store: The store.
+        index: Its index; rows are in the same order.
+        head: A head, or None.
+        version: Changes when any of the files does.
+
+    Attributes:
+        columns: What is known of the store's rows, for filters and lists.
+    """
+
+    def __init__(
+        self, store: FeatureStore, index: VectorIndex, head: Head | None, version: str
+    ) -> None:
+        self.store, self.index, self.head, self.version = store, index, head, version
+        self.columns = RowColumns.read(store)
+
+    def __len__(self) -> int:
+        return len(self.columns.keys)
+
+    @property
+    def search_plan(self) -> NetworkPlan:
+        """What is computed of a picture that is searched for."""
+        return self._plans[0]
+
+    @property
+    def head_plan(self) -> NetworkPlan | None:
+        """What is computed of a picture that is predicted; the same if the model is the same."""
+        return self._plans[1]
+
+    @cached_property
+    def _plans(self) -> tuple[NetworkPlan, NetworkPlan | None]:
+        description, head = self.index.description, self.head
+        features = {description.feature.name: description.feature}
+        if head is None:
+            return NetworkPlan(description.model, tuple(features.values())), None
+        is_same = description.model.identity() == head.model.identity()
+        known = features.get(head.feature.name)
+        if is_same and (known is None or known.identity() == head.feature.identity()):
+            features[head.feature.name] = head.feature
+            plan = NetworkPlan(description.model, tuple(features.values()))
+            return plan, plan
+        own = NetworkPlan(head.model, (head.feature,))
+        return NetworkPlan(description.model, (description.feature,)), own
+
+    def is_current(self) -> bool:
+        """Whether the store at the path is still the one that is open here."""
+        try:
+            with open_store(self.store.path) as now:
+                return now.contents == self.store.contents
+        except StoreError:
+            return False
+
+    @cached_property
+    def predicts_rows(self) -> bool:
+        """Whether the store has the features that the head takes."""
+        if self.head is None:
+            return False
+        try:
+            check_feature(self.store, self.head)
+        except FeatxError:
+            return False
+        return True
+
+
+def take_snapshot(files: Files, listener: Listener) -> Snapshot:
+    """Open what is served; the index is built or brought up to date where needed.
+
+    Raises:
+        FeatxError: If something is missing, damaged, or does not belong together.
+    """
+    for attempt in range(_TRIES):
+        try:
+            index = ready_index(files.index, listener)
+            store = _open_store(files, index)
+            break
+        except StoreError:  # It is being replaced at this moment.
+            if attempt == _TRIES - 1:
+                raise
+    head = _load_head(files, listener)
+    return Snapshot(store, index, head, stamp_files(files, index)[:VERSION_LENGTH])
+
+
+def stamp_files(files: Files, index: VectorIndex) -> str:
+    """Return a text that changes when the store, the index or the head is replaced."""
+    store = files.index.features or index.description.store.find(index.path.absolute().parent)
+    stamps: list[Any] = [_stamp(path) for path in (store, index.path) if path is not None]
+    return digest([*stamps, _stamp(files.head_folder / DESCRIPTION_FILE)])
+
+
+def _stamp(path: Path) -> list[int]:
+    try:
+        status = resolve_link(path).stat()
+    except OSError:
+        return []
+    return [status.st_ino, status.st_size, status.st_mtime_ns]
+
+
+def _open_store(files: Files, index: VectorIndex) -> FeatureStore:
+    store = open_own_store(index, "Columns")
+    if files.index.features is not None:
+        store.close()
+        store = open_store(files.index.features)
+        if store.contents != index.description.store.contents:
+            store.close()
+            raise StoreError(f"{str(files.index.features)!r} has changed while it was opened.")
+    return store
+
+
+def _load_head(files: Files, listener: Listener) -> Head | None:
+    if files.head is None and not (files.head_folder / DESCRIPTION_FILE).is_file():
+        return None
+    return load_head(files.head_folder)

@@ -1,0 +1,256 @@
+"""Between HTTP and Python: bodies within limits, errors as JSON, answers with their version."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
+from starlette.responses import JSONResponse, Response
+
+from featx.errors import (
+    FeatxError,
+    ImageError,
+    StoreError,
+    UnknownName,
+)
+from featx.report.text import printable
+from featx.serving.network import Upload
+
+MOST_PICTURES = 32
+"""In one request."""
+
+MOST_TEXT = 1 << 20
+"""Bytes of JSON."""
+
+Model = TypeVar("Model", bound=BaseModel)
+T = TypeVar("T")
+
+
+class Problem(HTTPException):
+    """An answer that is an error, in a sentence."""
+
+
+class Answer(JSONResponse):
+    """JSON in ASCII: any name can be in it."""
+
+    def render(self, content: Any) -> bytes:
+        """Return the bytes."""
+        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request that was read.
+
+    Attributes:
+        options: Its fields, not yet checked.
+        pictures: The pictures that it brought.
+    """
+
+    options: dict[str, Any] = field(default_factory=dict)
+    pictures: list[Upload] = field(default_factory=list)
+
+    def check(self, model: type[Model]) -> Model:
+        """Return the fields, checked.
+
+        Raises:
+            Problem: If they are not those of the model.
+        """
+        return check_fields(model, self.options)
+
+
+def check_fields(model: type[Model], options: dict[str, Any]) -> Model:
+    """Return fields that were sent, checked; refuse others with 422."""
+    try:
+        return model.model_validate(options)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise Problem(422, f"{place or 'The request'}: {first['msg']}.") from None
+
+
+def read_query(request: Request, model: type[Model]) -> Model:
+    """Return the fields of a query string, checked."""
+    return check_fields(model, _parse_query(request, model))
+
+
+def _parse_query(request: Request, model: type[BaseModel]) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for name, value in request.query_params.multi_items():
+        known = model.model_fields.get(name)
+        if known is not None and str(known.annotation).startswith("list["):
+            options.setdefault(name, []).append(value)
+        elif name in options:
+            raise Problem(422, f"{name}: it is given twice.")
+        else:
+            options[name] = value
+    return options
+
+
+async def read_asked(request: Request, model: type[BaseModel]) -> Asked:
+    """Read the body of a request: JSON, a picture, or a form with pictures and JSON.
+
+    Raises:
+        Problem: If it is something else, or too large.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        return await _read_form(request)
+    if kind == "application/json":
+        data = await request.body()
+        return Asked(_parse_json(data) if data else {})
+    if kind.startswith("image/") or kind == "application/octet-stream":
+        data = await request.body()
+        if not data:
+            raise Problem(400, "The body is a picture. Received: no bytes.")
+        return Asked(_parse_query(request, model), [Upload("upload", data)])
+    raise Problem(
+        415,
+        "The body is application/json, image/... or multipart/form-data. Received: "
+        f"{printable(kind)[:80] or 'no Content-Type'}.",
+    )
+
+
+def _parse_json(data: bytes) -> dict[str, Any]:
+    if len(data) > MOST_TEXT:
+        raise Problem(413, f"JSON may have {MOST_TEXT:,} bytes. Received: {len(data):,}.")
+    try:
+        options = json.loads(data)
+    except (ValueError, RecursionError):
+        raise Problem(400, "The JSON of the request cannot be read.") from None
+    if not isinstance(options, dict):
+        raise Problem(422, "The request: an object is expected.")
+    return options
+
+
+async def _read_form(request: Request) -> Asked:
+    options: dict[str, Any] = {}
+    pictures = []
+    try:
+        async with request.form(
+            max_files=MOST_PICTURES, max_fields=8, max_part_size=MOST_TEXT
+        ) as form:
+            for name, value in form.multi_items():
+                if isinstance(value, UploadFile) and name in ("picture", "pictures"):
+                    shown = printable(value.filename or "upload")[-200:]
+                    pictures.append(Upload(shown, await value.read()))
+                elif name == "question" and isinstance(value, str):
+                    options = _parse_json(value.encode("utf-8", "surrogatepass"))
+                else:
+                    raise Problem(422, "A form has files called picture, and JSON called question.")
+    except MultiPartException as error:
+        raise Problem(400, f"The form cannot be read: {error.message}") from None
+    return Asked(options, pictures)
+
+
+def answer(request: Request, version: str, content: Any, status: int = 200) -> Response:
+    """Return JSON with the version that it was made of; nothing if the client has it already."""
+    tag = f'"{version}"'
+    headers = {"ETag": tag, "Cache-Control": "no-cache", "Featx-Version": version}
+    known = [one.strip() for one in request.headers.get("if-none-match", "").split(",")]
+    if request.method == "GET" and status == 200 and tag in known:
+        return Response(status_code=304, headers=headers)
+    return Answer(content, status, headers)
+
+
+class Gate:
+    """Lets so many requests in at a time; the others are told to come again.
+
+    Args:
+        limit: The most at a time.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.inside, self.refused = limit, 0, 0
+
+    @asynccontextmanager
+    async def enter(self) -> AsyncIterator[None]:
+        """Be inside; raises a problem with 429 if it is full."""
+        if self.inside >= self.limit:
+            self.refused += 1
+            raise Problem(
+                429, "The server has as many requests as it takes.", headers={"Retry-After": "1"}
+            )
+        self.inside += 1
+        try:
+            yield
+        finally:
+            self.inside -= 1
+
+
+async def wait_for(request: Request, work: Awaitable[T], deadline: float) -> T:
+    """Wait for work, until the deadline and as long as the client is there.
+
+    Raises:
+        Problem: 504 behind the deadline.
+        ClientGone: If nobody waits for the answer any more.
+    """
+    task = asyncio.ensure_future(work)
+    watch = asyncio.ensure_future(_wait_until_gone(request))
+    try:
+        left = max(0.0, deadline - time.monotonic())
+        await asyncio.wait({task, watch}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        if watch.done():
+            raise ClientGone()
+        raise Problem(504, "It took too long.", headers={"Retry-After": "5"})
+    finally:
+        for one in (task, watch):
+            one.cancel()
+
+
+class ClientGone(Exception):
+    """Nobody waits for the answer any more."""
+
+
+async def _wait_until_gone(request: Request) -> None:
+    """Return when the client has closed the connection; its body was read before."""
+    while True:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            return
+
+
+def describe_error(error: Exception) -> tuple[int, str]:
+    """Return the status and the sentence of an error of the library, without paths."""
+    if isinstance(error, TimeoutError):
+        return 503, "The server is too busy: it was not this request's turn in time."
+    if isinstance(error, UnknownName):
+        status = 404 if error.kind.startswith("image") else 422
+        return status, str(error)
+    if isinstance(error, StoreError):
+        return 503, "The store cannot be read at the moment."
+    if isinstance(error, ImageError):
+        return 422, error.reason
+    if isinstance(error, ValueError):
+        return 422, str(error)
+    return 500, type(error).__name__
+
+
+Handler = Callable[[Request, Exception], Awaitable[Response]]
+
+
+async def answer_problem(request: Request, error: Exception) -> Response:
+    """Answer an error that was raised on purpose."""
+    if isinstance(error, HTTPException):
+        return Answer({"error": str(error.detail)}, error.status_code, error.headers)
+    if isinstance(error, ClientGone):
+        return Response(status_code=499)
+    status, text = describe_error(error)
+    headers = {"Retry-After": "1"} if status == 503 else None
+    return Answer({"error": printable(text)}, status, headers)
+
+
+PROBLEMS: tuple[type[Exception], ...] = (HTTPException, FeatxError, TimeoutError, ClientGone)
+"""What `answer_problem` answers."""
