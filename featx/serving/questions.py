@@ -64,6 +64,11 @@ class ItemsQuery(Filters):
     offset: int = Field(0, ge=0, le=2**40)
     limit: int = Field(50, ge=1, le=MOST_ITEMS)
     predictions: int = Field(0, ge=0, le=20, description="Classes that the head names for each.")
+    row: list[Annotated[int, Field(ge=0, le=2**40)]] = Field(
+        [],
+        max_length=MOST_ITEMS,
+        description="These rows, as the map names them, whatever else is said.",
+    )
 
 
 class Term(Fields):

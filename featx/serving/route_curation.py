@@ -91,8 +91,12 @@ async def list_duplicates(request: Request) -> Response:
         for group in page.pop("part")
     ]
     known = {name: value for name, value in report.items() if name != "groups"}
-    version = f"{snapshot.version}-{service.notes.revision}"
-    return answer(request, version, {"state": "ready"} | known | page)
+    return answer(
+        request,
+        snapshot.version,
+        {"state": "ready"} | known | page,
+        revision=service.notes.revision,
+    )
 
 
 @router.get("/audit", **documented("audit"))
@@ -109,8 +113,12 @@ async def list_audit(request: Request) -> Response:
         for one in page.pop("part")
     ]
     known = {"counts": dict(report.counts), "skipped": dict(report.skipped)}
-    version = f"{snapshot.version}-{service.notes.revision}"
-    return answer(request, version, {"state": "ready"} | known | page)
+    return answer(
+        request,
+        snapshot.version,
+        {"state": "ready"} | known | page,
+        revision=service.notes.revision,
+    )
 
 
 def _cut(entries: list[Any], query: PageQuery) -> dict[str, Any]:
@@ -134,7 +142,9 @@ async def list_notes(request: Request) -> Response:
         images.append({"key": key} | notes.to_dict())
     content = {"tags": service.notes.tags(), "decisions": counts, "images": images}
     revision = service.notes.revision
-    return answer(request, f"notes-{revision}", {"revision": revision} | content)
+    return answer(
+        request, service.current.version, {"revision": revision} | content, revision=revision
+    )
 
 
 @router.post("/notes", **documented("change"))
@@ -147,7 +157,7 @@ async def change_notes(request: Request) -> Response:
     notes = [_make_note(snapshot, change) for change in changes]
     # Not given up when the client goes away: it is written, or it is not.
     revision = await service.thread(lambda: service.notes.add(notes))
-    return answer(request, f"notes-{revision}", {"revision": revision})
+    return answer(request, snapshot.version, {"revision": revision}, revision=revision)
 
 
 def _make_note(snapshot: Snapshot, change: Change) -> Note:

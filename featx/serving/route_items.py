@@ -40,6 +40,12 @@ async def list_items(request: Request) -> Response:
     snapshot, query = service.current, read_query(request, ItemsQuery)
 
     def work() -> dict[str, Any]:
+        if query.row:
+            found = np.unique(query.row)
+            items = describe_rows(
+                service, snapshot, found[found < len(snapshot)], query.predictions
+            )
+            return {"total": len(items), "offset": 0, "next": None, "items": items}
         allowed = service.find_rows(query, snapshot)
         end = query.offset + query.limit
         if allowed is None:
@@ -52,7 +58,7 @@ async def list_items(request: Request) -> Response:
         return {"total": total, "offset": query.offset, "next": following, "items": items}
 
     content = await service.run(request, work, service.deadline())
-    return answer(request, _version(service, snapshot), content)
+    return answer(request, snapshot.version, content, revision=service.notes.revision)
 
 
 @router.get("/items/{key:path}", **documented("item"))
@@ -67,7 +73,7 @@ async def show_item(request: Request, key: str) -> Response:
         return item | {"content_hash": snapshot.store.content_hash[row].tobytes().hex()}
 
     content = await service.run(request, work, service.deadline())
-    return answer(request, _version(service, snapshot), content)
+    return answer(request, snapshot.version, content, revision=service.notes.revision)
 
 
 def describe_rows(
@@ -84,11 +90,6 @@ def describe_rows(
         item |= service.notes.of(item["key"]).to_dict()
         items.append(item | ({"prediction": prediction} if predictions else {}))
     return items
-
-
-def _version(service: Service, snapshot: Snapshot) -> str:
-    """Return the version of an answer that holds notes."""
-    return f"{snapshot.version}-{service.notes.revision}"
 
 
 @router.get("/thumbnails/{key:path}", **documented("thumbnail"))

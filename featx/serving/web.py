@@ -153,9 +153,24 @@ async def _read_form(request: Request) -> Asked:
     return Asked(options, pictures)
 
 
-def answer(request: Request, version: str, content: Any, status: int = 200) -> Response:
-    """Return JSON with the version that it was made of; nothing if the client has it already."""
-    tag = f'"{version}"'
+def answer(
+    request: Request,
+    version: str,
+    content: Any,
+    status: int = 200,
+    *,
+    revision: int | None = None,
+) -> Response:
+    """Return JSON with the version that it was made of; nothing if the client has it already.
+
+    Args:
+        request: What is answered.
+        version: Of the files that are served.
+        content: JSON-serialisable.
+        status: Of HTTP.
+        revision: Of the notes, if the answer holds some.
+    """
+    tag = f'"{version}"' if revision is None else f'"{version}-{revision}"'
     headers = {"ETag": tag, "Cache-Control": "no-cache", "Featx-Version": version}
     known = [one.strip() for one in request.headers.get("if-none-match", "").split(",")]
     if request.method == "GET" and status == 200 and tag in known:
