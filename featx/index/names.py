@@ -19,10 +19,12 @@ _BLOCK_ROWS = 4096
 
 def text_sections(name: str, texts: Sequence[str]) -> list[Section]:
     """Return the arrays of a list of texts: their bytes, and where each begins."""
-    encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
-    starts = np.ones(len(encoded) + 1, np.uint64)
-    starts[1:] += np.cumsum([len(text) + 1 for text in encoded], dtype=np.uint64)
-    content = np.frombuffer(_END + b"".join(text + _END for text in encoded), np.uint8)
+    joined = "\0".join(["", *texts, ""]).encode("utf-8", "surrogatepass")
+    content = np.frombuffer(joined, np.uint8) if len(texts) else np.zeros(1, np.uint8)
+    starts = np.flatnonzero(content == 0).astype(np.uint64) + np.uint64(1)
+    if len(starts) != len(texts) + 1:  # A text may hold a zero byte.
+        lengths = [len(text.encode("utf-8", "surrogatepass")) + 1 for text in texts]
+        starts = np.cumsum([1, *lengths], dtype=np.uint64)
     small = len(content) < 2**32
     return [
         Section.of(name, content),
@@ -114,7 +116,7 @@ def label_sections(labels: Sequence[str | None]) -> list[Section]:
     numbers: dict[str | None, int] = {None: 0}
     numbers |= {name: number for number, name in enumerate(classes, 1)}
     small = len(classes) < 2**16 - 1
-    column = np.fromiter((numbers[label] for label in labels), np.uint32, len(labels))
+    column = np.fromiter(map(numbers.__getitem__, labels), np.uint32, len(labels))
     return [
         *text_sections("classes", classes),
         Section.of("labels", column.astype("<u2" if small else "<u4")),

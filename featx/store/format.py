@@ -187,17 +187,22 @@ def read_texts(dataset: h5py.Dataset, rows: slice = slice(None)) -> list[str]:
         ValueError: If it is not UTF-8, or far longer than the file that it is packed in.
     """
     texts: list[str] = []
-    known: dict[bytes, str] = {}  # Equal texts are one object.
+    known: dict[bytes, str] = {}  # Where texts repeat, equal ones are one object.
     left = UNPACKED_RATIO * dataset.file.id.get_filesize()
     for start in range(*rows.indices(len(dataset)))[::COLUMN_CHUNK]:
         stop = min(start + COLUMN_CHUNK, rows.indices(len(dataset))[1])
-        for data in dataset[start:stop].tolist():
-            if data not in known:
-                left -= len(data)
-                known[data] = data.decode()
-            texts.append(known[data])
+        block = dataset[start:stop].tolist()
+        distinct = set(block)
+        differ = 2 * len(distinct) > len(block)  # As keys do: then they are not looked up.
+        new = block if differ else distinct.difference(known)
+        left -= sum(map(len, new))
         if left < 0:
             raise ValueError(f"its texts are more than {UNPACKED_RATIO} times as long as the file")
+        if differ:
+            texts += [data.decode() for data in block]
+        else:
+            known |= {data: data.decode() for data in new}
+            texts += map(known.__getitem__, block)
     return texts
 
 

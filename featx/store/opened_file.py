@@ -126,7 +126,8 @@ class OpenedFile:
         if numbers.max(initial=-1) >= len(names):
             what = "split" if name.endswith("splits") else "class"
             raise self._damaged(name, f"a number has no {what}")
-        return tuple(names[number] if number >= 0 else None for number in numbers.tolist())
+        numbers = np.maximum(numbers.astype(np.int64), -1)  # Below 0 there is none.
+        return tuple(map([*names, None].__getitem__, numbers.tolist()))
 
     def _texts(self, name: str, rows: slice = slice(None)) -> tuple[str, ...]:
         try:

@@ -205,6 +205,10 @@ class StoreFacts:
     row_map: RowMap | None = None
 
 
+_DIGESTED = 4096
+"""Rows that are joined at a time to be hashed."""
+
+
 class ContentsDigest:
     """SHA-256 over fingerprint, keys and content hashes: changes when any row does."""
 
@@ -213,8 +217,11 @@ class ContentsDigest:
 
     def update(self, keys: Sequence[str], content_hash: np.ndarray) -> None:
         """Add rows."""
-        for key, content in zip(keys, content_hash, strict=True):
-            self._sha.update(key.encode() + b"\0" + content.tobytes())
+        hashes = np.ascontiguousarray(content_hash).view(f"V{content_hash.shape[1]}")[:, 0]
+        for start in range(0, len(keys), _DIGESTED):
+            part = slice(start, start + _DIGESTED)
+            rows = zip(keys[part], hashes[part].tolist(), strict=True)
+            self._sha.update(b"".join([key.encode() + b"\0" + content for key, content in rows]))
 
     def hexdigest(self) -> str:
         """Return the digest of the rows added so far."""
