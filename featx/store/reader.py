@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -94,9 +95,11 @@ class FeatureStore(StoreColumns, Shown):
             )
         return self.features(layer)
 
-    def __contains__(self, layer: object) -> bool:
-        """Whether there is such a layer."""
-        return layer in self.layers
+    def __contains__(self, name: object) -> bool:
+        """Whether there is a layer of this name, or an image of this key or path."""
+        if not isinstance(name, (str, os.PathLike)):
+            return False
+        return name in self.layers or self._locator.find(name) is not None
 
     def rows(self, keys: Location | Iterable[Location]) -> np.ndarray:
         """Return the rows of keys, int64 (n,), or of one, ().

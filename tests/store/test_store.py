@@ -177,6 +177,13 @@ def test_table_of_an_empty_store(tmp_path: Path) -> None:
         assert store.keys == store.labels == ()
 
 
+def test_layers_keys_and_paths_are_in_a_store(sample: Path) -> None:
+    with open_store(sample) as store:
+        names = [*store.layers, *store.keys, store.root.location(store.keys[0])]
+        assert [name in store for name in names] == [True] * len(names)
+        assert [name in store for name in ("no-such", 0, None)] == [False] * 3
+
+
 def test_unknown_layer_names_the_layers(sample: Path) -> None:
     with open_store(sample) as store, pytest.raises(UnknownName, match="block/map or vector"):
         store.spec("vectr")
