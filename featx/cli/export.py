@@ -58,11 +58,18 @@ def export(
         Choice(lambda: DATABASES.names),
     ] = None,
     table: Annotated[
-        str, typer.Option(metavar="NAME", help="Of --to: the table or collection.")
-    ] = DEFAULT_TABLE,
+        str | None,
+        typer.Option(
+            metavar="NAME", help=f"Of --to: the table or collection. [default: {DEFAULT_TABLE}]"
+        ),
+    ] = None,
     thumbnails: Annotated[
-        bool, typer.Option("--thumbnails/--no-thumbnails", help="Of --to: with small pictures.")
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--thumbnails/--no-thumbnails",
+            help="Of --to: with small pictures. [default: thumbnails]",
+        ),
+    ] = None,
     allow_download: AllowDownload = False,
     as_json: Json = False,
 ) -> None:
@@ -90,10 +97,10 @@ def export(
             features,
             output,
             to=to,
-            table=table,
+            table=DEFAULT_TABLE if table is None else table,
             layer=layer,
             pool=pool,
-            thumbnails=thumbnails,
+            thumbnails=thumbnails is not False,
             allow_download=allow_download,
             listener=ConsoleListener(),
         )
@@ -102,6 +109,8 @@ def export(
         else:
             show_database(written)
         return
+    if table is not None or thumbnails is not None:
+        raise typer.BadParameter("--table and --thumbnails are for --to")
     report = featx.export_store(
         features,
         output,

@@ -13,7 +13,7 @@ from PIL import Image
 
 from featx.arguments import check_given_path, plain_arguments
 from featx.checks import check_flag, check_layer, check_text
-from featx.errors import ExportError, FeatxError, ImageError, LibraryMissing
+from featx.errors import ExportError, FeatxError, ImageError, LibraryMissing, first_line
 from featx.events import Listener, choose_listener
 from featx.exports.source import ExportSource
 from featx.exports.tables import DATABASES, DEFAULT_TABLE, Batch, Database, Table
@@ -128,7 +128,7 @@ def export_to_database(
         except ImportError as error:
             raise LibraryMissing(database.LIBRARY, f"An export to {to}") from error
         except Exception as error:  # Libraries of databases raise anything.
-            text = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+            text = first_line(getattr(error, "message", error))[:200].rstrip(".")
             raise ExportError(
                 f"{output!r} cannot be written by {to}: {text}. What was written stays; the same "
                 "command goes on."

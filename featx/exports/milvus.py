@@ -6,7 +6,10 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from featx.errors import ExportError
 from featx.exports.tables import Batch
+from featx.images.roots import is_url
+from featx.wording import option
 
 LIBRARY = "pymilvus milvus-lite"
 
@@ -48,6 +51,11 @@ class MilvusCollection:
 
 def open_table(destination: str, name: str, sample: Batch) -> MilvusCollection:
     """Open or make a collection; see `featx.exports.tables.Database`."""
+    if not is_url(destination) and not destination.endswith(".db"):
+        raise ExportError(
+            "Milvus takes a file that ends in .db, or the address of a server, such as "
+            f"http://localhost:19530. Received: {option('output', destination)}."
+        )
     from pymilvus import DataType, MilvusClient
 
     client: Any = MilvusClient(uri=destination)

@@ -122,6 +122,25 @@ def test_what_is_written_is_found_by_the_databases_own_client(
         export_to_database(store, output, to=name, layer="w")
 
 
+def test_milvus_takes_a_file_of_its_own_ending(store: Path, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=r"file that ends in \.db.*Received: output='.*m\.txt'"):
+        export_to_database(store, str(tmp_path / "m.txt"), to="milvus", layer="v")
+
+
+def test_what_a_database_says_is_told_without_its_wrapping(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class WrappedError(Exception):
+        message = "the server is away."
+
+    def refuse(*_: object) -> None:
+        raise WrappedError("<WrappedError: (code=2)>")
+
+    monkeypatch.setattr("featx.exports.qdrant.open_table", refuse)
+    with pytest.raises(ExportError, match=r"cannot be written by qdrant: the server is away\. W"):
+        export_to_database(store, "somewhere", to="qdrant", layer="v")
+
+
 def test_files_for_bulk_import(
     store: Path, vectors: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
