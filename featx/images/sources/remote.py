@@ -217,13 +217,21 @@ def _open(url: str) -> tuple[Any, str]:
         filesystem, path = fsspec.core.url_to_fs(url)
     except ImportError as error:
         raise InvalidValue(
-            f"{public_url(url)!r} needs another package: {_describe(error)}. Install it beside "
-            "featx (pip install 'fsspec[s3]' for s3://, 'fsspec[gs]' for gs://, 'fsspec[http]' for "
-            "https://)."
+            f"{public_url(url)!r} needs another package: {_describe_missing(url, error)}."
         ) from error
     except ValueError as error:
         raise InvalidValue(f"{public_url(url)!r} cannot be opened: {_describe(error)}.") from error
     return filesystem, path
+
+
+_EXTRAS = {"http": "http", "https": "http", "s3": "s3", "gs": "gs", "gcs": "gs", "abfs": "abfs"}
+"""Scheme → the extra of fsspec that brings what opens it."""
+
+
+def _describe_missing(url: str, error: ImportError) -> str:
+    """Return what to install, as far as it is known."""
+    extra = _EXTRAS.get(url.partition("://")[0])
+    return _describe(error) if extra is None else f"pip install 'fsspec[{extra}]'"
 
 
 def public_url(url: str) -> str:
@@ -276,7 +284,9 @@ def version_stamp(info: dict[str, Any]) -> int:
     return -1
 
 
-def _describe(error: Exception) -> str:
+def _describe(error: BaseException) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
+    if re.fullmatch(r"\w+://\S+", text):  # Nothing but the address.
+        return "there is no such file" if error.__cause__ is None else _describe(error.__cause__)
     # A message may repeat the URL with its password.
     return re.sub(r"(?<=://)[^/@\s]*@", "", text).rstrip(".")
