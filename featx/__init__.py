@@ -98,12 +98,8 @@ PUBLIC_NAMES = {
     ),
     "featx.index.kinds": ("Effort", "Space", "VectorSearch"),
     "featx.index.ranking": ("Found",),
-    "featx.index.retrieval": (
-        "ClassRetrieval",
-        "RetrievalReport",
-        "RetrievalTrial",
-        "evaluate_retrieval",
-    ),
+    "featx.index.retrieval": ("evaluate_retrieval",),
+    "featx.index.retrieval_report": ("ClassRetrieval", "RetrievalReport", "RetrievalTrial"),
     "featx.index.searching": ("QueryResult", "SearchReport", "search"),
     "featx.index.verification": ("IndexReport", "verify_index"),
     "featx.index.matches": ("Match",),
@@ -289,10 +285,10 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.index.options import QuestionOptions as QuestionOptions
     from featx.index.options import SearchKeywords as SearchKeywords
     from featx.index.ranking import Found as Found
-    from featx.index.retrieval import ClassRetrieval as ClassRetrieval
-    from featx.index.retrieval import RetrievalReport as RetrievalReport
-    from featx.index.retrieval import RetrievalTrial as RetrievalTrial
     from featx.index.retrieval import evaluate_retrieval as evaluate_retrieval
+    from featx.index.retrieval_report import ClassRetrieval as ClassRetrieval
+    from featx.index.retrieval_report import RetrievalReport as RetrievalReport
+    from featx.index.retrieval_report import RetrievalTrial as RetrievalTrial
     from featx.index.searching import QueryResult as QueryResult
     from featx.index.searching import SearchReport as SearchReport
     from featx.index.searching import search as search

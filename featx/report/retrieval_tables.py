@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from featx.index.retrieval import describe_images
+from featx.index.retrieval_report import describe_images
 from featx.report.drawing import make_table, print_result
 
 if TYPE_CHECKING:
-    from featx.index.retrieval import ClassRetrieval, RetrievalReport
+    from featx.index.retrieval_report import ClassRetrieval, RetrievalReport
 
 SHOWN_CLASSES = 30
 """Most classes that are shown: those with the lowest precision."""

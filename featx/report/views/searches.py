@@ -21,7 +21,7 @@ from featx.units import format_bytes
 if TYPE_CHECKING:
     from featx.index.description import IndexDescription
     from featx.index.matches import Match
-    from featx.index.retrieval import RetrievalReport
+    from featx.index.retrieval_report import RetrievalReport
     from featx.index.searching import QueryResult, SearchReport
     from featx.index.vector_index import VectorIndex
     from featx.index.verification import IndexReport
