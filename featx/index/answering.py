@@ -17,6 +17,7 @@ from featx.index.nearest import find_nearest
 from featx.index.options import MatchOptions
 from featx.index.projection import normalize_rows
 from featx.index.ranking import Found, sort_found
+from featx.index.scores import is_wanted, show_scores
 from featx.index.vector_index import VectorIndex
 
 if TYPE_CHECKING:
@@ -184,9 +185,11 @@ class Answerer:
 
     def _keep(self, asked: Asked, line: Found) -> tuple[np.ndarray, np.ndarray]:
         """Return rows and scores without those of the question, and within the threshold."""
-        scores = self.index.to_scores(line.scores)
+        scores = show_scores(line.scores, self.index.metric)
         kept = [
-            row >= 0 and row not in asked.own and self.index.is_wanted(score, self.threshold)
+            row >= 0
+            and row not in asked.own
+            and is_wanted(score, self.threshold, self.index.metric)
             for row, score in zip(line.rows.tolist(), scores.tolist(), strict=True)
         ]
         return line.rows[kept], scores[kept]

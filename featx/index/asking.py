@@ -13,8 +13,9 @@ from featx.errors import InvalidValue
 from featx.index.answering import Asked
 from featx.index.projection import normalize_rows
 from featx.index.vector_index import VectorIndex
+from featx.wording import option
 
-_WEIGHTED = re.compile(r"(\d+(?:\.\d*)?|\.\d+):(.+)", re.DOTALL)
+_WEIGHTED = re.compile(r"(-?(?:\d+(?:\.\d*)?|\.\d+)):(.+)", re.DOTALL)
 """A weight before a name, as rclip has it."""
 
 NOTHING_LEFT = 1e-5
@@ -42,11 +43,19 @@ def parse_term(text: str, sign: int = 1) -> Term:
     Example:
         >>> parse_term("2:cat.jpg", -1)
         Term(weight=-2.0, name='cat.jpg', text='-2:cat.jpg')
+
+    Raises:
+        InvalidValue: If the weight is negative.
     """
     shown = f"{'+' if sign > 0 else '-'}{text}"
     found = _WEIGHTED.fullmatch(text)
     if found is None or os.path.exists(text):
         return Term(float(sign), text, shown)
+    if found[1].startswith("-"):
+        raise InvalidValue(
+            f"A weight is not negative; {option('subtract', text[1:])} subtracts. "
+            f"Received: {text!r}."
+        )
     return Term(sign * float(found[1]), found[2], shown)
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from featx.errors import UnknownName
+from featx.errors import UnknownName, join_names
+from featx.images.sources.keys import natural_key
 from featx.images.sources.request import make_exclusion
 from featx.index.conditions import select_rows
 from featx.index.options import MatchOptions
 from featx.index.own_store import open_own_store
 from featx.index.vector_index import VectorIndex
+
+LISTED = 12
+"""Names in a message, at most."""
 
 
 def select_images(index: VectorIndex, filters: MatchOptions) -> np.ndarray | None:
@@ -53,6 +57,16 @@ def _is_one_of(values: Sequence[str | None], wanted: Sequence[str], kind: str) -
     known = {value for value in values if value is not None}
     for name in wanted:
         if name not in known:
-            raise UnknownName(kind, name, sorted(known))
+            raise UnknownName(kind, name, known, remedy=_list_names(known))
     chosen = set(wanted)
     return np.fromiter((value in chosen for value in values), bool, len(values))
+
+
+def _list_names(known: Collection[str]) -> str:
+    """Return what there is, in a sentence."""
+    if not known:
+        return "No image has one."
+    names = sorted(known, key=natural_key)
+    if len(names) > LISTED:
+        return f"There are {len(names):,}, such as {join_names(names[:3], conjunction='and')}."
+    return f"What there is: {join_names(names, conjunction='and')}."

@@ -55,26 +55,26 @@ class QuestionMaker(Asker):
 
     def ask_keys(self, keys: Sequence[str]) -> list[Asked]:
         """Return the questions of images of the index."""
+        terms = [parse_term(key) if key not in self._index else Term(1, key, key) for key in keys]
         if self._terms:
-            terms = [
-                parse_term(key) if key not in self._index else Term(1, key, key) for key in keys
-            ]
             bases = [(term.weight, self._know_query(term.name)) for term in terms]
             return self.combine(bases, self._known_terms)
         if self._crop is not None:
-            return [self.ask(self._know_query(key)) for key in keys]
-        return [self.ask_key(key) for key in keys]
+            return [self.ask(self._know_query(term.name)) for term in terms]
+        return [self.ask_key(term.name) for term in terms]
 
     def ask_pictures(self) -> list[Asked]:
         """Return the questions of the queries' pictures, in natural order."""
         if self._terms:
             bases = [
                 (weight, known)
-                for weight, images in self._weigh(self._query.images)
+                for weight, images in _weigh(self._query.images)
                 for known in self._know_pictures(self._embed(images, self._crop))
             ]
             return self.combine(bases, self._known_terms)
-        embedded = self._embed(self._query.images, self._crop)
+        names = _parse_names(self._query.images)  # Alone, a weight changes no order.
+        images = self._query.images if names is None else [term.name for term in names]
+        embedded = self._embed(images, self._crop)
         prepared = self._index.prepare(embedded.values)
         vectors = self._index.project(prepared)
         return [
@@ -132,15 +132,6 @@ class QuestionMaker(Asker):
             )
         ]
 
-    def _weigh(self, images: Images) -> list[tuple[float, Images]]:
-        """Return queries with the weights that are written before them."""
-        if isinstance(images, str):
-            images = [images]
-        if not isinstance(images, list | tuple) or not all(isinstance(one, str) for one in images):
-            return [(1.0, images)]
-        terms = [parse_term(str(one)) for one in images]
-        return [(term.weight, term.name) for term in terms]
-
     def _embed(self, images: Images, crop: Crop | None = None) -> EmbeddedImages:
         """Compute the feature that an index compares, of all or a part of some pictures."""
         from featx.features.embedding import accelerate, embed_found, load_network
@@ -158,6 +149,21 @@ class QuestionMaker(Asker):
         embedded = embed_found(found, self._network, description.feature, options, self._listener)
         self.failures += embedded.failures
         return embedded
+
+
+def _weigh(images: Images) -> list[tuple[float, Images]]:
+    """Return queries with the weights that are written before them."""
+    names = _parse_names(images)
+    return [(1.0, images)] if names is None else [(term.weight, term.name) for term in names]
+
+
+def _parse_names(images: Images) -> list[Term] | None:
+    """Return queries that are names, with their weights; None if they are something else."""
+    if isinstance(images, str):
+        images = [images]
+    if not isinstance(images, list | tuple) or not all(isinstance(one, str) for one in images):
+        return None
+    return [parse_term(str(one)) for one in images]
 
 
 def _parse_crop(text: str) -> Crop:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from featx.index.options import (
 from featx.index.piped import Queries, read_piped
 from featx.index.questions import QuestionMaker
 from featx.index.ready import IndexRequest, ready_index
+from featx.index.scores import check_threshold
 from featx.models.in_memory import InMemory, check_model
 from featx.models.reference import locate_again
 from featx.options import RunOptions, fill_group
@@ -179,7 +179,7 @@ def search(
     listener = run.choose_listener(listener)
     reference = check_model("model", model)
     asked_for = Queries(queries, tuple(keys))
-    _check(asked_for.has_images or bool(keys), k, threshold)
+    _check(asked_for.has_images or bool(keys), k)
     opened = ready_index(
         IndexRequest(
             None if features is None else Path(features),
@@ -188,6 +188,7 @@ def search(
         ),
         listener,
     )
+    check_threshold(threshold, opened.metric)
     allowed = select_images(opened, match)
     finder = _make_finder(opened, allow_download=allow_download) if match.where else None
     compares_regions = match.where and question.crop is not None
@@ -223,14 +224,12 @@ def search(
     return report
 
 
-def _check(is_asked: bool, k: int, threshold: float | None) -> None:
+def _check(is_asked: bool, k: int) -> None:
     """Refuse a search that cannot have matches."""
     if not is_asked:
         raise InvalidValue(
             f"Nothing to search for: name a picture, or an image with {option('keys')}."
         )
-    if threshold is not None and math.isnan(threshold):
-        raise InvalidValue("A threshold is a number from -1 to 1. Received: nan.")
     if k < 1:
         raise InvalidValue(f"At least one match is asked for. Received: k={k}.")
 

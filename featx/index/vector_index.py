@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,21 +24,20 @@ from featx.checks import (
 )
 from featx.errors import (
     DimensionMismatch,
-    IndexFileError,
     InvalidType,
     InvalidValue,
     UnknownName,
 )
-from featx.files import HASH_BYTES
 from featx.images.roots import Root
-from featx.index.container import Arrays, damaged
+from featx.index.container import Arrays
 from featx.index.description import IndexDescription
-from featx.index.kinds import INDEXES, VectorSearch
+from featx.index.index_vectors import IndexVectors
+from featx.index.kinds import VectorSearch
 from featx.index.matches import Match
 from featx.index.names import Texts
-from featx.index.projection import Projection, SelfFinder, read_projection, read_self_finder
-from featx.index.ranking import Found, StoreReader, put_selves_first, rank_exactly
-from featx.index.tuning import NEIGHBOURS
+from featx.index.ranking import Found
+from featx.index.scores import check_threshold, is_wanted, show_scores
+from featx.options import Metric
 from featx.shown import Shown
 from featx.specs import DEFAULT_K
 
@@ -48,9 +46,6 @@ if TYPE_CHECKING:
 
     from featx.features.vectors import HasVectors
     from featx.index.searching import SearchReport
-
-SCORE_ROUNDING = 1e-6
-"""How far float32 may leave the cosine of two equal vectors from 1."""
 
 
 class VectorIndex(Shown):
@@ -69,7 +64,7 @@ class VectorIndex(Shown):
         path: Path,
         arrays: Arrays | None = None,
     ) -> None:
-        self._index = search
+        self._vectors = IndexVectors(search, description, path, arrays or {})
         self.description = description
         self.path = path
         self.arrays: Arrays = arrays or {}
@@ -83,7 +78,7 @@ class VectorIndex(Shown):
     @property
     def summary(self) -> str:
         """How it searches, in a few words, for example ``"exact"``."""
-        return self._index.summary
+        return self._vectors.search.summary
 
     @property
     def width(self) -> int:
@@ -93,41 +88,16 @@ class VectorIndex(Shown):
     @property
     def is_exact(self) -> bool:
         """Whether it always finds the best."""
-        return INDEXES[self.description.kind].is_exact
+        return self._vectors.is_exact
 
     @property
     def candidates(self) -> int:
         """How many are ranked by the store's own vectors for 10 matches; 0 for none."""
-        return int(self.description.parameters.get("candidates", 0))
-
-    @cached_property
-    def _projection(self) -> Projection:
-        """What is done to features before they are compared."""
-        width = math.prod(self.description.feature.shape)
-        return read_projection(self.arrays, self.description.options, width)
-
-    @cached_property
-    def _reader(self) -> StoreReader:
-        """The store's own vectors."""
-        return StoreReader(
-            self.description,
-            self.path.absolute().parent,
-            self._projection,
-            (lambda: self._selves) if "vector_hashes" in self.arrays else None,
-        )
+        return self._vectors.candidates
 
     def ranks_exactly(self) -> bool:
         """Whether matches are in the order of exact vectors: those of its own, or the store's."""
-        return self.is_exact or (bool(self.candidates) and self._reader.is_here)
-
-    @cached_property
-    def _selves(self) -> SelfFinder:
-        try:
-            return read_self_finder(self.arrays, len(self))
-        except IndexFileError:
-            raise
-        except (ValueError, KeyError) as error:
-            raise damaged(self.path, error) from error
+        return self._vectors.ranks_exactly()
 
     @property
     def root(self) -> Root:
@@ -154,7 +124,8 @@ class VectorIndex(Shown):
         Raises:
             DimensionMismatch: If D is not the index's.
             InvalidType: If these are no numbers.
-            InvalidValue: If k is less than 1, or a query holds NaN or infinity.
+            InvalidValue: If k is less than 1, no score can reach the threshold, or a query holds
+                NaN or infinity.
             IndexFileError: If a stored vector does, or what is read of the index is damaged.
         """
         try:
@@ -168,16 +139,17 @@ class VectorIndex(Shown):
                 f"Received: shape={queries.shape}. query() takes keys, images and stores, too."
             )
         k = check_whole_number("k", k, least=1)
+        check_threshold(threshold, self.metric)
         if not np.isfinite(queries).all():
             raise InvalidValue("A query vector holds NaN or infinity.")
         found, rows = self.find(queries, min(k, len(self)))
-        scores = self.to_scores(found)
+        scores = show_scores(found, self.metric)
         root = self.root
         return [
             [
                 self.match(rank, int(row), float(score), root)
                 for rank, (score, row) in enumerate(zip(line_scores, line_rows, strict=True), 1)
-                if row >= 0 and self.is_wanted(float(score), threshold)
+                if row >= 0 and is_wanted(float(score), threshold, self.metric)
             ]
             for line_scores, line_rows in zip(scores, rows, strict=True)
         ]
@@ -198,8 +170,10 @@ class VectorIndex(Shown):
         Raises:
             IndexFileError: If a stored vector is NaN, or what is read of the index is damaged.
         """
-        prepared = self._projection.prepare(queries)
-        return self.find_projected(self._projection.project(prepared), prepared, count, allowed)
+        prepared = self._vectors.projection.prepare(queries)
+        return self.find_projected(
+            self._vectors.projection.project(prepared), prepared, count, allowed
+        )
 
     def find_projected(
         self,
@@ -209,40 +183,14 @@ class VectorIndex(Shown):
         allowed: np.ndarray | None = None,
     ) -> Found:
         """Find rows, see `find`; `prepared` are the queries before projection, if known."""
-        try:
-            found = Found(*self._index.search(projected, self._count_asked(count), allowed))
-            finder = None if self.is_exact or prepared is None else self._selves
-        except IndexFileError:
-            raise
-        except (ValueError, KeyError) as error:
-            raise damaged(self.path, error) from error
-        if not np.isfinite(found.scores[found.rows >= 0]).all():
-            raise damaged(self.path, "it holds NaN or infinity")
-        if not self.is_exact:
-            metric = self.description.space.metric
-            if self.candidates:
-                found = rank_exactly(self._reader, projected, found, metric)
-            own = (projected**2).sum(axis=1) if metric == "ip" else np.zeros(len(projected))
-            if self.description.options.metric != "ip":  # Compression may add to a score.
-                found = Found(np.minimum(found.scores, own[:, None]), found.rows)
-            if finder is not None and prepared is not None:
-                selves = finder.find(prepared)
-                if allowed is not None:
-                    selves = [same[allowed[same]] for same in selves]
-                found = put_selves_first(found, selves, own)
-        return Found(found.scores[:, :count], found.rows[:, :count])
+        return self._vectors.find(projected, prepared, count, allowed)
 
-    def _count_asked(self, count: int) -> int:
-        """Return how many matches to ask the kind for."""
-        ranked = math.ceil(self.candidates * count / NEIGHBOURS)
-        return min(len(self), max(count, self.candidates, ranked))
-
-    def rows_by_content(self) -> dict[bytes, int]:
-        """Return content hash → row, for vectors that can be used again."""
-        joined = self.content_hash().tobytes()
-        return {
-            joined[i : i + HASH_BYTES]: i // HASH_BYTES for i in range(0, len(joined), HASH_BYTES)
-        }
+    def find_contents(self, content_hash: np.ndarray) -> np.ndarray:
+        """Return a row of each content hash, uint8 (n, 16), as int64 (n,); -1 for unknown ones."""
+        known, wanted = self.content_hash(), np.ascontiguousarray(content_hash)
+        rows = np.flatnonzero(np.isin(_begin(known), _begin(wanted)))
+        found = {known[row].tobytes(): row for row in rows.tolist()}
+        return np.array([found.get(one.tobytes(), -1) for one in wanted], np.int64)
 
     @plain_method(k=check_count, threshold=check_number)
     def query(
@@ -287,7 +235,7 @@ class VectorIndex(Shown):
     @plain_method(rows=check_rows)
     def vectors(self, rows: np.ndarray) -> np.ndarray:
         """Return stored vectors, projected and perhaps compressed, float32 (n, D)."""
-        return self._index.vectors(np.asarray(rows, np.int64))
+        return self._vectors.search.vectors(np.asarray(rows, np.int64))
 
     @plain_method(key=check_key)
     def row(self, key: str) -> int:
@@ -310,14 +258,17 @@ class VectorIndex(Shown):
 
         Raises:
             UnknownName: If there is no such key.
+            InvalidValue: If no score can reach the threshold.
         """
+        check_threshold(threshold, self.metric)
         row = self.row(key)
         scores, rows = self._find_like(row, min(k + 1, len(self)))
         root = self.root
+        shown = show_scores(scores, self.metric)
         others = [
             (other, score)
-            for other, score in zip(rows.tolist(), self.to_scores(scores).tolist(), strict=True)
-            if other not in (-1, row) and self.is_wanted(score, threshold)
+            for other, score in zip(rows.tolist(), shown.tolist(), strict=True)
+            if other not in (-1, row) and is_wanted(score, threshold, self.metric)
         ]
         return [
             self.match(rank, other, score, root)
@@ -332,11 +283,11 @@ class VectorIndex(Shown):
 
     def prepare(self, features: np.ndarray) -> np.ndarray:
         """Return features (n, D) as they are before they are projected, float32."""
-        return self._projection.prepare(features)
+        return self._vectors.projection.prepare(features)
 
     def project(self, prepared: np.ndarray) -> np.ndarray:
         """Return what is compared of prepared features, float32 (n, P)."""
-        return self._projection.project(prepared)
+        return self._vectors.projection.project(prepared)
 
     @plain_method(rows=check_rows)
     def take(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
@@ -344,9 +295,7 @@ class VectorIndex(Shown):
 
         Also what they were before they were projected, (n, D), where they came from there.
         """
-        prepared = None if self.is_exact else self._reader.take_prepared(rows)
-        projected = self.vectors(rows) if prepared is None else self._projection.project(prepared)
-        return projected, prepared
+        return self._vectors.take(rows)
 
     @plain_method(rows=check_rows)
     def take_features(self, rows: np.ndarray) -> np.ndarray:
@@ -355,31 +304,12 @@ class VectorIndex(Shown):
         Raises:
             IndexFileError: If only the store has them, and it is not here or has changed.
         """
-        if self._projection.components is None:
-            return self.take(rows)[0]
-        prepared = self._reader.take_prepared(rows)
-        if prepared is None:
-            raise IndexFileError(
-                f"The store {self.description.store.path!r} is not here, or has changed: the "
-                "features of its images are needed to add and subtract them."
-            )
-        return prepared
+        return self._vectors.take_features(rows)
 
-    def to_scores(self, found: np.ndarray) -> np.ndarray:
-        """Return scores for people: cosines in [-1, 1], inner products, or distances."""
-        if self.description.options.metric == "cosine":
-            return np.asarray(np.clip(found, -1, 1))  # Rounding may leave 1.0000004.
-        if self.description.options.metric == "ip":
-            return found
-        return np.asarray(np.sqrt(np.maximum(-found, 0)))
-
-    def is_wanted(self, score: float, threshold: float | None) -> bool:
-        """Whether a score, as `to_scores` returns it, reaches a threshold."""
-        if threshold is None:
-            return True
-        if self.description.options.metric == "l2":
-            return score <= threshold + SCORE_ROUNDING
-        return score >= threshold - SCORE_ROUNDING
+    @property
+    def metric(self) -> Metric:
+        """How vectors are compared, which says what a score is."""
+        return self.description.options.metric
 
     def match(self, rank: int, row: int, score: float, root: Root) -> Match:
         """Return a row as a match; `root` is that of the index."""
@@ -398,3 +328,8 @@ class VectorIndex(Shown):
 
 def _find(keys: Sequence[str], key: str) -> int | None:
     return keys.index(key) if key in keys else None
+
+
+def _begin(hashes: np.ndarray) -> np.ndarray:
+    """Return the first half of each hash as a number."""
+    return np.ascontiguousarray(hashes[:, :8]).view("<u8")[:, 0]

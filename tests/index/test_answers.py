@@ -217,6 +217,13 @@ def priced(toy: str, photos: Path, tmp_path: Path) -> Path:
     return tmp_path / "f.h5"
 
 
+def test_an_unknown_class_is_answered_with_those_that_there_are(priced: Path) -> None:
+    with pytest.raises(UnknownName, match=r"named 'nope'\. What there is: a, b and c\."):
+        search(keys=["8.png"], features=priced, label="nope")
+    with pytest.raises(UnknownName, match=r"named 'nope'\. What there is: test and train\."):
+        search(keys=["8.png"], features=priced, split="nope")
+
+
 @pytest.mark.parametrize("kind", ["flat", "ivf", "ivf-rabitq"])
 def test_splits_columns_and_labels_together(kind: str, priced: Path) -> None:
     path = priced.with_name(f"{kind}.faiss")

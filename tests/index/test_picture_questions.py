@@ -74,6 +74,16 @@ def test_terms_that_cannot_be_used_are_errors(store: Path, tmp_path: Path) -> No
         search(keys=["red.png"], add=str(tmp_path / "bad.png"), features=store)
     with pytest.raises(ImagesNotFound, match=r"stored image 'no\.png'.*keys of the index"):
         search(keys=["red.png"], add="no.png", features=store)
+    with pytest.raises(InvalidValue, match=r"not negative; subtract='2:no\.png' subtracts"):
+        search(keys=["red.png"], add="-2:no.png", features=store)
+
+
+def test_a_weight_without_terms_changes_nothing(store: Path, tmp_path: Path) -> None:
+    blue = write_color(tmp_path / "b.png", (0, 0, 250))
+    asked = {"features": store, "k": 2}
+    assert search(f"2:{blue}", **asked).results == search(str(blue), **asked).results
+    weighted, plain = (search(keys=[key], **asked) for key in ("2:red.png", "red.png"))
+    assert weighted.results == plain.results
 
 
 def test_a_question_of_which_nothing_is_left_is_an_error(store: Path) -> None:

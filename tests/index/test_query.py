@@ -64,7 +64,8 @@ def test_answers_are_a_frame(index: featx.VectorIndex, store: Path) -> None:
     assert frame["rank"].tolist() == [1, 2, 3] * 2
     assert frame["label"].tolist() == [labels[key] for key in frame["key"]]
     assert (frame.groupby("query")["score"].diff().dropna() <= 0).all()
-    assert len(index.query(keys[:2], 3, threshold=2).to_pandas()) == 0
+    away = -np.ones((2, 3), np.float32)
+    assert len(index.query(away, 3, threshold=0.9).to_pandas()) == 0
 
 
 def test_what_cannot_be_asked_is_one_sentence(index: featx.VectorIndex, store: Path) -> None:

@@ -229,6 +229,26 @@ def test_maps_are_pooled(store: Path, tmp_path: Path) -> None:
         assert open_index(tmp_path / f"{pool}.faiss").search(vectors[3:4], 6) == [matches]
 
 
+@pytest.mark.parametrize(
+    ("metric", "threshold", "reason"),
+    [
+        ("cosine", 1.5, "cosine similarity is from -1 to 1"),
+        ("l2", -0.1, "compares by distance, which is 0 or more"),
+    ],
+)
+def test_a_threshold_that_nothing_reaches_is_refused(
+    store: Path, tmp_path: Path, metric: str, threshold: float, reason: str
+) -> None:
+    index = build_index(store, metric=metric, output=tmp_path / "i.faiss")
+    for ask in (
+        lambda: index.search(query(1, 0), threshold=threshold),
+        lambda: index.search_key("image_0.png", threshold=threshold),
+        lambda: search(keys=["image_0.png"], index=index.path, threshold=threshold),
+    ):
+        with pytest.raises(InvalidValue, match=rf"{reason}.*threshold={threshold}"):
+            ask()
+
+
 def test_keys_and_labels_are_sequences(index: VectorIndex) -> None:
     keys, labels = index.description.keys, index.description.labels
     assert (len(keys), keys[0], keys[-1], keys[2:4]) == (
