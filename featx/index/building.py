@@ -16,11 +16,12 @@ from featx.checks import check_layer
 from featx.errors import IndexFileError, InvalidType, StoreError
 from featx.events import Listener, Verbose, choose_listener
 from featx.files import describe_wrong_output, resolve_link
-from featx.index.choice import choose_kind
+from featx.index.choice import choose_kind, vector_bytes
 from featx.index.description import IndexDescription
 from featx.index.files import description_path, is_index_file
 from featx.index.kinds import AUTO, INDEXES
 from featx.index.making import Draft, Older, write_index
+from featx.index.memory import describe_excess
 from featx.index.opening import open_index
 from featx.index.projection import PCA_ROWS, Projection, fit_projection, read_projection
 from featx.index.source import StoreVectors, draw_sample
@@ -123,6 +124,11 @@ def build_index(
         require_rows(store, IndexFileError)
         note_choice(store, layer, pool, listener)
         description = _describe(store, store.vector_spec(layer, pool), path, (kind, options))
+        space = description.space
+        needed = vector_bytes(description.kind, space.count, space.width)
+        excess = describe_excess(space, needed, options)
+        if excess is not None:
+            listener.note(excess)
         source, older = _connect(StoreVectors(store, layer, pool, listener), description, previous)
         try:
             write_index(Draft(source, description, path, listener), older)
@@ -205,8 +211,7 @@ def _find_old_rows(store: FeatureStore, previous: VectorIndex) -> np.ndarray:
     rows[same] = same
     others = np.flatnonzero(rows < 0)
     if len(others):
-        known = previous.rows_by_content()
-        rows[others] = [known.get(content[row].tobytes(), -1) for row in others]
+        rows[others] = previous.find_contents(content[others])
     corrected = find_corrected(store)
     if corrected:
         rows[[key in corrected for key in store.keys]] = -1

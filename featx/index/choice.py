@@ -18,6 +18,21 @@ ROW_BYTES = 8
 """Bytes of a vector in a list besides its values."""
 
 
+def vector_bytes(kind: str, count: int, width: int) -> int | None:
+    """Return the bytes of N vectors of D values, with their row numbers; None if not known.
+
+    Example:
+        >>> vector_bytes("ivf", 1_000_000, 1280)
+        1288000000
+    """
+    sizes = {
+        EXACT: 4 * width,
+        LISTS: width + ROW_BYTES,
+        SMALL_LISTS: -(-width // 8) + 2 * ROW_BYTES,  # With what RaBitQ corrects a product by.
+    }
+    return sizes[kind] * count if kind in sizes else None
+
+
 def choose_kind(kind: str, count: int, width: int, options: IndexOptions) -> str:
     """Return the name of a kind of index.
 
@@ -55,7 +70,7 @@ def choose_kind(kind: str, count: int, width: int, options: IndexOptions) -> str
         return kind
     memory = options.max_memory
     in_time = count * width <= EXACT_RATE * options.max_query_time
-    if in_time and (memory is None or 4 * count * width <= memory):
-        return EXACT
-    fits = memory is None or count * (width + ROW_BYTES) <= memory
-    return LISTS if fits else SMALL_LISTS
+    for name in (EXACT, LISTS) if in_time else (LISTS,):
+        if memory is None or (vector_bytes(name, count, width) or 0) <= memory:
+            return name
+    return SMALL_LISTS

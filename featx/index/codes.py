@@ -10,7 +10,7 @@ import numpy as np
 
 from featx.index.container import Arrays, Section
 from featx.index.kinds import Space, Vectors
-from featx.index.lists import CodeFile, MappedLists, SortedCodes
+from featx.index.lists import CodeFile, MappedLists
 from featx.index.nearest import FAISS_API, metric_of, start_faiss
 from featx.index.recipes import Recipe
 
@@ -33,7 +33,7 @@ class Coder:
         self, space: Space, centres: np.ndarray, extra: Mapping[str, np.ndarray], recipe: Recipe
     ) -> None:
         start_faiss()
-        self.centres, self.extra, self.recipe = centres, extra, recipe
+        self.space, self.centres, self.extra, self.recipe = space, centres, extra, recipe
         self._rotation, self._offset = extra.get("rotation"), extra.get("offset")
         width = centres.shape[1]
         self.quantizer = FAISS_API.IndexFlat(width, metric_of(space))
@@ -75,13 +75,17 @@ class Coder:
 
     def decode(self, codes: np.ndarray, number: int) -> np.ndarray:
         """Return vectors, float32 (n, D), of codes of one list."""
-        width = int(self.index.coarse_code_size())
-        prefix = np.frombuffer(number.to_bytes(width, "little"), np.uint8)
-        whole = np.concatenate([np.tile(prefix, (len(codes), 1)), codes], axis=1)
-        rotated = np.asarray(self.index.sa_decode(np.ascontiguousarray(whole)))
+        rotated = self.decode_rotated(codes, number)
         if self._offset is not None:
             rotated = rotated - self._offset
         return rotated if self._rotation is None else rotated @ self._back
+
+    def decode_rotated(self, codes: np.ndarray, number: int) -> np.ndarray:
+        """Return vectors as queries are compared with them, float32 (n, P), of one list."""
+        width = int(self.index.coarse_code_size())
+        prefix = np.frombuffer(number.to_bytes(width, "little"), np.uint8)
+        whole = np.concatenate([np.tile(prefix, (len(codes), 1)), codes], axis=1)
+        return np.asarray(self.index.sa_decode(np.ascontiguousarray(whole)))
 
     @cached_property
     def _back(self) -> np.ndarray:
@@ -92,22 +96,22 @@ class Coder:
             return turned  # A tenth of a second, where what follows takes many.
         return np.linalg.pinv(self._rotation)
 
-    def encode_all(self, vectors: Vectors) -> SortedCodes:
+    def encode_all(self, vectors: Vectors) -> CodeFile:
         """Return the codes of all vectors, which are read once."""
-        file, start = CodeFile(vectors.scratch, self.code_size), 0
+        file, start = CodeFile(vectors.scratch, self.code_size, len(self), self.space.count), 0
         for block in vectors.read():
             codes, lists = self.encode(block)
             file.add(codes, lists, np.arange(start, start + len(block)))
             start += len(block)
-        return file.finish(len(self))
+        return file
 
-    def encode_rows(self, vectors: Vectors, rows: np.ndarray) -> SortedCodes:
+    def encode_rows(self, vectors: Vectors, rows: np.ndarray) -> CodeFile:
         """Return the codes of chosen vectors."""
-        file = CodeFile(vectors.scratch, self.code_size)
+        file = CodeFile(vectors.scratch, self.code_size, len(self), len(rows))
         for start in range(0, len(rows), ENCODED_ROWS):
             chosen = rows[start : start + ENCODED_ROWS]
             file.add(*self.encode(vectors.take(chosen)), chosen)
-        return file.finish(len(self))
+        return file
 
     def map(self, lists: MappedLists) -> None:
         """Let FAISS read lists where they are in the file; where it cannot, give it a copy."""

@@ -136,6 +136,7 @@ class MappedArray:
     ) -> None:
         self.name, self.place = name, place
         self.path = path
+        self._content = content
         self._bytes = memoryview(content)[place.offset : place.offset + place.num_bytes]
         self._is_checked = np.full(math.ceil(place.num_bytes / BLOCK), is_checked)
         dtype = np.dtype(place.dtype)
@@ -168,6 +169,15 @@ class MappedArray:
             if zlib.crc32(content) != self.place.checksums[block]:
                 raise damaged(self.path, f"a block of {self.name!r} is not what was written")
             self._is_checked[block] = True
+
+    def release(self, start: int, stop: int) -> None:
+        """Take some bytes out of the memory of this process; they are read again when needed."""
+        if not hasattr(mmap, "MADV_DONTNEED"):  # On Windows.
+            return
+        start = -(-(self.place.offset + start) // mmap.PAGESIZE) * mmap.PAGESIZE
+        stop = (self.place.offset + stop) // mmap.PAGESIZE * mmap.PAGESIZE
+        if start < stop:
+            self._content.madvise(mmap.MADV_DONTNEED, start, stop - start)
 
     def rows(self, start: int, stop: int) -> np.ndarray:
         """Return the mapped values of some rows, checked; the array cannot be written to."""
@@ -242,11 +252,11 @@ class Writer:
         self._places[section.name] = place
 
     def mapped(self) -> dict[str, MappedArray]:
-        """Return the arrays that have been written."""
+        """Return the arrays that have been written; they are not compared with checksums now."""
         self._file.flush()
         content = _map(self._file.fileno())
         return {
-            name: MappedArray(self._path, name, place, content)
+            name: MappedArray(self._path, name, place, content, is_checked=True)
             for name, place in self._places.items()
         }
 

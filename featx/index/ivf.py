@@ -16,6 +16,7 @@ from featx.index.codes import Coder, read_coder
 from featx.index.container import Arrays, Section
 from featx.index.ivf_update import Change, Kept
 from featx.index.kinds import Effort, Parameters, Space, Update, Vectors
+from featx.index.list_search import search_by_list, suits_lists
 from featx.index.lists import MappedLists, list_sections
 from featx.index.nearest import FAISS_API, select_rows, start_faiss, to_scores
 from featx.index.recipes import Recipe
@@ -81,17 +82,32 @@ class IvfSearch:
         rotated = self._coder.rotate(queries)
         probes = self._probes_for(count, allowed)
         distances, lists = self._coder.quantizer.search(rotated, probes)
+        if suits_lists(self._coder, len(rotated), probes):
+            asked = rotated, lists
+            scores, rows = search_by_list(self._coder, self._lists, asked, count, allowed)
+        else:
+            scores, rows = self._search_by_query((rotated, distances, lists), count, allowed)
+        if (rows >= self._space.count).any() or (rows < -1).any():
+            raise ValueError("it names rows that there are not")
+        return to_scores(scores, self._space), rows
+
+    def _search_by_query(
+        self,
+        asked: tuple[np.ndarray, np.ndarray, np.ndarray],
+        count: int,
+        allowed: np.ndarray | None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Let FAISS search for rotated queries, with their lists and the distances to these."""
+        rotated, distances, lists = asked
         self._lists.check(np.unique(lists[lists >= 0]))
         scores = np.empty((len(rotated), count), np.float32)
         rows = np.empty((len(rotated), count), np.int64)
-        parameters = FAISS_API.SearchParametersIVF(sel=select_rows(allowed), nprobe=probes)
+        parameters = FAISS_API.SearchParametersIVF(sel=select_rows(allowed), nprobe=lists.shape[1])
         places = [FAISS_API.swig_ptr(array) for array in (lists, distances, scores, rows)]
         self._coder.index.search_preassigned_c(  # The form for Python takes no parameters.
             len(rotated), FAISS_API.swig_ptr(rotated), count, *places, False, parameters
         )
-        if (rows >= self._space.count).any() or (rows < -1).any():
-            raise ValueError("it names rows that there are not")
-        return to_scores(scores, self._space), rows
+        return scores, rows
 
     def vectors(self, rows: np.ndarray) -> np.ndarray:
         """Return chosen vectors as they were compressed: looks through all lists for them."""

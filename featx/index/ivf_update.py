@@ -9,7 +9,7 @@ import numpy as np
 
 from featx.index.codes import Coder
 from featx.index.kinds import Space, Vectors
-from featx.index.lists import ListContent, MappedLists, SortedCodes
+from featx.index.lists import CodeFile, ListContent, MappedLists
 from featx.index.training import train_centres
 
 DRIFT = 3.0
@@ -99,7 +99,7 @@ class Change:
         centres[drifted] = found[: len(drifted)]
         return Coder(self.space, centres, coder.extra, coder.recipe)
 
-    def join(self, drifted: np.ndarray, codes: SortedCodes) -> Iterator[ListContent]:
+    def join(self, drifted: np.ndarray, codes: CodeFile) -> Iterator[ListContent]:
         """Yield what is kept of each list, and behind it what is new in it."""
         is_new = set(drifted.tolist())
         for number in range(len(codes.sizes)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+import weakref
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,57 +67,68 @@ class ListLayout:
         return codes, content[middle:end].view(np.int64)[:size]
 
 
+ListContent = tuple[np.ndarray, np.ndarray]
+
+
 class CodeFile:
-    """Codes of vectors as they come, in a file without a name, with the list of each.
+    """Codes of vectors as they come, in a file without a name, to be taken out list by list.
+
+    Codes of neighbouring lists are written together, `GATHERED` bytes of them as a rule, and read
+    together: that many are in memory.
 
     Args:
         folder: Where the file is.
         code_size: Bytes of a vector.
+        num_lists: How many lists there are.
+        count: How many vectors are going to be added.
     """
 
-    def __init__(self, folder: Path, code_size: int) -> None:
+    def __init__(self, folder: Path, code_size: int, num_lists: int, count: int) -> None:
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
-        self._code_size = code_size
-        self._lists: list[np.ndarray] = []
-        self._rows: list[np.ndarray] = []
+        weakref.finalize(self, self._file.close)
+        self._entry = np.dtype(
+            [("list", "<i4"), ("row", "<i8"), ("code", "u1", (code_size,))], align=False
+        )
+        parts = max(1, min(num_lists, round(count * self._entry.itemsize / GATHERED)))
+        self._lists_of_part = -(-num_lists // parts)
+        self._extents: list[list[tuple[int, int]]] = [[] for _ in range(parts)]
+        self._read: tuple[int, np.ndarray] | None = None
+        self.sizes = np.zeros(num_lists, np.int64)
 
     def add(self, codes: np.ndarray, lists: np.ndarray, rows: np.ndarray) -> None:
         """Append codes, (n, code_size); their lists and their row numbers, (n,)."""
-        self._file.write(codes.tobytes())
-        self._lists.append(lists.astype(np.int32))
-        self._rows.append(rows.astype(np.int64))
+        entries = np.empty(len(rows), self._entry)
+        entries["list"], entries["row"], entries["code"] = lists, rows, codes
+        self.sizes += np.bincount(lists, minlength=len(self.sizes))
+        parts = lists // self._lists_of_part
+        order = np.argsort(parts, kind="stable")
+        ends = np.cumsum(np.bincount(parts, minlength=len(self._extents)))
+        for extents, chosen in zip(self._extents, np.split(order, ends[:-1]), strict=True):
+            if len(chosen):
+                extents.append((self._file.tell(), len(chosen)))
+                self._file.write(entries[chosen].tobytes())
 
-    def finish(self, num_lists: int) -> SortedCodes:
-        """Return the codes, sorted by list."""
-        self._file.flush()
-        lists = np.concatenate([np.empty(0, np.int32), *self._lists])
-        rows = np.concatenate([np.empty(0, np.int64), *self._rows])
-        codes = np.empty((0, self._code_size), np.uint8)
-        if len(rows):
-            codes = np.memmap(self._file, np.uint8, "r", shape=(len(rows), self._code_size))
-        self._file.close()  # What is mapped stays.
-        return SortedCodes(codes, rows, lists, num_lists)
+    def take(self, number: int) -> ListContent:
+        """Return the codes, (n, code_size), and row numbers, (n,), of a list as they came."""
+        part = number // self._lists_of_part
+        if self._read is None or self._read[0] != part:
+            self._read = None  # Before the next one is read.
+            self._read = part, self._read_part(part)
+        entries = self._read[1]
+        first, last = np.searchsorted(entries["list"], [number, number + 1])
+        return entries["code"][first:last], entries["row"][first:last]
 
-
-class SortedCodes:
-    """Codes with their row numbers, by list."""
-
-    def __init__(
-        self, codes: np.ndarray, rows: np.ndarray, lists: np.ndarray, num_lists: int
-    ) -> None:
-        self._codes, self._rows = codes, rows
-        self._order = np.argsort(lists, kind="stable")
-        self.sizes = np.bincount(lists, minlength=num_lists)
-        self._ends = np.cumsum(self.sizes)
-
-    def take(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the codes, (n, code_size), and row numbers, (n,), of a list."""
-        end = int(self._ends[number])
-        chosen = self._order[end - int(self.sizes[number]) : end]
-        return self._codes[chosen], self._rows[chosen]
-
-
-ListContent = tuple[np.ndarray, np.ndarray]
+    def _read_part(self, part: int) -> np.ndarray:
+        """Return the entries of some lists, sorted by list."""
+        extents = self._extents[part]
+        entries = np.empty(sum(count for _, count in extents), self._entry)
+        place = 0
+        for offset, count in extents:
+            self._file.seek(offset)
+            content = self._file.read(count * self._entry.itemsize)
+            entries[place : place + count] = np.frombuffer(content, self._entry)
+            place += count
+        return entries[np.argsort(entries["list"], kind="stable")]
 
 
 def list_sections(sizes: np.ndarray, code_size: int, lists: Iterable[ListContent]) -> list[Section]:
@@ -169,13 +181,18 @@ class MappedLists:
             raise ValueError("its lists hold other vectors than it says")
 
     def check(self, numbers: np.ndarray) -> None:
-        """Compare the blocks of some lists with their checksums.
+        """Compare the blocks of some lists with their checksums, before FAISS reads them.
 
         Raises:
             IndexFileError: If one of them is damaged.
         """
         for number in numbers:
             self.array.check(*self.layout.span(int(number)))
+            self.release(int(number))  # FAISS has mapped the file by itself.
+
+    def release(self, number: int) -> None:
+        """Take a list out of the memory of this process."""
+        self.array.release(*self.layout.span(number))
 
     def take(self, number: int) -> ListContent:
         """Return the codes and row numbers of a list, checked, as views of the file."""

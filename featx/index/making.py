@@ -14,6 +14,7 @@ from featx.events import Listener
 from featx.index.container import Arrays, Writer
 from featx.index.description import IndexDescription, Measured, column_sections
 from featx.index.kinds import INDEXES, IndexKind, Parameters, Space, Update, Vectors
+from featx.index.memory import bound_training
 from featx.index.projection import hash_rows, self_sections
 from featx.index.source import StoreVectors, draw_sample
 from featx.index.tuning import QUERIES, ExactNeighbours, tune
@@ -25,10 +26,6 @@ REUSED_ROWS = 1024
 MEASURED_AGAIN = 0.05
 """Share of rows that may be new before recall is measured again; it can differ by as much at most,
 and by far less as a rule."""
-
-
-TRAINING_SHARE = 0.25
-"""Of the memory limit, for the vectors that a kind is trained on: some copies are made of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +138,15 @@ def _write_approximate(draft: Draft, writer: Writer, older: Older | None) -> _Re
         draft.listener.note(
             f"an index of kind {draft.description.kind} is built anew for such a change"
         )
+    truth = _write_new(draft, writer)
+    return _measure(draft, writer.mapped(), truth)
+
+
+def _write_new(draft: Draft, writer: Writer) -> ExactNeighbours:
+    """Write the arrays of an index of all vectors; return what recall is measured by."""
     source, space = draft.source, draft.space
-    sample = draw_sample(source, _count_training(draft), QUERIES)
+    wanted, limit = draft.kind.training_rows(space), draft.description.options.max_memory
+    sample = draw_sample(source, bound_training(wanted, space, limit), QUERIES)
     truth = ExactNeighbours(sample.rows, source.projection.project(sample.queries), space)
     vectors = replace(
         _choose_vectors(draft),
@@ -153,15 +157,7 @@ def _write_approximate(draft: Draft, writer: Writer, older: Older | None) -> _Re
         writer.add(section)
     for section in self_sections(source.hashes):
         writer.add(section)
-    return _measure(draft, writer.mapped(), truth)
-
-
-def _count_training(draft: Draft) -> int:
-    """Return how many vectors to train on: as many as the kind asks for, and as fit."""
-    wanted, limit = draft.kind.training_rows(draft.space), draft.description.options.max_memory
-    if limit is None:
-        return wanted
-    return min(wanted, max(1, int(TRAINING_SHARE * limit) // (4 * draft.space.width)))
+    return truth
 
 
 def _write_update(draft: Draft, writer: Writer, older: Older, update: Update) -> _Result:

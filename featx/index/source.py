@@ -51,14 +51,15 @@ class StoreVectors:
         Args:
             chosen: Row numbers in ascending order, several times.
         """
-        taken: list[list[np.ndarray]] = [[] for _ in chosen]
+        width = math.prod(self.store.vector_spec(self.layer, self.pool).shape)
+        taken = [np.empty((len(rows), width), np.float32) for rows in chosen]
         start = 0
         for block in self._stored():
-            for rows, parts in zip(chosen, taken, strict=True):
+            for rows, values in zip(chosen, taken, strict=True):
                 low, high = np.searchsorted(rows, [start, start + len(block)])
-                parts.append(self.projection.prepare(block[rows[low:high] - start]))
+                values[low:high] = self.projection.prepare(block[rows[low:high] - start])
             start += len(block)
-        return [np.concatenate(parts) for parts in taken]
+        return taken
 
     def follow(self, blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
         """Pass blocks on, and tell the listener how far they are."""

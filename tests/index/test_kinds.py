@@ -11,6 +11,8 @@ from featx.errors import IndexFileError, InvalidValue
 from featx.events import Listener
 from featx.index.building import build_index
 from featx.index.choice import choose_kind
+from featx.index.kinds import Space
+from featx.index.memory import least_memory
 from featx.index.opening import open_index
 from featx.index.searching import search
 from featx.index.vector_index import VectorIndex
@@ -212,11 +214,24 @@ def test_auto_goes_by_time_and_memory() -> None:
     assert choose_kind("flat", 10**9, 256, IndexOptions(max_memory=1)) == "flat"
 
 
-def test_the_memory_limit_bounds_what_lists_are_trained_on(store: Path, tmp_path: Path) -> None:
-    limit = 4 * 20 * 4 * WIDTH  # A quarter of it has room for 20 vectors.
+def test_the_memory_limit_bounds_what_lists_are_trained_on(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("featx.index.memory.FEWEST_BYTES", 1)
+    limit = least_memory(Space(COUNT, WIDTH)) + 2 * 20 * 4 * WIDTH  # Half is for 20 vectors.
     index = build_index(store, kind="ivf", max_memory=limit, output=tmp_path / "i.faiss")
     assert index.description.parameters["lists"] == 20
     assert index.description.measured.recall >= 0.98
+
+
+def test_a_memory_limit_that_cannot_be_kept_is_said(store: Path, tmp_path: Path) -> None:
+    notes = Notes()
+    build_index(store, max_memory=10, output=tmp_path / "i.faiss", listener=notes)
+    (note,) = notes.texts
+    assert note.startswith("a search takes about 28.5 kB, building takes about 3")
+    assert note.endswith("more than max_memory=10 allows")
+    build_index(store, max_memory=10**9, output=tmp_path / "i.faiss", listener=notes)
+    assert len(notes.texts) == 1
 
 
 @pytest.mark.parametrize(
