@@ -290,9 +290,9 @@ class IndexOptions:
         whiten: Scale the components to equal variance.
         min_recall: The share of the 10 nearest vectors that is to be found, from 0 to 1, by an
             index that does not look everywhere; it looks no further than this needs.
-        max_memory: Bytes that the vectors of the index may take when it is searched, at least 1;
-            as many as there are when None. ``auto`` goes by it. Of building it bounds only the
-            vectors that an index is trained on: they take a quarter of it at most.
+        max_memory: Bytes that an index may take, at least 1; as many as there are when None.
+            ``auto`` chooses a kind whose vectors fit when they are searched. Building keeps within
+            it by training on fewer vectors; where that is not enough, a note says so.
         max_query_time: Milliseconds, by which ``auto`` chooses: it stays exact while one query is
             expected to take no longer. It bounds no search: how far another kind looks follows
             from `min_recall` alone.

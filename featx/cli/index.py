@@ -40,7 +40,7 @@ def make_index_options(
             "--max-memory",
             "--max-index-memory-usage",
             metavar="SIZE",
-            help="What the vectors may take in a search, such as 500MB; by it 'auto' chooses.",
+            help="What a search and building may take, such as 2GB; by it 'auto' chooses.",
         ),
     ] = None,
     max_query_time: Annotated[
