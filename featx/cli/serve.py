@@ -49,6 +49,7 @@ def serve(
     from featx.index.ready import IndexRequest
     from featx.report.console import ConsoleListener
     from featx.serving.server import open_server
+    from featx.serving.snapshot import Files
 
     listener = ConsoleListener()
     query = QueryImages(
@@ -58,7 +59,8 @@ def serve(
         trust_model_code=trust_model_code,
         allow_download=allow_download,
     )
-    opened = open_server(IndexRequest(features, index, layer), head, query, server, listener)
+    files = Files(IndexRequest(features, index, layer), head)
+    opened = open_server(files, query, server, listener)
     typer.echo(opened.url)
     if browser:
         typer.launch(opened.url)

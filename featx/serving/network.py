@@ -21,6 +21,7 @@ from featx.images.cropping import Crop, crop_images
 from featx.images.reading import DecodedImage, ReadResult, read_images
 from featx.images.sources import ImageFailure, gather
 from featx.models.backbone import Backbone
+from featx.models.reference import locate_again
 from featx.serving.snapshot import NetworkPlan
 
 MOST_PICTURES = 64
@@ -84,12 +85,18 @@ class PictureNetwork:
         query: How pictures are read and the network is run; it has no images.
         listener: Is told which engine was chosen.
         observe: Is given the number of pictures of each pass, and its seconds.
+        model: Where the model is now, if it has moved.
     """
 
     def __init__(
-        self, query: QueryImages, listener: Listener, observe: Callable[[int, float], None]
+        self,
+        query: QueryImages,
+        listener: Listener,
+        observe: Callable[[int, float], None],
+        model: str | None = None,
     ) -> None:
         self._query, self._listener, self._observe = query, listener, observe
+        self._model = model
         self._jobs: queue.SimpleQueue[Job | NetworkPlan | None] = queue.SimpleQueue()
         self._networks: dict[str, Backbone] = {}
         self._thread = threading.Thread(target=self._work, name="featx-network", daemon=True)
@@ -212,7 +219,9 @@ class PictureNetwork:
     def _load(self, plan: NetworkPlan) -> Backbone:
         key = plan.model.fingerprint + ",".join(one.name for one in plan.features)
         if key not in self._networks:
-            network = load_network(self._query, plan.model, plan.features[0])
+            moved = None if self._model is None else locate_again(self._model, plan.model)
+            query = replace(self._query, weights=self._query.weights or moved)
+            network = load_network(query, plan.model, plan.features[0])
             self._networks[key] = accelerate(network, self._query.run, self._listener)
         return self._networks[key]
 

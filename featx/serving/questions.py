@@ -15,6 +15,7 @@ MOST_ITEMS = 500
 MOST_KEYS = 500
 Key = Annotated[str, Field(min_length=1, max_length=4096)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
+Glob = Annotated[str, Field(min_length=1, max_length=400)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
@@ -28,8 +29,10 @@ class Filters(Fields):
     """Which images: all conditions hold at once."""
 
     label: list[str] = Field([], description="Only images of these classes.")
-    path: list[str] = Field(
-        [], description="Only keys, file names or folders that match one of these globs."
+    path: list[Glob] = Field(
+        [],
+        max_length=20,
+        description="Only keys, file names or folders that match one of these globs.",
     )
     split: list[str] = Field([], description="Only images of these splits.")
     where_column: str | None = Field(

@@ -151,7 +151,7 @@ async def list_notes(request: Request) -> Response:
 async def change_notes(request: Request) -> Response:
     """Decide on images, or tag them; it is on the disk when the answer comes."""
     service = service_of(request)
-    asked = await read_asked(request, Changes)
+    asked = await read_asked(request, Changes, service.deadline())
     changes = check_fields(Changes, asked.options).changes
     snapshot = service.current
     notes = [_make_note(snapshot, change) for change in changes]

@@ -11,7 +11,6 @@ from starlette.responses import Response
 
 from featx.errors import ImageError
 from featx.images.sources.locations import LocationReader
-from featx.report.page.thumbnails import Thumbnails
 from featx.serving.described import documented
 from featx.serving.predicting import predict_rows
 from featx.serving.questions import ItemsQuery
@@ -105,8 +104,7 @@ async def show_thumbnail(request: Request, key: str) -> Response:
         return Response(status_code=304, headers=headers)
 
     def work() -> bytes:
-        with Thumbnails() as thumbnails:
-            return thumbnails.read(key, content, snapshot.store.root)
+        return service.thumbnails.read(key, content, snapshot.store.root)
 
     try:
         data = await service.run(request, work, service.deadline())

@@ -37,7 +37,7 @@ async def search(request: Request) -> Response:
     service = service_of(request)
     deadline = service.deadline()
     async with service.gate.enter():
-        asked = await read_asked(request, SearchQuestion)
+        asked = await read_asked(request, SearchQuestion, deadline)
         question, snapshot = asked.check(SearchQuestion), service.current
         prepared: Prepared = await service.run(
             request, lambda: prepare_search(snapshot, question, asked.pictures), deadline
@@ -61,7 +61,7 @@ async def predict(request: Request) -> Response:
     service = service_of(request)
     deadline = service.deadline()
     async with service.gate.enter():
-        asked = await read_asked(request, PredictQuestion)
+        asked = await read_asked(request, PredictQuestion, deadline)
         question, snapshot = asked.check(PredictQuestion), service.current
         _require_some(bool(asked.pictures or question.keys))
         require_head(snapshot)
@@ -101,7 +101,7 @@ async def features(request: Request) -> Response:
     service = service_of(request)
     deadline = service.deadline()
     async with service.gate.enter():
-        asked = await read_asked(request, FeaturesQuestion)
+        asked = await read_asked(request, FeaturesQuestion, deadline)
         question, snapshot = asked.check(FeaturesQuestion), service.current
         _require_some(bool(asked.pictures or question.keys))
         plan = snapshot.search_plan

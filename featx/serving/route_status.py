@@ -89,7 +89,7 @@ async def show_metrics(request: Request) -> Response:
 @router.post("/login", **documented("login"))
 async def log_in(request: Request) -> Response:
     """Take the token, and give the browser a cookie that stands for it."""
-    asked = await read_asked(request, Login)
+    asked = await read_asked(request, Login, service_of(request).deadline())
     login = check_fields(Login, asked.options)
     sessions: Sessions = request.app.state.sessions
     if not sessions.accepts(login.token):

@@ -17,6 +17,7 @@ from featx.index.ready import IndexRequest
 from featx.models.in_memory import InMemory, check_model
 from featx.options import RunOptions, fill_group
 from featx.serving.settings import ServeKeywords, ServerOptions
+from featx.serving.snapshot import Files
 from featx.trust import GivenTrust
 from featx.wording import option
 
@@ -142,7 +143,7 @@ def serve(
     query = QueryImages(
         (),
         run=run,
-        weights=check_path("weights", weights if not isinstance(reference, str) else reference),
+        weights=check_path("weights", weights),
         model=reference if isinstance(reference, InMemory) else None,
         trust_model_code=trust_model_code,
         allow_download=allow_download,
@@ -152,17 +153,15 @@ def serve(
         None if index is None else Path(index),
         check_layer("layer", layer),
     )
-    found = open_server(request, head, query, server, run.choose_listener(listener))
+    moved = reference if isinstance(reference, str) else None
+    files = Files(request, None if head is None else Path(head), moved)
+    found = open_server(files, query, server, run.choose_listener(listener))
     found.start()
     return found
 
 
 def open_server(
-    request: IndexRequest,
-    head: str | Path | None,
-    query: QueryImages,
-    options: ServerOptions,
-    listener: Listener,
+    files: Files, query: QueryImages, options: ServerOptions, listener: Listener
 ) -> Server:
     """Return a server that listens already, and answers when it is run or started."""
     require_serve()
@@ -171,12 +170,10 @@ def open_server(
     from featx.serving.app import make_app
     from featx.serving.security import Sessions
     from featx.serving.service import Service
-    from featx.serving.snapshot import Files
 
     sessions = Sessions(options.read_token())
     bound = _listen(options)
     try:
-        files = Files(request, None if head is None else Path(head))
         service = Service(files, query, options, listener)
     except BaseException:
         bound.close()

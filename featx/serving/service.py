@@ -17,6 +17,7 @@ from featx.events import Listener
 from featx.features.query_images import QueryImages
 from featx.images.cropping import Crop, parse_crop
 from featx.machine import available_cores
+from featx.report.page.thumbnails import Thumbnails
 from featx.serving.chores import Chores
 from featx.serving.curated import make_map
 from featx.serving.metrics import Metrics
@@ -29,8 +30,6 @@ from featx.serving.snapshot import Files, NetworkPlan, Snapshot
 from featx.serving.web import Gate, Problem, wait_for
 
 T = TypeVar("T")
-LOADING_SECONDS = 120
-"""Added to the time of a request while a network is being loaded."""
 
 
 class Service:
@@ -46,12 +45,13 @@ class Service:
     def __init__(
         self, files: Files, query: QueryImages, options: ServerOptions, listener: Listener
     ) -> None:
+        self.thumbnails = Thumbnails()
         self.options, self.listener = options, listener
         self.metrics = Metrics()
         self.gate = Gate(options.queue)
         self.collection = Collection(files, listener)
         self.notes = NoteBook.beside(self.collection.current.store.path)
-        self.network = PictureNetwork(query, listener, self.metrics.observe_pass)
+        self.network = PictureNetwork(query, listener, self.metrics.observe_pass, files.model)
         self.chores = Chores()
         self.query = query
         self._cores = anyio.CapacityLimiter(max(2, available_cores()))
@@ -69,6 +69,7 @@ class Service:
         self.chores.close()
         self.network.close()
         self.collection.close()
+        self.thumbnails.close()
 
     @property
     def current(self) -> Snapshot:
@@ -84,8 +85,8 @@ class Service:
         return await wait_for(request, self.thread(work), deadline)
 
     async def thread(self, work: Callable[[], T]) -> T:
-        """Run something in a thread, whatever becomes of the client."""
-        return await run_sync(work, abandon_on_cancel=True, limiter=self._cores)
+        """Run something in a thread; one that is given up keeps its place until it ends."""
+        return await run_sync(work, limiter=self._cores)
 
     async def compute(
         self,

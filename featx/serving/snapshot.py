@@ -29,11 +29,13 @@ class Files:
 
     Attributes:
         index: Store, index and layer.
-        head: The head's folder; None for ``head`` if there is one that fits.
+        head: The head's folder; None for ``head`` if there is one.
+        model: Where the model is now, if it has moved.
     """
 
     index: IndexRequest
     head: Path | None = None
+    model: str | None = None
 
     @property
     def head_folder(self) -> Path:
@@ -72,6 +74,7 @@ class Snapshot:
     ) -> None:
         self.store, self.index, self.head, self.version = store, index, head, version
         self.columns = RowColumns.read(store)
+        store.load_columns()
 
     def __len__(self) -> int:
         return len(self.columns.keys)

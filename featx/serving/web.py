@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -15,11 +16,16 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
 from featx.errors import (
+    DimensionMismatch,
     FeatxError,
+    HeadError,
     ImageError,
+    IndexFileError,
+    InvalidValue,
     StoreError,
     UnknownName,
 )
@@ -97,12 +103,27 @@ def _parse_query(request: Request, model: type[BaseModel]) -> dict[str, Any]:
     return options
 
 
-async def read_asked(request: Request, model: type[BaseModel]) -> Asked:
+async def read_asked(request: Request, model: type[BaseModel], deadline: float) -> Asked:
     """Read the body of a request: JSON, a picture, or a form with pictures and JSON.
 
+    Args:
+        request: The request.
+        model: The fields that a query string may have beside a picture.
+        deadline: When to wait for the rest no longer, as `time.monotonic` counts.
+
     Raises:
-        Problem: If it is something else, or too large.
+        Problem: If it is something else, too large, or too slow.
     """
+    try:
+        async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+            return await _read_body(request, model)
+    except TimeoutError:
+        raise Problem(408, "The request did not come in time.") from None
+    except ClientDisconnect:
+        raise ClientGone() from None
+
+
+async def _read_body(request: Request, model: type[BaseModel]) -> Asked:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
         return await _read_form(request)
@@ -222,7 +243,14 @@ async def wait_for(request: Request, work: Awaitable[T], deadline: float) -> T:
         raise Problem(504, "It took too long.", headers={"Retry-After": "5"})
     finally:
         for one in (task, watch):
+            one.add_done_callback(_forget)
             one.cancel()
+
+
+def _forget(task: asyncio.Future[Any]) -> None:
+    """Take the error of work that nobody waits for any more."""
+    if not task.cancelled():
+        task.exception()
 
 
 class ClientGone(Exception):
@@ -244,13 +272,17 @@ def describe_error(error: Exception) -> tuple[int, str]:
     if isinstance(error, UnknownName):
         status = 404 if error.kind.startswith("image") else 422
         return status, str(error)
-    if isinstance(error, StoreError):
-        return 503, "The store cannot be read at the moment."
     if isinstance(error, ImageError):
         return 422, error.reason
-    if isinstance(error, ValueError):
+    if isinstance(error, InvalidValue | DimensionMismatch):
         return 422, str(error)
-    return 500, type(error).__name__
+    if isinstance(error, HeadError):
+        return 409, "The head does not have what was asked for."
+    if isinstance(error, StoreError | IndexFileError):
+        return 503, "The store or its index cannot be read at the moment."
+    # The sentences of the others name files of the server: they are for its log.
+    logging.getLogger("featx.serving").error("a request failed: %s", error)
+    return 503, "The model or another file cannot be used; the log of the server says why."
 
 
 Handler = Callable[[Request, Exception], Awaitable[Response]]

@@ -31,6 +31,9 @@ MAX_FILES = 20_000
 MAX_BYTES = 128 * 2**20
 """How much the cache may hold. Above, those that were not used for longest are deleted."""
 
+BOUNDED_AFTER = 1_000
+"""New files after which the cache is looked through, by who makes thumbnails for long."""
+
 MAX_FILE_BYTES = 64 * 1024
 """Larger files in the cache are not thumbnails: one of `SIDE` pixels takes 30 kB at the most."""
 
@@ -54,13 +57,17 @@ class Thumbnails:
 
     def __init__(self) -> None:
         self._reader = LocationReader()
-        self._has_written = False
+        self._num_written = 0
 
     def __enter__(self) -> Thumbnails:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._has_written:
+        self.close()
+
+    def close(self) -> None:
+        """Delete what is too much in the cache, if something was added."""
+        if self._num_written:
             with contextlib.suppress(OSError):
                 _keep_bounded(user_cache_folder() / FOLDER)
 
@@ -113,7 +120,9 @@ class Thumbnails:
             path.parent.mkdir(parents=True, exist_ok=True)
             with replace_file(path) as temporary:
                 temporary.write_bytes(data)
-            self._has_written = True
+            self._num_written += 1
+            if self._num_written % BOUNDED_AFTER == 0:
+                _keep_bounded(path.parent)
         return data
 
     def _read_cached(self, content_hash: bytes) -> bytes | None:

@@ -1,0 +1,32 @@
+"""A server of a small collection; the network is one without TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import featx
+from tests.serving.client import Client, write_collection
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_collection(tmp_path_factory.mktemp("served"))
+
+
+@pytest.fixture(scope="session")
+def server(store: Path) -> Iterator[featx.Server]:
+    with featx.serve(store, head=store.parent / "head", layer="mean", port=0) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def client(server: featx.Server) -> Client:
+    return Client(server.url)
+
+
+@pytest.fixture(scope="session")
+def picture(store: Path) -> bytes:
+    return (store.parent / "photos/dark/image_4.png").read_bytes()
