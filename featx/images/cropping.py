@@ -73,11 +73,11 @@ def parse_crop(text: str) -> Crop:
     return Crop((left, top, width, height), (a, b, c, d))
 
 
-def crop_images(found: ImageSet, crop: Crop) -> ImageSet:
-    """Return the same images, each read as its part."""
+def crop_images(found: ImageSet, crop: Crop, max_pixels: int | None = None) -> ImageSet:
+    """Return the same images, each read as its part; of larger ones than the limit none is."""
 
     def part(item: ImageItem) -> ImageItem:
-        return replace(item, reader=_PartReader(item, crop))
+        return replace(item, reader=_PartReader(item, crop, max_pixels or MAX_PIXELS))
 
     stream = found.stream
     return replace(
@@ -87,15 +87,15 @@ def crop_images(found: ImageSet, crop: Crop) -> ImageSet:
     )
 
 
-def crop_picture(data: bytes, crop: Crop) -> bytes:
+def crop_picture(data: bytes, crop: Crop, max_pixels: int = MAX_PIXELS) -> bytes:
     """Return a part of a picture as a file without loss.
 
     Raises:
-        ImageError: If it cannot be decoded, or the part is outside of it.
+        ImageError: If it cannot be decoded, or is too large, or the part is outside of it.
     """
     try:
         with open_picture(data) as image:
-            check_pixels(image, MAX_PIXELS)
+            check_pixels(image, max_pixels)
             with decoding(image):
                 upright = load_upright(image, _ANY_SIZE)
             part = upright.crop(crop.box(*upright.size))
@@ -103,7 +103,7 @@ def crop_picture(data: bytes, crop: Crop) -> bytes:
     except (ImageError, MemoryError):
         raise
     except Exception as error:
-        raise ImageError(describe(error, data, MAX_PIXELS)) from error
+        raise ImageError(describe(error, data, max_pixels)) from error
 
 
 def _encode(part: Image.Image, profile: bytes | None) -> bytes:
@@ -120,6 +120,7 @@ class _PartReader:
 
     whole: ImageItem
     crop: Crop
+    max_pixels: int
 
     def read(self, item: ImageItem) -> bytes:
-        return crop_picture(self.whole.read_bytes(), self.crop)
+        return crop_picture(self.whole.read_bytes(), self.crop, self.max_pixels)

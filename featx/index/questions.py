@@ -141,7 +141,7 @@ class QuestionMaker(Asker):
         description = self._index.description
         found = replace(self._query, images=images).find(self._listener)
         if crop is not None:
-            found = crop_images(found, crop)
+            found = crop_images(found, crop, self._query.run.max_pixels)
         if self._network is None:
             network = load_network(self._query, description.model, description.feature)
             self._network = accelerate(network, self._query.run, self._listener)

@@ -60,14 +60,17 @@ class MapPoints:
 
     def inside(self, count: int, polygon: np.ndarray) -> np.ndarray:
         """Return which of `count` rows are inside a polygon, float (P, 2): even-odd rule."""
-        x, y = self.positions.T
+        low, high = polygon.min(axis=0), polygon.max(axis=0)
+        near = ((self.positions >= low) & (self.positions <= high)).all(axis=1)
+        x, y = self.positions[near].T
         found = np.zeros(len(x), bool)
         for (x1, y1), (x2, y2) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
             if y1 == y2:
                 continue
             crosses = (y1 > y) != (y2 > y)
             found ^= crosses & (x < (x2 - x1) * (y - y1) / (y2 - y1) + x1)
-        return self._spread(count, found)
+        near[near] = found
+        return self._spread(count, near)
 
     def _spread(self, count: int, chosen: np.ndarray) -> np.ndarray:
         out = np.zeros(count, bool)

@@ -117,7 +117,7 @@ class PictureNetwork:
         named = [(f"{number:06d}", picture.data) for number, picture in enumerate(pictures)]
         found = gather(named, in_order=True)
         if crop is not None:
-            found = crop_images(found, crop)
+            found = crop_images(found, crop, self._query.run.max_pixels)
         items = found.items if found.stream is None else found.stream
         images = read_images(
             items, plan.model.input, workers=1, max_pixels=self._query.run.max_pixels

@@ -207,13 +207,14 @@ def require_serve() -> None:
 
 
 def _listen(options: ServerOptions) -> socket.socket:
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
     try:
-        family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-        bound = socket.socket(family, socket.SOCK_STREAM)
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((options.host, options.port))
         bound.listen(2048)
     except OSError as error:
+        bound.close()
         raise ServeError(
             f"{options.host}:{options.port} cannot be listened at: {error.strerror}. Choose "
             f"another port with {option('port')}."

@@ -30,6 +30,8 @@ from featx.serving.snapshot import Files, NetworkPlan, Snapshot
 from featx.serving.web import Gate, Problem, wait_for
 
 T = TypeVar("T")
+MOST_POINTS = 500
+"""Of a lasso."""
 
 
 class Service:
@@ -117,15 +119,16 @@ class Service:
         count = len(snapshot)
         if filters.tag or filters.decision:
             found = _both(found, self._with_notes(filters, snapshot))
-        if filters.cluster or filters.lasso:
+        polygon = None if filters.lasso is None else _parse_polygon(filters.lasso)
+        if filters.cluster or polygon is not None:
             places = self.chores.get("map", snapshot, make_map)
             if not places.done():
                 raise Problem(503, "The map is being made.", headers={"Retry-After": "2"})
             points = places.result()
             if filters.cluster:
                 found = _both(found, points.in_clusters(count, filters.cluster))
-            if filters.lasso:
-                found = _both(found, points.inside(count, _parse_polygon(filters.lasso)))
+            if polygon is not None:
+                found = _both(found, points.inside(count, polygon))
         return found
 
     def _with_notes(self, filters: Filters, snapshot: Snapshot) -> np.ndarray:
@@ -157,8 +160,8 @@ def _parse_polygon(text: str) -> np.ndarray:
         polygon = values.reshape(-1, 2)
     except ValueError:
         polygon = np.zeros((0, 2))
-    if len(polygon) < 3 or not np.isfinite(polygon).all():
-        raise InvalidValue("A lasso is x,y,x,y,... of three points or more, in [0, 1].")
+    if not 3 <= len(polygon) <= MOST_POINTS or not np.isfinite(polygon).all():
+        raise InvalidValue(f"A lasso is x,y,x,y,... of 3 to {MOST_POINTS} points, in [0, 1].")
     return polygon
 
 
