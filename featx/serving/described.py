@@ -7,6 +7,7 @@ from importlib.resources import files
 from typing import Any
 
 from pydantic import BaseModel
+from starlette.responses import Response
 
 from featx.serving import questions
 
@@ -84,7 +85,8 @@ def documented(name: str) -> dict[str, Any]:
         }
     for status, text in _OTHERS.items():
         responses[status] = {"description": text} | ({} if status == "304" else {"content": error})
-    return {"openapi_extra": extra | {"responses": responses}, "response_model": None}
+    extra["responses"] = responses
+    return {"openapi_extra": extra, "response_model": None, "response_class": Response}
 
 
 def _describe_pictures(model: type[BaseModel], example: dict[str, Any]) -> dict[str, Any]:

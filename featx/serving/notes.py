@@ -130,6 +130,8 @@ class NoteBook:
                     self._read(file)
             except FileNotFoundError:
                 self._images, self._end = {}, 0
+            except NotesError:
+                raise
             except OSError as error:
                 raise NotesError(f"The notes cannot be read: {error.strerror}.") from error
 
@@ -166,6 +168,8 @@ class NoteBook:
         with self._lock:
             try:
                 self._append(line)
+            except NotesError:
+                raise
             except OSError as error:
                 raise NotesError(f"The notes cannot be written: {error.strerror}.") from error
             return self._end

@@ -31,6 +31,7 @@ from featx.errors import (
 )
 from featx.report.text import printable
 from featx.serving.network import Upload
+from featx.serving.notes import NotesError
 
 MOST_PICTURES = 32
 """In one request."""
@@ -278,6 +279,8 @@ def describe_error(error: Exception) -> tuple[int, str]:
         return 422, str(error)
     if isinstance(error, HeadError):
         return 409, "The head does not have what was asked for."
+    if isinstance(error, NotesError):
+        return 503, str(error)
     if isinstance(error, StoreError | IndexFileError):
         return 503, "The store or its index cannot be read at the moment."
     # The sentences of the others name files of the server: they are for its log.

@@ -1,0 +1,108 @@
+"""Files that are replaced while they are served: whole answers of one version, old or new."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import featx
+from featx.testing import toy_model, write_images
+from tests.serving.client import Client
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[tuple[Path, featx.Server]]:
+    extract(tmp_path, 6)
+    with featx.serve(tmp_path / "f.h5", layer="mean", head=None, port=0) as server:
+        yield tmp_path, server
+
+
+def extract(folder: Path, count: int) -> None:
+    write_images(count, folder / "photos", classes=("dark", "light"))
+    featx.extract(folder / "photos", model=toy_model(), layers=["mean"], output=folder / "f.h5")
+
+
+def test_a_store_that_grows_is_served_anew(served: tuple[Path, featx.Server]) -> None:
+    folder, server = served
+    client = Client(server.url)
+    first = client.get("/describe")
+    assert not server.reload()
+    extract(folder, 10)
+    for _ in range(100):  # It looks by itself.
+        if client.get("/describe").json["num_images"] == 10:
+            break
+        time.sleep(0.1)
+    second = client.get("/describe")
+    assert second.json["num_images"] == 10
+    assert second.headers["etag"] != first.headers["etag"]
+    assert client.get("/describe", If_None_Match=first.headers["etag"]).status == 200
+    answer = client.ask("/search", {"keys": ["light/image_9.png"], "k": 20}).json
+    assert (answer["index_size"], len(answer["results"][0]["matches"])) == (10, 9)
+    assert featx.open_index(folder / "f.faiss").description.keys[-1] == "light/image_9.png"
+
+
+def test_no_answer_is_of_two_versions(served: tuple[Path, featx.Server]) -> None:
+    folder, server = served
+    client = Client(server.url)
+    sizes: dict[str, set[tuple[int, int, int]]] = {}
+    failures: list[bytes] = []
+    ended = threading.Event()
+
+    def ask() -> None:
+        while not ended.is_set():
+            answer = client.ask("/search", {"keys": ["dark/image_0.png"], "k": 100})
+            if answer.status != 200:
+                failures.append(answer.body)
+                continue
+            found = answer.json
+            counts = (found["index_size"], found["searched"], len(found["results"][0]["matches"]))
+            sizes.setdefault(answer.headers["featx-version"], set()).add(counts)
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for count in (8, 10, 12):
+        extract(folder, count)
+        server.reload()
+    ended.set()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    for counts in sizes.values():
+        ((size, searched, matches),) = counts
+        assert size == searched == matches + 1
+    assert len(sizes) >= 2
+
+
+def test_a_damaged_store_is_not_served(served: tuple[Path, featx.Server]) -> None:
+    folder, server = served
+    client = Client(server.url)
+    good = folder / "good.h5"
+    shutil.copy(folder / "f.h5", good)
+    (folder / "bad.h5").write_bytes(b"no store")
+    (folder / "bad.h5").replace(folder / "f.h5")
+    assert server.reload()
+    known = client.get("/describe").json
+    assert (known["num_images"], known["problem"]) == (6, "files could not be reloaded")
+    assert client.ask("/search", {"keys": ["dark/image_0.png"]}).status == 200
+    good.replace(folder / "f.h5")
+    assert server.reload()
+    assert client.get("/describe").json["problem"] is None
+
+
+def test_a_head_that_is_fitted_again(served: tuple[Path, featx.Server], tmp_path: Path) -> None:
+    folder, _ = served
+    featx.fit_head(folder / "f.h5", layer="mean", kind="centroid", output=tmp_path / "head")
+    with featx.serve(folder / "f.h5", head=tmp_path / "head", port=0) as server:
+        client = Client(server.url)
+        assert client.get("/describe").json["head"]["kind"] == "centroid"
+        featx.fit_head(folder / "f.h5", layer="mean", kind="knn", output=tmp_path / "head")
+        server.reload()
+        assert client.get("/describe").json["head"]["kind"] == "knn"
+        answer = client.ask("/predict", {"keys": ["dark/image_0.png"]})
+        assert answer.json["results"][0]["predictions"][0]["class"] == "dark"

@@ -1,0 +1,87 @@
+"""`featx serve` as a process: its address, its end, and what is missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+import featx
+from tests.cli.program import Program
+from tests.serving.client import Client
+
+COMMAND = [sys.executable, "-m", "featx", "serve", "--no-browser", "--port", "0"]
+
+
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
+def test_it_ends_when_it_is_told_to(store: Path, tmp_path: Path, number: int) -> None:
+    copy = shutil.copy(store, tmp_path / "f.h5")
+    process = subprocess.Popen(
+        [*COMMAND, str(copy), "--layer", "mean"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+    )  # fmt: skip
+    assert process.stdout is not None
+    url = process.stdout.readline().strip()
+    client = Client(url)
+    assert client.get("/healthz").status == 200
+    statuses: list[int | str] = []
+    begun = threading.Barrier(5)
+
+    def ask() -> None:
+        begun.wait()
+        for _ in range(200):
+            try:
+                reply = client.ask("/search", {"keys": ["photos/dark/image_0.png"], "k": 3})
+                statuses.append(reply.status)
+            except ConnectionRefusedError:
+                return
+
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(4):
+            pool.submit(ask)
+        begun.wait()
+        while len(statuses) < 8:
+            pass
+        process.send_signal(number)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode in (0, 130, -number), err
+    assert "Traceback" not in err
+    assert set(statuses) == {200}  # What was taken was answered; the rest was refused.
+    assert out == ""
+
+
+def test_what_is_missing_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fastapi", None)
+    with pytest.raises(featx.FeatxError, match=r'pip install "featx\[serve\]"'):
+        featx.serve(tmp_path / "f.h5", port=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["none.h5"], "There is no feature store 'none.h5'"),
+        (["none.h5", "--host", "0.0.0.0"], "name a file with a token"),
+        (["none.h5", "--max-upload", "x"], "A size is a number of bytes"),
+    ],
+)
+def test_errors_are_one_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    options: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = Program(monkeypatch, capfd)("serve", *options)
+    assert outcome.status == 1
+    assert message in outcome.err
+    assert outcome.err.count("\n") <= 3
