@@ -180,21 +180,16 @@ def put_load(served: Served, pictures: Sequence[bytes], clients: int, seconds: f
         connection, number = served.connect(), first
         while time.perf_counter() < ends:
             began = time.perf_counter()
-            try:
-                connection.connect() if connection.sock is None else None
-            except OSError:
-                return  # It takes no more connections.
+            if connection.sock is None:
+                try:
+                    connection.connect()
+                except OSError:
+                    return  # It takes no more connections.
             try:
                 data = pictures[number % len(pictures)]
                 connection.request("POST", "/search?k=10", data, {"Content-Type": "image/jpeg"})
                 answer = connection.getresponse()
                 answer.read()
-            except http.client.RemoteDisconnected:
-                # An idle connection may be closed at any time; nothing of the request was taken.
-                if served.process.poll() is None and not served.process.returncode:
-                    connection.close()
-                    continue
-                return
             except (OSError, http.client.HTTPException):
                 load.lost += 1
                 return

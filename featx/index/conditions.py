@@ -10,7 +10,8 @@ import ast
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, overload
 
 import numpy as np
 
@@ -19,6 +20,62 @@ from featx.images.sources.columns import list_values
 
 MAX_LENGTH = 2_000
 """Characters of a condition: Python's parser takes memory and stack for nested brackets."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Names(Sequence["str | None"]):
+    """A column of texts of which many are the same, such as labels.
+
+    Attributes:
+        names: C texts.
+        codes: int32 (N,): the number of each row's text, -1 where it is missing.
+    """
+
+    names: tuple[str, ...]
+    codes: np.ndarray
+
+    @classmethod
+    def of(cls, values: Sequence[str | None], names: Sequence[str] | None = None) -> Names:
+        """Return the column of N values; `names` if they are known, in their order."""
+        if names is None:
+            names = sorted({value for value in values if value is not None})
+        numbers: dict[str | None, int] = {name: code for code, name in enumerate(names)}
+        numbers[None] = -1
+        codes = np.fromiter((numbers[value] for value in values), np.int32, len(values))
+        return cls(tuple(names), codes)
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    @overload
+    def __getitem__(self, index: int) -> str | None: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[str | None]: ...
+    def __getitem__(self, index: int | slice) -> str | Sequence[str | None] | None:
+        if isinstance(index, slice):
+            return Names(self.names, self.codes[index])
+        code = int(self.codes[index])
+        return None if code < 0 else self.names[code]
+
+    def counts(self) -> dict[str, int]:
+        """Return how many rows each text has."""
+        found = np.bincount(self.codes[self.codes >= 0], minlength=len(self.names))
+        return dict(zip(self.names, found.tolist(), strict=True))
+
+    def is_one_of(self, wanted: Sequence[str], kind: str) -> np.ndarray:
+        """Return which rows have one of some texts, bool (N,).
+
+        Raises:
+            UnknownName: If there is no such text.
+        """
+        numbers = {name: code for code, name in enumerate(self.names)}
+        for name in wanted:
+            if name not in numbers:
+                raise UnknownName(kind, name, self.names)
+        chosen = np.zeros(len(self.names) + 1, bool)  # The last one is for -1.
+        chosen[[numbers[name] for name in wanted]] = True
+        return np.asarray(chosen[self.codes])
+
 
 Columns = Mapping[str, "Sequence[Any] | np.ndarray"]
 
@@ -129,6 +186,9 @@ class _Condition:
             known = self._is_known(left)
             return known if isinstance(sign, ast.IsNot) else ~known
         compare = _COMPARISONS[type(sign)]
+        at_once = self._compare_at_once(left, compare, right)
+        if at_once is not None:
+            return at_once
         pairs = zip(self._values(left), self._values(right), strict=True)
         return np.array(
             [
@@ -138,12 +198,34 @@ class _Condition:
             bool,
         )
 
+    def _compare_at_once(
+        self, left: ast.expr, compare: Callable[[Any, Any], Any], right: ast.expr
+    ) -> np.ndarray | None:
+        """Compare a column of numbers or of names with a value, as arrays; None for others."""
+        sides = [one for one in (left, right) if isinstance(one, ast.Name)]
+        if len(sides) != 1:
+            return None
+        is_left = sides[0] is left
+        value = self._constant(right if is_left else left)
+        column = self._find_column(sides[0])
+        if isinstance(column, Names) and isinstance(value, str):
+            pairs = ((name, value) if is_left else (value, name) for name in column.names)
+            holds = np.array([bool(compare(*pair)) for pair in pairs] + [False], bool)
+            return np.asarray(holds[column.codes])  # The last one is for -1: missing.
+        if not isinstance(column, np.ndarray) or not _is_exact(column, value):
+            return None
+        found = compare(column, value) if is_left else compare(value, column)
+        return np.asarray(found & (column == column))  # NaN is missing, also where != holds.
+
     def _holds(self, compare: Callable[[Any, Any], Any], one: Any, other: Any) -> bool:
         if isinstance(one, str) != isinstance(other, str):
             raise self.refuse(f"a number and a text are compared: {one!r} and {other!r}")
         return bool(compare(one, other))
 
     def _is_known(self, node: ast.expr) -> np.ndarray:
+        column = self._find_column(node) if isinstance(node, ast.Name) else None
+        if isinstance(column, Names):
+            return column.codes >= 0
         return np.array([value is not None for value in self._values(node)], bool)
 
     def _values(self, node: ast.expr) -> Sequence[Any]:
@@ -161,11 +243,23 @@ class _Condition:
         return value
 
     def _column(self, node: ast.Name) -> Sequence[Any]:
+        values = self._find_column(node)
+        return list_values(values) if isinstance(values, np.ndarray) else values
+
+    def _find_column(self, node: ast.Name) -> Sequence[Any] | np.ndarray:
         place = re.fullmatch(r"_quoted_(\d+)_", node.id)
         name = self._quoted[int(place[1])] if place and self._quoted else node.id
         if name not in self._columns:
             raise UnknownName(
                 "column", name, self._columns, remedy="A text stands in quotation marks."
             )
-        values = self._columns[name]
-        return list_values(values) if isinstance(values, np.ndarray) else values
+        return self._columns[name]
+
+
+def _is_exact(column: np.ndarray, value: Any) -> bool:
+    """Whether NumPy compares a column of numbers with a value as Python does."""
+    if isinstance(value, str | bool) or column.dtype not in (np.int64, np.float64):
+        return False
+    if column.dtype == np.int64 and isinstance(value, float):
+        return False
+    return bool(abs(value) < 2**53)

@@ -58,7 +58,9 @@ def make_app(service: Service, sessions: Sessions) -> ASGIApp:
         return page.get(name) or Answer({"error": "There is no such file."}, 404)
 
     app.openapi = lambda: _describe(app)  # type: ignore[method-assign]
-    return Guard(Measured(app, service.metrics), service.options, sessions)
+    return Guard(
+        Measured(app, service.metrics), service.options, sessions, lambda: service.is_ending()
+    )
 
 
 def _read_page() -> dict[str, Response]:

@@ -2,67 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from featx.errors import UnknownName
-from featx.images.sources.columns import Columns, value_at
-from featx.images.sources.request import make_exclusion
-from featx.index.conditions import select_rows
+from featx.images.sources.columns import value_at
+from featx.index.conditions import Names, select_rows
+from featx.index.glob_rows import join_keys, match_keys
 from featx.index.options import MatchOptions
 from featx.store import FeatureStore
 from featx.store.columns import kind_of
 
+Column = np.ndarray | Names
+
 MOST_VALUES = 200
 """Texts of a column, or folders, that are counted for people to choose from."""
-
-
-@dataclass(frozen=True, slots=True)
-class Names:
-    """A column of names, such as labels.
-
-    Attributes:
-        names: C names.
-        codes: int32 (N,): the number of each row's name, -1 where there is none.
-    """
-
-    names: tuple[str, ...]
-    codes: np.ndarray
-
-    @classmethod
-    def of(cls, values: Sequence[str | None], names: Sequence[str]) -> Names:
-        """Return the column of N values, each of which is one of the names, or None."""
-        numbers: dict[str | None, int] = {name: code for code, name in enumerate(names)}
-        numbers[None] = -1
-        codes = np.fromiter((numbers[value] for value in values), np.int32, len(values))
-        return cls(tuple(names), codes)
-
-    def __getitem__(self, row: int) -> str | None:
-        code = int(self.codes[row])
-        return None if code < 0 else self.names[code]
-
-    def counts(self) -> dict[str, int]:
-        """Return how many rows each name has."""
-        found = np.bincount(self.codes[self.codes >= 0], minlength=len(self.names))
-        return dict(zip(self.names, found.tolist(), strict=True))
-
-    def is_one_of(self, wanted: Sequence[str], kind: str) -> np.ndarray:
-        """Return which rows have one of some names, bool (N,).
-
-        Raises:
-            UnknownName: If there is no such name.
-        """
-        numbers = {name: code for code, name in enumerate(self.names)}
-        for name in wanted:
-            if name not in numbers:
-                raise UnknownName(kind, name, self.names)
-        chosen = np.zeros(len(self.names) + 1, bool)  # The last one is for -1.
-        chosen[[numbers[name] for name in wanted]] = True
-        return np.asarray(chosen[self.codes])
 
 
 class RowColumns:
@@ -75,7 +32,9 @@ class RowColumns:
         columns: Further columns.
     """
 
-    def __init__(self, keys: tuple[str, ...], labels: Names, splits: Names, more: Columns) -> None:
+    def __init__(
+        self, keys: tuple[str, ...], labels: Names, splits: Names, more: Mapping[str, Column]
+    ) -> None:
         self.keys, self.labels, self.splits, self.columns = keys, labels, splits, more
         hashes = np.fromiter(map(hash, keys), np.int64, len(keys))
         self._order = np.argsort(hashes, kind="stable")
@@ -88,7 +47,7 @@ class RowColumns:
             store.keys,
             Names.of(store.labels, store.classes),
             Names.of(store.splits, store.split_names),
-            dict(store.columns),
+            {name: _read_column(column) for name, column in store.columns.items()},
         )
 
     def row(self, key: str) -> int:
@@ -127,20 +86,19 @@ class RowColumns:
         if filters.split:
             allowed &= self.splits.is_one_of(filters.split, "split in the store")
         if filters.path:
-            matches = make_exclusion(filters.path)
-            assert matches is not None
-            left = np.flatnonzero(allowed)
-            allowed[left] = [matches(self.keys[row]) for row in left.tolist()]
+            allowed &= match_keys(self.keys, self._joined_keys, filters.path)
         if filters.where_column is not None:
             allowed &= select_rows(filters.where_column, self._conditions, len(self.keys))
         return allowed
 
     @cached_property
+    def _joined_keys(self) -> Any:
+        return join_keys(self.keys)
+
+    @cached_property
     def _conditions(self) -> Mapping[str, Any]:
-        labels, splits = (
-            [names[row] for row in range(len(self.keys))] for names in (self.labels, self.splits)
-        )
-        return {"key": self.keys, "label": labels, "split": splits, **self.columns}
+        own = {"key": self.keys, "label": self.labels, "split": self.splits}
+        return {**own, **self.columns}
 
     def describe(self, row: int) -> dict[str, Any]:
         """Return what is known of a row as JSON-serialisable values."""
@@ -149,7 +107,7 @@ class RowColumns:
             "key": self.keys[row],
             "label": self.labels[row],
             "split": self.splits[row],
-            "columns": {name: value_at(column, row) for name, column in self.columns.items()},
+            "columns": {name: _value_at(column, row) for name, column in self.columns.items()},
         }
 
     @cached_property
@@ -174,16 +132,21 @@ class RowColumns:
         return {name: counts[name] for name in sorted(most)}
 
 
-def _describe_column(name: str, column: np.ndarray) -> dict[str, Any]:
+def _read_column(column: np.ndarray) -> Column:
+    return Names.of(column.tolist()) if kind_of(column) == "text" else column
+
+
+def _value_at(column: Column, row: int) -> Any:
+    return column[row] if isinstance(column, Names) else value_at(column, row)
+
+
+def _describe_column(name: str, column: Column) -> dict[str, Any]:
+    if isinstance(column, Names):
+        counts = column.counts() if len(column.names) <= MOST_VALUES else None
+        return {"name": name, "kind": "text"} | ({"values": counts} if counts else {})
     kind = kind_of(column)
     said: dict[str, Any] = {"name": name, "kind": kind}
     values = [value for value in column.tolist() if value is not None and value == value]
-    if kind in ("int64", "float64") and values:
-        return said | {"least": min(values), "most": max(values)}
-    counts: dict[str, int] = {}
-    for value in values:
-        text = str(value) if kind == "text" else str(value).lower()
-        counts[text] = counts.get(text, 0) + 1
-    if len(counts) <= MOST_VALUES:
-        said["values"] = counts
-    return said
+    if kind == "bool":
+        return said | {"values": {"true": values.count(True), "false": values.count(False)}}
+    return said | ({"least": min(values), "most": max(values)} if values else {})

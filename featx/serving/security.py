@@ -8,7 +8,7 @@ import ipaddress
 import logging
 import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -84,10 +84,18 @@ class Guard:
         app: What answers.
         options: Names and limits.
         sessions: The token.
+        is_ending: Whether connections are closed behind their answers.
     """
 
-    def __init__(self, app: ASGIApp, options: ServerOptions, sessions: Sessions) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        options: ServerOptions,
+        sessions: Sessions,
+        is_ending: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._app, self._options, self._sessions = app, options, sessions
+        self._is_ending = is_ending
         self._names = {"localhost", *map(str.lower, options.allow_host)}
         if not options.is_local:
             self._names |= {options.host.lower(), socket.gethostname().lower()}
@@ -100,7 +108,10 @@ class Guard:
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
+                known = MutableHeaders(scope=message)
+                known.update(HEADERS)
+                if self._is_ending():  # So that clients send nothing more over it.
+                    known["Connection"] = "close"
             await send(message)
 
         headers = Headers(scope=scope)

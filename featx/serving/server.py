@@ -188,7 +188,9 @@ def open_server(
         timeout_keep_alive=30,
         timeout_graceful_shutdown=int(options.timeout) + 5,
     )
-    return Server(service, uvicorn.Server(config), bound)
+    server = uvicorn.Server(config)
+    service.is_ending = lambda: server.should_exit
+    return Server(service, server, bound)
 
 
 def require_serve() -> None:

@@ -48,6 +48,7 @@ class Service:
         self, files: Files, query: QueryImages, options: ServerOptions, listener: Listener
     ) -> None:
         self.thumbnails = Thumbnails()
+        self.is_ending: Callable[[], bool] = lambda: False
         self.options, self.listener = options, listener
         self.metrics = Metrics()
         self.gate = Gate(options.queue)
