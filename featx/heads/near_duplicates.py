@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import combinations_with_replacement, islice
+from itertools import combinations_with_replacement, islice, product
 
 import numpy as np
 
@@ -34,6 +34,10 @@ BLOCK_BYTES = 8 << 20
 
 LEAF = 1024
 """Rows that are compared with each other without being divided further."""
+
+TILE = 256
+"""Rows that are compared with as many at once: their 65,536 distances stay in the cache (1.4 ns for
+a pair, where 1,024 rows take 5.7)."""
 
 MOST_PAIRS = 64
 """Candidates for each row, above which features are too much alike to tell copies."""
@@ -203,21 +207,28 @@ def _compare(points: np.ndarray, radius: float) -> Iterator[np.ndarray]:
     left = np.column_stack([-points, halves, np.ones(len(points))]).astype(np.float32)
     right = np.column_stack([points, np.ones(len(points)), halves]).astype(np.float32)
 
-    def compare_tile(tile: tuple[int, int]) -> np.ndarray:
-        start, other = tile
-        near = left[start : start + LEAF] @ right[other : other + LEAF].T <= radius**2 / 2
+    def compare_tile(start: int, other: int) -> np.ndarray:
+        distances = left[start : start + TILE] @ right[other : other + TILE].T
+        if distances.min() > radius**2 / 2:  # Nearly always.
+            return np.zeros((0, 2), np.int64)
+        near = distances <= radius**2 / 2
         if other == start:
             near &= np.tri(len(near), k=-1, dtype=bool).T
-        return np.asarray(np.argwhere(near) + np.array(tile))
+        return np.asarray(np.argwhere(near) + np.array([start, other]))
 
-    tiles = combinations_with_replacement(range(0, len(points), LEAF), 2)
+    def compare_block(corner: tuple[int, int]) -> np.ndarray:
+        ends = (range(first, min(first + LEAF, len(points)), TILE) for first in corner)
+        tiles = [compare_tile(*tile) for tile in product(*ends) if tile[0] <= tile[1]]
+        return np.concatenate(tiles)
+
+    blocks = combinations_with_replacement(range(0, len(points), LEAF), 2)
     if len(points) <= LEAF:
-        yield from map(compare_tile, tiles)
+        yield from map(compare_block, blocks)
         return
     cores = available_cores()
     with ThreadPoolExecutor(cores) as pool:
-        while some := list(islice(tiles, 2 * cores)):  # No more than these hold pairs at a time.
-            yield from pool.map(compare_tile, some)
+        while some := list(islice(blocks, 2 * cores)):  # No more than these hold pairs at a time.
+            yield from pool.map(compare_block, some)
 
 
 def compare_pairs(values: np.ndarray, mean: np.ndarray, pairs: np.ndarray) -> np.ndarray:
