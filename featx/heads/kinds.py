@@ -104,9 +104,9 @@ class Examples:
         """Yield all examples in their order, some thousand at a time, in float32."""
         yield from (self.take(rows) for rows in self.block_rows())
 
-    def block_rows(self) -> Iterator[slice]:
-        """Yield the rows of each block."""
-        step = max(1, BLOCK_VALUES // max(1, self.values.shape[1]))
+    def block_rows(self, share: int = 1) -> Iterator[slice]:
+        """Yield the rows of each block, or of a share of it: a half, a third ..."""
+        step = max(1, BLOCK_VALUES // share // max(1, self.values.shape[1]))
         for start in range(0, len(self), step):
             yield slice(start, start + step)
 

@@ -29,17 +29,18 @@ CHOICE_WORK = 500_000_000
 FEWEST, MOST = 2_500, 8_000
 """Examples that these are at least and at most, where there are so many."""
 
-START_SHARE = 8
-"""A fit begins with so small a part of many examples, from which few steps on all remain."""
-
 MOST_WORK = 50_000_000_000
 """Multiplications of one pass (N x D x C) up to which it is tried unasked."""
 
 MOST_CLASSES = 2_000
 """Strengths are compared on at least two examples of each, however many that are."""
 
-COARSE, FINE, EXACT = 1e-5, 5e-6, 1e-13
-"""Decrease of the objective in a step at which a fit stops: to compare; of many values; of few."""
+COARSE, LONG, FINE, EXACT = 1e-5, 2e-5, 5e-6, 1e-13
+"""Decrease of the objective in a step at which a fit stops: to compare; of `LONG_WORK` and more;
+of many values; of few."""
+
+LONG_WORK = 1_000_000_000
+"""Multiplications of one pass (N x D x C) from which a fit takes seconds."""
 
 
 class LinearHead:
@@ -79,8 +80,8 @@ class LinearHead:
         with one_thread():
             design = make_design(examples)
             is_small = examples.values.size <= EXACT_VALUES
-            penalty = Penalty(settings["C"], EXACT if is_small else FINE)
-            start = None if is_small else _find_start(design, penalty, job)
+            start = None if is_small or job.start is None else _start_from(job.start, design)
+            penalty = Penalty(settings["C"], EXACT if is_small else _find_tolerance(examples))
             found = Logistic(design).minimise(penalty, start)
         weights = design.weights(found.coefficients, found.intercepts)
         return weights | ({"multi": np.array(True)} if examples.task == "multi" else {})
@@ -169,15 +170,9 @@ def _describe(scores: np.ndarray, held_out: Examples, settings: dict[str, Any]) 
     return Choice(settings, loss, accuracy(scores, held_out.targets), len(held_out))
 
 
-def _find_start(design: Design, penalty: Penalty, job: FitJob) -> LinearMap | None:
-    """Return where to begin: an earlier fit, or one on a part of the examples."""
-    if job.start is not None:
-        return _start_from(job.start, design)
-    examples = design.examples
-    rows = sample_rows(examples, max(FEWEST, len(examples) // START_SHARE), job.seed)
-    if len(rows) == len(examples):
-        return None
-    return Logistic(design.take(rows)).minimise(Penalty(penalty.inverse, COARSE))
+def _find_tolerance(examples: Examples) -> float:
+    is_long = examples.values.size * examples.num_classes >= LONG_WORK
+    return LONG if is_long else FINE
 
 
 def _start_from(weights: Mapping[str, np.ndarray], design: Design) -> LinearMap | None:

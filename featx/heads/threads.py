@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 from featx.heads.kinds import Examples
+from featx.heads.stored_values import are_stored
 from featx.machine import available_cores
 
 Result = TypeVar("Result")
@@ -17,12 +18,21 @@ SMALL_PROBLEM = 500_000_000
 then takes milliseconds: more threads gain little, and where another program uses the cores they
 wait for each other at every step (measured: 44 s instead of 3 s)."""
 
+SMALL_BLOCKS = 50_000_000
+"""The same where blocks are divided among threads, which do not wait for each other in a loop."""
+
+BLOCK_SHARE = 4
+"""Such blocks are a quarter of others, so that some thousand rows are several. Those that are read
+from the disk are not: parts of the file would be read several times."""
+
 
 def threads_for(examples: Examples) -> AbstractContextManager[Any]:
     """Keep numerical libraries to one thread where more would cost time."""
     from threadpoolctl import threadpool_limits
 
-    limits: AbstractContextManager[Any] = threadpool_limits(1 if _is_small(examples) else None)
+    limits: AbstractContextManager[Any] = threadpool_limits(
+        1 if _is_small(examples, SMALL_PROBLEM) else None
+    )
     return limits
 
 
@@ -41,14 +51,15 @@ def over_blocks(function: Callable[[Examples], Result], examples: Examples) -> I
     library wait for each other in a loop instead: on a busy machine, one product with two of them
     took seven times the CPU that it took with one.
     """
-    rows = list(examples.block_rows())
-    if len(rows) == 1 or _is_small(examples):
+    share = 1 if are_stored(examples.values) else BLOCK_SHARE
+    rows = list(examples.block_rows(share))
+    if len(rows) == 1 or _is_small(examples, SMALL_BLOCKS):
         yield from (function(examples.take(one)) for one in rows)
         return
     with ThreadPoolExecutor(available_cores()) as pool:
         yield from pool.map(lambda one: function(examples.take(one)), rows)
 
 
-def _is_small(examples: Examples) -> bool:
+def _is_small(examples: Examples, most: int) -> bool:
     count, width = examples.values.shape
-    return bool(count * width * examples.num_classes <= SMALL_PROBLEM)
+    return bool(count * width * examples.num_classes <= most)

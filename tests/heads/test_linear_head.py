@@ -17,11 +17,13 @@ from sklearn.metrics import (
 )
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from featx.heads.evaluation import measure_classes
 from featx.heads.folds import make_folds
 from featx.heads.kinds import Examples, FitJob
 from featx.heads.linear import REGULARISATIONS, linear
+from featx.heads.logistic import EXACT_VALUES
 from featx.heads.operations import compute
 from featx.heads.splits import split_stratified
 
@@ -65,6 +67,35 @@ def test_probabilities_are_those_of_scikit_learn(num_classes: int) -> None:
     assert probabilities.shape == (len(values), num_classes)
     np.testing.assert_allclose(probabilities, reference.predict_proba(unseen), atol=1e-5)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("inverse", [0.01, 10.0])
+def test_long_fits_end_near_the_objective_of_scikit_learn(
+    inverse: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within 1e-3 nats, from nothing as from a fit on some of the rows."""
+    random, targets = np.random.default_rng(0), np.arange(2_100) % 6
+    values = random.normal(size=(2_100, 60)) + 0.4 * random.normal(size=(6, 60))[targets]
+    values = np.asarray(values, np.float32)
+    assert values.size > EXACT_VALUES
+    monkeypatch.setattr("featx.heads.linear.LONG_WORK", 1)
+    rows = np.arange(len(values))
+    examples, part = Examples(values, targets, 6, rows), rows[rows % 5 > 0]
+    settings, scaled = {"C": inverse}, StandardScaler().fit_transform(values.astype(float))
+    with threadpool_limits(1):
+        exact = LogisticRegression(C=inverse, max_iter=1000, tol=1e-5).fit(scaled, targets)
+
+    def objective(probabilities: np.ndarray, coefficients: np.ndarray) -> float:
+        own = probabilities[rows, targets].astype(float)
+        penalty = float(np.square(coefficients).sum()) / (2 * inverse * len(rows))
+        return float(-np.log(own).mean()) + penalty
+
+    least = objective(exact.predict_proba(scaled), exact.coef_)
+    start = linear.fit(examples.take(part), settings, FitJob())
+    for job in (FitJob(), FitJob(start=start)):
+        weights = linear.fit(examples, settings, job)
+        found = objective(compute(linear.operations(weights), values), weights["coefficients"])
+        assert least - 1e-5 < found < least + 1e-3
 
 
 def test_regularisation_is_the_best_of_cross_validation() -> None:
