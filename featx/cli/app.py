@@ -18,7 +18,7 @@ from typer.core import TyperGroup
 import featx
 from featx.cli.commands import COMMANDS, describe_command, make_command
 from featx.cli.registry_choice import is_choice
-from featx.errors import FeatxError, closest_names, join_names
+from featx.errors import FeatxError, InvalidValue, closest_names, join_names
 from featx.host import own_process
 from featx.report.encoding import allow_any_text
 
@@ -153,7 +153,7 @@ def main() -> None:
     except FeatxError as error:
         if debug:
             raise
-        _fail(str(error), 1)
+        _fail(str(error), _status_of(error))
     except (OSError, MemoryError) as error:
         if debug:
             raise
@@ -163,6 +163,11 @@ def main() -> None:
 def _interrupt(number: int, frame: object) -> NoReturn:
     signal.signal(number, signal.SIG_DFL)  # A second one ends the process at once.
     raise KeyboardInterrupt
+
+
+def _status_of(error: FeatxError) -> int:
+    """Return the exit status: whoever finds a value wrong, Typer or the library, it is usage."""
+    return 2 if isinstance(error, InvalidValue) else 1
 
 
 def _fail(message: str, status: int) -> None:

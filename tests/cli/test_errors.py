@@ -14,13 +14,13 @@ TOY = ("-m", "toy:colors")
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["extract", "--weights", "w.h5"], 1, "name it with -m, for example -m keras:"),
+        (["extract", "--weights", "w.h5"], 2, "name it with -m, for example -m keras:"),
         (["extract", "nowhere", *TOY], 1, "There is no file or folder 'nowhere'"),
         (["extract", "-m", "VGG91"], 1, "no model named 'VGG91'. Did you mean VGG19"),
         (["extract", *TOY, "--layer", "meen"], 1, "no layer named 'meen'. Did you mean mean?"),
         (["extract", *TOY, "--layer", "z*"], 1, "The pattern matches none of the 3 layers"),
         (["extract", *TOY, "--layer", "7"], 1, "numbered 0 to 1"),
-        (["extract", *TOY, "--img-size", "big"], 1, "Received: 'big'. For example: --img-size 224"),
+        (["extract", *TOY, "--img-size", "big"], 2, "Received: 'big'. For example: --img-size 224"),
         (["extract", *TOY, "-o", "no/such/f.h5"], 1, "there is no folder 'no/such'. Make it"),
         (["extract", *TOY, "--pool", "median"], 2, "for '--pool': 'median' is not one of 'none', "),
         (["extract", *TOY, "--engine", "tensrt"], 2, "for '--engine': 'tensrt' is not one of "),

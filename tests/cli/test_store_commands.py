@@ -194,7 +194,7 @@ def test_wrong_values_are_explained(
     featx: Program, photos: Path, arguments: tuple[str, str], message: str
 ) -> None:
     outcome = featx(*EXTRACT, *arguments)
-    assert outcome.status == 1
+    assert outcome.status == 2
     assert message in outcome.err
 
 

@@ -147,7 +147,7 @@ def test_paths_for_a_page_or_a_sheet_are_checked_first(
     program = Program(monkeypatch, capsys)
     for option, name in (("--report", "mine.html"), ("--sheet", "a.jpg")):
         outcome = program("evaluate", "none", "--head", folder / "head", option, tmp_path / name)
-        assert outcome.status == 1
+        assert outcome.status == 2
         assert name in outcome.err
         assert "Traceback" not in outcome.err
     assert (tmp_path / "mine.html").read_text() == "mine"
