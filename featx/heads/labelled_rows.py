@@ -123,7 +123,8 @@ class LabelledRows:
                 "identical to images fitted on, or nearly: the accuracy looks better than it is; "
                 f"{self._name_search()} lists them"
             )
-        elif np.isin(examples.groups[held_out], examples.groups[~held_out]).any():
+        is_divided = np.isin(examples.groups[held_out], examples.groups[~held_out])
+        if is_divided.sum() > straddling.sum():
             listener.note(
                 "the given split divides groups: the accuracy looks better than it is for new ones"
             )
@@ -143,19 +144,31 @@ class LabelledRows:
         """Return the fold in which each row is held out, (N,); -1 where it never is.
 
         Raises:
-            HeadError: If there are fewer groups than folds.
+            HeadError: If some folds would hold out nothing.
         """
-        examples = self.examples
-        folds = split_folds(
-            find_strata(examples), examples.groups, num_folds, seed=seed, fixed=self.grouping.fixed
-        )
-        found = len(np.unique(folds[folds >= 0]))
-        if found < num_folds:
-            raise HeadError(
-                f"{option('cv', num_folds)} needs as many different images, or groups of them, "
-                f"that can be held out. Received: {found}."
-            )
+        examples, fixed = self.examples, self.grouping.fixed
+        strata = find_strata(examples)
+        folds = split_folds(strata, examples.groups, num_folds, seed=seed, fixed=fixed)
+        if len(np.unique(folds[folds >= 0])) < num_folds:
+            raise HeadError(_explain_folds(num_folds, strata[~fixed], examples.groups[~fixed]))
         return folds
+
+
+def _explain_folds(num_folds: int, strata: np.ndarray, groups: np.ndarray) -> str:
+    """Say why so many folds cannot be made of rows that may be held out."""
+    _, first = np.unique(groups, return_index=True)
+    largest = int(np.bincount(strata[first], minlength=1).max())
+    if largest < 2:
+        which = "all images belong to one group" if len(first) == 1 else "each class is one group"
+        return (
+            f"{option('cv', num_folds)} cannot divide the images: {which} of copies, or of what "
+            f"{option('groups')} keeps together. Group by another column, or add images."
+        )
+    return (
+        f"{option('cv', num_folds)} makes more folds than can be filled: the largest class has "
+        f"{largest:,} images, or groups of them, that differ. Choose {option('cv', largest)} or "
+        "less."
+    )
 
 
 def _leave_labels(held_out: np.ndarray, examples: Examples) -> np.ndarray:

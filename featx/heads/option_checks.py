@@ -46,7 +46,13 @@ def list_network_options(options: HeadOptions) -> list[str]:
 
 
 def note_nothing_held_out(evaluation: EvaluationOptions, job: FitJob) -> None:
-    """Say which options have no effect where no image is held out."""
+    """Say why no image is held out, and which options have no effect then."""
+    if evaluation.test_size > 0:
+        grouped = "" if evaluation.groups is None else f" by {option('groups')}"
+        job.listener.note(
+            f"no images are held out: each class is a single image or group{grouped}, and nothing "
+            "of it would be left to fit on"
+        )
     wanted = {"rows": evaluation.rows is not None, "learning_curve": evaluation.learning_curve}
     for name, is_wanted in wanted.items():
         if is_wanted:

@@ -199,7 +199,7 @@ def test_cross_validation_measures_every_row_once(store: Path, tmp_path: Path) -
     ("options", "error", "message"),
     [
         ({"cv": 1}, InvalidValue, "cv"),
-        ({"cv": 200}, HeadError, r"cv=200 needs as many different images.*Received: \d+"),
+        ({"cv": 200}, HeadError, r"cv=200 makes more folds.*has \d+ images.*Choose cv=\d+ or"),
         ({"near_duplicates": 1.5}, InvalidValue, "above 0 and up to 1.*Received: 1.5"),
         ({"rows": "no/such/folder/rows.csv"}, HeadError, "cannot be written"),
     ],

@@ -23,11 +23,21 @@ def program(
     return Program(monkeypatch, capsys)
 
 
+ALIKE = ("--near-duplicates", "0.0001")
+"""So much are images of random features alike that chains of them connect all."""
+
+
 @pytest.mark.parametrize(
     ("options", "status", "said"),
     [
-        (("--kind", "linear", "--hidden", "8"), 1, "--hidden goes with --kind mlp"),
-        (("--kind", "knn", "--dropout", "0.5"), 1, "--dropout goes with --kind mlp"),
+        (("--kind", "linear", "--hidden", "8"), 2, "--hidden goes with --kind mlp"),
+        (("--kind", "knn", "--dropout", "0.5"), 2, "--dropout goes with --kind mlp"),
+        (("--kind", "knn", "--test-size", "1.5"), 2, "number in [0, 1). Received: 1.5"),
+        (("--kind", "knn", "--cv", "1"), 2, "greater than or equal to 2"),
+        (("--kind", "knn", "--cv", "31"), 1, "has 10 images, or groups of them, that differ"),
+        (("--near-duplicates", "-3"), 2, "a number above 0 and up to 1, 'auto' or 'off'"),
+        (("--kind", "knn", *ALIKE), 0, "no images are held out: each class is a single image or"),
+        (("--kind", "knn", *ALIKE, "--cv", "3"), 1, "all images belong to one group of copies"),
         (("--hidden", "8"), 0, "--hidden not used: --kind auto does not try mlp on 24 images"),
         (("--kind", "knn", "--rows", "no/r.csv"), 1, "there is no folder 'no'"),
         (("--kind", "knn", "--rows", "r.csv", "--test-size", "0"), 0, "--rows is not used"),
