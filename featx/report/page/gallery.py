@@ -10,14 +10,17 @@ from featx.images.roots import Root
 from featx.report.page.markup import Content, Markup, break_path, element, isolate, join
 from featx.report.page.thumbnails import Thumbnails
 
+SHOWN_LETTERS = 36
+"""Of a location: what two lines below a picture hold."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tile:
     """A picture with its caption.
 
     Attributes:
-        location: Where the picture is; with a root, its key. It is shown below the picture, and is
-            its alternative text.
+        location: Where the picture is; with a root, its key. Its end is shown below the picture,
+            and all of it is the alternative text.
         title: What the caption says first.
         detail: What it says below that; may be empty.
         true_class: The true class, where that is not the title.
@@ -71,6 +74,21 @@ def _describe(tile: Tile) -> Content:
     return [f"{tile.detail}; true: ", isolate(tile.true_class)]
 
 
+def _clip(location: str) -> str:
+    """Leave out the first folders of a long location: the name at its end tells pictures apart.
+
+    Example:
+        >>> _clip("work/photographs/2026/flowers/train/daisy/0001.jpg")
+        '…/2026/flowers/train/daisy/0001.jpg'
+        >>> _clip("daisy/0001.jpg")
+        'daisy/0001.jpg'
+    """
+    if len(location) <= SHOWN_LETTERS:
+        return location
+    end = location[-SHOWN_LETTERS:]
+    return f"…/{end.partition('/')[2]}" if "/" in end else f"…{end}"
+
+
 def _make_figure(tile: Tile, thumbnails: Thumbnails) -> Markup:
     try:
         address = thumbnails.get(tile.location, tile.content_hash, tile.root)
@@ -87,7 +105,7 @@ def _make_figure(tile: Tile, thumbnails: Thumbnails) -> Markup:
             "figcaption",
             element("div", title, isolate(tile.title), class_=f"title {state or ''}".strip()),
             element("div", _describe(tile), class_="note detail"),
-            element("div", break_path(tile.location), class_="path", title=tile.location),
+            element("div", break_path(_clip(tile.location)), class_="path", title=tile.location),
         ),
         class_=f"is-{state}" if state else None,
     )
