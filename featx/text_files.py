@@ -14,6 +14,10 @@ _MARKS = (
 )
 _PROBE_BYTES = 1 << 12
 
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet takes for the beginning of a formula; an apostrophe before it keeps it text
+(https://owasp.org/www-community/attacks/CSV_Injection)."""
+
 
 class DecodedText(NamedTuple):
     """The text of a file.
@@ -67,3 +71,13 @@ def _guess_utf16(data: bytes) -> str | None:
     if second > 0.7 * half and not first:
         return "utf-16-le"
     return "utf-16-be" if first > 0.7 * half and not second else None
+
+
+def quote_formula(text: str) -> str:
+    """Return a text as a CSV file has it that is opened in a spreadsheet: no formula.
+
+    Example:
+        >>> quote_formula("=HYPERLINK(1)"), quote_formula("tulip")
+        ("'=HYPERLINK(1)", 'tulip')
+    """
+    return f"'{text}" if text.startswith(FORMULA_STARTS) else text

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from featx.checks import POOL_SYNONYMS
-from featx.cli.options import AllowDownload, Json, OneLayer, StoreArgument
+from featx.cli.options import AllowDownload, CsvSafe, Json, OneLayer, StoreArgument
 from featx.cli.registry_choice import Choice
 from featx.exports.formats import EXPORTS
 from featx.exports.tables import DATABASES, DEFAULT_TABLE
@@ -44,14 +44,7 @@ def export(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", "--force", help="Replace existing files.")
     ] = False,
-    csv_safe: Annotated[
-        bool,
-        typer.Option(
-            "--csv-safe",
-            help="For spreadsheets: an apostrophe before names in CSV files that look like "
-            "formulas.",
-        ),
-    ] = False,
+    csv_safe: CsvSafe = False,
     to: Annotated[
         str | None,
         typer.Option(metavar="DATABASE", help="Write into a vector database instead."),

@@ -24,6 +24,13 @@ def _list_engines() -> tuple[str, ...]:
 
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object per line on stdout.")]
+CsvSafe = Annotated[
+    bool,
+    typer.Option(
+        "--csv-safe",
+        help="For spreadsheets: an apostrophe before names in CSV files that look like formulas.",
+    ),
+]
 Workers = Annotated[
     int | None,
     typer.Option(

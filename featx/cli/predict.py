@@ -12,6 +12,7 @@ from featx.cli.options import (
     IMAGES_HELP,
     SOME_FAILED,
     AllowDownload,
+    CsvSafe,
     InputGroup,
     Json,
     ReadRunGroup,
@@ -86,6 +87,7 @@ def predict(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the file of -o if it exists.")
     ] = False,
+    csv_safe: CsvSafe = False,
     as_json: Json = False,
 ) -> None:
     """Classify images, with a head or with a model's own classifier.
@@ -107,7 +109,7 @@ def predict(
     import featx
     from featx.features.query_images import require_images
     from featx.report.console import ConsoleListener
-    from featx.report.prediction_files import check_prediction_path
+    from featx.report.prediction_files import check_prediction_path, is_csv
     from featx.report.predictions import PredictionOutput, describe_counts, write_results
     from featx.report.scalings import show_scalings
 
@@ -117,6 +119,8 @@ def predict(
         raise typer.BadParameter("--overwrite goes with -o, the file to replace")
     if output is not None and as_json:
         raise typer.BadParameter("-o FILE.jsonl writes JSON lines into a file: take --json away")
+    if csv_safe and (output is None or not is_csv(output)):
+        raise typer.BadParameter("--csv-safe goes with -o FILE.csv")
     if output is not None:
         check_prediction_path(output, overwrite=overwrite)
     listener = ConsoleListener()
@@ -152,7 +156,8 @@ def predict(
         decision=decision,
         listener=listener,
     )
-    failures = write_results(stream, PredictionOutput(output, as_json, top, decision, stream.task))
+    written = PredictionOutput(output, as_json, top, decision, stream.task, csv_safe)
+    failures = write_results(stream, written)
     try:
         require_images(stream, failures, stream.counts.num_images)
     except featx.errors.AllImagesFailed as error:

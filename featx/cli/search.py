@@ -13,6 +13,7 @@ from featx.cli.groups import spread_groups
 from featx.cli.options import (
     SOME_FAILED,
     AllowDownload,
+    CsvSafe,
     Json,
     MovedWeights,
     ReadRunGroup,
@@ -82,6 +83,7 @@ def search(
         ),
     ] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="A table as CSV on stdout.")] = False,
+    csv_safe: CsvSafe = False,
     preview: Annotated[
         bool, typer.Option("--preview", "-p", help="Show the pictures in the terminal.")
     ] = False,
@@ -122,6 +124,8 @@ def search(
         raise typer.BadParameter("name a picture, or an image of the store with --key")
     if sum((as_json, as_csv, filepath_only, null)) > 1:
         raise typer.BadParameter("choose one of --json, --csv, --filepath-only and --null")
+    if csv_safe and not as_csv:
+        raise typer.BadParameter("--csv-safe goes with --csv")
     if sheet is not None:
         from featx.report.contact_sheet import check_sheet_path, write_contact_sheet
 
@@ -164,7 +168,7 @@ def search(
     if as_json:
         write_matches(report)
     elif as_csv:
-        write_matches_csv(report)
+        write_matches_csv(report, csv_safe=csv_safe)
     elif filepath_only or null:
         write_paths(report, "\0" if null else "\n")
     else:

@@ -15,10 +15,7 @@ from featx.images.sources.columns import text_of
 from featx.specs import FeatureSpec
 from featx.store import FeatureStore
 from featx.store.frames import name_columns
-
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes for the beginning of a formula; an apostrophe before it keeps it text
-(https://owasp.org/www-community/attacks/CSV_Injection)."""
+from featx.text_files import quote_formula
 
 VALUES_AS_TEXT = 1 << 16
 """Values converted to text at a time: about 4 MB of text, whatever the width of a row."""
@@ -68,8 +65,7 @@ class ExportSource:
     def csv_text(self, value: Any) -> str:
         """Return a key, a label or another value as a CSV file has it, see `csv_safe`."""
         text = "" if value is None else text_of(value)
-        is_formula = isinstance(value, str) and text.startswith(FORMULA_STARTS)
-        return f"'{text}" if self.csv_safe and is_formula else text
+        return quote_formula(text) if self.csv_safe and isinstance(value, str) else text
 
     def iter_blocks(self, limit: int | None = None) -> Iterator[tuple[int, np.ndarray]]:
         """Yield the rows in order, in blocks of bounded size.

@@ -9,6 +9,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from featx.report.text import short_path
+from featx.text_files import quote_formula
 
 if TYPE_CHECKING:
     from featx.heads.prediction_report import Prediction
@@ -79,16 +80,23 @@ def write_matches(report: SearchReport) -> None:
             write_json(line | ({"copies": list(match.copies)} if match.copies else {}))
 
 
-def write_matches_csv(report: SearchReport) -> None:
-    """Write a line of CSV for each match, below the names of the columns."""
+def write_matches_csv(report: SearchReport, *, csv_safe: bool = False) -> None:
+    """Write a line of CSV for each match, below the names of the columns.
+
+    Args:
+        report: The matches.
+        csv_safe: Write an apostrophe before texts that a spreadsheet would take for a formula.
+    """
+    text = quote_formula if csv_safe else str
     writer = csv.writer(sys.stdout, lineterminator="\n")
     sides = ["left", "top", "right", "bottom"] if report.has_boxes else []
     writer.writerow(["query", "rank", "score", "label", "key", "path", *sides])
     for result in report.results:
         for match in result.matches:
-            names = [match.label or "", match.key, short_path(match.path)]
+            names = map(text, (match.label or "", match.key, short_path(match.path)))
             box = match.box or [""] * len(sides)
-            writer.writerow([short_path(result.query), match.rank, match.score, *names, *box])
+            query = text(short_path(result.query))
+            writer.writerow([query, match.rank, match.score, *names, *box])
 
 
 def write_paths(report: SearchReport, end: str = "\n") -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from featx.heads.prediction_report import Prediction
 from featx.options import DecisionOptions
 from featx.report.json_lines import describe_prediction
 from featx.report.text import short_path
+from featx.text_files import quote_formula
 from featx.wording import option
 
 BLOCK_ROWS = 4096
@@ -49,6 +50,8 @@ def write_prediction_file(
     top: int,
     decision: DecisionOptions,
     task: Task = "single",
+    *,
+    csv_safe: bool = False,
 ) -> None:
     """Write predictions as they come: a row for each picture.
 
@@ -63,14 +66,17 @@ def write_prediction_file(
         top: The most classes of a picture.
         decision: What was asked for.
         task: What is predicted.
+        csv_safe: In CSV files, write an apostrophe before texts that a spreadsheet would take for
+            a formula. Other formats have no formulas.
 
     Raises:
         InvalidValue: If it cannot be written.
     """
     columns = list_columns(top, decision, task)
+    write = _write_safe_csv if csv_safe and is_csv(path) else _WRITERS[path.suffix.lower()]
     try:
         with replace_file(path) as temporary:
-            _WRITERS[path.suffix.lower()](predictions, temporary, columns)
+            write(predictions, temporary, columns)
     except OSError as error:
         raise InvalidValue(f"{str(path)!r} cannot be written: {error.strerror}.") from error
 
@@ -97,7 +103,8 @@ def list_columns(top: int, decision: DecisionOptions, task: Task = "single") -> 
     return ["path", "label", "class", "probability", *further, *wanted]
 
 
-def _make_row(prediction: Prediction, columns: Sequence[str]) -> dict[str, Any]:
+def make_row(prediction: Prediction, columns: Sequence[str]) -> dict[str, Any]:
+    """Return what is said of a picture, by the names of the columns; see `list_columns`."""
     row: dict[str, Any] = {"path": short_path(prediction.path), "label": prediction.label}
     pairs = zip(prediction.classes, prediction.probabilities, strict=True)
     for rank, (name, probability) in enumerate(pairs, start=1):
@@ -112,15 +119,29 @@ def _make_row(prediction: Prediction, columns: Sequence[str]) -> dict[str, Any]:
     return {name: row.get(name) for name in columns}
 
 
-def _write_csv(predictions: Iterable[Prediction], path: Path, columns: Sequence[str]) -> None:
+def is_csv(path: Path) -> bool:
+    """Whether predictions are written to a path as CSV."""
+    return path.suffix.lower() == ".csv"
+
+
+def _write_safe_csv(predictions: Iterable[Prediction], path: Path, columns: Sequence[str]) -> None:
+    _write_csv(predictions, path, columns, quote_formula)
+
+
+def _write_csv(
+    predictions: Iterable[Prediction],
+    path: Path,
+    columns: Sequence[str],
+    quote: Callable[[str], str] = str,
+) -> None:
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         for prediction in predictions:
-            row = _make_row(prediction, columns)
+            row = make_row(prediction, columns)
             for name, cell in row.items():
-                if isinstance(cell, tuple):
-                    row[name] = "|".join(map(str, cell))
+                text = "|".join(map(str, cell)) if isinstance(cell, tuple) else cell
+                row[name] = quote(text) if isinstance(text, str) else text
             writer.writerow(row)
 
 
@@ -150,7 +171,7 @@ def _write_parquet(predictions: Iterable[Prediction], path: Path, columns: Seque
         for name in columns
     )
     with pyarrow.parquet.ParquetWriter(path, schema) as writer:
-        for block in _blocks(_make_row(prediction, columns) for prediction in predictions):
+        for block in _blocks(make_row(prediction, columns) for prediction in predictions):
             writer.write_table(pyarrow.Table.from_pylist(block, schema=schema))
 
 

@@ -31,6 +31,8 @@ class PredictionOutput:
         top: The most classes of a picture.
         decision: What else was asked for.
         task: What is predicted.
+        csv_safe: Whether texts in a CSV file are written so that no spreadsheet takes one for a
+            formula.
     """
 
     path: Path | None
@@ -38,6 +40,7 @@ class PredictionOutput:
     top: int
     decision: DecisionOptions
     task: Task = "single"
+    csv_safe: bool = False
 
 
 def write_results(
@@ -57,7 +60,8 @@ def write_results(
                 yield result
 
     if output.path is not None:
-        write_prediction_file(take(), output.path, output.top, output.decision, output.task)
+        how = (output.top, output.decision, output.task)
+        write_prediction_file(take(), output.path, *how, csv_safe=output.csv_safe)
         return failures
     predictions = list(take()) if is_terminal() else take()
     columns = list_columns(output.top, output.decision, output.task)

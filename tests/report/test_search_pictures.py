@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import io
 import re
 from dataclasses import replace
@@ -16,6 +17,7 @@ from featx.errors import InvalidValue
 from featx.images.roots import Root
 from featx.index.matches import Match
 from featx.index.searching import QueryResult, SearchReport
+from featx.report.json_lines import write_matches_csv
 from featx.report.page.thumbnails import Thumbnails
 from featx.report.preview import (
     choose_protocol,
@@ -169,3 +171,17 @@ def test_terminals_are_known_by_their_variables(
     environment: dict[str, str], protocol: object
 ) -> None:
     assert choose_protocol(environment) is protocol
+
+
+@pytest.mark.parametrize("safe", [False, True])
+def test_names_like_formulas_are_no_formulas_in_a_safe_table(
+    safe: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    match = Match(1, "+1.png", "@2.png", -0.5, "=HYPERLINK()")
+    report = SearchReport((QueryResult("+q.png", "+q.png", (match,)),), (), 1, "mean")
+    write_matches_csv(report, csv_safe=safe)
+    row = next(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    mark = "'" if safe else ""
+    names = [row[name] for name in ("query", "label", "key", "path")]
+    assert names == [mark + text for text in ("+q.png", "=HYPERLINK()", "+1.png", "@2.png")]
+    assert row["score"] == "-0.5", "a number is none"
