@@ -120,7 +120,11 @@ def test_the_test_line_is_the_one_that_ci_runs() -> None:
         ),
         (fit_head.fit_head, featx.fit_head, {"as_json": None, "report": None, "sheet": None}),
         (fine_tune.fine_tune, featx.fine_tune, {"as_json": None, "report": None}),
-        (predict.predict, featx.predict, {"as_json": None, "output": None, "overwrite": None}),
+        (
+            predict.predict,
+            featx.predict,
+            dict.fromkeys(("as_json", "output", "overwrite", "csv_safe")),
+        ),
         (
             evaluate.evaluate,
             featx.evaluate,
@@ -135,7 +139,7 @@ def test_the_test_line_is_the_one_that_ci_runs() -> None:
             {
                 "key": "keys",
                 **dict.fromkeys(("as_json", "filepath_only", "sheet", "html", "as_csv", "null")),
-                **dict.fromkeys(("preview", "preview_height")),
+                **dict.fromkeys(("preview", "preview_height", "csv_safe")),
             },
         ),
     ],

@@ -70,8 +70,8 @@ def predict(
     0.001).
 
     Args:
-        images: Locations or objects, as for `featx.extract`; or, for a head, a feature store, whose
-            features of the head's layer are taken: no network is run.
+        images: Locations or objects, as for `featx.extract`; or, for a head, a feature store (its
+            path, or open), whose features of the head's layer are taken: no network is run.
         model: A model with a classifier, as for `featx.load_model`, instead of a head.
             Beside a head, the model that it was fitted on: in memory, or where it is now.
         head: A head, or its folder; ``head`` when neither it nor a model is named.

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from featx.checks import require_library
+from featx.heads.kinds import Task
 from featx.images.sources import ImageFailure, ImageItem
+from featx.options import DecisionOptions
 from featx.shown import Shown
+
+if TYPE_CHECKING:
+    import pandas
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -63,6 +70,33 @@ class PredictReport(Shown):
     num_fitted_on: int
     accuracy: float | None
     num_unknown: int = 0
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return a data frame of pandas with a row for each image that could be used.
+
+        Its columns are those of ``featx predict -o FILE``: path, label, class and probability, of
+        further classes class_2, probability_2 and so on; of several labels: labels and
+        probabilities; of a number: number; and unknown, candidates and novelty, where the report
+        has them.
+
+        Raises:
+            LibraryMissing: If pandas is not installed.
+        """
+        library = require_library("pandas", "to_pandas")
+        from featx.report.prediction_files import list_columns, make_row
+
+        shown = self.predictions
+        decision = DecisionOptions(
+            threshold=0.0 if self.num_unknown else None,
+            coverage=0.5 if any(one.candidates is not None for one in shown) else None,
+            novelty=any(one.novelty is not None for one in shown),
+        )
+        is_multi = any(one.labels is not None for one in shown)
+        has_number = any(one.number is not None for one in shown)
+        task: Task = "multi" if is_multi else "regression" if has_number else "single"
+        columns = list_columns(max((len(one.classes) for one in shown), default=1), decision, task)
+        rows = [make_row(one, columns) | {"path": one.path} for one in shown]
+        return library.DataFrame(rows, columns=columns)
 
 
 def rank_classes(

@@ -120,7 +120,7 @@ def find_store(images: Images) -> Path | None:
     """Return the feature store that is to be predicted; None if there are pictures.
 
     Args:
-        images: What `featx.predict` was given.
+        images: What `featx.predict` was given; a store that is open is read from its file.
 
     Raises:
         InvalidValue: If a store is named beside others.
@@ -129,6 +129,9 @@ def find_store(images: Images) -> Path | None:
         >>> find_store("photos"), find_store(["a.jpg", "b.jpg"])
         (None, None)
     """
+    given: object = images
+    if isinstance(given, FeatureStore):
+        return Path(given.path)
     named = images if isinstance(images, (list, tuple)) else [images]
     stores = [Path(one) for one in named if isinstance(one, (str, Path)) and is_hdf5(one)]
     if stores and len(named) > 1:

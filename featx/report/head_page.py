@@ -158,4 +158,5 @@ def _describe_making(report: FitReport) -> str:
     chosen = ""
     if report.settings:
         chosen = f" Chosen by cross-validation: {list_settings(report.settings)}."
-    return f"Head in {report.output}; layer {report.layer}, pooled with {report.pool}.{chosen}"
+    pooled = "" if report.pool == "none" else f", pooled with {report.pool}"
+    return f"Head in {report.output}; layer {report.layer}{pooled}.{chosen}"

@@ -17,6 +17,7 @@ import featx
 from featx.errors import FingerprintMismatch, HeadError, InvalidValue, UnknownName
 from featx.events import Listener
 from featx.heads.head import load_head
+from featx.heads.prediction_report import Prediction
 from featx.models import SOURCES
 from featx.options import DecisionOptions
 from featx.report.prediction_files import check_prediction_path, write_prediction_file
@@ -65,6 +66,53 @@ def test_a_coverage_that_takes_all_classes_is_said(folder: Path) -> None:
         )
         assert (report.predictions[0].candidates == ("dark", "light")) == is_said
         assert any("to meet 0.99" in note for note in notes) == is_said
+
+
+def test_an_open_store_is_taken_for_its_file(folder: Path) -> None:
+    with featx.open_store(folder / "f.h5") as store:
+        report = featx.predict(store, head=folder / "head")
+    assert report == featx.predict(folder / "f.h5", head=folder / "head")
+
+
+def test_a_report_is_a_data_frame(folder: Path) -> None:
+    options = {"threshold": 1.0, "coverage": 0.9, "novelty": True}
+    report = featx.predict(folder / "f.h5", head=folder / "head", top=2, **options)
+    frame = report.to_pandas()
+    names = ["path", "label", "class", "probability", "class_2", "probability_2"]
+    assert list(frame.columns) == [*names, "unknown", "candidates", "novelty"]
+    assert frame["path"].tolist() == [one.path for one in report.predictions]
+    assert frame["class_2"].tolist() == [one.classes[1] for one in report.predictions]
+    assert frame["novelty"].tolist() == [one.novelty for one in report.predictions]
+    plain = featx.predict(folder / "f.h5", head=folder / "head", top=1).to_pandas()
+    assert list(plain.columns) == names[:4]
+
+
+@pytest.mark.parametrize("safe", [False, True])
+def test_names_like_formulas_are_no_formulas_in_a_safe_table(tmp_path: Path, safe: bool) -> None:
+    said = Prediction("=1.png", "+a", ("=HYPERLINK()", "plain"), (0.75, 0.25), candidates=("@b",))
+    write_prediction_file(
+        [said], tmp_path / "o.csv", 2, DecisionOptions(coverage=0.5), csv_safe=safe
+    )
+    with (tmp_path / "o.csv").open(encoding="utf-8", newline="") as file:
+        row = next(csv.DictReader(file))
+    mark = "'" if safe else ""
+    assert (row["path"], row["label"], row["class"]) == tuple(
+        mark + text for text in ("=1.png", "+a", "=HYPERLINK()")
+    )
+    assert (row["candidates"], row["class_2"], row["probability_2"]) == (
+        f"{mark}@b",
+        "plain",
+        "0.25",
+    )
+
+
+def test_a_safe_table_needs_a_table(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = Program(monkeypatch, capsys)
+    for given in (("-o", "o.jsonl"), ()):
+        done = program("predict", "f.h5", "--csv-safe", *given)
+        assert (done.status, "--csv-safe goes with" in done.err) == (2, True)
 
 
 def test_a_store_needs_no_model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
