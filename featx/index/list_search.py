@@ -7,16 +7,22 @@ queries, a product of matrices for each list takes a fraction of that time, and 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from featx.heads.threads import one_thread
 from featx.index.codes import Coder
 from featx.index.container import iter_rows
 from featx.index.lists import MappedLists
 from featx.index.nearest import FAISS_API
+from featx.machine import available_cores
 
-SHARED = 8
+SHARED = 24
 """Queries that look into a list, on average, from which this is faster (`benchmarks/LOG.md`)."""
+
+FEWEST = 16
+"""Queries for each thread, which decodes lists by itself."""
 
 COMPARED = 8 << 20
 """Bytes of vectors that are decoded at a time, and of their scores."""
@@ -60,6 +66,28 @@ def search_by_list(
     Raises:
         ValueError: If a list names a row that there is not.
     """
+
+    def search(lines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        FAISS_API.omp_set_num_threads(1)  # Of this thread.
+        part = asked[0][lines], asked[1][lines]
+        return _search_part(coder, lists, part, count, allowed)
+
+    threads = min(available_cores(), max(1, len(asked[0]) // FEWEST))
+    parts = np.array_split(np.arange(len(asked[0])), threads)
+    # Within a product, threads would wait for each other, where cores are busy for long.
+    with one_thread(), ThreadPoolExecutor(threads) as pool:
+        scores, rows = zip(*pool.map(search, parts), strict=True)
+    return np.concatenate(scores), np.concatenate(rows)
+
+
+def _search_part(
+    coder: Coder,
+    lists: MappedLists,
+    asked: tuple[np.ndarray, np.ndarray],
+    count: int,
+    allowed: np.ndarray | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the best vectors of some of the queries, in one thread."""
     queries, probed = asked
     best = FAISS_API.ResultHeap(len(queries), count, keep_max=True)
     for number, lines in _iter_asking(probed):

@@ -11,17 +11,36 @@ import numpy as np
 
 from featx.atomic import replace_file
 from featx.events import Listener
+from featx.index.choice import LISTS
 from featx.index.container import Arrays, Writer
 from featx.index.description import IndexDescription, Measured, column_sections
-from featx.index.kinds import INDEXES, IndexKind, Parameters, Space, Update, Vectors
+from featx.index.kinds import (
+    INDEXES,
+    IndexKind,
+    Parameters,
+    Space,
+    Update,
+    Vectors,
+    VectorSearch,
+)
 from featx.index.memory import bound_training
 from featx.index.projection import hash_rows, self_sections
 from featx.index.source import StoreVectors, draw_sample
-from featx.index.tuning import QUERIES, ExactNeighbours, tune
+from featx.index.tuning import QUERIES, ExactNeighbours, Tuned, tune
 from featx.index.vector_index import VectorIndex
+from featx.wording import option
 
 REUSED_ROWS = 1024
 """Rows in a block when an exact index is brought up to date."""
+
+FEW = 100_000
+"""Vectors of which a query may look at any share: that takes no time."""
+
+MUCH = 0.1
+"""Share of the vectors that a query looks at, from which lists save little."""
+
+MORE_LISTS = 4
+"""Times as many lists, where queries look at many."""
 
 MEASURED_AGAIN = 0.05
 """Share of rows that may be new before recall is measured again; it can differ by as much at most,
@@ -193,6 +212,7 @@ def _measure(draft: Draft, arrays: Arrays, truth: ExactNeighbours) -> _Result:
         draft.listener.note(
             f"a recall of {goal:g} is not reached by this kind: {tuned.recall:.3f} is the most"
         )
+    _note_effort(draft, search, tuned)
     parameters = {**search.with_parameters(tuned.parameters).parameters, **tuned.parameters}
     return _Result(Measured(round(tuned.recall, 4), len(truth.rows)), parameters)
 
@@ -204,3 +224,17 @@ def _choose_vectors(draft: Draft) -> Vectors:
         np.empty((0, draft.space.width), np.float32),
         draft.path.absolute().parent,
     )
+
+
+def _note_effort(draft: Draft, search: VectorSearch, tuned: Tuned) -> None:
+    """Say that a query looks at many vectors, and what may help."""
+    count = draft.space.count
+    if draft.description.kind != LISTS or count < FEW:
+        return
+    share = int(tuned.parameters["nprobe"]) / int(search.parameters["lists"])
+    if share > MUCH:
+        lists = MORE_LISTS * int(search.parameters["lists"])
+        draft.listener.note(
+            f"a query looks at {share:.0%} of the vectors, which form no clear clusters; with more "
+            f"lists it may be far less: {option('factory', f'IVF{lists},SQ8')}"
+        )

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.indexes import OTHERS, Data, write_vectors
+from benchmarks.indexes import NEIGHBOURS, OTHERS, Data, measure_streamed, write_vectors
 from featx.store import open_store
 
 ROOT = Path(__file__).parents[2]
@@ -28,6 +28,17 @@ def test_vectors_are_those_of_their_clusters(tmp_path: Path, is_sorted: bool) ->
     assert values.shape == (50, 8)
     assert (np.diff(nearest) >= 0).all() == is_sorted
     np.testing.assert_allclose(values, centres[nearest], atol=0.06)
+
+
+def test_what_is_too_large_is_compared_as_it_is_read(tmp_path: Path) -> None:
+    data = Data("clusters", np.eye(4, 8, dtype=np.float32), 0.3, False)
+    write_vectors(tmp_path / "v.h5", 50, data)
+    with open_store(tmp_path / "v.h5") as store:
+        values = store.table("v").values
+    queries = data.draw(np.array([0, 1, 2]), 5)
+    cosines = (queries @ values.T) / np.linalg.norm(values, axis=1)
+    expected = np.argsort(-cosines, axis=1)[:, :NEIGHBOURS]
+    assert measure_streamed(tmp_path / "v.h5", queries)["rows"] == expected.tolist()
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from featx.index.list_search import SHARED
 from featx.index.lists import CodeFile
 from featx.index.opening import open_index
 from featx.index.vector_index import VectorIndex
+from tests.index.test_kinds import Notes
 from tests.index_files import edit_array, read_array
 from tests.store_samples import write_sample
 
@@ -28,13 +29,20 @@ class Case:
     queries: np.ndarray
 
 
-@pytest.fixture(scope="module", params=["SQ8", "RR12,SQ6", "Flat"])
-def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     random = np.random.default_rng(3)
     path = tmp_path_factory.mktemp("lists") / "f.h5"
     write_sample(path, {"v": random.normal(size=(COUNT, WIDTH)).astype(np.float32)})
+    return path
+
+
+@pytest.fixture(scope="module", params=["SQ8", "RR12,SQ6", "Flat"])
+def case(request: pytest.FixtureRequest, store: Path) -> Case:
     *transforms, code = request.param.split(",")
-    index = build_index(path, factory=",".join([*transforms, "IVF20", code]), min_recall=0.6)
+    asked = {"factory": ",".join([*transforms, "IVF20", code]), "min_recall": 0.6}
+    index = build_index(store, output=store.with_name(f"{code}.faiss"), **asked)
+    random = np.random.default_rng(6)
     queries = random.normal(size=(SHARED * 20, WIDTH)).astype(np.float32)
     return Case(index, queries)
 
@@ -44,11 +52,26 @@ def test_many_queries_find_what_each_finds_alone(case: Case, share: float | None
     allowed = None if share is None else np.random.default_rng(4).random(COUNT) < share
     scores, rows = case.index.find(case.queries, 25, allowed)
     assert allowed is None or allowed[rows[rows >= 0]].all()
-    some = range(0, len(case.queries), 8)
+    some = range(0, len(case.queries), 40)
     alone = [case.index.find(case.queries[line : line + 1], 25, allowed) for line in some]
     assert np.mean(rows[some] == np.concatenate([one.rows for one in alone])) > 0.999
     expected = np.concatenate([one.scores for one in alone])
     np.testing.assert_allclose(scores[some], expected, atol=1e-5)
+
+
+def test_that_many_vectors_are_looked_at_is_said(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"kind": "ivf", "output": tmp_path / "i.faiss"}
+    notes = Notes()
+    build_index(store, **asked, listener=notes)
+    assert notes.texts == [], "of few images"
+    monkeypatch.setattr("featx.index.making.FEW", COUNT)
+    index = build_index(store, **asked, listener=notes)
+    lists, probes = (index.description.parameters[name] for name in ("lists", "nprobe"))
+    (note,) = notes.texts
+    assert note.startswith(f"a query looks at {probes / lists:.0%} of the vectors")
+    assert note.endswith(f"factory='IVF{4 * lists},SQ8'")
 
 
 def test_a_list_that_names_no_row_is_damage(case: Case, tmp_path: Path) -> None:
