@@ -68,7 +68,7 @@ def test_what_is_missing_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("options", "status", "message"),
     [
-        (["none.h5"], 1, "There is no feature store 'none.h5'"),
+        (["none.h5", "--port", "0"], 1, "There is no feature store 'none.h5'"),
         (["none.h5", "--host", "0.0.0.0"], 2, "name a file with a token"),
         (["none.h5", "--max-upload", "x"], 2, "A size is a number of bytes"),
     ],
