@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from featx.report.finding_tables import describe_audit, describe_finding
-from featx.report.page import Page, Section, element, write_page
+from featx.report.page import Page, Section, element
 from featx.report.page.gallery import Tile, make_gallery
 from featx.report.page.markup import Content, isolate
 from featx.report.page.tables import Figure, make_figures, make_table
-from featx.report.page.thumbnails import Thumbnails
+from featx.report.page.thumbnails import Thumbnails, write_pictured_page
 
 if TYPE_CHECKING:
     from featx.curation.auditing import AuditReport
@@ -29,19 +29,19 @@ def write_audit_page(report: AuditReport, path: str | Path) -> None:
 
     Args:
         report: The findings.
-        path: The HTML file. A page of featx is replaced, anything else left alone.
-
-    Raises:
-        InvalidValue: If the path cannot be that of a page; see
-            `featx.report.page.check_page_path`.
+        path: The HTML file; see `featx.report.page.thumbnails.write_pictured_page`.
     """
-    with Thumbnails() as thumbnails:
-        sections = tuple(_make_sections(report, thumbnails))
+    write_pictured_page(lambda thumbnails: make_audit_page(report, thumbnails), path)
+
+
+def make_audit_page(report: AuditReport, thumbnails: Thumbnails) -> Page:
+    """Return the page; see `write_audit_page`."""
+    sections = tuple(_make_sections(report, thumbnails))
     first, *others = describe_audit(report)
     figures = [Figure(kind, f"{count:,}") for kind, count in report.counts.items()]
     introduction = [element("p", first), make_figures(figures)]
     notes = [element("p", line) for line in others]
-    write_page(Page("What to look at", introduction, sections, notes), Path(path))
+    return Page("What to look at", introduction, sections, notes)
 
 
 def _make_sections(report: AuditReport, thumbnails: Thumbnails) -> Iterator[Section]:

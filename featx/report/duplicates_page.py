@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from featx.report.duplicate_tables import describe_copy, describe_duplicates
-from featx.report.page import Page, Section, element, write_page
+from featx.report.page import Page, Section, element
 from featx.report.page.gallery import Tile, make_gallery
 from featx.report.page.markup import Content
-from featx.report.page.thumbnails import Thumbnails
+from featx.report.page.thumbnails import Thumbnails, write_pictured_page
 from featx.units import format_count
 
 if TYPE_CHECKING:
@@ -26,22 +26,20 @@ def write_duplicates_page(report: DuplicatesReport, path: str | Path) -> None:
 
     Args:
         report: The groups.
-        path: The HTML file. A page of featx is replaced, anything else left alone.
-
-    Raises:
-        InvalidValue: If the path cannot be that of a page; see
-            `featx.report.page.check_page_path`.
+        path: The HTML file; see `featx.report.page.thumbnails.write_pictured_page`.
     """
-    with Thumbnails() as thumbnails:
-        groups = [
-            element("div", element("h3", _title(number, group)), _show(group, thumbnails))
-            for number, group in enumerate(report.groups[:MAX_GROUPS], start=1)
-        ]
+    write_pictured_page(lambda thumbnails: make_duplicates_page(report, thumbnails), path)
+
+
+def make_duplicates_page(report: DuplicatesReport, thumbnails: Thumbnails) -> Page:
+    """Return the page; see `write_duplicates_page`."""
+    groups = [
+        element("div", element("h3", _title(number, group)), _show(group, thumbnails))
+        for number, group in enumerate(report.groups[:MAX_GROUPS], start=1)
+    ]
     sections = (Section("Groups", groups),) if groups else ()
     introduction = [element("p", line) for line in describe_duplicates(report)]
-    write_page(
-        Page("Copies of pictures", introduction, sections, list(_list_notes(report))), Path(path)
-    )
+    return Page("Copies of pictures", introduction, sections, list(_list_notes(report)))
 
 
 def _title(number: int, group: DuplicateGroup) -> str:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from featx.images.roots import Root
 from featx.report.contact_sheet import query_key, true_label
-from featx.report.page import Page, Section, element, write_page
+from featx.report.page import Page, Section, element
 from featx.report.page.gallery import Tile, make_gallery
 from featx.report.page.markup import Content
-from featx.report.page.thumbnails import Thumbnails
+from featx.report.page.thumbnails import Thumbnails, write_pictured_page
 from featx.report.text import describe_box, short_path
 from featx.units import format_count
 
@@ -31,15 +31,9 @@ def write_search_page(report: SearchReport, path: str | Path) -> None:
 
     Args:
         report: The matches.
-        path: The HTML file. A page of featx is replaced, anything else left alone.
-
-    Raises:
-        InvalidValue: If the path cannot be that of a page; see
-            `featx.report.page.check_page_path`.
+        path: The HTML file; see `featx.report.page.thumbnails.write_pictured_page`.
     """
-    with Thumbnails() as thumbnails:
-        page = make_search_page(report, thumbnails)
-    write_page(page, Path(path))
+    write_pictured_page(lambda thumbnails: make_search_page(report, thumbnails), path)
 
 
 def make_search_page(report: SearchReport, thumbnails: Thumbnails) -> Page:

@@ -6,7 +6,7 @@ import base64
 import contextlib
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from PIL import Image
@@ -19,6 +19,7 @@ from featx.images.formats import open_picture
 from featx.images.roots import Root, is_url
 from featx.images.sources.locations import LocationReader
 from featx.input_spec import InputSpec
+from featx.report.page.document import Page, write_page
 from featx.user_cache import user_cache_folder
 
 SIDE = 160
@@ -134,6 +135,22 @@ class Thumbnails:
                 os.utime(path)
                 return data
         return None
+
+
+def write_pictured_page(make: Callable[[Thumbnails], Page], path: str | Path) -> None:
+    """Write a page that shows pictures.
+
+    Args:
+        make: Makes the page with thumbnails.
+        path: The HTML file. A page of featx is replaced, anything else left alone.
+
+    Raises:
+        InvalidValue: If the path cannot be that of a page; see
+            `featx.report.page.check_page_path`.
+    """
+    with Thumbnails() as thumbnails:
+        page = make(thumbnails)
+    write_page(page, Path(path))
 
 
 def make_thumbnail(data: bytes) -> bytes:
