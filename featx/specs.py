@@ -38,6 +38,8 @@ DEFAULT_HEAD = "head"
 DEFAULT_TEST_SIZE = 0.2
 DEFAULT_TOP = 3
 DEFAULT_K = 10
+DEFAULT_THUMBNAILS = 2_000
+"""Pictures in the page of a map, of about 2 kB each."""
 
 
 def describe_precision(precision: str) -> str:

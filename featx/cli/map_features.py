@@ -11,7 +11,7 @@ from featx.cli.options import Json, OneLayer, ReadPool, StoreArgument
 from featx.cli.registry_choice import Choice
 from featx.curation.clustering import CLUSTERINGS
 from featx.curation.layout import LAYOUTS
-from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORE
+from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORE, DEFAULT_THUMBNAILS
 
 
 def map_features(
@@ -46,7 +46,7 @@ def map_features(
     thumbnails: Annotated[
         int,
         typer.Option(min=0, metavar="N", help="Pictures in a page; the others are dots."),
-    ] = 2_000,
+    ] = DEFAULT_THUMBNAILS,
     layer: OneLayer = None,
     pool: ReadPool = DEFAULT_READ_POOLING,
     seed: Annotated[int, typer.Option(min=0, help="For whatever is random.")] = 0,

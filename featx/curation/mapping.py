@@ -22,13 +22,11 @@ from featx.heads.options import FeatureChoice
 from featx.images.roots import Root
 from featx.index.all_neighbours import Directions
 from featx.shown import Shown
-from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORE
+from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORE, DEFAULT_THUMBNAILS
 from featx.store import open_store
 from featx.store.choice import require_rows
 from featx.units import format_count
 from featx.wording import option
-
-DEFAULT_THUMBNAILS = 2_000
 
 
 @dataclass(frozen=True, repr=False, eq=False)
