@@ -75,6 +75,7 @@ def duplicates(
         write_duplicates,
         write_duplicates_csv,
     )
+    from featx.report.text import short_path
 
     if sum((as_json, as_csv, filepath_only or null)) > 1:
         raise typer.BadParameter("choose one of --json, --csv, --filepath-only and --null")
@@ -83,6 +84,7 @@ def duplicates(
         from featx.report.page import check_page_path
 
         check_page_path(html, "html")
+    listener = ConsoleListener()
     report = featx.find_duplicates(
         features,
         across=across,
@@ -92,15 +94,16 @@ def duplicates(
         pictures=pictures,
         layer=layer,
         pool=pool,
-        listener=ConsoleListener(),
+        listener=listener,
     )
     if html is not None:
         write_duplicates_page(report, html)
+        listener.note(f"written: {short_path(html)}")
     if as_json:
         write_duplicates(report)
     elif as_csv:
         write_duplicates_csv(report)
     elif filepath_only or null:
-        show_removable(report, "\0" if null else "\n")
+        show_removable(report, "\0" if null else "\n", listener)
     else:
         show_duplicates(report)

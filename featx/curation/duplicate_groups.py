@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from featx.images.roots import Root
+from featx.images.roots import Root, is_url
 from featx.shown import Shown
 
 
@@ -27,6 +28,8 @@ class DuplicatePicture:
         split: Its split; None if it has none.
         is_other: Whether it is in the other store.
         can_go: Whether the group can do without it.
+        is_mirrored: Whether it is the mirror image of the best, where mirrored copies were looked
+            for.
     """
 
     key: str
@@ -41,6 +44,12 @@ class DuplicatePicture:
     split: str | None = None
     is_other: bool = False
     can_go: bool = False
+    is_mirrored: bool = False
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a file of its own, or at a URL: not inside an archive, nor in memory."""
+        return is_url(self.path) or (self.root.is_on_disk and not os.path.isfile(self.root.text))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -86,6 +95,8 @@ class DuplicateGroup(Shown):
             "similarity": round(self.similarity, 6),
             "exact": self.is_exact,
         }
+        mirrored = [one.key for one in self.pictures if one.is_mirrored]
+        values |= {"mirrored": mirrored} if mirrored else {}
         has_other = any(one.is_other for one in self.pictures)
         return values | ({"other_keys": list(self.other_keys)} if has_other else {})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
@@ -13,8 +14,8 @@ import numpy as np
 from featx.arguments import check_given_flag, check_given_path, plain_arguments
 from featx.curation.collection import Collection, read_collection
 from featx.curation.duplicate_groups import DuplicateGroup, DuplicatePicture, DuplicatesReport
-from featx.curation.grouping import Mirrored, divide, list_connected
-from featx.curation.mirrored import find_mirrored
+from featx.curation.grouping import Mirrored, divide, is_wanted, list_connected
+from featx.curation.mirrored import find_mirrored, is_mirrored
 from featx.curation.pairs import NearPairs, find_near_pairs
 from featx.curation.pictures import MeasuredPicture, measure_pictures
 from featx.curation.threshold import check_threshold
@@ -128,10 +129,12 @@ class _Search:
     ) -> None:
         self.collection, self.listener = collection, listener
         self.is_between = is_between_splits or len(collection.roots) > 1
-        self.sides: Sequence[object] = (
-            collection.splits if is_between_splits else collection.source.tolist()
-        )
-        self.has_read = False
+        self.sides = None
+        if is_between_splits:
+            self.sides = _number_values(collection.splits)
+        elif self.is_between:
+            self.sides = collection.source
+        self.has_read = self.looks_mirrored = False
         # What stays whatever its quality: the other store, or the test split.
         self.stays = collection.source == 1
         if is_between_splits:
@@ -142,20 +145,20 @@ class _Search:
         found = find_near_pairs(
             self.collection.values, self.collection.copies(), threshold, self.listener
         )
-        self.has_read = pictures or flipped
+        self.has_read, self.looks_mirrored = pictures or flipped, flipped
         measured: dict[int, MeasuredPicture] = {}
         mirrored: Mirrored = {}
         if flipped:
             measured = self._measure(np.arange(len(self.collection)), needs_one=True)
             mirrored = self._find_mirrored(measured, found)
-        parts = [part for part in list_connected(found, mirrored) if self._is_wanted(part)]
+        parts = [part for part in list_connected(found, mirrored) if is_wanted(part, self.sides)]
         if pictures and parts and not flipped:
             measured = self._measure(np.concatenate(parts), needs_one=False)
         groups = [
             self._make_group(rows, similarity, measured)
             for part in parts
             for rows, similarity in divide(
-                self._rank(part, measured), found, mirrored, self._is_wanted, self.stays
+                self._rank(part, measured), found, mirrored, self.sides, self.stays
             )
         ]
         groups.sort(key=lambda group: -len(group.pictures))
@@ -168,10 +171,6 @@ class _Search:
             found.recall,
             self.is_between,
         )
-
-    def _is_wanted(self, rows: np.ndarray) -> bool:
-        sides = {self.sides[row] for row in rows.tolist()} - {None}
-        return not self.is_between or len(sides) > 1
 
     def _find_mirrored(self, measured: Mapping[int, MeasuredPicture], found: NearPairs) -> Mirrored:
         if len(measured) < 2:
@@ -224,12 +223,17 @@ class _Search:
     ) -> DuplicateGroup:
         pairs = zip(rows.tolist(), [1.0, *similarity.tolist()], strict=True)
         going = self._list_going(rows.tolist(), measured)
-        return DuplicateGroup(
-            tuple(
-                self._describe(row, value, measured.get(row), can_go=row in going)
-                for row, value in pairs
-            )
-        )
+        pictures = [
+            self._describe(row, value, measured.get(row), can_go=row in going)
+            for row, value in pairs
+        ]
+        best = measured.get(int(rows[0]))
+        if self.looks_mirrored and best is not None:
+            for place, row in enumerate(rows.tolist()):
+                own = measured.get(row)
+                if own is not None and is_mirrored(best.thumbnail, own.thumbnail):
+                    pictures[place] = replace(pictures[place], is_mirrored=True)
+        return DuplicateGroup(tuple(pictures))
 
     def _list_going(self, rows: list[int], measured: Mapping[int, MeasuredPicture]) -> set[int]:
         """Return the rows of a group whose pictures may be deleted, so that the best one is left.
@@ -267,6 +271,13 @@ class _Search:
             is_other=bool(shelf.source[row] == 1),
             can_go=can_go,
         )
+
+
+def _number_values(values: Sequence[str | None]) -> np.ndarray:
+    """Number texts from 0, (N,); -1 for None."""
+    known = {value for value in values if value is not None}
+    numbers: dict[str | None, int] = {name: number for number, name in enumerate(sorted(known))}
+    return np.array([numbers.get(value, -1) for value in values])
 
 
 def _real_path(location: str) -> str:

@@ -54,6 +54,18 @@ def find_mirrored(thumbnails: np.ndarray, rows: np.ndarray, found: NearPairs) ->
     return result
 
 
+def is_mirrored(best: np.ndarray, other: np.ndarray) -> bool:
+    """Whether a thumbnail is more like the mirror image of another one than like itself.
+
+    Args:
+        best: uint8 (s, s, 3).
+        other: The same.
+    """
+    pictures, _ = _flatten(np.stack([best, best[:, ::-1], other]))
+    as_it_is, turned = pictures[:2] @ pictures[2]
+    return bool(turned > as_it_is + LEAST_CONTRAST**2)
+
+
 def _flatten(thumbnails: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return thumbnails less their mean, float32 (n, D), and which of them show something."""
     flat = thumbnails.reshape(len(thumbnails), -1).astype(np.float32) / 255

@@ -58,6 +58,14 @@ def print_result(content: Table | str, *, indent: int = 2) -> None:
         _print(lines, num_bold=rule)
 
 
+def write_name(name: str, end: str) -> None:
+    """Write a key or a path for other programs, with `end` behind it.
+
+    On a terminal, its control characters are escaped.
+    """
+    sys.stdout.write((printable(name) if is_terminal() else name) + end)
+
+
 def print_facts(*facts: tuple[str, ...]) -> None:
     """Write names and what is to be said of each, below one another."""
     width = terminal_width()

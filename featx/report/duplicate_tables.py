@@ -7,13 +7,14 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from featx.report.drawing import make_table, print_result
+from featx.report.drawing import make_table, print_result, write_name
 from featx.report.json_lines import write_json
 from featx.report.text import short_path
 from featx.units import format_bytes, format_count
 
 if TYPE_CHECKING:
     from featx.curation.duplicate_groups import DuplicatePicture, DuplicatesReport
+    from featx.events import Listener
 
 TABLE_PICTURES = 500
 """Pictures from which on no further group is in the table; all are in the other forms."""
@@ -21,7 +22,9 @@ TABLE_PICTURES = 500
 
 def show_duplicates(report: DuplicatesReport) -> None:
     """Draw the groups, and say from when on pictures count as copies."""
-    table = make_table("group", "similarity", "size", "label", "picture", right=(0, 1), whole=True)
+    has_mirrored = any(one.is_mirrored for group in report for one in group.pictures)
+    further = ["copy"] if has_mirrored else []
+    table = make_table("group", "similarity", *further, "size", "label", "picture", right=(0, 1))
     pictures = number_shown = 0
     for number, group in enumerate(report.groups, start=1):
         if pictures >= TABLE_PICTURES:
@@ -30,6 +33,7 @@ def show_duplicates(report: DuplicatesReport) -> None:
             table.add_row(
                 str(number) if place == 0 else "",
                 "best" if place == 0 else f"{one.similarity:.4f}",
+                *(["mirrored" if one.is_mirrored else ""] if has_mirrored else []),
                 describe_size(one),
                 one.label or "",
                 short_path(one.path),
@@ -68,7 +72,8 @@ def describe_duplicates(report: DuplicatesReport) -> Iterator[str]:
 
 def describe_copy(one: DuplicatePicture) -> str:
     """Return similarity, size, label and split of a picture in a line."""
-    parts = [f"{one.similarity:.3f}", describe_size(one), one.label, one.split]
+    turned = "mirrored" if one.is_mirrored else ""
+    parts = [f"{one.similarity:.3f}", turned, describe_size(one), one.label, one.split]
     return ", ".join(part for part in parts if part)
 
 
@@ -82,6 +87,7 @@ def write_duplicates(report: DuplicatesReport) -> None:
     """Write ``{"group", "keys", "best", "similarity", "exact"}`` for each group.
 
     Of two stores, ``keys`` are those in the first, and ``other_keys`` those in the other.
+    ``mirrored`` are the keys of pictures that are mirror images of the best, where there are any.
     """
     for number, group in enumerate(report.groups, start=1):
         write_json({"group": number} | group.to_dict())
@@ -90,15 +96,34 @@ def write_duplicates(report: DuplicatesReport) -> None:
 def write_duplicates_csv(report: DuplicatesReport) -> None:
     """Write a line of CSV for each picture of each group."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["group", "key", "best", "similarity", "exact", "can_go", "path"])
+    writer.writerow(["group", "key", "best", "similarity", "exact", "can_go", "path", "mirrored"])
     for number, group in enumerate(report.groups, start=1):
         for place, one in enumerate(group.pictures):
             exact = int(one.content_hash == group.pictures[0].content_hash)
             values = [int(place == 0), f"{one.similarity:.6f}", exact, int(one.can_go)]
-            writer.writerow([number, one.key, *values, short_path(one.path)])
+            writer.writerow([number, one.key, *values, short_path(one.path), int(one.is_mirrored)])
 
 
-def show_removable(report: DuplicatesReport, end: str) -> None:
-    """Write the paths of what can go, each with `end` behind it, for pipes."""
-    for path in report.can_go:
-        sys.stdout.write(short_path(path) + end)
+def show_removable(report: DuplicatesReport, end: str, listener: Listener) -> None:
+    """Write the paths of what can go, each with `end` behind it, for pipes.
+
+    What no path names is left out, and a note says so: pictures inside of archives and in memory,
+    and names with a newline where lines end by one.
+    """
+    inside = broken = 0
+    for one in (one for group in report for one in group.pictures if one.can_go):
+        path = short_path(one.path)
+        if not one.is_file:
+            inside += 1
+        elif end in path:
+            broken += 1
+        else:
+            write_name(path, end)
+    if inside:
+        count = format_count(inside, "picture")
+        listener.note(
+            f"{count} that can go left out: in an archive or in memory, no file to delete"
+        )
+    if broken:
+        count = format_count(broken, "path")
+        listener.note(f"{count} with a line break left out: -0 writes them")

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from featx.report.drawing import write_name
 from featx.report.text import short_path
 from featx.text_files import quote_formula
 
@@ -103,4 +104,4 @@ def write_paths(report: SearchReport, end: str = "\n") -> None:
     """Write the matches' paths, each with `end` behind it, for pipes."""
     for result in report.results:
         for match in result.matches:
-            sys.stdout.write(short_path(match.path) + end)
+            write_name(short_path(match.path), end)

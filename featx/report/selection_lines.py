@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
+from featx.report.drawing import write_name
 from featx.report.json_lines import write_json
 from featx.report.text import short_path
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def show_selection(report: SelectReport, end: str, *, paths: bool) -> None:
     """Write the key of each picture, or its path, with `end` behind it."""
     for one in report:
-        sys.stdout.write((short_path(one.path) if paths else one.key) + end)
+        write_name(short_path(one.path) if paths else one.key, end)
 
 
 def write_selection(report: SelectReport) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
+import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +22,8 @@ from featx.curation.threshold import choose_threshold
 from featx.errors import FeatxError, FingerprintMismatch, InvalidValue
 from featx.heads.near_duplicates import mean_of
 from featx.index.all_neighbours import Directions, find_neighbours
+from featx.report.drawing import write_name
+from featx.report.duplicate_tables import show_duplicates
 from tests.curation.stores import make_classes, write_vectors
 
 
@@ -172,6 +176,36 @@ def test_mirrored_copies_are_found_when_asked_for(photos: Path) -> None:
     assert len(groups) == 2
 
 
+def test_the_mirrored_one_is_named(photos: Path, tmp_path: Path) -> None:
+    report = featx.find_duplicates(photos, flipped=True)
+    marked = {one.key: one.is_mirrored for group in report for one in group.pictures}
+    assert [key for key, is_mirrored in marked.items() if is_mirrored] == ["mirrored.jpg"]
+    lines = [json.loads(line) for line in run(str(photos), "--flipped", "--json").splitlines()]
+    assert [line.get("mirrored") for line in lines] == [None, ["mirrored.jpg"]]
+    rows = list(csv.DictReader(io.StringIO(run(str(photos), "--flipped", "--csv"))))
+    assert [row["key"] for row in rows if row["mirrored"] == "1"] == ["mirrored.jpg"]
+    page = tmp_path / "page.html"
+    table = run(str(photos), "--flipped", "--html", str(page))
+    assert [line.split()[-1] for line in table.splitlines() if " mirrored " in line] == [
+        str(photos.parent / "pictures" / "mirrored.jpg")
+    ]
+    assert ", mirrored, 96×96" in page.read_text(encoding="utf-8")
+
+
+def test_a_mirrored_copy_that_features_find_is_named_too(tmp_path: Path) -> None:
+    picture = draw(0)
+    pictures = {"a.jpg": encode(picture), "b.jpg": encode(ImageOps.mirror(picture), quality=70)}
+    values = np.tile(np.random.default_rng(0).normal(size=(1, 24)), (2, 1)).astype(np.float32)
+    store = write_vectors(tmp_path / "f.h5", values, list(pictures), pictures=pictures)
+    (group,) = featx.find_duplicates(store, threshold=0.9, flipped=True)
+    assert [(one.key, one.is_mirrored) for one in group.pictures] == [
+        ("a.jpg", False),
+        ("b.jpg", True),
+    ]
+    (group,) = featx.find_duplicates(store, threshold=0.9)
+    assert not any(one.is_mirrored for one in group.pictures)
+
+
 def test_pictures_that_are_gone_are_said_to_be(set_with_copies: Path) -> None:
     notes: list[str] = []
 
@@ -267,6 +301,76 @@ def test_paths_are_never_options_of_rm(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(tmp_path / "pictures")
     result = CliRunner().invoke(app, ["duplicates", "../f.h5", "--threshold", "0.9", "-0"])
     assert result.stdout == "./-i.jpg\0"
+
+
+def test_paths_with_line_breaks_are_written_with_zero_bytes_alone(tmp_path: Path) -> None:
+    names = ["large.jpg", "a\nb.jpg", "c.jpg"]
+    store = str(write_three(tmp_path / "f.h5", names))
+    result = CliRunner().invoke(app, ["duplicates", store, "--threshold", "0.9", "-f"])
+    assert result.stdout == f"{tmp_path / 'pictures' / 'c.jpg'}\n"
+    assert "1 path with a line break left out" in result.stderr
+    result = CliRunner().invoke(app, ["duplicates", store, "--threshold", "0.9", "-0"])
+    written = result.stdout.split("\0")
+    assert sorted(Path(path).name for path in written) == ["", "a\nb.jpg", "c.jpg"]
+
+
+def test_names_are_escaped_on_a_terminal_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_name("a\x1b[31mb\n.jpg", "\0")
+    assert capsys.readouterr().out == "a\x1b[31mb\n.jpg\0"
+    monkeypatch.setattr("featx.report.drawing.is_terminal", lambda: True)
+    write_name("a\x1b[31mb\n.jpg", "\n")
+    assert capsys.readouterr().out == "a\\x1b[31mb\\n.jpg\n"
+
+
+def test_what_is_in_an_archive_is_not_named_for_deletion(tmp_path: Path) -> None:
+    store = write_three(tmp_path / "f.h5")
+    folder = tmp_path / "pictures"
+    with tarfile.open(tmp_path / "pictures.tar", "w") as archive:
+        archive.add(folder, arcname=".")
+    shutil.rmtree(folder)
+    (tmp_path / "pictures.tar").rename(folder)
+    report = featx.find_duplicates(store, threshold=0.9, pictures=False)
+    assert len(report.can_go) == 2
+    assert not any(one.is_file for group in report for one in group.pictures)
+    result = CliRunner().invoke(app, ["duplicates", str(store), "--no-pictures", "-0"])
+    assert result.stdout == ""
+    assert "2 pictures that can go left out" in result.stderr
+
+
+def test_the_table_fits_a_terminal(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = featx.find_duplicates(photos, flipped=True)
+    monkeypatch.setattr("featx.report.drawing.terminal_width", lambda: 80)
+    show_duplicates(report)
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
+def test_many_similar_pictures_of_one_split_are_compared_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values, _ = make_classes([900, 300], spread=0.02)
+    values[900:] = np.random.default_rng(2).normal(size=(300, 32))
+    splits = ["train"] * 897 + ["test"] * 3 + ["train"] * 300
+    path = write_vectors(tmp_path / "f.h5", values, splits=splits)
+    taken: list[int] = []
+    take = Directions.take
+
+    def count(self: Directions, rows: np.ndarray | slice) -> np.ndarray:
+        taken.append(1)
+        return take(self, rows)
+
+    monkeypatch.setattr(Directions, "take", count)
+    report = featx.find_duplicates(path, across_splits=True, threshold=0.95, pictures=False)
+    assert 1 <= len(report) <= 3
+    for group in report:
+        assert {one.split for one in group.pictures} == {"test", "train"}
+    directions = Directions(values, mean_of(values))
+    similarity = take(directions, np.arange(897)) @ take(directions, np.arange(897, 900)).T
+    assert len(report.can_go) == (similarity.max(axis=1) >= 0.95).sum()
+    assert len(taken) < 100  # Not once for each of the 900.
 
 
 def test_the_option_of_the_page_is_named(set_with_copies: Path) -> None:
