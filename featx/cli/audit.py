@@ -38,6 +38,14 @@ def audit(
             metavar="folders|FILE.csv", help="Labels of the store, or of a table as in fit-head."
         ),
     ] = "folders",
+    label_columns: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN[,COLUMN]",
+            help="Several labels for each image, from columns as in fit-head (label: the images' "
+            "own labels).",
+        ),
+    ] = None,
     layer: OneLayer = None,
     pool: ReadPool = DEFAULT_READ_POOLING,
     seed: Annotated[int, typer.Option(min=0, help="For folds and samples.")] = 0,
@@ -64,25 +72,30 @@ def audit(
     """
     import featx
     from featx.curation.auditing import check_table_path
+    from featx.heads.options import split_names
     from featx.report.audit_page import write_audit_page
     from featx.report.console import ConsoleListener
     from featx.report.finding_tables import show_audit, write_findings
     from featx.report.page import check_page_path
+    from featx.report.text import short_path
+    from featx.units import format_count
 
     if report is not None:
         check_page_path(report)
     if suggest is not None:
         check_table_path(suggest)
+    listener = ConsoleListener()
     found = featx.audit(
         features,
         kinds=kinds or None,
         against=against,
         pictures=pictures,
         labels=labels,
+        label_columns=split_names(label_columns) if label_columns else (),
         layer=layer,
         pool=pool,
         seed=seed,
-        listener=ConsoleListener(),
+        listener=listener,
     )
     if report is not None:
         write_audit_page(found, report)
@@ -92,3 +105,8 @@ def audit(
         write_findings(found)
     else:
         show_audit(found, most)
+    if report is not None:
+        listener.note(f"written: {short_path(report)}")
+    if suggest is not None:
+        count = format_count(len(found.of_kind("label")), "label")
+        listener.note(f"written: {short_path(suggest)}, with {count} to look at")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from featx.curation.collection import Collection
 from featx.curation.findings import Finding
+from featx.curation.label_predictions import HeldOutAnswers, SeveralLabels, predict_held_out_labels
 from featx.curation.pairs import NearPairs, find_near_pairs
 from featx.curation.pictures import MeasuredPicture, measure_pictures
 from featx.curation.predictions import HeldOutPredictions, predict_held_out
@@ -17,6 +18,7 @@ from featx.errors import ImageError
 from featx.events import Listener
 from featx.heads.kinds import Examples
 from featx.heads.near_duplicates import number_components
+from featx.heads.targets import find_strata, split_labels
 from featx.images.sources import natural_key
 from featx.index.all_neighbours import Neighbours, find_neighbours
 from featx.units import format_count
@@ -31,6 +33,8 @@ class AuditRows:
     Attributes:
         collection: The rows, N of them.
         old: The rows of an older store that they are compared with.
+        several: Where pictures have several labels, C names of classes and which of them apply to
+            each row, bool (N, C); the labels of the collection are then texts such as ``cat|dog``.
         reads_pictures: Whether the pictures themselves may be read.
         seed: For whatever is random.
         listener: Receives progress and notes.
@@ -38,6 +42,7 @@ class AuditRows:
 
     collection: Collection
     old: Collection | None = None
+    several: SeveralLabels | None = None
     reads_pictures: bool = False
     seed: int = 0
     listener: Listener = field(default_factory=Listener)
@@ -48,14 +53,19 @@ class AuditRows:
     @cached_property
     def classes(self) -> tuple[str, ...]:
         """C class names, in natural order."""
+        if self.several is not None:
+            return self.several.classes
         names = {label for label in self.collection.labels if label is not None}
         return tuple(sorted(names, key=natural_key))
 
     @cached_property
     def targets(self) -> np.ndarray:
-        """Class numbers, (N,); -1 without a label."""
-        numbers: dict[str | None, int] = {name: place for place, name in enumerate(self.classes)}
-        return np.array([numbers.get(label, -1) for label in self.collection.labels], np.int64)
+        """Numbers of labels, (N,); -1 without one. They are those of classes, unless a picture has
+        several."""
+        labels = self.collection.labels
+        names = self.classes if self.several is None else sorted({one for one in labels if one})
+        numbers: dict[str | None, int] = {name: place for place, name in enumerate(names)}
+        return np.array([numbers.get(label, -1) for label in labels], np.int64)
 
     @cached_property
     def near(self) -> NearPairs:
@@ -71,22 +81,60 @@ class AuditRows:
         )
 
     @cached_property
+    def groups(self) -> np.ndarray:
+        """Group numbers, (N,), equal for copies of one picture."""
+        return number_components(self.near.rows, len(self))
+
+    @cached_property
     def labelled(self) -> np.ndarray:
         """Numbers of the M labelled rows."""
         return np.flatnonzero(self.targets >= 0)
 
     @cached_property
-    def predictions(self) -> HeldOutPredictions:
-        """Predictions for the labelled rows, (M,), of the classes."""
-        rows = self.labelled
-        groups = number_components(self.near.rows, len(self))
-        examples = Examples(
-            self.collection.values if len(rows) == len(self) else self.collection.values[rows],
-            self.targets[rows],
+    def examples(self) -> Examples:
+        """The M labelled rows, of which copies with the same label count as one picture."""
+        rows, values = self.labelled, self.collection.values
+        several = self.several
+        pictures = np.stack([self.groups, self.targets])[:, rows]
+        _, which, sizes = np.unique(pictures, axis=1, return_inverse=True, return_counts=True)
+        return Examples(
+            values if len(rows) == len(self) else values[rows],
+            self.targets[rows] if several is None else several.applies[rows],
             len(self.classes),
-            groups[rows],
+            self.groups[rows],
+            "single" if several is None else "multi",
+            None if len(sizes) == len(rows) else 1 / sizes[which.reshape(-1)],
         )
-        return predict_held_out(examples, self.seed, self.listener)
+
+    @cached_property
+    def strata(self) -> np.ndarray:
+        """Numbers of classes, (N,), or of the rarest label of each; -1 without one."""
+        if self.several is None or not len(self.labelled):
+            return self.targets
+        numbers = np.full(len(self), -1)
+        numbers[self.labelled] = find_strata(self.examples.without_values())
+        return numbers
+
+    @cached_property
+    def predictions(self) -> HeldOutPredictions:
+        """Predictions for the labelled rows, (M,), each of one of the classes."""
+        return predict_held_out(self.examples, self.seed, self.listener)
+
+    @cached_property
+    def label_predictions(self) -> HeldOutAnswers:
+        """Predictions for the labelled rows, (M, C), where pictures have several labels."""
+        return predict_held_out_labels(self.examples, self.seed, self.listener)
+
+    def names_in(self, labels: Sequence[str | None]) -> set[str]:
+        """Return the classes that labels name."""
+        known = {label for label in labels if label is not None}
+        return known if self.several is None else split_labels(known)
+
+    def members(self, number: int) -> np.ndarray:
+        """Return which rows are of a class, bool (N,)."""
+        if self.several is not None:
+            return np.asarray(self.several.applies[:, number] & (self.targets >= 0))
+        return np.asarray(self.targets == number)
 
     @cached_property
     def measured(self) -> Mapping[int, MeasuredPicture]:
@@ -107,6 +155,11 @@ class AuditRows:
         """Return why classes cannot be told apart; None if they can."""
         if not self.classes:
             return "there are no labels"
+        if self.several is not None:
+            counts = self.several.applies[self.labelled].sum(axis=0)
+            if np.minimum(counts, len(self.labelled) - counts).max() >= 2:
+                return None
+            return "there is no label that two pictures have and two others lack"
         if len(self.classes) == 1:
             return f"there is one class, {self.classes[0]!r}"
         sizes = np.bincount(self.targets[self.labelled])

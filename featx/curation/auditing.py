@@ -6,26 +6,26 @@ import contextlib
 import csv
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Unpack
 
 from featx.arguments import check_given_flag, check_given_path, check_names, plain_arguments
 from featx.atomic import replace_file
+from featx.curation.audit_labels import read_audit_labels, read_old_labels
 from featx.curation.audit_rows import AuditRows
 from featx.curation.collection import Collection, read_collection
 from featx.curation.findings import FINDINGS, Finding
 from featx.errors import InvalidValue
 from featx.events import Listener, Verbose, choose_listener
 from featx.files import describe_wrong_output
-from featx.heads.labels import read_label_table
-from featx.heads.options import FOLDERS, FeatureChoice
+from featx.heads.options import FOLDERS, FeatureChoice, TaskOptions
 from featx.images.roots import Root
 from featx.keywords import LayerSynonyms
 from featx.shown import Shown
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORE
-from featx.store import FeatureStore, open_store
+from featx.store import open_store
 from featx.store.choice import require_rows
 
 
@@ -117,7 +117,10 @@ def check_table_path(path: Path) -> None:
 
 
 @plain_arguments(
-    features=check_given_path, kinds=check_names, labels=check_given_path, pictures=check_given_flag
+    features=check_given_path,
+    kinds=check_names,
+    labels=check_given_path,
+    pictures=check_given_flag,
 )
 def audit(
     features: str | Path = DEFAULT_STORE,
@@ -126,6 +129,7 @@ def audit(
     against: str | Path | None = None,
     pictures: bool = False,
     labels: str | Path = FOLDERS,
+    label_columns: Sequence[str] = (),
     layer: str | int | None = None,
     pool: str = DEFAULT_READ_POOLING,
     seed: int = 0,
@@ -146,6 +150,8 @@ def audit(
         pictures: Whether to read the pictures, for those that are dark, blurred, tiny or odd in
             shape.
         labels: ``folders`` for the labels in the store, or a table; see `fit_head`.
+        label_columns: Where pictures have several labels: columns of the table or the store with 0
+            and 1, or one of texts such as ``cat|dog``; see `fit_head`.
         layer: The layer; the deepest one when None.
         pool: Applied to layers that were stored as maps.
         seed: For folds and samples.
@@ -156,7 +162,7 @@ def audit(
 
     Raises:
         StoreNotFound: If there is no such store.
-        UnknownName: If there is no such kind or layer.
+        UnknownName: If there is no such kind, layer or column.
         FingerprintMismatch: If the features of two stores cannot be compared.
 
     Example:
@@ -172,17 +178,17 @@ def audit(
     for name in names:
         FINDINGS.check(name)
     listener = choose_listener(listener, progress=progress, verbose=verbose)
-    feature = FeatureChoice(layer, pool)
+    feature, task = FeatureChoice(layer, pool), TaskOptions(labels, label_columns)
     with contextlib.ExitStack() as stack:
         paths = [Path(one) for one in (features, against) if one is not None]
         stores = [stack.enter_context(open_store(path)) for path in paths]
         require_rows(stores[0])
         both = read_collection(stores, feature, listener)
-    new, old = _divide(both, has_old=against is not None)
-    if str(labels) != FOLDERS:
-        new = _replace_labels(new, Path(labels), stores[0], listener)
-    rows = AuditRows(new, old, pictures, seed, listener)
-    return _look(rows, names)
+        new, old = _divide(both, has_old=against is not None)
+        new, several = read_audit_labels(new, stores[0], task, listener)
+        if old is not None:
+            old = read_old_labels(old, stores[1], task)
+    return _look(AuditRows(new, old, several, pictures, seed, listener), names)
 
 
 def _divide(both: Collection, *, has_old: bool) -> tuple[Collection, Collection | None]:
@@ -190,17 +196,6 @@ def _divide(both: Collection, *, has_old: bool) -> tuple[Collection, Collection 
         return both, None
     new, old = ((both.source == number).nonzero()[0] for number in (0, 1))
     return both.take(new), both.take(old)
-
-
-def _replace_labels(
-    collection: Collection, path: Path, store: FeatureStore, listener: Listener
-) -> Collection:
-    """Return the rows with the labels of a table, and its split if it has one."""
-    read = read_label_table(path, collection.keys, Path(str(store.root)))
-    for note in read.notes:
-        listener.note(note)
-    splits = collection.splits if read.sides is None else read.sides
-    return replace(collection, labels=read.labels, splits=splits)
 
 
 def _look(rows: AuditRows, names: Sequence[str]) -> AuditReport:

@@ -54,19 +54,25 @@ class Difference:
 
 
 def compare_sets(
-    values: np.ndarray, is_second: np.ndarray, strata: np.ndarray, seed: int
+    values: np.ndarray,
+    is_second: np.ndarray,
+    strata: np.ndarray,
+    seed: int,
+    groups: np.ndarray | None = None,
 ) -> Difference | None:
     """Try to tell two sets of rows apart by their features.
 
     Least squares on principal components, in five folds. What chance does is seen when the sides of
     the rows are exchanged at random within their classes: so other shares of the classes alone are
-    no difference.
+    no difference. Of copies in one set, one is compared: otherwise those of a row that was held
+    out would tell where it belongs.
 
     Args:
         values: Features, (N, D).
         is_second: Which rows are of the second set, bool (N,).
         strata: Class numbers, (N,).
         seed: For the sample, the folds and the exchanges.
+        groups: Group numbers, (N,), equal for copies; none are when None.
 
     Returns:
         None where one of the sets has too few rows.
@@ -80,10 +86,12 @@ def compare_sets(
         True
     """
     random = np.random.default_rng(seed)
-    chosen = [
-        random.permutation(np.flatnonzero(is_second == side))[: MOST_ROWS // 2]
-        for side in (False, True)
-    ]
+    numbers = np.arange(len(values)) if groups is None else groups
+    chosen = []
+    for side in (False, True):
+        own = random.permutation(np.flatnonzero(is_second == side))
+        first = np.sort(np.unique(numbers[own], return_index=True)[1])
+        chosen.append(own[first][: MOST_ROWS // 2])
     if min(map(len, chosen)) < FEWEST:
         return None
     rows = np.sort(np.concatenate(chosen))

@@ -56,7 +56,8 @@ def predict_held_out(examples: Examples, seed: int, listener: Listener) -> HeldO
     The thresholds of classes are those of confident learning (Northcutt, Jiang and Chuang, 2021).
 
     Args:
-        examples: Rows of at least two classes, with groups of copies.
+        examples: Rows of at least two classes, with groups of copies, and weights by which a
+            picture counts once, however many copies it has.
         seed: For the folds.
         listener: Receives progress.
     """
@@ -74,9 +75,10 @@ def predict_held_out(examples: Examples, seed: int, listener: Listener) -> HeldO
         own[rows] = probabilities[np.arange(len(rows)), examples.targets[rows]]
         best[rows] = probabilities.argmax(axis=1)
     is_known = folds >= 0
-    sums = np.bincount(examples.targets[is_known], own[is_known], examples.num_classes)
-    sizes = np.bincount(examples.targets[is_known], minlength=examples.num_classes)
-    thresholds = np.where(sizes > 0, sums / np.maximum(sizes, 1), np.inf)
+    counts, targets = examples.counts[is_known], examples.targets[is_known]
+    sums = np.bincount(targets, counts * own[is_known], examples.num_classes)
+    sizes = np.bincount(targets, counts, examples.num_classes)
+    thresholds = np.where(sizes > 0, sums / np.where(sizes > 0, sizes, 1), np.inf)
     confident, confident_probability = np.full(count, -1), np.zeros(count)
     for rows, probabilities in _predict(examples, heads):
         reached = np.where(probabilities >= ENOUGH * thresholds, probabilities, -1)
@@ -97,7 +99,8 @@ def _fit(examples: Examples, folds: np.ndarray, seed: int, listener: Listener) -
     chosen_by = _sample(examples, seed)
     settings = kind.choose(chosen_by, job).settings
     if "alpha" in settings:  # A penalty grows with the number of examples.
-        settings["alpha"] *= (1 - 1 / NUM_FOLDS) * len(examples) / len(chosen_by)
+        share = float(examples.counts.sum()) / float(chosen_by.counts.sum())
+        settings["alpha"] *= (1 - 1 / NUM_FOLDS) * share
     for fold in range(NUM_FOLDS):
         held_out = np.flatnonzero(folds == fold)
         if len(held_out):

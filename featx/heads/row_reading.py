@@ -241,7 +241,7 @@ def _find_classes(row_labels: RowLabels, store: str, listener: Listener) -> tupl
             "Put the images of each class into a folder of their own before extracting, or give "
             f"{option('labels', 'FILE.csv')} with the columns path and label."
         )
-    several = _find_several(classes)
+    several = find_several(classes)
     if several is not None:
         listener.note(
             f"labels such as {several!r} look like several in one, and each combination is taken "
@@ -257,11 +257,11 @@ def _find_classes(row_labels: RowLabels, store: str, listener: Listener) -> tupl
     return classes
 
 
-def _find_several(classes: Sequence[str]) -> str | None:
+def find_several(classes: Sequence[str]) -> str | None:
     """Return a label like ``0;even`` or ``cat|indoors``, a part of which is in another label, too.
 
     Example:
-        >>> _find_several(["0;even", "1;odd", "2;even"]), _find_several(["red; dark", "blue"])
+        >>> find_several(["0;even", "1;odd", "2;even"]), find_several(["red; dark", "blue"])
         ('0;even', None)
     """
     for separator in ";|":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from typing import Any
@@ -185,6 +185,16 @@ def name_labels(applies: np.ndarray, classes: Sequence[str]) -> str:
         ('a|b', '|')
     """
     return "|".join(compress(classes, applies)) or NO_LABEL
+
+
+def split_labels(texts: Iterable[str]) -> set[str]:
+    """Return the labels in texts that `name_labels` made.
+
+    Example:
+        >>> sorted(split_labels(["cat|dog", "|", "cat"]))
+        ['cat', 'dog']
+    """
+    return set[str]().union(*(_split(text, NO_LABEL) for text in texts))
 
 
 def _read_truth(value: Any) -> bool | None:

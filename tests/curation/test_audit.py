@@ -66,6 +66,93 @@ def test_nothing_is_found_in_clean_classes(seed: int, tmp_path: Path) -> None:
     assert set(report.kinds) == {"label", "duplicate", "outlier", "overlap", "small_class"}
 
 
+def test_copies_of_a_picture_count_once(tmp_path: Path) -> None:
+    """Many copies of one picture under a wrong class, beside another picture of the same."""
+    values, labels = make_classes([60] * 3)
+    copies = np.repeat(values[:1], 40, axis=0)
+    near = values[:1] + 0.2 * np.random.default_rng(3).normal(size=(4, 32))
+    every = np.concatenate([values, near, copies]).astype(np.float32)
+    given = [*labels, *["class_0"] * 4, *["class_1"] * 40]
+    store = write_vectors(tmp_path / "f.h5", every, labels=given)
+    report = featx.audit(store, kinds=["label", "overlap"])
+    wrong = {f"{row:06d}.png" for row in range(184, 224)}
+    assert set(keys(report, "label")) == wrong
+    assert {one.suggested for one in report.of_kind("label")} == {"class_0"}
+    assert report.counts["overlap"] == 0  # One picture of two is no overlap.
+
+
+def test_copies_in_one_split_are_no_difference(tmp_path: Path) -> None:
+    values, labels = make_classes([40] * 3)
+    splits = np.where(np.random.default_rng(0).random(120) < 0.5, "test", "train").tolist()
+    store = write_vectors(
+        tmp_path / "f.h5", np.repeat(values, 6, 0), labels=np.repeat(labels, 6).tolist(),
+        splits=np.repeat(splits, 6).tolist(),
+    )  # fmt: skip
+    assert featx.audit(store, kinds=["split"]).counts == {"split": 0}
+
+
+def make_tags(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return 240 vectors with any of four tags each, and which of them apply."""
+    random = np.random.default_rng(seed)
+    applies = random.random((240, 4)) < [0.5, 0.3, 0.3, 0.2]
+    values = 3 * applies @ np.linalg.qr(np.random.default_rng(1).normal(size=(32, 4)))[0].T
+    return (values + 0.4 * random.normal(size=(240, 32))).astype(np.float32), applies
+
+
+def test_several_labels_of_each_picture(tmp_path: Path) -> None:
+    values, applies = make_tags()
+    wrong = {3: 0, 50: 1, 111: 2, 200: 3}
+    for row, tag in wrong.items():
+        applies[row, tag] ^= True
+    values[239], applies[239] = values[7], applies[7] ^ [True, False, False, False]
+    names = np.array(["a", "b", "c", "d"])
+    texts = ["|".join(names[row]) or "|" for row in applies]
+    store = write_vectors(tmp_path / "f.h5", values, labels=texts)
+    report = featx.audit(store, label_columns="label")
+    found = {one.key: one for one in report.of_kind("label")}
+    for row, tag in wrong.items():
+        one = found[f"{row:06d}.png"]
+        right = applies[row].copy()
+        right[tag] ^= True
+        assert (one.given, one.suggested) == (texts[row], "|".join(names[right]) or "|")
+        assert (
+            f"{names[tag]} {'does not apply' if applies[row, tag] else 'is missing'}" in one.detail
+        )
+    assert len(found) <= 12
+    assert [(one.key, one.other) for one in report.of_kind("duplicate")] == [
+        ("000239.png", "000007.png")
+    ]
+    assert report.counts["small_class"] == report.counts["overlap"] == 0
+    table = tmp_path / "labels.csv"
+    report.write_labels(table)
+    again = featx.audit(store, labels=table, label_columns=["label"], kinds=["label"])
+    assert len(again) < len(report.of_kind("label"))
+
+
+def test_several_labels_from_columns_of_a_table(tmp_path: Path) -> None:
+    values, applies = make_tags()
+    table = tmp_path / "tags.csv"
+    lines = [f"{row:06d}.png,{int(tags[0])},{int(tags[1])}" for row, tags in enumerate(applies)]
+    table.write_text("\n".join(["path,indoors,sunny", *lines, ""]), encoding="utf-8")
+    store = write_vectors(tmp_path / "f.h5", values)
+    result = CliRunner().invoke(
+        app, ["audit", str(store), "--labels", str(table), "--label-columns", "indoors,sunny"]
+    )
+    assert result.exit_code == 0, result.output
+    assert "not looked for: split" in result.stdout
+    with pytest.raises(UnknownName, match="rainy"):
+        featx.audit(store, labels=table, label_columns=["rainy"])
+
+
+def test_what_cannot_be_learned_of_several_labels_is_said(tmp_path: Path) -> None:
+    values, _ = make_tags()
+    texts = ["a|b"] * 239 + ["a|b|c"]
+    store = write_vectors(tmp_path / "f.h5", values, labels=texts)
+    report = featx.audit(store, label_columns="label")
+    assert "two others lack" in report.skipped["label"]
+    assert [one.given for one in report.of_kind("small_class")] == ["c"]
+
+
 def test_classes_that_overlap_are_named(tmp_path: Path) -> None:
     values, labels = make_classes([100, 100, 100], spread=0.3)
     values[100:200] += values[:100].mean(axis=0) - values[100:200].mean(axis=0)
@@ -192,6 +279,8 @@ def test_equal_vectors_and_hostile_names(tmp_path: Path) -> None:
         app, ["audit", str(path), "--report", str(page), "--suggest", str(table)]
     )
     assert result.exit_code == 0, result.output
+    assert f"written: {page}" in result.stderr
+    assert f"written: {table}, with 0 labels to look at" in result.stderr
     assert HOSTILE not in page.read_text(encoding="utf-8")
     rows = list(csv.DictReader(io.StringIO(table.read_text(encoding="utf-8"))))
     assert {row["path"] for row in rows} == set(names)

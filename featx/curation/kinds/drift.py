@@ -39,7 +39,10 @@ class DriftFindings:
         new = np.flatnonzero(is_new)
         both = np.concatenate([old.values, rows.collection.values[new]])
         is_second = np.arange(len(both)) >= len(old)
-        difference = compare_sets(both, is_second, _number_labels(rows, old, new), rows.seed)
+        copies = old.copies()
+        groups = np.append(copies, rows.groups[new] + copies.max(initial=0) + 1)
+        strata = _number_labels(rows, old, new)
+        difference = compare_sets(both, is_second, strata, rows.seed, groups)
         if difference is None or not difference.is_real:
             return found
         found.append(Finding("drift", None, round(difference.auroc, 6), detail=str(difference)))
@@ -64,7 +67,7 @@ def _number_labels(rows: AuditRows, old: Collection, new: np.ndarray) -> np.ndar
 
 def _compare_classes(rows: AuditRows, old: Collection) -> Iterator[Finding]:
     """Yield the classes that came or went, if both stores have labels."""
-    before = {label for label in old.labels if label is not None}
+    before = rows.names_in(old.labels)
     if not before or not rows.classes:
         return
     for name in rows.classes:

@@ -8,6 +8,7 @@ import numpy as np
 
 from featx.curation.audit_rows import AuditRows
 from featx.curation.findings import Finding
+from featx.heads.targets import name_labels
 
 
 class LabelFindings:
@@ -27,6 +28,8 @@ class LabelFindings:
 
     def find(self, rows: AuditRows) -> Sequence[Finding]:
         """Return them; the score is 1 less the probability of the given class, which ranks best."""
+        if rows.several is not None:
+            return _find_wrong_labels(rows)
         found = rows.predictions
         targets = rows.targets[rows.labelled]
         is_wrong = found.is_known & (found.confident >= 0) & (found.confident != targets)
@@ -42,6 +45,30 @@ class LabelFindings:
             )
             for place in np.flatnonzero(is_wrong).tolist()
         ]
+
+
+def _find_wrong_labels(rows: AuditRows) -> Sequence[Finding]:
+    """Return pictures of several labels that lack one, or have one that does not apply."""
+    found, classes = rows.label_predictions, np.array(rows.classes)
+    result = []
+    for place in np.flatnonzero(found.is_wrong.any(axis=1)).tolist():
+        wrong = np.flatnonzero(found.is_wrong[place])
+        wrong = wrong[np.argsort(found.own[place, wrong], kind="stable")]
+        details = [
+            f"{classes[number]} {'does not apply' if found.given[place, number] else 'is missing'} "
+            f"(probability {found.applies[place, number]:.2f})"
+            for number in wrong.tolist()
+        ]
+        result.append(
+            rows.finding(
+                "label",
+                int(rows.labelled[place]),
+                1 - float(found.own[place, wrong[0]]),
+                suggested=name_labels(found.given[place] ^ found.is_wrong[place], rows.classes),
+                detail="; ".join(details),
+            )
+        )
+    return result
 
 
 label = LabelFindings()

@@ -56,6 +56,10 @@ class OutlierFindings:
         """Return labelled rows for which no class is as probable as for its average picture."""
         if rows.why_not_classes() is not None:
             return set()
+        if rows.several is not None:
+            labels = rows.label_predictions
+            is_none = labels.is_known.any(axis=1) & ~(labels.applies >= 0.5).any(axis=1)
+            return set(rows.labelled[is_none & labels.given.any(axis=1)].tolist())
         found = rows.predictions
         return set(rows.labelled[found.is_known & (found.confident < 0)].tolist())
 

@@ -8,7 +8,6 @@ import numpy as np
 
 from featx.curation.audit_rows import AuditRows
 from featx.curation.findings import Finding
-from featx.heads.near_duplicates import number_components
 
 FEW = 10
 """Different pictures below which neither a head nor its measures say much of a class."""
@@ -26,10 +25,10 @@ class SmallClassFindings:
 
     def find(self, rows: AuditRows) -> Sequence[Finding]:
         """Return them; the score is 1 less a tenth for each picture."""
-        groups = number_components(rows.near.rows, len(rows))
-        pairs = np.unique(np.stack([rows.targets, groups])[:, rows.labelled], axis=1)
+        classes, members = _list_members(rows)
+        pairs = np.unique(np.stack([classes, rows.groups[members]]), axis=1)
         different = np.bincount(pairs[0], minlength=len(rows.classes)).tolist()
-        sizes = np.bincount(rows.targets[rows.labelled], minlength=len(rows.classes)).tolist()
+        sizes = np.bincount(classes, minlength=len(rows.classes)).tolist()
         return [
             Finding(
                 "small_class",
@@ -42,6 +41,14 @@ class SmallClassFindings:
             for number, count in enumerate(different)
             if count < FEW
         ]
+
+
+def _list_members(rows: AuditRows) -> tuple[np.ndarray, np.ndarray]:
+    """Return classes, (K,), and the row that each time has it as a label, (K,)."""
+    if rows.several is None:
+        return rows.targets[rows.labelled], rows.labelled
+    places, classes = np.nonzero(rows.several.applies[rows.labelled])
+    return classes, rows.labelled[places]
 
 
 small_class = SmallClassFindings()

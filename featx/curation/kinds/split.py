@@ -37,7 +37,11 @@ class SplitFindings:
         for name in names[-1:] if len(names) == 2 else names:
             is_own = splits[chosen] == name
             difference = compare_sets(
-                rows.collection.values[chosen], is_own, rows.targets[chosen], rows.seed
+                rows.collection.values[chosen],
+                is_own,
+                rows.strata[chosen],
+                rows.seed,
+                rows.groups[chosen],
             )
             if difference is None or not difference.is_real:
                 continue
@@ -75,10 +79,10 @@ def _name_classes(
     difference: Difference, is_second: np.ndarray, rows: AuditRows, chosen: np.ndarray
 ) -> str:
     """Return the classes that differ most, as the end of a sentence; empty without classes."""
-    targets, sides = rows.targets[chosen][difference.rows], is_second[difference.rows]
+    sides = is_second[difference.rows]
     values = []
-    for number in np.unique(targets[targets >= 0]).tolist():
-        own = targets == number
+    for number in range(len(rows.classes)):
+        own = rows.members(number)[chosen][difference.rows]
         if min(sides[own].sum(), (~sides[own]).sum()) >= LEAST_IN_CLASS:
             auroc = measure_auroc(difference.scores[own], sides[own])
             values.append((auroc, rows.classes[number]))
