@@ -3,17 +3,19 @@
     python -m benchmarks.curation --scale 100000 1000000
     python -m benchmarks.curation --labels STORE.h5 ...
     python -m benchmarks.curation --copies PHOTOS FOLDER
-    python -m benchmarks.curation --find FOLDER STORE.h5
+    python -m benchmarks.curation --find FOLDER STORE.h5 [--other GROUPS.json]
 
 `--scale` plants 1 % of copies among made-up vectors. `--labels` exchanges labels of stores, at
 random and between similar classes, and counts false alarms of random splits. `--copies` writes
 2,500 photographs and 12 kinds of copies of 500 of them into a folder, of which `featx extract`
-makes a store; `--find` looks for them there, beside hashes (`pip install imagehash`).
+makes a store; `--find` looks for them there, beside hashes where they are installed (`pip install
+imagehash`), and beside what another program found (`imagededup_groups.py` writes such a file).
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -28,18 +30,23 @@ PHOTOS, COPIED = 2_500, 500
 
 def show_scale(sizes: list[int]) -> None:
     """Print time, memory and recall by number of rows."""
-    table = Table("rows", "seconds", "memory / vectors", "threshold", "found", "right", "told")
+    table = Table(
+        "rows", "seconds", "of CPU", "memory / vectors", "threshold", "planted ones found",
+        "right", "recall told", "by comparing",
+    )  # fmt: skip
     for rows in sizes:
         one = scale.measure(rows)
         told = "all pairs" if one.told is None else f"{one.told:.3f}"
         table.add_row(
             f"{one.rows:,}",
             f"{one.seconds:.1f}",
+            f"{one.processor:.1f}",
             f"{one.memory:.1f}",
             f"{one.threshold:.4f}",
             f"{one.found:.4f}",
             f"{one.right:.4f}",
             told,
+            f"{one.checked:.3f}",
         )
     Console(width=160).print(table)
 
@@ -65,19 +72,23 @@ def show_labels(stores: list[Path]) -> None:
     Console(width=160).print(table)
 
 
-def show_copies(folder: Path, store: Path) -> None:
+def show_copies(folder: Path, store: Path, other: Path | None) -> None:
     """Print how many copies of each kind are found, by threshold, beside hashes."""
     outcomes = [copies.measure(store, None), copies.measure(store, None, flipped=True)]
     outcomes += [copies.measure(store, threshold) for threshold in copies.THRESHOLDS]
-    for name in ("phash", "dhash"):
-        outcomes += copies.measure_hashes(folder, name, (4, 10))
+    if other is not None:
+        outcomes += copies.read_groups(other, store)
+    if importlib.util.find_spec("imagehash") is not None:
+        for name in ("phash", "dhash"):
+            outcomes += copies.measure_hashes(folder, name, (4, 10))
     table = Table("found", *(one.name for one in outcomes))
     for kind in copies.KINDS:
         table.add_row(kind, *(f"{one.recall[kind]:.3f}" for one in outcomes))
     table.add_section()
     table.add_row("mean", *(f"{np.mean(list(one.recall.values())):.3f}" for one in outcomes))
     table.add_row("precision", *(f"{one.precision:.4f}" for one in outcomes))
-    Console(width=200).print(table)
+    table.add_row("seconds of CPU", *(f"{one.seconds:.1f}" for one in outcomes))
+    Console(width=240).print(table)
 
 
 def main() -> None:
@@ -89,6 +100,7 @@ def main() -> None:
     parser.add_argument("--labels", type=Path, nargs="+", default=[])
     parser.add_argument("--copies", type=Path, nargs=2)
     parser.add_argument("--find", type=Path, nargs=2)
+    parser.add_argument("--other", type=Path)
     arguments = parser.parse_args()
     if arguments.scale:
         show_scale(arguments.scale)
@@ -102,7 +114,7 @@ def main() -> None:
         order = np.random.default_rng(0).permutation(len(found))[:PHOTOS]
         copies.make_copies([found[place] for place in order], COPIED, folder)
     if arguments.find:
-        show_copies(*arguments.find)
+        show_copies(*arguments.find, arguments.other)
 
 
 if __name__ == "__main__":

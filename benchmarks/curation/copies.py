@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,19 +80,32 @@ class Outcome:
         name: The method.
         recall: Share of the copies of each kind that are in a group with their original.
         precision: Share of the pictures of groups that are copies of the best one.
+        seconds: Of all cores together; for hashes with reading the pictures, for features without
+            extracting them.
     """
 
     name: str
     recall: dict[str, float]
     precision: float
+    seconds: float
 
 
 def measure(store: Path, threshold: float | None, *, flipped: bool = False) -> Outcome:
     """Find copies with featx, and compare with what they are."""
+    started = time.process_time()
     report = featx.find_duplicates(store, threshold=threshold, flipped=flipped, pictures=False)
+    seconds = time.process_time() - started
     groups = [group.keys for group in report]
     name = f"{'chosen: ' if threshold is None else ''}{report.threshold:.4g}"
-    return count(name + (" --flipped" if flipped else ""), groups, _list_originals(store))
+    copied = _list_originals(store)
+    return count(name + (" --flipped" if flipped else ""), groups, copied, seconds)
+
+
+def read_groups(path: Path, store: Path) -> Iterator[Outcome]:
+    """Yield what another program found; see `benchmarks/curation/imagededup_groups.py`."""
+    copied = _list_originals(store)
+    for one in json.loads(path.read_text(encoding="utf-8")):
+        yield count(one["name"], one["groups"], copied, one["seconds"])
 
 
 def _list_originals(store: Path) -> set[str]:
@@ -98,7 +113,7 @@ def _list_originals(store: Path) -> set[str]:
         return {Path(key).name for key in opened.keys if key.startswith(next(iter(KINDS)))}
 
 
-def count(name: str, groups: Sequence[Sequence[str]], copied: set[str]) -> Outcome:
+def count(name: str, groups: Sequence[Sequence[str]], copied: set[str], seconds: float) -> Outcome:
     """Count copies that are in a group with another picture of the same photograph."""
     found = dict.fromkeys(KINDS, 0)
     right = total = 0
@@ -111,24 +126,28 @@ def count(name: str, groups: Sequence[Sequence[str]], copied: set[str]) -> Outco
             if kind in found and names.count(own) > 1:
                 found[kind] += 1
     recall = {kind: hits / max(1, len(copied)) for kind, hits in found.items()}
-    return Outcome(name, recall, right / max(1, total))
+    return Outcome(name, recall, right / max(1, total), seconds)
 
 
 def measure_hashes(folder: Path, name: str, limits: Sequence[int]) -> Iterator[Outcome]:
     """Group pictures by a perceptual hash of the package imagehash, of at most so many bits."""
     import imagehash
 
+    started = time.process_time()
     paths = sorted(folder.rglob("*.jpg"))
     hashes = []
     for path in paths:
         with Image.open(path) as photo:
             hashes.append(getattr(imagehash, name)(photo).hash.ravel())
     bits = np.where(np.array(hashes), 1, -1).astype(np.float32)
+    hashed = time.process_time() - started
     copied = {path.name for path in (folder / next(iter(KINDS))).iterdir()}
     names = [str(path.relative_to(folder)) for path in paths]
     for limit in limits:
+        started = time.process_time()
         groups = [[names[row] for row in rows] for rows in _group_hashes(bits, limit)]
-        yield count(f"{name}, {limit} bits", groups, copied)
+        seconds = hashed + time.process_time() - started
+        yield count(f"{name}, {limit} bits", groups, copied, seconds)
 
 
 def _group_hashes(bits: np.ndarray, limit: int) -> Iterator[list[int]]:
