@@ -117,7 +117,7 @@ class AuditRows:
 
     @cached_property
     def predictions(self) -> HeldOutPredictions:
-        """Predictions for the labelled rows, (M,), each of one of the classes."""
+        """Predictions for the labelled rows, (M,), of the classes; `several` is then None."""
         return predict_held_out(self.examples, self.seed, self.listener)
 
     @cached_property
