@@ -269,7 +269,7 @@ WRITTEN = {
     "search": {"csv_safe"},
     "select": {"output", "overwrite"},
     "map": {"output", "overwrite", "thumbnails"},
-    "serve": {"browser"},
+    "serve": {"browser", "mcp"},
 }
 """How commands write what their functions return."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import typer
 from featx.cli.groups import spread_groups
 from featx.cli.options import AllowDownload, MovedWeights, OneLayer, ReadRunGroup, TrustModelCode
 from featx.cli.serve_options import ServerGroup
+from featx.serving.settings import ServerOptions
 
 
 @spread_groups
@@ -32,6 +34,10 @@ def serve(
     browser: Annotated[
         bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")
     ] = True,
+    mcp: Annotated[
+        bool,
+        typer.Option("--mcp", help="Serve an agent over stdin and stdout instead (MCP)."),
+    ] = False,
     run: ReadRunGroup,
     weights: MovedWeights = None,
     trust_model_code: TrustModelCode = False,
@@ -48,7 +54,7 @@ def serve(
     from featx.features.query_images import QueryImages
     from featx.index.ready import IndexRequest
     from featx.report.console import ConsoleListener
-    from featx.serving.server import open_server
+    from featx.serving.server import open_server, run_for_agents
     from featx.serving.snapshot import Files
 
     listener = ConsoleListener()
@@ -60,6 +66,11 @@ def serve(
         allow_download=allow_download,
     )
     files = Files(IndexRequest(features, index, layer), head)
+    if mcp:
+        if replace(server, timeout=ServerOptions().timeout) != ServerOptions():
+            raise typer.BadParameter("--mcp listens to no address: take away what says how")
+        run_for_agents(files, query, server, listener)
+        return
     opened = open_server(files, query, server, listener)
     typer.echo(opened.url)
     if browser:

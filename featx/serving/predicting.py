@@ -119,3 +119,29 @@ def stack_vectors(pictures: Sequence[ComputedPicture], feature: FeatureSpec) -> 
     """Return a feature of n pictures, float32 (n, D)."""
     vectors = [one.features[feature.name] for one in pictures]
     return np.array(vectors, np.float32).reshape(len(vectors), math.prod(feature.shape))
+
+
+def predict_question(
+    snapshot: Snapshot, question: PredictQuestion, computed: Results
+) -> dict[str, Any]:
+    """Return the predictions of stored and computed pictures, as JSON-serialisable values.
+
+    Raises:
+        Problem: If there are neither, or there is no head.
+    """
+    head = require_head(snapshot)
+    if not question.keys and not computed:
+        raise Problem(422, "Send a picture, or name stored images with keys.")
+    results: list[dict[str, Any]] = []
+    batch, failures = batch_of(snapshot, computed)
+    batches = [batch] if len(batch.keys) else []
+    if question.keys:
+        rows = np.array([snapshot.columns.row(key) for key in question.keys], np.int64)
+        batches.insert(0, read_row_vectors(snapshot, rows))
+    for one in batches:
+        found, failed = describe_predictions(
+            one.keys, predict_batch(snapshot, one, question), question.decision
+        )
+        results += found
+        failures += failed
+    return {"task": head.task, "results": results, "failures": failures}

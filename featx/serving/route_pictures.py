@@ -14,14 +14,7 @@ from featx.images.sources import ImageFailure
 from featx.index.ready import require_pooling
 from featx.serving.described import documented
 from featx.serving.network import Results
-from featx.serving.predicting import (
-    batch_of,
-    describe_predictions,
-    predict_batch,
-    read_row_vectors,
-    require_head,
-    stack_vectors,
-)
+from featx.serving.predicting import predict_question, stack_vectors
 from featx.serving.questions import FeaturesQuestion, PredictQuestion, SearchQuestion
 from featx.serving.searching import Prepared, prepare_search, run_search
 from featx.serving.service import service_of
@@ -63,32 +56,13 @@ async def predict(request: Request) -> Response:
     async with service.gate.enter():
         asked = await read_asked(request, PredictQuestion, deadline)
         question, snapshot = asked.check(PredictQuestion), service.current
-        _require_some(bool(asked.pictures or question.keys))
-        require_head(snapshot)
         computed: Results = []
-        if asked.pictures:
-            assert snapshot.head_plan is not None
+        if snapshot.head_plan is not None:
             computed = await service.compute(request, snapshot.head_plan, asked.pictures, deadline)
         content = await service.run(
-            request, lambda: _predict(snapshot, question, computed), deadline
+            request, lambda: predict_question(snapshot, question, computed), deadline
         )
     return answer(request, snapshot.version, content)
-
-
-def _predict(snapshot: Snapshot, question: PredictQuestion, computed: Results) -> dict[str, Any]:
-    results: list[dict[str, Any]] = []
-    batch, failures = batch_of(snapshot, computed)
-    batches = [batch] if len(batch.keys) else []
-    if question.keys:
-        rows = np.array([snapshot.columns.row(key) for key in question.keys], np.int64)
-        batches.insert(0, read_row_vectors(snapshot, rows))
-    for one in batches:
-        found, failed = describe_predictions(
-            one.keys, predict_batch(snapshot, one, question), question.decision
-        )
-        results += found
-        failures += failed
-    return {"task": require_head(snapshot).task, "results": results, "failures": failures}
 
 
 @router.post("/features", **documented("features"))

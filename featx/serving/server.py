@@ -193,6 +193,36 @@ def open_server(
     return Server(service, server, bound)
 
 
+def run_for_agents(
+    files: Files, query: QueryImages, options: ServerOptions, listener: Listener
+) -> None:
+    """Answer an agent over stdin and stdout, until these are closed.
+
+    Args:
+        files: What is served.
+        query: How pictures are read and the network is run.
+        options: Limits; nothing is listened at.
+        listener: Receives notes, and must not write to stdout.
+
+    Raises:
+        LibraryMissing: If ``featx[mcp]`` is not installed.
+    """
+    require_serve()
+    try:
+        import mcp.server  # noqa: F401
+    except ImportError:
+        raise LibraryMissing('"featx[mcp]"', "A server for agents") from None
+    from featx.serving.agents import make_agent_server
+    from featx.serving.service import Service
+
+    service = Service(files, query, options, listener)
+    service.start()
+    try:
+        make_agent_server(service, Path.cwd()).run("stdio")
+    finally:
+        service.close()
+
+
 def require_serve() -> None:
     """Refuse where FastAPI and the others are not installed.
 

@@ -1,0 +1,183 @@
+"""The same calls for agents: tools of the Model Context Protocol, over stdin and stdout."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from anyio.to_thread import run_sync
+from mcp.server import MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
+from pydantic import BaseModel
+
+from featx.errors import FeatxError, InvalidValue
+from featx.images.cropping import parse_crop
+from featx.serving.curated import make_duplicates
+from featx.serving.network import Results, Upload
+from featx.serving.predicting import predict_question
+from featx.serving.questions import PredictQuestion, SearchQuestion
+from featx.serving.route_status import describe_service
+from featx.serving.searching import prepare_search, run_search
+from featx.serving.service import Service
+from featx.serving.snapshot import NetworkPlan
+from featx.serving.web import Problem, check_fields, describe_error
+from featx.version import __version__
+
+T = TypeVar("T")
+MOST_GROUPS = 50
+"""Of duplicates in one answer: what a model reads is limited."""
+
+_INSTRUCTIONS = (
+    "A collection of images whose features are stored. Images are named by keys. Call "
+    "describe_store first: it lists classes, splits, folders and columns to filter by."
+)
+
+
+def make_agent_server(service: Service, folder: Path) -> MCPServer:
+    """Return a server with the tools.
+
+    Args:
+        service: What is served.
+        folder: Pictures are read below it, and nowhere else.
+    """
+    server = MCPServer("featx", instructions=_INSTRUCTIONS, version=__version__)
+    tools = AgentTools(service, folder)
+    for tool in (
+        tools.describe_store,
+        tools.search_images,
+        tools.predict,
+        tools.find_duplicates,
+    ):
+        server.tool()(tool)
+    return server
+
+
+class AgentTools:
+    """What an agent can call; each answer is JSON, as the HTTP interface gives it.
+
+    Args:
+        service: What is served.
+        folder: Pictures are read below it.
+    """
+
+    def __init__(self, service: Service, folder: Path) -> None:
+        self._service, self._folder = service, folder.resolve()
+
+    async def describe_store(self) -> dict[str, Any]:
+        """Describe the collection: number of images, classes, splits, folders, columns, head."""
+        service = self._service
+        return await _run(lambda: describe_service(service, service.current))
+
+    async def search_images(
+        self,
+        keys: list[str] | None = None,
+        pictures: list[str] | None = None,
+        k: int = 10,
+        label: list[str] | None = None,
+        path: list[str] | None = None,
+        split: list[str] | None = None,
+        where_column: str | None = None,
+        crop: str | None = None,
+    ) -> dict[str, Any]:
+        """Find the stored images that look most like others.
+
+        Args:
+            keys: Keys of stored images to search for.
+            pictures: Paths of picture files, below the folder in which the server was started.
+            k: Matches for each.
+            label: Only images of these classes.
+            path: Only keys, file names or folders that match one of these globs.
+            split: Only images of these splits.
+            where_column: Only images for which this holds, such as "price < 20".
+            crop: Only this part of the queries: X,Y,W,H in pixels or per cent ("10%,10%,50%,50%").
+        """
+        fields: dict[str, Any] = {"keys": keys, "k": k, "label": label, "path": path}
+        fields |= {"split": split, "where_column": where_column, "crop": crop}
+        return await _run(lambda: self._search(fields, pictures or []))
+
+    def _search(self, fields: dict[str, Any], pictures: list[str]) -> dict[str, Any]:
+        question = _check(SearchQuestion, fields)
+        snapshot = self._service.current
+        prepared = prepare_search(snapshot, question, self._read(pictures))
+        plan = snapshot.search_plan
+        whole = self._compute(plan, prepared.whole)
+        parts = self._compute(plan, prepared.parts, question.crop)
+        allowed = self._service.find_rows(question, snapshot)
+        return run_search(snapshot, prepared, (whole, parts), allowed)
+
+    async def predict(
+        self, keys: list[str] | None = None, pictures: list[str] | None = None, top: int = 5
+    ) -> dict[str, Any]:
+        """Say the most probable classes of images, by the head that is served.
+
+        Args:
+            keys: Keys of stored images.
+            pictures: Paths of picture files, below the folder in which the server was started.
+            top: Classes for each.
+        """
+        return await _run(lambda: self._predict({"keys": keys, "top": top}, pictures or []))
+
+    def _predict(self, fields: dict[str, Any], pictures: list[str]) -> dict[str, Any]:
+        question = _check(PredictQuestion, fields)
+        snapshot = self._service.current
+        computed: Results = []
+        if snapshot.head_plan is not None:
+            computed = self._compute(snapshot.head_plan, self._read(pictures))
+        return predict_question(snapshot, question, computed)
+
+    async def find_duplicates(self, offset: int = 0) -> dict[str, Any]:
+        """List groups of copies among the stored images, the largest first, 50 at a time.
+
+        Args:
+            offset: Groups to skip.
+        """
+        service = self._service
+        promise = service.chores.get("duplicates", service.current, make_duplicates)
+        report: dict[str, Any] = await _run(promise.result)
+        first = max(0, offset)
+        groups = report["groups"][first : first + MOST_GROUPS]
+        return report | {"total": len(report["groups"]), "groups": groups}
+
+    def _read(self, pictures: list[str]) -> list[Upload]:
+        """Read picture files below the folder."""
+        uploads = []
+        for name in pictures:
+            path = (self._folder / name).resolve()
+            if not path.is_relative_to(self._folder) or not path.is_file():
+                raise InvalidValue(
+                    f"{name!r} is no file below the folder in which the server was started."
+                )
+            if path.stat().st_size > self._service.options.max_upload:
+                raise InvalidValue(f"{name!r} is larger than a request may be.")
+            uploads.append(Upload(name, path.read_bytes()))
+        return uploads
+
+    def _compute(
+        self, plan: NetworkPlan, pictures: list[Upload], crop: str | None = None
+    ) -> Results:
+        if not pictures:
+            return []
+        network = self._service.network
+        job = network.read(plan, pictures, None if crop is None else parse_crop(crop))
+        seconds = self._service.options.timeout
+        return network.submit(job, time.monotonic() + seconds).result(seconds)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def _check(model: type[Model], fields: dict[str, Any]) -> Model:
+    """Return fields, checked; those that are None are left out."""
+    return check_fields(model, {name: one for name, one in fields.items() if one is not None})
+
+
+async def _run(work: Callable[[], T]) -> T:
+    """Run something in a thread; its errors are sentences for the agent."""
+    try:
+        return await run_sync(work)
+    except Problem as error:
+        raise ToolError(str(error.detail)) from error
+    except (FeatxError, TimeoutError) as error:
+        raise ToolError(describe_error(error)[1]) from error
