@@ -7,7 +7,7 @@ from featx.options import IndexOptions
 from featx.units import format_bytes
 from featx.wording import option
 
-FIXED = 350_000_000
+FIXED = 250_000_000
 """Bytes of Python with NumPy, FAISS and h5py, of blocks of the store and their scores, and of lists
 that are put in order."""
 
@@ -26,7 +26,7 @@ def least_memory(space: Space) -> int:
 
     Example:
         >>> least_memory(Space(1_000_000, 1280))
-        650000000
+        550000000
     """
     return FIXED + NAMES * space.count
 
@@ -41,7 +41,7 @@ def bound_training(wanted: int, space: Space, limit: int | None) -> int:
 
     Example:
         >>> bound_training(65_536, Space(1_000_000, 1280), 10**9)
-        34179
+        43945
     """
     if limit is None:
         return wanted

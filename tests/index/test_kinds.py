@@ -228,7 +228,7 @@ def test_a_memory_limit_that_cannot_be_kept_is_said(store: Path, tmp_path: Path)
     notes = Notes()
     build_index(store, max_memory=10, output=tmp_path / "i.faiss", listener=notes)
     (note,) = notes.texts
-    assert note.startswith("a search takes about 28.5 kB, building takes about 3")
+    assert note.startswith("a search takes about 28.5 kB, building takes about 2")
     assert note.endswith("more than max_memory=10 allows")
     build_index(store, max_memory=10**9, output=tmp_path / "i.faiss", listener=notes)
     assert len(notes.texts) == 1
