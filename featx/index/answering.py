@@ -17,7 +17,7 @@ from featx.index.nearest import find_nearest
 from featx.index.options import MatchOptions
 from featx.index.projection import normalize_rows
 from featx.index.ranking import Found, sort_found
-from featx.index.scores import is_wanted, show_scores
+from featx.index.scores import check_threshold, is_wanted, show_scores
 from featx.index.vector_index import VectorIndex
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Asked:
 
 @dataclass
 class Answerer:
-    """Finds the matches of questions.
+    """Finds the matches of questions; refuses a threshold that nothing reaches (InvalidValue).
 
     Attributes:
         index: The index.
@@ -84,6 +84,9 @@ class Answerer:
     allowed: np.ndarray | None = None
     finder: RegionFinder | None = None
     compares_regions: bool = False
+
+    def __post_init__(self) -> None:
+        check_threshold(self.threshold, self.index.metric)
 
     def answer(self, questions: Sequence[Asked]) -> list[tuple[Match, ...]]:
         """Return the matches of each question, best first."""

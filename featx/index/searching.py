@@ -26,7 +26,6 @@ from featx.index.options import (
 from featx.index.piped import Queries, read_piped
 from featx.index.questions import QuestionMaker
 from featx.index.ready import IndexRequest, ready_index
-from featx.index.scores import check_threshold
 from featx.models.in_memory import InMemory, check_model
 from featx.models.reference import locate_again
 from featx.options import RunOptions, fill_group
@@ -188,7 +187,6 @@ def search(
         ),
         listener,
     )
-    check_threshold(threshold, opened.metric)
     allowed = select_images(opened, match)
     finder = _make_finder(opened, allow_download=allow_download) if match.where else None
     compares_regions = match.where and question.crop is not None
