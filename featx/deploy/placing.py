@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from featx.atomic import is_process_alive, replace_file, sync_path
+from featx.atomic import is_process_alive, sync_path
 from featx.deploy.forms import FORMS
 from featx.errors import ExportError
 from featx.files import describe_wrong_output, is_wrong_output
@@ -21,6 +21,9 @@ from featx.wording import option
 LABELS_FILE, CARD_FILE = "labels.txt", "README.md"
 _MARK = "saved_model.pb"
 """By this file, the folder of a SavedModel is known."""
+
+PREVIOUS = "previous"
+"""The folder that is being replaced, in that of `folder_beside`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,23 +90,44 @@ class ExportFiles:
             return False
 
     def place(self, written: Path, card: str) -> None:
-        """Give what was written its names."""
+        """Give what was written its names.
+
+        Of a file, several names change one after the other. Labels and card of the previous model
+        go first, and the new ones come last: a process that is killed meanwhile leaves a model
+        without them, and never one beside the labels of another. In a folder they are from the
+        beginning.
+
+        Args:
+            written: The file or folder, in that of `folder_beside`.
+            card: The text of the model card.
+        """
         if self.is_folder:
             (written / CARD_FILE).write_text(card, encoding="utf-8")
             if self.labels is not None:
                 (written / LABELS_FILE).write_text(self.classes, encoding="utf-8")
             if self.output.is_dir():
-                self.output.rename(written.with_name("previous"))  # In the folder that is removed.
+                self.output.rename(written.with_name(PREVIOUS))
             written.rename(self.output)
             sync_path(self.output.parent)
             return
-        for path, text in ((self.labels, self.classes), (self.card, card)):
-            if path is not None:
-                with replace_file(path) as temporary:
-                    temporary.write_text(text, encoding="utf-8")
+        beside = [(self.card, card)]
+        if self.labels is not None and not self._has_same_labels():
+            beside.append((self.labels, self.classes))
+        for path, text in beside:
+            new = _place_in(written.parent, path)
+            new.write_text(text, encoding="utf-8")
+            sync_path(new)
         sync_path(written)
+        for path, _ in beside:
+            path.unlink(missing_ok=True)
         os.replace(written, self.output)
+        for path, _ in beside:
+            os.replace(_place_in(written.parent, path), path)
         sync_path(self.output.parent)
+
+
+def _place_in(folder: Path, path: Path) -> Path:
+    return folder / f"new {path.name}"
 
 
 @contextlib.contextmanager
@@ -118,7 +142,7 @@ def folder_beside(output: Path) -> Iterator[Path]:
         # Of a process that was killed.
         pid = leftover.name.removeprefix(f"{name}.").partition(".")[0]
         if pid.isdigit() and not is_process_alive(int(pid)):
-            shutil.rmtree(leftover, ignore_errors=True)
+            _remove(leftover, output)
     try:
         # Of a SavedModel: TensorFlow Serving wants a folder for each version in one of its own.
         parent.mkdir(parents=True, exist_ok=True)
@@ -133,4 +157,13 @@ def folder_beside(output: Path) -> Iterator[Path]:
             f"another path with {option('output')}."
         ) from error
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder, output)
+
+
+def _remove(folder: Path, output: Path) -> None:
+    """Remove a folder of an export; an older one that gave way in vain gets its name back."""
+    previous = folder / PREVIOUS
+    if previous.is_dir() and not os.path.lexists(output):
+        with contextlib.suppress(OSError):
+            previous.rename(output)
+    shutil.rmtree(folder, ignore_errors=True)
