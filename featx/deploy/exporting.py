@@ -13,7 +13,9 @@ from featx.checks import check_choice
 from featx.deploy.card import write_card
 from featx.deploy.checking import ExportComparison, compare, predict_apart, predict_with_featx
 from featx.deploy.forms import FORMS, Form, Job, Predict, choose_form
-from featx.deploy.parts import take_parts
+from featx.deploy.keras_model import find_layer
+from featx.deploy.onnx_files import write_around
+from featx.deploy.parts import take_onnx, take_parts
 from featx.deploy.pictures import (
     MOST_PICTURES,
     CheckPicture,
@@ -200,11 +202,26 @@ def _write(
     name, written = to
 
     def write() -> Predict | None:
+        onnx = take_onnx(head, backbone)
+        if onnx is not None:
+            _check_onnx(head, name)
+            write_around(onnx, find_layer(backbone, head.feature.name).shape, head, written)
+            return None
         parts = take_parts(head, backbone)
         return FORMS[name].write(Job(parts, backbone, quantize, calibration), written)
 
     with printing_to_stderr():
         return build_apart(write)
+
+
+def _check_onnx(head: Head, form: str) -> None:
+    """Refuse every other form of a head on an ONNX model."""
+    if form != "onnx":
+        raise HeadError(
+            f"{head.model.reference!r} is an ONNX model, which cannot be made "
+            f"{FORMS[form].title}. Export the head with {option('output', 'OUT.onnx')}, or fit it "
+            "on the same network as a Keras model, SavedModel or Hub module."
+        )
 
 
 def _compare(

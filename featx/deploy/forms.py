@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import re
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
@@ -14,13 +14,18 @@ import numpy as np
 
 from featx.deploy.encoded import decode
 from featx.deploy.keras_model import build_keras_model
+from featx.deploy.onnx_files import convert
 from featx.deploy.parts import Parts
 from featx.deploy.pixels import fit
 from featx.engines.tensorflow import import_tensorflow
 from featx.errors import HeadError, InvalidValue, join_names
+from featx.host import stderr_without
 from featx.models.backbone import Backbone
 from featx.specs import Quantize
 from featx.wording import option
+
+_CONVERTER_LINE = re.compile(rb"fully_quantize: |[WI]\d{4} |WARNING: All log messages before absl")
+"""What the converter writes to the file descriptor itself, whatever its settings."""
 
 Predict = Callable[[np.ndarray], np.ndarray]
 """From a batch of pictures, uint8 (B, h, w, 3), to (B, K)."""
@@ -165,7 +170,8 @@ def write_tflite(job: Job, path: Path) -> None:
             converter.representative_dataset = lambda: (
                 {"images": image[np.newaxis]} for image in job.calibration
             )
-        path.write_bytes(converter.convert())
+        with stderr_without(_CONVERTER_LINE):
+            path.write_bytes(converter.convert())
 
 
 def write_onnx(job: Job, path: Path) -> None:
@@ -174,16 +180,7 @@ def write_onnx(job: Job, path: Path) -> None:
     Raises:
         HeadError: If tf2onnx is not installed.
     """
-    try:
-        tf2onnx = importlib.import_module("tf2onnx")
-    except ImportError as error:
-        raise HeadError(
-            "ONNX files are written by tf2onnx, which is not installed: pip install 'featx[onnx]'."
-        ) from error
-    function = _trace_prepared(job)
-    tf2onnx.convert.from_function(
-        function, function.input_signature, opset=17, output_path=str(path)
-    )
+    path.write_bytes(convert(_trace_prepared(job)).SerializeToString())
 
 
 FORMS: dict[str, Form] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from featx.deploy.head_layers import add_head
 from featx.deploy.keras_model import find_layer, take_network
 from featx.deploy.pixels import prepare, scale, to_channels
 from featx.deploy.pooling import add_pooling
-from featx.engines.graph import TENSORFLOW, NetworkGraph
+from featx.engines.graph import ONNX, TENSORFLOW, NetworkGraph
 from featx.engines.tensorflow import import_tensorflow
 from featx.errors import ModelError
 from featx.heads.head import Head
@@ -48,10 +49,33 @@ class Parts:
 
     def of_prepared(self, images: Any) -> Any:
         """Predict of pictures that have the network's size: uint8 (B, H, W, 3) to (B, K)."""
-        from keras import ops
+        return self.top(self.network(scale_prepared(images, self.contract)))
 
-        values = to_channels(ops.cast(images, "float32"), self.contract.channels)
-        return self.of_fitted(values)
+
+def scale_prepared(images: Any, contract: InputSpec) -> Any:
+    """Scale pictures that have a network's size: uint8 (B, H, W, 3) to float32 (B, H, W, C)."""
+    from keras import ops
+
+    return scale(to_channels(ops.cast(images, "float32"), contract.channels), contract)
+
+
+def make_top(head: Head) -> Any:
+    """Return a head as a Keras model, from vectors (B, D) to what it predicts.
+
+    Raises:
+        HeadError: If it has operations of an add-on.
+    """
+    import keras
+
+    vectors = keras.Input((math.prod(head.feature.shape),), name="vectors")
+    return keras.Model(vectors, add_head(vectors, head.operations), name="head")
+
+
+def take_onnx(head: Head, backbone: Backbone) -> NetworkGraph | None:
+    """Return the network below a head if it is a file of ONNX, which is left as it is."""
+    if backbone.spec.source != ONNX:
+        return None
+    return backbone.freeze([head.feature.name])
 
 
 def take_parts(head: Head, backbone: Backbone) -> Parts:
@@ -61,13 +85,7 @@ def take_parts(head: Head, backbone: Backbone) -> Parts:
         ModelError: If there is no graph of the network that TensorFlow takes.
         HeadError: If the head or its pooling has operations of an add-on.
     """
-    import keras
-
-    width = 1
-    for size in head.feature.shape:
-        width *= size
-    vectors = keras.Input((width,), name="vectors")
-    top = keras.Model(vectors, add_head(vectors, head.operations), name="head")
+    top = make_top(head)
     contract, reason, variables = backbone.spec.input, "", list(top.variables)
     try:
         network = take_network(backbone, head.feature)
@@ -105,8 +123,13 @@ class _GraphNetwork:
         self._pool, self._shape = pool, shape
         (images,) = [node for node in self._graph_def.node if node.name == graph.input]
         self._dtype = images.attr["dtype"].type
+        # Both signatures call one function, so that constants are stored once.
+        self._function = tensorflow.function(self._import, autograph=False)
 
     def __call__(self, pixels: Any) -> Any:
+        return self._function(pixels)
+
+    def _import(self, pixels: Any) -> Any:
         tensorflow = import_tensorflow()
         if self._graph.input_layout == "channels_first":
             pixels = tensorflow.transpose(pixels, (0, 3, 1, 2))

@@ -301,6 +301,69 @@ def test_a_graph_is_a_saved_model_and_no_keras_file(photos: Path, tmp_path: Path
 
 @pytest.mark.slow
 @pytest.mark.tensorflow
+@pytest.mark.parametrize("network", ["any batch", "batch of one", "channels last", "old", "new"])
+def test_a_head_on_an_onnx_model_is_an_onnx_file(
+    network: str, photos: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("tf2onnx")
+    path, layer = write_onnx_network(network, tmp_path / "net.onnx"), "block"
+    if network == "channels last":
+        layer = "back"
+    features, head = tmp_path / "f.h5", tmp_path / "head"
+    featx.extract(photos, model=path, layers=[layer], preprocess="torch", output=features)
+    for kind in ("linear", "knn"):
+        featx.fit_head(features, output=head, kind=kind)
+
+        report = featx.export_head(head, output=tmp_path / f"{kind}.onnx")
+
+        assert (report.comparison.pictures, report.comparison.changed) == (12, 0)
+        assert report.comparison.difference < 1e-5
+    for other, named in (("m.keras", "a Keras model"), ("m.tflite", "a TFLite model")):
+        with pytest.raises(HeadError, match=rf"cannot be made {named}. .*output='OUT.onnx'"):
+            featx.export_head(head, output=tmp_path / other)
+
+
+def write_onnx_network(kind: str, path: Path) -> Path:
+    """Write a small network in a form that exporters have."""
+    import onnx
+    from onnx import version_converter
+
+    from tests.models import onnx_files
+
+    if kind == "channels last":
+        return onnx_files.write_channels_last(path)
+    size = onnx_files.SIZE
+    onnx_files.write_residual(path, (1 if kind == "batch of one" else "N", 3, size, size))
+    if kind in ("old", "new"):
+        model = onnx.load(path)
+        del model.opset_import[1:]
+        version = 11 if kind == "old" else 21
+        onnx.save(version_converter.convert_version(model, version), path)
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.tensorflow
+def test_the_converter_of_int8_is_quiet(
+    fitted: Path,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    program = Program(monkeypatch, capfd)
+
+    outcome = program(
+        "export-head", str(fitted), "-o", str(tmp_path / "m.tflite"), "--quantize", "int8"
+    )
+
+    assert outcome.status == 0, outcome.err
+    assert "fully_quantize" not in outcome.err
+    assert not re.search(r"^[WIE]\d{4} ", outcome.err, re.MULTILINE)
+
+
+@pytest.mark.slow
+@pytest.mark.tensorflow
 def test_the_command_says_what_was_measured(
     fitted: Path,
     photos: Path,
