@@ -82,7 +82,11 @@ def draw_line(description: str, x_name: str, y_name: str, points: Sequence[Point
 
 
 def draw_curves(
-    description: str, names: tuple[str, str], curves: Mapping[str, Sequence[tuple[float, float]]]
+    description: str,
+    names: tuple[str, str],
+    curves: Mapping[str, Sequence[tuple[float, float]]],
+    *,
+    is_share: bool = False,
 ) -> Markup:
     """Return a line for each of at most two curves, with their names; the second one is dashed.
 
@@ -90,10 +94,12 @@ def draw_curves(
         description: What it shows, in a sentence, for people who do not see it.
         names: Of the axes: below, and at the left.
         curves: Name → points from left to right, at least one.
+        is_share: Whether values are in [0, 1], and no other numbers stand at the axis.
     """
     across = [x for points in curves.values() for x, _ in points]
     first, last = min(across), max(across)
-    bottom, top, step = _choose_range([y for points in curves.values() for _, y in points])
+    values = [y for points in curves.values() for _, y in points]
+    bottom, top, step = _choose_range(values, is_share=is_share)
     x_at = _scale(first, last if last > first else first + 1, LEFT, WIDTH - RIGHT)
     y_at = _scale(bottom, top, HEIGHT - BOTTOM, TOP)
     marks = sorted(set(across))
@@ -227,12 +233,14 @@ def _scale(low: float, high: float, start: float, end: float) -> Callable[[float
     return lambda value: start + (value - low) / (high - low) * (end - start)
 
 
-def _choose_range(values: Sequence[float]) -> tuple[float, float, float]:
+def _choose_range(values: Sequence[float], *, is_share: bool = False) -> tuple[float, float, float]:
     """Return both ends of an axis, and the step of its numbers: a round one, three to six of them.
 
     Example:
         >>> _choose_range([0.82, 0.97])
         (0.8, 1.0, 0.05)
+        >>> _choose_range([1.0, 1.0], is_share=True)
+        (0.99, 1.0, 0.005)
     """
     low, high = min(values), max(values)
     extent = max(high - low, 0.02)
@@ -241,6 +249,10 @@ def _choose_range(values: Sequence[float]) -> tuple[float, float, float]:
     bottom, top = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
     if top - bottom < step:
         bottom, top = bottom - step, top + step
+    if is_share and top > 1:
+        bottom, top = bottom - (top - 1), 1.0
+    if is_share and bottom < 0:
+        bottom, top = 0.0, min(1.0, top - bottom)
     return round(bottom, 9), round(top, 9), round(step, 9)
 
 
