@@ -27,7 +27,7 @@ NOT_RUN = {
     "docs/how-to/curate.md": 3,
     "docs/how-to/export.md": 3,
     "docs/how-to/export-heads.md": 5,
-    "docs/how-to/fine-tune.md": 4,
+    "docs/how-to/fine-tune.md": 5,
     "docs/how-to/hub.md": 1,
     "docs/how-to/images.md": 2,
     "docs/how-to/measure.md": 2,

@@ -42,6 +42,31 @@ NearDuplicates = Annotated[
     ),
 ]
 
+LabelColumns = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN[,COLUMN]",
+        help="Learn several labels for each image: columns of the labels table, or that came with "
+        "the images, with 0 and 1, or one of texts such as 'cat|dog' (label: the images' own "
+        "labels).",
+    ),
+]
+Target = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="Learn a number: a column of the labels table, or one that came with the images.",
+    ),
+]
+SampleWeight = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="A column of the labels table, or one that came with the images: how much each image "
+        "counts in the fit.",
+    ),
+]
+
 
 def make_feature(
     layer: Annotated[
@@ -78,21 +103,8 @@ def make_task(
             "(.csv, .jsonl, .parquet) with the columns path, label and optionally split.",
         ),
     ] = FOLDERS,
-    label_columns: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COLUMN[,COLUMN]",
-            help="Learn several labels for each image: columns of the labels table or the store "
-            "with 0 and 1, or one of texts such as 'cat|dog' (label: the images' own labels).",
-        ),
-    ] = None,
-    target: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COLUMN",
-            help="Learn a number: a column of the labels table or the store.",
-        ),
-    ] = None,
+    label_columns: LabelColumns = None,
+    target: Target = None,
     class_weight: Annotated[
         str | None,
         typer.Option(
@@ -101,14 +113,7 @@ def make_task(
             "alike, or a table (.csv) with the columns class and weight.",
         ),
     ] = None,
-    sample_weight: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COLUMN",
-            help="A column of the labels table or the store: how much each image counts in the "
-            "fit.",
-        ),
-    ] = None,
+    sample_weight: SampleWeight = None,
 ) -> TaskOptions:
     """Return what a head learns."""
     columns = split_names(label_columns) if label_columns else ()

@@ -7,11 +7,18 @@ from typing import Annotated
 import typer
 
 from featx.checks import POOL_SYNONYMS
-from featx.cli.fit_options import IgnoreSplit, NearDuplicates, parse_similarity
+from featx.cli.fit_options import (
+    IgnoreSplit,
+    LabelColumns,
+    NearDuplicates,
+    SampleWeight,
+    Target,
+    parse_similarity,
+)
 from featx.cli.groups import Group
 from featx.cli.registry_choice import Choice
 from featx.heads.kinds import HEADS
-from featx.heads.options import FOLDERS, parse_hidden
+from featx.heads.options import FOLDERS, parse_hidden, split_names
 from featx.poolings import vector_poolings
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_TEST_SIZE
 from featx.training.options import (
@@ -36,6 +43,8 @@ def make_lesson(
             ".jsonl, .parquet) with the columns path, label and optionally split.",
         ),
     ] = FOLDERS,
+    label_columns: LabelColumns = None,
+    target: Target = None,
     class_weight: Annotated[
         str | None,
         typer.Option(
@@ -62,10 +71,13 @@ def make_lesson(
     seed: Annotated[
         int, typer.Option(help="For the split, the order of images and all else at random.")
     ] = 0,
+    sample_weight: SampleWeight = None,
 ) -> LessonOptions:
     """Return what is learned from."""
     return LessonOptions(
         labels,
+        split_names(label_columns) if label_columns else (),
+        target,
         class_weight,
         test_size,
         val_size,
@@ -73,6 +85,7 @@ def make_lesson(
         groups,
         parse_similarity(near_duplicates),
         seed,
+        sample_weight,
     )
 
 
@@ -86,10 +99,13 @@ def make_classifier(
         ),
     ] = None,
     kind: Annotated[
-        str,
-        typer.Option(help="Of -m: the kind of head that is put on the network."),
+        str | None,
+        typer.Option(
+            help="Of -m: the kind of head that is put on the network. [default: linear; ridge for "
+            "a number]"
+        ),
         Choice(lambda: HEADS.names),
-    ] = ClassifierOptions().kind,
+    ] = None,
     hidden: Annotated[
         str | None,
         typer.Option(metavar="N,N", help="Of mlp: widths of the hidden layers. [default: 128]"),
@@ -135,7 +151,7 @@ def make_training(
     top_epochs: Annotated[
         int, typer.Option(min=0, help="First epochs, in which the top alone is trained.")
     ] = 2,
-    top_learning_rate: Annotated[float, typer.Option(help="Of RMSprop, in these epochs.")] = 1e-3,
+    top_learning_rate: Annotated[float, typer.Option(help="Of RMSprop, in these epochs.")] = 1e-4,
     epochs: Annotated[int, typer.Option(min=0, help="Epochs of the network afterwards.")] = 10,
     optimizer: Annotated[Optimizer, typer.Option(help="sgd has a momentum of 0.9.")] = "sgd",
     learning_rate: Annotated[
@@ -163,7 +179,7 @@ def make_training(
         typer.Option(
             metavar="NAME[,NAME]",
             help=f"How pictures are varied: {', '.join(AUGMENTATIONS)} or {NO_AUGMENTATION}. "
-            "[default: flip,crop; crop for networks without colour]",
+            "[default: flip,crop; no flip without colour, no crop below 24 pixels]",
         ),
     ] = None,
 ) -> TrainingOptions:

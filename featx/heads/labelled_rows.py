@@ -112,7 +112,7 @@ class LabelledRows:
                 fixed=grouping.fixed,
             )
             if examples.task == "multi":
-                held_out = _leave_labels(held_out, examples)
+                held_out = leave_labels(held_out, examples)
         else:
             held_out = self.sides == "test"
         _check_training_classes(examples.without_values().take(~held_out), self.classes)
@@ -171,8 +171,16 @@ def _explain_folds(num_folds: int, strata: np.ndarray, groups: np.ndarray) -> st
     )
 
 
-def _leave_labels(held_out: np.ndarray, examples: Examples) -> np.ndarray:
-    """Take groups back into training whose labels apply to no other rows there."""
+def leave_labels(held_out: np.ndarray, examples: Examples) -> np.ndarray:
+    """Take groups back into training whose labels apply to no other rows there.
+
+    Args:
+        held_out: bool (N,).
+        examples: N rows of several labels.
+
+    Returns:
+        The rows that stay held out, bool (N,).
+    """
     held_out = held_out.copy()
     for label in range(examples.num_classes):
         rows = np.flatnonzero(examples.targets[:, label])

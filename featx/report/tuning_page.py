@@ -12,7 +12,15 @@ from featx.report.page.markup import Markup
 from featx.report.page.tables import Bar, Figure, make_bars, make_figures, make_table
 from featx.report.page.thumbnails import Thumbnails
 from featx.report.task_sections import list_task_figures, show_measures, show_pictures
-from featx.report.tuning_tables import describe_comparison, list_cells
+from featx.report.tuning_tables import (
+    describe_comparison,
+    list_cells,
+    list_figures,
+    name_both,
+    name_figure,
+    name_learned,
+)
+from featx.training.comparison import ERROR
 from featx.units import format_count
 
 if TYPE_CHECKING:
@@ -39,7 +47,8 @@ def make_tuning_page(report: FineTuneReport, thumbnails: Thumbnails) -> Page:
     """Return the page; see `write_tuning_page`."""
     compared = report.comparison
     low, high = compared.interval
-    gain = Figure("gain", f"{compared.gain:+.3f}", f"95 %: {low:+.3f} to {high:+.3f}")
+    form = "+.3g" if compared.figure == ERROR else "+.3f"
+    gain = Figure("gain", f"{compared.gain:{form}}", f"95 %: {low:{form}} to {high:{form}}")
     first, last = show_measures(report.after, report.held_out, "held out")
     *said, made = describe_comparison(report)
     return Page(
@@ -63,26 +72,30 @@ def make_tuning_page(report: FineTuneReport, thumbnails: Thumbnails) -> Page:
 def _introduce(report: FineTuneReport) -> str:
     trained = format_count(len(report.trained), "layer")
     return (
-        f"{format_count(len(report.classes), 'class', 'classes')}; {trained} and a {report.kind} "
+        f"{name_learned(report)}; {trained} and a {report.kind} "
         f"top on {report.layer} trained on {format_count(report.num_train, 'image')}; measured on "
         f"{format_count(report.comparison.count, 'image')} that it had not seen."
     )
 
 
 def _compare(report: FineTuneReport) -> Markup:
-    bars = [
-        Bar(name, each.accuracy, each.interval, (f"{each.macro_f1:.3f}", f"{each.log_loss:.3f}"))
-        for name, each in (
-            (f"frozen features, {report.frozen_kind} head", report.before),
-            (f"fine-tuned, epoch {report.best}", report.after),
-        )
-    ]
-    caption = "The same held-out images, with 95 % intervals of each accuracy"
-    return make_bars(caption, ("network", "accuracy", "mean F1", "log loss"), bars)
+    if report.task == "regression":
+        rows = [(name, *list_figures(each).values()) for name, each in name_both(report)]
+        caption = "The same held-out images, with 95 % intervals of each mean error"
+        return make_table(caption, ("network", *list_figures(report.after)), rows)
+    bars = []
+    for name, each in name_both(report):
+        figures = list_figures(each)
+        share = float(next(iter(figures.values())))
+        bars.append(Bar(name, share, each.interval, tuple(figures.values())[2:]))
+    names = list(list_figures(report.after))
+    caption = f"The same held-out images, with 95 % intervals of each {names[0]}"
+    return make_bars(caption, ("network", names[0], *names[2:]), bars)
 
 
 def _show_curves(report: FineTuneReport) -> Iterator[Section]:
-    for name, key in (("Loss", "loss"), ("Accuracy", "accuracy")):
+    figure = name_figure(report)
+    for name, key in (("Loss", "loss"), (figure.capitalize(), figure)):
         curves = {
             "validation": [
                 (epoch.number, value)
@@ -101,12 +114,18 @@ def _show_curves(report: FineTuneReport) -> Iterator[Section]:
             for which, points in curves.items()
         )
         if curves:
-            chart = draw_curves(f"{name} by epoch: {said}", ("epoch", name.lower()), curves)
+            chart = draw_curves(
+                f"{name} by epoch: {said}",
+                ("epoch", name.lower()),
+                curves,
+                is_share=key == "accuracy",
+            )
             yield Section(name, chart, is_half=True)
 
 
 def _list_epochs(report: FineTuneReport) -> Markup:
-    names = ("epoch", "trained", "rate", "loss", "accuracy", "val loss", "val accuracy")
+    figure = name_figure(report)
+    names = ("epoch", "trained", "rate", "loss", figure, "val loss", f"val {figure}")
     rows = [
         (*list_cells(epoch), "kept" if epoch.number == report.best else "")
         for epoch in report.history

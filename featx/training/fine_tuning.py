@@ -12,15 +12,16 @@ import numpy as np
 from featx.arguments import check_head, plain_arguments
 from featx.checks import check_layer, check_path
 from featx.events import Listener
-from featx.heads.evaluation import Evaluation
 from featx.heads.head import Head
-from featx.heads.held_out import HeldOut
+from featx.heads.held_out import AnyHeldOut
+from featx.heads.judging import AnyEvaluation
+from featx.heads.kinds import Task
 from featx.images.sources import ImageFailure, Images
 from featx.models.in_memory import check_model
 from featx.options import InputOptions, RunOptions, Selection, fill_group
 from featx.shown import Shown
-from featx.training.comparison import Comparison, compare_paired
-from featx.training.network_choice import choose_network
+from featx.training.comparison import Comparison, compare_predictions
+from featx.training.network_choice import choose_network, learn_as
 from featx.training.options import (
     ClassifierOptions,
     FineTuneKeywords,
@@ -43,12 +44,12 @@ class FineTuneReport(Shown):
     Attributes:
         output: The folder of the run.
         model: The fine-tuned network, a file of Keras.
-        labels: Its classes in the order of its outputs, one in each line.
+        labels: Its classes in the order of its outputs, one in each line; None of a number.
         head: A head of featx on that network, which predicts the same.
         layer: The layer of the original network that the top is on.
-        kind: Of the top: ``linear`` or ``mlp``.
+        kind: Of the top: ``linear`` or ``mlp``; of a number ``ridge``.
         frozen_kind: The kind of head on frozen features that it is compared with.
-        classes: C class names.
+        classes: C class names; none of a number.
         num_train: Images that were learned from.
         num_val: Images that chose the best epoch.
         num_unlabelled: Images left out because they have no label.
@@ -63,11 +64,13 @@ class FineTuneReport(Shown):
         seconds: How long this call took.
         held_out_before: What the head on frozen features said of each held-out picture.
         held_out: What the fine-tuned network said of each.
+        task: What is predicted: ``single``, ``multi`` or ``regression``, as for `FitReport`.
+        columns: The columns that say it; none of one class.
     """
 
     output: str
     model: str
-    labels: str
+    labels: str | None
     head: str
     layer: str
     kind: str
@@ -80,13 +83,15 @@ class FineTuneReport(Shown):
     trained: tuple[str, ...]
     history: tuple[Epoch, ...]
     best: int
-    before: Evaluation
-    after: Evaluation
+    before: AnyEvaluation
+    after: AnyEvaluation
     comparison: Comparison
     failures: tuple[ImageFailure, ...]
     seconds: float
-    held_out_before: HeldOut = field(compare=False)
-    held_out: HeldOut = field(compare=False)
+    held_out_before: AnyHeldOut = field(compare=False)
+    held_out: AnyHeldOut = field(compare=False)
+    task: Task = "single"
+    columns: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-serialisable values, without those of single pictures."""
@@ -171,7 +176,8 @@ def fine_tune(
     Raises:
         TrainingError: If the folder holds something else, or the loss is no number any more.
         ModelError: If the model cannot be trained.
-        HeadError: If there are fewer than two classes, or others than those of the head.
+        HeadError: If there are fewer than two classes, or others than those of the head, or the
+            kind of head cannot learn the task.
         KeyboardInterrupt: If the user ends it; the best network so far is kept.
 
     Example:
@@ -183,21 +189,23 @@ def fine_tune(
     started = time.monotonic()
     chosen_run = fill_group(RunOptions, run, options)
     listener = chosen_run.choose_listener(listener)
-    chosen_lesson = fill_group(LessonOptions, lesson, options)
+    given_lesson = fill_group(LessonOptions, lesson, options)
     chosen_layers = fill_group(FreezingOptions, freezing, options)
     chosen_training = fill_group(TrainingOptions, training, options)
     chosen_images = fill_group(Selection, selection, options)
+    network = choose_network(
+        head,
+        model,
+        weights=check_path("weights", weights),
+        top=fill_group(ClassifierOptions, classifier, options),
+        input=fill_group(InputOptions, input, options),
+        trust_model_code=trust_model_code,
+        lesson=given_lesson,
+    )
     request = Request(
         images=images,
-        network=choose_network(
-            head,
-            model,
-            weights=check_path("weights", weights),
-            top=fill_group(ClassifierOptions, classifier, options),
-            input=fill_group(InputOptions, input, options),
-            trust_model_code=trust_model_code,
-        ),
-        lesson=chosen_lesson,
+        network=network,
+        lesson=learn_as(network.head, given_lesson, chosen_training),
         freezing=chosen_layers,
         training=chosen_training,
         selection=chosen_images,
@@ -215,11 +223,10 @@ def fine_tune(
 
 def _make_report(folder: RunFolder, tuned: Tuned, seconds: float) -> FineTuneReport:
     start: Start = tuned.start
-    after, held_out = start.lesson.judge(tuned.probabilities)
     return FineTuneReport(
         output=str(folder.path),
         model=str(folder.model),
-        labels=str(folder.labels),
+        labels=str(folder.labels) if start.lesson.classes else None,
         head=str(folder.head),
         layer=start.feature.name,
         kind=tuned.kind,
@@ -233,10 +240,12 @@ def _make_report(folder: RunFolder, tuned: Tuned, seconds: float) -> FineTuneRep
         history=tuned.history,
         best=tuned.best,
         before=start.before,
-        after=after,
-        comparison=compare_paired(start.held_out.right, held_out.right),
+        after=tuned.after,
+        comparison=compare_predictions(start.held_out, tuned.held_out),
         failures=tuned.failures,
         seconds=seconds,
         held_out_before=start.held_out,
-        held_out=held_out,
+        held_out=tuned.held_out,
+        task=start.lesson.task,
+        columns=start.lesson.columns,
     )

@@ -27,30 +27,26 @@ VECTORS = "network"
 
 
 class TrainableNetwork:
-    """A network from pixels in [0, 255], (B, H, W, C), to probabilities of C classes.
+    """A network from pixels in [0, 255], (B, H, W, C), to outputs (B, K).
 
     Args:
-        model: The network; its last layer is a softmax.
+        model: The network, without the last operation of its top.
         layers: The layers of the backbone by their paths. All other layers belong to the top.
         places: Where these are in the backbone, in their order.
 
     Attributes:
         model: The network.
-        logits: The same without the softmax.
         input_shape: (H, W, C).
-        num_classes: C.
+        num_outputs: K.
         places: See above.
     """
 
     def __init__(
         self, model: Any, layers: Mapping[str, Any], places: Sequence[LayerPlace] = ()
     ) -> None:
-        import keras
-
         self.model = model
-        self.logits = keras.Model(model.inputs, model.layers[-1].input)
         self.input_shape = tuple(model.inputs[0].shape[1:])
-        self.num_classes = int(model.outputs[0].shape[-1])
+        self.num_outputs = int(model.outputs[0].shape[-1])
         self.places = places
         self._layers = layers
 
@@ -124,7 +120,7 @@ def make_network(
     Args:
         backbone: The model. It is not changed.
         feature: The layer that the head is on, and its pooling.
-        operations: The head's; the last one is a softmax.
+        operations: The head's, without the last one of classes and labels.
 
     Raises:
         ModelError: If the backbone is not made of layers that Keras can take apart.

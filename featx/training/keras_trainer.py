@@ -11,6 +11,7 @@ import numpy as np
 from featx.engines.tensorflow import import_tensorflow
 from featx.errors import TrainingError
 from featx.models.keras_settings import build_apart
+from featx.training.goals import Goal
 from featx.training.keras_augmentation import find_seeds, make_augmentation, set_seeds
 from featx.training.keras_network import TrainableNetwork
 from featx.training.lessons import Batch, epoch_order
@@ -53,10 +54,12 @@ class Answers:
     """What is right for the N pictures of a lesson.
 
     Attributes:
-        targets: Class numbers, (N,).
+        goal: What is learned.
+        targets: Of the pictures, as in a lesson, (N,) or (N, C).
         weights: How much each counts, (N,).
     """
 
+    goal: Goal
     targets: np.ndarray
     weights: np.ndarray
 
@@ -111,20 +114,20 @@ class KerasTrainer:
             advance: Is told how many pictures were shown.
 
         Returns:
-            Mean loss and share of right answers while learning.
+            Means of `Goal.loss` and `Goal.figure` while learning.
 
         Raises:
             TrainingError: If the loss is no number any more.
         """
         assert self._step is not None
         set_seeds(self._seeds, self._plan.seed, number)
-        total = right = 0.0
+        total = figures = 0.0
         order = epoch_order(rows, self._plan.seed, number)
         for batch, rate in zip(read(order), rates, strict=False):
             self._optimizer.learning_rate.assign(rate)
-            loss, correct = self._step(
+            loss, figure = self._step(
                 batch.pixels,
-                self._answers.targets[batch.rows].astype(np.int32),
+                self._answers.goal.encode(self._answers.targets[batch.rows]),
                 self._answers.weights[batch.rows].astype(np.float32),
             )
             if not np.isfinite(loss):
@@ -133,14 +136,14 @@ class KerasTrainer:
                     f"{rate:g}. Take a smaller one with {option(self._rate_keyword)}."
                 )
             total += float(loss) * len(batch.rows)
-            right += float(correct)
+            figures += float(figure)
             advance(len(batch.rows))
-        return total / len(rows), right / len(rows)
+        return total / len(rows), figures / len(rows)
 
     def predict(self, batches: Iterable[Batch]) -> np.ndarray:
-        """Return logits, float32 (n, C), of the pictures of some batches."""
+        """Return outputs, float32 (n, K), of the pictures of some batches."""
         found = [np.asarray(self._predict(batch.pixels)) for batch in batches]
-        return np.concatenate([np.zeros((0, self._network.num_classes), np.float32), *found])
+        return np.concatenate([np.zeros((0, self._network.num_outputs), np.float32), *found])
 
     def read_state(self) -> dict[str, np.ndarray]:
         """Return all that training has changed: of the network and of the optimiser."""
@@ -201,31 +204,26 @@ class KerasTrainer:
 
     def _compile_step(self) -> Callable[..., Any]:
         tensorflow = import_tensorflow()
-        logits, optimizer = self._network.logits, self._optimizer
-        variables = self._network.model.trainable_variables
-        classes, smoothing = self._network.num_classes, self._plan.options.label_smoothing
+        model, optimizer, goal = self._network.model, self._optimizer, self._answers.goal
+        variables, smoothing = model.trainable_variables, self._plan.options.label_smoothing
 
-        def step(pixels: Any, targets: Any, weights: Any) -> tuple[Any, Any]:
+        def step(pixels: Any, wanted: Any, weights: Any) -> tuple[Any, Any]:
             pictures = tensorflow.cast(pixels, tensorflow.float32)
             for layer in self._augmentation:
                 pictures = layer(pictures, training=True)
-            wanted = tensorflow.one_hot(targets, classes)
-            smooth = wanted * (1 - smoothing) + smoothing / classes
             with tensorflow.GradientTape() as tape:
-                outputs = tensorflow.cast(logits(pictures, training=True), tensorflow.float32)
-                entropy = tensorflow.nn.softmax_cross_entropy_with_logits(smooth, outputs)
-                loss = tensorflow.reduce_mean(weights * entropy)
-                if logits.losses:
-                    loss += tensorflow.add_n(logits.losses)
+                outputs = tensorflow.cast(model(pictures, training=True), tensorflow.float32)
+                losses = goal.loss(outputs, wanted, smoothing)
+                loss = tensorflow.reduce_mean(weights * losses)
+                if model.losses:
+                    loss += tensorflow.add_n(model.losses)
             gradients = tape.gradient(loss, [variable.value for variable in variables])
             optimizer.apply(gradients, variables)
-            found = tensorflow.argmax(outputs, axis=1, output_type=tensorflow.int32)
-            right = tensorflow.reduce_sum(tensorflow.cast(found == targets, tensorflow.float32))
-            return loss, right
+            return loss, tensorflow.reduce_sum(goal.figure(outputs, wanted))
 
         signature = [
             tensorflow.TensorSpec((None, *self._network.input_shape), tensorflow.uint8),
-            tensorflow.TensorSpec((None,), tensorflow.int32),
+            tensorflow.TensorSpec((None, self._network.num_outputs), tensorflow.float32),
             tensorflow.TensorSpec((None,), tensorflow.float32),
         ]
         compiled: Callable[..., Any] = tensorflow.function(step, input_signature=signature)
@@ -233,11 +231,11 @@ class KerasTrainer:
 
     def _compile_prediction(self) -> Callable[..., Any]:
         tensorflow = import_tensorflow()
-        logits = self._network.logits
+        model = self._network.model
 
         def predict(pixels: Any) -> Any:
             pictures = tensorflow.cast(pixels, tensorflow.float32)
-            return tensorflow.cast(logits(pictures, training=False), tensorflow.float32)
+            return tensorflow.cast(model(pictures, training=False), tensorflow.float32)
 
         signature = [tensorflow.TensorSpec((None, *self._network.input_shape), tensorflow.uint8)]
         compiled: Callable[..., Any] = tensorflow.function(predict, input_signature=signature)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from featx.errors import HeadError, InvalidValue, join_names
+from featx.errors import InvalidValue, join_names
 from featx.heads.head import Head, load_head
 from featx.heads.options import HeadOptions
 from featx.models.backbone import Backbone
@@ -16,7 +16,7 @@ from featx.models.loading import load_model, restore_model, restore_request
 from featx.models.reference import without_trust
 from featx.options import InputOptions
 from featx.specs import format_reference
-from featx.training.options import ClassifierOptions
+from featx.training.options import ClassifierOptions, LessonOptions, TrainingOptions
 from featx.trust import GivenTrust
 from featx.wording import option
 
@@ -89,12 +89,13 @@ def choose_network(
     top: ClassifierOptions,
     input: InputOptions,
     trust_model_code: GivenTrust,
+    lesson: LessonOptions,
 ) -> NetworkChoice:
     """Return the network that is named, or that of a head.
 
     Raises:
         InvalidValue: If neither or both are given, or what a head says is said once more.
-        HeadError: If the head cannot be read, or is not one of one class for each picture.
+        HeadError: If the head cannot be read.
     """
     if (head is None) == (model is None):
         given = "neither" if head is None else "both"
@@ -104,9 +105,8 @@ def choose_network(
         )
     if head is None:
         assert model is not None
-        return NetworkChoice(
-            model, weights, top.layer, top.pool, input, trust_model_code, top.fit()
-        )
+        kind = top.fit(lesson)
+        return NetworkChoice(model, weights, top.layer, top.pool, input, trust_model_code, kind)
     said = [
         name
         for name, is_given in (
@@ -123,13 +123,30 @@ def choose_network(
             f"begin with {option('model', 'MODEL')} instead."
         )
     loaded = head if isinstance(head, Head) else load_head(head)
-    if loaded.task != "single":
-        raise HeadError(
-            "Networks are trained for one class of several. The head predicts "
-            f"{'several labels' if loaded.task == 'multi' else 'a number'}: fit one without "
-            f"{option('label_columns')} and {option('target')}."
-        )
     return _of_head(loaded, weights, trust_model_code)
+
+
+def learn_as(head: Head | None, lesson: LessonOptions, training: TrainingOptions) -> LessonOptions:
+    """Return a lesson with the task of a head, if one is given.
+
+    Raises:
+        InvalidValue: If what a head learned is said once more, or an option is for classes alone.
+    """
+    said = [name for name in ("label_columns", "target") if getattr(lesson, name)]
+    if head is not None and said:
+        raise InvalidValue(
+            f"What is learned is what the head predicts. Received: {option('head')} and "
+            f"{option(said[0])}. To learn something else, begin with {option('model', 'MODEL')}."
+        )
+    if head is not None and head.task == "multi":
+        lesson = replace(lesson, label_columns=head.columns)
+    elif head is not None and head.task == "regression":
+        lesson = replace(lesson, target=head.columns[0])
+    if lesson.target is not None and training.label_smoothing:
+        raise InvalidValue(
+            f"{option('label_smoothing')} is for classes and labels, not for numbers. Leave it out."
+        )
+    return lesson
 
 
 def _of_head(head: Head, weights: str | None, trust_model_code: GivenTrust) -> NetworkChoice:

@@ -36,8 +36,14 @@ Schedule = Literal["constant", "cosine"]
 AUGMENTATIONS = ("flip", "crop", "colour", "randaugment")
 NO_AUGMENTATION = "none"
 
+LEAST_CROPPED = 24
+"""Pixels of the shorter side from which pictures are cropped unasked."""
+
 ALL = "all"
 NONE = "none"
+
+CLASS_KIND, NUMBER_KIND = "linear", "ridge"
+"""Kinds of head that a network gets if nothing else is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,10 @@ class LessonOptions:
         labels: ``folders`` for those that came with the images (class folders, or those of a
             manifest); or a table, in CSV or Parquet, with the columns path, label and optionally
             split.
+        label_columns: For several labels for each image: see `featx.TaskOptions`.
+        target: For a number: see `featx.TaskOptions`.
         class_weight: How much images of each class count: see `featx.TaskOptions`.
+        sample_weight: A column that says how much each image counts: see `featx.TaskOptions`.
         test_size: Share of each class held out to compare the network before and after on, above 0
             and below 1. Ignored where a split is given.
         val_size: Share of the other images that chooses the best epoch, in [0, 1). With 0 it is the
@@ -62,6 +71,8 @@ class LessonOptions:
     """
 
     labels: str | Path = FOLDERS
+    label_columns: Sequence[str] = ()
+    target: str | None = None
     class_weight: str | Path | Mapping[str, float] | None = None
     test_size: float = DEFAULT_TEST_SIZE
     val_size: float = 0.1
@@ -69,10 +80,11 @@ class LessonOptions:
     groups: str | None = None
     near_duplicates: float | Literal["auto", "off"] = "auto"
     seed: int = 0
+    sample_weight: str | None = None
 
     def __post_init__(self) -> None:
         self.evaluation()
-        self.task()
+        object.__setattr__(self, "label_columns", self.task().label_columns)
         share = check_number("val_size", self.val_size)
         if share is None or not 0 <= share < 1:
             raise InvalidValue(
@@ -86,7 +98,9 @@ class LessonOptions:
 
     def task(self) -> TaskOptions:
         """Return what is learned, as for `featx.fit_head`."""
-        return TaskOptions(self.labels, class_weight=self.class_weight)
+        return TaskOptions(
+            self.labels, self.label_columns, self.target, self.class_weight, self.sample_weight
+        )
 
     def evaluation(self) -> EvaluationOptions:
         """Return what is held out, as for `featx.fit_head`."""
@@ -105,22 +119,24 @@ class ClassifierOptions:
     Attributes:
         layer: The layer that it is put on. When None, the one before the network's own last dense
             layer, or else the last feature map.
-        kind: The kind of head, one that is made of layers.
+        kind: The kind of head, one that is made of layers; ``linear``, or ``ridge`` of a number,
+            when None.
         hidden: Of ``mlp``: widths of the hidden layers; one of 128 when None.
         pool: How a map is made a vector.
     """
 
     layer: str | int | None = None
-    kind: str = "linear"
+    kind: str | None = None
     hidden: tuple[int, ...] | None = None
     pool: str = DEFAULT_READ_POOLING
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "hidden", self.fit().hidden)
+        object.__setattr__(self, "hidden", HeadOptions(hidden=self.hidden).hidden)
 
-    def fit(self) -> HeadOptions:
+    def fit(self, lesson: LessonOptions) -> HeadOptions:
         """Return how it is fitted on frozen features, as for `featx.fit_head`."""
-        return HeadOptions(self.kind, self.hidden)
+        kind = CLASS_KIND if lesson.target is None else NUMBER_KIND
+        return HeadOptions(self.kind or kind, self.hidden)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +171,7 @@ class TrainingOptions:
 
     The defaults are the recipe of Keras's documentation: RMSprop for the top, then SGD with a rate
     of 1e-4 and momentum 0.9, here with gradients of a norm of at most 1 and a rate that falls to 0.
+    RMSprop's own rate of 1e-3, which is meant for a new top, makes one that has been fitted worse.
 
     Attributes:
         top_epochs: Passes over the images in which only the top is trained, at least 0.
@@ -173,12 +190,13 @@ class TrainingOptions:
         augment: How pictures are varied, anew in each epoch, by one or several of ``flip`` (mirror
             images), ``crop`` (other sections, of at least 70 % of each side), ``colour``
             (brightness, contrast, saturation) and ``randaugment`` (two operations of 11 at random:
-            Cubuk et al., 2020); or ``none``. When None, ``flip`` and ``crop`` for colour images,
-            and ``crop`` for others, such as digits, which mean something else in a mirror.
+            Cubuk et al., 2020); or ``none``. When None, ``flip`` for colour images (others, such
+            as digits, mean something else in a mirror), and ``crop`` for those of at least 24
+            pixels, of which something is left at the edges.
     """
 
     top_epochs: int = 2
-    top_learning_rate: float = 1e-3
+    top_learning_rate: float = 1e-4
     epochs: int = 10
     optimizer: Optimizer = "sgd"
     learning_rate: float = 1e-4
@@ -218,14 +236,19 @@ class TrainingOptions:
         if self.augment is not None:
             object.__setattr__(self, "augment", _read_augmentations(self.augment))
 
-    def augmentations(self, channels: int) -> tuple[str, ...]:
-        """Return the kinds for images of so many channels, in the order in which they come.
+    def augmentations(self, channels: int, side: int) -> tuple[str, ...]:
+        """Return the kinds for some images, in the order in which they come.
+
+        Args:
+            channels: Of the images.
+            side: Their shorter side in pixels.
 
         Raises:
             InvalidValue: If one of them needs colour.
         """
         if self.augment is None:
-            return ("flip", "crop") if channels == 3 else ("crop",)
+            flip = ("flip",) if channels == 3 else ()
+            return (*flip, "crop") if side >= LEAST_CROPPED else flip
         colour = [name for name in self.augment if name in ("colour", "randaugment")]
         if colour and channels != 3:
             raise InvalidValue(
@@ -262,6 +285,9 @@ class LessonKeywords(TypedDict, total=False):
     """The fields of `LessonOptions` as keywords."""
 
     labels: str | Path
+    label_columns: Sequence[str]
+    target: str | None
+    sample_weight: str | None
     class_weight: str | Path | Mapping[str, float] | None
     test_size: float
     val_size: float
@@ -275,7 +301,7 @@ class ClassifierKeywords(TypedDict, total=False):
     """The fields of `ClassifierOptions` as keywords."""
 
     layer: str | int | None
-    kind: str
+    kind: str | None
     hidden: tuple[int, ...] | None
     pool: str
 

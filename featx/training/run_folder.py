@@ -27,6 +27,8 @@ FORMAT_VERSION = 1
 SETTINGS, PROGRESS, REPORT = "run.json", "progress.npz", "report.json"
 FEATURES, MODEL, LABELS, HEAD, LOGS = "features.h5", "model.keras", "labels.txt", "head", "logs"
 LOCK = ".lock"
+EPOCHS = "epochs"
+"""The setting that may grow."""
 
 _DAMAGES = (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
 
@@ -40,11 +42,16 @@ class Epoch:
         phase: ``start``, ``top`` or ``network``: what was trained.
         learning_rate: At its end.
         loss: Mean over the pictures that were learned from, with augmentation; None at the start.
-        accuracy: The same.
-        val_loss: Mean cross-entropy in nats over the pictures that choose the epoch; None without.
-        val_accuracy: Share of these that is right.
+            Cross-entropy in nats; of a number the squared error, over the numbers' variance.
+        accuracy: The same of right classes, or labels; None of a number.
+        val_loss: Mean over the pictures that choose the epoch, None without; of classes at the best
+            temperature.
+        val_accuracy: Share of the right classes, or labels, of these.
         seconds: How long it took.
         input_share: Share of the time that was spent waiting for pictures, in [0, 1].
+        error: Of a number: its mean absolute error while learning.
+        val_error: The same on the pictures that choose the epoch.
+        temperature: Of classes: that of `val_loss`.
     """
 
     number: int
@@ -56,6 +63,9 @@ class Epoch:
     val_accuracy: float | None
     seconds: float
     input_share: float
+    error: float | None = None
+    val_error: float | None = None
+    temperature: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +135,7 @@ class RunFolder:
             yield
 
     def open(self, settings: Mapping[str, Any], *, overwrite: bool) -> bool:
-        """Begin a run, or go on with it if it has the same settings.
+        """Begin a run, or go on with it if it has the same settings, or more epochs than before.
 
         Returns:
             Whether there is a run to go on with.
@@ -136,7 +146,7 @@ class RunFolder:
         is_run = self._is_run()
         if is_run and not overwrite:
             try:
-                self._compare(self._read_json(SETTINGS), settings)
+                self._go_on(settings)
                 return True
             except TrainingError:
                 if (self.path / PROGRESS).is_file():
@@ -149,6 +159,24 @@ class RunFolder:
         except OSError as error:
             raise self.explain(error) from error
         return False
+
+    def _go_on(self, settings: Mapping[str, Any]) -> None:
+        """Check the settings of a run that is here, and note where it was given more epochs."""
+        data = self._read_json(SETTINGS)
+        known, wanted = data.get("settings", {}).get(EPOCHS), settings.get(EPOCHS)
+        progress = self.read_progress()
+        if progress is None or known is None or wanted is None or wanted <= known:
+            self._compare(data, settings)
+            return
+        self._compare(data, {**settings, EPOCHS: known})
+        resumed = [*data.get("resumed", []), progress.history[-1].number]
+        (self.path / REPORT).unlink(missing_ok=True)  # It is not finished any more.
+        self._write_json(SETTINGS, {**data, "settings": dict(settings), "resumed": resumed})
+
+    @property
+    def resumed(self) -> tuple[int, ...]:
+        """Epochs behind which the run was given more of them."""
+        return tuple(self._read_json(SETTINGS).get("resumed", ()))
 
     def check_lesson(self, digest: str) -> None:
         """Note what the run learns from, or refuse other pictures than those it began with."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from featx.training.options import Optimizer, Schedule, TrainingOptions
@@ -48,23 +49,32 @@ class Phase:
                 yield self.learning_rate * (1 + math.cos(math.pi * done)) / 2
 
 
-def list_phases(options: TrainingOptions) -> list[Phase]:
+def list_phases(options: TrainingOptions, resumed: Sequence[int] = ()) -> list[Phase]:
     """Return the phases that have epochs.
 
+    Args:
+        options: How the network is trained.
+        resumed: Epochs behind which a run was given more of them: there the schedule begins anew,
+            as in "SGDR: Stochastic Gradient Descent with Warm Restarts" (Loshchilov and Hutter,
+            2017), and ends with the next one, or the run.
+
     Example:
-        >>> [(phase.name, phase.first, phase.last) for phase in list_phases(TrainingOptions())]
-        [('top', 1, 2), ('network', 3, 12)]
+        >>> options = TrainingOptions(top_epochs=2, epochs=20)
+        >>> [(phase.name, phase.first, phase.last) for phase in list_phases(options, [12])]
+        [('top', 1, 2), ('network', 3, 12), ('network', 13, 22)]
     """
-    top, rest = options.top_epochs, options.epochs
-    phases = [
-        Phase("top", 1, top, "rmsprop", options.top_learning_rate, "constant"),
-        Phase(
-            "network",
-            top + 1,
-            top + rest,
-            options.optimizer,
-            options.learning_rate,
-            options.schedule,
-        ),
-    ]
+    top, last = options.top_epochs, options.top_epochs + options.epochs
+    ends = [end for end in resumed if top < end < last]
+    phases = [Phase("top", 1, top, "rmsprop", options.top_learning_rate, "constant")]
+    for first, end in pairwise([top, *ends, last]):
+        phases.append(
+            Phase(
+                "network",
+                first + 1,
+                end,
+                options.optimizer,
+                options.learning_rate,
+                options.schedule,
+            )
+        )
     return [phase for phase in phases if phase.first <= phase.last]

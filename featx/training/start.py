@@ -12,18 +12,20 @@ import numpy as np
 from featx.errors import HeadError, join_names
 from featx.events import Listener
 from featx.heads.choosing import choose_kind
-from featx.heads.evaluation import Evaluation, measure_classes
-from featx.heads.held_out import HeldOut, hold_out
-from featx.heads.kinds import HEADS, Examples, FitJob
-from featx.heads.labelled_rows import LabelledRows
+from featx.heads.held_out import AnyHeldOut
+from featx.heads.judging import AnyEvaluation, Judge
+from featx.heads.kinds import HEADS, Examples, FitJob, Task
+from featx.heads.labelled_rows import LabelledRows, leave_labels
 from featx.heads.operations import Operation, compute
 from featx.heads.options import FeatureChoice, HeadOptions
 from featx.heads.row_reading import RowChoice, read_labelled_rows
 from featx.heads.splits import split_stratified
 from featx.heads.targets import find_strata
+from featx.heads.temperature import Scored
 from featx.images.roots import Root
 from featx.specs import FeatureSpec, ModelSpec
 from featx.store import open_store
+from featx.training.goals import DEFAULT_KIND, Goal, choose_goal
 from featx.training.options import LessonOptions
 from featx.training.top import weights_of
 from featx.wording import option
@@ -34,9 +36,6 @@ TRAIN: Part = 0
 VAL: Part = 1
 TEST: Part = 2
 """The parts into which the pictures are divided."""
-
-FALLBACK = "linear"
-"""The kind of head that a network is trained with instead of one that is not made of layers."""
 
 SHOWN_CLASSES = 5
 
@@ -49,11 +48,13 @@ class Lesson:
         root: What the keys are relative to.
         keys: N keys.
         content_hash: uint8 (N, 16), of the pictures' bytes.
-        classes: C class names.
-        targets: Class numbers, (N,).
+        classes: C class names; none of a number.
+        targets: By the task, as in `featx.heads.kinds.Examples`.
         weights: How much each counts, float (N,); all alike when None.
         parts: `TRAIN`, `VAL` or `TEST` for each, int8 (N,).
         straddling: Which of those of `TEST` have a near-duplicate among the others, bool (M,).
+        task: What is learned.
+        columns: The columns that say it; none of one class.
     """
 
     root: Root
@@ -64,20 +65,35 @@ class Lesson:
     weights: np.ndarray | None
     parts: np.ndarray
     straddling: np.ndarray
+    task: Task = "single"
+    columns: tuple[str, ...] = ()
 
     def rows(self, part: Part) -> np.ndarray:
         """Return the rows of a part, ascending."""
         return np.flatnonzero(self.parts == part)
 
-    def judge(self, probabilities: np.ndarray) -> tuple[Evaluation, HeldOut]:
-        """Return the figures of what a classifier says of the pictures of `TEST`, (M, C)."""
-        rows = self.rows(TEST)
+    def judge(
+        self, outputs: np.ndarray, chosen_by: np.ndarray | None = None
+    ) -> tuple[AnyEvaluation, AnyHeldOut]:
+        """Return the figures of what is said of the pictures of `TEST`.
+
+        Args:
+            outputs: Probabilities (M, C), or numbers (M, 1).
+            chosen_by: Of several labels: what is said of the pictures of `VAL`, (K, C), by which
+                thresholds are chosen.
+        """
+        rows, learned = self.rows(TEST), self.targets[self.parts != TEST]
         pictures = (self.root, [self.keys[row] for row in rows], self.content_hash[rows])
-        targets = self.targets[rows]
-        return (
-            measure_classes(probabilities, targets, self.classes),
-            hold_out(pictures, self.classes, targets, probabilities, self.straddling),
-        )
+        tuning = None
+        if self.task == "multi" and chosen_by is not None and len(chosen_by):
+            tuning = self._score(chosen_by, self.rows(VAL))
+        judge = Judge(self.task, self.classes, 0, is_apart=True, tuning=tuning)
+        scored = self._score(outputs, rows)
+        baseline = float(learned.mean()) if self.task == "regression" else 0.0
+        return judge.measure(scored, baseline), judge.look_at(pictures, scored, self.straddling)
+
+    def _score(self, outputs: np.ndarray, rows: np.ndarray) -> Scored:
+        return Scored(outputs, self.targets[rows], rows)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,6 +134,7 @@ class Start:
         before: Its figures on those of `TEST`.
         held_out: What it says of each of these.
         num_unlabelled: Pictures left out because they have no label.
+        goal: What the network learns.
     """
 
     model: ModelSpec
@@ -125,9 +142,10 @@ class Start:
     lesson: Lesson
     top: FrozenHead
     frozen: FrozenHead
-    before: Evaluation
-    held_out: HeldOut
+    before: AnyEvaluation
+    held_out: AnyHeldOut
     num_unlabelled: int
+    goal: Goal
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,18 +186,16 @@ def take_start(path: Path, wanted: Wanted, listener: Listener) -> Start:
             _check_classes(labelled.classes, wanted.classes)
             held_out = labelled.hold_out(options.test_size, wanted.seed, listener)
             lesson = _divide(labelled, held_out, wanted, listener)
-            top, frozen = _fit(
-                labelled.examples,
-                lesson,
-                FitJob(wanted.seed, wanted.kind, listener),
-                wanted.settings,
-            )
+            job = FitJob(wanted.seed, wanted.kind, listener)
+            top, frozen = _fit(labelled.examples, lesson, job, wanted.settings)
+            chosen_by = _predict_unseen(labelled.examples, lesson, frozen, job)
         finally:
             listener.finish()
         model, feature = store.model, labelled.table.spec
     tested = labelled.examples.values[lesson.rows(TEST)]
-    before, seen = lesson.judge(compute(frozen.operations, tested))
-    return Start(model, feature, lesson, top, frozen, before, seen, labelled.num_unlabelled)
+    before, seen = lesson.judge(compute(frozen.operations, tested), chosen_by)
+    goal = choose_goal(lesson.task, lesson.targets[lesson.parts == TRAIN], len(lesson.classes))
+    return Start(model, feature, lesson, top, frozen, before, seen, labelled.num_unlabelled, goal)
 
 
 def _divide(
@@ -194,14 +210,15 @@ def _divide(
         )
     parts = np.where(held_out, TEST, TRAIN).astype(np.int8)
     rest = examples.take(~held_out)
-    parts[~held_out] = split_stratified(
+    chosen = split_stratified(
         find_strata(rest),
         rest.groups,
         test_size=wanted.lesson.val_size,
         seed=wanted.seed,
         fixed=labelled.grouping.fixed[~held_out],
     )
-    absent = sorted(set(range(len(labelled.classes))) - set(examples.targets[held_out].tolist()))
+    parts[~held_out] = leave_labels(chosen, rest) if rest.task == "multi" else chosen
+    absent = _find_absent(examples.take(held_out), len(labelled.classes))
     if absent:
         listener.note(
             f"nothing is measured of {_name([labelled.classes[n] for n in absent])}: too few "
@@ -216,7 +233,29 @@ def _divide(
         weights=examples.weights,
         parts=parts,
         straddling=labelled.find_straddling(held_out),
+        task=examples.task,
+        columns=labelled.columns,
     )
+
+
+def _find_absent(held_out: Examples, num_classes: int) -> list[int]:
+    """Return the numbers of classes, or labels, that no held-out picture has."""
+    if held_out.task == "regression":
+        return []
+    if held_out.task == "multi":
+        return [int(number) for number in np.flatnonzero(~held_out.targets.any(axis=0))]
+    return sorted(set(range(num_classes)) - set(held_out.targets.tolist()))
+
+
+def _predict_unseen(
+    examples: Examples, lesson: Lesson, frozen: FrozenHead, job: FitJob
+) -> np.ndarray | None:
+    """Return what a head like the frozen one, not fitted on `VAL`, says of it; of labels alone."""
+    if lesson.task != "multi":
+        return None
+    kind = HEADS[frozen.kind]
+    weights = kind.fit(examples.take(lesson.rows(TRAIN)), frozen.settings, job)
+    return compute(kind.operations(weights), examples.values[lesson.rows(VAL)])
 
 
 def _fit(
@@ -231,10 +270,10 @@ def _fit(
     frozen = FrozenHead(kind, settings, HEADS[kind].fit(seen, settings, job))
     if not frozen.is_trainable:
         job.listener.note(
-            f"a {kind} head is not made of layers: the network is trained with a {FALLBACK} one, "
-            "fitted on the same features"
+            f"a {kind} head is not made of layers: the network is trained with a "
+            f"{DEFAULT_KIND[examples.task]} one, fitted on the same features"
         )
-        kind = FALLBACK
+        kind = DEFAULT_KIND[examples.task]
         settings = HEADS[kind].choose(train, replace(job, options=HeadOptions(kind))).settings
     return FrozenHead(kind, settings, HEADS[kind].fit(train, settings, job)), frozen
 

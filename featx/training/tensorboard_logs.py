@@ -22,8 +22,16 @@ class TensorBoardLogs:
     def write(self, epoch: Epoch) -> None:
         """Add an epoch; where the disk is full, none."""
         curves = {
-            "train": {"epoch_loss": epoch.loss, "epoch_accuracy": epoch.accuracy},
-            "validation": {"epoch_loss": epoch.val_loss, "epoch_accuracy": epoch.val_accuracy},
+            "train": {
+                "epoch_loss": epoch.loss,
+                "epoch_accuracy": epoch.accuracy,
+                "epoch_mean_absolute_error": epoch.error,
+            },
+            "validation": {
+                "epoch_loss": epoch.val_loss,
+                "epoch_accuracy": epoch.val_accuracy,
+                "epoch_mean_absolute_error": epoch.val_error,
+            },
         }
         if epoch.number:
             curves["train"]["epoch_learning_rate"] = epoch.learning_rate

@@ -9,33 +9,24 @@ from typing import Any
 
 import numpy as np
 
-from featx.atomic import replace_file
 from featx.errors import FingerprintMismatch
 from featx.events import Listener
 from featx.extraction import extract
-from featx.features.computing import plan_features
-from featx.heads.evaluation import Evaluation
 from featx.heads.head import Head
-from featx.heads.operations import Operation, Softmax
+from featx.heads.held_out import AnyHeldOut
+from featx.heads.judging import AnyEvaluation
 from featx.images.sources import ImageFailure, ImageItem, Images, gather
-from featx.input_spec import InputSpec
-from featx.models import load_model
 from featx.models.backbone import Backbone
 from featx.models.input_contract import require_scaling
 from featx.models.selection import select_layers
-from featx.options import InputOptions, RunOptions, Selection, UpdateOptions
-from featx.specs import FeatureSpec, ModelSpec, identity_differences
-from featx.store import open_store
-from featx.store.reference import StoreReference
+from featx.options import RunOptions, Selection, UpdateOptions
+from featx.specs import identity_differences
 from featx.training.default_layer import find_top
 from featx.training.freezing import choose_trained
 from featx.training.keras_network import (
-    VECTORS,
     TrainableNetwork,
     make_network,
     refuse_untrainable,
-    save_network,
-    trained_operations,
 )
 from featx.training.keras_trainer import Answers, KerasTrainer, TrainingPlan
 from featx.training.lessons import PictureReader, index_items
@@ -45,13 +36,16 @@ from featx.training.options import (
     LessonOptions,
     TrainingOptions,
 )
+from featx.training.result import is_as_it_was, judge_result, make_outputs, save_result
 from featx.training.run_folder import Epoch, RunFolder
-from featx.training.start import TEST, Lesson, Start, Wanted, take_start
-from featx.training.top import weights_of
+from featx.training.start import Lesson, Start, Wanted, take_start
 from featx.training.training_run import TrainingRun, how_to_go_on
 
 DEFAULT_BATCH = 32
 """Pictures of a training step."""
+
+NEWER = ("label_columns", "target", "sample_weight")
+"""Settings that are left out where they are not given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +68,12 @@ class Request:
     def settings(self) -> dict[str, Any]:
         """Return what decides the result, as JSON; the pictures are checked by themselves."""
         groups = (self.lesson, self.freezing, self.training)
-        named = {name: value for group in groups for name, value in asdict(group).items()}
+        named = {
+            name: value
+            for group in groups
+            for name, value in asdict(group).items()
+            if value or name not in NEWER  # Runs that were begun before have none of these.
+        }
         named["labels"] = str(self.lesson.labels)
         if not isinstance(named["class_weight"], dict | None):
             named["class_weight"] = str(named["class_weight"])
@@ -92,7 +91,8 @@ class Tuned:
         trained: Those with weights that were trained.
         history: The epochs.
         best: The one that was kept.
-        probabilities: What the network says of the held-out pictures, float32 (M, C).
+        after: Its figures on the held-out pictures.
+        held_out: What it says of each of these.
         failures: Images that could not be used.
     """
 
@@ -102,7 +102,8 @@ class Tuned:
     trained: tuple[str, ...]
     history: tuple[Epoch, ...]
     best: int
-    probabilities: np.ndarray
+    after: AnyEvaluation
+    held_out: AnyHeldOut
     failures: tuple[ImageFailure, ...]
 
 
@@ -114,31 +115,39 @@ def tune(request: Request, folder: RunFolder, *, overwrite: bool, listener: List
         folder.open(request.settings(), overwrite=overwrite)
         backbone = request.network.load()
         refuse_untrainable(backbone)
-        names = request.training.augmentations(require_scaling(backbone).channels)
+        contract = require_scaling(backbone)
+        side = min(contract.height, contract.width)
+        names = request.training.augmentations(contract.channels, side)
         layer = _choose_layer(request.network, backbone, listener)
         failures = _extract(request, folder, layer, listener)
         start = take_start(folder.features, _want(request), listener)
         _check_feature(request.network.head, start)
         folder.check_lesson(_digest(start.lesson))
         backbone.spec = start.model
-        operations = start.top.operations
-        network = make_network(backbone, start.feature, operations)
+        network = make_network(backbone, start.feature, make_outputs(start))
         trainer = _make_trainer(request, start, network, names)
         learned = network.learning
         reader = _make_reader(request, start, items)
-        running = TrainingRun(folder, trainer, reader, start.lesson, request.training, listener)
+        running = TrainingRun(
+            folder, trainer, reader, start.lesson, start.goal, request.training, listener
+        )
         try:
             progress = running.run()
         except KeyboardInterrupt:
             trainer.finish()
-            _save(folder, network, operations, start, None)
-            listener.note(how_to_go_on(folder))
+            kept = folder.read_progress()
+            if kept is not None:
+                save_result(folder, network, start, kept, None)
+                listener.note(how_to_go_on(folder))
             raise
-        rows = start.lesson.rows(TEST)
-        probabilities = Softmax()(trainer.predict(reader.batches(rows)))
+        after, held_out = judge_result(start, trainer, reader, progress)
         trainer.finish()
-        after, _ = start.lesson.judge(probabilities)
-        kind = _save(folder, network, operations, start, after)
+        if is_as_it_was(start, progress):
+            listener.note(
+                "no epoch was better than the start: the network is as it was, with the head that "
+                "is fitted on all images that are not held out"
+            )
+        kind = save_result(folder, network, start, progress, after)
     return Tuned(
         start,
         kind,
@@ -146,7 +155,8 @@ def tune(request: Request, folder: RunFolder, *, overwrite: bool, listener: List
         learned,
         progress.history,
         progress.best,
-        probabilities,
+        after,
+        held_out,
         failures,
     )
 
@@ -166,7 +176,7 @@ def _make_trainer(
     network.freeze(plan.trained, train_batch_norm=plan.train_batch_norm)
     lesson = start.lesson
     weights = np.ones(len(lesson.keys)) if lesson.weights is None else lesson.weights
-    return KerasTrainer(network, plan, Answers(lesson.targets, weights))
+    return KerasTrainer(network, plan, Answers(start.goal, lesson.targets, weights))
 
 
 def _make_reader(request: Request, start: Start, items: Mapping[str, ImageItem]) -> PictureReader:
@@ -249,53 +259,7 @@ def _digest(lesson: Lesson) -> str:
     for text in (*lesson.keys, *lesson.classes):
         found.update(text.encode() + b"\0")
     weights = np.zeros(0) if lesson.weights is None else lesson.weights
-    for array in (lesson.content_hash, lesson.targets.astype(np.int64), lesson.parts, weights):
+    targets = lesson.targets if lesson.task == "regression" else lesson.targets.astype(np.int64)
+    for array in (lesson.content_hash, targets, lesson.parts, weights):
         found.update(np.ascontiguousarray(array).tobytes())
     return found.hexdigest()
-
-
-def _save(
-    folder: RunFolder,
-    network: TrainableNetwork,
-    operations: tuple[Operation, ...],
-    start: Start,
-    measured: Evaluation | None,
-) -> str:
-    """Write the network, its classes and its head; return the kind of the top."""
-    found = trained_operations(network, operations)
-    try:
-        save_network(network, found, start.model.input, folder.model)
-        with replace_file(folder.labels) as temporary:
-            lines = (" ".join(name.split()) for name in start.lesson.classes)
-            temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    except OSError as error:
-        raise folder.explain(error) from error
-    kept = weights_of(found)
-    assert kept is not None
-    kind, arrays = kept
-    model = _describe(folder, start.model.input)
-    learned = start.lesson.content_hash[start.lesson.parts != TEST]
-    width = next(len(array) for name, array in arrays.items() if name == "mean")
-    feature = FeatureSpec(VECTORS, "layer", "none", (width,))
-    figures = {} if measured is None else {"evaluation": asdict(measured)}
-    with open_store(folder.features) as store:
-        pictures = StoreReference.to(store, folder.head)  # What an export is compared with.
-    classes = start.lesson.classes
-    head = Head(kind, classes, feature, model, arrays, learned, figures, store=pictures)
-    head.save(folder.head)
-    return kind
-
-
-def _describe(folder: RunFolder, contract: InputSpec) -> ModelSpec:
-    """Return the network that was written, as featx knows it, with the same way to it."""
-    options = InputOptions(
-        resize=contract.resize,
-        interpolation=contract.interpolation,
-        exif=contract.exif,
-        decode=contract.decode,
-        icc=contract.icc,
-    )
-    backbone = load_model(str(folder.model.absolute()), input=options)
-    (feature,) = plan_features(backbone, [VECTORS], "none")
-    assert feature.name == VECTORS
-    return backbone.spec

@@ -2,24 +2,81 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from featx.heads.kinds import Task
 from featx.images.roots import Root, RootKind
 from featx.report.tuning_page import write_tuning_page
 from featx.report.tuning_tables import show_fine_tune_report
-from featx.training.comparison import compare_paired
+from featx.training.comparison import compare_predictions
 from featx.training.fine_tuning import FineTuneReport
 from featx.training.run_folder import Epoch
-from featx.training.start import TEST, Lesson
+from featx.training.start import TEST, TRAIN, Lesson
 
 
-def make_report(tmp_path: Path) -> FineTuneReport:
-    count, classes = 20, ("<b>cat</b>", "dog")
-    targets = np.arange(count) % 2
-    lesson = Lesson(
+def make_number_report(tmp_path: Path) -> FineTuneReport:
+    targets = np.linspace(2000, 2019, 20)
+    years = np.append(targets, [2000, 2019])
+    numbers = dataclasses.replace(
+        make_lesson(tmp_path, (), years, "regression", ("year",)),
+        parts=np.repeat([TEST, TRAIN], [20, 2]),
+        straddling=np.zeros(20, bool),
+    )
+    before, was = numbers.judge(targets[:, np.newaxis] + 3)
+    after, now = numbers.judge(targets[:, np.newaxis] - 1)
+    history = (
+        Epoch(0, "start", 0.0, None, None, 0.7, None, 0.5, 0.0, val_error=3.0),
+        Epoch(1, "top", 1e-4, 0.6, None, 0.5, None, 12.0, 0.04, error=2.0, val_error=1.0),
+    )
+    return dataclasses.replace(
+        make_report(tmp_path),
+        classes=(),
+        labels=None,
+        task="regression",
+        columns=("year",),
+        kind="ridge",
+        history=history,
+        before=before,
+        after=after,
+        comparison=compare_predictions(was, now),
+        held_out_before=was,
+        held_out=now,
+    )
+
+
+def make_label_report(tmp_path: Path) -> FineTuneReport:
+    truth = np.arange(40).reshape(20, 2) % 3 == 0
+    labels = make_lesson(tmp_path, ("indoors", "night"), truth, "multi", ("tags",))
+    wrong = np.where(truth, 0.9, 0.1)
+    wrong[:4] = wrong[:4, ::-1]
+    before, was = labels.judge(wrong)
+    after, now = labels.judge(np.where(truth, 0.8, 0.2))
+    return dataclasses.replace(
+        make_report(tmp_path),
+        classes=("indoors", "night"),
+        task="multi",
+        columns=("tags",),
+        before=before,
+        after=after,
+        comparison=compare_predictions(was, now),
+        held_out_before=was,
+        held_out=now,
+    )
+
+
+def make_lesson(
+    tmp_path: Path,
+    classes: tuple[str, ...],
+    targets: np.ndarray,
+    task: Task = "single",
+    columns: tuple[str, ...] = (),
+) -> Lesson:
+    count = len(targets)
+    return Lesson(
         Root(RootKind.DISK, str(tmp_path)),
         tuple(f"{number}.png" for number in range(count)),
         np.zeros((count, 16), np.uint8),
@@ -28,7 +85,15 @@ def make_report(tmp_path: Path) -> FineTuneReport:
         None,
         np.full(count, TEST, np.int8),
         np.zeros(count, bool),
+        task,
+        columns,
     )
+
+
+def make_report(tmp_path: Path) -> FineTuneReport:
+    count, classes = 20, ("<b>cat</b>", "dog")
+    targets = np.arange(count) % 2
+    lesson = make_lesson(tmp_path, classes, targets)
     probabilities = np.full((count, 2), 0.2, np.float32)
     probabilities[np.arange(count), targets] = 0.8
     mistaken = probabilities.copy()
@@ -58,7 +123,7 @@ def make_report(tmp_path: Path) -> FineTuneReport:
         best=1,
         before=before,
         after=after,
-        comparison=compare_paired(was.right, now.right),
+        comparison=compare_predictions(was, now),
         failures=(),
         seconds=30.0,
         held_out_before=was,
@@ -92,3 +157,33 @@ def test_page_shows_curves_and_escapes_names(tmp_path: Path) -> None:
     assert text.count("<polyline") == 4
     assert "<b>cat</b>" not in text
     assert "&lt;b&gt;cat&lt;/b&gt;" in text
+
+
+def test_numbers_have_errors_instead_of_accuracies(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = make_number_report(tmp_path)
+    show_fine_tune_report(report)
+    out = capsys.readouterr().out
+    assert "val error" in out
+    assert "accuracy" not in out
+    assert "gain +2 in mean absolute error (95 % interval +2 to +2); 20 better now" in out
+    assert "run/model.keras: year, 1 layer trained" in out
+    write_tuning_page(report, tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "Error by epoch: validation 3 at first, 1 at last" in text
+    assert "Residuals" in text
+    assert "before 3 (lda on frozen features), after 1 (epoch 1)" in repr(report)
+
+
+def test_labels_have_a_mean_average_precision(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = make_label_report(tmp_path)
+    show_fine_tune_report(report)
+    out = capsys.readouterr().out
+    assert "mAP" in out
+    assert "2 labels" in out
+    assert "3 better now, 0 better before (exact sign test: p = 0.25)" in out
+    write_tuning_page(report, tmp_path / "page.html")
+    assert "95 % intervals of each mAP" in (tmp_path / "page.html").read_text(encoding="utf-8")

@@ -371,3 +371,108 @@ class TestNetworks:
         assert "norm" in report.trained
         assert report.history[-1].learning_rate < 3e-3
         assert all(array.dtype == np.float32 for array in weights_of(Path(report.model)))
+
+
+@pytest.mark.slow
+class TestTasks:
+    """Several labels for each picture, and a number."""
+
+    @pytest.fixture(scope="class")
+    def table(self, world: World) -> Path:
+        """Write labels and numbers of the pictures, which their classes say."""
+        random = np.random.default_rng(0)
+        lines = ["path,tags,year"]
+        for picture in sorted(world.pictures.rglob("*.png")):
+            place = CLASSES.index(picture.parent.name)
+            tags = "|".join(name for name, on in (("cold", place < 2), ("mid", place == 1)) if on)
+            lines.append(f"{picture},{tags},{1900 + 40 * place + random.normal():.2f}")
+        table = world.pictures.parent / "table.csv"
+        table.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return table
+
+    @pytest.mark.parametrize("start", ["network", "head"])
+    @pytest.mark.parametrize("task", ["multi", "regression"])
+    def test_what_is_learned_is_predicted_by_head_and_export(
+        self, world: World, table: Path, tmp_path: Path, task: str, start: str
+    ) -> None:
+        learned: Any = {"label_columns": ["tags"]} if task == "multi" else {"target": "year"}
+        begin: dict[str, Any] = {"model": world.network} | learned
+        if start == "head":
+            features, head = tmp_path / "f.h5", tmp_path / "head"
+            featx.extract(table, model=world.network, layers=["hidden"], output=features)
+            featx.fit_head(features, output=head, kind="knn", **learned)
+            begin = {"head": head}
+        report = featx.fine_tune(table, output=tmp_path / "run", **begin, **LONGER)
+
+        assert (report.task, report.frozen_kind == "knn") == (task, start == "head")
+        assert report.kind == ("linear" if task == "multi" else "ridge")
+        assert report.comparison.before != report.comparison.after
+        keys = [str(world.pictures.parent / key) for key in report.held_out.keys]
+        predicted = featx.predict(keys, head=report.head, precision="float32").predictions
+        by_path = {one.path: one for one in predicted}
+        own: Any = report.held_out
+        for row, key in enumerate(keys):
+            one = by_path[key]
+            if task == "multi":
+                assert one.labels is not None
+                assert sorted(one.labels) == [
+                    name for name, on in zip(own.classes, own.predicted[row], strict=True) if on
+                ]
+            else:
+                assert one.number == pytest.approx(own.predicted[row], abs=1e-2)
+        exported = featx.export_head(report.head, output=tmp_path / "whole.keras")
+        assert exported.comparison.is_within(1e-5)
+        assert Path(report.output, "labels.txt").exists() is (task == "multi")
+
+    def test_what_a_head_predicts_is_not_said_again(
+        self, world: World, table: Path, tmp_path: Path
+    ) -> None:
+        features, head = tmp_path / "f.h5", tmp_path / "head"
+        featx.extract(table, model=world.network, layers=["hidden"], output=features)
+        featx.fit_head(features, output=head, kind="ridge", target="year")
+        with pytest.raises(InvalidValue, match="what the head predicts. Received: head="):
+            featx.fine_tune(table, head=head, target="year", output=tmp_path / "run")
+        with pytest.raises(InvalidValue, match="label_smoothing= is for classes and labels"):
+            featx.fine_tune(table, head=head, label_smoothing=0.1, output=tmp_path / "run")
+        with pytest.raises(HeadError, match="mlp cannot learn numbers"):
+            featx.fine_tune(
+                table, model=world.network, kind="mlp", target="year", output=tmp_path / "run"
+            )
+
+
+@pytest.mark.slow
+def test_a_finished_run_goes_on_with_more_epochs(world: World, tmp_path: Path) -> None:
+    run, listener = tmp_path / "run", Stop(99)
+    options = LONGER | {"schedule": "cosine"}
+    first = featx.fine_tune(world.pictures, model=world.network, output=run, **options)
+    more = featx.fine_tune(
+        world.pictures,
+        model=world.network,
+        output=run,
+        listener=listener,
+        **options | {"epochs": 4},
+    )
+    assert more.history[: len(first.history)] == first.history
+    assert [epoch.number for epoch in more.history] == [0, 1, 2, 3, 4, 5]
+    assert any("begins anew at 0.003 and falls to 0 again" in note for note in listener.notes)
+    rates = [epoch.learning_rate for epoch in more.history]
+    assert rates[2] > rates[3] < rates[4] > rates[5]
+    with pytest.raises(TrainingError, match="epochs 4, not 2"):
+        featx.fine_tune(world.pictures, model=world.network, output=run, **options)
+
+
+@pytest.mark.slow
+def test_a_run_that_brought_nothing_ends_with_the_frozen_head(world: World, tmp_path: Path) -> None:
+    harmful = SHORT | {"optimizer": "sgd", "learning_rate": 3.0}
+    report = featx.fine_tune(
+        world.pictures, model=world.network, output=tmp_path / "run", **harmful
+    )
+    assert report.best == 0
+    assert report.after == report.before
+    keys = [world.pictures / key for key in report.held_out.keys]
+    for start in ({"head": report.head}, {"model": report.model, "labels": report.labels}):
+        found = featx.predict(keys, precision="float32", **start).predictions
+        by_path = {one.path: one.probabilities[0] for one in found}
+        np.testing.assert_allclose(
+            [by_path[str(key)] for key in keys], report.held_out.confidence, atol=1e-5
+        )

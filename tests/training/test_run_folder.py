@@ -12,7 +12,9 @@ import pytest
 
 import featx
 from featx.errors import StoreLocked, TrainingError
+from featx.training.options import TrainingOptions
 from featx.training.run_folder import LOCK, Epoch, Progress, RunFolder
+from featx.training.schedule import list_phases
 from featx.training.training_run import choose_best
 from tests.training.world import write_pictures
 
@@ -127,3 +129,32 @@ def test_an_epoch_with_fewer_right_answers_than_the_start_is_not_kept() -> None:
     ]
     assert choose_best(tuple(epochs)) == 3
     assert choose_best(tuple(epochs[:2])) == 0
+    errors = (3.0, 3.5, 2.0, 2.5)
+    numbers = [
+        dataclasses.replace(epoch, val_accuracy=None, val_error=error)
+        for epoch, error in zip(epochs, errors, strict=True)
+    ]
+    assert choose_best(tuple(numbers)) == 3
+    assert choose_best(tuple(numbers[:2])) == 0
+
+
+def test_a_run_is_given_more_epochs_and_never_fewer(tmp_path: Path) -> None:
+    folder, settings = RunFolder(tmp_path / "run"), SETTINGS | {"epochs": 2}
+    folder.open(settings, overwrite=False)
+    folder.write_progress(make_progress(2.0, 1.0, 0.9), {})
+    folder.check_lesson("pictures")
+    folder.write_report({"best": 2})
+    assert folder.open(settings | {"epochs": 5}, overwrite=False)
+    assert folder.resumed == (2,)
+    assert folder.read_report() is None
+    assert folder.open(settings | {"epochs": 5}, overwrite=False)
+    assert folder.resumed == (2,)
+    folder.check_lesson("pictures")
+    with pytest.raises(TrainingError, match="epochs 5, not 2"):
+        folder.open(settings, overwrite=False)
+    with pytest.raises(TrainingError, match="other settings: seed 0, not 1"):
+        folder.open(settings | {"epochs": 9, "seed": 1}, overwrite=False)
+    options = TrainingOptions(top_epochs=0, epochs=5)
+    phases = list_phases(options, folder.resumed)
+    assert [(phase.first, phase.last) for phase in phases] == [(1, 2), (3, 5)]
+    assert next(phases[1].rates(3, 10)) == options.learning_rate

@@ -34,17 +34,19 @@ def test_wrong_values_are_refused(group: Any, options: dict[str, Any], message: 
 
 
 def test_pictures_without_colour_are_not_mirrored_unless_asked() -> None:
-    assert TrainingOptions().augmentations(3) == ("flip", "crop")
-    assert TrainingOptions().augmentations(1) == ("crop",)
-    assert TrainingOptions(augment="flip").augmentations(1) == ("flip",)
-    assert TrainingOptions(augment="none").augmentations(3) == ()
+    assert TrainingOptions().augmentations(3, 224) == ("flip", "crop")
+    assert TrainingOptions().augmentations(1, 28) == ("crop",)
+    assert TrainingOptions().augmentations(1, 8) == ()
+    assert TrainingOptions().augmentations(3, 8) == ("flip",)
+    assert TrainingOptions(augment="flip,crop").augmentations(1, 8) == ("flip", "crop")
+    assert TrainingOptions(augment="none").augmentations(3, 224) == ()
     with pytest.raises(InvalidValue, match="is for colour images"):
-        TrainingOptions(augment="randaugment").augmentations(1)
+        TrainingOptions(augment="randaugment").augmentations(1, 28)
 
 
 def test_default_is_the_recipe_of_keras() -> None:
     top, network = list_phases(TrainingOptions())
-    assert (top.name, top.optimizer, top.learning_rate) == ("top", "rmsprop", 1e-3)
+    assert (top.name, top.optimizer, top.learning_rate) == ("top", "rmsprop", 1e-4)
     assert (network.name, network.optimizer, network.learning_rate) == ("network", "sgd", 1e-4)
     assert network.schedule == "cosine"
 

@@ -21,6 +21,7 @@ from featx.report.views.view import (
     list_facts,
     list_names,
 )
+from featx.training.comparison import ERROR
 from featx.units import format_bytes
 
 if TYPE_CHECKING:
@@ -100,12 +101,13 @@ def view_evaluating(report: EvaluateReport) -> View:
 def view_fine_tuning(report: FineTuneReport) -> View:
     """Return how much better a fine-tuned network is."""
     compared = report.comparison
+    form = ".4g" if compared.figure == ERROR else ".4f"
     return View(
         "FineTuneReport",
         short_path(report.output),
         list_facts(
-            ("before", f"{compared.before:.4f} ({report.frozen_kind} on frozen features)"),
-            ("after", f"{compared.after:.4f} (epoch {report.best})"),
+            ("before", f"{compared.before:{form}} ({report.frozen_kind} on frozen features)"),
+            ("after", f"{compared.after:{form}} (epoch {report.best})"),
             ("gain", describe_gain(compared)),
             ("held out", f"{compared.count:,}"),
             ("learned from", f"{report.num_train:,}"),
