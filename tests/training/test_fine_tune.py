@@ -373,22 +373,23 @@ class TestNetworks:
         assert all(array.dtype == np.float32 for array in weights_of(Path(report.model)))
 
 
+@pytest.fixture(scope="module")
+def table(world: World) -> Path:
+    """Write labels and numbers of the pictures, which their classes say."""
+    random = np.random.default_rng(0)
+    lines = ["path,tags,year"]
+    for picture in sorted(world.pictures.rglob("*.png")):
+        place = CLASSES.index(picture.parent.name)
+        tags = "|".join(name for name, on in (("cold", place < 2), ("mid", place == 1)) if on)
+        lines.append(f"{picture},{tags},{1900 + 40 * place + random.normal():.2f}")
+    table = world.pictures.parent / "table.csv"
+    table.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return table
+
+
 @pytest.mark.slow
 class TestTasks:
     """Several labels for each picture, and a number."""
-
-    @pytest.fixture(scope="class")
-    def table(self, world: World) -> Path:
-        """Write labels and numbers of the pictures, which their classes say."""
-        random = np.random.default_rng(0)
-        lines = ["path,tags,year"]
-        for picture in sorted(world.pictures.rglob("*.png")):
-            place = CLASSES.index(picture.parent.name)
-            tags = "|".join(name for name, on in (("cold", place < 2), ("mid", place == 1)) if on)
-            lines.append(f"{picture},{tags},{1900 + 40 * place + random.normal():.2f}")
-        table = world.pictures.parent / "table.csv"
-        table.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        return table
 
     @pytest.mark.parametrize("start", ["network", "head"])
     @pytest.mark.parametrize("task", ["multi", "regression"])

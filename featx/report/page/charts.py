@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from featx.report.page.markup import Markup, element
@@ -19,6 +20,12 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 360, 240
 LEFT, RIGHT, TOP, BOTTOM = 50, 12, 12, 42
 """Space around the area of the values, for their names and numbers."""
+
+LEGEND_WIDTH, LEGEND_LINE = 104, 16
+"""Of the names of curves."""
+
+STEPS = 24
+"""Points of a line that are looked at to find room for names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,27 +110,51 @@ def draw_curves(
     x_at = _scale(first, last if last > first else first + 1, LEFT, WIDTH - RIGHT)
     y_at = _scale(bottom, top, HEIGHT - BOTTOM, TOP)
     marks = sorted(set(across))
-    # Curves that end high leave room for their names below, others above.
-    ends_high = any(2 * points[-1][1] > bottom + top for points in curves.values())
-    name_y = HEIGHT - BOTTOM - 12 - 16 * (len(curves) - 1) if ends_high else TOP + 6
+    drawn = [[(x_at(x), y_at(y)) for x, y in points] for points in curves.values()]
+    name_x, name_y = _find_room(drawn)
     shapes = [
         *_draw_levels(bottom, top, step, y_at),
         *_number_below([(x_at(x), f"{x:g}") for x in marks]),
         *_name_axes(*names),
     ]
-    for number, (name, points) in enumerate(curves.items()):
-        places = [f"{x_at(x):.1f},{y_at(y):.1f}" for x, y in points]
+    for number, (name, points) in enumerate(zip(curves, drawn, strict=True)):
+        places = [f"{x:.1f},{y:.1f}" for x, y in points]
         kind = "ideal" if number else "line"
         shapes.append(element("polyline", points=" ".join(places), class_=kind))
         if not number:
-            shapes += [
-                element("circle", cx=x_at(x), cy=y_at(y), r=3, class_="dot") for x, y in points
-            ]
-        y = name_y + 16 * number
-        ends = {"x1": WIDTH - RIGHT - 24, "x2": WIDTH - RIGHT, "y1": y, "y2": y}
+            shapes += [element("circle", cx=x, cy=y, r=3, class_="dot") for x, y in points]
+        y = name_y + LEGEND_LINE * number
+        ends = {"x1": name_x - 24, "x2": name_x, "y1": y, "y2": y}
         shapes.append(element("line", class_=kind, **ends))
-        shapes.append(element("text", name, x=WIDTH - RIGHT - 30, y=y + 4, text_anchor="end"))
+        shapes.append(element("text", name, x=name_x - 30, y=y + 4, text_anchor="end"))
     return _frame(description, shapes)
+
+
+def _find_room(drawn: Sequence[Sequence[tuple[float, float]]]) -> tuple[float, float]:
+    """Return where the names of curves begin, at their right end: where the fewest curves are."""
+    height = LEGEND_LINE * (len(drawn) - 1)
+    right, left = float(WIDTH - RIGHT), float(LEFT + LEGEND_WIDTH)
+    below, above = HEIGHT - BOTTOM - 12.0 - height, TOP + 8.0
+    middle = (TOP + HEIGHT - BOTTOM - height) / 2
+
+    def count_hidden(corner: tuple[float, float]) -> int:
+        return sum(
+            corner[0] - LEGEND_WIDTH <= x <= corner[0]
+            and corner[1] - LEGEND_LINE / 2 <= y <= corner[1] + height + LEGEND_LINE / 2
+            for points in drawn
+            for one, other in pairwise([points[0], *points])
+            for x, y in _walk(one, other)
+        )
+
+    places = [(right, below), (right, above), (left, below), (left, above), (right, middle)]
+    return min(places, key=count_hidden)
+
+
+def _walk(one: tuple[float, float], other: tuple[float, float]) -> Iterator[tuple[float, float]]:
+    """Yield points of a line, from its first to its last."""
+    for step in range(STEPS + 1):
+        share = step / STEPS
+        yield one[0] + share * (other[0] - one[0]), one[1] + share * (other[1] - one[1])
 
 
 def draw_reliability(description: str, bins: Sequence[Bin]) -> Markup:
