@@ -50,6 +50,8 @@ class Comparison:
     @property
     def gain(self) -> float:
         """How much better the second one is: above 0 for a larger share, or a smaller error."""
+        if self.figure == ACCURACY:
+            return (self.num_gained - self.num_lost) / self.count
         difference = self.after - self.before
         return -difference if self.figure == ERROR else difference
 
