@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from featx.forks import ProcessLock
 from featx.heads.threads import one_thread
 from featx.index.codes import Coder
 from featx.index.container import iter_rows
@@ -26,6 +27,9 @@ FEWEST = 16
 
 COMPARED = 8 << 20
 """Bytes of vectors that are decoded at a time, and of their scores."""
+
+_ALONE = ProcessLock()
+"""Held while libraries are kept to one thread: two that do so at once would leave them there."""
 
 
 def suits_lists(coder: Coder, queries: int, probes: int) -> bool:
@@ -75,7 +79,7 @@ def search_by_list(
     threads = min(available_cores(), max(1, len(asked[0]) // FEWEST))
     parts = np.array_split(np.arange(len(asked[0])), threads)
     # Within a product, threads would wait for each other, where cores are busy for long.
-    with one_thread(), ThreadPoolExecutor(threads) as pool:
+    with _ALONE, one_thread(), ThreadPoolExecutor(threads) as pool:
         scores, rows = zip(*pool.map(search, parts), strict=True)
     return np.concatenate(scores), np.concatenate(rows)
 

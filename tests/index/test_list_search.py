@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
 from featx.errors import IndexFileError
 from featx.index.building import build_index
@@ -57,6 +59,16 @@ def test_many_queries_find_what_each_finds_alone(case: Case, share: float | None
     assert np.mean(rows[some] == np.concatenate([one.rows for one in alone])) > 0.999
     expected = np.concatenate([one.scores for one in alone])
     np.testing.assert_allclose(scores[some], expected, atol=1e-5)
+
+
+def test_searches_at_once_leave_threads_as_they_were(store: Path, tmp_path: Path) -> None:
+    index = build_index(store, factory="IVF20,SQ8", output=tmp_path / "i.faiss")
+    queries = np.random.default_rng(7).normal(size=(SHARED * 20, WIDTH))
+    before = [pool["num_threads"] for pool in threadpool_info()]
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda _: index.find(queries, 5).rows.tolist(), range(8)))
+    assert found == [found[0]] * 8
+    assert [pool["num_threads"] for pool in threadpool_info()] == before
 
 
 def test_that_many_vectors_are_looked_at_is_said(
