@@ -32,7 +32,7 @@ class Collection:
         self.problem: str | None = None
         self.reloads = 0
         self.current: Snapshot = take_snapshot(files, listener)
-        self._seen = stamp_files(files, self.current.index)
+        self._seen = self.current.stamp
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="featx-watch", daemon=True)
 
@@ -56,11 +56,12 @@ class Collection:
         try:
             self.current = take_snapshot(self._files, self._listener)
         except (FeatxError, OSError) as error:
+            if str(error) == self.problem:
+                return True
             self.problem = str(error)
             self._listener.note(f"still serving the files as they were: {error}")
             return True
-        # Bringing the index up to date has changed it.
-        self._seen = stamp_files(self._files, self.current.index)
+        self._seen = self.current.stamp  # Bringing the index up to date has changed it.
         self.problem = None
         self.reloads += 1
         self._listener.note(f"files have changed: serving version {self.current.version}")

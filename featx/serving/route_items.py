@@ -10,7 +10,6 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from featx.errors import ImageError
-from featx.images.sources.locations import LocationReader
 from featx.serving.described import documented
 from featx.serving.predicting import predict_rows
 from featx.serving.questions import ItemsQuery
@@ -134,7 +133,7 @@ def read_picture(snapshot: Snapshot, key: str) -> bytes:
         Problem: If it cannot be read.
     """
     try:
-        return LocationReader().read_key(snapshot.store.root, key)
+        return snapshot.reader.read_key(snapshot.store.root, key)
     except ImageError as error:
         raise Problem(404, f"The picture cannot be read: {error.reason}.") from None
     except OSError as error:

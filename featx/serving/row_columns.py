@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -36,6 +37,7 @@ class RowColumns:
         self, keys: tuple[str, ...], labels: Names, splits: Names, more: Mapping[str, Column]
     ) -> None:
         self.keys, self.labels, self.splits, self.columns = keys, labels, splits, more
+        _ = self.summary, self._joined_keys  # Now, not in somebody's request.
         hashes = np.fromiter(map(hash, keys), np.int64, len(keys))
         self._order = np.argsort(hashes, kind="stable")
         self._hashes = hashes[self._order]
@@ -137,7 +139,13 @@ def _read_column(column: np.ndarray) -> Column:
 
 
 def _value_at(column: Column, row: int) -> Any:
-    return column[row] if isinstance(column, Names) else value_at(column, row)
+    return column[row] if isinstance(column, Names) else _as_json(value_at(column, row))
+
+
+def _as_json(value: Any) -> Any:
+    """Return a value that JSON has: infinity is text."""
+    is_number = not isinstance(value, float) or math.isfinite(value)
+    return value if is_number else str(value)
 
 
 def _describe_column(name: str, column: Column) -> dict[str, Any]:
@@ -149,4 +157,6 @@ def _describe_column(name: str, column: Column) -> dict[str, Any]:
     values = [value for value in column.tolist() if value is not None and value == value]
     if kind == "bool":
         return said | {"values": {"true": values.count(True), "false": values.count(False)}}
-    return said | ({"least": min(values), "most": max(values)} if values else {})
+    if not values:
+        return said
+    return said | {"least": _as_json(min(values)), "most": _as_json(max(values))}

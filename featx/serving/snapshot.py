@@ -12,6 +12,7 @@ from featx.events import Listener
 from featx.files import resolve_link
 from featx.heads.head import DESCRIPTION_FILE, Head, load_head
 from featx.heads.vector_batches import check_feature
+from featx.images.sources.locations import LocationReader
 from featx.index.own_store import open_own_store
 from featx.index.ready import IndexRequest, ready_index
 from featx.index.vector_index import VectorIndex
@@ -20,7 +21,7 @@ from featx.specs import DEFAULT_HEAD, FeatureSpec, ModelSpec, digest
 from featx.store import FeatureStore, open_store
 
 VERSION_LENGTH = 16
-_TRIES = 3
+_TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +64,21 @@ class Snapshot:
         store: The store.
         index: Its index; rows are in the same order.
         head: A head, or None.
-        version: Changes when any of the files does.
+        stamp: Changes when any of the files does.
 
     Attributes:
+        version: The stamp, as answers name it.
         columns: What is known of the store's rows, for filters and lists.
+        reader: Reads pictures below the place that the store names.
     """
 
     def __init__(
-        self, store: FeatureStore, index: VectorIndex, head: Head | None, version: str
+        self, store: FeatureStore, index: VectorIndex, head: Head | None, stamp: str
     ) -> None:
-        self.store, self.index, self.head, self.version = store, index, head, version
+        self.store, self.index, self.head, self.stamp = store, index, head, stamp
+        self.version = stamp[:VERSION_LENGTH]
         self.columns = RowColumns.read(store)
+        self.reader = LocationReader()
         store.load_columns()
 
     def __len__(self) -> int:
@@ -130,16 +135,16 @@ def take_snapshot(files: Files, listener: Listener) -> Snapshot:
     Raises:
         FeatxError: If something is missing, damaged, or does not belong together.
     """
-    for attempt in range(_TRIES):
-        try:
-            index = ready_index(files.index, listener)
-            store = _open_store(files, index)
-            break
-        except StoreError:  # It is being replaced at this moment.
-            if attempt == _TRIES - 1:
-                raise
-    head = _load_head(files, listener)
-    return Snapshot(store, index, head, stamp_files(files, index)[:VERSION_LENGTH])
+    index = ready_index(files.index, listener)
+    for _ in range(_TRIES):
+        stamp = stamp_files(files, index)
+        index = ready_index(files.index, listener)
+        store = _open_store(files, index)
+        head = _load_head(files)
+        if stamp_files(files, index) == stamp:  # Nothing was replaced meanwhile.
+            return Snapshot(store, index, head, stamp)
+        store.close()
+    raise StoreError("The files are being replaced again and again.")
 
 
 def stamp_files(files: Files, index: VectorIndex) -> str:
@@ -158,17 +163,16 @@ def _stamp(path: Path) -> list[int]:
 
 
 def _open_store(files: Files, index: VectorIndex) -> FeatureStore:
-    store = open_own_store(index, "Columns")
-    if files.index.features is not None:
+    if files.index.features is None:
+        return open_own_store(index, "Columns")
+    store = open_store(files.index.features)
+    if store.contents != index.description.store.contents:
         store.close()
-        store = open_store(files.index.features)
-        if store.contents != index.description.store.contents:
-            store.close()
-            raise StoreError(f"{str(files.index.features)!r} has changed while it was opened.")
+        raise StoreError(f"{str(files.index.features)!r} has changed while it was opened.")
     return store
 
 
-def _load_head(files: Files, listener: Listener) -> Head | None:
+def _load_head(files: Files) -> Head | None:
     if files.head is None and not (files.head_folder / DESCRIPTION_FILE).is_file():
         return None
     return load_head(files.head_folder)

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 import featx
+from featx.testing import toy_model, write_images
 from tests.serving.client import Client
 
 
@@ -210,3 +211,39 @@ def test_map_duplicates_and_findings(client: Client, store: Path) -> None:
     assert findings["counts"] == dict(report.counts)
     assert [one["key"] for one in findings["findings"]] == [one.key for one in report.findings]
     assert client.get("/audit?kind=nonsense").status == 422
+
+
+def test_columns_of_every_kind(tmp_path: Path) -> None:
+    write_images(4, tmp_path / "p")
+    lines = ["path,size,share,note,good", "p/image_0.png,3,inf,a,true"]
+    lines += ["p/image_1.png,,-inf,,false", "p/image_2.png,9007199254740993,,b,"]
+    lines.append("p/image_3.png,-1,0.5,a,true")
+    (tmp_path / "list.csv").write_text("\n".join(lines) + "\n")
+    store = tmp_path / "f.h5"
+    featx.extract(tmp_path / "list.csv", model=toy_model(), layers=["mean"], output=store)
+    with featx.serve(store, port=0) as server:
+        client = Client(server.url)
+        items = client.get("/items").json["items"]
+        assert [item["columns"]["share"] for item in items] == ["inf", "-inf", None, 0.5]
+        assert [item["columns"]["note"] for item in items] == ["a", None, "b", "a"]
+        for condition in (
+            "size > 2", "size == 9007199254740993", "share < 1", "note == 'a'", "note != 'a'",
+            "note is None", "share is None", "good", "not good", "key > 'p/image_1.png'",
+            "size < share", "note in ('a', 'b') and size is not None",
+        ):  # fmt: skip
+            answer = client.get(f"/items?where_column={quote(condition)}")
+            report = featx.search(keys=["p/image_0.png"], features=store, where_column=condition)
+            keys = {match.key for match in report.results[0].matches}
+            found = {item["key"] for item in answer.json["items"]}
+            assert found - {"p/image_0.png"} == keys, condition
+        known = {column["name"]: column for column in client.get("/describe").json["columns"]}
+        assert (known["share"]["least"], known["note"]["values"]) == ("-inf", {"a": 2, "b": 1})
+
+
+def test_text_that_is_no_unicode_is_refused(client: Client) -> None:
+    for body in (rb'{"keys": ["\ud800"]}', rb'{"keys": ["a"], "label": ["\udfff"]}'):
+        answer = client.send("POST", "/search", body, {"Content-Type": "application/json"})
+        assert answer.status in (404, 422)
+    body = b'{"changes": [{"key": "%s", "action": "tag", "value": "\\ud800"}]}' % KEY.encode()
+    answer = client.send("POST", "/notes", body, {"Content-Type": "application/json"})
+    assert answer.status == 422
