@@ -168,6 +168,14 @@ def make_audit(snapshot: Snapshot) -> AuditReport:
     return audit(snapshot.store.path, listener=Listener())
 
 
+def describe_kinds() -> dict[str, dict[str, str]]:
+    """Return what the kinds of findings are called, and what a person may do about them."""
+    return {
+        name: {"title": kind.title, "advice": kind.advice}
+        for name, kind in ((name, FINDINGS[name]) for name in FINDINGS.names)
+    }
+
+
 def list_findings(report: AuditReport, kind: str | None) -> list[dict[str, Any]]:
     """Return findings as JSON-serialisable values, without paths.
 

@@ -13,7 +13,13 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
 
 from featx.errors import FeatxError
-from featx.serving.curated import list_findings, make_audit, make_duplicates, make_map
+from featx.serving.curated import (
+    describe_kinds,
+    list_findings,
+    make_audit,
+    make_duplicates,
+    make_map,
+)
 from featx.serving.described import documented
 from featx.serving.notes import DECISIONS, Note
 from featx.serving.questions import Change, Changes, ExportQuery, FindingsQuery, PageQuery
@@ -112,7 +118,8 @@ async def list_audit(request: Request) -> Response:
         one | (service.notes.of(one["key"]).to_dict() if one["key"] else {})
         for one in page.pop("part")
     ]
-    known = {"counts": dict(report.counts), "skipped": dict(report.skipped)}
+    known = {"kinds": describe_kinds(), "counts": dict(report.counts)}
+    known["skipped"] = dict(report.skipped)
     return answer(
         request,
         snapshot.version,

@@ -1,0 +1,35 @@
+// What is said to people: to a screen reader, and in notices that go away.
+import { button, element, find } from "./dom.js";
+
+const SHOWN_MS = 7000;
+let pending = 0;
+
+/** Say something through the live region, once things have come to rest. */
+export function say(text) {
+  clearTimeout(pending);
+  pending = setTimeout(() => { find("live").textContent = text; }, 150);
+}
+
+/**
+ * Show a notice.
+ * @param {string} text
+ * @param {{kind?: "error" | "note", action?: {text: string, act: () => void}}} [options]
+ */
+export function notify(text, { kind = "note", action } = {}) {
+  const notice = element("div", { class: `toast ${kind}`, role: kind === "error" ? "alert" : null }, element("p", {}, text));
+  const remove = () => notice.remove();
+  if (action) notice.append(button({ text: action.text, class: "quiet" }, () => { remove(); action.act(); }));
+  notice.append(button({ icon: "close", label: "Close this notice", class: "bare" }, remove));
+  const all = find("toasts");
+  while (all.children.length > 2) all.firstChild.remove();
+  all.append(notice);
+  setTimeout(remove, kind === "error" ? 2 * SHOWN_MS : SHOWN_MS);
+  if (kind !== "error") say(text);
+}
+
+/** Show an error in the words of the server, unless the question was given up. */
+export function complain(error) {
+  if (error.name === "AbortError") return;
+  if (error.status === undefined) console.error(error);
+  notify(error.message || String(error), { kind: "error" });
+}
