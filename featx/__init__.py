@@ -11,6 +11,7 @@ store. Names are imported when first used: ``import featx`` itself imports nothi
 - what is in a store: `find_duplicates`, `audit`, `select`, `map_features`
 - over HTTP: `serve`
 - stores: `verify_store`, `pack_store`, `merge_stores`, `export_store`
+- stores in PyTorch, TensorFlow, Arrow, pandas: `open_dataset`
 - errors: `FeatxError`, and its kinds in ``featx.errors``
 
 ``help(featx.extract)`` and the others each end with an example that runs.
@@ -32,6 +33,9 @@ PUBLIC_NAMES = {
     "featx.curation.map_clusters": ("MapCluster",),
     "featx.curation.mapping": ("MapReport", "map_features"),
     "featx.curation.selecting": ("SelectReport", "SelectedPicture", "select"),
+    "featx.datasets.choosing": ("open_dataset",),
+    "featx.datasets.feature_dataset": ("DatasetChoice", "FeatureDataset"),
+    "featx.datasets.options": ("BatchKeywords", "BatchOptions"),
     "featx.deploy.checking": ("ExportComparison",),
     "featx.deploy.exporting": ("HeadExportReport", "export_head"),
     "featx.engines.graph": ("GraphOutput", "Layout", "NetworkGraph"),
@@ -199,6 +203,11 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.curation.selecting import SelectedPicture as SelectedPicture
     from featx.curation.selecting import SelectReport as SelectReport
     from featx.curation.selecting import select as select
+    from featx.datasets.choosing import open_dataset as open_dataset
+    from featx.datasets.feature_dataset import DatasetChoice as DatasetChoice
+    from featx.datasets.feature_dataset import FeatureDataset as FeatureDataset
+    from featx.datasets.options import BatchKeywords as BatchKeywords
+    from featx.datasets.options import BatchOptions as BatchOptions
     from featx.deploy.checking import ExportComparison as ExportComparison
     from featx.deploy.exporting import HeadExportReport as HeadExportReport
     from featx.deploy.exporting import export_head as export_head

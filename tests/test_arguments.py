@@ -49,6 +49,7 @@ CALLS: Mapping[str, dict[str, Any]] = {
     "load_model": {"model": "builtin:mini"},
     "map_features": {"features": "f.h5"},
     "merge_stores": {"sources": ["f.h5"], "output": "merged.h5"},
+    "open_dataset": {"features": "f.h5"},
     "open_index": {"path": "f.faiss"},
     "open_store": {"path": "f.h5"},
     "pack_store": {"features": "f.h5"},

@@ -136,7 +136,7 @@ def test_an_object_of_a_package_has_what_the_protocol_asks_for(
 def test_a_wrong_object_is_refused_in_every_registry(tmp_path: Path) -> None:
     groups = (
         "models engines heads indexes exports poolings images findings strategies layouts "
-        "clusterings commands"
+        "clusterings datasets commands"
     ).split()
     info = tmp_path / "featx_five-1.0.dist-info"
     info.mkdir()
@@ -150,6 +150,7 @@ def test_a_wrong_object_is_refused_in_every_registry(tmp_path: Path) -> None:
         "from featx.curation.clustering import CLUSTERINGS\n"
         "from featx.curation.layout import LAYOUTS\n"
         "from featx.curation.strategy import STRATEGIES\n"
+        "from featx.datasets.kinds import DATASETS\n"
         "from featx.engines.engines import ENGINES\n"
         "from featx.errors import AddOnError\n"
         "from featx.exports.formats import EXPORTS\n"
@@ -160,7 +161,7 @@ def test_a_wrong_object_is_refused_in_every_registry(tmp_path: Path) -> None:
         "from featx.poolings import POOLINGS\n"
         "from featx.poolings.pooling import vector_poolings\n"
         "for registry in (SOURCES, ENGINES, HEADS, INDEXES, EXPORTS, POOLINGS, IMAGE_SOURCES,\n"
-        "                 FINDINGS, STRATEGIES, LAYOUTS, CLUSTERINGS, COMMANDS):\n"
+        "                 FINDINGS, STRATEGIES, LAYOUTS, CLUSTERINGS, DATASETS, COMMANDS):\n"
         "    try:\n"
         "        registry['five']\n"
         "    except AddOnError as error:\n"

@@ -114,7 +114,7 @@ def _make_pandas(
     columns = {}
     for name, values in name_columns(store, set(names)).items():
         picked = [values[row] if row >= 0 else None for row in rows.tolist()]
-        columns[name] = pandas.Series(picked, dtype=_pandas_type(picked))
+        columns[name] = pandas.Series(picked, dtype=pandas_type(picked))
     frame = pandas.DataFrame(columns)
     if feature is None:
         return frame
@@ -124,7 +124,8 @@ def _make_pandas(
     return pandas.concat([frame, pandas.DataFrame(block, columns=names)], axis=1)
 
 
-def _pandas_type(values: Sequence[Any]) -> Any:
+def pandas_type(values: Sequence[Any]) -> Any:
+    """Return the type of a column in a data frame: one with missing values only if there are."""
     column = np.empty(len(values), object)
     column[:] = values
     has_gaps = any(value is None for value in values)

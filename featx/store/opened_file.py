@@ -122,12 +122,15 @@ class OpenedFile:
 
     def _named(self, name: str, names: Sequence[str]) -> tuple[str | None, ...]:
         """Return a column of numbers as the names that they stand for."""
+        return tuple(map([*names, None].__getitem__, self._numbered(name, names).tolist()))
+
+    def _numbered(self, name: str, names: Sequence[str]) -> np.ndarray:
+        """Return a column of numbers that stand for names, int64, -1 where there is none."""
         numbers = self._column(name)
         if numbers.max(initial=-1) >= len(names):
             what = "split" if name.endswith("splits") else "class"
             raise self._damaged(name, f"a number has no {what}")
-        numbers = np.maximum(numbers.astype(np.int64), -1)  # Below 0 there is none.
-        return tuple(map([*names, None].__getitem__, numbers.tolist()))
+        return np.maximum(numbers.astype(np.int64), -1)  # Below 0 there is none.
 
     def _texts(self, name: str, rows: slice = slice(None)) -> tuple[str, ...]:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from pathlib import Path
 
 import h5py
@@ -13,8 +14,17 @@ from featx.store.inspection import inspect_file
 from featx.store.seal import is_seal_broken, read_seal
 from featx.wording import command, option
 
+SETTLED_SECONDS = 3
+"""Age of the last change of a file from which on a further one has other times: some file systems
+count in two seconds."""
 
-def open_file(path: Path, *, salvage: bool = False) -> h5py.File:
+MAX_INSPECTED = 100_000
+"""Parts that are remembered as inspected."""
+
+_inspected: dict[Path, tuple[int, ...]] = {}
+
+
+def open_file(path: Path, *, salvage: bool = False, is_known: bool = False) -> h5py.File:
     """Open a store or part for reading, without HDF5's own file lock.
 
     A file that readers can see is never modified, only replaced, so that no lock is
@@ -23,6 +33,7 @@ def open_file(path: Path, *, salvage: bool = False) -> h5py.File:
     Args:
         path: The file.
         salvage: Open it even if it is known to be damaged.
+        is_known: Whether this very file was inspected before: what is inside is not looked at.
 
     Raises:
         StoreNotFound: If there is no such file.
@@ -61,7 +72,7 @@ def open_file(path: Path, *, salvage: bool = False) -> h5py.File:
         )
     file = _open_hdf5(path)
     # Of a file without a seal, nothing but the format is read.
-    if not is_sealed and not salvage:
+    if is_known or (not is_sealed and not salvage):
         return file
     try:
         check_version(file, path)
@@ -76,15 +87,38 @@ def open_file(path: Path, *, salvage: bool = False) -> h5py.File:
 
 
 def open_part(path: Path, *, salvage: bool = False) -> h5py.File:
-    """Open a part, which holds its features; see `open_file`."""
-    file = open_file(path, salvage=salvage)
+    """Open a part, which holds its features; see `open_file`.
+
+    A view has more parts than files that may be open, and opens each many times. One that was
+    inspected in this process, and is the same file as then, is not inspected again.
+    """
+    state = None if salvage else _state_of(path)
+    is_known = state is not None and _inspected.get(path) == state
+    file = open_file(path, salvage=salvage, is_known=is_known)
+    if is_known:
+        return file
     if "parts" in file:
         file.close()
         raise StoreDamaged(
             f"The part {str(path)!r} is refused: it is a view; expected: a file with features. "
             f"Bring the part back, or extract again with {option('overwrite', True)}."
         )
+    if state is not None:
+        if len(_inspected) >= MAX_INSPECTED:
+            _inspected.clear()
+        _inspected[path] = state
     return file
+
+
+def _state_of(path: Path) -> tuple[int, ...] | None:
+    """Return what changes when a file does; None while a change might not show in its times."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    if time.time() - max(found.st_mtime, found.st_ctime) < SETTLED_SECONDS:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def is_damaged(path: Path) -> bool:

@@ -6,7 +6,7 @@ import contextlib
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -138,12 +138,21 @@ class FeatureStore(StoreColumns, Shown):
     def features(self, layer: str | int | None = None) -> LayerValues:
         """Return a layer's rows, (N, *shape); slice them to read from the disk."""
         spec = self.spec(layer)
+        read = self._row_reader(spec)
+        return LayerValues(read, len(self), spec, np.dtype(self.header.dtype), self.rows)
+
+    def _row_reader(self, spec: FeatureSpec) -> Callable[[np.ndarray], np.ndarray]:
+        """Return what reads rows of a layer as stored, and keeps its dataset open meanwhile."""
         dataset = f"features/{dataset_name(self.header.features.index(spec))}"
+        opened: Any = None
 
         def read(rows: np.ndarray) -> np.ndarray:
+            nonlocal opened
             try:
                 if self.part_files is None:
-                    return read_dataset(self._file[dataset], rows)
+                    if not opened:  # Or closed with its file.
+                        opened = self._file[dataset]
+                    return read_dataset(opened, rows)
                 out = np.empty((len(rows), *spec.shape), self.header.dtype)
                 self.part_files.read(dataset, rows, out)
                 return out
@@ -154,7 +163,7 @@ class FeatureStore(StoreColumns, Shown):
                 self._check_current()
                 raise self._damaged(spec.name, error) from error
 
-        return LayerValues(read, len(self), spec, np.dtype(self.header.dtype), self.rows)
+        return read
 
     @plain_method(rows=check_whole_numbers(1))
     def iter_features(
@@ -179,6 +188,20 @@ class FeatureStore(StoreColumns, Shown):
         _, applied = self._spec_and_pool(layer, pool)
         for block in self.iter_features(layer):
             yield pool_features(block, applied or "none")
+
+    def vector_reader(
+        self, layer: str | int | None, pool: str | None
+    ) -> Callable[[np.ndarray], np.ndarray]:
+        """Return what reads chosen rows of a layer that is read many times.
+
+        It takes int64 (n,), each from 0 to N - 1, and returns pooled maps in float32, or what is
+        stored as it is.
+        """
+        stored, applied = self._spec_and_pool(layer, pool)
+        read = self._row_reader(stored)
+        if applied in (None, "none"):
+            return read
+        return lambda rows: pool_features(read(rows), applied)
 
     @plain_method(rows=check_rows)
     def vectors(self, layer: str | int | None, pool: str | None, rows: np.ndarray) -> np.ndarray:

@@ -134,6 +134,11 @@ class StoreColumns(OpenedFile):
         """The labels that occur, in natural order."""
         return self._texts("classes")
 
+    @property
+    def class_numbers(self) -> np.ndarray:
+        """int64 (N,): the position in `classes` of each label, -1 where there is none."""
+        return self._numbered("labels", self.classes)
+
     @cached_property
     def labels(self) -> tuple[str | None, ...]:
         """N class names, None where there is none."""

@@ -43,6 +43,7 @@ _VIEWS = {
         "DatabaseReport",
         "ExportReport",
         "ExtractReport",
+        "FeatureDataset",
         "FeatureStore",
         "FeatureTable",
         "LayerValues",

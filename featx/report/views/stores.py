@@ -18,6 +18,7 @@ from featx.report.views.view import (
 from featx.units import format_bytes, format_count, format_rate, format_shape
 
 if TYPE_CHECKING:
+    from featx.datasets.feature_dataset import FeatureDataset
     from featx.exports.databases import DatabaseReport
     from featx.exports.exporting import ExportReport
     from featx.extraction.report import ExtractReport
@@ -54,6 +55,21 @@ def view_store(store: FeatureStore) -> View:
                 for spec in specs[:MOST_ROWS]
             ],
             len(specs),
+        ),
+    )
+
+
+def view_dataset(data: FeatureDataset) -> View:
+    """Return what a data set has of its store."""
+    return View(
+        "FeatureDataset",
+        short_path(data.choice.path),
+        list_facts(
+            ("rows", f"{len(data):,}"),
+            ("layers", list_names([f"{n} {format_shape(s.shape)}" for n, s in data.specs.items()])),
+            ("columns", list_names(data.choice.columns)),
+            ("target", data.choice.target or ""),
+            ("classes", list_names(data.classes)),
         ),
     )
 
@@ -226,6 +242,7 @@ VIEWS: Mapping[str, Callable[[Any], View]] = {
     "DatabaseReport": view_database,
     "ExportReport": view_export,
     "ExtractReport": view_extraction,
+    "FeatureDataset": view_dataset,
     "FeatureStore": view_store,
     "FeatureTable": view_table,
     "LayerValues": view_values,

@@ -1,0 +1,154 @@
+"""How fast are features handed to other libraries, beside h5py alone on the same chunks?
+
+    python -m benchmarks.datasets FOLDER [--megabytes 512] [--rounds 5]
+
+Writes stores of vectors (float32 and float16), of maps, and a view into FOLDER, reads each with
+h5py, chunk by chunk, and with every kind of data set, by turns, in order and shuffled. Prints the
+rates and the ratio, both as the median of the rounds; files are in the system's memory. Kinds whose
+library is not installed are left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+import featx
+from featx.datasets.kinds import DATASETS
+from featx.errors import FeatxError, LibraryMissing
+from featx.files import HASH_BYTES
+from featx.images.roots import Root
+from featx.input_spec import InputSpec
+from featx.specs import FeatureSpec, ModelSpec, StorageType
+from featx.store import open_store
+from featx.store.assembly import assemble_store
+from featx.store.parts import PartWriter, list_parts, parts_folder
+from featx.store.planning import PlannedRows, plan_rows
+from featx.store.rows import Rows, StoreHeader
+
+BATCH = 256
+STORES: dict[str, tuple[tuple[int, ...], StorageType, int]] = {
+    "vectors": ((1280,), "float32", 1 << 60),
+    "vectors, float16": ((1280,), "float16", 1 << 60),
+    "maps": ((7, 7, 512), "float32", 1 << 60),
+    "vectors in a view": ((1280,), "float32", 1),
+}
+"""Name → shape of a row, type, bytes from which on it is a view."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="where the stores are, or will be made")
+    parser.add_argument("--megabytes", type=int, default=512, help="of features in each store")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--kinds", nargs="*", default=["batches", *DATASETS.names])
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    table = Table("store", "read as", "order", "MB/s", "h5py, MB/s", "ratio")
+    for number, (name, (shape, dtype, limit)) in enumerate(STORES.items()):
+        path = arguments.folder / f"{number}-{arguments.megabytes}.h5"
+        if not path.exists():
+            write_store(path, shape, dtype, limit, arguments.megabytes * 1_000_000)
+        for kind in arguments.kinds:
+            for shuffle in (False, True) if kind != "torch-rows" else (False,):
+                rates = measure(path, kind, shuffle, arguments.rounds)
+                if rates is None:
+                    continue
+                ours, raw = (statistics.median(rate) for rate in zip(*rates, strict=True))
+                ratio = statistics.median(one / other for one, other in rates)
+                order = "shuffled" if shuffle else "as stored"
+                table.add_row(name, kind, order, f"{ours:,.0f}", f"{raw:,.0f}", f"{ratio:.2f}")
+    Console().print(table)
+
+
+def measure(path: Path, kind: str, shuffle: bool, rounds: int) -> list[tuple[float, float]] | None:
+    """Return MB/s of a kind and of h5py in each round; None if there is no such library."""
+    pool = "none"
+    try:
+        data = featx.open_dataset(path, columns=(), pool=pool)
+        iterate = _iterate(data, kind, shuffle)
+    except LibraryMissing:
+        return None
+    except FeatxError:  # pandas has no maps.
+        return None
+    size = read_raw(path)
+    rates = []
+    for _ in range(rounds):
+        seconds = []
+        for run in (iterate, lambda: read_raw(path)):
+            began = time.perf_counter()
+            run()
+            seconds.append(time.perf_counter() - began)
+        rates.append((size / seconds[0] / 1e6, size / seconds[1] / 1e6))
+    return rates
+
+
+def _iterate(data: featx.FeatureDataset, kind: str, shuffle: bool) -> Callable[[], int]:
+    """Return what passes over all rows once."""
+    if kind == "torch-rows":
+        rows = data.to(kind)
+        return lambda: sum(
+            len(rows.__getitems__(range(first, min(first + BATCH, len(rows)))))
+            for first in range(0, len(rows), BATCH)
+        )
+    options: Any = {"batch_size": BATCH, "shuffle": shuffle}
+    if kind == "batches":
+        return lambda: sum(1 for _ in data.batches(**options))
+    data.to(kind, **options)
+    return lambda: sum(1 for _ in data.to(kind, **options))
+
+
+def read_raw(path: Path) -> int:
+    """Read the layer with h5py, chunk by chunk; return its bytes."""
+    size = 0
+    parts = list_parts(parts_folder(path)) or [path]
+    for part in parts:
+        with h5py.File(part, locking=False) as file:
+            layer = file["features/f000"]
+            for first in range(0, len(layer), layer.chunks[0]):
+                size += layer[first : first + layer.chunks[0]].nbytes
+    return size
+
+
+def write_store(
+    path: Path, shape: tuple[int, ...], dtype: StorageType, limit: int, num_bytes: int
+) -> None:
+    """Write a store of noise, as `featx extract` would: parts, and then the store."""
+    model = ModelSpec(
+        "file", "net.keras", (), "/net.keras", "0" * 64, InputSpec(8, 8, scaling="unit")
+    )
+    features = (FeatureSpec("layer", "layer", "none", shape),)
+    header = StoreHeader(model, features, dtype, Root.parse("/"), "/", single_file_limit=limit)
+    writer = PartWriter(parts_folder(path), header, max_seconds=1e9)
+    for rows in _rows(num_bytes // header.row_bytes, shape, dtype):
+        writer.add(rows)
+    writer.commit()
+    parts = [open_store(part) for part in list_parts(parts_folder(path))]
+    assemble_store(path, PlannedRows(parts, plan_rows(parts), header), next_part=len(parts))
+    if limit > 1:
+        for part in list_parts(parts_folder(path)):
+            part.unlink()
+
+
+def _rows(count: int, shape: tuple[int, ...], dtype: StorageType) -> Iterator[Rows]:
+    random = np.random.default_rng(0)
+    for first in range(0, count, 500):
+        size = min(500, count - first)
+        hashes = random.integers(0, 256, (size, HASH_BYTES), dtype=np.uint8)
+        zeros = np.zeros(size, np.int64)
+        keys = [f"{number:08d}.jpg" for number in range(first, first + size)]
+        values = random.standard_normal((size, *shape), np.float32).astype(dtype)
+        yield Rows(keys, hashes, [None] * size, zeros, zeros, {"layer": values})
+
+
+if __name__ == "__main__":
+    main()
