@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import re
 from collections.abc import Callable, Iterable
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
@@ -192,6 +193,18 @@ def check_shard(value: object) -> tuple[int, int]:
         f"{_subject('shard')} takes (i, n), whole numbers, i from 1 to n. "
         f"Received: {value!r}. For example: shard=(1, 4), the first of four."
     )
+
+
+def check_shard_or_auto(value: object) -> tuple[int, int] | str:
+    """Return a shard, or ``auto`` or ``auto/n``, by which the environment says which.
+
+    Example:
+        >>> check_shard_or_auto([2, 4]), check_shard_or_auto("auto/4")
+        ((2, 4), 'auto/4')
+    """
+    if isinstance(value, str) and re.fullmatch("auto(/0*[1-9][0-9]*)?", value):
+        return value
+    return check_shard(value)
 
 
 def check_texts(name: str, value: object) -> tuple[str, ...]:

@@ -60,7 +60,7 @@ class UpdateKeywords(TypedDict, total=False):
     strict: bool
     max_failures: int | None
     retry_failed: bool
-    shard: tuple[int, int] | None
+    shard: tuple[int, int] | str | None
     single_file_limit: int | None
     wait: bool
     dry_run: bool

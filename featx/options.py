@@ -19,7 +19,7 @@ from featx.checks import (
     check_flag_or_none,
     check_img_size,
     check_path,
-    check_shard,
+    check_shard_or_auto,
     check_text,
     check_texts,
     check_verbose,
@@ -249,6 +249,7 @@ class UpdateOptions:
         retry_failed: Also try images again that failed and have not changed since.
         shard: ``(i, n)``: only the i-th of n parts of the images, i from 1, divided by a hash of
             their keys. Each goes into a store of its own; `featx.merge_stores` joins them.
+            ``"auto"`` takes both from the environment of a job array, ``"auto/n"`` only i.
         single_file_limit: Above this many bytes of features, the store refers to its part files
             instead of holding the features; when None the existing store's own limit, at first
             4 GB (4,000,000,000 bytes).
@@ -261,7 +262,7 @@ class UpdateOptions:
     strict: bool = False
     max_failures: int | None = None
     retry_failed: bool = False
-    shard: tuple[int, int] | None = None
+    shard: tuple[int, int] | str | None = None
     single_file_limit: int | None = None
     wait: bool = False
     dry_run: bool = False
@@ -271,7 +272,7 @@ class UpdateOptions:
         for name in ("overwrite", "prune", "strict", "retry_failed", "wait", "dry_run"):
             check_flag(name, getattr(self, name))
         if self.shard is not None:
-            object.__setattr__(self, "shard", check_shard(self.shard))
+            object.__setattr__(self, "shard", check_shard_or_auto(self.shard))
 
     @property
     def failure_limit(self) -> int | None:

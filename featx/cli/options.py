@@ -295,7 +295,9 @@ def make_update(
     ] = False,
     shard: Annotated[
         str | None,
-        typer.Option(metavar="i/n", help="Only the i-th of n parts of the images; see `merge`."),
+        typer.Option(
+            metavar="i/n|auto", help="Only the i-th of n parts of the images; auto: of a job array."
+        ),
     ] = None,
     single_file_limit: SingleFileLimit = None,
     wait: Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +15,7 @@ from featx.extraction.changes import FolderChanges, compare_folder
 from featx.extraction.existing import ExistingWork
 from featx.extraction.request import Request
 from featx.extraction.stored import StoredImages
-from featx.images.sharding import select_shard
+from featx.images.sharding import find_shard, select_shard
 from featx.images.sources import ImageFailure, ImageItem, ImageSet, gather, label_of
 from featx.units import format_count
 from featx.wording import command, option
@@ -107,6 +108,10 @@ def find_requested(request: Request, listener: Listener) -> tuple[ImageSet, Sequ
     Returns:
         Those of the request's shard, and those of all shards.
     """
+    shard, read = request.update.shard, ""
+    if isinstance(shard, str):
+        shard, read = find_shard(shard, os.environ)
+        read = f" ({read})"
     found = gather(
         request.images,
         labels=request.labels,
@@ -116,11 +121,10 @@ def find_requested(request: Request, listener: Listener) -> tuple[ImageSet, Sequ
     listener.note(describe_images(found))
     for note in found.notes:
         listener.note(note)
-    shard = request.update.shard
     if shard is None:
         return found, found.items
     selected = select_shard(found, *shard)
-    listener.note(f"{len(selected.items):,} of them in part {shard[0]} of {shard[1]}")
+    listener.note(f"{len(selected.items):,} of them in part {shard[0]} of {shard[1]}{read}")
     return selected, found.items
 
 
