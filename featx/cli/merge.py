@@ -20,6 +20,12 @@ def merge(
         Literal["error", "first", "last"],
         typer.Option(help="Of an image that several have with different content."),
     ] = "error",
+    partial: Annotated[
+        bool,
+        typer.Option(
+            "--partial", help="Merge what is finished; the same command adds the rest later."
+        ),
+    ] = False,
     single_file_limit: SingleFileLimit = None,
     as_json: Json = False,
 ) -> None:
@@ -36,6 +42,7 @@ def merge(
         stores,
         output,
         keep=keep,
+        partial=partial,
         single_file_limit=parse_bytes(single_file_limit) if single_file_limit else None,
         listener=ConsoleListener(),
     )

@@ -196,6 +196,11 @@ def show_merge_report(report: MergeReport) -> None:
             format_count(len(report.conflicts), "image was", "images were")
             + f" in several, with different content: {_some(report.conflicts)}"
         )
+    if report.unfinished:
+        print_result(
+            format_count(len(report.unfinished), "store is", "stores are")
+            + f" not finished: {_some(report.unfinished)}. The same command adds what comes."
+        )
 
 
 def _some(names: Sequence[str]) -> str:

@@ -8,7 +8,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from featx.arguments import check_given_path, check_paths, plain_arguments
+from featx.arguments import (
+    check_given_flag,
+    check_given_path,
+    check_paths,
+    plain_arguments,
+)
 from featx.checks import check_choice
 from featx.errors import InvalidValue, StoreError, join_names
 from featx.events import Listener, Verbose, choose_listener
@@ -19,6 +24,7 @@ from featx.store.lock import lock_for_writing
 from featx.store.parts import list_parts, next_part_number, parts_folder, start_merge
 from featx.store.planning import Plan, PlannedRows, Precedence, check_same, plan_rows
 from featx.store.reader import FeatureStore, open_store
+from featx.store.repeated_keys import find_repeated_keys
 from featx.store.rows import ContentsDigest, StoreHeader
 from featx.store.views import remove_spent_parts
 from featx.units import format_count
@@ -44,6 +50,8 @@ class MergeReport(Shown):
         sources: Stores that went into it.
         duplicates: Keys that several of them have with the same content.
         conflicts: Keys that several of them have with different content.
+        unfinished: Stores whose extraction has not finished; of those that were there already, the
+            last whole version went in.
     """
 
     output: str
@@ -51,18 +59,20 @@ class MergeReport(Shown):
     sources: int
     duplicates: tuple[str, ...]
     conflicts: tuple[str, ...]
+    unfinished: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-serialisable values."""
         return asdict(self)
 
 
-@plain_arguments(sources=check_paths, output=check_given_path)
+@plain_arguments(sources=check_paths, output=check_given_path, partial=check_given_flag)
 def merge_stores(
     sources: Sequence[str | Path],
     output: str | Path,
     *,
     keep: Keep = "error",
+    partial: bool = False,
     single_file_limit: int | None = None,
     verbose: Verbose | None = None,
     listener: Listener | None = None,
@@ -74,6 +84,8 @@ def merge_stores(
         output: The store to write; it may be one of the sources, and must not exist otherwise.
         keep: What to do with an image that several stores have with different content:
             ``error`` refuses, ``first`` and ``last`` keep the one of that store.
+        partial: Merge what is finished, and leave out the rest, which the report names. What is in
+            `output` already stays: the same call later adds what has come.
         single_file_limit: See `featx.extract`; None takes that of the first source.
         verbose: Whether to show notes; in notebooks and on terminals when None.
         listener: Receives notes, in place of that.
@@ -81,7 +93,7 @@ def merge_stores(
     Raises:
         FingerprintMismatch: If they differ in model, preprocessing, layers, pooling or type.
         StoreError: If there are conflicts (see `keep`), `output` exists, or a source has
-            unfinished work beside it.
+            unfinished work beside it (see `partial`), or none is finished.
 
     Example:
         >>> import featx
@@ -99,15 +111,23 @@ def merge_stores(
     paths = [resolve_link(Path(source)) for source in sources]
     target = resolve_link(Path(output))
     _check_paths(paths, target)
+    unfinished = [path for path in paths if partial and _is_unfinished(path)]
+    paths = [path for path in paths if path.exists() or path not in unfinished]
+    if not paths:
+        raise StoreError("None of the stores is finished yet. The same command merges them then.")
+    extends = partial and target.exists() and not any(is_same_file(p, target) for p in paths)
+    if extends:
+        paths = [target, *paths]
     with lock_for_writing(parts_folder(target)), contextlib.ExitStack() as stack:
         start_merge(target)
-        opened = [_open_source(path, stack) for path in paths]
-        duplicates, conflicts = _compare_keys(opened)
+        opened = [_open_source(path, stack, partial=partial) for path in paths]
+        duplicates, conflicts = find_repeated_keys(opened)
+        if extends:  # That they are in the output, too, is no news.
+            duplicates, _ = find_repeated_keys(opened[1:])
         _check_agreement(opened, conflicts if keep == "error" else [])
         _note_differences(opened, listener)
-        order = list(dict.fromkeys(key for store in opened for key in store.keys))
         precedence = Precedence(earlier_wins=keep != "last", failures_win=False)
-        plan = plan_rows(opened, order=order, precedence=precedence)
+        plan = plan_rows(opened, precedence=precedence)
         rows = PlannedRows(opened, plan, _header(opened[0], target, single_file_limit))
         own = [store for store in opened if is_same_file(store.path, target)]
         if target.exists() and not own and not _is_merged(target, rows):
@@ -125,7 +145,14 @@ def merge_stores(
         for store in opened:
             store.close()
         remove_spent_parts(target)
-    return MergeReport(str(target), len(plan), len(paths), tuple(duplicates), tuple(conflicts))
+    return MergeReport(
+        str(target),
+        len(plan),
+        len(paths) - extends,
+        tuple(duplicates),
+        tuple(conflicts),
+        tuple(map(str, unfinished)),
+    )
 
 
 def _check_paths(paths: Sequence[Path], target: Path) -> None:
@@ -177,28 +204,29 @@ def _header(first: FeatureStore, target: Path, single_file_limit: int | None) ->
     )
 
 
-def _open_source(path: Path, stack: contextlib.ExitStack) -> FeatureStore:
+def _is_unfinished(path: Path) -> bool:
+    """Whether a store is not there yet, or its extraction goes on."""
+    if not path.exists():
+        return True
+    with open_store(path) as store:
+        return bool(list_parts(parts_folder(path), store.next_part))
+
+
+def _open_source(path: Path, stack: contextlib.ExitStack, *, partial: bool) -> FeatureStore:
+    """Return a store with all that is not features in memory, and its file closed.
+
+    There may be more stores than files that a process may open.
+    """
     store = stack.enter_context(open_store(path))
-    if list_parts(parts_folder(path), store.next_part):
+    if not partial and list_parts(parts_folder(path), store.next_part):
         raise StoreError(
             f"{str(path)!r} is not finished: its last extraction was interrupted. The same "
-            "command goes on; merge it then."
+            f"command goes on; merge it then, or what is finished with {option('partial', True)}."
         )
+    store.load_columns()
+    _ = store.root  # It looks into the file, too.
+    store.close()
     return store
-
-
-def _compare_keys(stores: Sequence[FeatureStore]) -> tuple[list[str], list[str]]:
-    """Return the keys that several stores have, with the same and with different content."""
-    contents: dict[str, bytes] = {}
-    duplicates: dict[str, None] = {}
-    conflicts: dict[str, None] = {}
-    for store in stores:
-        for key, content in zip(store.keys, map(bytes, store.content_hash), strict=True):
-            if contents.setdefault(key, content) != content:
-                conflicts[key] = None
-            elif key in duplicates or contents[key] is not content:
-                duplicates[key] = None
-    return [key for key in duplicates if key not in conflicts], list(conflicts)
 
 
 def _is_merged(target: Path, rows: PlannedRows) -> bool:

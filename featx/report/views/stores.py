@@ -193,6 +193,7 @@ def view_merging(report: MergeReport) -> View:
             ("sources", f"{report.sources:,}"),
             _keys("duplicates", report.duplicates),
             _keys("conflicts", report.conflicts),
+            _keys("unfinished", report.unfinished),
         ),
     )
 
