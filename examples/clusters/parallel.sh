@@ -1,0 +1,13 @@
+#!/bin/sh
+# GNU parallel: 8 shards, 4 at a time, here or on the machines of a list, and one store of them.
+#
+#     sh examples/clusters/parallel.sh photos shards
+#     MACHINES=machines.txt sh examples/clusters/parallel.sh /shared/photos /shared/shards
+#
+# Run it again after an interruption: what is done is not computed again.
+set -eu
+photos=$1 folder=$2
+mkdir -p "$folder"
+parallel --jobs 4 ${MACHINES:+--sshloginfile "$MACHINES"} --retries 3 \
+  featx extract "$photos" --shard {}/8 --workers 1 -o "$folder/shard-{}.h5" ::: 1 2 3 4 5 6 7 8
+featx merge "$folder"/shard-*.h5 -o "$folder/features.h5"

@@ -1,0 +1,93 @@
+"""Examples for batch systems: they parse, and run in the environment that these set."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from featx.cli.commands import make_command
+from featx.images.sharding import find_shard
+from tests.doc_pages import ROOT
+
+FOLDER = ROOT / "examples" / "clusters"
+
+
+@pytest.fixture
+def spoken(tmp_path: Path) -> Any:
+    """Return what runs a script with a `featx` that writes down how it was called."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    log = tmp_path / "log"
+    program = f'#!/bin/sh\nprintf "%s\\n" "$(printf "%s\\t" "$@")" >> "{log}"\n'
+    # Of GNU parallel, what follows the options and each of the arguments behind :::
+    parallel = '#!/bin/sh\necho "$@" > "$PARALLEL_CALL"\n'
+    for name, text in (("featx", program), ("parallel", parallel)):
+        (programs / name).write_text(text, encoding="utf-8")
+        (programs / name).chmod(0o755)
+
+    def run(script: list[str], **variables: str) -> list[list[str]]:
+        environment = {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", **variables}
+        environment["PARALLEL_CALL"] = str(tmp_path / "parallel")
+        subprocess.run(script, env=environment, cwd=tmp_path, check=True)
+        text = log.read_text(encoding="utf-8") if log.exists() else ""
+        return [line.rstrip("\t").split("\t") for line in text.splitlines()]
+
+    return run
+
+
+def check_call(call: list[str]) -> dict[str, Any]:
+    """Parse a call of `featx` as the program does, without running it; return its values."""
+    command = make_command(call[0])
+    context = command.make_context(call[0], list(call[1:]), resilient_parsing=True)
+    assert not context.args, call
+    return context.params
+
+
+def test_slurm(spoken: Any) -> None:
+    script = FOLDER / "slurm.sh"
+    text = script.read_text(encoding="utf-8")
+    assert re.search(r"^#SBATCH --array=1-8$", text, re.MULTILINE)
+    task = {"SLURM_ARRAY_TASK_ID": "3", "SLURM_CPUS_PER_TASK": "4"}
+    (call,) = spoken(["sh", str(script), "photos", "shards"], **task)
+    values = check_call(call)
+    assert find_shard(values["shard"], task)[0] == (3, 8)
+    assert str(values["output"]) == "shards/shard-3.h5"
+
+
+def test_kubernetes(spoken: Any) -> None:
+    job = yaml.safe_load((FOLDER / "kubernetes.yaml").read_text(encoding="utf-8"))
+    spec = job["spec"]
+    assert (job["kind"], spec["completionMode"]) == ("Job", "Indexed")
+    (container,) = spec["template"]["spec"]["containers"]
+    task = {"JOB_COMPLETION_INDEX": "7"}
+    (call,) = spoken(container["command"], **task)
+    values = check_call(call)
+    assert find_shard(values["shard"], task)[0] == (spec["completions"], spec["completions"])
+    assert str(values["output"]) == "/data/shards/shard-7.h5"
+    mounted = {mount["name"] for mount in container["volumeMounts"]}
+    assert mounted == {volume["name"] for volume in spec["template"]["spec"]["volumes"]}
+
+
+@pytest.mark.parametrize("machines", [{}, {"MACHINES": "machines.txt"}])
+def test_gnu_parallel(spoken: Any, tmp_path: Path, machines: dict[str, str]) -> None:
+    script = ["sh", str(FOLDER / "parallel.sh"), "photos", "shards"]
+    (merge,) = spoken(script, **machines)
+    assert merge[0] == "merge"
+    check_call(merge)
+    given = shlex.split((tmp_path / "parallel").read_text(encoding="utf-8"))
+    assert ("--sshloginfile" in given) == bool(machines)
+    numbers = given[given.index(":::") + 1 :]
+    template = given[given.index("featx") + 1 : given.index(":::")]
+    shards = set()
+    for number in numbers:
+        values = check_call([word.replace("{}", number) for word in template])
+        shards.add(values["shard"])
+        assert str(values["output"]) == f"shards/shard-{number}.h5"
+    assert shards == {f"{number}/{len(numbers)}" for number in range(1, len(numbers) + 1)}
