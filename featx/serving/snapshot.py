@@ -80,6 +80,7 @@ class Snapshot:
         self.columns = RowColumns.read(store)
         self.reader = LocationReader()
         store.load_columns()
+        index.search_key(self.columns.keys[0], 1)  # What the first search reads is read now.
 
     def __len__(self) -> int:
         return len(self.columns.keys)
