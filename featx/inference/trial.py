@@ -95,6 +95,8 @@ class Choice:
             engine has that precision.
         reference: The network in float32 with which its precision was compared, if it was.
         is_warm: Whether it has computed before, so that its next images show its speed.
+        seconds_per_image: How long it took for each of the trial's images; 0 where that was not
+            measured.
     """
 
     engine: str
@@ -104,3 +106,4 @@ class Choice:
     missing_precision: str = ""
     reference: Network | None = None
     is_warm: bool = False
+    seconds_per_image: float = 0.0
