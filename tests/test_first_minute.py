@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
+import pytest
 from rich.console import Console
 
-from benchmarks.first_minute import SCRIPT, Turn, make_table
+from benchmarks.first_minute import (
+    CELLS,
+    PREDICT,
+    SCRIPT,
+    Clock,
+    Turn,
+    choose_cells,
+    make_table,
+    measure,
+)
+from benchmarks.starting import read_import_times
 
 SPENT = {"load": 1.0, "convert": 0.5, "compare": 0.5, "read": 0.1, "compute": 1.5, "write": 0.4}
 
@@ -32,3 +44,36 @@ def test_goals_depend_on_the_number_of_pictures() -> None:
 
 def test_the_script_is_one() -> None:
     compile(SCRIPT, "script", "exec")
+    compile(PREDICT, "script", "exec")
+
+
+def test_what_is_measured_is_the_table_unless_something_else_is_asked_for() -> None:
+    assert choose_cells(None, None) == list(CELLS)
+    assert choose_cells(["VGG19"], [1, 30]) == [("VGG19", 1), ("VGG19", 30)]
+    assert choose_cells(["VGG19"], None) == [("VGG19", 1), ("VGG19", 240), ("VGG19", 341)]
+
+
+def test_rounds_that_would_not_end_in_time_are_left_out(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class FakeBench:
+        def take_turn(self, model: str, count: int) -> Turn:
+            return Turn(200.0 if count > 1 else 1.0, 1.0, 0.0, SPENT)
+
+    bench: Any = FakeBench()
+    cells = measure(bench, [("VGG19", 1), ("VGG19", 240)], 3, Clock(minutes=2))
+    assert {cell: len(turns) for cell, turns in cells.items()} == {
+        ("VGG19", 1): 3,
+        ("VGG19", 240): 1,
+    }
+    assert "round 3 of VGG19 on 240 pictures is left out" in capsys.readouterr().out
+
+
+def test_a_heavy_module_that_slips_in_is_named() -> None:
+    text = """import time: self [us] | cumulative | imported package
+import time:       500 |        500 |     numpy.linalg
+import time:      1500 |       2000 |   featx.store
+import time:      8000 |       8000 |   sklearn.svm
+"""
+    assert read_import_times(text, {"numpy"}) == (3, 0.01, ["sklearn"])
+    assert read_import_times(text, {"numpy", "sklearn"}) == (3, 0.01, [])
