@@ -113,22 +113,17 @@ def _pick(candidates: Sequence[Choice], speeds: Mapping[str, float]) -> Choice:
 def _measure(trial: Trial, candidates: Sequence[Choice], seconds: float) -> KnownSpeeds:
     """Measure images per second of each engine, and remember them with what is known of them."""
     some = trial.pixels[:NUM_PIXELS]
-    # Of a slow network, the trial has measured as much as is done here.
-    measured = {
-        one.engine: 1 / one.seconds_per_image
-        for one in candidates
-        if one.seconds_per_image * len(some) > seconds and not has_gpu()
-    }
-    left = [one for one in candidates if one.engine not in measured]
     runs = []
-    for candidate in left:
+    for candidate in candidates:
         pixels = some
         if candidate.results is None and has_gpu():  # A GPU is only fast with full batches.
             pixels = np.resize(some, (candidate.network.batch_size, *some.shape[1:]))
         runs.append((candidate.network, pixels))
-    is_warm = all(one.is_warm or one.results is not None for one in left)
-    speeds = compare_speeds(runs, seconds, is_warm=is_warm)
-    measured |= {one.engine: speed for one, speed in zip(left, speeds, strict=True)}
+    is_warm = all(one.is_warm or one.results is not None for one in candidates)
+    # Of a slow network, the trial has measured as much as is done here.
+    taken = [0.0 if has_gpu() else one.seconds_per_image * len(some) for one in candidates]
+    speeds = compare_speeds(runs, seconds, is_warm=is_warm, taken=taken)
+    measured = {one.engine: speed for one, speed in zip(candidates, speeds, strict=True)}
     key = speeds_key(trial, candidates)
     earlier = find_speeds(key, candidates)
     known = KnownSpeeds(measured) if earlier is None else earlier.add(measured)
@@ -137,7 +132,11 @@ def _measure(trial: Trial, candidates: Sequence[Choice], seconds: float) -> Know
 
 
 def compare_speeds(
-    runs: Sequence[tuple[Network, np.ndarray]], seconds: float = LONGEST, *, is_warm: bool = False
+    runs: Sequence[tuple[Network, np.ndarray]],
+    seconds: float = LONGEST,
+    *,
+    is_warm: bool = False,
+    taken: Sequence[float] = (),
 ) -> list[float]:
     """Measure images per second of several networks: the best of rounds in turn.
 
@@ -148,9 +147,13 @@ def compare_speeds(
         seconds: How long to go on with each. At least two rounds are counted, or one that takes
             four times as long.
         is_warm: Whether all have computed before: else a first round does not count.
+        taken: Seconds that each is known to take, 0 where that is not known; one that takes longer
+            than `seconds` is not run.
     """
     least = 1 if is_warm else 2  # The number of the second round that counts.
-    best = [math.inf] * len(runs)
+    taken = taken or [0.0] * len(runs)
+    is_known = [already > seconds for already in taken]
+    best = [already if known else math.inf for already, known in zip(taken, is_known, strict=True)]
     spent = [0.0] * len(runs)
 
     def compute(network: Network, pixels: np.ndarray) -> None:
@@ -159,7 +162,8 @@ def compare_speeds(
     with ThreadPoolExecutor(max(network.concurrency for network, _ in runs)) as pool:
         for number in range(50):
             for index, (network, pixels) in enumerate(runs):
-                if spent[index] > (seconds if number > least else 4 * seconds):
+                enough = seconds if number > least else 4 * seconds
+                if is_known[index] or spent[index] > enough:
                     continue
                 start = time.perf_counter()
                 count = network.concurrency
@@ -169,6 +173,6 @@ def compare_speeds(
                     best[index] = min(best[index], elapsed)
                     spent[index] += elapsed
     return [
-        len(pixels) * network.concurrency / elapsed
-        for (network, pixels), elapsed in zip(runs, best, strict=True)
+        len(pixels) * (1 if known else network.concurrency) / elapsed
+        for (network, pixels), elapsed, known in zip(runs, best, is_known, strict=True)
     ]
