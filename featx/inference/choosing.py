@@ -39,7 +39,8 @@ def choose_network(trial: Trial, request: EngineRequest) -> Choice:
     if own is not None and _runs_as_loaded(trial, request, own):
         chosen = own
     elif own is not None and not is_worth_converting(trial, request, loaded):
-        chosen = replace(own, results=loaded.try_out(trial.pixels))
+        results = loaded.try_out(trial.pixels)
+        chosen = replace(own, results=results, seconds=loaded.seconds)
     else:
         opened, refusals = _open_candidates(trial, request, loaded)
         if own is not None:

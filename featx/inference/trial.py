@@ -91,6 +91,7 @@ class Choice:
         network: Computes the layers.
         facts: Engine and precision, and what was measured: for the record of the run.
         results: Its results for the trial's pixels; None if it was not tried.
+        seconds: How long these took.
         missing_precision: Why it does not compute in the precision of stored features, where its
             engine has that precision.
         reference: The network in float32 with which its precision was compared, if it was.
@@ -103,6 +104,7 @@ class Choice:
     network: Network
     facts: dict[str, Any]
     results: Results | None = None
+    seconds: float = 0.0
     missing_precision: str = ""
     reference: Network | None = None
     is_warm: bool = False

@@ -290,3 +290,16 @@ def test_loading_converting_comparing_and_computing_are_timed_apart(
         r"comparing 4,?0\d\d\.\d s",
         " ".join(shown.split()),
     )
+
+
+def test_the_first_pictures_are_computed_not_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In float32 on one engine there is nothing to compare, though all is chosen with the first."""
+    Clock(monkeypatch).slow_down(OpenVinoNetwork, "__call__", 1000)
+    monkeypatch.chdir(tmp_path)
+    write_pictures(tmp_path / "photos", [60] * 12)
+    options: Any = {"engine": "openvino", "precision": "float32", "batch_size": 8}
+    spent = featx.extract("photos", **options).seconds
+    assert (round(spent["compute"] / 1000), round(spent["compare"] / 1000)) == (2, 0)
+    assert round(last_run("features.h5")["comparing_seconds"] / 1000) == 0
