@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
+from benchmarks import first_minute
 from benchmarks.first_minute import (
     CELLS,
     PREDICT,
     SCRIPT,
+    Bench,
     Clock,
     Turn,
     choose_cells,
+    make_steady_table,
     make_table,
     measure,
 )
@@ -77,3 +83,30 @@ import time:      8000 |       8000 |   sklearn.svm
 """
     assert read_import_times(text, {"numpy"}) == (3, 0.01, ["sklearn"])
     assert read_import_times(text, {"numpy", "sklearn"}) == (3, 0.01, [])
+
+
+def test_a_turn_runs_the_script_and_featx_and_of_enough_pictures_featx_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[str] = []
+
+    def call(command: Sequence[str], environment: Any) -> tuple[float, str]:
+        assert environment["FEATX_CACHE_DIR"] == str(tmp_path / "cache")
+        called.append("featx" if "extract" in command else "script")
+        report = json.dumps({"seconds": SPENT, "images_per_second": 400.0})
+        return len(called), report if called[-1] == "featx" else "100.0\n"
+
+    monkeypatch.setattr(first_minute, "call", call)
+    (tmp_path / "VGG19.h5").write_bytes(b"")
+    (tmp_path / "MobileNetV2.h5").write_bytes(b"")
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "a.jpg").write_bytes(b"")
+    environment = {"FEATX_CACHE_DIR": str(tmp_path / "cache")}
+    bench = Bench(tmp_path, tmp_path / "source", tmp_path, environment)
+    assert bench.take_turn("VGG19", 240) == Turn(1, 2, 0.0, SPENT)
+    assert bench.take_turn("VGG19", 341) == Turn(3, 4, 5, SPENT)
+    assert called == ["script", "featx", "script", "featx", "featx"]
+    assert bench.take_steady_turn() == (100.0, 400.0)
+    console = Console(file=io.StringIO(), width=200)
+    console.print(make_steady_table(bench, 3, Clock(minutes=60)))
+    assert "4.00 (4.00–4.00) ≥ 4.0 ✓" in console.file.getvalue()  # type: ignore[attr-defined]
