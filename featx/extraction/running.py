@@ -86,23 +86,19 @@ def _split_choice(prepared: Prepared) -> dict[str, float]:
         "load": prepared.load_seconds + choosing.loading,
         "choose": choose,
         "convert": choosing.converting,
-        "compare": max(0.0, choose - choosing.converting - choosing.computing),
+        "compare": max(0.0, choose - choosing.converting),
     }
 
 
 def _split_seconds(prepared: Prepared, watch: Stopwatch) -> dict[str, float]:
-    """Return where the time went; choosing what computes is not computing.
-
-    Except for the first images, whose results come out of it.
-    """
+    """Return where the time went; choosing what computes is not computing."""
     spent = _split_choice(prepared)
     seconds = {"load": spent["load"], **watch.seconds}
-    choosing = prepared.backbone.choosing
-    if choosing.seconds:
+    choosing = prepared.backbone.choosing.seconds
+    if choosing:
         seconds |= spent
         if not prepared.is_chosen:
-            computing = max(0.0, seconds["compute"] - choosing.seconds) + choosing.computing
-            seconds["compute"] = computing
+            seconds["compute"] = max(0.0, seconds["compute"] - choosing)
     return seconds
 
 

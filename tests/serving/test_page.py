@@ -253,7 +253,7 @@ def test_a_screen_reader_meets_landmarks_names_and_news(page: Any) -> None:
           .map((one) => one.outerHTML)""",
     )
     assert not nameless
-    wait_until(page, "document.getElementById('live').textContent.includes('most alike')")
+    wait_until(page, "document.getElementById('live').textContent.includes('Most alike')")
 
 
 def test_a_million_rows_scroll_without_more_elements(page: Any) -> None:

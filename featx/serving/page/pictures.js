@@ -89,7 +89,7 @@ export function picturesView(store) {
 
   function drawBar() {
     const total = pages.total, waiting = node.hasAttribute("aria-busy");
-    fill(status, waiting && !total ? "Looking…" : state.like ? [`The ${count(total)} most alike`, pages.searched > total && element("span", { class: "soft" }, ` of ${count(pages.searched)}`)] : counted(total, "picture"));
+    fill(status, waiting && !total ? "Looking…" : state.like ? ["Most alike first", element("span", { class: "soft" }, ` · ${pages.searched > total ? `${count(total)} of ${count(pages.searched)}` : counted(total, "picture")}`)] : counted(total, "picture"));
     fill(chips, filterChips());
     fill(tools, state.like && store.has_maps && button({ text: "Where it matches", pressed: state.regions, class: "quiet" }, () => go({ regions: !state.regions })));
   }

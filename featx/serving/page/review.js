@@ -63,7 +63,7 @@ const hint = (text) => element("p", { class: "soft hint" }, text);
 export function findingsView() {
   const view = reviewList({
     name: "findings", label: "Findings", empty: "The audit finds nothing doubtful of this kind.",
-    rowHeight: (width) => (width < 620 ? 214 : 178),
+    rowHeight: (width) => (width < 620 ? 184 : 178),
     async read(offset, limit, signal) {
       const query = new URLSearchParams({ offset: String(offset), limit: String(limit), ...(state.kind ? { kind: state.kind } : {}) });
       const { findings, ...rest } = await askUntilReady(`/audit?${query}`, { signal });
@@ -107,8 +107,8 @@ function fillFinding(finding, cell, index, list) {
   fill(cell,
     key && element("div", { class: "card-pictures" }, seen(key), second),
     element("div", { class: "card-text" },
-      element("p", { class: "card-title" }, finding.title && name(finding.title), given && name(given), suggested && [" → ", name(suggested, { class: "suggested" })], !given && !suggested && name(other || which)),
-      element("p", { class: "soft" }, name(detail)),
+      element("p", { class: "card-title" }, suggested ? [name(given ?? ""), " → ", name(suggested, { class: "suggested" })] : name(detail || given || which)),
+      element("p", { class: "soft" }, name(suggested ? detail : given ?? "")),
       key && element("p", { class: "soft file" }, name(key)),
       other && key && element("p", { class: "soft file" }, name(other)),
       key && decisionButtons({ key }, about, () => list.activate(index + 1))));
