@@ -109,7 +109,7 @@ PUBLIC_NAMES = {
     "featx.index.matches": ("Match",),
     "featx.index.opening": ("open_index",),
     "featx.index.vector_index": ("VectorIndex",),
-    "featx.models.backbone": ("Backbone", "Beginning", "Layer"),
+    "featx.models.backbone": ("Backbone", "Beginning", "Described", "Layer"),
     "featx.models.listing": ("LayerTable", "layers"),
     "featx.models.loading": ("load_model",),
     "featx.keywords": (
@@ -331,6 +331,7 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.keywords import UpdateKeywords as UpdateKeywords
     from featx.models.backbone import Backbone as Backbone
     from featx.models.backbone import Beginning as Beginning
+    from featx.models.backbone import Described as Described
     from featx.models.backbone import Layer as Layer
     from featx.models.listing import LayerTable as LayerTable
     from featx.models.listing import layers as layers

@@ -68,6 +68,6 @@ def layers(
     )
     if as_json:
         for layer in table:
-            write_json(listing.describe_layer(layer, table.backbone.spec.input))
+            write_json(listing.describe_layer(layer, table.described.spec.input))
     else:
-        show_layers(table.backbone, table, tree=tree)
+        show_layers(table.described, table, tree=tree)

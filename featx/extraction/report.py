@@ -88,9 +88,9 @@ class ExtractReport(Shown):
             model was loaded and engine and precision were chosen, and the images computed in it; 0
             if there were no others.
         seconds: ``load`` (model), ``choose`` (where something was chosen: ``convert``, converting
-            the network, or reading it from the cache, and compiling it, and ``compare``, comparing
-            engines, precisions and ways of decoding), ``read`` (waiting for images), ``compute``,
-            ``write``.
+            the network, or reading it from the cache, and compiling it, ``compare``, comparing
+            engines, precisions and ways of decoding, and computing the first images, which
+            ``compute`` holds too), ``read`` (waiting for images), ``compute``, ``write``.
         failures: The images that failed, with the reason.
     """
 

@@ -86,19 +86,23 @@ def _split_choice(prepared: Prepared) -> dict[str, float]:
         "load": prepared.load_seconds + choosing.loading,
         "choose": choose,
         "convert": choosing.converting,
-        "compare": max(0.0, choose - choosing.converting),
+        "compare": max(0.0, choose - choosing.converting - choosing.computing),
     }
 
 
 def _split_seconds(prepared: Prepared, watch: Stopwatch) -> dict[str, float]:
-    """Return where the time went; choosing what computes is not computing."""
+    """Return where the time went; choosing what computes is not computing.
+
+    Except for the first images, whose results come out of it.
+    """
     spent = _split_choice(prepared)
     seconds = {"load": spent["load"], **watch.seconds}
-    choosing = prepared.backbone.choosing.seconds
-    if choosing:
+    choosing = prepared.backbone.choosing
+    if choosing.seconds:
         seconds |= spent
         if not prepared.is_chosen:
-            seconds["compute"] = max(0.0, seconds["compute"] - choosing)
+            computing = max(0.0, seconds["compute"] - choosing.seconds) + choosing.computing
+            seconds["compute"] = computing
     return seconds
 
 

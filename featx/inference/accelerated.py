@@ -26,17 +26,20 @@ class Choosing:
     """What the choice of engine and precision took: it is no measure of speed.
 
     Attributes:
-        seconds: All of it: converting the network, comparing results and measuring.
+        seconds: All of it: converting the network, comparing results, measuring, and computing
+            the first images.
         num_images: Images whose results came out of it.
         loading: The part of `seconds` in which the model was loaded, if it was known from earlier.
         converting: The part in which its network was converted, or read from the cache, and
             compiled.
+        computing: The part in which the results that came out were computed.
     """
 
     seconds: float = 0.0
     num_images: int = 0
     loading: float = 0.0
     converting: float = 0.0
+    computing: float = 0.0
 
 
 class AcceleratedBackbone(Shown):
@@ -119,7 +122,9 @@ class AcceleratedBackbone(Shown):
                 choice = self._choose(images[:FIRST_BATCH], tuple(names), len(images))
                 results = choice.results if len(images) <= FIRST_BATCH else None
                 if results is not None and self.choosing.seconds:
-                    self.choosing = replace(self.choosing, num_images=len(images))
+                    self.choosing = replace(
+                        self.choosing, num_images=len(images), computing=choice.seconds
+                    )
                 if results is not None:
                     return results
             network = self._network

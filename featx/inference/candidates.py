@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -212,15 +213,17 @@ class Candidate:
         )
         with self.trial.spent.timing("convert"):
             network = self.engine.open(model, settings)
+        began = time.perf_counter()
         try:
             results = network(self.trial.pixels)
         except NotConvertible:
             raise
         except ModelError as error:
             raise NotConvertible(str(error)) from error
+        seconds = time.perf_counter() - began
         check_shapes(self.trial, results)
         facts = {"engine": self.engine.name, **self.engine.versions(), "precision": precision}
-        return Choice(self.engine.name, network, facts, results)
+        return Choice(self.engine.name, network, facts, results, seconds)
 
 
 def _describe(agreement: Agreement, precision: ComputeType) -> dict[str, Any]:

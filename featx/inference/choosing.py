@@ -39,11 +39,15 @@ def choose_network(trial: Trial, request: EngineRequest) -> Choice:
     if own is not None and _runs_as_loaded(trial, request, own):
         chosen = own
     elif own is not None and not is_worth_converting(trial, request, loaded):
-        chosen = replace(own, results=loaded.try_out(trial.pixels))
+        results = loaded.try_out(trial.pixels)
+        chosen = replace(own, results=results, seconds=loaded.seconds)
     else:
         opened, refusals = _open_candidates(trial, request, loaded)
         if own is not None:
-            own = None if opened and loaded.failure else replace(own, is_warm=loaded.is_tried)
+            tried = replace(
+                own, is_warm=loaded.is_tried, seconds_per_image=loaded.seconds_per_image
+            )
+            own = None if opened and loaded.failure else tried
         seconds = measuring_seconds(trial, loaded)
         chosen = _choose(trial, request, _Candidates(opened, own, refusals, seconds))
         note_refusals(trial, refusals, chosen.engine)

@@ -58,6 +58,10 @@ def _others(loaded: LoadedNetwork) -> Iterator[Engine]:
 
 
 def measuring_seconds(trial: Trial, loaded: LoadedNetwork) -> float:
-    """Return how long to measure each engine: a small part of what computing takes."""
-    total = (trial.num_images or 0) * loaded.seconds_per_image
-    return min(LONGEST, MEASURED_SHARE * total) if total else LONGEST
+    """Return how long to measure each engine: a small part of what computing takes.
+
+    Of one image the time is not known: then one round is enough.
+    """
+    if trial.num_images is None or not loaded.is_tried:
+        return LONGEST
+    return min(LONGEST, MEASURED_SHARE * trial.num_images * loaded.seconds_per_image)

@@ -25,6 +25,7 @@ class LoadedNetwork:
         failure: Why it cannot compute on this machine; empty while it can.
         seconds_per_image: How long it took for each image of a trial behind the first one, which
             includes making its kernels; 0 where that was not measured.
+        seconds: How long all images of the trial took.
     """
 
     def __init__(self, backbone: Backbone, names: Sequence[str]) -> None:
@@ -32,6 +33,7 @@ class LoadedNetwork:
         self.engine: str | None = self.facts.get("engine")
         self.failure = ""
         self.seconds_per_image = 0.0
+        self.seconds = 0.0
         self._tried: tuple[np.ndarray, Results] | None = None
         self._backbone = backbone
         self._names = names
@@ -63,8 +65,10 @@ class LoadedNetwork:
         if self._tried is not None and self._tried[0] is pixels:
             return self._tried[1]
         if not self.failure:
+            began = time.perf_counter()
             try:
                 self._tried = pixels, self._try(pixels)
+                self.seconds = time.perf_counter() - began
                 return self._tried[1]
             except ModelError as error:
                 self.failure = first_line(error).rstrip(":.")

@@ -157,16 +157,42 @@ def speeds_key(trial: Trial, candidates: Sequence[Choice]) -> str:
     )
 
 
-def find_speeds(key: str, candidates: Sequence[Choice]) -> dict[str, float] | None:
-    """Return remembered images per second by engine; None if there are none."""
+@dataclass(frozen=True, slots=True)
+class KnownSpeeds:
+    """Speeds of engines that were measured on this machine.
+
+    Attributes:
+        by_engine: Images per second.
+        times: How many runs of featx measured them.
+    """
+
+    by_engine: dict[str, float]
+    times: int = 1
+
+    def add(self, measured: Mapping[str, float]) -> KnownSpeeds:
+        """Return the means with one more measurement: geometric, so that ratios are means too."""
+        means = {
+            engine: math.exp(
+                (self.times * math.log(self.by_engine[engine]) + math.log(speed)) / (self.times + 1)
+            )
+            for engine, speed in measured.items()
+        }
+        return KnownSpeeds(means, self.times + 1)
+
+
+def find_speeds(key: str, candidates: Sequence[Choice]) -> KnownSpeeds | None:
+    """Return remembered speeds of all these candidates; None if there are none."""
     known = read_facts("speeds", key) or {}
     try:
         speeds = {candidate.engine: float(known[candidate.engine]) for candidate in candidates}
+        times = int(known.get("times", 1))
     except (KeyError, TypeError, ValueError):  # None are remembered, or those are none.
         return None
-    return speeds if all(0 < speed < math.inf for speed in speeds.values()) else None
+    is_sensible = times > 0 and all(0 < speed < math.inf for speed in speeds.values())
+    return KnownSpeeds(speeds, times) if is_sensible else None
 
 
-def keep_speeds(key: str, speeds: Mapping[str, float]) -> None:
-    """Remember images per second by engine."""
-    remember_facts("speeds", key, {**speeds, "machine": describe_machine()})
+def keep_speeds(key: str, known: KnownSpeeds) -> None:
+    """Remember the speeds of engines."""
+    facts = {**known.by_engine, "times": known.times, "machine": describe_machine()}
+    remember_facts("speeds", key, facts)

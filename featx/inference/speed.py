@@ -12,13 +12,17 @@ import numpy as np
 
 from featx.engines.engines import Network
 from featx.errors import ModelError
-from featx.inference.memory import find_speeds, keep_speeds, speeds_key
+from featx.inference.memory import KnownSpeeds, find_speeds, keep_speeds, speeds_key
 from featx.inference.trial import FIRST_BATCH, Choice, Trial
 from featx.machine import has_gpu
 
 CLEARLY_FASTER = 1.15
 """A candidate replaces one before it only if it is that much faster: what else happened to run on
 the machine during the comparison must not decide for good."""
+
+DOUBTFUL = 1.3
+"""Closer than that to the ratio at which another engine would be taken, other load may have
+decided: what one run measured is measured once more when the model is in memory again."""
 
 LONGEST = 0.5
 """Most seconds for measuring a network."""
@@ -45,18 +49,39 @@ def choose_fastest(
         The chosen one, with how its speed compares in its facts.
     """
     candidates = [*opened, *([] if loaded is None else [loaded])]
-    speeds = find_speeds(speeds_key(trial, candidates), candidates)
+    known = find_speeds(speeds_key(trial, candidates), candidates)
+    is_loaded = trial.backbone.is_loaded or has_gpu()
     # If the first batch is not full, there are no further images.
-    is_worth_loading = speeds is not None and trial.batch_size >= FIRST_BATCH
-    if loaded is not None and not (trial.backbone.is_loaded or has_gpu() or is_worth_loading):
+    is_worth_loading = known is not None and trial.batch_size >= FIRST_BATCH
+    if loaded is not None and not (is_loaded or is_worth_loading):
         candidates = list(opened)
-        speeds = find_speeds(speeds_key(trial, candidates), candidates)
-    if len(candidates) > 1 and speeds is None:
-        trial.listener.note("comparing engines on the first images, once for this machine")
-        candidates = [one for one in candidates if _computes(one, trial.pixels[:NUM_PIXELS])]
+        known = find_speeds(speeds_key(trial, candidates), candidates)
     if len(candidates) == 1:
         return candidates[0]
-    return _pick(candidates, speeds or _measure(trial, candidates, seconds))
+    if known is not None and not _is_measured_again(candidates, known, is_loaded=is_loaded):
+        return _pick(candidates, known.by_engine)
+    often = "once for this machine" if known is None else "once more: they took about the same time"
+    trial.listener.note(f"comparing engines on the first images, {often}")
+    candidates = [one for one in candidates if _computes(one, trial.pixels[:NUM_PIXELS])]
+    if len(candidates) == 1:
+        return candidates[0]
+    return _pick(candidates, _measure(trial, candidates, seconds).by_engine)
+
+
+def _is_measured_again(
+    candidates: Sequence[Choice], known: KnownSpeeds, *, is_loaded: bool
+) -> bool:
+    """Whether a decision is doubtful, and can be confirmed without loading a model for it.
+
+    One for the loaded model loads it anyway.
+    """
+    if known.times > 1:
+        return False
+    chosen = _pick(candidates, known.by_engine)
+    first, *others = (known.by_engine[one.engine] for one in candidates)
+    distance = max(others) / (first * CLEARLY_FASTER)
+    is_doubtful = 1 / DOUBTFUL < distance < DOUBTFUL
+    return is_doubtful and (is_loaded or chosen.engine == candidates[-1].engine)
 
 
 def _computes(candidate: Choice, pixels: np.ndarray) -> bool:
@@ -85,8 +110,8 @@ def _pick(candidates: Sequence[Choice], speeds: Mapping[str, float]) -> Choice:
     )
 
 
-def _measure(trial: Trial, candidates: Sequence[Choice], seconds: float) -> dict[str, float]:
-    """Measure images per second of each engine, and remember them."""
+def _measure(trial: Trial, candidates: Sequence[Choice], seconds: float) -> KnownSpeeds:
+    """Measure images per second of each engine, and remember them with what is known of them."""
     some = trial.pixels[:NUM_PIXELS]
     runs = []
     for candidate in candidates:
@@ -95,14 +120,23 @@ def _measure(trial: Trial, candidates: Sequence[Choice], seconds: float) -> dict
             pixels = np.resize(some, (candidate.network.batch_size, *some.shape[1:]))
         runs.append((candidate.network, pixels))
     is_warm = all(one.is_warm or one.results is not None for one in candidates)
-    speeds = compare_speeds(runs, seconds, is_warm=is_warm)
-    by_engine = {one.engine: speed for one, speed in zip(candidates, speeds, strict=True)}
-    keep_speeds(speeds_key(trial, candidates), by_engine)
-    return by_engine
+    # Of a slow network, the trial has measured as much as is done here.
+    taken = [0.0 if has_gpu() else one.seconds_per_image * len(some) for one in candidates]
+    speeds = compare_speeds(runs, seconds, is_warm=is_warm, taken=taken)
+    measured = {one.engine: speed for one, speed in zip(candidates, speeds, strict=True)}
+    key = speeds_key(trial, candidates)
+    earlier = find_speeds(key, candidates)
+    known = KnownSpeeds(measured) if earlier is None else earlier.add(measured)
+    keep_speeds(key, known)
+    return known
 
 
 def compare_speeds(
-    runs: Sequence[tuple[Network, np.ndarray]], seconds: float = LONGEST, *, is_warm: bool = False
+    runs: Sequence[tuple[Network, np.ndarray]],
+    seconds: float = LONGEST,
+    *,
+    is_warm: bool = False,
+    taken: Sequence[float] = (),
 ) -> list[float]:
     """Measure images per second of several networks: the best of rounds in turn.
 
@@ -110,11 +144,16 @@ def compare_speeds(
 
     Args:
         runs: Networks, and one batch for each.
-        seconds: How long to go on with each. At least two rounds are counted, or one that takes as
-            long.
+        seconds: How long to go on with each. At least two rounds are counted, or one that takes
+            four times as long.
         is_warm: Whether all have computed before: else a first round does not count.
+        taken: Seconds that each is known to take, 0 where that is not known; one that takes longer
+            than `seconds` is not run.
     """
-    best = [math.inf] * len(runs)
+    least = 1 if is_warm else 2  # The number of the second round that counts.
+    taken = taken or [0.0] * len(runs)
+    is_known = [already > seconds for already in taken]
+    best = [already if known else math.inf for already, known in zip(taken, is_known, strict=True)]
     spent = [0.0] * len(runs)
 
     def compute(network: Network, pixels: np.ndarray) -> None:
@@ -123,7 +162,8 @@ def compare_speeds(
     with ThreadPoolExecutor(max(network.concurrency for network, _ in runs)) as pool:
         for number in range(50):
             for index, (network, pixels) in enumerate(runs):
-                if spent[index] > seconds and (is_warm or number > 2):
+                enough = seconds if number > least else 4 * seconds
+                if is_known[index] or spent[index] > enough:
                     continue
                 start = time.perf_counter()
                 count = network.concurrency
@@ -133,6 +173,6 @@ def compare_speeds(
                     best[index] = min(best[index], elapsed)
                     spent[index] += elapsed
     return [
-        len(pixels) * network.concurrency / elapsed
-        for (network, pixels), elapsed in zip(runs, best, strict=True)
+        len(pixels) * (1 if known else network.concurrency) / elapsed
+        for (network, pixels), elapsed, known in zip(runs, best, is_known, strict=True)
     ]

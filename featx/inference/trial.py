@@ -91,16 +91,21 @@ class Choice:
         network: Computes the layers.
         facts: Engine and precision, and what was measured: for the record of the run.
         results: Its results for the trial's pixels; None if it was not tried.
+        seconds: How long these took.
         missing_precision: Why it does not compute in the precision of stored features, where its
             engine has that precision.
         reference: The network in float32 with which its precision was compared, if it was.
         is_warm: Whether it has computed before, so that its next images show its speed.
+        seconds_per_image: How long it took for each of the trial's images; 0 where that was not
+            measured.
     """
 
     engine: str
     network: Network
     facts: dict[str, Any]
     results: Results | None = None
+    seconds: float = 0.0
     missing_precision: str = ""
     reference: Network | None = None
     is_warm: bool = False
+    seconds_per_image: float = 0.0

@@ -141,6 +141,19 @@ class Beginning:
     any_size: bool = False
 
 
+class Described(Protocol):
+    """What can be said of a model without running it: a part of `Backbone`, explained there."""
+
+    spec: ModelSpec
+    num_layers: int | None
+    notes: Sequence[str]
+    beginning: Beginning
+
+    def features(self) -> Sequence[Layer]:
+        """Describe every layer, in the order of computation."""
+        ...
+
+
 class Backbone(Protocol):
     """A loaded model. Sources of models return one; tests bring their own.
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from featx.arguments import check_given_flag, plain_arguments
-from featx.checks import check_layers, require_library
+from featx.checks import check_layers, check_path, require_library
 from featx.input_spec import InputSpec
 from featx.keywords import LoadKeywords
-from featx.models.backbone import Backbone, Layer
+from featx.models.backbone import Backbone, Described, Layer
 from featx.models.in_memory import add_signature, check_given_model
-from featx.models.loading import load_model
+from featx.models.loading import load_model, read_request
 from featx.models.reference import parse_reference
 from featx.models.selection import select_layers
 from featx.models.sources import SOURCES
@@ -27,8 +28,13 @@ if TYPE_CHECKING:
 class LayerTable(Shown, Sequence[Layer]):
     """Layers of a model, in the order of computation: a sequence of `Layer`.
 
+    Args:
+        described: What is known of the model.
+        layers: The layers that are listed.
+        load: Loads the model, if what is known of it is not the model itself.
+
     Attributes:
-        backbone: The model.
+        described: What is known of the model: its input, and what a person should know.
 
     Example:
         >>> table = layers("builtin:mini", "block*_pool")
@@ -36,9 +42,17 @@ class LayerTable(Shown, Sequence[Layer]):
         (['block1_pool', 'block2_pool'], (16, 16, 48))
     """
 
-    def __init__(self, backbone: Backbone, layers: Sequence[Layer]) -> None:
-        self.backbone = backbone
+    def __init__(
+        self, described: Described, layers: Sequence[Layer], load: Callable[[], Backbone]
+    ) -> None:
+        self.described = described
         self._layers = tuple(layers)
+        self._load = load
+
+    @property
+    def backbone(self) -> Backbone:
+        """The model, which is built now if its layers were known without that."""
+        return self._load()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -54,7 +68,7 @@ class LayerTable(Shown, Sequence[Layer]):
             LibraryMissing: If pandas is not installed.
         """
         library = require_library("pandas", "to_pandas")
-        contract = self.backbone.spec.input
+        contract = self.described.spec.input
         return library.DataFrame([describe_layer(layer, contract) for layer in self])
 
     def __len__(self) -> int:
@@ -69,7 +83,7 @@ class LayerTable(Shown, Sequence[Layer]):
     def __getitem__(self, place: slice) -> LayerTable: ...
     def __getitem__(self, place: int | slice) -> Layer | LayerTable:
         if isinstance(place, slice):
-            return LayerTable(self.backbone, self._layers[place])
+            return LayerTable(self.described, self._layers[place], self._load)
         return self._layers[place]
 
 
@@ -111,18 +125,25 @@ def layers(
     """
     if isinstance(model, str):
         weights = weights or SOURCES[parse_reference(model)[0]].weights_to_describe
-    backbone = load_model(
-        add_signature(model, signature),
-        weights=weights,
-        input=fill_group(InputOptions, input, options),
-        trust_model_code=trust_model_code,
+    reference = add_signature(check_given_model("model", model), signature)
+    changes = fill_group(InputOptions, input, options)
+
+    @cache
+    def load() -> Backbone:
+        return load_model(
+            reference, weights=weights, input=changes, trust_model_code=trust_model_code
+        )
+
+    source, request = read_request(
+        reference, check_path("weights", weights), changes, trust_model_code
     )
-    listed = backbone.features()
+    described = SOURCES[source].describe(request) or load()
+    listed = described.features()
     if pattern:
-        listed = select_layers(check_layers("pattern", pattern), listed, backbone.num_layers)
+        listed = select_layers(check_layers("pattern", pattern), listed, described.num_layers)
     elif not all:
         listed = [layer for layer in listed if not layer.is_detail]
-    return LayerTable(backbone, listed)
+    return LayerTable(described, listed, load)
 
 
 def describe_layer(layer: Layer, contract: InputSpec) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def load_model(
         featx.errors.UnknownName: There is no Keras application named 'VGG91'. Did you mean ...
     """
     changes = fill_group(InputOptions, input, options)
-    source, request = _read_request(
+    source, request = read_request(
         check_given_model("model", model), check_path("weights", weights), changes, trust_model_code
     )
     return _load(source, request)
@@ -102,7 +102,7 @@ def load_classifier(
         featx.errors.ModelError: builtin:mini knows no classes of its own. Fit a head on its ...
     """
     changes = input or InputOptions()
-    source, request = _read_request(model, weights, changes, trust_model_code)
+    source, request = read_request(model, weights, changes, trust_model_code)
     return _load(source, SOURCES[source].with_classifier(request))
 
 
@@ -169,10 +169,15 @@ def restore_model(
     return backbone
 
 
-def _read_request(
+def read_request(
     model: Reference, weights: str | None, changes: InputOptions, trust_model_code: GivenTrust
 ) -> tuple[str, ModelRequest]:
-    """Return the source of a reference, and the request for it."""
+    """Return the source of a reference, and the request for it.
+
+    Raises:
+        UnknownName: If there is no such model.
+        InvalidValue: If weights are given for a model in memory.
+    """
     if isinstance(model, InMemory):
         if weights is not None:
             raise InvalidValue(

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from featx.input_spec import InputSpec
-from featx.models.backbone import Backbone, Layer
+from featx.models.backbone import Described, Layer
 from featx.report import drawing
 from featx.report.drawing import make_table, print_result
 from featx.units import format_bytes, format_shape
@@ -29,7 +29,7 @@ _HEADINGS = {
 }
 
 
-def show_layers(backbone: Backbone, layers: Sequence[Layer], *, tree: bool = False) -> None:
+def show_layers(backbone: Described, layers: Sequence[Layer], *, tree: bool = False) -> None:
     """Draw layers grouped by kind; columns that would be empty are left out.
 
     Types, and whether layers are trainable, get a column where they differ; else they are in the

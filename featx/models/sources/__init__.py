@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from featx.errors import AddOnError, join_names
-from featx.models.backbone import Backbone, ModelRequest
+from featx.models.backbone import Backbone, Described, ModelRequest
 from featx.models.catalogue_entry import CatalogueEntry
 from featx.registry import Registry
 from featx.specs import ModelSpec
@@ -67,6 +67,13 @@ class ModelSource(Protocol):
                 what is wrong and what to do.
         """
         ...
+
+    def describe(self, request: ModelRequest) -> Described | None:
+        """Return what is known of a model without loading it; None if that is not enough.
+
+        It must be what `load` would show: ``featx layers`` lists it.
+        """
+        return None
 
     def reads(self, name: str) -> bool:
         """Whether a name, path or URL without a source in front is a model of this source.

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from featx.errors import InvalidValue, UnknownName
-from featx.models.backbone import Backbone, ModelRequest
+from featx.models.backbone import Backbone, Described, ModelRequest
 from featx.models.catalogue_entry import CatalogueEntry
 from featx.models.contracts import APPLICATIONS, keras_models_folder
 from featx.models.sources import ModelSource
@@ -28,6 +28,12 @@ class KerasSource(ModelSource):
         from featx.models.keras_settings import build_apart
 
         return build_apart(lambda: keras_applications.load(request))
+
+    def describe(self, request: ModelRequest) -> Described | None:
+        """Return the shipped list of layers, if the network is as it is built by default."""
+        from featx.models.application_layers import find_listed
+
+        return find_listed(request)
 
     def reads(self, name: str) -> bool:
         """Whether it is the name of an application."""

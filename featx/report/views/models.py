@@ -52,7 +52,7 @@ def view_layer(layer: Layer) -> View:
 
 def view_layers(table: LayerTable) -> View:
     """Return the columns of ``featx layers``, of so many layers as most networks have."""
-    backbone = table.backbone
+    backbone = table.described
     contract = backbone.spec.input
     headers = choose_columns(table)
     rows = [

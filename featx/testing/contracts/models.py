@@ -55,18 +55,21 @@ class ModelCase:
     input: InputOptions = field(default_factory=InputOptions)
     weights: str | None = None
 
+    def request(self, input: InputOptions) -> ModelRequest:
+        """Return what the source is asked for."""
+        source, name, arguments = parse_reference(self.reference)
+        trusted = check_trust(TRUST, arguments.pop(TRUST, False))
+        is_bare = not self.reference.startswith(f"{source}:")
+        return ModelRequest(name, arguments, self.weights, input, trusted, is_bare)
+
     def load(self) -> Backbone:
         """Load the model."""
         return load_model(self.reference, weights=self.weights, input=self.input)
 
     def load_unchecked(self, input: InputOptions) -> Backbone:
         """Load the model as its source does, without what featx checks afterwards."""
-        source, name, arguments = parse_reference(self.reference)
-        trusted = check_trust(TRUST, arguments.pop(TRUST, False))
-        is_bare = not self.reference.startswith(f"{source}:")
-        return SOURCES[source].load(
-            ModelRequest(name, arguments, self.weights, input, trusted, is_bare)
-        )
+        source, _, _ = parse_reference(self.reference)
+        return SOURCES[source].load(self.request(input))
 
 
 @lru_cache(maxsize=1)
@@ -103,6 +106,19 @@ class ModelSourceContract:
         spellings = SOURCES[source].spellings
         assert spellings
         assert all(text.partition(":")[0] == source for text in spellings)
+
+    def test_what_is_described_without_loading_is_what_is_loaded(
+        self, case: ModelCase, backbone: Backbone
+    ) -> None:
+        """A list of layers does not depend on whether the model was loaded for it."""
+        described = SOURCES[backbone.spec.source].describe(case.request(case.input))
+        if described is not None:
+            assert list(described.features()) == list(backbone.features())
+            assert described.num_layers == backbone.num_layers
+            assert described.spec.reference == backbone.spec.reference
+            assert described.spec.input == backbone.spec.input
+            assert list(described.notes) == list(backbone.notes)
+            assert described.beginning == backbone.beginning
 
     def test_layers_have_names_of_their_own(self, backbone: Backbone) -> None:
         """No two layers share a name."""
