@@ -148,7 +148,7 @@ def follow_rows(share: Share, row: np.ndarray, read_rows: int) -> Iterator[np.nd
     """Yield a worker's rows in the order of the store, in pieces to be read at a time.
 
     Several workers take turns in batches, as they are asked by turns: so their batches come in
-    order. One worker reads whole chunks.
+    order. One worker reads whole chunks, or batches if these are larger.
 
     Args:
         share: Which rows are the worker's.
@@ -156,7 +156,7 @@ def follow_rows(share: Share, row: np.ndarray, read_rows: int) -> Iterator[np.nd
         read_rows: Rows of the store to be read at a time.
     """
     end = share.first + share.num_rows
-    if share.num_workers > 1:
+    if share.num_workers > 1 or share.batch_size >= read_rows:
         step = share.batch_size
         for first in range(share.first + share.worker * step, end, share.num_workers * step):
             yield np.arange(first, min(first + step, end))

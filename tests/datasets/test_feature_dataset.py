@@ -106,7 +106,7 @@ def test_a_chunk_is_read_once_in_a_pass(numbered: Path, monkeypatch: pytest.Monk
     data = featx.open_dataset(numbered, layers="v")
     for shuffle in (False, True):
         read.clear()
-        assert len(flat(pass_over(data, shuffle=shuffle, batch_size=16))) == ROWS
+        assert len(flat(pass_over(data, shuffle=shuffle, batch_size=5))) == ROWS
         assert sorted(read) == list(range(15))
 
 
