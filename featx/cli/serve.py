@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -32,7 +33,8 @@ def serve(
     layer: OneLayer = None,
     server: ServerGroup,
     browser: Annotated[
-        bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")
+        bool,
+        typer.Option("--browser/--no-browser", help="Open the page in a browser, from a terminal."),
     ] = True,
     mcp: Annotated[
         bool,
@@ -73,6 +75,7 @@ def serve(
         return
     opened = open_server(files, query, server, listener)
     typer.echo(opened.url)
-    if browser:
+    listener.note(f"serving {opened.summary}: Ctrl-C ends it")
+    if browser and sys.stdout.isatty():
         typer.launch(opened.url)
     opened.run()

@@ -48,9 +48,20 @@ def join_keys(keys: Sequence[str]) -> Any:
 
 
 def _translate(name: str) -> str:
-    """Return an expression for a key of which one part, or the first ones together, match."""
-    anywhere, inside = (
-        "".join({"*": f"{any_}*", "?": any_}.get(letter) or re.escape(letter) for letter in name)
-        for any_ in (".", "[^/]")
-    )
-    return rf"\A(?:{anywhere})(?:/|\z)|(?:\A|/)(?:{inside})(?:/|\z)"
+    """Return an expression for a key of which one part, or the first ones together, match.
+
+    Whatever begins with a star matches the first parts together wherever it matches one of them;
+    looking for the rest alone is several times as fast.
+    """
+    begun = name.lstrip("*")
+    if begun != name:
+        return rf"(?:{_spell(begun, '.')})(?:/|\z)"
+    inside = rf"(?:\A|/)(?:{_spell(name, '[^/]')})(?:/|\z)"
+    if not {"*", "?", "/"} & set(name):
+        return inside
+    return rf"\A(?:{_spell(name, '.')})(?:/|\z)|{inside}"
+
+
+def _spell(name: str, any_: str) -> str:
+    known = {"*": f"{any_}*", "?": any_}
+    return "".join(known.get(letter) or re.escape(letter) for letter in name)

@@ -19,6 +19,7 @@ from featx.options import RunOptions, fill_group
 from featx.serving.settings import ServeKeywords, ServerOptions
 from featx.serving.snapshot import Files
 from featx.trust import GivenTrust
+from featx.units import format_count
 from featx.wording import option
 
 if TYPE_CHECKING:
@@ -61,6 +62,14 @@ class Server:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    @property
+    def summary(self) -> str:
+        """What is served, in a few words."""
+        snapshot = self._service.current
+        head = "no head" if snapshot.head is None else f"a head of kind {snapshot.head.kind!r}"
+        images = format_count(len(snapshot), "image")
+        return f"{images}, layer {snapshot.index.description.feature.name!r}, {head}"
 
     def run(self) -> None:
         """Serve in this thread, until SIGTERM or Ctrl-C; what was taken is answered before."""
