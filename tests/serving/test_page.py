@@ -292,6 +292,15 @@ def test_a_million_rows_scroll_without_more_elements(page: Any) -> None:
     page.keyboard.press("Control+End")
     wait_until(page, "document.activeElement.dataset.key === '999999.png'")
     assert page.evaluate("document.activeElement.getBoundingClientRect().bottom <= innerHeight")
+    found = {"searched": total, "results": [{"matches": [{"key": "7.png", "score": 0.5}]}]}
+    page.route("**/search", lambda route: route.fulfill(json=found))
+    with page.expect_request("**/search") as asked:
+        page.keyboard.press("Enter")
+    assert asked.value.post_data_json["skip"] == 0
+    page.wait_for_selector('.cell[data-key="7.png"]')
+    page.go_back()
+    page.wait_for_selector('.cell[data-key="999999.png"]')
+    page.locator('.cell[data-key="999999.png"]').focus()
     page.keyboard.press("Control+Home")
     wait_until(page, "document.activeElement.dataset.key === '0.png'")
     assert max(most, page.locator(".pictures .cell").count()) < 120

@@ -29,7 +29,11 @@ export function picturesView(store) {
   const grid = new Windowed({
     scroller, label: "Pictures", measure,
     render: (index, cell) => fillTile(cell, pages.get(index), { list, index }),
-    want: (first, end) => { pages.want(first, end); if (node.offsetParent) remember(first); },
+    want(first, end) {
+      if (!pages.total) return; // Another list is being read: this was for the one before.
+      pages.want(first, Math.min(end, pages.total));
+      remember(first);
+    },
   });
   grid.area.addEventListener("click", (event) => {
     const item = itemAt(event);

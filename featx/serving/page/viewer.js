@@ -1,11 +1,10 @@
 // A picture as large as the window, and from there to the next one.
 import { actByKey, decisionButtons, tagList } from "./actions.js";
 import { address } from "./api.js";
-import { button, element, fill, name } from "./dom.js";
+import { button, element, fill, name, percent } from "./dom.js";
 import { onNotes } from "./notes.js";
 import { findLike } from "./state.js";
 import { describeItem, predicted } from "./tile.js";
-import { percent } from "./dom.js";
 
 /** @type {{item: any, list: any, index: number, dialog: HTMLDialogElement} | null} */
 let open = null;
@@ -51,7 +50,10 @@ function show() {
 /** The picture itself; its thumbnail where browsers cannot show it. */
 export function picture(key, alt) {
   const image = element("img", { alt, src: address("pictures", key), draggable: "false" });
-  image.addEventListener("error", () => { image.src = address("thumbnails", key); }, { once: true });
+  image.addEventListener("error", () => {
+    image.addEventListener("error", () => image.replaceWith(element("span", { class: "none" }, "no picture")), { once: true });
+    image.src = address("thumbnails", key);
+  }, { once: true });
   return image;
 }
 
