@@ -104,3 +104,11 @@ def shape(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: shape(one) for name, one in value.items()}
     return [shape(value[0])] if isinstance(value, list) and value else None
+
+
+def test_numbers_for_prometheus_name_routes_and_no_keys(client: Client) -> None:
+    client.get("/items/photos/dark/image_0.png")
+    text = client.get("/metrics").body.decode()
+    assert 'featx_requests_total{route="/items/{key:path}",status="200"}' in text
+    assert "image_0.png" not in text
+    assert "featx_network_pictures_total" in text
