@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from featx.errors import FeatxError, StoreError
+from featx.errors import FeatxError, HeadError, StoreError
 from featx.events import Listener
 from featx.files import resolve_link
 from featx.heads.head import DESCRIPTION_FILE, Head, load_head
@@ -141,7 +141,7 @@ def take_snapshot(files: Files, listener: Listener) -> Snapshot:
         stamp = stamp_files(files, index)
         index = ready_index(files.index, listener)
         store = _open_store(files, index)
-        head = _load_head(files)
+        head = _load_head(files, listener)
         if stamp_files(files, index) == stamp:  # Nothing was replaced meanwhile.
             return Snapshot(store, index, head, stamp)
         store.close()
@@ -173,7 +173,14 @@ def _open_store(files: Files, index: VectorIndex) -> FeatureStore:
     return store
 
 
-def _load_head(files: Files) -> Head | None:
-    if files.head is None and not (files.head_folder / DESCRIPTION_FILE).is_file():
+def _load_head(files: Files, listener: Listener) -> Head | None:
+    """Return the head; None if nobody named one and there is none that can be used."""
+    if files.head is not None:
+        return load_head(files.head)
+    if not (files.head_folder / DESCRIPTION_FILE).is_file():
         return None
-    return load_head(files.head_folder)
+    try:
+        return load_head(files.head_folder)
+    except (HeadError, LookupError) as error:
+        listener.note(f"serving without the head {str(files.head_folder)!r}: {error}")
+        return None

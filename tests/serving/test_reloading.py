@@ -106,3 +106,37 @@ def test_a_head_that_is_fitted_again(served: tuple[Path, featx.Server], tmp_path
         assert client.get("/describe").json["head"]["kind"] == "knn"
         answer = client.ask("/predict", {"keys": ["dark/image_0.png"]})
         assert answer.json["results"][0]["predictions"][0]["class"] == "dark"
+
+
+def test_a_head_that_nobody_named_may_be_damaged(
+    served: tuple[Path, featx.Server], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = served
+    (tmp_path / "head").mkdir()
+    (tmp_path / "head" / "head.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    with featx.serve(folder / "f.h5", port=0) as server:
+        assert Client(server.url).get("/describe").json["head"] is None
+    with pytest.raises(featx.FeatxError, match="head"):
+        featx.serve(folder / "f.h5", head="head", port=0)
+
+
+@pytest.mark.parametrize("host", ["::1", "localhost"])
+def test_other_addresses_of_this_machine(served: tuple[Path, featx.Server], host: str) -> None:
+    folder, _ = served
+    try:
+        server = featx.serve(folder / "f.h5", host=host, port=0)
+    except OSError as error:
+        pytest.skip(f"there is no such address here: {error}")
+    with server:
+        assert Client(server.url).get("/describe").json["num_images"] == 6
+
+
+def test_an_index_alone_finds_its_store(served: tuple[Path, featx.Server]) -> None:
+    folder, _ = served
+    with featx.serve(index=folder / "f.faiss", port=0) as server:
+        client = Client(server.url)
+        assert client.get("/items?label=dark").json["total"] == 3
+        extract(folder, 8)
+        server.reload()
+        assert client.get("/items").json["total"] == 8
