@@ -152,6 +152,7 @@ def test_another_tab_sees_a_decision(chromium: Any, page: Any, server: featx.Ser
     page.goto(f"/?like={DARK}")
     page.locator(".query").get_by_role("button", name="Reject").click()
     page.locator(".query .reject[aria-pressed=true]").wait_for()
+    assert page.evaluate("document.activeElement.className") == "decide reject"
     page.get_by_role("button", name="Undo").click()
     page.locator(".query .reject[aria-pressed=false]").wait_for()
     change = {"changes": [{"key": DARK, "action": "keep"}]}

@@ -32,6 +32,13 @@ export function fill(parent, ...children) {
   return parent;
 }
 
+/** Draw a part again; the keyboard stays at the same button of it. */
+export function keepingFocus(parent, redraw) {
+  const all = () => [...parent.querySelectorAll("button, input")], at = all().indexOf(document.activeElement);
+  redraw();
+  if (at >= 0) all()[at]?.focus({ preventScroll: true });
+}
+
 /** @param {string} id @returns {any} */
 export const find = (id) => document.getElementById(id);
 

@@ -22,11 +22,11 @@ export function showKeys() {
   box.checked = wanted();
   const dialog = element(
     "dialog", { class: "dialog wide", "aria-labelledby": "keys-title" },
-    element("h2", { id: "keys-title" }, "Shortcuts"),
+    element("h2", { id: "keys-title", tabindex: -1, autofocus: true }, "Shortcuts"),
     element("div", { class: "keys" }, LISTED.map(([title, rows]) => element("section", {}, element("h3", {}, title),
       element("dl", {}, rows.map(([keys, text]) => [element("dt", {}, keys.split(" ").map((one) => element("kbd", {}, one))), element("dd", {}, name(text))]))))),
     element("label", { class: "line" }, box, "Shortcuts of a single letter, wherever I am on the page"),
-    element("form", { method: "dialog", class: "line end" }, element("button", { class: "primary", autofocus: true }, "Close")));
+    element("form", { method: "dialog", class: "line end" }, element("button", { class: "primary" }, "Close")));
   dialog.addEventListener("close", () => dialog.remove());
   document.body.append(dialog);
   dialog.showModal();

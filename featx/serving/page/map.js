@@ -2,7 +2,7 @@
 // the list beside it shows.
 import { complain, say } from "./announce.js";
 import { address, ask } from "./api.js";
-import { button, count, element, fill, name } from "./dom.js";
+import { button, count, element, fill, keepingFocus, name } from "./dom.js";
 import { css, Drawing, GREY, hue } from "./map-draw.js";
 import { listenToMap } from "./map-moves.js";
 import { MapPictures } from "./map-pictures.js";
@@ -199,7 +199,7 @@ export function mapView() {
   new ResizeObserver(() => { drawing.fit(); redraw(); rest(); }).observe(canvas);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { drawLegend(); redraw(); });
   onState((now, before) => {
-    if (!same(now.filters, before.filters)) { restate(); drawLegend(); }
+    if (!same(now.filters, before.filters)) { restate(); keepingFocus(legend, drawLegend); }
     if (!same(now.like, before.like)) findQuery();
   });
   return { node, show, renew() { points = null; show(); } };

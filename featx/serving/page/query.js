@@ -3,7 +3,7 @@ import { decisionButtons, tagList } from "./actions.js";
 import { complain } from "./announce.js";
 import { address, ask } from "./api.js";
 import { cropping } from "./crop.js";
-import { button, element, fill, name, percent } from "./dom.js";
+import { button, element, fill, keepingFocus, name, percent } from "./dom.js";
 import { onNotes } from "./notes.js";
 import { dropTerm, findLike, go, onState, same, state } from "./state.js";
 import { askAbout, recall } from "./uploads.js";
@@ -113,7 +113,7 @@ export function queryPanel(store) {
     if (now.crop !== before.crop) drawCrop();
     if (!same(now.terms, before.terms)) drawTerms();
   });
-  onNotes(drawAbout);
+  onNotes(() => keepingFocus(panel, drawAbout));
   if (state.like) read();
   return panel;
 }

@@ -2,7 +2,7 @@
 import { actByKey, decide, DECISION_KEYS, decisionButtons, decisionMark } from "./actions.js";
 import { complain, say } from "./announce.js";
 import { askUntilReady } from "./api.js";
-import { button, count, counted, element, fill, name } from "./dom.js";
+import { button, count, counted, element, fill, keepingFocus, name } from "./dom.js";
 import { change, decisionOf, onNotes } from "./notes.js";
 import { Pages } from "./pages.js";
 import { findLike, go, onState, state } from "./state.js";
@@ -52,7 +52,7 @@ function reviewList({ name: which, label, rowHeight, read, render, press, bar, e
     say(`${label}: ${count(mine.total)}`);
   }
   function draw() { if (answer && pages) fill(top, bar({ ...answer, total: pages.total, items: [...pages] })); }
-  onNotes(() => { if (pages) { list.refresh(); draw(); } });
+  onNotes(() => { if (pages) { keepingFocus(list.area, () => list.refresh()); keepingFocus(top, draw); } });
   return { node, list, show, renew() { pages?.stop(); pages = null; answer = null; show(); } };
 }
 

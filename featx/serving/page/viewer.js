@@ -1,7 +1,7 @@
 // A picture as large as the window, and from there to the next one.
 import { actByKey, decisionButtons, tagList } from "./actions.js";
 import { address } from "./api.js";
-import { button, element, fill, name, percent } from "./dom.js";
+import { button, element, fill, keepingFocus, name, percent } from "./dom.js";
 import { onNotes } from "./notes.js";
 import { findLike } from "./state.js";
 import { describeItem, predicted } from "./tile.js";
@@ -34,7 +34,7 @@ export function openViewer(item, list, index = 0) {
   dialog.showModal();
 }
 
-onNotes(() => { if (open) showAbout(); });
+onNotes(() => { if (open) keepingFocus(open.dialog, showAbout); });
 
 function show() {
   const { item, dialog, list } = open;
