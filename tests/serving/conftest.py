@@ -9,6 +9,7 @@ import pytest
 
 import featx
 from tests.serving.client import Client, write_collection
+from tests.serving.page import serve_page
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +31,14 @@ def client(server: featx.Server) -> Client:
 @pytest.fixture(scope="session")
 def picture(store: Path) -> bytes:
     return (store.parent / "photos/dark/image_4.png").read_bytes()
+
+
+@pytest.fixture(scope="session")
+def page_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("page")
+
+
+@pytest.fixture(scope="session")
+def page_server(page_folder: Path) -> Iterator[featx.Server]:
+    with serve_page(page_folder) as server:
+        yield server

@@ -16,7 +16,6 @@ from tests.serving.page import (
     keys_shown,
     new_page,
     open_chromium,
-    serve_page,
     wait_for_pictures,
     wait_until,
 )
@@ -41,10 +40,9 @@ def chromium() -> Iterator[Any]:
         yield browser
 
 
-@pytest.fixture(scope="module")
-def server(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[featx.Server]:
-    with serve_page(tmp_path_factory.mktemp("page")) as server:
-        yield server
+@pytest.fixture
+def server(page_server: featx.Server) -> featx.Server:
+    return page_server
 
 
 @pytest.fixture
@@ -87,7 +85,9 @@ def test_a_click_on_a_picture_finds_what_looks_like_it_and_back_returns(
     assert DARK in keys_shown(page, 5)
 
 
-@pytest.mark.parametrize("way", ["choose", "drop", "paste"])
+@pytest.mark.parametrize(
+    "way", ["choose", *(pytest.param(one, marks=pytest.mark.slow) for one in ("drop", "paste"))]
+)
 def test_a_picture_of_ones_own_is_searched_for(
     page: Any, server: featx.Server, picture: bytes, way: str
 ) -> None:
@@ -108,6 +108,7 @@ def test_a_picture_of_ones_own_is_searched_for(
     assert keys_shown(page, 3) == found
 
 
+@pytest.mark.slow
 def test_a_file_that_is_no_picture_is_refused_in_the_servers_words(page: Any) -> None:
     page.evaluate(GIVE, [[1, 2, 3], "image/png", "drop"])
     assert "mine.png cannot be used" in page.inner_text(".state [role=alert]")
@@ -195,6 +196,7 @@ def test_filters_of_every_kind_hold_at_once_and_are_in_the_address(
     assert filtered_total(page) == COUNT + 2
 
 
+@pytest.mark.slow
 def test_a_folder_with_marks_of_patterns_in_its_name_is_filtered_by(page: Any) -> None:
     page.locator("summary", has_text="Folder").click()
     page.get_by_role("checkbox", name=f"photos/{HOSTILE}").check()
@@ -306,6 +308,7 @@ def test_a_million_rows_scroll_without_more_elements(page: Any) -> None:
     assert max(most, page.locator(".pictures .cell").count()) < 120
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [1440, 800, 390])
 def test_it_fits_windows_of_all_widths(chromium: Any, server: featx.Server, width: int) -> None:
     with new_page(chromium, server, viewport={"width": width, "height": 800}) as page:
@@ -324,6 +327,7 @@ def test_it_fits_windows_of_all_widths(chromium: Any, server: featx.Server, widt
             wait_until(page, "document.activeElement.id === 'filters-button'")
 
 
+@pytest.mark.slow
 def test_errors_of_the_server_are_shown_in_its_words(page: Any) -> None:
     page.goto("/?where=nothing+%3C+3")
     assert "nothing" in page.inner_text(".state [role=alert]")

@@ -16,7 +16,6 @@ from tests.serving.page import (
     filtered_total,
     new_page,
     open_chromium,
-    serve_page,
     wait_for_pictures,
     wait_until,
 )
@@ -31,15 +30,9 @@ def chromium() -> Iterator[Any]:
         yield browser
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("curated")
-
-
-@pytest.fixture(scope="module")
-def server(chromium: Any, folder: Path) -> Iterator[featx.Server]:
-    with serve_page(folder) as server:
-        yield server
+@pytest.fixture
+def server(page_server: featx.Server) -> featx.Server:
+    return page_server
 
 
 @pytest.fixture
@@ -54,6 +47,7 @@ def exported(server: featx.Server) -> dict[str, dict[str, str]]:
     return {line["path"]: line for line in csv.DictReader(text.splitlines())}
 
 
+@pytest.mark.slow
 def test_what_is_circled_on_the_map_is_what_the_list_shows(page: Any, server: featx.Server) -> None:
     page.goto("/?view=map")
     page.wait_for_selector(".legend button")
@@ -83,6 +77,7 @@ def test_what_is_circled_on_the_map_is_what_the_list_shows(page: Any, server: fe
     assert "like=" in page.url
 
 
+@pytest.mark.slow
 def test_a_legend_filters_by_a_class_of_any_name(page: Any) -> None:
     page.goto("/?view=map")
     page.locator(".legend button", has_text=HOSTILE).click()
@@ -148,6 +143,7 @@ def test_tags_are_given_filtered_by_and_taken_away(page: Any, server: featx.Serv
     assert Client(server.url).get("/notes").json["tags"] == {}
 
 
+@pytest.mark.slow
 def test_another_tab_sees_a_decision(chromium: Any, page: Any, server: featx.Server) -> None:
     page.goto(f"/?like={DARK}")
     page.locator(".query").get_by_role("button", name="Reject").click()
@@ -160,6 +156,7 @@ def test_another_tab_sees_a_decision(chromium: Any, page: Any, server: featx.Ser
     page.locator(".query .keep[aria-pressed=true]").wait_for()
 
 
+@pytest.mark.slow
 def test_the_table_is_saved(page: Any, tmp_path: Path) -> None:
     page.goto("/")
     wait_for_pictures(page)
@@ -171,11 +168,12 @@ def test_the_table_is_saved(page: Any, tmp_path: Path) -> None:
     assert (tmp_path / "labels.csv").read_text("utf-8").startswith("path,label")
 
 
+@pytest.mark.slow
 def test_a_token_is_asked_for_once(
-    chromium: Any, server: featx.Server, folder: Path, tmp_path: Path
+    chromium: Any, server: featx.Server, page_folder: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "token").write_text(TOKEN)
-    served = featx.serve(folder / "f.h5", layer="mean", port=0, token_file=tmp_path / "token")
+    served = featx.serve(page_folder / "f.h5", layer="mean", port=0, token_file=tmp_path / "token")
     with served as guarded, new_page(chromium, guarded) as page:
         page.goto("/")
         page.get_by_role("textbox", name="Token").fill("a-wrong-token-of-letters")
