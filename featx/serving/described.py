@@ -34,6 +34,12 @@ _BINARY = {
     "export": "text/csv",
     "page": "text/html",
 }
+_OTHER_KINDS = {
+    "features": ("application/x-npy", "application/vnd.apache.arrow.stream"),
+    "export": ("application/jsonl",),
+}
+"""What else is answered, where it is asked for."""
+
 _OTHERS = {
     "304": "Nothing has changed.",
     "400": "The request cannot be read.",
@@ -74,9 +80,8 @@ def documented(name: str) -> dict[str, Any]:
     else:
         content = {"schema": {"type": "object"}, "example": example.get("answer", {})}
         answer["content"] = {"application/json": content}
-    if name == "features":
-        for other in ("application/x-npy", "application/vnd.apache.arrow.stream"):
-            answer["content"][other] = {"schema": {"type": "string", "format": "binary"}}
+    for other in _OTHER_KINDS.get(name, ()):
+        answer["content"][other] = {"schema": {"type": "string", "format": "binary"}}
     error = {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     responses: dict[str, Any] = {"200": answer}
     if name in ("map", "duplicates", "audit"):

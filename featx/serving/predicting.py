@@ -23,6 +23,9 @@ from featx.serving.web import Problem
 from featx.specs import DEFAULT_TOP, FeatureSpec
 from featx.wording import option
 
+NOT_FINITE = "its features are NaN or infinite"
+"""Why a stored image cannot be used."""
+
 
 def require_head(snapshot: Snapshot) -> Any:
     """Return the head; refuse where there is none."""
@@ -91,7 +94,7 @@ def describe_predictions(
     results, failures = [], []
     for name, prediction in zip(names, predictions, strict=True):
         if prediction is None:
-            failures.append({"key": name, "reason": "its features are NaN or infinite"})
+            failures.append({"key": name, "reason": NOT_FINITE})
             continue
         lines = [line | {"path": name} for line in describe_prediction(prediction, columns)]
         results.append({"query": name, "label": prediction.label, "predictions": lines})

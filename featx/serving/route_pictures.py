@@ -14,7 +14,7 @@ from featx.images.sources import ImageFailure
 from featx.index.ready import require_pooling
 from featx.serving.described import documented
 from featx.serving.network import Results
-from featx.serving.predicting import predict_question, stack_vectors
+from featx.serving.predicting import NOT_FINITE, predict_question, stack_vectors
 from featx.serving.questions import FeaturesQuestion, PredictQuestion, SearchQuestion
 from featx.serving.searching import Prepared, prepare_search, run_search
 from featx.serving.service import service_of
@@ -118,10 +118,18 @@ def _describe_features(
         "layer": feature.name,
         "width": int(vectors.shape[1]),
         "results": [
-            {"query": name, "vector": vector}
-            for name, vector in zip(names, vectors.astype(float).tolist(), strict=True)
+            {"query": name, "vector": vector.astype(float).tolist()}
+            for name, vector in zip(names, vectors, strict=True)
+            if np.isfinite(vector).all()
         ],
-        "failures": [{"key": one.key, "reason": one.reason} for one in failures],
+        "failures": [
+            *({"key": one.key, "reason": one.reason} for one in failures),
+            *(
+                {"key": name, "reason": NOT_FINITE}
+                for name, vector in zip(names, vectors, strict=True)
+                if not np.isfinite(vector).all()
+            ),
+        ],
     }
     return answer(request, snapshot.version, content)
 

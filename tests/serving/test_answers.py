@@ -15,6 +15,7 @@ from PIL import Image
 
 import featx
 from featx.testing import toy_model, write_images
+from tests.curation.stores import write_vectors
 from tests.serving.client import Client
 
 
@@ -247,3 +248,22 @@ def test_text_that_is_no_unicode_is_refused(client: Client) -> None:
     body = b'{"changes": [{"key": "%s", "action": "tag", "value": "\\ud800"}]}' % KEY.encode()
     answer = client.send("POST", "/notes", body, {"Content-Type": "application/json"})
     assert answer.status == 422
+
+
+def test_a_store_whose_model_is_gone_and_whose_features_are_not_numbers(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).standard_normal((6, 8)).astype(np.float32)
+    values[3] = np.nan
+    store = write_vectors(tmp_path / "f.h5", values)
+    with featx.serve(store, port=0) as server:
+        client = Client(server.url)
+        found = client.ask("/search", {"keys": ["000000.png", "000003.png"]}).json["results"]
+        assert [len(result["matches"]) for result in found] == [4, 0]
+        answer = client.ask("/features", {"keys": ["000000.png", "000003.png"]}).json
+        assert [one["query"] for one in answer["results"]] == ["000000.png"]
+        assert answer["failures"] == [
+            {"key": "000003.png", "reason": "its features are NaN or infinite"}
+        ]
+        for path in ("/search", "/features"):
+            answer = client.upload(path, b"picture")
+            assert answer.status == 503
+            assert "net.keras" not in answer.error  # Its place is for the log.
