@@ -25,7 +25,7 @@ from featx.serving.notes import DECISIONS, Note
 from featx.serving.questions import Change, Changes, ExportQuery, FindingsQuery, PageQuery
 from featx.serving.service import Service, service_of
 from featx.serving.snapshot import Snapshot
-from featx.serving.web import Problem, answer, check_fields, describe_error, read_asked, read_query
+from featx.serving.web import Problem, answer, describe_error, read_json, read_query
 
 router = APIRouter(tags=["curation"])
 
@@ -158,8 +158,7 @@ async def list_notes(request: Request) -> Response:
 async def change_notes(request: Request) -> Response:
     """Decide on images, or tag them; it is on the disk when the answer comes."""
     service = service_of(request)
-    asked = await read_asked(request, Changes, service.deadline())
-    changes = check_fields(Changes, asked.options).changes
+    changes = (await read_json(request, Changes, service.deadline())).changes
     snapshot = service.current
     notes = [_make_note(snapshot, change) for change in changes]
     # Not given up when the client goes away: it is written, or it is not.

@@ -16,7 +16,7 @@ from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from featx.serving.settings import ServerOptions
-from featx.serving.web import Answer
+from featx.serving.web import Answer, too_large
 from featx.wording import option
 
 COOKIE = "featx_session"
@@ -122,8 +122,6 @@ class Guard:
         limited = _LimitedBody(receive, self._options.max_upload)
         try:
             await self._app(scope, limited.receive, send_guarded)
-        except TooLarge:
-            await self._too_large()(scope, receive, send_guarded)
         except Exception as error:  # It was answered; Starlette raises it again for the log.
             logging.getLogger("featx.serving").error("a request failed", exc_info=error)
 
@@ -140,8 +138,9 @@ class Guard:
         if not self._is_same_origin(scope, headers):
             return Answer({"error": "Pages of other sites may not ask."}, 403)
         length = headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > self._options.max_upload:
-            return self._too_large()
+        if not length.isdecimal() or int(length) > self._options.max_upload:
+            problem = too_large(self._options.max_upload)
+            return Answer({"error": problem.detail}, problem.status_code, problem.headers)
         if not self._may_ask(scope["path"], headers):
             return Answer(
                 {"error": "A token is needed: Authorization: Bearer TOKEN."},
@@ -149,12 +148,6 @@ class Guard:
                 {"WWW-Authenticate": "Bearer"},
             )
         return None
-
-    def _too_large(self) -> Answer:
-        limit = self._options.max_upload
-        return Answer(
-            {"error": f"A request may have {limit:,} bytes."}, 413, {"Connection": "close"}
-        )
 
     def _knows_host(self, host: str) -> bool:
         """Whether a name is one of ours. An address cannot be rebound as names of DNS can."""
@@ -172,7 +165,7 @@ class Guard:
     def _is_same_origin(self, scope: Scope, headers: Headers) -> bool:
         """Whether a request comes from our own page, or from no page at all."""
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != headers["host"].lower():
+        if origin is not None and origin.lower().partition("://")[2] != headers["host"].lower():
             return False
         site = headers.get("sec-fetch-site", "none")
         if site in ("same-origin", "none"):
@@ -190,22 +183,18 @@ class Guard:
         return cookie is not None and self._sessions.accepts_cookie(cookie)
 
 
-class TooLarge(Exception):
-    """A body has more bytes than a request may have."""
-
-
 class _LimitedBody:
     """Counts the bytes of a body as they come."""
 
     def __init__(self, receive: Receive, limit: int) -> None:
-        self._receive, self._left = receive, limit
+        self._receive, self._limit, self._left = receive, limit, limit
 
     async def receive(self) -> Message:
         message = await self._receive()
         if message["type"] == "http.request":
             self._left -= len(message.get("body", b""))
             if self._left < 0:
-                raise TooLarge()
+                raise too_large(self._limit)
         return message
 
 

@@ -192,6 +192,7 @@ def open_server(
         log_config=None,
         access_log=False,
         lifespan="off",
+        ws="none",  # An upgrade would be answered before the guard has seen it.
         server_header=False,
         limit_concurrency=max(512, 4 * options.queue),
         timeout_keep_alive=30,

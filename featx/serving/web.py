@@ -37,7 +37,7 @@ MOST_PICTURES = 32
 """In one request."""
 
 MOST_TEXT = 1 << 20
-"""Bytes of JSON."""
+"""Bytes of JSON, also of a part of a form."""
 
 Model = TypeVar("Model", bound=BaseModel)
 T = TypeVar("T")
@@ -45,6 +45,11 @@ T = TypeVar("T")
 
 class Problem(HTTPException):
     """An answer that is an error, in a sentence."""
+
+
+def too_large(limit: int) -> Problem:
+    """Return the answer to a body of more bytes than a request may have."""
+    return Problem(413, f"This request may have {limit:,} bytes.", headers={"Connection": "close"})
 
 
 class Answer(JSONResponse):
@@ -115,37 +120,68 @@ async def read_asked(request: Request, model: type[BaseModel], deadline: float) 
     Raises:
         Problem: If it is something else, too large, or too slow.
     """
+    async with _in_time(deadline):
+        return await _read_body(request, model)
+
+
+async def read_json(request: Request, model: type[Model], deadline: float) -> Model:
+    """Read a body that is JSON, and return its fields, checked.
+
+    Raises:
+        Problem: If it is something else, too large, or too slow.
+    """
+    kind = _kind_of(request)
+    if kind != "application/json":
+        raise _other_kind("application/json", kind)
+    async with _in_time(deadline):
+        return check_fields(model, await _read_json(request))
+
+
+@asynccontextmanager
+async def _in_time(deadline: float) -> AsyncIterator[None]:
     try:
         async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
-            return await _read_body(request, model)
+            yield
     except TimeoutError:
         raise Problem(408, "The request did not come in time.") from None
     except ClientDisconnect:
         raise ClientGone() from None
 
 
+def _kind_of(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _other_kind(expected: str, kind: str) -> Problem:
+    received = printable(kind)[:80] or "no Content-Type"
+    return Problem(415, f"The body is {expected}. Received: {received}.")
+
+
 async def _read_body(request: Request, model: type[BaseModel]) -> Asked:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = _kind_of(request)
     if kind == "multipart/form-data":
         return await _read_form(request)
     if kind == "application/json":
-        data = await request.body()
-        return Asked(_parse_json(data) if data else {})
+        return Asked(await _read_json(request))
     if kind.startswith("image/") or kind == "application/octet-stream":
         data = await request.body()
         if not data:
             raise Problem(400, "The body is a picture. Received: no bytes.")
         return Asked(_parse_query(request, model), [Upload("upload", data)])
-    raise Problem(
-        415,
-        "The body is application/json, image/... or multipart/form-data. Received: "
-        f"{printable(kind)[:80] or 'no Content-Type'}.",
-    )
+    raise _other_kind("application/json, image/... or multipart/form-data", kind)
+
+
+async def _read_json(request: Request) -> dict[str, Any]:
+    """Return the JSON of a body, of which no more is kept than is read."""
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > MOST_TEXT:
+            raise too_large(MOST_TEXT)
+    return _parse_json(bytes(data)) if data else {}
 
 
 def _parse_json(data: bytes) -> dict[str, Any]:
-    if len(data) > MOST_TEXT:
-        raise Problem(413, f"JSON may have {MOST_TEXT:,} bytes. Received: {len(data):,}.")
     try:
         options = json.loads(data)
     except (ValueError, RecursionError):
@@ -172,6 +208,8 @@ async def _read_form(request: Request) -> Asked:
                     raise Problem(422, "A form has files called picture, and JSON called question.")
     except MultiPartException as error:
         raise Problem(400, f"The form cannot be read: {error.message}") from None
+    except UnicodeError:  # It says itself which encoding its names are in.
+        raise Problem(400, "The form cannot be read: its text is not in its charset.") from None
     return Asked(options, pictures)
 
 

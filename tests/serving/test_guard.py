@@ -67,8 +67,10 @@ def test_further_names_are_allowed_by_name(guarded: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "origin", ["https://evil.example", "null", "http://127.0.0.1:1", "http://localhost"]
-)
+    "origin",
+    ["https://evil.example", "null", "", "http://127.0.0.1:1", "http://localhost", "http://[::1",
+     "http://evil.example#@localhost", "http://[x]/"],
+)  # fmt: skip
 def test_pages_of_other_sites_may_not_ask(client: Client, origin: str) -> None:
     for method, path in (("GET", "/items"), ("POST", "/notes"), ("POST", "/search"), ("GET", "/")):
         assert client.send(method, path, b"{}", {"Origin": origin}).status == 403
@@ -211,6 +213,8 @@ def test_every_answer_has_the_policy(client: Client) -> None:
         b"GET /items HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n",
         b"POST /search HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n",
         b"POST /search HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n",
+        b"GET /items HTTP/1.1\r\nHost: evil.example\r\nConnection: Upgrade\r\n"
+        b"Upgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBs\r\nSec-WebSocket-Version: 13\r\n\r\n",
         b"\x16\x03\x01\x00nonsense\r\n\r\n",
         b"GET /items?" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
     ],
