@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ FORMAT, VERSION = "featx-notes", 1
 SUFFIX = ".notes.jsonl"
 DECISIONS = ("keep", "relabel", "reject")
 ACTIONS = (*DECISIONS, "clear", "tag", "untag")
+_FIRST_LINE = json.dumps({"format": FORMAT, "version": VERSION}).encode("ascii") + b"\n"
 
 
 class NotesError(FeatxError, OSError):
@@ -120,20 +122,28 @@ class NoteBook:
         """Grows with every change."""
         return self._end
 
-    def refresh(self) -> None:
-        """Read what another process has added."""
+    def refresh(self) -> int:
+        """Read what another process has added, and return the revision."""
         with self._lock:
             try:
-                if self.path.stat().st_size == self._end:
-                    return
-                with self.path.open("rb") as file:
-                    self._read(file)
-            except FileNotFoundError:
-                self._images, self._end = {}, 0
+                self._refresh()
             except NotesError:
                 raise
             except OSError as error:
                 raise NotesError(f"The notes cannot be read: {error.strerror}.") from error
+            return self._end
+
+    def _refresh(self) -> None:
+        try:
+            status = os.lstat(self.path)
+        except FileNotFoundError:
+            self._images, self._end = {}, 0
+            return
+        if not stat.S_ISREG(status.st_mode):
+            raise self._refuse()
+        if status.st_size != self._end:
+            with self.path.open("rb") as file:
+                self._read(file)
 
     def of(self, key: str) -> ImageNotes:
         """Return what was noted about an image; empty if nothing was."""
@@ -175,14 +185,16 @@ class NoteBook:
             return self._end
 
     def _append(self, line: bytes) -> None:
-        is_new = not self.path.exists()
+        is_new = not os.path.lexists(self.path)
+        if not is_new and not stat.S_ISREG(os.lstat(self.path).st_mode):
+            raise self._refuse()  # A link could lead to any file, a pipe anywhere.
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
         with os.fdopen(os.open(self.path, flags, 0o666), "r+b") as file, _locked(file):
             self._read(file)
             file.truncate(self._end)  # What a killed process left of its last line.
             file.seek(self._end)
             if self._end == 0:
-                line = json.dumps({"format": FORMAT, "version": VERSION}).encode() + b"\n" + line
+                line = _FIRST_LINE + line
             try:
                 file.write(line)
                 file.flush()
@@ -203,6 +215,8 @@ class NoteBook:
         file.seek(self._end)
         for line in file.read().splitlines(keepends=True):
             if not line.endswith(b"\n"):
+                if self._end == 0 and not _FIRST_LINE.startswith(line):
+                    raise self._refuse()
                 break
             self._take(line)
             self._end += len(line)
@@ -217,11 +231,14 @@ class NoteBook:
             time = str(data["time"])
             notes = [_read_note(one, time) for one in data["changes"]]
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise NotesError(
-                f"{self.path.name!r} does not hold notes of featx, or is damaged: move it away."
-            ) from error
+            raise self._refuse() from error
         for note in notes:
             self._apply(note)
+
+    def _refuse(self) -> NotesError:
+        return NotesError(
+            f"{self.path.name!r} does not hold notes of featx, or is damaged: move it away."
+        )
 
     def _apply(self, note: Note) -> None:
         # Readers of other threads have the object that was: it is replaced, never changed.

@@ -133,6 +133,7 @@ def test_threads_write_one_after_the_other(path: Path) -> None:
         '{"format": "featx-notes", "version": 1}\n'
         '{"time": "x", "changes": [{"key": "a", "action": "delete"}]}\n',
         '{"format": "featx-notes", "version": 1}\n' + "[" * 100_000 + "\n", "\xff\n",
+        "one line without an end", '{"format": "featx-notes", "version": 1}, and', "\xff",
     ],
 )  # fmt: skip
 def test_another_file_is_left_alone(path: Path, text: str) -> None:
@@ -142,10 +143,38 @@ def test_another_file_is_left_alone(path: Path, text: str) -> None:
     assert path.read_text(encoding="latin-1") == text
 
 
-def test_a_folder_that_cannot_be_written(path: Path) -> None:
-    path.mkdir()
-    with pytest.raises(NotesError):
-        NoteBook(path).add([Note("a.jpg", "keep")])
+@pytest.mark.parametrize("kind", ["folder", "pipe", "link", "link to nothing", "device"])
+def test_what_is_no_file_is_left_alone(path: Path, kind: str) -> None:
+    """Who made the folder of a store could else have featx write anywhere, or wait for ever."""
+    other = path.with_name("other")
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.symlink_to(other)
+        if kind == "link":
+            other.touch()
+    with pytest.raises(NotesError, match="move it away"):
+        NoteBook(path).refresh()
+    assert not other.exists() or other.read_bytes() == b""
+
+
+def test_a_file_that_becomes_a_link_is_not_written(path: Path) -> None:
+    book, other = NoteBook(path), path.with_name("other")
+    path.symlink_to(other)
+    with pytest.raises(NotesError, match="move it away"):
+        book.add([Note("a.jpg", "keep")])
+    assert not other.exists()
+
+
+def test_a_first_line_that_was_cut_off_is_no_line(path: Path) -> None:
+    NoteBook(path).add([Note("a.jpg", "keep")])
+    path.write_bytes(path.read_bytes()[:20])
+    NoteBook(path).add([Note("b.jpg", "keep")])
+    assert [key for key, _ in NoteBook(path).all()] == ["b.jpg"]
 
 
 KEY, SECOND, THIRD = (
