@@ -214,7 +214,7 @@ def test_every_answer_has_the_policy(client: Client) -> None:
         b"POST /search HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n",
         b"POST /search HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n",
         b"GET /items HTTP/1.1\r\nHost: evil.example\r\nConnection: Upgrade\r\n"
-        b"Upgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBs\r\nSec-WebSocket-Version: 13\r\n\r\n",
+        b"Upgrade: websocket\r\nSec-WebSocket-Key: a\r\nSec-WebSocket-Version: 13\r\n\r\n",
         b"\x16\x03\x01\x00nonsense\r\n\r\n",
         b"GET /items?" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
     ],
