@@ -5,7 +5,7 @@ import { addTerm, findLike } from "./state.js";
 import { openViewer } from "./viewer.js";
 import { button, element, icon, name } from "./dom.js";
 
-export const DECISIONS = { keep: "Keep", relabel: "Relabel", reject: "Reject" };
+const DECISIONS = { keep: "Keep", relabel: "Relabel", reject: "Reject" };
 export const DECISION_KEYS = { k: "keep", l: "relabel", r: "reject", c: "clear" };
 
 /** Classes that a picture can be given, with counts; set once the server has described them. */
@@ -27,13 +27,13 @@ export async function decide(item, action, { finding, suggested } = {}) {
 }
 
 /** Ask for a tag, and give it. */
-export async function giveTag(item) {
+async function giveTag(item) {
   const value = await choose({ title: "Tag this picture", kind: "tag", names: notesSummary().tags });
   if (value) await change([{ key: item.key, action: "tag", value }]);
 }
 
 /** Take a tag away. */
-export const dropTag = (item, value) => change([{ key: item.key, action: "untag", value }]);
+const dropTag = (item, value) => change([{ key: item.key, action: "untag", value }]);
 
 /**
  * Do what a key stands for.

@@ -5,13 +5,13 @@ const LEAST = 4; // Per cent of a side; less is a click.
 const STEP = 2;
 
 /** "10%,20%,30%,40%" as numbers. @returns {number[] | null} */
-export function parseCrop(text) {
+function parseCrop(text) {
   const numbers = text.split(",").map((part) => Number(part.replace("%", "")));
   return numbers.length === 4 && numbers.every((one) => Number.isFinite(one)) ? numbers : null;
 }
 
 /** @param {number[]} box */
-export const writeCrop = (box) => box.map((one) => `${Number(one.toFixed(1))}%`).join(",");
+const writeCrop = (box) => box.map((one) => `${Number(one.toFixed(1))}%`).join(",");
 
 /**
  * Let a person choose a part of the picture in an element.

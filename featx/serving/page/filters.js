@@ -102,23 +102,22 @@ function tags() {
 
 /** Folders, and a pattern to type. */
 function folders(counts) {
-  const globs = Object.fromEntries(Object.entries(counts).map(([folder, times]) => [folder, times]));
-  const isFolder = (path) => unescape_(path) in globs;
+  const isFolder = (path) => Object.hasOwn(counts, asFolder(path));
   const pattern = element("input", { type: "text", placeholder: "train/*, *_01.jpg", "aria-label": "File name or folder, as a pattern" });
   pattern.addEventListener("change", () => {
     const typed = pattern.value.split(",").map((one) => one.trim()).filter(Boolean);
     filter({ path: [...state.filters.path.filter(isFolder), ...typed] });
   });
-  const chosen = () => state.filters.path.filter(isFolder).map(unescape_);
+  const chosen = () => state.filters.path.filter(isFolder).map(asFolder);
   const others = () => state.filters.path.filter((one) => !isFolder(one));
-  const list = names("Folder", globs, chosen, (values) => filter({ path: [...values.map(escape_), ...others()] }), { isOpen: false });
+  const list = names("Folder", counts, chosen, (values) => filter({ path: [...values.map(asGlob), ...others()] }), { isOpen: false });
   list.node.querySelector("summary").after(element("label", { class: "pattern" }, element("span", { class: "soft" }, "Pattern"), pattern));
   const update = () => { list.update(); if (document.activeElement !== pattern) pattern.value = others().join(", "); };
   return { node: list.node, update };
 }
 
-const escape_ = (folder) => `${folder.replace(/[[*?]/g, "[$&]")}/*`;
-const unescape_ = (glob) => glob.replace(/\/\*$/, "").replace(/\[([[*?])\]/g, "$1");
+const asGlob = (folder) => `${folder.replace(/[[*?]/g, "[$&]")}/*`;
+const asFolder = (glob) => glob.replace(/\/\*$/, "").replace(/\[([[*?])\]/g, "$1");
 
 /** A condition for those who know how to write one. */
 function condition(columns) {

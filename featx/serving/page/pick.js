@@ -10,7 +10,7 @@ let limit = Infinity;
 export function knowLimit(bytes) { limit = bytes; }
 
 /** Find what looks like a file; several are added up. @param {Iterable<File>} files */
-export async function useFiles(files) {
+async function useFiles(files) {
   const all = [...files];
   if (!all.length) { notify("No picture was in that.", { kind: "error" }); return; }
   const large = all.find((file) => file.size > limit);

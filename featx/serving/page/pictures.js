@@ -1,7 +1,7 @@
 // The pictures: all that filters leave, or those that look most like the query.
 import { actByKey } from "./actions.js";
 import { complain, say } from "./announce.js";
-import { ask } from "./api.js";
+import { ask, askUntilReady } from "./api.js";
 import { button, count, counted, element, fill, name } from "./dom.js";
 import { onNotes } from "./notes.js";
 import { Pages } from "./pages.js";
@@ -117,8 +117,14 @@ function measure(width) {
 }
 
 async function listItems(store, offset, limit, signal) {
+  await waitForMap(state.filters, signal);
   const predictions = store.head?.predicts_rows ? 1 : 0;
   return ask(`/items?${asQuery(state.filters, { offset, limit, predictions })}`, { signal });
+}
+
+/** Filters on places of the map need the map, which may be minutes from being made. */
+async function waitForMap({ lasso, cluster }, signal) {
+  if (lasso || cluster.length) await askUntilReady("/map", { signal });
 }
 
 /** How matches of the query are read: a part at a time, the best first. */
@@ -127,6 +133,7 @@ function matches(store) {
   return async function load(offset, limit, signal) {
     const k = Math.min(limit, MOST_MATCHES - offset);
     const whole = { ...question, ...asFields(asked.filters), k, skip: offset, where: asked.regions && store.has_maps };
+    await waitForMap(asked.filters, signal);
     const { results, searched } = await askAbout("/search", whole, uploads, signal);
     const items = (results[0]?.matches || []).map((match) => ({ ...match }));
     this.searched = searched;

@@ -134,7 +134,7 @@ export function asPrediction(result) {
 }
 
 /** What the head says, with how probable it is. */
-export function predictionBars(said, label) {
+function predictionBars(said, label) {
   if (said.number !== undefined) return element("p", { class: "says-number" }, "The head says ", element("strong", {}, said.number.toPrecision(4)));
   const pairs = said.classes ? said.classes.map((one) => [one.class, one.probability]) : Object.entries(said.labels || {}).sort((a, b) => b[1] - a[1]);
   return element("div", { class: "bars" },

@@ -157,7 +157,7 @@ export function asQuery(filters, more = {}) {
 }
 
 /** Filters on columns as the condition that the server reads. */
-export function asCondition({ has, from, to, where }) {
+function asCondition({ has, from, to, where }) {
   const parts = where.trim() ? [`(${where})`] : [];
   for (const [column, values] of Object.entries(has)) if (values.length) parts.push(`${quoted(column)} in (${values.map(literal).join(", ")},)`);
   for (const [column, value] of Object.entries(from)) if (value !== "") parts.push(`${quoted(column)} >= ${value}`);

@@ -1,5 +1,5 @@
 // One picture in a list: the thumbnail, its class, and what the head says of it.
-import { decisionMark, actByKey } from "./actions.js";
+import { decisionMark } from "./actions.js";
 import { address } from "./api.js";
 import { button, element, fill, name, percent } from "./dom.js";
 import { decisionOf, notesOf } from "./notes.js";
@@ -17,7 +17,7 @@ export function thumbnail(key, box) {
 }
 
 /** Where a match matches, drawn over its thumbnail. */
-export function outline([left, top, right, bottom], [width, height]) {
+function outline([left, top, right, bottom], [width, height]) {
   const space = "http://www.w3.org/2000/svg", drawing = document.createElementNS(space, "svg");
   drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
   drawing.setAttribute("class", "outline");
@@ -106,6 +106,3 @@ function caption(item) {
       tags.length > 0 && element("span", { class: "tagged", title: tags.join(", ") }, `#${tags.length}`)),
   );
 }
-
-/** Act on a key pressed on a tile. */
-export const pressTile = (event, item, place) => actByKey(event, item, place);
