@@ -45,7 +45,7 @@ class Collection:
         self._ended.set()
         if self._thread.is_alive():
             self._thread.join()
-        self.current.store.close()
+        self.current.close()
 
     def reload(self) -> bool:
         """Open the files again if they have changed; return whether they have."""

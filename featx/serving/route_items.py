@@ -10,6 +10,8 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from featx.errors import ImageError
+from featx.files import hash_content
+from featx.report.page.thumbnails import CHANGED
 from featx.serving.described import documented
 from featx.serving.predicting import predict_rows
 from featx.serving.questions import ItemsQuery
@@ -37,7 +39,11 @@ async def list_items(request: Request) -> Response:
     service = service_of(request)
     snapshot, query = service.current, read_query(request, ItemsQuery)
 
-    def work() -> dict[str, Any]:
+    def work() -> tuple[dict[str, Any], int]:
+        revision = service.notes.refresh()  # Before it is read: notes that come later are newer.
+        return list_page(), revision
+
+    def list_page() -> dict[str, Any]:
         if query.row:
             found = np.unique(query.row)
             items = describe_rows(
@@ -55,8 +61,8 @@ async def list_items(request: Request) -> Response:
         following = end if end < total else None
         return {"total": total, "offset": query.offset, "next": following, "items": items}
 
-    content = await service.run(request, work, service.deadline())
-    return answer(request, snapshot.version, content, revision=service.notes.revision)
+    content, revision = await service.run(request, work, service.deadline())
+    return answer(request, snapshot.version, content, revision=revision)
 
 
 @router.get("/items/{key:path}", **documented("item"))
@@ -65,20 +71,20 @@ async def show_item(request: Request, key: str) -> Response:
     service = service_of(request)
     snapshot = service.current
 
-    def work() -> dict[str, Any]:
-        row = snapshot.columns.row(key)
+    def work() -> tuple[dict[str, Any], int]:
+        row, revision = snapshot.columns.row(key), service.notes.refresh()
         (item,) = describe_rows(service, snapshot, np.array([row]), predictions=5)
-        return item | {"content_hash": snapshot.store.content_hash[row].tobytes().hex()}
+        content = snapshot.store.content_hash[row].tobytes().hex()
+        return item | {"content_hash": content}, revision
 
-    content = await service.run(request, work, service.deadline())
-    return answer(request, snapshot.version, content, revision=service.notes.revision)
+    content, revision = await service.run(request, work, service.deadline())
+    return answer(request, snapshot.version, content, revision=revision)
 
 
 def describe_rows(
     service: Service, snapshot: Snapshot, rows: np.ndarray, predictions: int
 ) -> list[dict[str, Any]]:
     """Return images as JSON-serialisable values."""
-    service.notes.refresh()
     predicted: list[Any] = [None] * len(rows)
     if predictions and snapshot.predicts_rows and len(rows):
         predicted = predict_rows(snapshot, rows, predictions)
@@ -103,7 +109,7 @@ async def show_thumbnail(request: Request, key: str) -> Response:
         return Response(status_code=304, headers=headers)
 
     def work() -> bytes:
-        return service.thumbnails.read(key, content, snapshot.store.root)
+        return snapshot.thumbnails.read(key, content, snapshot.store.root)
 
     try:
         data = await service.run(request, work, service.deadline())
@@ -130,12 +136,16 @@ def read_picture(snapshot: Snapshot, key: str) -> bytes:
     """Return the bytes of a stored image, which is below the place that the store names.
 
     Raises:
-        Problem: If it cannot be read.
+        Problem: If it cannot be read, or is another file now.
     """
+    content = snapshot.store.content_hash[snapshot.columns.row(key)].tobytes()
     try:
-        return snapshot.reader.read_key(snapshot.store.root, key)
+        data = snapshot.reader.read_key(snapshot.store.root, key)
     except ImageError as error:
         raise Problem(404, f"The picture cannot be read: {error.reason}.") from None
     except OSError as error:
         reason = error.strerror or "it is not there, or at a URL"
         raise Problem(404, f"The picture cannot be read: {reason}.") from None
+    if hash_content(data) != content:  # Whoever made the store must have seen what it shows.
+        raise Problem(404, f"The picture cannot be read: {CHANGED}.")
+    return data

@@ -17,7 +17,6 @@ from featx.events import Listener
 from featx.features.query_images import QueryImages
 from featx.images.cropping import Crop, parse_crop
 from featx.machine import available_cores
-from featx.report.page.thumbnails import Thumbnails
 from featx.serving.chores import Chores
 from featx.serving.curated import make_map
 from featx.serving.metrics import Metrics
@@ -47,7 +46,6 @@ class Service:
     def __init__(
         self, files: Files, query: QueryImages, options: ServerOptions, listener: Listener
     ) -> None:
-        self.thumbnails = Thumbnails()
         self.is_ending: Callable[[], bool] = lambda: False
         self.options, self.listener = options, listener
         self.metrics = Metrics()
@@ -72,7 +70,6 @@ class Service:
         self.chores.close()
         self.network.close()
         self.collection.close()
-        self.thumbnails.close()
 
     @property
     def current(self) -> Snapshot:

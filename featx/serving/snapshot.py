@@ -16,6 +16,7 @@ from featx.images.sources.locations import LocationReader
 from featx.index.own_store import open_own_store
 from featx.index.ready import IndexRequest, ready_index
 from featx.index.vector_index import VectorIndex
+from featx.report.page.thumbnails import Thumbnails
 from featx.serving.row_columns import RowColumns
 from featx.specs import DEFAULT_HEAD, FeatureSpec, ModelSpec, digest
 from featx.store import FeatureStore, open_store
@@ -70,6 +71,7 @@ class Snapshot:
         version: The stamp, as answers name it.
         columns: What is known of the store's rows, for filters and lists.
         reader: Reads pictures below the place that the store names.
+        thumbnails: Small copies of them. Both know archives as they are in this version.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Snapshot:
         self.version = stamp[:VERSION_LENGTH]
         self.columns = RowColumns.read(store)
         self.reader = LocationReader()
+        self.thumbnails = Thumbnails(self.reader)
         store.load_columns()
         index.search_key(self.columns.keys[0], 1)  # What the first search reads is read now.
 
@@ -109,6 +112,11 @@ class Snapshot:
             return plan, plan
         own = NetworkPlan(head.model, (head.feature,))
         return NetworkPlan(description.model, (description.feature,)), own
+
+    def close(self) -> None:
+        """Close what is open."""
+        self.thumbnails.close()
+        self.store.close()
 
     def is_current(self) -> bool:
         """Whether the store at the path is still the one that is open here."""

@@ -169,6 +169,24 @@ def test_keys_of_a_prepared_store_lead_nowhere(tmp_path: Path) -> None:
         assert crop.status == 404
 
 
+def test_only_pictures_that_were_extracted_are_shown(tmp_path: Path) -> None:
+    """A link that was put in place of a picture, or another file, is not followed to its bytes."""
+    photos = write_images(2, tmp_path / "photos")
+    store = tmp_path / "f.h5"
+    featx.extract(photos, model=toy_model(), layers=["mean"], output=store)
+    (tmp_path / "secret").write_bytes(b"a secret")
+    (photos / "image_0.png").unlink()
+    (photos / "image_0.png").symlink_to(tmp_path / "secret")
+    with featx.serve(store, port=0) as server:
+        client = Client(server.url)
+        assert client.get("/pictures/image_1.png").status == 200
+        answer = client.get("/pictures/image_0.png")
+        assert answer.status == 404
+        assert "changed since" in answer.error
+        crop = client.ask("/search", {"keys": ["image_0.png"], "crop": "0,0,4,4"})
+        assert crop.status == 404
+
+
 HOSTILE = "<script>alert(1)</script>\"'&\u202e"
 
 

@@ -38,6 +38,9 @@ BOUNDED_AFTER = 1_000
 MAX_FILE_BYTES = 64 * 1024
 """Larger files in the cache are not thumbnails: one of `SIDE` pixels takes 30 kB at the most."""
 
+CHANGED = "changed since its features were computed"
+"""Why a picture is not shown."""
+
 FOLDER = "thumbnails"
 _JPEG = b"\xff\xd8\xff"
 
@@ -48,6 +51,9 @@ class Thumbnails:
     A thumbnail is known by the content of its picture, so it is shown even when the picture is
     gone, and never when the picture is another one now. Nothing is fetched from the network.
 
+    Args:
+        reader: Reads the pictures; one of its own when None.
+
     Example:
         >>> from featx.testing import write_images
         >>> with Thumbnails() as thumbnails:
@@ -56,8 +62,8 @@ class Thumbnails:
         'data:image/jpeg;base64,'
     """
 
-    def __init__(self) -> None:
-        self._reader = LocationReader()
+    def __init__(self, reader: LocationReader | None = None) -> None:
+        self._reader = reader or LocationReader()
         self._num_written = 0
 
     def __enter__(self) -> Thumbnails:
@@ -98,7 +104,7 @@ class Thumbnails:
             data = self._read(location, root)
             found = hash_content(data)
             if content_hash is not None and found != content_hash:
-                raise ImageError("changed since its features were computed")
+                raise ImageError(CHANGED)
             known = self._read_cached(found) or self._make(found, data)
         return known
 
