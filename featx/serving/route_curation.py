@@ -89,7 +89,7 @@ async def list_duplicates(request: Request) -> Response:
     snapshot, report, pending = _promise(service, request, "duplicates", make_duplicates)
     if pending is not None:
         return pending
-    service.notes.refresh()
+    revision = await service.thread(service.notes.refresh)
     page = _cut(report["groups"], query)
     page["groups"] = [
         group
@@ -97,12 +97,8 @@ async def list_duplicates(request: Request) -> Response:
         for group in page.pop("part")
     ]
     known = {name: value for name, value in report.items() if name != "groups"}
-    return answer(
-        request,
-        snapshot.version,
-        {"state": "ready"} | known | page,
-        revision=service.notes.revision,
-    )
+    content = {"state": "ready"} | known | page
+    return answer(request, snapshot.version, content, revision=revision)
 
 
 @router.get("/audit", **documented("audit"))
@@ -112,7 +108,7 @@ async def list_audit(request: Request) -> Response:
     snapshot, report, pending = _promise(service, request, "audit", make_audit)
     if pending is not None:
         return pending
-    service.notes.refresh()
+    revision = await service.thread(service.notes.refresh)
     page = _cut(list_findings(report, query.kind), query)
     page["findings"] = [
         one | (service.notes.of(one["key"]).to_dict() if one["key"] else {})
@@ -120,12 +116,8 @@ async def list_audit(request: Request) -> Response:
     ]
     known = {"kinds": describe_kinds(), "counts": dict(report.counts)}
     known["skipped"] = dict(report.skipped)
-    return answer(
-        request,
-        snapshot.version,
-        {"state": "ready"} | known | page,
-        revision=service.notes.revision,
-    )
+    content = {"state": "ready"} | known | page
+    return answer(request, snapshot.version, content, revision=revision)
 
 
 def _cut(entries: list[Any], query: PageQuery) -> dict[str, Any]:
@@ -139,7 +131,13 @@ def _cut(entries: list[Any], query: PageQuery) -> dict[str, Any]:
 async def list_notes(request: Request) -> Response:
     """List tags and decisions of all images that have some."""
     service = service_of(request)
-    service.notes.refresh()
+    content = await service.run(request, lambda: _list_notes(service), service.deadline())
+    version = service.current.version
+    return answer(request, version, content, revision=content["revision"])
+
+
+def _list_notes(service: Service) -> dict[str, Any]:
+    revision = service.notes.refresh()
     counts = dict.fromkeys(DECISIONS, 0)
     images = []
     for key, notes in service.notes.all():
@@ -147,11 +145,8 @@ async def list_notes(request: Request) -> Response:
         if latest is not None:
             counts[latest.action] += 1
         images.append({"key": key} | notes.to_dict())
-    content = {"tags": service.notes.tags(), "decisions": counts, "images": images}
-    revision = service.notes.revision
-    return answer(
-        request, service.current.version, {"revision": revision} | content, revision=revision
-    )
+    tags = service.notes.tags()
+    return {"revision": revision, "tags": tags, "decisions": counts, "images": images}
 
 
 @router.post("/notes", **documented("change"))
@@ -183,7 +178,7 @@ async def export_notes(request: Request) -> Response:
     """Give the images as a table with their labels as decided, without those rejected."""
     service, query = service_of(request), read_query(request, ExportQuery)
     snapshot = service.current
-    service.notes.refresh()
+    await service.thread(service.notes.refresh)
     allowed = await service.select(request, query, snapshot)
     rows = np.arange(len(snapshot)) if allowed is None else np.flatnonzero(allowed)
     lines = _list_export(service, snapshot, rows, is_absolute=query.paths == "absolute")

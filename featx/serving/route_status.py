@@ -24,16 +24,16 @@ async def describe(request: Request) -> Response:
     """Describe what is served: classes, splits, folders and columns to choose from; the head."""
     service = service_of(request)
     snapshot = service.current
-    service.notes.refresh()
     content = await service.run(
         request, lambda: describe_service(service, snapshot), service.deadline()
     )
-    return answer(request, f"{snapshot.version}-{service.notes.revision}", content)
+    return answer(request, snapshot.version, content, revision=content["notes_revision"])
 
 
 def describe_service(service: Service, snapshot: Snapshot) -> dict[str, Any]:
     """Return what is served, as JSON-serialisable values."""
     store, description, head = snapshot.store, snapshot.index.description, snapshot.head
+    revision = service.notes.refresh()
     known: dict[str, Any] = {
         "featx": __version__,
         "version": snapshot.version,
@@ -60,7 +60,7 @@ def describe_service(service: Service, snapshot: Snapshot) -> dict[str, Any]:
         },
         "has_maps": any(one.pool == "none" and len(one.shape) > 1 for one in store.header.features),
         "tags": service.notes.tags(),
-        "notes_revision": service.notes.revision,
+        "notes_revision": revision,
         "problem": None if service.collection.problem is None else "files could not be reloaded",
         "limits": {
             "max_upload": service.options.max_upload,

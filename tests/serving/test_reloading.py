@@ -7,10 +7,12 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import featx
+from featx.serving.row_columns import RowColumns
 from featx.testing import toy_model, write_images
 from tests.serving.client import Client
 
@@ -39,6 +41,7 @@ def test_a_store_that_grows_is_served_anew(served: tuple[Path, featx.Server]) ->
         time.sleep(0.1)
     second = client.get("/describe")
     assert second.json["num_images"] == 10
+    assert second.headers["featx-version"] == second.json["version"]
     assert second.headers["etag"] != first.headers["etag"]
     assert client.get("/describe", If_None_Match=first.headers["etag"]).status == 200
     answer = client.ask("/search", {"keys": ["light/image_9.png"], "k": 20}).json
@@ -93,6 +96,45 @@ def test_a_damaged_store_is_not_served(served: tuple[Path, featx.Server]) -> Non
     good.replace(folder / "f.h5")
     assert server.reload()
     assert client.get("/describe").json["problem"] is None
+
+
+def test_an_archive_that_grows_is_read_anew(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    write_images(2, photos)
+    shutil.make_archive(str(photos), "zip", photos)
+    featx.extract(f"{photos}.zip", model=toy_model(), layers=["mean"], output=tmp_path / "f.h5")
+    with featx.serve(tmp_path / "f.h5", port=0) as server:
+        client = Client(server.url)
+        key = client.get("/items").json["items"][0]["key"]
+        assert client.get(f"/pictures/{key}").status == 200
+        write_images(4, photos)
+        shutil.make_archive(str(photos), "zip", photos)
+        featx.extract(f"{photos}.zip", model=toy_model(), layers=["mean"], output=tmp_path / "f.h5")
+        server.reload()
+        items = client.get("/items").json["items"]
+        assert len(items) == 4
+        for item in items:
+            for route in ("thumbnails", "pictures"):
+                assert client.get(f"/{route}/{item['key']}").status == 200
+
+
+def test_an_answer_names_the_notes_that_it_was_made_of(
+    served: tuple[Path, featx.Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = Client(served[1].url)
+    describe = RowColumns.describe
+
+    def noted_meanwhile(columns: RowColumns, row: int) -> dict[str, Any]:
+        monkeypatch.undo()
+        change = {"key": "dark/image_0.png", "action": "tag", "value": "late"}
+        assert client.ask("/notes", {"changes": [change]}).status == 200
+        return describe(columns, row) | {"key": "another"}  # Notes of the others are read later.
+
+    monkeypatch.setattr(RowColumns, "describe", noted_meanwhile)
+    first = client.get("/items")
+    again = client.get("/items", If_None_Match=first.headers["etag"])
+    assert again.status == 200
+    assert again.json["items"][0]["tags"] == ["late"]
 
 
 def test_a_head_that_is_fitted_again(served: tuple[Path, featx.Server], tmp_path: Path) -> None:
