@@ -21,6 +21,9 @@ from featx.images.sources.columns import list_values
 MAX_LENGTH = 2_000
 """Characters of a condition: Python's parser takes memory and stack for nested brackets."""
 
+MAX_PAIRS = 20_000_000
+"""Values that are compared one by one, which takes a few seconds; as arrays, any number are."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Names(Sequence["str | None"]):
@@ -125,6 +128,7 @@ class _Condition:
     def __init__(self, text: str, columns: Columns, count: int) -> None:
         self._text, self._columns, self._count = text, columns, count
         self._quoted: list[str] = []
+        self._num_pairs = 0
 
     def select(self) -> np.ndarray:
         """Return which rows it holds for."""
@@ -176,9 +180,11 @@ class _Condition:
         if isinstance(sign, ast.In | ast.NotIn):
             if not isinstance(right, ast.Tuple | ast.List | ast.Set):
                 raise self.refuse("'in' is followed by values in brackets, such as (1, 2)")
-            found = np.zeros(self._count, bool)
-            for each in right.elts:
-                found |= self._compare(left, ast.Eq(), each)
+            found = self._find_texts(left, right.elts)
+            if found is None:
+                found = np.zeros(self._count, bool)
+                for each in right.elts:
+                    found |= self._compare(left, ast.Eq(), each)
             return found if isinstance(sign, ast.In) else ~found & self._is_known(left)
         if isinstance(sign, ast.Is | ast.IsNot):
             if not (isinstance(right, ast.Constant) and right.value is None):
@@ -189,6 +195,9 @@ class _Condition:
         at_once = self._compare_at_once(left, compare, right)
         if at_once is not None:
             return at_once
+        self._num_pairs += self._count
+        if self._num_pairs > max(MAX_PAIRS, self._count):
+            raise self.refuse("it has too many comparisons for so many images")
         pairs = zip(self._values(left), self._values(right), strict=True)
         return np.array(
             [
@@ -216,6 +225,18 @@ class _Condition:
             return None
         found = compare(column, value) if is_left else compare(value, column)
         return np.asarray(found & (column == column))  # NaN is missing, also where != holds.
+
+    def _find_texts(self, left: ast.expr, elements: list[ast.expr]) -> np.ndarray | None:
+        """Return which rows of a column have one of some texts; None where it is not that."""
+        wanted = {one.value for one in elements if isinstance(one, ast.Constant)}
+        column = self._find_column(left) if isinstance(left, ast.Name) else None
+        if column is None or isinstance(column, np.ndarray | Names):
+            return None
+        if not all(isinstance(one, ast.Constant) for one in elements):
+            return None
+        if not all(isinstance(value, str) for value in (*wanted, *column)):
+            return None
+        return np.array([value in wanted for value in column], bool)
 
     def _holds(self, compare: Callable[[Any, Any], Any], one: Any, other: Any) -> bool:
         if isinstance(one, str) != isinstance(other, str):

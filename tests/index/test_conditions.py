@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from featx.errors import InvalidValue, UnknownName
+from featx.index import conditions
 from featx.index.conditions import select_rows
 
 COLUMNS = {
@@ -71,6 +72,24 @@ def test_what_is_no_condition_is_refused_in_one_sentence(text: str, message: str
     with pytest.raises(InvalidValue, match=message) as caught:
         select_rows(text, COLUMNS, 4)
     assert "\n" not in str(caught.value)
+
+
+def test_texts_of_a_long_column_are_looked_up_at_once() -> None:
+    """Anybody who may ask a server may write a condition: its time is limited."""
+    keys = [f"{number}.jpg" for number in range(500)]
+    wanted = "key in (" + ", ".join(f"'{number}.jpg'" for number in range(100)) + ")"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(conditions, "MAX_PAIRS", 2_000)
+        assert np.flatnonzero(select_rows(wanted, {"key": keys}, 500)).tolist() == [*range(100)]
+        assert select_rows("key == '3.jpg' or key == '4.jpg'", {"key": keys}, 500).sum() == 2
+        many = " or ".join(["key == '3.jpg'"] * 5)
+        with pytest.raises(InvalidValue, match="too many comparisons"):
+            select_rows(many, {"key": keys}, 500)
+    mixed = {"key": ["a", None, "b"], "size": [1, None, 2]}
+    assert select_rows("key in ('a', 'c')", mixed, 3).tolist() == [True, False, False]
+    assert select_rows("key not in ('a', 'c')", mixed, 3).tolist() == [False, False, True]
+    with pytest.raises(InvalidValue, match="a number and a text are compared"):
+        select_rows("size in ('1', '2')", mixed, 3)
 
 
 def test_an_unknown_column_is_named_with_a_similar_one() -> None:
