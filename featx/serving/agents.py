@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,8 @@ from featx.serving.route_status import describe_service
 from featx.serving.searching import prepare_search, run_search
 from featx.serving.service import Service
 from featx.serving.snapshot import NetworkPlan
-from featx.serving.web import Problem, check_fields, describe_error
+from featx.serving.web import MOST_PICTURES, Problem, check_fields, describe_error
+from featx.specs import DEFAULT_K, DEFAULT_TOP
 from featx.version import __version__
 
 T = TypeVar("T")
@@ -74,7 +76,7 @@ class AgentTools:
         self,
         keys: list[str] | None = None,
         pictures: list[str] | None = None,
-        k: int = 10,
+        k: int = DEFAULT_K,
         label: list[str] | None = None,
         path: list[str] | None = None,
         split: list[str] | None = None,
@@ -98,17 +100,20 @@ class AgentTools:
         return await _run(lambda: self._search(fields, pictures or []))
 
     def _search(self, fields: dict[str, Any], pictures: list[str]) -> dict[str, Any]:
-        question = _check(SearchQuestion, fields)
+        question, deadline = _check(SearchQuestion, fields), self._service.deadline()
         snapshot = self._service.current
         prepared = prepare_search(snapshot, question, self._read(pictures))
         plan = snapshot.search_plan
         whole = self._compute(plan, prepared.whole)
         parts = self._compute(plan, prepared.parts, question.crop)
         allowed = self._service.find_rows(question, snapshot)
-        return run_search(snapshot, prepared, (whole, parts), allowed)
+        return run_search(snapshot, prepared, (whole, parts), allowed, deadline)
 
     async def predict(
-        self, keys: list[str] | None = None, pictures: list[str] | None = None, top: int = 5
+        self,
+        keys: list[str] | None = None,
+        pictures: list[str] | None = None,
+        top: int = DEFAULT_TOP,
     ) -> dict[str, Any]:
         """Say the most probable classes of images, by the head that is served.
 
@@ -142,17 +147,25 @@ class AgentTools:
 
     def _read(self, pictures: list[str]) -> list[Upload]:
         """Read picture files below the folder."""
-        uploads = []
-        for name in pictures:
+        if len(pictures) > MOST_PICTURES:
+            raise InvalidValue(f"At most {MOST_PICTURES} pictures. Received: {len(pictures)}.")
+        return [Upload(name, self._read_file(name)) for name in pictures]
+
+    def _read_file(self, name: str) -> bytes:
+        most = self._service.options.max_upload
+        data = None
+        with contextlib.suppress(OSError, RuntimeError, ValueError):  # Of names that are none.
             path = (self._folder / name).resolve()
-            if not path.is_relative_to(self._folder) or not path.is_file():
-                raise InvalidValue(
-                    f"{name!r} is no file below the folder in which the server was started."
-                )
-            if path.stat().st_size > self._service.options.max_upload:
-                raise InvalidValue(f"{name!r} is larger than a request may be.")
-            uploads.append(Upload(name, path.read_bytes()))
-        return uploads
+            if path.is_relative_to(self._folder) and path.is_file():
+                with path.open("rb") as file:
+                    data = file.read(most + 1)
+        if data is None:
+            raise InvalidValue(
+                f"{name!r} is no file below the folder in which the server was started."
+            )
+        if len(data) > most:
+            raise InvalidValue(f"{name!r} is larger than a request may be.")
+        return data
 
     def _compute(
         self, plan: NetworkPlan, pictures: list[Upload], crop: str | None = None

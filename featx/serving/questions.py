@@ -13,6 +13,12 @@ from featx.specs import DEFAULT_K, DEFAULT_TOP
 MOST_MATCHES = 1_000
 MOST_ITEMS = 500
 MOST_KEYS = 500
+MOST_RANKED = 200_000
+"""Matches of all queries of a request together, with those that are skipped."""
+
+MOST_CHOSEN = 2_000
+"""Matches from which copies or what is alike are left out: each is compared with all before it."""
+
 Key = Annotated[str, Field(min_length=1, max_length=4096)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Glob = Annotated[str, Field(min_length=1, max_length=400)]

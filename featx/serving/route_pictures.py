@@ -42,7 +42,7 @@ async def search(request: Request) -> Response:
 
         def work() -> dict[str, Any]:
             allowed = service.find_rows(question, snapshot)
-            return run_search(snapshot, prepared, (whole, parts), allowed)
+            return run_search(snapshot, prepared, (whole, parts), allowed, deadline)
 
         content = await service.run(request, work, deadline)
     return answer(request, snapshot.version, content)

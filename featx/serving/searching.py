@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +19,13 @@ from featx.index.matches import Match
 from featx.index.options import MatchOptions
 from featx.report.text import short_path
 from featx.serving.network import ComputedPicture, Results, Upload
-from featx.serving.questions import SearchQuestion, Term
+from featx.serving.questions import MOST_CHOSEN, MOST_RANKED, SearchQuestion, Term
 from featx.serving.route_items import read_picture
 from featx.serving.snapshot import Snapshot
 from featx.serving.web import Problem
+
+AT_ONCE = 16
+"""Questions that are answered in one pass over the index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,7 @@ def prepare_search(
         raise Problem(422, "Send a picture, or name stored images with keys.")
     for key in question.keys:
         snapshot.columns.row(key)
+    _check_size(question, len(queries) + len(question.keys))
     whole = [pictures[number] for number in numbers]
     if question.crop is None:
         return Prepared(question, terms, [*whole, *queries], [], numbers)
@@ -74,11 +79,25 @@ def prepare_search(
     return Prepared(question, terms, whole, [*stored, *queries], numbers)
 
 
+def _check_size(question: SearchQuestion, num_queries: int) -> None:
+    """Refuse what would keep a core busy for minutes."""
+    depth = question.skip + question.k
+    if depth > MOST_CHOSEN and (question.unique or question.diverse):
+        raise Problem(422, f"With unique or diverse, skip + k is at most {MOST_CHOSEN:,}.")
+    if num_queries * depth > MOST_RANKED:
+        raise Problem(
+            422,
+            f"Queries times skip + k are at most {MOST_RANKED:,}. Received: {num_queries} times "
+            f"{depth:,}. Send several requests.",
+        )
+
+
 def run_search(
     snapshot: Snapshot,
     prepared: Prepared,
     computed: tuple[Results, Results],
     allowed: np.ndarray | None,
+    deadline: float,
 ) -> dict[str, Any]:
     """Return the matches, as JSON-serialisable values.
 
@@ -87,6 +106,10 @@ def run_search(
         prepared: What is asked.
         computed: Features of its whole pictures, and of the parts.
         allowed: bool (N,): rows that are searched; all when None.
+        deadline: When nobody waits for them any more, as `time.monotonic` counts.
+
+    Raises:
+        TimeoutError: If that has come.
     """
     question = prepared.question
     asked, failures = _Questions(snapshot, prepared, computed).make()
@@ -104,7 +127,7 @@ def run_search(
             "terms": list(one.terms),
             "matches": [_describe(one.query, match, question) for match in matches],
         }
-        for one, matches in zip(asked, answerer.answer(asked), strict=True)
+        for one, matches in zip(asked, _answer_in_time(answerer, asked, deadline), strict=True)
     ]
     return {
         "layer": snapshot.index.description.feature.name,
@@ -113,6 +136,16 @@ def run_search(
         "results": results,
         "failures": failures,
     }
+
+
+def _answer_in_time(
+    answerer: Answerer, asked: Sequence[Asked], deadline: float
+) -> Iterator[tuple[Match, ...]]:
+    """Yield the matches of each question, a few at a time: a thread cannot be stopped."""
+    for start in range(0, len(asked), AT_ONCE):
+        if time.monotonic() > deadline:
+            raise TimeoutError("nobody waits for it any more")
+        yield from answerer.answer(asked[start : start + AT_ONCE])
 
 
 class _Questions:

@@ -74,6 +74,9 @@ def test_tools_answer_as_the_interface_does(agent: MCPServer, store: Path) -> No
         ("search_images", {"keys": [KEY], "label": ["x"]}, "no class"),
         ("search_images", {"pictures": ["/etc/hostname"]}, "below the folder"),
         ("predict", {"pictures": ["../x.png"]}, "below the folder"),
+        ("predict", {"pictures": ["x" * 300]}, "below the folder"),
+        ("predict", {"pictures": ["a\0.png"]}, "below the folder"),
+        ("predict", {"pictures": ["photos"] * 33}, "At most 32 pictures"),
         ("predict", {"keys": [KEY], "top": 0}, "top"),
     ],
 )

@@ -144,6 +144,8 @@ def test_too_much_of_everything_else(small: Client, picture: bytes) -> None:
         {"keys": [key], "add": [{"key": key}] * 33}, {"keys": [key], "path": ["*" * 500]},
         {"keys": [key], "where_column": "(" * 3000}, {"keys": [key], "where_column": "not " * 400},
         {"keys": [key], "lasso": "1," * 10}, {"keys": [key], "threshold": "NaN"},
+        {"keys": [key], "unique": True, "skip": 5_000}, {"keys": [key] * 500, "k": 1_000},
+        {"keys": [key], "diverse": True, "skip": 5_000},
         {"keys": ["x" * 5000]}, {"keys": key}, {"keys": [None]}, {"keys": [key], "threshold": 2},
     ):  # fmt: skip
         assert small.ask("/search", question).status == 422, question
