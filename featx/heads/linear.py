@@ -14,7 +14,7 @@ from featx.heads.folds import COMPARED_ROWS, Folds, make_folds, sample_rows
 from featx.heads.kinds import Choice, Examples, FitJob, Task
 from featx.heads.logistic import EXACT_VALUES, LinearMap, Logistic, Penalty, sigmoid_entropy
 from featx.heads.operations import Affine, Operation, Sigmoid, Softmax, Standardise
-from featx.heads.threads import one_thread
+from featx.numeric_threads import one_thread
 
 REGULARISATIONS = tuple(10.0**exponent for exponent in range(-5, 2))
 """Inverse strengths C that are tried. For standardised features of some hundred to a few

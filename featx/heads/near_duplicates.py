@@ -14,6 +14,7 @@ from itertools import combinations_with_replacement, islice, product
 import numpy as np
 
 from featx.machine import available_cores
+from featx.numeric_threads import one_thread
 
 DEFAULT_SIMILARITY = 0.995
 """Cosine of features whose mean was subtracted, from which two pictures count as near-duplicates.
@@ -80,9 +81,7 @@ def find_alike(
         >>> find_alike(values, similarity=0.99).rows.tolist()
         [[0, 4]]
     """
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1):  # Small products: threads wait for each other where cores are busy.
+    with one_thread():  # Small products: threads wait for each other where cores are busy.
         mean = mean_of(values) if mean is None else mean
         projected, usable = _project(values, mean, seed)
         radius = float(np.sqrt(2 * (1 - similarity))) + 1e-3  # Rounding of float32.

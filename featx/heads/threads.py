@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
-from typing import Any, TypeVar
+from contextlib import AbstractContextManager, nullcontext
+from typing import TypeVar
 
 from featx.heads.kinds import Examples
 from featx.heads.stored_values import are_stored
 from featx.machine import available_cores
+from featx.numeric_threads import one_thread
 
 Result = TypeVar("Result")
 
@@ -26,22 +27,9 @@ BLOCK_SHARE = 4
 from the disk are not: parts of the file would be read several times."""
 
 
-def threads_for(examples: Examples) -> AbstractContextManager[Any]:
+def threads_for(examples: Examples) -> AbstractContextManager[None]:
     """Keep numerical libraries to one thread where more would cost time."""
-    from threadpoolctl import threadpool_limits
-
-    limits: AbstractContextManager[Any] = threadpool_limits(
-        1 if _is_small(examples, SMALL_PROBLEM) else None
-    )
-    return limits
-
-
-def one_thread() -> AbstractContextManager[Any]:
-    """Keep numerical libraries to one thread, for work that is divided by `over_blocks`."""
-    from threadpoolctl import threadpool_limits
-
-    limits: AbstractContextManager[Any] = threadpool_limits(1)
-    return limits
+    return one_thread() if _is_small(examples, SMALL_PROBLEM) else nullcontext()
 
 
 def over_blocks(function: Callable[[Examples], Result], examples: Examples) -> Iterator[Result]:

@@ -11,13 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from featx.forks import ProcessLock
-from featx.heads.threads import one_thread
 from featx.index.codes import Coder
 from featx.index.container import iter_rows
 from featx.index.lists import MappedLists
 from featx.index.nearest import FAISS_API
 from featx.machine import available_cores
+from featx.numeric_threads import one_thread
 
 SHARED = 24
 """Queries that look into a list, on average, from which this is faster (`benchmarks/LOG.md`)."""
@@ -27,9 +26,6 @@ FEWEST = 16
 
 COMPARED = 8 << 20
 """Bytes of vectors that are decoded at a time, and of their scores."""
-
-_ALONE = ProcessLock()
-"""Held while libraries are kept to one thread: two that do so at once would leave them there."""
 
 
 def suits_lists(coder: Coder, queries: int, probes: int) -> bool:
@@ -79,7 +75,7 @@ def search_by_list(
     threads = min(available_cores(), max(1, len(asked[0]) // FEWEST))
     parts = np.array_split(np.arange(len(asked[0])), threads)
     # Within a product, threads would wait for each other, where cores are busy for long.
-    with _ALONE, one_thread(), ThreadPoolExecutor(threads) as pool:
+    with one_thread(), ThreadPoolExecutor(threads) as pool:
         scores, rows = zip(*pool.map(search, parts), strict=True)
     return np.concatenate(scores), np.concatenate(rows)
 
