@@ -24,16 +24,26 @@ def match_keys(keys: Sequence[str], joined: Any, patterns: Sequence[str]) -> np.
         >>> match_keys(keys, join_keys(keys), ["thumbs", "*.gif", "a/b"]).tolist()
         [True, True, True, False]
     """
-    # Arrow's expressions have no sets that leave out a slash.
-    if joined is None or any("[" in pattern for pattern in patterns):
-        matches = make_exclusion(patterns)
-        assert matches is not None
-        return np.fromiter(map(matches, keys), bool, len(keys))
+    found = None if joined is None else _match_joined(joined, patterns)
+    if found is not None:
+        return found
+    matches = make_exclusion(patterns)
+    assert matches is not None
+    return np.fromiter(map(matches, keys), bool, len(keys))
+
+
+def _match_joined(joined: Any, patterns: Sequence[str]) -> np.ndarray | None:
+    """Return which keys match; None for what Arrow's expressions cannot say."""
     import pyarrow.compute
 
+    if any("[" in pattern for pattern in patterns):  # They have no sets that leave out a slash.
+        return None
     names = {name for p in patterns for name in (p.rstrip("/"), p.rstrip("/").removeprefix("**/"))}
     expression = "|".join(_translate(name) for name in sorted(names))
-    found = pyarrow.compute.match_substring_regex(joined, f"(?s){expression}")
+    try:
+        found = pyarrow.compute.match_substring_regex(joined, f"(?s){expression}")
+    except pyarrow.ArrowInvalid:  # It takes too much memory.
+        return None
     return np.asarray(found.to_numpy(zero_copy_only=False), bool)
 
 

@@ -28,6 +28,12 @@ def test_globs_match_what_exclusions_match(keys: list[str], patterns: list[str])
     assert match_keys(keys, join_keys(keys), patterns).tolist() == [matches(key) for key in keys]
 
 
+def test_globs_may_be_too_long_for_an_expression() -> None:
+    keys = [f"7{'-' * 1_000}/a.jpg", "b/7.jpg"]
+    long = [f"{number}{'?' * 1_000}" for number in range(100)]
+    assert match_keys(keys, join_keys(keys), long).tolist() == [True, False]
+
+
 SIGNS = ("<", "<=", ">", ">=", "==", "!=", "is", "is not")
 NUMBERS = st.one_of(st.integers(-3, 3), st.sampled_from([2**53, 2**53 + 1, -(2**63), 2**70]))
 
