@@ -218,7 +218,7 @@ class ContentsDigest:
     def update(self, keys: Sequence[str], content_hash: np.ndarray) -> None:
         """Add rows."""
         hashes = np.ascontiguousarray(content_hash).view(f"V{content_hash.shape[1]}")[:, 0]
-        for start in range(0, len(keys), _DIGESTED):
+        for start in range(0, max(len(keys), len(hashes)), _DIGESTED):
             part = slice(start, start + _DIGESTED)
             rows = zip(keys[part], hashes[part].tolist(), strict=True)
             self._sha.update(b"".join([key.encode() + b"\0" + content for key, content in rows]))
