@@ -218,7 +218,7 @@ def _fit_head(
     try:
         with open_store(features) as store:
             reference = StoreReference.to(store, output)
-            asked = list_features(store, wanted)
+            asked = list_features(store, wanted, listener)
             labelled = read_labelled_rows(store, replace(choice, feature=asked[-1]), listener)
             if options.cv is None:
                 held_out = labelled.hold_out(options.test_size, job.seed, listener)

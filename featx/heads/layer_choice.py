@@ -22,7 +22,9 @@ from featx.heads.measures import wilson_interval
 from featx.heads.options import FeatureChoice, FeatureOptions
 from featx.heads.stored_values import take_rows
 from featx.poolings import check_vector_pool
+from featx.specs import DEFAULT_READ_POOLING
 from featx.store import FeatureStore
+from featx.store.choice import note_kept_poolings
 
 ALL = "all"
 """The value of ``--layer`` that compares every layer of the store."""
@@ -53,13 +55,16 @@ class LayerTrial:
     seconds: float
 
 
-def list_features(store: FeatureStore, wanted: FeatureOptions) -> list[FeatureChoice]:
+def list_features(
+    store: FeatureStore, wanted: FeatureOptions, listener: Listener
+) -> list[FeatureChoice]:
     """Return what is asked for, each feature once; several are to be compared.
 
     Args:
         store: The open store.
         wanted: ``layer`` is a name, a place, a glob, ``all``, or several of these in a list or
             between commas; ``pool`` one or several poolings.
+        listener: Receives a note if there is nothing that several poolings could pool.
 
     Raises:
         UnknownName: If there is no such layer or pooling.
@@ -71,11 +76,15 @@ def list_features(store: FeatureStore, wanted: FeatureOptions) -> list[FeatureCh
     if wanted.layer is not None and wanted.layer != ():
         texts = _split(wanted.layer, store.layers)
         names = [name for text in texts for name in find_layers(store, text)]
+    if len(pools) > 1:
+        note_kept_poolings(store, names, listener)
     found: dict[tuple[str, str], FeatureChoice] = {}
     for name in names:
         for pool in pools:
             spec = store.vector_spec(name, pool)
-            found.setdefault((spec.name, spec.pool), FeatureChoice(name, pool))
+            is_said = len(pools) > 1 and spec.pool != pool  # That it has no effect.
+            applied = DEFAULT_READ_POOLING if is_said else pool
+            found.setdefault((spec.name, spec.pool), FeatureChoice(name, applied))
     return list(found.values())
 
 

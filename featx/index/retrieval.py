@@ -16,6 +16,7 @@ from featx.index.retrieval_trials import RetrievalTask, compare_projections, mea
 from featx.poolings import check_vector_pool
 from featx.specs import DEFAULT_K, DEFAULT_READ_POOLING
 from featx.store import open_store
+from featx.store.choice import note_kept_poolings
 from featx.wording import option
 
 
@@ -77,6 +78,8 @@ def evaluate_retrieval(
         else:
             named = [name for layer in layers for name in find_layers(store, str(layer))]
             chosen = list(dict.fromkeys(named)) or list(store.layers)
+            if pools != [DEFAULT_READ_POOLING]:
+                note_kept_poolings(store, chosen, listener)
             compared = [
                 (layer, one)
                 for layer in chosen

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from featx.errors import FeatxError, InvalidValue
 from featx.events import Listener
-from featx.specs import DEFAULT_READ_POOLING
+from featx.specs import DEFAULT_READ_POOLING, FeatureSpec
 from featx.store.reader import FeatureStore
-from featx.wording import command
+from featx.wording import command, option
 
 
 def require_rows(store: FeatureStore, error: type[FeatxError] = InvalidValue) -> None:
@@ -31,8 +33,30 @@ def note_choice(
     """
     if layer is None and len(store.layers) > 1:
         listener.note(f"layer {store.layers[-1]!r}, the deepest in {str(store.path)!r}")
-    stored = store.spec(layer)
-    if stored.pool not in ("none", pool) and pool != DEFAULT_READ_POOLING:
-        listener.note(f"{stored.name!r} was stored with {stored.pool!r} pooling, which is kept")
-    elif stored.pool == "none" and len(stored.shape) == 1 and pool != DEFAULT_READ_POOLING:
-        listener.note(f"{stored.name!r} is a vector: there is nothing to pool")
+    if pool != DEFAULT_READ_POOLING and pool != store.spec(layer).pool:
+        note_kept_poolings(store, [layer], listener)
+
+
+def note_kept_poolings(
+    store: FeatureStore, layers: Sequence[str | int | None], listener: Listener
+) -> None:
+    """Note that poolings that were asked for have no effect, where no layer is stored as maps.
+
+    Args:
+        store: The open store.
+        layers: The layers that are read, at least one; None for the deepest.
+        listener: Receives the note.
+    """
+    kept = [_describe_kept_pooling(store.spec(layer)) for layer in layers]
+    if all(kept):
+        several = f"{option('pool')} has no effect: no layer is stored as maps"
+        listener.note(kept[0] if len(kept) == 1 and kept[0] else several)
+
+
+def _describe_kept_pooling(stored: FeatureSpec) -> str | None:
+    """Say why a layer is not pooled when it is read; None if it is."""
+    if stored.pool != "none":
+        return f"{stored.name!r} was stored with {stored.pool!r} pooling, which is kept"
+    if len(stored.shape) == 1:
+        return f"{stored.name!r} is a vector: there is nothing to pool"
+    return None

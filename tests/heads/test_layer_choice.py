@@ -15,7 +15,18 @@ from featx.heads.options import FeatureChoice, FeatureOptions
 from featx.report.head_page import make_head_page
 from featx.report.page.thumbnails import Thumbnails
 from featx.store import open_store
+from featx.store.choice import note_choice
 from tests.store_samples import write_sample
+
+
+class Notes(Listener):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.texts.append(text)
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +94,29 @@ def test_layers_are_named_as_people_do(
     store: Path, layer: str | list[str | int] | int | None, names: list[str | None]
 ) -> None:
     with open_store(store) as opened:
-        found = list_features(opened, FeatureOptions(layer))
+        found = list_features(opened, FeatureOptions(layer), Notes())
     assert found == [FeatureChoice(name, "avg") for name in names]
+
+
+@pytest.mark.parametrize(
+    ("layer", "pool", "said"),
+    [
+        ("deep", "gem,avg", ["'deep' is a vector: there is nothing to pool"]),
+        ("deep,shallow", "avg,gem", ["pool= has no effect: no layer is stored as maps"]),
+        ("all", "avg,gem", []),
+        ("block/map", "avg,gem", []),
+        ("deep", "avg", []),
+    ],
+)
+def test_poolings_of_vectors_are_said_to_have_no_effect(
+    store: Path, layer: str, pool: str, said: list[str]
+) -> None:
+    notes = Notes()
+    with open_store(store) as opened:
+        found = list_features(opened, FeatureOptions(layer, pool), notes)
+        for feature in found:
+            note_choice(opened, feature.layer, feature.pool, notes)  # As where rows are read.
+    assert notes.texts == said
 
 
 def test_what_is_not_there_is_said_before_anything_is_fitted(store: Path, tmp_path: Path) -> None:
