@@ -268,6 +268,7 @@ OTHER_FUNCTIONS = {"evaluate": "evaluate_retrieval", "export": "export_to_databa
 WRITTEN = {
     "predict": {"output", "overwrite", "csv_safe"},
     "search": {"csv_safe"},
+    "duplicates": {"csv_safe"},
     "select": {"output", "overwrite"},
     "map": {"output", "overwrite", "thumbnails"},
     "serve": {"browser", "mcp"},

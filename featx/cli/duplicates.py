@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from featx.cli.options import Json, OneLayer, ReadPool, StoreArgument
+from featx.cli.options import CsvSafe, Json, OneLayer, ReadPool, StoreArgument
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORE
 
 
@@ -55,6 +55,7 @@ def duplicates(
         ),
     ] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="A table as CSV on stdout.")] = False,
+    csv_safe: CsvSafe = False,
     html: Annotated[
         Path | None, typer.Option(metavar="OUT.html", help="Write the groups as one page.")
     ] = None,
@@ -79,6 +80,8 @@ def duplicates(
 
     if sum((as_json, as_csv, filepath_only or null)) > 1:
         raise typer.BadParameter("choose one of --json, --csv, --filepath-only and --null")
+    if csv_safe and not as_csv:
+        raise typer.BadParameter("--csv-safe goes with --csv")
     if html is not None:
         from featx.report.duplicates_page import write_duplicates_page
         from featx.report.page import check_page_path
@@ -102,7 +105,7 @@ def duplicates(
     if as_json:
         write_duplicates(report)
     elif as_csv:
-        write_duplicates_csv(report)
+        write_duplicates_csv(report, csv_safe=csv_safe)
     elif filepath_only or null:
         show_removable(report, "\0" if null else "\n", listener)
     else:

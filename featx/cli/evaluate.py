@@ -12,6 +12,7 @@ from featx.cli.groups import spread_groups
 from featx.cli.options import (
     SOME_FAILED,
     AllowDownload,
+    CsvSafe,
     Json,
     ReadRunGroup,
     SelectionGroup,
@@ -51,6 +52,7 @@ def evaluate(
             help="Write a line for each image: true and predicted class, probabilities.",
         ),
     ] = None,
+    csv_safe: CsvSafe = False,
     report: Annotated[
         Path | None,
         typer.Option(
@@ -122,9 +124,10 @@ def evaluate(
     from featx.report.json_lines import write_json
 
     if retrieval:
-        if any(one is not None for one in (labels, rows, report, sheet)):
+        if csv_safe or any(one is not None for one in (labels, rows, report, sheet)):
             raise typer.BadParameter(
-                "--labels, --rows, --report and --sheet go with a head: take --retrieval away"
+                "--labels, --rows, --csv-safe, --report and --sheet go with a head: take "
+                "--retrieval away"
             )
         if head != Path(DEFAULT_HEAD) or weights is not None or trust_model_code or allow_download:
             raise typer.BadParameter(
@@ -157,6 +160,7 @@ def evaluate(
         head=head,
         labels=labels,
         rows=rows,
+        csv_safe=csv_safe,
         weights=weights,
         trust_model_code=trust_model_code,
         allow_download=allow_download,

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from featx.cli.groups import Group
+from featx.cli.options import CsvSafe
 from featx.cli.registry_choice import Choice, Help
 from featx.errors import join_names
 from featx.heads.kinds import HEADS
@@ -157,10 +158,18 @@ def make_evaluation(
             help="Write a line for each held-out image: true and predicted class, probabilities.",
         ),
     ] = None,
+    csv_safe: CsvSafe = False,
 ) -> EvaluationOptions:
     """Return how a head is measured."""
     return EvaluationOptions(
-        test_size, ignore_split, learning_curve, cv, groups, parse_similarity(near_duplicates), rows
+        test_size,
+        ignore_split,
+        learning_curve,
+        cv,
+        groups,
+        parse_similarity(near_duplicates),
+        rows,
+        csv_safe,
     )
 
 

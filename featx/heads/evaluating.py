@@ -75,6 +75,7 @@ def evaluate(
     head: str | Path | Head = DEFAULT_HEAD,
     labels: str | Path | None = None,
     rows: str | Path | None = None,
+    csv_safe: bool = False,
     weights: str | Path | None = None,
     trust_model_code: GivenTrust = False,
     allow_download: bool = False,
@@ -95,6 +96,8 @@ def evaluate(
             the images: class folders, or what their source says. Of a head that learned other
             columns, a table with these.
         rows: A CSV file to write, with a line for each image that was measured on.
+        csv_safe: In `rows`, write an apostrophe before names that a spreadsheet would take for a
+            formula.
         weights: Where the model's weights (or its file or folder) are now, if they have moved.
         trust_model_code: See `featx.load_model`.
         allow_download: Download the model that the head names, if it is not here.
@@ -120,8 +123,7 @@ def evaluate(
     started = time.monotonic()
     chosen, run = fill_group(Selection, selection, options), fill_group(RunOptions, run, options)
     listener = run.choose_listener(listener)
-    if rows is not None:
-        check_rows_path(Path(rows))
+    check_rows_path(rows, csv_safe=csv_safe)
     loaded = head if isinstance(head, Head) else load_head(head)
     query = QueryImages(
         images, chosen, run, check_path("weights", weights), trust_model_code, allow_download
@@ -136,7 +138,8 @@ def evaluate(
     held_out, evaluation = measured.finish()
     if rows is not None:
         paths = tuple(held_out.root.location(key) for key in held_out.keys)
-        write_rows(replace(held_out, keys=paths), Path(rows), near_duplicates=False)
+        named = replace(held_out, keys=paths)
+        write_rows(named, Path(rows), near_duplicates=False, csv_safe=csv_safe)
     return EvaluateReport(
         head="" if loaded.folder is None else str(loaded.folder),
         kind=loaded.kind,

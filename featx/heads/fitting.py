@@ -265,7 +265,7 @@ def _fit_head(
     head = _make_head(report, labelled.table, labelled.rows[measured.fitted_on], measured.weights)
     replace(head, store=reference, evidence=evidence).save(output)
     if measured.held_out is not None and options.rows is not None:
-        write_rows(measured.held_out, Path(options.rows))
+        write_rows(measured.held_out, Path(options.rows), csv_safe=options.csv_safe)
     return report
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from featx.errors import InvalidValue
 from featx.heads.kinds import HEADS, FitJob
 from featx.heads.options import AUTO, DEFAULT_DROPOUT, EvaluationOptions, HeadOptions
@@ -19,7 +17,7 @@ def check_options(evaluation: EvaluationOptions, job: FitJob) -> None:
     """Refuse what cannot be done, before anything is read; note what is not used.
 
     Raises:
-        InvalidValue: If an option is that of another kind.
+        InvalidValue: If an option is that of another kind, or of a table that is not written.
         HeadError: If the rows cannot be written.
         UnknownName: If there is no such kind.
     """
@@ -31,8 +29,7 @@ def check_options(evaluation: EvaluationOptions, job: FitJob) -> None:
             raise InvalidValue(
                 f"{named[0]} goes with {option('kind', NETWORK)}. Received: {option('kind', kind)}."
             )
-    if evaluation.rows is not None:
-        check_rows_path(Path(evaluation.rows))
+    check_rows_path(evaluation.rows, csv_safe=evaluation.csv_safe)
     if evaluation.cv is not None and evaluation.test_size != DEFAULT_TEST_SIZE:
         job.listener.note(
             f"{option('test_size')} is not used: a cross-validation holds out every image once"

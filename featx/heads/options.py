@@ -124,6 +124,8 @@ class EvaluationOptions:
             ``auto``: 0.995, for features of at least 16 values and up to 100,000 pictures, unless
             more than half of them have such a near-duplicate. ``off``: only identical files.
         rows: A CSV file to write, with a line for each held-out picture.
+        csv_safe: In `rows`, write an apostrophe before names that a spreadsheet would take for a
+            formula.
     """
 
     test_size: float = DEFAULT_TEST_SIZE
@@ -133,6 +135,7 @@ class EvaluationOptions:
     groups: str | None = None
     near_duplicates: float | Literal["auto", "off"] = "auto"
     rows: str | Path | None = None
+    csv_safe: bool = False
 
     def __post_init__(self) -> None:
         if self.cv is not None:
@@ -248,6 +251,7 @@ class EvaluationKeywords(TypedDict, total=False):
     groups: str | None
     near_duplicates: float | Literal["auto", "off"]
     rows: str | Path | None
+    csv_safe: bool
 
 
 class HeadKeywords(TypedDict, total=False):

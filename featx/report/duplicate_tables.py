@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from featx.report.drawing import make_table, print_result, write_name
 from featx.report.json_lines import write_json
 from featx.report.text import short_path
+from featx.text_files import quote_formula
 from featx.units import format_bytes, format_count
 
 if TYPE_CHECKING:
@@ -93,15 +94,22 @@ def write_duplicates(report: DuplicatesReport) -> None:
         write_json({"group": number} | group.to_dict())
 
 
-def write_duplicates_csv(report: DuplicatesReport) -> None:
-    """Write a line of CSV for each picture of each group."""
+def write_duplicates_csv(report: DuplicatesReport, *, csv_safe: bool = False) -> None:
+    """Write a line of CSV for each picture of each group.
+
+    Args:
+        report: The groups.
+        csv_safe: Write an apostrophe before texts that a spreadsheet would take for a formula.
+    """
+    text = quote_formula if csv_safe else str
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["group", "key", "best", "similarity", "exact", "can_go", "path", "mirrored"])
     for number, group in enumerate(report.groups, start=1):
         for place, one in enumerate(group.pictures):
             exact = int(one.content_hash == group.pictures[0].content_hash)
             values = [int(place == 0), f"{one.similarity:.6f}", exact, int(one.can_go)]
-            writer.writerow([number, one.key, *values, short_path(one.path), int(one.is_mirrored)])
+            key, path = text(one.key), text(short_path(one.path))
+            writer.writerow([number, key, *values, path, int(one.is_mirrored)])
 
 
 def show_removable(report: DuplicatesReport, end: str, listener: Listener) -> None:

@@ -462,6 +462,18 @@ def test_every_form_of_output_says_the_same(photos: Path, tmp_path: Path) -> Non
     assert "the best copy" in text
 
 
+def test_names_like_formulas_are_no_formulas_in_a_safe_table(tmp_path: Path) -> None:
+    path = tmp_path / "f.h5"
+    names = ["=1.jpg", "+1.jpg", "plain.jpg"]
+    write_vectors(path, np.ones((3, 24), np.float32), names, pictures=dict.fromkeys(names, b"a"))
+    for options, mark in ((["--csv"], ""), (["--csv", "--csv-safe"], "'")):
+        rows = list(csv.DictReader(io.StringIO(run(str(path), "--no-pictures", *options))))
+        expected = {f"{mark}=1.jpg", f"{mark}+1.jpg", "plain.jpg"}
+        assert {row["key"] for row in rows} == expected
+    refused = CliRunner().invoke(app, ["duplicates", str(path), "--csv-safe"])
+    assert (refused.exit_code, "goes with --csv" in refused.output) == (2, True)
+
+
 def test_what_is_shown_of_a_report(photos: Path) -> None:
     report = featx.find_duplicates(photos)
     assert repr(report).startswith("<DuplicatesReport: groups 1, can go 3, images compared 46")
