@@ -79,7 +79,8 @@ def test_a_layer_is_an_array_on_the_disk(store: featx.FeatureStore, path: Path) 
         with pytest.raises(IndexError):
             layer[7]
     assert "mean" in store
-    assert "image_0.png" not in store
+    assert "image_0.png" in store
+    assert all(other not in store for other in ("image_00.png", "meen", 3))
     for missing in ("image_00.png", ["image_0.png", "image_00.png"]):
         with pytest.raises(UnknownName, match="named 'image_00.png'. Did you mean image_0.png"):
             store["mean"][missing]
