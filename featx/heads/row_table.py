@@ -68,7 +68,7 @@ def write_rows(
     try:
         with (
             replace_file(path) as temporary,
-            temporary.open("w", encoding="utf-8", newline="") as file,
+            temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
         ):
             writer = csv.writer(file)
             writer.writerow(header)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import os
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,7 @@ import pytest
 
 import featx
 from featx.errors import InvalidValue
+from featx.heads.row_table import write_rows
 from tests.store_samples import write_sample
 
 COUNT = 24
@@ -57,6 +61,19 @@ def test_numbers_are_no_formulas(tmp_path: Path, safe: bool) -> None:
     featx.fit_head(tmp_path / "f.h5", output=tmp_path / "head", cv=2, **options)
     found = [float(line["label"]) for line in read_lines(rows)]
     assert sorted(found) == pytest.approx(numbers.tolist())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are texts elsewhere")
+def test_a_folder_whose_name_is_no_text_is_named_by_its_bytes(tmp_path: Path) -> None:
+    """As `evaluate` names pictures: by their whole paths."""
+    write_formulas(tmp_path / "f.h5", 1)
+    held_out = featx.fit_head(tmp_path / "f.h5", output=tmp_path / "head", kind="ridge").held_out
+    assert held_out is not None
+    folder = os.fsdecode(b"/photos-\xff/")
+    keys = tuple(folder + key for key in held_out.keys)
+    write_rows(replace(held_out, keys=keys), tmp_path / "rows.csv")
+    lines = (tmp_path / "rows.csv").read_bytes().splitlines()
+    assert all(line.startswith(b"/photos-\xff/=1+") for line in lines[1:])
 
 
 def test_a_safe_table_needs_a_table(tmp_path: Path) -> None:
