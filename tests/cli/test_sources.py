@@ -67,7 +67,7 @@ def test_split_and_labels_of_arrays(featx: Program, here: Path) -> None:
         assert list(store.keys[:2]) == ["x_train/00000", "x_train/00001"]
         assert list(store.labels) == ["cat", "cat", "cat", "dog"]
     refused = featx("extract", "photos.tar", *TOY, "--split", "train", "-o", "other.h5")
-    assert refused.status == 1
+    assert refused.status == 2
     assert "which has no splits" in refused.err
 
 
