@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from featx.index.options import MatchOptions
 from featx.options import DecisionOptions
@@ -18,6 +18,9 @@ MOST_RANKED = 200_000
 
 MOST_CHOSEN = 2_000
 """Matches from which copies or what is alike are left out: each is compared with all before it."""
+
+MOST_WILDCARDS = 32
+"""Of all globs of a request: many of them in one take minutes for a million keys."""
 
 Key = Annotated[str, Field(min_length=1, max_length=4096)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
@@ -55,6 +58,13 @@ class Filters(Fields):
         description="Only images inside this polygon on the map: x,y,x,y,... in [0, 1].",
         examples=["0.1,0.1,0.4,0.1,0.4,0.5"],
     )
+
+    @field_validator("path")
+    @classmethod
+    def _check_wildcards(cls, path: list[str]) -> list[str]:
+        if sum(glob.count(sign) for glob in path for sign in "*?[") > MOST_WILDCARDS:
+            raise ValueError(f"all globs together have at most {MOST_WILDCARDS} of * ? [")
+        return path
 
     def match_options(self, **more: Any) -> MatchOptions:
         """Return the filters that searches of the library have."""

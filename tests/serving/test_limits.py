@@ -142,6 +142,7 @@ def test_too_much_of_everything_else(small: Client, picture: bytes) -> None:
     for question in (
         {"keys": [key] * 501}, {"keys": [key], "k": 10**9}, {"keys": [key], "skip": 10**9},
         {"keys": [key], "add": [{"key": key}] * 33}, {"keys": [key], "path": ["*" * 500]},
+        {"keys": [key], "path": ["?*" * 8] * 3},
         {"keys": [key], "where_column": "(" * 3000}, {"keys": [key], "where_column": "not " * 400},
         {"keys": [key], "lasso": "1," * 10}, {"keys": [key], "threshold": "NaN"},
         {"keys": [key], "unique": True, "skip": 5_000}, {"keys": [key] * 500, "k": 1_000},
