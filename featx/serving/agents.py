@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -192,5 +193,5 @@ async def _run(work: Callable[[], T]) -> T:
         return await run_sync(work)
     except Problem as error:
         raise ToolError(str(error.detail)) from error
-    except (FeatxError, TimeoutError) as error:
+    except (FeatxError, TimeoutError, CancelledError) as error:
         raise ToolError(describe_error(error)[1]) from error

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from featx.errors import FeatxError
 from featx.events import Listener
 from featx.features.batch_queue import ComputedBatch
 from featx.features.computing import compute_features
@@ -26,6 +25,9 @@ from featx.serving.snapshot import NetworkPlan
 
 MOST_PICTURES = 64
 """In one pass: more would let the first client wait for the last."""
+
+MOST_NETWORKS = 3
+"""In memory: that of searches, that of predictions, and one that is about to replace them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +215,7 @@ class PictureNetwork:
     def _load_quietly(self, plan: NetworkPlan) -> None:
         try:
             self._load(plan)
-        except FeatxError as error:
+        except Exception as error:  # Who sends a picture is told; others are served further.
             self._listener.note(f"pictures cannot be computed: {error}")
 
     def _load(self, plan: NetworkPlan) -> Backbone:
@@ -221,6 +223,8 @@ class PictureNetwork:
         if key not in self._networks:
             moved = None if self._model is None else locate_again(self._model, plan.model)
             query = replace(self._query, weights=self._query.weights or moved)
+            while len(self._networks) >= MOST_NETWORKS:
+                del self._networks[next(iter(self._networks))]
             network = load_network(query, plan.model, plan.features[0])
             self._networks[key] = accelerate(network, self._query.run, self._listener)
         return self._networks[key]

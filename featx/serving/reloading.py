@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 
 from featx.errors import FeatxError
@@ -33,6 +34,7 @@ class Collection:
         self.reloads = 0
         self.current: Snapshot = take_snapshot(files, listener)
         self._seen = self.current.stamp
+        self._lock = threading.Lock()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="featx-watch", daemon=True)
 
@@ -49,6 +51,10 @@ class Collection:
 
     def reload(self) -> bool:
         """Open the files again if they have changed; return whether they have."""
+        with self._lock:
+            return self._reload()
+
+    def _reload(self) -> bool:
         seen = stamp_files(self._files, self.current.index)
         if seen == self._seen:
             return False
@@ -69,4 +75,7 @@ class Collection:
 
     def _watch(self) -> None:
         while not self._ended.wait(SECONDS):
-            self.reload()
+            try:
+                self.reload()
+            except Exception as error:  # A mistake of ours: the next files may be read.
+                logging.getLogger("featx.serving").error("files were not read", exc_info=error)

@@ -40,7 +40,7 @@ def _promise(
         pending = answer(request, snapshot.version, {"state": "computing"}, 202)
         pending.headers["Retry-After"] = "1"
         return snapshot, None, pending
-    error = promise.exception()
+    error = None if promise.cancelled() else promise.exception()
     if isinstance(error, FeatxError):
         status, text = describe_error(error)
         raise Problem(409 if status == 422 else status, text)

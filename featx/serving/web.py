@@ -7,6 +7,7 @@ import json
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import CancelledError
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -30,6 +31,7 @@ from featx.errors import (
     UnknownName,
 )
 from featx.report.text import printable
+from featx.serving.chores import ChangedMeanwhile
 from featx.serving.network import Upload
 from featx.serving.notes import NotesError
 
@@ -308,6 +310,8 @@ def describe_error(error: Exception) -> tuple[int, str]:
     """Return the status and the sentence of an error of the library, without paths."""
     if isinstance(error, TimeoutError):
         return 503, "The server is too busy: it was not this request's turn in time."
+    if isinstance(error, ChangedMeanwhile | CancelledError):
+        return 503, "The store was replaced meanwhile; ask again."
     if isinstance(error, UnknownName):
         status = 404 if error.kind.startswith("image") else 422
         return status, str(error)
@@ -340,5 +344,11 @@ async def answer_problem(request: Request, error: Exception) -> Response:
     return Answer({"error": printable(text)}, status, headers)
 
 
-PROBLEMS: tuple[type[Exception], ...] = (HTTPException, FeatxError, TimeoutError, ClientGone)
+PROBLEMS: tuple[type[Exception], ...] = (
+    HTTPException,
+    FeatxError,
+    TimeoutError,
+    CancelledError,
+    ClientGone,
+)
 """What `answer_problem` answers."""

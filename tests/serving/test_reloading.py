@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import featx
+from featx.serving import network, reloading
 from featx.serving.row_columns import RowColumns
 from featx.testing import toy_model, write_images
 from tests.serving.client import Client
@@ -135,6 +136,46 @@ def test_an_answer_names_the_notes_that_it_was_made_of(
     again = client.get("/items", If_None_Match=first.headers["etag"])
     assert again.status == 200
     assert again.json["items"][0]["tags"] == ["late"]
+
+
+def test_a_mistake_does_not_end_looking(
+    served: tuple[Path, featx.Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, server = served
+    client = Client(server.url)
+    failed = threading.Event()
+
+    def fail(*_: Any) -> None:
+        failed.set()
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(reloading, "take_snapshot", fail)
+    extract(folder, 8)
+    assert failed.wait(10)
+    monkeypatch.undo()
+    extract(folder, 10)
+    for _ in range(100):
+        if client.get("/describe").json["num_images"] == 10:
+            break
+        time.sleep(0.1)
+    assert client.get("/describe").json["num_images"] == 10
+
+
+def test_a_network_that_fails_is_tried_again(
+    served: tuple[Path, featx.Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = served
+    picture = (folder / "photos/dark/image_0.png").read_bytes()
+
+    def fail(*_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(network, "load_network", fail)
+    with featx.serve(folder / "f.h5", head=None, port=0) as server:
+        client = Client(server.url)
+        assert client.upload("/features", picture).status == 500
+        monkeypatch.undo()
+        assert client.upload("/features", picture).status == 200
 
 
 def test_a_head_that_is_fitted_again(served: tuple[Path, featx.Server], tmp_path: Path) -> None:
