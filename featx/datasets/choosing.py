@@ -12,7 +12,8 @@ from featx.checks import check_layers, check_text, check_texts
 from featx.datasets.columns import KEY, LABEL, SPLIT, check_column, read_target
 from featx.datasets.feature_dataset import DatasetChoice, FeatureDataset
 from featx.errors import InvalidValue
-from featx.index.conditions import Columns, Names, select_rows
+from featx.index.conditions import Columns, select_rows
+from featx.index.text_column import Names
 from featx.options import Layers
 from featx.poolings import POOLINGS
 from featx.specs import DEFAULT_READ_POOLING

@@ -10,75 +10,19 @@ import ast
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 
 from featx.errors import InvalidValue, UnknownName
 from featx.images.sources.columns import list_values
+from featx.index.text_column import Names
 
 MAX_LENGTH = 2_000
 """Characters of a condition: Python's parser takes memory and stack for nested brackets."""
 
 MAX_PAIRS = 20_000_000
 """Values that are compared one by one, which takes a few seconds; as arrays, any number are."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Names(Sequence["str | None"]):
-    """A column of texts of which many are the same, such as labels.
-
-    Attributes:
-        names: C texts.
-        codes: int32 (N,): the number of each row's text, -1 where it is missing.
-    """
-
-    names: tuple[str, ...]
-    codes: np.ndarray
-
-    @classmethod
-    def of(cls, values: Sequence[str | None], names: Sequence[str] | None = None) -> Names:
-        """Return the column of N values; `names` if they are known, in their order."""
-        if names is None:
-            names = sorted({value for value in values if value is not None})
-        numbers: dict[str | None, int] = {name: code for code, name in enumerate(names)}
-        numbers[None] = -1
-        codes = np.fromiter((numbers[value] for value in values), np.int32, len(values))
-        return cls(tuple(names), codes)
-
-    def __len__(self) -> int:
-        return len(self.codes)
-
-    @overload
-    def __getitem__(self, index: int) -> str | None: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[str | None]: ...
-    def __getitem__(self, index: int | slice) -> str | Sequence[str | None] | None:
-        if isinstance(index, slice):
-            return Names(self.names, self.codes[index])
-        code = int(self.codes[index])
-        return None if code < 0 else self.names[code]
-
-    def counts(self) -> dict[str, int]:
-        """Return how many rows each text has."""
-        found = np.bincount(self.codes[self.codes >= 0], minlength=len(self.names))
-        return dict(zip(self.names, found.tolist(), strict=True))
-
-    def is_one_of(self, wanted: Sequence[str], kind: str) -> np.ndarray:
-        """Return which rows have one of some texts, bool (N,).
-
-        Raises:
-            UnknownName: If there is no such text.
-        """
-        numbers = {name: code for code, name in enumerate(self.names)}
-        for name in wanted:
-            if name not in numbers:
-                raise UnknownName(kind, name, self.names)
-        chosen = np.zeros(len(self.names) + 1, bool)  # The last one is for -1.
-        chosen[[numbers[name] for name in wanted]] = True
-        return np.asarray(chosen[self.codes])
-
 
 Columns = Mapping[str, "Sequence[Any] | np.ndarray"]
 

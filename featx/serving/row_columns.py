@@ -11,9 +11,10 @@ import numpy as np
 
 from featx.errors import UnknownName
 from featx.images.sources.columns import value_at
-from featx.index.conditions import Names, select_rows
+from featx.index.conditions import select_rows
 from featx.index.glob_rows import join_keys, match_keys
 from featx.index.options import MatchOptions
+from featx.index.text_column import Names
 from featx.store import FeatureStore
 from featx.store.columns import kind_of
 

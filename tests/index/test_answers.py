@@ -110,6 +110,16 @@ def test_filters_of_many_images_find_as_many_as_are_asked_for(
         assert len(set(found)) == 30
 
 
+@pytest.mark.parametrize("path", ["a", "b/1*.png", "[a]"])
+def test_globs_leave_the_same_of_many_images(
+    index: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    few = rows_found(index, [5], k=30, path=path)
+    monkeypatch.setattr("featx.index.filtering.MANY", 1)
+    assert len(few[0]) == 30
+    assert rows_found(index, [5], k=30, path=path) == few
+
+
 def test_filters_that_leave_nothing_or_do_not_exist(index: Path) -> None:
     notes = Notes()
     assert rows_found(index, [5], path="no such", listener=notes) == [[]]

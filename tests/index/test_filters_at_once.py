@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from featx.errors import FeatxError
 from featx.images.sources.request import make_exclusion
-from featx.index.conditions import Names, select_rows
+from featx.index.conditions import select_rows
 from featx.index.glob_rows import join_keys, match_keys
+from featx.index.text_column import Names
 
 PART = st.text("ab.*?[]!\n\\(|ü^$", min_size=1, max_size=4).filter(lambda text: text != ".")
 KEYS = st.lists(st.lists(PART, min_size=1, max_size=3).map("/".join), min_size=1, max_size=6)

@@ -127,7 +127,8 @@ def test_what_cannot_be_used_is_said(client: Client, picture: bytes) -> None:
     assert "format" in answer["failures"][0]["reason"]
     assert client.ask("/search", {"keys": ["no.png"]}).status == 404
     assert client.ask("/search", {}).status == 422
-    assert client.ask("/search", {"keys": [KEY], "label": ["ligth"]}).error.endswith("light?")
+    said = client.ask("/search", {"keys": [KEY], "label": ["ligth"]}).error
+    assert said.endswith("Did you mean light? What there is: dark and light.")
     assert client.ask("/search", {"keys": [KEY], "kk": 3}).error.startswith("kk: ")
     assert client.ask("/search", {"keys": [KEY], "add": [{"upload": 0}]}).status == 422
     nothing = client.ask("/search", {"keys": [KEY], "subtract": [{"key": KEY}]})
