@@ -261,6 +261,7 @@ def _read_note(data: dict[str, Any], time: str) -> Note:
         raise ValueError("a value is no text")
     if data["action"] not in ACTIONS or not isinstance(data["key"], str):
         raise ValueError("an action is not known")
+    json.dumps(data, ensure_ascii=False).encode()  # Half a character is no text: a ValueError.
     value, finding, content = (data.get(name) for name in names)
     return Note(data["key"], data["action"], value, finding, content, time)
 

@@ -174,6 +174,10 @@ class ExportQuery(Filters):
     paths: Literal["key", "absolute"] = Field(
         "key", description="Keys, as fit-head takes them with its labels, or paths of the server."
     )
+    csv_safe: bool = Field(
+        False,
+        description="In CSV, an apostrophe before texts that spreadsheets take for formulas.",
+    )
 
 
 class Login(Fields):

@@ -26,6 +26,7 @@ from featx.serving.questions import Change, Changes, ExportQuery, FindingsQuery,
 from featx.serving.service import Service, service_of
 from featx.serving.snapshot import Snapshot
 from featx.serving.web import Problem, answer, describe_error, read_json, read_query
+from featx.text_files import quote_formula
 
 router = APIRouter(tags=["curation"])
 
@@ -184,8 +185,11 @@ async def export_notes(request: Request) -> Response:
     lines = _list_export(service, snapshot, rows, is_absolute=query.paths == "absolute")
     headers = {"Content-Disposition": f'attachment; filename="labels.{query.format}"'}
     if query.format == "csv":
-        text = _write_csv(lines, has_splits=bool(snapshot.columns.splits.names))
-        return StreamingResponse(text, media_type="text/csv; charset=utf-8", headers=headers)
+        has_splits = bool(snapshot.columns.splits.names)
+        text = _write_csv(lines, has_splits=has_splits, csv_safe=query.csv_safe)
+        # Paths may be no text; they are read again as their bytes.
+        data = (part.encode("utf-8", "surrogateescape") for part in text)
+        return StreamingResponse(data, media_type="text/csv; charset=utf-8", headers=headers)
     return StreamingResponse(
         (json.dumps(line) + "\n" for line in lines),
         media_type="application/jsonl",
@@ -215,14 +219,17 @@ def _list_export(
         }
 
 
-def _write_csv(lines: Iterator[dict[str, Any]], *, has_splits: bool) -> Iterator[str]:
+def _write_csv(
+    lines: Iterator[dict[str, Any]], *, has_splits: bool, csv_safe: bool
+) -> Iterator[str]:
     names = ["path", "label", *(["split"] if has_splits else []), "given", "decision", "tags"]
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(names)
     for line in lines:
         line["tags"] = ";".join(line["tags"])
-        writer.writerow([line[name] or "" for name in names])
+        values = [line[name] or "" for name in names]
+        writer.writerow(map(quote_formula, values) if csv_safe else values)
         if file.tell() > 1 << 16:
             yield file.getvalue()
             file.seek(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import threading
 from pathlib import Path
@@ -255,10 +256,16 @@ def _listen(options: ServerOptions) -> socket.socket:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((options.host, options.port))
         bound.listen(2048)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         bound.close()
+        is_taken = isinstance(error, OSError) and error.errno in (errno.EADDRINUSE, errno.EACCES)
+        remedy = (
+            f"Choose another port with {option('port')}"
+            if is_taken
+            else f"{option('host')} is an address of this machine"
+        )
         raise ServeError(
-            f"{options.host}:{options.port} cannot be listened at: {error.strerror}. Choose "
-            f"another port with {option('port')}."
+            f"{options.host}:{options.port} cannot be listened at: "
+            f"{getattr(error, 'strerror', None) or 'this is no name'}. {remedy}."
         ) from error
     return bound

@@ -266,3 +266,11 @@ def test_a_port_that_is_taken(server: featx.Server, store: Path) -> None:
     port = int(server.url.rpartition(":")[2])
     with pytest.raises(OSError, match="Choose another port with port="):
         featx.serve(store, port=port)
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "x" * 70, "192.0.2.1"])
+def test_an_address_that_is_not_of_this_machine(store: Path, tmp_path: Path, host: str) -> None:
+    token = tmp_path / "token.txt"
+    token.write_text("x" * 20)
+    with pytest.raises(OSError, match="host= is an address of this machine"):
+        featx.serve(store, host=host, port=0, token_file=token)

@@ -133,6 +133,8 @@ def test_threads_write_one_after_the_other(path: Path) -> None:
         '{"format": "featx-notes", "version": 1}\n'
         '{"time": "x", "changes": [{"key": "a", "action": "delete"}]}\n',
         '{"format": "featx-notes", "version": 1}\n' + "[" * 100_000 + "\n", "\xff\n",
+        '{"format": "featx-notes", "version": 1}\n'
+        '{"time": "x", "changes": [{"key": "a", "action": "tag", "value": "\\ud800"}]}\n',
         "one line without an end", '{"format": "featx-notes", "version": 1}, and', "\xff",
     ],
 )  # fmt: skip
@@ -208,6 +210,9 @@ def test_decisions_become_labels(server: featx.Server, client: Client, store: Pa
             Path(key).name: label for key, label in zip(opened.keys, opened.labels, strict=True)
         }
     assert labels["image_6.png"] == "light"
+    safe = client.get("/export?csv_safe=true").body.decode()
+    assert "image_9.png,light,train,light,,'=1+1\n" in safe
+    assert "'=1+1" not in client.get("/export").body.decode()
     lines = client.get("/export?format=jsonl").body.decode().splitlines()
     assert [json.loads(line)["tags"] for line in lines if "image_9" in line] == [["=1+1"]]
     undo = [{"key": KEY, "action": "clear", "finding": "label"}, {"key": SECOND, "action": "clear"},
