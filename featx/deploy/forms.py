@@ -105,18 +105,19 @@ def write_saved_model(job: Job, folder: Path) -> Predict:
         pixels = tensorflow.map_fn(prepare, image_bytes, fn_output_signature=spec)
         return name_outputs(parts, parts.of_fitted(pixels))
 
+    def trace(function: Callable[[Any], Any], takes: Any) -> Any:
+        compiled = tensorflow.function(function, input_signature=[takes], autograph=False)
+        return compiled.get_concrete_function()
+
+    # Functions that the module held would be traced once more, and all constants be stored twice.
     module = tensorflow.Module()
     module.weights = list(parts.variables)
-    module.of_pixels = tensorflow.function(of_pixels, input_signature=[pixels], autograph=False)
-    module.of_files = tensorflow.function(of_files, input_signature=[files], autograph=False)
-    signatures = {
-        "serving_default": module.of_pixels.get_concrete_function(),
-        "serving_bytes": module.of_files.get_concrete_function(),
-    }
+    whole = trace(of_pixels, pixels)
+    signatures = {"serving_default": whole, "serving_bytes": trace(of_files, files)}
     tensorflow.saved_model.save(module, str(folder), signatures=signatures)
 
     def predict(images: np.ndarray) -> np.ndarray:
-        results = module.of_pixels(tensorflow.constant(images))
+        results = whole(tensorflow.constant(images))
         values = results["probabilities"] if "probabilities" in results else results["number"]
         return np.asarray(values).reshape(len(images), -1)
 

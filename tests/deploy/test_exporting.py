@@ -296,7 +296,21 @@ def test_a_graph_is_a_saved_model_and_no_keras_file(photos: Path, tmp_path: Path
 
         assert report.comparison.changed == 0
         assert report.comparison.reload_difference == 0
+        assert len(list_copies(tmp_path / f"{name}_out")) == 1
     assert not (tmp_path / "graph.keras").exists()
+
+
+def list_copies(folder: Path) -> list[str]:
+    """Return the functions of a SavedModel that hold the constants of its network."""
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    model = SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    return [
+        function.signature.name
+        for graph in model.meta_graphs
+        for function in graph.graph_def.library.function
+        if any(node.op == "Conv2D" for node in function.node_def)
+    ]
 
 
 @pytest.mark.slow
