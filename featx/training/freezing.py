@@ -39,7 +39,7 @@ def choose_trained(
 
     Raises:
         UnknownName: If a layer does not exist.
-        InvalidValue: If a number or range is outside the network.
+        InvalidValue: If a number or range is outside the network, or a range is empty.
 
     Example:
         >>> layers = [LayerPlace(name, place) for place, name in enumerate("abcd")]
@@ -95,6 +95,11 @@ class _Network:
         first, last = matched.groups()
         start = 0 if first is None else self._place(keyword, int(first), is_end=True)
         stop = self.num_layers if last is None else self._place(keyword, int(last), is_end=True)
+        if start >= stop:
+            raise InvalidValue(
+                f"A range begins before it ends, as 0:{self.num_layers} does. Received: "
+                f"{option(keyword, name)}."
+            )
         return self._between(start, stop)
 
     def _between(self, start: int, stop: int) -> set[str]:

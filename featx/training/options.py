@@ -159,6 +159,11 @@ class FreezingOptions:
     train_batch_norm: bool = False
 
     def __post_init__(self) -> None:
+        if isinstance(self.unfreeze, str) and not split_names(self.unfreeze):
+            raise InvalidValue(
+                f"{option('unfreeze')} names layers, or is {ALL} or {NONE}. Received: "
+                f"{self.unfreeze!r}."
+            )
         if self.unfreeze != ALL:
             object.__setattr__(self, "unfreeze", _read_names("unfreeze", self.unfreeze))
         object.__setattr__(self, "freeze", _read_names("freeze", self.freeze))

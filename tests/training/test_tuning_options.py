@@ -7,7 +7,12 @@ from typing import Any
 import pytest
 
 from featx.errors import InvalidValue, UnknownName
-from featx.training.options import ClassifierOptions, LessonOptions, TrainingOptions
+from featx.training.options import (
+    ClassifierOptions,
+    FreezingOptions,
+    LessonOptions,
+    TrainingOptions,
+)
 from featx.training.schedule import list_phases
 
 
@@ -26,6 +31,7 @@ from featx.training.schedule import list_phases
         (TrainingOptions, {"augment": "flip,flip"}, "each kind once"),
         (TrainingOptions, {"augment": "flip,none"}, "or none"),
         (ClassifierOptions, {"hidden": (0,)}, "at least 1"),
+        (FreezingOptions, {"unfreeze": " "}, "names layers, or is all or none"),
     ],
 )
 def test_wrong_values_are_refused(group: Any, options: dict[str, Any], message: str) -> None:
