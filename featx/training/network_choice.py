@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -108,19 +108,16 @@ def choose_network(
         kind = top.fit(lesson)
         return NetworkChoice(model, weights, top.layer, top.pool, input, trust_model_code, kind)
     said = [
-        name
-        for name, is_given in (
-            ("layer", top.layer is not None),
-            ("kind", replace(top, layer=None) != ClassifierOptions()),
-            ("preprocess", input != InputOptions()),
-        )
-        if is_given
+        field.name
+        for group in (top, input)
+        for field in fields(group)
+        if getattr(group, field.name) != field.default
     ]
     if said:
         raise InvalidValue(
             "Layer, pooling, kind and preprocessing are those of the head. Received: "
-            f"{option('head')} and {join_names([option(name) for name in said])}. To choose them, "
-            f"begin with {option('model', 'MODEL')} instead."
+            f"{join_names([option(name) for name in ('head', *said)], conjunction='and')}. "
+            f"To choose them, begin with {option('model', 'MODEL')} instead."
         )
     loaded = head if isinstance(head, Head) else load_head(head)
     return _of_head(loaded, weights, trust_model_code)
