@@ -203,7 +203,7 @@ def how_to_go_on(folder: RunFolder) -> str:
     same = either(shell="the same command", python="the same call")
     return (
         f"interrupted: the best network so far is {str(folder.model)!r}; {same} goes on, or "
-        f"{command('predict', model=str(folder.model))} uses it"
+        f"{command('predict', head=str(folder.head))} uses it"
     )
 
 

@@ -112,13 +112,12 @@ def tune(request: Request, folder: RunFolder, *, overwrite: bool, listener: List
     found = gather(request.images, selection=request.selection, scale=request.run.scale)
     items = index_items(found)
     with folder.held():
-        folder.open(request.settings(), overwrite=overwrite)
-        backbone = request.network.load()
-        refuse_untrainable(backbone)
-        contract = require_scaling(backbone)
-        side = min(contract.height, contract.width)
-        names = request.training.augmentations(contract.channels, side)
+        if not overwrite:
+            folder.open(request.settings(), overwrite=False)
+        backbone, names = _load(request)
         layer = _choose_layer(request.network, backbone, listener)
+        if overwrite:  # A run is not given up for a network that cannot be trained.
+            folder.open(request.settings(), overwrite=True)
         failures = _extract(request, folder, layer, listener)
         start = take_start(folder.features, _want(request), listener)
         _check_feature(request.network.head, start)
@@ -159,6 +158,15 @@ def tune(request: Request, folder: RunFolder, *, overwrite: bool, listener: List
         held_out,
         failures,
     )
+
+
+def _load(request: Request) -> tuple[Backbone, tuple[str, ...]]:
+    """Return the network, which can be trained, and the changes to pictures that it is shown."""
+    backbone = request.network.load()
+    refuse_untrainable(backbone)
+    contract = require_scaling(backbone)
+    side = min(contract.height, contract.width)
+    return backbone, request.training.augmentations(contract.channels, side)
 
 
 def _make_trainer(

@@ -199,6 +199,7 @@ def test_an_interrupted_run_keeps_its_best_and_ends_like_an_undisturbed_one(
     assert (run / "model.keras").is_file()
     assert (run / "head" / "head.json").is_file()
     assert "the best network so far" in stop.notes[-1]
+    assert f"head={str(run / 'head')!r}" in stop.notes[-1]
     report = featx.fine_tune(world.pictures, model=world.network, output=run, **LONGER)
     untimed = [
         [dataclasses.replace(one, seconds=0.0, input_share=0.0) for one in each.history]
@@ -255,6 +256,8 @@ def test_what_a_head_says_is_not_said_again(tmp_path: Path) -> None:
         featx.fine_tune(tmp_path, head="head", model="builtin:mini")
     with pytest.raises(InvalidValue, match="those of the head. Received: head= and layer="):
         featx.fine_tune(tmp_path, head="head", layer="relu")
+    with pytest.raises(InvalidValue, match="head=, pool= and interpolation="):
+        featx.fine_tune(tmp_path, head="head", pool="max", interpolation="box")
 
 
 def test_pictures_without_two_classes_are_refused(world: World, tmp_path: Path) -> None:
@@ -272,8 +275,12 @@ def test_a_generator_is_refused(world: World, tmp_path: Path) -> None:
 def test_a_model_that_is_no_network_of_keras_is_refused(
     world: World, toy: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(ModelError, match=r"cannot be trained: .*fit a head on its frozen features"):
-        featx.fine_tune(world.pictures, model=toy, output=tmp_path / "run")
+    run = shutil.copytree(world.run, tmp_path / "run")
+    for overwrite in (True, False):
+        output = run if overwrite else tmp_path / "new"
+        with pytest.raises(ModelError, match=r"cannot be trained: .*fit a head on its frozen fea"):
+            featx.fine_tune(world.pictures, model=toy, output=output, overwrite=overwrite)
+    assert RunFolder(run).read_report() is not None, "a finished run was cleared"
 
 
 @pytest.mark.slow
