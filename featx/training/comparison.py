@@ -52,8 +52,7 @@ class Comparison:
         """How much better the second one is: above 0 for a larger share, or a smaller error."""
         if self.figure == ACCURACY:
             return (self.num_gained - self.num_lost) / self.count
-        difference = self.after - self.before
-        return -difference if self.figure == ERROR else difference
+        return self.before - self.after if self.figure == ERROR else self.after - self.before
 
 
 def compare_predictions(before: AnyHeldOut, after: AnyHeldOut) -> Comparison:
