@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from featx.models.backbone import Backbone
 from featx.models.keras_part import keras_layers_of
 from featx.models.keras_settings import build_apart
 from featx.specs import FeatureSpec
-from featx.training.freezing import LayerPlace
+from featx.training.freezing import LayerPlace, choose_trained
+from featx.training.options import FreezingOptions
 from featx.wording import command
 
 VECTORS = "network"
@@ -53,7 +55,7 @@ class TrainableNetwork:
     @property
     def num_layers(self) -> int:
         """Layers of the backbone, up to the one that the head is on, that numbers count."""
-        return 1 + max((place.index for place in self.places), default=-1)
+        return _count_layers(self.places)
 
     @property
     def learning(self) -> tuple[str, ...]:
@@ -125,8 +127,36 @@ def make_network(
     Raises:
         ModelError: If the backbone is not made of layers that Keras can take apart.
     """
-    try:
+    with _refusing(backbone):
         return build_apart(lambda: _make_network(backbone, feature, operations))
+
+
+def refuse_layers(backbone: Backbone, layer: str, freezing: FreezingOptions) -> None:
+    """Refuse, before anything is computed, what `make_network` and `choose_trained` would refuse.
+
+    Args:
+        backbone: The model, which has layers of Keras.
+        layer: The one that the head is on.
+        freezing: Which layers are to be trained.
+
+    Raises:
+        ModelError: If the backbone is not made of layers that Keras can take apart.
+        UnknownName: If a layer does not exist.
+        InvalidValue: If a number or range is outside the network, or a range is empty.
+    """
+    found = keras_layers_of(backbone)
+    assert found is not None
+    with _refusing(backbone):
+        part = build_apart(lambda: found.take_part(layer))
+    places = _place_layers(part, backbone)[1]
+    choose_trained(places, _count_layers(places), freezing)
+
+
+@contextlib.contextmanager
+def _refusing(backbone: Backbone) -> Iterator[None]:
+    """Say of a backbone that cannot be taken apart what to do instead."""
+    try:
+        yield
     except ModelError as error:
         raise ModelError(
             f"{backbone.spec.reference!r} cannot be trained: {error} Save it with Keras 3 as a "
@@ -167,6 +197,10 @@ def _place_layers(network: Any, backbone: Backbone) -> tuple[dict[str, Any], lis
         if outer is not None:
             places.append(LayerPlace(each.name, indices[outer]))
     return {**layers, **by_name}, places
+
+
+def _count_layers(places: Sequence[LayerPlace]) -> int:
+    return 1 + max((place.index for place in places), default=-1)
 
 
 def trained_operations(

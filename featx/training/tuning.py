@@ -26,6 +26,7 @@ from featx.training.freezing import choose_trained
 from featx.training.keras_network import (
     TrainableNetwork,
     make_network,
+    refuse_layers,
     refuse_untrainable,
 )
 from featx.training.keras_trainer import Answers, KerasTrainer, TrainingPlan
@@ -116,6 +117,7 @@ def tune(request: Request, folder: RunFolder, *, overwrite: bool, listener: List
             folder.open(request.settings(), overwrite=False)
         backbone, names = _load(request)
         layer = _choose_layer(request.network, backbone, listener)
+        refuse_layers(backbone, layer, request.freezing)
         if overwrite:  # A run is not given up for a network that cannot be trained.
             folder.open(request.settings(), overwrite=True)
         failures = _extract(request, folder, layer, listener)

@@ -15,7 +15,7 @@ from PIL import Image
 
 import featx
 from featx.deploy.keras_model import build_keras_model
-from featx.errors import HeadError, InvalidValue, ModelError, TrainingError
+from featx.errors import HeadError, InvalidValue, ModelError, TrainingError, UnknownName
 from featx.models import restore_model
 from featx.models.keras_settings import build_apart
 from featx.training.run_folder import RunFolder
@@ -281,6 +281,14 @@ def test_a_model_that_is_no_network_of_keras_is_refused(
         with pytest.raises(ModelError, match=r"cannot be trained: .*fit a head on its frozen fea"):
             featx.fine_tune(world.pictures, model=toy, output=output, overwrite=overwrite)
     assert RunFolder(run).read_report() is not None, "a finished run was cleared"
+
+
+def test_layers_are_looked_for_before_features_are_computed(world: World, tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match="'secnod'"):
+        featx.fine_tune(
+            world.pictures, model=world.network, output=tmp_path / "run", freeze="secnod"
+        )
+    assert not (tmp_path / "run" / "features.h5").exists()
 
 
 @pytest.mark.slow
