@@ -41,6 +41,20 @@ def format_count(count: int, one: str, many: str | None = None) -> str:
     return f"{count:,} {one if count == 1 else many or f'{one}s'}"
 
 
+def format_number(value: float, sign: str = "") -> str:
+    """Return a measured number with four digits, or all of those before its point.
+
+    Args:
+        value: The number.
+        sign: ``+`` for numbers that show theirs.
+
+    Example:
+        >>> [format_number(value) for value in (0.00123456, 3.14159, 9999.9, 15620.3)]
+        ['0.001235', '3.142', '10,000', '15,620']
+    """
+    return f"{value:{sign},.0f}" if 9999.5 <= abs(value) < 1e15 else f"{value:{sign}.4g}"
+
+
 def format_rate(rate: float) -> str:
     """Return a number per second, with decimals below 10, so that only 0 is written as 0.
 

@@ -9,6 +9,7 @@ from typing import Any
 from featx.deploy.checking import ExportComparison
 from featx.deploy.forms import FORMS
 from featx.heads.head import Head
+from featx.units import format_number
 from featx.version import __version__
 
 _CALLS = {
@@ -106,7 +107,7 @@ def _describe_quality(head: Head, comparison: ExportComparison) -> list[str]:
             f"{measured['accuracy']:.4f}{between}."
         )
     elif measured.get("mae") is not None:
-        said.append(f"Mean absolute error on held-out pictures: {measured['mae']:.4g}.")
+        said.append(f"Mean absolute error on held-out pictures: {format_number(measured['mae'])}.")
     elif measured.get("mean_average_precision") is not None:
         precision = measured["mean_average_precision"]
         said.append(f"Mean average precision on held-out pictures: {precision:.4f}.")

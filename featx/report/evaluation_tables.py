@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Sized
+from collections.abc import Callable, Iterator, Sequence, Sized
 from typing import TYPE_CHECKING
 
 from featx.heads.label_evaluation import LabelEvaluation
 from featx.heads.number_evaluation import NumberEvaluation
 from featx.report.columns import Table
 from featx.report.drawing import make_table, print_result
-from featx.units import format_count
+from featx.units import format_count, format_number
 
 if TYPE_CHECKING:
     from featx.heads.evaluating import EvaluateReport
@@ -159,24 +159,26 @@ def _draw_labels(labels: Sequence[LabelReport], measured: str) -> Table:
 def describe_numbers(evaluation: NumberEvaluation, measured: str, rest: str = "") -> Iterator[str]:
     """Yield the lines that say how far predicted numbers are from the true ones."""
     images = format_count(evaluation.num_examples, f"{measured.replace(' ', '-')} image")
-    interval = _describe_interval(evaluation.interval, evaluation.folds, ".4g")
-    yield f"mean absolute error {evaluation.mae:.4g} on {images} ({interval}){rest}"
+    interval = _describe_interval(evaluation.interval, evaluation.folds, format_number)
+    yield f"mean absolute error {format_number(evaluation.mae)} on {images} ({interval}){rest}"
     explained = "–" if evaluation.r_squared is None else f"{evaluation.r_squared:.4f}"
     if evaluation.r_squared_interval is not None:
         explained += f" ({_describe_interval(evaluation.r_squared_interval)})"
     yield (
-        f"R² {explained}, root mean squared error {evaluation.rmse:.4g}; saying the mean of every "
-        f"image: mean absolute error {evaluation.baseline_mae:.4g}"
+        f"R² {explained}, root mean squared error {format_number(evaluation.rmse)}; saying the "
+        f"mean of every image: mean absolute error {format_number(evaluation.baseline_mae)}"
     )
 
 
 def _describe_interval(
-    interval: tuple[float, float], folds: Sized = (), digits: str = ".4f"
+    interval: tuple[float, float],
+    folds: Sized = (),
+    write: Callable[[float], str] = "{:.4f}".format,
 ) -> str:
     """Return an interval in words, and of how many folds the figure before it is the mean."""
-    low, high = interval
+    low, high = map(write, interval)
     how = f"mean of {len(folds)} folds, " if folds else ""
-    return f"{how}95 % interval {low:{digits}} to {high:{digits}}"
+    return f"{how}95 % interval {low} to {high}"
 
 
 def describe_near_duplicates(found: NearDuplicates | None) -> Iterator[str]:

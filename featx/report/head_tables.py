@@ -7,7 +7,7 @@ from typing import Any
 
 from featx.report.drawing import make_table, print_facts, print_result
 from featx.report.text import short_path
-from featx.units import format_shape
+from featx.units import format_number, format_shape
 
 SHOWN_CLASSES = 20
 
@@ -55,5 +55,6 @@ def _describe_quality(measured: Mapping[str, Any]) -> str:
     }
     for key, name in names.items():
         if measured.get(key) is not None:
-            return f"{name} {measured[key]:.4g} on {measured['num_examples']:,} held-out images"
+            figure = format_number(measured[key])
+            return f"{name} {figure} on {measured['num_examples']:,} held-out images"
     return ""

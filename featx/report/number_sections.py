@@ -11,7 +11,7 @@ from featx.report.page import Section, element
 from featx.report.page.charts import draw_scatter
 from featx.report.page.gallery import Tile
 from featx.report.page.tables import Figure
-from featx.units import format_count
+from featx.units import format_count, format_number
 
 if TYPE_CHECKING:
     from featx.heads.held_out import HeldOutNumbers
@@ -23,14 +23,16 @@ MOST_POINTS = 2_000
 
 def list_number_figures(evaluation: NumberEvaluation) -> Iterator[Figure]:
     """Yield the numbers that a page begins with."""
-    low, high = evaluation.interval
+    low, high = map(format_number, evaluation.interval)
     explained = "–" if evaluation.r_squared is None else f"{evaluation.r_squared:.3f}"
     found = evaluation.r_squared_interval
     more = "" if found is None else f"95 %: {found[0]:.3f} to {found[1]:.3f}"
     yield Figure("R²", explained, more)
-    yield Figure("mean absolute error", f"{evaluation.mae:.4g}", f"95 %: {low:.4g} to {high:.4g}")
-    yield Figure("root mean squared error", f"{evaluation.rmse:.4g}")
-    yield Figure("error of saying the mean", f"{evaluation.baseline_mae:.4g}", "mean absolute")
+    yield Figure("mean absolute error", format_number(evaluation.mae), f"95 %: {low} to {high}")
+    yield Figure("root mean squared error", format_number(evaluation.rmse))
+    yield Figure(
+        "error of saying the mean", format_number(evaluation.baseline_mae), "mean absolute"
+    )
 
 
 def show_numbers(evaluation: NumberEvaluation, held_out: HeldOutNumbers) -> Iterator[Section]:
@@ -86,8 +88,8 @@ def list_number_tiles(held_out: HeldOutNumbers, rows: Sequence[int] | np.ndarray
         predicted, true = float(held_out.predicted[row]), float(held_out.targets[row])
         yield Tile(
             held_out.keys[row],
-            f"{predicted:.4g}",
-            f"off by {predicted - true:+.4g}",
+            format_number(predicted),
+            f"off by {format_number(predicted - true, '+')}",
             f"{true:.6g}",
             None,
             held_out.content_hash[row].tobytes(),

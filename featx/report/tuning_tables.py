@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from featx.heads.label_evaluation import LabelEvaluation
@@ -11,7 +11,7 @@ from featx.report.columns import Column, Table
 from featx.report.drawing import print_result
 from featx.report.text import short_path
 from featx.training.comparison import ACCURACY, ERROR
-from featx.units import format_count
+from featx.units import format_count, format_number
 
 if TYPE_CHECKING:
     from featx.heads.judging import AnyEvaluation
@@ -68,7 +68,7 @@ def list_cells(epoch: Epoch) -> tuple[str, ...]:
 
 def _show(share: float | None, error: float | None = None) -> str:
     if share is None:
-        return "–" if error is None else f"{error:.4g}"
+        return "–" if error is None else format_number(error)
     return f"{share:.3f}"
 
 
@@ -92,28 +92,28 @@ def list_figures(evaluation: AnyEvaluation) -> dict[str, str]:
     if isinstance(evaluation, LabelEvaluation):
         return {
             "mAP": f"{evaluation.mean_average_precision:.4f}",
-            "95 % interval": _join(evaluation.interval, ".4f"),
+            "95 % interval": _join(evaluation.interval, "{:.4f}".format),
             "micro F1": f"{evaluation.micro_f1:.4f}",
             "log loss": f"{evaluation.log_loss:.4f}",
         }
     if isinstance(evaluation, NumberEvaluation):
         explained = evaluation.r_squared
         return {
-            "mean error": f"{evaluation.mae:.4g}",
-            "95 % interval": _join(evaluation.interval, ".4g"),
-            "root mean sq.": f"{evaluation.rmse:.4g}",
+            "mean error": format_number(evaluation.mae),
+            "95 % interval": _join(evaluation.interval, format_number),
+            "root mean sq.": format_number(evaluation.rmse),
             "R²": "–" if explained is None else f"{explained:.4f}",
         }
     return {
         "accuracy": f"{evaluation.accuracy:.4f}",
-        "95 % interval": _join(evaluation.interval, ".4f"),
+        "95 % interval": _join(evaluation.interval, "{:.4f}".format),
         "mean F1": f"{evaluation.macro_f1:.4f}",
         "log loss": f"{evaluation.log_loss:.4f}",
     }
 
 
-def _join(interval: tuple[float, float] | None, form: str) -> str:
-    return "–" if interval is None else f"{interval[0]:{form}} to {interval[1]:{form}}"
+def _join(interval: tuple[float, float] | None, write: Callable[[float], str]) -> str:
+    return "–" if interval is None else f"{write(interval[0])} to {write(interval[1])}"
 
 
 def describe_comparison(report: FineTuneReport) -> Iterator[str]:
@@ -160,7 +160,10 @@ def describe_gain(compared: Comparison) -> str:
         >>> describe_gain(compare_paired(np.arange(100) < 80, np.arange(100) < 90))
         '+0.1000 (95 % interval +0.0552 to +0.1744)'
     """
-    low, high = compared.interval
-    form = "+.4g" if compared.figure == ERROR else "+.4f"
+
+    def write(value: float) -> str:
+        return format_number(value, "+") if compared.figure == ERROR else f"{value:+.4f}"
+
+    low, high = map(write, compared.interval)
     name = "" if compared.figure == ACCURACY else f" in {compared.figure}"
-    return f"{compared.gain:{form}}{name} (95 % interval {low:{form}} to {high:{form}})"
+    return f"{write(compared.gain)}{name} (95 % interval {low} to {high})"

@@ -19,6 +19,7 @@ from featx.training.run_folder import Epoch, Progress, RunFolder
 from featx.training.schedule import Phase, list_phases
 from featx.training.start import TRAIN, VAL, Lesson
 from featx.training.tensorboard_logs import TensorBoardLogs
+from featx.units import format_number
 from featx.wording import command, either, option
 
 
@@ -195,7 +196,7 @@ def describe_epoch(epoch: Epoch, last: int, is_best: bool) -> str:
 
 
 def _show(accuracy: float | None, error: float | None) -> str:
-    return f"{error:.4g}" if accuracy is None else f"{accuracy:.3f}"
+    return f"{accuracy:.3f}" if error is None else format_number(error)
 
 
 def how_to_go_on(folder: RunFolder) -> str:

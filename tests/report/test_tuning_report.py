@@ -11,8 +11,8 @@ import pytest
 from featx.heads.kinds import Task
 from featx.images.roots import Root, RootKind
 from featx.report.tuning_page import write_tuning_page
-from featx.report.tuning_tables import show_fine_tune_report
-from featx.training.comparison import compare_predictions
+from featx.report.tuning_tables import describe_gain, show_fine_tune_report
+from featx.training.comparison import ERROR, Comparison, compare_predictions
 from featx.training.fine_tuning import FineTuneReport
 from featx.training.run_folder import Epoch
 from featx.training.start import TEST, TRAIN, Lesson
@@ -187,3 +187,10 @@ def test_labels_have_a_mean_average_precision(
     assert "3 better now, 0 better before (exact sign test: p = 0.25)" in out
     write_tuning_page(report, tmp_path / "page.html")
     assert "95 % intervals of each mAP" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_large_gains_have_no_exponent_and_none_is_minus_zero() -> None:
+    found = Comparison(20, 50_000.0, 30_000.0, (9_999.9, 30_000.0), 15, 5, 0.04, ERROR)
+    assert describe_gain(found).startswith("+20,000 in mean absolute error (95 % interval +10,000")
+    same = Comparison(20, 5.0, 5.0, (0.0, 0.0), 0, 0, 1.0, ERROR)
+    assert describe_gain(same).startswith("+0 in")

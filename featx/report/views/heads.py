@@ -22,7 +22,7 @@ from featx.report.views.view import (
     list_names,
 )
 from featx.training.comparison import ERROR
-from featx.units import format_bytes
+from featx.units import format_bytes, format_number
 
 if TYPE_CHECKING:
     from featx.deploy.exporting import HeadExportReport
@@ -101,13 +101,13 @@ def view_evaluating(report: EvaluateReport) -> View:
 def view_fine_tuning(report: FineTuneReport) -> View:
     """Return how much better a fine-tuned network is."""
     compared = report.comparison
-    form = ".4g" if compared.figure == ERROR else ".4f"
+    write = format_number if compared.figure == ERROR else "{:.4f}".format
     return View(
         "FineTuneReport",
         short_path(report.output),
         list_facts(
-            ("before", f"{compared.before:{form}} ({report.frozen_kind} on frozen features)"),
-            ("after", f"{compared.after:{form}} (epoch {report.best})"),
+            ("before", f"{write(compared.before)} ({report.frozen_kind} on frozen features)"),
+            ("after", f"{write(compared.after)} (epoch {report.best})"),
             ("gain", describe_gain(compared)),
             ("held out", f"{compared.count:,}"),
             ("learned from", f"{report.num_train:,}"),
@@ -157,7 +157,7 @@ def _list_figures(evaluation: AnyEvaluation) -> list[tuple[str, str]]:
     if isinstance(evaluation, NumberEvaluation):
         explained = evaluation.r_squared
         return [
-            ("mean absolute error", f"{evaluation.mae:.4g}"),
+            ("mean absolute error", format_number(evaluation.mae)),
             ("R²", "–" if explained is None else f"{explained:.4f}"),
         ]
     return [("accuracy", f"{evaluation.accuracy:.4f}"), ("mean F1", f"{evaluation.macro_f1:.4f}")]
