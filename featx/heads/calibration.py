@@ -29,7 +29,11 @@ def cross_entropy(
 
 
 def find_factor(
-    scores: np.ndarray, targets: np.ndarray, weights: np.ndarray | None = None
+    scores: np.ndarray,
+    targets: np.ndarray,
+    weights: np.ndarray | None = None,
+    *,
+    near_one: bool = False,
 ) -> float:
     """Return the factor of the scores (N, C) that gives the least cross-entropy.
 
@@ -38,11 +42,16 @@ def find_factor(
     be too large; so one of N + 2 counts as if the strongest other class were true (Laplace's rule
     of succession, as Platt, 1999, smooths targets).
 
+    With `near_one`, the scores were trained to be logits: before a row is seen, the logarithm of
+    the factor has the standard normal distribution. A few rows then change little.
+
     Example:
         >>> scores = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
         >>> factor = find_factor(scores, np.array([0, 0, 1, 1]))  # Three of four are right, so
         >>> round(float(1 / (1 + np.exp(-factor))), 2)  # four of six are expected to be.
         0.67
+        >>> round(find_factor(scores, np.array([0, 0, 1, 1]), near_one=True), 2)
+        0.87
     """
     from scipy.optimize import minimize_scalar
 
@@ -50,8 +59,13 @@ def find_factor(
     targets, weights = targets[::step], None if weights is None else weights[::step]
     scores = np.asarray(scores[::step], np.float64)
     doubt = float(np.average(_margins(scores, targets), weights=weights)) / (len(scores) + 2)
+    prior = near_one / (2 * len(scores))
     found = minimize_scalar(
-        lambda log: cross_entropy(scores * np.exp(log), targets, weights) + np.exp(log) * doubt,
+        lambda log: (
+            cross_entropy(scores * np.exp(log), targets, weights)
+            + np.exp(log) * doubt
+            + prior * log**2
+        ),
         bounds=(LEAST_LOG, MOST_LOG),
         method="bounded",
         options={"xatol": 0.005},

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from featx.heads.calibration import cross_entropy
+from featx.heads.calibration import cross_entropy, find_factor
 from featx.heads.operations import Affine, Operation, Relu, Sigmoid, Softmax, Standardise, compute
 from featx.training.goals import Stretch, apply_end, choose_goal
 from featx.training.top import stretch, weights_of
@@ -49,17 +49,25 @@ def test_a_head_that_was_not_trained_predicts_what_it_did(
 
 
 def test_classes_are_compared_at_their_best_temperature() -> None:
-    targets = np.arange(60) % 3
+    targets = np.arange(6_000) % 3
     goal = choose_goal("single", targets, 3)
-    logits = np.eye(3)[targets] + np.random.default_rng(2).normal(size=(60, 3))
+    logits = np.eye(3)[targets] + np.random.default_rng(2).normal(size=(6_000, 3))
     plain, sure = goal.validate(logits, targets), goal.validate(20 * logits, targets)
     assert sure.loss == pytest.approx(plain.loss, rel=1e-3)
     assert sure.loss < cross_entropy(20 * logits, targets)
     assert sure.temperature == pytest.approx(20 * plain.temperature, rel=0.02)
     assert sure.figure == plain.figure == (logits.argmax(axis=1) == targets).mean()
     tempered = apply_end(goal, 20 * logits, sure.temperature)
-    own = np.log(tempered[np.arange(60), targets])
+    own = np.log(tempered[np.arange(6_000), targets])
     assert -own.mean() == pytest.approx(sure.loss, rel=1e-3)
+
+
+def test_few_images_do_not_choose_the_temperature_alone() -> None:
+    """Of three images two are right; the logits were trained to be right more often."""
+    logits, targets = 3 * np.eye(3)[[0, 1, 0]], np.arange(3)
+    found = choose_goal("single", targets, 3).validate(logits, targets)
+    alone = 1 / find_factor(logits, targets)
+    assert 1 < found.temperature < 0.75 * alone
 
 
 def test_numbers_have_their_unit_in_errors_and_none_in_losses() -> None:
