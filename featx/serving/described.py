@@ -46,6 +46,7 @@ _OTHERS = {
     "401": "A token is needed.",
     "403": "A page of another site may not ask.",
     "404": "There is no such image.",
+    "408": "The request did not come in time.",
     "409": "What is needed is not served.",
     "413": "The request is too large.",
     "415": "A body or picture of another kind.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from featx.checks import check_path, check_text, check_texts, check_whole_number
 from featx.errors import InvalidType, InvalidValue
 from featx.keywords import CodeKeywords, LayerSynonyms, RunKeywords
 from featx.wording import option
+
+_NAME = re.compile(r"[\w-]+(\.[\w-]+)*")
 
 LEAST_TOKEN = 16
 """Characters of a token: shorter ones can be guessed."""
@@ -48,6 +51,12 @@ class ServerOptions:
             raise InvalidType("'host' takes an address. Received: None.")
         object.__setattr__(self, "allow_host", check_texts("allow_host", self.allow_host))
         object.__setattr__(self, "token_file", check_path("token_file", self.token_file))
+        for known in self.allow_host:
+            if not _is_name(known):  # It would never be that of a request.
+                raise InvalidValue(
+                    f"{option('allow_host')} takes a name alone, such as photos.example.org. "
+                    f"Received: {known!r}."
+                )
         for name, least in (("port", 0), ("max_upload", 1), ("queue", 1)):
             object.__setattr__(
                 self, name, check_whole_number(name, getattr(self, name), least=least)
@@ -95,6 +104,15 @@ class ServerOptions:
                 f"{str(path)!r}: {len(token)} characters. A good one: {secrets.token_urlsafe(24)}"
             )
         return token
+
+
+def _is_name(text: str) -> bool:
+    """Whether a text is a name or an address, without a port and the like."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return _NAME.fullmatch(text) is not None
+    return True
 
 
 class ServerKeywords(TypedDict, total=False):

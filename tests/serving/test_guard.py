@@ -31,7 +31,10 @@ def guarded(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
     (folder / "token.txt").write_text(f"{TOKEN}\n")
     shutil.copy(store, folder / "f.h5")
     with featx.serve(
-        folder / "f.h5", port=0, token_file=folder / "token.txt", allow_host="pictures.example"
+        folder / "f.h5",
+        port=0,
+        token_file=folder / "token.txt",
+        allow_host=["pictures.example", "2001:db8::1"],
     ) as server:
         yield Client(server.url)
 
@@ -63,6 +66,8 @@ def test_own_names_of_the_server_are_answered(client: Client, host: str) -> None
 
 def test_further_names_are_allowed_by_name(guarded: Client) -> None:
     assert guarded.get("/healthz", Host="pictures.example").status == 200
+    assert guarded.get("/healthz", Host="[2001:db8::1]:80").status == 200
+    assert guarded.get("/healthz", Host="[2001:db8::2]:80").status == 421
     assert guarded.get("/healthz", Host="other.example").status == 421
 
 
@@ -133,6 +138,12 @@ def test_other_machines_need_a_token(store: Path, tmp_path: Path) -> None:
             featx.serve(store, host="0.0.0.0", port=0, token_file=token)
     with pytest.raises(InvalidValue, match="cannot be read"):
         featx.serve(store, port=0, token_file=tmp_path / "none.txt")
+
+
+@pytest.mark.parametrize("name", ["*", "https://a.example", "a.example:443", "a.example/x", ""])
+def test_names_that_no_request_would_have(store: Path, name: str) -> None:
+    with pytest.raises(InvalidValue, match="allow_host= takes a name alone"):
+        featx.serve(store, port=0, allow_host=[name])
 
 
 OUTSIDE = (
