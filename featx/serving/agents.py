@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from featx.errors import FeatxError, InvalidValue
 from featx.images.cropping import parse_crop
+from featx.serving.bodies import MOST_PICTURES, check_fields
 from featx.serving.curated import make_duplicates
 from featx.serving.network import Results, Upload
 from featx.serving.predicting import predict_question
@@ -24,7 +25,7 @@ from featx.serving.route_status import describe_service
 from featx.serving.searching import prepare_search, run_search
 from featx.serving.service import Service
 from featx.serving.snapshot import NetworkPlan
-from featx.serving.web import MOST_PICTURES, Problem, check_fields, describe_error
+from featx.serving.web import Problem, describe_error
 from featx.specs import DEFAULT_K, DEFAULT_TOP
 from featx.version import __version__
 

@@ -13,6 +13,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
 
 from featx.errors import FeatxError
+from featx.serving.bodies import read_json, read_query
 from featx.serving.curated import (
     describe_kinds,
     list_findings,
@@ -25,7 +26,7 @@ from featx.serving.notes import DECISIONS, Note
 from featx.serving.questions import Change, Changes, ExportQuery, FindingsQuery, PageQuery
 from featx.serving.service import Service, service_of
 from featx.serving.snapshot import Snapshot
-from featx.serving.web import Problem, answer, describe_error, read_json, read_query
+from featx.serving.web import Problem, answer, describe_error
 from featx.text_files import quote_formula
 
 router = APIRouter(tags=["curation"])

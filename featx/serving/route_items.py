@@ -12,12 +12,13 @@ from starlette.responses import Response
 from featx.errors import ImageError
 from featx.files import hash_content
 from featx.report.page.thumbnails import CHANGED
+from featx.serving.bodies import read_query
 from featx.serving.described import documented
 from featx.serving.predicting import predict_rows
 from featx.serving.questions import ItemsQuery
 from featx.serving.service import Service, service_of
 from featx.serving.snapshot import Snapshot
-from featx.serving.web import Problem, answer, read_query
+from featx.serving.web import Problem, answer
 
 router = APIRouter(tags=["images"])
 

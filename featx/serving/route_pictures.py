@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from featx.images.sources import ImageFailure
 from featx.index.ready import require_pooling
+from featx.serving.bodies import read_asked
 from featx.serving.described import documented
 from featx.serving.network import Results
 from featx.serving.predicting import NOT_FINITE, predict_question, stack_vectors
@@ -19,7 +20,7 @@ from featx.serving.questions import FeaturesQuestion, PredictQuestion, SearchQue
 from featx.serving.searching import Prepared, prepare_search, run_search
 from featx.serving.service import service_of
 from featx.serving.snapshot import Snapshot
-from featx.serving.web import Problem, answer, read_asked
+from featx.serving.web import Problem, answer
 
 router = APIRouter(tags=["pictures"])
 

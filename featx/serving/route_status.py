@@ -8,12 +8,13 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from featx.serving.bodies import MOST_PICTURES, read_json
 from featx.serving.described import documented
 from featx.serving.questions import Login
 from featx.serving.security import COOKIE, Sessions
 from featx.serving.service import Service, service_of
 from featx.serving.snapshot import Snapshot
-from featx.serving.web import MOST_PICTURES, Answer, Problem, answer, read_json
+from featx.serving.web import Answer, Problem, answer
 from featx.version import __version__
 
 router = APIRouter(tags=["server"])
