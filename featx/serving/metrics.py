@@ -75,6 +75,6 @@ class Measured:
             await self._app(scope, receive, send_measured)
         finally:
             # The route, never the path: keys of pictures would be counters without end.
-            route = getattr(scope.get("route"), "path", "other")
+            route = getattr(scope.get("route"), "path_format", "other")
             self._metrics.requests.labels(route, str(status)).inc()
             self._metrics.seconds.labels(route).observe(time.perf_counter() - began)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from fastapi import APIRouter, Request
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.responses import Response
 
 from featx.errors import ImageError
@@ -20,6 +21,14 @@ from featx.serving.service import Service, service_of
 from featx.serving.snapshot import Snapshot
 from featx.serving.web import Problem, answer
 
+
+class KeyConvertor(PathConvertor):
+    """A key in an address: file names can have line breaks, at which ``path`` stops."""
+
+    regex = r"[\s\S]*"
+
+
+register_url_convertor("key", KeyConvertor())
 router = APIRouter(tags=["images"])
 
 TYPES = {
@@ -66,7 +75,7 @@ async def list_items(request: Request) -> Response:
     return answer(request, snapshot.version, content, revision=revision)
 
 
-@router.get("/items/{key:path}", **documented("item"))
+@router.get("/items/{key:key}", **documented("item"))
 async def show_item(request: Request, key: str) -> Response:
     """Show one image: its label, split and columns, notes, and what the head predicts."""
     service = service_of(request)
@@ -97,7 +106,7 @@ def describe_rows(
     return items
 
 
-@router.get("/thumbnails/{key:path}", **documented("thumbnail"))
+@router.get("/thumbnails/{key:key}", **documented("thumbnail"))
 async def show_thumbnail(request: Request, key: str) -> Response:
     """Show a small JPEG of an image, at most 160 pixels wide and high."""
     service = service_of(request)
@@ -119,7 +128,7 @@ async def show_thumbnail(request: Request, key: str) -> Response:
     return Response(data, media_type="image/jpeg", headers=headers)
 
 
-@router.get("/pictures/{key:path}", **documented("picture"))
+@router.get("/pictures/{key:key}", **documented("picture"))
 async def show_picture(request: Request, key: str) -> Response:
     """Show an image as it is in its file, to look at it or to choose a part of it."""
     service = service_of(request)
