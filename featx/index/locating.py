@@ -154,18 +154,30 @@ def _shown(placement: Placement, width: int, height: int) -> Region:
     return Region(left / width, top / height, right / width, bottom / height)
 
 
+def find_maps(store: FeatureStore, feature: FeatureSpec) -> str | None:
+    """Return the layer of a store in whose maps the vectors of an index are looked for, if any."""
+    for spec in _list_maps(store):
+        if (spec.shape[-1],) != feature.shape:
+            continue
+        if spec.name == feature.name or _has_mean(store, spec.name, feature.name):
+            return spec.name
+    return None
+
+
+def _list_maps(store: FeatureStore) -> list[FeatureSpec]:
+    return [spec for spec in store.header.features if spec.pool == "none" and len(spec.shape) == 3]
+
+
 def _choose_layer(store: FeatureStore, feature: FeatureSpec) -> str:
-    """Return the layer of the store in whose maps the vectors of an index are looked for.
+    """Return the layer that `find_maps` finds.
 
     Raises:
         InvalidValue: If there is none.
     """
-    maps = [spec for spec in store.header.features if spec.pool == "none" and len(spec.shape) == 3]
-    fitting = [spec for spec in maps if (spec.shape[-1],) == feature.shape]
-    for spec in fitting:
-        if spec.name == feature.name or _has_mean(store, spec.name, feature.name):
-            return spec.name
-    name = feature.name
+    found = find_maps(store, feature)
+    if found is not None:
+        return found
+    maps, name = _list_maps(store), feature.name
     layers = ", ".join(spec.name for spec in maps)
     if any(spec.name == name for spec in maps):
         reason = f"maps of {name!r} with the pooling {feature.pool!r}"

@@ -59,7 +59,7 @@ def describe_service(service: Service, snapshot: Snapshot) -> dict[str, Any]:
             "classes": list(head.classes),
             "predicts_rows": snapshot.predicts_rows,
         },
-        "has_maps": any(one.pool == "none" and len(one.shape) > 1 for one in store.header.features),
+        "has_maps": snapshot.has_maps,
         "tags": service.notes.tags(),
         "notes_revision": revision,
         "problem": None if service.collection.problem is None else "files could not be reloaded",

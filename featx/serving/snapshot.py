@@ -127,6 +127,13 @@ class Snapshot:
             return False
 
     @cached_property
+    def has_maps(self) -> bool:
+        """Whether the store has the maps in which regions of matches are found."""
+        from featx.index.locating import find_maps
+
+        return find_maps(self.store, self.index.description.feature) is not None
+
+    @cached_property
     def predicts_rows(self) -> bool:
         """Whether the store has the features that the head takes."""
         if self.head is None:

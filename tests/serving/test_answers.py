@@ -242,6 +242,23 @@ def test_columns_of_every_kind(tmp_path: Path) -> None:
         assert (known["share"]["least"], known["note"]["values"]) == ("-inf", {"a": 2, "b": 1})
 
 
+def test_names_with_line_breaks_and_maps_of_another_layer(tmp_path: Path) -> None:
+    write_images(2, tmp_path / "p", classes=("dark\nroom",))
+    key = "dark\nroom/new\nline\n.png"
+    (tmp_path / "p/dark\nroom/image_0.png").rename(tmp_path / "p" / key)
+    store = tmp_path / "f.h5"
+    featx.extract(tmp_path / "p", model=toy_model(), layers=["map", "head/double"], output=store)
+    for layer, has_maps in (("map", True), ("head/double", False)):
+        with featx.serve(store, layer=layer, port=0) as server:
+            client = Client(server.url)
+            assert client.get("/describe").json["has_maps"] is has_maps
+            answer = client.ask("/search", {"keys": [key], "where": True})
+            assert answer.status == (200 if has_maps else 422)
+            assert client.get(f"/items/{quote(key)}").json["key"] == key
+            assert client.get(f"/thumbnails/{quote(key)}").status == 200
+            assert client.get(f"/pictures/{quote(key)}").body == (tmp_path / "p" / key).read_bytes()
+
+
 def test_text_that_is_no_unicode_is_refused(client: Client) -> None:
     for body in (rb'{"keys": ["\ud800"]}', rb'{"keys": ["a"], "label": ["\udfff"]}'):
         answer = client.send("POST", "/search", body, {"Content-Type": "application/json"})
