@@ -103,6 +103,8 @@ def test_findings_are_decided_on_with_the_keyboard(page: Any, server: featx.Serv
     page.goto("/?view=findings")
     cells = page.locator(".findings .cell")
     cells.first.wait_for()
+    page.keyboard.press("ArrowDown")  # Nothing has the keyboard yet: it goes to the first.
+    wait_until(page, "document.activeElement.matches('.findings [data-index=\"0\"]')")
     findings = [one for one in Client(server.url).get("/audit").json["findings"] if one["key"]]
     key = findings[0]["key"]
     cell = page.locator(f'.findings .cell[aria-label*="{key}"]').first

@@ -30,6 +30,14 @@ function reviewList({ name: which, label, rowHeight, read, render, press, bar, e
     const one = pages?.get(list.active);
     if (one && event.target === list.cell(list.active)) press(event, one, list.active, list);
   }, { capture: true });
+  addEventListener("keydown", (event) => {  // Arrows lead into the list from the rest of the page.
+    const target = /** @type {HTMLElement} */ (event.target);
+    if (state.view !== which || !list.total || !["ArrowDown", "ArrowUp"].includes(event.key)) return;
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+    if (target.closest("input, textarea, select, [data-index]")) return;
+    event.preventDefault();
+    list.activate(list.active);
+  });
 
   const tell = (...content) => { message.hidden = !content.length; fill(message, content); };
   async function show() {
