@@ -118,6 +118,12 @@ def test_findings_are_decided_on_with_the_keyboard(page: Any, server: featx.Serv
     page.keyboard.press("r")
     cell.locator(".reject[aria-pressed=true]").wait_for()
     assert key not in exported(server)
+    page.get_by_role("button", name="Undo").click()  # The one there is, of the latest change.
+    cell.locator(".reject[aria-pressed=false]").wait_for()
+    assert exported(server)[key]["label"] == HOSTILE
+    cell.focus()
+    page.keyboard.press("r")
+    cell.locator(".reject[aria-pressed=true]").wait_for()
     cell.focus()
     page.keyboard.press("c")
     cell.locator(".reject[aria-pressed=false]").wait_for()

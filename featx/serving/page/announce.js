@@ -13,14 +13,16 @@ export function say(text) {
 /**
  * Show a notice.
  * @param {string} text
- * @param {{kind?: "error" | "note", action?: {text: string, act: () => void}}} [options]
+ * @param {{kind?: "error" | "note", action?: {text: string, act: () => void}, about?: string}} [options]
+ *   `about`: it takes the place of an earlier notice about the same
  */
-export function notify(text, { kind = "note", action } = {}) {
-  const notice = element("div", { class: `toast ${kind}`, role: kind === "error" ? "alert" : null }, element("p", {}, text));
+export function notify(text, { kind = "note", action, about = "" } = {}) {
+  const notice = element("div", { class: `toast ${kind}`, role: kind === "error" ? "alert" : null, "data-about": about || null }, element("p", {}, text));
   const remove = () => notice.remove();
   if (action) notice.append(button({ text: action.text, class: "quiet" }, () => { remove(); action.act(); }));
   notice.append(button({ icon: "close", label: "Close this notice", class: "bare" }, remove));
   const all = find("toasts");
+  if (about) for (const one of all.querySelectorAll(`[data-about="${about}"]`)) one.remove();
   while (all.children.length > 2) all.firstChild.remove();
   all.append(notice);
   setTimeout(remove, kind === "error" ? 2 * SHOWN_MS : SHOWN_MS);

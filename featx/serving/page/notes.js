@@ -55,12 +55,13 @@ export async function change(changes, { quiet = false } = {}) {
     return false;
   }
   undoable.push(back);
-  if (!quiet) notify(describe(changes), { action: { text: "Undo", act: undo } });
+  if (!quiet) notify(describe(changes), { action: { text: "Undo", act: undo }, about: LATEST });
   return true;
 }
 
 /** @type {any[][]} */
 const undoable = [];
+const LATEST = "change"; // One notice at a time, so that its "Undo" is of the change that it names.
 
 /** Take the latest change of this tab back. */
 export async function undo() {
@@ -68,7 +69,7 @@ export async function undo() {
   if (!back) return notify("There is nothing to undo.");
   if (await change(back, { quiet: true })) {
     undoable.pop();
-    notify("Undone.");
+    notify("Undone.", { about: LATEST });
   } else undoable.push(back);
 }
 
