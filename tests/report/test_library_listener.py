@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -93,7 +94,8 @@ def test_a_short_stage_has_no_bar_and_a_long_one_begins_with_what_is_done(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     times = iter([0.0, 0.1, 0.2, 0.0, 0.3, 0.9])
-    monkeypatch.setattr(library_listener.time, "monotonic", lambda: next(times))
+    clock = SimpleNamespace(monotonic=lambda: next(times))  # Not of other modules and threads.
+    monkeypatch.setattr(library_listener, "time", clock)
     told = Told()
     listener = LibraryListener(told, progress=True, verbose=True)
     run_stage(listener, 2)

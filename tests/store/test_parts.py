@@ -6,6 +6,7 @@ import errno
 import os
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -45,7 +46,8 @@ def test_parts_are_bounded_by_bytes(tmp_path: Path) -> None:
 
 def test_parts_are_bounded_by_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr("featx.store.parts.time.monotonic", lambda: now)
+    clock = SimpleNamespace(monotonic=lambda: now)  # Not of other modules and threads.
+    monkeypatch.setattr("featx.store.parts.time", clock)
     writer = PartWriter(tmp_path / "p", HEADER, max_bytes=10**9, max_seconds=15)
     now = 114.9
     writer.add(rows_of("a.png"))
