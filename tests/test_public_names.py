@@ -226,7 +226,7 @@ def run_pyright(folder: Path) -> set[tuple[str, int]]:
     return {(Path(one["file"]).name, one["range"]["start"]["line"] + 1) for one in found}
 
 
-@pytest.mark.parametrize("check", [run_mypy, run_pyright])
+@pytest.mark.parametrize("check", [run_mypy, pytest.param(run_pyright, marks=pytest.mark.slow)])
 def test_type_checkers_know_names_and_keywords(
     tmp_path: Path, check: Callable[[Path], set[tuple[str, int]]]
 ) -> None:

@@ -101,7 +101,7 @@ class PictureNetwork:
         self._model = model
         self._jobs: queue.SimpleQueue[Job | NetworkPlan | None] = queue.SimpleQueue()
         self._networks: dict[str, Backbone] = {}
-        self._thread = threading.Thread(target=self._work, name="featx-network", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="featx-serve-network", daemon=True)
         self._thread.start()
 
     def prepare(self, plan: NetworkPlan) -> None:

@@ -106,11 +106,12 @@ def test_hostile_names_are_text(browser: Browser, page: Path) -> None:
     browser.open(page)
     assert browser.evaluate("document.title") == HOSTILE[0]
     assert browser.evaluate("document.querySelector('h1').textContent") == HOSTILE[0]
-    assert _texts(browser, "figcaption .path") == [
-        *HOSTILE,
-        "gone.png",
-        "https://example.org/a.png",
-    ]
+    captions = _texts(browser, "figcaption .path")
+    for caption, name in zip(
+        captions, [*HOSTILE, "gone.png", "https://example.org/a.png"], strict=True
+    ):
+        assert name.endswith(caption.removeprefix("…"))  # Of long ones, the end is shown.
+        assert caption.removeprefix("…")
     assert _texts(browser, ".matrix tbody th") == list(HOSTILE)
     alternatives = browser.evaluate("[...document.images].map((one) => one.alt)")
     assert alternatives == list(HOSTILE)

@@ -104,6 +104,7 @@ def things(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             store,
             store.features(),
             store.table(),
+            featx.open_dataset(store_path),
             featx.Rows(("a",), np.zeros((1, 16), np.uint8), ("x",), np.ones(1), np.ones(1)),
             measure_labels(
                 probabilities, probabilities > 0.5, probabilities > 0.4, (HOSTILE, "b"), limits

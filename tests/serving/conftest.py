@@ -1,4 +1,7 @@
-"""A server of a small collection; the network is one without TensorFlow."""
+"""A server of a small collection; the network is one without TensorFlow.
+
+Servers live as long as the tests of this folder run: their threads are none of other tests.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_collection(tmp_path_factory.mktemp("served"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(store: Path) -> Iterator[featx.Server]:
     with featx.serve(store, head=store.parent / "head", layer="mean", port=0) as server:
         yield server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def client(server: featx.Server) -> Client:
     return Client(server.url)
 
@@ -38,7 +41,7 @@ def page_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("page")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def page_server(page_folder: Path) -> Iterator[featx.Server]:
     with serve_page(page_folder) as server:
         yield server

@@ -116,6 +116,7 @@ def test_a_file_that_is_no_picture_is_refused_in_the_servers_words(page: Any) ->
     assert filtered_total(page) == COUNT + 2
 
 
+@pytest.mark.slow
 def test_a_part_is_chosen_by_dragging(page: Any) -> None:
     page.goto(f"/?like={DARK}")
     stage = page.locator(".stage img")
@@ -142,6 +143,7 @@ def test_a_part_is_chosen_by_dragging(page: Any) -> None:
     page.wait_for_url("**crop=27*")
 
 
+@pytest.mark.slow
 def test_pictures_are_added_and_subtracted(page: Any, server: featx.Server) -> None:
     page.goto(f"/?like={DARK}&label=light")
     wait_for_pictures(page)
@@ -240,6 +242,7 @@ def test_the_keyboard_reaches_every_picture_and_one_is_tabbed_to(page: Any) -> N
     assert "Shortcuts" in page.inner_text("dialog h2")
 
 
+@pytest.mark.slow
 def test_a_screen_reader_meets_landmarks_names_and_news(page: Any) -> None:
     page.locator(".cell").first.click()
     page.wait_for_selector(".query .decisions")
@@ -258,6 +261,7 @@ def test_a_screen_reader_meets_landmarks_names_and_news(page: Any) -> None:
     wait_until(page, "document.getElementById('live').textContent.includes('Most alike')")
 
 
+@pytest.mark.slow
 def test_a_million_rows_scroll_without_more_elements(page: Any) -> None:
     total = 1_000_000
 

@@ -85,6 +85,7 @@ def test_a_legend_filters_by_a_class_of_any_name(page: Any) -> None:
     assert filtered_total(page) == 30
 
 
+@pytest.mark.slow
 def test_duplicates_are_gone_through_with_the_keyboard(page: Any, server: featx.Server) -> None:
     page.goto("/?view=duplicates")
     page.locator(".duplicates .cell").first.focus()
@@ -130,6 +131,7 @@ def test_findings_are_decided_on_with_the_keyboard(page: Any, server: featx.Serv
     assert exported(server)[key]["label"] == findings[0]["given"]
 
 
+@pytest.mark.slow
 def test_tags_are_given_filtered_by_and_taken_away(page: Any, server: featx.Server) -> None:
     tag = "<b>see & think</b>"
     page.goto("/?label=dark")
