@@ -64,9 +64,13 @@ def make_app(service: Service, sessions: Sessions) -> ASGIApp:
 
 
 def _read_page() -> dict[str, Response]:
-    """Return the files of the page by name; a name that is none leads nowhere."""
+    """Return the files of the page by name; a name that is none leads nowhere.
+
+    Its colours are those of the pages that featx writes.
+    """
     found = {}
-    for entry in (files("featx.serving") / "page").iterdir():
+    tokens = files("featx.report.page") / "tokens.css"
+    for entry in (tokens, *(files("featx.serving") / "page").iterdir()):
         kind = PAGE_TYPES.get(entry.name.rpartition(".")[2])
         if kind is not None and entry.is_file():
             headers = {"Cache-Control": "no-cache"}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import featx
+from featx.report.page import Page, write_page
 from tests.serving.client import Client
 from tests.serving.page import (
     COUNT,
@@ -347,9 +349,9 @@ def test_errors_of_the_server_are_shown_in_its_words(page: Any) -> None:
     assert "No pictures" in page.inner_text(".state h2")
 
 
-def test_colours_are_those_of_the_reports(server: featx.Server) -> None:
-    from importlib.resources import files
-
+def test_colours_are_those_of_the_reports(server: featx.Server, tmp_path: Path) -> None:
     tokens = Client(server.url).get("/page/tokens.css").body.decode()
-    style = (files("featx.report.page") / "style.css").read_text("utf-8")
+    write_page(Page("report", [], []), tmp_path / "report.html")
+    style = (tmp_path / "report.html").read_text("utf-8").partition("<style>")[2]
+    assert "--paper" in tokens
     assert style.startswith(tokens)

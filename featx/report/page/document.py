@@ -165,7 +165,8 @@ def _arrange(sections: Iterable[Section]) -> Iterable[Markup]:
 
 @functools.cache
 def _read_style() -> str:
-    return Path(__file__).with_name("style.css").read_text(encoding="utf-8")
+    folder = Path(__file__).parent
+    return "".join((folder / name).read_text("utf-8") for name in ("tokens.css", "style.css"))
 
 
 def _meta_policy(style: str, script: str) -> Markup:
