@@ -24,7 +24,7 @@ TOY = ("-m", "toy:colors")
         (["extract", *TOY, "-o", "no/such/f.h5"], 1, "there is no folder 'no/such'. Make it"),
         (["extract", *TOY, "--pool", "median"], 2, "for '--pool': 'median' is not one of 'none', "),
         (["extract", *TOY, "--engine", "tensrt"], 2, "for '--engine': 'tensrt' is not one of "),
-        (["extract", *TOY, "-b", "0"], 2, "greater than or equal to 1"),
+        (["extract", *TOY, "-b", "0"], 2, "0 is not in the range x>=1"),
         (["extract", "--no-such-option"], 2, "No such option"),
         (["no-such-command"], 2, "No such command"),
         (["serach"], 2, "No such command 'serach'. Did you mean search"),

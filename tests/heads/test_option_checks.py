@@ -33,7 +33,7 @@ ALIKE = ("--near-duplicates", "0.0001")
         (("--kind", "linear", "--hidden", "8"), 2, "--hidden goes with --kind mlp"),
         (("--kind", "knn", "--dropout", "0.5"), 2, "--dropout goes with --kind mlp"),
         (("--kind", "knn", "--test-size", "1.5"), 2, "number in [0, 1). Received: 1.5"),
-        (("--kind", "knn", "--cv", "1"), 2, "greater than or equal to 2"),
+        (("--kind", "knn", "--cv", "1"), 2, "1 is not in the range x>=2"),
         (("--kind", "knn", "--cv", "31"), 1, "has 10 images, or groups of them, that differ"),
         (("--near-duplicates", "-3"), 2, "a number above 0 and up to 1, 'auto' or 'off'"),
         (("--kind", "knn", *ALIKE), 0, "no images are held out: each class is a single image or"),
