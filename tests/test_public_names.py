@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import tomllib
 import typing
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,6 +29,9 @@ from featx.keywords import (
     SelectionKeywords,
     UpdateKeywords,
 )
+
+ROOT = Path(__file__).parents[1]
+IGNORED = "  # type: ignore"
 
 
 def as_text(hint: Any) -> str:
@@ -135,75 +139,21 @@ def test_a_public_signature_fits_on_a_screen(name: str) -> None:
         assert len(inspect.signature(value).parameters) <= 16
 
 
-RIGHT = """
-from pathlib import Path
+TYPED_CALLS = Path(__file__).with_name("typed_calls.py").read_text(encoding="utf-8")
 
-import numpy as np
 
-import featx
-
-run = featx.RunOptions(batch_size=8, workers=2)
-report: featx.ExtractReport = featx.extract(
-    "photos", model="keras:MobileNetV2", run=run, prune=True, img_size=(64, 64)
-)
-featx.extract(np.zeros((2, 8, 8, 3), np.uint8), labels=["cat", "dog"], output="a.h5")
-featx.extract([("a", np.zeros((8, 8, 3), np.uint8)), ("b", np.ones((8, 8), np.uint8))])
-featx.extract({"a": b"bytes of a file"})
-featx.extract((("a", Path("a.jpg"), "cat") for _ in range(1)))
-featx.extract([Path("photos"), Path("more.zip")], listener=featx.Listener())
-featx.predict("new", run=run, top=1, exclude=["*.gif"])
-featx.search("query.jpg", run=run, engine="tensorflow")
-featx.load_model("keras:MobileNetV2", preprocess="tf")
-featx.extract("photos", Path("net.keras"), layer=-2, img_size=96, pool=None, dtype=np.float16)
-featx.extract("photos", "keras:VGG19", layers="fc1", weights=Path("w.h5"), dtype=np.dtype("f2"))
-featx.extract("photos", layers=[-1, "fc1"])
-featx.embed("photos", "keras:VGG19", layers=["fc1", -2], pool="mean")
-featx.predict("new", "net.keras", layer=-1)
-featx.build_index("a.h5", layers="fc1")
-featx.fit_head("a.h5", layers="fc1")
-featx.export_store("a.h5", Path("a.npy"), layer=0, pool=None)
-featx.search("query.jpg", layers=0)
-featx.compare_scalings("photos", "net.keras", layers="fc1", img_size=96)
-featx.load_model("net.keras", trust_model_code="net.py", custom_objects={"Run": featx.RunOptions})
-featx.embed(["a.jpg", None], "net.keras", on_error="nan", trust_model_code=Path("net.py"))
-featx.fine_tune("photos", head="head", epochs=3, custom_objects={"Run": featx.RunOptions})
-found = featx.search("query.jpg", where=True, where_column="price < 20", scale="unit")
-print([match.box for match in found.results[0].matches], found.to_pandas())
-featx.find_duplicates("a.h5", across="b.h5", layers="fc1", verbose=2)
-print(featx.audit("a.h5", kinds=["label"], layers=-1, verbose="auto").findings)
-try:
-    print(report.done, featx.open_store("a.h5").keys[0])
-except featx.errors.StoreNotFound as error:
-    raise SystemExit(1) from error
-"""
-
-WRONG = """
-import featx
-
-featx.extract("photos", bach_size=8)
-featx.extract("photos", batch_size="8")
-featx.extract("photos", resize="fit")
-featx.extract(7)
-featx.extract(3.5)
-featx.extract(["photos", 3.5])
-featx.extract({1: "a.jpg"})
-featx.extrct("photos", modle="x")
-featx.extract("photos", modle="x")
-featx.extract("photos", output="a.h5").dome
-featx.errors.StoreNotFond("a.h5")
-featx.predict("photos", prune=True)
-featx.search("photos", strict=True)
-featx.RunOptions(precision="float64")
-featx.search("photos", where="left")
-featx.embed("photos", on_error="skip")
-featx.audit("a.h5", layer=0.5)
-"""
+def test_mypy_reads_calls_with_mistakes() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["mypy"]
+    assert settings["strict"], "an ignored error that is none is one"
+    assert "tests.typed_calls" in settings["modules"]
+    assert ".venv/bin/mypy\n" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert TYPED_CALLS.count(IGNORED) > 15
 
 
 def run_mypy(folder: Path) -> set[tuple[str, int]]:
     """Return the files and lines in which mypy sees an error."""
     options = ["--strict", "--no-error-summary", "--follow-imports=silent"]
-    command = [sys.executable, "-m", "mypy", *options, "right.py", "wrong.py"]
+    command = [sys.executable, "-m", "mypy", *options, "calls.py"]
     # An editable installation is found by Python alone: mypy has to be told where it is.
     environment = {**os.environ, "MYPYPATH": str(Path(featx.__file__).parents[1])}
     result = subprocess.run(
@@ -226,14 +176,14 @@ def run_pyright(folder: Path) -> set[tuple[str, int]]:
     return {(Path(one["file"]).name, one["range"]["start"]["line"] + 1) for one in found}
 
 
-@pytest.mark.parametrize("check", [run_mypy, pytest.param(run_pyright, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("check", [run_mypy, run_pyright])
 def test_type_checkers_know_names_and_keywords(
     tmp_path: Path, check: Callable[[Path], set[tuple[str, int]]]
 ) -> None:
-    (tmp_path / "right.py").write_text(RIGHT, encoding="utf-8")
-    (tmp_path / "wrong.py").write_text(WRONG, encoding="utf-8")
-    lines = enumerate(WRONG.splitlines(), 1)
-    assert check(tmp_path) == {("wrong.py", n) for n, line in lines if line.startswith("featx.")}
+    (tmp_path / "calls.py").write_text(TYPED_CALLS.replace(IGNORED, ""), encoding="utf-8")
+    lines = enumerate(TYPED_CALLS.splitlines(), 1)
+    assert check(tmp_path) == {("calls.py", n) for n, line in lines if line.endswith(IGNORED)}
 
 
 def test_help_names_the_groups() -> None:
