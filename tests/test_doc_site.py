@@ -14,6 +14,8 @@ import pytest
 import featx
 from tests.doc_pages import DOCS, PAGES, ROOT
 
+pytestmark = pytest.mark.slow  # .ci/run runs them, when it has installed mkdocs.
+
 LOADED = {
     "script": "src",
     "img": "src",
