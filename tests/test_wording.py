@@ -36,32 +36,36 @@ OTHER_PROGRAMS = (
 SPELLED = re.compile(r"(?<![\w-])(?:--[a-z][a-z-]*|-[a-zA-Z](?![\w-]))|\bfeatx [a-z-]+`|`featx ")
 
 
+Nodes = tuple[ast.AST, ...]
+"""All nodes of a module."""
+
+
 @functools.cache
-def sources() -> tuple[tuple[Path, ast.Module], ...]:
+def sources() -> tuple[tuple[Path, Nodes], ...]:
     return tuple(
-        (path, ast.parse(path.read_text(encoding="utf-8")))
+        (path, tuple(ast.walk(ast.parse(path.read_text(encoding="utf-8")))))
         for path in sorted(PACKAGE.rglob("*.py"))
         if path.relative_to(PACKAGE).parts[0] not in THE_SHELL
     )
 
 
-def calls(tree: ast.AST, function: str) -> Iterator[ast.Call]:
-    for node in ast.walk(tree):
+def calls(nodes: Nodes, function: str) -> Iterator[ast.Call]:
+    for node in nodes:
         if isinstance(node, ast.Call) and getattr(node.func, "id", None) == function:
             yield node
 
 
-def messages(tree: ast.Module) -> Iterator[tuple[int, str]]:
+def messages(nodes: Nodes) -> Iterator[tuple[int, str]]:
     """Yield the texts of a module, f-strings as wholes, without docstrings and both spellings."""
     left_out: set[int] = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             left_out.add(id(node.value))
         elif isinstance(node, ast.JoinedStr):
             left_out |= {id(value) for value in node.values}
-    for call in calls(tree, "either"):
+    for call in calls(nodes, "either"):
         left_out |= {id(keyword.value) for keyword in call.keywords}
-    for node in ast.walk(tree):
+    for node in nodes:
         if id(node) in left_out:
             continue
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -85,8 +89,8 @@ def keywords() -> set[str]:
 
 def test_no_message_spells_an_option_itself() -> None:
     found = []
-    for path, tree in sources():
-        for line, text in messages(tree):
+    for path, nodes in sources():
+        for line, text in messages(nodes):
             for program in OTHER_PROGRAMS:
                 text = text.replace(program, "")
             spelled = set(SPELLED.findall(text)) - OPTIONS_OF_THE_SHELL_ALONE
@@ -100,8 +104,8 @@ def test_every_option_that_a_message_names_exists_in_python_and_in_the_shell() -
     shell = {spelling for parameter in parameters for spelling in parameter.opts}
     python = keywords()
     named = 0
-    for path, tree in sources():
-        for call in calls(tree, "option"):
+    for path, nodes in sources():
+        for call in calls(nodes, "option"):
             if isinstance(call.args[0], ast.Constant):
                 name = str(call.args[0].value)
                 assert name in python, f"{path.name}:{call.lineno} {name}"
@@ -114,8 +118,8 @@ def test_every_option_that_a_message_names_exists_in_python_and_in_the_shell() -
 def test_every_command_that_a_message_names_has_a_function() -> None:
     assert set(FUNCTIONS) <= set(COMMANDS)
     assert {each.partition("(")[0] for each in FUNCTIONS.values()} <= set(featx.__all__)
-    for path, tree in sources():
-        for call in calls(tree, "command"):
+    for path, nodes in sources():
+        for call in calls(nodes, "command"):
             if isinstance(call.args[0], ast.Constant):
                 assert call.args[0].value in FUNCTIONS, f"{path.name}:{call.lineno}"
 
