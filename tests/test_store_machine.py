@@ -4,8 +4,9 @@ Pictures are written, broken, touched, renamed, copied and deleted; between that
 extracted, killed, packed, merged, damaged and repaired, in any order that Hypothesis comes up
 with. After each step the store is what the model says, and `verify_store` finds it intact.
 
-The default run takes some seconds. With the environment variable ``FEATX_LONG=1`` it takes about
-15 minutes, and processes are also killed for good (SIGKILL in a forked child)::
+The default run takes some seconds, a slow one a minute or two. With the environment variable
+``FEATX_LONG=1`` the default one takes about 15 minutes, and processes are also killed for good
+(SIGKILL in a forked child)::
 
     FEATX_LONG=1 pytest tests/test_store_machine.py
 """
@@ -560,10 +561,14 @@ def join(first: StoreState, second: StoreState, *, keep: Keep) -> StoreState:
     return StoreState({key: rows[key] for key in order if key in rows}, frozenset(missing), ledger)
 
 
-def test_any_history_of_a_folder_and_its_store() -> None:
+@pytest.mark.parametrize(
+    ("histories", "steps"),
+    [(50, 40) if LONG else (6, 15), pytest.param(50, 30, marks=pytest.mark.slow)],
+)
+def test_any_history_of_a_folder_and_its_store(histories: int, steps: int) -> None:
     bounds = settings(
-        max_examples=50 if LONG else 12,
-        stateful_step_count=40 if LONG else 15,
+        max_examples=histories,
+        stateful_step_count=steps,
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
