@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import pickle
 from collections.abc import Sequence
@@ -48,10 +49,15 @@ def test_rows_come_in_order_in_batches(numbered: Path) -> None:
     assert [len(b["v"]) for b in data.batches(batch_size=30, drop_last=True)] == [30, 30, 30]
 
 
-@pytest.mark.parametrize("buffer_rows", [1, 20, 1000])
-@pytest.mark.parametrize("batch_size", [3, 33, 500])
-@pytest.mark.parametrize("count", [1, 3])
-@pytest.mark.parametrize("workers", [1, 5])
+SHUFFLED = list(itertools.product((1, 20, 1000), (3, 33, 500), (1, 3), (1, 5)))
+QUICK = [SHUFFLED[number] for number in (0, 7, 9, 15, 16, 22, 25, 30, 35)]
+"""Each pair of two values; the others repeat them."""
+
+
+@pytest.mark.parametrize(
+    ("buffer_rows", "batch_size", "count", "workers"),
+    [pytest.param(*one, marks=() if one in QUICK else pytest.mark.slow) for one in SHUFFLED],
+)
 def test_shuffled_every_row_comes_once(
     numbered: Path, buffer_rows: int, batch_size: int, count: int, workers: int
 ) -> None:
