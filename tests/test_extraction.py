@@ -553,7 +553,7 @@ def interrupted(*arguments: object, **options: object) -> None:
 
 def test_more_parts_than_open_files(photos: Path, tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")
-    fill(photos, [(i, 0, 0) for i in range(120)])
+    fill(photos, [(i, 0, 0) for i in range(70)])
     code = (
         "import resource, featx\nfrom featx.store.parts import PartWriter\n"
         "from featx.testing import toy_model\n"
@@ -566,7 +566,7 @@ def test_more_parts_than_open_files(photos: Path, tmp_path: Path) -> None:
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
-    assert result.stdout == "120\n", result.stderr
+    assert result.stdout == "70\n", result.stderr
 
 
 def test_the_root_follows_moved_images(

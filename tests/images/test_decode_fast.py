@@ -31,11 +31,11 @@ def scene() -> np.ndarray:
     random = np.random.default_rng(0)
     coarse = random.integers(30, 226, (30, 40, 3)).astype(np.uint8)
     smooth = np.asarray(Image.fromarray(coarse).resize((4000, 3000), Image.Resampling.BICUBIC))
-    y, x = np.mgrid[:3000, :4000].astype(np.float32)
-    stripes = 12 * np.sin(x / 9)[..., None] * (y > 1500)[..., None]
-    edge = 40 * (x + y > 3500)[..., None]
-    noise = random.normal(0, 6, (3000, 4000, 1)).astype(np.float32)
-    return np.clip(smooth + stripes - edge + noise, 0, 255).astype(np.uint8)
+    y, x = np.arange(3000)[:, None], np.arange(4000)
+    fine = 6 * random.standard_normal((3000, 4000), np.float32)
+    fine += (12 * np.sin(x / 9) * (y > 1500)).astype(np.float32)
+    fine[x + y > 3500] -= 40
+    return np.clip(smooth + fine.astype(np.int16)[..., None], 0, 255).astype(np.uint8)
 
 
 def save(pixels: np.ndarray, format: str = "JPEG", mode: str = "RGB", **options: Any) -> bytes:

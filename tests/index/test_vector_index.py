@@ -658,7 +658,7 @@ def test_import_order_does_not_matter_and_tensorflow_stays_out(tmp_path: Path, o
         for name in sys.argv[2].split():
             importlib.import_module({"sklearn": "sklearn.linear_model"}.get(name, name))
         import featx
-        featx.fit_head(sys.argv[1] + "/f.h5", output=sys.argv[1] + "/head")
+        featx.fit_head(sys.argv[1] + "/f.h5", kind="linear", output=sys.argv[1] + "/head")
         index = featx.build_index(sys.argv[1] + "/f.h5")
         print(index.search_key("image_0.png", 1)[0].key)
         print(featx.search(keys=["image_0.png"], features=sys.argv[1] + "/f.h5").index_size)

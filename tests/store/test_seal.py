@@ -168,7 +168,7 @@ def sample_flips(path: Path, count: int, seed: int) -> list[tuple[int, int]]:
 
 @pytest.mark.skipif(not hasattr(signal, "alarm"), reason="needs an alarm against hanging")
 def test_file_with_a_flipped_byte_is_refused_or_gives_what_was_written(part: Path) -> None:
-    outcomes = outcomes_of_reading(part, sample_flips(part, 400, seed=11))
+    outcomes = outcomes_of_reading(part, sample_flips(part, 150, seed=11))
     wrong = {flip: outcome for flip, outcome in outcomes.items() if outcome == "OTHER VALUES"}
     assert wrong == {}
     assert set(outcomes.values()) == {"refused", "unharmed"}
@@ -178,5 +178,5 @@ def test_file_with_a_flipped_byte_is_refused_or_gives_what_was_written(part: Pat
 def test_view_with_any_flipped_byte_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "view.h5"
     write_view(path, {"map": MAPS}, [(0, 0), (0, 1), (1, 0), (0, 2), (1, 1), (1, 2)])
-    outcomes = outcomes_of_reading(path, sample_flips(path, 200, seed=13))
+    outcomes = outcomes_of_reading(path, sample_flips(path, 100, seed=13))
     assert set(outcomes.values()) == {"refused"}
