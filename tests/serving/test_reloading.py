@@ -19,8 +19,9 @@ from tests.serving.client import Client
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> Iterator[tuple[Path, featx.Server]]:
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, featx.Server]]:
     extract(tmp_path, 6)
+    monkeypatch.setattr(reloading, "SECONDS", 0.1)
     with featx.serve(tmp_path / "f.h5", layer="mean", head=None, port=0) as server:
         yield tmp_path, server
 
