@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,10 @@ from featx.store.parts import PartWriter
 from featx.testing import ToyBackbone, toy_model
 from featx.user_cache import CACHE_VARIABLE
 from tests.browser import Browser, start_browser
+
+# Also where bytecode is not kept: rewriting the assertions of all test modules takes each worker
+# half as long as the rest of its collection.
+sys.dont_write_bytecode = False
 
 # Threads of FAISS and scikit-learn spin while they wait for work, and take the cores from other
 # tests. Read when OpenMP is loaded.
