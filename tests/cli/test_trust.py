@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +14,8 @@ from featx.models.in_memory import InMemory, check_model
 from featx.models.loading import restore_model
 from featx.trust import add_objects, check_trust
 from tests.cli.program import Program
+from tests.models.foreign_code import FOREIGN_CODE, write_foreign_model
 
-CODE = """
-import keras
-
-@keras.saving.register_keras_serializable(package="blocks")
-class Twice(keras.layers.Layer):
-    def call(self, x):
-        return 2 * x
-"""
-PROGRAM = f"""
-import sys
-{CODE}
-images = keras.Input((4, 4, 3))
-keras.Model(images, Twice(name="twice")(images)).save(sys.argv[1])
-"""
 WHITE = np.full((1, 4, 4, 3), 255, np.uint8)
 OPTIONS: dict[str, Any] = {"preprocess": "unit", "pool": "none"}
 
@@ -39,9 +24,8 @@ OPTIONS: dict[str, Any] = {"preprocess": "unit", "pool": "none"}
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a model of another program, and a file of its code."""
     made = tmp_path_factory.mktemp("theirs")
-    net = str(made / "net.keras")
-    subprocess.run([sys.executable, "-c", PROGRAM, net], check=True, capture_output=True)
-    (made / "blocks.py").write_text(CODE)
+    write_foreign_model(made / "net.keras")
+    (made / "blocks.py").write_text(FOREIGN_CODE)
     return made
 
 
@@ -50,7 +34,10 @@ def make_twice() -> Any:
     import keras
 
     namespace: dict[str, Any] = {"keras": keras, "__name__": "program"}
-    exec(CODE.replace('@keras.saving.register_keras_serializable(package="blocks")', ""), namespace)
+    exec(
+        FOREIGN_CODE.replace('@keras.saving.register_keras_serializable(package="blocks")', ""),
+        namespace,
+    )
     return namespace["Twice"]
 
 
@@ -115,7 +102,7 @@ def test_the_saved_file_of_a_model_with_code_is_the_same_model(
     assert featx.load_model(tmp_path / "own.keras", preprocess="unit", **code).spec.fingerprint == (
         memory.fingerprint
     )
-    (tmp_path / "blocks.py").write_text(CODE)
+    (tmp_path / "blocks.py").write_text(FOREIGN_CODE)
     trust = str(tmp_path / "blocks.py")
     file = featx.load_model(tmp_path / "own.keras", preprocess="unit", trust_model_code=trust).spec
     assert file.fingerprint != memory.fingerprint  # Bytes identify it, as ever.

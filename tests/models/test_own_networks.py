@@ -26,6 +26,7 @@ from featx.models.model_code import find_code
 from featx.models.selection import default_layer, select_layers
 from featx.options import InputOptions
 from featx.testing import write_images
+from tests.models.foreign_code import write_foreign_model
 from tests.models.model_files import (
     SIZE,
     TENSOR,
@@ -296,22 +297,12 @@ def test_classes_that_the_program_registered_are_its_own(tmp_path: Path) -> None
     assert backbone.features()[-1].name == "third"
 
 
-@pytest.mark.parametrize("suffix", [".keras", pytest.param(".h5", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("trust", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize("trust", [False, True])
 def test_a_registered_class_without_a_module_is_named(
     tmp_path: Path, suffix: str, trust: bool
 ) -> None:
-    path = tmp_path / f"net{suffix}"
-    program = (
-        "import sys, keras\n"
-        "@keras.saving.register_keras_serializable(package='blocks')\n"
-        "class Twice(keras.layers.Layer):\n"
-        "    def call(self, x):\n"
-        "        return 2 * x\n"
-        "images = keras.Input((4, 4, 3))\n"
-        "keras.Model(images, Twice(name='twice')(images)).save(sys.argv[1])\n"
-    )
-    subprocess.run([sys.executable, "-c", program, path], check=True, capture_output=True)
+    path = write_foreign_model(tmp_path / f"net{suffix}")
     with pytest.raises(ModelError, match="needs 'blocks>Twice', .*In Python, import the"):
         load_model(str(path), input=UNIT, trust_model_code=trust)
 
@@ -455,7 +446,10 @@ def test_modules_beside_a_model_are_not_imported_untrusted(
     assert all(str(tmp_path) not in entries for entries in seen)
 
 
-def test_an_old_file_never_takes_a_tf_keras_beside_it(tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("ignore")  # Of tf_keras, when it is imported.
+def test_an_old_file_never_takes_a_tf_keras_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("tf_keras")
     layers = [{"class_name": "NoSuch", "config": {}}]
     config = {"class_name": "Sequential", "config": {"name": "s", "layers": layers}}
@@ -464,18 +458,11 @@ def test_an_old_file_never_takes_a_tf_keras_beside_it(tmp_path: Path) -> None:
         file.attrs["keras_version"] = "2.4.0"
         file.create_group("model_weights")
     (tmp_path / "tf_keras.py").write_text(f"open({str(tmp_path / 'run')!r}, 'w')")
-    program = (
-        "import sys, featx\n"
-        "for trust in (False, True):\n"
-        "    try:\n"
-        "        featx.load_model(sys.argv[1], trust_model_code=trust)\n"
-        "    except featx.errors.ModelError as error:\n"
-        "        print(error)\n"
-    )
-    command = [sys.executable, "-c", program, str(tmp_path / "model.h5")]
-    result = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert result.stdout.count("needs 'NoSuch'") == 2
-    assert not (tmp_path / "run").exists()
+    for trust in (False, True):
+        monkeypatch.delitem(sys.modules, "tf_keras")  # As before it was imported.
+        with pytest.raises(ModelError, match="needs 'NoSuch'"):
+            featx.load_model(tmp_path / "model.h5", trust_model_code=trust)
+        assert not (tmp_path / "run").exists()
 
 
 def test_a_file_that_names_no_modules_of_keras_is_not_told_to_bring_code(tmp_path: Path) -> None:
