@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
@@ -23,6 +22,7 @@ from featx.host import (
     stderr_without,
 )
 from featx.models import load_model
+from tests.models.small_application import replace_mobilenet
 
 
 def test_variables_are_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,9 +72,10 @@ def test_the_command_line_keeps_foreign_text_from_its_results(
 
 
 @pytest.mark.tensorflow
-def test_random_numbers_of_a_program_decide_no_weights_and_stay(tmp_path: Path) -> None:
-    import keras  # noqa: F401  # Whoever imports it, it draws some itself.
-
+def test_random_numbers_of_a_program_decide_no_weights_and_stay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    replace_mobilenet(monkeypatch)  # This imports Keras, which draws some itself.
     state, stop = random.getstate(), threading.Event()
     drawn: list[float] = []
 

@@ -31,6 +31,7 @@ from featx.models.description import ModelDescription
 from featx.models.graph_backbone import GraphBackbone
 from featx.options import InputOptions
 from featx.specs import ModelSpec
+from tests.models.small_application import replace_mobilenet
 from tests.real_data import REAL_DATA, needs_real_data
 from tests.store_samples import make_model, write_color, write_sample
 
@@ -540,7 +541,10 @@ MODEL = "keras:MobileNet,alpha=0.25,classes=4"
 
 
 @pytest.mark.tensorflow
-def test_a_keras_application_keeps_its_classifier_at_every_size() -> None:
+def test_a_keras_application_keeps_its_classifier_at_every_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    replace_mobilenet(monkeypatch)
     backbone = load_classifier(MODEL, weights="random", input=SMALL)
     assert find_classes(backbone).shape == (4,)
     assert backbone.spec.arguments[-1] == ("include_top", True)
@@ -550,8 +554,10 @@ def test_a_keras_application_keeps_its_classifier_at_every_size() -> None:
 
 
 @pytest.mark.tensorflow
-def test_a_weights_file_without_classifier_is_named(tmp_path: Path) -> None:
-    import_tensorflow()
+def test_a_weights_file_without_classifier_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace_mobilenet(monkeypatch)
     import keras
 
     path = tmp_path / "some.weights.h5"
