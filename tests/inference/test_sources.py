@@ -35,7 +35,10 @@ def all_layers(backbone: Backbone) -> list[str]:
     return [layer.name for layer in backbone.features() if None not in layer.shape]
 
 
-@pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize(
+    "name",  # Of the built-in network, test_builtin_network compares each layer.
+    [pytest.param(name, marks=pytest.mark.slow if name == "builtin" else ()) for name in SOURCES],
+)
 def test_every_source(name: str, tmp_path: Path) -> None:
     source = SOURCES[name](tmp_path)
     backbone = load_model(source.reference, weights=source.weights, input=source.input)

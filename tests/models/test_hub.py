@@ -292,7 +292,7 @@ def url(tf2: Path, tmp_path: Path) -> Iterator[str]:
             archive.add(path, path.relative_to(tf2), recursive=False)
     Server.content, Server.asked = (tmp_path / "module.tar.gz").read_bytes(), []
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}/google/small/1"

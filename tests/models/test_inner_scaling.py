@@ -47,6 +47,12 @@ def behind_augmentation(keras: Any, images: Any) -> Any:
     return layers.Rescaling(1 / 127.5, offset=-1, name="scale")(resized)
 
 
+def behind_flip(keras: Any, images: Any) -> Any:
+    return keras.layers.Rescaling(1 / 127.5, offset=-1, name="scale")(
+        keras.layers.RandomFlip()(images)
+    )
+
+
 def nested(keras: Any, images: Any) -> Any:
     return keras.Sequential([keras.layers.Rescaling(1 / 255, name="scale")], name="inner")(images)
 
@@ -95,7 +101,7 @@ def test_a_keras_file_says_what_it_does_with_pixels(
 
 @pytest.mark.tensorflow
 def test_a_savedmodel_says_it_too(tmp_path: Path) -> None:
-    build(behind_augmentation).export(tmp_path / "net", verbose=False)
+    build(behind_flip).export(tmp_path / "net", verbose=False)
     backbone = load_model(str(tmp_path / "net"))
     assert backbone.spec.input.scaling == "raw"
     assert "from [0, 255] to [-1, 1]" in backbone.beginning.text
