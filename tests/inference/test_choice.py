@@ -34,7 +34,7 @@ from featx.testing import write_images
 from featx.user_cache import CACHE_VARIABLE
 from tests.cli.program import Program
 from tests.inference.agreement import pixels_for
-from tests.inference.built import built_backbone
+from tests.inference.built import LAST, built_backbone, make_backbone
 from tests.models.model_files import SIZE
 
 MINI = "builtin:mini"
@@ -420,7 +420,7 @@ def test_bfloat16_is_taken_where_it_changes_nothing(
 def test_further_images_are_compared_while_precisions_agree(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    backbone = load_model(MINI)
+    backbone = make_backbone()
     pixels = pixels_for(backbone, 5)
     further = list(pixels_for(backbone, 7))
     monkeypatch.setattr(OpenVino, "prepare", refuse_mixed)
@@ -431,12 +431,12 @@ def test_further_images_are_compared_while_precisions_agree(
         left = list(cosines)
         monkeypatch.setattr(agreement, "lowest_cosine", lambda first, second: left.pop(0))
         fast = AcceleratedBackbone(backbone, further=lambda: further)
-        values = fast(pixels, ["embedding"])["embedding"]
+        values = fast(pixels, [LAST])[LAST]
         assert left == []
         facts = fast.run_facts
         exact = AcceleratedBackbone(backbone, EngineRequest(precision=facts["precision"]))
-        np.testing.assert_array_equal(values, exact(pixels, ["embedding"])["embedding"])
-        return facts["precision"], facts["lowest_cosine"]["embedding"], facts["compared_images"]
+        np.testing.assert_array_equal(values, exact(pixels, [LAST])[LAST])
+        return facts["precision"], facts["lowest_cosine"][LAST], facts["compared_images"]
 
     assert facts(0.9995, 0.9992, 0.9999) == ("bfloat16", 0.9992, 12)
     assert facts(0.9995, 0.9999, 0.9) == ("float32", 0.9, 12)
@@ -445,7 +445,7 @@ def test_further_images_are_compared_while_precisions_agree(
 
 
 def test_a_known_precision_is_checked_on_a_few_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    backbone = load_model(MINI)
+    backbone = make_backbone()
     first, few = pixels_for(backbone, 8), list(pixels_for(backbone, 6))
     left: list[float] = []
     monkeypatch.setattr(agreement, "lowest_cosine", lambda first, second: left.pop(0))
@@ -455,18 +455,18 @@ def test_a_known_precision_is_checked_on_a_few_pictures(monkeypatch: pytest.Monk
         left[:] = cosines
         notes = Notes()
         fast = AcceleratedBackbone(backbone, checked=lambda: few, listener=notes)
-        values = fast(first, ["embedding"])["embedding"]
+        values = fast(first, [LAST])[LAST]
         assert left == []
         facts = fast.run_facts
         exact = AcceleratedBackbone(backbone, EngineRequest(precision=facts["precision"]))
-        np.testing.assert_array_equal(values, exact(first, ["embedding"])["embedding"])
+        np.testing.assert_array_equal(values, exact(first, [LAST])[LAST])
         return facts["precision"], facts.get("compared_images"), notes.text
 
     assert facts(0.9999)[:2] == ("bfloat16", 8)  # Measured, far from the bound.
     assert facts(0.9995, 0.9992, 0.9999)[:2] == ("bfloat16", 4 + 6)
     precision, images, text = facts(0.9995, 0.9989)  # A folder on which it is wrong.
     assert (precision, images) == ("float32", 8)
-    assert "keeps a cosine of only 0.99890 (embedding) to float32 in these" in text
+    assert "keeps a cosine of only 0.99890 (last) to float32 in these" in text
     assert facts(0.9991)[:2] == ("bfloat16", 8)  # Measured anew, near the bound:
     assert facts(0.9995, 0.9995)[:2] == ("bfloat16", 8 + 6)  # More are checked.
 
@@ -615,6 +615,7 @@ def test_the_line_about_a_run_says_what_was_decided() -> None:
 def test_a_store_goes_on_in_its_precision(
     photos: Path, monkeypatch: pytest.MonkeyPatch, stored: Any
 ) -> None:
+    monkeypatch.setattr(OpenVino, "prepare", refuse_mixed)  # It takes seconds.
     cosine = 0.5 if stored == "float32" else 1.0
     monkeypatch.setattr(agreement, "lowest_cosine", lambda first, second: cosine)
     featx.extract(photos)

@@ -21,20 +21,16 @@ from featx.engines.openvino_network import OpenVinoNetwork
 from featx.errors import FingerprintMismatch, InvalidValue
 from featx.inference import AcceleratedBackbone, EngineRequest, agreement, speed
 from featx.inference.agreement import lowest_cosine
-from featx.input_spec import InputSpec
 from featx.models import load_model
-from featx.models.backbone import Backbone, Layer
+from featx.models.backbone import Backbone
 from featx.models.graph_backbone import GraphBackbone
 from featx.store import assembly
 from featx.testing import write_images
 from featx.user_cache import CACHE_VARIABLE
 from tests.inference.agreement import pixels_for
-from tests.inference.built import built_backbone
+from tests.inference.built import LAST, SIZE, build, make_backbone, make_images, scale_images
 from tests.inference.test_choice import Notes
 from tests.real_data import REAL_DATA, needs_real_data
-
-SIZE = 32
-LAST = "last"
 
 ENGINE = ENGINES["openvino"]
 
@@ -83,61 +79,6 @@ def test_noise_is_the_same_every_time(shape: tuple[int, int, int]) -> None:
 
 
 # ---- a network ----
-
-
-def make_images() -> Any:
-    """The input of a network."""
-    from openvino import opset13 as ops
-
-    images = ops.parameter([-1, SIZE, SIZE, 3], np.float32, name="images")
-    images.output(0).get_tensor().set_names({"images:0"})
-    return images
-
-
-def scale_images(images: Any) -> Any:
-    """Pixels in [-1, 1), channels first."""
-    from openvino import opset13 as ops
-
-    scaled = ops.add(ops.multiply(images, np.float32(1 / 128)), np.float32(-1))
-    return ops.transpose(scaled, [0, 3, 1, 2])
-
-
-def build(names: Sequence[str] = (LAST,), *, num_blocks: int = 6) -> Any:
-    """MobileNet in small: a convolution, then depthwise and pointwise ones, with biases."""
-    from openvino import Model
-    from openvino import opset13 as ops
-
-    random = np.random.default_rng(1)
-    images = make_images()
-    x = scale_images(images)
-    channels = 3
-
-    def convolve(x: Any, shape: tuple[int, ...], count: int, *, is_depthwise: bool) -> Any:
-        scale = np.sqrt(2 / np.prod(shape[1:]))
-        kernel = ops.constant((random.normal(size=shape) * scale).astype(np.float32))
-        bias = ops.constant(random.normal(size=(1, count, 1, 1)).astype(np.float32))
-        pad = [shape[-1] // 2] * 2
-        function = ops.group_convolution if is_depthwise else ops.convolution
-        x = ops.add(function(x, kernel, [1, 1], pad, pad, [1, 1]), bias)
-        return ops.clamp(x, 0.0, 6.0)
-
-    for number in range(num_blocks):
-        if number:
-            x = convolve(x, (channels, 1, 1, 3, 3), channels, is_depthwise=True)
-        x = convolve(x, (24, channels, 1, 1), 24, is_depthwise=False)
-        channels = 24
-    result = ops.result(ops.transpose(x, [0, 2, 3, 1]))
-    result.set_friendly_name(names[0])
-    return Model([result], [images], "small")
-
-
-def make_backbone(builder: Any = build) -> GraphBackbone:
-    contract = InputSpec(SIZE, SIZE, scaling="raw")
-    layers = [
-        Layer(name, "layer", "Convolution", None, (SIZE, SIZE, 24))
-        for name in (LAST, *(f"{LAST}{number}" for number in range(6)))
-    ]
-    return built_backbone(builder, layers, contract)
 
 
 def converted(backbone: Backbone) -> Any:
@@ -434,9 +375,16 @@ def test_a_processor_without_bfloat16_is_told(monkeypatch: pytest.MonkeyPatch) -
     assert "are in mixed precision, for which this processor has no instructions" in notes.text
 
 
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache in which the built-in network is prepared once: that takes seconds."""
+    return tmp_path_factory.mktemp("prepared")
+
+
 def test_a_store_goes_on_in_mixed_precision(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(prepared))
     monkeypatch.setattr(OpenVino, "has_precision", lambda self, precision: True)
     store = tmp_path / "store.h5"
     photos = write_images(3, tmp_path / "photos")
@@ -448,8 +396,9 @@ def test_a_store_goes_on_in_mixed_precision(
 
 
 def test_merged_stores_of_several_precisions_say_so_and_go_on_in_float32(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(prepared))
     monkeypatch.setattr(OpenVino, "has_precision", lambda self, precision: True)
     photos = write_images(4, tmp_path / "photos")
     stores = [tmp_path / "1.h5", tmp_path / "2.h5"]
