@@ -18,6 +18,7 @@ from featx.errors import ImageError
 from featx.events import Listener
 from featx.heads.kinds import Examples
 from featx.heads.near_duplicates import number_components
+from featx.heads.stored_values import leave_mapped, take_rows
 from featx.heads.targets import find_strata, split_labels
 from featx.images.sources import natural_key
 from featx.index.all_neighbours import Neighbours, find_neighbours
@@ -93,12 +94,12 @@ class AuditRows:
     @cached_property
     def examples(self) -> Examples:
         """The M labelled rows, of which copies with the same label count as one picture."""
-        rows, values = self.labelled, self.collection.values
+        rows, values = self.labelled, leave_mapped(self.collection.values)
         several = self.several
         pictures = np.stack([self.groups, self.targets])[:, rows]
         _, which, sizes = np.unique(pictures, axis=1, return_inverse=True, return_counts=True)
         return Examples(
-            values if len(rows) == len(self) else values[rows],
+            values if len(rows) == len(self) else take_rows(values, rows),
             self.targets[rows] if several is None else several.applies[rows],
             len(self.classes),
             self.groups[rows],

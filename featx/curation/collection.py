@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from featx.curation.mapped_values import BLOCK, read_values
 from featx.curation.pictures import PictureFile
 from featx.errors import FingerprintMismatch
 from featx.events import Listener
@@ -98,12 +99,8 @@ def read_collection(
     first = stores[0]
     note_choice(first, feature.layer, feature.pool, listener)
     spec = first.vector_spec(feature.layer, feature.pool)
-    tables = []
-    for store in stores:
-        if store is not first:
-            _check_same(first, store, feature)
-        table = store.table(feature.layer, pool=feature.pool)
-        tables.append(table.values.reshape(len(store), int(np.prod(spec.shape))))
+    for store in stores[1:]:
+        _check_same(first, store, feature)
     collection = Collection(
         layer=spec.name,
         roots=tuple(store.root for store in stores),
@@ -113,14 +110,16 @@ def read_collection(
         splits=tuple(split for store in stores for split in store.splits),
         content_hash=np.concatenate([store.content_hash for store in stores]),
         file_size=np.concatenate([store.file_size for store in stores]),
-        values=tables[0] if len(tables) == 1 else np.concatenate(tables),
+        values=read_values(stores, feature),
     )
     return _leave_out_broken(collection, listener)
 
 
 def _leave_out_broken(collection: Collection, listener: Listener) -> Collection:
-    sums = collection.values.sum(axis=1, dtype=np.float64)
-    is_broken = ~np.isfinite(sums)
+    is_broken = np.zeros(len(collection), bool)
+    for start in range(0, len(collection), BLOCK):
+        sums = collection.values[start : start + BLOCK].sum(axis=1, dtype=np.float64)
+        is_broken[start : start + BLOCK] = ~np.isfinite(sums)
     if not is_broken.any():
         return collection
     first = collection.keys[int(is_broken.argmax())]

@@ -15,6 +15,7 @@ from featx.heads.near_duplicates import (
     number_components,
     unique_pairs,
 )
+from featx.heads.stored_values import leave_mapped, take_rows
 from featx.index.all_neighbours import Directions, find_neighbours
 from featx.index.projection import hash_rows
 from featx.units import format_count
@@ -96,7 +97,9 @@ def find_near_pairs(
     first, same = _find_first(values, copies)
     mean = np.zeros(values.shape[1], np.float32)
     distinct = np.flatnonzero(first == np.arange(len(values)))
-    contents = values if len(distinct) == len(values) else values[distinct]
+    contents = values
+    if len(distinct) < len(values):
+        contents = take_rows(leave_mapped(values), distinct)
     if len(contents) > SMALL:
         mean = mean_of(contents)
     reduced = Directions(contents, mean)

@@ -8,6 +8,9 @@ from typing import cast
 
 import numpy as np
 
+MAPPED_PART = 64 << 20
+"""Bytes of a part of a mapped file that is read at once."""
+
 
 class StoredValues:
     """Rows of a layer in the store, float32 (N, D), with the indexing of an array.
@@ -54,6 +57,14 @@ class StoredValues:
             return np.asarray(self._read(rows) - mean, np.float32)
 
         return StoredValues(read, self._rows, self.shape[1], self._most)
+
+
+def leave_mapped(values: np.ndarray) -> np.ndarray:
+    """Return the values of a mapped file as ones whose parts stay there; others as they are."""
+    if not isinstance(values, np.memmap):
+        return values
+    stored = StoredValues(values.__getitem__, np.arange(len(values)), values.shape[1], MAPPED_PART)
+    return cast(np.ndarray, stored)
 
 
 def are_stored(values: np.ndarray | StoredValues) -> bool:

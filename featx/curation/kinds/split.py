@@ -9,6 +9,7 @@ import numpy as np
 from featx.curation.audit_rows import AuditRows
 from featx.curation.difference import Difference, compare_sets, measure_auroc
 from featx.curation.findings import Finding
+from featx.heads.stored_values import leave_mapped, take_rows
 
 LEAST_IN_CLASS = 10
 """Pictures of a class on each side, from which it is said how much it differs."""
@@ -37,7 +38,7 @@ class SplitFindings:
         for name in names[-1:] if len(names) == 2 else names:
             is_own = splits[chosen] == name
             difference = compare_sets(
-                rows.collection.values[chosen],
+                take_rows(leave_mapped(rows.collection.values), chosen),
                 is_own,
                 rows.strata[chosen],
                 rows.seed,
