@@ -112,6 +112,14 @@ def read_images(
                 future.cancel()
 
 
+def read_image(
+    item: ImageItem, contract: InputSpec, *, max_pixels: int | None = None
+) -> ReadResult:
+    """Read and decode one image in this thread; see `read_images`."""
+    with pixel_limit(max_pixels):
+        return _read(item, contract, (), max_pixels)
+
+
 def _take(items: Iterator[ImageItem], count: int) -> tuple[list[ImageItem], Exception | None]:
     """Return the next items, and what a user's generator raised after them."""
     taken: list[ImageItem] = []

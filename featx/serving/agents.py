@@ -6,23 +6,25 @@ import contextlib
 import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError
+from concurrent.futures import TimeoutError as FutureTimeout
 from pathlib import Path
 from typing import Any, TypeVar
 
 from anyio.to_thread import run_sync
 from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.tools import Tool
 from pydantic import BaseModel
 
 from featx.errors import FeatxError, InvalidValue
 from featx.images.cropping import parse_crop
 from featx.serving.bodies import MOST_PICTURES, check_fields
-from featx.serving.curated import make_duplicates
+from featx.serving.listings import Listing
 from featx.serving.network import Results, Upload
 from featx.serving.predicting import predict_question
 from featx.serving.questions import PredictQuestion, SearchQuestion
 from featx.serving.route_status import describe_service
-from featx.serving.searching import prepare_search, run_search
+from featx.serving.searching import plan_search, prepare_search
 from featx.serving.service import Service
 from featx.serving.snapshot import NetworkPlan
 from featx.serving.web import Problem, describe_error
@@ -30,6 +32,7 @@ from featx.specs import DEFAULT_K, DEFAULT_TOP
 from featx.version import __version__
 
 T = TypeVar("T")
+LOOK_EVERY = 5.0
 MOST_GROUPS = 50
 """Of duplicates in one answer: what a model reads is limited."""
 
@@ -46,16 +49,24 @@ def make_agent_server(service: Service, folder: Path) -> MCPServer:
         service: What is served.
         folder: Pictures are read below it, and nowhere else.
     """
-    server = MCPServer("featx", instructions=_INSTRUCTIONS, version=__version__)
     tools = AgentTools(service, folder)
-    for tool in (
-        tools.describe_store,
-        tools.search_images,
-        tools.predict,
-        tools.find_duplicates,
-    ):
-        server.tool()(tool)
-    return server
+    functions = (tools.describe_store, tools.search_images, tools.predict, tools.find_duplicates)
+    return MCPServer(
+        "featx",
+        instructions=_INSTRUCTIONS,
+        version=__version__,
+        tools=list(map(_make_tool, functions)),
+    )
+
+
+def _make_tool(function: Callable[..., Any]) -> Tool:
+    """Return a tool that refuses arguments which it does not have."""
+    tool = Tool.from_function(function)
+    arguments = tool.fn_metadata.arg_model
+    arguments.model_config["extra"] = "forbid"
+    arguments.model_rebuild(force=True)
+    tool.parameters = arguments.model_json_schema(by_alias=True)
+    return tool
 
 
 class AgentTools:
@@ -109,7 +120,13 @@ class AgentTools:
         whole = self._compute(plan, prepared.whole)
         parts = self._compute(plan, prepared.parts, question.crop)
         allowed = self._service.find_rows(question, snapshot)
-        return run_search(snapshot, prepared, (whole, parts), allowed, deadline)
+        planned = plan_search(snapshot, prepared, (whole, parts), allowed)
+        results: list[Any] = []
+        for some in planned.divide(deadline):
+            self._service.searches.put(some)
+            self._service.searches.run_next()
+            results += some.done.result(self._service.options.timeout)
+        return planned.describe(results)
 
     async def predict(
         self,
@@ -141,11 +158,9 @@ class AgentTools:
             offset: Groups to skip.
         """
         service = self._service
-        promise = service.chores.get("duplicates", service.current, make_duplicates)
-        report: dict[str, Any] = await _run(promise.result)
-        first = max(0, offset)
-        groups = report["groups"][first : first + MOST_GROUPS]
-        return report | {"total": len(report["groups"]), "groups": groups}
+        listing: Listing = await _run(lambda: _wait(service))
+        total, groups = listing.cut(max(0, offset), MOST_GROUPS)
+        return listing.about | {"total": total, "groups": groups}
 
     def _read(self, pictures: list[str]) -> list[Upload]:
         """Read picture files below the folder."""
@@ -178,6 +193,14 @@ class AgentTools:
         job = network.read(plan, pictures, None if crop is None else parse_crop(crop))
         seconds = self._service.options.timeout
         return network.submit(job, time.monotonic() + seconds).result(seconds)
+
+
+def _wait(service: Service) -> Any:
+    """Return the duplicates when they are there; the agent waits, so they are wanted."""
+    while True:
+        chore = service.get_chore("duplicates", service.current)
+        with contextlib.suppress(FutureTimeout):
+            return chore.promise.result(LOOK_EVERY)
 
 
 Model = TypeVar("Model", bound=BaseModel)

@@ -65,6 +65,12 @@ def read_query(request: Request, model: type[Model]) -> Model:
     return check_fields(model, _parse_query(request, model))
 
 
+async def refuse_query(request: Request) -> None:
+    """Refuse a query string where none is read."""
+    for name in request.query_params:
+        raise Problem(422, f"{printable(name)[:80]}: this address takes no such option.")
+
+
 def _parse_query(request: Request, model: type[BaseModel]) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for name, value in request.query_params.multi_items():
@@ -129,8 +135,10 @@ def _other_kind(expected: str, kind: str) -> Problem:
 async def _read_body(request: Request, model: type[BaseModel]) -> Asked:
     kind = _kind_of(request)
     if kind == "multipart/form-data":
+        await refuse_query(request)  # Its options are in the form.
         return await _read_form(request)
     if kind == "application/json":
+        await refuse_query(request)
         return Asked(await _read_json(request))
     if kind.startswith("image/") or kind == "application/octet-stream":
         data = await request.body()

@@ -1,75 +1,170 @@
-"""Work that takes longer than a request: map, duplicates, audit; made once for each version."""
+"""Work that takes longer than a request: map, duplicates, audit; made once for each version.
+
+It goes on while somebody asks for it: what nobody has asked for in `PATIENCE` seconds is given up.
+"""
 
 from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 from typing import Any
 
 from featx.errors import FeatxError
+from featx.events import Listener
 from featx.serving.snapshot import Snapshot
 
+PATIENCE = 150.0
+"""Seconds: tabs that are not looked at ask once a minute."""
 
-class Chores:
-    """Runs one piece of work after the other, and keeps what it gives for the newest version."""
 
-    def __init__(self) -> None:
-        self._waiting: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._lock = threading.Lock()
-        self._version = ""
-        self._results: dict[str, Future[Any]] = {}
-        # A daemon: what takes minutes does not keep a process that was told to end.
-        threading.Thread(target=self._work, name="featx-chore", daemon=True).start()
+class GivenUp(FeatxError, RuntimeError):
+    """Nobody waits for it any more."""
 
-    def get(self, name: str, snapshot: Snapshot, make: Callable[[Snapshot], Any]) -> Future[Any]:
-        """Return a result, or the promise of one.
 
-        Args:
-            name: What it is.
-            snapshot: What it is made of.
-            make: Makes it; may take minutes.
-        """
-        with self._lock:
-            if snapshot.version != self._version:
-                self._forget()
-                self._version = snapshot.version
-            if name not in self._results:
-                promise: Future[Any] = Future()
-                self._results[name] = promise
-                self._waiting.put(lambda: _make(promise, snapshot, make))
-            return self._results[name]
-
-    def close(self) -> None:
-        """Begin nothing more."""
-        with self._lock:
-            self._forget()
-        self._waiting.put(None)
-
-    def _forget(self) -> None:
-        for promise in self._results.values():
-            promise.cancel()  # Of what was not begun.
-        self._results = {}
-
-    def _work(self) -> None:
-        while (chore := self._waiting.get()) is not None:
-            chore()
+class ChoreFailed(FeatxError, RuntimeError):
+    """It could not be made."""
 
 
 class ChangedMeanwhile(FeatxError, RuntimeError):
     """The store was replaced while something was made of it."""
 
 
-def _make(promise: Future[Any], snapshot: Snapshot, make: Callable[[Snapshot], Any]) -> None:
+@dataclass(eq=False)
+class Chore(Listener):
+    """A piece of work, and how far it is. What is reported to it once it is given up fails.
+
+    Attributes:
+        promise: Gets what is made.
+        stage: What is being done, in words; empty before it is begun.
+        done: Items of the stage that are done.
+        total: Items of the stage; 0 if that is not known.
+        began: When work began, as `time.monotonic` counts; None before.
+        asked: When somebody asked for it last.
+        is_cancelled: Whether it is to end.
+    """
+
+    promise: Future[Any] = field(default_factory=Future)
+    stage: str = ""
+    done: int = 0
+    total: int = 0
+    began: float | None = None
+    asked: float = field(default_factory=time.monotonic)
+    is_cancelled: bool = False
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody waits for it."""
+        return not self.is_cancelled and time.monotonic() - self.asked < PATIENCE
+
+    def note(self, text: str) -> None:
+        """Take a message, which nobody is shown."""
+        self._check()
+
+    def trying(self, what: str) -> None:
+        """Take note of what is being done."""
+        self._report(what, 0)
+
+    def start(self, total: int, what: str) -> None:
+        """Start a stage."""
+        self._report(what, total)
+
+    def advance(self, count: int) -> None:
+        """Take note of what is done."""
+        self._check()
+        self.done += count
+
+    def finish(self) -> None:
+        """End a stage."""
+        self.total = self.done = 0
+
+    def _report(self, stage: str, total: int) -> None:
+        self._check()
+        self.stage, self.total, self.done = stage, total, 0
+
+    def _check(self) -> None:
+        if not self.is_wanted:
+            raise GivenUp("nobody waits for it any more")
+
+    def describe(self) -> dict[str, Any]:
+        """Return how far it is, as JSON-serialisable values."""
+        if self.began is None:
+            return {"stage": "waiting for other work", "seconds": 0}
+        known = {"done": min(self.done, self.total), "total": self.total} if self.total else {}
+        return {"stage": self.stage, "seconds": round(time.monotonic() - self.began)} | known
+
+
+Make = Callable[[Snapshot, Chore], Any]
+
+
+class Chores:
+    """Does one piece of work after the other, and keeps what it gives for the newest version."""
+
+    def __init__(self) -> None:
+        self._waiting: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._version = ""
+        self._known: dict[str, Chore] = {}
+        # A daemon: what takes minutes does not keep a process that was told to end.
+        threading.Thread(target=self._work, name="featx-chore", daemon=True).start()
+
+    def get(self, name: str, snapshot: Snapshot, make: Make) -> Chore:
+        """Return a piece of work, which is done or will be.
+
+        Args:
+            name: What it is.
+            snapshot: What it is made of.
+            make: Makes it; may take minutes. It tells the chore how far it is.
+        """
+        with self._lock:
+            if snapshot.version != self._version:
+                self._forget()
+                self._version = snapshot.version
+            known = self._known.get(name)
+            if known is None or (known.is_cancelled or not _is_of_use(known)):
+                known = self._known[name] = Chore()
+                self._waiting.put(lambda chore=known: _make(chore, snapshot, make))  # type: ignore[misc]
+            known.asked = time.monotonic()
+            return known
+
+    def close(self) -> None:
+        """Begin nothing more, and give up what is being made."""
+        with self._lock:
+            self._forget()
+        self._waiting.put(None)
+
+    def _forget(self) -> None:
+        for chore in self._known.values():
+            chore.is_cancelled = True
+            chore.promise.cancel()  # Of what was not begun.
+        self._known = {}
+
+    def _work(self) -> None:
+        while (chore := self._waiting.get()) is not None:
+            chore()
+
+
+def _is_of_use(chore: Chore) -> bool:
+    """Whether it will be made, or is; not if it was given up because nobody asked."""
+    if not chore.promise.done():
+        return chore.is_wanted
+    return chore.promise.cancelled() or not isinstance(chore.promise.exception(), GivenUp)
+
+
+def _make(chore: Chore, snapshot: Snapshot, make: Make) -> None:
     """Keep a promise, unless nobody wants it any more."""
-    if not promise.set_running_or_notify_cancel():
+    if not chore.promise.set_running_or_notify_cancel():
         return
     try:
-        result = make(snapshot)
+        chore.began = time.monotonic()
+        chore.trying("beginning")
+        result = make(snapshot, chore)
         if not snapshot.is_current():
             raise ChangedMeanwhile("The store was replaced meanwhile; ask again.")
     except BaseException as error:
-        promise.set_exception(error)
+        chore.promise.set_exception(error)
     else:
-        promise.set_result(result)
+        chore.promise.set_result(result)

@@ -1,9 +1,10 @@
-"""The map, the duplicates and the findings of a version, as the routes list them."""
+"""The map, the duplicates and the findings of a store, as the routes list them."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,16 @@ from typing import Any
 import numpy as np
 
 from featx.atomic import replace_file
-from featx.curation.auditing import AuditReport, audit
+from featx.curation.auditing import audit
+from featx.curation.duplicate_groups import DuplicateGroup
 from featx.curation.duplicates import find_duplicates
 from featx.curation.findings import FINDINGS
 from featx.curation.mapping import map_features
-from featx.errors import UnknownName
 from featx.events import Listener
-from featx.serving.snapshot import Snapshot
+from featx.index.text_column import Names
+from featx.serving.listings import Listing
 from featx.specs import digest
+from featx.store import FeatureStore, open_store
 from featx.user_cache import UNREADABLE, user_cache_folder
 
 FOLDER = "maps"
@@ -72,100 +75,130 @@ class MapPoints:
         near[near] = found
         return self._spread(count, near)
 
+    def write(self, path: Path) -> None:
+        """Write it to a file."""
+        about = json.dumps({"names": self.names, "layout": self.layout}).encode()
+        with path.open("wb") as file:
+            np.savez(
+                file,
+                rows=self.rows,
+                positions=self.positions,
+                clusters=self.clusters,
+                about=np.frombuffer(about, np.uint8),
+            )
+
+    @classmethod
+    def read(cls, path: Path, count: int) -> MapPoints:
+        """Read what `write` has written.
+
+        Args:
+            path: The file.
+            count: Rows of the store.
+
+        Raises:
+            ValueError: If it is that of another store.
+        """
+        with np.load(path, allow_pickle=False) as found:
+            about = json.loads(bytes(found["about"]).decode())
+            points = cls(
+                found["rows"],
+                found["positions"],
+                found["clusters"],
+                tuple(map(str, about["names"])),
+                str(about["layout"]),
+            )
+        fits = points.rows.ndim == 1 and points.positions.shape == (len(points.rows), 2)
+        if not fits or len(points.clusters) != len(points.rows) or points.rows.max() >= count:
+            raise ValueError("it is another map")
+        return points
+
     def _spread(self, count: int, chosen: np.ndarray) -> np.ndarray:
         out = np.zeros(count, bool)
         out[self.rows[chosen]] = True
         return out
 
 
-def make_map(snapshot: Snapshot) -> MapPoints:
+def make_map(store: Path, listener: Listener) -> MapPoints:
     """Return the map of a store, from the user's cache if it was made before."""
-    path = _map_path(snapshot)
-    if path is not None:
+    with open_store(store) as opened:
+        keys, cached = opened.keys, _map_path(opened)
+    if cached is not None:
         with contextlib.suppress(*UNREADABLE):
-            return _read_map(path, len(snapshot))
-    report = map_features(snapshot.store.path, listener=Listener())
-    rows = np.array([snapshot.columns.row(key) for key in report.keys], np.int32)
+            return MapPoints.read(cached, len(keys))
+    report = map_features(store, listener=listener)
+    rows = {key: row for row, key in enumerate(keys)}
     points = MapPoints(
-        rows,
+        np.array([rows[key] for key in report.keys], np.int32),
         report.positions,
         report.cluster.astype(np.int32),
         tuple(cluster.name for cluster in report.clusters),
         report.layout,
     )
-    if path is not None:
+    if cached is not None:
         with contextlib.suppress(OSError):
-            _write_map(path, points)
+            _keep_map(cached, points)
     return points
 
 
-def _map_path(snapshot: Snapshot) -> Path | None:
-    labels = snapshot.columns.labels
-    known = [snapshot.store.contents, list(labels.names), digest(labels.codes.tolist())]
+def _map_path(store: FeatureStore) -> Path | None:
+    labels = Names.of(store.labels, store.classes)
+    known = [store.contents, list(labels.names), digest(labels.codes.tolist())]
     try:
         return user_cache_folder() / FOLDER / f"{digest(known)}.npz"
     except OSError:
         return None
 
 
-def _read_map(path: Path, count: int) -> MapPoints:
-    with np.load(path, allow_pickle=False) as found:
-        about = json.loads(bytes(found["about"]).decode())
-        points = MapPoints(
-            found["rows"],
-            found["positions"],
-            found["clusters"],
-            tuple(map(str, about["names"])),
-            str(about["layout"]),
-        )
-    fits = points.rows.ndim == 1 and points.positions.shape == (len(points.rows), 2)
-    if not fits or len(points.clusters) != len(points.rows) or points.rows.max() >= count:
-        raise ValueError("it is another map")
-    return points
-
-
-def _write_map(path: Path, points: MapPoints) -> None:
+def _keep_map(path: Path, points: MapPoints) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    about = json.dumps({"names": points.names, "layout": points.layout}).encode()
-    with replace_file(path) as temporary, temporary.open("wb") as file:
-        np.savez(
-            file,
-            rows=points.rows,
-            positions=points.positions,
-            clusters=points.clusters,
-            about=np.frombuffer(about, np.uint8),
-        )
+    with replace_file(path) as temporary:
+        points.write(temporary)
     known = sorted(path.parent.glob("*.npz"), key=lambda one: one.stat().st_mtime)
     for old in known[:-MOST_MAPS]:
         old.unlink(missing_ok=True)
 
 
-def make_duplicates(snapshot: Snapshot) -> dict[str, Any]:
-    """Return the groups of copies of a store, as JSON-serialisable values."""
-    report = find_duplicates(snapshot.store.path, listener=Listener())
-    groups = []
-    for group in report.groups:
-        pictures = [
-            {
-                "key": one.key,
-                "similarity": round(one.similarity, 6),
-                "file_size": one.file_size,
-                "width": one.width,
-                "height": one.height,
-                "label": one.label,
-                "split": one.split,
-                "can_go": one.can_go,
-            }
-            for one in group.pictures
-        ]
-        groups.append(group.to_dict() | {"pictures": pictures})
+def make_duplicates(store: Path, listener: Listener) -> Listing:
+    """Return the groups of copies of a store."""
+    report = find_duplicates(store, listener=listener)
     known = {"layer": report.layer, "threshold": report.threshold, "recall": report.recall}
-    return known | {"num_images": report.num_images, "groups": groups}
+    about = known | {"num_images": report.num_images}
+    return Listing.of(about, map(_describe_group, report.groups), {})
 
 
-def make_audit(snapshot: Snapshot) -> AuditReport:
-    """Return what is doubtful in a store."""
-    return audit(snapshot.store.path, listener=Listener())
+def _describe_group(group: DuplicateGroup) -> dict[str, Any]:
+    pictures = [
+        {
+            "key": one.key,
+            "similarity": round(one.similarity, 6),
+            "file_size": one.file_size,
+            "width": one.width,
+            "height": one.height,
+            "label": one.label,
+            "split": one.split,
+            "can_go": one.can_go,
+        }
+        for one in group.pictures
+    ]
+    return group.to_dict() | {"pictures": pictures}
+
+
+def make_audit(store: Path, listener: Listener) -> Listing:
+    """Return what is doubtful in a store, without paths: by kind, the highest scores first."""
+    report = audit(store, listener=listener)
+    findings = (
+        {name: value for name, value in one.to_dict().items() if name != "path"} for one in report
+    )
+    counts, others = dict(report.counts), dict.fromkeys(FINDINGS.names, 0)
+    about = {"counts": counts, "skipped": dict(report.skipped)}
+    return Listing.of(about, findings, counts | {**others, **counts})
+
+
+MAKERS: dict[str, Callable[[Path, Listener], MapPoints | Listing]] = {
+    "map": make_map,
+    "duplicates": make_duplicates,
+    "audit": make_audit,
+}
 
 
 def describe_kinds() -> dict[str, dict[str, str]]:
@@ -174,17 +207,3 @@ def describe_kinds() -> dict[str, dict[str, str]]:
         name: {"title": kind.title, "advice": kind.advice}
         for name, kind in ((name, FINDINGS[name]) for name in FINDINGS.names)
     }
-
-
-def list_findings(report: AuditReport, kind: str | None) -> list[dict[str, Any]]:
-    """Return findings as JSON-serialisable values, without paths.
-
-    Raises:
-        UnknownName: If there is no such kind.
-    """
-    if kind is not None and kind not in FINDINGS.names:
-        raise UnknownName("kind of finding", kind, FINDINGS.names)
-    findings = report.findings if kind is None else report.of_kind(kind)
-    return [
-        {name: value for name, value in one.to_dict().items() if name != "path"} for one in findings
-    ]

@@ -6,10 +6,12 @@ import json
 from importlib.resources import files
 from typing import Any
 
+from fastapi import Depends
 from pydantic import BaseModel
 from starlette.responses import Response
 
 from featx.serving import questions
+from featx.serving.bodies import refuse_query
 
 _BODIES: dict[str, type[BaseModel]] = {
     "search": questions.SearchQuestion,
@@ -26,6 +28,9 @@ _QUERIES: dict[str, type[BaseModel]] = {
     "audit": questions.FindingsQuery,
     "export": questions.ExportQuery,
 }
+_PROBED = ("health", "metrics")
+"""Who looks whether the server runs may add options of its own."""
+
 _BINARY = {
     "thumbnail": "image/jpeg",
     "picture": "image/*",
@@ -58,6 +63,15 @@ _OTHERS = {
 }
 
 
+_COMPUTING = {
+    "state": "computing",
+    "stage": "vectors",
+    "done": 40_960,
+    "total": 1_000_000,
+    "seconds": 12,
+}
+
+
 def documented(name: str) -> dict[str, Any]:
     """Return what FastAPI is told of a route.
 
@@ -87,12 +101,18 @@ def documented(name: str) -> dict[str, Any]:
     responses: dict[str, Any] = {"200": answer}
     if name in ("map", "duplicates", "audit"):
         responses["202"] = {"description": "It is being made; ask again."} | {
-            "content": {"application/json": {"schema": {"type": "object"}}}
+            "content": {"application/json": {"schema": {"type": "object"}, "example": _COMPUTING}}
         }
     for status, text in _OTHERS.items():
         responses[status] = {"description": text} | ({} if status == "304" else {"content": error})
     extra["responses"] = responses
-    return {"openapi_extra": extra, "response_model": None, "response_class": Response}
+    takes_options = name in _QUERIES or name in _BODIES or name in _PROBED
+    return {
+        "openapi_extra": extra,
+        "response_model": None,
+        "response_class": Response,
+        "dependencies": [] if takes_options else [Depends(refuse_query)],
+    }
 
 
 def _describe_pictures(model: type[BaseModel], example: dict[str, Any]) -> dict[str, Any]:

@@ -30,6 +30,10 @@ class Metrics:
             "featx_network_batch", "Pictures in one pass of the network",
             buckets=(1, 2, 4, 8, 16, 32, 64), registry=self.registry,
         )  # fmt: skip
+        self.searches = Histogram(
+            "featx_search_batch", "Questions in one pass over the index",
+            buckets=(1, 2, 4, 8, 16, 32, 64), registry=self.registry,
+        )  # fmt: skip
         self.network_seconds = Counter(
             "featx_network_seconds", "Time in the network", registry=self.registry
         )
@@ -41,6 +45,10 @@ class Metrics:
         self.pictures.inc(count)
         self.passes.observe(count)
         self.network_seconds.inc(seconds)
+
+    def observe_search(self, count: int) -> None:
+        """Take note of a pass over the index."""
+        self.searches.observe(count)
 
     def render(self) -> bytes:
         """Return all of them in the text format."""

@@ -18,13 +18,13 @@ import os
 import stat
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from featx.atomic import sync_path
 from featx.errors import FeatxError
+from featx.serving.noted import ACTIONS, DECISIONS, ImageNotes, Note, StoreNotes
 
 try:
     from fcntl import LOCK_EX, flock
@@ -33,66 +33,11 @@ except ImportError:  # Windows
 
 FORMAT, VERSION = "featx-notes", 1
 SUFFIX = ".notes.jsonl"
-DECISIONS = ("keep", "relabel", "reject")
-ACTIONS = (*DECISIONS, "clear", "tag", "untag")
 _FIRST_LINE = json.dumps({"format": FORMAT, "version": VERSION}).encode("ascii") + b"\n"
 
 
 class NotesError(FeatxError, OSError):
     """Notes could not be read or written."""
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """A change, as it was made.
-
-    Attributes:
-        key: The image.
-        action: One of `ACTIONS`.
-        value: The label, or the tag.
-        finding: The kind of finding that it answers; None if it is about the image as such.
-        hash: BLAKE2b-128 of the image's bytes then, in hexadecimal digits.
-        time: When, in UTC.
-    """
-
-    key: str
-    action: str
-    value: str | None = None
-    finding: str | None = None
-    hash: str | None = None
-    time: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what is not None, as JSON-serialisable values."""
-        names = ("key", "action", "value", "finding", "hash", "time")
-        return {name: getattr(self, name) for name in names if getattr(self, name)}
-
-
-@dataclass(slots=True)
-class ImageNotes:
-    """What was noted about an image.
-
-    Attributes:
-        tags: Its tags, in the order in which they were given.
-        decisions: Kind of finding, or None → the decision.
-    """
-
-    tags: dict[str, None] = field(default_factory=dict)
-    decisions: dict[str | None, Note] = field(default_factory=dict)
-
-    @property
-    def decision(self) -> Note | None:
-        """The latest decision, whatever it answered."""
-        return next(reversed(self.decisions.values()), None)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return tags and decisions as JSON-serialisable values."""
-        decisions = []
-        for note in self.decisions.values():
-            known = note.to_dict()
-            known.pop("key")
-            decisions.append(known)
-        return {"tags": list(self.tags), "decisions": decisions}
 
 
 class NoteBook:
@@ -110,20 +55,16 @@ class NoteBook:
         self._lock = threading.Lock()
         self._images: dict[str, ImageNotes] = {}
         self._end = 0
-        self.refresh()
+        self._latest: StoreNotes | None = None
+        self.read()
 
     @classmethod
     def beside(cls, store: Path) -> NoteBook:
         """Return the notes of a store."""
         return cls(notes_path(store))
 
-    @property
-    def revision(self) -> int:
-        """Grows with every change."""
-        return self._end
-
-    def refresh(self) -> int:
-        """Read what another process has added, and return the revision."""
+    def read(self) -> StoreNotes:
+        """Return what is noted, also by other processes."""
         with self._lock:
             try:
                 self._refresh()
@@ -131,36 +72,22 @@ class NoteBook:
                 raise
             except OSError as error:
                 raise NotesError(f"The notes cannot be read: {error.strerror}.") from error
-            return self._end
+            if self._latest is None:
+                found = {key: one for key, one in self._images.items() if one.tags or one.decisions}
+                self._latest = StoreNotes(self._end, found)
+            return self._latest
 
     def _refresh(self) -> None:
         try:
             status = os.lstat(self.path)
         except FileNotFoundError:
-            self._images, self._end = {}, 0
+            self._images, self._end, self._latest = {}, 0, None
             return
         if not stat.S_ISREG(status.st_mode):
             raise self._refuse()
         if status.st_size != self._end:
             with self.path.open("rb") as file:
                 self._read(file)
-
-    def of(self, key: str) -> ImageNotes:
-        """Return what was noted about an image; empty if nothing was."""
-        return self._images.get(key) or ImageNotes()
-
-    def all(self) -> list[tuple[str, ImageNotes]]:
-        """Return all keys with notes."""
-        with self._lock:
-            return [(key, one) for key, one in self._images.items() if one.tags or one.decisions]
-
-    def tags(self) -> dict[str, int]:
-        """Return how many images each tag has."""
-        counts: dict[str, int] = {}
-        for _, notes in self.all():
-            for tag in notes.tags:
-                counts[tag] = counts.get(tag, 0) + 1
-        return dict(sorted(counts.items()))
 
     def add(self, notes: Sequence[Note]) -> int:
         """Write notes to the disk, all or none of them, and return the new revision.
@@ -169,12 +96,8 @@ class NoteBook:
             NotesError: If they cannot be written; nothing has changed then.
         """
         time = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        changes = []
-        for note in notes:
-            said = note.to_dict()
-            said.pop("time", None)
-            changes.append(said)
-        line = json.dumps({"time": time, "changes": changes}).encode("ascii") + b"\n"
+        said = {"time": time, "changes": [note.to_dict() for note in notes]}
+        line = json.dumps(said).encode("ascii") + b"\n"
         with self._lock:
             try:
                 self._append(line)
@@ -211,7 +134,7 @@ class NoteBook:
         """Take in the lines behind those that are known; all of them if it is another file."""
         file.seek(0, os.SEEK_END)
         if file.tell() < self._end:
-            self._images, self._end = {}, 0
+            self._images, self._end, self._latest = {}, 0, None
         file.seek(self._end)
         for line in file.read().splitlines(keepends=True):
             if not line.endswith(b"\n"):
@@ -220,6 +143,7 @@ class NoteBook:
                 break
             self._take(line)
             self._end += len(line)
+            self._latest = None
 
     def _take(self, line: bytes) -> None:
         try:
@@ -243,6 +167,7 @@ class NoteBook:
     def _apply(self, note: Note) -> None:
         # Readers of other threads have the object that was: it is replaced, never changed.
         known = self._images.get(note.key) or ImageNotes()
+        content, copies = (note.hash, note.copies) if note.hash else (known.content, known.copies)
         tags, decisions = dict(known.tags), dict(known.decisions)
         if note.action == "tag" and note.value:
             tags[note.value] = None
@@ -252,18 +177,22 @@ class NoteBook:
             decisions.pop(note.finding, None)  # The latest one comes last.
             if note.action in DECISIONS:
                 decisions[note.finding] = note
-        self._images[note.key] = ImageNotes(tags, decisions)
+        self._images[note.key] = ImageNotes(tags, decisions, content, copies)
 
 
 def _read_note(data: dict[str, Any], time: str) -> Note:
     names = ("value", "finding", "hash")
-    if any(not isinstance(data.get(name, ""), str) for name in names):
+    copies = data.get("copies", [])
+    if any(not isinstance(data.get(name, ""), str) for name in (*names, "time")):
         raise ValueError("a value is no text")
+    if not isinstance(copies, list) or any(not isinstance(one, str) for one in copies):
+        raise ValueError("copies are no keys")
     if data["action"] not in ACTIONS or not isinstance(data["key"], str):
         raise ValueError("an action is not known")
     json.dumps(data, ensure_ascii=False).encode()  # Half a character is no text: a ValueError.
     value, finding, content = (data.get(name) for name in names)
-    return Note(data["key"], data["action"], value, finding, content, time)
+    time = data.get("time", time)  # A decision that was taken over is older than its line.
+    return Note(data["key"], data["action"], value, finding, content, time, tuple(copies))
 
 
 @contextlib.contextmanager

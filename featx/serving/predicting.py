@@ -19,7 +19,7 @@ from featx.report.json_lines import describe_prediction
 from featx.serving.network import ComputedPicture, Results
 from featx.serving.questions import PredictQuestion
 from featx.serving.snapshot import Snapshot
-from featx.serving.web import Problem
+from featx.serving.web import Problem, refuse_only
 from featx.specs import DEFAULT_TOP, FeatureSpec
 from featx.wording import option
 
@@ -147,4 +147,6 @@ def predict_question(
         )
         results += found
         failures += failed
+    if not results and not question.keys:
+        refuse_only(failures)
     return {"task": head.task, "results": results, "failures": failures}

@@ -38,6 +38,11 @@ class Filters(Fields):
     """Which images: all conditions hold at once."""
 
     label: list[str] = Field([], description="Only images of these classes.")
+    with_label: list[str] = Field(
+        [],
+        description="Where images have several labels, only those that have one of these, whatever "
+        "else they have: cat for cat and cat|dog.",
+    )
     path: list[Glob] = Field(
         [],
         max_length=20,

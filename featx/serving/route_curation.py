@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,18 +14,13 @@ from starlette.responses import Response, StreamingResponse
 
 from featx.errors import FeatxError
 from featx.serving.bodies import read_json, read_query
-from featx.serving.curated import (
-    describe_kinds,
-    list_findings,
-    make_audit,
-    make_duplicates,
-    make_map,
-)
+from featx.serving.curated import describe_kinds
 from featx.serving.described import documented
-from featx.serving.notes import DECISIONS, Note
+from featx.serving.noted import DECISIONS, Note, StoreNotes
 from featx.serving.questions import Change, Changes, ExportQuery, FindingsQuery, PageQuery
 from featx.serving.service import Service, service_of
 from featx.serving.snapshot import Snapshot
+from featx.serving.store_notes import MOST_COPIES
 from featx.serving.web import Problem, answer, describe_error
 from featx.text_files import quote_formula
 
@@ -33,13 +28,15 @@ router = APIRouter(tags=["curation"])
 
 
 def _promise(
-    service: Service, request: Request, name: str, make: Callable[[Snapshot], Any]
+    service: Service, request: Request, name: str
 ) -> tuple[Snapshot, Any, Response | None]:
-    """Return a result of the newest version, or the answer that it is being made."""
+    """Return a result of the newest version, or the answer that it is being made, and how far."""
     snapshot = service.current
-    promise = service.chores.get(name, snapshot, make)
+    chore = service.get_chore(name, snapshot)
+    promise = chore.promise
     if not promise.done():
-        pending = answer(request, snapshot.version, {"state": "computing"}, 202)
+        content = {"state": "computing"} | chore.describe()
+        pending = answer(request, snapshot.version, content, 202)
         pending.headers["Retry-After"] = "1"
         return snapshot, None, pending
     error = None if promise.cancelled() else promise.exception()
@@ -53,7 +50,7 @@ def _promise(
 async def show_map(request: Request) -> Response:
     """Describe the map of the images; it is made when it is first asked for."""
     service = service_of(request)
-    snapshot, points, pending = _promise(service, request, "map", make_map)
+    snapshot, points, pending = _promise(service, request, "map")
     if pending is not None:
         return pending
     content = {
@@ -72,7 +69,7 @@ async def show_map(request: Request) -> Response:
 async def show_points(request: Request) -> Response:
     """Give the places of the images: five columns, one after the other, little-endian."""
     service = service_of(request)
-    snapshot, points, pending = _promise(service, request, "map", make_map)
+    snapshot, points, pending = _promise(service, request, "map")
     if pending is not None:
         raise Problem(503, "The map is being made.", headers={"Retry-After": "1"})
     tag = f'"{snapshot.version}"'
@@ -88,67 +85,61 @@ async def show_points(request: Request) -> Response:
 async def list_duplicates(request: Request) -> Response:
     """List groups of copies, the largest first."""
     service, query = service_of(request), read_query(request, PageQuery)
-    snapshot, report, pending = _promise(service, request, "duplicates", make_duplicates)
+    snapshot, report, pending = _promise(service, request, "duplicates")
     if pending is not None:
         return pending
-    revision = await service.thread(service.notes.refresh)
-    page = _cut(report["groups"], query)
-    page["groups"] = [
-        group
-        | {"pictures": [one | service.notes.of(one["key"]).to_dict() for one in group["pictures"]]}
-        for group in page.pop("part")
+    notes = await service.thread(lambda: service.notes.read(snapshot))
+    total, groups = report.cut(query.offset, query.limit)
+    listed = [
+        group | {"pictures": [one | notes.of(one["key"]).to_dict() for one in group["pictures"]]}
+        for group in groups
     ]
-    known = {name: value for name, value in report.items() if name != "groups"}
-    content = {"state": "ready"} | known | page
-    return answer(request, snapshot.version, content, revision=revision)
+    page = _describe_page(total, query) | {"groups": listed}
+    content = {"state": "ready"} | report.about | page
+    return answer(request, snapshot.version, content, revision=notes.revision)
 
 
 @router.get("/audit", **documented("audit"))
 async def list_audit(request: Request) -> Response:
     """List what is doubtful: by kind, the highest scores first."""
     service, query = service_of(request), read_query(request, FindingsQuery)
-    snapshot, report, pending = _promise(service, request, "audit", make_audit)
+    snapshot, report, pending = _promise(service, request, "audit")
     if pending is not None:
         return pending
-    revision = await service.thread(service.notes.refresh)
-    page = _cut(list_findings(report, query.kind), query)
-    page["findings"] = [
-        one | (service.notes.of(one["key"]).to_dict() if one["key"] else {})
-        for one in page.pop("part")
-    ]
-    known = {"kinds": describe_kinds(), "counts": dict(report.counts)}
-    known["skipped"] = dict(report.skipped)
-    content = {"state": "ready"} | known | page
-    return answer(request, snapshot.version, content, revision=revision)
+    notes = await service.thread(lambda: service.notes.read(snapshot))
+    total, findings = report.cut(query.offset, query.limit, query.kind)
+    listed = [one | (notes.of(one["key"]).to_dict() if one["key"] else {}) for one in findings]
+    page = _describe_page(total, query) | {"findings": listed}
+    content = {"state": "ready", "kinds": describe_kinds()} | report.about | page
+    return answer(request, snapshot.version, content, revision=notes.revision)
 
 
-def _cut(entries: list[Any], query: PageQuery) -> dict[str, Any]:
+def _describe_page(total: int, query: PageQuery) -> dict[str, Any]:
     end = query.offset + query.limit
-    following = end if end < len(entries) else None
-    part = entries[query.offset : end]
-    return {"total": len(entries), "offset": query.offset, "next": following, "part": part}
+    return {"total": total, "offset": query.offset, "next": end if end < total else None}
 
 
 @router.get("/notes", **documented("notes"))
 async def list_notes(request: Request) -> Response:
     """List tags and decisions of all images that have some."""
     service = service_of(request)
-    content = await service.run(request, lambda: _list_notes(service), service.deadline())
-    version = service.current.version
-    return answer(request, version, content, revision=content["revision"])
+    snapshot = service.current
+    content = await service.run(
+        request, lambda: _list_notes(service.notes.read(snapshot)), service.deadline()
+    )
+    return answer(request, snapshot.version, content, revision=content["revision"])
 
 
-def _list_notes(service: Service) -> dict[str, Any]:
-    revision = service.notes.refresh()
+def _list_notes(noted: StoreNotes) -> dict[str, Any]:
     counts = dict.fromkeys(DECISIONS, 0)
     images = []
-    for key, notes in service.notes.all():
+    for key, notes in noted.all():
         latest = notes.decision
         if latest is not None:
             counts[latest.action] += 1
         images.append({"key": key} | notes.to_dict())
-    tags = service.notes.tags()
-    return {"revision": revision, "tags": tags, "decisions": counts, "images": images}
+    known = {"revision": noted.revision, "tags": noted.tags()}
+    return known | {"decisions": counts, "images": images}
 
 
 @router.post("/notes", **documented("change"))
@@ -157,9 +148,13 @@ async def change_notes(request: Request) -> Response:
     service = service_of(request)
     changes = (await read_json(request, Changes, service.deadline())).changes
     snapshot = service.current
-    notes = [_make_note(snapshot, change) for change in changes]
+
+    def write() -> int:
+        notes = [_make_note(snapshot, change) for change in changes]
+        return service.notes.add(snapshot, notes)
+
     # Not given up when the client goes away: it is written, or it is not.
-    revision = await service.thread(lambda: service.notes.add(notes))
+    revision = await service.thread(write)
     return answer(request, snapshot.version, {"revision": revision}, revision=revision)
 
 
@@ -172,7 +167,9 @@ def _make_note(snapshot: Snapshot, change: Change) -> Note:
         raise Problem(422, "changes: a value is not empty.")
     row = snapshot.columns.row(change.key)
     content = snapshot.store.content_hash[row].tobytes().hex()
-    return Note(change.key, change.action, change.value, change.finding, content)
+    same = snapshot.rows_of_content(content, MOST_COPIES + 1)
+    copies = tuple(snapshot.columns.keys[one] for one in same if one != row)
+    return Note(change.key, change.action, change.value, change.finding, content, copies=copies)
 
 
 @router.get("/export", **documented("export"))
@@ -180,10 +177,10 @@ async def export_notes(request: Request) -> Response:
     """Give the images as a table with their labels as decided, without those rejected."""
     service, query = service_of(request), read_query(request, ExportQuery)
     snapshot = service.current
-    await service.thread(service.notes.refresh)
+    notes = await service.thread(lambda: service.notes.read(snapshot))
     allowed = await service.select(request, query, snapshot)
     rows = np.arange(len(snapshot)) if allowed is None else np.flatnonzero(allowed)
-    lines = _list_export(service, snapshot, rows, is_absolute=query.paths == "absolute")
+    lines = _list_export(snapshot, notes, rows, is_absolute=query.paths == "absolute")
     headers = {"Content-Disposition": f'attachment; filename="labels.{query.format}"'}
     if query.format == "csv":
         has_splits = bool(snapshot.columns.splits.names)
@@ -199,12 +196,12 @@ async def export_notes(request: Request) -> Response:
 
 
 def _list_export(
-    service: Service, snapshot: Snapshot, rows: np.ndarray, *, is_absolute: bool
+    snapshot: Snapshot, noted: StoreNotes, rows: np.ndarray, *, is_absolute: bool
 ) -> Iterator[dict[str, Any]]:
     columns, root = snapshot.columns, snapshot.store.root
     for row in rows.tolist():
         key = columns.keys[row]
-        notes = service.notes.of(key)
+        notes = noted.of(key)
         latest = notes.decision
         if latest is not None and latest.action == "reject":
             continue

@@ -15,9 +15,10 @@ from featx.files import hash_content
 from featx.report.page.thumbnails import CHANGED
 from featx.serving.bodies import read_query
 from featx.serving.described import documented
+from featx.serving.noted import StoreNotes
 from featx.serving.predicting import predict_rows
 from featx.serving.questions import ItemsQuery
-from featx.serving.service import Service, service_of
+from featx.serving.service import service_of
 from featx.serving.snapshot import Snapshot
 from featx.serving.web import Problem, answer
 
@@ -50,15 +51,13 @@ async def list_items(request: Request) -> Response:
     snapshot, query = service.current, read_query(request, ItemsQuery)
 
     def work() -> tuple[dict[str, Any], int]:
-        revision = service.notes.refresh()  # Before it is read: notes that come later are newer.
-        return list_page(), revision
+        notes = service.notes.read(snapshot)
+        return list_page(notes), notes.revision
 
-    def list_page() -> dict[str, Any]:
+    def list_page(notes: StoreNotes) -> dict[str, Any]:
         if query.row:
             found = np.unique(query.row)
-            items = describe_rows(
-                service, snapshot, found[found < len(snapshot)], query.predictions
-            )
+            items = describe_rows(snapshot, notes, found[found < len(snapshot)], query.predictions)
             return {"total": len(items), "offset": 0, "next": None, "items": items}
         allowed = service.find_rows(query, snapshot)
         end = query.offset + query.limit
@@ -67,7 +66,7 @@ async def list_items(request: Request) -> Response:
         else:
             found = np.flatnonzero(allowed)
             total, rows = len(found), found[query.offset : end]
-        items = describe_rows(service, snapshot, rows, query.predictions)
+        items = describe_rows(snapshot, notes, rows, query.predictions)
         following = end if end < total else None
         return {"total": total, "offset": query.offset, "next": following, "items": items}
 
@@ -82,17 +81,17 @@ async def show_item(request: Request, key: str) -> Response:
     snapshot = service.current
 
     def work() -> tuple[dict[str, Any], int]:
-        row, revision = snapshot.columns.row(key), service.notes.refresh()
-        (item,) = describe_rows(service, snapshot, np.array([row]), predictions=5)
+        row, notes = snapshot.columns.row(key), service.notes.read(snapshot)
+        (item,) = describe_rows(snapshot, notes, np.array([row]), predictions=5)
         content = snapshot.store.content_hash[row].tobytes().hex()
-        return item | {"content_hash": content}, revision
+        return item | {"content_hash": content}, notes.revision
 
     content, revision = await service.run(request, work, service.deadline())
     return answer(request, snapshot.version, content, revision=revision)
 
 
 def describe_rows(
-    service: Service, snapshot: Snapshot, rows: np.ndarray, predictions: int
+    snapshot: Snapshot, notes: StoreNotes, rows: np.ndarray, predictions: int
 ) -> list[dict[str, Any]]:
     """Return images as JSON-serialisable values."""
     predicted: list[Any] = [None] * len(rows)
@@ -101,7 +100,7 @@ def describe_rows(
     items = []
     for row, prediction in zip(rows.tolist(), predicted, strict=True):
         item = snapshot.columns.describe(row)
-        item |= service.notes.of(item["key"]).to_dict()
+        item |= notes.of(item["key"]).to_dict()
         items.append(item | ({"prediction": prediction} if predictions else {}))
     return items
 

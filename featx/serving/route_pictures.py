@@ -17,10 +17,10 @@ from featx.serving.described import documented
 from featx.serving.network import Results
 from featx.serving.predicting import NOT_FINITE, predict_question, stack_vectors
 from featx.serving.questions import FeaturesQuestion, PredictQuestion, SearchQuestion
-from featx.serving.searching import Prepared, prepare_search, run_search
+from featx.serving.searching import PlannedSearch, Prepared, plan_search, prepare_search
 from featx.serving.service import service_of
 from featx.serving.snapshot import Snapshot
-from featx.serving.web import Problem, answer
+from featx.serving.web import Problem, answer, refuse_only
 
 router = APIRouter(tags=["pictures"])
 
@@ -41,12 +41,15 @@ async def search(request: Request) -> Response:
         whole = await service.compute(request, plan, prepared.whole, deadline)
         parts = await service.compute(request, plan, prepared.parts, deadline, question.crop)
 
-        def work() -> dict[str, Any]:
+        def plan_it() -> PlannedSearch:
             allowed = service.find_rows(question, snapshot)
-            return run_search(snapshot, prepared, (whole, parts), allowed, deadline)
+            return plan_search(snapshot, prepared, (whole, parts), allowed)
 
-        content = await service.run(request, work, deadline)
-    return answer(request, snapshot.version, content)
+        planned = await service.run(request, plan_it, deadline)
+        results: list[Any] = []
+        for some in planned.divide(deadline):
+            results += await service.find(request, some)
+    return answer(request, snapshot.version, planned.describe(results))
 
 
 @router.post("/predict", **documented("predict"))
@@ -81,6 +84,7 @@ async def features(request: Request) -> Response:
         _require_some(bool(asked.pictures or question.keys))
         plan = snapshot.search_plan
         computed = await service.compute(request, plan, asked.pictures, deadline)
+        _refuse_only_picture(question, computed)
         accept = request.headers.get("accept", "")
 
         def work() -> Response:
@@ -146,6 +150,12 @@ def _to_arrow(names: list[str], vectors: np.ndarray) -> bytes:
     with pyarrow.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
     return bytes(sink.getvalue())
+
+
+def _refuse_only_picture(question: FeaturesQuestion, computed: Results) -> None:
+    """Refuse a request that is about one picture alone, which cannot be used."""
+    if not question.keys and len(computed) == 1 and isinstance(computed[0], ImageFailure):
+        refuse_only([{"key": computed[0].key, "reason": computed[0].reason}])
 
 
 def _require_some(is_some: bool) -> None:

@@ -34,7 +34,7 @@ async def describe(request: Request) -> Response:
 def describe_service(service: Service, snapshot: Snapshot) -> dict[str, Any]:
     """Return what is served, as JSON-serialisable values."""
     store, description, head = snapshot.store, snapshot.index.description, snapshot.head
-    revision = service.notes.refresh()
+    notes = service.notes.read(snapshot)
     known: dict[str, Any] = {
         "featx": __version__,
         "version": snapshot.version,
@@ -54,14 +54,16 @@ def describe_service(service: Service, snapshot: Snapshot) -> dict[str, Any]:
         "head": None
         if head is None
         else {
+            "name": None if head.folder is None else head.folder.resolve().name,
             "task": head.task,
+            "columns": list(head.columns),
             "kind": head.kind,
             "classes": list(head.classes),
             "predicts_rows": snapshot.predicts_rows,
         },
         "has_maps": snapshot.has_maps,
-        "tags": service.notes.tags(),
-        "notes_revision": revision,
+        "tags": notes.tags(),
+        "notes_revision": notes.revision,
         "problem": None if service.collection.problem is None else "files could not be reloaded",
         "limits": {
             "max_upload": service.options.max_upload,

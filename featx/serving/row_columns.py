@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from featx.errors import UnknownName
+from featx.heads.targets import split_labels
 from featx.images.sources.columns import value_at
+from featx.images.sources.keys import natural_key
 from featx.index.conditions import select_rows
 from featx.index.glob_rows import join_keys, match_keys
 from featx.index.options import MatchOptions
@@ -94,6 +96,37 @@ class RowColumns:
             allowed &= select_rows(filters.where_column, self._conditions, len(self.keys))
         return allowed
 
+    def have_labels(self, wanted: Sequence[str]) -> np.ndarray:
+        """Return which rows have one of some single labels, bool (N,).
+
+        Raises:
+            UnknownName: If there is no such label.
+        """
+        known = self._single_labels
+        for name in wanted:
+            if name not in known:
+                raise UnknownName("label in the store", name, tuple(known))
+        codes = [code for name in wanted for code in known[name]]
+        return np.isin(self.labels.codes, codes)
+
+    @cached_property
+    def _single_labels(self) -> dict[str, list[int]]:
+        """Each label of images with several → the numbers of the classes that contain it."""
+        found: dict[str, list[int]] = {}
+        for code, name in enumerate(self.labels.names):
+            for label in split_labels([name]):
+                found.setdefault(label, []).append(code)
+        return {name: found[name] for name in sorted(found, key=natural_key)}
+
+    def _count_single_labels(self) -> dict[str, int]:
+        """Return how many rows have each single label; nothing where no image has several."""
+        if not any("|" in name for name in self.labels.names):
+            return {}
+        counts = list(self.labels.counts().values())
+        return {
+            name: sum(counts[code] for code in codes) for name, codes in self._single_labels.items()
+        }
+
     @cached_property
     def _joined_keys(self) -> Any:
         return join_keys(self.keys)
@@ -118,6 +151,7 @@ class RowColumns:
         """What people can choose from: classes, splits, folders and columns, with counts."""
         return {
             "classes": self.labels.counts(),
+            "single_labels": self._count_single_labels(),
             "unlabelled": int((self.labels.codes < 0).sum()),
             "splits": self.splits.counts(),
             "folders": self._count_folders(),

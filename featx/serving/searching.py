@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,11 +20,9 @@ from featx.report.text import short_path
 from featx.serving.network import ComputedPicture, Results, Upload
 from featx.serving.questions import MOST_CHOSEN, MOST_RANKED, SearchQuestion, Term
 from featx.serving.route_items import read_picture
+from featx.serving.search_queue import AT_ONCE, Search
 from featx.serving.snapshot import Snapshot
-from featx.serving.web import Problem
-
-AT_ONCE = 16
-"""Questions that are answered in one pass over the index."""
+from featx.serving.web import Problem, refuse_only
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,27 +89,66 @@ def _check_size(question: SearchQuestion, num_queries: int) -> None:
         )
 
 
-def run_search(
+@dataclass(frozen=True, slots=True)
+class PlannedSearch:
+    """A search whose questions are made.
+
+    Attributes:
+        question: What is asked.
+        answerer: What finds the matches.
+        asked: The questions.
+        failures: Pictures that could not be used, as JSON-serialisable values.
+    """
+
+    question: SearchQuestion
+    answerer: Answerer
+    asked: list[Asked]
+    failures: list[dict[str, str]]
+
+    def divide(self, deadline: float) -> Iterator[Search]:
+        """Yield the questions, as many at a time as may be answered in one pass."""
+        for start in range(0, len(self.asked), AT_ONCE):
+            some = self.asked[start : start + AT_ONCE]
+            yield Search(self.answerer, some, self._describe, deadline)
+
+    def describe(self, results: list[Any]) -> dict[str, Any]:
+        """Return the answer to a client, as JSON-serialisable values."""
+        index = self.answerer.index
+        return {
+            "layer": index.description.feature.name,
+            "index_size": len(index),
+            "searched": self.answerer.num_allowed,
+            "results": results,
+            "failures": self.failures,
+        }
+
+    def _describe(self, asked: Asked, matches: tuple[Match, ...]) -> dict[str, Any]:
+        lines = [_describe(asked.query, match, self.question) for match in matches]
+        return {"query": asked.query, "terms": list(asked.terms), "matches": lines}
+
+
+def plan_search(
     snapshot: Snapshot,
     prepared: Prepared,
     computed: tuple[Results, Results],
     allowed: np.ndarray | None,
-    deadline: float,
-) -> dict[str, Any]:
-    """Return the matches, as JSON-serialisable values.
+) -> PlannedSearch:
+    """Return the questions of a search.
 
     Args:
         snapshot: What is searched.
         prepared: What is asked.
         computed: Features of its whole pictures, and of the parts.
         allowed: bool (N,): rows that are searched; all when None.
-        deadline: When nobody waits for them any more, as `time.monotonic` counts.
 
     Raises:
-        TimeoutError: If that has come.
+        Problem: If its only picture cannot be used.
+        InvalidValue: If one that is added or subtracted cannot, or nothing is left of a sum.
     """
     question = prepared.question
     asked, failures = _Questions(snapshot, prepared, computed).make()
+    if not asked:
+        refuse_only(failures)
     finder = RegionFinder(snapshot.index) if question.where else None
     choice = MatchOptions(
         skip=question.skip, unique=question.unique, diverse=question.diverse, where=question.where
@@ -121,31 +157,7 @@ def run_search(
     answerer = Answerer(
         snapshot.index, question.k, question.threshold, choice, allowed, finder, compares_regions
     )
-    results = [
-        {
-            "query": one.query,
-            "terms": list(one.terms),
-            "matches": [_describe(one.query, match, question) for match in matches],
-        }
-        for one, matches in zip(asked, _answer_in_time(answerer, asked, deadline), strict=True)
-    ]
-    return {
-        "layer": snapshot.index.description.feature.name,
-        "index_size": len(snapshot.index),
-        "searched": answerer.num_allowed,
-        "results": results,
-        "failures": failures,
-    }
-
-
-def _answer_in_time(
-    answerer: Answerer, asked: Sequence[Asked], deadline: float
-) -> Iterator[tuple[Match, ...]]:
-    """Yield the matches of each question, a few at a time: a thread cannot be stopped."""
-    for start in range(0, len(asked), AT_ONCE):
-        if time.monotonic() > deadline:
-            raise TimeoutError("nobody waits for it any more")
-        yield from answerer.answer(asked[start : start + AT_ONCE])
+    return PlannedSearch(question, answerer, asked, failures)
 
 
 class _Questions:

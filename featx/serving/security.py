@@ -114,6 +114,8 @@ class Guard:
                     known["Connection"] = "close"
             await send(message)
 
+        if scope["method"] == "HEAD":  # As GET; the server leaves the body out.
+            scope = {**scope, "method": "GET"}
         headers = Headers(scope=scope)
         refusal = self._refuse(scope, headers)
         if refusal is not None:

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from featx.serving.service import Service
 
 
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+"""What is listened at at all addresses, and one of them that browsers open."""
+
+
 class ServeError(FeatxError, OSError):
     """The server could not begin to listen."""
 
@@ -45,6 +49,7 @@ class Server:
     def __init__(self, service: Service, server: uvicorn.Server, socket_: socket.socket) -> None:
         self._service, self._server, self._socket = service, server, socket_
         host, port = socket_.getsockname()[:2]
+        host = _EVERYWHERE.get(host, host)
         name = f"[{host}]" if ":" in host else host
         self.url = f"http://{name}:{port}"
         self._thread: threading.Thread | None = None
@@ -68,7 +73,9 @@ class Server:
     def summary(self) -> str:
         """What is served, in a few words."""
         snapshot = self._service.current
-        head = "no head" if snapshot.head is None else f"a head of kind {snapshot.head.kind!r}"
+        head = "no head"
+        if snapshot.head is not None:
+            head = f"head {str(snapshot.head.folder)!r} ({snapshot.head.kind})"
         images = format_count(len(snapshot), "image")
         return f"{images}, layer {snapshot.index.description.feature.name!r}, {head}"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import anyio
@@ -17,15 +18,17 @@ from featx.events import Listener
 from featx.features.query_images import QueryImages
 from featx.images.cropping import Crop, parse_crop
 from featx.machine import available_cores
-from featx.serving.chores import Chores
-from featx.serving.curated import make_map
+from featx.serving.chore_process import make_chore
+from featx.serving.chores import Chore, Chores
 from featx.serving.metrics import Metrics
 from featx.serving.network import PictureNetwork, Results, Upload
 from featx.serving.notes import NoteBook
 from featx.serving.questions import Filters
 from featx.serving.reloading import Collection
+from featx.serving.search_queue import Search, SearchQueue
 from featx.serving.settings import ServerOptions
 from featx.serving.snapshot import Files, NetworkPlan, Snapshot
+from featx.serving.store_notes import PlacedNotes
 from featx.serving.web import Gate, Problem, wait_for
 
 T = TypeVar("T")
@@ -51,10 +54,12 @@ class Service:
         self.metrics = Metrics()
         self.gate = Gate(options.queue)
         self.collection = Collection(files, listener)
-        self.notes = NoteBook.beside(self.collection.current.store.path)
+        self.notes = PlacedNotes(NoteBook.beside(self.collection.current.store.path))
         self.network = PictureNetwork(query, listener, self.metrics.observe_pass, files.model)
+        self.searches = SearchQueue(self.metrics.observe_search)
         self.chores = Chores()
         self.query = query
+        self._turns: set[asyncio.Future[None]] = set()
         self._cores = anyio.CapacityLimiter(max(2, available_cores()))
 
     def start(self) -> None:
@@ -102,24 +107,41 @@ class Service:
         part: Crop | None = None if crop is None else parse_crop(crop)
 
         async def work() -> Results:
-            job = await self.thread(lambda: self.network.read(plan, pictures, part))
+            with self.network.expecting(len(pictures)):
+                job = await self.thread(lambda: self.network.read(plan, pictures, part))
             return await asyncio.wrap_future(self.network.submit(job, deadline))
 
         return await wait_for(request, work(), deadline)
+
+    async def find(self, request: Request, search: Search) -> list[Any]:
+        """Return what a search gives, which is made together with those that are like it."""
+
+        self.searches.put(search)
+        # Not waited for: it may answer searches of others, and another turn this one.
+        turn = asyncio.ensure_future(self.thread(self.searches.run_next))
+        self._turns.add(turn)
+        turn.add_done_callback(self._turns.discard)
+        return await wait_for(request, asyncio.wrap_future(search.done), search.deadline)
 
     async def select(self, request: Request, filters: Filters, snapshot: Snapshot) -> Any:
         """Return which rows filters leave, bool (N,); None for all."""
         return await self.run(request, lambda: self.find_rows(filters, snapshot), self.deadline())
 
+    def get_chore(self, name: str, snapshot: Snapshot) -> Chore:
+        """Return the map, the duplicates or the audit of a version, which is made or will be."""
+        return self.chores.get(name, snapshot, partial(make_chore, name))
+
     def find_rows(self, filters: Filters, snapshot: Snapshot) -> np.ndarray | None:
         """Return which rows filters leave, bool (N,); None for all."""
         found = snapshot.columns.select(filters.match_options())
         count = len(snapshot)
+        if filters.with_label:
+            found = _both(found, snapshot.columns.have_labels(filters.with_label))
         if filters.tag or filters.decision:
             found = _both(found, self._with_notes(filters, snapshot))
         polygon = None if filters.lasso is None else _parse_polygon(filters.lasso)
         if filters.cluster or polygon is not None:
-            places = self.chores.get("map", snapshot, make_map)
+            places = self.get_chore("map", snapshot).promise
             if not places.done():
                 raise Problem(503, "The map is being made.", headers={"Retry-After": "2"})
             points = places.result()
@@ -130,10 +152,9 @@ class Service:
         return found
 
     def _with_notes(self, filters: Filters, snapshot: Snapshot) -> np.ndarray:
-        self.notes.refresh()
         chosen = np.zeros(len(snapshot), bool)
         decided = np.zeros(len(snapshot), bool)
-        for key, notes in self.notes.all():
+        for key, notes in self.notes.read(snapshot).all():
             row = snapshot.columns.find(key)
             if row is None:
                 continue

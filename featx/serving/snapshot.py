@@ -7,6 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from featx.errors import FeatxError, HeadError, StoreError
 from featx.events import Listener
 from featx.files import resolve_link
@@ -125,6 +127,30 @@ class Snapshot:
                 return now.contents == self.store.contents
         except StoreError:
             return False
+
+    def rows_of_content(self, content: str, most: int | None = None) -> list[int]:
+        """Return the rows of images with some bytes, by their hash in hexadecimal digits.
+
+        Args:
+            content: The hash.
+            most: So many of them at most; all when None.
+        """
+        try:
+            wanted = bytes.fromhex(content)
+            number = np.frombuffer(wanted[:8], "<u8")[0]
+        except (ValueError, IndexError):  # Somebody has written it.
+            return []
+        order, begins = self._contents
+        first, end = (np.searchsorted(begins, number, side) for side in ("left", "right"))
+        near = order[first:end][:most].tolist()
+        return [row for row in near if self.store.content_hash[row].tobytes() == wanted]
+
+    @cached_property
+    def _contents(self) -> tuple[np.ndarray, np.ndarray]:
+        """The rows in the order of the first half of their hashes, and these as numbers."""
+        begins = np.ascontiguousarray(self.store.content_hash[:, :8]).view("<u8")[:, 0]
+        order = np.argsort(begins, kind="stable")
+        return order, begins[order]
 
     @cached_property
     def has_maps(self) -> bool:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -26,7 +26,7 @@ from featx.errors import (
     UnknownName,
 )
 from featx.report.text import printable
-from featx.serving.chores import ChangedMeanwhile
+from featx.serving.chores import ChangedMeanwhile, ChoreFailed, GivenUp
 from featx.serving.notes import NotesError
 
 T = TypeVar("T")
@@ -39,6 +39,19 @@ class Problem(HTTPException):
 def too_large(limit: int) -> Problem:
     """Return the answer to a body of more bytes than a request may have."""
     return Problem(413, f"This request may have {limit:,} bytes.", headers={"Connection": "close"})
+
+
+def refuse_only(failures: Sequence[Mapping[str, str]]) -> None:
+    """Refuse a request that nothing could be done for, if it was about one picture.
+
+    Of several, each one that cannot be used is named in the answer.
+
+    Raises:
+        Problem: With 422, and the reason.
+    """
+    if len(failures) == 1:
+        (one,) = failures
+        raise Problem(422, f"{one['key']} cannot be used: {one['reason'].rstrip('.')}.")
 
 
 class Answer(JSONResponse):
@@ -144,7 +157,9 @@ def describe_error(error: Exception) -> tuple[int, str]:
     """Return the status and the sentence of an error of the library, without paths."""
     if isinstance(error, TimeoutError):
         return 503, "The server is too busy: it was not this request's turn in time."
-    if isinstance(error, ChangedMeanwhile | CancelledError):
+    if isinstance(error, ChoreFailed):
+        return 409, str(error)
+    if isinstance(error, ChangedMeanwhile | CancelledError | GivenUp):
         return 503, "The store was replaced meanwhile; ask again."
     if isinstance(error, UnknownName):
         status = 404 if error.kind.startswith("image") else 422

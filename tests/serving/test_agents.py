@@ -78,6 +78,7 @@ def test_tools_answer_as_the_interface_does(agent: MCPServer, store: Path) -> No
         ("predict", {"pictures": ["a\0.png"]}, "below the folder"),
         ("predict", {"pictures": ["photos"] * 33}, "At most 32 pictures"),
         ("predict", {"keys": [KEY], "top": 0}, "top"),
+        ("search_images", {"keys": [KEY], "labels": ["light"]}, "labels"),
     ],
 )
 def test_mistakes_are_sentences(

@@ -14,6 +14,9 @@ import pytest
 from PIL import Image
 
 import featx
+from featx.errors import UnknownName
+from featx.index.text_column import Names
+from featx.serving.row_columns import RowColumns
 from featx.testing import toy_model, write_images
 from tests.curation.stores import write_vectors
 from tests.serving.client import Client
@@ -133,6 +136,51 @@ def test_what_cannot_be_used_is_said(client: Client, picture: bytes) -> None:
     assert client.ask("/search", {"keys": [KEY], "add": [{"upload": 0}]}).status == 422
     nothing = client.ask("/search", {"keys": [KEY], "subtract": [{"key": KEY}]})
     assert (nothing.status, "cancel" in nothing.error) == (422, True)
+
+
+@pytest.mark.parametrize("path", ["/predict", "/search", "/features"])
+def test_a_picture_alone_that_cannot_be_used_is_refused(client: Client, path: str) -> None:
+    one = client.upload(path, b"no picture")
+    assert (one.status, "upload cannot be used: " in one.error) == (422, True)
+    several = client.form(path, {}, {"a.png": b"no picture", "b.png": b"neither"})
+    assert (several.status, several.json["results"]) == (200, [])
+    assert [failure["key"] for failure in several.json["failures"]] == ["a.png", "b.png"]
+
+
+def test_head_is_get_without_the_body(client: Client) -> None:
+    for path in ("/", "/items?limit=3", f"/thumbnails/{KEY}", "/healthz"):
+        head, whole = client.send("HEAD", path), client.get(path)
+        assert (head.status, head.body) == (200, b"")
+        for name in ("Content-Length", "Content-Type", "ETag"):
+            assert head.headers.get(name) == whole.headers.get(name)
+    assert client.send("HEAD", "/items/no.png").status == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/describe", f"/items/{KEY}", f"/thumbnails/{KEY}", f"/pictures/{KEY}", "/map", "/notes"],
+)
+def test_options_that_there_are_not_are_refused(client: Client, path: str) -> None:
+    answer = client.get(f"{path}?x=1")
+    assert (answer.status, answer.error.startswith("x: ")) == (422, True)
+
+
+def test_options_of_json_are_not_in_the_address(client: Client) -> None:
+    assert client.ask("/search?k=1", {"keys": [KEY]}).status == 422
+    assert client.ask("/notes?x=1", {"changes": [{"key": KEY, "action": "keep"}]}).status == 422
+
+
+def test_single_labels_of_images_that_have_several() -> None:
+    labels = ["cat|dog", "cat", None, "|", "bird|cat", "dog"]
+    keys = tuple(f"{number}.png" for number in range(len(labels)))
+    columns = RowColumns(keys, Names.of(labels), Names.of([None] * len(labels)), {})
+    assert columns.summary["single_labels"] == {"bird": 1, "cat": 3, "dog": 2}
+    assert np.flatnonzero(columns.have_labels(["cat"])).tolist() == [0, 1, 4]
+    assert np.flatnonzero(columns.have_labels(["dog", "bird"])).tolist() == [0, 4, 5]
+    with pytest.raises(UnknownName, match="Did you mean cat"):
+        columns.have_labels(["cta"])
+    plain = RowColumns(keys, Names.of(["cat"] * len(keys)), Names.of([None] * len(keys)), {})
+    assert plain.summary["single_labels"] == {}
 
 
 def test_items_are_paged_and_filtered(client: Client, store: Path) -> None:

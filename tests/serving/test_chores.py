@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from featx.serving.chores import ChangedMeanwhile, Chores
+from featx.serving import chores as chores_module
+from featx.serving.chores import ChangedMeanwhile, Chore, Chores, GivenUp
 
 
 def version(name: str, *, is_current: bool = True) -> Any:
@@ -27,34 +28,34 @@ def chores() -> Iterator[Chores]:
 def test_work_is_done_once_for_each_version(chores: Chores) -> None:
     made: list[str] = []
 
-    def make(snapshot: Any) -> str:
+    def make(snapshot: Any, _: Chore) -> str:
         made.append(snapshot.version)
         return f"map of {snapshot.version}"
 
     for name in ("1", "1", "2"):
-        assert chores.get("map", version(name), make).result(5) == f"map of {name}"
+        assert chores.get("map", version(name), make).promise.result(5) == f"map of {name}"
     assert made == ["1", "2"]
 
 
 def test_errors_are_those_of_who_asks_and_the_next_is_done(chores: Chores) -> None:
     with pytest.raises(ZeroDivisionError):
-        chores.get("map", version("1"), lambda _: 1 / 0).result(5)
+        chores.get("map", version("1"), lambda *_: 1 / 0).promise.result(5)
     with pytest.raises(ChangedMeanwhile):
-        chores.get("audit", version("1", is_current=False), lambda _: 1).result(5)
-    assert chores.get("duplicates", version("1"), lambda _: 3).result(5) == 3
+        chores.get("audit", version("1", is_current=False), lambda *_: 1).promise.result(5)
+    assert chores.get("duplicates", version("1"), lambda *_: 3).promise.result(5) == 3
 
 
 def test_what_was_not_begun_is_not_done_for_an_old_version(chores: Chores) -> None:
     begun, free = threading.Event(), threading.Event()
 
-    def hold(_: Any) -> bool:
+    def hold(*_: Any) -> bool:
         begun.set()
         return free.wait(5)
 
-    first = chores.get("map", version("1"), hold)
-    waiting = chores.get("audit", version("1"), hold)
+    first = chores.get("map", version("1"), hold).promise
+    waiting = chores.get("audit", version("1"), hold).promise
     assert begun.wait(5)
-    new = chores.get("map", version("2"), lambda _: "new")
+    new = chores.get("map", version("2"), lambda *_: "new").promise
     free.set()
     assert (first.result(5), new.result(5)) == (True, "new")
     with pytest.raises(CancelledError):
@@ -65,7 +66,7 @@ def test_what_takes_long_does_not_keep_a_process(chores: Chores) -> None:
     begun, free = threading.Event(), threading.Event()
     threads: list[threading.Thread] = []
 
-    def hold(_: Any) -> None:
+    def hold(*_: Any) -> None:
         threads.append(threading.current_thread())
         begun.set()
         free.wait(5)
@@ -78,3 +79,58 @@ def test_what_takes_long_does_not_keep_a_process(chores: Chores) -> None:
     free.set()
     threads[0].join(5)
     assert not threads[0].is_alive()
+
+
+def test_it_says_how_far_it_is(chores: Chores) -> None:
+    begun, free = threading.Event(), threading.Event()
+
+    def make(_: Any, chore: Chore) -> str:
+        chore.start(10, "vectors")
+        chore.advance(4)
+        begun.set()
+        free.wait(5)
+        return "map"
+
+    chore = chores.get("map", version("1"), make)
+    second = chores.get("audit", version("1"), make)
+    assert begun.wait(5)
+    assert chore.describe() == {"stage": "vectors", "done": 4, "total": 10, "seconds": 0}
+    assert second.describe()["stage"] == "waiting for other work"
+    free.set()
+    assert chore.promise.result(5) == "map"
+
+
+def test_what_nobody_asks_for_any_more_is_given_up_and_begun_anew(
+    chores: Chores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = threading.Event()
+
+    def never(_: Any, chore: Chore) -> None:
+        begun.set()
+        while True:
+            chore.advance(1)
+            threading.Event().wait(0.001)
+
+    chore = chores.get("map", version("1"), never)
+    assert begun.wait(5)
+    monkeypatch.setattr(chores_module, "PATIENCE", 0.0)
+    with pytest.raises(GivenUp):
+        chore.promise.result(5)
+    monkeypatch.setattr(chores_module, "PATIENCE", 150.0)
+    assert chores.get("map", version("1"), lambda *_: "map").promise.result(5) == "map"
+
+
+def test_work_for_a_store_that_has_changed_is_given_up(chores: Chores) -> None:
+    begun = threading.Event()
+
+    def never(_: Any, chore: Chore) -> None:
+        begun.set()
+        while chore.is_wanted:
+            threading.Event().wait(0.001)
+        chore.trying("more")
+
+    old = chores.get("map", version("1"), never)
+    assert begun.wait(5)
+    assert chores.get("map", version("2"), lambda *_: "new").promise.result(5) == "new"
+    with pytest.raises(GivenUp):
+        old.promise.result(5)

@@ -13,13 +13,15 @@ from pathlib import Path
 import pytest
 
 import featx
-from featx.serving.notes import Note, NoteBook, NotesError
+from featx.serving.noted import Note
+from featx.serving.notes import NoteBook, NotesError
 from tests.serving.client import Client
 
 WRITER = """
 import sys
 from pathlib import Path
-from featx.serving.notes import Note, NoteBook
+from featx.serving.noted import Note
+from featx.serving.notes import NoteBook
 book = NoteBook(Path(sys.argv[1]))
 for number in range(int(sys.argv[3])):
     book.add([Note(f"{sys.argv[2]}{number}.jpg", "tag", name) for name in ("one", "two")])
@@ -34,20 +36,20 @@ def path(tmp_path: Path) -> Path:
 
 def test_changes_add_up(path: Path) -> None:
     book = NoteBook(path)
-    assert book.revision == 0
+    assert book.read().revision == 0
     book.add([Note("a.jpg", "tag", "x"), Note("a.jpg", "tag", "y"), Note("b.jpg", "keep")])
     book.add([Note("a.jpg", "untag", "x"), Note("a.jpg", "relabel", "rose", "label")])
     book.add([Note("a.jpg", "reject", None, "duplicate"), Note("b.jpg", "clear")])
     for one in (book, NoteBook(path)):
-        assert list(one.of("a.jpg").tags) == ["y"]
-        decisions = one.of("a.jpg").decisions
+        assert list(one.read().of("a.jpg").tags) == ["y"]
+        decisions = one.read().of("a.jpg").decisions
         assert {name: note.action for name, note in decisions.items()} == {
             "label": "relabel",
             "duplicate": "reject",
         }
-        assert one.of("b.jpg").decisions == {}
-        assert one.tags() == {"y": 1}
-        assert one.revision == path.stat().st_size
+        assert one.read().of("b.jpg").decisions == {}
+        assert one.read().tags() == {"y": 1}
+        assert one.read().revision == path.stat().st_size
 
 
 def test_nothing_that_was_told_is_lost_when_the_writer_is_killed(path: Path) -> None:
@@ -64,8 +66,8 @@ def test_nothing_that_was_told_is_lost_when_the_writer_is_killed(path: Path) -> 
         count = sum(line.endswith("\n") for line in told)
         book = NoteBook(path)
         for number in range(count):
-            assert list(book.of(f"{round_}-{number}.jpg").tags) == ["one", "two"]
-    assert len(NoteBook(path).of("0-0.jpg").tags) == 2
+            assert list(book.read().of(f"{round_}-{number}.jpg").tags) == ["one", "two"]
+    assert len(NoteBook(path).read().of("0-0.jpg").tags) == 2
 
 
 @pytest.mark.parametrize("left", [1, 5, 40])
@@ -76,10 +78,10 @@ def test_a_line_that_was_cut_off_is_no_line(path: Path, left: int) -> None:
     book.add([Note("a.jpg", "reject"), Note("b.jpg", "reject")])
     path.write_bytes(path.read_bytes()[: len(whole) + left])
     again = NoteBook(path)
-    latest = again.of("a.jpg").decision
+    latest = again.read().of("a.jpg").decision
     assert latest is not None
     assert latest.action == "keep"
-    assert again.of("b.jpg").decision is None
+    assert again.read().of("b.jpg").decision is None
     again.add([Note("c.jpg", "keep")])
     lines = path.read_text().splitlines()
     assert len(lines) == 3
@@ -97,18 +99,17 @@ def test_several_processes_write_one_file(path: Path) -> None:
     assert [process.wait() for process in processes] == [0, 0, 0]
     book = NoteBook(path)
     for name in names:
-        assert all(len(book.of(f"{name}{number}.jpg").tags) == 2 for number in range(30))
+        assert all(len(book.read().of(f"{name}{number}.jpg").tags) == 2 for number in range(30))
 
 
 def test_another_process_is_seen(path: Path) -> None:
     book, other = NoteBook(path), NoteBook(path)
+    before = book.read()
     other.add([Note("a.jpg", "keep")])
-    assert book.of("a.jpg").decision is None
-    book.refresh()
-    assert book.of("a.jpg").decision is not None
+    assert before.of("a.jpg").decision is None
+    assert book.read().of("a.jpg").decision is not None
     path.unlink()
-    book.refresh()
-    assert book.of("a.jpg").decision is None
+    assert book.read().of("a.jpg").decision is None
 
 
 def test_threads_write_one_after_the_other(path: Path) -> None:
@@ -121,7 +122,7 @@ def test_threads_write_one_after_the_other(path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert NoteBook(path).tags() == {"x": 20}
+    assert NoteBook(path).read().tags() == {"x": 20}
 
 
 @pytest.mark.parametrize(
@@ -160,7 +161,7 @@ def test_what_is_no_file_is_left_alone(path: Path, kind: str) -> None:
         if kind == "link":
             other.touch()
     with pytest.raises(NotesError, match="move it away"):
-        NoteBook(path).refresh()
+        NoteBook(path).read()
     assert not other.exists() or other.read_bytes() == b""
 
 
@@ -176,7 +177,7 @@ def test_a_first_line_that_was_cut_off_is_no_line(path: Path) -> None:
     NoteBook(path).add([Note("a.jpg", "keep")])
     path.write_bytes(path.read_bytes()[:20])
     NoteBook(path).add([Note("b.jpg", "keep")])
-    assert [key for key, _ in NoteBook(path).all()] == ["b.jpg"]
+    assert [key for key, _ in NoteBook(path).read().all()] == ["b.jpg"]
 
 
 KEY, SECOND, THIRD = (

@@ -161,9 +161,36 @@ def test_pictures_are_added_and_subtracted(page: Any, server: featx.Server) -> N
     question = {"keys": [DARK], "add": [{"key": light}], "subtract": [{"key": other}], "k": 100}
     asked = Client(server.url).ask("/search", question | {"label": ["light"]}).json["results"][0]
     assert keys_shown(page, 4) == [match["key"] for match in asked["matches"]][:4]
+    weight = page.get_by_label(f"Weight of {light}")
+    weight.fill("2.5")
+    weight.press("Enter")
+    wait_until(page, "location.search.includes('add%3A2.5=')")
+    question["add"][0]["weight"] = 2.5
+    asked = Client(server.url).ask("/search", question | {"label": ["light"]}).json["results"][0]
+    for _ in range(2):  # The address holds it.
+        assert keys_shown(page, 4) == [match["key"] for match in asked["matches"]][:4]
+        page.reload()
+        assert page.get_by_label(f"Weight of {light}").input_value() == "2.5"
     page.locator(".term.minus").get_by_role("button", name="Leave").click()
     page.wait_for_selector(".term.minus", state="detached")
     assert "subtract" not in page.url
+
+
+@pytest.mark.slow
+def test_what_is_not_in_the_store_and_what_cannot_be_seen_is_shown(
+    page: Any, server: featx.Server
+) -> None:
+    page.goto("/?like=missing.png")
+    assert page.inner_text(".state h2") == "This picture is not in the store"
+    page.get_by_role("button", name="Show all pictures").click()
+    assert filtered_total(page) == COUNT + 2
+    client, change = Client(server.url), {"key": DARK, "value": "gnp\u202ephoto"}
+    client.ask("/notes", {"changes": [change | {"action": "tag"}]})
+    page.goto(f"/?like={DARK}")
+    page.wait_for_selector(".query .bars")
+    assert "gnp\\u202ephoto" in page.inner_text(".query")
+    assert "The head “head” says" in page.inner_text(".query .bars h3")
+    client.ask("/notes", {"changes": [change | {"action": "untag"}]})
 
 
 def test_filters_of_every_kind_hold_at_once_and_are_in_the_address(

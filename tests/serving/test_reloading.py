@@ -205,15 +205,18 @@ def test_a_head_that_nobody_named_may_be_damaged(
         featx.serve(folder / "f.h5", head="head", port=0)
 
 
-@pytest.mark.parametrize("host", ["::1", "localhost"])
+@pytest.mark.parametrize("host", ["::1", "localhost", "0.0.0.0"])
 def test_other_addresses_of_this_machine(served: tuple[Path, featx.Server], host: str) -> None:
     folder, _ = served
+    token = folder / "token.txt"
+    token.write_text("correct-horse-battery-staple")
     try:
-        server = featx.serve(folder / "f.h5", host=host, port=0)
+        server = featx.serve(folder / "f.h5", host=host, port=0, token_file=token)
     except OSError as error:
         pytest.skip(f"there is no such address here: {error}")
     with server:
-        assert Client(server.url).get("/describe").json["num_images"] == 6
+        client = Client(server.url, Authorization="Bearer correct-horse-battery-staple")
+        assert client.get("/describe").json["num_images"] == 6
 
 
 def test_an_index_alone_finds_its_store(served: tuple[Path, featx.Server]) -> None:

@@ -1,5 +1,5 @@
 // What is said to people: to a screen reader, and in notices that go away.
-import { button, element, find } from "./dom.js";
+import { button, element, find, visible } from "./dom.js";
 
 const SHOWN_MS = 7000;
 let pending = 0;
@@ -7,7 +7,7 @@ let pending = 0;
 /** Say something through the live region, once things have come to rest. */
 export function say(text) {
   clearTimeout(pending);
-  pending = setTimeout(() => { find("live").textContent = text; }, 150);
+  pending = setTimeout(() => { find("live").textContent = visible(text); }, 150);
 }
 
 /**

@@ -48,12 +48,19 @@ export async function ask(path, options) {
   return value;
 }
 
-/** Ask for something that takes its time to be made, until it is there. */
-export async function askUntilReady(path, options = {}) {
+/**
+ * Ask for something that takes its time to be made, until it is there.
+ * @param {string} path
+ * @param {{signal?: AbortSignal, onWait?: (progress: Progress) => void}} [options] onWait: is told how far it is
+ *
+ * @typedef {{stage: string, seconds: number, done?: number, total?: number}} Progress
+ */
+export async function askUntilReady(path, { signal, onWait } = {}) {
   for (;;) {
-    const value = await ask(path, options);
+    const value = await ask(path, { signal });
     if (value.state !== "computing") return value;
-    await rest(1000, options.signal);
+    onWait?.(value);
+    await rest(1000, signal);
   }
 }
 

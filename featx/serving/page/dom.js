@@ -15,7 +15,7 @@ export function element(tag, properties = {}, ...children) {
   for (const [name, value] of Object.entries(properties)) {
     if (name === "on") for (const [type, listener] of Object.entries(value)) made.addEventListener(type, listener);
     else if (value === true) made.setAttribute(name, "");
-    else if (value !== null && value !== undefined && value !== false) made.setAttribute(name, String(value));
+    else if (value !== null && value !== undefined && value !== false) made.setAttribute(name, READ_OUT.has(name) ? visible(String(value)) : String(value));
   }
   made.append(...kept(children));
   return made;
@@ -23,8 +23,14 @@ export function element(tag, properties = {}, ...children) {
 
 /** @param {(Child | Child[])[]} children */
 function kept(children) {
-  return children.flat(Infinity).filter((one) => one !== null && one !== undefined && one !== false).map((one) => (one instanceof Node ? one : String(one)));
+  return children.flat(Infinity).filter((one) => one !== null && one !== undefined && one !== false).map((one) => (one instanceof Node ? one : visible(String(one))));
 }
+
+const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+const READ_OUT = new Set(["title", "alt", "aria-label", "placeholder"]);
+
+/** A text in which characters that turn the writing round, or cannot be seen, are written as \u202e. */
+export const visible = (text) => text.replace(UNSEEN, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`);
 
 /** Replace what is in an element. */
 export function fill(parent, ...children) {
@@ -44,6 +50,17 @@ export const find = (id) => document.getElementById(id);
 
 /** A name from the store, in its own direction of writing. */
 export const name = (text, properties = {}) => element("bdi", { dir: "auto", ...properties }, text);
+
+/**
+ * How far something is that takes its time.
+ * @param {import("./api.js").Progress} progress
+ */
+export function waiting({ stage, seconds, done = 0, total = 0 }) {
+  const words = [stage, total > 0 && `${count(done)} of ${count(total)}`, `${count(seconds)} s`].filter(Boolean).join(" · ");
+  return element("div", { class: "waiting" },
+    total > 0 && element("progress", { max: total, value: done, "aria-label": "Progress" }),
+    element("p", { class: "soft" }, words));
+}
 
 /** @param {number} value */
 export const count = (value) => value.toLocaleString("en");

@@ -11,7 +11,8 @@ const TYPING_MS = 350;
 export function drawFilters(store) {
   const side = find("filters");
   const parts = [
-    names("Class", store.classes, () => state.filters.label, (label) => filter({ label })),
+    Object.keys(store.single_labels).length && names("Label", store.single_labels, () => state.filters.with_label, (values) => filter({ with_label: values })),
+    names("Class", store.classes, () => state.filters.label, (label) => filter({ label }), { isOpen: !Object.keys(store.single_labels).length }),
     Object.keys(store.splits).length && names("Split", store.splits, () => state.filters.split, (split) => filter({ split })),
     ...store.columns.map(column),
     decisions(), tags(), folders(store.folders),

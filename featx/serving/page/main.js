@@ -2,7 +2,7 @@
 import { knowClasses } from "./actions.js";
 import { complain, say } from "./announce.js";
 import { ask, onVersion } from "./api.js";
-import { button, element, fill, find, name } from "./dom.js";
+import { button, element, fill, find, name, visible } from "./dom.js";
 import { exportDialog } from "./export.js";
 import { drawFilters, openFilters } from "./filters.js";
 import { listenToKeys, showKeys } from "./keys.js";
@@ -12,6 +12,7 @@ import { knowLimit, pickFiles, takePictures } from "./pick.js";
 import { picturesView } from "./pictures.js";
 import { duplicatesView, findingsView } from "./review.js";
 import { countFilters, go, onState, state, write } from "./state.js";
+import { knowHead } from "./tile.js";
 
 const VIEWS = { pictures: "Pictures", map: "Map", duplicates: "Duplicates", findings: "Findings" };
 
@@ -29,8 +30,9 @@ async function begin() {
 }
 
 function build(store) {
-  find("store-name").textContent = store.store;
+  fill(find("store-name"), store.store);
   knowClasses(store.classes);
+  knowHead(store.head);
   knowLimit(store.limits.max_upload);
   drawTools();
   drawFilters(store);
@@ -40,7 +42,7 @@ function build(store) {
   const show = (before) => {
     document.body.dataset.view = state.view;
     document.body.classList.toggle("is-searching", Boolean(state.like));
-    document.title = `${state.like ? "Looks like" : VIEWS[state.view]} · ${store.store} · featx`;
+    document.title = visible(`${state.like ? "Looks like" : VIEWS[state.view]} · ${store.store} · featx`);
     drawViews();
     if (before?.view !== state.view) { views[state.view]?.show(); if (before) say(VIEWS[state.view]); }
   };
@@ -55,6 +57,7 @@ async function renew(pictures, views) {
   try {
     const store = await ask("/describe");
     knowClasses(store.classes);
+    knowHead(store.head);
     drawFilters(store);
     say("The store has changed; it was read again.");
     if (views[state.view]) views[state.view].renew();

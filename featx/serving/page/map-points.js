@@ -13,9 +13,14 @@ import { askUntilReady, request } from "./api.js";
  * @property {string[]} classes
  */
 
-/** Read the map; it is made when it is first asked for. @returns {Promise<Points>} */
-export async function readPoints(signal) {
-  const about = await askUntilReady("/map", { signal });
+/**
+ * Read the map; it is made when it is first asked for.
+ * @param {AbortSignal} signal
+ * @param {(progress: import("./api.js").Progress) => void} onWait
+ * @returns {Promise<Points>}
+ */
+export async function readPoints(signal, onWait) {
+  const about = await askUntilReady("/map", { signal, onWait });
   const response = await request("/map/points", { signal });
   if (!response.ok) throw new Error((await response.json()).error);
   const data = await response.arrayBuffer(), { count } = about;

@@ -2,7 +2,7 @@
 // the list beside it shows.
 import { complain, say } from "./announce.js";
 import { address, ask } from "./api.js";
-import { button, count, element, fill, keepingFocus, name } from "./dom.js";
+import { button, count, element, fill, keepingFocus, name, waiting } from "./dom.js";
 import { css, Drawing, GREY, hue } from "./map-draw.js";
 import { listenToMap } from "./map-moves.js";
 import { MapPictures } from "./map-pictures.js";
@@ -18,7 +18,7 @@ const MOST_NAMES = 40;
 export function mapView() {
   const canvas = element("canvas", { class: "map-canvas", tabindex: 0, role: "application", "aria-label": "Map of the pictures: arrows move it, plus and minus zoom, 0 shows all of it, Enter takes the picture in the middle" });
   const bar = element("div", { class: "map-bar" }), legend = element("ul", { class: "legend", "aria-label": "Colours" });
-  const card = element("div", { class: "map-card", hidden: true }), message = element("div", { class: "map-state", role: "status" }, "Reading the map…");
+  const card = element("div", { class: "map-card", hidden: true }), message = element("div", { class: "map-state" }, element("p", { role: "status" }, "Reading the map…"));
   const node = element("section", { class: "map-pane", "aria-label": "Map" }, bar, element("div", { class: "map-stage" }, canvas, card, message), legend);
   const drawing = new Drawing(canvas), pictures = new MapPictures(() => redraw());
   /** @type {import("./map-points.js").Points | null} */
@@ -30,9 +30,10 @@ export function mapView() {
     if (points || stop) { redraw(); return; }
     stop = new AbortController();
     message.hidden = false;
-    fill(message, "The map is being made. It is kept for the next time.");
+    const progress = element("div");
+    fill(message, element("p", { role: "status" }, "The map is being made. It is kept for the next time."), progress);
     try {
-      points = await readPoints(stop.signal);
+      points = await readPoints(stop.signal, (now) => fill(progress, waiting(now)));
       message.hidden = true;
       colourBy = points.classes.length && points.label.some((one) => one >= 0) ? "label" : "cluster";
       tops = middles(points);

@@ -78,7 +78,8 @@ export function picturesView(store) {
     if (mine.total) { complain(error); return; }
     grid.reset(0);
     drawBar();
-    showMessage([element("h2", {}, "That did not work"), element("p", { role: "alert" }, error.message), button({ text: "Try again" }, () => start())]);
+    const isMissing = error.status === 404 && state.like && "key" in state.like;
+    showMessage([element("h2", {}, isMissing ? "This picture is not in the store" : "That did not work"), element("p", { role: "alert" }, error.message), isMissing ? button({ text: "Show all pictures" }, () => go({ like: null, terms: [], crop: "" })) : button({ text: "Try again" }, () => start())]);
   }
 
   function empty() {
@@ -93,7 +94,7 @@ export function picturesView(store) {
 
   function drawBar() {
     const total = pages.total, waiting = node.hasAttribute("aria-busy");
-    fill(status, waiting && !total ? "Looking…" : state.like ? ["Most alike first", element("span", { class: "soft" }, ` · ${pages.searched > total ? `${count(total)} of ${count(pages.searched)}` : counted(total, "picture")}`)] : counted(total, "picture"));
+    fill(status, waiting && !total ? "Looking…" : state.like ? ["Most alike first", element("span", { class: "soft" }, ` · ${pages.searched > total ? `${count(total)} of ${count(pages.searched)}` : counted(total, "picture")}`)] : [counted(total, "picture"), store.head?.predicts_rows && store.head.name && element("span", { class: "soft wide-only" }, " · predictions by the head ", name(store.head.name))]);
     fill(chips, filterChips());
     fill(tools, state.like && store.has_maps && button({ text: "Where it matches", pressed: state.regions, class: "quiet" }, () => go({ regions: !state.regions })));
   }
@@ -159,7 +160,7 @@ function filterChips() {
   const { filters } = state, chip = (text, act) => element("span", { class: "chip" }, name(text), button({ icon: "close", label: `Without the filter ${text}`, class: "bare" }, act));
   const chips = [];
   for (const field of LISTS) for (const value of filters[field]) {
-    const text = { label: value, split: value, path: value, tag: `#${value}`, decision: value === "none" ? "undecided" : value, cluster: `cluster ${value}` }[field];
+    const text = { label: value, with_label: value, split: value, path: value, tag: `#${value}`, decision: value === "none" ? "undecided" : value, cluster: `cluster ${value}` }[field];
     chips.push(chip(text, () => filter({ [field]: filters[field].filter((one) => one !== value) })));
   }
   if (filters.lasso) chips.push(chip("selected on the map", () => filter({ lasso: "" })));

@@ -5,7 +5,7 @@ import { address, ask } from "./api.js";
 import { cropping } from "./crop.js";
 import { button, element, fill, keepingFocus, name, percent } from "./dom.js";
 import { onNotes } from "./notes.js";
-import { dropTerm, findLike, go, onState, same, state } from "./state.js";
+import { dropTerm, findLike, go, isWeight, onState, same, state, weigh } from "./state.js";
 import { askAbout, recall } from "./uploads.js";
 import { openViewer, picture } from "./viewer.js";
 
@@ -21,7 +21,7 @@ export function questionOf({ like, terms, crop }) {
   if ("key" in like) question.keys = [like.key];
   else uploads.push(like.upload);
   if (crop) question.crop = crop;
-  for (const { sign, picture: one } of terms) question[sign > 0 ? "add" : "subtract"].push(refer(one));
+  for (const { sign, picture: one, weight } of terms) question[sign > 0 ? "add" : "subtract"].push({ ...refer(one), weight });
   return { question, uploads };
 }
 
@@ -84,7 +84,7 @@ export function queryPanel(store) {
   }
 
   function drawTerms() {
-    const rows = state.terms.map(({ sign, picture: one }) => {
+    const rows = state.terms.map(({ sign, picture: one, weight }) => {
       const label = "key" in one ? one.key : "a picture that was sent";
       const image = element("img", { alt: "", src: "key" in one ? address("thumbnails", one.key) : null });
       if (!("key" in one)) recall(one.upload).then(({ url }) => { image.src = url; }, () => {});
@@ -92,6 +92,7 @@ export function queryPanel(store) {
         element("span", { class: "sign", "aria-label": sign > 0 ? "plus" : "minus" }, sign > 0 ? "+" : "−"),
         element("button", { type: "button", class: "bare", "aria-label": `Look like ${label} alone`, on: { click: () => findLike(one) } }, image),
         name(label.split("/").at(-1), { class: "term-name", title: label }),
+        weightField(one, label, weight),
         button({ icon: "close", label: `Leave ${label} out`, class: "bare" }, () => dropTerm(one)));
     });
     fill(panel.querySelector(".query-terms"), rows.length > 0 && element("ul", { "aria-label": "Added and subtracted" }, rows));
@@ -104,18 +105,28 @@ export function queryPanel(store) {
     fill(about,
       key && element("p", { class: "query-name" }, name(key)),
       item && facts(item),
-      predictions && predictionBars(predictions, item?.label),
+      predictions && predictionBars(predictions, item?.label, store.head),
       key && [decisionButtons({ key }), tagList({ key })]);
   }
 
   onState((now, before) => {
     if (!same(now.like, shown) || !now.like) { shown = null; if (now.like) read(); else draw(); return; }
     if (now.crop !== before.crop) drawCrop();
-    if (!same(now.terms, before.terms)) drawTerms();
+    if (!same(now.terms, before.terms)) keepingFocus(panel.querySelector(".query-terms"), drawTerms);
   });
   onNotes(() => keepingFocus(panel, drawAbout));
   if (state.like) read();
   return panel;
+}
+
+/** How much a picture counts. */
+function weightField(picture, label, weight) {
+  const field = element("input", { type: "number", class: "weight", min: 0.1, max: 1000, step: "any", value: weight, "aria-label": `Weight of ${label}`, title: "How much it counts" });
+  field.addEventListener("change", () => {
+    const value = Number(field.value);
+    if (isWeight(value)) weigh(picture, value); else field.value = weight;
+  });
+  return field;
 }
 
 /** Class, split and columns of a picture. */
@@ -134,11 +145,12 @@ export function asPrediction(result) {
 }
 
 /** What the head says, with how probable it is. */
-function predictionBars(said, label) {
-  if (said.number !== undefined) return element("p", { class: "says-number" }, "The head says ", element("strong", {}, said.number.toPrecision(4)));
+function predictionBars(said, label, head) {
+  const who = head?.name ? element("h3", {}, "The head “", name(head.name), "” says") : element("h3", {}, "The head says");
+  if (said.number !== undefined) return element("div", { class: "bars" }, who, element("p", { class: "says-number" }, head?.columns?.length > 0 && [name(head.columns.join(", ")), " "], element("strong", {}, said.number.toPrecision(4))));
   const pairs = said.classes ? said.classes.map((one) => [one.class, one.probability]) : Object.entries(said.labels || {}).sort((a, b) => b[1] - a[1]);
   return element("div", { class: "bars" },
-    element("h3", {}, "The head says"),
+    who,
     element("ul", {}, pairs.slice(0, MOST_CLASSES).map(([one, share]) => {
       const bar = element("span", { class: "bar" });
       bar.style.inlineSize = `${Math.max(0.5, 100 * share)}%`;

@@ -2,7 +2,7 @@
 import { actByKey, decide, DECISION_KEYS, decisionButtons, decisionMark } from "./actions.js";
 import { complain, say } from "./announce.js";
 import { askUntilReady } from "./api.js";
-import { button, count, counted, element, fill, keepingFocus, name } from "./dom.js";
+import { button, count, counted, element, fill, keepingFocus, name, visible, waiting } from "./dom.js";
 import { change, decisionOf, onNotes } from "./notes.js";
 import { Pages } from "./pages.js";
 import { findLike, go, onState, state } from "./state.js";
@@ -42,9 +42,11 @@ function reviewList({ name: which, label, rowHeight, read, render, press, bar, e
   const tell = (...content) => { message.hidden = !content.length; fill(message, content); };
   async function show() {
     if (pages) { list.relayout(); return; }
-    tell(element("p", { role: "status" }, "Looking through the store. This takes a moment the first time."));
+    const progress = element("div");
+    const onWait = (now) => fill(progress, waiting(now));
+    tell(element("p", { role: "status" }, "Looking through the store. This takes a moment the first time."), progress);
     const mine = pages = new Pages(async (offset, limit, signal) => {
-      const { total, items, ...rest } = await read(offset, limit, signal);
+      const { total, items, ...rest } = await read(offset, limit, { signal, onWait });
       answer = rest;
       return { total, items };
     }, (first, end) => { if (mine === pages) { list.resize(mine.total); list.refresh((index) => index >= first && index < end); } }, (error) => {
@@ -72,9 +74,9 @@ export function findingsView() {
   const view = reviewList({
     name: "findings", label: "Findings", empty: "The audit finds nothing doubtful of this kind.",
     rowHeight: (width) => (width < 620 ? 184 : 178),
-    async read(offset, limit, signal) {
+    async read(offset, limit, options) {
       const query = new URLSearchParams({ offset: String(offset), limit: String(limit), ...(state.kind ? { kind: state.kind } : {}) });
-      const { findings, ...rest } = await askUntilReady(`/audit?${query}`, { signal });
+      const { findings, ...rest } = await askUntilReady(`/audit?${query}`, options);
       return { items: findings, ...rest };
     },
     bar: ({ counts, kinds, skipped, total, items }) => [
@@ -107,7 +109,7 @@ function kind(value, title, times) {
 
 function fillFinding(finding, cell, index, list) {
   const { key, kind: which, given, suggested, other, detail } = finding, about = { finding: which, suggested };
-  cell.setAttribute("aria-label", [which, key, given && `given ${given}`, suggested && `suggested ${suggested}`, detail, key && decisionOf(key, which)?.action].filter(Boolean).join(", "));
+  cell.setAttribute("aria-label", visible([which, key, given && `given ${given}`, suggested && `suggested ${suggested}`, detail, key && decisionOf(key, which)?.action].filter(Boolean).join(", ")));
   cell.className = "cell card";
   const seen = (one) => { const frame = thumbnail(one); frame.addEventListener("click", () => findLike({ key: one })); return frame; };
   const second = other && which !== "overlap" && which !== "drift" ? seen(other) : null;
@@ -135,8 +137,8 @@ export function duplicatesView() {
   return reviewList({
     name: "duplicates", label: "Groups of duplicates", empty: "No two pictures are copies of each other.",
     rowHeight: (width) => (width < 620 ? 272 : 268),
-    async read(offset, limit, signal) {
-      const { groups, ...rest } = await askUntilReady(`/duplicates?offset=${offset}&limit=${limit}`, { signal });
+    async read(offset, limit, options) {
+      const { groups, ...rest } = await askUntilReady(`/duplicates?offset=${offset}&limit=${limit}`, options);
       return { items: groups, ...rest };
     },
     bar: ({ total, items, threshold }) => [
@@ -165,7 +167,7 @@ const keepBest = (group) => change(group.pictures.map((one) => ({ key: one.key, 
 function fillGroup(group, cell, now, { choose, best }) {
   const { pictures } = group;
   cell.className = "cell card group-card";
-  cell.setAttribute("aria-label", `${counted(pictures.length, "picture")}, ${group.exact ? "the same file" : `similarity ${group.similarity.toFixed(3)}`}. ${describePicture(pictures[now], group)}`);
+  cell.setAttribute("aria-label", visible(`${counted(pictures.length, "picture")}, ${group.exact ? "the same file" : `similarity ${group.similarity.toFixed(3)}`}. ${describePicture(pictures[now], group)}`));
   fill(cell,
     element("div", { class: "line group-head" },
       element("p", {}, element("strong", {}, counted(pictures.length, "picture")), element("span", { class: "soft" }, group.exact ? " · the same file" : ` · similarity ${group.similarity.toFixed(3)}`),

@@ -4,8 +4,11 @@
  * A picture: one of the store, or one that was sent, which only this browser has.
  * @typedef {{key: string} | {upload: string}} Picture
  *
+ * @typedef {{sign: 1 | -1, picture: Picture, weight: number}} Term
+ *
  * @typedef {Object} Filters
  * @property {string[]} label
+ * @property {string[]} with_label one of several labels
  * @property {string[]} split
  * @property {string[]} path
  * @property {string[]} tag
@@ -20,20 +23,20 @@
  * @typedef {Object} State
  * @property {"pictures" | "map" | "duplicates" | "findings"} view
  * @property {Picture | null} like what the pictures look like
- * @property {{sign: 1 | -1, picture: Picture}[]} terms what is added and subtracted
+ * @property {Term[]} terms what is added and subtracted
  * @property {string} crop X,Y,W,H of the query, in per cent
  * @property {boolean} regions whether to show where matches match
  * @property {string} kind of findings
  * @property {Filters} filters
  */
 
-export const LISTS = ["label", "split", "path", "tag", "decision", "cluster"];
+export const LISTS = ["label", "with_label", "split", "path", "tag", "decision", "cluster"];
 const TEXTS = ["lasso", "where"];
-const TERMS = /** @type {const} */ ([["add", 1], ["subtract", -1]]);
+const SIGNS = /** @type {const} */ ({ add: 1, subtract: -1 });
 const listeners = new Set();
 
 /** @returns {Filters} */
-export const noFilters = () => ({ label: [], split: [], path: [], tag: [], decision: [], cluster: [], lasso: "", where: "", has: {}, from: {}, to: {} });
+export const noFilters = () => ({ label: [], with_label: [], split: [], path: [], tag: [], decision: [], cluster: [], lasso: "", where: "", has: {}, from: {}, to: {} });
 
 /** @param {string} search @returns {State} */
 export function read(search) {
@@ -45,17 +48,29 @@ export function read(search) {
     if (how === "has") (filters.has[column] ??= []).push(value);
     else if (how) filters[how][column] = value;
   }
-  const terms = TERMS.flatMap(([name, sign]) => pictures(query, name).map((picture) => ({ sign, picture })));
   const view = query.get("view");
   return {
     view: ["map", "duplicates", "findings"].includes(view) ? /** @type {any} */ (view) : "pictures",
     like: pictures(query, "like")[0] || null,
-    terms, filters,
+    terms: readTerms(query), filters,
     crop: query.get("crop") || "",
     regions: query.has("regions"),
     kind: query.get("kind") || "",
   };
 }
+
+/** What is added and subtracted: "add=KEY", "subtract:0.5=KEY", "add-upload:2=NAME". */
+function readTerms(query) {
+  const terms = [];
+  for (const [name, value] of query) {
+    const [found, which, upload, weight = "1"] = /^(add|subtract)(-upload)?(?::([\d.]+))?$/.exec(name) || [];
+    if (found && isWeight(Number(weight))) terms.push({ sign: SIGNS[which], picture: upload ? { upload: value } : { key: value }, weight: Number(weight) });
+  }
+  return terms;
+}
+
+/** Whether the server takes a weight. */
+export const isWeight = (weight) => weight > 0 && weight <= 1000;
 
 const pictures = (query, name) => [
   ...query.getAll(name).map((key) => ({ key })),
@@ -65,10 +80,13 @@ const pictures = (query, name) => [
 /** @param {State} state */
 export function write(state) {
   const query = new URLSearchParams();
-  const add = (name, picture) => ("key" in picture ? query.append(name, picture.key) : query.append(`${name}-upload`, picture.upload));
+  const add = (name, picture, weight = 1) => {
+    const how = weight === 1 ? "" : `:${weight}`;
+    return "key" in picture ? query.append(`${name}${how}`, picture.key) : query.append(`${name}-upload${how}`, picture.upload);
+  };
   if (state.view !== "pictures") query.set("view", state.view);
   if (state.like) add("like", state.like);
-  for (const { sign, picture } of state.terms) add(sign > 0 ? "add" : "subtract", picture);
+  for (const { sign, picture, weight } of state.terms) add(sign > 0 ? "add" : "subtract", picture, weight);
   if (state.crop && state.like) query.set("crop", state.crop);
   if (state.regions) query.set("regions", "");
   if (state.kind) query.set("kind", state.kind);
@@ -125,10 +143,15 @@ export function addTerm(sign, picture) {
   const view = state.view === "map" ? "map" : "pictures";
   if (!state.like && sign > 0) return findLike(picture);
   const others = state.terms.filter((term) => !same(term.picture, picture));
-  go({ view, terms: [...others, { sign, picture }] });
+  go({ view, terms: [...others, { sign, picture, weight: 1 }] });
 }
 
 export const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+
+/** Let a picture count more or less. */
+export function weigh(picture, weight) {
+  go({ terms: state.terms.map((term) => (same(term.picture, picture) ? { ...term, weight } : term)) });
+}
 
 /** Leave one picture out of the query. */
 export function dropTerm(picture) {

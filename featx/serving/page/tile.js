@@ -1,10 +1,16 @@
 // One picture in a list: the thumbnail, its class, and what the head says of it.
 import { decisionMark } from "./actions.js";
 import { address } from "./api.js";
-import { button, element, fill, name, percent } from "./dom.js";
+import { button, element, fill, name, percent, visible } from "./dom.js";
 import { decisionOf, notesOf } from "./notes.js";
 import { addTerm } from "./state.js";
 import { openViewer } from "./viewer.js";
+
+/** @type {string[]} */
+let targets = [];
+
+/** Take note of what the numbers are that the head says. @param {{task: string, columns: string[]} | null} head */
+export function knowHead(head) { targets = head?.task === "regression" ? head.columns : []; }
 
 /** The thumbnail of a key, or words where there is none. */
 export function thumbnail(key, box) {
@@ -46,7 +52,7 @@ export function predicted(item) {
     const likely = Object.entries(said.labels).filter(([, share]) => share >= 0.5).map(([label]) => label);
     return { text: likely.join(", ") || "none" };
   }
-  return said.number === undefined ? null : { text: said.number.toPrecision(4) };
+  return said.number === undefined ? null : { text: [...targets, said.number.toPrecision(4)].join(" ") };
 }
 
 /** A picture in words, for those who do not see it. */
@@ -68,7 +74,7 @@ export function describeItem(item) {
  * @param {{list: any, index: number}} place
  */
 export function fillTile(cell, item, place) {
-  cell.setAttribute("aria-label", item ? describeItem(item) : "Loading");
+  cell.setAttribute("aria-label", item ? visible(describeItem(item)) : "Loading");
   cell.classList.toggle("is-waiting", !item);
   if (!item) { fill(cell, element("div", { class: "picture" })); cell.dataset.key = ""; return; }
   const kept = cell.dataset.key === item.key && !item.box ? cell.querySelector(".picture") : null; // Does not blink.
