@@ -71,10 +71,15 @@ class Served:
             [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
         assert self.process.stdout is not None
-        parts = urlsplit(self.process.stdout.readline().strip())
+        address = self.process.stdout.readline().strip()
+        if not address:
+            raise SystemExit(f"The server did not begin: {' '.join([*command, *options])}")
+        parts = urlsplit(address)
         self.host, self.port = parts.hostname or "", parts.port
         self.ask("GET", "/healthz")
         self.start_seconds = time.perf_counter() - began
+        self.ask("GET", "/items?limit=50")
+        self.list_seconds = time.perf_counter() - began - self.start_seconds
 
     def connect(self) -> http.client.HTTPConnection:
         """Return a new connection."""
@@ -255,20 +260,25 @@ def main() -> None:
             write_large(store, given.folder / "rate.h5", rows)
         served = Served(store)
         columns.append(
-            {"start": 1e3 * served.start_seconds, **measure_first(served, rows, pictures[0])}
+            {
+                "start": 1e3 * served.start_seconds,
+                "list, at once": 1e3 * served.list_seconds,
+                **measure_first(served, rows, pictures[0]),
+            }
         )
         put_load(served, pictures, 2, 3)  # The network is loaded.
         for clients in given.clients:
             before = served.memory
             load = put_load(served, pictures, clients, given.seconds)
-            times = sorted(load.seconds)
-            done = len(times) / given.seconds
+            times = sorted(load.seconds) or [float("nan")]
+            done = len(load.seconds) / given.seconds
             loads.add_row(
                 f"{rows:,}", str(clients), f"{done:.1f}", f"{done / rate:.2f}",
                 f"{1e3 * statistics.median(times):.0f}",
                 f"{1e3 * times[int(0.99 * len(times))]:.0f}",
                 str(load.statuses.count(429)), f"{before >> 20} to {served.memory >> 20}",
             )  # fmt: skip
+            console.print(f"{rows:,} rows, {clients} clients: {done:.1f} answers/s")
         ended = end_under_load(served, pictures)
         console.print(
             f"{rows:,} rows, SIGTERM: {len(ended.statuses)} answered, {ended.lost} lost, exit "

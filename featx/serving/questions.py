@@ -64,6 +64,11 @@ class Filters(Fields):
         examples=["0.1,0.1,0.4,0.1,0.4,0.5"],
     )
 
+    @property
+    def has_filter(self) -> bool:
+        """Whether some images are left out."""
+        return any(bool(getattr(self, name)) for name in Filters.model_fields)
+
     @field_validator("path")
     @classmethod
     def _check_wildcards(cls, path: list[str]) -> list[str]:
@@ -121,6 +126,12 @@ class SearchQuestion(Filters):
     unique: bool = False
     diverse: bool = False
     where: bool = Field(False, description="Also the region of each match that is like the query.")
+
+    @property
+    def is_light(self) -> bool:
+        """Whether it is about pictures alone, so that nothing has to be looked up for it."""
+        asked = self.keys or self.add or self.subtract or self.crop or self.where
+        return not asked and not self.has_filter
 
 
 class PredictQuestion(Fields):

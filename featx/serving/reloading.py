@@ -60,7 +60,9 @@ class Collection:
             return False
         self._seen = seen
         try:
-            self.current = take_snapshot(self._files, self._listener)
+            snapshot = take_snapshot(self._files, self._listener)
+            snapshot.prepare()  # Meanwhile the one before is served.
+            self.current = snapshot
         except (FeatxError, OSError) as error:
             if str(error) == self.problem:
                 return True
@@ -73,7 +75,16 @@ class Collection:
         self._listener.note(f"files have changed: serving version {self.current.version}")
         return True
 
+    def _prepare_first(self) -> None:
+        """Prepare the version that is served already: who asks at once waits for his part alone."""
+        try:
+            self.current.prepare()
+        except Exception as error:
+            self.problem = str(error)
+            self._listener.note(f"part of the files cannot be read: {error}")
+
     def _watch(self) -> None:
+        self._prepare_first()
         while not self._ended.wait(SECONDS):
             try:
                 self.reload()

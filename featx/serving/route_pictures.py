@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 from fastapi import APIRouter, Request
@@ -17,11 +18,12 @@ from featx.serving.described import documented
 from featx.serving.network import Results
 from featx.serving.predicting import NOT_FINITE, predict_question, stack_vectors
 from featx.serving.questions import FeaturesQuestion, PredictQuestion, SearchQuestion
-from featx.serving.searching import PlannedSearch, Prepared, plan_search, prepare_search
+from featx.serving.searching import PlannedSearch, plan_search, prepare_search
 from featx.serving.service import service_of
 from featx.serving.snapshot import Snapshot
 from featx.serving.web import Problem, answer, refuse_only
 
+T = TypeVar("T")
 router = APIRouter(tags=["pictures"])
 
 
@@ -33,9 +35,12 @@ async def search(request: Request) -> Response:
     async with service.gate.enter():
         asked = await read_asked(request, SearchQuestion, deadline)
         question, snapshot = asked.check(SearchQuestion), service.current
-        prepared: Prepared = await service.run(
-            request, lambda: prepare_search(snapshot, question, asked.pictures), deadline
-        )
+
+        async def run(work: Callable[[], T]) -> T:
+            """Do what takes microseconds here: going to a thread and back takes longer."""
+            return work() if question.is_light else await service.run(request, work, deadline)
+
+        prepared = await run(lambda: prepare_search(snapshot, question, asked.pictures))
         require_pooling(snapshot.index)
         plan = snapshot.search_plan
         whole = await service.compute(request, plan, prepared.whole, deadline)
@@ -45,7 +50,7 @@ async def search(request: Request) -> Response:
             allowed = service.find_rows(question, snapshot)
             return plan_search(snapshot, prepared, (whole, parts), allowed)
 
-        planned = await service.run(request, plan_it, deadline)
+        planned = await run(plan_it)
         results: list[Any] = []
         for some in planned.divide(deadline):
             results += await service.find(request, some)

@@ -40,10 +40,17 @@ class RowColumns:
         self, keys: tuple[str, ...], labels: Names, splits: Names, more: Mapping[str, Column]
     ) -> None:
         self.keys, self.labels, self.splits, self.columns = keys, labels, splits, more
-        _ = self.summary, self._joined_keys  # Now, not in somebody's request.
-        hashes = np.fromiter(map(hash, keys), np.int64, len(keys))
-        self._order = np.argsort(hashes, kind="stable")
-        self._hashes = hashes[self._order]
+
+    def prepare(self) -> None:
+        """Make now what somebody's request would wait for."""
+        _ = self.summary, self._by_hash, self._joined_keys
+
+    @cached_property
+    def _by_hash(self) -> tuple[np.ndarray, np.ndarray]:
+        """The rows in the order of their keys' hashes, and these."""
+        hashes = np.fromiter(map(hash, self.keys), np.int64, len(self.keys))
+        order = np.argsort(hashes, kind="stable")
+        return order, hashes[order]
 
     @classmethod
     def read(cls, store: FeatureStore) -> RowColumns:
@@ -69,9 +76,9 @@ class RowColumns:
     def find(self, key: str) -> int | None:
         """Return the row of a key; None if there is no such image."""
         number = np.int64(hash(key))
-        first = np.searchsorted(self._hashes, number, "left")
-        end = np.searchsorted(self._hashes, number, "right")
-        for row in self._order[first:end].tolist():
+        order, hashes = self._by_hash
+        first, end = (np.searchsorted(hashes, number, side) for side in ("left", "right"))
+        for row in order[first:end].tolist():
             if self.keys[row] == key:
                 return int(row)
         return None

@@ -85,7 +85,11 @@ class Snapshot:
         self.reader = LocationReader()
         self.thumbnails = Thumbnails(self.reader)
         store.load_columns()
-        index.search_key(self.columns.keys[0], 1)  # What the first search reads is read now.
+
+    def prepare(self) -> None:
+        """Read and make now what the first requests would wait for."""
+        self.columns.prepare()
+        self.index.search_key(self.columns.keys[0], 1)
 
     def __len__(self) -> int:
         return len(self.columns.keys)
