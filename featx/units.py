@@ -41,6 +41,25 @@ def format_count(count: int, one: str, many: str | None = None) -> str:
     return f"{count:,} {one if count == 1 else many or f'{one}s'}"
 
 
+def format_share(part: int, whole: int, one: str) -> str:
+    """Return how many of some things, named as a sentence names them that has spoken of them.
+
+    Args:
+        part: How many, at most `whole`.
+        whole: Of how many, at least 1.
+        one: Name of one of them, which takes an s.
+
+    Example:
+        >>> [format_share(*counts, "image") for counts in ((3, 5), (5, 5), (0, 5), (1, 1))]
+        ['3 of the 5 images', 'all 5 images', 'none of the 5 images', 'the image']
+    """
+    if whole == 1 and part:
+        return f"the {one}"
+    if part == whole:
+        return f"all {whole:,} {one}s"
+    return f"{f'{part:,}' if part else 'none'} of the {format_count(whole, one)}"
+
+
 def format_number(value: float, sign: str = "") -> str:
     """Return a measured number with four digits, or all of those before its point.
 

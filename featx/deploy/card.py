@@ -9,7 +9,7 @@ from typing import Any
 from featx.deploy.checking import ExportComparison
 from featx.deploy.forms import FORMS
 from featx.heads.head import Head
-from featx.units import format_number
+from featx.units import format_count, format_number
 from featx.version import __version__
 
 _CALLS = {
@@ -102,10 +102,8 @@ def _describe_quality(head: Head, comparison: ExportComparison) -> list[str]:
     if measured.get("accuracy") is not None:
         interval = measured.get("interval")
         between = f" (95 % interval {interval[0]:.3f} to {interval[1]:.3f})" if interval else ""
-        said.append(
-            f"Accuracy of the head on {measured['num_examples']:,} held-out pictures: "
-            f"{measured['accuracy']:.4f}{between}."
-        )
+        pictures = format_count(measured["num_examples"], "held-out picture")
+        said.append(f"Accuracy of the head on {pictures}: {measured['accuracy']:.4f}{between}.")
     elif measured.get("mae") is not None:
         said.append(f"Mean absolute error on held-out pictures: {format_number(measured['mae'])}.")
     elif measured.get("mean_average_precision") is not None:
@@ -116,10 +114,12 @@ def _describe_quality(head: Head, comparison: ExportComparison) -> list[str]:
 
 def describe_comparison(comparison: ExportComparison) -> str:
     """Say in a few sentences how an exported file compares with `featx predict`."""
-    kinds = {"store": "photographs of its store", "given": "photographs", "drawn": "drawn pictures"}
+    name = "drawn picture" if comparison.source == "drawn" else "photograph"
+    whose = " of its store" if comparison.source == "store" else ""
     said = [
-        f"Compared with featx predict on {comparison.pictures:,} {kinds[comparison.source]}: "
-        f"largest difference {comparison.difference:.2g}, {comparison.changed:,} changed answers."
+        f"Compared with featx predict on {format_count(comparison.pictures, name)}{whose}: "
+        f"largest difference {comparison.difference:.2g}, "
+        f"{format_count(comparison.changed, 'changed answer')}."
     ]
     if comparison.reload_difference is not None:
         said.append(
@@ -128,7 +128,7 @@ def describe_comparison(comparison: ExportComparison) -> str:
         )
     if comparison.accuracy is not None and comparison.accuracy_before is not None:
         said.append(
-            f"Accuracy on the {comparison.labelled:,} of them that the head was not fitted on: "
+            f"Accuracy on {comparison.labelled:,} of them that the head was not fitted on: "
             f"{comparison.accuracy:.4f}; featx predict {comparison.accuracy_before:.4f}."
         )
     if comparison.fast_difference is not None:

@@ -35,6 +35,7 @@ from featx.models.in_memory import InMemory, check_model
 from featx.models.keras_settings import build_apart
 from featx.shown import Shown
 from featx.specs import DEFAULT_HEAD, Quantize
+from featx.units import format_share
 from featx.wording import option
 
 
@@ -257,8 +258,8 @@ def _judge(form: Form, quantize: str, comparison: ExportComparison, listener: Li
     if quantize != "none":
         if comparison.changed:
             listener.note(
-                f"quantised to {quantize}, the model answers otherwise for {comparison.changed:,} "
-                f"of {comparison.pictures:,} pictures"
+                f"quantised to {quantize}, the model answers otherwise for "
+                f"{format_share(comparison.changed, comparison.pictures, 'picture')}"
             )
         return
     if not comparison.is_within(form.bound):

@@ -11,6 +11,7 @@ from featx.errors import InvalidType, InvalidValue
 from featx.features.vectors import open_if_store
 from featx.heads.measures import r_squared
 from featx.store import FeatureStore, FeatureTable
+from featx.units import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,7 +105,7 @@ class FittedEstimator:
         if len(given) != len(predicted):
             raise InvalidValue(
                 f"Labels are one for each image. Received: {len(given):,} for "
-                f"{len(predicted):,} images."
+                f"{format_count(len(predicted), 'image')}."
             )
         pairs = [(a, str(b)) for a, b in zip(predicted, given, strict=True) if b is not None]
         if not pairs:

@@ -282,7 +282,8 @@ def _keep_evidence(
 def _announce(kind: str, labelled: LabelledRows, held_out: np.ndarray | None) -> str:
     """Say what is being fitted on what."""
     count = len(labelled.examples)
-    rows = f"{count:,} images" if held_out is None else f"{(~held_out).sum():,} of {count:,} images"
+    images = format_count(count, "image")
+    rows = images if held_out is None else f"{(~held_out).sum():,} of {images}"
     width = format_count(labelled.examples.values.shape[1], "value")
     task, num_classes = labelled.examples.task, len(labelled.classes)
     what = {

@@ -15,6 +15,7 @@ from featx.heads.stored_values import are_stored
 from featx.heads.targets import find_strata
 from featx.images.roots import Root
 from featx.store import FeatureTable
+from featx.units import format_share
 from featx.wording import command, option
 
 LARGE = 64 << 20
@@ -118,10 +119,12 @@ class LabelledRows:
         _check_training_classes(examples.without_values().take(~held_out), self.classes)
         straddling = self.find_straddling(held_out)
         if straddling.any():  # Only with a given split: a random one keeps groups together.
+            count = int(straddling.sum())
+            images = format_share(count, int(held_out.sum()), "image")
             listener.note(
-                f"{int(straddling.sum()):,} of the {int(held_out.sum()):,} images measured on are "
-                "identical to images fitted on, or nearly: the accuracy looks better than it is; "
-                f"{self._name_search()} lists them"
+                f"{images} measured on {'is' if count == 1 else 'are'} identical to images fitted "
+                "on, or nearly: the accuracy looks better than it is; "
+                f"{self._name_search()} lists {'it' if count == 1 else 'them'}"
             )
         is_divided = np.isin(examples.groups[held_out], examples.groups[~held_out])
         if is_divided.sum() > straddling.sum():

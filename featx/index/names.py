@@ -9,6 +9,7 @@ import numpy as np
 
 from featx.errors import IndexFileError
 from featx.index.container import Arrays, MappedArray, Section
+from featx.units import format_count
 
 _END = b"\0"
 """Stands before the first text and behind each, so that one is found by a search of bytes."""
@@ -72,7 +73,7 @@ class Texts(Sequence[str]):
         return id(self)
 
     def __repr__(self) -> str:
-        return f"<{len(self):,} texts>"
+        return f"<{format_count(len(self), 'text')}>"
 
     def index(self, value: Any, start: int = 0, stop: int | None = None) -> int:
         """Return the row of a text; ValueError if there is none, as lists do."""
@@ -155,4 +156,4 @@ class Labels(Sequence["str | None"]):
         return id(self)
 
     def __repr__(self) -> str:
-        return f"<{len(self):,} labels>"
+        return f"<{format_count(len(self), 'label')}>"

@@ -128,7 +128,8 @@ def show_classes(evaluation: Evaluation, measured: str) -> Section:
     content: list[Markup] = [make_bars("F1, the lowest first", headers, bars[:MAX_BARS])]
     if len(bars) > MAX_BARS:
         rest = make_bars("F1 of the other classes", headers, bars[MAX_BARS:])
-        summary = element("summary", f"The other {len(bars) - MAX_BARS:,} classes")
+        count = format_count(len(bars) - MAX_BARS, "class", "classes")
+        summary = element("summary", f"The other {count}")
         content.append(element("details", summary, rest))
     unmeasured = [one.name for one in evaluation.classes if not one.support]
     if unmeasured:

@@ -186,7 +186,10 @@ def describe_near_duplicates(found: NearDuplicates | None) -> Iterator[str]:
     if found is None or not found.num_images:
         return
     groups = format_count(found.num_groups, "group")
-    line = f"{found.num_images:,} images are near-duplicates of others, in {groups}"
+    images = format_count(
+        found.num_images, "image is a near-duplicate", "images are near-duplicates"
+    )
+    line = f"{images} of others, in {groups}"
     if not found.num_held_out:
         yield f"{line}: no group was both fitted and measured on"
     elif found.accuracy is not None and found.accuracy_without is not None:

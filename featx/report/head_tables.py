@@ -7,7 +7,7 @@ from typing import Any
 
 from featx.report.drawing import make_table, print_facts, print_result
 from featx.report.text import short_path
-from featx.units import format_number, format_shape
+from featx.units import format_count, format_number, format_shape
 
 SHOWN_CLASSES = 20
 
@@ -23,7 +23,7 @@ def show_head_facts(summary: Mapping[str, Any]) -> None:
         ("layer", f"{summary['layer']}, pooling {summary['pool']}, D = {summary['dimension']:,}"),
         ("model", summary["model"]),
         ("fingerprint", summary["fingerprint"]),
-        ("fitted on", f"{summary['fitted_on']:,} images"),
+        ("fitted on", format_count(summary["fitted_on"], "image")),
         *([("measured", measured)] if measured else []),
         ("computes", ", then ".join(summary["operations"])),
         ("temperature", f"{summary['temperature']:.4g}"),
@@ -43,7 +43,8 @@ def _describe_classes(summary: Mapping[str, Any]) -> str:
         return f"a number: {', '.join(summary['columns'])}"
     rest = len(classes) - SHOWN_CLASSES
     more = f" and {rest:,} more (--json lists all)" if rest > 0 else ""
-    return f"{len(classes):,} classes: {', '.join(classes[:SHOWN_CLASSES])}{more}"
+    count = format_count(len(classes), "class", "classes")
+    return f"{count}: {', '.join(classes[:SHOWN_CLASSES])}{more}"
 
 
 def _describe_quality(measured: Mapping[str, Any]) -> str:
@@ -56,5 +57,5 @@ def _describe_quality(measured: Mapping[str, Any]) -> str:
     for key, name in names.items():
         if measured.get(key) is not None:
             figure = format_number(measured[key])
-            return f"{name} {figure} on {measured['num_examples']:,} held-out images"
+            return f"{name} {figure} on {format_count(measured['num_examples'], 'held-out image')}"
     return ""

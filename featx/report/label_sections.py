@@ -10,6 +10,7 @@ import numpy as np
 from featx.report.page import Section, element
 from featx.report.page.gallery import Tile
 from featx.report.page.tables import Bar, Figure, make_bars
+from featx.units import format_count
 
 if TYPE_CHECKING:
     from featx.heads.held_out import HeldOutLabels
@@ -55,7 +56,7 @@ def show_labels(evaluation: LabelEvaluation, measured: str) -> Section:
     content = [make_bars(caption, headers, bars[:MAX_LABELS])]
     if len(bars) > MAX_LABELS:
         rest = make_bars("The other labels", headers, bars[MAX_LABELS:])
-        summary = element("summary", f"The other {len(bars) - MAX_LABELS:,} labels")
+        summary = element("summary", f"The other {format_count(len(bars) - MAX_LABELS, 'label')}")
         content.append(element("details", summary, rest))
     unmeasured = [one.name for one in evaluation.classes if one.average_precision is None]
     if unmeasured:

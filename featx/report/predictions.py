@@ -15,7 +15,7 @@ from featx.report.drawing import is_terminal
 from featx.report.json_lines import write_predictions
 from featx.report.prediction_files import list_columns, write_prediction_file
 from featx.report.tables import show_predictions
-from featx.units import format_count
+from featx.units import format_count, format_share
 
 if TYPE_CHECKING:
     from featx.heads.prediction_stream import PredictionCounts
@@ -87,14 +87,13 @@ def describe_counts(
         model: The model, if its own classifier made them.
         task: What is predicted.
     """
-    images = format_count(counts.num_images, "image")
     if counts.num_fitted_on:
-        yield (
-            f"the head was fitted on {counts.num_fitted_on:,} of the {images}: they say nothing "
-            "about its accuracy"
-        )
-    if decision.threshold is not None and task == "single":
-        yield f"{counts.num_unknown:,} of the {images} unknown, below {decision.threshold:g}"
+        known = format_share(counts.num_fitted_on, counts.num_images, "image")
+        they = "it says" if counts.num_fitted_on == 1 else "they say"
+        yield f"the head was fitted on {known}: {they} nothing about its accuracy"
+    if decision.threshold is not None and task == "single" and counts.num_images:
+        unknown = format_share(counts.num_unknown, counts.num_images, "image")
+        yield f"{unknown} unknown, below {decision.threshold:g}"
     if counts.accuracy is not None:
         labelled = format_count(
             counts.num_labelled, "labelled image" if model else "new labelled image"

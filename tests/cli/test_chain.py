@@ -100,7 +100,7 @@ def test_predict_gives_classes_probabilities_and_accuracy(featx: Program, photos
     assert all(str(line["path"]).split("/")[-2] == line["class"] for line in predictions)
     assert outcome.err == "accuracy 1.0000 on the 4 new labelled images\n"
     known = featx("predict", ".").err
-    assert "fitted on 12 of the 12 images" in known
+    assert "fitted on all 12 images" in known
     assert "accuracy 1" not in known
 
 

@@ -108,7 +108,7 @@ def test_the_chain_as_processes_is_quiet(
     about_engines = ("engine ", "comparing engines ")
     told = [line for line in predicted.err.splitlines() if not line.startswith(about_engines)]
     assert len(told) == 1, predicted.err
-    assert "fitted on 12 of the 12 images" in told[0]
+    assert "fitted on all 12 images" in told[0]
     assert len(predicted.out.splitlines()) == 12
     found = run("search", "photos/light/image_1.png", "--json", cwd=toy_chain)
     assert found.stderr == ""

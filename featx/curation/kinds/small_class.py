@@ -8,6 +8,7 @@ import numpy as np
 
 from featx.curation.audit_rows import AuditRows
 from featx.curation.findings import Finding
+from featx.units import format_count
 
 FEW = 10
 """Different pictures below which neither a head nor its measures say much of a class."""
@@ -35,7 +36,7 @@ class SmallClassFindings:
                 None,
                 round(1 - count / FEW, 6),
                 given=rows.classes[number],
-                detail=f"{sizes[number]:,} images"
+                detail=format_count(sizes[number], "image")
                 + (f", {count:,} different" if count < sizes[number] else ""),
             )
             for number, count in enumerate(different)

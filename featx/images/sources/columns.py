@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from featx.units import format_count
+
 Columns = Mapping[str, np.ndarray]
 """Name → N values, as described above."""
 
@@ -196,7 +198,12 @@ def collect_columns(
             columns[clean_text(name)] = column
     notes = [f"{what}: it is not kept" for what in left_out[:_SHOWN]]
     if len(left_out) > _SHOWN:
-        notes.append(f"{len(left_out) - _SHOWN:,} more columns of {table!r} are not kept")
+        more = format_count(
+            len(left_out) - _SHOWN,
+            f"more column of {table!r} is not kept",
+            f"more columns of {table!r} are not kept",
+        )
+        notes.append(more)
     return columns, notes
 
 

@@ -22,7 +22,7 @@ from featx.report.views.view import (
     list_names,
 )
 from featx.training.comparison import ERROR
-from featx.units import format_bytes, format_number
+from featx.units import format_bytes, format_count, format_number
 
 if TYPE_CHECKING:
     from featx.deploy.exporting import HeadExportReport
@@ -51,7 +51,7 @@ def view_head(head: Head) -> View:
             ("layer", describe_feature(head.feature)),
             ("model", head.model.reference),
             (figure, "" if value is None else f"{value:.4f}"),
-            ("fitted on", f"{len(head.fitted_on):,} images"),
+            ("fitted on", format_count(len(head.fitted_on), "image")),
             ("stale", "its store has changed" if head.is_stale else ""),
         ),
     )

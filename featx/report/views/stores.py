@@ -160,7 +160,10 @@ def view_verification(report: VerifyReport) -> View:
             _keys("changed", report.changed),
             _keys("missing", report.missing),
             _keys("unreadable", list(report.unreadable)),
-            ("repaired", f"yes, {report.dropped:,} rows dropped" if report.repaired else ""),
+            (
+                "repaired",
+                f"yes, {format_count(report.dropped, 'row')} dropped" if report.repaired else "",
+            ),
         ),
         Rows(
             ("damaged", "problem"),
