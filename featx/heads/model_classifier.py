@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from featx.errors import AmbiguousName, ModelError, join_names
+from featx.errors import AmbiguousName, HeadError, ModelError, join_names
 from featx.events import Listener
 from featx.features.embedding import embed_found
 from featx.features.query_images import QueryImages
 from featx.heads.class_names import ClassNames, NameList, read_names
+from featx.heads.head import DESCRIPTION_FILE, load_head
 from featx.heads.prediction_report import PredictReport, rank_classes
 from featx.models import load_classifier
 from featx.models.backbone import Backbone, Layer
@@ -20,7 +21,7 @@ from featx.models.in_memory import Reference
 from featx.models.input_contract import require_scaling
 from featx.models.selection import select_layers
 from featx.options import InputOptions
-from featx.specs import FeatureSpec
+from featx.specs import DEFAULT_HEAD, FeatureSpec
 from featx.units import format_shape
 from featx.wording import command, option
 
@@ -170,6 +171,7 @@ def find_classes(backbone: Backbone, layer: str | None = None) -> Layer:
         by_name = {layer.name: layer for layer in vectors}
         output = by_name.get(backbone.default_layer or "", vectors[-1])
     if not _gives_classes(output):
+        _refuse_numbers(backbone, output)
         raise ModelError(
             "A classifier gives one vector for an image, with two values or more, or one that a "
             f"sigmoid computes. Received: {output.name!r} of {backbone.spec.reference} with shape "
@@ -177,6 +179,22 @@ def find_classes(backbone: Backbone, layer: str | None = None) -> Layer:
             f"{option('layer')}, or fit a head on features ({command('fit-head')})."
         )
     return output
+
+
+def _refuse_numbers(backbone: Backbone, output: Layer) -> None:
+    """Name the head that says of which number a network is, where `fine_tune` has put one."""
+    folder = Path(backbone.spec.location).with_name(DEFAULT_HEAD)
+    if output.shape[-1:] != (1,) or not (folder / DESCRIPTION_FILE).is_file():
+        return
+    try:
+        head = load_head(folder)
+    except HeadError:  # It is of something else, for all that is known.
+        return
+    if head.task == "regression" and head.model.weights_sha256 == backbone.spec.weights_sha256:
+        raise ModelError(
+            f"{backbone.spec.reference} gives no classes, but a number: {head.columns[0]!r}. "
+            f"{command('predict', head=str(folder))} predicts it."
+        )
 
 
 def list_classifiers(backbone: Backbone) -> list[Layer]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from featx.errors import AmbiguousName, ImagesNotFound, InvalidValue, ModelError
 from featx.events import Listener
 from featx.heads.class_names import ClassNames, read_names
 from featx.heads.fitting import fit_head
-from featx.heads.head import load_head
+from featx.heads.head import Head, load_head
 from featx.heads.model_classifier import (
     are_probabilities,
     find_classes,
@@ -30,7 +31,7 @@ from featx.models.backbone import Layer
 from featx.models.description import ModelDescription
 from featx.models.graph_backbone import GraphBackbone
 from featx.options import InputOptions
-from featx.specs import ModelSpec
+from featx.specs import FeatureSpec, ModelSpec
 from tests.models.small_application import replace_mobilenet
 from tests.real_data import REAL_DATA, needs_real_data
 from tests.store_samples import make_model, write_color, write_sample
@@ -409,6 +410,22 @@ def test_the_classes_are_the_last_output() -> None:
     for shape in [(4, 4, 8), (1,), (None, 8), (8, None)]:
         with pytest.raises(ModelError, match="one vector for an image"):
             find_classes(make_backbone(Layer("t", "output", "", None, shape)))
+
+
+def test_a_head_beside_a_network_names_its_number(tmp_path: Path) -> None:
+    backbone = make_backbone(Layer("number", "output", "", None, (1,)))
+    backbone.spec = replace(backbone.spec, location=str(tmp_path / "model.keras"))
+    feature, hashes = FeatureSpec("network", "layer", "none", (2,)), np.zeros((0, 16), np.uint8)
+    weights = {"mean": np.zeros(2), "scale": np.ones(2), "number": np.array(True)}
+    weights |= {"coefficients": np.ones((1, 2)), "intercepts": np.zeros(1)}
+    for name, model in (("other", make_model("1" * 64)), ("price", backbone.spec)):
+        head = Head(
+            "ridge", (), feature, model, weights, hashes, task="regression", columns=(name,)
+        )
+        head.save(tmp_path / "head")
+        said = "'price'. .*predict.*head=" if name == "price" else "one vector for an image"
+        with pytest.raises(ModelError, match=said):
+            find_classes(backbone)
 
 
 @pytest.mark.parametrize(
