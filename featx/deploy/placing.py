@@ -73,6 +73,12 @@ class ExportFiles:
             return
         if is_wrong_output(output):
             raise ExportError(describe_wrong_output(output))
+        for path in (self.card, self.labels):
+            if path is not None and path.is_dir():
+                raise ExportError(
+                    f"{str(path)!r} is a folder, and a file of this name is written beside "
+                    f"{output.name!r}. Choose another path with {option('output')}."
+                )
         existing = [path for path in (output, self.card) if os.path.lexists(path)]
         if self.labels is not None and self.labels.exists() and not self._has_same_labels():
             existing.append(self.labels)

@@ -69,6 +69,15 @@ def test_a_folder_that_is_not_there_is_named(head: featx.Head, tmp_path: Path) -
         featx.export_head(head, output=tmp_path / "no/flowers.keras")
 
 
+def test_a_folder_in_the_place_of_the_labels_is_left_alone(
+    head: featx.Head, tmp_path: Path
+) -> None:
+    (tmp_path / "labels.txt").mkdir()
+    with pytest.raises(ExportError, match=r"labels.txt' is a folder, .* beside 'flowers.keras'"):
+        featx.export_head(head, output=tmp_path / "flowers.keras", overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["labels.txt"]
+
+
 def test_a_model_that_is_gone_is_named(tmp_path: Path) -> None:
     head = make_head(location=str(tmp_path / "gone.keras"))
 

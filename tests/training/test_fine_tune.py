@@ -133,6 +133,20 @@ def test_the_head_is_exported_with_its_network(world: World) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "library"), [("f.tflite", "ai_edge_litert"), ("f.onnx", "tf2onnx")]
+)
+def test_a_run_is_exported_in_other_forms(
+    world: World, tmp_path: Path, name: str, library: str
+) -> None:
+    pytest.importorskip(library)
+    exported = featx.export_head(world.report.head, output=tmp_path / name)
+    assert exported.comparison.is_within(1e-4)
+    assert (exported.comparison.source, exported.comparison.changed) == ("store", 0)
+    assert exported.comparison.accuracy == world.report.after.accuracy
+
+
+@pytest.mark.slow
 def test_commands_take_what_a_run_leaves(
     world: World,
     tmp_path: Path,
@@ -436,6 +450,9 @@ class TestTasks:
                 ]
             else:
                 assert one.number == pytest.approx(own.predicted[row], abs=1e-2)
+        if task == "regression":
+            with pytest.raises(ModelError, match=r"but a number: 'year'\. .*head='.*head'"):
+                featx.predict(keys[0], model=report.model)
         exported = featx.export_head(report.head, output=tmp_path / "whole.keras")
         assert exported.comparison.is_within(1e-5)
         assert Path(report.output, "labels.txt").exists() is (task == "multi")
