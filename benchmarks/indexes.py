@@ -118,8 +118,8 @@ def choose_data(options: argparse.Namespace) -> Data:
     return Data(f"clusters_{clusters}_{options.noise:g}", centres, options.noise, is_sorted)
 
 
-def write_vectors(path: Path, rows: int, data: Data) -> None:
-    """Write a store of vectors."""
+def write_vectors(path: Path, rows: int, data: Data, first: int = 0) -> None:
+    """Write a store of vectors, whose keys are numbers from `first` on."""
     model = ModelSpec(
         "file", "net.keras", (), "/net.keras", "0" * 64, InputSpec(8, 8, scaling="unit")
     )
@@ -132,12 +132,12 @@ def write_vectors(path: Path, rows: int, data: Data) -> None:
         request={"model": "file:net.keras"},
         runs=({"started": "2026-01-31T09:30:00+00:00", "featx": "bench", "computed": 0},),
     )
-    members = data.members(rows, 2)
+    members = data.members(first + rows, 2)[first:]
 
     def blocks() -> Any:
         for start in range(0, rows, BLOCK):
             chosen = members[start : start + BLOCK]
-            numbers = range(start, start + len(chosen))
+            numbers = range(first + start, first + start + len(chosen))
             hashes = b"".join(number.to_bytes(HASH_BYTES, "little") for number in numbers)
             yield Rows(
                 keys=[f"{number // 1000:05d}/{number:08d}.jpg" for number in numbers],
@@ -145,7 +145,7 @@ def write_vectors(path: Path, rows: int, data: Data) -> None:
                 labels=[None] * len(chosen),
                 file_size=np.zeros(len(chosen), np.int64),
                 file_mtime_ns=np.zeros(len(chosen), np.int64),
-                features={"v": data.draw(chosen, 10 + start)},
+                features={"v": data.draw(chosen, 10 + first + start)},
             )
 
     write_store(path, header, blocks(), Announced(num_rows=rows, key_bytes=32, classes=set()))

@@ -7,7 +7,7 @@ store. Names are imported when first used: ``import featx`` itself imports nothi
 - images to arrays: `embed`, `Extractor`; to a store: `extract`, then `open_store`
 - models and their layers: `load_model`, `layers`
 - classes: `fit_head`, `load_head`, `predict`
-- search: `build_index`, `open_index`, `search`
+- search: `build_index`, `open_index`, `search`; of several machines: `train_index`, `merge_indexes`
 - what is in a store: `find_duplicates`, `audit`, `select`, `map_features`
 - over HTTP: `serve`
 - stores: `verify_store`, `pack_store`, `merge_stores`, `export_store`
@@ -101,10 +101,13 @@ PUBLIC_NAMES = {
         "SearchKeywords",
     ),
     "featx.index.kinds": ("Effort", "Space", "VectorSearch"),
+    "featx.index.merging": ("merge_indexes",),
     "featx.index.ranking": ("Found",),
     "featx.index.retrieval": ("evaluate_retrieval",),
     "featx.index.retrieval_report": ("ClassRetrieval", "RetrievalReport", "RetrievalTrial"),
     "featx.index.searching": ("QueryResult", "SearchReport", "search"),
+    "featx.index.shared_training": ("IndexTraining", "open_training"),
+    "featx.index.train": ("train_index",),
     "featx.index.verification": ("IndexReport", "verify_index"),
     "featx.index.matches": ("Match",),
     "featx.index.opening": ("open_index",),
@@ -287,6 +290,7 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.index.kinds import Space as Space
     from featx.index.kinds import VectorSearch as VectorSearch
     from featx.index.matches import Match as Match
+    from featx.index.merging import merge_indexes as merge_indexes
     from featx.index.opening import open_index as open_index
     from featx.index.options import MatchKeywords as MatchKeywords
     from featx.index.options import MatchOptions as MatchOptions
@@ -301,6 +305,9 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.index.searching import QueryResult as QueryResult
     from featx.index.searching import SearchReport as SearchReport
     from featx.index.searching import search as search
+    from featx.index.shared_training import IndexTraining as IndexTraining
+    from featx.index.shared_training import open_training as open_training
+    from featx.index.train import train_index as train_index
     from featx.index.vector_index import VectorIndex as VectorIndex
     from featx.index.verification import IndexReport as IndexReport
     from featx.index.verification import verify_index as verify_index

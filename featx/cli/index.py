@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -87,32 +87,50 @@ def index(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="The index. [default: the store's name ending in .faiss]"
+            "--output",
+            "-o",
+            help="The index. [default: the store's name ending in .faiss, or in .trained.faiss]",
         ),
+    ] = None,
+    train_for: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Only train, for N images whose index is merged of those of several machines.",
+        ),
+    ] = None,
+    trained_by: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Fill the index by what --train-for wrote."),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Build an index for `search`.
 
-    The network is not run, and TensorFlow not needed. `search` brings it up to date.
+    The network is not run, and TensorFlow not needed. `search` brings it up to date. On several
+    machines: train once, fill an index of each store, and `merge` stores and indexes.
 
     Example: featx index flowers.h5 --layer out_relu -o flowers.faiss
     """
     import featx
-    from featx.index.summary import summarize_index
+    from featx.index.summary import summarize_index, summarize_training
     from featx.report.console import ConsoleListener
+    from featx.report.index_tables import show_index, show_training
     from featx.report.json_lines import write_json
-    from featx.report.tables import show_index
 
-    built = featx.build_index(
-        features,
-        layer=layer,
-        pool=pool,
-        kind=kind,
-        options=options,
-        output=output,
-        listener=ConsoleListener(),
-    )
+    asked: dict[str, Any] = {"layer": layer, "pool": pool, "kind": kind, "options": options}
+    asked |= {"output": output, "listener": ConsoleListener()}
+    if train_for is not None:
+        if trained_by is not None:
+            raise typer.BadParameter("--train-for and --trained-by exclude each other")
+        trained = featx.train_index(features, train_for=train_for, **asked)
+        if as_json:
+            write_json(summarize_training(trained))
+        else:
+            show_training(trained)
+        return
+    built = featx.build_index(features, trained_by=trained_by, **asked)
     if as_json:
         write_json(summarize_index(built))
     else:

@@ -52,9 +52,12 @@ def info(
 
 def _describe_index(path: Path) -> Described:
     import featx
-    from featx.index.summary import summarize_index
-    from featx.report.tables import show_index_facts
+    from featx.index.shared_training import is_training
+    from featx.index.summary import summarize_index, summarize_training
+    from featx.report.index_tables import show_index_facts, show_training_facts
 
+    if is_training(path):
+        return summarize_training(featx.open_training(path)), show_training_facts
     return summarize_index(featx.open_index(path)), show_index_facts
 
 

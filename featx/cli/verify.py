@@ -38,9 +38,9 @@ def verify(
     import featx
     from featx.index.files import is_index_file
     from featx.report.console import ConsoleListener
+    from featx.report.index_tables import show_index_report
     from featx.report.json_lines import write_json
     from featx.report.store_tables import show_verify_report
-    from featx.report.tables import show_index_report
 
     if is_index_file(features):
         if images is not None or repair:

@@ -14,6 +14,7 @@ import numpy as np
 
 from featx.checks import check_whole_number
 from featx.datasets import reading
+from featx.datasets.batch import Batch
 from featx.datasets.columns import Target, read_numbers, read_target, read_values, to_float32
 from featx.datasets.kinds import DATASETS
 from featx.datasets.options import BatchKeywords, BatchOptions
@@ -22,6 +23,7 @@ from featx.options import fill_group
 from featx.shown import Shown
 from featx.specs import FeatureSpec
 from featx.store import FeatureStore, open_store
+from featx.store.values import RowReader
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,9 +47,6 @@ class DatasetChoice:
     columns: tuple[str, ...]
     target: str | None
     rows: np.ndarray = field(repr=False)
-
-
-_Read = Callable[[np.ndarray], np.ndarray]
 
 
 class FeatureDataset(Shown):
@@ -77,7 +76,7 @@ class FeatureDataset(Shown):
     def __init__(self, choice: DatasetChoice) -> None:
         self.choice = choice
         self._opened: tuple[int, FeatureStore] | None = None
-        self._reading: tuple[FeatureStore, dict[str, _Read]] | None = None
+        self._reading: tuple[FeatureStore, dict[str, RowReader]] | None = None
 
     def __len__(self) -> int:
         return len(self.choice.rows)
@@ -231,17 +230,23 @@ class FeatureDataset(Shown):
                 raise UnknownOption(method, name, fields)
         return fill_group(BatchOptions, given, options)
 
-    def read(self, numbers: np.ndarray) -> reading.Batch:
+    def read(self, numbers: np.ndarray, out: Batch | None = None) -> Batch:
         """Read the layers of chosen rows.
 
         Args:
             numbers: int64 (n,), in any order, each from 0 to the number of rows - 1.
+            out: Memory for n rows, to be filled; new memory when None.
         """
         rows = self.choice.rows[numbers]
-        return reading.Batch(rows, {name: read(rows) for name, read in self._readers.items()})
+        if out is None:
+            return Batch(rows, {name: read(rows) for name, read in self._readers.items()})
+        out.rows[:] = rows
+        for name, read in self._readers.items():
+            read(rows, out.layers[name])
+        return out
 
     @property
-    def _readers(self) -> dict[str, _Read]:
+    def _readers(self) -> dict[str, RowReader]:
         store = self.store
         if self._reading is None or self._reading[0] is not store:
             pool, names = self.choice.pool, zip(self.specs, self.layers, strict=True)
@@ -261,7 +266,7 @@ class FeatureDataset(Shown):
 
     def arrange(
         self,
-        batch: reading.Batch,
+        batch: Batch,
         convert: Callable[[Any], Any] = to_float32,
         row: int | None = None,
     ) -> Any:

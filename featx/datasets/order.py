@@ -21,11 +21,12 @@ class Buffer:
 
     Attributes:
         pieces: Rows that are near each other on the disk, in the order in which they are read.
-        order: The order in which they are given out, of all pieces one after the other.
+        order: The order in which they are given out, of all pieces one after the other; as they
+            are when None.
     """
 
     pieces: list[np.ndarray]
-    order: np.ndarray
+    order: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,7 @@ def _mix(blocks: Blocks, spans: list[tuple[int, int]], mixing: np.random.Generat
     return Buffer(pieces, mixing.permutation(sum(map(len, pieces))))
 
 
-def follow_rows(share: Share, row: np.ndarray, read_rows: int) -> Iterator[np.ndarray]:
+def follow_rows(share: Share, row: np.ndarray, read_rows: int) -> Iterator[Buffer]:
     """Yield a worker's rows in the order of the store, in pieces to be read at a time.
 
     Several workers take turns in batches, as they are asked by turns: so their batches come in
@@ -159,8 +160,8 @@ def follow_rows(share: Share, row: np.ndarray, read_rows: int) -> Iterator[np.nd
     if share.num_workers > 1 or share.batch_size >= read_rows:
         step = share.batch_size
         for first in range(share.first + share.worker * step, end, share.num_workers * step):
-            yield np.arange(first, min(first + step, end))
+            yield Buffer([np.arange(first, min(first + step, end))])
         return
     breaks = np.flatnonzero(np.diff(row[share.first : end] // read_rows)) + 1 + share.first
     for first, stop in zip([share.first, *breaks], [*breaks, end], strict=True):
-        yield np.arange(first, stop)
+        yield Buffer([np.arange(first, stop)])

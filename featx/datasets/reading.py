@@ -6,18 +6,18 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from featx.datasets.batch import Batch
+from featx.datasets.memory import RowMemory
 from featx.datasets.options import BatchOptions
 from featx.datasets.order import Blocks, Buffer, Share, follow_rows, shuffle_blocks
 from featx.store.writing import CHUNK_BYTES
 
 if TYPE_CHECKING:
     from featx.datasets.feature_dataset import FeatureDataset
-
-Item = TypeVar("Item")
 
 BUFFER_BYTES = 64 << 20
 """Bytes of rows that are permuted together, unless another number of rows is asked for."""
@@ -28,77 +28,6 @@ PIECE_BYTES = 32 << 20
 SEQUENTIAL_BYTES = 8 << 20
 """Bytes, as stored, that are read at a time in the order of the store: far more than a chunk, of
 which a part would be decoded twice."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Batch:
-    """Layers of some rows.
-
-    Attributes:
-        rows: int64 (n,), their rows in the store.
-        layers: Name → (n, *shape), float32, or float16 if they are stored so.
-    """
-
-    rows: np.ndarray
-    layers: dict[str, np.ndarray]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def cut(self, first: int, end: int) -> Batch:
-        """Return some of the rows, without copying them."""
-        return Batch(
-            self.rows[first:end], {name: array[first:end] for name, array in self.layers.items()}
-        )
-
-    def enlarge(self, count: int) -> Batch:
-        """Return memory for a number of such rows."""
-        return Batch(
-            np.empty(count, np.int64),
-            {n: np.empty((count, *a.shape[1:]), a.dtype) for n, a in self.layers.items()},
-        )
-
-    def put(self, start: int, other: Batch) -> None:
-        """Replace the rows from one on by others."""
-        end = start + len(other)
-        self.rows[start:end] = other.rows
-        for name, values in other.layers.items():
-            self.layers[name][start:end] = values
-
-    def pick(self, numbers: np.ndarray) -> Batch:
-        """Return rows by their numbers, copied."""
-        return Batch(
-            self.rows[numbers], {n: array.take(numbers, 0) for n, array in self.layers.items()}
-        )
-
-    def join(self, other: Batch) -> Batch:
-        """Return these rows and then others, copied."""
-        return Batch(
-            np.concatenate([self.rows, other.rows]),
-            {n: np.concatenate([array, other.layers[n]]) for n, array in self.layers.items()},
-        )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Loaded:
-    """Rows in memory, of which batches are made.
-
-    Attributes:
-        rows: The rows.
-        order: The order in which they are given out, copied; as they are when None.
-    """
-
-    rows: Batch
-    order: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return len(self.rows if self.order is None else self.order)
-
-    def take(self, first: int, end: int) -> Batch:
-        """Return some of them."""
-        if self.order is None:
-            return self.rows.cut(first, end)
-        return self.rows.pick(self.order[first:end])
 
 
 def iter_batches(
@@ -122,29 +51,71 @@ def iter_batches(
         return
     with data.reopen() as own, ThreadPoolExecutor(1, "featx-rows") as thread:
         sizes = _Sizes.of(own)
+        pieces: Iterator[Buffer]
         if options.shuffle:
             blocks = Blocks.group(*_locate(own), sizes.piece_rows)
             buffer_rows = options.buffer_rows or sizes.buffer_rows
-            buffers = shuffle_blocks(blocks, share, (options.seed, epoch), buffer_rows)
-            loaded = _read_ahead(thread, _Memory(own).load, buffers)
+            pieces = shuffle_blocks(blocks, share, (options.seed, epoch), buffer_rows)
         else:
             pieces = follow_rows(share, own.choice.rows, sizes.read_rows)
-            loaded = _read_ahead(thread, lambda piece: Loaded(own.read(piece)), pieces)
-        yield from cut_batches(loaded, share.batch_size)
+        loader = _Loader(own, share.batch_size)
+        for loaded in _read_ahead(thread, loader.load, pieces):
+            for first in range(0, len(loaded), share.batch_size):
+                yield loaded.cut(first, first + share.batch_size)
+        if len(loader.rest):
+            yield loader.rest
 
 
 def _read_ahead(
-    thread: ThreadPoolExecutor, read: Callable[[Item], Loaded], items: Iterable[Item]
-) -> Iterator[Loaded]:
-    """Yield what is read of each item; the next one is being read meanwhile."""
-    coming: Future[Loaded] | None = None
-    for item in items:
-        following = thread.submit(read, item)
+    thread: ThreadPoolExecutor, read: Callable[[Buffer], Batch], pieces: Iterable[Buffer]
+) -> Iterator[Batch]:
+    """Yield what is read of each piece; the next one is being read meanwhile."""
+    coming: Future[Batch] | None = None
+    for piece in pieces:
+        following = thread.submit(read, piece)
         if coming is not None:
             yield coming.result()
         coming = following
     if coming is not None:
         yield coming.result()
+
+
+class _Loader:
+    """Reads pieces into memory, and cuts off what does not fill a batch: it goes before the next.
+
+    Attributes:
+        rest: Rows that have not been given out yet.
+    """
+
+    def __init__(self, data: FeatureDataset, batch_size: int) -> None:
+        self._data, self._batch_size = data, batch_size
+        self.rest = data.read(np.empty(0, np.int64))
+        self._memory, self._scratch = RowMemory(self.rest), RowMemory(self.rest)
+
+    def load(self, piece: Buffer) -> Batch:
+        """Return whole batches."""
+        kept = len(self.rest)
+        count = kept + sum(map(len, piece.pieces))
+        loaded = self._memory.take(count)
+        loaded.put(slice(0, kept), self.rest)
+        self._fill(loaded.cut(kept, count), piece)
+        end = count // self._batch_size * self._batch_size
+        self.rest = loaded.cut(end, count)
+        return loaded.cut(0, end)
+
+    def _fill(self, target: Batch, piece: Buffer) -> None:
+        if piece.order is None:
+            (rows,) = piece.pieces
+            self._data.read(rows, target)
+            return
+        places = np.empty(len(target), np.int64)
+        places[piece.order] = np.arange(len(target))
+        start = 0
+        for rows in piece.pieces:  # While a chunk is in the processor's cache, its rows are moved.
+            read = self._scratch.take(len(rows))
+            self._data.read(rows, read)
+            target.put(places[start : start + len(rows)], read)
+            start += len(rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,44 +155,3 @@ def _locate(data: FeatureDataset) -> tuple[np.ndarray, np.ndarray]:
     if row_map is None:
         return np.zeros(len(rows), np.int32), rows
     return row_map.part[rows], row_map.row[rows]
-
-
-class _Memory:
-    """Memory for two buffers, one of which is given out while the other is filled.
-
-    It serves for all buffers of a pass: fresh memory costs as much as reading into it.
-    """
-
-    def __init__(self, data: FeatureDataset) -> None:
-        self._data = data
-        self._filled: Batch | None = None
-        self._given: Batch | None = None
-
-    def load(self, buffer: Buffer) -> Loaded:
-        """Read the rows of a buffer."""
-        count = sum(map(len, buffer.pieces))
-        memory, self._given = self._given, self._filled
-        if memory is None or len(memory) < count:
-            memory = self._data.read(np.empty(0, np.int64)).enlarge(count)
-        start = 0
-        for piece in buffer.pieces:
-            memory.put(start, self._data.read(piece))
-            start += len(piece)
-        self._filled = memory
-        return Loaded(memory, buffer.order)
-
-
-def cut_batches(pieces: Iterable[Loaded], size: int) -> Iterator[Batch]:
-    """Yield batches; one that does not end with a piece goes on in the next."""
-    rest: Batch | None = None
-    for piece in pieces:
-        first = 0
-        for end in range(size - (0 if rest is None else len(rest)), len(piece) + size, size):
-            batch = piece.take(first, min(end, len(piece)))
-            rest = batch if rest is None else rest.join(batch)
-            if len(rest) == size:
-                yield rest
-                rest = None
-            first = end
-    if rest is not None:
-        yield rest

@@ -12,19 +12,24 @@ import numpy as np
 
 from featx.arguments import plain_arguments
 from featx.atomic import remove_file
-from featx.checks import check_layer
-from featx.errors import IndexFileError, InvalidType, StoreError
+from featx.checks import check_layer, check_path
+from featx.errors import IndexFileError, InvalidType, InvalidValue
 from featx.events import Listener, Verbose, choose_listener
 from featx.files import describe_wrong_output, resolve_link
 from featx.index.choice import choose_kind, vector_bytes
 from featx.index.description import IndexDescription
 from featx.index.files import description_path, is_index_file
-from featx.index.kinds import AUTO, INDEXES
+from featx.index.kinds import AUTO, INDEXES, Space
 from featx.index.making import Draft, Older, write_index
 from featx.index.memory import describe_excess
 from featx.index.opening import open_index
-from featx.index.projection import PCA_ROWS, Projection, fit_projection, read_projection
-from featx.index.source import StoreVectors, draw_sample
+from featx.index.projection import Projection, read_projection
+from featx.index.shared_training import (
+    is_training,
+    open_training,
+    read_training_projection,
+)
+from featx.index.source import StoreVectors, fit_source
 from featx.index.vector_index import VectorIndex
 from featx.keywords import BuildKeywords
 from featx.options import IndexOptions, fill_group
@@ -34,7 +39,7 @@ from featx.store import FeatureStore, open_store
 from featx.store.choice import note_choice, require_rows
 from featx.store.reference import StoreReference
 from featx.store.shifted import find_corrected
-from featx.wording import command, option
+from featx.wording import option
 
 INDEX_SUFFIX = ".faiss"
 
@@ -65,7 +70,7 @@ def check_index(name: str, value: Any) -> VectorIndex | None:
     raise InvalidType(f"{name!r} takes an index, see `featx.open_index`. Received: {value!r}.")
 
 
-@plain_arguments(IndexOptions, previous=check_index)
+@plain_arguments(IndexOptions, previous=check_index, trained_by=check_path)
 def build_index(
     features: str | Path = DEFAULT_STORE,
     *,
@@ -75,6 +80,7 @@ def build_index(
     kind: str = AUTO,
     options: IndexOptions | None = None,
     previous: VectorIndex | None = None,
+    trained_by: str | Path | None = None,
     progress: bool | None = None,
     verbose: Verbose | None = None,
     listener: Listener | None = None,
@@ -92,6 +98,9 @@ def build_index(
         options: How vectors are compared, and what the index may cost.
         previous: An older index: what it holds of images that have not changed is taken over if
             it is of the same kind and compares the same feature in the same way.
+        trained_by: The file of a training, see `featx.train_index`: by it the index is filled, so
+            that it can be merged with others. Layer, pooling, kind and how vectors are compared are
+            then those of the training.
         progress: Whether to show a progress bar; in notebooks and on terminals when None.
         verbose: The same for notes.
         listener: Receives notes, in place of these two.
@@ -103,6 +112,8 @@ def build_index(
     Raises:
         StoreNotFound: If there is no store.
         UnknownName: If there is no such layer, kind or pooling.
+        FingerprintMismatch: If the training is of another feature.
+        InvalidValue: If an option is not that of the training.
         IndexFileError: If the store is empty, or the index cannot be written.
 
     Example:
@@ -119,35 +130,50 @@ def build_index(
         _ = INDEXES[kind]  # An unknown one is refused before anything is read.
     features = Path(features)
     check_vector_pool("pooling of an index", pool)
-    path = _choose_path(features, output)
+    path = choose_path(features, output)
+    trained = None if trained_by is None else open_training(trained_by)
+    if trained is not None:
+        if previous is not None:
+            both = f"{option('trained_by')} and {option('previous')}"
+            raise InvalidValue(f"{both} exclude each other: pass one of them.")
+        kind, options = trained.kind, trained.fill_options(kind, options)
+        layer, pool = trained.choose_layer(layer, pool)
     with open_store(features) as store:
         require_rows(store, IndexFileError)
         note_choice(store, layer, pool, listener)
-        description = _describe(store, store.vector_spec(layer, pool), path, (kind, options))
-        space = description.space
-        needed = vector_bytes(description.kind, space.count, space.width)
-        excess = describe_excess(space, needed, options)
-        if excess is not None:
-            listener.note(excess)
-        source, older = _connect(StoreVectors(store, layer, pool, listener), description, previous)
-        try:
-            write_index(Draft(source, description, path, listener), older)
-        except StoreError:  # Also an OSError, but of the store that is read.
-            raise
-        except OSError as error:
-            raise IndexFileError(
-                f"{str(path)!r} cannot be written: {error.strerror}. Name another place: "
-                f"{command('index', output='OTHER.faiss')}, or "
-                f"{command('search', features='STORE', index='OTHER.faiss')}."
-            ) from error
+        feature = store.vector_spec(layer, pool)
+        description = describe_index(store, feature, path, (kind, options))
+        source = StoreVectors(store, layer, pool, listener)
+        note_excess(description.kind, description.space, options, listener)
+        older = None
+        if trained is not None:
+            trained.check_store(store, feature)
+            source = replace(source, projection=read_training_projection(trained))
+        else:
+            source, older = _connect(source, description, previous)
+        write_index(Draft(source, description, path, listener, trained), older)
     remove_file(description_path(path))  # That of an older format.
     return open_index(path)
 
 
-def _describe(
+def note_excess(kind: str, space: Space, options: IndexOptions, listener: Listener) -> None:
+    """Note what takes more memory than is allowed, if anything does."""
+    excess = describe_excess(space, vector_bytes(kind, space.count, space.width), options)
+    if excess is not None:
+        listener.note(excess)
+
+
+def describe_index(
     store: FeatureStore, feature: FeatureSpec, path: Path, asked: tuple[str, IndexOptions]
 ) -> IndexDescription:
-    """Return the description of an index that is to be built."""
+    """Return the description of an index that is to be written.
+
+    Args:
+        store: The store.
+        feature: The feature, pooling included.
+        path: The file.
+        asked: The kind that is asked for, and options.
+    """
     requested, options = asked
     folder = path.absolute().parent
     width = options.pca or math.prod(feature.shape)
@@ -176,12 +202,7 @@ def _connect(
         if _is_alike(previous.description, description):
             return source, Older(previous, _find_old_rows(source.store, previous))
         return source, None
-    projection = Projection(options.metric == "cosine")
-    source = replace(source, projection=projection)
-    if options.pca is not None:
-        sample = draw_sample(source, PCA_ROWS, 0)
-        source = replace(source, projection=fit_projection(sample.training, options))
-    return source, None
+    return fit_source(source, options), None
 
 
 def _projection_of(index: VectorIndex) -> Projection:
@@ -224,8 +245,12 @@ def is_current(index: VectorIndex, features: Path) -> bool:
         return store.contents == index.description.store.contents
 
 
-def _choose_path(features: Path, output: str | Path | None) -> Path:
-    """Return the file to write.
+def choose_path(features: Path, output: str | Path | None) -> Path:
+    """Return the file of an index that is to be written.
+
+    Args:
+        features: The store.
+        output: The file that was asked for.
 
     Raises:
         IndexFileError: If it cannot be one, or is something else than an index.
@@ -234,7 +259,7 @@ def _choose_path(features: Path, output: str | Path | None) -> Path:
     if path.is_dir() or not path.absolute().parent.is_dir():
         raise IndexFileError(describe_wrong_output(path))
     is_index = not path.exists() or description_path(path).exists() or not path.stat().st_size
-    is_index = is_index or is_index_file(path)
+    is_index = is_index or (is_index_file(path) and not is_training(path))
     if path.absolute() == features.absolute() or not is_index:
         raise IndexFileError(
             f"{str(path)!r} exists and is not an index; it is left alone. "

@@ -18,6 +18,10 @@ ENCODED_ROWS = 8192
 """Rows that are read from the store at a time when an index is brought up to date."""
 
 
+SHARED_ARRAYS = ("centres", "rotation", "offset", "ranges", "words")
+"""Arrays by which vectors become codes, of all recipes."""
+
+
 class Coder:
     """Centres and codes; FAISS's index of them, without vectors.
 
@@ -108,10 +112,14 @@ class Coder:
     def encode_rows(self, vectors: Vectors, rows: np.ndarray) -> CodeFile:
         """Return the codes of chosen vectors."""
         file = CodeFile(vectors.scratch, self.code_size, len(self), len(rows))
+        self.add_rows(file, vectors, rows)
+        return file
+
+    def add_rows(self, file: CodeFile, vectors: Vectors, rows: np.ndarray) -> None:
+        """Add the codes of chosen vectors to a file."""
         for start in range(0, len(rows), ENCODED_ROWS):
             chosen = rows[start : start + ENCODED_ROWS]
             file.add(*self.encode(vectors.take(chosen)), chosen)
-        return file
 
     def map(self, lists: MappedLists) -> None:
         """Let FAISS read lists where they are in the file; where it cannot, give it a copy."""

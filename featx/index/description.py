@@ -25,6 +25,9 @@ from featx.wording import command
 FORMAT = "featx-index"
 FORMAT_VERSION = 3
 
+TRAINING_FORMAT = "featx-index-training"
+"""Of a file without images, see `featx.index.shared_training`."""
+
 UPDATE = "Update: pip install -U featx."
 
 TEXTS = ("contents", "store", "store_relative", "root", "root_relative")
@@ -196,7 +199,7 @@ def check_version(path: str, data: Mapping[str, Any], version: int) -> None:
     Raises:
         IndexFileError: If it is, or does not describe an index.
     """
-    if data["format"] != FORMAT:
+    if data["format"] not in (FORMAT, TRAINING_FORMAT):
         raise IndexFileError(f"{path!r} does not describe a featx index.")
     if data["format_version"] != version:
         older = data["format_version"] < version

@@ -8,16 +8,17 @@ with their checksums when they are first read.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from featx.index.codes import Coder, read_coder
+from featx.index.codes import SHARED_ARRAYS, Coder, read_coder
 from featx.index.container import Arrays, Section
 from featx.index.ivf_update import Change, Kept
-from featx.index.kinds import Effort, Parameters, Space, Update, Vectors
+from featx.index.kinds import Effort, IndexPart, Parameters, Space, Update, Vectors
+from featx.index.list_merge import merge_codes
 from featx.index.list_search import search_by_list, suits_lists
-from featx.index.lists import MappedLists, list_sections
+from featx.index.lists import CodeFile, ListContent, MappedLists, list_sections
 from featx.index.nearest import FAISS_API, select_rows, start_faiss, to_scores
 from featx.index.recipes import Recipe
 from featx.index.training import train_coder
@@ -136,6 +137,7 @@ class Ivf:
     """
 
     is_exact = False
+    shared_arrays = SHARED_ARRAYS
 
     def __init__(self, recipe: Callable[[Space], Recipe]) -> None:
         self._recipe = recipe
@@ -150,13 +152,27 @@ class Ivf:
 
     def build(self, vectors: Vectors, space: Space) -> Sequence[Section]:
         """Return the arrays of an index; the vectors are read once."""
-        coder = self.train(vectors.training, space)
-        codes = coder.encode_all(vectors)
-        lists = map(codes.take, range(len(coder)))
-        return [
-            *coder.sections(codes.sizes),
-            *list_sections(codes.sizes, coder.code_size, lists),
-        ]
+        return _fill(self.train(vectors.training, space), vectors)
+
+    def check_shared(self, space: Space) -> None:
+        """All such indexes can be filled by several machines."""
+
+    def train_arrays(self, training: np.ndarray, space: Space) -> Sequence[Section]:
+        """Return centres and codes; see `featx.index.kinds.SharedKind`."""
+        coder = self.train(training, space)
+        return coder.sections(np.zeros(len(coder), np.int64))
+
+    def fill(self, trained: Arrays, vectors: Vectors, space: Space) -> Sequence[Section]:
+        """Return the arrays of an index by centres and codes that there are; reads vectors once."""
+        return _fill(read_coder(trained, space, self._recipe(space)), vectors)
+
+    def merge(
+        self, trained: Arrays, parts: Iterable[IndexPart], vectors: Vectors, space: Space
+    ) -> Sequence[Section]:
+        """Return the arrays of an index of the vectors of several others, whose codes it copies."""
+        coder = read_coder(trained, space, self._recipe(space))
+        codes = merge_codes(coder, parts, vectors)
+        return _arrays_of(coder, codes, map(codes.take_sorted, range(len(coder))))
 
     def update(
         self, arrays: Arrays, vectors: Vectors, space: Space, old_rows: np.ndarray
@@ -189,6 +205,16 @@ class Ivf:
         lists = MappedLists(arrays, coder.code_size, len(coder), space.count)
         coder.map(lists)
         return IvfSearch(coder, lists, space)
+
+
+def _fill(coder: Coder, vectors: Vectors) -> list[Section]:
+    """Return the arrays of an index of some vectors, which are read once."""
+    codes = coder.encode_all(vectors)
+    return _arrays_of(coder, codes, map(codes.take, range(len(coder))))
+
+
+def _arrays_of(coder: Coder, codes: CodeFile, lists: Iterable[ListContent]) -> list[Section]:
+    return [*coder.sections(codes.sizes), *list_sections(codes.sizes, coder.code_size, lists)]
 
 
 ivf = Ivf(lambda space: Recipe("SQ8", choose_lists(space.count)))

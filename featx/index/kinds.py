@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from featx.registry import Registry
 
@@ -169,6 +169,71 @@ class IndexKind(Protocol):
             ValueError: If they cannot be those of such vectors. (Also KeyError and TypeError.)
         """
         ...
+
+
+@runtime_checkable
+class SharedKind(Protocol):
+    """What a kind can do, too, of which several machines fill indexes that become one.
+
+    All of these are filled by the same arrays of training, so that codes can be copied.
+    """
+
+    shared_arrays: tuple[str, ...]
+    """Names of those arrays, of which some may be missing: equal in indexes that become one."""
+
+    def check_shared(self, space: Space) -> None:
+        """Refuse vectors of which no such index can be made.
+
+        Raises:
+            InvalidValue: If there are none of this `Space.factory`.
+        """
+        ...
+
+    def train_arrays(self, training: np.ndarray, space: Space) -> Sequence[Section]:
+        """Return what codes and lists are made by, for vectors like some vectors."""
+        ...
+
+    def fill(self, trained: Arrays, vectors: Vectors, space: Space) -> Sequence[Section]:
+        """Return the arrays of an index, of which those of training are as they were.
+
+        Args:
+            trained: Arrays of `train_arrays`, or of an index that has them, perhaps a stranger's.
+            vectors: Without vectors to train on; read once.
+            space: The vectors.
+
+        Raises:
+            ValueError: If the arrays cannot be those of such vectors. (Also KeyError.)
+        """
+        ...
+
+    def merge(
+        self, trained: Arrays, parts: Iterable[IndexPart], vectors: Vectors, space: Space
+    ) -> Sequence[Section]:
+        """Return the arrays of an index of the vectors of several others.
+
+        Args:
+            trained: As for `fill`.
+            parts: The others, one after the other; each is given up before the next is taken.
+            vectors: All vectors. Only `take` is used, for those that no part has.
+            space: The vectors.
+
+        Raises:
+            ValueError: If an array cannot be that of such vectors. (Also KeyError.)
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IndexPart:
+    """An index that becomes a part of another one.
+
+    Attributes:
+        arrays: Its arrays.
+        rows: int64 (n,): the row in the other of each of its own; -1 for what is left out.
+    """
+
+    arrays: Arrays
+    rows: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,6 +118,12 @@ class CodeFile:
         first, last = np.searchsorted(entries["list"], [number, number + 1])
         return entries["code"][first:last], entries["row"][first:last]
 
+    def take_sorted(self, number: int) -> ListContent:
+        """Return the same in the order of row numbers, as if rows had come in it."""
+        codes, rows = self.take(number)
+        order = np.argsort(rows)
+        return codes[order], rows[order]
+
     def _read_part(self, part: int) -> np.ndarray:
         """Return the entries of some lists, sorted by list."""
         extents = self._extents[part]

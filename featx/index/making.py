@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from featx.atomic import replace_file
+from featx.errors import IndexFileError, StoreError
 from featx.events import Listener
 from featx.index.choice import LISTS
 from featx.index.container import Arrays, Writer
@@ -25,10 +27,11 @@ from featx.index.kinds import (
 )
 from featx.index.memory import bound_training
 from featx.index.projection import hash_rows, self_sections
-from featx.index.source import StoreVectors, draw_sample
+from featx.index.shared_training import IndexTraining, fill_by
+from featx.index.source import Sample, StoreVectors, draw_held_out, draw_sample
 from featx.index.tuning import QUERIES, ExactNeighbours, Tuned, tune
 from featx.index.vector_index import VectorIndex
-from featx.wording import option
+from featx.wording import command, option
 
 REUSED_ROWS = 1024
 """Rows in a block when an exact index is brought up to date."""
@@ -74,12 +77,14 @@ class Draft:
         description: All but the parameters and what is measured.
         path: The file.
         listener: Receives notes.
+        trained: What it is filled by; it is trained by itself when None.
     """
 
     source: StoreVectors
     description: IndexDescription
     path: Path
     listener: Listener
+    trained: IndexTraining | None = None
 
     @property
     def kind(self) -> IndexKind:
@@ -93,7 +98,7 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True)
-class _Result:
+class Result:
     """What came of writing the arrays of a kind."""
 
     measured: Measured
@@ -108,13 +113,21 @@ def write_index(draft: Draft, older: Older | None) -> None:
         older: An index to take over from.
 
     Raises:
-        OSError: If the file cannot be written.
+        IndexFileError: If the file cannot be written.
+    """
+    write = _write_exact if draft.kind.is_exact else _write_approximate
+    write_file(draft, lambda writer: write(draft, writer, older))
+
+
+def write_file(draft: Draft, write: Callable[[Writer], Result]) -> None:
+    """Write an index whose own arrays `write` writes.
+
+    Raises:
+        IndexFileError: If the file cannot be written.
     """
     started = time.monotonic()
-    with replace_file(draft.path) as temporary, temporary.open("w+b") as file:
-        writer = Writer(file, temporary)
-        write = _write_exact if draft.kind.is_exact else _write_approximate
-        result = write(draft, writer, older)
+    with replace_container(draft.path) as writer:
+        result = write(writer)
         for section in (*draft.source.projection.sections(), *column_sections(draft.description)):
             writer.add(section)
         seconds = round(time.monotonic() - started, 3)
@@ -126,14 +139,34 @@ def write_index(draft: Draft, older: Older | None) -> None:
         writer.finish(description.to_dict())
 
 
-def _write_exact(draft: Draft, writer: Writer, older: Older | None) -> _Result:
+@contextlib.contextmanager
+def replace_container(path: Path) -> Iterator[Writer]:
+    """Give what writes a file, which then takes the place of an older one.
+
+    Raises:
+        IndexFileError: If it cannot be written.
+    """
+    try:
+        with replace_file(path) as temporary, temporary.open("w+b") as file:
+            yield Writer(file, temporary)
+    except (StoreError, IndexFileError):  # Also an OSError, but of what is read.
+        raise
+    except OSError as error:
+        raise IndexFileError(
+            f"{str(path)!r} cannot be written: {error.strerror}. Name another place: "
+            f"{command('index', output='OTHER.faiss')}, or "
+            f"{command('search', features='STORE', index='OTHER.faiss')}."
+        ) from error
+
+
+def _write_exact(draft: Draft, writer: Writer, older: Older | None) -> Result:
     source = draft.source
     read = source.blocks if older is None else lambda: source.follow(_iter_updated(source, older))
     vectors = Vectors(read, source.take, np.empty((0, draft.space.width), np.float32))
     for section in draft.kind.build(vectors, draft.space):
         writer.add(section)
     search = draft.kind.open(writer.mapped(), draft.space)
-    return _Result(Measured(), search.parameters)
+    return Result(Measured(), search.parameters)
 
 
 def _iter_updated(source: StoreVectors, older: Older) -> Iterator[np.ndarray]:
@@ -147,10 +180,10 @@ def _iter_updated(source: StoreVectors, older: Older) -> Iterator[np.ndarray]:
         yield block
 
 
-def _write_approximate(draft: Draft, writer: Writer, older: Older | None) -> _Result:
+def _write_approximate(draft: Draft, writer: Writer, older: Older | None) -> Result:
     if older is not None:
         update = draft.kind.update(
-            older.index.arrays, _choose_vectors(draft), draft.space, older.rows
+            older.index.arrays, choose_vectors(draft), draft.space, older.rows
         )
         if update is not None:
             return _write_update(draft, writer, older, update)
@@ -158,28 +191,37 @@ def _write_approximate(draft: Draft, writer: Writer, older: Older | None) -> _Re
             f"an index of kind {draft.description.kind} is built anew for such a change"
         )
     truth = _write_new(draft, writer)
-    return _measure(draft, writer.mapped(), truth)
+    return measure(draft, writer.mapped(), truth)
 
 
 def _write_new(draft: Draft, writer: Writer) -> ExactNeighbours:
     """Write the arrays of an index of all vectors; return what recall is measured by."""
     source, space = draft.source, draft.space
-    wanted, limit = draft.kind.training_rows(space), draft.description.options.max_memory
-    sample = draw_sample(source, bound_training(wanted, space, limit), QUERIES)
+    sample = _draw(draft)
     truth = ExactNeighbours(sample.rows, source.projection.project(sample.queries), space)
     vectors = replace(
-        _choose_vectors(draft),
+        choose_vectors(draft),
         read=lambda: truth.watch(source.blocks()),
         training=source.projection.project(sample.training),
     )
-    for section in draft.kind.build(vectors, space):
-        writer.add(section)
-    for section in self_sections(source.hashes):
+    if draft.trained is None:
+        sections = draft.kind.build(vectors, space)
+    else:
+        sections = fill_by(draft.trained, vectors, space)
+    for section in (*sections, *self_sections(source.hashes)):
         writer.add(section)
     return truth
 
 
-def _write_update(draft: Draft, writer: Writer, older: Older, update: Update) -> _Result:
+def _draw(draft: Draft) -> Sample:
+    """Return vectors to train on, unless that was done, and others to measure with."""
+    if draft.trained is not None:
+        return draw_held_out(draft.source, QUERIES, draft.trained.hashes)
+    wanted, limit = draft.kind.training_rows(draft.space), draft.description.options.max_memory
+    return draw_sample(draft.source, bound_training(wanted, draft.space, limit), QUERIES)
+
+
+def _write_update(draft: Draft, writer: Writer, older: Older, update: Update) -> Result:
     if update.note is not None:
         draft.listener.note(update.note)
     for section in update.sections:
@@ -193,14 +235,14 @@ def _write_update(draft: Draft, writer: Writer, older: Older, update: Update) ->
     description = older.index.description
     changed = description.measured.changed + len(new)
     if changed <= MEASURED_AGAIN * len(older.rows):
-        return _Result(replace(description.measured, changed=changed), description.parameters)
+        return Result(replace(description.measured, changed=changed), description.parameters)
     source = draft.source
     sample = draw_sample(source, 0, QUERIES)
     truth = ExactNeighbours(sample.rows, source.projection.project(sample.queries), draft.space)
-    return _measure(draft, writer.mapped(), truth)
+    return measure(draft, writer.mapped(), truth)
 
 
-def _measure(draft: Draft, arrays: Arrays, truth: ExactNeighbours) -> _Result:
+def measure(draft: Draft, arrays: Arrays, truth: ExactNeighbours) -> Result:
     """Tune the search in arrays that have been written."""
     if not truth.is_complete:
         for _ in truth.watch(draft.source.blocks()):
@@ -214,10 +256,11 @@ def _measure(draft: Draft, arrays: Arrays, truth: ExactNeighbours) -> _Result:
         )
     _note_effort(draft, search, tuned)
     parameters = {**search.with_parameters(tuned.parameters).parameters, **tuned.parameters}
-    return _Result(Measured(round(tuned.recall, 4), len(truth.rows)), parameters)
+    return Result(Measured(round(tuned.recall, 4), len(truth.rows)), parameters)
 
 
-def _choose_vectors(draft: Draft) -> Vectors:
+def choose_vectors(draft: Draft) -> Vectors:
+    """Return the vectors of an index as its kind gets them, without some to train on."""
     return Vectors(
         draft.source.blocks,
         draft.source.take,

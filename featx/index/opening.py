@@ -8,8 +8,13 @@ from pathlib import Path
 
 from featx.arguments import check_given_path, plain_arguments
 from featx.errors import AddOnError, IndexFileError, NotInstalled
-from featx.index.container import damaged, open_container
-from featx.index.description import FORMAT_VERSION, IndexDescription, check_version
+from featx.index.container import Arrays, damaged, open_container
+from featx.index.description import (
+    FORMAT_VERSION,
+    TRAINING_FORMAT,
+    IndexDescription,
+    check_version,
+)
 from featx.index.files import description_path, is_container
 from featx.index.kinds import INDEXES
 from featx.index.projection import read_projection
@@ -40,7 +45,7 @@ def open_index(path: str | Path) -> VectorIndex:
     """
     path = Path(path)
     if not path.is_file():
-        raise IndexFileError(f"There is no index {str(path)!r}. {command('index')} makes one.")
+        raise _missing(path)
     if is_container(path):
         while True:
             before = path.stat()
@@ -58,20 +63,46 @@ def open_index(path: str | Path) -> VectorIndex:
     )
 
 
-def _open_container(path: Path) -> VectorIndex:
+def open_description(path: Path) -> tuple[IndexDescription, Arrays]:
+    """Return what an index is and its arrays, without what searches in them.
+
+    Raises:
+        IndexFileError: If it is missing or damaged, or of version 2.
+        NotInstalled: If it is of a kind that is not installed here.
+    """
+    if not path.is_file():
+        raise _missing(path)
     container = open_container(path)
     data, arrays = container.data, container.arrays
+    if data.get("format") == TRAINING_FORMAT:
+        raise IndexFileError(
+            f"{str(path)!r} holds no images, but what indexes are filled by. Give it to "
+            f"{command('index', trained_by=path.name)}."
+        )
     try:
         check_version(str(path), data, FORMAT_VERSION)
         INDEXES.restore(data["kind"], f"The index {str(path)!r}", data["package"])
-        description = IndexDescription.from_dict(data, arrays)
+        return IndexDescription.from_dict(data, arrays), arrays
+    except (IndexFileError, NotInstalled, AddOnError):
+        raise
+    except Exception as error:
+        raise damaged(path, error) from error
+
+
+def _missing(path: Path) -> IndexFileError:
+    return IndexFileError(f"There is no index {str(path)!r}. {command('index')} makes one.")
+
+
+def _open_container(path: Path) -> VectorIndex:
+    description, arrays = open_description(path)
+    try:
         search = INDEXES[description.kind].open(arrays, description.space)
         search = search.with_parameters(description.parameters)
         if not isinstance(description.parameters.get("candidates", 0), int):
             raise ValueError("its number of candidates is none")
         read_projection(arrays, description.options, math.prod(description.feature.shape))
         return VectorIndex(search, description, path, arrays)
-    except (IndexFileError, NotInstalled, AddOnError):
+    except IndexFileError:
         raise
     except Exception as error:
         raise damaged(path, error) from error

@@ -12,6 +12,9 @@ from featx.index.container import Arrays, Section
 from featx.options import IndexOptions
 from featx.wording import option
 
+PROJECTION_ARRAYS = ("mean", "components")
+"""Arrays of a projection in a file; of one without components, there are none."""
+
 PCA_ROWS = 50_000
 """Vectors that components are fitted on, at most, drawn from all over the store."""
 
@@ -53,7 +56,8 @@ class Projection:
         """Return the arrays of it."""
         if self.mean is None or self.components is None:
             return []
-        return [Section.of("mean", self.mean), Section.of("components", self.components)]
+        values = self.mean, self.components
+        return list(map(Section.of, PROJECTION_ARRAYS, values))
 
 
 def read_projection(arrays: Arrays, options: IndexOptions, width: int) -> Projection:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from featx.events import Listener
-from featx.index.projection import Projection, hash_rows
+from featx.index.projection import PCA_ROWS, Projection, fit_projection, hash_rows
+from featx.options import IndexOptions
 from featx.store import FeatureStore
 
 SEED = 7
+
+LOOKED_AT = 4
+"""Times as many rows are looked at as are wanted, where some may have been trained on."""
 
 
 @dataclass(slots=True)
@@ -123,3 +127,31 @@ def draw_sample(source: StoreVectors, training: int, queries: int) -> Sample:
         trained = rows
     vectors, queried = source.pick([trained, rows])
     return Sample(vectors, rows, queried)
+
+
+def draw_held_out(source: StoreVectors, queries: int, trained: np.ndarray) -> Sample:
+    """Keep some vectors that were not trained on, or any where all were.
+
+    Args:
+        source: The vectors.
+        queries: Most vectors to measure with.
+        trained: uint64 (T,), hashes of what was trained on.
+    """
+    count = len(source.store)
+    # As `draw_sample` draws: of the store that was trained on, those that it left out come first.
+    rows = np.random.default_rng(SEED).permutation(count)[: LOOKED_AT * queries]
+    vectors = source.take_prepared(rows)
+    fresh = np.flatnonzero(~np.isin(hash_rows(vectors), trained))
+    chosen = fresh if len(fresh) else np.arange(len(rows))
+    chosen = chosen[: min(queries, max(1, count // 4))]
+    chosen = chosen[np.argsort(rows[chosen])]
+    return Sample(vectors[:0], rows[chosen], vectors[chosen])
+
+
+def fit_source(source: StoreVectors, options: IndexOptions) -> StoreVectors:
+    """Return vectors with the projection that is asked for, fitted on them."""
+    source = replace(source, projection=Projection(options.metric == "cosine"))
+    if options.pca is None:
+        return source
+    sample = draw_sample(source, PCA_ROWS, 0)
+    return replace(source, projection=fit_projection(sample.training, options))

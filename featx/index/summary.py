@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from featx.index.shared_training import IndexTraining
 from featx.index.vector_index import VectorIndex
+from featx.options import IndexOptions
 
 
 def summarize_index(index: VectorIndex) -> dict[str, Any]:
@@ -32,14 +34,34 @@ def summarize_index(index: VectorIndex) -> dict[str, Any]:
     }
 
 
-def describe_metric(index: VectorIndex) -> str:
+def summarize_training(training: IndexTraining) -> dict[str, Any]:
+    """Return what is known of a training as JSON-serialisable values."""
+    options, feature = training.options, training.feature
+    return {
+        "output": str(training.path),
+        "kind": training.kind,
+        "factory": options.factory,
+        "dimension": training.space.width,
+        "layer": feature.name,
+        "pool": feature.pool,
+        "metric": options.metric,
+        "pca": options.pca,
+        "whiten": options.whiten,
+        "lists": training.lists,
+        "train_for": training.train_for,
+        "trained_on": training.trained_on,
+        "bytes": training.path.stat().st_size,
+        "model": training.model.to_dict(),
+    }
+
+
+def describe_metric(options: IndexOptions) -> str:
     """Return how an index compares vectors, for people.
 
     Example:
-        >>> METRICS["cosine"]
-        'cosine similarity'
+        >>> describe_metric(IndexOptions(pca=8))
+        'cosine similarity of 8 principal components'
     """
-    options = index.description.options
     components = ""
     if options.pca is not None:
         whitened = " whitened" if options.whiten else ""

@@ -14,6 +14,7 @@ from featx.arguments import check_given_path, plain_arguments
 from featx.errors import IndexFileError, StoreError
 from featx.index.opening import open_index
 from featx.index.projection import hash_rows, read_projection
+from featx.index.shared_training import is_training, open_training
 from featx.index.source import StoreVectors
 from featx.index.vector_index import VectorIndex
 from featx.shown import Shown
@@ -31,7 +32,7 @@ class IndexReport(Shown):
 
     Attributes:
         index: The index.
-        rows: Its images.
+        rows: Its images; 0 of a training, see `featx.train_index`.
         num_bytes: Its size.
         store: The store that it was compared with; None if that is not here.
         problems: What is wrong; empty if nothing is.
@@ -82,6 +83,9 @@ def verify_index(index: str | Path) -> IndexReport:
     rows, store = 0, None
     problems: list[str] = []
     try:
+        if is_training(path):
+            open_training(path).verify()
+            return IndexReport(str(path), 0, path.stat().st_size, None, ())
         opened = open_index(path)
         rows = len(opened)
         opened.verify()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from featx.report.columns import Table
 from featx.report.drawing import make_table, print_result, terminal_width
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from featx.heads.kinds import Task
     from featx.heads.layer_choice import LayerTrial
     from featx.heads.prediction_report import Prediction
-    from featx.index.vector_index import VectorIndex
-    from featx.index.verification import IndexReport
     from featx.models.catalogue_entry import CatalogueEntry, Measurement
 
 SHOWN_CANDIDATES = 5
@@ -243,53 +241,3 @@ _CELLS: dict[str, Callable[[Prediction], str]] = {
     "candidates": _name_candidates,
     "novelty": lambda prediction: f"{prediction.novelty:.3f}",
 }
-
-
-def show_index(index: VectorIndex) -> None:
-    """Write what was built."""
-    from featx.index.summary import describe_metric, describe_recall
-
-    recall = describe_recall(index)
-    print_result(
-        f"{short_path(index.path)}: {format_count(len(index), 'image')}, {index.summary}, "
-        f"{describe_metric(index)}, layer {index.description.feature.name}, "
-        f"{format_count(index.width, 'value')} each{recall and f'; {recall}'}"
-    )
-
-
-def show_index_facts(summary: Mapping[str, Any]) -> None:
-    """Draw what ``featx info`` says of an index."""
-    table = make_table("index", short_path(summary["output"]), right=())
-    bytes_each = summary["bytes"] / summary["rows"]
-    exact = summary["min_recall"] is None
-    asked = "" if exact else f", asked for: {summary['min_recall']:g}"
-    recipe = f": {summary['factory']}" if summary["factory"] else ""
-    facts = {
-        "kind": f"{summary['kind']}{recipe}",
-        "images": f"{summary['rows']:,}",
-        "values": f"{summary['dimension']:,}",
-        "layer": summary["layer"],
-        "metric": summary["metric"],
-        "recall of 10": f"{summary['recall']:.4f}{asked}",
-        "size": f"{format_bytes(summary['bytes'])}, {bytes_each:,.0f} bytes for each image",
-        "built in": f"{summary['seconds']:.1f} s",
-        **{name: str(value) for name, value in summary["parameters"].items()},
-        "store": short_path(summary["store"]),
-    }
-    for name, value in facts.items():
-        table.add_row(name, value)
-    print_result(table)
-
-
-def show_index_report(report: IndexReport) -> None:
-    """Say that an index is as it was written and that of its store, or what is wrong."""
-    for problem in report.problems:
-        print_result(problem)
-    state = "intact" if report.is_intact else "not intact"
-    compared = "its store is not here"
-    if report.store is not None:
-        compared = f"compared with {short_path(report.store)}"
-    print_result(
-        f"{short_path(report.index)}: {state} ({format_count(report.rows, 'image')}, "
-        f"{format_bytes(report.num_bytes)}, {compared})"
-    )

@@ -6,7 +6,7 @@ import contextlib
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -32,7 +32,7 @@ from featx.store.format import READ_ERRORS, dataset_name
 from featx.store.key_locator import KeyLocator
 from featx.store.single_rows import read_rows
 from featx.store.stored_columns import StoreColumns
-from featx.store.values import FeatureTable, LayerValues, read_dataset
+from featx.store.values import FeatureTable, LayerValues, RowReader, read_dataset
 
 if TYPE_CHECKING:
     import pandas
@@ -141,19 +141,20 @@ class FeatureStore(StoreColumns, Shown):
         read = self._row_reader(spec)
         return LayerValues(read, len(self), spec, np.dtype(self.header.dtype), self.rows)
 
-    def _row_reader(self, spec: FeatureSpec) -> Callable[[np.ndarray], np.ndarray]:
+    def _row_reader(self, spec: FeatureSpec) -> RowReader:
         """Return what reads rows of a layer as stored, and keeps its dataset open meanwhile."""
         dataset = f"features/{dataset_name(self.header.features.index(spec))}"
         opened: Any = None
 
-        def read(rows: np.ndarray) -> np.ndarray:
+        def read(rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
             nonlocal opened
             try:
                 if self.part_files is None:
                     if not opened:  # Or closed with its file.
                         opened = self._file[dataset]
-                    return read_dataset(opened, rows)
-                out = np.empty((len(rows), *spec.shape), self.header.dtype)
+                    return read_dataset(opened, rows, out)
+                if out is None:
+                    out = np.empty((len(rows), *spec.shape), self.header.dtype)
                 self.part_files.read(dataset, rows, out)
                 return out
             except StoreError:
@@ -189,19 +190,24 @@ class FeatureStore(StoreColumns, Shown):
         for block in self.iter_features(layer):
             yield pool_features(block, applied or "none")
 
-    def vector_reader(
-        self, layer: str | int | None, pool: str | None
-    ) -> Callable[[np.ndarray], np.ndarray]:
+    def vector_reader(self, layer: str | int | None, pool: str | None) -> RowReader:
         """Return what reads chosen rows of a layer that is read many times.
 
-        It takes int64 (n,), each from 0 to N - 1, and returns pooled maps in float32, or what is
-        stored as it is.
+        It gives pooled maps in float32, or what is stored as it is.
         """
         stored, applied = self._spec_and_pool(layer, pool)
         read = self._row_reader(stored)
         if applied in (None, "none"):
             return read
-        return lambda rows: pool_features(read(rows), applied)
+
+        def read_pooled(rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+            pooled = pool_features(read(rows), applied)
+            if out is None:
+                return pooled
+            out[...] = pooled
+            return out
+
+        return read_pooled
 
     @plain_method(rows=check_rows)
     def vectors(self, layer: str | int | None, pool: str | None, rows: np.ndarray) -> np.ndarray:

@@ -29,6 +29,10 @@ ITER_BYTES = 8 << 20
 MAX_OPEN_PARTS = 32
 """Part files that one store keeps open; systems allow a process a few hundred files."""
 
+RowReader = Callable[..., np.ndarray]
+"""Takes row numbers, int64 (n,), each from 0 to N - 1, and perhaps an array to be filled; returns
+(n, *shape)."""
+
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class FeatureTable(Shown):
@@ -169,23 +173,32 @@ def _is_key(value: Any) -> bool:
     return isinstance(value, (str, os.PathLike))
 
 
-def read_dataset(dataset: h5py.Dataset, rows: np.ndarray) -> np.ndarray:
+def read_dataset(
+    dataset: h5py.Dataset, rows: np.ndarray, out: np.ndarray | None = None
+) -> np.ndarray:
     """Read chosen rows of a dataset, in any order, also repeatedly.
 
     Args:
         dataset: (N, *shape).
         rows: Row numbers, (n,).
+        out: An array (n, *shape) of the dataset's type to be filled, without gaps; a new one when
+            None.
 
     Returns:
         (n, *shape).
     """
     if not len(rows):
-        return np.empty((0, *dataset.shape[1:]), dataset.dtype)
+        return np.empty((0, *dataset.shape[1:]), dataset.dtype) if out is None else out
     first, last = int(rows.min()), int(rows.max())
     if len(rows) == last - first + 1 and (np.diff(rows) == 1).all():
-        return np.asarray(dataset[first : last + 1])
+        if out is None:
+            return np.asarray(dataset[first : last + 1])
+        if out.size:
+            dataset.read_direct(out, np.s_[first : last + 1])
+        return out
     # Chunk by chunk: HDF5's own selection of points takes quadratic time.
-    out = np.empty((len(rows), *dataset.shape[1:]), dataset.dtype)
+    if out is None:
+        out = np.empty((len(rows), *dataset.shape[1:]), dataset.dtype)
     chunk_rows = dataset.chunks[0] if dataset.chunks else len(dataset)
     order = np.argsort(rows, kind="stable")
     chunks = rows[order] // chunk_rows
@@ -210,6 +223,7 @@ class PartFiles:
         self._salvage = salvage
         self.row_map = row_map
         self._open: OrderedDict[int, h5py.File] = OrderedDict()
+        self._last: tuple[tuple[int, str], h5py.Dataset] | None = None
 
     @property
     def num_open(self) -> int:
@@ -264,15 +278,27 @@ class PartFiles:
     def read(self, dataset: str, rows: np.ndarray, out: np.ndarray) -> None:
         """Read rows of the view, (n,), of one dataset into `out`, (n, *shape)."""
         parts = self.row_map.part[rows]
-        for number in np.unique(parts).tolist():
+        numbers = np.unique(parts).tolist()
+        if len(numbers) == 1:
+            read_dataset(self._dataset(numbers[0], dataset), self.row_map.row[rows], out)
+            return
+        for number in numbers:
             chosen = np.flatnonzero(parts == number)
-            file = self._file(number)
-            out[chosen] = read_dataset(file[dataset], self.row_map.row[rows[chosen]])
+            values = self._dataset(number, dataset)
+            out[chosen] = read_dataset(values, self.row_map.row[rows[chosen]])
 
     def close(self) -> None:
         """Close all of them; they are opened again when read."""
+        self._last = None
         while self._open:
             self._open.popitem()[1].close()
+
+    def _dataset(self, number: int, name: str) -> h5py.Dataset:
+        """Return a dataset of a part; the one that was read last stays open, with its chunk."""
+        file = self._file(number)
+        if self._last is None or self._last[0] != (number, name) or not self._last[1]:
+            self._last = (number, name), file[name]
+        return self._last[1]
 
     def _file(self, number: int) -> h5py.File:
         if number in self._open:

@@ -100,20 +100,49 @@ def test_chunks_and_rows_are_both_mixed(numbered: Path) -> None:
 
 def test_a_chunk_is_read_once_in_a_pass(numbered: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
-    real = h5py.Dataset.__getitem__
+    real = h5py.Dataset.read_direct
 
-    def spy(dataset: Any, selection: Any, *rest: Any, **more: Any) -> Any:
+    def spy(dataset: Any, out: Any, selection: Any) -> Any:
         if dataset.name == "/features/f001":
             read.append(selection.start // 7)
             assert (selection.stop - 1) // 7 == selection.start // 7
-        return real(dataset, selection, *rest, **more)
+        return real(dataset, out, selection)
 
-    monkeypatch.setattr(h5py.Dataset, "__getitem__", spy)
+    def read_otherwise(dataset: Any, *rest: Any, **more: Any) -> Any:
+        assert dataset.name != "/features/f001"
+        return otherwise(dataset, *rest, **more)
+
+    otherwise = h5py.Dataset.__getitem__
+    monkeypatch.setattr(h5py.Dataset, "read_direct", spy)
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", read_otherwise)
     data = featx.open_dataset(numbered, layers="v")
     for shuffle in (False, True):
         read.clear()
         assert len(flat(pass_over(data, shuffle=shuffle, batch_size=5))) == ROWS
         assert sorted(read) == list(range(15))
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_memory_is_used_again_and_never_while_somebody_has_it(
+    tmp_path: Path, shuffle: bool
+) -> None:
+    values = np.arange(400, dtype=np.float32)[:, None] * np.ones(16, np.float32)
+    write_sample(tmp_path / "f.h5", {"v": values})
+    data = featx.open_dataset(tmp_path / "f.h5", columns=())
+    options: Any = {"batch_size": 6, "shuffle": shuffle, "buffer_rows": 40}
+    blocks: set[int] = set()
+    kept: list[tuple[np.ndarray, np.ndarray]] = []
+    for number, batch in enumerate(data.batches(**options)):
+        assert batch["v"].ctypes.data % 64 == 0
+        blocks.add(id(batch["v"].base))
+        if number % 11 == 0:
+            kept.append((batch["v"], batch["v"].copy()))
+    for given, copied in kept:
+        np.testing.assert_array_equal(given, copied)
+    dropped = {id(batch["v"].base) for batch in data.batches(**options)}
+    assert len(dropped) <= 4 < len(blocks)
+    whole = np.concatenate([batch["v"] for batch in data.batches(**options)])
+    np.testing.assert_array_equal(whole[whole[:, 0].argsort()], values)
 
 
 @pytest.mark.parametrize("shuffle", [False, True])

@@ -33,6 +33,7 @@ _VIEWS = {
     "searches": (
         "IndexDescription",
         "IndexReport",
+        "IndexTraining",
         "Match",
         "QueryResult",
         "RetrievalReport",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from featx.index.matches import Match
     from featx.index.retrieval_report import RetrievalReport
     from featx.index.searching import QueryResult, SearchReport
+    from featx.index.shared_training import IndexTraining
     from featx.index.vector_index import VectorIndex
     from featx.index.verification import IndexReport
     from featx.specs import FeatureSpec, ModelSpec
@@ -41,7 +42,7 @@ def view_index(index: VectorIndex) -> View:
         short_path(index.path),
         list_facts(
             ("images", f"{len(index):,}"),
-            ("search", f"{index.summary}, {describe_metric(index)}"),
+            ("search", f"{index.summary}, {describe_metric(description.options)}"),
             ("recall", describe_recall(index)),
             *_describe(description.feature, description.model),
         ),
@@ -56,6 +57,20 @@ def view_description(description: IndexDescription) -> View:
             ("images", f"{len(description.keys):,} ({list_names(description.keys)})"),
             ("kind", description.kind),
             *_describe(description.feature, description.model),
+        ),
+    )
+
+
+def view_training(training: IndexTraining) -> View:
+    """Return what indexes are filled by."""
+    return View(
+        "IndexTraining",
+        short_path(training.path),
+        list_facts(
+            ("kind", training.kind),
+            ("lists", f"{training.lists:,}"),
+            ("trained", f"on {training.trained_on:,} vectors, for {training.train_for:,} images"),
+            *_describe(training.feature, training.model),
         ),
     )
 
@@ -179,6 +194,7 @@ def _picture(match: Match) -> Picture:
 VIEWS: Mapping[str, Callable[[Any], View]] = {
     "IndexDescription": view_description,
     "IndexReport": view_checking,
+    "IndexTraining": view_training,
     "Match": view_match,
     "QueryResult": view_result,
     "RetrievalReport": view_retrieval,
