@@ -264,7 +264,12 @@ ONLY_IN_THE_SHELL = {
     "retrieval",  # It chooses the other function.
 }
 
-OTHER_FUNCTIONS = {"evaluate": "evaluate_retrieval", "export": "export_to_database"}
+OTHER_FUNCTIONS = {
+    "evaluate": "evaluate_retrieval",
+    "export": "export_to_database",
+    "index": "train_index",
+    "merge": "merge_indexes",
+}
 """What else a command does with an option."""
 
 

@@ -13,8 +13,7 @@ from typing import Any, Self, Unpack
 import numpy as np
 
 from featx.checks import check_whole_number
-from featx.datasets import reading
-from featx.datasets.batch import Batch
+from featx.datasets import reading, row_batches
 from featx.datasets.columns import Target, read_numbers, read_target, read_values, to_float32
 from featx.datasets.kinds import DATASETS
 from featx.datasets.options import BatchKeywords, BatchOptions
@@ -77,6 +76,7 @@ class FeatureDataset(Shown):
         self.choice = choice
         self._opened: tuple[int, FeatureStore] | None = None
         self._reading: tuple[FeatureStore, dict[str, RowReader]] | None = None
+        self.memory = row_batches.RowMemory()
 
     def __len__(self) -> int:
         return len(self.choice.rows)
@@ -108,13 +108,16 @@ class FeatureDataset(Shown):
 
     def reopen(self) -> FeatureDataset:
         """Return the same data set with a store of its own, for another thread."""
-        return FeatureDataset(self.choice)
+        other = FeatureDataset(self.choice)
+        other.memory = self.memory
+        return other
 
     def close(self) -> None:
-        """Close the store. It is opened again when something more is read."""
+        """Close the store, and free memory. It is opened again when something more is read."""
         if self._opened is not None and self._opened[0] == os.getpid():
             self._opened[1].close()
         self._opened, self._reading = None, None
+        self.memory = row_batches.RowMemory()
 
     @property
     def store(self) -> FeatureStore:
@@ -230,7 +233,7 @@ class FeatureDataset(Shown):
                 raise UnknownOption(method, name, fields)
         return fill_group(BatchOptions, given, options)
 
-    def read(self, numbers: np.ndarray, out: Batch | None = None) -> Batch:
+    def read(self, numbers: np.ndarray, out: row_batches.Batch | None = None) -> row_batches.Batch:
         """Read the layers of chosen rows.
 
         Args:
@@ -239,7 +242,9 @@ class FeatureDataset(Shown):
         """
         rows = self.choice.rows[numbers]
         if out is None:
-            return Batch(rows, {name: read(rows) for name, read in self._readers.items()})
+            return row_batches.Batch(
+                rows, {name: read(rows) for name, read in self._readers.items()}
+            )
         out.rows[:] = rows
         for name, read in self._readers.items():
             read(rows, out.layers[name])
@@ -266,7 +271,7 @@ class FeatureDataset(Shown):
 
     def arrange(
         self,
-        batch: Batch,
+        batch: row_batches.Batch,
         convert: Callable[[Any], Any] = to_float32,
         row: int | None = None,
     ) -> Any:

@@ -21,7 +21,7 @@ class BatchOptions:
         seed: Seed of these orders, from 0 to 4,294,967,295. Pass e of a seed always has the same
             order, with the same `shard` and number of workers.
         buffer_rows: Rows that are permuted together, at least 1; as many as fit into 64 MiB when
-            None. The more, the better mixed. Three buffers are in memory at a time.
+            None. The more, the better mixed. Two buffers are in memory at a time.
         shard: ``(i, n)``: only the i-th of n parts of the rows, i from 1, for one of n processes
             that train together. Sizes differ by one row at most.
         drop_last: Leave out the last batch if it is not full, so that all shards have equally many

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from featx.checks import require_library
-from featx.datasets.batch import Batch
 from featx.datasets.columns import KEY, to_float32
 from featx.datasets.feature_dataset import FeatureDataset
 from featx.datasets.options import BatchOptions
 from featx.datasets.reading import iter_batches
+from featx.datasets.row_batches import Batch
 from featx.errors import InvalidValue
 from featx.store.frames import pandas_type
 from featx.units import format_shape

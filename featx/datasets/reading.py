@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from featx.datasets.batch import Batch
-from featx.datasets.memory import RowMemory
 from featx.datasets.options import BatchOptions
 from featx.datasets.order import Blocks, Buffer, Share, follow_rows, shuffle_blocks
+from featx.datasets.row_batches import Batch
 from featx.store.writing import CHUNK_BYTES
 
 if TYPE_CHECKING:
@@ -58,48 +59,58 @@ def iter_batches(
             pieces = shuffle_blocks(blocks, share, (options.seed, epoch), buffer_rows)
         else:
             pieces = follow_rows(share, own.choice.rows, sizes.read_rows)
-        loader = _Loader(own, share.batch_size)
-        for loaded in _read_ahead(thread, loader.load, pieces):
-            for first in range(0, len(loaded), share.batch_size):
-                yield loaded.cut(first, first + share.batch_size)
-        if len(loader.rest):
-            yield loader.rest
+        with _Loader(own, share.batch_size) as loader:
+            yield from _read_ahead(thread, loader, pieces)
 
 
 def _read_ahead(
-    thread: ThreadPoolExecutor, read: Callable[[Buffer], Batch], pieces: Iterable[Buffer]
+    thread: ThreadPoolExecutor, loader: _Loader, pieces: Iterator[Buffer]
 ) -> Iterator[Batch]:
-    """Yield what is read of each piece; the next one is being read meanwhile."""
-    coming: Future[Batch] | None = None
-    for piece in pieces:
-        following = thread.submit(read, piece)
-        if coming is not None:
-            yield coming.result()
-        coming = following
-    if coming is not None:
-        yield coming.result()
+    """Yield batches; while those of one piece are given out, the next piece is read."""
+    coming: deque[Future[Batch]] = deque()
+
+    def read_next() -> None:
+        if not coming:
+            coming.extend(thread.submit(loader.load, piece) for piece in islice(pieces, 1))
+
+    read_next()
+    while coming:
+        loaded = coming.pop().result()
+        for first in range(0, len(loaded), loader.batch_size):
+            yield loaded.cut(first, first + loader.batch_size)
+            read_next()  # Not before: whoever has this batch has given up the memory of others.
+        read_next()
+    if len(loader.rest):
+        yield loader.rest
 
 
 class _Loader:
     """Reads pieces into memory, and cuts off what does not fill a batch: it goes before the next.
 
     Attributes:
+        batch_size: Rows of a batch.
         rest: Rows that have not been given out yet.
     """
 
     def __init__(self, data: FeatureDataset, batch_size: int) -> None:
-        self._data, self._batch_size = data, batch_size
+        self._data, self.batch_size = data, batch_size
+        self._mover = ThreadPoolExecutor(1, "featx-mixing")
         self.rest = data.read(np.empty(0, np.int64))
-        self._memory, self._scratch = RowMemory(self.rest), RowMemory(self.rest)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._mover.shutdown()
 
     def load(self, piece: Buffer) -> Batch:
         """Return whole batches."""
         kept = len(self.rest)
         count = kept + sum(map(len, piece.pieces))
-        loaded = self._memory.take(count)
+        loaded = self._data.memory.take(self.rest, count)
         loaded.put(slice(0, kept), self.rest)
         self._fill(loaded.cut(kept, count), piece)
-        end = count // self._batch_size * self._batch_size
+        end = count // self.batch_size * self.batch_size
         self.rest = loaded.cut(end, count)
         return loaded.cut(0, end)
 
@@ -111,11 +122,17 @@ class _Loader:
         places = np.empty(len(target), np.int64)
         places[piece.order] = np.arange(len(target))
         start = 0
-        for rows in piece.pieces:  # While a chunk is in the processor's cache, its rows are moved.
-            read = self._scratch.take(len(rows))
+        moving: Future[None] | None = None
+        for rows in piece.pieces:
+            read = self._data.memory.take(target, len(rows))
             self._data.read(rows, read)
-            target.put(places[start : start + len(rows)], read)
+            if moving is not None:
+                moving.result()
+            # While the next chunk is read, the rows of this one go to their places.
+            moving = self._mover.submit(target.put, places[start : start + len(rows)], read)
             start += len(rows)
+        if moving is not None:
+            moving.result()
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,8 +134,9 @@ def build_index(
     trained = None if trained_by is None else open_training(trained_by)
     if trained is not None:
         if previous is not None:
-            both = f"{option('trained_by')} and {option('previous')}"
-            raise InvalidValue(f"{both} exclude each other: pass one of them.")
+            raise InvalidValue(
+                f"{option('trained_by')} fills an index anew: leave out the previous one."
+            )
         kind, options = trained.kind, trained.fill_options(kind, options)
         layer, pool = trained.choose_layer(layer, pool)
     with open_store(features) as store:

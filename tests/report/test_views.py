@@ -82,6 +82,7 @@ def things(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             featx.load_head(folder / "head"),
             index,
             index.description,
+            featx.train_index(store_path, kind="ivf"),
             found,
             found.results[0],
             found.results[0].matches[0],
