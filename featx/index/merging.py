@@ -95,6 +95,11 @@ def merge_indexes(
     paths = [Path(index) for index in indexes]
     _check_paths(paths)
     store_path = Path(output).with_suffix(STORE_SUFFIX) if features is None else Path(features)
+    if features is None and not store_path.exists():
+        raise IndexFileError(
+            f"There is no store {str(store_path)!r} beside the index. Name the merged store with "
+            f"{option('features')}."
+        )
     target = choose_path(store_path, output)
     first = _First(paths[0], *open_description(paths[0]))
     for path in paths:

@@ -12,8 +12,10 @@ from typing import Any
 import faiss
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import featx
+from featx.cli.app import app
 from featx.errors import FeatxError, FingerprintMismatch, IndexFileError, InvalidValue
 from featx.index.projection import hash_rows
 from featx.index.row_finder import RowFinder
@@ -249,6 +251,11 @@ def test_what_cannot_be_merged_is_refused_in_a_line(
     assert not list(shards.folder.glob("refused*"))
 
 
+def test_the_merged_store_is_asked_for(shards: Shards, tmp_path: Path) -> None:
+    with pytest.raises(IndexFileError, match="Name the merged store with features="):
+        featx.merge_indexes(shards.indexes, tmp_path / "i.faiss")
+
+
 def test_lists_that_cannot_be_are_refused(shards: Shards, tmp_path: Path) -> None:
     damaged = tmp_path / "damaged.faiss"
     content = bytearray(shards.indexes[1].read_bytes())
@@ -375,3 +382,20 @@ def test_rows_are_found_by_content_and_vector_each_once(seed: int) -> None:
         for row, one, vector in zip(rows.tolist(), chosen.tolist(), others.tolist(), strict=True):
             assert row >= 0 or (bytes(content[one]), vector) not in left
     assert finder.num_missing == sum(vector >= 0 for _, vector in left)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["merge", "0.faiss", "1.faiss", "-o", "x.faiss", "--partial"], "are for stores"),
+        (["merge", "0.h5", "1.h5", "-o", "x.h5", "--features", "all.h5"], "is for indexes"),
+        (["index", "0.h5", "--train-for", "9", "--trained-by", "t.faiss"], "exclude each other"),
+    ],
+)
+def test_options_that_do_nothing_are_refused(
+    arguments: list[str], message: str, shards: Shards, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(shards.folder)
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert message in " ".join(result.output.split())
