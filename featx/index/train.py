@@ -123,8 +123,8 @@ def _write(training: IndexTraining, kind: SharedKind, source: StoreVectors) -> N
     sample = draw_sample(source, allowed, QUERIES)
     if len(sample.training) < allowed:
         source.listener.note(
-            f"trained on {format_count(len(sample.training), 'vector')}, all that there are besides "
-            f"some to measure with: {wanted:,} are better for {training.train_for:,} images"
+            f"trained on {format_count(len(sample.training), 'vector')}, all but some to measure "
+            f"with: {wanted:,} are better for {training.train_for:,} images"
         )
     arrays = kind.train_arrays(source.projection.project(sample.training), space)
     sections: list[Section] = [
