@@ -40,8 +40,10 @@ TOO_MUCH = LIMIT + (32 << 20)
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["images", "--count", "150", "--seed", "11"],
-        ["files", "--count", "160", "--seed", "1"],
+        ["images", "--count", "75", "--seed", "11"],
+        ["files", "--count", "80", "--seed", "1"],
+        pytest.param(["images", "--count", "600", "--seed", "12"], marks=pytest.mark.slow),
+        pytest.param(["files", "--count", "600", "--seed", "2"], marks=pytest.mark.slow),
     ],
 )
 def test_damaged_files_are_read_or_refused(arguments: list[str]) -> None:

@@ -24,10 +24,10 @@ from featx.models import SOURCES
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc, fork and SIGKILL")
 
 SHORT = {
-    "kills": ["--count", "25", "--step", "99", "--only", "extract changed, view"],
-    "full": ["--count", "60", "--only", "extract added, file"],
+    "kills": ["--count", "12", "--step", "99", "--only", "extract changed, view"],
+    "full": ["--count", "36", "--only", "extract added, file"],
     "faults": ["--step", "24", "--only", "extract added, file"],
-    "concurrency": ["--seconds", "0.5"],
+    "concurrency": ["--seconds", "0.25"],
 }
 
 
