@@ -164,7 +164,7 @@ def _onnx(folder: Path) -> ModelCase:
 
 
 SOURCES: dict[str, Callable[[Path], ModelCase]] = {
-    "builtin": lambda _: ModelCase("builtin:mini", ("block4_pool", "embedding")),
+    "builtin": lambda _: ModelCase("builtin:mini", ("block1_pool", "block2_pool")),
     "keras": lambda _: ModelCase(
         "keras:MobileNet,alpha=0.25",
         ("conv1_relu", "conv_pw_13_relu"),
