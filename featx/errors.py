@@ -116,6 +116,10 @@ class LibraryMissing(FeatxError, ImportError):
         super().__init__(f"{needed_by} needs {library}: pip install {library}")
 
 
+class ClusterError(FeatxError, RuntimeError):
+    """A cluster cannot be reached, has no room, or has lost its workers."""
+
+
 class AmbiguousName(FeatxError, LookupError):
     """A name has several readings; the message lists the spellings to choose from."""
 

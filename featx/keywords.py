@@ -64,6 +64,10 @@ class UpdateKeywords(TypedDict, total=False):
     single_file_limit: int | None
     wait: bool
     dry_run: bool
+    cluster: str | None
+    concurrency: int | None
+    num_cpus: float | None
+    num_gpus: float | None
 
 
 class LayerSynonyms(TypedDict, total=False):

@@ -13,8 +13,19 @@ CONTROL_GROUPS = Path("/sys/fs/cgroup")
 """Where Linux states how much processor time a container may use."""
 
 
+_most_cores: int | None = None
+
+
+def limit_cores(count: int) -> None:
+    """Let `available_cores` return no more than this from now on: others compute beside it."""
+    global _most_cores
+    _most_cores = count
+
+
 def available_cores() -> int:
     """Return the number of cores this process may use, by its affinity and its container's quota.
+
+    And by `limit_cores`.
 
     Example:
         >>> available_cores() >= 1
@@ -24,8 +35,8 @@ def available_cores() -> int:
         cores = len(os.sched_getaffinity(0))
     else:
         cores = os.cpu_count() or 1
-    quota = _quota()
-    return max(1, cores if quota is None else min(cores, quota))
+    limits = [limit for limit in (_quota(), _most_cores) if limit is not None]
+    return max(1, min([cores, *limits]))
 
 
 def _quota() -> int | None:

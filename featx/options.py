@@ -255,6 +255,13 @@ class UpdateOptions:
             4 GB (4,000,000,000 bytes).
         wait: Wait for another process that writes to the store instead of refusing.
         dry_run: Only report what would be done; nothing is written.
+        cluster: Divide the work among workers on a cluster of Ray: ``local`` starts them on this
+            machine, ``ray://HOST:PORT`` and ``auto`` (the cluster that this machine belongs to)
+            connect to one that runs. All machines need the images and the store's folder under the
+            same paths.
+        concurrency: How many workers, at least 1; when None, as many as there is room for.
+        num_cpus: Cores of each worker, above 0; when None, those of the smallest node.
+        num_gpus: GPUs of each worker, at least 0; a fraction where several share one.
     """
 
     overwrite: bool = False
@@ -266,9 +273,17 @@ class UpdateOptions:
     single_file_limit: int | None = None
     wait: bool = False
     dry_run: bool = False
+    cluster: str | None = None
+    concurrency: int | None = None
+    num_cpus: float | None = None
+    num_gpus: float | None = None
 
     def __post_init__(self) -> None:
         _check_numbers(self, ("max_failures", "single_file_limit"), least=0)
+        _check_numbers(self, ("concurrency",), least=1)
+        check_text("cluster", self.cluster)
+        for name in ("num_cpus", "num_gpus"):
+            _check_amount(self, name)
         for name in ("overwrite", "prune", "strict", "retry_failed", "wait", "dry_run"):
             check_flag(name, getattr(self, name))
         if self.shard is not None:
@@ -359,6 +374,20 @@ class DecisionOptions:
             )
         if self.coverage is not None and not 0 < self.coverage < 1:
             raise InvalidValue(f"A coverage is between 0 and 1. Received: {self.coverage}.")
+
+
+def _check_amount(group: object, name: str) -> None:
+    """Check a field that is a number of cores or GPUs, which may be a fraction, or None."""
+    value = getattr(group, name)
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InvalidType(f"{option(name)} takes a number. Received: {value!r}.")
+    is_right = value >= 0 if name == "num_gpus" else value > 0
+    if not is_right or not math.isfinite(value):
+        least = "at least 0" if name == "num_gpus" else "above 0"
+        raise InvalidValue(f"{option(name)} is {least}. Received: {value!r}.")
+    object.__setattr__(group, name, float(value))
 
 
 GroupT = TypeVar("GroupT", bound="DataclassInstance")

@@ -306,6 +306,27 @@ def make_update(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be done.")
     ] = False,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            metavar="local|auto|ray://HOST:PORT",
+            help="Divide the work among workers on Ray: started here, or of a cluster that runs.",
+        ),
+    ] = None,
+    concurrency: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Workers on the cluster. [default: as many as have room]"
+        ),
+    ] = None,
+    num_cpus: Annotated[
+        float | None,
+        typer.Option(metavar="N", help="Cores of a worker. [default: those of the smallest node]"),
+    ] = None,
+    num_gpus: Annotated[
+        float | None,
+        typer.Option(metavar="N", help="GPUs of a worker; 0.5: two share one. [default: none]"),
+    ] = None,
 ) -> UpdateOptions:
     """Return how the store is brought up to date."""
     from featx.images.sharding import parse_shard
@@ -320,6 +341,10 @@ def make_update(
         single_file_limit=parse_bytes(single_file_limit) if single_file_limit else None,
         wait=wait,
         dry_run=dry_run,
+        cluster=cluster,
+        concurrency=concurrency,
+        num_cpus=num_cpus,
+        num_gpus=num_gpus,
     )
 
 

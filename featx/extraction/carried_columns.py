@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from featx.extraction.plan import Plan
+from featx.extraction.stored import StoredImages
 from featx.images.sources import ImageItem
 from featx.images.sources.columns import column_of_values
 
@@ -18,15 +18,15 @@ class CarriedColumns:
     An image that was renamed keeps those of its previous name.
 
     Args:
-        plan: What is done.
+        stored: What is stored of the images.
+        vanished: Keys whose image is gone.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        self._stored = plan.stored
+    def __init__(self, stored: StoredImages, vanished: Sequence[str]) -> None:
+        self._stored = stored
         self._renamed: dict[bytes | None, str] = {}
-        if plan.stored.columns:
-            gone = reversed(plan.changes.vanished)
-            self._renamed = {plan.stored.content_hash(key): key for key in gone}
+        if stored.columns:
+            self._renamed = {stored.content_hash(key): key for key in reversed(vanished)}
 
     def find(self, items: Sequence[ImageItem], content_hash: np.ndarray) -> dict[str, np.ndarray]:
         """Return the columns of images.

@@ -32,6 +32,7 @@ from featx.options import InputOptions, Layers, RunOptions, Selection, UpdateOpt
 from featx.specs import DEFAULT_POOLING, DEFAULT_STORAGE_TYPE, DEFAULT_STORE, StorageType
 from featx.store.lock import lock_for_writing
 from featx.store.parts import OVERWRITE_NAME, find_overwrite, parts_folder, start_overwrite
+from featx.store.shared_work import take_in_abandoned
 from featx.store.views import remove_spent_parts
 from featx.trust import GivenTrust
 
@@ -100,6 +101,7 @@ def extract(
         AllImagesFailed: If none of the images could be used; names the first reason.
         TooManyFailures: See `UpdateOptions`; what was computed is kept.
         StoreError: If the store cannot be written; what was committed is kept.
+        ClusterError: If there is no cluster where one is named, or its workers die again and again.
         InvalidType: If an option is of another type.
         UnknownOption: If an option does not exist.
         RepeatedOption: If an option is given in a group and as a keyword.
@@ -139,6 +141,7 @@ def _extract(request: Request, listener: Listener, *, is_default: bool) -> Extra
         if not update.dry_run:
             folder = parts_folder(request.output)
             stack.enter_context(lock_for_writing(folder, listener if update.wait else None))
+            take_in_abandoned(request.output)
         # Within the lock: while waiting for another process, files may come and go.
         found, every_item = find_requested(request, listener)
         record = request.record()

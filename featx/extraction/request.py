@@ -16,6 +16,7 @@ from featx.models.reference import without_trust
 from featx.models.remembered import stamp_model
 from featx.options import InputOptions, RunOptions, Selection, UpdateOptions
 from featx.poolings import POOLINGS
+from featx.ray.connection import check_address, import_ray
 from featx.specs import (
     DEFAULT_MODEL,
     DEFAULT_POOLING,
@@ -68,6 +69,7 @@ class Request:
         POOLINGS.check(self.pool)
         check_choice("storage type", self.dtype, get_args(StorageType))
         EngineRequest(self.run.engine, self.precision)  # Checks both.
+        self._check_cluster()
         output = self.output
         if output.is_dir() or not output.absolute().parent.is_dir():
             raise StoreError(describe_wrong_output(output))
@@ -76,6 +78,20 @@ class Request:
                 f"{str(output)!r} exists and is not a feature store; it is left alone. "
                 f"Choose another file with {option('output')}, or delete it yourself."
             )
+
+    def _check_cluster(self) -> None:
+        update = self.update
+        if update.cluster is not None:
+            check_address(update.cluster)
+            if not update.dry_run:
+                import_ray()
+            return
+        for name in ("concurrency", "num_cpus", "num_gpus"):
+            if getattr(update, name) is not None:
+                raise InvalidValue(
+                    f"{option(name)} is about workers on a cluster: say which with "
+                    f"{option('cluster', 'local')}."
+                )
 
     def record(self) -> dict[str, Any]:
         """Return what identifies the request, as JSON, with the time stamps of files it names.

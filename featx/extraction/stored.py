@@ -10,7 +10,7 @@ import numpy as np
 from featx.images.decoders import can_read_heif
 from featx.images.sources import ImageFailure, ImageItem
 from featx.images.sources.columns import Columns, TableRow, is_same, value_at
-from featx.store.columns import join_columns
+from featx.store.columns import join_columns, select_rows
 from featx.store.reader import FeatureStore
 from featx.store.shifted import find_shifted_keys
 
@@ -73,6 +73,20 @@ class StoredImages:
 
     def __len__(self) -> int:
         return len(self._row)
+
+    def select(self, keys: Iterable[str]) -> StoredImages:
+        """Return what is stored of some images alone, without the ledger, to be sent elsewhere."""
+        known = [key for key in keys if key in self._row]
+        rows = [self._row[key] for key in known]
+        chosen = StoredImages(())
+        chosen._row = {key: number for number, key in enumerate(known)}
+        chosen._labels = [self._labels[row] for row in rows]
+        chosen._splits = [self._splits[row] for row in rows]
+        chosen._hashes, chosen._sizes = self._hashes[rows], self._sizes[rows]
+        chosen._mtimes = self._mtimes[rows]
+        chosen.columns = select_rows(self.columns, np.array(rows, np.int64))
+        chosen.shifted = self.shifted & chosen._row.keys()
+        return chosen
 
     @property
     def keys(self) -> Iterable[str]:

@@ -240,14 +240,21 @@ def describe_run(run: Mapping[str, Any]) -> list[str]:
     precision = describe_precision(str(run.get("precision")))
     comparison = _describe_comparison(run)
     started = run["started"][:16].replace("T", " ")
+    by = f" by {format_count(run['workers'], 'worker')}" if "workers" in run else ""
     return [
         f"{format_count(run['computed'], 'image')} on {started} UTC in "
-        f"{run.get('seconds', 0):.1f} s{_describe_rate(run)}",
+        f"{_run_seconds(run):.1f} s{by}{_describe_rate(run)}",
         f"{run.get('engine')} in {precision}{comparison}",
         ", ".join(versions),
         *_describe_beginning(run),
         *([f"decoders: {', '.join(decoders)}"] if decoders else []),
     ]
+
+
+def _run_seconds(run: Mapping[str, Any]) -> float:
+    """Return how long a run took: what workers take at the same time is added up in its record."""
+    seconds: float = run.get("seconds", 0) / max(1, run.get("workers", 1))
+    return seconds
 
 
 def _describe_beginning(run: Mapping[str, Any]) -> list[str]:
@@ -277,7 +284,7 @@ def _describe_rate(run: Mapping[str, Any]) -> str:
     Converting a network and comparing engines is not counted, nor are the images computed by then;
     older runs do not say how long that took.
     """
-    seconds = run.get("seconds", 0) - run.get("choosing_seconds", 0)
+    seconds = _run_seconds(run) - run.get("choosing_seconds", 0)
     images = run["computed"] - run.get("choosing_images", 0)
     is_known = images > 0 and seconds >= SHORTEST_RUN
     return f", {format_rate(images / seconds)} images/s" if is_known else ""

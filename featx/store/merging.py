@@ -21,11 +21,12 @@ from featx.files import describe_wrong_output, is_same_file, resolve_link
 from featx.shown import Shown
 from featx.store.assembly import assemble_store
 from featx.store.lock import lock_for_writing
-from featx.store.parts import list_parts, next_part_number, parts_folder, start_merge
+from featx.store.parts import next_part_number, parts_folder, start_merge
 from featx.store.planning import Plan, PlannedRows, Precedence, check_same, plan_rows
 from featx.store.reader import FeatureStore, open_store
 from featx.store.repeated_keys import find_repeated_keys
 from featx.store.rows import ContentsDigest, StoreHeader
+from featx.store.shared_work import has_unfinished
 from featx.store.views import remove_spent_parts
 from featx.units import format_count
 from featx.wording import option
@@ -209,7 +210,7 @@ def _is_unfinished(path: Path) -> bool:
     if not path.exists():
         return True
     with open_store(path) as store:
-        return bool(list_parts(parts_folder(path), store.next_part))
+        return has_unfinished(store)
 
 
 def _open_source(path: Path, stack: contextlib.ExitStack, *, partial: bool) -> FeatureStore:
@@ -218,7 +219,7 @@ def _open_source(path: Path, stack: contextlib.ExitStack, *, partial: bool) -> F
     There may be more stores than files that a process may open.
     """
     store = stack.enter_context(open_store(path))
-    if not partial and list_parts(parts_folder(path), store.next_part):
+    if not partial and has_unfinished(store):
         raise StoreError(
             f"{str(path)!r} is not finished: its last extraction was interrupted. The same "
             f"command goes on; merge it then, or what is finished with {option('partial', True)}."

@@ -41,6 +41,9 @@ OVERWRITE_NAME = "overwrite.json"
 MERGE_NAME = "merge.json"
 """File in a parts folder whose content was made from other stores and can be made again."""
 
+WORK_PREFIX, CLOSED_WORK_PREFIX = "work-", "closed-work-"
+"""How folders in a parts folder are called in which workers write; see `shared_work`."""
+
 
 _NAME = re.compile(r"(part|rows)-([0-9]{6,})\.h5")
 
@@ -53,6 +56,16 @@ def list_parts(folder: Path, first: int = 0) -> list[Path]:
 def list_assembled(folder: Path) -> list[Path]:
     """Return the files in a parts folder that were made from parts or stores, oldest first."""
     return _list(folder, "rows")
+
+
+def list_work(folder: Path) -> list[Path]:
+    """Return the folders for workers in a parts folder: of a writer that works, or was killed."""
+    try:
+        names = sorted(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    prefixes = WORK_PREFIX, CLOSED_WORK_PREFIX
+    return [folder / name for name in names if name.startswith(prefixes)]
 
 
 def next_part_number(folder: Path, least: int = 0) -> int:
@@ -114,6 +127,8 @@ class PartWriter:
         self._num_rows = 0
         self._failures: list[ImageFailure] = []
         self._last_commit = time.monotonic()
+        # Not later: whoever has renamed the folder since wants nothing more in it.
+        make_folder(folder)
         self._next_number = next_part_number(folder, first_number)
 
     def add(self, rows: Rows) -> None:
@@ -142,7 +157,6 @@ class PartWriter:
         seconds, self._last_commit = now - self._last_commit, now
         if not self._rows and not self._copies and not self._failures:
             return
-        make_folder(self._folder)
         path = self._folder / f"part-{self._next_number:06d}.h5"
         runs = tuple(
             {**run, **self._run_facts(), "computed": self._num_rows, "seconds": round(seconds, 3)}
@@ -270,7 +284,7 @@ def start_merge(path: Path) -> None:
         return
     if (folder / MERGE_NAME).exists() and not list_parts(folder):
         remove_leftovers(folder, keep=())
-    if list_parts(folder) or list_assembled(folder):
+    if list_parts(folder) or list_assembled(folder) or list_work(folder):
         raise StoreError(
             f"{str(folder)!r} holds unfinished work. Finish it with the same {command('extract')}, "
             f"delete the folder, or choose another file with {option('output')}."

@@ -70,7 +70,7 @@ def plan_rows(
 
     Args:
         sources: Open stores, oldest first.
-        order: Keys in the order in which they come first; others follow as they come.
+        order: Keys in the order in which rows and failures come first; others follow as they come.
         dropped: Keys whose rows are left out.
         dropped_failures: Keys whose entries in the failure ledger are left out.
         dropped_rows: Rows of the first source that are left out, whatever their key.
@@ -89,7 +89,9 @@ def plan_rows(
     chosen = [planner.rows.pop(key) for key in order if key in planner.rows]
     chosen += planner.rows.values()
     columns = _unpack(np.array(chosen, np.int64).reshape(-1))
-    return Plan(columns, planner.find_features(columns), tuple(planner.failures.values()))
+    failures = [planner.failures.pop(key) for key in order if key in planner.failures]
+    failures += planner.failures.values()
+    return Plan(columns, planner.find_features(columns), tuple(failures))
 
 
 class _Planner:

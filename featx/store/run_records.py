@@ -24,6 +24,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     "converting_seconds": NUMBER,
     "comparing_seconds": NUMBER,
     "choosing_images": (int,),
+    "workers": (int,),
     "lowest_cosine": (dict,),
     "decoders": (dict,),
     "decoding": (dict,),

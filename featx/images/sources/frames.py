@@ -11,12 +11,13 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from featx.errors import ImageError, InvalidValue
-from featx.images.sources.items import ImageItem, Listing, Reader, ReadsInOrder
+from featx.images.sources.items import Divisible, ImageItem, Listing, Reader, ReadsInOrder
 from featx.units import format_count
 from featx.wording import option
 
@@ -103,6 +104,17 @@ class FrameReader:
         self._keeps_passed = keeps_passed
         self._lock = threading.Lock()
         self._files: OrderedDict[str, FrameTaker] = OrderedDict()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), keeps_passed=self._keeps_passed), (self._inner,)
+
+    def of_keys(self, keys: Collection[str]) -> FrameReader:
+        """Return a reader of some frames; see `Divisible`."""
+        inner: object = self._inner
+        some = self._inner
+        if isinstance(inner, Divisible):
+            some = inner.of_keys({key.rpartition("#")[0] for key in keys})
+        return type(self)(some, keeps_passed=self._keeps_passed)
 
     def read(self, item: ImageItem) -> bytes:
         """Return one frame as a picture without compression."""

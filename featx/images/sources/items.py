@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Collection, Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Protocol, runtime_checkable
@@ -37,6 +37,15 @@ class Reader(Protocol):
             OSError: If they cannot be read now; the next run tries again.
             ImageError: If this image is damaged or not supported.
         """
+        ...
+
+
+@runtime_checkable
+class Divisible(Protocol):
+    """A reader that holds something of each of its images: not all of it has to be sent along."""
+
+    def of_keys(self, keys: Collection[str]) -> Reader:
+        """Return a reader of some images alone, which can be pickled."""
         ...
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from featx.errors import InvalidValue
 from featx.images.roots import Root
-from featx.images.sources.items import ImageItem
+from featx.images.sources.items import ImageItem, Reader
 from featx.options import Scale
 
 
@@ -26,9 +27,27 @@ class ArrayReader:
         self.pictures = pictures
         self.prefix = prefix
 
+    def of_keys(self, keys: Collection[str]) -> Reader:
+        """Return a reader of some pictures; see `Divisible`."""
+        return _SomePictures({key: np.array(self._picture(key)) for key in keys})
+
     def read(self, item: ImageItem) -> bytes:
         """Return one picture."""
-        return encode_pixels(self.pictures[int(item.key[len(self.prefix) :])])
+        return encode_pixels(self._picture(item.key))
+
+    def _picture(self, key: str) -> np.ndarray:
+        picture: np.ndarray = self.pictures[int(key[len(self.prefix) :])]
+        return picture
+
+
+@dataclass(frozen=True, slots=True)
+class _SomePictures:
+    """Reads a few pictures that were taken out of an array."""
+
+    pictures: Mapping[str, np.ndarray]
+
+    def read(self, item: ImageItem) -> bytes:
+        return encode_pixels(self.pictures[item.key])
 
 
 def array_items(

@@ -9,7 +9,7 @@ import datetime
 import hashlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -172,6 +172,12 @@ class RemoteReader:
     def __init__(self, filesystem: Any) -> None:
         self.paths: dict[str, str] = {}
         self._filesystem = filesystem
+
+    def of_keys(self, keys: Collection[str]) -> RemoteReader:
+        """Return a reader of some files; see `Divisible`."""
+        some = RemoteReader(self._filesystem)
+        some.paths = {key: self.paths[key] for key in keys}
+        return some
 
     def read(self, item: ImageItem) -> bytes:
         """Return the bytes of one file."""

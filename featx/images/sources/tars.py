@@ -15,7 +15,7 @@ import threading
 import weakref
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from typing import IO, Any
 
 from featx.errors import InvalidValue
@@ -199,6 +199,12 @@ class PlainTar:
         self.path = path
         self.offsets: dict[str, int] = {}
 
+    def of_keys(self, keys: Collection[str]) -> PlainTar:
+        """Return a reader of some members; see `Divisible`."""
+        some = PlainTar(self.path)
+        some.offsets = {key: self.offsets[key] for key in keys}
+        return some
+
     def read(self, item: ImageItem) -> bytes:
         """Return the bytes of one member."""
         # Opened for each read: thousands of shards are more than the files that may be open.
@@ -230,6 +236,14 @@ class CompressedTar:
         self._next = 0
         self._passed: OrderedDict[int, bytes] = OrderedDict()
         self._passed_bytes = 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _make_compressed, (self.path, self._opener, self.prefix, self.offsets)
+
+    def of_keys(self, keys: Collection[str]) -> CompressedTar:
+        """Return a reader of some members; see `Divisible`."""
+        offsets = {key: self.offsets[key] for key in keys}
+        return _make_compressed(self.path, self._opener, self.prefix, offsets)
 
     def position(self, item: ImageItem) -> int:
         """Return the position of an item in the archive."""
@@ -294,6 +308,14 @@ class CompressedTar:
         self._passed_bytes += len(data)
         while self._passed_bytes > PASSED_BYTES:
             self._passed_bytes -= len(self._passed.popitem(last=False)[1])
+
+
+def _make_compressed(
+    path: str, opener: _Opener, prefix: str, offsets: dict[str, int]
+) -> CompressedTar:
+    reader = CompressedTar(path, opener, prefix)
+    reader.offsets = offsets
+    return reader
 
 
 _NEAR = 64

@@ -11,7 +11,7 @@ import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import IO
 
@@ -184,6 +184,12 @@ class ZipReader:
     def __init__(self, path: str) -> None:
         self.path = path
         self.members: dict[str, _Member] = {}
+
+    def of_keys(self, keys: Collection[str]) -> ZipReader:
+        """Return a reader of some members; see `Divisible`."""
+        some = ZipReader(self.path)
+        some.members = {key: self.members[key] for key in keys}
+        return some
 
     def read(self, item: ImageItem) -> bytes:
         """Return the bytes of one member, checked with its CRC."""

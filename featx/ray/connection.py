@@ -1,0 +1,113 @@
+"""A connection to a cluster of Ray: the program's own, one that is running, or one started here."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import signal
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from featx.errors import ClusterError, InvalidValue, LibraryMissing, first_line
+from featx.host import environment
+from featx.machine import available_cores
+from featx.wording import option
+
+LOCAL, AUTO, CLIENT_PREFIX = "local", "auto", "ray://"
+
+OBJECT_STORE_BYTES = 128 << 20
+"""Memory that workers on this machine share; only tasks and what they have in common go through."""
+
+
+def check_address(text: str) -> str:
+    """Return the address of a cluster.
+
+    Raises:
+        InvalidValue: If it is none.
+
+    Example:
+        >>> check_address("ray://head:10001")
+        'ray://head:10001'
+    """
+    host, colon, port = text.removeprefix(CLIENT_PREFIX).rpartition(":")
+    is_address = text.startswith(CLIENT_PREFIX) and host and colon and port.isdecimal()
+    if text not in (LOCAL, AUTO) and not is_address:
+        raise InvalidValue(
+            f"A cluster is '{LOCAL}' (workers on this machine), '{AUTO}' (the one that this "
+            f"machine belongs to) or an address: {option('cluster', 'ray://HOST:10001')}. "
+            f"Received: {text!r}."
+        )
+    return text
+
+
+def import_ray() -> Any:
+    """Import Ray.
+
+    Raises:
+        LibraryMissing: Says what to type.
+    """
+    with environment({}, restored=["RAY_CLIENT_MODE"]):
+        try:
+            return importlib.import_module("ray")
+        except ImportError:
+            raise LibraryMissing('"featx[ray]"', option("cluster")) from None
+
+
+@contextlib.contextmanager
+def connected(address: str) -> Iterator[Any]:
+    """Give the module of Ray, connected to a cluster; the program's own connection is kept.
+
+    Args:
+        address: See `check_address`.
+
+    Raises:
+        ClusterError: If there is no cluster there.
+        LibraryMissing: If Ray is not installed.
+    """
+    ray = import_ray()
+    if ray.is_initialized():
+        yield ray
+        return
+    with _same_signals():
+        try:
+            _connect(ray, address)
+        except Exception as error:  # Each way of connecting has errors of its own.
+            raise ClusterError(
+                f"There is no cluster of Ray to be reached at {address!r}: "
+                f"{first_line(error).rstrip('.')}. Start one (`ray start --head`), or work on this "
+                f"machine with {option('cluster', LOCAL)}."
+            ) from error
+        try:
+            yield ray
+        finally:
+            ray.shutdown()
+
+
+def _connect(ray: Any, address: str) -> None:
+    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+    # Ray reports on its use to its makers unless it is told not to.
+    with environment({"RAY_USAGE_STATS_ENABLED": "0"}):
+        if address != LOCAL:
+            ray.init(address, **quiet)
+            return
+        ray.init(
+            LOCAL,
+            num_cpus=available_cores(),
+            object_store_memory=OBJECT_STORE_BYTES,
+            include_dashboard=False,
+            **quiet,
+        )
+
+
+@contextlib.contextmanager
+def _same_signals() -> Iterator[None]:
+    """Put back what the program does when it is told to end: Ray replaces it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,268 @@
+"""A pool of workers on a cluster of Ray, of which any may die at any moment."""
+
+from __future__ import annotations
+
+import math
+import os
+import socket
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from featx.errors import ClusterError, FeatxError, StoreError, first_line
+from featx.events import Listener
+from featx.machine import limit_cores
+from featx.options import UpdateOptions
+from featx.units import format_count
+from featx.wording import option
+
+MOST_TRIES = 4
+"""How often a task is tried whose worker dies: a picture may be what kills it."""
+
+MOST_DEATHS = 20
+"""Workers that may die one after the other, without a result of any in between."""
+
+PATIENCE_SECONDS = 10.0
+"""How long to wait for the first worker before saying so."""
+
+
+class Named(Protocol):
+    """A task, known by its name."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+
+TaskT = TypeVar("TaskT", bound=Named)
+ResultT = TypeVar("ResultT")
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSize:
+    """How many workers a pool has, and what of a node each of them takes.
+
+    Attributes:
+        count: Workers.
+        num_cpus: Cores of each.
+        num_gpus: GPUs of each; may be a fraction.
+    """
+
+    count: int
+    num_cpus: float
+    num_gpus: float
+
+    @property
+    def threads(self) -> int:
+        """Cores that a worker computes on."""
+        return max(1, math.ceil(self.num_cpus))
+
+
+def choose_size(nodes: Sequence[Mapping[str, float]], options: UpdateOptions) -> PoolSize:
+    """Return the size of a pool: what was asked for, else one worker on each node, with its cores.
+
+    Where nodes differ, a worker takes what the smallest has, and the larger ones have several.
+
+    Args:
+        nodes: What each node has, as Ray names it: ``CPU``, ``GPU``.
+        options: What was asked for.
+
+    Raises:
+        ClusterError: If no node has what a worker takes.
+
+    Example:
+        >>> choose_size([{"CPU": 4.0}, {"CPU": 8.0}], UpdateOptions(cluster="auto"))
+        PoolSize(count=3, num_cpus=4.0, num_gpus=0.0)
+        >>> choose_size([{"CPU": 8.0, "GPU": 1.0}], UpdateOptions(num_cpus=2, num_gpus=0.5)).count
+        2
+    """
+    cores = [node["CPU"] for node in nodes if node.get("CPU", 0) > 0]
+    num_cpus = options.num_cpus or min(cores, default=1.0)
+    num_gpus = options.num_gpus or 0.0
+    room = sum(_count_places(node, num_cpus, num_gpus) for node in nodes)
+    if not room:
+        raise ClusterError(
+            f"No node of the cluster has {num_cpus:g} CPUs"
+            + (f" and {num_gpus:g} GPUs" if num_gpus else "")
+            + f" for a worker. Ask for less with {option('num_cpus')}"
+            + (f" or {option('num_gpus')}." if num_gpus else ".")
+        )
+    return PoolSize(options.concurrency or room, num_cpus, num_gpus)
+
+
+def _count_places(node: Mapping[str, float], num_cpus: float, num_gpus: float) -> int:
+    places = node.get("CPU", 0.0) / num_cpus
+    if num_gpus:
+        places = min(places, node.get("GPU", 0.0) / num_gpus)
+    return int(places + 1e-9)
+
+
+class Actor:
+    """What runs on a node: one worker, made there. It answers with errors, as Ray renames them.
+
+    Args:
+        threads: Cores that it computes on.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._worker: Any = None
+
+    def start(self, make: Callable[[], Any]) -> str | FeatxError:
+        """Make the worker; return the name of the machine, or why there is none."""
+        limit_cores(self._threads)
+        os.environ["TF_NUM_INTRAOP_THREADS"] = str(self._threads)  # Read when it is loaded.
+        try:
+            self._worker = make()
+        except FeatxError as error:
+            return error
+        return socket.gethostname()
+
+    def do(self, task: Any) -> Any:
+        """Do a task; return its result, or why there is none."""
+        try:
+            return self._worker.do(task)
+        except FeatxError as error:
+            return error
+
+
+@dataclass(slots=True, eq=False)
+class _Member(Generic[TaskT]):
+    """A worker of the pool: its actor, where it is, and what it does; nothing while it begins."""
+
+    actor: Any
+    host: str = ""
+    task: TaskT | None = None
+
+
+class Pool(Generic[TaskT, ResultT]):
+    """Workers that do tasks.
+
+    One that dies is replaced, and its task is done by another. One that cannot work where it is (a
+    full disk, a folder that is missing) is left out, as long as there are others.
+
+    Args:
+        ray: The module of Ray, connected.
+        size: How many workers.
+        make: Makes a worker, with a method ``do``; it is sent to the nodes.
+        listener: Told of workers that are lost.
+    """
+
+    def __init__(
+        self, ray: Any, size: PoolSize, make: Callable[[], Any], listener: Listener
+    ) -> None:
+        self._ray = ray
+        self._size = size
+        self._make = ray.put(make)
+        self._actor_class = ray.remote(num_cpus=size.num_cpus, num_gpus=size.num_gpus)(Actor)
+        self._listener = listener
+        self._wanted = size.count
+        self._calls: dict[Any, _Member[TaskT]] = {}  # What is being done → who does it.
+        self._idle: deque[_Member[TaskT]] = deque()
+        self._again: deque[TaskT] = deque()
+        self._tries: Counter[str] = Counter()
+        self._deaths = 0
+        self._is_waiting = True
+
+    def run(self, take: Callable[[], TaskT | None]) -> Generator[ResultT]:
+        """Do tasks; yield results as they come.
+
+        Args:
+            take: Returns the next task; None at the end. It is asked when a worker is free.
+
+        Raises:
+            ClusterError: If workers die again and again, or the cluster is gone.
+            FeatxError: If no worker can work; that of the last one.
+        """
+        try:
+            while True:
+                self._hand_out(take)
+                is_busy = any(member.task is not None for member in self._calls.values())
+                if self._idle and not is_busy:  # Who is free was given nothing: that is all.
+                    return
+                yield from self._collect()
+        finally:
+            self._end()
+
+    def _hand_out(self, take: Callable[[], TaskT | None]) -> None:
+        """Replace workers that are gone, and give tasks to those that are free."""
+        while len(self._calls) + len(self._idle) < self._wanted:
+            actor = self._actor_class.remote(self._size.threads)
+            self._calls[actor.start.remote(self._make)] = _Member(actor)
+        while self._idle:
+            task = self._again.popleft() if self._again else take()
+            if task is None:
+                return
+            member = self._idle.popleft()
+            member.task = task
+            self._calls[member.actor.do.remote(task)] = member
+
+    def _collect(self) -> Iterator[ResultT]:
+        """Wait for a call to end; yield its result, if it has one."""
+        done, _ = self._ray.wait([*self._calls], num_returns=1, timeout=PATIENCE_SECONDS)
+        if not done and self._is_waiting:
+            self._listener.note("waiting for the cluster to have room for a worker")
+        self._is_waiting = self._is_waiting and not done
+        for call in done:
+            member = self._calls.pop(call)
+            try:
+                result = self._ray.get(call)
+            except self._ray.exceptions.RayTaskError as error:  # An error of ours.
+                raise ClusterError(f"A worker failed: {first_line(error.cause)}") from error
+            except self._ray.exceptions.RayError as error:
+                self._bury(member, error)
+                continue
+            if isinstance(result, FeatxError):
+                self._leave_out(member, result)
+                continue
+            if member.task is None:
+                member.host = result
+            else:
+                member.task, self._deaths = None, 0
+                yield result
+            self._idle.append(member)
+
+    def _bury(self, member: _Member[TaskT], error: Exception) -> None:
+        """Give the task of a worker that died to another."""
+        self._kill(member)
+        self._deaths += 1
+        reason = first_line(error).rstrip(".")
+        if member.task is not None:
+            self._tries[member.task.name] += 1
+            if self._tries[member.task.name] == MOST_TRIES:
+                raise ClusterError(
+                    f"{MOST_TRIES} workers died one after the other at the same images: {reason}. "
+                    "What was computed is kept: the same command goes on from there."
+                )
+            self._again.append(member.task)
+        if self._deaths == MOST_DEATHS:
+            raise ClusterError(
+                f"{MOST_DEATHS} workers died one after the other: {reason}. What was computed is "
+                "kept: the same command goes on from there."
+            )
+        where = f" on {member.host}" if member.host else ""
+        self._listener.note(f"a worker{where} has died: another one takes its place")
+
+    def _leave_out(self, member: _Member[TaskT], error: FeatxError) -> None:
+        """Go on without a worker that cannot work; only what is about its machine can be."""
+        self._kill(member)
+        self._wanted -= 1
+        if self._wanted == 0 or not isinstance(error, StoreError):
+            raise error
+        if member.task is not None:
+            self._again.append(member.task)
+        left = format_count(self._wanted, "worker")
+        self._listener.note(f"one worker is left out, {left} go on: {error}")
+
+    def _kill(self, member: _Member[TaskT]) -> None:
+        try:
+            self._ray.kill(member.actor)
+        except Exception:  # The cluster is gone, or the actor was never there.
+            return
+
+    def _end(self) -> None:
+        """End all workers, whatever they do."""
+        for member in [*self._calls.values(), *self._idle]:
+            self._kill(member)
