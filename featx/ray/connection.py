@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from featx.errors import ClusterError, InvalidValue, LibraryMissing, first_line
-from featx.host import environment
+from featx.host import environment, printing_to_stderr
 from featx.machine import available_cores
 from featx.wording import option
 
@@ -79,7 +79,8 @@ def connected(address: str) -> Iterator[Any]:
                 f"machine with {option('cluster', LOCAL)}."
             ) from error
         try:
-            yield ray
+            with printing_to_stderr(), _quiet(ray):
+                yield ray
         finally:
             ray.shutdown()
 
@@ -98,6 +99,21 @@ def _connect(ray: Any, address: str) -> None:
             include_dashboard=False,
             **quiet,
         )
+
+
+@contextlib.contextmanager
+def _quiet(ray: Any) -> Iterator[None]:
+    """Keep off the screen what Ray prints when a node dies: the end of its log, hundreds of lines.
+
+    By a switch that Ray has for its debugger; no setting does it.
+    """
+    worker = ray._private.worker
+    before = getattr(worker, "_worker_logs_enabled", True)
+    worker._worker_logs_enabled = False
+    try:
+        yield
+    finally:
+        worker._worker_logs_enabled = before
 
 
 @contextlib.contextmanager

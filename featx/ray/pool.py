@@ -210,6 +210,7 @@ class Pool(Generic[TaskT, ResultT]):
             try:
                 result = self._ray.get(call)
             except self._ray.exceptions.RayTaskError as error:  # An error of ours.
+                self._kill(member)
                 raise ClusterError(f"A worker failed: {first_line(error.cause)}") from error
             except self._ray.exceptions.RayError as error:
                 self._bury(member, error)

@@ -1,0 +1,163 @@
+"""Workers of a cluster that die, cannot work, or are too few; without Ray."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from featx.errors import ClusterError, InvalidValue, ModelError, StoreError
+from featx.events import Listener
+from featx.options import UpdateOptions
+from featx.ray.connection import check_address
+from featx.ray.pool import MOST_DEATHS, MOST_TRIES, Pool, PoolSize, choose_size
+from tests.clusters.fake_ray import Call, FakeRay
+
+
+@dataclass(frozen=True)
+class Number:
+    """A task."""
+
+    name: str
+
+
+class Notes(Listener):
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.texts.append(text)
+
+
+class Doubling:
+    """A worker."""
+
+    def do(self, task: Number) -> str:
+        if task.name == "full":
+            raise StoreError("no room on this machine")
+        if task.name == "wrong":
+            raise ModelError("it has no such layer")
+        if task.name == "bug":
+            raise ZeroDivisionError("division by zero")
+        return task.name * 2
+
+
+class Homeless:
+    """A worker that cannot begin."""
+
+    def __init__(self) -> None:
+        raise StoreError("'photos' is not there")
+
+
+def run_pool(
+    names: list[str],
+    on_call: Callable[[Call], None] = lambda call: None,
+    *,
+    count: int = 2,
+    make: Any = Doubling,
+    notes: Notes | None = None,
+) -> list[str]:
+    ray = FakeRay(random.Random(1), on_call)
+    left: Iterator[Number] = (Number(name) for name in names)
+    pool: Pool[Number, str] = Pool(ray, PoolSize(count, 1.0, 0.0), make, notes or Notes())
+    try:
+        return sorted(pool.run(lambda: next(left, None)))
+    finally:
+        assert all(actor.is_dead for actor in ray.actors)
+
+
+def test_each_task_is_done_once() -> None:
+    assert run_pool(list("abcdefgh")) == ["aa", "bb", "cc", "dd", "ee", "ff", "gg", "hh"]
+    assert run_pool([]) == []
+
+
+def test_tasks_of_workers_that_die_are_done_by_others() -> None:
+    notes, draw = Notes(), random.Random(2)
+
+    def kill_some(call: Call) -> None:
+        call.actor.is_dead = draw.random() < 0.15
+
+    names = [f"{number:03d}" for number in range(60)]
+    assert run_pool(names, kill_some, count=3, notes=notes) == [name * 2 for name in names]
+    assert 5 < len([text for text in notes.texts if "has died: another one" in text]) < 60
+
+
+def test_a_task_that_kills_its_workers_is_given_up() -> None:
+    def kill(call: Call) -> None:
+        call.actor.is_dead = call.argument == Number("c")
+
+    with pytest.raises(ClusterError, match=f"^{MOST_TRIES} workers died .* at the same images"):
+        run_pool(list("abcdef"), kill)
+
+
+def test_workers_that_only_die_are_given_up() -> None:
+    starts = []
+
+    def kill(call: Call) -> None:
+        starts.append(call)
+        call.actor.is_dead = True
+
+    with pytest.raises(ClusterError, match=f"^{MOST_DEATHS} workers died .* goes on from there"):
+        run_pool(list("abc"), kill)
+    assert len(starts) == MOST_DEATHS
+
+
+def test_who_cannot_write_is_left_out_and_its_task_done_by_others() -> None:
+    notes, first = Notes(), []
+
+    def fill_a_disk(call: Call) -> None:
+        if call.method == "do" and (not first or call.actor is first[0]):
+            first.append(call.actor)
+            call.actor.made.do = lambda task: StoreError("the disk is full")
+
+    names = list("abcdefgh")
+    assert run_pool(names, fill_a_disk, count=3, notes=notes) == [name * 2 for name in names]
+    assert len(first) == 1
+    assert notes.texts == ["one worker is left out, 2 workers go on: the disk is full"]
+
+
+def test_where_no_worker_can_work_the_reason_of_the_last_is_the_error() -> None:
+    with pytest.raises(StoreError, match="is not there"):
+        run_pool(list("ab"), make=Homeless, count=3)
+    with pytest.raises(StoreError, match="no room"):
+        run_pool(["full"], count=1)
+
+
+def test_an_error_that_is_not_of_one_machine_ends_all() -> None:
+    with pytest.raises(ModelError, match="no such layer"):
+        run_pool(["a", "wrong", "b"])
+    with pytest.raises(ClusterError, match="^A worker failed: division by zero"):
+        run_pool(["a", "bug", "b"])
+
+
+@pytest.mark.parametrize(
+    ("nodes", "options", "size"),
+    [
+        ([{"CPU": 2}], {}, (1, 2, 0)),
+        ([{"CPU": 4}, {"CPU": 16}, {"memory": 1}], {}, (5, 4, 0)),
+        ([{"CPU": 4}, {"CPU": 4}], {"num_cpus": 0.5}, (16, 0.5, 0)),
+        ([{"CPU": 8, "GPU": 2}, {"CPU": 8}], {"num_cpus": 1, "num_gpus": 0.25}, (8, 1, 0.25)),
+        ([{"CPU": 4}], {"concurrency": 3, "num_cpus": 2}, (3, 2, 0)),
+    ],
+)
+def test_how_many_workers_there_are(nodes: Any, options: Any, size: Any) -> None:
+    chosen = choose_size(nodes, UpdateOptions(cluster="auto", **options))
+    assert (chosen.count, chosen.num_cpus, chosen.num_gpus) == size
+
+
+@pytest.mark.parametrize(
+    ("nodes", "options"),
+    [([], {}), ([{"CPU": 2}], {"num_cpus": 4}), ([{"CPU": 2}], {"num_gpus": 1})],
+)
+def test_a_cluster_without_room(nodes: Any, options: Any) -> None:
+    with pytest.raises(ClusterError, match="^No node of the cluster has .* Ask for less with"):
+        choose_size(nodes, UpdateOptions(cluster="auto", **options))
+
+
+@pytest.mark.parametrize("address", ["", "ray://", "ray://head", "ray://head:x", "head:10001"])
+def test_what_is_no_address_of_a_cluster(address: str) -> None:
+    with pytest.raises(InvalidValue, match="Received: "):
+        check_address(address)
