@@ -1,4 +1,4 @@
-"""Work on a cluster of Ray: features of a Ray Dataset; `featx.extract` by workers.
+"""Work on a cluster of Ray: features of a Ray Dataset, as rows or as a store.
 
 >>> import featx.ray
 >>> featx.ray.features
@@ -6,3 +6,4 @@
 """
 
 from featx.ray.featurizing import features as features
+from featx.ray.storing import write_store as write_store

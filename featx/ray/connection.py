@@ -75,8 +75,8 @@ def connected(address: str) -> Iterator[Any]:
         except Exception as error:  # Each way of connecting has errors of its own.
             raise ClusterError(
                 f"There is no cluster of Ray to be reached at {address!r}: "
-                f"{first_line(error).rstrip('.')}. Start one (`ray start --head`), or work on this "
-                f"machine with {option('cluster', LOCAL)}."
+                f"{first_line(error).rstrip('.')}. Start one, or work on this machine with "
+                f"{option('cluster', LOCAL)}."
             ) from error
         try:
             with printing_to_stderr(), _quiet(ray):

@@ -103,14 +103,10 @@ def features(
     """
     import_ray()
     run = fill_group(RunOptions, run, options)
-    network, specs = _decide(
-        _Model(
-            add_signature(check_model("model", model) or DEFAULT_MODEL, signature),
-            check_path("weights", weights),
-            trust_model_code,
-        ),
-        check_layers("layers", layers),
-        check_pool("pool", pool),
+    network, specs = decide(
+        name_model(model, weights, signature, trust_model_code),
+        layers,
+        pool,
         fill_group(InputOptions, input, options),
         run,
     )
@@ -203,19 +199,33 @@ def _describe(computed: ComputedRows, specs: Sequence[FeatureSpec]) -> dict[str,
 
 
 @dataclass(frozen=True, slots=True)
-class _Model:
-    """The model that was named, and how."""
+class NamedModel:
+    """A model as it was named: its reference, weights, and which of its code may run."""
 
     reference: Reference
     weights: str | None
     trust_model_code: GivenTrust
 
 
-def _decide(
-    model: _Model, layers: Sequence[str], pool: str, input: InputOptions, run: RunOptions
+def name_model(
+    model: Any, weights: str | Path | None, signature: str | None, trust_model_code: GivenTrust
+) -> NamedModel:
+    """Return the model that arguments name."""
+    reference = add_signature(check_model("model", model) or DEFAULT_MODEL, signature)
+    return NamedModel(reference, check_path("weights", weights), trust_model_code)
+
+
+def decide(
+    model: NamedModel, layers: Layers, pool: str | None, input: InputOptions, run: RunOptions
 ) -> tuple[DecidedNetwork, tuple[FeatureSpec, ...]]:
-    """Load a model here, and decide what computes its layers everywhere."""
-    POOLINGS.check(pool)
+    """Load a model here, and decide what computes its layers everywhere.
+
+    Raises:
+        InvalidValue: If the precision is to be found out.
+        UnknownName: If the model, a layer or the pooling does not exist.
+    """
+    pooling = check_pool("pool", pool)
+    POOLINGS.check(pooling)
     if run.precision == "auto":
         raise InvalidValue(
             f"Which precision suits is measured on pictures, and none is here yet: "
@@ -228,7 +238,7 @@ def _decide(
         trust_model_code=model.trust_model_code,
     )
     require_scaling(loaded)
-    specs = plan_features(loaded, layers, pool)
+    specs = plan_features(loaded, check_layers("layers", layers), pooling)
     names = tuple(spec.name for spec in specs)
     size = min(run.batch_size or FIRST_BATCH, max_batch_size(loaded, names))
     request = EngineRequest(run.engine, run.precision or DEFAULT_READ_PRECISION)

@@ -12,6 +12,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -283,6 +284,8 @@ def start_merge(path: Path) -> None:
     if path.exists():
         return
     if (folder / MERGE_NAME).exists() and not list_parts(folder):
+        for work in list_work(folder):
+            shutil.rmtree(work, ignore_errors=True)
         remove_leftovers(folder, keep=())
     if list_parts(folder) or list_assembled(folder) or list_work(folder):
         raise StoreError(
