@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -47,7 +48,7 @@ def import_ray() -> Any:
     Raises:
         LibraryMissing: Says what to type.
     """
-    with environment({}, restored=["RAY_CLIENT_MODE"]):
+    with environment({}, restored=["PYTHONBREAKPOINT"]):
         try:
             return importlib.import_module("ray")
         except ImportError:
@@ -69,7 +70,7 @@ def connected(address: str) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
-    with _same_signals():
+    with _same_process():
         try:
             _connect(ray, address)
         except Exception as error:  # Each way of connecting has errors of its own.
@@ -117,13 +118,15 @@ def _quiet(ray: Any) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _same_signals() -> Iterator[None]:
-    """Put back what the program does when it is told to end: Ray replaces it."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGTERM)
+def _same_process() -> Iterator[None]:
+    """Put back what Ray changes of the program: what it does when it is told to end, and how it
+    proves to clusters who it is."""
+    is_main = threading.current_thread() is threading.main_thread()
+    handler, mode = signal.getsignal(signal.SIGTERM), os.environ.get("RAY_AUTH_MODE")
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if is_main and handler is not None:  # None: it was not set from Python.
+            signal.signal(signal.SIGTERM, handler)
+        if mode is None:
+            os.environ.pop("RAY_AUTH_MODE", None)

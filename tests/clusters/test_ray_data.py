@@ -76,6 +76,7 @@ def rows_by_content(path: Path) -> dict[bytes, tuple[str, str | None, bytes]]:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Within Ray Data.
 def test_a_dataset_becomes_rows_and_a_store(
     ray: Any, toy: str, photos: Path, tmp_path: Path
 ) -> None:
