@@ -26,7 +26,7 @@ import featx
 from featx.testing import write_images
 
 KINDS = ("worker", "raylet", "driver")
-MODEL = ("-m", "builtin:mini", "--precision", "float32", "--engine", "openvino")
+MODEL = ("-m", "builtin:mini", "--img-size", "32", "--precision", "float32", "--engine", "openvino")
 
 
 class Nodes:
@@ -110,7 +110,7 @@ def run_round(
     done: Counter[str] = Counter()
     driver = start(photos, output, nodes.address)
     while kills and driver.poll() is None:
-        time.sleep(draw.uniform(0.5, 12.0))
+        time.sleep(draw.uniform(0.5, 8.0))
         kind = draw.choice(KINDS)
         workers = nodes.workers()
         if driver.poll() is not None:
@@ -138,7 +138,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--nodes", type=int, nargs="+", default=[1, 2, 4])
-    parser.add_argument("--images", type=int, default=6000)
+    parser.add_argument("--images", type=int, default=4000)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     draw = random.Random(options.seed)

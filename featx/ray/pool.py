@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
+import pickle
 import socket
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -155,7 +157,8 @@ class Pool(Generic[TaskT, ResultT]):
     ) -> None:
         self._ray = ray
         self._size = size
-        self._make = ray.put(make)
+        with _sending("The model"):
+            self._make = ray.put(make)
         self._actor_class = ray.remote(num_cpus=size.num_cpus, num_gpus=size.num_gpus)(Actor)
         self._listener = listener
         self._wanted = size.count
@@ -195,9 +198,11 @@ class Pool(Generic[TaskT, ResultT]):
             task = self._again.popleft() if self._again else take()
             if task is None:
                 return
-            member = self._idle.popleft()
+            member = self._idle[0]
+            with _sending("These images"):
+                call = member.actor.do.remote(task)
             member.task = task
-            self._calls[member.actor.do.remote(task)] = member
+            self._calls[call] = self._idle.popleft()
 
     def _collect(self) -> Iterator[ResultT]:
         """Wait for a call to end; yield its result, if it has one."""
@@ -267,3 +272,15 @@ class Pool(Generic[TaskT, ResultT]):
         """End all workers, whatever they do."""
         for member in [*self._calls.values(), *self._idle]:
             self._kill(member)
+
+
+@contextlib.contextmanager
+def _sending(what: str) -> Iterator[None]:
+    """Say what cannot be sent to workers: objects may hold what only this process has."""
+    try:
+        yield
+    except (TypeError, AttributeError, pickle.PicklingError) as error:
+        raise ClusterError(
+            f"{what} cannot be sent to workers: {first_line(error).rstrip('.')}. Name files that "
+            "all machines have instead."
+        ) from error

@@ -29,7 +29,8 @@ class Call:
     """What is to be computed when it is waited for."""
 
     def __init__(self, actor: FakeActor, method: str, argument: Any) -> None:
-        self.actor, self.method, self.argument = actor, method, argument
+        self.actor, self.method = actor, method
+        self.argument = pickle.loads(pickle.dumps(argument))
         self.result: Any = None
         self.error: RayError | None = None
 

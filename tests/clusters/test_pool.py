@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -131,6 +132,13 @@ def test_an_error_that_is_not_of_one_machine_ends_all() -> None:
         run_pool(["a", "wrong", "b"])
     with pytest.raises(ClusterError, match="^A worker failed: division by zero"):
         run_pool(["a", "bug", "b"])
+
+
+def test_what_cannot_be_sent() -> None:
+    with pytest.raises(ClusterError, match="^The model cannot be sent to workers: .*lambda"):
+        run_pool(["a"], make=lambda: None)
+    with pytest.raises(ClusterError, match="^These images cannot be sent to workers: .*lock"):
+        run_pool(["a", threading.Lock()])  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize(
