@@ -107,7 +107,8 @@ def _show_curve(report: FitReport) -> Iterator[Section]:
         f"{point.accuracy:.3g} with {format_count(point.num_train, 'image')}" for point in curve
     )
     intervals = ", with 95 % intervals" if report.task == "single" else ""
-    moves = "falls" if report.task == "regression" else "rises"
+    is_share = report.task != "regression"
+    moves = "rises" if is_share else "falls"
     yield Section(
         "Learning curve",
         [
@@ -117,7 +118,7 @@ def _show_curve(report: FitReport) -> Iterator[Section]:
                 f"{moves}, more images would help.",
                 class_="note",
             ),
-            draw_line(description, "images fitted on", name, points),
+            draw_line(description, ("images fitted on", name), points, is_share=is_share),
         ],
         is_half=True,
     )

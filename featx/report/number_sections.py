@@ -90,7 +90,7 @@ def list_number_tiles(held_out: HeldOutNumbers, rows: Sequence[int] | np.ndarray
             held_out.keys[row],
             format_number(predicted),
             f"off by {format_number(predicted - true, '+')}",
-            f"{true:.6g}",
+            f"{true:,.6g}",
             None,
             held_out.content_hash[row].tobytes(),
             held_out.root,

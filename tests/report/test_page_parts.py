@@ -11,7 +11,8 @@ import pytest
 from featx.errors import InvalidValue
 from featx.report.page import Page, Section, check_page_path, element, write_page
 from featx.report.page.charts import Bin, Point, draw_line, draw_reliability
-from featx.report.page.tables import Bar, make_bars, make_matrix
+from featx.report.page.markup import isolate
+from featx.report.page.tables import Bar, make_bars, make_matrix, make_table
 
 
 def test_text_and_attributes_are_escaped_once() -> None:
@@ -42,7 +43,7 @@ def test_a_cell_says_both_classes_and_is_shaded_by_its_share_of_the_row() -> Non
 
 def test_points_of_a_line_are_where_their_values_are() -> None:
     points = [Point(n, y, y, y) for n, y in ((10, 0.0), (100, 0.5), (1000, 1.0))]
-    chart = draw_line("d", "n", "accuracy", points)
+    chart = draw_line("d", ("n", "accuracy"), points, is_share=True)
     places = [
         (float(x), float(y)) for x, y in re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)"', chart)
     ]
@@ -52,14 +53,38 @@ def test_points_of_a_line_are_where_their_values_are() -> None:
     assert low > high, "more is above"
 
 
-@pytest.mark.parametrize("values", [(0.5,), (1.0, 1.0), (0.0, 0.0), (0.97, 0.971), (0, 1e6)])
-def test_any_values_have_an_axis(values: tuple[float, ...]) -> None:
+@pytest.mark.parametrize(
+    ("values", "is_share"),
+    [
+        ((0.5,), True),
+        ((1.0, 1.0), True),
+        ((0.0, 0.0), True),
+        ((0.97, 0.971), True),
+        ((0, 1e6), False),
+        ((2e-8, 9e-9), False),
+        ((-31_000.0, 24_000.0), False),
+        ((5.0, 5.0), False),
+        ((0.0,), False),
+    ],
+)
+def test_any_values_have_an_axis(values: tuple[float, ...], is_share: bool) -> None:
     points = [Point(n + 1, y, y, y) for n, y in enumerate(values)]
-    chart = draw_line("d", "n", "y", points)
+    chart = draw_line("d", ("n", "y"), points, is_share=is_share)
     heights = [float(y) for y in re.findall(r'cy="([-\d.]+)"', chart)]
     assert len(heights) == len(values)
     assert all(0 <= y <= 240 for y in heights)
     assert "nan" not in chart
+    if len(set(values)) > 1 and not is_share:
+        assert abs(heights[0] - heights[1]) > 50, "what differs is apart"
+    marks = re.findall(r'text-anchor="end">([^<]*)<', chart)
+    assert len(set(marks)) == len(marks) >= 2
+    assert max(map(len, marks)) <= 6, "there is room for the axis' name"
+
+
+def test_names_in_a_table_are_told_from_numbers() -> None:
+    rows = [("rose", isolate("lily"), "3"), ("lily", isolate("x" * 200), "2")]
+    table = make_table("m", ("true", "taken for", "images"), rows)
+    assert re.findall(r'class="(name|number)"', table) == ["name", "number"] * 3
 
 
 def test_a_calibrated_bin_is_on_the_dashed_line() -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 WIDTH, HEIGHT = 360, 240
-LEFT, RIGHT, TOP, BOTTOM = 50, 12, 12, 42
+LEFT, RIGHT, TOP, BOTTOM = 58, 12, 12, 42
 """Space around the area of the values, for their names and numbers."""
 
 LEGEND_WIDTH, LEGEND_LINE = 104, 16
@@ -60,16 +60,19 @@ class Bin:
     count: int
 
 
-def draw_line(description: str, x_name: str, y_name: str, points: Sequence[Point]) -> Markup:
+def draw_line(
+    description: str, names: tuple[str, str], points: Sequence[Point], *, is_share: bool
+) -> Markup:
     """Return a line over a logarithmic axis, with a band from `low` to `high`.
 
     Args:
         description: What it shows, in a sentence, for people who do not see it.
-        x_name: Name of the axis below.
-        y_name: Name of the axis at the left.
+        names: Of the axes: below, and at the left.
         points: At least one, from left to right.
+        is_share: Whether values are in [0, 1]; otherwise they are numbers of any size.
     """
-    bottom, top, step = _choose_range([p.low for p in points] + [p.high for p in points])
+    ends = [p.low for p in points] + [p.high for p in points]
+    bottom, top, step = (_choose_range if is_share else _choose_span)(ends)
     first, last = math.log(points[0].x), math.log(points[-1].x)
     x_at = _scale(first, last if last > first else first + 1, LEFT, WIDTH - RIGHT)
     y_at = _scale(bottom, top, HEIGHT - BOTTOM, TOP)
@@ -83,7 +86,7 @@ def draw_line(description: str, x_name: str, y_name: str, points: Sequence[Point
         element("polygon", points=" ".join(upper + lower), class_="band"),
         element("polyline", points=middle, class_="line"),
         *(element("circle", cx=x, cy=y_at(p.y), r=4, class_="dot") for x, p in places),
-        *_name_axes(x_name, y_name),
+        *_name_axes(*names),
     ]
     return _frame(description, shapes)
 
@@ -216,7 +219,7 @@ def draw_scatter(
     ends = (first, last) if is_diagonal else (0.0, 0.0)
     shapes = [
         *_draw_levels(*y_range, y_at),
-        *_number_below([(x_at(value), f"{value:.4g}") for value in marks]),
+        *_number_below([(x_at(value), _write_mark(value)) for value in marks]),
         element(
             "line",
             x1=x_at(first),
@@ -238,13 +241,13 @@ def _choose_span(values: Sequence[float]) -> tuple[float, float, float]:
     """Return both ends and the step of an axis of numbers of any size; see `_choose_range`.
 
     Example:
-        >>> _choose_span([1.2e6, 4.1e6]), _choose_span([3e-5, 3e-5])[0] < 3e-5
-        ((1000000.0, 5000000.0, 1000000.0), True)
+        >>> _choose_span([1.2e6, 4.1e6]), _choose_span([5.0, 5.0])
+        ((1000000.0, 5000000.0, 1000000.0), (4.999, 5.001, 0.001))
     """
     largest = max(abs(min(values)), abs(max(values)))
-    extent = max(max(values) - min(values), 1e-6 * largest) or 1.0
+    extent = max(max(values) - min(values), 1e-3 * largest) or 1.0
     unit = 10.0 ** math.floor(math.log10(extent))  # Of the values in it, the spread is 1 to 10.
-    bottom, top, step = _choose_range([value / unit for value in values])
+    bottom, top, step = _choose_range([value / unit for value in values], least=extent / unit)
     return bottom * unit, top * unit, step * unit
 
 
@@ -264,8 +267,12 @@ def _scale(low: float, high: float, start: float, end: float) -> Callable[[float
     return lambda value: start + (value - low) / (high - low) * (end - start)
 
 
-def _choose_range(values: Sequence[float], *, is_share: bool = False) -> tuple[float, float, float]:
+def _choose_range(
+    values: Sequence[float], *, is_share: bool = False, least: float = 0.02
+) -> tuple[float, float, float]:
     """Return both ends of an axis, and the step of its numbers: a round one, three to six of them.
+
+    The axis is not made for less than the extent `least`.
 
     Example:
         >>> _choose_range([0.82, 0.97])
@@ -274,7 +281,7 @@ def _choose_range(values: Sequence[float], *, is_share: bool = False) -> tuple[f
         (0.99, 1.0, 0.005)
     """
     low, high = min(values), max(values)
-    extent = max(high - low, 0.02)
+    extent = max(high - low, least)
     power = 10.0 ** math.floor(math.log10(extent / 3))
     step = next(factor * power for factor in (1, 2, 5, 10) if extent / (factor * power) <= 5)
     bottom, top = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
@@ -294,7 +301,20 @@ def _draw_levels(
         value = bottom + number * step
         y = y_at(value)
         yield element("line", x1=LEFT, x2=WIDTH - RIGHT, y1=y, y2=y, class_="grid")
-        yield element("text", f"{value:.4g}", x=LEFT - 6, y=y + 4, text_anchor="end")
+        yield element("text", _write_mark(value), x=LEFT - 6, y=y + 4, text_anchor="end")
+
+
+def _write_mark(value: float) -> str:
+    """Write a number of an axis, in a few characters.
+
+    Example:
+        >>> [_write_mark(value) for value in (0.25, 9_000, -20_000, 1.5e6, 4e-7)]
+        ['0.25', '9000', '-20k', '1.5M', '4e-7']
+    """
+    for unit, sign in ((1e6, "M"), (1e3, "k")):
+        if 10_000 <= abs(value) < 1e9 and abs(value) >= unit:
+            return f"{value / unit:.5g}{sign}"
+    return f"{value:.5g}".replace("e-0", "e-")
 
 
 def _number_below(places: Sequence[tuple[float, str]]) -> Iterator[Markup]:

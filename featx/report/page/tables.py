@@ -69,20 +69,25 @@ def make_figures(figures: Iterable[Figure]) -> Markup:
 def make_table(caption: str, headers: Sequence[str], rows: Iterable[Sequence[Content]]) -> Markup:
     """Return a table. The first column names the rows; the others hold numbers or short texts.
 
+    Names that come from outside (see `isolate`) may be long: their columns break them.
+
     Example:
         >>> table = make_table("Flowers", ["class", "images"], [["rose", "3"]])
         >>> '<th scope="row">rose</th>' in table
         True
     """
+    rows = [tuple(row) for row in rows]
+    named = {place for row in rows for place, cell in enumerate(row) if isinstance(cell, Markup)}
+    kinds = ["name" if place in named else "number" for place in range(1, len(headers))]
     head = [
-        element("th", text, scope="col", class_="number" if number else None)
-        for number, text in enumerate(headers)
+        element("th", text, scope="col", class_=kind)
+        for text, kind in zip(headers, [None, *kinds], strict=True)
     ]
     body = [
         element(
             "tr",
             element("th", first, scope="row"),
-            [element("td", cell, class_="number") for cell in cells],
+            [element("td", cell, class_=kind) for cell, kind in zip(cells, kinds, strict=True)],
         )
         for first, *cells in rows
     ]
