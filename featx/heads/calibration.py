@@ -60,16 +60,17 @@ def find_factor(
     scores = np.asarray(scores[::step], np.float64)
     doubt = float(np.average(_margins(scores, targets), weights=weights)) / (len(scores) + 2)
     prior = near_one / (2 * len(scores))
-    found = minimize_scalar(
-        lambda log: (
-            cross_entropy(scores * np.exp(log), targets, weights)
-            + np.exp(log) * doubt
-            + prior * log**2
-        ),
-        bounds=(LEAST_LOG, MOST_LOG),
-        method="bounded",
-        options={"xatol": 0.005},
-    )
+    scores = scores - scores.max(axis=1, keepdims=True)
+    own = float(np.average(scores[np.arange(len(targets)), targets], weights=weights))
+    shifted = scores.astype(np.float32)
+
+    def measure(log: float) -> float:
+        sums = np.exp(shifted * np.float32(np.exp(log))).sum(axis=1)
+        spread = float(np.average(np.log(sums.astype(np.float64)), weights=weights))
+        return spread + float(np.exp(log)) * (doubt - own) + prior * log**2
+
+    bounds = (LEAST_LOG, MOST_LOG)
+    found = minimize_scalar(measure, bounds=bounds, method="bounded", options={"xatol": 0.005})
     return float(np.exp(found.x))
 
 
