@@ -41,6 +41,16 @@ def test_a_cell_says_both_classes_and_is_shaded_by_its_share_of_the_row() -> Non
     ]
 
 
+def test_long_names_that_differ_at_their_ends_are_told_apart_beside_a_matrix() -> None:
+    names = [f"Photographs from the botanical garden, part {n}" for n in (1, 2)]
+    table = make_matrix("m", names, np.array([[3, 1], [0, 2]]))
+    shown = re.findall(r"<bdi>([^<]*)</bdi>", table)
+    assert shown[:2] == shown[2:]
+    assert shown[0] != shown[1]
+    assert max(map(len, shown)) <= 21
+    assert re.findall(r'aria-label="(Phot[^"]*)"', table) == [*names, *names], "read out whole"
+
+
 def test_points_of_a_line_are_where_their_values_are() -> None:
     points = [Point(n, y, y, y) for n, y in ((10, 0.0), (100, 0.5), (1000, 1.0))]
     chart = draw_line("d", ("n", "accuracy"), points, is_share=True)

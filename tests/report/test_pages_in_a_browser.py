@@ -88,7 +88,11 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Section("Matrix", make_matrix("Confusions", HOSTILE, counts)),
         Section("Bars", make_bars("F1 of each class", ["class", "F1", "note"], bars)),
         Section("Table", make_table("Names", ["name", "n"], [[text, "1"] for text in HOSTILE])),
-        Section("Line", draw_line(HOSTILE[1], "images", HOSTILE[2], points), is_half=True),
+        Section(
+            "Line",
+            draw_line(HOSTILE[1], ("images", HOSTILE[2]), points, is_share=True),
+            is_half=True,
+        ),
         Section("Reliable", draw_reliability("Reliability", [Bin(0.5, 0.4, 9)]), is_half=True),
     )
     figures = make_figures([Figure("accuracy", "0.954", "0.92 to 0.98")])
@@ -112,7 +116,13 @@ def test_hostile_names_are_text(browser: Browser, page: Path) -> None:
     ):
         assert name.endswith(caption.removeprefix("…"))  # Of long ones, the end is shown.
         assert caption.removeprefix("…")
-    assert _texts(browser, ".matrix tbody th") == list(HOSTILE)
+    heads = "[...document.querySelectorAll('.matrix tbody th')]"
+    read_out = browser.evaluate(f"{heads}.map((one) => one.getAttribute('aria-label'))")
+    assert read_out == list(HOSTILE)
+    for shown, name in zip(_texts(browser, ".matrix tbody th"), HOSTILE, strict=True):
+        first, _, last = shown.partition("…")  # Of long ones, both ends are shown.
+        assert name.startswith(first)
+        assert name.endswith(last)
     alternatives = browser.evaluate("[...document.images].map((one) => one.alt)")
     assert alternatives == list(HOSTILE)
     attributes = browser.evaluate(

@@ -13,6 +13,10 @@ SHADES = 4
 """Steps of colour of a matrix; style.css has a rule for each."""
 
 
+MATRIX_NAME = 20
+"""Characters of a class' name beside a matrix; of longer ones, both ends are shown."""
+
+
 @dataclass(frozen=True, slots=True)
 class Figure:
     """A number that a page begins with: its name, its value, and what else is to be known."""
@@ -150,7 +154,7 @@ def make_matrix(caption: str, names: Sequence[str], counts: np.ndarray) -> Marku
         counts: Numbers of images, (C, C).
     """
     head = [element("th", "true ↓ predicted →", scope="col")]
-    head += [element("th", isolate(one), scope="col", class_="class", title=one) for one in names]
+    head += [_name_class(one, scope="col", class_="class") for one in names]
     body = []
     for row, own in enumerate(names):
         total = int(counts[row].sum())
@@ -158,8 +162,15 @@ def make_matrix(caption: str, names: Sequence[str], counts: np.ndarray) -> Marku
             _make_cell(int(count), total, names, (row, column))
             for column, count in enumerate(counts[row])
         ]
-        body.append(element("tr", element("th", isolate(own), scope="row", title=own), cells))
+        body.append(element("tr", _name_class(own, scope="row"), cells))
     return _assemble(caption, head, body, kind="matrix")
+
+
+def _name_class(name: str, **attributes: str) -> Markup:
+    """Return the head of a row or column of a matrix; long names often differ at their ends."""
+    half = MATRIX_NAME // 2
+    short = name if len(name) <= MATRIX_NAME else f"{name[:half].rstrip()}…{name[-half:].lstrip()}"
+    return element("th", isolate(short), title=name, aria_label=name, **attributes)
 
 
 def _make_cell(count: int, total: int, names: Sequence[str], place: tuple[int, int]) -> Markup:
