@@ -52,9 +52,12 @@ def weigh_examples(
         by_class = len(targets) / (len(classes) * np.maximum(counts, 1))
         weights *= _weigh_targets(targets, by_class)
     elif class_weight is not None:
-        if not isinstance(class_weight, Mapping):
-            class_weight = _read_table(Path(class_weight))
-        weights *= _weigh_targets(targets, _order_weights(class_weight, classes))
+        given: Mapping[str, object]
+        if isinstance(class_weight, Mapping):
+            given = class_weight
+        else:
+            given = _read_table(Path(class_weight))
+        weights *= _weigh_targets(targets, _order_weights(given, classes))
     if column is not None:
         weights *= [_read_weight(value) for value in column.tolist()]
     return np.asarray(weights / weights.mean())
@@ -71,7 +74,7 @@ def _weigh_targets(targets: np.ndarray, by_class: np.ndarray) -> np.ndarray:
     return np.where(weights > 0, weights, 1.0)
 
 
-def _order_weights(weights: Mapping[str, float], classes: Sequence[str]) -> np.ndarray:
+def _order_weights(weights: Mapping[str, object], classes: Sequence[str]) -> np.ndarray:
     missing = [name for name in classes if name not in weights]
     if missing:
         raise HeadError(
@@ -109,7 +112,7 @@ def _read_weight(value: object) -> float:
     return number
 
 
-def _read_table(path: Path) -> dict[str, float]:
+def _read_table(path: Path) -> dict[str, str]:
     """Read weights of classes from a CSV file; what is no number is refused when it is used."""
     if not path.is_file():
         raise HeadError(
@@ -133,4 +136,11 @@ def _read_table(path: Path) -> dict[str, float]:
         )
     name, weight = header.index("class"), header.index("weight")
     full = [row for row in rows[1:] if len(row) > max(name, weight)]
-    return {row[name]: _as_weight(row[weight]) or math.nan for row in full}
+    weights: dict[str, str] = {}
+    for row in full:
+        if weights.setdefault(row[name], row[weight]) != row[weight]:
+            raise HeadError(
+                f"A class has one weight. Received: {weights[row[name]]} and {row[weight]} for "
+                f"{row[name]!r} in {str(path)!r}."
+            )
+    return weights

@@ -230,7 +230,8 @@ def _fit_head(
                 labelled, held_out = labelled.put_last(held_out)
             listener.note(_announce(kind, labelled, held_out))
             if held_out is not None and not held_out.any():
-                note_nothing_held_out(options, job)
+                is_given = labelled.sides is not None
+                note_nothing_held_out(options, job, is_split_given=is_given)
             if held_out is None:
                 measured = cross_validate(labelled, options, job)
             else:

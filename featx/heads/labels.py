@@ -15,7 +15,7 @@ import numpy as np
 from featx.errors import HeadError
 from featx.images.sources.columns import value_at
 from featx.images.sources.splits import SPLITS
-from featx.images.sources.table_columns import TableError
+from featx.images.sources.table_columns import LABEL_COLUMNS, TableError
 from featx.images.sources.tables import ImageTable, read_image_table, spellings
 from featx.units import format_count
 from featx.wording import option
@@ -97,16 +97,16 @@ def read_label_table(
             unknown.append(name)
             continue
         named.add(row)
+        where = f"{str(path)!r}, line {line}"
+        subject = f"{where}: {name.strip()!r}"
         for column, values in further.items():
-            values[row] = value_at(table.columns[column], number)
+            _fill(values, row, value_at(table.columns[column], number), f"{subject} in {column!r}")
         if not label and needs_labels:
             continue
-        where = f"{str(path)!r}, line {line}"
         if label:
-            _assign(labels, row, label, f"{where}: {name.strip()!r}")
+            _assign(labels, row, label, subject)
         if table.splits is not None:
-            side = _read_side(table.splits[number], where)
-            _assign(sides, row, side, f"{where}: {name.strip()!r}", "in ")
+            _assign(sides, row, _read_side(table.splits[number], where), subject, "in ")
     if not named:
         known = keys[0] if keys else ""
         raise HeadError(
@@ -114,7 +114,12 @@ def read_label_table(
             f"store. The file has, for example, {paths[0]!r}; the store has {known!r}."
         )
     unnamed = [key for row, key in enumerate(keys) if row not in named]
-    notes = [*table.notes, *_describe_rest(path, unknown, unnamed, finder)]
+    empty = sorted({*columns} & {*table.header} - {*table.columns, *LABEL_COLUMNS})
+    notes = [
+        *table.notes,
+        *(f"the column {name!r} in {str(path)!r} is empty" for name in empty),
+        *_describe_rest(path, unknown, unnamed, finder),
+    ]
     given = tuple(sides) if table.splits is not None else None
     return RowLabels(tuple(labels), given, tuple(notes), further, tuple(table.columns))
 
@@ -237,4 +242,13 @@ def _assign(
             f"{subject} is {preposition}{value!r} here and {preposition}{values[row]!r} in an "
             "earlier line."
         )
+    values[row] = value
+
+
+def _fill(values: np.ndarray, row: int, value: object, subject: str) -> None:
+    """Set a value of a further column, unless it is missing or an earlier line has another."""
+    if value is None:
+        return
+    if values[row] not in (None, value):
+        raise HeadError(f"{subject} is {value!r} here and {values[row]!r} in an earlier line.")
     values[row] = value

@@ -42,9 +42,16 @@ def list_network_options(options: HeadOptions) -> list[str]:
     return [option(name) for name, is_given in given.items() if is_given]
 
 
-def note_nothing_held_out(evaluation: EvaluationOptions, job: FitJob) -> None:
+def note_nothing_held_out(
+    evaluation: EvaluationOptions, job: FitJob, *, is_split_given: bool
+) -> None:
     """Say why no image is held out, and which options have no effect then."""
-    if evaluation.test_size > 0:
+    if is_split_given:
+        job.listener.note(
+            "no images are held out: the given split has none to measure on; "
+            f"{option('ignore_split', True)} holds out a share of each class"
+        )
+    elif evaluation.test_size > 0:
         grouped = "" if evaluation.groups is None else f" by {option('groups')}"
         job.listener.note(
             f"no images are held out: each class is a single image or group{grouped}, and nothing "

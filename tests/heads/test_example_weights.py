@@ -95,6 +95,21 @@ def test_bad_weights(store: Path, tmp_path: Path, weights: object, message: str)
         fit_head(store, class_weight=weights, output=tmp_path / "h")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("few", "message"),
+    [
+        ("few,-2", r"above 0\. Received: '-2' for 'few'"),
+        ("few,some", r"above 0\. Received: 'some' for 'few'"),
+        ("few,2\nfew,3", r"one weight\. Received: 2 and 3 for 'few' in"),
+    ],
+)
+def test_bad_files_of_weights(store: Path, tmp_path: Path, few: str, message: str) -> None:
+    table = tmp_path / "weights.csv"
+    table.write_text(f"class,weight\nmany,1\n{few}\n")
+    with pytest.raises(HeadError, match=message):
+        fit_head(store, class_weight=table, output=tmp_path / "h")
+
+
 def test_a_file_of_weights_that_is_no_text(store: Path, tmp_path: Path) -> None:
     with pytest.raises(HeadError, match=r"a CSV file\. '.*' cannot be read: it holds zero bytes"):
         fit_head(store, class_weight=store, output=tmp_path / "h")

@@ -151,6 +151,21 @@ def test_nothing_held_out(store: Path, tmp_path: Path) -> None:
     assert (report.num_train, report.refitted) == (30, False)
 
 
+def test_a_split_without_a_part_to_measure_on_is_said(store: Path, tmp_path: Path) -> None:
+    notes: list[str] = []
+
+    class Notes(Listener):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    csv = tmp_path / "labels.csv"
+    lines = [f"image_{n}.png,{'ab'[n % 2]},train" for n in range(30)]
+    csv.write_text("path,label,split\n" + "\n".join(lines))
+    report = fit_head(store, labels=csv, kind="ridge", output=tmp_path / "h", listener=Notes())
+    assert report.evaluation is None
+    assert any("the given split has none to measure on" in note for note in notes)
+
+
 def test_identical_files_are_held_out_together(tmp_path: Path) -> None:
     contents = [f"content {number // 2}" for number in range(40)]  # Each picture twice.
     labels = ["a", "a", "b", "b"] * 10

@@ -156,6 +156,22 @@ def test_contradicting_splits(csv: Path) -> None:
         read(csv, "path,label,split\na/1.png,cat,train\na/1.png,cat,val\n")
 
 
+def test_contradicting_values_of_further_columns(csv: Path) -> None:
+    csv.write_text("path,price\na/1.png,3\na/2.png,5\na/1.png,\nphotos/a/1.png,4\n")
+    keys, root = KEYS, csv.parent / "photos"
+    with pytest.raises(HeadError, match=r"line 5: 'photos/a/1.png' in 'price' is 4.* and 3.* in"):
+        read_label_table(csv, keys, root, ["price"], needs_labels=False)
+    csv.write_text("path,price\na/1.png,3\na/1.png,\na/1.png,3\n")
+    found = read_label_table(csv, keys, root, ["price"], needs_labels=False)
+    assert found.columns["price"].tolist() == [3, None, None]
+
+
+def test_a_column_without_values_is_said(csv: Path) -> None:
+    csv.write_text("path,label,shop\na/1.png,cat,\na/2.png,dog,\n")
+    found = read_label_table(csv, KEYS, csv.parent / "photos", ["shop", "label"])
+    assert list(found.notes[:1]) == [f"the column 'shop' in {str(csv)!r} is empty"]
+
+
 def test_nothing_matches(csv: Path) -> None:
     with pytest.raises(
         HeadError, match=r"None of the 2 paths .* example, 'x.png'; the store has 'a/1.png'"
