@@ -21,6 +21,9 @@ SHEET_MARK = "featx-sheet"
 """Keyword of the text chunk that marks a contact sheet of featx, which is not a photograph."""
 
 
+_READ_BYTES = os.O_RDONLY | getattr(os, "O_BINARY", 0)  # Windows would end at a byte 26.
+
+
 class FolderSource(ImageSource):
     """Folders and single files."""
 
@@ -121,9 +124,12 @@ def _scan(
 def is_sheet(path: str | Path) -> bool:
     """Whether a file is a contact sheet that featx drew; False if it cannot be read."""
     try:
-        # Without a buffer: two system calls fewer for each PNG that is listed.
-        with open(path, "rb", buffering=0) as file:
-            head = file.read(64)
+        # Without a file object, which takes two thirds as long again: each PNG is looked at.
+        descriptor = os.open(path, _READ_BYTES)
+        try:
+            head = os.read(descriptor, 64)
+        finally:
+            os.close(descriptor)
     except OSError:
         return False
     # The mark is the first chunk after the signature (8 bytes) and the header chunk (25).
