@@ -27,7 +27,8 @@ SMALL_NETWORK = (
 
 LIBRARIES = (
     "tensorflow", "tf_keras", "keras", "openvino", "sklearn", "scipy", "pandas", "faiss",
-    "pyarrow", "fsspec", "PIL", "h5py", "numpy",
+    "pyarrow", "fsspec", "PIL", "h5py", "numpy", "rich.console", "importlib.metadata",
+    "featx.inference.accelerated",
 )  # fmt: skip
 """Heavy modules; a command may import those that it cannot do without."""
 
@@ -50,7 +51,7 @@ def list_commands(photos: Path, store: Path) -> dict[str, tuple[list[str], set[s
         ),
         "extract, nothing to do": (
             [*featx, "extract", str(photos), "-o", str(store), *SMALL_NETWORK],
-            {"numpy", "h5py", "PIL"},
+            {"numpy", "h5py"},
             0.5,
         ),
         "layers keras:VGG19": ([*featx, "layers", "keras:VGG19"], {"numpy"}, 1.0),
@@ -120,8 +121,9 @@ def read_import_times(text: str, allowed: set[str]) -> tuple[int, float, list[st
     """
     lines = [line.split("|") for line in text.splitlines() if line.startswith("import time:")]
     times = [(parts[2].strip(), int(parts[0].rpartition(":")[2])) for parts in lines[1:]]
-    names = {name.split(".")[0] for name, _ in times}
-    found = sorted(names.intersection(LIBRARIES) - allowed)
+    names = {name for name, _ in times}
+    packages = names | {name.split(".")[0] for name in names}
+    found = sorted(packages.intersection(LIBRARIES) - allowed)
     return len(times), sum(microseconds for _, microseconds in times) / 1e6, found
 
 

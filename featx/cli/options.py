@@ -277,6 +277,12 @@ def make_read_run(
     return RunOptions(max_pixels, batch_size, workers, engine, precision)
 
 
+def _parse_shard(text: str) -> tuple[int, int] | str:
+    from featx.images.sharding import parse_shard  # Of few runs.
+
+    return parse_shard(text)
+
+
 def make_update(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Start over instead of adding to the store.")
@@ -329,15 +335,13 @@ def make_update(
     ] = None,
 ) -> UpdateOptions:
     """Return how the store is brought up to date."""
-    from featx.images.sharding import parse_shard
-
     return UpdateOptions(
         overwrite=overwrite,
         prune=prune,
         strict=strict,
         max_failures=max_failures,
         retry_failed=retry_failed,
-        shard=parse_shard(shard) if shard else None,
+        shard=_parse_shard(shard) if shard else None,
         single_file_limit=parse_bytes(single_file_limit) if single_file_limit else None,
         wait=wait,
         dry_run=dry_run,

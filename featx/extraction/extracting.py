@@ -17,16 +17,12 @@ from featx.errors import InvalidValue
 from featx.events import Listener
 from featx.extraction.agreement import check_precision
 from featx.extraction.existing import open_existing
-from featx.extraction.forecast import forecast
 from featx.extraction.plan import Plan, check_failures, find_requested, make_plan, report_failures
-from featx.extraction.preparing import prepare
 from featx.extraction.report import ExtractReport, Outcome, make_report, make_unchanged_outcome
 from featx.extraction.request import Request, resolve_model
-from featx.extraction.running import run as run_plan
 from featx.files import resolve_link
 from featx.images.sources import Images, ImageSet, Labels
 from featx.keywords import ExtractKeywords
-from featx.models.builtin import describe_default
 from featx.models.in_memory import check_model
 from featx.options import InputOptions, Layers, RunOptions, Selection, UpdateOptions, fill_group
 from featx.specs import DEFAULT_POOLING, DEFAULT_STORAGE_TYPE, DEFAULT_STORE, StorageType
@@ -148,6 +144,8 @@ def _extract(request: Request, listener: Listener, *, is_default: bool) -> Extra
         overwritten = _record_overwrite(record, found)
         with open_existing(request.output, update.overwrite, overwritten) as existing:
             if is_default and not existing.sources:  # Once: later runs only go on.
+                from featx.models.builtin import describe_default
+
                 listener.note(describe_default())
             plan = make_plan(request, record, found, existing)
             plan = replace(plan, every_item=every_item)
@@ -181,6 +179,8 @@ def _carry_out(plan: Plan, listener: Listener) -> Outcome:
     check_precision(existing, request.precision, Listener() if is_done else listener)
     if is_done:  # The same command again: the model is not even loaded.
         return make_unchanged_outcome(plan)
+    from featx.extraction.preparing import prepare  # With engines and decoders, only now.
+
     prepared = prepare(plan, listener)
     if request.update.dry_run:
         if plan.found.stream is not None:
@@ -188,8 +188,12 @@ def _carry_out(plan: Plan, listener: Listener) -> Outcome:
                 "What a generator or a dataset will give is not known before it is read: "
                 "there is no dry run of it."
             )
+        from featx.extraction.forecast import forecast
+
         return forecast(plan, listener)
     if request.update.overwrite:  # Only now that everything that can be wrong is checked.
         record = _record_overwrite(plan.record, plan.found)
         start_overwrite(existing.folder, record, existing.first_part)
-    return run_plan(plan, prepared, listener)
+    from featx.extraction.running import run
+
+    return run(plan, prepared, listener)

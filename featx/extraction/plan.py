@@ -15,7 +15,6 @@ from featx.extraction.changes import FolderChanges, compare_folder
 from featx.extraction.existing import ExistingWork
 from featx.extraction.request import Request
 from featx.extraction.stored import StoredImages
-from featx.images.sharding import find_shard, select_shard
 from featx.images.sources import ImageFailure, ImageItem, ImageSet, gather, label_of
 from featx.units import format_count
 from featx.wording import command, option
@@ -110,6 +109,8 @@ def find_requested(request: Request, listener: Listener) -> tuple[ImageSet, Sequ
     """
     shard, read = request.update.shard, ""
     if isinstance(shard, str):
+        from featx.images.sharding import find_shard  # Of few runs.
+
         shard, read = find_shard(shard, os.environ)
         read = f" ({read})"
     found = gather(
@@ -123,6 +124,8 @@ def find_requested(request: Request, listener: Listener) -> tuple[ImageSet, Sequ
         listener.note(note)
     if shard is None:
         return found, found.items
+    from featx.images.sharding import select_shard
+
     selected = select_shard(found, *shard)
     listener.note(f"{len(selected.items):,} of them in part {shard[0]} of {shard[1]}{read}")
     return selected, found.items

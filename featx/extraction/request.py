@@ -11,9 +11,9 @@ from featx.errors import InvalidValue, StoreError
 from featx.files import describe_wrong_output
 from featx.images.sources import Images, Labels
 from featx.inference import EngineRequest
+from featx.models.file_stamps import stamp_model
 from featx.models.in_memory import Reference, add_signature
 from featx.models.reference import without_trust
-from featx.models.remembered import stamp_model
 from featx.options import InputOptions, RunOptions, Selection, UpdateOptions
 from featx.poolings import POOLINGS
 from featx.ray.connection import check_address, import_ray

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from featx.images.decoders import can_read_heif
 from featx.images.sources import ImageFailure, ImageItem
 from featx.images.sources.columns import Columns, TableRow, is_same, value_at
 from featx.store.columns import join_columns, select_rows
@@ -102,7 +101,11 @@ class StoredImages:
 
     def must_be_redone(self, key: str) -> bool:
         """Whether a key's features are in doubt and can be computed again here."""
-        return key in self.shifted and can_read_heif()
+        if key not in self.shifted:
+            return False
+        from featx.images.decoders import can_read_heif  # Imports Pillow, for few stores.
+
+        return can_read_heif()
 
     def is_recorded(self, item: ImageItem) -> bool:
         """Whether what a row says of an image (size, time, label, ...) is true of the image.

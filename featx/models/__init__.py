@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from featx.late_names import import_when_used
 
 if TYPE_CHECKING:
     from featx.models.backbone import Backbone as Backbone
@@ -28,8 +29,5 @@ _PUBLIC = {
 
 __all__ = list(_PUBLIC)
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_PUBLIC[name]), name)
+if not TYPE_CHECKING:  # For type checkers, every name would then exist.
+    __getattr__ = import_when_used(__name__, _PUBLIC)

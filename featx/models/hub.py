@@ -16,9 +16,10 @@ from featx.models.content_hash import hash_files
 from featx.models.description import ModelDescription
 from featx.models.graph_backbone import GraphBackbone
 from featx.models.graph_layers import GraphLayers, output_names, require_layers
-from featx.models.hub_cache import fetch_module, is_module_url, module_folder, replaced_module
+from featx.models.hub_cache import fetch_module, module_folder, replaced_module
 from featx.models.input_contract import InputShape, image_contract, read_input_shape
 from featx.models.other_signatures import OtherSignature
+from featx.models.reference import is_module_url
 from featx.models.savedmodel_archive import unpacked
 from featx.models.savedmodel_damage import is_damage
 from featx.models.savedmodel_folder import savedmodel_files

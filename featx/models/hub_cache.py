@@ -27,16 +27,6 @@ CACHE_VARIABLE = "TFHUB_CACHE_DIR"
 """The environment variable of tensorflow-hub that names another folder for modules."""
 
 
-def is_module_url(name: str) -> bool:
-    """Whether a module is named by a URL.
-
-    Example:
-        >>> is_module_url("https://tfhub.dev/google/imagenet/inception_v1/feature_vector/4")
-        True
-    """
-    return name.lower().startswith(("http://", "https://", "gs://"))
-
-
 def cache_folder() -> Path:
     """Return the folder for downloaded modules: the user's cache, never a temporary folder."""
     named = os.environ.get(CACHE_VARIABLE)

@@ -24,6 +24,16 @@ TRUST = "trust_model_code"
 """The argument that every reference takes: run code that comes with the model."""
 
 
+def is_module_url(name: str) -> bool:
+    """Whether a module is named by a URL.
+
+    Example:
+        >>> is_module_url("https://tfhub.dev/google/imagenet/inception_v1/feature_vector/4")
+        True
+    """
+    return name.lower().startswith(("http://", "https://", "gs://"))
+
+
 def parse_reference(text: str) -> tuple[str, str, dict[str, Any]]:
     """Split a model reference into source, name and constructor arguments.
 

@@ -16,10 +16,8 @@ from featx.engines.graph import NetworkGraph
 from featx.errors import ModelError
 from featx.forks import ProcessLock
 from featx.models.backbone import Backbone, Beginning, Layer, ModelRequest
-from featx.models.hub_cache import is_module_url
-from featx.models.in_memory import InMemory, Reference
+from featx.models.file_stamps import stamp_files
 from featx.models.keras_part import keras_layers_of
-from featx.models.reference import parse_reference
 from featx.models.sources import SOURCES
 from featx.shown import Shown
 from featx.specs import ModelSpec, digest
@@ -87,33 +85,8 @@ def _identify_files(files: Iterable[Path]) -> list[list[Any]]:
     """
     return [
         [os.fsencode(file).hex(), size, mtime, os.stat(file).st_ctime_ns]
-        for file, size, mtime in _stamp(files)
+        for file, size, mtime in stamp_files(files)
     ]
-
-
-def stamp_model(model: Reference, weights: str | None) -> list[list[Any]]:
-    """Return ``[path, size, mtime]`` of each file that a reference names.
-
-    A module at a URL has none: it is downloaded once, whenever that is.
-    """
-    if isinstance(model, InMemory):
-        return []
-    source, name, _ = parse_reference(model)
-    if is_module_url(name):
-        return []
-    files = SOURCES[source].files(name, weights)
-    if files is None:
-        files = [Path(name), *([] if weights is None else [Path(weights)])]
-    return _stamp(files)
-
-
-def _stamp(files: Iterable[Path]) -> list[list[Any]]:
-    stamps = []
-    for file in files:
-        if file.is_file():
-            status = file.stat()
-            stamps.append([str(file.absolute()), status.st_size, status.st_mtime_ns])
-    return stamps
 
 
 def recall(key: str | None, load: Callable[[], Backbone]) -> Backbone | None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.text import Text
-
-from featx.report.columns import Column, Table
 from featx.report.text import printable, wrap_line
+
+if TYPE_CHECKING:
+    from featx.report.columns import Table
 
 FACT_WIDTH = 13
 """Columns for the names of facts: beside them, a hash of 64 digits fits into 80."""
@@ -22,7 +22,11 @@ def is_terminal() -> bool:
 
 def terminal_width() -> int | None:
     """Return the width of the terminal; None where there is none, and lines may have any."""
-    return Console(highlight=False).width if is_terminal() else None
+    if not is_terminal():
+        return None
+    from rich.console import Console  # Imported for terminals: a pipe does not need it.
+
+    return Console(highlight=False).width
 
 
 def make_table(*headers: str, right: Sequence[int], whole: bool = False) -> Table:
@@ -33,6 +37,8 @@ def make_table(*headers: str, right: Sequence[int], whole: bool = False) -> Tabl
         right: Positions of the columns that hold numbers.
         whole: Whether the last column is never broken, even if it is wider than the terminal.
     """
+    from featx.report.columns import Column, Table  # With rich: a line needs neither.
+
     columns = [
         Column(name, "number" if number in right else "cut" if name == "type" else "name")
         for number, name in enumerate(headers)
@@ -81,6 +87,9 @@ def _print(lines: Sequence[str], num_bold: int = 0) -> None:
     if not is_terminal():
         sys.stdout.writelines(f"{line}\n" for line in lines)
         return
+    from rich.console import Console
+    from rich.text import Text
+
     console = Console(highlight=False)
     for number, line in enumerate(lines):
         console.print(Text(line, style="bold" if number < num_bold else ""), soft_wrap=True)

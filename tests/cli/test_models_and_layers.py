@@ -25,7 +25,7 @@ from tests.models.model_files import write_graph, write_tf1_module, write_tf2_mo
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Standard output is a terminal of 100 columns."""
     monkeypatch.setattr(drawing, "is_terminal", lambda: True)
-    monkeypatch.setattr(drawing, "Console", lambda **_: Console(width=100, highlight=False))
+    monkeypatch.setattr("rich.console.Console", lambda **_: Console(width=100, highlight=False))
 
 
 def lines(text: str) -> list[dict[str, Any]]:

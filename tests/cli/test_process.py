@@ -17,7 +17,10 @@ from featx.testing import write_images
 from tests.cli.program import Program
 from tests.store_samples import write_sample
 
-HEAVY = ("tensorflow", "keras", "faiss", "h5py", "numpy", "sklearn", "PIL")
+HEAVY = (
+    "tensorflow", "keras", "faiss", "h5py", "numpy", "sklearn", "PIL", "importlib.metadata",
+    "rich.console", "featx.inference.accelerated", "featx.images.decode",
+)  # fmt: skip
 
 
 def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -85,6 +88,22 @@ def toy_chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def extracted(toy_chain: Path) -> subprocess.CompletedProcess[str]:
     """The process that wrote the store of the folder."""
     return run("extract", "photos", "-m", "n.keras", "--layer", "gap", cwd=toy_chain)
+
+
+@pytest.mark.tensorflow
+def test_finding_that_nothing_is_to_do_imports_neither_engines_nor_decoders(
+    toy_chain: Path, extracted: subprocess.CompletedProcess[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert extracted.returncode == 0, extracted.stderr
+    monkeypatch.chdir(toy_chain)
+    code = (
+        "import contextlib, io\nfrom featx.cli.app import main\n"
+        "sys.argv = 'featx extract photos -m n.keras --layer gap'.split()\n"
+        "with contextlib.redirect_stdout(io.StringIO()) as told:\n"
+        "    with contextlib.suppress(SystemExit): main()\n"
+        "assert '(0 computed, 12 already there)' in told.getvalue()"
+    )
+    assert imported_by(code) == {"h5py", "numpy"}
 
 
 @pytest.mark.tensorflow

@@ -169,7 +169,7 @@ def _gather(
     is_default = is_empty or (isinstance(images, str) and images == ".")
     if selection.image_list is not None and is_default:
         images = ()
-    elif not is_empty and not isinstance(images, (str, os.PathLike)):
+    elif not is_empty and not _are_locations(images, labels, in_order):
         return _gather_objects(images, labels, selection, scale, in_order)
     if labels is not None:
         from featx.images.sources.python import ORDERED
@@ -179,6 +179,15 @@ def _gather(
             "CSV with the columns path and label."
         )
     return _find(cast(str | Path | Sequence[str | Path], images), selection)
+
+
+def _are_locations(images: Images, labels: Labels | None, in_order: bool) -> bool:
+    """Whether images are a location, or a list of locations, which needs nothing of objects."""
+    if isinstance(images, (str, os.PathLike)):
+        return True
+    if labels is not None or in_order or not isinstance(images, (list, tuple)):
+        return False
+    return all(isinstance(one, str) for one in images)
 
 
 def _gather_objects(

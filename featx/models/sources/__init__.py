@@ -10,13 +10,15 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from featx.errors import AddOnError, join_names
-from featx.models.backbone import Backbone, Described, ModelRequest
-from featx.models.catalogue_entry import CatalogueEntry
 from featx.registry import Registry
 from featx.specs import ModelSpec
+
+if TYPE_CHECKING:
+    from featx.models.backbone import Backbone, Described, ModelRequest
+    from featx.models.catalogue_entry import CatalogueEntry
 
 
 class ModelSource(Protocol):
@@ -130,6 +132,8 @@ class ModelSource(Protocol):
             spec: The model as recorded.
             location: Where its weights, its file or its folder are now.
         """
+        from featx.models.backbone import ModelRequest  # Imported when a model is loaded.
+
         return ModelRequest(location, spec.given)
 
     def list_models(self) -> Iterable[CatalogueEntry]:

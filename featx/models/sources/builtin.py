@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from featx.errors import ModelError
-from featx.models.backbone import Backbone, ModelRequest
-from featx.models.catalogue_entry import CatalogueEntry
 from featx.models.sources import ModelSource
 from featx.specs import DEFAULT_MODEL, ModelSpec
+
+if TYPE_CHECKING:
+    from featx.models.backbone import Backbone, ModelRequest
+    from featx.models.catalogue_entry import CatalogueEntry
 
 
 class BuiltinSource(ModelSource):
@@ -39,11 +42,14 @@ class BuiltinSource(ModelSource):
 
     def restore(self, spec: ModelSpec, location: str) -> ModelRequest:
         """Return a request by name; see `ModelSource`."""
+        from featx.models.backbone import ModelRequest
+
         return ModelRequest(spec.name, dict(spec.arguments))
 
     def list_models(self) -> Iterable[CatalogueEntry]:
         """List it, with what was measured of its features."""
         from featx.models.builtin import MINI, WEIGHTS_FOLDER, read_card
+        from featx.models.catalogue_entry import CatalogueEntry
         from featx.models.mini_network import EMBEDDING_WIDTH, MINI_SIZE
 
         card, weights = read_card(), WEIGHTS_FOLDER / f"{MINI}.npz"

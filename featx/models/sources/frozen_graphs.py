@@ -5,10 +5,13 @@ from __future__ import annotations
 import os.path
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from featx.models.backbone import Backbone, ModelRequest
 from featx.models.savedmodel_folder import GRAPH_NAME
 from featx.models.sources import ModelSource
+
+if TYPE_CHECKING:
+    from featx.models.backbone import Backbone, ModelRequest
 
 
 class FrozenGraphSource(ModelSource):

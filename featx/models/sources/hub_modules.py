@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from featx.models.backbone import Backbone, ModelRequest
 from featx.models.savedmodel_folder import is_tf1_module, savedmodel_files
 from featx.models.sources import ModelSource
+
+if TYPE_CHECKING:
+    from featx.models.backbone import Backbone, ModelRequest
 
 _HUB_URL = re.compile(
     r"https?://(www\.)?(tfhub\.dev/|hub\.tensorflow\.google\.cn/|kaggle\.com/models/)",
@@ -37,7 +40,8 @@ class HubSource(ModelSource):
 
     def files(self, name: str, weights: str | None) -> Sequence[Path] | None:
         """Return the graph and its variables; None for a module that is not downloaded."""
-        from featx.models.hub_cache import is_module_url, module_folder
+        from featx.models.hub_cache import module_folder
+        from featx.models.reference import is_module_url
         from featx.models.savedmodel_damage import is_complete
 
         if not is_module_url(name):

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from featx.errors import InvalidValue, UnknownName
-from featx.models.backbone import Backbone, Described, ModelRequest
-from featx.models.catalogue_entry import CatalogueEntry
 from featx.models.contracts import APPLICATIONS, keras_models_folder
 from featx.models.sources import ModelSource
 from featx.specs import ModelSpec
+
+if TYPE_CHECKING:
+    from featx.models.backbone import Backbone, Described, ModelRequest
+    from featx.models.catalogue_entry import CatalogueEntry
 
 
 class KerasSource(ModelSource):
@@ -73,10 +76,14 @@ class KerasSource(ModelSource):
 
     def restore(self, spec: ModelSpec, location: str) -> ModelRequest:
         """Return a request by name, arguments and weights; see `ModelSource`."""
+        from featx.models.backbone import ModelRequest
+
         return ModelRequest(spec.name, dict(spec.arguments), weights=location)
 
     def list_models(self) -> Iterable[CatalogueEntry]:
         """List the applications, and whether their weights have been downloaded."""
+        from featx.models.catalogue_entry import CatalogueEntry
+
         folder = keras_models_folder()
         for name, application in APPLICATIONS.items():
             location = folder / application.weights_file

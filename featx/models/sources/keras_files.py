@@ -7,10 +7,13 @@ import os.path
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from featx.models.backbone import Backbone, ModelRequest
 from featx.models.savedmodel_archive import is_packed_savedmodel
 from featx.models.sources import ModelSource
+
+if TYPE_CHECKING:
+    from featx.models.backbone import Backbone, ModelRequest
 
 
 class KerasFileSource(ModelSource):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from featx.models.backbone import Backbone, ModelRequest
 from featx.models.savedmodel_archive import is_packed_savedmodel
 from featx.models.savedmodel_folder import is_savedmodel, is_tf1_module, savedmodel_files
 from featx.models.sources import ModelSource
+
+if TYPE_CHECKING:
+    from featx.models.backbone import Backbone, ModelRequest
 
 
 class SavedModelSource(ModelSource):

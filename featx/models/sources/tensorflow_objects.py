@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
-from featx.models.backbone import Backbone, ModelRequest
 from featx.models.sources import ModelSource
+
+if TYPE_CHECKING:
+    from featx.models.backbone import Backbone, ModelRequest
 
 _MARKS = ("get_concrete_function", "structured_input_signature", "signatures")
 """Attributes of functions, traced functions, and SavedModels that were loaded."""
