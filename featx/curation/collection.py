@@ -101,6 +101,11 @@ def read_collection(
     spec = first.vector_spec(feature.layer, feature.pool)
     for store in stores[1:]:
         _check_same(first, store, feature)
+    listener.trying(f"reading {format_count(sum(map(len, stores)), 'vector')}")
+    try:
+        values = read_values(stores, feature)
+    finally:
+        listener.finish()
     collection = Collection(
         layer=spec.name,
         roots=tuple(store.root for store in stores),
@@ -110,7 +115,7 @@ def read_collection(
         splits=tuple(split for store in stores for split in store.splits),
         content_hash=np.concatenate([store.content_hash for store in stores]),
         file_size=np.concatenate([store.file_size for store in stores]),
-        values=read_values(stores, feature),
+        values=values,
     )
     return _leave_out_broken(collection, listener)
 

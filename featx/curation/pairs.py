@@ -103,6 +103,7 @@ def find_near_pairs(
     if len(contents) > SMALL:
         mean = mean_of(contents)
     reduced = Directions(contents, mean)
+    listener.trying("how alike different images are")
     chosen = Threshold(threshold, "as asked") if threshold else choose_threshold(reduced)
     found, recall = _find(reduced, chosen.similarity, listener)
     return NearPairs(
@@ -135,8 +136,8 @@ def _find(
     count = len(directions.values)
     if count < 2 or similarity == 1:  # Identical rows have been found.
         return np.zeros((0, 2), np.int64), None
+    listener.trying(f"near-duplicates of {format_count(count, 'image')}")
     if count <= MOST_EXACT:
-        listener.trying(f"near-duplicates of {format_count(count, 'image')}")
         alike = find_alike(directions.values, similarity, mean=directions.mean)
         if alike is not None:
             return alike.rows, None

@@ -120,6 +120,33 @@ def test_an_archive_that_grows_is_read_anew(tmp_path: Path) -> None:
                 assert client.get(f"/{route}/{item['key']}").status == 200
 
 
+def test_a_picture_that_is_moved_keeps_tags_and_decisions(
+    served: tuple[Path, featx.Server],
+) -> None:
+    folder, server = served
+    client, old, new = Client(server.url), "dark/image_0.png", "moved/zero.png"
+    changes = [
+        {"key": old, "action": "tag", "value": "blurry"},
+        {"key": old, "action": "relabel", "value": "light", "finding": "label"},
+        {"key": "light/image_1.png", "action": "reject"},
+    ]
+    assert client.ask("/notes", {"changes": changes}).status == 200
+    (folder / "photos/moved").mkdir()
+    (folder / "photos" / old).rename(folder / "photos" / new)
+    featx.extract(folder / "photos", model=toy_model(), layers=["mean"], output=folder / "f.h5")
+    server.reload()
+    assert [item["key"] for item in client.get("/items?tag=blurry").json["items"]] == [new]
+    (decision,) = client.get(f"/items/{new}").json["decisions"]
+    assert (decision["action"], decision["value"]) == ("relabel", "light")
+    table = client.get("/export").body.decode()
+    assert f"{new},light,moved,relabel,blurry\n" in table
+    assert "light/image_1.png" not in table
+    change = {"key": new, "action": "tag", "value": "seen"}
+    assert client.ask("/notes", {"changes": [change]}).status == 200
+    assert client.get(f"/items/{new}").json["tags"] == ["blurry", "seen"]
+    assert client.get("/describe").json["tags"] == {"blurry": 1, "seen": 1}
+
+
 def test_an_answer_names_the_notes_that_it_was_made_of(
     served: tuple[Path, featx.Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
