@@ -67,15 +67,26 @@ class SearchQueue:
         self._waiting: list[Search] = []
 
     def put(self, search: Search) -> None:
-        """Let a search wait; `run_next` is to be called once for each."""
+        """Let a search wait; `run_next` is to be called until none does."""
         with self._lock:
             self._waiting.append(search)
 
-    def run_next(self) -> None:
-        """Answer the search that has waited longest, and those that are like it."""
+    @property
+    def is_empty(self) -> bool:
+        """Whether no search waits."""
+        return not self._waiting
+
+    def run_next(self, leave: Callable[[], object] = lambda: None) -> None:
+        """Answer the search that has waited longest, and those that are like it.
+
+        Args:
+            leave: Is called before that, if others are left to wait.
+        """
         searches = self._take()
+        if not self.is_empty:
+            leave()
         if not searches:
-            return  # It was answered together with another one.
+            return  # It was answered together with another one, or nobody waits for it.
         try:
             _answer(searches)
         except Exception as error:

@@ -59,6 +59,7 @@ class Service:
         self.searches = SearchQueue(self.metrics.observe_search)
         self.chores = Chores()
         self.query = query
+        self._has_turn = False
         self._turns: set[asyncio.Future[None]] = set()
         self._cores = anyio.CapacityLimiter(max(2, available_cores()))
 
@@ -117,11 +118,23 @@ class Service:
         """Return what a search gives, which is made together with those that are like it."""
 
         self.searches.put(search)
-        # Not waited for: it may answer searches of others, and another turn this one.
-        turn = asyncio.ensure_future(self.thread(self.searches.run_next))
-        self._turns.add(turn)
-        turn.add_done_callback(self._turns.discard)
+        await asyncio.sleep(0)  # Those whose pictures were in the same pass put theirs meanwhile.
+        self._take_turn()
         return await wait_for(request, asyncio.wrap_future(search.done), search.deadline)
+
+    def _take_turn(self) -> None:
+        """Let a thread answer what waits, unless one is about to."""
+        if self._has_turn or self.searches.is_empty:
+            return
+        self._has_turn, loop = True, asyncio.get_running_loop()
+
+        def work() -> None:
+            self._has_turn = False  # Who comes from now on needs another one.
+            self.searches.run_next(lambda: loop.call_soon_threadsafe(self._take_turn))
+
+        turn = asyncio.ensure_future(self.thread(work))
+        self._turns.add(turn)  # Otherwise, it could be collected as garbage.
+        turn.add_done_callback(self._turns.discard)
 
     async def select(self, request: Request, filters: Filters, snapshot: Snapshot) -> Any:
         """Return which rows filters leave, bool (N,); None for all."""
