@@ -76,7 +76,7 @@ class FeatureDataset(Shown):
         self.choice = choice
         self._opened: tuple[int, FeatureStore] | None = None
         self._reading: tuple[FeatureStore, dict[str, RowReader]] | None = None
-        self.memory = row_batches.RowMemory()
+        self._memory = os.getpid(), row_batches.RowMemory()
 
     def __len__(self) -> int:
         return len(self.choice.rows)
@@ -109,7 +109,7 @@ class FeatureDataset(Shown):
     def reopen(self) -> FeatureDataset:
         """Return the same data set with a store of its own, for another thread."""
         other = FeatureDataset(self.choice)
-        other.memory = self.memory
+        other._memory = os.getpid(), self.memory
         return other
 
     def close(self) -> None:
@@ -117,7 +117,7 @@ class FeatureDataset(Shown):
         if self._opened is not None and self._opened[0] == os.getpid():
             self._opened[1].close()
         self._opened, self._reading = None, None
-        self.memory = row_batches.RowMemory()
+        self._memory = os.getpid(), row_batches.RowMemory()
 
     @property
     def store(self) -> FeatureStore:
@@ -137,6 +137,13 @@ class FeatureDataset(Shown):
                 )
             self._opened = os.getpid(), store
         return self._opened[1]
+
+    @property
+    def memory(self) -> row_batches.RowMemory:
+        """Memory for rows, of all passes of this process."""
+        if self._memory[0] != os.getpid():  # Threads that a fork has left behind may have its lock.
+            self._memory = os.getpid(), row_batches.RowMemory()
+        return self._memory[1]
 
     @property
     def layers(self) -> tuple[str, ...]:
