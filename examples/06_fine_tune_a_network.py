@@ -4,7 +4,7 @@
 
 A new top of 1,024 values and as many classes as there are folders is trained first, with RMSprop;
 then the last two inception blocks as well, with SGD, a rate of 0.0001 and a momentum of 0.9. The
-first 249 layers stay as they are. These are the defaults, but for the top and the layers.
+first 249 layers stay as they are. Without these options, featx trains all layers, with Adam.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ def main() -> None:
         kind="mlp",
         hidden=(1024,),
         freeze=arguments.freeze,
+        top_epochs=2,
+        optimizer="sgd",
+        learning_rate=1e-4,
         epochs=arguments.epochs,
         output=arguments.output,
     )

@@ -28,8 +28,6 @@ def main() -> None:
         model=arguments.model,
         freeze=arguments.freeze,
         unfreeze=arguments.unfreeze,
-        optimizer="adam",
-        learning_rate=1e-3,
         epochs=3,
         output=arguments.output,
     )

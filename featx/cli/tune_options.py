@@ -149,23 +149,27 @@ def make_freezing(
 
 def make_training(
     top_epochs: Annotated[
-        int, typer.Option(min=0, help="First epochs, in which the top alone is trained.")
-    ] = 2,
+        int, typer.Option(min=0, help="Epochs before, in which the top alone is trained.")
+    ] = 0,
     top_learning_rate: Annotated[float, typer.Option(help="Of RMSprop, in these epochs.")] = 1e-4,
-    epochs: Annotated[int, typer.Option(min=0, help="Epochs of the network afterwards.")] = 10,
-    optimizer: Annotated[Optimizer, typer.Option(help="sgd has a momentum of 0.9.")] = "sgd",
+    epochs: Annotated[int, typer.Option(min=0, help="Epochs of the network.")] = 10,
+    optimizer: Annotated[Optimizer, typer.Option(help="sgd has a momentum of 0.9.")] = "adam",
     learning_rate: Annotated[
         float, typer.Option("--learning-rate", "--lr", help="Of the network.")
-    ] = 1e-4,
+    ] = 1e-3,
     schedule: Annotated[
-        Schedule, typer.Option(help="cosine: the rate falls to 0 by half a cosine.")
+        Schedule,
+        typer.Option(help="cosine: the rate rises for a tenth of the steps, then falls to 0."),
     ] = "cosine",
     weight_decay: Annotated[
         float, typer.Option(help="Share of weights, times the rate, taken off at each step.")
     ] = 0.0,
     label_smoothing: Annotated[
-        float, typer.Option(help="Probability spread over all classes.")
-    ] = 0.0,
+        float | None,
+        typer.Option(
+            help="Probability spread over all classes. [default: 0.1; 0 for several labels]"
+        ),
+    ] = None,
     mixed_precision: Annotated[
         bool,
         typer.Option("--mixed-precision", help="Compute layers in bfloat16, keep float32 weights."),

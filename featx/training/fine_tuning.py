@@ -142,8 +142,8 @@ def fine_tune(
     """Train a network on labelled images, beginning with a head on its frozen features.
 
     The features of all images are computed once, and a head is fitted on them. It becomes the top
-    of the network, which is trained by a recipe of two phases: the top alone, then also the layers
-    that are unfrozen. At last both are compared on images that neither has seen.
+    of the network, and is trained with the layers that are unfrozen. At last the network and the
+    head on frozen features are compared on images that neither has seen.
 
     Each finished epoch is kept in `output`: the same call goes on after an interruption, and ends
     as it would have without it.

@@ -206,6 +206,7 @@ class KerasTrainer:
         tensorflow = import_tensorflow()
         model, optimizer, goal = self._network.model, self._optimizer, self._answers.goal
         variables, smoothing = model.trainable_variables, self._plan.options.label_smoothing
+        smoothing = goal.smoothing if smoothing is None else smoothing
 
         def step(pixels: Any, wanted: Any, weights: Any) -> tuple[Any, Any]:
             pictures = tensorflow.cast(pixels, tensorflow.float32)

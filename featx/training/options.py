@@ -172,22 +172,26 @@ class FreezingOptions:
 
 @dataclass(frozen=True, slots=True)
 class TrainingOptions:
-    """How the network is trained: first its new top alone, then with the layers that are unfrozen.
+    """How the network is trained: its top alone, if asked for, then with the layers unfrozen.
 
-    The defaults are the recipe of Keras's documentation: RMSprop for the top, then SGD with a rate
-    of 1e-4 and momentum 0.9, here with gradients of a norm of at most 1 and a rate that falls to 0.
-    RMSprop's own rate of 1e-3, which is meant for a new top, makes one that has been fitted worse.
+    The top begins as a head that was fitted on frozen features, so no epochs of its own are needed,
+    and Adam moves the network far enough to gain. The recipe of Keras's documentation, which is for
+    new tops, is ``top_epochs=2, optimizer="sgd", learning_rate=1e-4``: RMSprop for the top, then
+    SGD with momentum 0.9, here with gradients of a norm of at most 1. RMSprop's own rate of 1e-3
+    makes a top that has been fitted worse.
 
     Attributes:
-        top_epochs: Passes over the images in which only the top is trained, at least 0.
+        top_epochs: Passes over the images before, in which only the top is trained, at least 0.
         top_learning_rate: Of RMSprop, above 0.
-        epochs: Passes over the images afterwards, at least 0.
-        optimizer: ``sgd`` (with momentum 0.9 and clipped gradients), ``rmsprop``, ``adam`` or
-            ``adamw``.
+        epochs: Passes over the images in which the network is trained, at least 0.
+        optimizer: ``adam``, ``adamw``, ``rmsprop``, or ``sgd`` (with momentum 0.9 and clipped
+            gradients).
         learning_rate: Above 0; the largest of the schedule.
-        schedule: ``constant``, or ``cosine``: falling to 0 by half a cosine.
+        schedule: ``constant``, or ``cosine``: rising in the first tenth of the steps, and falling
+            to 0 by half a cosine.
         weight_decay: Share of the weights, times the rate, taken off at each step, at least 0.
-        label_smoothing: Probability spread over all classes, in [0, 1).
+        label_smoothing: Probability spread over all classes, in [0, 1). When None, 0.1 where there
+            is one class for each image, and 0 for several labels.
         mixed_precision: Compute layers in bfloat16 and keep their weights in float32, which is
             faster on processors that have it.
         patience: Stop when so many epochs have not lowered the loss on the images of `val_size`;
@@ -200,14 +204,14 @@ class TrainingOptions:
             pixels, of which something is left at the edges.
     """
 
-    top_epochs: int = 2
+    top_epochs: int = 0
     top_learning_rate: float = 1e-4
     epochs: int = 10
-    optimizer: Optimizer = "sgd"
-    learning_rate: float = 1e-4
+    optimizer: Optimizer = "adam"
+    learning_rate: float = 1e-3
     schedule: Schedule = "cosine"
     weight_decay: float = 0.0
-    label_smoothing: float = 0.0
+    label_smoothing: float | None = None
     mixed_precision: bool = False
     patience: int | None = None
     augment: str | Sequence[str] | None = None
@@ -329,7 +333,7 @@ class TrainingKeywords(TypedDict, total=False):
     learning_rate: float
     schedule: Schedule
     weight_decay: float
-    label_smoothing: float
+    label_smoothing: float | None
     mixed_precision: bool
     patience: int | None
     augment: str | Sequence[str] | None

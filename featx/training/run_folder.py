@@ -42,7 +42,8 @@ class Epoch:
         phase: ``start``, ``top`` or ``network``: what was trained.
         learning_rate: At its end.
         loss: Mean over the pictures that were learned from, with augmentation; None at the start.
-            Cross-entropy in nats; of a number the squared error, over the numbers' variance.
+            Cross-entropy in nats, with label smoothing; of a number the squared error, over the
+            numbers' variance.
         accuracy: The same of right classes, or labels; None of a number.
         val_loss: Mean over the pictures that choose the epoch, None without; of classes at the best
             temperature.

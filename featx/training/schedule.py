@@ -10,6 +10,14 @@ from typing import Literal
 
 from featx.training.options import Optimizer, Schedule, TrainingOptions
 
+WARM_UP = 0.1
+"""Share of the steps of a ``cosine`` in which the rate rises.
+
+Adam's first steps are as long as its later ones, whatever the gradient: at the full rate from the
+first one on, MobileNetV2 0.35 on flowers ended far below its frozen features (.933, then .808; with
+these steps .954).
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Phase:
@@ -22,6 +30,7 @@ class Phase:
         optimizer: By which it is trained.
         learning_rate: The largest.
         schedule: How the rate changes.
+        is_restart: Whether the optimiser goes on, so that a rate need not rise.
     """
 
     name: Literal["top", "network"]
@@ -30,22 +39,26 @@ class Phase:
     optimizer: Optimizer
     learning_rate: float
     schedule: Schedule
+    is_restart: bool = False
 
     def rates(self, epoch: int, num_steps: int) -> Iterator[float]:
         """Yield the rate of each step of an epoch.
 
         Example:
-            >>> phase = Phase("network", 1, 2, "sgd", 1.0, "cosine")
-            >>> [round(rate, 2) for epoch in (1, 2) for rate in phase.rates(epoch, 2)]
-            [1.0, 0.85, 0.5, 0.15]
+            >>> phase = Phase("network", 1, 2, "adam", 1.0, "cosine")
+            >>> [round(rate, 2) for epoch in (1, 2) for rate in phase.rates(epoch, 10)][::3]
+            [0.5, 0.99, 0.88, 0.67, 0.41, 0.18, 0.03]
         """
         total = (self.last - self.first + 1) * num_steps
+        rising = 0.0 if self.is_restart else WARM_UP * total
         before = (epoch - self.first) * num_steps
-        for step in range(num_steps):
+        for step in range(before, before + num_steps):
             if self.schedule == "constant":
                 yield self.learning_rate
+            elif step < rising:
+                yield self.learning_rate * min(1.0, (step + 1) / rising)
             else:
-                done = (before + step) / total
+                done = (step - rising) / (total - rising)
                 yield self.learning_rate * (1 + math.cos(math.pi * done)) / 2
 
 
@@ -75,6 +88,7 @@ def list_phases(options: TrainingOptions, resumed: Sequence[int] = ()) -> list[P
                 options.optimizer,
                 options.learning_rate,
                 options.schedule,
+                is_restart=first > top,
             )
         )
     return [phase for phase in phases if phase.first <= phase.last]

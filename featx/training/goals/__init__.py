@@ -52,6 +52,11 @@ class Goal(Protocol):
         ...
 
     @property
+    def smoothing(self) -> float:
+        """By how much labels are smoothed if nothing else is asked for."""
+        ...
+
+    @property
     def is_error(self) -> bool:
         """Whether `Validation.figure` is an error: the smaller, the better."""
         ...

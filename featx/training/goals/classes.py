@@ -27,6 +27,7 @@ class ClassGoal:
 
     num_classes: int
     end: tuple[Operation, ...] = (Softmax(),)
+    smoothing: float = 0.1
     is_error: bool = False
 
     def encode(self, targets: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ class LabelGoal:
     """See `featx.training.goals.Goal`."""
 
     end: tuple[Operation, ...] = (Sigmoid(),)
+    smoothing: float = 0.0
     is_error: bool = False
 
     def encode(self, targets: np.ndarray) -> np.ndarray:

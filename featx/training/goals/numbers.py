@@ -27,6 +27,7 @@ class NumberGoal:
     mean: float
     scale: float
     end: tuple[Operation, ...] = ()
+    smoothing: float = 0.0
     is_error: bool = True
 
     @classmethod
