@@ -6,9 +6,10 @@ a wrong type is one sentence about the argument, not an error from deep inside.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import fields
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -27,9 +28,11 @@ from featx.checks import (
     check_verbose,
     check_whole_numbers,
 )
-from featx.errors import InvalidType, UnknownOption, join_names
+from featx.errors import FeatxError, InvalidType, InvalidValue, UnknownOption, join_names
 from featx.events import Listener
+from featx.objects.addresses import is_address, reveal, write_address
 from featx.trust import add_objects, check_trust
+from featx.wording import command, option
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -75,6 +78,38 @@ def check_paths(name: str, value: Any) -> list[str]:
     return [check_given_path(name, one) for one in value]
 
 
+def check_store(name: str, value: Any) -> str | None:
+    """Return the path of a store as text, of one in an object store that of its copy."""
+    text = check_path(name, value)
+    if text is None or not is_address(text):
+        return text
+    from featx.objects.copies import copy_of  # It needs what makes requests.
+
+    return copy_of(text)
+
+
+def check_given_store(name: str, value: Any) -> str:
+    """Return the path of a store as text, as `check_store`; refuse None, too."""
+    return check_store(name, check_given_path(name, value)) or ""
+
+
+def check_stores(name: str, value: Any) -> list[str]:
+    """Return the paths of several stores as texts, in a list; one may be alone."""
+    return [check_given_store(name, one) for one in check_paths(name, value)]
+
+
+def check_output(name: str, value: Any) -> str | None:
+    """Return a path to write to as text, or None; refuse an address, which only stores have."""
+    text = check_path(name, value)
+    if text is not None and is_address(text):
+        raise InvalidValue(
+            f"{option(name)} takes a path on this machine: in object stores, only feature stores "
+            f"are written, by {command('extract')}, {command('merge')} and {command('pack')}. "
+            f"Received: {write_address(text)!r}."
+        )
+    return text
+
+
 def _is_several(value: Any) -> bool:
     try:
         iter(value)
@@ -118,16 +153,16 @@ def check_class_weight(name: str, value: Any) -> Any:
 
 
 CHECKS: dict[str, Check] = {
-    "across": check_path,
+    "across": check_store,
     "across_splits": check_given_flag,
-    "against": check_path,
+    "against": check_store,
     "allow_download": check_given_flag,
     "coverage": check_number,
     "class_weight": check_class_weight,
     "balance": check_given_flag,
     "csv_safe": check_given_flag,
     "dtype": check_dtype,
-    "features": check_path,
+    "features": check_store,
     "flipped": check_given_flag,
     "format": check_text,
     "groups": check_text,
@@ -141,7 +176,7 @@ CHECKS: dict[str, Check] = {
     "learning_curve": check_given_flag,
     "listener": check_listener,
     "near_duplicates": check_number_or_text,
-    "output": check_path,
+    "output": check_output,
     "model": check_path,
     "novelty": check_given_flag,
     "overwrite": check_given_flag,
@@ -163,6 +198,16 @@ CHECKS: dict[str, Check] = {
     "weights": check_path,
 }
 """Keyword → its check, wherever it occurs."""
+
+
+@contextlib.contextmanager
+def _revealed() -> Iterator[None]:
+    """Let errors name the address of a store, not the path of its copy."""
+    try:
+        yield
+    except FeatxError as error:
+        error.args = tuple(reveal(arg) if isinstance(arg, str) else arg for arg in error.args)
+        raise
 
 
 def plain_arguments(
@@ -210,18 +255,19 @@ def plain_arguments(
                 if name not in defaults:
                     raise UnknownOption(function.__name__, name, defaults)
                 given[name] = value
-            plain = {
-                name: checks[name](name, value) if name in checks else value
-                for name, value in given.items()
-                # None leaves out what has another default; of a pooling it is one itself.
-                if value is not None or name == "pool" or defaults[name] in (None, _REQUIRED)
-            }
-            objects = plain.pop("custom_objects", None)
-            if objects is not None:
-                plain["trust_model_code"] = add_objects(
-                    plain.get("trust_model_code", False), objects
-                )
-            return function(**plain)  # type: ignore[arg-type, call-arg]
+            with _revealed():
+                plain = {
+                    name: checks[name](name, value) if name in checks else value
+                    for name, value in given.items()
+                    # None leaves out what has another default; of a pooling it is one itself.
+                    if value is not None or name == "pool" or defaults[name] in (None, _REQUIRED)
+                }
+                objects = plain.pop("custom_objects", None)
+                if objects is not None:
+                    plain["trust_model_code"] = add_objects(
+                        plain.get("trust_model_code", False), objects
+                    )
+                return function(**plain)  # type: ignore[arg-type, call-arg]
 
         return call
 

@@ -7,6 +7,34 @@ import glob
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
+
+
+class Publisher(Protocol):
+    """Sends the files of a folder elsewhere, where they count, before they have their names."""
+
+    def put(self, source: Path, path: Path) -> None:
+        """Send the finished file `source`, which will be `path`."""
+
+    def remove(self, path: Path) -> None:
+        """Delete what was sent of `path`."""
+
+
+_publishers: dict[Path, Publisher] = {}
+
+
+@contextlib.contextmanager
+def published(path: Path, publisher: Publisher) -> Iterator[None]:
+    """Have a file, or all files directly in a folder, sent when they are replaced or removed."""
+    _publishers[path] = publisher
+    try:
+        yield
+    finally:
+        del _publishers[path]
+
+
+def _publisher_of(path: Path) -> Publisher | None:
+    return _publishers.get(path) or _publishers.get(path.parent)
 
 
 @contextlib.contextmanager
@@ -36,6 +64,9 @@ def replace_file(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         sync_path(temporary)
+        publisher = _publisher_of(path)
+        if publisher is not None:
+            publisher.put(temporary, path)
         os.replace(temporary, path)
         sync_path(path.parent)
     except BaseException:
@@ -74,6 +105,9 @@ def make_folder(path: Path) -> None:
 
 def remove_file(path: Path) -> None:
     """Delete a file if it exists."""
+    publisher = _publisher_of(path)
+    if publisher is not None:
+        publisher.remove(path)
     path.unlink(missing_ok=True)
 
 

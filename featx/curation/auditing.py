@@ -11,7 +11,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Unpack
 
-from featx.arguments import check_given_flag, check_given_path, check_names, plain_arguments
+from featx.arguments import (
+    check_given_flag,
+    check_given_path,
+    check_given_store,
+    check_names,
+    plain_arguments,
+)
 from featx.atomic import replace_file
 from featx.curation.audit_labels import read_audit_labels, read_old_labels
 from featx.curation.audit_rows import AuditRows
@@ -117,7 +123,7 @@ def check_table_path(path: Path) -> None:
 
 
 @plain_arguments(
-    features=check_given_path,
+    features=check_given_store,
     kinds=check_names,
     labels=check_given_path,
     pictures=check_given_flag,

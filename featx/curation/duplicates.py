@@ -11,7 +11,7 @@ from typing import Unpack
 
 import numpy as np
 
-from featx.arguments import check_given_flag, check_given_path, plain_arguments
+from featx.arguments import check_given_flag, check_given_store, plain_arguments
 from featx.curation.collection import Collection, read_collection
 from featx.curation.duplicate_groups import DuplicateGroup, DuplicatePicture, DuplicatesReport
 from featx.curation.grouping import Mirrored, divide, is_wanted, list_connected
@@ -36,7 +36,7 @@ SHARP = 0.5
 """A copy is blurred if it is less than half as sharp as the sharpest of its size."""
 
 
-@plain_arguments(features=check_given_path, pictures=check_given_flag)
+@plain_arguments(features=check_given_store, pictures=check_given_flag)
 def find_duplicates(
     features: str | Path = DEFAULT_STORE,
     *,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from featx.arguments import check_given_flag, check_given_path, plain_arguments
+from featx.arguments import check_given_flag, check_given_store, plain_arguments
 from featx.checks import check_text, check_whole_numbers
 from featx.curation.auditing import audit as find_doubtful
 from featx.curation.clustering import CLUSTERINGS, ClusterJob
@@ -94,7 +94,7 @@ class MapReport(Shown):
 
 
 @plain_arguments(
-    features=check_given_path,
+    features=check_given_store,
     method=check_text,
     clustering=check_text,
     clusters=check_whole_numbers(1),

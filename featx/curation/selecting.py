@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from featx.arguments import check_given_path, check_head, plain_arguments
+from featx.arguments import check_given_store, check_head, plain_arguments
 from featx.checks import check_whole_numbers
 from featx.curation.balance import share_equally, sizes_of_smallest
 from featx.curation.collection import Collection, read_collection
@@ -101,7 +101,7 @@ class SelectReport(Shown):
 
 
 @plain_arguments(
-    features=check_given_path,
+    features=check_given_store,
     diverse=_COUNT,
     typical=_COUNT,
     uncertain=_COUNT,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from featx.arguments import check_given_path, check_names, plain_arguments
+from featx.arguments import check_given_store, check_names, plain_arguments
 from featx.checks import check_layers, check_text, check_texts
 from featx.datasets.columns import KEY, LABEL, SPLIT, check_column, read_target
 from featx.datasets.feature_dataset import DatasetChoice, FeatureDataset
@@ -23,7 +23,7 @@ from featx.wording import option
 
 
 @plain_arguments(
-    features=check_given_path,
+    features=check_given_store,
     columns=check_names,
     label=check_texts,
     split=check_texts,

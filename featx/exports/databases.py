@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from featx.arguments import check_given_path, plain_arguments
+from featx.arguments import check_given_path, check_given_store, plain_arguments
 from featx.checks import check_flag, check_layer, check_text
 from featx.errors import ExportError, FeatxError, ImageError, LibraryMissing, first_line
 from featx.events import Listener, choose_listener
@@ -66,7 +66,7 @@ class DatabaseReport(Shown):
 
 
 @plain_arguments(
-    features=check_given_path, output=check_given_path, to=check_text, table=check_text
+    features=check_given_store, output=check_given_path, to=check_text, table=check_text
 )
 def export_to_database(
     features: str | Path,

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
-from featx.arguments import check_given_path, plain_arguments
+from featx.arguments import check_given_path, check_given_store, plain_arguments
 from featx.checks import check_layer, check_pool
 from featx.errors import ExportError, FeatxError, InvalidValue, join_names
 from featx.events import Listener, Verbose, choose_listener
@@ -50,7 +50,7 @@ class ExportReport(Shown):
         return asdict(self)
 
 
-@plain_arguments(features=check_given_path, output=check_given_path)
+@plain_arguments(features=check_given_store, output=check_given_path)
 def export_store(
     features: str | Path,
     output: str | Path,

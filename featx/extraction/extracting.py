@@ -24,6 +24,8 @@ from featx.files import resolve_link
 from featx.images.sources import Images, ImageSet, Labels
 from featx.keywords import ExtractKeywords
 from featx.models.in_memory import check_model
+from featx.objects.copies import copy_of
+from featx.objects.publishing import publishing, writing_path
 from featx.options import InputOptions, Layers, RunOptions, Selection, UpdateOptions, fill_group
 from featx.specs import DEFAULT_POOLING, DEFAULT_STORAGE_TYPE, DEFAULT_STORE, StorageType
 from featx.store.lock import lock_for_writing
@@ -33,7 +35,9 @@ from featx.store.views import remove_spent_parts
 from featx.trust import GivenTrust
 
 
-@plain_arguments(InputOptions, Selection, RunOptions, UpdateOptions, model=check_model)
+@plain_arguments(
+    InputOptions, Selection, RunOptions, UpdateOptions, model=check_model, output=check_path
+)
 def extract(
     images: Images = ".",
     model: Any = None,
@@ -76,7 +80,7 @@ def extract(
         layers: One or several (``layer`` is the same), by name, index, glob or path; when empty the
             last feature map, of the built-in backbone its ``embedding``.
         pool: How maps of shape (h, w, c) are reduced: ``none``, or None, stores them as they are.
-        output: The store, an HDF5 file.
+        output: The store, an HDF5 file, also at ``s3://BUCKET/...``.
         dtype: How values are stored: ``float32`` or ``float16``, by name or as NumPy's type.
         trust_model_code: Run code that comes with a model, see `featx.load_model`. It is not
             stored.
@@ -109,11 +113,12 @@ def extract(
         (3, 0)
     """
     run = fill_group(RunOptions, run, options)
+    update = fill_group(UpdateOptions, update, options)
     listener = run.choose_listener(listener)
     request = Request(
         images=images,
         labels=labels,
-        output=resolve_link(Path(output)),
+        output=_find_output(output, update),
         model=resolve_model(check_model("model", model), weights, signature, trust_model_code),
         weights=check_path("weights", weights),
         layers=check_layers("layers", layers),
@@ -123,7 +128,7 @@ def extract(
         input=fill_group(InputOptions, input, options),
         selection=fill_group(Selection, selection, options),
         run=run,
-        update=fill_group(UpdateOptions, update, options),
+        update=update,
     )
     request.check()
     report = _extract(request, listener, is_default=model is None)
@@ -137,6 +142,7 @@ def _extract(request: Request, listener: Listener, *, is_default: bool) -> Extra
         if not update.dry_run:
             folder = parts_folder(request.output)
             stack.enter_context(lock_for_writing(folder, listener if update.wait else None))
+            stack.enter_context(publishing(request.output))
             take_in_abandoned(request.output)
         # Within the lock: while waiting for another process, files may come and go.
         found, every_item = find_requested(request, listener)
@@ -156,6 +162,13 @@ def _extract(request: Request, listener: Listener, *, is_default: bool) -> Extra
         if not update.dry_run:
             remove_spent_parts(request.output)  # The store has them, or refers to them.
     return make_report(plan, outcome)
+
+
+def _find_output(output: str | Path, update: UpdateOptions) -> Path:
+    """Return the file that is written, or for a dry run only read."""
+    if update.dry_run:
+        return resolve_link(Path(copy_of(str(output))))
+    return writing_path(output)
 
 
 def _record_overwrite(record: Mapping[str, Any], found: ImageSet) -> dict[str, Any]:

@@ -26,6 +26,9 @@ from featx.inference import AcceleratedBackbone, EngineRequest
 from featx.models import load_model
 from featx.models.backbone import Backbone, Beginning
 from featx.models.input_contract import require_scaling
+from featx.objects.addresses import is_copy
+from featx.objects.copies import copies_limit
+from featx.objects.publishing import SINGLE_FILE_LIMIT
 from featx.specs import as_recorded
 from featx.store.parts import list_parts
 from featx.store.rows import DEFAULT_SINGLE_FILE_LIMIT, StoreHeader
@@ -113,7 +116,8 @@ def _make_header(plan: Plan, backbone: Backbone) -> StoreHeader:
     request, base = plan.request, plan.existing.base
     limit = request.update.single_file_limit
     if limit is None:
-        limit = DEFAULT_SINGLE_FILE_LIMIT if base is None else base.header.single_file_limit
+        limit = SINGLE_FILE_LIMIT if is_copy(request.output) else DEFAULT_SINGLE_FILE_LIMIT
+        limit = limit if base is None else base.header.single_file_limit
     return StoreHeader(
         model=backbone.spec,
         features=plan_features(backbone, request.layers, request.pool),
@@ -191,6 +195,8 @@ def _check_disk(plan: Plan, header: StoreHeader) -> None:
     old = sum(path.stat().st_size for path in finished if path.exists())
     if needed + old <= header.single_file_limit:
         needed = 2 * needed + old
+    if is_copy(output):  # What was published may leave the disk.
+        needed = min(needed, copies_limit())
     free = shutil.disk_usage(output.absolute().parent).free
     if needed > free:
         raise StoreError(

@@ -9,6 +9,7 @@ from typing import Any
 from featx.errors import AllImagesFailed
 from featx.extraction.plan import Plan
 from featx.images.sources import ImageFailure
+from featx.objects.addresses import location_of
 from featx.shown import Shown
 from featx.units import format_count
 
@@ -135,7 +136,7 @@ def make_report(plan: Plan, outcome: Outcome) -> ExtractReport:
     update = plan.request.update
     gone = sum(key not in outcome.renamed for key in outcome.vanished)
     return ExtractReport(
-        output=str(plan.request.output),
+        output=location_of(plan.request.output),
         rows=outcome.rows,
         done=outcome.done,
         skipped=outcome.skipped,

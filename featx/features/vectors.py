@@ -15,6 +15,7 @@ from featx.files import is_hdf5
 from featx.images.sources import Images
 from featx.images.sources.data_frames import is_data_frame
 from featx.images.sources.table_columns import PATH_COLUMNS, find_column
+from featx.objects.addresses import names_store
 from featx.options import RunOptions
 from featx.specs import FeatureSpec, ModelSpec, identity_differences
 from featx.store import FeatureStore, FeatureTable, open_store
@@ -55,7 +56,7 @@ def read_vectors(given: Any, model: ModelSpec, feature: FeatureSpec) -> Any:
 
 def open_if_store(given: Any) -> Any:
     """Return a store that is there under a path, opened; anything else as it is."""
-    if isinstance(given, (str, os.PathLike)) and is_hdf5(given):
+    if names_store(given) or (isinstance(given, (str, os.PathLike)) and is_hdf5(given)):
         return open_store(os.fspath(given))
     return given
 

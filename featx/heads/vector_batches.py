@@ -20,6 +20,8 @@ from featx.heads.head import Head
 from featx.images.roots import Root
 from featx.images.sources import ImageFailure, ImageItem, Images
 from featx.images.sources.columns import list_values, value_at
+from featx.objects.addresses import names_store
+from featx.objects.copies import copy_of
 from featx.options import RunOptions, Selection
 from featx.poolings import POOLINGS
 from featx.specs import identity_differences
@@ -133,13 +135,17 @@ def find_store(images: Images) -> Path | None:
     if isinstance(given, FeatureStore):
         return Path(given.path)
     named = images if isinstance(images, (list, tuple)) else [images]
-    stores = [Path(one) for one in named if isinstance(one, (str, Path)) and is_hdf5(one)]
+    stores = [
+        Path(one)
+        for one in named
+        if isinstance(one, (str, Path)) and (names_store(one) or is_hdf5(one))
+    ]
     if stores and len(named) > 1:
         raise InvalidValue(
             f"A store is predicted by itself. Received: {str(stores[0])!r} and "
             f"{len(named) - 1:,} more."
         )
-    return stores[0] if stores else None
+    return Path(copy_of(str(stores[0]))) if stores else None
 
 
 def iter_images(

@@ -32,6 +32,7 @@ from featx.index.shared_training import (
 from featx.index.source import StoreVectors, fit_source
 from featx.index.vector_index import VectorIndex
 from featx.keywords import BuildKeywords
+from featx.objects.addresses import Address
 from featx.options import IndexOptions, fill_group
 from featx.poolings import check_vector_pool
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORE, FeatureSpec
@@ -39,6 +40,7 @@ from featx.store import FeatureStore, open_store
 from featx.store.choice import note_choice, require_rows
 from featx.store.reference import StoreReference
 from featx.store.shifted import find_corrected
+from featx.user_cache import user_cache_folder
 from featx.wording import option
 
 INDEX_SUFFIX = ".faiss"
@@ -57,10 +59,20 @@ def default_index_path(features: str | Path, layer: str | None = None) -> Path:
         >>> default_index_path("photos/features.h5", "block/relu").as_posix()
         'photos/features.block_relu.faiss'
     """
-    path = Path(features).with_suffix(INDEX_SUFFIX)
+    path = _own_file(Path(features)).with_suffix(INDEX_SUFFIX)
     if layer is None:
         return path
     return path.with_name(f"{path.stem}.{re.sub(r'[^A-Za-z0-9_.-]', '_', layer)}{INDEX_SUFFIX}")
+
+
+def _own_file(store: Path) -> Path:
+    """Return the path beside which the index is: of a store at an address, in the user's cache."""
+    address = Address.of_copy(store)
+    if address is None:
+        return store
+    beside = user_cache_folder() / "indexes" / address.scheme / address.path
+    beside.parent.mkdir(parents=True, exist_ok=True)
+    return beside
 
 
 def check_index(name: str, value: Any) -> VectorIndex | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from featx.arguments import check_given_path, plain_arguments
+from featx.arguments import check_given_store, plain_arguments
 from featx.checks import check_pools, check_several_numbers
 from featx.errors import InvalidValue, join_names
 from featx.events import Listener, choose_listener
@@ -20,7 +20,7 @@ from featx.store.choice import note_kept_poolings
 from featx.wording import option
 
 
-@plain_arguments(features=check_given_path, pool=check_pools, pca=check_several_numbers(1))
+@plain_arguments(features=check_given_store, pool=check_pools, pca=check_several_numbers(1))
 def evaluate_retrieval(
     features: str | Path,
     *,

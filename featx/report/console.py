@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from featx.events import Listener
+from featx.objects.addresses import reveal
 from featx.report.text import printable, wrap_line
 from featx.units import format_rate
 
@@ -23,7 +24,7 @@ class ConsoleListener(Listener):
 
     def note(self, text: str) -> None:
         """Write one line; on a terminal that is too narrow, several."""
-        for line in wrap_line(printable(text), _terminal_width()):
+        for line in wrap_line(printable(reveal(text)), _terminal_width()):
             self._line(line)
 
     def failure(self, path: str, reason: str) -> None:

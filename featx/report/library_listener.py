@@ -12,6 +12,7 @@ from typing import Any
 
 from featx.events import Listener
 from featx.host import is_notebook
+from featx.objects.addresses import reveal
 from featx.report.console import ConsoleListener, draw_bar
 from featx.report.text import printable
 from featx.units import format_rate
@@ -130,7 +131,7 @@ class NotebookListener(Listener):
         """Show one quiet line; notebooks are passed on, so paths begin in the working folder."""
         with contextlib.suppress(OSError):  # The working folder was removed.
             text = text.replace(os.getcwd() + os.sep, "")
-        _display(_mute(text))
+        _display(_mute(reveal(text)))
 
     def failure(self, path: str, reason: str) -> None:
         """Show one quiet line for an image that failed."""

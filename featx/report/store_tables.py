@@ -137,6 +137,12 @@ def show_verify_report(report: VerifyReport) -> None:
             )
         print_result(f"{short_path(report.store)}: damaged ({checked})")
         print_result(_describe_repair(report))
+    if report.unused:
+        print_result(
+            format_count(len(report.unused), "part is", "parts are")
+            + f" not in it; the same {command('extract')} takes in what is unfinished and removes "
+            f"the rest: {_some(report.unused)}"
+        )
     _show_image_findings(report)
 
 

@@ -8,6 +8,8 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from featx.objects.addresses import reveal
+
 _BIDI_CONTROLS = frozenset(
     "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 )
@@ -57,7 +59,7 @@ def short_path(path: str | Path) -> str:
         >>> short_path(Path.cwd() / "-i.jpg")  # Programs would take it for an option.
         './-i.jpg'
     """
-    text = str(path)
+    text = reveal(str(path))
     try:
         here = os.getcwd()
     except OSError:  # The working folder was removed.

@@ -105,7 +105,7 @@ class Server:
         return self._service.collection.reload()
 
 
-@plain_arguments(RunOptions, ServerOptions, model=check_model, head=check_path)
+@plain_arguments(RunOptions, ServerOptions, model=check_model, head=check_path, features=check_path)
 def serve(
     features: str | Path | None = None,
     *,

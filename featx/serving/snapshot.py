@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from featx.errors import FeatxError, HeadError, StoreError
+from featx.errors import FeatxError, HeadError, InvalidValue, StoreError
 from featx.events import Listener
 from featx.files import resolve_link
 from featx.heads.head import DESCRIPTION_FILE, Head, load_head
@@ -18,10 +18,12 @@ from featx.images.sources.locations import LocationReader
 from featx.index.own_store import open_own_store
 from featx.index.ready import IndexRequest, ready_index
 from featx.index.vector_index import VectorIndex
+from featx.objects.addresses import is_address, write_address
 from featx.report.page.thumbnails import Thumbnails
 from featx.serving.row_columns import RowColumns
 from featx.specs import DEFAULT_HEAD, FeatureSpec, ModelSpec, digest
 from featx.store import FeatureStore, open_store
+from featx.wording import command
 
 VERSION_LENGTH = 16
 _TRIES = 5
@@ -40,6 +42,15 @@ class Files:
     index: IndexRequest
     head: Path | None = None
     model: str | None = None
+
+    def __post_init__(self) -> None:
+        store = str(self.index.features)
+        if is_address(store):
+            raise InvalidValue(
+                f"{command('serve')} takes a store on this machine, where decisions are kept "
+                f"beside it. Received: {write_address(store)!r}. Copy it with "
+                f"{command('pack', write_address(store), output='features.h5')}."
+            )
 
     @property
     def head_folder(self) -> Path:

@@ -11,6 +11,7 @@ import numpy as np
 
 from featx.errors import StoreDamaged, StoreError, StoreNotFound
 from featx.events import Listener
+from featx.objects.addresses import location_of, reveal
 from featx.store.format import dataset_name
 from featx.store.opening import is_damaged, open_part
 from featx.store.parts import list_assembled, list_parts, parts_folder
@@ -63,7 +64,7 @@ class Findings:
             with contextlib.suppress(StoreDamaged):
                 names = self.store.keys
             keys = tuple(names[row] or f"(row {row})" for row in rows.tolist())
-        self.damages.append(Damage(str(file), problem, keys))
+        self.damages.append(Damage(location_of(file), reveal(problem), keys))
 
 
 def check_store(path: Path, listener: Listener) -> Findings:

@@ -11,13 +11,15 @@ from typing import Any, Literal
 from featx.arguments import (
     check_given_flag,
     check_given_path,
-    check_paths,
+    check_stores,
     plain_arguments,
 )
 from featx.checks import check_choice
 from featx.errors import InvalidValue, StoreError, join_names
 from featx.events import Listener, Verbose, choose_listener
 from featx.files import describe_wrong_output, is_same_file, resolve_link
+from featx.objects.addresses import is_copy, location_of
+from featx.objects.publishing import SINGLE_FILE_LIMIT, publishing, writing_path
 from featx.shown import Shown
 from featx.store.assembly import assemble_store
 from featx.store.lock import lock_for_writing
@@ -67,7 +69,7 @@ class MergeReport(Shown):
         return asdict(self)
 
 
-@plain_arguments(sources=check_paths, output=check_given_path, partial=check_given_flag)
+@plain_arguments(sources=check_stores, output=check_given_path, partial=check_given_flag)
 def merge_stores(
     sources: Sequence[str | Path],
     output: str | Path,
@@ -81,7 +83,8 @@ def merge_stores(
     """Make one store from several that were made in the same way.
 
     Args:
-        sources: The stores. Their keys must be relative to the same folder of images.
+        sources: The stores, paths or addresses. Their keys must be relative to the same folder of
+            images.
         output: The store to write; it may be one of the sources, and must not exist otherwise.
         keep: What to do with an image that several stores have with different content:
             ``error`` refuses, ``first`` and ``last`` keep the one of that store.
@@ -109,9 +112,27 @@ def merge_stores(
     """
     check_choice("way to keep", keep, KEEP_NAMES)
     listener = choose_listener(listener, verbose=verbose)
+    target = writing_path(output)
+    here = location_of(target)
     paths = [resolve_link(Path(source)) for source in sources]
-    target = resolve_link(Path(output))
+    # Of a store that is also written, the copy that is current is the one for writing.
+    paths = [target if location_of(path) == here else path for path in paths]
     _check_paths(paths, target)
+    with lock_for_writing(parts_folder(target)), publishing(target):
+        return _merge(paths, target, _Wishes(keep, partial, single_file_limit), listener)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wishes:
+    """What `merge_stores` was asked for; see there."""
+
+    keep: Keep
+    partial: bool
+    single_file_limit: int | None
+
+
+def _merge(paths: list[Path], target: Path, wishes: _Wishes, listener: Listener) -> MergeReport:
+    partial = wishes.partial
     unfinished = [path for path in paths if partial and _is_unfinished(path)]
     paths = [path for path in paths if path.exists() or path not in unfinished]
     if not paths:
@@ -119,17 +140,17 @@ def merge_stores(
     extends = partial and target.exists() and not any(is_same_file(p, target) for p in paths)
     if extends:
         paths = [target, *paths]
-    with lock_for_writing(parts_folder(target)), contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
         start_merge(target)
         opened = [_open_source(path, stack, partial=partial) for path in paths]
         duplicates, conflicts = find_repeated_keys(opened)
         if extends:  # That they are in the output, too, is no news.
             duplicates, _ = find_repeated_keys(opened[1:])
-        _check_agreement(opened, conflicts if keep == "error" else [])
+        _check_agreement(opened, conflicts if wishes.keep == "error" else [])
         _note_differences(opened, listener)
-        precedence = Precedence(earlier_wins=keep != "last", failures_win=False)
+        precedence = Precedence(earlier_wins=wishes.keep != "last", failures_win=False)
         plan = plan_rows(opened, precedence=precedence)
-        rows = PlannedRows(opened, plan, _header(opened[0], target, single_file_limit))
+        rows = PlannedRows(opened, plan, _header(opened[0], target, wishes.single_file_limit))
         own = [store for store in opened if is_same_file(store.path, target)]
         if target.exists() and not own and not _is_merged(target, rows):
             raise StoreError(
@@ -147,12 +168,12 @@ def merge_stores(
             store.close()
         remove_spent_parts(target)
     return MergeReport(
-        str(target),
+        location_of(target),
         len(plan),
         len(paths) - extends,
         tuple(duplicates),
         tuple(conflicts),
-        tuple(map(str, unfinished)),
+        tuple(map(location_of, unfinished)),
     )
 
 
@@ -195,7 +216,9 @@ def _note_differences(opened: Sequence[FeatureStore], listener: Listener) -> Non
 
 def _header(first: FeatureStore, target: Path, single_file_limit: int | None) -> StoreHeader:
     """Return the header of the merged store: that of the first source, at its new path."""
-    limit = first.header.single_file_limit if single_file_limit is None else single_file_limit
+    limit = single_file_limit
+    if limit is None:
+        limit = SINGLE_FILE_LIMIT if is_copy(target) else first.header.single_file_limit
     return replace(
         first.header,
         root=first.root,

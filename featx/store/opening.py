@@ -11,7 +11,7 @@ import h5py
 from featx.errors import StoreDamaged, StoreError, StoreLocked, StoreNotFound
 from featx.store.format import FORMAT, READ_ERRORS, check_version, text_attribute
 from featx.store.inspection import inspect_file
-from featx.store.seal import is_seal_broken, read_seal
+from featx.store.seal import fetch_file, is_seal_broken, read_seal
 from featx.wording import command, option
 
 SETTLED_SECONDS = 3
@@ -51,6 +51,7 @@ def open_file(path: Path, *, salvage: bool = False, is_known: bool = False) -> h
         raise StoreNotFound(
             f"There is no feature store {str(path)!r}. {command('extract')} makes one."
         )
+    fetch_file(path)
     while True:
         seal, size = read_seal(path), path.stat().st_size
         if seal is None or seal.num_bytes == size or seal == read_seal(path):

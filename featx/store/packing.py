@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from featx.arguments import check_given_path, plain_arguments
+from featx.checks import check_path
 from featx.errors import StoreError
 from featx.events import Listener, Verbose, choose_listener
 from featx.files import describe_wrong_output, is_same_file, resolve_link
+from featx.objects.addresses import location_of
+from featx.objects.copies import copy_of
+from featx.objects.publishing import publishing, writing_path
 from featx.shown import Shown
 from featx.store.assembly import assemble_store
 from featx.store.lock import lock_for_writing
@@ -44,7 +49,7 @@ class PackReport(Shown):
         return asdict(self)
 
 
-@plain_arguments(features=check_given_path)
+@plain_arguments(features=check_given_path, output=check_path)
 def pack_store(
     features: str | Path,
     *,
@@ -75,18 +80,23 @@ def pack_store(
         >>> pack_store("p.h5").parts
         1
     """
-    path, listener = Path(features), choose_listener(listener, verbose=verbose)
-    path = resolve_link(path)
-    target = path if output is None else resolve_link(Path(output))
+    listener = choose_listener(listener, verbose=verbose)
+    target = writing_path(features if output is None else output)
+    path = target
+    if output is not None and location_of(writing_path(features)) != location_of(target):
+        path = resolve_link(Path(copy_of(str(features))))
     if target.is_dir() or not target.absolute().parent.is_dir():
         raise StoreError(describe_wrong_output(target))
     in_place = output is None or is_same_file(path, target)
-    if not in_place and target.exists():
-        raise StoreError(
-            f"{str(target)!r} exists and is left alone. Choose another file with "
-            f"{option('output')}."
-        )
-    with lock_for_writing(parts_folder(target)), open_store(path) as store:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(lock_for_writing(parts_folder(target)))
+        stack.enter_context(publishing(target))
+        if not in_place and target.exists():
+            raise StoreError(
+                f"{str(target)!r} exists and is left alone. Choose another file with "
+                f"{option('output')}."
+            )
+        store = stack.enter_context(open_store(path))
         start_merge(target)
         parts = [] if store.row_map is None else store.row_map.parts
         if in_place and store.row_map is None:
@@ -94,8 +104,7 @@ def pack_store(
         else:
             _write_one_file(store, target, in_place=in_place)
         remove_spent_parts(target)  # Also what a killed `pack` left that had replaced the store.
-        rows = len(store)
-    return PackReport(str(target), rows, target.stat().st_size, len(parts))
+        return PackReport(location_of(target), len(store), target.stat().st_size, len(parts))
 
 
 def _write_one_file(store: FeatureStore, target: Path, *, in_place: bool) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from featx.arguments import check_given_flag, check_given_path, plain_arguments, plain_method
+from featx.arguments import check_given_flag, check_given_store, plain_arguments, plain_method
 from featx.checks import (
     check_layer,
     check_pool,
@@ -43,7 +43,7 @@ BLOCK_BYTES = 32 << 20
 """Most bytes of one layer held in memory at a time while reading in sequence."""
 
 
-@plain_arguments(path=check_given_path)
+@plain_arguments(path=check_given_store)
 def open_store(path: str | Path) -> FeatureStore:
     """Open a feature store for reading.
 

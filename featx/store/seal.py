@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 from featx.errors import StoreError
+from featx.objects.copies import fetch, read_head
 
 SEAL_BYTES = 512
 """Size of the seal; the smallest user block that HDF5 has."""
@@ -75,11 +76,24 @@ def read_seal(path: Path) -> Seal | None:
         StoreError: If the file cannot be read.
     """
     try:
-        with _open(path) as file:
-            block = file.read(SEAL_BYTES)
+        block = read_head(path)
+        if block is None:
+            with _open(path) as file:
+                block = file.read(SEAL_BYTES)
+    except StoreError:
+        raise
     except OSError as error:  # A refusal (too many files, permissions) is not damage.
         raise StoreError(f"{str(path)!r} cannot be opened: {error.strerror}.") from error
     return _parse(block)
+
+
+def fetch_file(path: Path) -> None:
+    """Transfer a file of a store in an object store that is not here yet; leave others alone.
+
+    Raises:
+        StoreError: If it cannot be fetched, or is not what was sealed.
+    """
+    fetch(path, lambda came: not is_seal_broken(came))
 
 
 def _open(path: Path) -> IO[bytes]:
@@ -101,6 +115,7 @@ def is_seal_broken(path: Path) -> bool:
     """Whether the bytes of a file are not those that were sealed; reads all of it."""
     if path.exists() and not path.is_file():
         return True  # A pipe, for example.
+    fetch_file(path)
     # Opened once: a writer may replace the file before it is opened again.
     with _open(path) as file:
         seal = _parse(file.read(SEAL_BYTES))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from featx.images.sources.columns import value_at
+from featx.objects.addresses import location_of
 from featx.store.columns import kind_of
 from featx.store.reader import FeatureStore
 from featx.store.views import referenced_parts
@@ -21,7 +22,7 @@ def summarize_store(store: FeatureStore) -> dict[str, Any]:
     counts, splits = Counter(store.labels), Counter(store.splits)
     parts = None if store.row_map is None else store.row_map.parts
     return {
-        "path": str(store.path),
+        "path": location_of(store.path),
         "kind": "one file" if parts is None else "view",
         "parts": [] if parts is None else [part.file for part in parts],
         "bytes": store.path.stat().st_size,

@@ -12,16 +12,19 @@ from featx.arguments import check_given_path, plain_arguments
 from featx.checks import check_path
 from featx.errors import ImageError, ImagesNotFound
 from featx.events import Listener, Verbose, choose_listener
-from featx.files import hash_content, resolve_link
+from featx.files import hash_content
 from featx.images.roots import Root, is_url
 from featx.images.sources.locations import LocationReader
+from featx.objects.addresses import is_address, location_of
+from featx.objects.copies import copy_of, find_unfinished
+from featx.objects.publishing import publishing, writing_path
 from featx.shown import Shown
 from featx.store.checking import Damage, Findings, check_store
 from featx.store.lock import lock_for_writing
-from featx.store.parts import parts_folder
-from featx.store.reader import open_store
+from featx.store.parts import list_assembled, list_parts, parts_folder
+from featx.store.reader import FeatureStore, open_store
 from featx.store.repairing import open_lost_parts, repair_store
-from featx.store.views import remove_spent_parts
+from featx.store.views import referenced_parts, remove_spent_parts
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -43,6 +46,9 @@ class VerifyReport(Shown):
         repairable: Whether ``repair`` can help; if not, all of it must be extracted again.
         repaired: Whether the store was repaired.
         dropped: Rows that this cost; the next `featx.extract` computes them again.
+        unused: Parts beside the store that it does not refer to, and uploads of it that never
+            ended: an extraction was interrupted, and the same command takes them in or removes
+            them. This is not damage.
     """
 
     store: str
@@ -57,6 +63,7 @@ class VerifyReport(Shown):
     repairable: bool = True
     repaired: bool = False
     dropped: int = 0
+    unused: tuple[str, ...] = ()
 
     @property
     def is_intact(self) -> bool:
@@ -115,14 +122,15 @@ def verify_store(
         >>> verify_store("v.h5").is_intact
         True
     """
-    path = resolve_link(Path(features))
+    path = _find_store(features, repair)
     listener = choose_listener(listener, progress=progress, verbose=verbose)
-    if path.is_dir() or not path.is_file():
-        open_store(path).close()  # Says what is there instead.
     root = None if images is None else _find_root(images)
     with contextlib.ExitStack() as stack:
         if repair:
             stack.enter_context(lock_for_writing(parts_folder(path)))
+            stack.enter_context(publishing(path))
+        if path.is_dir() or not path.is_file():
+            open_store(path).close()  # Says what is there instead.
         found = check_store(path, listener)
         if found.store is not None:
             stack.callback(found.store.close)
@@ -130,7 +138,7 @@ def verify_store(
         if root is not None and found.store is not None:
             compared = _compare_images(found, root, listener)
         report = VerifyReport(
-            store=str(path),
+            store=location_of(path),
             rows=len(found.lost),
             files=len(found.files),
             num_bytes=sum(file.stat().st_size for file in found.files),
@@ -140,12 +148,30 @@ def verify_store(
             missing=tuple(compared.missing),
             unreadable=compared.unreadable,
             repairable=found.store is not None or bool(open_lost_parts(parts_folder(path))),
+            unused=_find_unused(path, found.store),
         )
         if repair and (report.damages or report.changed):
             report = replace(report, repaired=True, dropped=repair_store(path, found))
         if repair:  # Also what a killed repair left that had replaced the store already.
             remove_spent_parts(path)
     return report
+
+
+def _find_store(features: str | Path, repair: bool) -> Path:
+    """Return the file to check; of an address, a copy in which nothing is from earlier."""
+    if repair or not is_address(str(features)):
+        return writing_path(features)
+    return Path(copy_of(str(features), anew=True))
+
+
+def _find_unused(path: Path, store: FeatureStore | None) -> tuple[str, ...]:
+    if store is None:
+        return ()
+    folder = parts_folder(path)
+    used = {part.name for part in referenced_parts(store)}
+    parts = [*list_parts(folder), *list_assembled(folder)]
+    unused = [location_of(part) for part in parts if part.name not in used]
+    return (*unused, *find_unfinished(path))
 
 
 def _find_root(images: str | Path) -> Root:

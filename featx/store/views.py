@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from featx.atomic import make_folder, remove_file, replace_file, sync_path
+from featx.atomic import make_folder, replace_file
 from featx.errors import StoreDamaged
 from featx.files import relative_path
 from featx.store.parts import (
@@ -197,11 +197,8 @@ def _write_part(target: Path, rows: PlannedRows, chosen: np.ndarray, next_part: 
 
 def _link(source: Path, target: Path) -> None:
     """Give a file a second name; copy it where the file system has no hard links."""
-    with explained(target):
-        remove_file(target)
+    with explained(target), replace_file(target) as temporary:
         try:
-            os.link(source, target)
-            sync_path(target.parent)
+            os.link(source, temporary)
         except OSError:
-            with replace_file(target) as temporary:
-                shutil.copyfile(source, temporary)
+            shutil.copyfile(source, temporary)

@@ -1,0 +1,1 @@
+"""Stores in object stores, at ``s3://``: addresses, requests, copies."""

@@ -1,0 +1,319 @@
+"""Copies of stores on the disk: what is there, as of one listing, and its bytes when they are read.
+
+A file of which nothing was read yet is *absent*: it has the size of the object, but holds only a
+mark (and takes no room where files may have holes). It is fetched when it is opened. So opening a
+store takes one request, and what no command reads is never transferred.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import json
+import os
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from featx.errors import StoreDamaged, StoreError
+from featx.objects.addresses import Address, Purpose, is_address, is_copy
+from featx.objects.client import HEAD_BYTES, ObjectClient, ObjectFacts, open_client
+from featx.units import parse_bytes
+from featx.wording import command
+
+LIMIT_VARIABLE = "FEATX_COPIES_SIZE"
+"""Environment variable with another limit, such as ``200 GB``."""
+
+DEFAULT_LIMIT = "20 GB"
+"""What all copies for reading, and each one for writing, take at most beside what is just read."""
+
+FETCH_ATTEMPTS = 4
+"""How often an object is transferred whose bytes are not those that were sealed."""
+
+LEFTOVER_SECONDS = 24 * 3600
+"""Age from which on a half-fetched file is taken for one of a process that was killed."""
+
+_ABSENT = b"featx-absent\n"
+_STORE = b"featx-store\n"
+_PART_NAME = re.compile(r"[a-z]+-[0-9]{6,}\.h5|[a-z]+\.json")
+_SLACK = 0.05
+_added: dict[Path, int] = {}
+_SMALL_BYTES = 2048
+"""Objects below this size, and markers, are transferred with the listing."""
+
+
+def copy_of(text: str, *, anew: bool = False) -> str:
+    """Return a path to read a store from: the same, or that of the copy of what is at an address.
+
+    Args:
+        text: A path or an address.
+        anew: Forget what was fetched earlier.
+
+    Raises:
+        InvalidValue: If it is an address that no store can have, or no package can open it.
+        StoreError: If the object store cannot be reached, or refuses.
+    """
+    if not is_address(text):
+        return text
+    address = Address.parse(text)
+    store = address.copy("read")
+    if anew:
+        clear_copy(store)
+    refresh_copy(address, "read")
+    return str(store)
+
+
+def refresh_copy(address: Address, purpose: Purpose) -> dict[str, ObjectFacts]:
+    """Make a copy list what the object store has now; files that are still the same are kept.
+
+    Returns:
+        The store and its parts, by their paths relative to the store's folder.
+
+    Raises:
+        StoreError: If the object store cannot be reached, or refuses.
+    """
+    found = _list_store(address)
+    store = address.copy(purpose)
+    known = read_versions(store)
+    for name, facts in found.items():
+        file = store.parent / name
+        if known.get(name) == facts.version and _size(file) == facts.size:
+            continue
+        make_absent(file, facts.size)
+        if facts.size < _SMALL_BYTES or file.suffix == ".json":
+            with _replaced(file) as temporary:
+                open_client(address).download(_address_of(file).path, temporary)
+    for file in list_copy(store):
+        if file.relative_to(store.parent).as_posix() not in found:
+            file.unlink(missing_ok=True)
+    with _replaced(_versions_path(store)) as temporary:
+        versions = {name: facts.version for name, facts in found.items()}
+        temporary.write_text(json.dumps(versions), encoding="utf-8")
+    return found
+
+
+def find_unfinished(file: Path) -> list[str]:
+    """Return the addresses of objects of a store of which an upload never ended; none of a path.
+
+    There are none either where the object store does not tell.
+    """
+    address, found = Address.of_copy(file), []
+    if address is None:
+        return []
+    with contextlib.suppress(StoreError):
+        found = open_client(address).find_unfinished(address.path)
+    return [Address(address.scheme, each.path).url for each in found if is_of(address, each.path)]
+
+
+def is_of(address: Address, path: str) -> bool:
+    """Whether an object is the store at an address or in its folder of parts."""
+    rest = path.removeprefix(address.path)
+    return path.startswith(address.path) and (not rest or rest.startswith(".parts/"))
+
+
+def list_copy(store: Path) -> list[Path]:
+    """Return the files of a copy: the store, its parts, and what killed processes have left.
+
+    Locks are not among them, nor what another process is fetching.
+    """
+    parts = store.with_name(f"{store.name}.parts")
+    found = [store] if store.exists() else []
+    if parts.is_dir():
+        found += [file for file in parts.iterdir() if not file.name.startswith("lock")]
+    if store.parent.is_dir():
+        found += store.parent.glob(f"{glob.escape(store.name)}.*.tmp")
+    return [file for file in found if file.suffix != ".tmp" or _is_leftover(file)]
+
+
+def _is_leftover(file: Path) -> bool:
+    try:
+        return time.time() - file.stat().st_mtime > LEFTOVER_SECONDS
+    except OSError:
+        return False
+
+
+def read_versions(store: Path) -> dict[str, str]:
+    """Return the versions of the objects that a copy has or lists, by their relative paths."""
+    with contextlib.suppress(OSError, ValueError):
+        known = json.loads(_versions_path(store).read_text(encoding="utf-8"))
+        return known if isinstance(known, dict) else {}
+    return {}
+
+
+def clear_copy(store: Path) -> None:
+    """Delete a copy, but not its lock."""
+    for file in [*list_copy(store), _versions_path(store)]:
+        file.unlink(missing_ok=True)
+
+
+def make_absent(file: Path, size: int, head: bytes = b"") -> None:
+    """Put a file in a copy that is fetched when it is opened.
+
+    Args:
+        file: The file.
+        size: Of the object, in bytes.
+        head: The first bytes of the object, if they are known.
+    """
+    with _replaced(file) as temporary, temporary.open("wb") as out:
+        out.write(_ABSENT + head)
+        out.truncate(size)
+
+
+def is_absent(file: Path) -> bool:
+    """Whether a file of a copy must be fetched before it can be read."""
+    with contextlib.suppress(OSError), file.open("rb") as opened:
+        return opened.read(len(_ABSENT)) == _ABSENT
+    return False
+
+
+def read_head(file: Path) -> bytes | None:
+    """Return the first bytes of a file that is absent; None if it is there, or is in no copy."""
+    if not is_copy(file) or not is_absent(file):
+        return None
+    with file.open("rb") as opened:
+        head = opened.read(len(_ABSENT) + HEAD_BYTES)[len(_ABSENT) :]
+    if not head.strip(b"\0"):
+        address = _address_of(file)
+        head = open_client(address).read_head(address.path)
+        make_absent(file, file.stat().st_size, head)
+    return head
+
+
+def fetch(file: Path, is_intact: Callable[[Path], bool]) -> None:
+    """Transfer a file of a copy if it is absent; anything else is left alone.
+
+    Args:
+        file: The file.
+        is_intact: Whether a file's bytes are those that were sealed.
+
+    Raises:
+        StoreDamaged: If there is no store.
+        StoreError: If the object store cannot be reached, or the store was replaced meanwhile.
+    """
+    if not is_copy(file) or not is_absent(file):
+        return
+    address = _address_of(file)
+    is_part = file.parent.name.endswith(".parts")
+    client = open_client(address)
+    if not is_part and not (read_head(file) or _STORE).startswith(_STORE):
+        raise StoreDamaged(
+            f"{address.url!r} is no feature store: it does not begin as one. Name a store that "
+            f"{command('extract')} wrote."
+        )
+    with _replaced(file) as temporary:
+        for _ in range(FETCH_ATTEMPTS):
+            _download(client, address, temporary)
+            if is_intact(temporary):
+                break
+        # What is still not intact is kept: whoever reads it says what is wrong with it.
+    if not is_part:
+        _check_listed(client, address, file)
+    limit_copies(file, file.stat().st_size)
+
+
+def _download(client: ObjectClient, address: Address, target: Path) -> None:
+    try:
+        client.download(address.path, target)
+    except StoreError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise _replaced_meanwhile(address) from error
+        raise
+
+
+def _check_listed(client: ObjectClient, address: Address, store: Path) -> None:
+    """Refuse a store that was replaced since its parts were listed."""
+    if client.read_version(address.path) != read_versions(store).get(store.name):
+        clear_copy(store)
+        raise _replaced_meanwhile(address)
+
+
+def _replaced_meanwhile(address: Address) -> StoreError:
+    return StoreError(
+        f"{address.url!r} was replaced by a newer version while it was read. Open it again."
+    )
+
+
+def limit_copies(kept: Path, size: int) -> None:
+    """Make the oldest files of copies absent where all take more room than they may.
+
+    Args:
+        kept: A file that stays, since it is read next.
+        size: The bytes that it has added.
+    """
+    room, address, top = copies_limit(), _address_of(kept), kept.parent
+    if is_copy(kept, "read"):  # All of them share one limit.
+        top = address.copy("read").parents[address.path.count("/") + 1]
+    _added[top] = _added.get(top, room) + size
+    if _added[top] < room * _SLACK:  # Looking at all of them takes its time.
+        return
+    _added[top] = 0
+    there = []
+    for file in top.rglob("*.h5"):
+        with contextlib.suppress(OSError):
+            if file.is_file() and not is_absent(file):
+                found = file.stat()
+                there.append((found.st_mtime_ns, found.st_size, file))
+    total = sum(size for _, size, _ in there)
+    for _, size, file in sorted(there):
+        if total <= room:
+            break
+        if file != kept:
+            with file.open("rb") as opened:
+                head = opened.read(HEAD_BYTES)
+            make_absent(file, size, head)
+            total -= size
+
+
+def copies_limit() -> int:
+    """Return how many bytes copies may take.
+
+    Raises:
+        InvalidValue: If the environment has something else than a size.
+    """
+    return parse_bytes(os.environ.get(LIMIT_VARIABLE, DEFAULT_LIMIT))
+
+
+@contextlib.contextmanager
+def _replaced(file: Path) -> Iterator[Path]:
+    """Give a temporary path, which becomes `file` if something was written to it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f"{file.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        yield temporary
+        if temporary.exists():
+            os.replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _list_store(address: Address) -> dict[str, ObjectFacts]:
+    """Return the store at an address and its parts, by their names relative to its folder."""
+    folder = address.path.rpartition("/")[0]
+    found = open_client(address).find(address.path)
+    below = {path[len(folder) + 1 :]: facts for path, facts in found.items()}
+    # Beside these may be other objects; what is deeper in the folder of parts is not ours.
+    return {
+        each: facts
+        for each, facts in below.items()
+        if f"{folder}/{each}" == address.path
+        or (is_of(address, f"{folder}/{each}") and _PART_NAME.fullmatch(each.partition("/")[2]))
+    }
+
+
+def _address_of(file: Path) -> Address:
+    address = Address.of_copy(file)
+    assert address is not None, f"{file} is in no copy"
+    return address
+
+
+def _versions_path(store: Path) -> Path:
+    return store.with_name(f"{store.name}.versions.json")
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return -1

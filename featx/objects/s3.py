@@ -1,0 +1,178 @@
+"""Requests to S3 and what speaks its protocol, through s3fs."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import s3fs  # noqa: F401  (its absence is an error here, not in the middle of a request)
+
+from featx.objects.client import (
+    HEAD_BYTES,
+    ObjectChanged,
+    ObjectClient,
+    ObjectFacts,
+    Unfinished,
+    explain,
+)
+
+SINGLE_BYTES = 96 << 20
+"""Files up to this size are sent in one request, and held in memory; it is more than a part has."""
+
+PIECE_BYTES = 32 << 20
+"""Size of the pieces in which larger ones are sent; S3 takes at most 10,000 of them."""
+
+ATTEMPTS = 5
+"""How often a request is made that fails by the network or with a status of 500 or above, where the
+environment has no ``AWS_MAX_ATTEMPTS``."""
+
+_CHANGED = (409, 412)
+_MISSING = (404,)
+
+
+class S3Client(ObjectClient):
+    """S3, with the credentials and the endpoint that the environment gives."""
+
+    def __init__(self) -> None:
+        asked = "AWS_MAX_ATTEMPTS" in os.environ  # botocore reads it.
+        retries = {} if asked else {"max_attempts": ATTEMPTS, "mode": "standard"}
+        self._files: Any = fsspec.filesystem(
+            "s3",
+            skip_instance_cache=True,
+            use_listings_cache=False,
+            config_kwargs={"retries": retries},
+        )
+        self._files.retries = 1  # Those of botocore are enough.
+
+    def find(self, path: str) -> dict[str, ObjectFacts]:
+        """See `ObjectClient`."""
+        bucket, key = _split(path)
+        found: dict[str, ObjectFacts] = {}
+        more: dict[str, str] = {}
+        with _explained(path, "read"):
+            while True:
+                page = self._call("list_objects_v2", Bucket=bucket, Prefix=key, **more)
+                for entry in page.get("Contents", ()):
+                    facts = ObjectFacts(_version(entry), int(entry["Size"]))
+                    found[f"{bucket}/{entry['Key']}"] = facts
+                if not page.get("IsTruncated"):
+                    return found
+                more = {"ContinuationToken": page["NextContinuationToken"]}
+
+    def read_version(self, path: str) -> str | None:
+        """See `ObjectClient`."""
+        bucket, key = _split(path)
+        with _explained(path, "read"):
+            try:
+                return _version(self._call("head_object", Bucket=bucket, Key=key))
+            except Exception as error:
+                if _status(error) in _MISSING:
+                    return None
+                raise
+
+    def read_head(self, path: str) -> bytes:
+        """See `ObjectClient`."""
+        with _explained(path, "read"):
+            return bytes(self._files.cat_file(path, start=0, end=HEAD_BYTES))
+
+    def download(self, path: str, target: Path) -> None:
+        """See `ObjectClient`."""
+        with _explained(path, "read"):
+            self._files.get_file(path, str(target), max_concurrency=1)
+
+    def upload(self, source: Path, path: str, version: str | None) -> str:
+        """See `ObjectClient`."""
+        condition = {"IfNoneMatch": "*"} if version is None else {"IfMatch": f'"{version}"'}
+        bucket, key = _split(path)
+        where = {"Bucket": bucket, "Key": key}
+        with _explained(path, "written"):
+            try:
+                if source.stat().st_size <= SINGLE_BYTES:
+                    body = source.read_bytes()
+                    return _version(self._call("put_object", Body=body, **where, **condition))
+                return self._upload_pieces(source, where, condition)
+            except Exception as error:
+                status = _status(error)
+                if status in _CHANGED or (status in _MISSING and version is not None):
+                    raise ObjectChanged from error
+                raise
+
+    def delete(self, path: str) -> None:
+        """See `ObjectClient`."""
+        bucket, key = _split(path)
+        with _explained(path, "deleted"):
+            self._call("delete_object", Bucket=bucket, Key=key)
+
+    def find_unfinished(self, path: str) -> list[Unfinished]:
+        """See `ObjectClient`."""
+        bucket, key = _split(path)
+        with _explained(path, "read"):
+            found = self._call("list_multipart_uploads", Bucket=bucket, Prefix=key)
+        return [
+            Unfinished(f"{bucket}/{each['Key']}", each["UploadId"], each["Initiated"].timestamp())
+            for each in found.get("Uploads") or ()
+        ]
+
+    def remove_unfinished(self, unfinished: Unfinished) -> None:
+        """See `ObjectClient`."""
+        bucket, key = _split(unfinished.path)
+        where = {"Bucket": bucket, "Key": key, "UploadId": unfinished.upload}
+        with _explained(unfinished.path, "deleted"):
+            self._call("abort_multipart_upload", **where)
+
+    def _upload_pieces(self, source: Path, where: dict[str, str], condition: dict[str, str]) -> str:
+        begun = where | {"UploadId": self._call("create_multipart_upload", **where)["UploadId"]}
+        pieces = []
+        try:
+            with source.open("rb") as file:
+                for number, body in enumerate(iter(lambda: file.read(PIECE_BYTES), b""), start=1):
+                    sent = self._call("upload_part", Body=body, PartNumber=number, **begun)
+                    pieces.append({"PartNumber": number, "ETag": sent["ETag"]})
+            done = self._call(
+                "complete_multipart_upload", MultipartUpload={"Parts": pieces}, **begun, **condition
+            )
+            return _version(done)
+        except BaseException:
+            with contextlib.suppress(Exception):
+                self._call("abort_multipart_upload", **begun)
+            raise
+
+    @functools.cached_property
+    def _call(self) -> Callable[..., Any]:
+        return self._files.call_s3  # type: ignore[no-any-return]
+
+
+@contextlib.contextmanager
+def _explained(path: str, doing: str) -> Iterator[None]:
+    try:
+        yield
+    except ObjectChanged:
+        raise
+    except Exception as error:  # botocore's errors have no base that says more.
+        raise explain(f"s3://{path}", error, doing) from error
+
+
+def _version(answer: Any) -> str:
+    """Return the ETag in an answer; some servers quote it in some answers only."""
+    return str(answer["ETag"]).strip('"')
+
+
+def _split(path: str) -> tuple[str, str]:
+    bucket, _, key = path.partition("/")
+    return bucket, key
+
+
+def _status(error: BaseException) -> int | None:
+    """Return the HTTP status behind an error; None if there was no answer."""
+    cause: BaseException | None = error
+    while cause is not None:
+        response = getattr(cause, "response", None)
+        if isinstance(response, dict):
+            return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        cause = cause.__cause__
+    return None
