@@ -10,6 +10,7 @@ terminal.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
 import threading
@@ -41,6 +42,30 @@ def own_process() -> Iterator[None]:
 def is_own_process() -> bool:
     """Whether descriptors, streams and loggers of this process may be changed."""
     return _is_own
+
+
+@contextlib.contextmanager
+def importing_without(modules: Iterable[str]) -> Iterator[None]:
+    """Let an import do without optional modules, and without looking for garbage in between.
+
+    The importing library does without them as long as the process lives, so nothing is done in one
+    that is not featx's own. Who imports them later gets them.
+    """
+    if not _is_own:
+        yield
+        return
+    absent = [name for name in modules if name not in sys.modules]
+    collects = gc.isenabled()
+    gc.disable()
+    for name in absent:
+        sys.modules[name] = None  # type: ignore[assignment]  # To import it is an error.
+    try:
+        yield
+    finally:
+        for name in absent:
+            del sys.modules[name]
+        if collects:
+            gc.enable()
 
 
 def is_notebook() -> bool:

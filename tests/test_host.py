@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import random
@@ -15,6 +16,7 @@ import pytest
 
 from featx.host import (
     environment,
+    importing_without,
     is_watched,
     own_process,
     printing_to_stderr,
@@ -151,3 +153,23 @@ def test_two_threads_leave_stderr_where_it_was(
 def test_nobody_watches_a_process_without_streams(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", None)
     assert not is_watched()
+
+
+def test_an_import_does_without_modules_only_in_a_process_of_its_own() -> None:
+    def can_import() -> bool:
+        try:
+            import wave  # noqa: F401
+        except ImportError:
+            return False
+        return True
+
+    sys.modules.pop("wave", None)
+    with own_process(), importing_without(["wave"]):
+        assert not can_import()
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    assert can_import()
+    sys.modules.pop("wave")
+    with importing_without(["wave"]):
+        assert can_import()
+        assert gc.isenabled()

@@ -12,18 +12,32 @@ from pathlib import Path
 from typing import Any, cast
 
 from featx.engines.graph import ONNX, OPENVINO, TENSORFLOW, NetworkGraph, NotConvertible
+from featx.forks import ProcessLock
+from featx.host import importing_without
 from featx.images.preprocess import CAFFE_MEAN, TORCH_MEAN, TORCH_STD
 from featx.input_spec import InputSpec
 
 _AXES = {"channels_first": "NCHW", "channels_last": "NHWC"}
 
 
+_CONVERTER = "openvino.tools.ovc"
+"""What OpenVINO imports if it is there, with telemetry and HTTP: half of the time of its import.
+Graphs are read without it."""
+
+_importing = ProcessLock()
+
+
+def import_openvino() -> Any:
+    """Import OpenVINO; in featx's own process without its converter."""
+    with _importing, importing_without([_CONVERTER]):
+        import openvino
+    return openvino
+
+
 @cache
 def get_core() -> Any:
     """Return OpenVINO's core, one for the process."""
-    import openvino
-
-    core = openvino.Core()
+    core = import_openvino().Core()
     if hasattr(os, "register_at_fork"):
         # Its destructor waits for its threads: a forked process, which lacks them, would not exit.
         keep = ctypes.pythonapi.Py_IncRef

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import re
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 from featx.errors import ModelError
 from featx.forks import TENSORFLOW, ProcessLock, start_threads
-from featx.host import environment, is_own_process, stderr_without
+from featx.host import environment, importing_without, is_own_process, stderr_without
 from featx.machine import has_gpu_driver
 from featx.specs import DEFAULT_BATCH_SIZE
 
@@ -74,7 +72,7 @@ def _import_quietly() -> None:
     with (
         environment(variables, _SET_BY_IMPORT),
         stderr_without(_LOG_LINE) if quiet else contextlib.nullcontext(),
-        _only_what_computes() if is_own_process() else contextlib.nullcontext(),
+        importing_without(_NOT_TO_COMPUTE),
     ):
         import keras  # noqa: F401
         import tensorflow
@@ -90,27 +88,6 @@ def _import_quietly() -> None:
 _NOT_TO_COMPUTE = ("sklearn", "pandas", "scipy", "IPython")
 """What Keras and TensorFlow import if it is there, and none of them needs to compute: two
 fifths of the time of their import."""
-
-
-@contextlib.contextmanager
-def _only_what_computes() -> Iterator[None]:
-    """Let an import do without optional libraries, and without looking for garbage in between.
-
-    Keras then does without them as long as the process lives, so it has to be featx's own. Who
-    imports them later gets them.
-    """
-    absent = [name for name in _NOT_TO_COMPUTE if name not in sys.modules]
-    collects = gc.isenabled()
-    gc.disable()
-    for name in absent:
-        sys.modules[name] = None  # type: ignore[assignment]  # To import it is an error.
-    try:
-        yield
-    finally:
-        for name in absent:
-            del sys.modules[name]
-        if collects:
-            gc.enable()
 
 
 CALLS_PER_GPU = 2

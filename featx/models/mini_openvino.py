@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from featx.engines.graph import OPENVINO, GraphOutput, Layout, NetworkGraph
+from featx.engines.openvino_model import import_openvino
 from featx.models.mini_network import BLOCKS, MINI_SIZE
 
 INPUT = "images"
@@ -45,7 +46,7 @@ def build_mini_openvino(arrays: Mapping[str, np.ndarray], names: Sequence[str]) 
     Returns:
         A model of float32 images (B, 128, 128, 3) in [0, 255]; maps of blocks are (B, c, h, w).
     """
-    import openvino
+    openvino = import_openvino()
     from openvino import opset13 as ops
 
     images = ops.parameter([-1, MINI_SIZE, MINI_SIZE, 3], np.float32, name=INPUT)

@@ -19,7 +19,7 @@ from tests.store_samples import write_sample
 
 HEAVY = (
     "tensorflow", "keras", "faiss", "h5py", "numpy", "sklearn", "PIL", "importlib.metadata",
-    "rich.console", "featx.inference.accelerated", "featx.images.decode",
+    "rich.console", "featx.inference.accelerated", "featx.images.decode", "openvino.tools.ovc",
 )  # fmt: skip
 
 
@@ -57,6 +57,14 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
 
 def test_importing_featx_imports_nothing_heavy() -> None:
     assert imported_by("import featx") == set()
+
+
+def test_the_program_imports_openvino_without_its_converter() -> None:
+    code = (
+        "from featx.engines.openvino_model import get_core\nfrom featx.host import own_process\n"
+        "with own_process(): get_core()\nassert 'openvino' in sys.modules"
+    )
+    assert "openvino.tools.ovc" not in imported_by(code)
 
 
 def test_a_search_by_key_imports_nothing_that_only_pictures_need(tmp_path: Path) -> None:
