@@ -54,7 +54,11 @@ def list_commands(photos: Path, store: Path) -> dict[str, tuple[list[str], set[s
             {"numpy", "h5py"},
             0.5,
         ),
-        "layers keras:VGG19": ([*featx, "layers", "keras:VGG19"], {"numpy"}, 1.0),
+        "layers keras:VGG19": (
+            [*featx, "layers", "keras:VGG19"],
+            {"numpy", "importlib.metadata"},
+            1.0,
+        ),
         **{" ".join(arguments): ([*featx, *arguments], set(), 0.2) for arguments in HELP},
     }
 
