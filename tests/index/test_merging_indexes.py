@@ -102,7 +102,10 @@ def test_a_merged_index_is_that_of_one_machine_bit_for_bit(shards: Shards) -> No
 
 @pytest.mark.parametrize(
     "asked",
-    [{"kind": "ivf-rabitq", "metric": "l2"}, {"factory": "RR12,IVF16,SQ4", "pca": 12}],
+    [
+        {"kind": "ivf-rabitq", "metric": "l2"},
+        pytest.param({"factory": "RR12,IVF16,SQ4", "pca": 12}, marks=pytest.mark.slow),
+    ],
 )
 def test_it_answers_so_where_codes_are_rounded_products(
     asked: dict[str, Any], tmp_path: Path
