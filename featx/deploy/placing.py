@@ -60,6 +60,17 @@ class ExportFiles:
         Raises:
             ExportError: Says what to do.
         """
+        try:
+            self._check(overwrite)
+        except ExportError:
+            raise
+        except OSError as error:  # Such as a name that is too long.
+            raise ExportError(
+                f"{str(self.output)!r} cannot be written: {error.strerror or error}. Choose "
+                f"another path with {option('output')}."
+            ) from error
+
+    def _check(self, overwrite: bool) -> None:
         output = self.output
         if self.is_folder:
             is_empty = output.is_dir() and not any(output.iterdir())

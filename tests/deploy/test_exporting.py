@@ -69,6 +69,12 @@ def test_a_folder_that_is_not_there_is_named(head: featx.Head, tmp_path: Path) -
         featx.export_head(head, output=tmp_path / "no/flowers.keras")
 
 
+def test_a_name_that_is_too_long_is_said(head: featx.Head, tmp_path: Path) -> None:
+    for name in ("x" * 300, f"{'x' * 300}.keras"):
+        with pytest.raises(ExportError, match=r"File name too long. Choose another path"):
+            featx.export_head(head, output=tmp_path / name)
+
+
 def test_a_folder_in_the_place_of_the_labels_is_left_alone(
     head: featx.Head, tmp_path: Path
 ) -> None:
