@@ -182,6 +182,7 @@ def test_what_is_not_in_the_store_and_what_cannot_be_seen_is_shown(
 ) -> None:
     page.goto("/?like=missing.png")
     assert page.inner_text(".state h2") == "This picture is not in the store"
+    assert page.locator(".toast, .query-about button").count() == 0
     page.get_by_role("button", name="Show all pictures").click()
     assert filtered_total(page) == COUNT + 2
     client, change = Client(server.url), {"key": DARK, "value": "gnp\u202ephoto"}

@@ -94,7 +94,7 @@ export function picturesView(store) {
 
   function drawBar() {
     const total = pages.total, waiting = node.hasAttribute("aria-busy");
-    fill(status, waiting && !total ? "Looking…" : state.like ? ["Most alike first", element("span", { class: "soft" }, ` · ${pages.searched > total ? `${count(total)} of ${count(pages.searched)}` : counted(total, "picture")}`)] : [counted(total, "picture"), store.head?.predicts_rows && store.head.name && element("span", { class: "soft wide-only" }, " · predictions by the head ", name(store.head.name))]);
+    fill(status, waiting && !total ? "Looking…" : state.like ? ["Most alike first", element("span", { class: "soft" }, ` · ${pages.searched > total ? `${count(total)} of ${count(pages.searched)}` : counted(total, "picture")}`)] : [counted(total, "picture"), store.head?.predicts_rows && store.head.name && element("span", { class: "soft wide-only" }, " · predictions by the head “", name(store.head.name), "”")]);
     fill(chips, filterChips());
     fill(tools, state.like && store.has_maps && button({ text: "Where it matches", pressed: state.regions, class: "quiet" }, () => go({ regions: !state.regions })));
   }

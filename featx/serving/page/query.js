@@ -28,11 +28,12 @@ export function questionOf({ like, terms, crop }) {
 /** The panel of the query. @param {{head: any}} store what is served */
 export function queryPanel(store) {
   const panel = element("section", { class: "query", "aria-label": "Query", hidden: true });
-  let item = null, predictions = null, shown = null;
+  let item = null, predictions = null, shown = null, isMissing = false;
 
   async function read() {
     const like = state.like;
     item = predictions = null;
+    isMissing = false;
     draw();
     try {
       if ("key" in like) {
@@ -45,7 +46,9 @@ export function queryPanel(store) {
         predictions = results[0] && asPrediction(results[0]);
       }
     } catch (error) {
-      if ("key" in like) complain(error); // The list tells what is wrong with an upload.
+      if (!same(like, state.like)) return;
+      isMissing = error.status === 404; // The list tells so, and what is wrong with an upload.
+      if ("key" in like && !isMissing) complain(error);
     }
     drawAbout();
   }
@@ -106,7 +109,7 @@ export function queryPanel(store) {
       key && element("p", { class: "query-name" }, name(key)),
       item && facts(item),
       predictions && predictionBars(predictions, item?.label, store.head),
-      key && [decisionButtons({ key }), tagList({ key })]);
+      key && !isMissing && [decisionButtons({ key }), tagList({ key })]);
   }
 
   onState((now, before) => {
