@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from featx.arguments import plain_arguments
-from featx.checks import check_layers, check_path, check_pool
+from featx.checks import check_layers, check_path, check_pool, check_whole_numbers
 from featx.errors import InvalidValue, join_names
 from featx.events import Listener
 from featx.features.computing import max_batch_size, plan_features
@@ -50,7 +51,7 @@ class PictureKeywords(InputKeywords, RunKeywords, total=False):
     """The options that `features` takes as keywords."""
 
 
-@plain_arguments(InputOptions, RunOptions, model=check_model)
+@plain_arguments(InputOptions, RunOptions, model=check_model, rows=check_whole_numbers(1))
 def features(
     dataset: Any,
     model: Any = None,
@@ -115,10 +116,19 @@ def features(
         fn_constructor_args=(network, specs, run, max(1, int(num_cpus or 1))),
         batch_format="numpy",
         batch_size=rows,
-        concurrency=concurrency,
+        compute=_make_pool(concurrency),
         num_cpus=num_cpus,
         num_gpus=num_gpus,
     )
+
+
+def _make_pool(concurrency: int | tuple[int, int]) -> Any:
+    """Return Ray Data's pool of so many actors."""
+    data = importlib.import_module("ray.data")
+    if isinstance(concurrency, int):
+        return data.ActorPoolStrategy(size=concurrency)
+    least, most = concurrency
+    return data.ActorPoolStrategy(min_size=least, max_size=most)
 
 
 class Featurizer:

@@ -14,6 +14,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from featx.arguments import check_given_path, plain_arguments
+from featx.checks import check_text, check_whole_numbers
 from featx.errors import InvalidValue, StoreError, join_names
 from featx.files import HASH_BYTES, describe_wrong_output, resolve_link
 from featx.images.roots import MEMORY
@@ -50,7 +51,14 @@ from featx.version import __version__
 from featx.wording import option
 
 
-@plain_arguments(InputOptions, RunOptions, model=check_model, output=check_given_path)
+@plain_arguments(
+    InputOptions,
+    RunOptions,
+    model=check_model,
+    output=check_given_path,
+    key=check_text,
+    rows=check_whole_numbers(1),
+)
 def write_store(
     dataset: Any,
     output: str | Path,
