@@ -26,7 +26,7 @@ import featx
 from featx.testing import write_images
 
 KINDS = ("worker", "raylet", "driver")
-MODEL = ("-m", "builtin:mini", "--img-size", "32", "--precision", "float32", "--engine", "openvino")
+MODEL = ("-m", "builtin:mini", "--precision", "float32", "--engine", "openvino")
 
 
 class Nodes:

@@ -10,8 +10,7 @@ from featx.images.sources.items import ReadsInOrder
 from featx.store.parts import PART_BYTES
 
 TASK_SECONDS = 5.0
-"""How long a task is to take: a killed worker loses at most this, and what a task costs besides
-(0.1 s: the first images wait for nothing to compute, the last ones for nothing to read) is 2 %."""
+"""How long a task is to take: a killed worker loses at most this."""
 
 FIRST_TASK = 64
 """Images of a worker's first task, by which the next ones are measured; and the fewest of any."""

@@ -20,6 +20,10 @@ LOCAL, AUTO, CLIENT_PREFIX = "local", "auto", "ray://"
 OBJECT_STORE_BYTES = 128 << 20
 """Memory that workers on this machine share; only tasks and what they have in common go through."""
 
+CHANGED_VARIABLES = ("PYTHONBREAKPOINT", "RAY_AUTH_MODE")
+"""What Ray sets in the environment of a program that connects: its debugger, and that it has a
+token."""
+
 
 def check_address(text: str) -> str:
     """Return the address of a cluster.
@@ -48,11 +52,10 @@ def import_ray() -> Any:
     Raises:
         LibraryMissing: Says what to type.
     """
-    with environment({}, restored=["PYTHONBREAKPOINT"]):
-        try:
-            return importlib.import_module("ray")
-        except ImportError:
-            raise LibraryMissing('"featx[ray]"', option("cluster")) from None
+    try:
+        return importlib.import_module("ray")
+    except ImportError:
+        raise LibraryMissing('"featx[ray]"', option("cluster")) from None
 
 
 @contextlib.contextmanager
@@ -119,14 +122,14 @@ def _quiet(ray: Any) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _same_process() -> Iterator[None]:
-    """Put back what Ray changes of the program: what it does when it is told to end, and how it
-    proves to clusters who it is."""
+    """Put back what Ray changes: what the program does when it is told to end, and variables."""
     is_main = threading.current_thread() is threading.main_thread()
-    handler, mode = signal.getsignal(signal.SIGTERM), os.environ.get("RAY_AUTH_MODE")
+    handler = signal.getsignal(signal.SIGTERM)
+    unset = [name for name in CHANGED_VARIABLES if name not in os.environ]
     try:
         yield
     finally:
         if is_main and handler is not None:  # None: it was not set from Python.
             signal.signal(signal.SIGTERM, handler)
-        if mode is None:
-            os.environ.pop("RAY_AUTH_MODE", None)
+        for name in unset:
+            os.environ.pop(name, None)
