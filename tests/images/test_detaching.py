@@ -15,6 +15,7 @@ from PIL import Image
 
 from featx.images.sources import gather
 from featx.images.sources.detaching import detach
+from featx.images.sources.pixels import ArrayReader
 from featx.options import Selection
 from featx.testing import write_images
 
@@ -75,6 +76,19 @@ def test_images_are_read_elsewhere(make: Any, tmp_path: Path) -> None:
     for one, other in zip(received, some, strict=True):
         assert (one.row and one.row.values()) == (other.row and other.row.values())
     assert len(sent) < 3_000, "what belongs to others went along"
+
+
+def test_a_reader_of_many_images_is_divided_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Any] = []
+    real = ArrayReader.of_keys
+
+    def count(self: ArrayReader, keys: Any) -> Any:
+        calls.append(keys)
+        return real(self, keys)
+
+    monkeypatch.setattr(ArrayReader, "of_keys", count)
+    detach(gather(np.zeros((30, 2, 2, 3), np.uint8)).items)
+    assert [len(keys) for keys in calls] == [30]
 
 
 def test_pictures_at_urls_are_read_elsewhere(tmp_path: Path) -> None:

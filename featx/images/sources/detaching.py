@@ -46,10 +46,14 @@ def _detach_rows(rows: Sequence[TableRow | None]) -> list[TableRow | None]:
 
 def _detach_readers(items: Sequence[ImageItem]) -> list[Reader | None]:
     """Return readers of nothing but these images; those of one source share one."""
-    given: list[object] = [item.reader for item in items]
     keys: dict[int, list[str]] = {}
-    for item, reader in zip(items, given, strict=True):
-        if isinstance(reader, Divisible):
-            keys.setdefault(id(reader), []).append(item.key)
-    some = {id(one): one.of_keys(keys[id(one)]) for one in given if isinstance(one, Divisible)}
-    return [some.get(id(item.reader), item.reader) for item in items]
+    readers: dict[int, Reader] = {}
+    for item in items:
+        if item.reader is not None:
+            readers[id(item.reader)] = item.reader
+            keys.setdefault(id(item.reader), []).append(item.key)
+    for number, reader in readers.items():
+        source: object = reader
+        if isinstance(source, Divisible):
+            readers[number] = source.of_keys(keys[number])
+    return [readers.get(id(item.reader)) for item in items]
