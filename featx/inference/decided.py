@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,9 +16,10 @@ from featx.inference.accelerated import AcceleratedBackbone
 from featx.inference.request import EngineRequest
 from featx.models import load_model
 from featx.models.in_memory import Reference
+from featx.models.reference import with_full_path
 from featx.options import InputOptions
 from featx.specs import ModelSpec, as_recorded, identity_differences, with_input
-from featx.trust import GivenTrust
+from featx.trust import GivenTrust, check_trust
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,15 @@ class DecidedNetwork:
     layers: tuple[str, ...]
     engine: EngineRequest
     first_batch: int
+
+    def __post_init__(self) -> None:
+        # It is opened by processes that work in other folders.
+        if isinstance(self.model, str):
+            object.__setattr__(self, "model", with_full_path(self.model))
+        if self.weights is not None and os.path.exists(self.weights):
+            object.__setattr__(self, "weights", os.path.abspath(self.weights))
+        trust = check_trust("trust_model_code", self.trust_model_code)
+        object.__setattr__(self, "trust_model_code", trust)
 
     def open(self) -> AcceleratedBackbone:
         """Load the model, and open its network.

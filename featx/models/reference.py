@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from featx.errors import AmbiguousName, InvalidValue, ModelError, UnknownName, join_names
 from featx.models.sources import SOURCES, describe_bare_names, usable_sources
+from featx.specs import NAMED_SOURCES
 
 if TYPE_CHECKING:
     from featx.specs import ModelSpec
@@ -150,6 +151,20 @@ def add_arguments(reference: str, **arguments: Any) -> str:
     """
     given = [f"{key}={value}" for key, value in arguments.items() if value not in (None, False)]
     return ",".join([reference, *given])
+
+
+def with_full_path(reference: str) -> str:
+    """Return a model reference that names the same file or folder wherever it is read.
+
+    Example:
+        >>> with_full_path("keras:VGG19")
+        'keras:VGG19'
+    """
+    source, name, _ = parse_reference(reference)
+    if source in NAMED_SOURCES or not os.path.exists(name):
+        return reference
+    given = reference.removeprefix(f"{source}:").lstrip()
+    return f"{source}:{os.path.abspath(name)}{given[len(name) :]}"
 
 
 def without_trust(reference: str) -> str:
