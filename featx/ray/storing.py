@@ -108,13 +108,7 @@ def write_store(
     """
     import_ray()
     target = resolve_link(Path(output)).absolute()
-    if target.is_dir() or not target.parent.is_dir():
-        raise StoreError(describe_wrong_output(target))
-    if target.exists():
-        raise StoreError(
-            f"{str(target)!r} exists and is left alone. Choose another file with "
-            f"{option('output')}."
-        )
+    _check_new(target)
     network, specs = decide(
         name_model(model, weights, signature, trust_model_code),
         layers,
@@ -141,10 +135,21 @@ def write_store(
     return _write(dataset, target, header, key, rows)
 
 
+def _check_new(target: Path) -> None:
+    if target.is_dir() or not target.parent.is_dir():
+        raise StoreError(describe_wrong_output(target))
+    if target.exists():
+        raise StoreError(
+            f"{str(target)!r} exists and is left alone. Choose another file with "
+            f"{option('output')}."
+        )
+
+
 def _write(dataset: Any, target: Path, header: StoreHeader, key: str, rows: int) -> int:
     """Let workers write parts, and assemble them."""
     folder = parts_folder(target)
     with lock_for_writing(folder):
+        _check_new(target)  # Again: loading the model took seconds.
         start_merge(target)
         try:
             with contextlib.closing(SharedWork(folder, 0)) as work:
