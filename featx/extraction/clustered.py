@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from featx.errors import InvalidValue
 from featx.events import Listener
 from featx.extraction.division import Division
 from featx.extraction.failures import FailureCount
@@ -28,7 +27,6 @@ from featx.ray.pool import Pool, PoolSize, choose_size
 from featx.store.parts import PartWriter
 from featx.store.shared_work import SharedWork
 from featx.units import format_count
-from featx.wording import option
 
 MOST_TRIED = 1000
 """Images that are read for those by which engine and precision are chosen; the others may be
@@ -44,11 +42,6 @@ def compute_on_cluster(
         ClusterError: If there is no cluster, or its workers die again and again.
         TooManyFailures: If more images fail than the request allows; what was computed is kept.
     """
-    if plan.found.stream is not None:
-        raise InvalidValue(
-            "What a generator or a dataset gives comes one after the other, to this program: it "
-            f"cannot be divided. Leave out {option('cluster')}, or pass files."
-        )
     failures = FailureCount(plan, listener)
     _write_new_failures(plan, prepared, failures)
     with watch.timing("compute"):

@@ -33,6 +33,7 @@ from featx.store.parts import OVERWRITE_NAME, find_overwrite, parts_folder, star
 from featx.store.shared_work import take_in_abandoned
 from featx.store.views import remove_spent_parts
 from featx.trust import GivenTrust
+from featx.wording import option
 
 
 @plain_arguments(
@@ -192,6 +193,11 @@ def _carry_out(plan: Plan, listener: Listener) -> Outcome:
     check_precision(existing, request.precision, Listener() if is_done else listener)
     if is_done:  # The same command again: the model is not even loaded.
         return make_unchanged_outcome(plan)
+    if request.update.cluster is not None and plan.found.stream is not None:
+        raise InvalidValue(
+            "What a generator or a dataset gives comes one after the other, to this program: it "
+            f"cannot be divided. Leave out {option('cluster')}, or pass files."
+        )
     from featx.extraction.preparing import prepare  # With engines and decoders, only now.
 
     prepared = prepare(plan, listener)

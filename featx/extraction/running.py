@@ -32,8 +32,7 @@ def run(plan: Plan, prepared: Prepared, listener: Listener) -> Outcome:
         StoreError: If the store cannot be written; what was committed is kept.
     """
     watch = Stopwatch()
-    is_any = bool(plan.changes.todo) or plan.found.stream is not None
-    is_divided = is_any and plan.request.update.cluster is not None
+    is_divided = bool(plan.changes.todo) and plan.request.update.cluster is not None
     compute = compute_on_cluster if is_divided else _compute
     try:
         computed = compute(plan, prepared, watch, listener)

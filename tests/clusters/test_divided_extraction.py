@@ -240,10 +240,11 @@ def test_options_that_make_no_sense(run: Run, options: dict[str, Any], message: 
         run(**{"cluster": "local"} | options)
 
 
-def test_what_comes_one_after_the_other_is_not_divided(divided: Run) -> None:
+def test_what_comes_one_after_the_other_is_not_divided(divided: Run, store: Path) -> None:
     pictures = ((str(number), np.zeros((8, 8, 3), np.uint8)) for number in range(2))
     with pytest.raises(InvalidValue, match=r"cannot be divided\. Leave out cluster="):
-        divided(images=pictures)
+        divided(images=pictures, overwrite=True)
+    assert not store.with_name("features.h5.parts").exists()
 
 
 def test_tasks_are_as_long_as_they_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
