@@ -24,13 +24,13 @@ from featx.inference import AcceleratedBackbone, EngineRequest
 from featx.inference.decided import DecidedNetwork, make_noise, request_chosen
 from featx.inference.trial import FIRST_BATCH
 from featx.keywords import InputKeywords, RunKeywords
-from featx.machine import limit_cores
 from featx.models import load_model
 from featx.models.in_memory import Reference, add_signature, check_model
 from featx.models.input_contract import require_scaling
 from featx.options import InputOptions, Layers, RunOptions, fill_group
 from featx.poolings import POOLINGS
 from featx.ray.connection import import_ray
+from featx.ray.pool import share_machine
 from featx.specs import (
     DEFAULT_MODEL,
     DEFAULT_READ_POOLING,
@@ -148,7 +148,7 @@ class Featurizer:
         run: RunOptions,
         threads: int,
     ) -> None:
-        limit_cores(threads)
+        share_machine(threads)
         self._backbone = network.open()
         self._specs = specs
         self._run = run

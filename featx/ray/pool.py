@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import pickle
+import re
 import socket
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -23,10 +24,11 @@ MOST_TRIES = 4
 """How often a task is tried whose worker dies: a picture may be what kills it."""
 
 MOST_DEATHS = 20
-"""Workers that may die one after the other, without a result of any in between."""
+"""Workers that may die one after the other, without a result of any in between; more where one
+node may have had so many."""
 
 PATIENCE_SECONDS = 10.0
-"""How long to wait for the first worker before saying so."""
+"""How long to wait before saying that no worker has begun."""
 
 
 class Named(Protocol):
@@ -101,6 +103,18 @@ def _count_places(node: Mapping[str, float], num_cpus: float, num_gpus: float) -
     return int(places + 1e-9)
 
 
+def share_machine(threads: int) -> None:
+    """Let this process take its share of a machine on which others compute, too.
+
+    Args:
+        threads: Cores that it computes on.
+    """
+    limit_cores(threads)
+    # TensorFlow reads these when it begins. Without the second, it takes all memory of a GPU.
+    os.environ["TF_NUM_INTRAOP_THREADS"] = str(threads)
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+
+
 class Actor:
     """What runs on a node: one worker, made there. It answers with errors, as Ray renames them.
 
@@ -114,8 +128,7 @@ class Actor:
 
     def start(self, make: Callable[[], Any]) -> str | FeatxError:
         """Make the worker; return the name of the machine, or why there is none."""
-        limit_cores(self._threads)
-        os.environ["TF_NUM_INTRAOP_THREADS"] = str(self._threads)  # Read when it is loaded.
+        share_machine(self._threads)
         try:
             self._worker = make()
         except FeatxError as error:
@@ -167,7 +180,8 @@ class Pool(Generic[TaskT, ResultT]):
         self._again: deque[TaskT] = deque()
         self._tries: Counter[str] = Counter()
         self._deaths = 0
-        self._is_waiting = True
+        self._most_deaths = max(MOST_DEATHS, 2 * size.count)
+        self._is_told = False  # That no worker has begun.
 
     def run(self, take: Callable[[], TaskT | None]) -> Generator[ResultT]:
         """Do tasks; yield results as they come.
@@ -186,6 +200,11 @@ class Pool(Generic[TaskT, ResultT]):
                 if self._idle and not is_busy:  # Who is free was given nothing: that is all.
                     return
                 yield from self._collect()
+        except (ConnectionError, self._ray.exceptions.RayError) as error:
+            raise ClusterError(
+                f"The cluster is gone: {_find_reason(error)}. What was computed is kept: the same "
+                "command goes on from there."
+            ) from error
         finally:
             self._end()
 
@@ -207,9 +226,7 @@ class Pool(Generic[TaskT, ResultT]):
     def _collect(self) -> Iterator[ResultT]:
         """Wait for a call to end; yield its result, if it has one."""
         done, _ = self._ray.wait([*self._calls], num_returns=1, timeout=PATIENCE_SECONDS)
-        if not done and self._is_waiting:
-            self._listener.note("waiting for the cluster to have room for a worker")
-        self._is_waiting = self._is_waiting and not done
+        self._tell_if_none_works(done)
         for call in done:
             member = self._calls.pop(call)
             try:
@@ -223,18 +240,27 @@ class Pool(Generic[TaskT, ResultT]):
             if isinstance(result, FeatxError):
                 self._leave_out(member, result)
                 continue
-            if member.task is None:
+            has_begun, member.task = member.task is None, None
+            self._idle.append(member)
+            if has_begun:
                 member.host = result
             else:
-                member.task, self._deaths = None, 0
+                self._deaths = 0
                 yield result
-            self._idle.append(member)
+
+    def _tell_if_none_works(self, done: Sequence[Any]) -> None:
+        """Say once, until a call ends, that all workers are still to begin."""
+        if done:
+            self._is_told = False
+        elif not self._is_told and not any(member.host for member in self._calls.values()):
+            self._listener.note("no worker has begun yet: perhaps the cluster has no room for one")
+            self._is_told = True
 
     def _bury(self, member: _Member[TaskT], error: Exception) -> None:
         """Give the task of a worker that died to another."""
         self._kill(member)
         self._deaths += 1
-        reason = first_line(error).rstrip(".")
+        reason = _find_reason(error)
         if member.task is not None:
             self._tries[member.task.name] += 1
             if self._tries[member.task.name] == MOST_TRIES:
@@ -243,9 +269,9 @@ class Pool(Generic[TaskT, ResultT]):
                     "What was computed is kept: the same command goes on from there."
                 )
             self._again.append(member.task)
-        if self._deaths == MOST_DEATHS:
+        if self._deaths == self._most_deaths:
             raise ClusterError(
-                f"{MOST_DEATHS} workers died one after the other: {reason}. What was computed is "
+                f"{self._deaths} workers died one after the other: {reason}. What was computed is "
                 "kept: the same command goes on from there."
             )
         where = f" on {member.host}" if member.host else ""
@@ -272,6 +298,21 @@ class Pool(Generic[TaskT, ResultT]):
         """End all workers, whatever they do."""
         for member in [*self._calls.values(), *self._idle]:
             self._kill(member)
+
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_RAISED = re.compile(r"^ *((?:\w+\.)*\w*(?:Error|Exception): .+)$", re.MULTILINE)
+
+
+def _find_reason(error: Exception) -> str:
+    """Return what an error of Ray is about: the last exception in its text, else its first line.
+
+    Example:
+        >>> _find_reason(OSError("Actor() died\\nImportError: there is no 'featx'."))
+        "ImportError: there is no 'featx'"
+    """
+    raised = _RAISED.findall(_COLOURS.sub("", str(error)))
+    return (raised[-1] if raised else first_line(error)).rstrip(".")
 
 
 @contextlib.contextmanager

@@ -119,5 +119,5 @@ def in_place_of_ray(patch: pytest.MonkeyPatch, ray: FakeRay) -> Iterator[FakeRay
         )
         context.setattr("featx.extraction.request.import_ray", lambda: None)
         # Of the process, in which there is more than one worker.
-        context.setattr("featx.ray.pool.limit_cores", lambda count: None)
+        context.setattr("featx.ray.pool.share_machine", lambda threads: None)
         yield ray

@@ -15,7 +15,7 @@ from featx.events import Listener
 from featx.options import UpdateOptions
 from featx.ray.connection import check_address
 from featx.ray.pool import MOST_DEATHS, MOST_TRIES, Pool, PoolSize, choose_size
-from tests.clusters.fake_ray import Call, FakeRay
+from tests.clusters.fake_ray import Call, FakeRay, RayError
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,48 @@ def test_workers_that_only_die_are_given_up() -> None:
     with pytest.raises(ClusterError, match=f"^{MOST_DEATHS} workers died .* goes on from there"):
         run_pool(list("abc"), kill)
     assert len(starts) == MOST_DEATHS
+
+
+def test_a_node_that_dies_with_many_workers() -> None:
+    deaths = []
+
+    def kill(call: Call) -> None:
+        if len(deaths) < 40:
+            deaths.append(call.actor)
+            call.actor.is_dead = True
+
+    assert run_pool(list("abc"), kill, count=40) == ["aa", "bb", "cc"]
+
+
+def test_a_cluster_that_is_gone() -> None:
+    def lose(call: Call) -> None:
+        raise ConnectionError("Client is shutting down.")
+
+    with pytest.raises(ClusterError, match=r"^The cluster is gone: Client is shutting down\. What"):
+        run_pool(["a"], lose)
+
+
+def test_why_workers_cannot_begin_is_in_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "The actor died, \x1b[36mActor()\x1b[39m (pid=7)\n   ^^^\nImportError: no \x1b[1mfeatx"
+
+    def fail(call: Call) -> None:
+        call.error = RayError(text)
+
+    monkeypatch.setattr(Call, "run", fail)
+    with pytest.raises(ClusterError, match=r"workers died .*: ImportError: no featx\. What was"):
+        run_pool(["a"])
+
+
+def test_it_is_said_once_that_no_worker_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    notes, real, waits = Notes(), FakeRay.wait, iter(range(100))
+
+    def wait(self: FakeRay, calls: Any, num_returns: int, timeout: float) -> Any:
+        number = next(waits)  # First nobody begins, then one does and is long at its first task.
+        return ([], calls) if number < 3 or number in (4, 5) else real(self, calls, 1, timeout)
+
+    monkeypatch.setattr(FakeRay, "wait", wait)
+    assert run_pool(["a"], notes=notes, count=1) == ["aa"]
+    assert notes.texts == ["no worker has begun yet: perhaps the cluster has no room for one"]
 
 
 def test_who_cannot_write_is_left_out_and_its_task_done_by_others() -> None:

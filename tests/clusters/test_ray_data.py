@@ -19,7 +19,9 @@ from tests.clusters.stores import read_all
 
 
 @pytest.fixture
-def featurizer(toy: str) -> Featurizer:
+def featurizer(toy: str, monkeypatch: pytest.MonkeyPatch) -> Featurizer:
+    # Of the process, in which there is more than a worker.
+    monkeypatch.setattr("featx.ray.featurizing.share_machine", lambda threads: None)
     run = RunOptions()
     model = name_model(toy, None, None, False)
     network, specs = decide(model, ["mean", "map"], "none", InputOptions(), run)
@@ -73,6 +75,23 @@ def rows_by_content(path: Path) -> dict[bytes, tuple[str, str | None, bytes]]:
                 store.keys, store.content_hash, store.labels, values, strict=True
             )
         }
+
+
+def test_a_store_that_another_program_writes_meanwhile_is_left_alone(
+    toy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "features.h5"
+
+    def decide_slowly(*arguments: Any) -> Any:
+        output.write_text("of another program")
+        return decide(*arguments)
+
+    monkeypatch.setattr("featx.ray.storing.import_ray", lambda: None)
+    monkeypatch.setattr("featx.ray.storing.decide", decide_slowly)
+    with pytest.raises(StoreError, match="exists and is left alone"):
+        featx.ray.write_store(None, output, toy, layers=["mean"])
+    assert output.read_text() == "of another program"
+    assert list(tmp_path.iterdir()) == [output]
 
 
 @pytest.mark.slow
