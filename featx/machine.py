@@ -23,9 +23,9 @@ def limit_cores(count: int) -> None:
 
 
 def available_cores() -> int:
-    """Return the number of cores this process may use, by its affinity and its container's quota.
+    """Return the number of cores this process may use.
 
-    And by `limit_cores`.
+    By its affinity, its container's quota and `limit_cores`.
 
     Example:
         >>> available_cores() >= 1

@@ -316,7 +316,7 @@ def make_update(
         str | None,
         typer.Option(
             metavar="local|auto|ray://HOST:PORT",
-            help="Divide the work among workers on Ray: started here, or of a cluster that runs.",
+            help="Divide the work among Ray workers, started here or on a running cluster.",
         ),
     ] = None,
     concurrency: Annotated[

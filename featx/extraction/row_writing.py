@@ -68,7 +68,7 @@ class RowWriter:
         keys_are_numbers: See `ImageSet`.
 
     Attributes:
-        known: The same.
+        known: Content hashes that have features by now.
         done: See `Computed`.
         touched: See `Computed`.
         reused: See `Computed`.

@@ -39,7 +39,7 @@ UNFINISHED = ".tmp"
 RECORD_NAME = "record.json"
 """File in a finished task's folder. It stays when the parts are taken: the name remains given."""
 
-_NAMES_OF_ONE = 16
+_RANDOM_DIGITS = 16
 
 
 class SharedWork:
@@ -54,7 +54,7 @@ class SharedWork:
     """
 
     def __init__(self, folder: Path, first_number: int) -> None:
-        self.path = folder.absolute() / f"{WORK_PREFIX}{uuid.uuid4().hex[:_NAMES_OF_ONE]}"
+        self.path = folder.absolute() / f"{WORK_PREFIX}{uuid.uuid4().hex[:_RANDOM_DIGITS]}"
         with explained(self.path):
             make_folder(self.path)
         self._parts = _Numbering(folder, first_number)
@@ -107,7 +107,7 @@ def do_once(work: Path, task: str, make: Callable[[Path], Mapping[str, Any]]) ->
     finished = work / task
     if (finished / RECORD_NAME).exists():
         return _read_record(finished)
-    own = work / f"{task}.{uuid.uuid4().hex[:_NAMES_OF_ONE]}{UNFINISHED}"
+    own = work / f"{task}.{uuid.uuid4().hex[:_RANDOM_DIGITS]}{UNFINISHED}"
     with explained(own):
         own.mkdir()
     try:
