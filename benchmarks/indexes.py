@@ -292,13 +292,14 @@ def main() -> None:
     if fits and not options.alone:
         names += [*list(FACTORIES)[1:], *filter(find_spec, OTHERS)]
     results = {}
+    paths = os.pathsep.join(filter(None, (os.getcwd(), os.environ.get("PYTHONPATH"))))
     for name in names:
         command = [sys.executable, "-m", "benchmarks.indexes", *sys.argv[1:], "--only", name]
         done = subprocess.run(
             command,
             check=True,
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.getcwd()},
+            env={**os.environ, "PYTHONPATH": paths},
         )
         results[name] = json.loads(done.stdout.splitlines()[-1])
     Console(width=150).print(_make_table(results, 4 * options.rows * width / 1e6))
