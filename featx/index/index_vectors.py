@@ -114,9 +114,15 @@ class IndexVectors:
         return prepared
 
     def _count_asked(self, count: int) -> int:
-        """Return how many matches to ask the kind for."""
+        """Return how many matches to ask the kind for.
+
+        One more than are ranked, as when recall was measured with vectors of the index itself:
+        how much a kind looks at may depend on the count.
+        """
+        if self.is_exact:
+            return count
         ranked = math.ceil(self.candidates * count / NEIGHBOURS)
-        return min(self.description.space.count, max(count, self.candidates, ranked))
+        return min(self.description.space.count, max(count, self.candidates, ranked) + 1)
 
     @cached_property
     def _reader(self) -> StoreReader:

@@ -11,6 +11,7 @@ from featx.errors import IndexFileError, InvalidValue
 from featx.events import Listener
 from featx.index.building import build_index
 from featx.index.choice import choose_kind
+from featx.index.ivf import IvfSearch
 from featx.index.kinds import Space
 from featx.index.memory import least_memory
 from featx.index.opening import open_index
@@ -75,6 +76,26 @@ def test_the_recall_that_is_told_is_that_of_fresh_queries(
     assert measured.queries == COUNT // 4
     fresh = make_clusters(500, seed=7)
     assert recall(built, fresh, vectors) == pytest.approx(measured.recall, abs=0.015)
+
+
+@pytest.mark.parametrize("kind", ["ivf", "ivf-rabitq"])
+def test_as_many_matches_are_asked_for_as_when_recall_was_measured(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Numbers of lists to read depend on it: 48 of 49 may be in one list, and 49 in two."""
+    asked, search_lists = [], IvfSearch.search
+
+    def note_count(
+        self: IvfSearch, queries: np.ndarray, count: int, allowed: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        asked.append(count)
+        return search_lists(self, queries, count, allowed)
+
+    monkeypatch.setattr(IvfSearch, "search", note_count)
+    built = build_index(store, kind=kind, output=tmp_path / "i.faiss")
+    measured = asked[-1]
+    built.find(make_clusters(1, seed=7), 10)
+    assert asked[-1] == measured
 
 
 def test_no_more_is_looked_at_than_recall_needs(tmp_path: Path) -> None:
