@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -77,20 +77,22 @@ class StoreNotes:
     Attributes:
         revision: Of the file; see `NoteBook.revision`.
         images: Key under which was noted → what.
-        heirs: Key of a picture → key under which was noted, where it has taken over from that.
+        heirs: Key of a picture → key under which was noted, where it has taken over from that; None
+            where what was noted under its own key is another picture's.
     """
 
     revision: int
     images: Mapping[str, ImageNotes]
-    heirs: Mapping[str, str] = field(default_factory=dict)
+    heirs: Mapping[str, str | None] = field(default_factory=dict)
 
     def of(self, key: str) -> ImageNotes:
         """Return what was noted about a picture; empty if nothing was."""
-        return self.images.get(self.heirs.get(key, key)) or ImageNotes()
+        noted = self.heirs.get(key, key)
+        return (None if noted is None else self.images.get(noted)) or ImageNotes()
 
     def all(self) -> list[tuple[str, ImageNotes]]:
         """Return all notes, by the keys that have them now."""
-        names = {old: key for key, old in self.heirs.items()}
+        names = self._names()
         return [(names.get(key, key), notes) for key, notes in self.images.items()]
 
     def tags(self) -> dict[str, int]:
@@ -102,17 +104,35 @@ class StoreNotes:
         return dict(sorted(counts.items()))
 
     def take_over(self, keys: Iterable[str]) -> list[Note]:
-        """Return the changes that put notes under the keys that have taken them over."""
-        changes: list[Note] = []
-        for key in dict.fromkeys(keys):
-            old = self.heirs.get(key)
-            if old is None:
-                continue
-            notes = self.images[old]
-            for tag in notes.tags:
-                changes.append(Note(key, "tag", tag, hash=notes.content))
-                changes.append(Note(old, "untag", tag, hash=notes.content))
-            for finding, decision in notes.decisions.items():
-                changes.append(replace(decision, key=key))
-                changes.append(Note(old, "clear", finding=finding, hash=notes.content))
-        return changes
+        """Return the changes that put notes under the keys that have taken them over.
+
+        What is noted under such a key, but is another picture's, is put under that one's key first.
+        """
+        names = self._names()
+        taking: dict[str, None] = {}
+        for first in keys:
+            key: str | None = first
+            while key is not None and key in self.heirs and key not in taking:
+                taking[key] = None
+                key = names.get(key)
+        old = dict.fromkeys([*taking, *filter(None, (self.heirs[key] for key in taking))])
+        changes = [change for key in old if key in self.images for change in self._clear(key)]
+        return changes + [change for key in taking for change in self._put(key)]
+
+    def _names(self) -> dict[str, str]:
+        """Return which key has taken over from which."""
+        return {old: key for key, old in self.heirs.items() if old is not None}
+
+    def _clear(self, key: str) -> Iterator[Note]:
+        notes = self.images[key]
+        for tag in notes.tags:
+            yield Note(key, "untag", tag, hash=notes.content)
+        for finding in notes.decisions:
+            yield Note(key, "clear", finding=finding, hash=notes.content)
+
+    def _put(self, key: str) -> Iterator[Note]:
+        notes = self.of(key)
+        for tag in notes.tags:
+            yield Note(key, "tag", tag, hash=notes.content, copies=notes.copies)
+        for decision in notes.decisions.values():
+            yield replace(decision, key=key, hash=notes.content, copies=notes.copies)

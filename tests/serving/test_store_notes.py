@@ -15,7 +15,9 @@ from featx.serving.noted import Note
 from featx.serving.notes import NoteBook
 from featx.serving.store_notes import MOST_COPIES, PlacedNotes
 
-ROSE, TULIP = (hashlib.blake2b(name, digest_size=16).hexdigest() for name in (b"rose", b"tulip"))
+ROSE, TULIP, ASTER = (
+    hashlib.blake2b(name, digest_size=16).hexdigest() for name in (b"rose", b"tulip", b"aster")
+)
 
 
 def version(pictures: Mapping[str, str]) -> Any:
@@ -120,3 +122,37 @@ def test_who_is_killed_while_it_is_taken_over_loses_nothing(
         assert tagged(PlacedNotes(NoteBook(path)), moved) == {"b.jpg": ["one"]}
     path.write_bytes(whole)
     assert tagged(PlacedNotes(NoteBook(path)), moved) == {"b.jpg": ["one", "two"]}
+
+
+def test_pictures_numbered_anew_keep_their_own(placed: PlacedNotes) -> None:
+    """A key that is still there, but names another picture, does not give that one its notes."""
+    before = {"1.jpg": TULIP, "2.jpg": ROSE}
+    tag(placed, before, "1.jpg", "tulip")
+    tag(placed, before, "2.jpg", "rose")
+    swapped = {"1.jpg": ROSE, "2.jpg": TULIP}
+    assert tagged(placed, swapped) == {"1.jpg": ["rose"], "2.jpg": ["tulip"]}
+    assert sorted(key for key, _ in placed.read(version(swapped)).all()) == ["1.jpg", "2.jpg"]
+    tag(placed, swapped, "1.jpg", "red")
+    assert tagged(placed, swapped) == {"1.jpg": ["rose", "red"], "2.jpg": ["tulip"]}
+    shifted = {"1.jpg": ASTER, "2.jpg": TULIP, "3.jpg": ROSE}
+    assert tagged(placed, shifted) == {"2.jpg": ["tulip"], "3.jpg": ["rose", "red"]}
+    tag(placed, shifted, "1.jpg", "aster")
+    expected = {"1.jpg": ["aster"], "2.jpg": ["tulip"], "3.jpg": ["rose", "red"]}
+    assert tagged(placed, shifted) == expected
+
+
+def test_notes_that_nobody_takes_over_stay_with_their_key(placed: PlacedNotes) -> None:
+    """Also where another one's would come there."""
+    before = {"1.jpg": TULIP, "2.jpg": ROSE}
+    tag(placed, before, "1.jpg", "tulip")
+    tag(placed, before, "2.jpg", "rose")
+    now = {"2.jpg": TULIP}
+    assert tagged(placed, now) == {"2.jpg": ["rose"]}
+    tag(placed, {"2.jpg": TULIP, "3.jpg": ROSE}, "3.jpg", "other")
+    assert tagged(placed, {"2.jpg": TULIP, "3.jpg": ROSE})["3.jpg"] == ["rose", "other"]
+
+
+def test_moved_copies_are_told_apart_by_their_folders(placed: PlacedNotes) -> None:
+    tag(placed, {"x/1.jpg": ROSE, "y/1.jpg": ROSE}, "y/1.jpg", "reject")
+    moved = {"new/x/1.jpg": ROSE, "new/y/1.jpg": ROSE}
+    assert tagged(placed, moved) == {"new/y/1.jpg": ["reject"]}
