@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 from featx.errors import FeatxError
 from featx.events import Listener
@@ -68,6 +68,7 @@ def make_apart(name: str, store: Path, count: int, chore: Chore) -> MapPoints | 
             stderr=subprocess.DEVNULL,
             text=True,
             encoding="utf-8",
+            errors="replace",
             env=os.environ | {"PYTHONPATH": paths, "PYTHONSAFEPATH": "1"},
         )
         told = _Told(chore)
@@ -106,7 +107,9 @@ class _Told:
     def read(self, stream: IO[str]) -> None:
         """Read until it ends."""
         for line in stream:
-            with contextlib.suppress(ValueError):  # Of a line that was cut off.
+            # A line may be cut off, or what some library prints. It is read all the same, or the
+            # process would wait for a reader.
+            with contextlib.suppress(ValueError, AttributeError, KeyError):
                 said = json.loads(line)
                 self.reason = said.get("error", self.reason)
                 if "stage" in said:
@@ -156,12 +159,16 @@ def main() -> None:
     try:
         MAKERS[name](Path(store), _Teller()).write(Path(result))
     except FeatxError as error:
-        reason = str(error).replace(store, Path(store).name)  # Clients are not told where it is.
-        print(json.dumps({"error": reason}), flush=True)
-        sys.exit(1)
+        _fail(str(error).replace(store, Path(store).name))  # Clients are not told where it is.
     except MemoryError:
-        print(json.dumps({"error": "There is not enough memory for it."}), flush=True)
-        sys.exit(1)
+        _fail("There is not enough memory for it.")
+    except OSError as error:  # Not its text, which names a file.
+        _fail(f"It could not be made: {error.strerror}.")
+
+
+def _fail(reason: str) -> NoReturn:
+    print(json.dumps({"error": reason}), flush=True)
+    sys.exit(1)
 
 
 def _end_with_parent() -> None:

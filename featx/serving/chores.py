@@ -127,6 +127,8 @@ class Chores:
             if known is None or (known.is_cancelled or not _is_of_use(known)):
                 known = self._known[name] = Chore()
                 self._waiting.put(lambda chore=known: _make(chore, snapshot, make))  # type: ignore[misc]
+            elif _is_outdated(known):
+                del self._known[name]  # Who is told so may ask again.
             known.asked = time.monotonic()
             return known
 
@@ -154,6 +156,13 @@ def _is_of_use(chore: Chore) -> bool:
     return chore.promise.cancelled() or not isinstance(chore.promise.exception(), GivenUp)
 
 
+def _is_outdated(chore: Chore) -> bool:
+    """Whether the store was another one, perhaps for a moment."""
+    promise = chore.promise
+    is_made = promise.done() and not promise.cancelled()
+    return is_made and isinstance(promise.exception(), ChangedMeanwhile)
+
+
 def _make(chore: Chore, snapshot: Snapshot, make: Make) -> None:
     """Keep a promise, unless nobody wants it any more."""
     if not chore.promise.set_running_or_notify_cancel():
@@ -161,10 +170,15 @@ def _make(chore: Chore, snapshot: Snapshot, make: Make) -> None:
     try:
         chore.began = time.monotonic()
         chore.trying("beginning")
+        _check_current(snapshot)  # Not only after minutes: it is read by its path.
         result = make(snapshot, chore)
-        if not snapshot.is_current():
-            raise ChangedMeanwhile("The store was replaced meanwhile; ask again.")
+        _check_current(snapshot)
     except BaseException as error:
         chore.promise.set_exception(error)
     else:
         chore.promise.set_result(result)
+
+
+def _check_current(snapshot: Snapshot) -> None:
+    if not snapshot.is_current():
+        raise ChangedMeanwhile("The store was replaced meanwhile; ask again.")

@@ -116,7 +116,6 @@ class Service:
 
     async def find(self, request: Request, search: Search) -> list[Any]:
         """Return what a search gives, which is made together with those that are like it."""
-
         self.searches.put(search)
         await asyncio.sleep(0)  # Those whose pictures were in the same pass put theirs meanwhile.
         self._take_turn()

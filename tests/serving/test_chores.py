@@ -134,3 +134,12 @@ def test_work_for_a_store_that_has_changed_is_given_up(chores: Chores) -> None:
     assert chores.get("map", version("2"), lambda *_: "new").promise.result(5) == "new"
     with pytest.raises(GivenUp):
         old.promise.result(5)
+
+
+def test_a_store_that_was_away_for_a_moment_is_tried_again(chores: Chores) -> None:
+    away = version("1", is_current=False)
+    failed = chores.get("map", away, lambda *_: pytest.fail("it was begun"))
+    with pytest.raises(ChangedMeanwhile):
+        failed.promise.result(5)
+    assert chores.get("map", version("1"), lambda *_: "map") is failed  # Who asked is told.
+    assert chores.get("map", version("1"), lambda *_: "map").promise.result(5) == "map"
