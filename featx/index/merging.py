@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +18,19 @@ from featx.files import is_same_file
 from featx.index.building import choose_path, describe_index
 from featx.index.container import Arrays, Writer, damaged
 from featx.index.description import IndexDescription
-from featx.index.files import description_path
+from featx.index.files import description_path, is_index_file
 from featx.index.kinds import IndexPart, SharedKind
 from featx.index.making import Draft, Result, choose_vectors, measure, write_file
 from featx.index.opening import open_description, open_index
 from featx.index.projection import (
     PROJECTION_ARRAYS,
+    Projection,
     read_projection,
     read_self_finder,
     self_sections,
 )
 from featx.index.row_finder import RowFinder
-from featx.index.shared_training import HASHES, SHARED_OPTIONS, hash_section, shared_kind
+from featx.index.shared_training import SHARED_OPTIONS, hash_section, read_hashes, shared_kind
 from featx.index.source import StoreVectors, draw_held_out
 from featx.index.tuning import QUERIES, ExactNeighbours
 from featx.index.vector_index import VectorIndex
@@ -73,7 +74,8 @@ def merge_indexes(
     Raises:
         StoreNotFound: If there is no such store.
         FingerprintMismatch: If an index is of another feature or kind, or compares in another way.
-        IndexFileError: If one was filled by another training, or has nothing that the store has.
+        IndexFileError: If one is missing, damaged or no index, was filled by another training, or
+            has nothing that the store has.
         InvalidValue: If one is named twice, or is of a kind without lists.
 
     Example:
@@ -101,8 +103,8 @@ def merge_indexes(
             f"{option('features')}."
         )
     target = choose_path(store_path, output)
-    first = _First(paths[0], *open_description(paths[0]))
-    for path in paths:
+    first = _First.open(paths[0])
+    for path in paths[1:]:
         first.open_like(path)
     with open_store(store_path) as store:
         require_rows(store, IndexFileError)
@@ -110,7 +112,8 @@ def merge_indexes(
         asked = first.description.kind, first.description.options
         feature = store.vector_spec(source.layer, source.pool)
         description = describe_index(store, feature, target, asked)
-        merge = _Merge(paths, first, Draft(source, description, target, listener))
+        draft = Draft(source, description, target, listener)
+        merge = _Merge(paths, first, draft, first.path)
         write_file(merge.draft, merge.write)
     remove_file(description_path(target))  # That of an older format.
     return open_index(target)
@@ -122,15 +125,47 @@ def _check_paths(paths: Sequence[Path]) -> None:
     for number, path in enumerate(paths):
         if any(is_same_file(path, other) for other in paths[:number]):
             raise InvalidValue(f"{str(path)!r} is named twice.")
+        if path.is_file() and not is_index_file(path):
+            raise IndexFileError(
+                f"Indexes are expected. Received: {str(path)!r}, which is none. Merge stores "
+                "first, then their indexes."
+            )
 
 
 @dataclass(frozen=True, slots=True)
 class _First:
-    """The first index, which all others must be like."""
+    """The first index, which all others must be like.
+
+    Attributes:
+        path: The file.
+        description: What it is.
+        arrays: Its arrays.
+        projection: What is done to vectors before they are compared.
+        trained: uint64 (T,), hashes of vectors that it was trained on, as far as they are known.
+    """
 
     path: Path
     description: IndexDescription
     arrays: Arrays
+    projection: Projection
+    trained: np.ndarray
+
+    @classmethod
+    def open(cls, path: Path) -> _First:
+        """Open an index.
+
+        Raises:
+            IndexFileError: If it is missing or damaged.
+            InvalidValue: If it is of a kind without lists.
+        """
+        description, arrays = open_description(path)
+        shared_kind(description.kind, description.space)
+        width = math.prod(description.feature.shape)
+        try:
+            projection = read_projection(arrays, description.options, width)
+            return cls(path, description, arrays, projection, read_hashes(arrays))
+        except (ValueError, KeyError) as error:
+            raise damaged(path, error) from error
 
     @property
     def kind(self) -> SharedKind:
@@ -181,13 +216,7 @@ class _First:
                 differences,
                 remedy=f"Name the merged store with {option('features')}.",
             )
-        width = math.prod(feature.shape)
-        projection = read_projection(self.arrays, self.description.options, width)
-        return StoreVectors(store, feature.name, pool, listener, projection)
-
-    def trained_hashes(self) -> np.ndarray:
-        """Return the hashes of vectors that it was trained on, as far as they are known."""
-        return self.arrays[HASHES].all() if HASHES in self.arrays else np.empty(0, np.uint64)
+        return StoreVectors(store, feature.name, pool, listener, self.projection)
 
 
 def _identity(description: IndexDescription) -> dict[str, Any]:
@@ -210,12 +239,12 @@ class _Merge:
     paths: Sequence[Path]
     first: _First
     draft: Draft
-    current: Path = field(default_factory=Path)
+    current: Path
 
     def write(self, writer: Writer) -> Result:
         """Write the arrays of the kind."""
         draft, source = self.draft, self.draft.source
-        trained = self.first.trained_hashes()
+        trained = self.first.trained
         sample = draw_held_out(source, QUERIES, trained)
         queries = source.projection.project(sample.queries)
         truth = ExactNeighbours(sample.rows, queries, draft.space)

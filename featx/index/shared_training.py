@@ -210,6 +210,20 @@ def hash_section(hashes: np.ndarray) -> Section:
     return Section.of(HASHES, np.sort(hashes).astype("<u8"))
 
 
+def read_hashes(arrays: Arrays) -> np.ndarray:
+    """Return the hashes of vectors that an index was trained on, uint64 (T,); none if not known.
+
+    Raises:
+        ValueError: If they are no hashes.
+    """
+    if HASHES not in arrays:
+        return np.empty(0, np.uint64)
+    hashes = arrays[HASHES]
+    if hashes.dtype != "<u8" or len(hashes.shape) != 1:
+        raise ValueError("its hashes of vectors are none")
+    return hashes.all()
+
+
 def is_training(path: Path) -> bool:
     """Whether a file is that of a training, perhaps a damaged one."""
     if not is_index_file(path):

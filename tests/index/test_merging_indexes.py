@@ -20,7 +20,7 @@ from featx.errors import FeatxError, FingerprintMismatch, IndexFileError, Invali
 from featx.index.projection import hash_rows
 from featx.index.row_finder import RowFinder
 from featx.index.tuning import ExactNeighbours
-from tests.index_files import edit_array, read_array, split_file
+from tests.index_files import edit_array, edit_description, read_array, split_file
 from tests.store_samples import write_sample
 
 COUNT, WIDTH, PARTS = 1200, 16, 3
@@ -239,7 +239,7 @@ def refuse_a_foreign_one(shards: Shards) -> Any:
         (refuse_a_foreign_one, IndexFileError, "has nothing to add"),
         (lambda s: [s.indexes[0]] * 2, InvalidValue, "is named twice"),
         (lambda s: [s.indexes[0], s.training.path], IndexFileError, "holds no images"),
-        (lambda s: [s.indexes[0], s.store(1)], IndexFileError, "is damaged"),
+        (lambda s: [s.indexes[0], s.store(1)], IndexFileError, "which is none. Merge stores"),
         (lambda s: [s.folder / "no.faiss"], IndexFileError, "There is no index"),
         (lambda s: [], InvalidValue, "Nothing to merge"),
     ],
@@ -278,6 +278,20 @@ def test_lists_that_cannot_be_are_refused(shards: Shards, tmp_path: Path) -> Non
             featx.merge_indexes(
                 [shards.indexes[0], path], tmp_path / "i.faiss", features=shards.merged
             )
+        assert path.name in str(caught.value)
+
+
+def test_the_first_index_is_checked_like_the_others(shards: Shards, tmp_path: Path) -> None:
+    forged = [tmp_path / name for name in ("hashes.faiss", "centres.faiss")]
+    for path in forged:
+        path.write_bytes(shards.indexes[0].read_bytes())
+    places = split_file(forged[0])[1]["arrays"]
+    places["trained_hashes"] |= {"dtype": "|u1", "shape": [*places["trained_hashes"]["shape"], 8]}
+    edit_description(forged[0], arrays=places)
+    edit_array(forged[1], "centres", np.full_like(read_array(forged[1], "centres"), np.nan))
+    for path, why in zip(forged, ("hashes of vectors", "NaN or infinity"), strict=True):
+        with pytest.raises(IndexFileError, match=why) as caught:
+            featx.merge_indexes([path], tmp_path / "i.faiss", features=shards.merged)
         assert path.name in str(caught.value)
 
 
