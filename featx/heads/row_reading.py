@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -248,6 +249,11 @@ def _find_classes(row_labels: RowLabels, store: str, listener: Listener) -> tupl
             f"for a class of its own; {option('label_columns', 'label')} learns them as several "
             "labels for each image"
         )
+    if are_amounts(labels):
+        listener.note(
+            f"the labels are {len(classes):,} different numbers, and each is taken for a class of "
+            f"its own; {option('target', 'label')} learns them as numbers"
+        )
     if all(name.lower() in SPLITS for name in classes):
         listener.note(
             f"the classes are called {', '.join(classes)}: if these are splits, put the images of "
@@ -271,3 +277,23 @@ def find_several(classes: Sequence[str]) -> str | None:
             if len(each) > 1 and any(counts[part] > 1 for part in each):
                 return name
     return None
+
+
+def are_amounts(labels: Sequence[str | None]) -> bool:
+    """Whether labels look like amounts: numbers with fractions, or most of which occur once.
+
+    Example:
+        >>> are_amounts(["12.5", "13", None]), are_amounts(["7", "12", "40"])
+        (True, True)
+        >>> are_amounts(["0", "1", "1", "0"]), are_amounts(["7", "cat"])
+        (False, False)
+    """
+    counts = Counter(label for label in labels if label is not None)
+    try:
+        numbers = [float(name) for name in counts]
+    except ValueError:
+        return False
+    if not all(map(math.isfinite, numbers)):
+        return False
+    num_single = sum(count == 1 for count in counts.values())
+    return num_single > len(counts) / 2 or not all(map(float.is_integer, numbers))

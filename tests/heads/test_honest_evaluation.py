@@ -254,6 +254,21 @@ def test_several_labels_in_one_are_said(tmp_path: Path, label: str, is_said: boo
     assert any("look like several in one" in line for line in notes.lines) == is_said
 
 
+@pytest.mark.parametrize(
+    ("labels", "is_said"),
+    [([f"{n / 4}" for n in range(30)], True), ([str(n % 3) for n in range(30)], False)],
+)
+def test_numbers_that_are_taken_for_classes_are_said(
+    tmp_path: Path, labels: list[str], is_said: bool
+) -> None:
+    write_sample(tmp_path / "f.h5", {"v": make_values(np.arange(30) % 3)}, labels=labels)
+    notes, paths = Notes(), {"features": tmp_path / "f.h5", "output": tmp_path / "h"}
+    fit_head(**paths, kind="ridge", listener=notes)
+    assert any("target='label' learns them" in line for line in notes.lines) == is_said
+    if is_said:
+        assert fit_head(**paths, target="label").task == "regression"
+
+
 def test_a_class_in_the_test_part_alone(store: Path, tmp_path: Path) -> None:
     table = write_table(
         tmp_path / "labels.csv",
