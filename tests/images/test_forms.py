@@ -143,6 +143,11 @@ def test_rows_without_a_path_and_labels_beside_a_table(paths: list[Path]) -> Non
         found = gather(column, labels=[*"vwxy", *LABELS])
         assert [item.label for item in found.items] == LABELS
         assert found.notes == ("rows of the list without a path are left out: 4",)
+    listed = gather(["", *map(str, paths)])
+    assert (len(listed.items), listed.notes) == (
+        len(paths),
+        ("rows of the list without a path are left out: 1",),
+    )
 
 
 @dataclass

@@ -182,12 +182,15 @@ def _gather(
 
 
 def _are_locations(images: Images, labels: Labels | None, in_order: bool) -> bool:
-    """Whether images are a location, or a list of locations, which needs nothing of objects."""
+    """Whether images are a location, or a list of locations, which needs nothing of objects.
+
+    An empty text in a list is a row without a path, of which more is to be said.
+    """
     if isinstance(images, (str, os.PathLike)):
         return True
     if labels is not None or in_order or not isinstance(images, (list, tuple)):
         return False
-    return all(isinstance(one, str) for one in images)
+    return all(isinstance(one, str) and one.strip() for one in images)
 
 
 def _gather_objects(
