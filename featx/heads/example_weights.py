@@ -138,7 +138,7 @@ def _read_table(path: Path) -> dict[str, str]:
     full = [row for row in rows[1:] if len(row) > max(name, weight)]
     weights: dict[str, str] = {}
     for row in full:
-        if weights.setdefault(row[name], row[weight]) != row[weight]:
+        if _as_weight(weights.setdefault(row[name], row[weight])) != _as_weight(row[weight]):
             raise HeadError(
                 f"A class has one weight. Received: {weights[row[name]]} and {row[weight]} for "
                 f"{row[name]!r} in {str(path)!r}."

@@ -110,6 +110,13 @@ def test_bad_files_of_weights(store: Path, tmp_path: Path, few: str, message: st
         fit_head(store, class_weight=table, output=tmp_path / "h")
 
 
+def test_a_file_may_say_the_same_weight_twice(store: Path, tmp_path: Path) -> None:
+    table = tmp_path / "weights.csv"
+    table.write_text("class,weight\nmany,1\nfew,2\nfew,2.0\n")
+    report = fit_head(store, class_weight=table, kind="ridge", output=tmp_path / "h")
+    assert report.classes == ("few", "many")
+
+
 def test_a_file_of_weights_that_is_no_text(store: Path, tmp_path: Path) -> None:
     with pytest.raises(HeadError, match=r"a CSV file\. '.*' cannot be read: it holds zero bytes"):
         fit_head(store, class_weight=store, output=tmp_path / "h")
