@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import sys
 import zipfile
 from pathlib import Path
@@ -27,6 +28,20 @@ def test_of_packages_in_folders(
     found = find_entry_points("demo.things")
     assert {point.name for point in found} == {"early", "late"}
     assert set(found) == set(importlib.metadata.entry_points(group="demo.things"))
+
+
+def test_of_packages_that_are_installed_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    os.utime(tmp_path, (1, 1))  # Clocks of file systems may be coarse.
+    assert not find_entry_points("demo.things")
+    made = tmp_path / "made"
+    made.mkdir()
+    (made / "entry_points.txt").write_text(POINTS)
+    (made / "METADATA").write_text(METADATA)
+    made.rename(tmp_path / "demo-1.0.dist-info")
+    assert {point.name for point in find_entry_points("demo.things")} == {"early", "late"}
 
 
 def test_of_packages_in_archives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
