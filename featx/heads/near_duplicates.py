@@ -70,7 +70,7 @@ def find_alike(
 
     The search is exact up to rounding: candidates are rows that are close in a few principal
     directions of the centred vectors of unit length, and all of them are compared in full. Memory
-    beyond the values is about 32 MiB and 100 bytes a row.
+    beyond the values is about 32 MiB for each core and 100 bytes a row.
 
     Args:
         values: Features, (N, D).
