@@ -166,7 +166,7 @@ def _make_note(snapshot: Snapshot, change: Change) -> Note:
     if change.value is not None and not change.value.strip():
         raise Problem(422, "changes: a value is not empty.")
     row = snapshot.columns.row(change.key)
-    content = snapshot.store.content_hash[row].tobytes().hex()
+    content = snapshot.content_of(row)
     same = snapshot.rows_of_content(content, MOST_COPIES + 1)
     copies = tuple(snapshot.columns.keys[one] for one in same if one != row)
     return Note(change.key, change.action, change.value, change.finding, content, copies=copies)

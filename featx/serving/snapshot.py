@@ -143,6 +143,10 @@ class Snapshot:
         except StoreError:
             return False
 
+    def content_of(self, row: int) -> str:
+        """Return the hash of an image's bytes in hexadecimal digits."""
+        return str(self.store.content_hash[row].tobytes().hex())
+
     def rows_of_content(self, content: str, most: int | None = None) -> list[int]:
         """Return the rows of images with some bytes, by their hash in hexadecimal digits.
 

@@ -38,7 +38,7 @@ class PlacedNotes:
         self._book, self._lock = book, threading.Lock()
         self._version = ""
         self._latest: StoreNotes | None = None
-        self._is_home: dict[tuple[str, str], bool] = {}
+        self._contents: dict[str, str | None] = {}
 
     def read(self, snapshot: Snapshot) -> StoreNotes:
         """Return the notes of a version, with what another process has added."""
@@ -58,7 +58,7 @@ class PlacedNotes:
     def _read(self, snapshot: Snapshot) -> StoreNotes:
         noted = self._book.read()
         if snapshot.version != self._version:
-            self._version, self._latest, self._is_home = snapshot.version, None, {}
+            self._version, self._latest, self._contents = snapshot.version, None, {}
         if self._latest is None or self._latest.revision != noted.revision:
             self._latest = replace(noted, heirs=self._find_heirs(snapshot, noted.images))
         return self._latest
@@ -87,11 +87,10 @@ class PlacedNotes:
 
     def _has_content(self, snapshot: Snapshot, key: str, content: str) -> bool:
         """Whether the picture of a key is the one that was noted."""
-        asked = key, content
-        if asked not in self._is_home:
+        if key not in self._contents:
             row = snapshot.columns.find(key)
-            self._is_home[asked] = row is not None and row in snapshot.rows_of_content(content)
-        return self._is_home[asked]
+            self._contents[key] = None if row is None else snapshot.content_of(row)
+        return self._contents[key] == content
 
 
 def _pair(

@@ -30,6 +30,7 @@ def version(pictures: Mapping[str, str]) -> Any:
         version=repr(pictures),
         columns=SimpleNamespace(keys=keys, find=find),
         rows_of_content=lambda content: rows.get(content, []),
+        content_of=lambda row: pictures[keys[row]],
     )
 
 

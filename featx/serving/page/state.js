@@ -63,7 +63,7 @@ export function read(search) {
 function readTerms(query) {
   const terms = [];
   for (const [name, value] of query) {
-    const [found, which, upload, weight = "1"] = /^(add|subtract)(-upload)?(?::([\d.]+))?$/.exec(name) || [];
+    const [found, which, upload, weight = "1"] = /^(add|subtract)(-upload)?(?::([\d.e-]+))?$/.exec(name) || [];
     if (found && isWeight(Number(weight))) terms.push({ sign: SIGNS[which], picture: upload ? { upload: value } : { key: value }, weight: Number(weight) });
   }
   return terms;
