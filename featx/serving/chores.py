@@ -127,8 +127,8 @@ class Chores:
             if known is None or (known.is_cancelled or not _is_of_use(known)):
                 known = self._known[name] = Chore()
                 self._waiting.put(lambda chore=known: _make(chore, snapshot, make))  # type: ignore[misc]
-            elif _is_outdated(known):
-                del self._known[name]  # Who is told so may ask again.
+            elif _may_be_tried_again(known):
+                del self._known[name]  # Who is told why it failed may ask again.
             known.asked = time.monotonic()
             return known
 
@@ -156,11 +156,11 @@ def _is_of_use(chore: Chore) -> bool:
     return chore.promise.cancelled() or not isinstance(chore.promise.exception(), GivenUp)
 
 
-def _is_outdated(chore: Chore) -> bool:
-    """Whether the store was another one, perhaps for a moment."""
+def _may_be_tried_again(chore: Chore) -> bool:
+    """Whether the store was away, or its process failed: perhaps for a lack of memory."""
     promise = chore.promise
-    is_made = promise.done() and not promise.cancelled()
-    return is_made and isinstance(promise.exception(), ChangedMeanwhile)
+    is_over = promise.done() and not promise.cancelled()
+    return is_over and isinstance(promise.exception(), (ChangedMeanwhile, ChoreFailed))
 
 
 def _make(chore: Chore, snapshot: Snapshot, make: Make) -> None:

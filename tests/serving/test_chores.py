@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from featx.serving import chores as chores_module
-from featx.serving.chores import ChangedMeanwhile, Chore, Chores, GivenUp
+from featx.serving.chores import ChangedMeanwhile, Chore, ChoreFailed, Chores, GivenUp
 
 
 def version(name: str, *, is_current: bool = True) -> Any:
@@ -142,4 +142,15 @@ def test_a_store_that_was_away_for_a_moment_is_tried_again(chores: Chores) -> No
     with pytest.raises(ChangedMeanwhile):
         failed.promise.result(5)
     assert chores.get("map", version("1"), lambda *_: "map") is failed  # Who asked is told.
+    assert chores.get("map", version("1"), lambda *_: "map").promise.result(5) == "map"
+
+
+def test_a_process_that_failed_is_told_once_and_tried_again(chores: Chores) -> None:
+    def fail(*_: Any) -> None:
+        raise ChoreFailed("no memory")
+
+    failed = chores.get("map", version("1"), fail)
+    with pytest.raises(ChoreFailed):
+        failed.promise.result(5)
+    assert chores.get("map", version("1"), fail) is failed
     assert chores.get("map", version("1"), lambda *_: "map").promise.result(5) == "map"

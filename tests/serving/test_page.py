@@ -171,6 +171,8 @@ def test_pictures_are_added_and_subtracted(page: Any, server: featx.Server) -> N
         assert keys_shown(page, 4) == [match["key"] for match in asked["matches"]][:4]
         page.reload()
         assert page.get_by_label(f"Weight of {light}").input_value() == "2.5"
+    page.goto(f"/?like={DARK}&add%3A1e-7={light}&subtract={other}")  # So small ones are written.
+    assert page.get_by_label(f"Weight of {light}").input_value() == "1e-7"
     page.locator(".term.minus").get_by_role("button", name="Leave").click()
     page.wait_for_selector(".term.minus", state="detached")
     assert "subtract" not in page.url
