@@ -27,7 +27,7 @@ from featx.models import load_model
 from featx.models.backbone import Backbone, Beginning
 from featx.models.input_contract import require_scaling
 from featx.objects.addresses import is_copy
-from featx.objects.copies import copies_limit
+from featx.objects.copies_limit import copies_limit
 from featx.objects.publishing import SINGLE_FILE_LIMIT
 from featx.specs import as_recorded
 from featx.store.parts import list_parts

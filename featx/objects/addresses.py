@@ -20,8 +20,11 @@ Purpose = Literal["read", "write"]
 COPIES_NAME = "objects"
 """Folder of all copies in the user's cache."""
 
-# `Path` makes one slash of two.
-_ADDRESS = re.compile(r"([a-z][a-z0-9+]+):/{1,2}(?=[^/])")
+MAX_NAME_BYTES = 200
+"""Longest name between two slashes: disks take 255 bytes, of which suffixes need some."""
+
+# `Path` makes one slash of two. Other slips are addresses, too: a folder "S3:" is never meant.
+_ADDRESS = re.compile(r"([a-z][a-z0-9+]+):/{1,3}(?=[^/])", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +51,15 @@ class Address:
             's3://photos/2026/features.h5'
         """
         match = _ADDRESS.match(text)
-        if match is not None and match[1] != "s3":
+        if match is not None and match[1].lower() != "s3":
             raise InvalidValue(
                 "A store is at a path, or in an object store at s3://BUCKET/FOLDER/NAME.h5. "
                 f"Received: {write_address(text)!r}. Copy it from there first."
             )
         path = "" if match is None else text[match.end() :]
-        pieces = path.split("/")
-        if match is None or len(pieces) < 2 or {"", ".", ".."}.intersection(pieces):
+        pieces = re.split(r"[/\\]", path)  # A backslash divides names on Windows.
+        is_named = match is not None and not match[0].endswith("///")
+        if not is_named or "/" not in path or {"", ".", ".."}.intersection(pieces):
             raise InvalidValue(
                 "A store in an object store is named as s3://BUCKET/FOLDER/NAME.h5. Received: "
                 f"{write_address(text)!r}."
@@ -65,7 +69,12 @@ class Address:
                 f"{write_address(text)!r} was given with a password or a query, which are not "
                 "used for stores. Leave them out: credentials come from the environment."
             )
-        return cls(match[1], path)
+        if max(len(os.fsencode(piece)) for piece in pieces) > MAX_NAME_BYTES:
+            raise InvalidValue(
+                f"{write_address(text)!r} has a name of more than {MAX_NAME_BYTES} bytes, which "
+                "copies on a disk cannot have. Choose a shorter one."
+            )
+        return cls("s3", path)
 
     @classmethod
     def of_copy(cls, path: Path) -> Address | None:
@@ -80,7 +89,7 @@ class Address:
 
     def copy(self, purpose: Purpose) -> Path:
         """Return where the copy is."""
-        return _copies_folder() / purpose / self.scheme / self.path
+        return copies_folder() / purpose / self.scheme / self.path
 
 
 def is_address(text: str) -> bool:
@@ -131,7 +140,7 @@ def reveal(text: str) -> str:
     """
     if f"{os.sep}{COPIES_NAME}{os.sep}" not in text:
         return text
-    begin = re.escape(str(_copies_folder()) + os.sep)
+    begin = re.escape(str(copies_folder()) + os.sep)
     return re.sub(rf"{begin}(?:read|write)/(s3)/", r"\1://", text)
 
 
@@ -140,7 +149,8 @@ def location_of(path: Path) -> str:
     return reveal(str(path))
 
 
-def _copies_folder() -> Path:
+def copies_folder() -> Path:
+    """Return the folder of all copies."""
     return user_cache_folder() / COPIES_NAME
 
 
@@ -150,7 +160,7 @@ def _split_copy(path: Path) -> tuple[str, str, str] | None:
     if f"{os.sep}{COPIES_NAME}{os.sep}" not in text:  # Nearly always; it saves the rest.
         return None
     try:
-        begin = str(_copies_folder()) + os.sep
+        begin = str(copies_folder()) + os.sep
     except OSError:  # The user has no home folder, and so no copies.
         return None
     if not text.startswith(begin):

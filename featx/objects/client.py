@@ -65,8 +65,8 @@ class ObjectClient(ABC):
         """Return the version of an object; None if there is none."""
 
     @abstractmethod
-    def read_head(self, path: str) -> bytes:
-        """Return the first `HEAD_BYTES` bytes of an object."""
+    def read_head(self, path: str, num_bytes: int = HEAD_BYTES) -> bytes:
+        """Return the first bytes of an object, all of one that has fewer."""
 
     @abstractmethod
     def download(self, path: str, target: Path) -> None:

@@ -10,38 +10,33 @@ from __future__ import annotations
 import contextlib
 import glob
 import json
-import os
 import re
-import time
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from featx.errors import StoreDamaged, StoreError
 from featx.objects.addresses import Address, Purpose, is_address, is_copy
 from featx.objects.client import HEAD_BYTES, ObjectClient, ObjectFacts, open_client
-from featx.units import parse_bytes
+from featx.objects.copied_files import (
+    ABSENT,
+    explained_copy,
+    is_absent,
+    is_leftover,
+    make_absent,
+    replaced_copy,
+)
+from featx.objects.copies_limit import limit_copies
 from featx.wording import command
-
-LIMIT_VARIABLE = "FEATX_COPIES_SIZE"
-"""Environment variable with another limit, such as ``200 GB``."""
-
-DEFAULT_LIMIT = "20 GB"
-"""What all copies for reading, and each one for writing, take at most beside what is just read."""
 
 FETCH_ATTEMPTS = 4
 """How often an object is transferred whose bytes are not those that were sealed."""
 
-LEFTOVER_SECONDS = 24 * 3600
-"""Age from which on a half-fetched file is taken for one of a process that was killed."""
-
-_ABSENT = b"featx-absent\n"
 _STORE = b"featx-store\n"
 _PART_NAME = re.compile(r"[a-z]+-[0-9]{6,}\.h5|[a-z]+\.json")
-_SLACK = 0.05
-_added: dict[Path, int] = {}
 _SMALL_BYTES = 2048
 """Objects below this size, and markers, are transferred with the listing."""
+_MARKER_BYTES = 4 << 20
+"""No marker has this size; what has is another's, and not transferred."""
 
 
 def copy_of(text: str, *, anew: bool = False) -> str:
@@ -59,9 +54,10 @@ def copy_of(text: str, *, anew: bool = False) -> str:
         return text
     address = Address.parse(text)
     store = address.copy("read")
-    if anew:
-        clear_copy(store)
-    refresh_copy(address, "read")
+    with explained_copy(address):
+        if anew:
+            clear_copy(store)
+        refresh_copy(address, "read")
     return str(store)
 
 
@@ -82,13 +78,13 @@ def refresh_copy(address: Address, purpose: Purpose) -> dict[str, ObjectFacts]:
         if known.get(name) == facts.version and _size(file) == facts.size:
             continue
         make_absent(file, facts.size)
-        if facts.size < _SMALL_BYTES or file.suffix == ".json":
-            with _replaced(file) as temporary:
+        if facts.size < _SMALL_BYTES or (file.suffix == ".json" and facts.size < _MARKER_BYTES):
+            with replaced_copy(file) as temporary:
                 open_client(address).download(_address_of(file).path, temporary)
     for file in list_copy(store):
         if file.relative_to(store.parent).as_posix() not in found:
             file.unlink(missing_ok=True)
-    with _replaced(_versions_path(store)) as temporary:
+    with replaced_copy(_versions_path(store)) as temporary:
         versions = {name: facts.version for name, facts in found.items()}
         temporary.write_text(json.dumps(versions), encoding="utf-8")
     return found
@@ -124,14 +120,7 @@ def list_copy(store: Path) -> list[Path]:
         found += [file for file in parts.iterdir() if not file.name.startswith("lock")]
     if store.parent.is_dir():
         found += store.parent.glob(f"{glob.escape(store.name)}.*.tmp")
-    return [file for file in found if file.suffix != ".tmp" or _is_leftover(file)]
-
-
-def _is_leftover(file: Path) -> bool:
-    try:
-        return time.time() - file.stat().st_mtime > LEFTOVER_SECONDS
-    except OSError:
-        return False
+    return [file for file in found if file.suffix != ".tmp" or is_leftover(file)]
 
 
 def read_versions(store: Path) -> dict[str, str]:
@@ -148,32 +137,12 @@ def clear_copy(store: Path) -> None:
         file.unlink(missing_ok=True)
 
 
-def make_absent(file: Path, size: int, head: bytes = b"") -> None:
-    """Put a file in a copy that is fetched when it is opened.
-
-    Args:
-        file: The file.
-        size: Of the object, in bytes.
-        head: The first bytes of the object, if they are known.
-    """
-    with _replaced(file) as temporary, temporary.open("wb") as out:
-        out.write(_ABSENT + head)
-        out.truncate(size)
-
-
-def is_absent(file: Path) -> bool:
-    """Whether a file of a copy must be fetched before it can be read."""
-    with contextlib.suppress(OSError), file.open("rb") as opened:
-        return opened.read(len(_ABSENT)) == _ABSENT
-    return False
-
-
 def read_head(file: Path) -> bytes | None:
     """Return the first bytes of a file that is absent; None if it is there, or is in no copy."""
     if not is_copy(file) or not is_absent(file):
         return None
     with file.open("rb") as opened:
-        head = opened.read(len(_ABSENT) + HEAD_BYTES)[len(_ABSENT) :]
+        head = opened.read(len(ABSENT) + HEAD_BYTES)[len(ABSENT) :]
     if not head.strip(b"\0"):
         address = _address_of(file)
         head = open_client(address).read_head(address.path)
@@ -202,14 +171,17 @@ def fetch(file: Path, is_intact: Callable[[Path], bool]) -> None:
             f"{address.url!r} is no feature store: it does not begin as one. Name a store that "
             f"{command('extract')} wrote."
         )
-    with _replaced(file) as temporary:
+    listed = read_versions(file).get(file.name)
+    with explained_copy(address), replaced_copy(file) as temporary:
         for _ in range(FETCH_ATTEMPTS):
             _download(client, address, temporary)
-            if is_intact(temporary):
+            # One that begins as what is absent would be fetched to be examined, and so on.
+            if not is_absent(temporary) and is_intact(temporary):
                 break
         # What is still not intact is kept: whoever reads it says what is wrong with it.
-    if not is_part:
-        _check_listed(client, address, file)
+    if not is_part and client.read_version(address.path) != listed:
+        clear_copy(file)  # Its parts were listed for another one.
+        raise _replaced_meanwhile(address)
     limit_copies(file, file.stat().st_size)
 
 
@@ -222,70 +194,10 @@ def _download(client: ObjectClient, address: Address, target: Path) -> None:
         raise
 
 
-def _check_listed(client: ObjectClient, address: Address, store: Path) -> None:
-    """Refuse a store that was replaced since its parts were listed."""
-    if client.read_version(address.path) != read_versions(store).get(store.name):
-        clear_copy(store)
-        raise _replaced_meanwhile(address)
-
-
 def _replaced_meanwhile(address: Address) -> StoreError:
     return StoreError(
         f"{address.url!r} was replaced by a newer version while it was read. Open it again."
     )
-
-
-def limit_copies(kept: Path, size: int) -> None:
-    """Make the oldest files of copies absent where all take more room than they may.
-
-    Args:
-        kept: A file that stays, since it is read next.
-        size: The bytes that it has added.
-    """
-    room, address, top = copies_limit(), _address_of(kept), kept.parent
-    if is_copy(kept, "read"):  # All of them share one limit.
-        top = address.copy("read").parents[address.path.count("/") + 1]
-    _added[top] = _added.get(top, room) + size
-    if _added[top] < room * _SLACK:  # Looking at all of them takes its time.
-        return
-    _added[top] = 0
-    there = []
-    for file in top.rglob("*.h5"):
-        with contextlib.suppress(OSError):
-            if file.is_file() and not is_absent(file):
-                found = file.stat()
-                there.append((found.st_mtime_ns, found.st_size, file))
-    total = sum(size for _, size, _ in there)
-    for _, size, file in sorted(there):
-        if total <= room:
-            break
-        if file != kept:
-            with file.open("rb") as opened:
-                head = opened.read(HEAD_BYTES)
-            make_absent(file, size, head)
-            total -= size
-
-
-def copies_limit() -> int:
-    """Return how many bytes copies may take.
-
-    Raises:
-        InvalidValue: If the environment has something else than a size.
-    """
-    return parse_bytes(os.environ.get(LIMIT_VARIABLE, DEFAULT_LIMIT))
-
-
-@contextlib.contextmanager
-def _replaced(file: Path) -> Iterator[Path]:
-    """Give a temporary path, which becomes `file` if something was written to it."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f"{file.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        yield temporary
-        if temporary.exists():
-            os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _list_store(address: Address) -> dict[str, ObjectFacts]:

@@ -21,7 +21,9 @@ from featx.errors import StoreError
 from featx.files import resolve_link
 from featx.objects.addresses import Address, is_address, is_copy
 from featx.objects.client import HEAD_BYTES, ObjectChanged, open_client
-from featx.objects.copies import clear_copy, is_of, limit_copies, read_head, refresh_copy
+from featx.objects.copied_files import explained_copy, make_copy_folder
+from featx.objects.copies import clear_copy, is_of, read_head, refresh_copy
+from featx.objects.copies_limit import limit_copies
 from featx.wording import option
 
 SINGLE_FILE_LIMIT = 64 << 20
@@ -42,7 +44,8 @@ def writing_path(output: str | Path) -> Path:
     address = Address.parse(str(output))
     open_client(address)
     store = address.copy("write")
-    store.parent.mkdir(parents=True, exist_ok=True)
+    with explained_copy(address):
+        make_copy_folder(store.parent)
     return store
 
 
@@ -59,8 +62,9 @@ def publishing(store: Path) -> Iterator[None]:
     if address is None or not is_copy(store, "write"):
         yield
         return
-    clear_copy(store)
-    publisher = _Publisher(address, store)
+    with explained_copy(address):
+        clear_copy(store)
+        publisher = _Publisher(address, store)
     try:
         with published(store, publisher), published(publisher.parts, publisher):
             yield
@@ -123,10 +127,13 @@ class _Publisher:
     def _recognize(self, source: Path, where: str) -> str | None:
         """Return the version of what is there if it is this very file: the answer was lost."""
         version = self._client.read_version(where)
-        if version is None or source.stat().st_size < HEAD_BYTES:
+        if version is None:
             return None
+        # A seal tells what follows it; markers have none.
+        is_sealed = source.stat().st_size >= HEAD_BYTES and not where.endswith(".json")
+        num_bytes = HEAD_BYTES if is_sealed else source.stat().st_size + 1
         with source.open("rb") as file:
-            same = file.read(HEAD_BYTES) == self._client.read_head(where)
+            same = file.read(num_bytes) == self._client.read_head(where, num_bytes)
         return version if same else None
 
     def _refuse(self, where: str) -> StoreError:

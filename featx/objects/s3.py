@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import fsspec
 import s3fs  # noqa: F401  (its absence is an error here, not in the middle of a request)
+from botocore.exceptions import ResponseStreamingError
 
 from featx.objects.client import (
     HEAD_BYTES,
@@ -39,7 +41,8 @@ class S3Client(ObjectClient):
     """S3, with the credentials and the endpoint that the environment gives."""
 
     def __init__(self) -> None:
-        asked = "AWS_MAX_ATTEMPTS" in os.environ  # botocore reads it.
+        asked = os.environ.get("AWS_MAX_ATTEMPTS", "")  # botocore reads it.
+        self._attempts = max(1, int(asked)) if asked.isdecimal() else ATTEMPTS
         retries = {} if asked else {"max_attempts": ATTEMPTS, "mode": "standard"}
         self._files: Any = fsspec.filesystem(
             "s3",
@@ -75,15 +78,17 @@ class S3Client(ObjectClient):
                     return None
                 raise
 
-    def read_head(self, path: str) -> bytes:
+    def read_head(self, path: str, num_bytes: int = HEAD_BYTES) -> bytes:
         """See `ObjectClient`."""
         with _explained(path, "read"):
-            return bytes(self._files.cat_file(path, start=0, end=HEAD_BYTES))
+            # Some servers answer with the whole object.
+            read = functools.partial(self._files.cat_file, path, start=0, end=num_bytes)
+            return bytes(self._receive(read))[:num_bytes]
 
     def download(self, path: str, target: Path) -> None:
         """See `ObjectClient`."""
         with _explained(path, "read"):
-            self._files.get_file(path, str(target), max_concurrency=1)
+            self._receive(lambda: self._files.get_file(path, str(target), max_concurrency=1))
 
     def upload(self, source: Path, path: str, version: str | None) -> str:
         """See `ObjectClient`."""
@@ -98,7 +103,9 @@ class S3Client(ObjectClient):
                 return self._upload_pieces(source, where, condition)
             except Exception as error:
                 status = _status(error)
-                if status in _CHANGED or (status in _MISSING and version is not None):
+                # The object is gone; or its pieces are, since they were put together already.
+                gone = version is not None or _code(error) == "NoSuchUpload"
+                if status in _CHANGED or (status in _MISSING and gone):
                     raise ObjectChanged from error
                 raise
 
@@ -142,6 +149,15 @@ class S3Client(ObjectClient):
                 self._call("abort_multipart_upload", **begun)
             raise
 
+    def _receive(self, read: Callable[[], Any]) -> Any:
+        """Return what was read; begin again where an answer breaks off, as botocore does not."""
+        for left in reversed(range(self._attempts)):
+            try:
+                return read()
+            except (aiohttp.ClientPayloadError, ResponseStreamingError):
+                if left == 0:
+                    raise
+
     @functools.cached_property
     def _call(self) -> Callable[..., Any]:
         return self._files.call_s3  # type: ignore[no-any-return]
@@ -169,10 +185,20 @@ def _split(path: str) -> tuple[str, str]:
 
 def _status(error: BaseException) -> int | None:
     """Return the HTTP status behind an error; None if there was no answer."""
+    status = _response(error).get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return None if status is None else int(status)
+
+
+def _code(error: BaseException) -> str:
+    """Return S3's name of an error; empty if there was no answer."""
+    return str(_response(error).get("Error", {}).get("Code", ""))
+
+
+def _response(error: BaseException) -> dict[str, Any]:
     cause: BaseException | None = error
     while cause is not None:
         response = getattr(cause, "response", None)
         if isinstance(response, dict):
-            return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+            return response
         cause = cause.__cause__
-    return None
+    return {}

@@ -15,6 +15,7 @@ from featx.errors import InvalidValue, StoreDamaged, StoreError, StoreNotFound
 from featx.extraction import ExtractReport
 from featx.objects.addresses import Address
 from featx.objects.client import open_client
+from featx.objects.copies import copy_of
 from featx.testing import write_images
 from featx.user_cache import CACHE_VARIABLE, user_cache_folder
 from tests.objects.conftest import SECRET
@@ -49,7 +50,33 @@ def test_a_store_that_is_slow_to_answer_is_asked_again(
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "4")
     server.fault = lambda request: {3: 500, 7: 503, 8: "break"}.get(request.number)
     assert run_view().rows == 4
+    server.clear()
+    server.fault = lambda request: {1: "truncate", 2: "truncate"}.get(request.number)
     assert values().shape == (4, 3)
+
+
+@pytest.mark.parametrize("query", ["", pytest.param("uploadId", marks=pytest.mark.slow)])
+def test_a_write_whose_answer_is_lost_was_done(
+    server: ObjectServer, run_view: Run, query: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is repeated, and refused since it was done: of a marker, a part, and pieces of one."""
+    run_view()
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "4")
+    monkeypatch.setattr("featx.objects.s3.SINGLE_BYTES", 0 if query else 1 << 20)
+    lost: list[str] = []
+
+    def lose(request: Request) -> str | None:
+        is_last = request.method == ("POST" if query else "PUT") and query in request.query
+        if not is_last or request.path in lost:
+            return None
+        lost.append(request.path)
+        return "lose"
+
+    server.fault = lose
+    assert run_view(overwrite=True).rows == 4
+    assert len(lost) == 1 + 2 + 1  # The marker, the parts, and the store.
+    server.fault = None
+    assert featx.verify_store(URL).unused == ()
 
 
 @pytest.mark.parametrize(
@@ -95,11 +122,26 @@ def test_addresses_that_no_store_has(server: ObjectServer) -> None:
         ("s3://photos/a/../f.h5", "/../"),
         ("s3://key:secret@photos/f.h5", "with a password"),
         ("s3://photos/f.h5?X-Amz-Signature=secret", "a query"),
+        ("S3:///photos/f.h5", "BUCKET/FOLDER"),
+        (r"s3://photos/..\..\f.h5", "BUCKET/FOLDER"),
+        (f"s3://photos/{'ü' * 101}.h5", "more than 200 bytes"),
     ):
         with pytest.raises(InvalidValue, match=came) as error:
             featx.open_store(text)
         assert "secret" not in str(error.value)
     assert not server.requests
+    assert Address.parse("S3://photos/f.h5").url == "s3://photos/f.h5"
+
+
+def test_copies_that_cannot_be_kept_are_one_line(
+    server: ObjectServer, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.put("features.h5", b"featx-store\n" * 100)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "file"))
+    for use in (values, lambda: run(output=URL), lambda: featx.verify_store(URL)):
+        with pytest.raises(StoreError, match=f"^No copy of '{URL}' .*name another folder"):
+            use()
 
 
 @pytest.mark.parametrize("count", [1, 1000])
@@ -156,22 +198,26 @@ def test_of_two_writers_one_stops(
     assert len(np.unique(values(), axis=0)) == 5
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_a_store_that_is_replaced_while_it_is_opened(
     server: ObjectServer,
     run: Run,
     photos: Path,
+    method: str,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     run(output=URL)
 
     def replace(request: Request) -> None:
-        if request.method == "GET" and request.path.endswith("features.h5"):
+        if request.method == method and request.path.endswith("features.h5"):
             server.fault = None
             with monkeypatch.context() as other:
                 other.setenv(CACHE_VARIABLE, str(tmp_path_factory.mktemp("machine")))
                 write_images(5, photos)
                 run(output=URL)
+            if method == "HEAD":  # Another reader on this machine lists the new one.
+                copy_of(URL)
 
     server.fault = replace
     with pytest.raises(StoreError, match=r"was replaced by a newer version while it was read"):
@@ -185,9 +231,14 @@ def test_damage_is_found_named_and_repaired(server: ObjectServer, run_view: Run)
     data = bytearray(server.objects()[name])
     data[len(data) // 2] ^= 1
     assert featx.verify_store(URL).is_intact
+    other = f"{PARTS}/part-000000.h5"
     server.put(name, bytes(data))
+    server.put(other, b"featx-absent\n" * 200)  # As a copy of what was not fetched yet.
+    server.put(f"{PARTS}/notes.json", bytes(5 << 20))
+    server.clear()
     report = featx.verify_store(URL)
-    assert [damage.file for damage in report.damages] == [f"s3://photos/{name}"]
+    assert {damage.file for damage in report.damages} == {f"s3://photos/{n}" for n in (name, other)}
+    assert server.bytes_sent < 1 << 20, "what only has the name of a marker was fetched"
     assert featx.verify_store(URL, repair=True).repaired
     run_view()
     assert featx.verify_store(URL).is_intact

@@ -17,6 +17,7 @@ import featx
 from featx.errors import StoreError, StoreNotFound
 from featx.extraction import ExtractReport
 from featx.objects.addresses import Address
+from featx.objects.copied_files import is_absent
 from featx.testing import write_images
 from featx.user_cache import user_cache_folder
 from tests.objects.server import ObjectServer, Request
@@ -69,6 +70,8 @@ def test_a_store_is_the_same_as_on_the_disk(
     assert copied_bytes() == 0
     other_machine()
     assert rows(URL) == rows(local)
+    mode = (user_cache_folder() / "objects").stat().st_mode
+    assert os.name == "nt" or mode & 0o077 == 0, "other users can read what is in the bucket"
 
 
 def test_a_view_is_parts_and_a_small_object(
@@ -117,11 +120,18 @@ def test_copies_stay_within_their_limit(
     server: ObjectServer, run_view: Run, local: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FEATX_COPIES_SIZE", "10 kB")
+    here = user_cache_folder() / "objects"
+    other, left = (here / "read" / "s3" / "photos" / name for name in ("old.hdf5", "new.h5.1.tmp"))
+    other.parent.mkdir(parents=True)
+    for file in (other, left):
+        file.write_bytes(bytes(10_000))
+        os.utime(file, (0, 0))
     run_view()
     assert rows(URL) == rows(local)
-    here = user_cache_folder() / "objects"
-    there = [file for file in here.rglob("*.h5") if not file.read_bytes().startswith(b"featx-abs")]
+    there = [file for file in here.rglob("*.h5") if not is_absent(file)]
     assert 0 < len(there) < 4
+    assert is_absent(other)
+    assert not left.exists()
 
 
 def test_every_reader_takes_an_address(
@@ -133,7 +143,7 @@ def test_every_reader_takes_an_address(
     featx.fit_head(URL, output=tmp_path / "head", kind="centroid")
     assert len(featx.predict(URL, head=tmp_path / "head").predictions) == 7
     assert featx.export_store(URL, tmp_path / "f.npy").rows == 7
-    assert featx.select(URL, typical=3).keys
+    assert featx.select(URL, diverse=3).keys
     assert featx.audit(URL) is not None
     assert len(featx.open_dataset(URL)) == 7
 
@@ -244,11 +254,12 @@ class Dying:
 
 
 def test_a_copy_keeps_what_is_being_fetched_and_drops_what_was_left(
-    server: ObjectServer, run_view: Run
+    server: ObjectServer, run: Run
 ) -> None:
-    run_view()
+    run(output=URL)
     before = rows(URL)
     parts = Address.parse(URL).copy("read").with_name("features.h5.parts")
+    parts.mkdir(exist_ok=True)
     fetched, left = parts / "part-000000.h5.1.tmp", parts / "part-000000.h5.2.tmp"
     for file in (fetched, left):
         file.write_bytes(b"half")
