@@ -22,7 +22,7 @@ from featx.features.computing import Stopwatch, max_batch_size
 from featx.images.reading import DecodedImage, read_images
 from featx.inference.decided import DecidedNetwork, make_noise, request_chosen
 from featx.inference.trial import FIRST_BATCH
-from featx.ray.connection import connected
+from featx.ray.connection import LOCAL, connected
 from featx.ray.pool import Pool, PoolSize, choose_size
 from featx.store.parts import PartWriter
 from featx.store.shared_work import SharedWork
@@ -48,6 +48,8 @@ def compute_on_cluster(
         first_batch = _choose_engine(plan, prepared)
     options, todo = plan.request.update, plan.changes.todo
     records: list[TaskRecord] = []
+    if options.cluster != LOCAL:  # It may take half a minute to find that nobody answers.
+        listener.note(f"connecting to Ray at {options.cluster!r}")
     with (
         connected(options.cluster or "") as ray,
         contextlib.closing(SharedWork(plan.existing.folder, plan.existing.first_part)) as work,

@@ -77,10 +77,10 @@ def connected(address: str) -> Iterator[Any]:
         try:
             _connect(ray, address)
         except Exception as error:  # Each way of connecting has errors of its own.
+            reason = first_line(error).partition(". ")[0].rstrip(".")  # Not Ray's own options.
             raise ClusterError(
-                f"There is no cluster of Ray to be reached at {address!r}: "
-                f"{first_line(error).rstrip('.')}. Start one, or work on this machine with "
-                f"{option('cluster', LOCAL)}."
+                f"There is no cluster of Ray to be reached at {address!r}: {reason}. Start one, or "
+                f"work on this machine with {option('cluster', LOCAL)}."
             ) from error
         try:
             with printing_to_stderr(), _quiet(ray):

@@ -20,6 +20,7 @@ from featx.files import HASH_BYTES, describe_wrong_output, resolve_link
 from featx.images.roots import MEMORY
 from featx.images.sources import ImageFailure
 from featx.images.sources.columns import NoColumn, column_of_values
+from featx.images.sources.pixels import label_text
 from featx.models.in_memory import check_model
 from featx.options import InputOptions, Layers, RunOptions, fill_group
 from featx.ray.connection import import_ray
@@ -255,8 +256,9 @@ class PartsOfRows:
     ) -> Rows:
         hashes = b"".join(bytes.fromhex(batch[HASH_COLUMN][row]) for row in good)
         unknown = np.full(len(good), -1, np.int64)
+        unnamed = [None] * len(good)
         texts = {
-            name: [_text(batch[name][row]) for row in good] if name in batch else [None] * len(good)
+            name: list(map(label_text, batch[name][good].tolist() if name in batch else unnamed))
             for name in ("label", "split")
         }
         taken = {self.key, HASH_COLUMN, ERROR_COLUMN, "label", "split", *features}
@@ -276,7 +278,3 @@ class PartsOfRows:
             splits=texts["split"],
             columns=columns,
         )
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None or value == "" else str(value)

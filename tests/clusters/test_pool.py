@@ -6,6 +6,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from featx.errors import ClusterError, InvalidValue, ModelError, StoreError
 from featx.events import Listener
 from featx.options import UpdateOptions
-from featx.ray.connection import check_address
+from featx.ray.connection import check_address, connected
 from featx.ray.pool import MOST_DEATHS, MOST_TRIES, Pool, PoolSize, choose_size
 from tests.clusters.fake_ray import Call, FakeRay, RayError
 
@@ -211,3 +212,16 @@ def test_a_cluster_without_room(nodes: Any, options: Any) -> None:
 def test_what_is_no_address_of_a_cluster(address: str) -> None:
     with pytest.raises(InvalidValue, match="Received: "):
         check_address(address)
+
+
+def test_no_cluster_is_told_without_options_of_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: Any, **options: Any) -> None:
+        raise OSError("No running Ray. Please specify the one with `--address`.")
+
+    ray = SimpleNamespace(is_initialized=lambda: False, init=fail)
+    monkeypatch.setattr("featx.ray.connection.import_ray", lambda: ray)
+    with (
+        pytest.raises(ClusterError, match=r"reached at 'auto': No running Ray\. Start one, or"),
+        connected("auto"),
+    ):
+        pass

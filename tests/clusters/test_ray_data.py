@@ -12,8 +12,11 @@ import pytest
 import featx
 import featx.ray
 from featx.errors import InvalidValue, StoreError
+from featx.images.roots import MEMORY
 from featx.options import InputOptions, RunOptions
 from featx.ray.featurizing import Featurizer, decide, name_model
+from featx.ray.storing import PartsOfRows
+from featx.store.rows import StoreHeader
 from featx.testing import write_images
 from tests.clusters.stores import read_all
 
@@ -92,6 +95,24 @@ def test_a_store_that_another_program_writes_meanwhile_is_left_alone(
         featx.ray.write_store(None, output, toy, layers=["mean"])
     assert output.read_text() == "of another program"
     assert list(tmp_path.iterdir()) == [output]
+
+
+def test_labels_are_as_extract_has_them(toy: str, tmp_path: Path) -> None:
+    """Ray gives whole numbers as fractions where some rows have none."""
+    model = name_model(toy, None, None, False)
+    network, specs = decide(model, ["mean"], "none", InputOptions(), RunOptions())
+    header = StoreHeader(network.spec, specs, "float32", MEMORY, MEMORY.text)
+    batch = {
+        "path": np.array(["a", "b"]),
+        "label": np.array([3.0, np.nan]),
+        "split": np.array(["train", None], object),
+        "mean": np.ones((2, 3), np.float32),
+        "content_hash": np.array(["00" * 16, "11" * 16]),
+        "error": np.array(["", ""]),
+    }
+    (name,) = PartsOfRows(tmp_path, header, "path")(batch)["task"]
+    with featx.open_store(tmp_path / name / "part-000000.h5") as part:
+        assert (part.labels, part.splits) == (("3", None), ("train", None))
 
 
 @pytest.mark.slow
