@@ -115,7 +115,7 @@ def list_copy(store: Path) -> list[Path]:
     Locks are not among them, nor what another process is fetching.
     """
     parts = store.with_name(f"{store.name}.parts")
-    found = [store] if store.exists() else []
+    found = [store] if store.is_file() else []  # A folder holds stores of longer addresses.
     if parts.is_dir():
         found += [file for file in parts.iterdir() if not file.name.startswith("lock")]
     if store.parent.is_dir():

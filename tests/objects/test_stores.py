@@ -166,6 +166,14 @@ def test_stores_are_merged_and_packed_in_both_directions(
     assert featx.merge_stores([URL, local], URL, keep="last").rows == 7
 
 
+def test_a_folder_of_stores_is_no_store(server: ObjectServer, local: Path) -> None:
+    featx.pack_store(local, output=URL)
+    assert len(featx.open_store(URL)) == 7  # So that there is a copy in that folder.
+    folder = URL.rpartition("/")[0]
+    with pytest.raises(StoreNotFound, match=rf"'{folder}' is a folder"):
+        featx.open_store(folder)
+
+
 @pytest.mark.parametrize(
     ("what", "batch"),
     [
