@@ -46,8 +46,11 @@ def check_address(text: str) -> str:
     return text
 
 
-def import_ray() -> Any:
+def import_ray(needed_by: str | None = None) -> Any:
     """Import Ray.
+
+    Args:
+        needed_by: What needs it; the option for a cluster when None.
 
     Raises:
         LibraryMissing: Says what to type.
@@ -55,7 +58,7 @@ def import_ray() -> Any:
     try:
         return importlib.import_module("ray")
     except ImportError:
-        raise LibraryMissing('"featx[ray]"', option("cluster")) from None
+        raise LibraryMissing('"featx[ray]"', needed_by or option("cluster")) from None
 
 
 @contextlib.contextmanager

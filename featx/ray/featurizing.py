@@ -102,7 +102,7 @@ def features(
         UnknownName: If the model or a layer does not exist.
         FeatxError: If the model cannot be loaded, as `featx.load_model`.
     """
-    import_ray()
+    import_ray("featx.ray.features")
     run = fill_group(RunOptions, run, options)
     network, specs = decide(
         name_model(model, weights, signature, trust_model_code),

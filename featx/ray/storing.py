@@ -107,7 +107,7 @@ def write_store(
         InvalidValue: If the dataset has no such column.
         LibraryMissing: If ``featx[ray]`` is not installed.
     """
-    import_ray()
+    import_ray("featx.ray.write_store")
     target = resolve_link(Path(output)).absolute()
     _check_new(target)
     network, specs = decide(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 import featx
 import featx.ray
-from featx.errors import InvalidValue, StoreError
+from featx.errors import InvalidValue, LibraryMissing, StoreError
 from featx.images.roots import MEMORY
 from featx.options import InputOptions, RunOptions
 from featx.ray.featurizing import Featurizer, decide, name_model
@@ -89,7 +90,7 @@ def test_a_store_that_another_program_writes_meanwhile_is_left_alone(
         output.write_text("of another program")
         return decide(*arguments)
 
-    monkeypatch.setattr("featx.ray.storing.import_ray", lambda: None)
+    monkeypatch.setattr("featx.ray.storing.import_ray", lambda needed_by: None)
     monkeypatch.setattr("featx.ray.storing.decide", decide_slowly)
     with pytest.raises(StoreError, match="exists and is left alone"):
         featx.ray.write_store(None, output, toy, layers=["mean"])
@@ -113,6 +114,16 @@ def test_labels_are_as_extract_has_them(toy: str, tmp_path: Path) -> None:
     (name,) = PartsOfRows(tmp_path, header, "path")(batch)["task"]
     with featx.open_store(tmp_path / name / "part-000000.h5") as part:
         assert (part.labels, part.splits) == (("3", None), ("train", None))
+
+
+def test_without_ray_the_function_and_what_to_type_are_in_the_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(LibraryMissing, match=r"^featx.ray.features needs \"featx\[ray\]\": pip "):
+        featx.ray.features(None)
+    with pytest.raises(LibraryMissing, match=r"^featx.ray.write_store needs"):
+        featx.ray.write_store(None, "features.h5")
 
 
 @pytest.mark.slow
