@@ -100,14 +100,20 @@ def check_header(existing: ExistingWork, header: StoreHeader) -> None:
     Raises:
         FingerprintMismatch: Names each field that differs.
     """
+    remedy = (
+        f"Use the same options, write to another file with {option('output')}, or start over with "
+        f"{option('overwrite', True)}."
+    )
     if existing.base is not None:
-        check_same(existing.base, header, f"{str(existing.output)!r} was made in another way.")
+        subject = f"{str(existing.output)!r} was made in another way."
+        check_same(existing.base, header, subject, remedy)
     for part in existing.parts:
         check_same(
             part,
             header,
             f"{str(existing.folder)!r} holds unfinished work of another command (to give that up, "
             f"delete {_describe_pending(existing)} in it).",
+            remedy,
         )
 
 

@@ -141,7 +141,6 @@ def _merge(paths: list[Path], target: Path, wishes: _Wishes, listener: Listener)
     if extends:
         paths = [target, *paths]
     with contextlib.ExitStack() as stack:
-        start_merge(target)
         opened = [_open_source(path, stack, partial=partial) for path in paths]
         duplicates, conflicts = find_repeated_keys(opened)
         if extends:  # That they are in the output, too, is no news.
@@ -157,6 +156,7 @@ def _merge(paths: list[Path], target: Path, wishes: _Wishes, listener: Listener)
                 f"{str(target)!r} exists and is left alone. Choose another file with "
                 f"{option('output')}, or name it among the stores to be merged."
             )
+        start_merge(target)
         first_part = max([0, *(store.next_part for store in own)])
         assemble_store(
             target,
@@ -192,7 +192,7 @@ def _check_agreement(opened: Sequence[FeatureStore], conflicts: Sequence[str]) -
     first = opened[0]
     for store in opened[1:]:
         subject = f"{str(store.path)!r} was made in another way than {str(first.path)!r}."
-        check_same(first, store.header, subject)
+        check_same(first, store.header, subject, "Make them with the same options, or merge fewer.")
     if conflicts:
         raise StoreError(
             format_count(len(conflicts), "image has", "images have")

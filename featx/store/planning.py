@@ -15,7 +15,6 @@ from featx.specs import as_recorded, identity_differences
 from featx.store.columns import join_columns, plan_columns, select_rows
 from featx.store.reader import FeatureStore
 from featx.store.rows import Announced, Rows, StoreHeader, longest_key
-from featx.wording import option
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,8 +292,14 @@ def _pick(rows: Sequence[Any], copies: Sequence[Any], row: int) -> Any:
     return rows[row] if row < len(rows) else copies[row - len(rows)]
 
 
-def check_same(source: FeatureStore, header: StoreHeader, subject: str) -> None:
+def check_same(source: FeatureStore, header: StoreHeader, subject: str, remedy: str) -> None:
     """Refuse to join rows that were made in different ways.
+
+    Args:
+        source: What there is.
+        header: Of what is to be joined with it.
+        subject: Which of them was made in another way, for the message.
+        remedy: What to do, for the message.
 
     Raises:
         FingerprintMismatch: Names each field that differs.
@@ -310,9 +315,4 @@ def check_same(source: FeatureStore, header: StoreHeader, subject: str) -> None:
         {name: value for name, value in received.items() if name in common},
     )
     if differences:
-        raise FingerprintMismatch(
-            subject,
-            differences,
-            remedy=f"Use the same options, write to another file with {option('output')}, or start "
-            f"over with {option('overwrite', True)}.",
-        )
+        raise FingerprintMismatch(subject, differences, remedy=remedy)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import featx
-from featx.errors import StoreError
+from featx.errors import FingerprintMismatch, StoreError
 from featx.store import open_store
 from featx.store.parts import PartWriter, parts_folder
 from featx.store.repeated_keys import find_repeated_keys
@@ -77,6 +77,17 @@ def test_without_any_store_nothing_is_written(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="None of the stores is finished yet"):
         featx.merge_stores([tmp_path / "1.h5"], tmp_path / "all.h5", partial=True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_refused_stores_leave_nothing_beside_the_output(tmp_path: Path) -> None:
+    paths = [write_shard(tmp_path / "1.h5", "a"), tmp_path / "2.h5"]
+    write_sample(paths[1], {"other": np.zeros((1, 3), np.float32)}, ["b"])
+    message = r"received \['other'\]. Make them with the same options, or merge fewer.$"
+    with pytest.raises(FingerprintMismatch, match=message):
+        featx.merge_stores(paths, tmp_path / "all.h5")
+    with pytest.raises(StoreError, match="no feature store"):
+        featx.merge_stores([paths[0], tmp_path / "3.h5"], tmp_path / "all.h5")
+    assert sorted(tmp_path.iterdir()) == paths
 
 
 def test_what_has_changed_since_is_a_conflict(tmp_path: Path) -> None:
