@@ -41,7 +41,7 @@ def merge(
 ) -> None:
     """Make one store from several, for example of the shards that several machines extracted.
 
-    Then one index from theirs, beside it: see `index --train-for`.
+    Then one index from theirs, beside it: see `featx index -h`.
 
     Example: featx merge part1.h5 part2.h5 -o features.h5
 

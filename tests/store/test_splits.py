@@ -219,7 +219,7 @@ def test_pictures_on_both_sides_are_pointed_out(
     extract(manifest)
     notes = Notes()
     featx.fit_head(tmp_path / "f.h5", output=tmp_path / "head", listener=notes)
-    assert any("1 of the 3 images measured on are identical" in text for text in notes.texts)
+    assert any("1 of the 3 images measured on is identical" in text for text in notes.texts)
     notes.texts.clear()
     featx.fit_head(tmp_path / "f.h5", output=tmp_path / "head", ignore_split=True, listener=notes)
     assert not any("identical" in text for text in notes.texts)
