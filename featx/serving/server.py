@@ -185,6 +185,7 @@ def open_server(
     import uvicorn
 
     from featx.serving.app import make_app
+    from featx.serving.graceful import GracefulServer
     from featx.serving.security import Sessions
     from featx.serving.service import Service
 
@@ -206,7 +207,7 @@ def open_server(
         timeout_keep_alive=30,
         timeout_graceful_shutdown=int(options.timeout) + 5,
     )
-    server = uvicorn.Server(config)
+    server = GracefulServer(config)
     service.is_ending = lambda: server.should_exit
     return Server(service, server, bound)
 

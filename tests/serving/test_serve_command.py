@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -57,6 +62,34 @@ def test_it_ends_when_it_is_told_to(store: Path, tmp_path: Path, number: int) ->
     assert "Traceback" not in err
     assert set(statuses) == {200}  # What was taken was answered; the rest was refused.
     assert out == ""
+
+
+def test_what_comes_over_an_open_connection_is_answered_at_the_end(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("featx.serving.graceful.LINGER", 60)
+    with featx.serve(store, layer="mean", port=0) as server:
+        parts = urlsplit(server.url)
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+        connection.request("GET", "/healthz")
+        assert not read_last(connection)
+        closing = threading.Thread(target=server.close)
+        closing.start()
+        with contextlib.suppress(ConnectionRefusedError):
+            while True:  # Until it takes no more connections.
+                socket.create_connection((parts.hostname, parts.port)).close()
+                time.sleep(0.02)
+        connection.request("GET", "/healthz")
+        assert read_last(connection)
+        closing.join(30)
+        assert not closing.is_alive(), "no connection is left to wait for"
+
+
+def read_last(connection: http.client.HTTPConnection) -> bool:
+    """Read an answer; whether it is the last of its connection."""
+    answer = connection.getresponse()
+    assert (answer.status, bool(answer.read())) == (200, True)
+    return answer.will_close
 
 
 def test_what_is_missing_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
