@@ -8,12 +8,15 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -83,6 +86,37 @@ def test_what_comes_over_an_open_connection_is_answered_at_the_end(
         assert read_last(connection)
         closing.join(30)
         assert not closing.is_alive(), "no connection is left to wait for"
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="it looks at the files in /proc")
+def test_the_body_of_an_answer_does_not_wait_for_its_headers_to_be_acknowledged(
+    server: featx.Server,
+) -> None:
+    parts = urlsplit(server.url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+    connection.request("GET", "/healthz")
+    connection.getresponse().read()
+    with contextlib.ExitStack() as stack:
+        copies = [stack.enter_context(one) for one in open_sockets()]
+        others = [one for one in copies if peer_of(one) == connection.sock.getsockname()]
+        assert [one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for one in others] == [1]
+    connection.close()
+
+
+def open_sockets() -> Iterator[socket.socket]:
+    """Yield copies of the sockets of this process."""
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if stat.S_ISSOCK(entry.stat().st_mode):
+                yield socket.socket(fileno=os.dup(int(entry.name)))
+
+
+def peer_of(one: socket.socket) -> Any:
+    """Return the address at the other end, or None."""
+    try:
+        return one.getpeername()
+    except OSError:
+        return None
 
 
 def read_last(connection: http.client.HTTPConnection) -> bool:
