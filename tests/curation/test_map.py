@@ -114,7 +114,8 @@ def test_a_lasso_selects_what_it_encloses(
 ) -> None:
     report.write(tmp_path / "map.html", thumbnails=5)
     browser.open(tmp_path / "map.html")
-    # In one call: the canvas may get another size between two.
+    while browser.evaluate("width") == 1:
+        pass  # The canvas gets its size behind the event of loading.
     browser.evaluate("""(() => {
         document.getElementById('map-lasso').click();
         const x = px(7), y = py(7);
