@@ -17,7 +17,7 @@ from featx.errors import IndexFileError, InvalidType, InvalidValue
 from featx.events import Listener, Verbose, choose_listener
 from featx.files import describe_wrong_output, resolve_link
 from featx.index.choice import choose_kind, vector_bytes
-from featx.index.description import IndexDescription
+from featx.index.description import IndexDescription, space_of
 from featx.index.files import description_path, is_index_file
 from featx.index.kinds import AUTO, INDEXES, Space
 from featx.index.making import Draft, Older, write_index
@@ -189,7 +189,7 @@ def describe_index(
     """
     requested, options = asked
     folder = path.absolute().parent
-    width = options.pca or math.prod(feature.shape)
+    width = space_of(len(store), feature, options).width
     return IndexDescription(
         keys=store.keys,
         labels=store.labels,

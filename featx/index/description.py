@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -102,9 +102,7 @@ class IndexDescription(Shown):
     @property
     def space(self) -> Space:
         """The vectors as the kind of index gets them."""
-        width = self.options.pca or math.prod(self.feature.shape)
-        metric: Literal["ip", "l2"] = "l2" if self.options.metric == "l2" else "ip"
-        return Space(len(self.keys), width, metric, self.options.factory)
+        return space_of(len(self.keys), self.feature, self.options)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the columns as JSON-serialisable values."""
@@ -170,6 +168,12 @@ class IndexDescription(Shown):
         lengths = {len(column) for column in (self.keys, self.labels, self.content_hash)}
         if fingerprint != self.fingerprint or len(lengths) > 1 or not self.keys:
             raise ValueError("its fields disagree")
+
+
+def space_of(count: int, feature: FeatureSpec, options: IndexOptions) -> Space:
+    """Return so many vectors of a feature, projected, as a kind of index gets them."""
+    width = options.pca or math.prod(feature.shape)
+    return Space(count, width, "l2" if options.metric == "l2" else "ip", options.factory)
 
 
 def column_sections(description: IndexDescription) -> list[Section]:

@@ -23,7 +23,7 @@ from featx.errors import (
     NotInstalled,
 )
 from featx.index.container import Arrays, Section, damaged, open_container
-from featx.index.description import TRAINING_FORMAT, check_version
+from featx.index.description import TRAINING_FORMAT, check_version, space_of
 from featx.index.files import is_index_file
 from featx.index.kinds import AUTO, INDEXES, SharedKind, Space, Vectors
 from featx.index.projection import Projection, read_projection
@@ -76,9 +76,7 @@ class IndexTraining(Shown):
     @property
     def space(self) -> Space:
         """The vectors of the merged index as the kind gets them."""
-        width = self.options.pca or math.prod(self.feature.shape)
-        metric = self.options.metric
-        return Space(self.train_for, width, "l2" if metric == "l2" else "ip", self.options.factory)
+        return space_of(self.train_for, self.feature, self.options)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the arrays as JSON-serialisable values."""
