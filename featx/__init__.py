@@ -23,6 +23,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 import featx.forks as _forks  # noqa: F401  # Watches for forks from here on.
+import featx.late_names as _late_names
 from featx.version import __version__ as __version__
 
 PUBLIC_NAMES = {
@@ -94,8 +95,12 @@ PUBLIC_NAMES = {
     "featx.index.building": ("build_index",),
     "featx.index.description": ("IndexDescription", "Measured"),
     "featx.index.options": (
+        "BuildKeywords",
+        "IndexKeywords",
+        "IndexOptions",
         "MatchKeywords",
         "MatchOptions",
+        "Metric",
         "QuestionKeywords",
         "QuestionOptions",
         "SearchKeywords",
@@ -123,8 +128,6 @@ PUBLIC_NAMES = {
         "EmbedKeywords",
         "ExtractKeywords",
         "ExtractorKeywords",
-        "BuildKeywords",
-        "IndexKeywords",
         "InputKeywords",
         "LayerSynonyms",
         "EvaluateKeywords",
@@ -135,10 +138,8 @@ PUBLIC_NAMES = {
     ),
     "featx.options": (
         "DecisionOptions",
-        "IndexOptions",
         "InputOptions",
         "Layers",
-        "Metric",
         "OnError",
         "RunOptions",
         "Scale",
@@ -292,8 +293,12 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.index.matches import Match as Match
     from featx.index.merging import merge_indexes as merge_indexes
     from featx.index.opening import open_index as open_index
+    from featx.index.options import BuildKeywords as BuildKeywords
+    from featx.index.options import IndexKeywords as IndexKeywords
+    from featx.index.options import IndexOptions as IndexOptions
     from featx.index.options import MatchKeywords as MatchKeywords
     from featx.index.options import MatchOptions as MatchOptions
+    from featx.index.options import Metric as Metric
     from featx.index.options import QuestionKeywords as QuestionKeywords
     from featx.index.options import QuestionOptions as QuestionOptions
     from featx.index.options import SearchKeywords as SearchKeywords
@@ -320,7 +325,6 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.input_spec import Preprocess as Preprocess
     from featx.input_spec import Resize as Resize
     from featx.input_spec import Scaling as Scaling
-    from featx.keywords import BuildKeywords as BuildKeywords
     from featx.keywords import CodeKeywords as CodeKeywords
     from featx.keywords import CompareScalingsKeywords as CompareScalingsKeywords
     from featx.keywords import DecisionKeywords as DecisionKeywords
@@ -328,7 +332,6 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.keywords import EvaluateKeywords as EvaluateKeywords
     from featx.keywords import ExtractKeywords as ExtractKeywords
     from featx.keywords import ExtractorKeywords as ExtractorKeywords
-    from featx.keywords import IndexKeywords as IndexKeywords
     from featx.keywords import InputKeywords as InputKeywords
     from featx.keywords import LayerSynonyms as LayerSynonyms
     from featx.keywords import LoadKeywords as LoadKeywords
@@ -344,10 +347,8 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.models.listing import layers as layers
     from featx.models.loading import load_model as load_model
     from featx.options import DecisionOptions as DecisionOptions
-    from featx.options import IndexOptions as IndexOptions
     from featx.options import InputOptions as InputOptions
     from featx.options import Layers as Layers
-    from featx.options import Metric as Metric
     from featx.options import OnError as OnError
     from featx.options import RunOptions as RunOptions
     from featx.options import Scale as Scale
@@ -398,15 +399,10 @@ if TYPE_CHECKING:  # The same once more, for type checkers; a test compares the 
     from featx.trust import Trust as Trust
 
 else:  # Not shown to type checkers, for which every name would then exist.
+    _find = _late_names.import_when_used("featx", _MODULES)
 
     def __getattr__(name: str) -> Any:
-        if name == "errors":
-            return importlib.import_module("featx.errors")
-        if name in _MODULES:
-            value = getattr(importlib.import_module(_MODULES[name]), name)
-            globals()[name] = value
-            return value
-        raise AttributeError(f"module 'featx' has no attribute {name!r}")
+        return importlib.import_module("featx.errors") if name == "errors" else _find(name)
 
 
 def __dir__() -> list[str]:

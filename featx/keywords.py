@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 
 from featx.events import Verbose
 from featx.input_spec import ChannelOrder, Decode, Exif, Icc, Interpolation, Preprocess, Resize
-from featx.options import InputOptions, Layers, Metric, OnError, RunOptions, Scale
+from featx.options import InputOptions, Layers, OnError, RunOptions, Scale
 from featx.specs import Precision
 from featx.trust import GivenTrust
 
@@ -74,22 +74,6 @@ class LayerSynonyms(TypedDict, total=False):
     """What functions that take one ``layer`` take, too."""
 
     layers: str | int | None
-
-
-class IndexKeywords(TypedDict, total=False):
-    """The fields of `IndexOptions` as keywords."""
-
-    metric: Metric
-    pca: int | None
-    whiten: bool
-    min_recall: float
-    max_memory: int | None
-    max_query_time: float
-    factory: str | None
-
-
-class BuildKeywords(IndexKeywords, LayerSynonyms, total=False):
-    """The options that `featx.build_index` takes as keywords."""
 
 
 class ExtractorKeywords(InputKeywords, RunKeywords, total=False):

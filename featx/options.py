@@ -51,9 +51,6 @@ end."""
 Scale = Literal["unit", "byte"]
 """What floats in pictures mean: whether white is 1 or 255."""
 
-Metric = Literal["cosine", "ip", "l2"]
-"""How the vectors of an index are compared: cosine similarity, inner product, distance."""
-
 OnError = Literal["raise", "nan"]
 """What `featx.Extractor` does with an image that cannot be read: an error, or a row of NaN."""
 
@@ -293,55 +290,6 @@ class UpdateOptions:
     def failure_limit(self) -> int | None:
         """The most images that may fail; None for any number."""
         return 0 if self.strict else self.max_failures
-
-
-@dataclass(frozen=True, slots=True)
-class IndexOptions:
-    """How an index compares vectors, and what it may cost.
-
-    Attributes:
-        metric: ``cosine`` similarity, ``ip``: inner product, or ``l2``: Euclidean distance.
-        pca: Compare this many principal components instead of the vectors, at least 1; they are
-            fitted on the store.
-        whiten: Scale the components to equal variance.
-        min_recall: The share of the 10 nearest vectors that is to be found, from 0 to 1, by an
-            index that does not look everywhere; it looks no further than this needs.
-        max_memory: Bytes that an index may take, at least 1; as many as there are when None.
-            ``auto`` chooses a kind whose vectors fit when they are searched. Building keeps within
-            it by training on fewer vectors; where that is not enough, a note says so.
-        max_query_time: Milliseconds, by which ``auto`` chooses: it stays exact while one query is
-            expected to take no longer. It bounds no search: how far another kind looks follows
-            from `min_recall` alone.
-        factory: For experts, in place of a kind: a factory string of FAISS, such as
-            ``"OPQ64,IVF4096,PQ64"``.
-    """
-
-    metric: Metric = "cosine"
-    pca: int | None = None
-    whiten: bool = False
-    min_recall: float = 0.98
-    max_memory: int | None = None
-    max_query_time: float = 25.0
-    factory: str | None = None
-
-    def __post_init__(self) -> None:
-        check_choice("metric", self.metric, get_args(Metric))
-        _check_numbers(self, ("pca", "max_memory"), least=1)
-        check_flag("whiten", self.whiten)
-        check_text("factory", self.factory)
-        for name, most in (("min_recall", 1.0), ("max_query_time", math.inf)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise InvalidType(f"{option(name)} takes a number. Received: {value!r}.")
-            if not 0 < value <= most:
-                limits = "above 0, at most 1" if most == 1 else "above 0"
-                raise InvalidValue(f"{option(name)} is {limits}. Received: {value!r}.")
-            object.__setattr__(self, name, float(value))
-        if self.whiten and self.pca is None:
-            raise InvalidValue(
-                f"{option('whiten', True)} scales principal components: say how many with "
-                f"{option('pca')}."
-            )
 
 
 def _check_numbers(group: object, names: Iterable[str], *, least: int) -> None:

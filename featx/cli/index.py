@@ -11,7 +11,7 @@ from featx.cli.groups import Group, spread_groups
 from featx.cli.options import Json, OneLayer, ReadPool, StoreArgument
 from featx.cli.registry_choice import Choice
 from featx.index.kinds import AUTO, INDEXES
-from featx.options import IndexOptions, Metric
+from featx.index.options import IndexOptions, Metric
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORE
 from featx.units import parse_bytes
 

@@ -23,6 +23,7 @@ from featx.index.kinds import AUTO, INDEXES, Space
 from featx.index.making import Draft, Older, write_index
 from featx.index.memory import describe_excess
 from featx.index.opening import open_index
+from featx.index.options import BuildKeywords, IndexOptions
 from featx.index.projection import Projection, read_projection
 from featx.index.shared_training import (
     is_training,
@@ -31,9 +32,8 @@ from featx.index.shared_training import (
 )
 from featx.index.source import StoreVectors, fit_source
 from featx.index.vector_index import VectorIndex
-from featx.keywords import BuildKeywords
 from featx.objects.addresses import Address
-from featx.options import IndexOptions, fill_group
+from featx.options import fill_group
 from featx.poolings import check_vector_pool
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORE, FeatureSpec
 from featx.store import FeatureStore, open_store

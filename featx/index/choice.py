@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from featx.errors import InvalidValue
 from featx.index.kinds import AUTO, FACTORY
+from featx.index.options import IndexOptions
 from featx.index.recipes import parse_recipe
-from featx.options import IndexOptions
 from featx.wording import option
 
 EXACT, LISTS, SMALL_LISTS = "flat", "ivf", "ivf-rabitq"

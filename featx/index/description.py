@@ -15,7 +15,7 @@ from featx.images.roots import Root
 from featx.index.container import Arrays, Section
 from featx.index.kinds import AUTO, INDEXES, Parameters, Space
 from featx.index.names import Labels, Texts, label_sections, text_sections
-from featx.options import IndexOptions
+from featx.index.options import IndexOptions
 from featx.sealed_json import check_texts
 from featx.shown import Shown
 from featx.specs import FeatureSpec, ModelSpec

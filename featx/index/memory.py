@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from featx.index.kinds import Space
-from featx.options import IndexOptions
+from featx.index.options import IndexOptions
 from featx.units import format_bytes
 from featx.wording import option
 

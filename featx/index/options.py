@@ -1,4 +1,4 @@
-"""Options of `search`, in groups: what is asked, and what may answer.
+"""Options of `build_index` and `search`, in groups: how to compare, what is asked, what answers.
 
 As in `featx.options`, each field is also a keyword of the function: ``unique=True`` is
 ``match=MatchOptions(unique=True)``.
@@ -6,12 +6,86 @@ As in `featx.options`, each field is also a keyword of the function: ``unique=Tr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Literal, TypedDict, get_args
 
-from featx.checks import check_flag, check_text, check_texts, check_whole_number
+from featx.checks import check_choice, check_flag, check_text, check_texts, check_whole_number
+from featx.errors import InvalidType, InvalidValue
 from featx.keywords import CodeKeywords, LayerSynonyms, RunKeywords
+from featx.wording import option
+
+Metric = Literal["cosine", "ip", "l2"]
+"""How the vectors of an index are compared: cosine similarity, inner product, distance."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexOptions:
+    """How an index compares vectors, and what it may cost.
+
+    Attributes:
+        metric: ``cosine`` similarity, ``ip``: inner product, or ``l2``: Euclidean distance.
+        pca: Compare this many principal components instead of the vectors, at least 1; they are
+            fitted on the store.
+        whiten: Scale the components to equal variance.
+        min_recall: The share of the 10 nearest vectors that is to be found, from 0 to 1, by an
+            index that does not look everywhere; it looks no further than this needs.
+        max_memory: Bytes that an index may take, at least 1; as many as there are when None.
+            ``auto`` chooses a kind whose vectors fit when they are searched. Building keeps within
+            it by training on fewer vectors; where that is not enough, a note says so.
+        max_query_time: Milliseconds, by which ``auto`` chooses: it stays exact while one query is
+            expected to take no longer. It bounds no search: how far another kind looks follows
+            from `min_recall` alone.
+        factory: For experts, in place of a kind: a factory string of FAISS, such as
+            ``"OPQ64,IVF4096,PQ64"``.
+    """
+
+    metric: Metric = "cosine"
+    pca: int | None = None
+    whiten: bool = False
+    min_recall: float = 0.98
+    max_memory: int | None = None
+    max_query_time: float = 25.0
+    factory: str | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("metric", self.metric, get_args(Metric))
+        for name in ("pca", "max_memory"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, check_whole_number(name, value, least=1))
+        check_flag("whiten", self.whiten)
+        check_text("factory", self.factory)
+        for name, most in (("min_recall", 1.0), ("max_query_time", math.inf)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                raise InvalidType(f"{option(name)} takes a number. Received: {value!r}.")
+            if not 0 < value <= most:
+                limits = "above 0, at most 1" if most == 1 else "above 0"
+                raise InvalidValue(f"{option(name)} is {limits}. Received: {value!r}.")
+            object.__setattr__(self, name, float(value))
+        if self.whiten and self.pca is None:
+            raise InvalidValue(
+                f"{option('whiten', True)} scales principal components: say how many with "
+                f"{option('pca')}."
+            )
+
+
+class IndexKeywords(TypedDict, total=False):
+    """The fields of `IndexOptions` as keywords."""
+
+    metric: Metric
+    pca: int | None
+    whiten: bool
+    min_recall: float
+    max_memory: int | None
+    max_query_time: float
+    factory: str | None
+
+
+class BuildKeywords(IndexKeywords, LayerSynonyms, total=False):
+    """The options that `featx.build_index` takes as keywords."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from featx.errors import InvalidValue
 from featx.index.container import Arrays, Section
-from featx.options import IndexOptions
+from featx.index.options import IndexOptions
 from featx.wording import option
 
 PROJECTION_ARRAYS = ("mean", "components")

@@ -10,10 +10,10 @@ import numpy as np
 from featx.errors import FingerprintMismatch, InvalidValue
 from featx.events import Listener
 from featx.images.sources.keys import natural_key
+from featx.index.options import IndexOptions
 from featx.index.projection import fit_projection, normalize_rows
 from featx.index.retrieval_report import ClassRetrieval, RetrievalTrial
 from featx.index.vector_index import VectorIndex
-from featx.options import IndexOptions
 from featx.specs import DEFAULT_READ_POOLING
 from featx.store import FeatureStore
 from featx.units import format_count

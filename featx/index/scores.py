@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from featx.errors import InvalidValue
-from featx.options import Metric
+from featx.index.options import Metric
 from featx.wording import option
 
 SCORE_ROUNDING = 1e-6

@@ -26,8 +26,8 @@ from featx.index.container import Arrays, Section, damaged, open_container
 from featx.index.description import TRAINING_FORMAT, check_version, space_of
 from featx.index.files import is_index_file
 from featx.index.kinds import AUTO, INDEXES, SharedKind, Space, Vectors
+from featx.index.options import IndexOptions
 from featx.index.projection import Projection, read_projection
-from featx.options import IndexOptions
 from featx.shown import Shown
 from featx.specs import DEFAULT_READ_POOLING, FeatureSpec, ModelSpec, identity_differences
 from featx.store import FeatureStore

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from featx.events import Listener
+from featx.index.options import IndexOptions
 from featx.index.projection import PCA_ROWS, Projection, fit_projection, hash_rows
-from featx.options import IndexOptions
 from featx.store import FeatureStore
 
 SEED = 7

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from featx.index.options import IndexOptions
 from featx.index.shared_training import IndexTraining
 from featx.index.vector_index import VectorIndex
-from featx.options import IndexOptions
 
 
 def summarize_index(index: VectorIndex) -> dict[str, Any]:

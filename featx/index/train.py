@@ -16,6 +16,7 @@ from featx.index.container import Section
 from featx.index.kinds import AUTO, INDEXES, SharedKind
 from featx.index.making import replace_container
 from featx.index.memory import bound_training
+from featx.index.options import BuildKeywords, IndexOptions
 from featx.index.projection import hash_rows
 from featx.index.shared_training import (
     IndexTraining,
@@ -26,8 +27,7 @@ from featx.index.shared_training import (
 )
 from featx.index.source import StoreVectors, draw_sample, fit_source
 from featx.index.tuning import QUERIES
-from featx.keywords import BuildKeywords
-from featx.options import IndexOptions, fill_group
+from featx.options import fill_group
 from featx.poolings import check_vector_pool
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORE
 from featx.store import open_store

@@ -35,9 +35,9 @@ from featx.index.index_vectors import IndexVectors
 from featx.index.kinds import VectorSearch
 from featx.index.matches import Match
 from featx.index.names import Texts
+from featx.index.options import Metric
 from featx.index.ranking import Found
 from featx.index.scores import check_threshold, is_wanted, show_scores
-from featx.options import Metric
 from featx.shown import Shown
 from featx.specs import DEFAULT_K
 

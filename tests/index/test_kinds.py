@@ -15,10 +15,10 @@ from featx.index.ivf import IvfSearch
 from featx.index.kinds import Space
 from featx.index.memory import least_memory
 from featx.index.opening import open_index
+from featx.index.options import IndexOptions
 from featx.index.searching import search
 from featx.index.vector_index import VectorIndex
 from featx.index.verification import verify_index
-from featx.options import IndexOptions
 from tests.index_files import edit_array, edit_description, read_array, split_file
 from tests.store_samples import write_sample
 
