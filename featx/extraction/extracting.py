@@ -81,7 +81,7 @@ def extract(
         layers: One or several (``layer`` is the same), by name, index, glob or path; when empty the
             last feature map, of the built-in backbone its ``embedding``.
         pool: How maps of shape (h, w, c) are reduced: ``none``, or None, stores them as they are.
-        output: The store, an HDF5 file, also at ``s3://BUCKET/...``.
+        output: The store, an HDF5 file, also at ``s3://BUCKET/...`` or ``gs://BUCKET/...``.
         dtype: How values are stored: ``float32`` or ``float16``, by name or as NumPy's type.
         trust_model_code: Run code that comes with a model, see `featx.load_model`. It is not
             stored.

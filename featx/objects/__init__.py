@@ -1,1 +1,1 @@
-"""Stores in object stores, at ``s3://``: addresses, requests, copies."""
+"""Stores in object stores, at ``s3://`` and ``gs://``: addresses, requests, copies."""

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from featx.errors import InvalidValue
+from featx.errors import InvalidValue, join_names
+from featx.objects.schemes import SCHEMES
 from featx.user_cache import user_cache_folder
 
 Purpose = Literal["read", "write"]
@@ -25,6 +26,7 @@ MAX_NAME_BYTES = 200
 
 # `Path` makes one slash of two. Other slips are addresses, too: a folder "S3:" is never meant.
 _ADDRESS = re.compile(r"([a-z][a-z0-9+]+):/{1,3}(?=[^/])", re.IGNORECASE)
+_EXAMPLES = [f"{scheme}://BUCKET/FOLDER/NAME.h5" for scheme in SCHEMES]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class Address:
     """The address of an object.
 
     Attributes:
-        scheme: The kind of object store: ``s3``.
+        scheme: The kind of object store, one of `SCHEMES`.
         path: Bucket and key, with ``/`` between them.
     """
 
@@ -51,9 +53,10 @@ class Address:
             's3://photos/2026/features.h5'
         """
         match = _ADDRESS.match(text)
-        if match is not None and match[1].lower() != "s3":
+        scheme = "" if match is None else match[1].lower()
+        if scheme and scheme not in SCHEMES:
             raise InvalidValue(
-                "A store is at a path, or in an object store at s3://BUCKET/FOLDER/NAME.h5. "
+                f"A store is at a path, or in an object store at {join_names(_EXAMPLES)}. "
                 f"Received: {write_address(text)!r}. Copy it from there first."
             )
         path = "" if match is None else text[match.end() :]
@@ -61,7 +64,7 @@ class Address:
         is_named = match is not None and not match[0].endswith("///")
         if not is_named or "/" not in path or {"", ".", ".."}.intersection(pieces):
             raise InvalidValue(
-                "A store in an object store is named as s3://BUCKET/FOLDER/NAME.h5. Received: "
+                f"A store in an object store is named as {join_names(_EXAMPLES)}. Received: "
                 f"{write_address(text)!r}."
             )
         if "@" in pieces[0] or "?" in path:
@@ -74,7 +77,7 @@ class Address:
                 f"{write_address(text)!r} has a name of more than {MAX_NAME_BYTES} bytes, which "
                 "copies on a disk cannot have. Choose a shorter one."
             )
-        return cls("s3", path)
+        return cls(scheme, path)
 
     @classmethod
     def of_copy(cls, path: Path) -> Address | None:
@@ -141,7 +144,7 @@ def reveal(text: str) -> str:
     if f"{os.sep}{COPIES_NAME}{os.sep}" not in text:
         return text
     begin = re.escape(str(copies_folder()) + os.sep)
-    return re.sub(rf"{begin}(?:read|write)/(s3)/", r"\1://", text)
+    return re.sub(rf"{begin}(?:read|write)/({'|'.join(SCHEMES)})/", r"\1://", text)
 
 
 def location_of(path: Path) -> str:
@@ -167,5 +170,5 @@ def _split_copy(path: Path) -> tuple[str, str, str] | None:
         return None
     purpose, _, rest = text[len(begin) :].replace(os.sep, "/").partition("/")
     scheme, _, rest = rest.partition("/")
-    is_one = purpose in ("read", "write") and scheme == "s3" and "/" in rest
+    is_one = purpose in ("read", "write") and scheme in SCHEMES and "/" in rest
     return (purpose, scheme, rest) if is_one else None

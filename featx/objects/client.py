@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import importlib
 import os
 import re
 from abc import ABC, abstractmethod
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from featx.errors import FeatxError, InvalidValue, StoreError
 from featx.objects.addresses import Address
+from featx.objects.schemes import SCHEMES
 from featx.user_cache import CACHE_VARIABLE
 
 HEAD_BYTES = 512
@@ -51,7 +53,7 @@ class ObjectChanged(Exception):
 
 
 class ObjectClient(ABC):
-    """The requests that featx makes of one kind of object store. All retry, a bounded number.
+    """The requests that featx makes of one kind of object store. All retry, for a bounded time.
 
     Every method raises `StoreError` in one line if the store cannot be reached, or refuses.
     """
@@ -84,12 +86,15 @@ class ObjectClient(ABC):
         """
 
     @abstractmethod
-    def delete(self, path: str) -> None:
-        """Delete an object, if it exists."""
+    def delete(self, path: str, version: str) -> None:
+        """Delete an object if it has a version; one that is gone or another is left alone."""
 
     @abstractmethod
     def find_unfinished(self, path: str) -> list[Unfinished]:
-        """Return the uploads that never ended of objects whose path begins with `path`."""
+        """Return the uploads that never ended of objects whose path begins with `path`.
+
+        There are none where the object store does not tell.
+        """
 
     @abstractmethod
     def remove_unfinished(self, unfinished: Unfinished) -> None:
@@ -102,25 +107,24 @@ def open_client(address: Address) -> ObjectClient:
     Raises:
         InvalidValue: If the package for it is not installed.
     """
-    names = sorted(name for name in os.environ if name.startswith(_SETTINGS))
+    scheme = SCHEMES[address.scheme]
+    names = sorted(name for name in os.environ if name.startswith(scheme.settings))
     settings = tuple((name, os.environ[name]) for name in names)
     # After a fork, the threads of the parent's client are gone.
     return _open(address.scheme, os.getpid(), settings)
 
 
-_SETTINGS = ("AWS_", "FSSPEC_")
-"""How the environment variables begin that clients read when they are made."""
-
-
 @functools.lru_cache(maxsize=4)
 def _open(scheme: str, pid: int, settings: tuple[tuple[str, str], ...]) -> ObjectClient:
+    module, _, name = SCHEMES[scheme].client.partition(":")
     try:
-        from featx.objects.s3 import S3Client  # The only kind there is.
+        made = getattr(importlib.import_module(module), name)
     except ImportError as error:
         raise InvalidValue(
             f"Stores at {scheme}:// need another package: pip install 'featx[{scheme}]'."
         ) from error
-    return S3Client()
+    client: ObjectClient = made()
+    return client
 
 
 def explain(url: str, error: BaseException, doing: str) -> FeatxError:

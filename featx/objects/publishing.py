@@ -6,7 +6,8 @@ the object is the one that this process knows, so that of two writers at most on
 
 - A part has a number above all that are there, and must not exist. So whoever writes part N has
   seen all parts below N.
-- The store is replaced only if it is the version that the work began with.
+- The store is replaced only if it is the version that the work began with, and what is deleted is
+  deleted only as the version that this process knows.
 """
 
 from __future__ import annotations
@@ -120,9 +121,10 @@ class _Publisher:
             limit_copies(path, source.stat().st_size)
 
     def remove(self, path: Path) -> None:
-        """Delete an object that this process knows."""
-        if self._versions.pop(self._name(path), None) is not None:
-            self._client.delete(self._path(path))
+        """Delete an object that this process knows, unless another process has replaced it."""
+        version = self._versions.pop(self._name(path), None)
+        if version is not None:
+            self._client.delete(self._path(path), version)
 
     def _recognize(self, source: Path, where: str) -> str | None:
         """Return the version of what is there if it is this very file: the answer was lost."""

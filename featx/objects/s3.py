@@ -35,6 +35,8 @@ environment has no ``AWS_MAX_ATTEMPTS``."""
 
 _CHANGED = (409, 412)
 _MISSING = (404,)
+_NO_SUCH_RANGE = 416
+_NOT_IMPLEMENTED = 501
 
 
 class S3Client(ObjectClient):
@@ -81,9 +83,13 @@ class S3Client(ObjectClient):
     def read_head(self, path: str, num_bytes: int = HEAD_BYTES) -> bytes:
         """See `ObjectClient`."""
         with _explained(path, "read"):
-            # Some servers answer with the whole object.
             read = functools.partial(self._files.cat_file, path, start=0, end=num_bytes)
-            return bytes(self._receive(read))[:num_bytes]
+            try:
+                return bytes(self._receive(read))[:num_bytes]  # Some servers answer with all of it.
+            except OSError as error:
+                if _status(error) == _NO_SUCH_RANGE:  # It is empty.
+                    return b""
+                raise
 
     def download(self, path: str, target: Path) -> None:
         """See `ObjectClient`."""
@@ -109,11 +115,18 @@ class S3Client(ObjectClient):
                     raise ObjectChanged from error
                 raise
 
-    def delete(self, path: str) -> None:
+    def delete(self, path: str, version: str) -> None:
         """See `ObjectClient`."""
         bucket, key = _split(path)
+        where = {"Bucket": bucket, "Key": key}
         with _explained(path, "deleted"):
-            self._call("delete_object", Bucket=bucket, Key=key)
+            try:
+                self._call("delete_object", IfMatch=f'"{version}"', **where)
+            except Exception as error:
+                if _status(error) == _NOT_IMPLEMENTED:  # Such a server deletes without conditions.
+                    self._call("delete_object", **where)
+                elif _status(error) not in (*_CHANGED, *_MISSING):
+                    raise
 
     def find_unfinished(self, path: str) -> list[Unfinished]:
         """See `ObjectClient`."""
