@@ -9,8 +9,12 @@ from featx.images.sources import ImageItem
 from featx.images.sources.items import ReadsInOrder
 from featx.store.parts import PART_BYTES
 
-TASK_SECONDS = 5.0
-"""How long a task is to take: a killed worker loses at most this."""
+TASK_SECONDS = 15.0
+"""How long a task is to take: a killed worker loses at most this, as on one machine. Between two
+tasks, a worker that writes computes nothing."""
+
+LEAST_SECONDS = 1.0
+"""How long a task is to take towards the end, so that all workers end at about the same time."""
 
 FIRST_TASK = 64
 """Images of a worker's first task, by which the next ones are measured; and the fewest of any."""
@@ -36,7 +40,7 @@ class Division:
         >>> division = Division(images, row_bytes=1024, num_workers=1)
         >>> len(division.take())
         64
-        >>> division.measure(64, 0.5)
+        >>> division.measure(64, 1.5)
         >>> len(division.take())
         640
     """
@@ -60,9 +64,11 @@ class Division:
         left = len(self._items) - self._start
         size = self._fewest
         if self._seconds > 0:
-            size = round(TASK_SECONDS * self._images / self._seconds)
+            rate = self._images / self._seconds
+            size = round(TASK_SECONDS * rate)
             if self._num_workers > 1:
-                size = min(size, math.ceil(left / (2 * self._num_workers)))
+                share = math.ceil(left / (2 * self._num_workers))
+                size = min(size, max(share, round(LEAST_SECONDS * rate)))
             size = -(-min(max(size, self._fewest), self._most) // FIRST_TASK) * FIRST_TASK
         end = self._without_cut(min(self._start + size, len(self._items)))
         taken = self._items[self._start : end]
