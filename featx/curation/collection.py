@@ -12,6 +12,7 @@ from featx.curation.pictures import PictureFile
 from featx.errors import FingerprintMismatch
 from featx.events import Listener
 from featx.heads.options import FeatureChoice
+from featx.heads.usable_rows import UNUSABLE, find_usable
 from featx.images.roots import Root
 from featx.specs import identity_differences
 from featx.store import FeatureStore
@@ -85,7 +86,7 @@ def read_collection(
 ) -> Collection:
     """Read one store, or two of the same feature.
 
-    Rows whose features are NaN or infinite are left out, with a note.
+    Rows whose features are NaN, infinite or above 1e15 are left out, with a note.
 
     Args:
         stores: The open stores.
@@ -123,13 +124,12 @@ def read_collection(
 def _leave_out_broken(collection: Collection, listener: Listener) -> Collection:
     is_broken = np.zeros(len(collection), bool)
     for start in range(0, len(collection), BLOCK):
-        sums = collection.values[start : start + BLOCK].sum(axis=1, dtype=np.float64)
-        is_broken[start : start + BLOCK] = ~np.isfinite(sums)
+        is_broken[start : start + BLOCK] = ~find_usable(collection.values[start : start + BLOCK])
     if not is_broken.any():
         return collection
     first = collection.keys[int(is_broken.argmax())]
     listener.note(
-        f"{format_count(int(is_broken.sum()), 'image')} with features that are NaN or infinite "
+        f"{format_count(int(is_broken.sum()), 'image')} with features that are {UNUSABLE} "
         f"left out, the first {first!r}"
     )
     return collection.take(np.flatnonzero(~is_broken))

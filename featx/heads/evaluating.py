@@ -40,7 +40,7 @@ class EvaluateReport(Shown):
         num_fitted_on: Labelled images left out because the head was fitted on them.
         num_unlabelled: Images left out because they have no label, or not the value that the head
             learned.
-        num_not_finite: Images left out because their features are NaN or infinite.
+        num_not_finite: Images left out because their features are NaN, infinite or above 1e15.
         unknown_labels: Labels that are no class of the head, with their numbers of images, the most
             frequent first. These are left out, but not those with several labels.
         failures: Images that could not be used.

@@ -60,7 +60,8 @@ class FitReport(Shown):
         classes: C class names; none of a regression.
         num_train: Rows that it was fitted on to be measured.
         num_unlabelled: Rows left out because they have no label, or not the value that is learned.
-        num_not_finite: Labelled rows left out because their features are NaN or infinite.
+        num_not_finite: Labelled rows left out because their features are NaN, infinite or
+            above 1e15.
         num_unsplit: Labelled rows left out because their split in the store is neither ``train``
             nor ``test`` (or val, valid, validation).
         splits: The store's splits and their numbers of rows, if these were used.

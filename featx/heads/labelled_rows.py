@@ -36,7 +36,8 @@ class LabelledRows:
         sides: ``train`` or ``test`` for each of the N; None where no split is given.
         splits: Where the store's split is used, its names and how many rows of each.
         num_unlabelled: Rows of the store without a label.
-        num_not_finite: Rows with a label left out because their features are NaN or infinite.
+        num_not_finite: Rows with a label left out because their features are NaN, infinite or
+            above 1e15.
         grouping: Which of the N belong together.
     """
 

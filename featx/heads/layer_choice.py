@@ -21,6 +21,7 @@ from featx.heads.labelled_rows import LabelledRows
 from featx.heads.measures import wilson_interval
 from featx.heads.options import FeatureChoice, FeatureOptions
 from featx.heads.stored_values import take_rows
+from featx.heads.usable_rows import UNUSABLE, find_usable
 from featx.poolings import check_vector_pool
 from featx.specs import DEFAULT_READ_POOLING
 from featx.store import FeatureStore
@@ -156,7 +157,7 @@ def choose_feature(
     while tried and math.isfinite(tried[0][0].loss):
         best, feature = tried[0]
         chosen = _read(store, feature, labelled, job.options.max_memory)
-        if all(np.isfinite(block.values).all() for block in chosen.examples.blocks()):
+        if all(find_usable(block.values).all() for block in chosen.examples.blocks()):
             job.listener.note(
                 f"{best.layer} ({best.pool}) has the least loss of {len(tried)} features on "
                 f"images held out: {best.loss:.3f}"
@@ -176,7 +177,7 @@ def choose_feature(
 
 
 def _note_broken(layer: str, listener: Listener) -> None:
-    listener.note(f"{layer} is not compared: it holds NaN or infinity")
+    listener.note(f"{layer} is not compared: some of its features are {UNUSABLE}")
 
 
 def _read(
@@ -200,7 +201,7 @@ def _try(
     """Measure one feature; None where it cannot be learned from."""
     started = time.monotonic()
     vectors = store.vectors(feature.layer, feature.pool, labelled.rows[rows]).reshape(len(rows), -1)
-    if not np.isfinite(vectors).all():
+    if not find_usable(vectors).all():
         return None
     examples = labelled.examples.without_values().take(rows).replace_values(vectors)
     picked = choose_kind(examples, job)

@@ -24,6 +24,7 @@ from featx.heads.label_evaluation import measure_labels
 from featx.heads.labels import SHOWN_NAMES
 from featx.heads.number_evaluation import measure_numbers
 from featx.heads.targets import Targets, is_label, make_targets
+from featx.heads.usable_rows import UNUSABLE, find_usable
 from featx.heads.vector_batches import VectorBatch
 from featx.images.roots import MEMORY
 from featx.units import format_count
@@ -39,7 +40,7 @@ class MeasuredRows:
     Attributes:
         num_fitted_on: Images left out because the head was fitted on them.
         num_unlabelled: Images left out because they have no label, or miss a value.
-        num_not_finite: Images left out because their features are NaN or infinite.
+        num_not_finite: Images left out because their features are NaN, infinite or above 1e15.
         unknown: Labels that are no class of the head, and how many images have them.
     """
 
@@ -56,7 +57,7 @@ class MeasuredRows:
     def add(self, batch: VectorBatch) -> None:
         """Predict the images of a batch that can be measured on, and count the others."""
         self._root = batch.root
-        used, is_finite = [], np.isfinite(batch.values).all(axis=1)
+        used, is_usable = [], find_usable(batch.values)
         for row, values in enumerate(zip(*self._find_columns(batch), strict=True)):
             if None in values:
                 self.num_unlabelled += 1
@@ -64,7 +65,7 @@ class MeasuredRows:
                 self.unknown[values[0]] += 1
             elif batch.content_hash[row].tobytes() in self._known:
                 self.num_fitted_on += 1
-            elif not is_finite[row]:
+            elif not is_usable[row]:
                 self.num_not_finite += 1
             else:
                 used.append(row)
@@ -154,8 +155,8 @@ class MeasuredRows:
             )
         if self.num_not_finite:
             return (
-                f"The features of {format_count(self.num_not_finite, 'labelled image')} are NaN or "
-                "infinite, and no others can be measured on. Extract them anew."
+                f"The features of {format_count(self.num_not_finite, 'labelled image')} are "
+                f"{UNUSABLE}, and no others can be measured on. Extract them anew."
             )
         if self._head.task != "single":
             names = ", ".join(self._head.columns)

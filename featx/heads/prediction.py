@@ -23,6 +23,7 @@ from featx.heads.prediction_stream import (
     PredictionStream,
     is_below,
 )
+from featx.heads.usable_rows import UNUSABLE, find_usable
 from featx.heads.vector_batches import VectorBatch, find_store, iter_vectors
 from featx.images.sources import ImageFailure, Images
 from featx.keywords import PredictKeywords
@@ -294,12 +295,12 @@ def _predict_batches(
         if isinstance(batch, ImageFailure):
             yield batch
             continue
-        is_finite = np.isfinite(batch.values).all(axis=1)
-        for row in np.flatnonzero(~is_finite).tolist():  # A store may hold such rows.
-            failure = ImageFailure(batch.keys[row], "its features are NaN or infinite", 0, -1)
+        is_usable = find_usable(batch.values)
+        for row in np.flatnonzero(~is_usable).tolist():  # A store may hold such rows.
+            failure = ImageFailure(batch.keys[row], f"its features are {UNUSABLE}", 0, -1)
             listener.failure(batch.root.shown(failure.key), failure.reason)
             yield failure
-        usable = batch if is_finite.all() else batch.take(np.flatnonzero(is_finite))
+        usable = batch if is_usable.all() else batch.take(np.flatnonzero(is_usable))
         yield from predictor.predict(usable, counts)
 
 

@@ -28,6 +28,8 @@ from featx.heads.targets import (
     number_targets,
     read_targets,
 )
+from featx.heads.threads import importing
+from featx.heads.usable_rows import UNUSABLE, find_usable
 from featx.images.sources import natural_key
 from featx.images.sources.splits import SPLITS
 from featx.specs import DEFAULT_TEST_SIZE
@@ -74,7 +76,8 @@ def read_labelled_rows(store: FeatureStore, choice: RowChoice, listener: Listene
             f"{option('test_size')} is not used: the given split says what is held out; "
             f"{option('ignore_split', True)} holds out a share of each class"
         )
-    table = read_table(store, choice.feature, choice.max_memory)
+    with importing("scipy.optimize"):
+        table = read_table(store, choice.feature, choice.max_memory)
     row_labels, num_broken = _leave_out_broken(row_labels, table, listener)
     if targets is None:
         targets = _number_classes(row_labels, str(store.path), listener)
@@ -154,7 +157,7 @@ def _are_equal(values: np.ndarray) -> bool:
 def _leave_out_broken(
     row_labels: RowLabels, table: FeatureTable, listener: Listener
 ) -> tuple[RowLabels, int]:
-    """Take the labels away from rows whose features are NaN or infinite: nothing fits them.
+    """Take the labels away from rows whose features are unusable: nothing fits them.
 
     Returns:
         The labels, and how many were taken away.
@@ -163,21 +166,18 @@ def _leave_out_broken(
         HeadError: If none is left.
     """
     values, step = table.values, max(1, BLOCK_VALUES // max(1, table.values.shape[1]))
-    sums = [
-        values[start : start + step].sum(axis=1, dtype=np.float64)
-        for start in range(0, len(values), step)
-    ]
-    is_broken = ~np.isfinite(np.concatenate([np.empty(0), *sums]))  # A store may have no rows.
+    usable = [find_usable(values[start : start + step]) for start in range(0, len(values), step)]
+    is_broken = ~np.concatenate([np.empty(0, bool), *usable])  # A store may have no rows.
     broken = [row for row in np.flatnonzero(is_broken) if row_labels.labels[row] is not None]
     if not broken:
         return row_labels, 0
     if len(broken) == sum(label is not None for label in row_labels.labels):
         raise HeadError(
-            f"The features of all {format_count(len(broken), 'labelled image')} are NaN or "
-            "infinite: nothing can be fitted on them. Choose another layer, or extract them anew."
+            f"The features of all {format_count(len(broken), 'labelled image')} are {UNUSABLE}: "
+            "nothing can be fitted on them. Choose another layer, or extract them anew."
         )
     listener.note(
-        f"{format_count(len(broken), 'image')} with features that are NaN or infinite left out, "
+        f"{format_count(len(broken), 'image')} with features that are {UNUSABLE} left out, "
         f"the first {table.keys[broken[0]]!r}"
     )
     kept = zip(row_labels.labels, is_broken, strict=True)

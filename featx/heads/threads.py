@@ -1,10 +1,12 @@
-"""How many threads a fit uses."""
+"""How many threads a fit uses, and what they do meanwhile."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from importlib import import_module
+from threading import Thread
 from typing import TypeVar
 
 from featx.heads.kinds import Examples
@@ -46,6 +48,17 @@ def over_blocks(function: Callable[[Examples], Result], examples: Examples) -> I
         return
     with ThreadPoolExecutor(available_cores()) as pool:
         yield from pool.map(lambda one: function(examples.take(one)), rows)
+
+
+@contextmanager
+def importing(module: str) -> Iterator[None]:
+    """Import what is needed later, while the disk is waited for: a core is idle then."""
+    thread = Thread(target=import_module, args=(module,))
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()  # Two threads that import what depends on each other may lock each other.
 
 
 def _is_small(examples: Examples, most: int) -> bool:

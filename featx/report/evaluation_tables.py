@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from featx.heads.label_evaluation import LabelEvaluation
 from featx.heads.number_evaluation import NumberEvaluation
+from featx.heads.usable_rows import UNUSABLE
 from featx.report.columns import Table
 from featx.report.drawing import make_table, print_result
 from featx.units import format_count, format_number
@@ -90,7 +91,7 @@ def list_left_out(report: EvaluateReport) -> list[str]:
         for count, why in (
             (report.num_fitted_on, "that the head was fitted on"),
             (report.num_unlabelled, _WITHOUT[report.task]),
-            (report.num_not_finite, "with features that are NaN or infinite"),
+            (report.num_not_finite, f"with features that are {UNUSABLE}"),
             (
                 sum(report.unknown_labels.values()) if is_single else 0,
                 "with a label that is no class of the head",

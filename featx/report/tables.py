@@ -6,6 +6,7 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from featx.heads.usable_rows import UNUSABLE
 from featx.report.columns import Table
 from featx.report.drawing import make_table, print_result, terminal_width
 from featx.report.evaluation_tables import describe_near_duplicates, show_evaluation
@@ -125,7 +126,7 @@ def show_fit_report(report: FitReport) -> None:
     what = report.columns[0] if len(report.columns) == 1 else "label"
     unlabelled = f"; {report.num_unlabelled:,} without {what}" if report.num_unlabelled else ""
     if report.num_not_finite:
-        unlabelled += f"; {report.num_not_finite:,} with features that are NaN or infinite"
+        unlabelled += f"; {report.num_not_finite:,} with features that are {UNUSABLE}"
     unlabelled += f"; {report.num_unsplit:,} of no split" if report.num_unsplit else ""
     print_result(
         f"{short_path(report.output)}: {report.kind} head, {_describe_task(report)}, layer "

@@ -11,6 +11,7 @@ import numpy as np
 from featx.files import HASH_BYTES
 from featx.heads.prediction_report import Prediction
 from featx.heads.prediction_stream import HeadPredictor, PredictionCounts
+from featx.heads.usable_rows import UNUSABLE, find_usable
 from featx.heads.vector_batches import VectorBatch
 from featx.images.roots import MEMORY
 from featx.images.sources import ImageFailure
@@ -22,9 +23,6 @@ from featx.serving.snapshot import Snapshot
 from featx.serving.web import Problem, refuse_only
 from featx.specs import DEFAULT_TOP, FeatureSpec
 from featx.wording import option
-
-NOT_FINITE = "its features are NaN or infinite"
-"""Why a stored image cannot be used."""
 
 
 def require_head(snapshot: Snapshot) -> Any:
@@ -53,7 +51,7 @@ def predict_batch(
     head = require_head(snapshot)
     top = question.top if head.task == "single" else DEFAULT_TOP
     predictor = HeadPredictor(head, top, question.decision)
-    usable = np.isfinite(batch.values).all(axis=1)
+    usable = find_usable(batch.values)
     found = iter(
         list(predictor.predict(batch.take(np.flatnonzero(usable)), PredictionCounts()))
         if usable.any()
@@ -94,7 +92,7 @@ def describe_predictions(
     results, failures = [], []
     for name, prediction in zip(names, predictions, strict=True):
         if prediction is None:
-            failures.append({"key": name, "reason": NOT_FINITE})
+            failures.append({"key": name, "reason": f"its features are {UNUSABLE}"})
             continue
         lines = [line | {"path": name} for line in describe_prediction(prediction, columns)]
         results.append({"query": name, "label": prediction.label, "predictions": lines})

@@ -16,7 +16,7 @@ from featx.index.ready import require_pooling
 from featx.serving.bodies import read_asked
 from featx.serving.described import documented
 from featx.serving.network import Results
-from featx.serving.predicting import NOT_FINITE, predict_question, stack_vectors
+from featx.serving.predicting import predict_question, stack_vectors
 from featx.serving.questions import FeaturesQuestion, PredictQuestion, SearchQuestion
 from featx.serving.searching import PlannedSearch, plan_search, prepare_search
 from featx.serving.service import service_of
@@ -135,7 +135,7 @@ def _describe_features(
         "failures": [
             *({"key": one.key, "reason": one.reason} for one in failures),
             *(
-                {"key": name, "reason": NOT_FINITE}
+                {"key": name, "reason": "its features are NaN or infinite"}
                 for name, vector in zip(names, vectors, strict=True)
                 if not np.isfinite(vector).all()
             ),

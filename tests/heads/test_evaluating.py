@@ -118,7 +118,7 @@ def test_rows_that_are_not_finite_are_left_out(folder: Path, tmp_path: Path) -> 
     report = featx.evaluate(tmp_path / "nan.h5", head=folder / "head")
     assert (report.evaluation.num_examples, report.num_not_finite) == (2, 2)
     write_sample(tmp_path / "all.h5", {"v": np.full((3, WIDTH), np.nan)}, labels=["a", "b", "c"])
-    with pytest.raises(HeadError, match="features of 3 labelled images are NaN or infinite"):
+    with pytest.raises(HeadError, match="features of 3 labelled images are NaN, infinite or"):
         featx.evaluate(tmp_path / "all.h5", head=folder / "head")
 
 

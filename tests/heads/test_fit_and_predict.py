@@ -666,12 +666,12 @@ def test_images_with_broken_features_are_left_out(tmp_path: Path) -> None:
 
     values = class_values([0, 1] * 10)
     values[3, 1], values[8, 0] = np.nan, np.inf
+    values[9, :2] = 1e19, -1e19  # Whose squares float32 cannot hold.
     write_sample(tmp_path / "f.h5", {"v": values}, labels=["a", "b"] * 10)
     report = fit_head(tmp_path / "f.h5", test_size=0, output=tmp_path / "head", listener=Notes())
-    assert (report.num_train, report.num_unlabelled, report.num_not_finite) == (18, 0, 2)
-    assert "2 images with features that are NaN or infinite left out, the first 'image_3.png'" in (
-        notes
-    )
+    assert (report.num_train, report.num_unlabelled, report.num_not_finite) == (17, 0, 3)
+    left_out = "3 images with features that are NaN, infinite or above 1e15 left out"
+    assert f"{left_out}, the first 'image_3.png'" in notes
 
 
 def test_auto_is_reported_with_its_figures(store: Path, tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def test_rows_that_are_not_finite_have_a_status_of_their_own(program: Program) -
     write_sample(Path("n.h5"), {"v": values}, ["x", "y", "z"], labels=["a", "b", "c"])
     outcome = program("evaluate", "n.h5")
     assert outcome.status == 3
-    assert "1 image with features that are NaN or infinite" in " ".join(outcome.out.split())
+    assert "1 image with features that are NaN, infinite" in " ".join(outcome.out.split())
 
 
 def test_options_of_networks_are_not_used_for_a_store(program: Program) -> None:
@@ -130,7 +130,7 @@ def test_rows_without_features_are_not_called_unlabelled(program: Program, tmp_p
     labels = [None, *["a", "b", "c"] * 9, "a", "b"]
     write_sample(tmp_path / "n.h5", {"v": values}, labels=labels)
     outcome = program("fit-head", "n.h5", "--kind", "centroid")
-    assert "; 1 without label; 3 with features that are NaN or infinite" in " ".join(
+    assert "; 1 without label; 3 with features that are NaN, infinite or" in " ".join(
         outcome.out.split()
     )
 

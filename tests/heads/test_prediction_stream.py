@@ -236,13 +236,13 @@ def test_rows_of_a_store_that_are_not_finite_are_failures(
     results = list(featx.iter_predictions(tmp_path / "nan.h5", head=tmp_path / "h"))
     failed = [one for one in results if isinstance(one, featx.ImageFailure)]
     assert [one.key for one in failed] == ["image_4.png", "image_11.png"]
-    assert "NaN or infinite" in failed[0].reason
+    assert "NaN, infinite" in failed[0].reason
     assert len(results) == 20
     program = Program(monkeypatch, capsys)
     outcome = program("predict", tmp_path / "nan.h5", "--head", tmp_path / "h", "--json")
     assert outcome.status == 3
     assert len({json.loads(line)["path"] for line in outcome.out.splitlines()}) == 18
-    assert outcome.err.count("its features are NaN or infinite") == 2
+    assert outcome.err.count("its features are NaN, infinite or above 1e15") == 2
     write_sample(tmp_path / "all.h5", {"v": np.full((2, 3), np.nan, np.float32)})
-    with pytest.raises(featx.errors.AllImagesFailed, match="NaN or infinite"):
+    with pytest.raises(featx.errors.AllImagesFailed, match="NaN, infinite"):
         featx.predict(tmp_path / "all.h5", head=tmp_path / "h")
