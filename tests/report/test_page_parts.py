@@ -20,7 +20,7 @@ def test_text_and_attributes_are_escaped_once() -> None:
     assert element("p", inner, " & ") == (
         '<p><b title="&quot;&#x27;&lt;">&lt;&amp;&gt;</b> &amp; </p>'
     )
-    assert element("p", "a\x00b\ud800\x1b") == "<p>a\ufffdb\ufffd\ufffd</p>"
+    assert element("p", "a\x00b\ud800\x1b\t\x7f\x85") == "<p>a␀b\ufffd␛␉␡\ufffd</p>"
 
 
 def test_a_bar_is_as_long_as_its_value() -> None:

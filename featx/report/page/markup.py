@@ -118,7 +118,13 @@ def _write(value: str | int | float) -> str:
 def _allowed(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
-    return "".join(
-        "\ufffd" if unicodedata.category(char) in ("Cc", "Cs") and char != "\n" else char
-        for char in text
-    )
+    return "".join(map(_show, text))
+
+
+def _show(char: str) -> str:
+    """Return what is shown of a character: of ASCII's control characters Unicode's pictures."""
+    if char == "\n" or unicodedata.category(char) not in ("Cc", "Cs"):
+        return char
+    if char < " ":
+        return chr(0x2400 + ord(char))
+    return "\N{SYMBOL FOR DELETE}" if char == "\x7f" else "\N{REPLACEMENT CHARACTER}"
