@@ -254,10 +254,15 @@ class FeatureStore(StoreColumns, Shown):
         """
         spec = self.vector_spec(layer, pool)
         values = np.empty((len(self), *spec.shape), np.float32)
-        start = 0
-        for block in self.iter_vectors(layer, pool):
-            values[start : start + len(block)] = block
-            start += len(block)
+        read, step = self.vector_reader(layer, pool), self._step(self.spec(layer))
+        is_direct = np.dtype(self.header.dtype) == values.dtype  # HDF5 converts slowly.
+        for start in range(0, len(self), step):
+            block = values[start : start + step]
+            rows = np.arange(start, start + len(block))
+            if is_direct:
+                read(rows, block)
+            else:
+                block[...] = read(rows)
         return FeatureTable(self.keys, values, self.labels, self.content_hash, spec, self.model)
 
     def batches(
