@@ -6,6 +6,7 @@ other is measured on, the accuracy is too good to be true.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -210,9 +211,18 @@ def _find_candidates(points: np.ndarray, radius: float) -> Iterator[np.ndarray]:
 def _compare(points: np.ndarray, radius: float) -> Iterator[np.ndarray]:
     """Yield pairs of points that are at most `radius` apart, (n, 2), in tiles that fit a cache."""
     widest = np.argsort(points.var(axis=0))[-FEW_DIRECTIONS:]
+    order = _arrange(points[:, widest])
+    points = points[order]
     factors = [_factor_distances(some) for some in (points[:, widest], points)]
+    starts = np.arange(0, len(points), TILE)
+    lower = np.minimum.reduceat(points[:, widest], starts)
+    upper = np.maximum.reduceat(points[:, widest], starts)
 
     def compare_tile(start: int, other: int) -> np.ndarray:
+        one, two = start // TILE, other // TILE
+        gaps = np.maximum(lower[one] - upper[two], lower[two] - upper[one])
+        if np.square(gaps[gaps > 0]).sum() > radius**2:
+            return np.zeros((0, 2), np.int64)
         for left, right in factors:
             distances = left[start : start + TILE] @ right[other : other + TILE].T
             if distances.min() > radius**2 / 2:  # Nearly always, in few directions.
@@ -220,7 +230,7 @@ def _compare(points: np.ndarray, radius: float) -> Iterator[np.ndarray]:
         near = distances <= radius**2 / 2
         if other == start:
             near &= np.tri(len(near), k=-1, dtype=bool).T
-        return np.asarray(np.argwhere(near) + np.array([start, other]))
+        return np.asarray(order[np.argwhere(near) + np.array([start, other])])
 
     def compare_block(corner: tuple[int, int]) -> np.ndarray:
         ends = (range(first, min(first + LEAF, len(points)), TILE) for first in corner)
@@ -235,6 +245,20 @@ def _compare(points: np.ndarray, radius: float) -> Iterator[np.ndarray]:
     with ThreadPoolExecutor(cores) as pool:
         while some := list(islice(blocks, 2 * cores)):  # No more than these hold pairs at a time.
             yield from pool.map(compare_block, some)
+
+
+def _arrange(points: np.ndarray) -> np.ndarray:
+    """Return an order of points, (n,), in which those of a tile are close.
+
+    Strips along the last direction, each of them sorted along the one before it: many other tiles
+    are then seen to be far without a comparison.
+    """
+    if points.shape[1] < 2:
+        return np.arange(len(points))
+    strip = TILE * max(1, math.isqrt(len(points) // TILE))
+    along = np.argsort(points[:, -1], kind="stable")
+    strips = (along[start : start + strip] for start in range(0, len(points), strip))
+    return np.concatenate([rows[np.argsort(points[rows, -2], kind="stable")] for rows in strips])
 
 
 def _factor_distances(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
