@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -35,9 +36,15 @@ MOST_WORK = 50_000_000_000
 MOST_CLASSES = 2_000
 """Strengths are compared on at least two examples of each, however many that are."""
 
-ROUGH, COARSE, LONG, FINE, EXACT = 3e-2, 1e-5, 2e-5, 5e-6, 1e-13
-"""Decrease of the objective in a step at which a fit stops: to begin with; to compare; of
-`LONG_WORK` and more; of many values; of few."""
+ROUGH, QUICK, COARSE, LONG, FINE, EXACT = 3e-2, 2e-4, 1e-5, 2e-5, 5e-6, 1e-13
+"""Decrease of the objective in a step at which a fit stops: to begin with; to compare where a fit
+takes seconds, or elsewhere; of `LONG_WORK` and more; of many values; of few."""
+
+AGAIN = 2e-4
+"""The same of a long fit that goes on from one on most of the same examples."""
+
+REMAINING = 3e-4
+"""Decrease of the objective that long fits leave to further steps, as far as can be foreseen."""
 
 LONG_WORK = 1_000_000_000
 """Multiplications of one pass (N x D x C) from which a fit takes seconds."""
@@ -70,7 +77,9 @@ class LinearHead:
         with one_thread():
             if len(rows) == len(examples):
                 return _walk(examples, make_folds(examples, job.seed), job)
-            chosen = _walk(*_take_part(examples, rows, job.seed), job)
+            is_long = _find_tolerance(examples) == LONG
+            part, folds = _take_part(examples, rows, job.seed)
+            chosen = _walk(part, folds, job, QUICK if is_long else COARSE)
             # So many are compared with other kinds, or layers, by the loss on all of them.
             is_compared = len(examples) <= COMPARED_ROWS + 2 * examples.num_classes
             return _measure(examples, chosen, job) if is_compared else chosen
@@ -85,11 +94,14 @@ class LinearHead:
             start = None
             if job.start is not None and tolerance > EXACT:
                 start = _start_from(job.start, design)
+                tolerance = AGAIN if tolerance == LONG else tolerance
             elif tolerance == LONG:
                 rows = sample_rows(examples, len(examples) // ROUGH_SHARE, job.seed)
                 rough = Penalty(ROUGH_SHARE * settings["C"], ROUGH)  # The same per example.
                 start = Logistic(design.take(rows)).minimise(rough)
-            found = Logistic(design).minimise(Penalty(settings["C"], tolerance), start)
+            remaining = REMAINING if tolerance in (LONG, AGAIN) else math.inf
+            penalty = Penalty(settings["C"], tolerance, remaining)
+            found = Logistic(design).minimise(penalty, start)
         weights = design.weights(found.coefficients, found.intercepts)
         return weights | ({"multi": np.array(True)} if examples.task == "multi" else {})
 
@@ -112,7 +124,7 @@ def _take_part(examples: Examples, rows: np.ndarray, seed: int) -> tuple[Example
     return examples.take(rows[order]), Folds(folds.numbers[order], folds.count)
 
 
-def _walk(examples: Examples, folds: Folds, job: FitJob) -> Choice:
+def _walk(examples: Examples, folds: Folds, job: FitJob, tolerance: float = COARSE) -> Choice:
     """Try the strengths from strong to weak, each from the one before, until the loss rises."""
     if not folds.count:
         return Choice({"C": DEFAULT, "folds": 0})
@@ -122,7 +134,7 @@ def _walk(examples: Examples, folds: Folds, job: FitJob) -> Choice:
     for inverse in REGULARISATIONS:
         job.listener.trying(f"linear, C = {inverse:g}, {len(examples):,} examples")
         for problem in problems:
-            problem.advance(Penalty(inverse, COARSE))
+            problem.advance(Penalty(inverse, tolerance))
         scores = np.concatenate([problem.scores() for problem in problems])
         held_out = examples.take(folds.held_out)
         found = _describe(scores, held_out, {"C": inverse, "folds": folds.count})

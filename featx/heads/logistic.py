@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from featx.heads.design import Design
 from featx.heads.kinds import Examples
 from featx.heads.threads import over_blocks
+
+if TYPE_CHECKING:
+    from scipy.optimize import OptimizeResult
 
 EXACT_VALUES = 100_000
 """Up to so many values (N x D), float64 is used: it costs nothing there."""
@@ -32,11 +36,13 @@ class Penalty:
     Attributes:
         inverse: C of scikit-learn: half the squared length of the coefficients is added to C
             times the sum of the losses.
-        tolerance: Relative decrease of the objective at which to stop.
+        tolerance: Relative decrease of the objective in a step at which to stop.
+        remaining: Decrease that must not be expected of all further steps together, to stop.
     """
 
     inverse: float
     tolerance: float
+    remaining: float = math.inf
 
 
 class Logistic:
@@ -81,7 +87,19 @@ class Logistic:
             vector[:num_classes] = start.intercepts
             vector[num_classes:] = start.coefficients.ravel()
         options = {"maxiter": MAX_ITERATIONS, "ftol": penalty.tolerance, "gtol": 1e-9}
-        found = minimize(objective, vector, jac=True, method="L-BFGS-B", options=options)
+        reached: list[float] = []
+
+        def stop_in_time(intermediate_result: OptimizeResult) -> None:
+            reached.append(intermediate_result.fun)
+            if _is_near_the_end(reached, penalty):
+                raise StopIteration
+
+        watch = None
+        if penalty.remaining < math.inf:
+            watch, options["ftol"] = stop_in_time, 0
+        found = minimize(
+            objective, vector, jac=True, method="L-BFGS-B", options=options, callback=watch
+        )
         return unpack(found.x)
 
     def loss(self, point: LinearMap) -> tuple[float, LinearMap]:
@@ -106,6 +124,24 @@ class Logistic:
             errors_sum += part[2]
         slope = (slope - np.outer(errors_sum, self.design.mean)) / self.design.scale
         return total / self._count, LinearMap(slope / self._count, errors_sum / self._count)
+
+
+def _is_near_the_end(reached: list[float], penalty: Penalty) -> bool:
+    """Whether the last step brought little, and all further ones will.
+
+    What is still to come is extrapolated as a geometric series (Aitken's delta-squared process)
+    from two thirds of the steps: on ill-conditioned features each step brings little for long.
+
+    Args:
+        reached: The objective after each step.
+        penalty: How exactly it is minimised.
+    """
+    third = (len(reached) - 1) // 3
+    if third == 0 or reached[-2] - reached[-1] > penalty.tolerance * max(1, abs(reached[-1])):
+        return False
+    before = reached[-1 - 2 * third] - reached[-1 - third]
+    last = reached[-1 - third] - reached[-1]
+    return last**2 <= penalty.remaining * (before - last)
 
 
 def _softmax_loss(scores: np.ndarray, targets: np.ndarray, counts: np.ndarray | None) -> float:
