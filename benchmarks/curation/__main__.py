@@ -1,15 +1,19 @@
 """How well `featx duplicates` and `featx audit` find what was planted.
 
     python -m benchmarks.curation --scale 100000 1000000
+    python -m benchmarks.curation --audit 100000 1000000
+    python -m benchmarks.curation --map 100000 1000000 [--method pca]
     python -m benchmarks.curation --labels STORE.h5 ...
     python -m benchmarks.curation --copies PHOTOS FOLDER
     python -m benchmarks.curation --find FOLDER STORE.h5 [--other GROUPS.json]
 
-`--scale` plants 1 % of copies among made-up vectors. `--labels` exchanges labels of stores, at
-random and between similar classes, and counts false alarms of random splits. `--copies` writes
-2,500 photographs and 12 kinds of copies of 500 of them into a folder, of which `featx extract`
-makes a store; `--find` looks for them there, beside hashes where they are installed (`pip install
-imagehash`), and beside what another program found (`imagededup_groups.py` writes such a file).
+`--scale` plants 1 % of copies among made-up vectors; `--audit` wrong labels and outliers in a store
+of them, which is audited as a whole; `--map` places such a store on a plane. `--labels` exchanges
+labels of stores, at random and between similar classes, and counts false alarms of random splits.
+`--copies` writes 2,500 photographs and 12 kinds of copies of 500 of them into a folder, of which
+`featx extract` makes a store; `--find` looks for them there, beside hashes where they are installed
+(`pip install imagehash`), and beside what another program found (`imagededup_groups.py` writes such
+a file).
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.curation import copies, labels, scale
+from benchmarks.curation import copies, labels, scale, whole
 
 SHARES = (0.02, 0.05, 0.1)
 PHOTOS, COPIED = 2_500, 500
@@ -51,17 +55,49 @@ def show_scale(sizes: list[int]) -> None:
     Console(width=160).print(table)
 
 
+def show_audits(sizes: list[int]) -> None:
+    """Print what an audit takes, and what it finds, by number of rows."""
+    table = Table(
+        "rows", "seconds", "of CPU", "MB", "labels found", "right", "outliers found", "right",
+        "findings",
+    )  # fmt: skip
+    for rows in sizes:
+        one = whole.measure_audit(rows)
+        shares = [one.found["label"], one.right["label"], one.found["outlier"]]
+        table.add_row(
+            *_describe_cost(rows, one.cost),
+            *(f"{share:.3f}" for share in [*shares, one.right["outlier"]]),
+            ", ".join(f"{count:,} {kind}" for kind, count in one.counts.items() if count),
+        )
+    Console(width=160).print(table)
+
+
+def show_maps(sizes: list[int], method: str | None) -> None:
+    """Print what a map takes, and how many of the nearest on it are of the same class."""
+    table = Table("rows", "seconds", "of CPU", "MB", "layout", "clusters", "same class near")
+    for rows in sizes:
+        report, cost, same = whole.measure_map(rows, method)
+        values = [report.layout, f"{len(report.clusters):,}", f"{same:.3f}"]
+        table.add_row(*_describe_cost(rows, cost), *values)
+    Console(width=160).print(table)
+
+
+def _describe_cost(rows: int, cost: whole.Cost) -> list[str]:
+    used = [f"{cost.seconds:.1f}", f"{cost.processor:.1f}", f"{cost.memory / 1e6:,.0f}"]
+    return [f"{rows:,}", *used]
+
+
 def show_labels(stores: list[Path]) -> None:
     """Print how well exchanged labels are found, and false alarms of random splits."""
     table = Table(
         "features", "exchanged", "AUROC", "precision", "found", "listed right", "accuracy: wrong",
-        "suggested", "right",
+        "suggested", "looked at", "right",
     )  # fmt: skip
     for path in stores:
         collection = labels.read(path)
         for similar in (False, True):
             for share in SHARES:
-                one = labels.measure(collection, share, similar=similar)
+                one = labels.measure(path, collection, share, similar=similar)
                 how = f"{share:.0%} {'similar' if similar else 'at random'}"
                 values = [one.auroc, one.precision, one.found, one.listed, *one.accuracy]
                 table.add_row(path.stem, how, *(f"{value:.3f}" for value in values))
@@ -97,6 +133,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--scale", type=int, nargs="+", default=[])
+    parser.add_argument("--audit", type=int, nargs="+", default=[])
+    parser.add_argument("--map", type=int, nargs="+", default=[])
+    parser.add_argument("--method")
     parser.add_argument("--labels", type=Path, nargs="+", default=[])
     parser.add_argument("--copies", type=Path, nargs=2)
     parser.add_argument("--find", type=Path, nargs=2)
@@ -104,6 +143,10 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.scale:
         show_scale(arguments.scale)
+    if arguments.audit:
+        show_audits(arguments.audit)
+    if arguments.map:
+        show_maps(arguments.map, arguments.method)
     if arguments.labels:
         show_labels(arguments.labels)
     if arguments.copies:

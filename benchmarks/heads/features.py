@@ -32,7 +32,7 @@ class Shape:
         return f"{self.rows:,} × {self.width:,}, {self.classes} classes"
 
 
-def make_blocks(shape: Shape, seed: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def make_blocks(shape: Shape, seed: int = 0) -> Blocks:
     """Yield vectors (n, D) and class numbers (n,) like those of a pooled last layer.
 
     Never negative, with correlated values whose variance falls off, and classes that overlap.
@@ -50,8 +50,12 @@ def make_blocks(shape: Shape, seed: int = 0) -> Iterator[tuple[np.ndarray, np.nd
         yield np.maximum(values + 0.3, 0), targets
 
 
-def write_features(path: Path, shape: Shape) -> None:
-    """Write a store of made-up features."""
+Blocks = Iterator[tuple[np.ndarray, np.ndarray]]
+"""Vectors, (n, D), and class numbers, (n,)."""
+
+
+def write_features(path: Path, shape: Shape, blocks: Blocks | None = None) -> None:
+    """Write a store of made-up features: those of `make_blocks`, or others of the same shape."""
     header = StoreHeader(
         model=ModelSpec("file", "n.keras", (), "/n.keras", "0" * 64, InputSpec(8, 8)),
         features=(FeatureSpec("vector", "layer", "none", (shape.width,)),),
@@ -63,12 +67,12 @@ def write_features(path: Path, shape: Shape) -> None:
     )
     names = [f"class{number:05d}" for number in range(shape.classes)]
     announced = Announced(shape.rows, key_bytes=13, classes=set(names))
-    write_store(path, header, _rows(shape, names), announced)
+    write_store(path, header, _rows(blocks or make_blocks(shape), names), announced)
 
 
-def _rows(shape: Shape, names: list[str]) -> Iterator[Rows]:
+def _rows(blocks: Blocks, names: list[str]) -> Iterator[Rows]:
     start = 0
-    for values, targets in make_blocks(shape):
+    for values, targets in blocks:
         count = len(targets)
         keys = [f"{number:09d}.jpg" for number in range(start, start + count)]
         hashes = b"".join(

@@ -145,7 +145,7 @@ def _find(
             f"most images are similar to very many others: only the {NEAREST} nearest of each are "
             "looked at"
         )
-    found = find_neighbours(directions, np.arange(count), NEAREST, listener)
+    found = find_neighbours(directions, np.arange(count), NEAREST, listener, reach=similarity)
     lines, places = np.nonzero((found.similarity >= similarity - MARGIN) & (found.rows >= 0))
     pairs = unique_pairs(np.stack([lines, found.rows[lines, places]], axis=1), count)
     kept = compare_pairs(directions.values, directions.mean, pairs) >= similarity - 1e-6

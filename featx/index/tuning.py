@@ -105,7 +105,21 @@ class Tuned:
     recall: float
 
 
-def tune(search: VectorSearch, truth: ExactNeighbours, goal: float, *, ranks: bool = True) -> Tuned:
+def efforts_within(search: VectorSearch, most: float) -> Sequence[Effort]:
+    """Return the efforts of an index that look at no more than a share of the vectors, or the
+    least."""
+    efforts = search.efforts()
+    return [effort for effort in efforts if effort.cost <= most] or efforts[:1]
+
+
+def tune(
+    search: VectorSearch,
+    truth: ExactNeighbours,
+    goal: float,
+    *,
+    ranks: bool = True,
+    most: float = 1.0,
+) -> Tuned:
     """Choose the least effort with which recall reaches `goal`, or the best there is.
 
     Ranking by exact vectors is left out where it saves little: it reads the store.
@@ -115,10 +129,11 @@ def tune(search: VectorSearch, truth: ExactNeighbours, goal: float, *, ranks: bo
         truth: Exact neighbours.
         goal: The share of the 10 nearest that is to be found.
         ranks: Whether what is found can be ranked by exact vectors.
+        most: The share of the vectors that may be looked at.
     """
     if not truth.neighbours or not len(truth.rows):
         return Tuned({}, 1.0)
-    tuning = _Tuning(search, truth, goal)
+    tuning = _Tuning(search, truth, goal, efforts_within(search, most))
     plain, ranked = tuning.find_efforts(ranks=ranks)
     if plain is None and not ranks:
         return tuning.measure(tuning.efforts[-1], 0)
@@ -130,9 +145,15 @@ def tune(search: VectorSearch, truth: ExactNeighbours, goal: float, *, ranks: bo
 
 
 class _Tuning:
-    def __init__(self, search: VectorSearch, truth: ExactNeighbours, goal: float) -> None:
+    def __init__(
+        self,
+        search: VectorSearch,
+        truth: ExactNeighbours,
+        goal: float,
+        efforts: Sequence[Effort],
+    ) -> None:
         self._search, self._truth, self._goal = search, truth, goal
-        self.efforts = search.efforts()
+        self.efforts = efforts
         self._recalls: dict[int, dict[int, float]] = {}
 
     def find_efforts(self, *, ranks: bool) -> tuple[int | None, int | None]:

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from featx.curation.components import COMPONENTS, reduce_to_components
-from featx.index.all_neighbours import Directions
+from featx.index.all_neighbours import BLOCK, Directions
+from featx.index.kinds import Space
+from featx.index.nearest import find_nearest
 
 FEWEST = 20
 """Images for which it is meaningful."""
@@ -20,6 +22,10 @@ NEIGHBOURS = 15
 
 APART = 0.4
 """How near to each other images come: umap-learn's 0.1 leaves no room for pictures."""
+
+MOST, AROUND = 100_000, 3
+"""Images that UMAP itself places, by chance some where there are more; each of the others comes
+between so many of these that it is nearest to. UMAP takes a minute or two for them."""
 
 
 class UmapLayout:
@@ -34,17 +40,41 @@ class UmapLayout:
         return None if count >= FEWEST else f"needs at least {FEWEST} images"
 
     def is_slow(self, count: int) -> bool:
-        """Return False: 100,000 images take a minute or two."""
+        """Return False: any number takes a few minutes."""
         return False
 
     def place(self, directions: Directions, seed: int) -> np.ndarray:
         """Return the layout, begun from principal components."""
+        values = reduce_to_components(directions, COMPONENTS, seed)
+        chosen = np.sort(np.random.default_rng(seed).permutation(len(values))[:MOST])
         with warnings.catch_warnings():  # Of its imports, and that a seed means one thread.
             warnings.simplefilter("ignore")
             UMAP = _import_umap()
-            values = reduce_to_components(directions, COMPONENTS, seed)
             method = UMAP(n_neighbors=NEIGHBOURS, min_dist=APART, random_state=seed, init="pca")
-            return np.nan_to_num(np.asarray(method.fit_transform(values), np.float32))
+            placed = method.fit_transform(values[chosen])
+        placed = np.nan_to_num(np.asarray(placed, np.float32))
+        return placed if len(chosen) == len(values) else _place_others(values, chosen, placed)
+
+
+def _place_others(values: np.ndarray, chosen: np.ndarray, placed: np.ndarray) -> np.ndarray:
+    """Return the positions of all rows, (N, 2), from those of some.
+
+    Args:
+        values: All rows, (N, D).
+        chosen: Numbers of the rows that are placed, ascending, (n,).
+        placed: Their positions, (n, 2).
+    """
+    positions = np.empty((len(values), 2), np.float32)
+    positions[chosen] = placed
+    others = np.setdiff1d(np.arange(len(values)), chosen)
+    known, space = values[chosen], Space(len(chosen), values.shape[1], "l2")
+    for start in range(0, len(others), BLOCK):
+        rows = others[start : start + BLOCK]
+        scores, near = find_nearest(values[rows], known, AROUND, space)
+        weights = 1 / np.maximum(-scores, 1e-12)  # Of squared distances: the nearest counts most.
+        weights /= weights.sum(axis=1, keepdims=True)
+        positions[rows] = (weights[:, :, None] * placed[near]).sum(axis=1)
+    return positions
 
 
 def _import_umap() -> Any:
