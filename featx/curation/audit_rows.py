@@ -77,9 +77,15 @@ class AuditRows:
     @cached_property
     def neighbours(self) -> Neighbours:
         """The nearest `NEIGHBOURS` of each row."""
-        return find_neighbours(
+        found = find_neighbours(
             self.near.directions, np.arange(len(self)), NEIGHBOURS, self.listener
         )
+        if found.recall is not None:
+            self.listener.note(
+                f"outliers: an index found {found.recall:.0%} of the {NEIGHBOURS} nearest of each "
+                "image; the farthest were compared with all"
+            )
+        return found
 
     @cached_property
     def groups(self) -> np.ndarray:

@@ -58,6 +58,24 @@ def test_what_was_planted_is_found(planted: Path) -> None:
     assert all(each == sorted(each, reverse=True) for each in scores)
 
 
+def test_outliers_among_neighbours_of_an_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values, _ = make_classes([400] * 3, spread=0.4)
+    values[7] = 6 * np.random.default_rng(8).normal(size=32)
+    store = write_vectors(tmp_path / "f.h5", values)
+    exact = featx.audit(store, kinds=["outlier"])
+    monkeypatch.setattr("featx.index.all_neighbours.MOST_COMPARED", 400 * 1200)
+    monkeypatch.setattr("featx.index.all_neighbours.MOST_LOOKED_AT", 1200 * 1200 // 20)
+    monkeypatch.setattr("featx.curation.kinds.outlier.CHECKED", 400)
+    notes: list[str] = []
+    listener = featx.Listener()
+    listener.note = notes.append  # type: ignore[method-assign]
+    report = featx.audit(store, kinds=["outlier"], listener=listener)
+    assert any("of the 10 nearest of each image" in note for note in notes)
+    assert {"000007.png"} <= set(keys(exact, "outlier")) == set(keys(report, "outlier"))
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_nothing_is_found_in_clean_classes(seed: int, tmp_path: Path) -> None:
     values, labels = make_classes([80] * 4, spread=0.4, seed=seed)

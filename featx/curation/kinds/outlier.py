@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from featx.curation.audit_rows import AuditRows
+from featx.curation.audit_rows import NEIGHBOURS, AuditRows
 from featx.curation.findings import Finding
+from featx.index.all_neighbours import find_neighbours
 
 FAR = 3.5
 """Deviations from the median at which a distance is unusual, in robust standard deviations
@@ -15,6 +16,10 @@ FAR = 3.5
 
 FEWEST = 30
 """Pictures of which something can be unusual."""
+
+CHECKED = 2_000
+"""Where an index finds the neighbours, it may miss near ones: by so many pictures, compared with
+all others, it is known what is usual, and so many of the farthest are compared, too."""
 
 
 class OutlierFindings:
@@ -31,23 +36,27 @@ class OutlierFindings:
 
     def find(self, rows: AuditRows) -> Sequence[Finding]:
         """Return them; the score is the share of the pictures that are nearer to theirs."""
-        similarity = rows.neighbours.similarity.astype(np.float64).mean(axis=1)
-        distance = np.sqrt(np.maximum(2 * (1 - similarity), 0))
+        distance = _to_distance(rows.neighbours.similarity)
+        usual = distance
+        if rows.neighbours.recall is not None:
+            order = np.random.default_rng(rows.seed).permutation(len(rows))
+            usual = _compare(rows, np.sort(order[:CHECKED]))
+            farthest = np.sort(np.argpartition(-distance, min(CHECKED, len(rows) - 1))[:CHECKED])
+            distance[farthest] = _compare(rows, farthest)
         # Copies are nearer to their neighbours than is usual, which says nothing of what is far.
-        middle = np.median(distance)
-        deviation = 1.4826 * float(np.median(distance[distance >= middle] - middle))
+        middle = np.median(usual)
+        deviation = 1.4826 * float(np.median(usual[usual >= middle] - middle))
         if deviation <= 1e-6:
             return []
         unusual = np.flatnonzero(distance >= middle + FAR * deviation)
         order, no_class = np.sort(distance), self._find_rows_of_no_class(rows)
-        usual = 1 - middle**2 / 2
         return [
             rows.finding(
                 "outlier",
                 row,
                 float(np.searchsorted(order, distance[row]) / len(order)),
-                detail=f"similarity {similarity[row]:.2f} to its nearest, usually {usual:.2f}"
-                + ("; of no class" if row in no_class else ""),
+                detail=f"similarity {_to_similarity(distance[row]):.2f} to its nearest, usually "
+                f"{_to_similarity(middle):.2f}" + ("; of no class" if row in no_class else ""),
             )
             for row in unusual.tolist()
         ]
@@ -62,6 +71,20 @@ class OutlierFindings:
             return set(rows.labelled[is_none & labels.given.any(axis=1)].tolist())
         found = rows.predictions
         return set(rows.labelled[found.is_known & (found.confident < 0)].tolist())
+
+
+def _compare(rows: AuditRows, chosen: np.ndarray) -> np.ndarray:
+    """Return the distances of some rows to their nearest, compared with all, (n,)."""
+    return _to_distance(find_neighbours(rows.near.directions, chosen, NEIGHBOURS).similarity)
+
+
+def _to_distance(similarity: np.ndarray) -> np.ndarray:
+    """Return the distance of unit vectors whose cosine is the mean of some, (n,) of (n, k)."""
+    return np.asarray(np.sqrt(np.maximum(2 * (1 - similarity.mean(axis=1, dtype=np.float64)), 0)))
+
+
+def _to_similarity(distance: float) -> float:
+    return 1 - distance**2 / 2
 
 
 outlier = OutlierFindings()
