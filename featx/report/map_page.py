@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from featx.events import Listener
-from featx.report.map_detail import order_by_detail
+from featx.report.map_detail import order_by_detail, order_by_level
 from featx.report.map_tables import describe_labels, describe_map, picture_file
 from featx.report.page import Page, Section, element, write_page
 from featx.report.page.gallery import Tile, make_gallery
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 MOST_LISTED = 60
 """Clusters that are listed with pictures; the largest ones."""
+
+FIRST_LEVEL = 16 * PER_SHEET
+"""Pictures that are stored by detail alone: more than are seen at once."""
 
 NO_NUMBER = 0xFFFFFFFF
 STEPS = 10
@@ -70,7 +73,10 @@ def write_map_page(report: MapReport, path: Path, thumbnails: int, listener: Lis
     """
     first = [row for cluster in report.clusters for row in cluster.representatives]
     order = order_by_detail(report.positions, first)
-    sprites = make_sprites([picture_file(report, row) for row in order[:thumbnails]], listener)
+    pictured = order_by_level(report.positions[order[:thumbnails]], FIRST_LEVEL)
+    sprites = make_sprites([picture_file(report, row) for row in order[pictured]], listener)
+    sizes, tiles = np.zeros_like(sprites.sizes), np.empty(len(pictured), "<u4")
+    sizes[pictured], tiles[pictured] = sprites.sizes, np.arange(len(pictured))
     notes = []
     if len(report) > len(sprites.sizes):
         notes.append(
@@ -89,15 +95,18 @@ def write_map_page(report: MapReport, path: Path, thumbnails: int, listener: Lis
         "keys": [report.keys[row] for row in order.tolist()],
         "kinds": [_describe_kind(kind, order) for kind in _list_kinds(report)],
         "clusters": list(_describe_clusters(report)),
-        "sizes": _encode(sprites.sizes),
-        "sheets": sprites.sheets,
+        "sizes": _encode(sizes),
+        "tiles": _encode(tiles),
         "tile": TILE,
         "columns": COLUMNS,
         "perSheet": PER_SHEET,
     }
+    sheets = [
+        embed_data(f"map-sheet-{number}", sheet) for number, sheet in enumerate(sprites.sheets)
+    ]
     with Thumbnails() as small:
         sections = (
-            Section("Map", [_make_map(report), embed_data("map-data", data)]),
+            Section("Map", [_make_map(report), embed_data("map-data", data), *sheets]),
             Section("Clusters", list(_list_clusters(report, small))),
         )
     introduction = [element("p", line) for line in describe_map(report)]

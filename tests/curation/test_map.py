@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 import featx
 from featx.cli.app import app
 from featx.errors import FeatxError
-from featx.report.map_detail import order_by_detail
+from featx.report.map_detail import order_by_detail, order_by_level
 from tests.browser import Browser, start_browser
 from tests.curation.stores import make_classes, write_vectors
 
@@ -75,6 +75,17 @@ def test_any_first_points_are_spread_over_the_map() -> None:
     assert 5 in order[:4]
     cells = {tuple(cell) for cell in (positions[order[:16]] * 4).astype(int).tolist()}
     assert len(cells) >= 13  # The first 900 are in one of the 16.
+
+
+def test_pictures_that_are_seen_together_are_stored_together() -> None:
+    positions = np.random.default_rng(4).random((20_000, 2))
+    order = order_by_level(positions, 500)
+    assert sorted(order.tolist()) == list(range(20_000))
+    assert sorted(order[:500].tolist()) == list(range(500))
+    stored = np.argsort(order)
+    window = np.flatnonzero((np.abs(positions - 0.3) < 0.05).all(axis=1))  # 1 % of the map.
+    assert len(window) > 150
+    assert len(np.unique(stored[window] // 100)) < 20  # Of 200 sheets of 100 pictures.
 
 
 def test_a_page_of_hostile_names_shows_them_and_runs_nothing(
@@ -173,7 +184,9 @@ def test_the_command_draws_a_table_and_prints_lines(store: Path, tmp_path: Path)
     arguments = ["map", str(store), "-o", str(output), "--method", "pca", "--clusters", "3"]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
-    assert "60 images in 3 clusters" in result.stdout
+    table, _, _ = result.stdout.partition("60 images in 3 clusters")
+    assert table != result.stdout
+    assert max(map(len, table.splitlines())) <= 80
     lines = CliRunner().invoke(app, [*arguments, "--json"]).stdout.splitlines()
     assert len(lines) == 60
     expected = {"key", "x", "y", "label", "split", "cluster", "score", "finding"}

@@ -5,22 +5,39 @@
 const data = JSON.parse(document.getElementById("map-data").textContent);
 const find = (id) => document.getElementById(id);
 const canvas = find("map-canvas"), context = canvas.getContext("2d");
-const bytes = (text) => Uint8Array.from(atob(text), (char) => char.charCodeAt(0)).buffer;
+function bytes(text) {
+  const chars = atob(text), values = new Uint8Array(chars.length);
+  for (let place = 0; place < chars.length; place++) values[place] = chars.charCodeAt(place);
+  return values.buffer;
+}
 const places = new Uint16Array(bytes(data.places)), count = places.length / 2;
 const sizes = new Uint8Array(bytes(data.sizes)), numThumbnails = sizes.length / 2;
+const tiles = new Uint32Array(bytes(data.tiles));
 const kinds = data.kinds.map((kind) => ({ ...kind, numbers: new Uint32Array(bytes(kind.numbers)) }));
 const calm = matchMedia("(prefers-reduced-motion: reduce)"), dark = matchMedia("(prefers-color-scheme: dark)");
-const NONE = 0xffffffff, MOST_WHILE_MOVING = 10000, LEGEND = 24, LEAST = 0.6, MOST = 400;
+const NONE = 0xffffffff, MOST_WHILE_MOVING = 10000, LEGEND = 24, LEAST = 0.6, MOST = 400, MOST_SHEETS = 100;
 const view = { x: 0.5, y: 0.5, zoom: 1 }, wanted = { x: 0.5, y: 0.5, zoom: 1 };
 let kind = kinds[0], groups = [], colours = [], only = null, selected = new Set(), picked = -1;
 let width = 1, height = 1, frame = 0, moving = 0, lasso = null, ink = "#000", paper = "#fff", soft = "#888";
 
-const sheets = data.sheets.map((address) => {
-  const image = new Image();
-  image.onload = () => redraw();
-  image.src = address;
-  return image;
-});
+// Thumbnails are side by side in sheets, which are decoded when one of them is drawn. Those that were
+// drawn longest ago are given up, but none that this frame draws.
+const sheets = new Map();
+let drawing = 0;
+function sheetOf(number) {
+  let sheet = sheets.get(number);
+  if (sheet) sheets.delete(number);
+  else {
+    sheet = { bitmap: null };
+    const content = bytes(JSON.parse(find(`map-sheet-${number}`).textContent));
+    createImageBitmap(new Blob([content], { type: "image/jpeg" })).then((bitmap) => { sheet.bitmap = bitmap; redraw(); });
+  }
+  sheet.drawing = drawing;
+  sheets.set(number, sheet);
+  const [[first, oldest]] = sheets;
+  if (sheets.size > MOST_SHEETS && oldest.bitmap && oldest.drawing !== drawing) { oldest.bitmap.close(); sheets.delete(first); }
+  return sheet.bitmap;
+}
 
 const side = () => Math.min(width, height) * 0.94;
 const px = (point) => (places[2 * point] / 65535 - view.x) * side() * view.zoom + width / 2;
@@ -86,6 +103,7 @@ function step() {
 }
 
 function draw(busy) {
+  drawing++;
   context.clearRect(0, 0, width, height);
   const least = busy ? MOST_WHILE_MOVING : count;
   const radius = Math.max(1.5, Math.min(5, 1.5 * Math.sqrt(view.zoom)));
@@ -108,32 +126,33 @@ function draw(busy) {
 const thumbnailSide = () => Math.max(30, Math.min(112, 32 * Math.sqrt(view.zoom)));
 
 function shownThumbnails() {
-  const size = thumbnailSide(), taken = new Map(), shown = [];
+  const size = thumbnailSide(), shown = [], margin = 3;
+  const across = Math.ceil(width / size) + 2 * margin, down = Math.ceil(height / size) + 2 * margin;
+  const taken = new Int32Array(across * down).fill(-1);
   for (let point = 0; point < numThumbnails; point++) {
     if (!sizes[2 * point] || (only !== null && kind.numbers[point] !== only)) continue;
     const x = px(point), y = py(point);
     if (x < -2 * size || y < -2 * size || x > width + 2 * size || y > height + 2 * size) continue;
-    const column = Math.floor(x / size), row = Math.floor(y / size);
+    const cell = (Math.floor(y / size) + margin) * across + Math.floor(x / size) + margin;
     let free = true;
-    for (let dx = -1; free && dx <= 1; dx++) {
-      for (let dy = -1; free && dy <= 1; dy++) {
-        const other = taken.get(`${column + dx} ${row + dy}`);
-        free = !other || Math.abs(other.x - x) >= size || Math.abs(other.y - y) >= size;
+    for (let dy = -across; free && dy <= across; dy += across) {
+      for (let dx = -1; free && dx <= 1; dx++) {
+        const other = taken[cell + dy + dx];
+        free = other < 0 || Math.abs(shown[other].x - x) >= size || Math.abs(shown[other].y - y) >= size;
       }
     }
     if (!free) continue;
-    const one = { point, x, y };
-    taken.set(`${column} ${row}`, one);
-    shown.push(one);
+    taken[cell] = shown.length;
+    shown.push({ point, x, y });
   }
   return shown;
 }
 
 function drawThumbnail(target, point, x, y, size) {
-  const sheet = sheets[Math.floor(point / data.perSheet)], place = point % data.perSheet;
+  const sheet = sheetOf(Math.floor(tiles[point] / data.perSheet)), place = tiles[point] % data.perSheet;
   const [w, h] = [sizes[2 * point], sizes[2 * point + 1]], scale = size / Math.max(w, h);
   const [left, top] = [x - w * scale / 2, y - h * scale / 2];
-  if (!sheet.complete) return [left, top, w * scale, h * scale];
+  if (!sheet) return [left, top, w * scale, h * scale];
   const column = place % data.columns, row = Math.floor(place / data.columns);
   target.drawImage(sheet, column * data.tile, row * data.tile, w, h, left, top, w * scale, h * scale);
   return [left, top, w * scale, h * scale];

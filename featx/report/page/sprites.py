@@ -20,8 +20,10 @@ from featx.report.page.thumbnails import Thumbnails
 TILE = 80
 """Longer side of a picture, in pixels: a multiple of 16, so that JPEG mixes no two pictures."""
 
-COLUMNS = 24
+COLUMNS = 12
 PER_SHEET = COLUMNS * COLUMNS
+"""Few enough that a browser decodes little besides what it shows: 3.7 MB."""
+
 QUALITY = 72
 AHEAD = 256
 """Thumbnails in memory besides the sheet."""
@@ -32,7 +34,7 @@ class Sprites:
     """Pictures of a page.
 
     Attributes:
-        sheets: Addresses of the large pictures.
+        sheets: The large pictures, JPEG in base64.
         sizes: Width and height of each picture in pixels, uint8 (n, 2); 0 where there is none.
         reason: Why the first one that is missing is; empty if none is.
     """
@@ -95,4 +97,4 @@ def read_thumbnails(
 def _encode(sheet: Image.Image) -> str:
     file = io.BytesIO()
     sheet.save(file, "JPEG", quality=QUALITY)
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+    return base64.b64encode(file.getvalue()).decode("ascii")
