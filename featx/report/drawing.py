@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 FACT_WIDTH = 13
 """Columns for the names of facts: beside them, a hash of 64 digits fits into 80."""
 
+PIPED_WIDTH = 80
+"""Of tables with names, labels and sentences beside each other, where there is no terminal: others
+are as wide as what is in them."""
+
 
 def is_terminal() -> bool:
     """Whether the results go to a terminal, not to a program."""
@@ -48,14 +52,15 @@ def make_table(*headers: str, right: Sequence[int], whole: bool = False) -> Tabl
     return Table(columns)
 
 
-def print_result(content: Table | str, *, indent: int = 2) -> None:
+def print_result(content: Table | str, *, indent: int = 2, piped: int | None = None) -> None:
     """Write a table or a line to stdout.
 
     Args:
         content: On a terminal, a line that is too long is broken between words.
         indent: Spaces in front of the second and all further lines of it.
+        piped: How wide it may be where there is no terminal; None for any width.
     """
-    width = terminal_width()
+    width = terminal_width() or piped
     if isinstance(content, str):
         _print(wrap_line(printable(content), width, indent))
     else:

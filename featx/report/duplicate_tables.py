@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from featx.report.drawing import make_table, print_result, write_name
+from featx.report.drawing import (
+    PIPED_WIDTH,
+    make_table,
+    print_result,
+    terminal_width,
+    write_name,
+)
 from featx.report.json_lines import write_json
-from featx.report.text import short_path
+from featx.report.text import common_folder, short_path
 from featx.text_files import quote_formula
 from featx.units import format_bytes, format_count
 
 if TYPE_CHECKING:
-    from featx.curation.duplicate_groups import DuplicatePicture, DuplicatesReport
+    from featx.curation.duplicate_groups import DuplicateGroup, DuplicatePicture, DuplicatesReport
     from featx.events import Listener
+    from featx.report.columns import Table
 
 TABLE_PICTURES = 500
 """Pictures from which on no further group is in the table; all are in the other forms."""
@@ -23,13 +30,37 @@ TABLE_PICTURES = 500
 
 def show_duplicates(report: DuplicatesReport) -> None:
     """Draw the groups, and say from when on pictures count as copies."""
-    has_mirrored = any(one.is_mirrored for group in report for one in group.pictures)
-    further = ["copy"] if has_mirrored else []
-    table = make_table("group", "similarity", *further, "size", "label", "picture", right=(0, 1))
-    pictures = number_shown = 0
-    for number, group in enumerate(report.groups, start=1):
+    shown: list[DuplicateGroup] = []
+    pictures = 0
+    for group in report.groups:
         if pictures >= TABLE_PICTURES:
             break
+        shown.append(group)
+        pictures += len(group.pictures)
+    if shown:
+        _show_groups(shown)
+    if len(report.groups) > len(shown):
+        print_result(f"and {format_count(len(report.groups) - len(shown), 'further group')}")
+    for line in describe_duplicates(report):
+        print_result(line)
+
+
+def _show_groups(groups: Sequence[DuplicateGroup]) -> None:
+    """Draw some groups; the folder of all pictures is above the table where there is no room."""
+    table = _draw_groups(groups, "")
+    folder = common_folder([short_path(one.path) for group in groups for one in group.pictures])
+    if folder and table.width() > (terminal_width() or PIPED_WIDTH):
+        print_result(f"pictures in {folder}:")
+        table = _draw_groups(groups, folder)
+    print_result(table, piped=PIPED_WIDTH)
+
+
+def _draw_groups(groups: Sequence[DuplicateGroup], folder: str) -> Table:
+    """Return the table of some groups, the paths without the folder that they begin with."""
+    has_mirrored = any(one.is_mirrored for group in groups for one in group.pictures)
+    further = ["copy"] if has_mirrored else []
+    table = make_table("group", "similarity", *further, "size", "label", "picture", right=(0, 1))
+    for number, group in enumerate(groups, start=1):
         for place, one in enumerate(group.pictures):
             table.add_row(
                 str(number) if place == 0 else "",
@@ -37,16 +68,10 @@ def show_duplicates(report: DuplicatesReport) -> None:
                 *(["mirrored" if one.is_mirrored else ""] if has_mirrored else []),
                 describe_size(one),
                 one.label or "",
-                short_path(one.path),
+                short_path(one.path)[len(folder) :],
             )
         table.add_section()
-        pictures, number_shown = pictures + len(group.pictures), number
-    if table.rows:
-        print_result(table)
-    if len(report.groups) > number_shown:
-        print_result(f"and {format_count(len(report.groups) - number_shown, 'further group')}")
-    for line in describe_duplicates(report):
-        print_result(line)
+    return table
 
 
 def describe_duplicates(report: DuplicatesReport) -> Iterator[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from featx.curation.pictures import PictureFile
-from featx.report.drawing import make_table, print_result
+from featx.report.drawing import PIPED_WIDTH, make_table, print_result
 from featx.report.json_lines import write_json
 from featx.report.text import short_path
 from featx.units import format_count
@@ -25,7 +25,7 @@ def show_map(report: MapReport, path: Path) -> None:
     for cluster in report.clusters:
         example = report.keys[cluster.representatives[0]]
         table.add_row(cluster.name, f"{cluster.size:,}", describe_labels(cluster), example)
-    print_result(table)
+    print_result(table, piped=PIPED_WIDTH)
     for line in describe_map(report):
         print_result(line)
     print_result(f"written: {short_path(str(path))}")

@@ -11,7 +11,7 @@ from featx.report.columns import Table
 from featx.report.drawing import make_table, print_result, terminal_width
 from featx.report.evaluation_tables import describe_near_duplicates, show_evaluation
 from featx.report.store_tables import describe_counts
-from featx.report.text import list_settings, short_path
+from featx.report.text import common_folder, list_settings, short_path
 from featx.units import format_bytes, format_count
 
 if TYPE_CHECKING:
@@ -184,19 +184,11 @@ def show_predictions(predictions: Iterable[Prediction], columns: Container[str])
     while block := list(islice(remaining, TABLE_ROWS)):
         names = [short_path(prediction.path) for prediction in block]
         table = _draw_predictions(block, names, columns)
-        folder = _find_common_folder(names)
+        folder = common_folder(names)
         if folder and width is not None and table.width() > width:
             print_result(f"images in {folder}:")
             table = _draw_predictions(block, [name[len(folder) :] for name in names], columns)
         print_result(table)
-
-
-def _find_common_folder(paths: Sequence[str]) -> str:
-    """Return the folder that all paths begin with, and a slash behind it; empty without one."""
-    first, last = min(paths), max(paths)
-    pairs = enumerate(zip(first, last, strict=False))
-    end = next((place for place, (one, other) in pairs if one != other), len(first))
-    return first[: first.rfind("/", 0, end) + 1]
 
 
 def _draw_predictions(

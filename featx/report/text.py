@@ -50,6 +50,19 @@ def wrap_line(text: str, width: int | None, indent: int = 2) -> list[str]:
     )
 
 
+def common_folder(paths: Sequence[str]) -> str:
+    """Return the folder that all paths begin with, and a slash behind it; empty without one.
+
+    Example:
+        >>> common_folder(["photos/cat/1.jpg", "photos/cattle/2.jpg"])
+        'photos/'
+    """
+    first, last = min(paths), max(paths)
+    pairs = enumerate(zip(first, last, strict=False))
+    end = next((place for place, (one, other) in pairs if one != other), len(first))
+    return first[: first.rfind("/", 0, end) + 1]
+
+
 def short_path(path: str | Path) -> str:
     """Return a path relative to the working folder if it is below that folder.
 

@@ -186,9 +186,9 @@ def test_the_mirrored_one_is_named(photos: Path, tmp_path: Path) -> None:
     assert [row["key"] for row in rows if row["mirrored"] == "1"] == ["mirrored.jpg"]
     page = tmp_path / "page.html"
     table = run(str(photos), "--flipped", "--html", str(page))
-    assert [line.split()[-1] for line in table.splitlines() if " mirrored " in line] == [
-        str(photos.parent / "pictures" / "mirrored.jpg")
-    ]
+    folder, *drawn = table.splitlines()
+    assert folder == f"pictures in {photos.parent / 'pictures'}/:"
+    assert [line.split()[-1] for line in drawn if " mirrored " in line] == ["mirrored.jpg"]
     assert ", mirrored, 96×96" in page.read_text(encoding="utf-8")
 
 
@@ -346,6 +346,13 @@ def test_the_table_fits_a_terminal(
     monkeypatch.setattr("featx.report.drawing.terminal_width", lambda: 80)
     show_duplicates(report)
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
+def test_the_table_fits_80_columns_in_a_pipe(photos: Path) -> None:
+    result = CliRunner().invoke(app, ["duplicates", str(photos), "--no-pictures"])
+    table, _, _ = result.stdout.partition(" of copies")
+    assert "best" in table
+    assert max(map(len, table.splitlines()[:-1])) <= 80
 
 
 def test_many_similar_pictures_of_one_split_are_compared_at_once(
