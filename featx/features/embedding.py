@@ -73,7 +73,8 @@ def iter_embedded(
         Batches of consecutive images, and failures, which may come before their turn.
     """
     found = query.find(listener)
-    backbone = accelerate(load_network(query, model, feature), query.run, listener)
+    network = load_network(query, model, feature)
+    backbone = accelerate(network, query.run, listener, _count(found))
     items = found.items if found.stream is None else found.stream
     return _iter_computed(found, items, backbone, [feature], query.run, listener)
 
@@ -98,10 +99,16 @@ def load_network(query: QueryImages, model: ModelSpec, feature: FeatureSpec) -> 
     return backbone
 
 
-def accelerate(backbone: Backbone, options: RunOptions, listener: Listener) -> Backbone:
-    """Return a model on the engine that is to compute."""
+def accelerate(
+    backbone: Backbone, options: RunOptions, listener: Listener, num_images: int | None = None
+) -> Backbone:
+    """Return a model on the engine that is to compute so many images; None: nobody knows."""
     request = EngineRequest(options.engine, options.precision or DEFAULT_READ_PRECISION)
-    return AcceleratedBackbone(backbone, request, listener=listener)
+    return AcceleratedBackbone(backbone, request, listener=listener, num_images=num_images)
+
+
+def _count(found: ImageSet) -> int | None:
+    return None if found.stream is not None else len(found.items)
 
 
 def embed_found(
@@ -113,7 +120,7 @@ def embed_found(
 ) -> EmbeddedImages:
     """Compute one feature of images with a model that is loaded; see `embed_images`."""
     if not isinstance(backbone, AcceleratedBackbone):
-        backbone = accelerate(backbone, options, listener)
+        backbone = accelerate(backbone, options, listener, _count(found))
     rows = compute_rows(found, backbone, [feature], options, listener)
     values = rows.values[feature.name].reshape(len(rows.items), math.prod(feature.shape))
     return EmbeddedImages(rows.items, rows.content_hash, values, rows.failures)

@@ -1,4 +1,4 @@
-"""The first use of a model: what is worth doing for the number of images that there are."""
+"""The first uses of a model: what is worth doing for the number of images that there are."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from featx.engines.engines import ENGINES, Engine
 from featx.errors import AddOnError
 from featx.inference.loaded import LoadedNetwork
-from featx.inference.memory import EngineMemory
+from featx.inference.memory import EngineMemory, find_lost_seconds, keep_lost_seconds
 from featx.inference.request import AUTO, FAST, EngineRequest
 from featx.inference.speed import LONGEST
 from featx.inference.trial import Trial
+from featx.models.remembered import RememberedBackbone
 
 CONVERTING_SECONDS, CONVERTING_SECONDS_PER_MB = 0.6, 0.012
 """What converting, compiling and keeping a network takes, for each MB of weights besides
@@ -24,28 +25,51 @@ MEASURED_SHARE = 0.03
 
 
 def is_worth_converting(trial: Trial, request: EngineRequest, loaded: LoadedNetwork) -> bool:
-    """Whether another engine, its network converted first, is done sooner than the loaded one.
+    """Whether to convert the network for another engine now, or to go on with the loaded one.
 
-    Only of a model that is in memory for its first use: one that is known from earlier is used
-    again, so that its network is worth keeping. The loaded engine computes the first images, by
-    whose time the others are judged; nothing is computed twice.
+    It is worth it for what it saves in this run, or in runs to come, which are taken to be like
+    those before: once these have lost as much as converting costs. So nobody ever spends more than
+    twice what would have been best (Karlin et al., Competitive snoopy caching, 1988: rent until the
+    rent has reached the price, then buy). The loaded engine computes the first images, by whose
+    time the others are judged; nothing is computed twice.
     """
     if (
         trial.num_images is None
         or request.engine != AUTO
         or request.wanted_precision in FAST
-        or not trial.backbone.is_loaded
         or any(EngineMemory(engine, trial).has_network() for engine in _others(loaded))
+        or not _load(trial)
         or loaded.try_out(trial.pixels) is None
     ):
         return True
+    price = _converting_seconds(trial)
+    saved = _saved_seconds(loaded, trial.num_images - len(trial.pixels))
+    earlier = find_lost_seconds(trial)
+    if max(saved, earlier) > price:
+        return True
+    # With a converted network, the model would not have been loaded now.
+    lost = trial.spent.load + _saved_seconds(loaded, trial.num_images)
+    keep_lost_seconds(trial, earlier + lost)
+    return False
+
+
+def _load(trial: Trial) -> bool:
+    """Load a model that is known from earlier; False where there is only a graph to convert."""
+    if isinstance(trial.backbone, RememberedBackbone):
+        with trial.spent.timing("load"):
+            trial.backbone.load()
+    return trial.backbone.is_loaded
+
+
+def _converting_seconds(trial: Trial) -> float:
     parameters = [
         layer.parameters or 0 for layer in trial.backbone.features() if layer.name in trial.names
     ]
-    megabytes = 4e-6 * max(parameters, default=0)
-    left = trial.num_images - len(trial.pixels)
-    gain = left * loaded.seconds_per_image * (1 - 1 / USUAL_GAIN)
-    return gain > CONVERTING_SECONDS + CONVERTING_SECONDS_PER_MB * megabytes
+    return CONVERTING_SECONDS + CONVERTING_SECONDS_PER_MB * 4e-6 * max(parameters, default=0)
+
+
+def _saved_seconds(loaded: LoadedNetwork, num_images: int) -> float:
+    return num_images * loaded.seconds_per_image * (1 - 1 / USUAL_GAIN)
 
 
 def _others(loaded: LoadedNetwork) -> Iterator[Engine]:
@@ -60,8 +84,10 @@ def _others(loaded: LoadedNetwork) -> Iterator[Engine]:
 def measuring_seconds(trial: Trial, loaded: LoadedNetwork) -> float:
     """Return how long to measure each engine: a small part of what computing takes.
 
-    Of one image the time is not known: then one round is enough.
+    Nothing where the trial has computed all images there are: what was measured could not be used.
     """
     if trial.num_images is None or not loaded.is_tried:
         return LONGEST
+    if trial.num_images <= len(trial.pixels):
+        return 0.0
     return min(LONGEST, MEASURED_SHARE * trial.num_images * loaded.seconds_per_image)

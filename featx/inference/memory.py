@@ -1,4 +1,4 @@
-"""The memory of engines: converted networks, refusals, precisions, speeds.
+"""The memory of engines: converted networks, refusals, precisions, speeds, time lost without them.
 
 Nothing is remembered of models whose code was trusted: the code may change while the files of the
 model do not.
@@ -196,3 +196,31 @@ def keep_speeds(key: str, known: KnownSpeeds) -> None:
     """Remember the speeds of engines."""
     facts = {**known.by_engine, "times": known.times, "machine": describe_machine()}
     remember_facts("speeds", key, facts)
+
+
+def find_lost_seconds(trial: Trial) -> float:
+    """Return what earlier runs on this machine have lost because nothing was converted."""
+    if trial.backbone.runs_own_code:
+        return 0.0
+    facts = read_facts("lost", _loss_key(trial)) or {}
+    seconds = facts.get("seconds")
+    return seconds if isinstance(seconds, float) and seconds >= 0 else 0.0
+
+
+def keep_lost_seconds(trial: Trial, seconds: float) -> None:
+    """Remember what runs on this machine have lost because nothing was converted."""
+    if not trial.backbone.runs_own_code:
+        facts = {"model": trial.reference, "layers": list(trial.names), "seconds": seconds}
+        remember_facts("lost", _loss_key(trial), facts)
+
+
+def _loss_key(trial: Trial) -> str:
+    return digest(
+        {
+            "format": FORMAT,
+            "machine": describe_machine(),
+            "model": trial.backbone.spec.network_identity(),
+            "layers": trial.names,
+            "versions": versions(),
+        }
+    )

@@ -15,6 +15,7 @@ from featx.errors import ModelError
 from featx.inference.memory import KnownSpeeds, find_speeds, keep_speeds, speeds_key
 from featx.inference.trial import FIRST_BATCH, Choice, Trial
 from featx.machine import has_gpu
+from featx.models.remembered import RememberedBackbone
 
 CLEARLY_FASTER = 1.15
 """A candidate replaces one before it only if it is that much faster: what else happened to run on
@@ -27,6 +28,10 @@ decided: what one run measured is measured once more when the model is in memory
 LONGEST = 0.5
 """Most seconds for measuring a network."""
 
+LONG_RUN = 120.0
+"""Seconds of computing for which a known model that was never measured is loaded to be measured,
+which takes 3 to 6."""
+
 NUM_PIXELS = 4
 """Images for measuring speeds; slow networks take some tenths of a second for four."""
 
@@ -37,13 +42,13 @@ def choose_fastest(
     """Choose the fastest candidate by what was measured on this machine, now or earlier.
 
     A model that can be run without loading it, on a machine without a GPU, is not loaded to be
-    measured: loading alone would take longer than most searches.
+    measured but for a long run: loading alone would take longer than most searches.
 
     Args:
         trial: The layers and images.
         opened: Candidates, at least one.
         loaded: The backbone as it was loaded; None if it is no candidate.
-        seconds: How long to measure each.
+        seconds: How long to measure each; 0 to take the first where nothing is known.
 
     Returns:
         The chosen one, with how its speed compares in its facts.
@@ -52,7 +57,9 @@ def choose_fastest(
     known = find_speeds(speeds_key(trial, candidates), candidates)
     is_loaded = trial.backbone.is_loaded or has_gpu()
     # If the first batch is not full, there are no further images.
-    is_worth_loading = known is not None and trial.batch_size >= FIRST_BATCH
+    is_worth_loading = trial.batch_size >= FIRST_BATCH and (
+        known is not None or _is_long(trial, opened[0])
+    )
     if loaded is not None and not (is_loaded or is_worth_loading):
         candidates = list(opened)
         known = find_speeds(speeds_key(trial, candidates), candidates)
@@ -60,12 +67,22 @@ def choose_fastest(
         return candidates[0]
     if known is not None and not _is_measured_again(candidates, known, is_loaded=is_loaded):
         return _pick(candidates, known.by_engine)
+    if not seconds:
+        return candidates[0] if known is None else _pick(candidates, known.by_engine)
     often = "once for this machine" if known is None else "once more: they took about the same time"
     trial.listener.note(f"comparing engines on the first images, {often}")
     candidates = [one for one in candidates if _computes(one, trial.pixels[:NUM_PIXELS])]
     if len(candidates) == 1:
         return candidates[0]
     return _pick(candidates, _measure(trial, candidates, seconds).by_engine)
+
+
+def _is_long(trial: Trial, opened: Choice) -> bool:
+    """Whether computing takes so long that loading a known model, to measure it, does not count."""
+    if trial.num_images is None or not isinstance(trial.backbone, RememberedBackbone):
+        return False
+    seconds = opened.seconds / len(trial.pixels) / opened.network.concurrency
+    return trial.num_images * seconds > LONG_RUN
 
 
 def _is_measured_again(

@@ -151,6 +151,10 @@ class RememberedBackbone(Shown):
         """Whether the model is in memory."""
         return self._loaded is not None
 
+    def load(self) -> None:
+        """Load the model, if it is not in memory."""
+        self._backbone()
+
     @property
     def concurrency(self) -> int:
         """Batches that may be computed at the same time."""

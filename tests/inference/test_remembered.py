@@ -20,12 +20,15 @@ from featx.engines.openvino import OpenVino
 from featx.engines.openvino_network import OpenVinoNetwork
 from featx.extraction import preparing
 from featx.features.batch_queue import BatchQueue
-from featx.inference import candidates, speed
+from featx.inference import AcceleratedBackbone, candidates, speed
+from featx.inference.memory import find_lost_seconds, keep_lost_seconds
 from featx.inference.speed import choose_fastest, compare_speeds
 from featx.inference.trial import Choice, Trial
 from featx.models import load_model
+from featx.models.backbone import Backbone
 from featx.models.graph_backbone import GraphBackbone
-from featx.user_cache import CACHE_VARIABLE
+from featx.models.remembered import recall, remember
+from featx.user_cache import CACHE_VARIABLE, remember_facts
 from tests.cli.program import Program
 from tests.inference.agreement import pixels_for
 from tests.inference.test_choice import Notes
@@ -164,6 +167,89 @@ def test_rounds_of_a_measurement() -> None:
     assert count(10.0, is_warm=True) == [50, 50]
 
 
+# ---- converting ----
+
+
+@pytest.mark.parametrize(("num_images", "is_measured"), [(1000, False), (10_000, True)])
+def test_a_network_that_was_never_measured_is_measured_in_a_long_run(
+    monkeypatch: pytest.MonkeyPatch, num_images: int, is_measured: bool
+) -> None:
+    """An eighth of 0.4 s for each picture, two at a time."""
+    backbone = load_model(MINI)
+    remember("long", backbone)
+    monkeypatch.setattr(GraphBackbone, "__call__", make_zeros)
+    monkeypatch.setattr(speed, "compare_speeds", lambda *arguments, **options: [100.0, 160.0])
+
+    class Network:
+        concurrency, batch_size = 2, 4
+
+    network: Any = Network()
+    known = recall("long", lambda: backbone)
+    assert known is not None
+    facts = {"precision": "float32"}
+    opened = Choice("openvino", network, facts | {"engine": "openvino"}, {}, seconds=0.4)
+    own = Choice("tensorflow", network, facts | {"engine": "tensorflow"}, is_warm=True)
+    trial = Trial(known, ("embedding",), pixels_for(backbone, 8), 8, num_images=num_images)
+    expected = "tensorflow" if is_measured else "openvino"
+    assert choose_fastest(trial, [opened], own).engine == expected
+
+
+@pytest.mark.parametrize(
+    ("loading", "engines"),
+    [
+        (4.0, "tensorflow tensorflow openvino"),
+        (0.3, "tensorflow tensorflow tensorflow tensorflow openvino"),
+    ],
+)
+def test_one_picture_at_a_time_converts_once_as_much_was_lost_as_that_costs(
+    monkeypatch: pytest.MonkeyPatch, loading: float, engines: str
+) -> None:
+    """Converting takes 0.6 s and a little for its weights; the first run had to load the model."""
+    clock = Clock(monkeypatch)
+    is_loaded = True
+    monkeypatch.setattr(GraphBackbone, "is_loaded", property(lambda self: is_loaded))
+    monkeypatch.setattr(GraphBackbone, "__call__", make_zeros)
+    monkeypatch.setattr(speed, "compare_speeds", None)  # With nothing left, it is not worth it.
+    backbone = load_model(MINI)
+    remember("one", backbone)
+
+    def load() -> Backbone:
+        clock.advance(loading)
+        return backbone
+
+    def run(one: Backbone | None, num_images: int = 1) -> str:
+        assert one is not None
+        fast = AcceleratedBackbone(one, num_images=num_images)
+        fast(pixels_for(backbone, 1), ["embedding"])
+        return str(fast.run_facts["engine"])
+
+    first, *following = engines.split()
+    assert run(backbone) == first
+    assert [run(recall("one", load)) for _ in following] == following
+    other = AcceleratedBackbone(backbone, num_images=1)
+    other(pixels_for(backbone, 1), ["block4_pool"])
+    assert other.run_facts["engine"] == "tensorflow"  # Other layers are another network.
+
+
+def make_zeros(
+    backbone: GraphBackbone, images: np.ndarray, names: Sequence[str]
+) -> dict[str, np.ndarray]:
+    return {name: np.zeros((len(images), 256), np.float32) for name in names}
+
+
+@pytest.mark.parametrize("seconds", [-1.0, "many", None, [1]])
+def test_a_loss_that_cannot_be_is_none(
+    seconds: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    backbone = load_model(MINI)
+    trial = Trial(backbone, ("embedding",), pixels_for(backbone, 1), 1)
+    keep_lost_seconds(trial, 2.5)
+    assert find_lost_seconds(trial) == 2.5
+    (path,) = (tmp_path / "cache" / "lost").iterdir()
+    remember_facts("lost", path.stem, {"seconds": seconds})
+    assert find_lost_seconds(trial) == 0.0
+
+
 # ---- precisions ----
 
 
@@ -250,6 +336,9 @@ class Clock:
         real = time.perf_counter
         monkeypatch.setattr(time, "perf_counter", lambda: real() + self._ahead)
         self._monkeypatch = monkeypatch
+
+    def advance(self, seconds: float) -> None:
+        self._ahead += seconds
 
     def slow_down(self, owner: Any, name: str, seconds: float) -> None:
         real = getattr(owner, name)
