@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from featx.errors import FingerprintMismatch, ImageError
-from featx.features.embedding import embed_images
-from featx.features.query_images import QueryImages
 from featx.files import is_hdf5
 from featx.images.sources import Images
 from featx.images.sources.data_frames import is_data_frame
@@ -82,6 +80,10 @@ def _identify(spec: FeatureSpec, model: ModelSpec) -> dict[str, Any]:
 
 
 def _compute(images: Images, model: ModelSpec, feature: FeatureSpec) -> np.ndarray:
+    # Stored features need nothing of these.
+    from featx.features.embedding import embed_images
+    from featx.features.query_images import QueryImages
+
     query = QueryImages(images, in_order=True)
     embedded = embed_images(query, model, feature, RunOptions().choose_listener(None))
     if embedded.failures:
