@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.sparse.csgraph import connected_components
 
-from featx.heads.near_duplicates import LEAF, group_alike, join_groups
+from featx.heads.close_points import LEAF
+from featx.heads.near_duplicates import group_alike, join_groups
 
 
 def make_values(count: int, width: int, num_copies: int, noise: float) -> np.ndarray:
