@@ -162,3 +162,10 @@ def is_url(text: str) -> bool:
 
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]*://")
+
+
+def public_url(url: str) -> str:
+    """Return a URL without passwords and signatures, which must not be recorded."""
+    if url.startswith("http"):
+        url = url.split("?", 1)[0].split("#", 1)[0]
+    return re.sub(r"(?<=://)[^/@]*@", "", url).rstrip("/")

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import io
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import fsspec
+import pandas
 import pytest
 
 import featx
 from featx.errors import ImagesNotFound, InvalidValue
 from featx.extraction import extract
+from featx.images.roots import public_url
 from featx.images.sources import find_images, gather
+from featx.images.sources.columns import value_at
+from featx.images.sources.detaching import detach
 from featx.images.sources.locations import LocationReader
-from featx.images.sources.remote import common_root, public_url, version_stamp
+from featx.images.sources.remote import common_root, version_stamp
 from featx.testing import write_images
 from featx.testing.contracts.images import make_pictures
+from tests.images.source_files import write_tar, write_zip
 
 PNG = make_pictures()[0].data
 
@@ -85,10 +92,125 @@ def test_a_missing_package_is_named() -> None:
             find_images("s3://bucket/a.jpg")
 
 
-def test_an_archive_at_a_url_is_refused_with_what_to_do(memory: Any) -> None:
-    memory.pipe_file("/photos.tar", b"x")
+SHARD = {"cat/1.png": PNG, "cat/1.cls": b"tabby", "dog/2.png": PNG, "notes.txt": b"no picture"}
+
+
+@pytest.mark.parametrize("name", ["a.tar", "a.tar.gz", "a.zip"])
+def test_an_archive_at_a_url_is_as_on_the_disk(memory: Any, tmp_path: Path, name: str) -> None:
+    if name.endswith(".zip"):
+        local = write_zip(tmp_path / name, SHARD)
+    else:
+        local = write_tar(tmp_path / name, SHARD, "w:gz" if name.endswith(".gz") else "w")
+    memory.pipe_file(f"/shards/{name}", local.read_bytes())
+    url = f"memory://shards/{name}"
+    expected, found = find_images(local), find_images(url)
+    assert str(found.root) == url
+    assert [(i.key, i.label, i.size) for i in found.items] == [
+        (i.key, i.label, i.size) for i in expected.items
+    ]
+    assert all(item.mtime_ns > 0 for item in found.items)
+    detached = pickle.loads(pickle.dumps(detach(found.items)))
+    assert [item.read_bytes() for item in detached] == [PNG, PNG]
+    reader = LocationReader(allow_download=True)
+    assert reader.read(found.items[1].location) == PNG
+    with pytest.raises(FileNotFoundError):
+        reader.read(f"{url}/cat/none.png")
+
+
+def test_shards_at_urls_are_read_by_ranges(
+    memory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        members = {f"{number}.png": PNG, "large.bin": bytes(1 << 20)}
+        data = write_tar(tmp_path / "a.tar", members).read_bytes()
+        memory.pipe_file(f"/shards/{number}.tar", data)
+    found = find_images("memory://shards/*.tar")
+    assert [item.key for item in found.items] == ["0.tar/0.png", "1.tar/1.png", "2.tar/2.png"]
+    sent: list[int] = []
+    cat_file = type(memory).cat_file
+
+    def count(self: Any, *args: Any, **options: Any) -> bytes:
+        sent.append(len(data := bytes(cat_file(self, *args, **options))))
+        return data
+
+    monkeypatch.setattr(type(memory), "cat_file", count)
+    assert found.items[2].read_bytes() == PNG
+    assert sent == [len(PNG)]
+
+
+def test_a_server_that_sends_whole_files_is_named(
+    memory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory.pipe_file("/a.tar", write_tar(tmp_path / "a.tar", SHARD).read_bytes())
+    item = find_images("memory://a.tar").items[0]
+    cat_file = type(memory).cat_file
+    monkeypatch.setattr(
+        type(memory), "cat_file", lambda self, path, **options: cat_file(self, path)
+    )
+    with pytest.raises(OSError, match="sends only whole files: download it first"):
+        item.read_bytes()
+
+
+def test_what_is_no_archive_at_a_url_is_said(memory: Any) -> None:
+    memory.pipe_file("/damaged.tar", b"no archive" * 100)
+    failures = find_images("memory://damaged.tar").failures
+    assert "is damaged" in failures[0].reason
+    with pytest.raises(ImagesNotFound, match=r"'memory://none.zip' cannot be read: .*Check the ad"):
+        find_images("memory://none.zip")
+    with pytest.raises(ImagesNotFound, match=r"Nothing matches 'memory://none/\*.zip'"):
+        find_images("memory://none/*.zip")
+    memory.pipe_file("/photos.npz", b"x")
     with pytest.raises(InvalidValue, match="Download it first"):
-        find_images("memory://photos.tar")
+        find_images("memory://photos.npz")
+
+
+MANIFEST = "path,label,age\ncat/1.png,tabby,3\ndog/none.png,poodle,4\ndog/2.png,,5\n../x.png,,\n"
+
+
+@pytest.mark.parametrize("name", ["m.csv", "m.parquet", "m.jsonl"])
+def test_a_manifest_at_a_url_names_images_beside_it(memory: Any, tmp_path: Path, name: str) -> None:
+    table = pandas.read_csv(io.StringIO(MANIFEST))
+    {
+        "m.csv": lambda file: table.to_csv(file, index=False),
+        "m.parquet": table.to_parquet,
+        "m.jsonl": lambda file: table.to_json(file, orient="records", lines=True),
+    }[name](tmp_path / name)
+    memory.pipe_file(f"/photos/{name}", (tmp_path / name).read_bytes())
+    found = find_images(f"memory://photos/{name}")
+    assert str(found.root) == "memory://photos"
+    assert [(i.key, i.label, i.size) for i in found.items] == [
+        ("cat/1.png", "tabby", len(PNG)),
+        ("dog/2.png", None, len(PNG)),
+    ]
+    assert [value_at(i.row.columns["age"], i.row.number) for i in found.items if i.row] == [3, 5]
+    assert all(item.mtime_ns > 0 for item in found.items)
+    assert [item.read_bytes() for item in detach(found.items)] == [PNG, PNG]
+    assert {failure.key: failure.reason for failure in found.failures} == {
+        "dog/none.png": "there is no such file",
+        "../x.png": "its path leads out of its folder: '..' is refused",
+    }
+
+
+def test_a_table_of_urls_may_be_anywhere(memory: Any, tmp_path: Path) -> None:
+    """On the disk, or at a URL; keys are relative to the folder that they share."""
+    rows = "path\nmemory://photos/dog/deep/3.png\nmemory://photos/dog/2.png\n"
+    local = tmp_path / "m.csv"
+    local.write_text(rows)
+    memory.pipe_file("/tables/m.csv", rows.encode())
+    for place in (str(local), "memory://tables/m.csv"):
+        found = find_images(place)
+        assert str(found.root) == "memory://photos/dog"
+        assert [item.key for item in found.items] == ["2.png", "deep/3.png"]
+        assert [item.label for item in found.items] == [None, "deep"]
+    local.write_text(rows + "here.png\n")
+    reasons = {failure.reason for failure in find_images(local).failures}
+    assert "a URL in a table of paths is not read: put URLs in a table of their own" in reasons
+    memory.pipe_file("/photos/m.csv", (rows + "cat/1.png\n").encode())
+    assert [item.key for item in find_images("memory://photos/m.csv").items] == [
+        "cat/1.png",
+        "dog/2.png",
+        "dog/deep/3.png",
+    ]
 
 
 def test_secrets_are_not_recorded() -> None:

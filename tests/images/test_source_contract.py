@@ -76,4 +76,4 @@ def test_folders_named_like_archives_are_folders(tmp_path: Path) -> None:
     for name in ("a.tar", "a.zip", "a.npz", "a.csv"):
         (tmp_path / name).mkdir()
         assert find_source(str(tmp_path / name)) is IMAGE_SOURCES["folders"]
-        assert find_source(f"s3://bucket/{name}") is IMAGE_SOURCES["remote"]
+        assert find_source(f"s3://bucket/{name}/") is IMAGE_SOURCES["remote"]

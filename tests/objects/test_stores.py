@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -302,3 +303,29 @@ def test_pictures_in_a_bucket_give_the_store_of_those_on_the_disk(
     assert rows(url)[:3] == (keys, labels, values)
     with featx.open_store(url) as store:
         assert str(store.root) == pictures
+
+
+@pytest.mark.slow
+def test_shards_and_manifests_in_a_bucket_give_the_same_features(
+    server: ObjectServer, run: Run, local: Path, photos: Path, tmp_path: Path
+) -> None:
+    expected = rows(local)
+    names = [file.relative_to(photos).as_posix() for file in sorted(photos.rglob("*.png"))]
+    for number in range(2):
+        shard = tmp_path / f"{number}.tar"
+        with tarfile.open(shard, "w") as archive:
+            for name in names[number::2]:
+                archive.add(photos / name, name)
+        server.put(f"shards/{number}.tar", shard.read_bytes())
+    for name in names:
+        server.put(f"pictures/{name}", (photos / name).read_bytes())
+    server.put("pictures/m.csv", "\n".join(["path", *names]).encode())
+    shards, table = server.url("shards/*.tar"), server.url("pictures/m.csv")
+    assert run(images=shards, output=tmp_path / "shards.h5").done == 7
+    assert run(images=shards, output=tmp_path / "shards.h5").done == 0
+    assert run(images=table, output=tmp_path / "table.h5").done == 7
+    assert rows(tmp_path / "table.h5")[:3] == expected[:3]
+    with featx.open_store(tmp_path / "shards.h5") as store, featx.open_store(local) as other:
+        places = [store.keys.index(f"{n % 2}.tar/{name}") for n, name in enumerate(names)]
+        order = [other.keys.index(name) for name in names]
+        assert (np.asarray(store["mean"])[places] == np.asarray(other["mean"])[order]).all()

@@ -162,7 +162,7 @@ def list_unreadable(request: SourceRequest, error: OSError) -> Listing:
     """Return the listing of an archive that cannot be read at all."""
     listing = Listing(is_complete=False)
     name = request.prefix.rstrip("/") or os.path.basename(request.location)
-    listing.fail(name, str(error.strerror))
+    listing.fail(name, str(error.strerror or error))
     return listing
 
 

@@ -49,10 +49,10 @@ def find_images(
 
     Args:
         paths: What to list: a folder, a file, a glob, a ``.tar`` or ``.zip`` archive, a manifest
-            (``.csv``, ``.tsv``, ``.jsonl``, ``.parquet``), arrays (``.npy``, ``.npz``), a URL, or
-            several. One folder or archive is the root itself; the root of one file is its folder,
-            of a glob the folder before its first wildcard; several share their closest common
-            folder.
+            (``.csv``, ``.tsv``, ``.jsonl``, ``.parquet``), arrays (``.npy``, ``.npz``), a URL of
+            any of these but arrays, or several. One folder or archive is the root itself; the root
+            of one file is its folder, of a glob the folder before its first wildcard; several share
+            their closest common folder.
         exclude: Globs; see `featx.images.sources.request.make_exclusion`.
         image_list: A text file with one path in each line, ``-`` for the standard input.
         split: Only this split of manifests, arrays, and folders called train, val or test.

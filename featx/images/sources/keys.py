@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 
 from featx.errors import ImageError
-from featx.images.roots import is_url
+from featx.images.roots import is_url, public_url
 from featx.images.sources.endings import IMAGE_SUFFIXES
 
 
@@ -171,6 +171,20 @@ def is_file_with(location: str, endings: tuple[str, ...]) -> bool:
     """
     has_ending = location.lower().endswith(endings)
     return has_ending and not is_url(location) and not os.path.isdir(location)
+
+
+def is_file_anywhere_with(location: str, endings: tuple[str, ...]) -> bool:
+    """Whether a location is a file, on disk or at a URL, with one of several endings.
+
+    Example:
+        >>> is_file_anywhere_with("https://a/b.TAR?signature=1", (".tar",))
+        True
+        >>> is_file_anywhere_with("s3://a/folder.tar/", (".tar",))
+        False
+    """
+    if is_url(location):
+        return not location.endswith("/") and public_url(location).lower().endswith(endings)
+    return is_file_with(location, endings)
 
 
 def printable_key(name: str) -> str:

@@ -14,6 +14,7 @@ from featx.images.roots import Root, is_url
 from featx.images.sources.finding import find_images
 from featx.images.sources.items import ImageItem
 from featx.images.sources.keys import check_inside, check_path
+from featx.images.sources.kinds import find_source
 from featx.wording import option
 
 
@@ -78,6 +79,9 @@ class LocationReader:
         if is_url(text):
             if not self._allow_download:
                 raise OSError(f"it is at a URL: {option('allow_download', True)} fetches it")
+            archive = _find_archive(text)
+            if archive is not None:
+                return self._member(archive, text[len(archive) + 1 :])
             return _read_url(text)
         check_path(text)
         try:
@@ -125,6 +129,13 @@ class LocationReader:
 
 def _refuse_absent() -> NoReturn:
     raise FileNotFoundError("there is no such file")
+
+
+def _find_archive(url: str) -> str | None:
+    """Return the archive that a URL leads into, by its name; None if it leads into none."""
+    pieces = url.split("/")
+    beginnings = ("/".join(pieces[:count]) for count in range(4, len(pieces)))
+    return next((each for each in beginnings if find_source(each).is_container), None)
 
 
 def _read_url(url: str) -> bytes:

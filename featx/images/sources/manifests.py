@@ -10,17 +10,20 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from featx.errors import ImageError, ImagesNotFound, InvalidValue, closest_names, join_names
-from featx.images.roots import is_url
+from featx.images.roots import is_url, public_url
+from featx.images.sources import remote
 from featx.images.sources.columns import TableRow, value_at
 from featx.images.sources.folders import make_item
 from featx.images.sources.items import ImageItem, Listing
-from featx.images.sources.keys import is_file_with, label_of, member_key
+from featx.images.sources.keys import is_file_anywhere_with, label_of, member_key
 from featx.images.sources.kinds import ImageSource
+from featx.images.sources.remote_rows import RemoteRows, key_of_url, url_of_row
 from featx.images.sources.request import SourceRequest, Table
 from featx.images.sources.splits import same_split
 from featx.images.sources.table_columns import PATH_COLUMNS, TableError
@@ -43,7 +46,7 @@ class ManifestSource(ImageSource):
 
     def matches(self, location: str) -> bool:
         """Whether a file is a manifest, by its ending."""
-        return is_file_with(location, TABLE_ENDINGS)
+        return is_file_anywhere_with(location, TABLE_ENDINGS)
 
     def list_images(self, request: SourceRequest) -> Listing:
         """List the rows of a table, each an image or a failure."""
@@ -51,6 +54,7 @@ class ManifestSource(ImageSource):
         listing = Listing(by_folder=not table.has_labels, notes=list(table.notes))
         earlier: dict[str, tuple[str | None, str | None, int]] = {}
         columns = dict(table.columns)
+        at_urls = RemoteRows(request.root) if is_url(request.root.text) else None
         for number in _rows_of_split(table, request.split):
             path, label, split = table.rows[number]
             try:
@@ -67,15 +71,15 @@ class ManifestSource(ImageSource):
                     )
             if first != number:
                 listing.notes += _drop_differing(columns, first, number, path)
-            path = os.path.join(request.root.text, key)
-            found = make_item(request.root, key, partial(os.stat, path))
+            if at_urls is None:
+                path = os.path.join(request.root.text, key)
+                found = make_item(request.root, key, partial(os.stat, path))
+            else:
+                found = at_urls.make_item(key, url_of_row(path, table.folder))
             if isinstance(found, ImageItem):
                 label = label if table.has_labels else label_of(key)
-                size, mtime_ns = found.size, found.mtime_ns
                 row = TableRow(columns, number) if table.columns else None
-                listing.items.append(
-                    ImageItem(key, request.root, label, size, mtime_ns, split=split, row=row)
-                )
+                listing.items.append(replace(found, label=label, split=split, row=row))
             else:
                 listing.failures.append(found)
         return listing
@@ -108,8 +112,10 @@ def _drop_differing(
 
 
 def _key(path: str, folder: str, root: str) -> str:
+    if is_url(root):
+        return key_of_url(url_of_row(path, folder), root)
     if is_url(path):
-        raise ImageError("a URL in a table is not read: name it as IMAGES")
+        raise ImageError("a URL in a table of paths is not read: put URLs in a table of their own")
     path = _spell(path, folder)
     if os.path.isabs(path):
         return os.path.relpath(os.path.normpath(path), root).replace(os.sep, "/")
@@ -134,11 +140,23 @@ def _spell(path: str, folder: str) -> str:
 
 
 def _outside(paths: Iterable[str], folder: str) -> frozenset[str]:
-    """Return the folders of absolute paths outside the table's own folder."""
+    """Return the folders of absolute paths, or of URLs, outside the table's own folder."""
+    if is_url(folder):
+        urls = (public_url(path.strip()) for path in paths if is_url(path.strip()))
+        return frozenset(url.rpartition("/")[0] for url in urls if not url.startswith(f"{folder}/"))
     spelled = (_spell(path, folder) for path in paths)
     folders = {os.path.dirname(os.path.normpath(path)) for path in spelled if os.path.isabs(path)}
     inside = folder.rstrip(os.sep) + os.sep
     return frozenset(other for other in folders if not f"{other}{os.sep}".startswith(inside))
+
+
+def _folder_of(path: str, rows: Sequence[str]) -> str:
+    """Return what relative paths of a table are relative to; of nothing but URLs, their folder."""
+    if all(is_url(row.strip()) for row in rows):
+        return remote.common_root([row.strip() for row in rows])
+    if is_url(path):
+        return public_url(path).rpartition("/")[0]
+    return os.path.dirname(os.path.abspath(path))
 
 
 # ---- lists ----
@@ -245,7 +263,7 @@ def read_manifest(path: str) -> Table:
         raise ImagesNotFound(f"The manifest {path!r} has columns and no rows below them.")
     empty = [None] * len(table.paths)
     rows = list(zip(table.paths, table.labels or empty, table.splits or empty, strict=True))
-    folder = os.path.dirname(os.path.abspath(path))
+    folder = _folder_of(path, table.paths)
     return Table(
         path,
         folder,

@@ -13,6 +13,7 @@ from featx.images.sources import manifests, remote
 from featx.images.sources.endings import IMAGE_SUFFIXES, UNREAD_SUFFIXES
 from featx.images.sources.keys import ending_of, is_utf8
 from featx.images.sources.kinds import ImageSource, find_source
+from featx.images.sources.located_files import find_files
 from featx.images.sources.request import Table
 from featx.wording import option
 
@@ -68,7 +69,7 @@ def resolve_names(names: Sequence[str]) -> list[Named]:
     unmatched: list[str] = []
     for name in names:
         if is_url(name):
-            named.append(Named(name, find_source(name), name, name))
+            named += _name_url(name)
         elif os.path.lexists(name):
             named.append(_name_path(name))
         elif not glob.has_magic(name):
@@ -110,6 +111,15 @@ def name_table(table: Table) -> Named:
     return Named(anchor, manifests.SOURCE, anchor, table.name, table=table)
 
 
+def _name_url(url: str) -> list[Named]:
+    """Return what a URL names; of a glob of archives or tables, each of them."""
+    source = find_source(url)
+    if not source.is_fallback and remote.has_wildcard(url):
+        return [replace(one, is_match=True) for each in find_files(url) for one in _name_url(each)]
+    table = manifests.read_manifest(url) if source is manifests.SOURCE else None
+    return [Named(url, source, url if table is None else table.folder, url, table=table)]
+
+
 def _name_path(path: str) -> Named:
     location = os.path.abspath(path)
     source = find_source(location)
@@ -117,7 +127,10 @@ def _name_path(path: str) -> Named:
         return Named(location, source, location, path)
     # The folders that a table names decide the root, so it is read before anything is listed.
     table = manifests.read_manifest(location) if source is manifests.SOURCE else None
-    return Named(location, source, os.path.dirname(location), path, table=table)
+    anchor = os.path.dirname(location)
+    if table is not None and is_url(table.folder):  # Its rows are URLs.
+        anchor = table.folder
+    return Named(location, source, anchor, path, table=table)
 
 
 def _name_matches(pattern: str, found: list[str]) -> list[Named]:
@@ -166,14 +179,15 @@ def common_root(named: Sequence[Named]) -> Root:
         ImagesNotFound: If its name cannot be recorded in a store.
     """
     first = named[0]
-    if any(is_url(one.location) for one in named):
-        local = [one.location for one in named if not is_url(one.location)]
+    if any(is_url(one.anchor) for one in named):
+        local = [one.location for one in named if not is_url(one.anchor)]
         if local:
             raise InvalidValue(
                 "Local images and URLs go into separate stores. Received: "
                 f"{local[0]!r} beside a URL."
             )
-        root = remote.common_root([one.location for one in named])
+        outside = [url for one in named if one.table is not None for url in one.table.outside]
+        root = remote.common_root([*(one.anchor for one in named), *outside])
     elif len(named) == 1 and first.source.is_container and not first.is_match:
         root = first.location
     else:

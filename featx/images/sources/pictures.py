@@ -13,13 +13,13 @@ import numpy as np
 
 from featx.checks import describe_value
 from featx.errors import ImageError, InvalidValue
-from featx.images.roots import MEMORY, is_url
+from featx.images.roots import MEMORY, is_url, public_url
 from featx.images.sources.columns import is_missing
 from featx.images.sources.folders import make_item
 from featx.images.sources.items import ImageFailure, ImageItem
 from featx.images.sources.keys import member_key
 from featx.images.sources.pixels import as_bytes, describe_type, encode_pixels, label_text
-from featx.images.sources.remote import make_url_item, public_url
+from featx.images.sources.remote import make_url_item
 from featx.options import Scale
 
 

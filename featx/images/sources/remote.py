@@ -9,21 +9,19 @@ import datetime
 import hashlib
 import os
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
 from featx.errors import ImageError, ImagesNotFound, InvalidValue
-from featx.images.roots import MEMORY, is_url
+from featx.images.roots import MEMORY, is_url, public_url
 from featx.images.sources.endings import IMAGE_SUFFIXES
 from featx.images.sources.items import MAX_MEMBER_BYTES, ImageItem, Listing
 from featx.images.sources.keys import is_picture_name, label_of, member_key
 from featx.images.sources.kinds import ImageSource
 from featx.images.sources.request import SourceRequest
 
-_NOT_AT_URLS = re.compile(
-    r"\.(tar|tgz|tbz2?|txz|tar\.\w+|zip|npy|npz|csv|tsv|jsonl|ndjson|parquet)$", re.I
-)
+_NOT_AT_URLS = re.compile(r"\.(npy|npz)$", re.IGNORECASE)
 
 
 class RemoteSource(ImageSource):
@@ -43,15 +41,15 @@ class RemoteSource(ImageSource):
             ImagesNotFound: If there is nothing, or it cannot be reached.
         """
         url = request.location
-        filesystem, path = _open(url)
+        filesystem, path = open_url(url)
         found = _find(filesystem, path, url)
-        is_glob = _has_wildcard(url)
+        is_glob = has_wildcard(url)
         is_file = list(found) == [path] and found[path].get("type") == "file"
         is_single = is_file and not is_glob
         if is_single and _NOT_AT_URLS.search(public_url(url)):
             raise InvalidValue(
-                f"{public_url(url)!r} is an archive or a table at a URL: featx reads these from a "
-                "disk. Download it first; single pictures and folders are read from URLs."
+                f"{public_url(url)!r} is a file of arrays at a URL: featx reads these from a disk. "
+                "Download it first; pictures, archives and tables are read from URLs."
             )
         below = (
             public_url(_fixed(url) if is_glob else url).removeprefix(request.root.text).strip("/")
@@ -84,7 +82,7 @@ def _find(filesystem: Any, path: str, url: str) -> dict[str, dict[str, Any]]:
     """
     found: dict[str, dict[str, Any]]
     try:
-        if _has_wildcard(url):
+        if has_wildcard(url):
             found = filesystem.glob(path, detail=True)
         elif _is_picture(url) or not filesystem.isdir(path):
             found = {path: filesystem.info(path)}
@@ -92,8 +90,8 @@ def _find(filesystem: Any, path: str, url: str) -> dict[str, dict[str, Any]]:
             found = filesystem.find(path, detail=True)
     except Exception as error:  # Each filesystem raises errors of its own libraries.
         raise ImagesNotFound(
-            f"{public_url(url)!r} cannot be listed: {_describe(error)}. Check the address, and "
-            "that this machine may read it."
+            f"{public_url(url)!r} cannot be listed: {describe_error(error)}. Check the address, "
+            "and that this machine may read it."
         ) from error
     return found
 
@@ -123,7 +121,7 @@ def _add_file(
     if not is_named and not is_picture_name(key):
         listing.overlook(key)
         return None
-    size, stamp = _size(info), version_stamp(info)
+    size, stamp = item_size(info), version_stamp(info)
     if size > MAX_MEMBER_BYTES:
         reason = f"it has {size:,} bytes: at most {MAX_MEMBER_BYTES:,} are read from a URL"
         listing.fail(key, reason, size, stamp)
@@ -148,7 +146,7 @@ def common_root(urls: Sequence[str]) -> str:
     """
     folders = []
     for url in urls:
-        base = public_url(_fixed(url)) if _has_wildcard(url) else public_url(url)
+        base = public_url(_fixed(url)) if has_wildcard(url) else public_url(url)
         folders.append(base.rpartition("/")[0] if _is_picture(url) else base)
     pieces = [folder.split("/") for folder in folders]
     first = pieces[0]
@@ -189,7 +187,7 @@ class RemoteReader:
                 with self._filesystem.open(path, "rb") as file:
                     data = bytes(file.read(MAX_MEMBER_BYTES + 1))
         except Exception as error:  # Each filesystem raises errors of its own libraries.
-            raise OSError(_describe(error)) from error
+            raise OSError(describe_error(error)) from error
         if len(data) > MAX_MEMBER_BYTES:
             raise ImageError(f"at most {MAX_MEMBER_BYTES:,} bytes are read from a URL")
         return data
@@ -208,7 +206,7 @@ class _OneUrl:
 
     def read(self, item: ImageItem) -> bytes:
         try:
-            filesystem, path = _open(self._url)
+            filesystem, path = open_url(self._url)
         except InvalidValue as error:
             raise ImageError(str(error).rstrip(".")) from error
         reader = RemoteReader(filesystem)
@@ -216,7 +214,12 @@ class _OneUrl:
         return reader.read(item)
 
 
-def _open(url: str) -> tuple[Any, str]:
+def open_url(url: str) -> tuple[Any, str]:
+    """Return the filesystem of fsspec that opens a URL, and the path there.
+
+    Raises:
+        InvalidValue: If no installed package does.
+    """
     import fsspec.core
 
     try:
@@ -226,7 +229,8 @@ def _open(url: str) -> tuple[Any, str]:
             f"{public_url(url)!r} needs another package: {_describe_missing(url, error)}."
         ) from error
     except ValueError as error:
-        raise InvalidValue(f"{public_url(url)!r} cannot be opened: {_describe(error)}.") from error
+        reason = describe_error(error)
+        raise InvalidValue(f"{public_url(url)!r} cannot be opened: {reason}.") from error
     return filesystem, path
 
 
@@ -237,25 +241,19 @@ _EXTRAS = {"http": "http", "https": "http", "s3": "s3", "gs": "gs", "gcs": "gs",
 def _describe_missing(url: str, error: ImportError) -> str:
     """Return what to install, as far as it is known."""
     extra = _EXTRAS.get(url.partition("://")[0])
-    return _describe(error) if extra is None else f"pip install 'fsspec[{extra}]'"
-
-
-def public_url(url: str) -> str:
-    """Return a URL without passwords and signatures, which must not be recorded."""
-    if url.startswith("http"):
-        url = url.split("?", 1)[0].split("#", 1)[0]
-    return re.sub(r"(?<=://)[^/@]*@", "", url).rstrip("/")
+    return describe_error(error) if extra is None else f"pip install 'fsspec[{extra}]'"
 
 
 def _is_picture(url: str) -> bool:
-    return os.path.splitext(public_url(url))[1].lower() in IMAGE_SUFFIXES and not _has_wildcard(url)
+    return os.path.splitext(public_url(url))[1].lower() in IMAGE_SUFFIXES and not has_wildcard(url)
 
 
 def _file_name(url: str) -> str:
     return unquote(public_url(url).rpartition("/")[2])
 
 
-def _has_wildcard(url: str) -> bool:
+def has_wildcard(url: str) -> bool:
+    """Whether a URL is a glob."""
     # In a web address a question mark is not a wildcard.
     return any(char in url for char in ("*" if url.startswith("http") else "*?["))
 
@@ -265,12 +263,13 @@ def _fixed(text: str) -> str:
     return re.split(r"[*?\[]", text, maxsplit=1)[0].rpartition("/")[0]
 
 
-def _size(info: dict[str, Any]) -> int:
+def item_size(info: Mapping[str, Any]) -> int:
+    """Return the size in bytes; -1 where it is not told."""
     size = info.get("size")
     return int(size) if size is not None else -1
 
 
-def version_stamp(info: dict[str, Any]) -> int:
+def version_stamp(info: Mapping[str, Any]) -> int:
     """Return the modification time in nanoseconds, or a number for the version; -1 for neither."""
     for name in ("mtime", "LastModified", "last_modified", "updated", "created"):
         value = info.get(name)
@@ -290,9 +289,11 @@ def version_stamp(info: dict[str, Any]) -> int:
     return -1
 
 
-def _describe(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
+    """Return what a filesystem of fsspec says, without passwords."""
     text = " ".join(str(error).split()) or type(error).__name__
     if re.fullmatch(r"\w+://\S+", text):  # Nothing but the address.
-        return "there is no such file" if error.__cause__ is None else _describe(error.__cause__)
+        cause = error.__cause__
+        return "there is no such file" if cause is None else describe_error(cause)
     # A message may repeat the URL with its password.
     return re.sub(r"(?<=://)[^/@\s]*@", "", text).rstrip(".")

@@ -13,6 +13,8 @@ import re
 from typing import Any
 
 from featx.errors import join_names
+from featx.images.roots import is_url, public_url
+from featx.images.sources.located_files import locate_file
 from featx.images.sources.table_columns import KNOWN_COLUMNS, ReadTable, TableError, fold_name
 from featx.text_files import decode_text
 
@@ -35,15 +37,25 @@ def read_table(path: str, notes: list[str], *, with_columns: bool) -> ReadTable:
     Raises:
         TableError: If it cannot be read.
     """
-    if path.lower().endswith(".parquet"):
+    if public_url(path).lower().endswith(".parquet"):
         return _read_parquet(path, notes if with_columns else None)
     text = _read_text(path, notes)
     try:
-        if path.lower().endswith(JSON_LINES):
+        if public_url(path).lower().endswith(JSON_LINES):
             return _read_json_lines(text, path, notes)
         return _split_columns(text)
     except csv.Error as error:
         raise TableError(f"cannot be read: {error}.") from error
+
+
+def _read_bytes(path: str) -> bytes:
+    with locate_file(path).open() as file:
+        return file.read()
+
+
+def _open(path: str) -> Any:
+    """Return what pyarrow reads: a path, or a file at a URL."""
+    return locate_file(path).open() if is_url(path) else path
 
 
 # ---- text in columns ----
@@ -52,8 +64,7 @@ def read_table(path: str, notes: list[str], *, with_columns: bool) -> ReadTable:
 def _read_text(path: str, notes: list[str]) -> str:
     """Return what is in a text file."""
     try:
-        with open(path, "rb") as file:
-            data = file.read()
+        data = _read_bytes(path)
         workbook = next((what for mark, what in _WORKBOOKS.items() if data.startswith(mark)), None)
         if workbook is not None:
             raise TableError(f"cannot be read: it is {workbook}. Save the table as CSV.")
@@ -194,7 +205,7 @@ def _read_parquet(path: str, notes: list[str] | None) -> ReadTable:
     import pyarrow.parquet
 
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
+        with pyarrow.parquet.ParquetFile(_open(path)) as file:
             header = list(file.schema_arrow.names)
             types = [file.schema_arrow.field(i).type for i in range(len(header))]
             others = [i for i, name in enumerate(header) if fold_name(name) not in KNOWN_COLUMNS]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
-import os
 import tarfile
 import threading
 import weakref
@@ -18,19 +17,20 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Generator
 from typing import IO, Any
 
-from featx.errors import InvalidValue
+from featx.errors import ImagesNotFound, InvalidValue
 from featx.images.sources.archives import TAR_ENDINGS, ArchiveListing, list_unreadable
 from featx.images.sources.items import ImageItem, Listing
-from featx.images.sources.keys import is_file_with, is_picture_name
+from featx.images.sources.keys import is_file_anywhere_with, is_picture_name
 from featx.images.sources.kinds import ImageSource
+from featx.images.sources.located_files import LocatedFile, locate_file
 from featx.images.sources.request import SourceRequest
 
-_Opener = Callable[[str], Any]
+_Opener = Callable[[IO[bytes]], Any]
 
 _OPENERS: dict[bytes, _Opener] = {
-    b"\x1f\x8b": gzip.GzipFile,
-    b"BZh": bz2.BZ2File,
-    b"\xfd7zXZ\0": lzma.LZMAFile,
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\0": lzma.open,
 }
 """First bytes of a file → how it is opened."""
 
@@ -56,22 +56,23 @@ class TarSource(ImageSource):
 
     def matches(self, location: str) -> bool:
         """Whether a file is a tar archive, by its ending."""
-        return is_file_with(location, TAR_ENDINGS)
+        return is_file_anywhere_with(location, TAR_ENDINGS)
 
     def list_images(self, request: SourceRequest) -> Listing:
         """List the members of an archive; in a damaged one, those before the damage."""
-        path = request.location
         try:
-            opener = _opener(path)
-            mtime_ns = os.stat(path).st_mtime_ns
+            file = locate_file(request.location)
+            opener = _opener(file)
+        except ImagesNotFound:  # At a URL.
+            raise
         except OSError as error:
             return list_unreadable(request, error)
-        reader = PlainTar(path) if opener is None else CompressedTar(path, opener, request.prefix)
-        found = ArchiveListing(request, reader, mtime_ns)
-        size = os.path.getsize(path) if opener is None else None
+        reader = PlainTar(file) if opener is None else CompressedTar(file, opener, request.prefix)
+        found = ArchiveListing(request, reader, file.stamp)
+        size = file.size if opener is None else None
         count = -1
         try:
-            for count, (archive, member) in enumerate(iterate_members(path, opener)):
+            for count, (archive, member) in enumerate(iterate_members(file, opener)):
                 if size is not None and member.offset_data + member.size > size and member.isreg():
                     raise tarfile.ReadError(f"{member.name!r} is cut off")
                 if opener is not None and member.isreg() and is_picture_name(member.name):
@@ -90,14 +91,13 @@ class TarSource(ImageSource):
 SOURCE = TarSource()
 
 
-def _opener(path: str) -> _Opener | None:
+def _opener(file: LocatedFile) -> _Opener | None:
     """Return how a compressed archive is opened; None for a plain one."""
-    with open(path, "rb") as file:
-        head = file.read(6)
+    head = file.read(0, 6)
     if head.startswith((b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18")):
         raise InvalidValue(
-            f"{path!r} is compressed with zstd or lz4, which Python cannot read. Decompress it "
-            "(zstd -d), or pack it as .tar, .tar.gz, .tar.bz2 or .tar.xz."
+            f"{file.name!r} is compressed with zstd or lz4, which Python cannot read. Decompress "
+            "it (zstd -d), or pack it as .tar, .tar.gz, .tar.bz2 or .tar.xz."
         )
     return next((opener for magic, opener in _OPENERS.items() if head.startswith(magic)), None)
 
@@ -174,18 +174,18 @@ def _check_sum(file: IO[bytes]) -> None:
 
 
 def iterate_members(
-    path: str, opener: _Opener | None
+    file: LocatedFile, opener: _Opener | None
 ) -> Generator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
     """Yield the members one by one, each readable until the next is taken; none is kept."""
-    with open(path, "rb") if opener is None else opener(path) as file:
+    with file.open() as packed, packed if opener is None else opener(packed) as content:
         mode: Any = "r:" if opener is None else "r|"
-        with tarfile.open(fileobj=file, mode=mode, tarinfo=_StrictHeader) as archive:
+        with tarfile.open(fileobj=content, mode=mode, tarinfo=_StrictHeader) as archive:
             while (member := archive.next()) is not None:
                 if not member.isdir():
                     yield archive, member
                 archive.members = []  # type: ignore[attr-defined]
         if opener is not None:
-            _check_sum(file)
+            _check_sum(content)
 
 
 class PlainTar:
@@ -195,24 +195,21 @@ class PlainTar:
         offsets: Key → where the member's bytes begin.
     """
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    def __init__(self, file: LocatedFile) -> None:
+        self.file = file
         self.offsets: dict[str, int] = {}
 
     def of_keys(self, keys: Collection[str]) -> PlainTar:
         """Return a reader of some members; see `Divisible`."""
-        some = PlainTar(self.path)
+        some = PlainTar(self.file)
         some.offsets = {key: self.offsets[key] for key in keys}
         return some
 
     def read(self, item: ImageItem) -> bytes:
         """Return the bytes of one member."""
-        # Opened for each read: thousands of shards are more than the files that may be open.
-        with open(self.path, "rb", buffering=0) as file:
-            file.seek(self.offsets[item.key])
-            data = file.read(item.size)
+        data = self.file.read(self.offsets[item.key], item.size)
         if len(data) != item.size:
-            raise OSError(f"{os.path.basename(self.path)!r} has been cut off since it was listed")
+            raise OSError(f"{self.file.name!r} has been cut off since it was listed")
         return data
 
 
@@ -224,8 +221,8 @@ class CompressedTar:
         offsets: Key → number of the member.
     """
 
-    def __init__(self, path: str, opener: _Opener, prefix: str = "") -> None:
-        self.path = path
+    def __init__(self, file: LocatedFile, opener: _Opener, prefix: str = "") -> None:
+        self.file = file
         self.prefix = prefix
         self.offsets: dict[str, int] = {}
         self._opener = opener
@@ -238,12 +235,12 @@ class CompressedTar:
         self._passed_bytes = 0
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _make_compressed, (self.path, self._opener, self.prefix, self.offsets)
+        return _make_compressed, (self.file, self._opener, self.prefix, self.offsets)
 
     def of_keys(self, keys: Collection[str]) -> CompressedTar:
         """Return a reader of some members; see `Divisible`."""
         offsets = {key: self.offsets[key] for key in keys}
-        return _make_compressed(self.path, self._opener, self.prefix, offsets)
+        return _make_compressed(self.file, self._opener, self.prefix, offsets)
 
     def position(self, item: ImageItem) -> int:
         """Return the position of an item in the archive."""
@@ -257,7 +254,7 @@ class CompressedTar:
                 return self._read(number)
         except _DAMAGE as error:
             self.close()
-            raise OSError(f"{os.path.basename(self.path)!r}: {error}") from error
+            raise OSError(f"{self.file.name!r}: {error}") from error
         finally:
             _mark(self)
 
@@ -287,7 +284,7 @@ class CompressedTar:
             self._close()
             self._wanted = frozenset(self.offsets.values())
             self._last = max(self._wanted)
-            self._members, self._next = iterate_members(self.path, self._opener), 0
+            self._members, self._next = iterate_members(self.file, self._opener), 0
         for archive, member in self._members:
             current, self._next = self._next, self._next + 1
             is_near = number - current <= _NEAR and member.size <= PASSED_BYTES
@@ -311,9 +308,9 @@ class CompressedTar:
 
 
 def _make_compressed(
-    path: str, opener: _Opener, prefix: str, offsets: dict[str, int]
+    file: LocatedFile, opener: _Opener, prefix: str, offsets: dict[str, int]
 ) -> CompressedTar:
-    reader = CompressedTar(path, opener, prefix)
+    reader = CompressedTar(file, opener, prefix)
     reader.offsets = offsets
     return reader
 

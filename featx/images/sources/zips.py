@@ -15,11 +15,12 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import IO
 
-from featx.errors import ImageError
+from featx.errors import ImageError, ImagesNotFound
 from featx.images.sources.archives import ZIP_ENDINGS, ArchiveListing, list_unreadable
 from featx.images.sources.items import MAX_MEMBER_BYTES, ImageItem, Listing
-from featx.images.sources.keys import is_file_with
+from featx.images.sources.keys import is_file_anywhere_with
 from featx.images.sources.kinds import ImageSource
+from featx.images.sources.located_files import LocatedFile, locate_file
 from featx.images.sources.request import SourceRequest
 
 BOMB_BYTES = 64 << 20
@@ -51,15 +52,18 @@ class ZipSource(ImageSource):
 
     def matches(self, location: str) -> bool:
         """Whether a file is a zip archive, by its ending."""
-        return is_file_with(location, ZIP_ENDINGS)
+        return is_file_anywhere_with(location, ZIP_ENDINGS)
 
     def list_images(self, request: SourceRequest) -> Listing:
         """List the members of an archive; in a damaged one, those before the damage."""
         try:
+            file = locate_file(request.location)
             try:
-                return _list_directory(request)
+                return _list_directory(request, file)
             except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-                return _list_headers(request, str(error))
+                return _list_headers(request, file, str(error))
+        except ImagesNotFound:  # At a URL.
+            raise
         except OSError as error:
             return list_unreadable(request, error)
 
@@ -67,12 +71,11 @@ class ZipSource(ImageSource):
 SOURCE = ZipSource()
 
 
-def _list_directory(request: SourceRequest) -> Listing:
+def _list_directory(request: SourceRequest, file: LocatedFile) -> Listing:
     """List the members that the archive's directory names."""
-    status = os.stat(request.location)
-    reader = ZipReader(request.location)
-    found = ArchiveListing(request, reader, status.st_mtime_ns)
-    with zipfile.ZipFile(request.location) as archive:
+    reader = ZipReader(file)
+    found = ArchiveListing(request, reader, file.stamp)
+    with file.open() as opened, zipfile.ZipFile(opened) as archive:
         for info in archive.infolist():
             if info.is_dir():
                 continue
@@ -84,21 +87,20 @@ def _list_directory(request: SourceRequest) -> Listing:
                 crc=info.CRC,
             )
             mode = info.external_attr >> 16
-            problem = _problem(member, info.flag_bits, mode, status.st_size)
+            problem = _problem(member, info.flag_bits, mode, file.size)
             key = found.add(info.filename, info.file_size, problem)
             if key is not None:
                 reader.members[key] = member
     return found.finish()
 
 
-def _list_headers(request: SourceRequest, damage: str) -> Listing:
+def _list_headers(request: SourceRequest, file: LocatedFile, damage: str) -> Listing:
     """List the members before a damage, one after the other by their own headers."""
-    reader = ZipReader(request.location)
-    with open(request.location, "rb") as file:
-        status = os.fstat(file.fileno())
-        found = ArchiveListing(request, reader, status.st_mtime_ns)
-        for name, member, flags in _scan(file):
-            key = found.add(name, member.size, _problem(member, flags, 0, status.st_size))
+    reader = ZipReader(file)
+    found = ArchiveListing(request, reader, file.stamp)
+    with file.open() as opened:
+        for name, member, flags in _scan(opened):
+            key = found.add(name, member.size, _problem(member, flags, 0, file.size))
             if key is not None:
                 reader.members[key] = member
     found.breaks_off(damage)
@@ -181,28 +183,25 @@ class ZipReader:
         members: Key → member.
     """
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    def __init__(self, file: LocatedFile) -> None:
+        self.file = file
         self.members: dict[str, _Member] = {}
 
     def of_keys(self, keys: Collection[str]) -> ZipReader:
         """Return a reader of some members; see `Divisible`."""
-        some = ZipReader(self.path)
+        some = ZipReader(self.file)
         some.members = {key: self.members[key] for key in keys}
         return some
 
     def read(self, item: ImageItem) -> bytes:
         """Return the bytes of one member, checked with its CRC."""
         member = self.members[item.key]
-        # Opened for each read: thousands of archives are more than the files that may be open.
-        with open(self.path, "rb", buffering=0) as file:
-            file.seek(member.offset)
-            head = file.read(_LOCAL_HEADER.size)
-            if len(head) < _LOCAL_HEADER.size or not head.startswith(_SIGNATURE):
-                raise ImageError("damaged: the archive has no member where its directory says")
-            name_size, extra_size = _LOCAL_HEADER.unpack(head)[-2:]
-            file.seek(name_size + extra_size, os.SEEK_CUR)
-            packed = file.read(member.packed)
+        head = self.file.read(member.offset, _LOCAL_HEADER.size)
+        if len(head) < _LOCAL_HEADER.size or not head.startswith(_SIGNATURE):
+            raise ImageError("damaged: the archive has no member where its directory says")
+        name_size, extra_size = _LOCAL_HEADER.unpack(head)[-2:]
+        data_offset = member.offset + _LOCAL_HEADER.size + name_size + extra_size
+        packed = self.file.read(data_offset, member.packed)
         data = _unpack(packed, member)
         if len(data) != member.size or zlib.crc32(data) != member.crc:
             raise ImageError("damaged: its bytes in the archive are not those that were packed")
