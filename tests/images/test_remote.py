@@ -191,6 +191,12 @@ def test_a_manifest_at_a_url_names_images_beside_it(memory: Any, tmp_path: Path,
     }
 
 
+def test_a_manifest_that_is_not_there_is_said_once(memory: Any) -> None:
+    for name in ("none.csv", "none.parquet"):
+        with pytest.raises(ImagesNotFound, match=f"^'memory://photos/{name}' cannot be read: .*"):
+            find_images(f"memory://photos/{name}")
+
+
 def test_a_table_of_urls_may_be_anywhere(memory: Any, tmp_path: Path) -> None:
     """On the disk, or at a URL; keys are relative to the folder that they share."""
     rows = "path\nmemory://photos/dog/deep/3.png\nmemory://photos/dog/2.png\n"

@@ -299,6 +299,9 @@ def test_pictures_in_a_bucket_give_the_store_of_those_on_the_disk(
     server.clear()
     assert run(images=pictures, output=url).done == 0
     assert not [one for one in server.requests if one.name.startswith("pictures/")]
+    server.put("pictures/cat/new.png", (photos / "cat" / "image_0.png").read_bytes())
+    assert run(images=pictures, output=url).rows == 8, "an old listing was used"
+    assert run(images=pictures, output=url, overwrite=True, exclude=["new.png"]).rows == 7
     keys, labels, values, _ = rows(local)
     assert rows(url)[:3] == (keys, labels, values)
     with featx.open_store(url) as store:

@@ -231,6 +231,7 @@ def open_url(url: str) -> tuple[Any, str]:
     except ValueError as error:
         reason = describe_error(error)
         raise InvalidValue(f"{public_url(url)!r} cannot be opened: {reason}.") from error
+    filesystem.invalidate_cache()  # What it listed for this process earlier may be old.
     return filesystem, path
 
 

@@ -12,7 +12,7 @@ import json
 import re
 from typing import Any
 
-from featx.errors import join_names
+from featx.errors import ImagesNotFound, join_names
 from featx.images.roots import is_url, public_url
 from featx.images.sources.located_files import locate_file
 from featx.images.sources.table_columns import KNOWN_COLUMNS, ReadTable, TableError, fold_name
@@ -73,7 +73,7 @@ def _read_text(path: str, notes: list[str]) -> str:
             notes.append(f"{path!r} is not UTF-8: it is read as {guess}")
         return text
     except (OSError, ValueError) as error:
-        if isinstance(error, TableError):
+        if isinstance(error, (TableError, ImagesNotFound)):
             raise
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise TableError(f"cannot be read: {reason}.") from error
@@ -217,6 +217,8 @@ def _read_parquet(path: str, notes: list[str] | None) -> ReadTable:
             table = file.read(columns=[header[i] for i in chosen])
             cells = {i: table.column(n).to_pylist() for n, i in enumerate(chosen)}
             return ReadTable(header, cells, range(1, file.metadata.num_rows + 1))
+    except ImagesNotFound:  # At a URL.
+        raise
     except (OSError, pyarrow.ArrowException) as error:
         raise TableError(f"cannot be read: {error}.") from error
 
