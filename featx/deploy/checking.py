@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from featx.heads.head import Head
 from featx.models.backbone import Backbone
 from featx.options import RunOptions
 from featx.poolings import pool_features
+from featx.scratch import scratch_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +82,8 @@ def predict_apart(form: str, path: Path, pictures: Sequence[np.ndarray]) -> np.n
     Raises:
         HeadError: If it cannot be run there.
     """
-    with tempfile.TemporaryDirectory(prefix="featx-") as folder:
-        given, results = Path(folder) / "pictures.npz", Path(folder) / "results.npy"
+    with scratch_folder() as folder:
+        given, results = folder / "pictures.npz", folder / "results.npy"
         np.savez(given, *pictures)
         # As a script, it imports nothing of featx.
         command = [sys.executable, fresh.__file__, form, str(path), str(given), str(results)]

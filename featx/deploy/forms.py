@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from featx.engines.tensorflow import import_tensorflow
 from featx.errors import HeadError, InvalidValue, join_names
 from featx.host import stderr_without
 from featx.models.backbone import Backbone
+from featx.scratch import scratch_folder
 from featx.specs import Quantize
 from featx.wording import option
 
@@ -155,14 +155,14 @@ def _trace_prepared(job: Job) -> Any:
 def write_tflite(job: Job, path: Path) -> None:
     """Write a ``.tflite`` file."""
     tensorflow = import_tensorflow()
-    with tempfile.TemporaryDirectory(prefix="featx-") as folder, warnings.catch_warnings():
+    with scratch_folder() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         module = tensorflow.Module()
         module.weights = list(job.parts.variables)
         module.predict = _trace_prepared(job)
         # Only what comes from a SavedModel has a signature, by which people call it.
-        tensorflow.saved_model.save(module, folder, signatures=module.predict)
-        converter = tensorflow.lite.TFLiteConverter.from_saved_model(folder)
+        tensorflow.saved_model.save(module, str(folder), signatures=module.predict)
+        converter = tensorflow.lite.TFLiteConverter.from_saved_model(str(folder))
         if job.quantize != "none":
             converter.optimizations = [tensorflow.lite.Optimize.DEFAULT]
         if job.quantize == "float16":

@@ -17,16 +17,15 @@ image, and later layers multiply it. Constants can be corrected once, without an
 
 from __future__ import annotations
 
-import tempfile
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from featx.engines.graph import NotConvertible
 from featx.machine import available_cores
+from featx.scratch import scratch_folder
 
 FLOAT32_CONVOLUTIONS = 3
 """In MobileNetV2, the stem and the first block. The lowest cosine over 540 photographs is then
@@ -210,8 +209,8 @@ def _write(model: Any) -> tuple[ElementTree.Element, np.ndarray]:
     """Return the content of OpenVINO's two files of a model."""
     import openvino
 
-    with tempfile.TemporaryDirectory(prefix="featx-") as folder:
-        path = Path(folder) / "model.xml"
+    with scratch_folder() as folder:
+        path = folder / "model.xml"
         openvino.serialize(model, path)
         return ElementTree.fromstring(path.read_bytes()), np.fromfile(
             path.with_suffix(".bin"), np.uint8

@@ -5,10 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 import re
-import tempfile
 from collections.abc import Callable, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any, cast
 
 from featx.engines.graph import ONNX, OPENVINO, TENSORFLOW, NetworkGraph, NotConvertible
@@ -16,6 +14,7 @@ from featx.forks import ProcessLock
 from featx.host import importing_without
 from featx.images.preprocess import CAFFE_MEAN, TORCH_MEAN, TORCH_STD
 from featx.input_spec import InputSpec
+from featx.scratch import scratch_folder
 
 _AXES = {"channels_first": "NCHW", "channels_last": "NHWC"}
 
@@ -71,8 +70,8 @@ def convert_graph(graph: NetworkGraph, contract: InputSpec) -> Any:
 
 def _read_tensorflow(graph: NetworkGraph) -> Any:
     """Read a GraphDef: OpenVINO tells its format from others by the name of the file."""
-    with tempfile.TemporaryDirectory(prefix="featx-") as folder:
-        path = Path(folder) / "graph.pb"
+    with scratch_folder() as folder:
+        path = folder / "graph.pb"
         path.write_bytes(cast(bytes, graph.content))
         return get_core().read_model(path)
 

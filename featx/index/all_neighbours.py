@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from featx.index.container import Writer
 from featx.index.kinds import INDEXES, Space, Vectors, VectorSearch
 from featx.index.nearest import find_nearest, join_best
 from featx.index.tuning import QUERIES, ExactNeighbours, efforts_within, tune
+from featx.scratch import scratch_folder
 
 MOST_COMPARED = 50_000 * 50_000
 """Pairs of vectors up to which all are compared: a minute or so on two cores. Above, the index."""
@@ -115,9 +115,9 @@ def find_neighbours(
         return Neighbours(nothing.astype(np.int64), nothing.astype(np.float32), None)
     if len(rows) * total <= MOST_COMPARED:
         return Neighbours(*_compare_all(directions, rows, count, listener), None)
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder() as folder:
         most = MOST_LOOKED_AT / (len(rows) * total)
-        search, recall = _build(directions, Path(folder), min(1, most), reach)
+        search, recall = _build(directions, folder, min(1, most), reach)
         return Neighbours(*_search(search, directions, rows, count, listener), recall)
 
 

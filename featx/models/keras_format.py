@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import h5py
 
 from featx.errors import ModelError
 from featx.models.keras_contents import WEIGHTS, refuse_bombs
+from featx.scratch import scratch_folder
 
 Form = Literal["zip", "hdf5"]
 """The two forms of Keras files: those of `.keras` and of `.h5`."""
@@ -111,8 +111,8 @@ def named_by_form(file: KerasFile) -> Iterator[Path]:
     if file.path.name.endswith(_SUFFIXES[file.form]):
         yield file.path
         return
-    with tempfile.TemporaryDirectory(prefix="featx-") as folder:
-        link = Path(folder, f"model{_SUFFIXES[file.form][0]}")
+    with scratch_folder() as folder:
+        link = folder / f"model{_SUFFIXES[file.form][0]}"
         try:
             link.symlink_to(file.path)
         except OSError:  # Windows may not allow it.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import re
-import tempfile
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ from featx.models.model_code import (
     run_code_file,
     uses_registered,
 )
+from featx.scratch import scratch_folder
 from featx.trust import Trust
 
 _MISSING = re.compile(r"(?:Could not locate|Unknown) (?:class|function|layer|object):? '?([\w>]+)")
@@ -198,9 +198,9 @@ def _load_with_keras_3(file: KerasFile, classes: Mapping[str, Any], trust: bool)
     except Exception as error:
         if file.form == "hdf5":
             raise
-        with tempfile.TemporaryDirectory(prefix="featx-") as folder:
+        with scratch_folder() as folder:
             try:
-                copy, is_changed = write_renamed(file, Path(folder))
+                copy, is_changed = write_renamed(file, folder)
             except ModelError:  # What Keras said is nearer to the cause.
                 is_changed = False
             if not is_changed:

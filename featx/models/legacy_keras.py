@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import re
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -19,6 +18,7 @@ from featx.models.keras_reasons import keras_reason
 from featx.models.keras_settings import default_settings
 from featx.models.keras_weights import write_renamed
 from featx.models.model_code import KERAS_PACKAGES
+from featx.scratch import scratch_folder
 
 _CLASSES = re.compile(
     r"(tf_)?keras(\.(layers|models|initializers|regularizers|constraints|mixed_precision|losses"
@@ -169,8 +169,8 @@ def _readable(file: KerasFile) -> Iterator[Path]:
             yield path
         return
     plain = replace(file, config=_with_plain_numbers(file.config))
-    with tempfile.TemporaryDirectory(prefix="featx-") as folder:
-        yield write_renamed(plain, Path(folder))[0]
+    with scratch_folder() as folder:
+        yield write_renamed(plain, folder)[0]
 
 
 def _with_plain_numbers(config: Any) -> Any:

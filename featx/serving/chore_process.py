@@ -12,7 +12,6 @@ import math
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import IO, Any, NoReturn
 
 from featx.errors import FeatxError
 from featx.events import Listener
+from featx.scratch import scratch_folder
 from featx.serving.chores import Chore, ChoreFailed, GivenUp
 from featx.serving.curated import MAKERS, MapPoints
 from featx.serving.listings import Listing
@@ -57,8 +57,8 @@ def make_apart(name: str, store: Path, count: int, chore: Chore) -> MapPoints | 
         count: Its rows.
         chore: Is told how far it is, and says whether it is wanted.
     """
-    with tempfile.TemporaryDirectory(prefix="featx-") as folder:
-        result = Path(folder) / "result"
+    with scratch_folder() as folder:
+        result = folder / "result"
         command = [sys.executable, __file__, name, str(store.absolute()), str(result)]
         paths = os.pathsep.join(path for path in sys.path if path)
         process = subprocess.Popen(
