@@ -110,9 +110,15 @@ def write_map_page(report: MapReport, path: Path, thumbnails: int, listener: Lis
             Section("Clusters", list(_list_clusters(report, small))),
         )
     introduction = [element("p", line) for line in describe_map(report)]
-    script = Path(__file__).with_name("page").joinpath("map.js").read_text(encoding="utf-8")
     small_print = [element("p", note) for note in notes]
-    write_page(Page("Map of pictures", introduction, sections, small_print, script), path)
+    write_page(Page("Map of pictures", introduction, sections, small_print, _read_script()), path)
+
+
+def _read_script() -> str:
+    """Return the script of the map, and what the page of a server imports as well."""
+    page = Path(__file__).with_name("page")
+    own, shared = ((page / name).read_text(encoding="utf-8") for name in ("map.js", "lasso.js"))
+    return own + shared.replace("export function", "function")
 
 
 def _list_kinds(report: MapReport) -> Iterator[_Kind]:

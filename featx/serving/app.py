@@ -25,6 +25,8 @@ PAGE_TYPES = {
     "webmanifest": "application/manifest+json",
     "woff2": "font/woff2",
 }
+SHARED = ("tokens.css", "lasso.js")
+
 _DESCRIPTION = (
     "Search, predictions and curation of a feature store. Names of images are keys, as in the "
     "store. Every answer names the version of the files that it was made of, in ETag."
@@ -66,11 +68,11 @@ def make_app(service: Service, sessions: Sessions) -> ASGIApp:
 def _read_page() -> dict[str, Response]:
     """Return the files of the page by name; a name that is none leads nowhere.
 
-    Its colours are those of the pages that featx writes.
+    Some are those of the pages that featx writes.
     """
     found = {}
-    tokens = files("featx.report.page") / "tokens.css"
-    for entry in (tokens, *(files("featx.serving") / "page").iterdir()):
+    shared = (files("featx.report.page") / name for name in SHARED)
+    for entry in (*shared, *(files("featx.serving") / "page").iterdir()):
         kind = PAGE_TYPES.get(entry.name.rpartition(".")[2])
         if kind is not None and entry.is_file():
             headers = {"Cache-Control": "no-cache"}

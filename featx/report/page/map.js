@@ -120,7 +120,7 @@ function draw(busy) {
   drawThumbnails();
   drawSelected();
   drawNames();
-  if (lasso) drawLasso();
+  if (lasso) drawLasso(context, lasso, ink);
 }
 
 const thumbnailSide = () => Math.max(30, Math.min(112, 32 * Math.sqrt(view.zoom)));
@@ -200,30 +200,6 @@ function drawNames() {
     context.fillStyle = ink;
     context.fillText(name, x, y);
   }
-}
-
-function drawLasso() {
-  context.beginPath();
-  lasso.forEach(([x, y], number) => number ? context.lineTo(x, y) : context.moveTo(x, y));
-  context.closePath();
-  context.globalAlpha = 0.12;
-  context.fillStyle = ink;
-  context.fill();
-  context.globalAlpha = 1;
-  context.strokeStyle = ink;
-  context.lineWidth = 2;
-  context.setLineDash([6, 4]);
-  context.stroke();
-  context.setLineDash([]);
-}
-
-function inside(x, y, corners) {
-  let is = false;
-  for (let i = 0, j = corners.length - 1; i < corners.length; j = i++) {
-    const [xi, yi] = corners[i], [xj, yj] = corners[j];
-    if ((yi > y) !== (yj > y) && x < (xj - xi) * (y - yi) / (yj - yi) + xi) is = !is;
-  }
-  return is;
 }
 
 function select(test) {
@@ -319,7 +295,7 @@ canvas.onpointermove = (event) => {
 };
 canvas.onpointerup = canvas.onpointercancel = (event) => {
   pointers.delete(event.pointerId);
-  if (lasso && lasso.length > 2) { const corners = lasso; select((x, y) => inside(x, y, corners)); }
+  if (lasso && lasso.length > 2) { const corners = lasso; select((x, y) => isInside(x, y, corners)); }
   else if (dragged < 5 && event.type === "pointerup") pick(...placeOf(event), 14);
   lasso = null;
   redraw();

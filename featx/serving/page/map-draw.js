@@ -1,4 +1,6 @@
 // Drawing the map: any number of points into the pixels of a canvas, pictures and names above them.
+import { drawLasso } from "./lasso.js";
+
 const MOST_WHILE_MOVING = 250_000;
 const dark = matchMedia("(prefers-color-scheme: dark)");
 
@@ -99,19 +101,7 @@ export class Drawing {
 
   /** Draw a polygon of places on the map. */
   polygon(corners, ink) {
-    const { context } = this;
-    context.beginPath();
-    corners.forEach(([x, y], number) => { const at = this.toScreen(x, y); number ? context.lineTo(...at) : context.moveTo(...at); });
-    context.closePath();
-    context.globalAlpha = 0.08;
-    context.fillStyle = ink;
-    context.fill();
-    context.globalAlpha = 1;
-    context.strokeStyle = ink;
-    context.lineWidth = 1.5;
-    context.setLineDash([6, 4]);
-    context.stroke();
-    context.setLineDash([]);
+    drawLasso(this.context, corners.map((at) => this.toScreen(...at)), ink);
   }
 
   /** Draw a ring around a point. */

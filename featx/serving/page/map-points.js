@@ -1,5 +1,6 @@
 // The points of the map, as arrays: where they are, what they are, and which a polygon holds.
 import { askUntilReady, request } from "./api.js";
+import { isInside } from "./lasso.js";
 
 /**
  * @typedef {Object} Points
@@ -51,9 +52,7 @@ export function inside(points, corners) {
   for (let point = 0; point < points.count; point++) {
     const x = points.x[point], y = points.y[point];
     if (x < left || x > right || y < top || y > bottom) continue;
-    let is = false;
-    for (let i = 0, j = xs.length - 1; i < xs.length; j = i++) if (ys[i] > y !== ys[j] > y && x < ((xs[j] - xs[i]) * (y - ys[i])) / (ys[j] - ys[i]) + xs[i]) is = !is;
-    if (is) held[point] = 1;
+    if (isInside(x, y, corners)) held[point] = 1;
   }
   return held;
 }
