@@ -6,10 +6,13 @@
     python -m benchmarks.serve --rows 1000000 --clients 1 8 64 --seconds 60
 
 Stores of features around random centres, of the width of the built-in network, are written once
-into the folder (`--folder`) and used again. The server is a process of its own, as people start it;
-clients are threads of this one, on the same cores, so that what they take is taken from the server.
-Each client sends a picture, waits for its matches, and sends the next. The rate is compared with
-that at which the same pictures go through the network in one call. At the end the server gets
+into the folder (`--folder`) and used again; only their first rows are those of pictures. The server
+is a process of its own, as people start it. Each question is asked of a server that has just
+printed its address, and once more a moment later.
+
+Clients are threads of this process, on the same cores, so that what they take is taken from the
+server. Each client sends a picture, waits for its matches, and sends the next. The rate is compared
+with that at which the same pictures go through the network in one call. At the end the server gets
 SIGTERM while clients are sending: a request is lost if it was sent over a connection that the
 server had accepted, and was not answered.
 """
@@ -24,11 +27,13 @@ import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import quote, urlsplit
 
 import numpy as np
@@ -42,6 +47,7 @@ from featx.store import open_store
 from featx.store.columns import ColumnFormat
 from featx.store.rows import Announced, Rows, StoreHeader
 from featx.store.writing import write_store
+from featx.user_cache import CACHE_VARIABLE
 
 PICTURES, SIDE, BLOCK, CLASSES, CLUSTERS = 256, 256, 20_000, 20, 2_000
 
@@ -64,22 +70,23 @@ class Load:
 class Served:
     """A server in a process of its own."""
 
-    def __init__(self, store: Path, options: Sequence[str] = ()) -> None:
+    def __init__(self, store: Path, environment: Mapping[str, str] = MappingProxyType({})) -> None:
         command = [sys.executable, "-m", "featx", "serve", str(store), "--no-browser", "--port=0"]
         began = time.perf_counter()
         self.process = subprocess.Popen(
-            [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=os.environ | environment,
         )
         assert self.process.stdout is not None
         address = self.process.stdout.readline().strip()
         if not address:
-            raise SystemExit(f"The server did not begin: {' '.join([*command, *options])}")
+            raise SystemExit(f"The server did not begin: {' '.join(command)}")
         parts = urlsplit(address)
         self.host, self.port = parts.hostname or "", parts.port
-        self.ask("GET", "/healthz")
         self.start_seconds = time.perf_counter() - began
-        self.ask("GET", "/items?limit=50")
-        self.list_seconds = time.perf_counter() - began - self.start_seconds
 
     def connect(self) -> http.client.HTTPConnection:
         """Return a new connection."""
@@ -94,6 +101,11 @@ class Served:
         connection.close()
         assert answer.status == 200, data
         return data
+
+    def end(self) -> None:
+        """Send SIGTERM, and wait until it has ended."""
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait()
 
     @property
     def memory(self) -> int:
@@ -117,10 +129,11 @@ def write_pictures(folder: Path) -> list[bytes]:
 
 
 def write_large(path: Path, template: Path, rows: int) -> None:
-    """Write a store of random features that has the header of another one."""
+    """Write a store of the rows of another one, and as many random ones as are missing."""
     with open_store(template) as store:
         header: StoreHeader = replace(store.header, single_file_limit=1 << 42)
         layer, shape = store.layers[-1], store.header.features[-1].shape
+        hashed, features = store.content_hash, store[layer][:]
     rng = np.random.default_rng(1)
     centres = rng.standard_normal((CLUSTERS, *shape), np.float32)
 
@@ -128,14 +141,18 @@ def write_large(path: Path, template: Path, rows: int) -> None:
         for start in range(0, rows, BLOCK):
             numbers = range(start, min(start + BLOCK, rows))
             hashes = b"".join(number.to_bytes(HASH_BYTES, "little") for number in numbers)
+            content = np.frombuffer(hashes, np.uint8).reshape(-1, HASH_BYTES).copy()
+            vectors = near(len(numbers))
+            if not start:
+                content[:PICTURES], vectors[:PICTURES] = hashed, features
             yield Rows(
-                keys=[f"{number // 1000:05d}/{number:08d}.jpg" for number in numbers],
-                content_hash=np.frombuffer(hashes, np.uint8).reshape(-1, HASH_BYTES),
+                keys=[name_of(number) for number in numbers],
+                content_hash=content,
                 labels=[f"class {number % CLASSES:02d}" for number in numbers],
                 file_size=np.zeros(len(numbers), np.int64),
                 file_mtime_ns=np.zeros(len(numbers), np.int64),
                 splits=tuple("test" if number % 5 == 0 else "train" for number in numbers),
-                features={layer: near(len(numbers))},
+                features={layer: vectors},
                 columns={"price": np.array(numbers, np.float64) % 100},
             )
 
@@ -150,37 +167,55 @@ def write_large(path: Path, template: Path, rows: int) -> None:
     featx.build_index(path)
 
 
-FIRST = {
-    "describe": "/describe",
-    "items": "/items?limit=50",
-    "items, far": "/items?limit=50&offset={far}",
-    "label": "/items?limit=50&label=" + quote("class 03"),
-    "split": "/items?limit=50&split=test",
-    "glob": "/items?limit=50&path=" + quote("*7.jpg"),
-    "folder": "/items?limit=50&path=" + quote("00003"),
-    "condition": "/items?limit=50&where_column=" + quote("price < 20 and label == 'class 03'"),
-}
+def name_of(number: int) -> str:
+    """Return the key of a row."""
+    return f"{number:04d}.jpg" if number < PICTURES else f"{number // 1000:05d}/{number:08d}.jpg"
 
 
-def measure_first(served: Served, rows: int, picture: bytes) -> dict[str, float]:
-    """Return the milliseconds of the first answer to each question."""
-    found = {}
-    for name, path in FIRST.items():
-        began = time.perf_counter()
-        served.ask("GET", path.format(far=rows - 60))
-        found[name] = 1e3 * (time.perf_counter() - began)
-    json_kind = "application/json"
-    for name, question in {
-        "search by key": {"keys": ["00000/00000001.jpg"]},
-        "search, filtered": {"keys": ["00000/00000001.jpg"], "label": ["class 03"]},
-    }.items():
-        began = time.perf_counter()
-        served.ask("POST", "/search", json.dumps(question).encode(), json_kind)
-        found[name] = 1e3 * (time.perf_counter() - began)
-    began = time.perf_counter()
-    served.ask("POST", "/search", picture, "image/jpeg")
-    found["search by picture"] = 1e3 * (time.perf_counter() - began)
-    return found
+def list_questions(rows: int, picture: bytes) -> dict[str, tuple[str, str, bytes | None, str]]:
+    """Return what is asked first: method, address, body, and its kind."""
+    name, keys = quote("class 03"), [name_of(1)]
+    asked = {
+        "page": "/",
+        "describe": "/describe",
+        "list": "/items?limit=50",
+        "list, its end": f"/items?limit=50&offset={rows - 60}",
+        "label": f"/items?limit=50&label={name}",
+        "split": "/items?limit=50&split=test",
+        "glob of files": "/items?limit=50&path=" + quote("*7.jpg"),
+        "folder": "/items?limit=50&path=00003",
+        "glob of folders": "/items?limit=50&path=" + quote("0000[3-5]"),
+        "condition": "/items?limit=50&where_column=" + quote("price < 20 and label == 'class 03'"),
+        "item": f"/items/{name_of(rows - 1)}",
+        "thumbnail": f"/thumbnails/{name_of(7)}",
+        "picture": f"/pictures/{name_of(8)}",
+    }
+    searches = {"search by key": {"keys": keys}, "filtered": {"keys": keys, "split": ["test"]}}
+    return {
+        **{title: ("GET", address, None, "") for title, address in asked.items()},
+        **{
+            title: ("POST", "/search", json.dumps(question).encode(), "application/json")
+            for title, question in searches.items()
+        },
+        "search by picture": ("POST", "/search", picture, "image/jpeg"),
+    }
+
+
+def measure_first(store: Path, rows: int, picture: bytes) -> dict[str, tuple[float, float]]:
+    """Return how long servers take to begin, and to answer at once and again, in milliseconds."""
+    found, starts = {}, []
+    for title, question in list_questions(rows, picture).items():
+        with tempfile.TemporaryDirectory() as cache:  # Without a thumbnail that was made before.
+            served = Served(store, {CACHE_VARIABLE: cache} if title == "thumbnail" else {})
+            times = []
+            for _ in range(2):
+                began = time.perf_counter()
+                served.ask(*question)
+                times.append(1e3 * (time.perf_counter() - began))
+            served.end()
+        found[title] = (times[0], times[1])
+        starts.append(1e3 * served.start_seconds)
+    return {"start": (min(starts), max(starts)), **found}
 
 
 def put_load(served: Served, pictures: Sequence[bytes], clients: int, seconds: float) -> Load:
@@ -250,7 +285,7 @@ def main() -> None:
     rate = measure_command(given.folder)
     console = Console()
     console.print(f"in one call: {rate:.0f} pictures/s")
-    first = Table("first answer, ms", *(f"{rows:,} rows" for rows in given.rows))
+    first = Table("ms, at once / again", *(f"{rows:,} rows" for rows in given.rows))
     loads = Table("rows", "clients", "answers/s", "of one call", "median ms", "p99 ms", "429",
                   "memory MiB")  # fmt: skip
     columns = []
@@ -258,14 +293,8 @@ def main() -> None:
         store = given.folder / f"{rows}.h5"
         if not store.exists():
             write_large(store, given.folder / "rate.h5", rows)
+        columns.append(measure_first(store, rows, pictures[0]))
         served = Served(store)
-        columns.append(
-            {
-                "start": 1e3 * served.start_seconds,
-                "list, at once": 1e3 * served.list_seconds,
-                **measure_first(served, rows, pictures[0]),
-            }
-        )
         put_load(served, pictures, 2, 3)  # The network is loaded.
         for clients in given.clients:
             before = served.memory
@@ -285,7 +314,7 @@ def main() -> None:
             f"status {served.process.returncode}"
         )
     for name in columns[0]:
-        first.add_row(name, *(f"{column[name]:.0f}" for column in columns))
+        first.add_row(name, *("{:.0f} / {:.0f}".format(*column[name]) for column in columns))
     console.print(first)
     console.print(loads)
 
