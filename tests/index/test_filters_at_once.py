@@ -22,6 +22,7 @@ PATTERNS = st.lists(st.text("ab.*?/[!]\n\\(|ü^$-", min_size=1, max_size=6), min
 
 @given(KEYS, PATTERNS)
 @settings(max_examples=100, deadline=None)
+@example(["a1/b", "a/b2", "ab"], ["[!b][0-9]", "a[!a]b", "[a-b]*"])
 @example(["a/b", "b/a/c", "a/b\n"], ["a/b", "**/c/", "b*c"])
 def test_globs_match_what_exclusions_match(keys: list[str], patterns: list[str]) -> None:
     matches = make_exclusion(patterns)
