@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from PIL import Image
 
 from featx.events import Listener
 from featx.features.batch_queue import ComputedBatch
@@ -18,7 +21,7 @@ from featx.features.computing import compute_features
 from featx.features.embedding import accelerate, load_network
 from featx.features.query_images import QueryImages
 from featx.images.cropping import Crop, crop_images
-from featx.images.reading import DecodedImage, ReadResult, read_image
+from featx.images.reading import DecodedImage, KnownImage, ReadResult, read_image
 from featx.images.sources import ImageFailure, gather
 from featx.models.backbone import Backbone
 from featx.models.reference import locate_again
@@ -85,6 +88,19 @@ class Job:
     done: Future[Results] = field(default_factory=Future)
 
 
+@dataclass(frozen=True, slots=True)
+class Warming:
+    """A network that is to be loaded before somebody waits for it.
+
+    Attributes:
+        plan: What it computes.
+        done: Ends when it is loaded, or cannot be.
+    """
+
+    plan: NetworkPlan
+    done: Future[None] = field(default_factory=Future)
+
+
 class PictureNetwork:
     """Computes features of pictures, those of several clients at a time.
 
@@ -106,14 +122,16 @@ class PictureNetwork:
         self._model = model
         self._coming = 0
         self._coming_lock = threading.Lock()
-        self._jobs: queue.SimpleQueue[Job | NetworkPlan | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Job | Warming | None] = queue.SimpleQueue()
         self._networks: dict[str, Backbone] = {}
         self._thread = threading.Thread(target=self._work, name="featx-serve-network", daemon=True)
         self._thread.start()
 
-    def prepare(self, plan: NetworkPlan) -> None:
-        """Load a network soon, before somebody waits for it."""
-        self._jobs.put(plan)
+    def prepare(self, plan: NetworkPlan) -> Future[None]:
+        """Load a network soon, before somebody waits for it; return what says that it is loaded."""
+        warming = Warming(plan)
+        self._jobs.put(warming)
+        return warming.done
 
     def read(self, plan: NetworkPlan, pictures: Sequence[Upload], crop: Crop | None) -> Job:
         """Decode pictures as the network takes them; slow, and safe in any thread.
@@ -163,8 +181,8 @@ class PictureNetwork:
             left = None
             if first is None:
                 return
-            if isinstance(first, NetworkPlan):
-                self._load_quietly(first)
+            if isinstance(first, Warming):
+                self._warm(first)
                 continue
             jobs, count = [first], len(first.images)
             ends = False
@@ -178,8 +196,8 @@ class PictureNetwork:
                 if more is None:
                     ends = True
                     break
-                if isinstance(more, NetworkPlan):
-                    self._load_quietly(more)
+                if isinstance(more, Warming):
+                    self._warm(more)
                     continue
                 if more.plan != first.plan:
                     left = more
@@ -215,12 +233,7 @@ class PictureNetwork:
     ) -> dict[str, ComputedPicture | ImageFailure]:
         began, count = time.monotonic(), 0
         found: dict[str, ComputedPicture | ImageFailure] = {}
-        features = jobs[0].plan.features
-        run = self._query.run
-        results = compute_features(
-            _number_images(jobs), backbone, features, batch_size=run.batch_size
-        )
-        for result in results:
+        for result in self._pass(_number_images(jobs), jobs[0].plan, backbone):
             if isinstance(result, ComputedBatch):
                 count += len(result.items)
                 for row, item in enumerate(result.items):
@@ -231,11 +244,23 @@ class PictureNetwork:
         self._observe(count, time.monotonic() - began)
         return found
 
-    def _load_quietly(self, plan: NetworkPlan) -> None:
+    def _pass(
+        self, images: Iterable[ReadResult], plan: NetworkPlan, backbone: Backbone
+    ) -> Iterator[ComputedBatch | KnownImage | ImageFailure]:
+        size = self._query.run.batch_size
+        return compute_features(images, backbone, plan.features, batch_size=size)
+
+    def _warm(self, warming: Warming) -> None:
+        """Load a network and show it a picture: much is imported and made only then."""
+        plan, file = warming.plan, io.BytesIO()
+        Image.new("RGB", (64, 64)).save(file, "JPEG")
         try:
-            self._load(plan)
+            images = self.read(plan, [Upload("", file.getvalue())], None).images
+            deque(self._pass(images, plan, self._load(plan)), maxlen=0)
         except Exception as error:  # Who sends a picture is told; others are served further.
             self._listener.note(f"pictures cannot be computed: {error}")
+        finally:
+            warming.done.set_result(None)
 
     def _load(self, plan: NetworkPlan) -> Backbone:
         key = plan.model.fingerprint + ",".join(one.name for one in plan.features)

@@ -75,8 +75,8 @@ class Collection:
         self._listener.note(f"files have changed: serving version {self.current.version}")
         return True
 
-    def _prepare_first(self) -> None:
-        """Prepare the version that is served already: who asks at once waits for his part alone."""
+    def prepare(self) -> None:
+        """Prepare the first version; what can be read is served even where this fails."""
         try:
             self.current.prepare()
         except Exception as error:
@@ -84,7 +84,6 @@ class Collection:
             self._listener.note(f"part of the files cannot be read: {error}")
 
     def _watch(self) -> None:
-        self._prepare_first()
         while not self._ended.wait(SECONDS):
             try:
                 self.reload()

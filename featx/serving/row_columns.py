@@ -57,8 +57,8 @@ class RowColumns:
         """Read the columns of a store."""
         return cls(
             store.keys,
-            Names.of(store.labels, store.classes),
-            Names.of(store.splits, store.split_names),
+            Names(store.classes, store.class_numbers.astype(np.int32)),
+            Names(store.split_names, store.split_numbers.astype(np.int32)),
             {name: _read_column(column) for name, column in store.columns.items()},
         )
 
@@ -196,6 +196,10 @@ def _describe_column(name: str, column: Column) -> dict[str, Any]:
         return {"name": name, "kind": "text"} | ({"values": counts} if counts else {})
     kind = kind_of(column)
     said: dict[str, Any] = {"name": name, "kind": kind}
+    if column.dtype == np.float64:
+        known = column[~np.isnan(column)]
+        both = {"least": known.min(), "most": known.max()} if len(known) else {}
+        return said | {end: _as_json(float(value)) for end, value in both.items()}
     values = [value for value in column.tolist() if value is not None and value == value]
     if kind == "bool":
         return said | {"values": {"true": values.count(True), "false": values.count(False)}}

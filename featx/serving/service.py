@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import wait
 from functools import partial
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from featx.events import Listener
 from featx.features.query_images import QueryImages
 from featx.images.cropping import Crop, parse_crop
 from featx.machine import available_cores
+from featx.scratch import remove_leftovers
 from featx.serving.chore_process import make_chore
 from featx.serving.chores import Chore, Chores
 from featx.serving.metrics import Metrics
@@ -32,6 +34,9 @@ from featx.serving.store_notes import PlacedNotes
 from featx.serving.web import Gate, Problem, wait_for
 
 T = TypeVar("T")
+NETWORK_SECONDS = 0.5
+"""For which a server waits for its networks before it begins; TensorFlow takes longer."""
+
 MOST_POINTS = 500
 """Of a lasso."""
 
@@ -62,14 +67,20 @@ class Service:
         self._has_turn = False
         self._turns: set[asyncio.Future[None]] = set()
         self._cores = anyio.CapacityLimiter(max(2, available_cores()))
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Make what first answers need before somebody waits for them; networks beside that."""
+        snapshot = self.current
+        plans = (snapshot.search_plan, snapshot.head_plan)
+        networks = [self.network.prepare(plan) for plan in plans if plan is not None]
+        self.collection.prepare()
+        wait(networks, NETWORK_SECONDS)
 
     def start(self) -> None:
         """Begin what goes on beside the answers."""
+        remove_leftovers()
         self.collection.start()
-        snapshot = self.collection.current
-        self.network.prepare(snapshot.search_plan)
-        if snapshot.head_plan is not None:
-            self.network.prepare(snapshot.head_plan)
 
     def close(self) -> None:
         """End everything; pictures that were taken are computed first."""

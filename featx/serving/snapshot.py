@@ -95,7 +95,7 @@ class Snapshot:
         self.columns = RowColumns.read(store)
         self.reader = LocationReader()
         self.thumbnails = Thumbnails(self.reader)
-        store.load_columns()
+        _ = store.content_hash, store.row_map
 
     def prepare(self) -> None:
         """Read and make now what the first requests would wait for."""

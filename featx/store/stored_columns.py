@@ -149,6 +149,13 @@ class StoreColumns(OpenedFile):
         """The names of splits that occur, in natural order."""
         return self._texts("split_names") if "splits" in self._file else ()
 
+    @property
+    def split_numbers(self) -> np.ndarray:
+        """int64 (N,): the position in `split_names` of each split, -1 where there is none."""
+        if "splits" not in self._file:
+            return np.full(len(self), -1, np.int64)
+        return self._numbered("splits", self.split_names)
+
     @cached_property
     def splits(self) -> tuple[str | None, ...]:
         """N names of splits, as a manifest or an array file gave them, None where there is none."""
