@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +42,17 @@ def list_networks(data: Path, folder: Path) -> dict[str, dict[str, Any]]:
     """Return what is extracted with, by the names in the table; a Hub module is in `folder`."""
     weights = data / "weights" / WEIGHTS[1.0]
     models = data / "models"
-    teachable = models / "teachable_machine_savedmodel" / "model.savedmodel"
+    teachable = models / "teachable_machine_savedmodel"
     return {
         "built-in": {"model": "builtin:mini"},
         "MobileNetV2 1.0": {"model": "keras:MobileNetV2", "weights": weights},
         "own .keras": {"model": models / "efficientnet_lite0.keras", "preprocess": "torch"},
         "Hub module": {"model": f"hub:{folder}", "preprocess": "unit"},
-        "TF1 SavedModel": {"model": f"savedmodel:{teachable}", "preprocess": "tf"},
+        "TF1 SavedModel": {
+            "model": f"savedmodel:{teachable / 'model.savedmodel'}",
+            "preprocess": "tf",
+        },
+        "Keras 2 .h5": {"model": teachable / "keras_model.h5", "preprocess": "tf"},
         "frozen graph": {
             "model": next((models / "mobilenet_v1_025_graphdef").glob("*.pb")),
             "preprocess": "tf",
@@ -75,8 +79,11 @@ def write_module(weights: Path, folder: Path) -> None:
     tensorflow.saved_model.save(module, str(folder))
 
 
-def measure(name: str, options: dict[str, Any], data: Path, folder: Path) -> Iterator[str]:
-    """Yield the rows of one network."""
+def measure(
+    name: str, options: dict[str, Any], kinds: Sequence[str], places: tuple[Path, Path]
+) -> Iterator[str]:
+    """Yield the rows of one network, with heads of some kinds; `places`: DATA and a folder."""
+    data, folder = places
     images = [
         file
         for label in sorted((data / "images/flowers12/train").iterdir())
@@ -88,7 +95,7 @@ def measure(name: str, options: dict[str, Any], data: Path, folder: Path) -> Ite
     table.write_text("\n".join(["path,label", *lines]) + "\n", encoding="utf-8")
     store = folder / "f.h5"
     featx.extract(table, pool="avg", output=store, progress=False, **options)
-    for kind in KINDS:
+    for kind in kinds:
         featx.fit_head(store, output=folder / kind, kind=kind)
         timed = [str(file) for file in sorted(held_out.rglob("*.jpg"))[:TIMED]]
         weights = options.get("weights")
@@ -139,6 +146,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--network", action="append", help="only these rows")
+    parser.add_argument("--kind", action="append", help=f"instead of {', '.join(KINDS)}")
     arguments = parser.parse_args()
     print("| network | head | form | difference | changed | bytes | images/s |")
     print("|---|---|---|---|---|---|---|")
@@ -150,7 +158,9 @@ def main() -> None:
             if name == "Hub module":
                 write_module(arguments.data / "weights" / WEIGHTS[0.35], module)
             with tempfile.TemporaryDirectory() as folder:
-                for row in measure(name, options, arguments.data, Path(folder)):
+                for row in measure(
+                    name, options, arguments.kind or KINDS, (arguments.data, Path(folder))
+                ):
                     print(row, flush=True)
 
 

@@ -1,6 +1,7 @@
 """Fine-tuning on real pictures, and under kills.
 
     python -m benchmarks.fine_tuning kills            # a tiny network, killed 20 times
+    python -m benchmarks.fine_tuning kills -- --top-epochs 2 --optimizer rmsprop
     python -m benchmarks.fine_tuning gain FOLDER -- -m MODEL --weights WEIGHTS
     python -m benchmarks.fine_tuning digits           # a new last layer, of 10 and of 15 classes
 
@@ -37,6 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     kills = commands.add_parser("kills")
     kills.add_argument("--number", type=int, default=KILLS)
     kills.add_argument("--seed", type=int, default=0)
+    kills.add_argument("options", nargs="*", help="Options of featx fine-tune, behind --.")
     gain = commands.add_parser("gain")
     gain.add_argument("images", type=Path)
     gain.add_argument("options", nargs="*", help="Options of featx fine-tune, behind --.")
@@ -44,28 +46,28 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="featx-tuning-") as folder:
         if given.command == "kills":
-            return measure_kills(Path(folder), given.number, given.seed)
+            return measure_kills(Path(folder), given.number, given.seed, given.options)
         if given.command == "digits":
             return measure_digits(Path(folder))
         return measure_gain(Path(folder), given.images, given.options)
 
 
-def measure_kills(folder: Path, number: int, seed: int) -> int:
+def measure_kills(folder: Path, number: int, seed: int, options: Sequence[str]) -> int:
     """Kill a run so many times; return 0 if it ends like an undisturbed one."""
     make_world(folder)
-    undisturbed = start(folder, "undisturbed")
+    undisturbed = start(folder, "undisturbed", options)
     if undisturbed.wait():
         return 1
     chance, killed = random.Random(seed), 0
     while killed < number:
-        running = start(folder, "killed")
+        running = start(folder, "killed", options)
         wait_for_epoch(running)
         time.sleep(chance.uniform(0.0, 0.5))
         running.kill()
         killed += running.wait() < 0
         if running.returncode == 0:
             break  # It was finished before.
-    start(folder, "killed").wait()
+    start(folder, "killed", options).wait()
     largest = compare(folder / "undisturbed" / "model.keras", folder / "killed" / "model.keras")
     print(json.dumps({"kills": killed, "largest_difference": largest}))
     return int(largest != 0 or killed < number)
@@ -99,13 +101,12 @@ def make_world(folder: Path) -> None:
     ).save(folder / "net.keras")
 
 
-def start(folder: Path, run: str) -> subprocess.Popen[str]:
+def start(folder: Path, run: str, options: Sequence[str]) -> subprocess.Popen[str]:
     """Start a run of the command line, or go on with it."""
-    words = ["fine-tune", "pictures", "-m", "net.keras", "-o", run, "--optimizer", "adam"]
-    words += ["--epochs", str(EPOCHS), "--top-epochs", "2", "--engine", "tensorflow"]
-    words += ["--precision", "float32", "--train-batch-norm", "--json"]
+    words = ["fine-tune", "pictures", "-m", "net.keras", "-o", run, "--epochs", str(EPOCHS)]
+    words += ["--engine", "tensorflow", "--precision", "float32", "--train-batch-norm", "--json"]
     return subprocess.Popen(
-        [sys.executable, "-m", "featx", *words],
+        [sys.executable, "-m", "featx", *words, *options],
         cwd=folder,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -78,6 +78,11 @@ def describe_wrong_output(path: Path, name: str = "output") -> str:
             f"{str(path)!r} cannot be written: the folder is not writable. Choose another with "
             f"{option(name)}."
         )
+    if os.path.lexists(path.parent):
+        return (
+            f"{str(path)!r} cannot be written: {str(path.parent)!r} is no folder. Choose another "
+            f"with {option(name)}."
+        )
     return (
         f"{str(path)!r} cannot be written: there is no folder {str(path.parent)!r}. Make it, or "
         f"choose another with {option(name)}."

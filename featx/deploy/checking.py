@@ -38,9 +38,12 @@ class ExportComparison:
             there is none.
         fast_difference: Of the file from `featx predict` where that decodes large JPEGs at a
             fraction of their size, which a graph does not; None where there are none.
-        labelled: Pictures of a known class that the head was not fitted on.
+        labelled: Pictures of a known class that the head was not fitted on; where there are none,
+            those that it was.
         accuracy: Of the file on these; None where there are none.
         accuracy_before: Of `featx predict` on the same ones.
+        is_fitted: Whether these are pictures that the head was fitted on: what an export changes
+            is seen on them, too, but not how good the head is.
     """
 
     pictures: int
@@ -53,6 +56,7 @@ class ExportComparison:
     labelled: int = 0
     accuracy: float | None = None
     accuracy_before: float | None = None
+    is_fitted: bool = False
 
     def is_within(self, bound: float) -> bool:
         """Whether both say the same: up to `bound`, times `largest`. NaN is within no bound."""
@@ -124,7 +128,8 @@ def compare(
         return replace(comparison, largest=max(1.0, float(np.abs(before).max())))
     if head.task == "multi":
         return comparison
-    rows = [row for row, one in enumerate(pictures) if one.label in head.classes]
+    known = [row for row, one in enumerate(pictures) if one.label in head.classes]
+    rows = [row for row in known if not pictures[row].is_fitted] or known
     if not rows:
         return comparison
     targets = np.array([head.classes.index(str(pictures[row].label)) for row in rows])
@@ -133,4 +138,5 @@ def compare(
         labelled=len(rows),
         accuracy=float((new[rows] == targets).mean()),
         accuracy_before=float((old[rows] == targets).mean()),
+        is_fitted=pictures[rows[0]].is_fitted,
     )

@@ -155,7 +155,7 @@ def export_head(
         comparison = _compare(head, backbone, (name, written), (pictures, memory), listener)
         comparison = replace(comparison, source=source)
         _judge(FORMS[name], quantize, comparison, listener)
-        card = write_card(head, name, output.name, quantize, comparison)
+        card = write_card(head, name, files.title, quantize, comparison)
         files.place(written, card)
     size = sum(one.stat().st_size for one in [output, *output.rglob("*")] if one.is_file())
     labels = None if files.labels is None else str(files.labels)

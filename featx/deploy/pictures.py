@@ -37,8 +37,9 @@ class CheckPicture:
         fitted: Those that the network takes, unscaled, uint8 (H, W, C), decoded whole.
         fast: The same, decoded as the head's contract says.
         small: RGB of the network's size, uint8 (H, W, 3).
-        label: Its class; None where it is not known, or the head was fitted on it.
+        label: Its class; None where it is not known.
         content_hash: Of its file; empty if it was drawn.
+        is_fitted: Whether the head was fitted on it.
     """
 
     whole: np.ndarray
@@ -47,6 +48,7 @@ class CheckPicture:
     small: np.ndarray
     label: str | None
     content_hash: bytes = b""
+    is_fitted: bool = False
 
 
 def find_pictures(head: Head, images: Images, most: int) -> tuple[list[CheckPicture], str]:
@@ -64,11 +66,11 @@ def find_pictures(head: Head, images: Images, most: int) -> tuple[list[CheckPict
     known = {row.tobytes() for row in head.fitted_on}
     for data, label in files:
         content_hash = hash_content(data)
-        known_label = None if content_hash in known else label
         try:
-            pictures.append(_take(data, known_label, content_hash, head))
+            taken = _take(data, label, content_hash, head)
         except ImageError:
             continue
+        pictures.append(replace(taken, is_fitted=content_hash in known))
         pixels += pictures[-1].whole.size // 3
         if len(pictures) == most or pixels >= MOST_PIXELS:
             break

@@ -54,6 +54,14 @@ class ExportFiles:
         labels = place / LABELS_FILE if head.classes else None
         return cls(output, is_folder, labels, card, classes)
 
+    @property
+    def title(self) -> str:
+        """Its name; of a version for TensorFlow Serving, which is a number, with that above it."""
+        name = self.output.name
+        if self.is_folder and name.isdigit():
+            return f"{self.output.absolute().parent.name}/{name}"
+        return name
+
     def check(self, overwrite: bool) -> None:
         """Refuse what cannot be written, or exists.
 
@@ -73,6 +81,11 @@ class ExportFiles:
     def _check(self, overwrite: bool) -> None:
         output = self.output
         if self.is_folder:
+            if os.path.lexists(output) and not output.is_dir():
+                raise ExportError(
+                    f"{str(output)!r} exists, and is no folder. Choose another path with "
+                    f"{option('output')}."
+                )
             is_empty = output.is_dir() and not any(output.iterdir())
             is_export = (output / _MARK).is_file()
             if os.path.lexists(output) and not is_empty and not (is_export and overwrite):

@@ -7,7 +7,7 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 import featx
-from featx.deploy.card import write_card
+from featx.deploy.card import describe_comparison, write_card
 from featx.deploy.checking import ExportComparison, compare
 from featx.errors import ExportError, FeatxError, HeadError
 from tests.cli.program import Program
@@ -55,6 +55,11 @@ def test_what_exists_is_left_alone(head: featx.Head, tmp_path: Path) -> None:
     (tmp_path / "flowers.keras").write_text("mine")
     (tmp_path / "labels.txt").write_text("others\n")
 
+    (tmp_path / "letter").write_text("mine")
+    with pytest.raises(ExportError, match=r"letter' exists, and is no folder. Choose another"):
+        featx.export_head(head, output=tmp_path / "letter", overwrite=True)
+    with pytest.raises(ExportError, match=r"letter' is no folder. Choose another"):
+        featx.export_head(head, output=tmp_path / "letter/flowers.keras")
     for name in ("full", "flowers.keras", "other.tflite"):
         for overwrite in (False, True):
             if overwrite and name != "full":
@@ -92,8 +97,10 @@ def test_a_model_that_is_gone_is_named(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@dataclass
 class One:
-    label = None
+    label: str | None = None
+    is_fitted: bool = False
 
 
 def test_comparing_counts_changed_answers(head: featx.Head) -> None:
@@ -105,6 +112,21 @@ def test_comparing_counts_changed_answers(head: featx.Head) -> None:
     assert (found.pictures, found.changed) == (3, 1)
     assert found.difference == pytest.approx(0.2)
     assert found.accuracy is None
+
+
+def test_accuracy_is_that_on_pictures_not_fitted_on_or_else_on_the_others(head: featx.Head) -> None:
+    before = np.array([[0.6, 0.4], [0.3, 0.7], [0.9, 0.1]])
+    after = np.array([[0.4, 0.6], [0.3, 0.7], [0.8, 0.2]])
+    first, second = head.classes
+    fitted = [One(first, True), One(second, True), One(None)]
+
+    seen = compare(head, fitted, before, after)  # type: ignore[arg-type]
+    unseen = compare(head, [*fitted[:2], One(first)], before, after)  # type: ignore[list-item]
+
+    assert (seen.labelled, seen.accuracy, seen.accuracy_before) == (2, 0.5, 1.0)
+    assert (unseen.labelled, unseen.accuracy, unseen.is_fitted) == (1, 1.0, False)
+    assert "on 2 of them all of which the head was fitted on: 0.5" in describe_comparison(seen)
+    assert "on 1 of them that the head was not fitted on: 1.0" in describe_comparison(unseen)
 
 
 def test_numbers_are_compared_by_how_large_they_are_and_nan_never_agrees(head: featx.Head) -> None:

@@ -24,6 +24,16 @@ def test_folders_above_a_saved_model_are_made(tmp_path: Path) -> None:
     assert [*output.parent.iterdir()] == []
 
 
+def test_a_version_for_serving_is_called_by_the_folder_above_it(tmp_path: Path) -> None:
+    head = make_head()
+    for place, form, title in (
+        ("served/flowers/1", "savedmodel", "flowers/1"),
+        ("served/flowers", "savedmodel", "flowers"),
+        ("served/m.keras", "keras", "m.keras"),
+    ):
+        assert ExportFiles.of(tmp_path / place, form, head).title == title
+
+
 def test_a_file_in_the_place_of_a_folder_is_said(tmp_path: Path) -> None:
     (tmp_path / "served").write_text("")
     with (
