@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from featx.deploy.encoded import decode
+from featx.deploy.fresh import compile_keras
 from featx.deploy.keras_model import build_keras_model
 from featx.deploy.onnx_files import convert
 from featx.deploy.parts import Parts
@@ -81,7 +82,8 @@ def write_keras(job: Job, path: Path) -> Predict:
         )
     model = build_keras_model(job.parts.head, job.backbone)
     model.save(path)
-    return lambda images: np.asarray(model(images))
+    compiled = compile_keras(model)
+    return lambda images: np.asarray(compiled(images))
 
 
 def write_saved_model(job: Job, folder: Path) -> Predict:
