@@ -83,6 +83,8 @@ class OpenVinoNetwork:
             "EXECUTION_MODE_HINT": "ACCURACY" if is_exact else "PERFORMANCE",
             "NUM_STREAMS": self.concurrency,
             "INFERENCE_NUM_THREADS": settings.num_threads,
+            # Else each process binds its threads to the first cores, and several share these.
+            "ENABLE_CPU_PINNING": False,
         }
 
     def __call__(self, pixels: np.ndarray) -> Results:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from featx.engines.engines import ENGINES
+from featx.engines.engines import ENGINES, NetworkSettings
 from featx.inference import AcceleratedBackbone, EngineRequest
 from featx.models import builtin, load_model
 from featx.models.builtin import load_layers
@@ -103,3 +105,23 @@ for name in ("tensorflow", "keras"):
     )
     assert result.returncode == 0, result.stderr
     assert "computed" in result.stdout
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="threads cannot be bound here")
+def test_its_threads_are_bound_to_no_core() -> None:
+    """Else networks of several processes, of a core each, would all compute on the first one."""
+    backbone, engine = load_model("builtin:mini"), ENGINES["openvino"]
+    graph = backbone.freeze(["embedding"])
+    assert graph is not None
+    model = engine.convert(graph, backbone.spec.input)
+    network = engine.open(model, NetworkSettings(("embedding",), "float32", 1, batch_size=4))
+    pixels = pixels_for(backbone, 64)
+    network(pixels[:8])
+    allowed = os.sched_getaffinity(0)
+    thread = threading.Thread(target=network, args=(pixels,))
+    thread.start()
+    while thread.is_alive():
+        for number in map(int, os.listdir("/proc/self/task")):
+            with contextlib.suppress(ProcessLookupError):
+                assert os.sched_getaffinity(number) == allowed
+    thread.join()
