@@ -162,6 +162,30 @@ def write_rows(
         watch: Measures where the time goes.
         advance: Told of how many more images there is a result.
     """
+    try:
+        take_rows(items, computation, rows, watch, advance)
+    finally:
+        # Also after Ctrl-C and errors: what was computed is kept for the next run.
+        with watch.timing("write"):
+            rows.commit()
+
+
+def take_rows(
+    items: Iterable[ImageItem],
+    computation: Computation,
+    rows: RowWriter,
+    watch: Stopwatch,
+    advance: Callable[[int], None] = lambda count: None,
+) -> None:
+    """Read images and compute their features; the last ones are not written yet.
+
+    Args:
+        items: See `write_rows`.
+        computation: See `write_rows`.
+        rows: Takes the results; to be committed.
+        watch: See `write_rows`.
+        advance: See `write_rows`.
+    """
     header, options = computation.header, computation.options
     images = read_images(
         items,
@@ -180,16 +204,11 @@ def write_rows(
         stopwatch=watch,
         known=rows.known,
     )
-    try:
-        with contextlib.closing(results):
-            for result in results:
-                with watch.timing("write"):
-                    count = rows.take(result)
-                advance(count)
-    finally:
-        # Also after Ctrl-C and errors: what was computed is kept for the next run.
-        with watch.timing("write"):
-            rows.commit()
+    with contextlib.closing(results):
+        for result in results:
+            with watch.timing("write"):
+                count = rows.take(result)
+            advance(count)
 
 
 def _refuse_other_order(key: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import socket
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, Self
 
 from featx.errors import StoreError
 from featx.extraction.carried_columns import CarriedColumns
-from featx.extraction.row_writing import Computation, RowWriter, write_rows
+from featx.extraction.row_writing import Computation, RowWriter, take_rows
 from featx.extraction.stored import StoredImages
 from featx.features.computing import Stopwatch
 from featx.images.sources import ImageFailure, ImageItem
@@ -118,6 +119,9 @@ class TaskRecord:
 class TaskWorker:
     """Does tasks of a job; has the model in memory from the beginning.
 
+    Tasks may be given in several threads. One is computed at a time, and while its rows are
+    written, the next one.
+
     Args:
         job: What all tasks share.
 
@@ -132,6 +136,7 @@ class TaskWorker:
         self._job = job
         self._known = set(job.known)
         self._backbone = job.network.open()
+        self._computing = threading.Lock()
 
     def do(self, task: Task) -> TaskRecord:
         """Do a task, unless it was done.
@@ -143,17 +148,21 @@ class TaskWorker:
         return TaskRecord.parse(record)
 
     def _do(self, task: Task, folder: Path) -> TaskRecord:
-        job, watch = self._job, Stopwatch()
+        job = self._job
         failures: list[ImageFailure] = []
-        rows = RowWriter(
-            PartWriter(folder, job.header, max_seconds=math.inf, run_facts=lambda: job.facts),
-            task.stored,
-            CarriedColumns(task.stored, task.vanished),
-            set(self._known),
-            failures.append,
-        )
-        computation = Computation(self._backbone, job.header, job.options)
-        write_rows(task.items, computation, rows, watch, lambda count: None)
+        with self._computing:
+            watch = Stopwatch()  # Not before: waiting is no work.
+            rows = RowWriter(
+                PartWriter(folder, job.header, max_seconds=math.inf, run_facts=lambda: job.facts),
+                task.stored,
+                CarriedColumns(task.stored, task.vanished),
+                set(self._known),
+                failures.append,
+            )
+            computation = Computation(self._backbone, job.header, job.options)
+            take_rows(task.items, computation, rows, watch)
+        with watch.timing("write"):
+            rows.commit()
         return TaskRecord(
             name=task.name,
             done=rows.done,

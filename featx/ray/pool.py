@@ -27,6 +27,9 @@ MOST_DEATHS = 20
 """Workers that may die one after the other, without a result of any in between; more where one
 node may have had so many."""
 
+TASKS_AHEAD = 2
+"""Tasks that a worker has at a time: it begins one while it writes the rows of another."""
+
 PATIENCE_SECONDS = 10.0
 """How long to wait before saying that no worker has begun."""
 
@@ -144,19 +147,28 @@ class Actor:
 
 
 @dataclass(slots=True, eq=False)
-class _Member(Generic[TaskT]):
-    """A worker of the pool: its actor, where it is, and what it does; nothing while it begins."""
+class _Member:
+    """A worker of the pool: its actor, and where it is; nowhere while it begins."""
 
     actor: Any
     host: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Call(Generic[TaskT]):
+    """What a worker was told to do: a task, or to begin; perhaps that alone."""
+
+    member: _Member
     task: TaskT | None = None
+    is_alone: bool = False
 
 
 class Pool(Generic[TaskT, ResultT]):
     """Workers that do tasks.
 
-    One that dies is replaced, and its task is done by another. One that cannot work where it is (a
-    full disk, a folder that is missing) is left out, as long as there are others.
+    One that dies is replaced, and its tasks are done by others, each alone, to find out which one
+    kills workers. One that cannot work where it is (a full disk, a folder that is missing) is left
+    out, as long as there are others.
 
     Args:
         ray: The module of Ray, connected.
@@ -172,11 +184,13 @@ class Pool(Generic[TaskT, ResultT]):
         self._size = size
         with _sending("The model"):
             self._make = ray.put(make)
-        self._actor_class = ray.remote(num_cpus=size.num_cpus, num_gpus=size.num_gpus)(Actor)
+        self._actor_class = ray.remote(
+            num_cpus=size.num_cpus, num_gpus=size.num_gpus, max_concurrency=TASKS_AHEAD
+        )(Actor)
         self._listener = listener
         self._wanted = size.count
-        self._calls: dict[Any, _Member[TaskT]] = {}  # What is being done → who does it.
-        self._idle: deque[_Member[TaskT]] = deque()
+        self._members: list[_Member] = []
+        self._calls: dict[Any, _Call[TaskT]] = {}  # By what Ray returned for them.
         self._again: deque[TaskT] = deque()
         self._tries: Counter[str] = Counter()
         self._deaths = 0
@@ -187,7 +201,7 @@ class Pool(Generic[TaskT, ResultT]):
         """Do tasks; yield results as they come.
 
         Args:
-            take: Returns the next task; None at the end. It is asked when a worker is free.
+            take: Returns the next task; None at the end. It is asked when a worker has room for it.
 
         Raises:
             ClusterError: If workers die again and again, or the cluster is gone.
@@ -196,9 +210,9 @@ class Pool(Generic[TaskT, ResultT]):
         try:
             while True:
                 self._hand_out(take)
-                is_busy = any(member.task is not None for member in self._calls.values())
-                if self._idle and not is_busy:  # Who is free was given nothing: that is all.
-                    return
+                is_busy = any(call.task is not None for call in self._calls.values())
+                if not is_busy and any(member.host for member in self._members):
+                    return  # Who is free was given nothing: that is all.
                 yield from self._collect()
         except (ConnectionError, self._ray.exceptions.RayError) as error:
             raise ClusterError(
@@ -209,41 +223,50 @@ class Pool(Generic[TaskT, ResultT]):
             self._end()
 
     def _hand_out(self, take: Callable[[], TaskT | None]) -> None:
-        """Replace workers that are gone, and give tasks to those that are free."""
-        while len(self._calls) + len(self._idle) < self._wanted:
-            actor = self._actor_class.remote(self._size.threads)
-            self._calls[actor.start.remote(self._make)] = _Member(actor)
-        while self._idle:
-            task = self._again.popleft() if self._again else take()
+        """Replace workers that are gone, and give tasks to those that have room."""
+        while len(self._members) < self._wanted:
+            member = _Member(self._actor_class.remote(self._size.threads))
+            self._members.append(member)
+            self._calls[member.actor.start.remote(self._make)] = _Call(member)
+        while (free := self._find_free()) is not None:
+            is_alone = bool(self._again)
+            task = self._again.popleft() if is_alone else take()
             if task is None:
                 return
-            member = self._idle[0]
             with _sending("These images"):
-                call = member.actor.do.remote(task)
-            member.task = task
-            self._calls[call] = self._idle.popleft()
+                call = free.actor.do.remote(task)
+            self._calls[call] = _Call(free, task, is_alone)
+
+    def _find_free(self) -> _Member | None:
+        """Return the worker with the fewest tasks, if it has room for one."""
+        loads = {member: 0 for member in self._members if member.host}
+        for call in self._calls.values():
+            if call.task is not None:
+                loads[call.member] += TASKS_AHEAD if call.is_alone else 1
+        # A second one only when all have one, and nothing waits that has to be done alone.
+        room = 1 if self._again or len(loads) < self._wanted else TASKS_AHEAD
+        free = min(loads, key=lambda member: loads[member], default=None)
+        return free if free is not None and loads[free] < room else None
 
     def _collect(self) -> Iterator[ResultT]:
         """Wait for a call to end; yield its result, if it has one."""
         done, _ = self._ray.wait([*self._calls], num_returns=1, timeout=PATIENCE_SECONDS)
         self._tell_if_none_works(done)
-        for call in done:
-            member = self._calls.pop(call)
+        for ended in done:
+            call = self._calls[ended]
             try:
-                result = self._ray.get(call)
+                result = self._ray.get(ended)
             except self._ray.exceptions.RayTaskError as error:  # An error of ours.
-                self._kill(member)
                 raise ClusterError(f"A worker failed: {first_line(error.cause)}") from error
             except self._ray.exceptions.RayError as error:
-                self._bury(member, error)
+                self._bury(call.member, error)
                 continue
             if isinstance(result, FeatxError):
-                self._leave_out(member, result)
+                self._leave_out(call.member, result)
                 continue
-            has_begun, member.task = member.task is None, None
-            self._idle.append(member)
-            if has_begun:
-                member.host = result
+            del self._calls[ended]
+            if call.task is None:
+                call.member.host = result
             else:
                 self._deaths = 0
                 yield result
@@ -252,23 +275,22 @@ class Pool(Generic[TaskT, ResultT]):
         """Say once, until a call ends, that all workers are still to begin."""
         if done:
             self._is_told = False
-        elif not self._is_told and not any(member.host for member in self._calls.values()):
+        elif not self._is_told and not any(member.host for member in self._members):
             self._listener.note("no worker has begun yet: perhaps the cluster has no room for one")
             self._is_told = True
 
-    def _bury(self, member: _Member[TaskT], error: Exception) -> None:
-        """Give the task of a worker that died to another."""
-        self._kill(member)
+    def _bury(self, member: _Member, error: Exception) -> None:
+        """Give the tasks of a worker that died to others."""
+        tasks = self._remove(member)
         self._deaths += 1
         reason = _find_reason(error)
-        if member.task is not None:
-            self._tries[member.task.name] += 1
-            if self._tries[member.task.name] == MOST_TRIES:
+        if len(tasks) == 1:  # Of several, it may have been any.
+            self._tries[tasks[0].name] += 1
+            if self._tries[tasks[0].name] == MOST_TRIES:
                 raise ClusterError(
                     f"{MOST_TRIES} workers died one after the other at the same images: {reason}. "
                     "What was computed is kept: the same command goes on from there."
                 )
-            self._again.append(member.task)
         if self._deaths == self._most_deaths:
             raise ClusterError(
                 f"{self._deaths} workers died one after the other: {reason}. What was computed is "
@@ -277,18 +299,27 @@ class Pool(Generic[TaskT, ResultT]):
         where = f" on {member.host}" if member.host else ""
         self._listener.note(f"a worker{where} has died: another one takes its place")
 
-    def _leave_out(self, member: _Member[TaskT], error: FeatxError) -> None:
+    def _leave_out(self, member: _Member, error: FeatxError) -> None:
         """Go on without a worker that cannot work; only what is about its machine can be."""
-        self._kill(member)
+        self._remove(member)
         self._wanted -= 1
         if self._wanted == 0 or not isinstance(error, StoreError):
             raise error
-        if member.task is not None:
-            self._again.append(member.task)
         left = format_count(self._wanted, "worker")
         self._listener.note(f"one worker is left out, {left} go on: {error}")
 
-    def _kill(self, member: _Member[TaskT]) -> None:
+    def _remove(self, member: _Member) -> list[TaskT]:
+        """End a worker; return its tasks, which wait for others."""
+        self._kill(member)
+        self._members.remove(member)
+        calls = [(key, call) for key, call in self._calls.items() if call.member is member]
+        for key, _ in calls:
+            del self._calls[key]
+        tasks = [call.task for _, call in calls if call.task is not None]
+        self._again.extend(tasks)
+        return tasks
+
+    def _kill(self, member: _Member) -> None:
         try:
             self._ray.kill(member.actor)
         except Exception:  # The cluster is gone, or the actor was never there.
@@ -296,7 +327,7 @@ class Pool(Generic[TaskT, ResultT]):
 
     def _end(self) -> None:
         """End all workers, whatever they do."""
-        for member in [*self._calls.values(), *self._idle]:
+        for member in self._members:
             self._kill(member)
 
 

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import errno
 import random
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,12 @@ import pytest
 
 import featx
 from featx.errors import ClusterError, InvalidValue, StoreError, TooManyFailures
-from featx.extraction import ExtractReport
+from featx.extraction import ExtractReport, tasks
 from featx.extraction.division import Division
 from featx.extraction.tasks import TaskWorker
 from featx.images.roots import MEMORY
 from featx.images.sources import ImageItem
+from featx.store import parts
 from featx.store.parts import list_work
 from featx.testing import write_images
 from tests.clusters.fake_ray import Call, FakeRay, in_place_of_ray
@@ -135,6 +138,46 @@ def test_whatever_dies_no_row_is_lost_doubled_or_changed(
             continue
     check_same(alone, store)
     assert not store.with_name("features.h5.parts").exists()
+
+
+class Together(FakeRay):
+    """All that an actor was told to do is done at the same time."""
+
+    def wait(
+        self, calls: Sequence[Call], num_returns: int, timeout: float
+    ) -> tuple[list[Call], list[Call]]:
+        todo = [call for call in calls if call.actor is calls[0].actor and call.result is None]
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(Call.run, todo))
+        return [calls[0]], list(calls[1:])
+
+
+def test_rows_are_written_while_the_next_ones_are_computed(
+    run: Run, alone: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_write, real_take = parts.write_store, tasks.take_rows
+    started: list[object] = []
+    has_second, was_meanwhile = threading.Event(), []
+
+    def take(*arguments: Any) -> None:
+        started.append(arguments)
+        if len(started) == 2:
+            has_second.set()
+        real_take(*arguments)
+
+    def write(*arguments: Any) -> None:
+        if started and not was_meanwhile:
+            was_meanwhile.append(has_second.wait(timeout=10))
+        real_write(*arguments)
+
+    monkeypatch.setattr(tasks, "take_rows", take)
+    monkeypatch.setattr(parts, "write_store", write)
+    with in_place_of_ray(monkeypatch, Together(random.Random(1), cpus=[1])):
+        report = run(cluster="auto")
+    assert was_meanwhile[0]
+    assert report.rows == 41
+    monkeypatch.undo()
+    check_same(alone, store)
 
 
 def test_a_driver_that_is_killed_without_a_word(

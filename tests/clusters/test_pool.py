@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -61,8 +62,9 @@ def run_pool(
     count: int = 2,
     make: Any = Doubling,
     notes: Notes | None = None,
+    kind: type[FakeRay] = FakeRay,
 ) -> list[str]:
-    ray = FakeRay(random.Random(1), on_call)
+    ray = kind(random.Random(1), on_call)
     left: Iterator[Number] = (Number(name) for name in names)
     pool: Pool[Number, str] = Pool(ray, PoolSize(count, 1.0, 0.0), make, notes or Notes())
     try:
@@ -93,6 +95,39 @@ def test_a_task_that_kills_its_workers_is_given_up() -> None:
 
     with pytest.raises(ClusterError, match=f"^{MOST_TRIES} workers died .* at the same images"):
         run_pool(list("abcdef"), kill)
+
+
+class Watching(FakeRay):
+    """Notes how many tasks workers have; kills those that have two while `is_deadly`."""
+
+    seen: ClassVar[list[list[int]]]
+    is_deadly = False
+
+    def wait(
+        self, calls: Sequence[Call], num_returns: int, timeout: float
+    ) -> tuple[list[Call], list[Call]]:
+        loads = Counter(call.actor for call in calls if call.method == "do")
+        self.seen.append([loads[actor] for actor in self.actors if not actor.is_dead])
+        for actor, load in loads.items():
+            actor.is_dead |= self.is_deadly and load > 1
+        return super().wait(calls, num_returns, timeout)
+
+
+def test_workers_have_a_second_task_as_soon_as_all_have_one() -> None:
+    Watching.seen = []
+    assert len(run_pool([f"{number}" for number in range(30)], kind=Watching, count=3)) == 30
+    assert {max(loads) for loads in Watching.seen if 0 not in loads} == {1, 2}
+    assert [2, 2, 2] in Watching.seen
+    begun = next(number for number, loads in enumerate(Watching.seen) if 0 not in loads)
+    assert all(max(loads) < 2 for loads in Watching.seen[:begun])
+
+
+def test_tasks_that_others_died_with_are_done_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not given up, however often a worker dies that has two: either may have killed it."""
+    Watching.seen = []
+    monkeypatch.setattr(Watching, "is_deadly", True)
+    names = [f"{number:03d}" for number in range(2 * MOST_TRIES * MOST_DEATHS)]
+    assert run_pool(names, kind=Watching) == [name * 2 for name in names]
 
 
 def test_workers_that_only_die_are_given_up() -> None:
