@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from functools import lru_cache
 
 from featx.errors import ImageError
 from featx.images.roots import is_url, public_url
@@ -146,7 +147,13 @@ def natural_key(name: str) -> str:
     """
     # One string: cheaper to compare and keep than nested tuples. Characters below
     # all others make its order: the end of the name < the end of a folder < a number < text.
-    return f"{_SPECIAL.sub(_replace_special, name)}\0{name}"
+    folder, slash, file = name.rpartition("/")
+    return f"{_order_of_folder(folder + slash)}{_SPECIAL.sub(_replace_special, file)}\0{name}"
+
+
+@lru_cache(maxsize=1024)  # A folder has many files.
+def _order_of_folder(folder: str) -> str:
+    return _SPECIAL.sub(_replace_special, folder)
 
 
 _SPECIAL = re.compile(r"[0-9]+|[/\0-\3]")
@@ -202,6 +209,8 @@ def printable_key(name: str) -> str:
 
 def is_utf8(name: str) -> bool:
     """Whether a name can be encoded as UTF-8, as a store requires."""
+    if name.isascii():
+        return True
     try:
         name.encode("utf-8")
     except UnicodeEncodeError:
