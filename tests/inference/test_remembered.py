@@ -217,10 +217,12 @@ def test_one_picture_at_a_time_converts_once_as_much_was_lost_as_that_costs(
         clock.advance(loading)
         return backbone
 
-    def run(one: Backbone | None, num_images: int = 1) -> str:
+    def run(one: Backbone | None) -> str:
         assert one is not None
-        fast = AcceleratedBackbone(one, num_images=num_images)
+        fast = AcceleratedBackbone(one, num_images=1)
         fast(pixels_for(backbone, 1), ["embedding"])
+        expected = 0.0 if one is backbone else loading
+        assert fast.choosing.loading == pytest.approx(expected, abs=0.25)
         return str(fast.run_facts["engine"])
 
     first, *following = engines.split()
