@@ -74,8 +74,10 @@ def with_constants(function: Any, needed: list[str] | None = None) -> Any:
         nodes = [node for node in nodes if node.name in names]
         for node in nodes:  # Those that only have to run before are no values.
             node.input[:] = [each for each in node.input if not each.startswith("^")]
-    kept = [node for node in nodes if node.name not in values]
-    for node in kept:
+    result = tensorflow.compat.v1.GraphDef(versions=graph_def.versions, library=graph_def.library)
+    # Copied before weights are in it.
+    result.node.extend(node for node in nodes if node.name not in values)
+    for node in result.node:
         sources = [source for source in node.input if source.split(":")[0].lstrip("^") in values]
         if not sources:
             continue
@@ -85,8 +87,6 @@ def with_constants(function: Any, needed: list[str] | None = None) -> Any:
         node.op = "Const"
         del node.input[:]
         node.attr["value"].tensor.CopyFrom(tensorflow.make_tensor_proto(value))
-    result = tensorflow.compat.v1.GraphDef(versions=graph_def.versions, library=graph_def.library)
-    result.node.extend(kept)
     return result
 
 
