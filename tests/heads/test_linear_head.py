@@ -115,7 +115,10 @@ def test_regularisation_is_the_best_of_cross_validation() -> None:
         {"C": list(REGULARISATIONS)},
         scoring="neg_log_loss",
         cv=PredefinedSplit(folds.numbers),
-    ).fit(StandardScaler().fit_transform(values), targets)
+        refit=False,
+    )
+    with threadpool_limits(1):
+        search.fit(StandardScaler().fit_transform(values), targets)
     assert settings == {"C": search.best_params_["C"], "folds": 5}
 
 
