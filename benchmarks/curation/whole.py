@@ -96,8 +96,8 @@ def _change(blocks: Blocks, shape: Shape, planted: Planted) -> Blocks:
             targets,
         )
         away = random.normal(size=(int(is_far[rows].sum()), shape.width))
-        away *= DISTANCE * float(np.linalg.norm(values - values.mean(axis=0), axis=1).mean())
-        away /= np.linalg.norm(away, axis=1, keepdims=True)
+        length = float(np.linalg.norm(values - values.mean(axis=0), axis=1).mean())
+        away *= DISTANCE * length / np.linalg.norm(away, axis=1, keepdims=True)
         values[is_far[rows]] += away.astype(np.float32)
         yield values, changed
         start += len(values)
