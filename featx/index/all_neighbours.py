@@ -25,7 +25,7 @@ KIND, GOAL = "ivf", 0.95
 NEAR_GOAL = 0.99
 """The share of rows of a similarity that was named that it is tuned to find in place of that."""
 
-MOST_LOOKED_AT = 32_000_000_000
+MOST_LOOKED_AT = 16_000_000_000
 """Pairs of vectors that an index compares at most: a few minutes on two cores. Where more would be
 needed to reach the goal, fewer are found, and the recall says so."""
 

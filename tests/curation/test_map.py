@@ -14,7 +14,9 @@ from typer.testing import CliRunner
 
 import featx
 from featx.cli.app import app
+from featx.curation.layout import LAYOUTS
 from featx.errors import FeatxError
+from featx.index.all_neighbours import Directions
 from featx.report.map_detail import order_by_detail, order_by_level
 from tests.browser import Browser, start_browser
 from tests.curation.stores import make_classes, write_vectors
@@ -205,6 +207,21 @@ def test_what_cannot_be_mapped_is_one_sentence(
 ) -> None:
     with pytest.raises(FeatxError, match=message):
         featx.map_features(store, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_umap_places_many_images_between_some_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("umap")
+    monkeypatch.setattr("featx.curation.layouts.umap.MOST", 100)
+    values, labels = make_classes([120] * 3)
+    directions = Directions(values, values.mean(axis=0))
+    placed = LAYOUTS["umap"].place(directions, seed=1)
+    assert placed.shape == (360, 2)
+    assert np.isfinite(placed).all()
+    distances = np.linalg.norm(placed[:, None] - placed[None], axis=2)
+    np.fill_diagonal(distances, np.inf)
+    targets = np.unique(labels, return_inverse=True)[1]
+    assert (targets[distances.argmin(axis=1)] == targets).mean() > 0.95
 
 
 def test_a_layout_that_suits_the_number_of_images_is_chosen_and_said(tmp_path: Path) -> None:
