@@ -71,10 +71,11 @@ def make_tuning_page(report: FineTuneReport, thumbnails: Thumbnails) -> Page:
 
 def _introduce(report: FineTuneReport) -> str:
     trained = format_count(len(report.trained), "layer")
+    kept = "" if report.best else " No epoch was better than the start, which is kept."
     return (
         f"{name_learned(report)}; {trained} and a {report.kind} "
         f"top on {report.layer} trained on {format_count(report.num_train, 'image')}; measured on "
-        f"{format_count(report.comparison.count, 'image')} that it had not seen."
+        f"{format_count(report.comparison.count, 'image')} that it had not seen.{kept}"
     )
 
 

@@ -84,7 +84,7 @@ def _draw_comparison(report: FineTuneReport) -> Table:
 def name_both(report: FineTuneReport) -> Iterator[tuple[str, AnyEvaluation]]:
     """Yield what is compared, and its figures."""
     yield f"frozen features, {report.frozen_kind} head", report.before
-    yield f"fine-tuned, epoch {report.best}", report.after
+    yield f"fine-tuned, epoch {report.best}" if report.best else "the start, kept", report.after
 
 
 def list_figures(evaluation: AnyEvaluation) -> dict[str, str]:

@@ -143,6 +143,19 @@ def test_table_and_comparison(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "5 only right now, 0 only right before" in said
 
 
+def test_a_start_that_is_kept_is_called_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = dataclasses.replace(make_report(tmp_path), best=0)
+    show_fine_tune_report(report)
+    out = capsys.readouterr().out
+    assert "the start, kept" in out
+    assert "fine-tuned, epoch" not in out
+    write_tuning_page(report, tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "No epoch was better than the start, which is kept." in text
+
+
 def test_views_name_both_figures(tmp_path: Path) -> None:
     report = make_report(tmp_path)
     assert "before 0.7500 (lda on frozen features), after 1.0000 (epoch 1)" in repr(report)
