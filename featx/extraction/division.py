@@ -10,8 +10,8 @@ from featx.images.sources.items import ReadsInOrder
 from featx.store.parts import PART_BYTES
 
 TASK_SECONDS = 15.0
-"""How long a task is to take: a killed worker loses at most this, as on one machine. Between two
-tasks, a worker that writes computes nothing."""
+"""How long a task is to take: a killed worker loses at most the one that it computes, as on one
+machine, and the one that it writes."""
 
 LEAST_SECONDS = 1.0
 """How long a task is to take towards the end, so that all workers end at about the same time."""
