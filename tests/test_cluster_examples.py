@@ -75,6 +75,31 @@ def test_kubernetes(spoken: Any) -> None:
     assert mounted == {volume["name"] for volume in spec["template"]["spec"]["volumes"]}
 
 
+def test_one_index_on_slurm(spoken: Any, tmp_path: Path) -> None:
+    """Each job runs here, when it is submitted, with the tasks of its array."""
+    sbatch = tmp_path / "bin" / "sbatch"
+    sbatch.write_text(
+        "#!/bin/sh\n"
+        "for last; do case $last in --array=1-*) tasks=${last#--array=1-};; esac; done\n"
+        'for task in $(seq "${tasks:-1}"); do SLURM_ARRAY_TASK_ID=$task sh -c "$last"; done\n'
+        "echo 1\n",
+        encoding="utf-8",
+    )
+    sbatch.chmod(0o755)
+    (tmp_path / "shards").mkdir()
+    for number in (1, 2):
+        (tmp_path / "shards" / f"shard-{number}.faiss").touch()
+    calls = spoken(["sh", str(FOLDER / "index.sh"), "shards", "features.h5", "1000"])
+    train, *fill, merge = calls
+    assert train == "index shards/shard-1.h5 --train-for 1000 -o shards/trained.faiss".split()
+    assert [call[1] for call in fill] == [f"shards/shard-{number}.h5" for number in range(1, 9)]
+    assert {tuple(call[2:]) for call in fill} == {("--trained-by", "shards/trained.faiss")}
+    assert merge[1:3] == ["shards/shard-1.faiss", "shards/shard-2.faiss"]
+    assert merge[3:] == ["--features", "features.h5", "-o", "features.faiss"]
+    for call in calls:
+        check_call(call)
+
+
 @pytest.mark.parametrize("machines", [{}, {"MACHINES": "machines.txt"}])
 def test_gnu_parallel(spoken: Any, tmp_path: Path, machines: dict[str, str]) -> None:
     script = ["sh", str(FOLDER / "parallel.sh"), "photos", "shards"]

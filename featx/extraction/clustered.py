@@ -23,7 +23,7 @@ from featx.images.reading import DecodedImage, read_images
 from featx.inference.decided import DecidedNetwork, make_noise, request_chosen
 from featx.inference.trial import FIRST_BATCH
 from featx.ray.connection import LOCAL, connected
-from featx.ray.pool import Pool, PoolSize, choose_size
+from featx.ray.pool import Pool, PoolSize, choose_size, format_share
 from featx.store.parts import PartWriter
 from featx.store.shared_work import SharedWork
 from featx.units import format_count
@@ -101,9 +101,9 @@ def _describe_size(size: PoolSize) -> str:
         >>> _describe_size(PoolSize(2, 4.0, 0.5))
         '2 workers on Ray, of 4 CPUs and 0.5 GPUs each'
     """
-    parts = [f"{size.num_cpus:g} CPU{'s' * (size.num_cpus != 1)}"]
+    parts = [format_share(size.num_cpus, "CPU")]
     if size.num_gpus:
-        parts.append(f"{size.num_gpus:g} GPU{'s' * (size.num_gpus != 1)}")
+        parts.append(format_share(size.num_gpus, "GPU"))
     each = " each" if size.count > 1 else ""
     return f"{format_count(size.count, 'worker')} on Ray, of {' and '.join(parts)}{each}"
 

@@ -153,8 +153,8 @@ def replace_container(path: Path) -> Iterator[Writer]:
         raise
     except OSError as error:
         raise IndexFileError(
-            f"{str(path)!r} cannot be written: {error.strerror}. Name another place: "
-            f"{command('index', output='OTHER.faiss')}, or "
+            f"{str(path)!r} cannot be written: {error.strerror}. Make room, or name another "
+            f"place: {option('output', 'OTHER.faiss')}, or "
             f"{command('search', features='STORE', index='OTHER.faiss')}."
         ) from error
 

@@ -91,12 +91,22 @@ def choose_size(nodes: Sequence[Mapping[str, float]], options: UpdateOptions) ->
     room = sum(_count_places(node, num_cpus, num_gpus) for node in nodes)
     if not room:
         raise ClusterError(
-            f"No node of the cluster has {num_cpus:g} CPUs"
-            + (f" and {num_gpus:g} GPUs" if num_gpus else "")
+            f"No node of the cluster has {format_share(num_cpus, 'CPU')}"
+            + (f" and {format_share(num_gpus, 'GPU')}" if num_gpus else "")
             + f" for a worker. Ask for less with {option('num_cpus')}"
             + (f" or {option('num_gpus')}." if num_gpus else ".")
         )
     return PoolSize(options.concurrency or room, num_cpus, num_gpus)
+
+
+def format_share(amount: float, what: str) -> str:
+    """Return what a worker takes of a node, for a message.
+
+    Example:
+        >>> format_share(1.0, "GPU"), format_share(0.5, "GPU")
+        ('1 GPU', '0.5 GPUs')
+    """
+    return f"{amount:g} {what}{'s' * (amount != 1)}"
 
 
 def _count_places(node: Mapping[str, float], num_cpus: float, num_gpus: float) -> int:
