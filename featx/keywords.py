@@ -68,6 +68,7 @@ class UpdateKeywords(TypedDict, total=False):
     concurrency: int | None
     num_cpus: float | None
     num_gpus: float | None
+    cpu_workers: int | None
 
 
 class LayerSynonyms(TypedDict, total=False):

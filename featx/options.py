@@ -259,6 +259,7 @@ class UpdateOptions:
         concurrency: How many workers, at least 1; when None, as many as there is room for.
         num_cpus: Cores of each worker, above 0; when None, those of the smallest node.
         num_gpus: GPUs of each worker, at least 0; a fraction where several share one.
+        cpu_workers: How many further workers have no GPU, at least 1; with `num_gpus`.
     """
 
     overwrite: bool = False
@@ -274,13 +275,19 @@ class UpdateOptions:
     concurrency: int | None = None
     num_cpus: float | None = None
     num_gpus: float | None = None
+    cpu_workers: int | None = None
 
     def __post_init__(self) -> None:
         _check_numbers(self, ("max_failures", "single_file_limit"), least=0)
-        _check_numbers(self, ("concurrency",), least=1)
+        _check_numbers(self, ("concurrency", "cpu_workers"), least=1)
         check_text("cluster", self.cluster)
         for name in ("num_cpus", "num_gpus"):
             _check_amount(self, name)
+        if self.cpu_workers is not None and not self.num_gpus:
+            raise InvalidValue(
+                f"{option('cpu_workers')} adds workers to those with GPUs: say how many these have "
+                f"with {option('num_gpus', 1)}, or leave it out."
+            )
         for name in ("overwrite", "prune", "strict", "retry_failed", "wait", "dry_run"):
             check_flag(name, getattr(self, name))
         if self.shard is not None:

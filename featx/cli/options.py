@@ -333,6 +333,10 @@ def make_update(
         float | None,
         typer.Option(metavar="N", help="GPUs of a worker; 0.5: two share one. [default: none]"),
     ] = None,
+    cpu_workers: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Further workers without GPUs. [default: none]"),
+    ] = None,
 ) -> UpdateOptions:
     """Return how the store is brought up to date."""
     return UpdateOptions(
@@ -349,6 +353,7 @@ def make_update(
         concurrency=concurrency,
         num_cpus=num_cpus,
         num_gpus=num_gpus,
+        cpu_workers=cpu_workers,
     )
 
 

@@ -57,9 +57,9 @@ def compute_on_cluster(
         size = choose_size([node["Resources"] for node in ray.nodes() if node["Alive"]], options)
         listener.note(_describe_size(size))
         job = _make_job(plan, prepared, first_batch, work.path)
-        job = replace(job, facts={**job.facts, "ray": ray.__version__, "workers": size.count})
+        job = replace(job, facts={**job.facts, "ray": ray.__version__, "workers": size.total})
         pool: Pool[Task, TaskRecord] = Pool(ray, size, partial(TaskWorker, job), listener)
-        division = Division(todo, row_bytes=job.header.row_bytes, num_workers=size.count)
+        division = Division(todo, row_bytes=job.header.row_bytes, num_workers=size.total)
         listener.start(len(todo), "images")
         try:
             with contextlib.closing(pool.run(_taking(plan, prepared, division))) as results:
@@ -72,7 +72,7 @@ def compute_on_cluster(
         finally:
             listener.finish()
     for name in watch.seconds:  # On average: as a clock on the wall would show it.
-        watch.seconds[name] += sum(record.seconds[name] for record in records) / size.count
+        watch.seconds[name] += sum(record.seconds[name] for record in records) / size.total
     failures.sort(item.key for item in todo)
     return Computed(
         done=sum(record.done for record in records),
@@ -100,12 +100,15 @@ def _describe_size(size: PoolSize) -> str:
     Example:
         >>> _describe_size(PoolSize(2, 4.0, 0.5))
         '2 workers on Ray, of 4 CPUs and 0.5 GPUs each'
+        >>> _describe_size(PoolSize(1, 4.0, 1.0, cpu_workers=3))
+        '1 worker on Ray, of 4 CPUs and 1 GPU, and 3 without GPUs'
     """
     parts = [format_share(size.num_cpus, "CPU")]
     if size.num_gpus:
         parts.append(format_share(size.num_gpus, "GPU"))
     each = " each" if size.count > 1 else ""
-    return f"{format_count(size.count, 'worker')} on Ray, of {' and '.join(parts)}{each}"
+    more = f", and {size.cpu_workers} without GPUs" if size.cpu_workers else ""
+    return f"{format_count(size.count, 'worker')} on Ray, of {' and '.join(parts)}{each}{more}"
 
 
 def _write_new_failures(plan: Plan, prepared: Prepared, failures: FailureCount) -> None:

@@ -93,7 +93,7 @@ class Request:
             if not update.dry_run:
                 import_ray()
             return
-        for name in ("concurrency", "num_cpus", "num_gpus"):
+        for name in ("concurrency", "num_cpus", "num_gpus", "cpu_workers"):
             if getattr(update, name) is not None:
                 raise InvalidValue(
                     f"{option(name)} is about workers on a cluster: say which with "

@@ -55,11 +55,18 @@ class PoolSize:
         count: Workers.
         num_cpus: Cores of each.
         num_gpus: GPUs of each; may be a fraction.
+        cpu_workers: Further workers without GPUs.
     """
 
     count: int
     num_cpus: float
     num_gpus: float
+    cpu_workers: int = 0
+
+    @property
+    def total(self) -> int:
+        """All workers."""
+        return self.count + self.cpu_workers
 
     @property
     def threads(self) -> int:
@@ -81,7 +88,7 @@ def choose_size(nodes: Sequence[Mapping[str, float]], options: UpdateOptions) ->
 
     Example:
         >>> choose_size([{"CPU": 4.0}, {"CPU": 8.0}], UpdateOptions(cluster="auto"))
-        PoolSize(count=3, num_cpus=4.0, num_gpus=0.0)
+        PoolSize(count=3, num_cpus=4.0, num_gpus=0.0, cpu_workers=0)
         >>> choose_size([{"CPU": 8.0, "GPU": 1.0}], UpdateOptions(num_cpus=2, num_gpus=0.5)).count
         2
     """
@@ -96,7 +103,7 @@ def choose_size(nodes: Sequence[Mapping[str, float]], options: UpdateOptions) ->
             + f" for a worker. Ask for less with {option('num_cpus')}"
             + (f" or {option('num_gpus')}." if num_gpus else ".")
         )
-    return PoolSize(options.concurrency or room, num_cpus, num_gpus)
+    return PoolSize(options.concurrency or room, num_cpus, num_gpus, options.cpu_workers or 0)
 
 
 def format_share(amount: float, what: str) -> str:
@@ -161,6 +168,7 @@ class _Member:
     """A worker of the pool: its actor, and where it is; nowhere while it begins."""
 
     actor: Any
+    num_gpus: float
     host: str = ""
 
 
@@ -194,17 +202,21 @@ class Pool(Generic[TaskT, ResultT]):
         self._size = size
         with _sending("The model"):
             self._make = ray.put(make)
-        self._actor_class = ray.remote(
-            num_cpus=size.num_cpus, num_gpus=size.num_gpus, max_concurrency=TASKS_AHEAD
-        )(Actor)
+        # By the GPUs of each: if those with GPUs have none, all workers are alike.
+        self._wanted = Counter({size.num_gpus: size.count}) + Counter({0.0: size.cpu_workers})
+        self._actor_classes = {
+            num_gpus: ray.remote(
+                num_cpus=size.num_cpus, num_gpus=num_gpus, max_concurrency=TASKS_AHEAD
+            )(Actor)
+            for num_gpus in self._wanted
+        }
         self._listener = listener
-        self._wanted = size.count
         self._members: list[_Member] = []
         self._calls: dict[Any, _Call[TaskT]] = {}  # By what Ray returned for them.
         self._again: deque[TaskT] = deque()
         self._tries: Counter[str] = Counter()
         self._deaths = 0
-        self._most_deaths = max(MOST_DEATHS, 2 * size.count)
+        self._most_deaths = max(MOST_DEATHS, 2 * size.total)
         self._is_told = False  # That no worker has begun.
 
     def run(self, take: Callable[[], TaskT | None]) -> Generator[ResultT]:
@@ -234,8 +246,10 @@ class Pool(Generic[TaskT, ResultT]):
 
     def _hand_out(self, take: Callable[[], TaskT | None]) -> None:
         """Replace workers that are gone, and give tasks to those that have room."""
-        while len(self._members) < self._wanted:
-            member = _Member(self._actor_class.remote(self._size.threads))
+        there = Counter(member.num_gpus for member in self._members)
+        for num_gpus in (self._wanted - there).elements():
+            actor = self._actor_classes[num_gpus].remote(self._size.threads)
+            member = _Member(actor, num_gpus)
             self._members.append(member)
             self._calls[member.actor.start.remote(self._make)] = _Call(member)
         while (free := self._find_free()) is not None:
@@ -254,7 +268,7 @@ class Pool(Generic[TaskT, ResultT]):
             if call.task is not None:
                 loads[call.member] += TASKS_AHEAD if call.is_alone else 1
         # A second one only when all have one, and nothing waits that has to be done alone.
-        room = 1 if self._again or len(loads) < self._wanted else TASKS_AHEAD
+        room = 1 if self._again or len(loads) < self._wanted.total() else TASKS_AHEAD
         free = min(loads, key=lambda member: loads[member], default=None)
         return free if free is not None and loads[free] < room else None
 
@@ -312,10 +326,10 @@ class Pool(Generic[TaskT, ResultT]):
     def _leave_out(self, member: _Member, error: FeatxError) -> None:
         """Go on without a worker that cannot work; only what is about its machine can be."""
         self._remove(member)
-        self._wanted -= 1
-        if self._wanted == 0 or not isinstance(error, StoreError):
+        self._wanted[member.num_gpus] -= 1
+        if self._wanted.total() == 0 or not isinstance(error, StoreError):
             raise error
-        left = format_count(self._wanted, "worker")
+        left = format_count(self._wanted.total(), "worker")
         self._listener.note(f"one worker is left out, {left} go on: {error}")
 
     def _remove(self, member: _Member) -> list[TaskT]:

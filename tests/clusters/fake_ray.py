@@ -6,7 +6,7 @@ import contextlib
 import copy
 import pickle
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -48,8 +48,8 @@ class Call:
 class FakeActor:
     """The handle of an actor."""
 
-    def __init__(self, made: Any) -> None:
-        self.made, self.is_dead = made, False
+    def __init__(self, made: Any, options: Mapping[str, float]) -> None:
+        self.made, self.options, self.is_dead = made, options, False
         self.start, self.do = (
             SimpleNamespace(remote=lambda argument, name=name: Call(self, name, argument))
             for name in ("start", "do")
@@ -86,7 +86,7 @@ class FakeRay:
     def remote(self, **options: float) -> Callable[[type], Any]:
         def make(kind: type) -> Any:
             def start(*arguments: Any) -> FakeActor:
-                self.actors.append(FakeActor(kind(*arguments)))
+                self.actors.append(FakeActor(kind(*arguments), options))
                 return self.actors[-1]
 
             return SimpleNamespace(remote=start)

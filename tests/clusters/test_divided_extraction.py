@@ -275,6 +275,8 @@ def test_an_overwrite_that_is_interrupted_goes_on(
         ({"cluster": "head:10001"}, "^A cluster is 'local'.*Received: 'head:10001'"),
         ({"cluster": None, "concurrency": 2}, "^concurrency= is about workers on a cluster"),
         ({"cluster": None, "num_gpus": 0.5}, "^num_gpus= is about workers on a cluster"),
+        ({"cpu_workers": 2}, "^cpu_workers= adds workers to those with GPUs"),
+        ({"num_gpus": 0, "cpu_workers": 2}, "^cpu_workers= adds workers to those with GPUs"),
         ({"num_cpus": 0}, r"^num_cpus= is above 0\. Received: 0"),
     ],
 )

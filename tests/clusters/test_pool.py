@@ -89,6 +89,23 @@ def test_tasks_of_workers_that_die_are_done_by_others() -> None:
     assert 5 < len([text for text in notes.texts if "has died: another one" in text]) < 60
 
 
+def test_workers_with_gpus_and_without_work_in_one_pool() -> None:
+    """One that dies is replaced by one of its kind, and one that cannot work by none."""
+    killed: list[float] = []
+
+    def kill(call: Call) -> None:
+        if call.argument == Number("c") and not killed:
+            killed.append(call.actor.options["num_gpus"])
+            call.actor.is_dead = True
+
+    ray, left = FakeRay(random.Random(1), kill), iter([*map(Number, "abcdefgh")])
+    pool: Pool[Number, str] = Pool(ray, PoolSize(2, 1.0, 0.5, cpu_workers=3), Doubling, Notes())
+    assert sorted(pool.run(lambda: next(left, None))) == [name * 2 for name in "abcdefgh"]
+    kinds = Counter(actor.options["num_gpus"] for actor in ray.actors)
+    assert kinds == Counter({0.5: 2, 0.0: 3}) + Counter(killed)
+    assert {actor.options["num_cpus"] for actor in ray.actors} == {1.0}
+
+
 def test_a_task_that_kills_its_workers_is_given_up() -> None:
     def kill(call: Call) -> None:
         call.actor.is_dead = call.argument == Number("c")

@@ -86,6 +86,20 @@ def test_the_store_is_that_of_one_machine(
         assert opened.header.runs[0]["workers"] == len(nodes.worker_nodes)
 
 
+@pytest.mark.parametrize("nodes", [1], indirect=True)
+def test_workers_with_gpus_and_without_share_the_work(
+    nodes: Any, pictures: Path, alone: Path, store: Path
+) -> None:
+    """Ray believes that a node has GPUs; two workers share one of them."""
+    nodes.add_node(num_cpus=1, num_gpus=1, object_store_memory=80 << 20)
+    shares = ("--num-gpus", "0.5", "--num-cpus", "0.5", "--cpu-workers", "1")
+    program = start(pictures, store, "--cluster", "auto", *shares, RAY_ADDRESS=nodes.address)
+    assert finish(program)["done"] == 700
+    check_same(alone, store)
+    with featx.open_store(store) as opened:
+        assert opened.header.runs[0]["workers"] == 3
+
+
 @pytest.mark.parametrize("nodes", [2], indirect=True)
 def test_a_node_that_dies_and_a_client_elsewhere(
     nodes: Any, pictures: Path, alone: Path, store: Path

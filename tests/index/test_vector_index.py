@@ -689,7 +689,9 @@ def test_where_an_index_cannot_be_written_another_place_is_suggested(
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
     monkeypatch.setattr("featx.index.making.replace_file", refuse)
-    with pytest.raises(IndexFileError, match="Permission denied. Make room, or name another place: .*index="):
+    with pytest.raises(
+        IndexFileError, match="Permission denied. Make room, or name another place: .*index="
+    ):
         build_index(tmp_path / "f.h5")
     monkeypatch.undo()
     assert len(build_index(tmp_path / "f.h5", output=tmp_path / "other.faiss")) == 3
