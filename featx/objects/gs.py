@@ -22,7 +22,7 @@ from featx.objects.client import (
     explain,
 )
 
-RETRY = DEFAULT_RETRY.with_timeout(120.0)
+RETRY = DEFAULT_RETRY.with_timeout(30.0)
 """How a request is repeated that fails by the network or with a status of 500 or above."""
 
 _FIELDS = "items(name,generation,size),nextPageToken"

@@ -5,15 +5,20 @@ A key is the path below the URL that was named; the key of a single file is its 
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
+import importlib
+import logging
 import os
 import re
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
 from featx.errors import ImageError, ImagesNotFound, InvalidValue
+from featx.host import environment
 from featx.images.roots import MEMORY, is_url, public_url
 from featx.images.sources.endings import IMAGE_SUFFIXES
 from featx.images.sources.items import MAX_MEMBER_BYTES, ImageItem, Listing
@@ -222,6 +227,8 @@ def open_url(url: str) -> tuple[Any, str]:
     """
     import fsspec.core
 
+    if url.startswith(("gs://", "gcs://")):
+        _import_gcsfs()
     try:
         filesystem, path = fsspec.core.url_to_fs(url)
     except ImportError as error:
@@ -233,6 +240,22 @@ def open_url(url: str) -> tuple[Any, str]:
         raise InvalidValue(f"{public_url(url)!r} cannot be opened: {reason}.") from error
     filesystem.invalidate_cache()  # What it listed for this process earlier may be old.
     return filesystem, path
+
+
+def _import_gcsfs() -> None:
+    """Import gcsfs, if it is there, without what asks a second service for the kind of a bucket.
+
+    It would do so for minutes where that cannot be reached, and print what came of it. Whoever has
+    zonal buckets sets the variable.
+    """
+    name = "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"
+    if "gcsfs" not in sys.modules:
+        with contextlib.suppress(ImportError), environment({name: os.environ.get(name, "false")}):
+            importlib.import_module("gcsfs")
+    # It logs each refusal with a traceback, which Python prints where nobody listens.
+    logger = logging.getLogger("gcsfs")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
 
 
 _EXTRAS = {"http": "http", "https": "http", "s3": "s3", "gs": "gs", "gcs": "gs", "abfs": "abfs"}
