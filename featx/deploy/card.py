@@ -127,9 +127,9 @@ def describe_comparison(comparison: ExportComparison) -> str:
             f"{comparison.reload_difference:.2g}."
         )
     if comparison.accuracy is not None and comparison.accuracy_before is not None:
-        seen = "all of which the head was" if comparison.is_fitted else "that the head was not"
+        seen = ", all of which the head was" if comparison.is_fitted else " that the head was not"
         said.append(
-            f"Accuracy on {comparison.labelled:,} of them {seen} fitted on: "
+            f"Accuracy on {comparison.labelled:,} of them{seen} fitted on: "
             f"{comparison.accuracy:.4f}; featx predict {comparison.accuracy_before:.4f}."
         )
     if comparison.fast_difference is not None:

@@ -125,7 +125,7 @@ def test_accuracy_is_that_on_pictures_not_fitted_on_or_else_on_the_others(head: 
 
     assert (seen.labelled, seen.accuracy, seen.accuracy_before) == (2, 0.5, 1.0)
     assert (unseen.labelled, unseen.accuracy, unseen.is_fitted) == (1, 1.0, False)
-    assert "on 2 of them all of which the head was fitted on: 0.5" in describe_comparison(seen)
+    assert "on 2 of them, all of which the head was fitted on: 0.5" in describe_comparison(seen)
     assert "on 1 of them that the head was not fitted on: 1.0" in describe_comparison(unseen)
 
 
