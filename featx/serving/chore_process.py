@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 
 from featx.errors import FeatxError
-from featx.events import Listener
 from featx.scratch import scratch_folder
 from featx.serving.chores import Chore, ChoreFailed, GivenUp
 from featx.serving.curated import MAKERS, MapPoints
 from featx.serving.listings import Listing
+from featx.serving.remarks import Remarks
 from featx.serving.snapshot import Snapshot
 
 SMALL_ROWS, SMALL_VALUES = 2_000, 1 << 22
@@ -114,17 +114,23 @@ class _Told:
                 self.reason = said.get("error", self.reason)
                 if "stage" in said:
                     chore = self._chore
-                    chore.stage, chore.done, chore.total = (
-                        said[field] for field in ("stage", "done", "total")
+                    chore.stage, chore.done, chore.total, chore.remarks = (
+                        said[field] for field in ("stage", "done", "total", "remarks")
                     )
 
 
-class _Teller(Listener):
+class _Teller(Remarks):
     """Says how far it is, not too often."""
 
     def __init__(self) -> None:
-        self._state: dict[str, Any] = {"stage": "", "done": 0, "total": 0}
+        super().__init__()
+        self._state: dict[str, Any] = {"stage": "", "done": 0, "total": 0, "remarks": []}
         self._next = 0.0
+
+    def note(self, text: str) -> None:
+        """Keep a message, and pass it on."""
+        super().note(text)
+        self._tell(remarks=self.remarks)
 
     def trying(self, what: str) -> None:
         """Say what is being done."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from featx.errors import FeatxError
-from featx.events import Listener
+from featx.serving.remarks import Remarks
 from featx.serving.snapshot import Snapshot
 
 PATIENCE = 150.0
@@ -34,7 +34,7 @@ class ChangedMeanwhile(FeatxError, RuntimeError):
 
 
 @dataclass(eq=False)
-class Chore(Listener):
+class Chore(Remarks):
     """A piece of work, and how far it is. What is reported to it once it is given up fails.
 
     Attributes:
@@ -45,6 +45,7 @@ class Chore(Listener):
         began: When work began, as `time.monotonic` counts; None before.
         asked: When somebody asked for it last.
         is_cancelled: Whether it is to end.
+        remarks: What it has said.
     """
 
     promise: Future[Any] = field(default_factory=Future)
@@ -54,6 +55,7 @@ class Chore(Listener):
     began: float | None = None
     asked: float = field(default_factory=time.monotonic)
     is_cancelled: bool = False
+    remarks: list[str] = field(default_factory=list)
 
     @property
     def is_wanted(self) -> bool:
@@ -61,8 +63,9 @@ class Chore(Listener):
         return not self.is_cancelled and time.monotonic() - self.asked < PATIENCE
 
     def note(self, text: str) -> None:
-        """Take a message, which nobody is shown."""
+        """Keep a message."""
         self._check()
+        super().note(text)
 
     def trying(self, what: str) -> None:
         """Take note of what is being done."""
@@ -94,7 +97,8 @@ class Chore(Listener):
         if self.began is None:
             return {"stage": "waiting for other work", "seconds": 0}
         known = {"done": min(self.done, self.total), "total": self.total} if self.total else {}
-        return {"stage": self.stage, "seconds": round(time.monotonic() - self.began)} | known
+        about = {"seconds": round(time.monotonic() - self.began), "remarks": list(self.remarks)}
+        return {"stage": self.stage} | about | known
 
 
 Make = Callable[[Snapshot, Chore], Any]

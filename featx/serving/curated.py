@@ -17,9 +17,9 @@ from featx.curation.duplicate_groups import DuplicateGroup
 from featx.curation.duplicates import find_duplicates
 from featx.curation.findings import FINDINGS
 from featx.curation.mapping import map_features
-from featx.events import Listener
 from featx.index.text_column import Names
 from featx.serving.listings import Listing
+from featx.serving.remarks import Remarks
 from featx.specs import digest
 from featx.store import FeatureStore, open_store
 from featx.user_cache import UNREADABLE, user_cache_folder
@@ -39,6 +39,7 @@ class MapPoints:
         clusters: int32 (M,), -1 for none.
         names: Names of the clusters.
         layout: How images were placed.
+        remarks: What was said while it was made.
     """
 
     rows: np.ndarray
@@ -46,6 +47,7 @@ class MapPoints:
     clusters: np.ndarray
     names: tuple[str, ...]
     layout: str
+    remarks: tuple[str, ...] = ()
 
     def to_bytes(self, labels: np.ndarray) -> bytes:
         """Return five columns of M little-endian values: x, y (float32), cluster, label, row."""
@@ -77,7 +79,8 @@ class MapPoints:
 
     def write(self, path: Path) -> None:
         """Write it to a file."""
-        about = json.dumps({"names": self.names, "layout": self.layout}).encode()
+        known = {"names": self.names, "layout": self.layout, "remarks": self.remarks}
+        about = json.dumps(known).encode()
         with path.open("wb") as file:
             np.savez(
                 file,
@@ -106,6 +109,7 @@ class MapPoints:
                 found["clusters"],
                 tuple(map(str, about["names"])),
                 str(about["layout"]),
+                tuple(map(str, about.get("remarks", ()))),
             )
         fits = points.rows.ndim == 1 and points.positions.shape == (len(points.rows), 2)
         if not fits or len(points.clusters) != len(points.rows) or points.rows.max() >= count:
@@ -118,8 +122,9 @@ class MapPoints:
         return out
 
 
-def make_map(store: Path, listener: Listener) -> MapPoints:
+def make_map(store: Path, listener: Remarks) -> MapPoints:
     """Return the map of a store, from the user's cache if it was made before."""
+    listener.store = store
     with open_store(store) as opened:
         keys, cached = opened.keys, _map_path(opened)
     if cached is not None:
@@ -133,6 +138,7 @@ def make_map(store: Path, listener: Listener) -> MapPoints:
         report.cluster.astype(np.int32),
         tuple(cluster.name for cluster in report.clusters),
         report.layout,
+        tuple(listener.remarks),
     )
     if cached is not None:
         with contextlib.suppress(OSError):
@@ -158,11 +164,12 @@ def _keep_map(path: Path, points: MapPoints) -> None:
         old.unlink(missing_ok=True)
 
 
-def make_duplicates(store: Path, listener: Listener) -> Listing:
+def make_duplicates(store: Path, listener: Remarks) -> Listing:
     """Return the groups of copies of a store."""
+    listener.store = store
     report = find_duplicates(store, listener=listener)
     known = {"layer": report.layer, "threshold": report.threshold, "recall": report.recall}
-    about = known | {"num_images": report.num_images}
+    about = known | {"num_images": report.num_images, "remarks": listener.remarks}
     return Listing.of(about, map(_describe_group, report.groups), {})
 
 
@@ -183,18 +190,20 @@ def _describe_group(group: DuplicateGroup) -> dict[str, Any]:
     return group.to_dict() | {"pictures": pictures}
 
 
-def make_audit(store: Path, listener: Listener) -> Listing:
+def make_audit(store: Path, listener: Remarks) -> Listing:
     """Return what is doubtful in a store, without paths: by kind, the highest scores first."""
+    listener.store = store
     report = audit(store, listener=listener)
     findings = (
         {name: value for name, value in one.to_dict().items() if name != "path"} for one in report
     )
     counts, others = dict(report.counts), dict.fromkeys(FINDINGS.names, 0)
-    about = {"counts": counts, "skipped": dict(report.skipped)}
+    skipped = dict(report.skipped)
+    about = {"counts": counts, "skipped": skipped, "remarks": listener.remarks}
     return Listing.of(about, findings, counts | {**others, **counts})
 
 
-MAKERS: dict[str, Callable[[Path, Listener], MapPoints | Listing]] = {
+MAKERS: dict[str, Callable[[Path, Remarks], MapPoints | Listing]] = {
     "map": make_map,
     "duplicates": make_duplicates,
     "audit": make_audit,

@@ -69,6 +69,7 @@ _COMPUTING = {
     "done": 40_960,
     "total": 1_000_000,
     "seconds": 12,
+    "remarks": ["layout: UMAP (t-SNE: slow for 1,000,000 images)"],
 }
 
 

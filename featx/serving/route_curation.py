@@ -57,6 +57,7 @@ async def show_map(request: Request) -> Response:
         "state": "ready",
         "count": len(points.rows),
         "layout": points.layout,
+        "remarks": list(points.remarks),
         "clusters": list(points.names),
         "classes": list(snapshot.columns.labels.names),
         "columns": ["x:float32", "y:float32", "cluster:int32", "label:int32", "row:int32"],

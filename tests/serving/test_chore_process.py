@@ -10,7 +10,6 @@ import pytest
 
 import featx
 from featx.curation import mapped_values
-from featx.events import Listener
 from featx.serving.chore_process import make_apart
 from featx.serving.chores import Chore, ChoreFailed, GivenUp
 from featx.serving.curated import MAKERS, MapPoints
@@ -22,6 +21,8 @@ for line in ("3", "[]", '{"stage": "of something else"}', "half {"):
 """
 """More than a pipe holds, and no report: as a library may."""
 
+LAYER, LAYOUT = "layer 'mean', the deepest in 'f.h5'", "layout: t-SNE"
+
 
 def test_another_process_makes_the_same_whatever_it_prints(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -30,10 +31,11 @@ def test_another_process_makes_the_same_whatever_it_prints(
     monkeypatch.syspath_prepend(tmp_path)
     chore = Chore()
     made = make_apart("audit", store, 24, chore)
-    expected = MAKERS["audit"](store, Listener())
+    expected = MAKERS["audit"](store, Chore())
     assert isinstance(made, Listing)
     assert made == expected
     assert chore.stage not in ("", "of something else")  # It has said what it did.
+    assert chore.remarks == made.about["remarks"]
 
 
 def test_it_ends_when_nobody_waits_for_it(store: Path) -> None:
@@ -51,16 +53,17 @@ def test_why_it_failed_is_said_without_its_place(tmp_path: Path) -> None:
 
 
 def test_lists_and_maps_are_read_as_they_were_written(store: Path, tmp_path: Path) -> None:
-    listed: Any = MAKERS["duplicates"](store, Listener())
+    listed: Any = MAKERS["duplicates"](store, Chore())
     listed.write(tmp_path / "list")
     assert Listing.read(tmp_path / "list") == listed
     assert listed.cut(0, 1)[1] == listed.cut(0, 9)[1][:1]
-    placed: Any = MAKERS["map"](store, Listener())
+    placed: Any = MAKERS["map"](store, Chore())
     placed.write(tmp_path / "map")
     again = MapPoints.read(tmp_path / "map", 24)
     for name in ("rows", "positions", "clusters"):
         assert (getattr(again, name) == getattr(placed, name)).all()
     assert (again.names, again.layout) == (placed.names, placed.layout)
+    assert again.remarks == placed.remarks == (LAYER, LAYOUT)
     with pytest.raises(ValueError, match="another map"):
         MapPoints.read(tmp_path / "map", 23)
 

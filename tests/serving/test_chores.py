@@ -85,6 +85,7 @@ def test_it_says_how_far_it_is(chores: Chores) -> None:
     begun, free = threading.Event(), threading.Event()
 
     def make(_: Any, chore: Chore) -> str:
+        chore.note("a sample of 9 images")
         chore.start(10, "vectors")
         chore.advance(4)
         begun.set()
@@ -94,7 +95,8 @@ def test_it_says_how_far_it_is(chores: Chores) -> None:
     chore = chores.get("map", version("1"), make)
     second = chores.get("audit", version("1"), make)
     assert begun.wait(5)
-    assert chore.describe() == {"stage": "vectors", "done": 4, "total": 10, "seconds": 0}
+    expected = {"stage": "vectors", "done": 4, "total": 10, "seconds": 0}
+    assert chore.describe() == expected | {"remarks": ["a sample of 9 images"]}
     assert second.describe()["stage"] == "waiting for other work"
     free.set()
     assert chore.promise.result(5) == "map"

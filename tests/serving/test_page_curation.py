@@ -196,3 +196,18 @@ def test_a_token_is_asked_for_once(
         page.reload()
         wait_for_pictures(page)
         assert page.locator("dialog").count() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("view", "answer"), [("map", "**/map"), ("findings", "**/audit?*")])
+def test_what_takes_long_says_how_and_can_be_stopped(page: Any, view: str, answer: str) -> None:
+    now = {"state": "computing", "stage": "vectors", "seconds": 3, "remarks": ["of a sample"]}
+    page.route(answer, lambda route: route.fulfill(status=202, json=now))
+    page.goto(f"/?view={view}")
+    part = page.locator({"map": ".map-pane", "findings": ".findings"}[view])
+    part.get_by_text("of a sample").wait_for()
+    part.get_by_role("button", name="Stop").click()
+    part.get_by_text("Stopped.").wait_for()
+    page.unroute(answer)
+    part.get_by_role("button", name="Begin again").click()
+    part.locator({"map": ".legend button", "findings": ".cell"}[view]).first.wait_for()

@@ -53,7 +53,7 @@ export async function ask(path, options) {
  * @param {string} path
  * @param {{signal?: AbortSignal, onWait?: (progress: Progress) => void}} [options] onWait: is told how far it is
  *
- * @typedef {{stage: string, seconds: number, done?: number, total?: number}} Progress
+ * @typedef {{stage: string, seconds: number, done?: number, total?: number, remarks?: string[]}} Progress
  */
 export async function askUntilReady(path, { signal, onWait } = {}) {
   for (;;) {

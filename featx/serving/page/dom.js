@@ -55,12 +55,18 @@ export const name = (text, properties = {}) => element("bdi", { dir: "auto", ...
  * How far something is that takes its time.
  * @param {import("./api.js").Progress} progress
  */
-export function waiting({ stage, seconds, done = 0, total = 0 }) {
+export function waiting({ stage, seconds, done = 0, total = 0, remarks = [] }) {
   const words = [stage, total > 0 && `${count(done)} of ${count(total)}`, `${count(seconds)} s`].filter(Boolean).join(" · ");
   return element("div", { class: "waiting" },
     total > 0 && element("progress", { max: total, value: done, "aria-label": "Progress" }),
-    element("p", { class: "soft" }, words));
+    element("p", { class: "soft" }, words), remarked(remarks));
 }
+
+/** Others may wait for it, too. */
+export const STOPPED = "Stopped. The server gives it up when nobody else asks for it.";
+
+/** What was said while something was made. @param {string[]} remarks */
+export const remarked = (remarks) => remarks.map((one) => element("p", { class: "soft remark" }, name(one)));
 
 /** @param {number} value */
 export const count = (value) => value.toLocaleString("en");

@@ -12,6 +12,7 @@ import { isInside } from "./lasso.js";
  * @property {Int32Array} row of the store
  * @property {string[]} clusters
  * @property {string[]} classes
+ * @property {string[]} remarks
  */
 
 /**
@@ -27,7 +28,7 @@ export async function readPoints(signal, onWait) {
   const data = await response.arrayBuffer(), { count } = about;
   const part = (Kind, number) => new Kind(data, 4 * count * number, count);
   return {
-    count, clusters: about.clusters, classes: about.classes,
+    count, clusters: about.clusters, classes: about.classes, remarks: about.remarks,
     x: part(Float32Array, 0), y: part(Float32Array, 1), cluster: part(Int32Array, 2), label: part(Int32Array, 3), row: part(Int32Array, 4),
   };
 }

@@ -2,7 +2,7 @@
 // the list beside it shows.
 import { complain, say } from "./announce.js";
 import { address, ask } from "./api.js";
-import { button, count, element, fill, keepingFocus, name, waiting } from "./dom.js";
+import { button, count, element, fill, keepingFocus, name, remarked, STOPPED, waiting } from "./dom.js";
 import { css, Drawing, GREY, hue } from "./map-draw.js";
 import { listenToMap } from "./map-moves.js";
 import { MapPictures } from "./map-pictures.js";
@@ -28,10 +28,10 @@ export function mapView() {
 
   async function show() {
     if (points || stop) { redraw(); return; }
-    stop = new AbortController();
+    const mine = stop = new AbortController();
     message.hidden = false;
     const progress = element("div");
-    fill(message, element("p", { role: "status" }, "The map is being made. It is kept for the next time."), progress);
+    fill(message, element("p", { role: "status" }, "The map is being made. It is kept for the next time."), progress, button({ text: "Stop" }, () => mine.abort()));
     try {
       points = await readPoints(stop.signal, (now) => fill(progress, waiting(now)));
       message.hidden = true;
@@ -42,7 +42,8 @@ export function mapView() {
       restate();
       findQuery();
     } catch (error) {
-      fill(message, element("span", { role: "alert" }, error.message), " ", button({ text: "Try again" }, show));
+      if (mine.signal.aborted) fill(message, element("p", { role: "status" }, STOPPED), button({ text: "Begin again" }, show));
+      else fill(message, element("span", { role: "alert" }, error.message), " ", button({ text: "Try again" }, show));
     }
     stop = null;
   }
@@ -59,7 +60,7 @@ export function mapView() {
       canvas.classList.toggle("is-lassoing", lassoing);
     });
     fill(bar, lasso, act({ icon: "plus", label: "Zoom in" }, () => zoomAt(1.6)), act({ icon: "minus", label: "Zoom out" }, () => zoomAt(1 / 1.6)), act({ icon: "view", label: "The whole map", key: "0" }, whole),
-      element("label", { class: "line map-option" }, small, "pictures"), colour);
+      element("label", { class: "line map-option" }, small, "pictures"), colour, remarked(points.remarks));
   }
 
   /** Names with their colours; each filters, too. */

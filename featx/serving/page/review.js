@@ -2,7 +2,7 @@
 import { actByKey, decide, DECISION_KEYS, decisionButtons, decisionMark } from "./actions.js";
 import { complain, say } from "./announce.js";
 import { askUntilReady } from "./api.js";
-import { button, count, counted, element, fill, keepingFocus, name, visible, waiting } from "./dom.js";
+import { button, count, counted, element, fill, keepingFocus, name, remarked, STOPPED, visible, waiting } from "./dom.js";
 import { change, decisionOf, onNotes } from "./notes.js";
 import { Pages } from "./pages.js";
 import { findLike, go, onState, state } from "./state.js";
@@ -44,7 +44,8 @@ function reviewList({ name: which, label, rowHeight, read, render, press, bar, e
     if (pages) { list.relayout(); return; }
     const progress = element("div");
     const onWait = (now) => fill(progress, waiting(now));
-    tell(element("p", { role: "status" }, "Looking through the store. This takes a moment the first time."), progress);
+    const giveUp = () => { pages?.stop(); pages = null; tell(element("p", { role: "status" }, STOPPED), button({ text: "Begin again" }, show)); };
+    tell(element("p", { role: "status" }, "Looking through the store. This takes a moment the first time."), progress, button({ text: "Stop" }, giveUp));
     const mine = pages = new Pages(async (offset, limit, signal) => {
       const { total, items, ...rest } = await read(offset, limit, { signal, onWait });
       answer = rest;
@@ -61,7 +62,7 @@ function reviewList({ name: which, label, rowHeight, read, render, press, bar, e
     draw();
     say(`${label}: ${count(mine.total)}`);
   }
-  function draw() { if (answer && pages) fill(top, bar({ ...answer, total: pages.total, items: [...pages] })); }
+  function draw() { if (answer && pages) fill(top, bar({ ...answer, total: pages.total, items: [...pages] }), remarked(answer.remarks)); }
   onNotes(() => { if (pages) { keepingFocus(list.area, () => list.refresh()); keepingFocus(top, draw); } });
   return { node, list, show, renew() { pages?.stop(); pages = null; answer = null; show(); } };
 }
