@@ -190,6 +190,9 @@ def open_server(
     from featx.serving.service import Service
 
     sessions = Sessions(options.read_token())
+    readers = options.describe_readers()
+    if readers is not None:
+        listener.note(readers)
     bound = _listen(options)
     try:
         service = Service(files, query, options, listener)

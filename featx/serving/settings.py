@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 import secrets
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,6 +106,15 @@ class ServerOptions:
                 f"{str(path)!r}: {len(token)} characters. A good one: {secrets.token_urlsafe(24)}"
             )
         return token
+
+    def describe_readers(self) -> str | None:
+        """Return that other users of this machine can read the token; None if they cannot."""
+        if self.token_file is None or os.name != "posix":
+            return None
+        path = Path(self.token_file)
+        if not path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+            return None
+        return f"other users of this machine can read the token in {str(path)!r}: chmod 600"
 
 
 def _is_name(text: str) -> bool:

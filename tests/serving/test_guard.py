@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 
 import featx
 from featx.errors import InvalidValue
+from featx.serving.remarks import Remarks
 from featx.testing import toy_model, write_images
 from tests.curation.stores import write_vectors
 from tests.serving.client import Client
@@ -138,6 +140,17 @@ def test_other_machines_need_a_token(store: Path, tmp_path: Path) -> None:
             featx.serve(store, host="0.0.0.0", port=0, token_file=token)
     with pytest.raises(InvalidValue, match="cannot be read"):
         featx.serve(store, port=0, token_file=tmp_path / "none.txt")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="files have no modes")
+def test_a_token_that_others_can_read_is_said(store: Path, tmp_path: Path) -> None:
+    (token := tmp_path / "token.txt").write_text(TOKEN)
+    for mode, is_open in ((0o600, False), (0o640, True), (0o604, True)):
+        token.chmod(mode)
+        said = Remarks()
+        with pytest.raises(OSError, match="address of this machine"):
+            featx.serve(store, host="192.0.2.1", port=0, token_file=token, listener=said)
+        assert any("chmod 600" in one for one in said.remarks) == is_open
 
 
 @pytest.mark.parametrize("name", ["*", "https://a.example", "a.example:443", "a.example/x", ""])
