@@ -69,6 +69,7 @@ class UpdateKeywords(TypedDict, total=False):
     num_cpus: float | None
     num_gpus: float | None
     cpu_workers: int | None
+    allow_download: bool
 
 
 class LayerSynonyms(TypedDict, total=False):

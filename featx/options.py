@@ -260,6 +260,7 @@ class UpdateOptions:
         num_cpus: Cores of each worker, above 0; when None, those of the smallest node.
         num_gpus: GPUs of each worker, at least 0; a fraction where several share one.
         cpu_workers: How many further workers have no GPU, at least 1; with `num_gpus`.
+        allow_download: Fetch pictures from servers that only a table names.
     """
 
     overwrite: bool = False
@@ -276,6 +277,7 @@ class UpdateOptions:
     num_cpus: float | None = None
     num_gpus: float | None = None
     cpu_workers: int | None = None
+    allow_download: bool = False
 
     def __post_init__(self) -> None:
         _check_numbers(self, ("max_failures", "single_file_limit"), least=0)
@@ -288,7 +290,15 @@ class UpdateOptions:
                 f"{option('cpu_workers')} adds workers to those with GPUs: say how many these have "
                 f"with {option('num_gpus', 1)}, or leave it out."
             )
-        for name in ("overwrite", "prune", "strict", "retry_failed", "wait", "dry_run"):
+        for name in (
+            "overwrite",
+            "prune",
+            "strict",
+            "retry_failed",
+            "wait",
+            "dry_run",
+            "allow_download",
+        ):
             check_flag(name, getattr(self, name))
         if self.shard is not None:
             object.__setattr__(self, "shard", check_shard_or_auto(self.shard))

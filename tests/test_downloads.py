@@ -15,8 +15,9 @@ import pytest
 from PIL import Image
 
 import featx
-from featx.errors import DownloadNotAllowed
+from featx.errors import DownloadNotAllowed, InvalidType, InvalidValue
 from featx.images.roots import Root
+from featx.images.sources import find_images
 from featx.input_spec import InputSpec
 from featx.report.contact_sheet import write_contact_sheet
 from featx.specs import FeatureSpec, ModelSpec
@@ -50,6 +51,10 @@ class CountedFiles(fsspec.AbstractFileSystem):
 
     protocol = "counted"
     cachable = False
+
+    def ls(self, path: str, **_: Any) -> list[dict[str, Any]]:
+        with urlopen(f"http://{path}"):
+            return [self.info(f"{path}/{number}.png") for number in range(3)]
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:
         return {"name": path, "size": len(self.cat_file(path)), "type": "file"}
@@ -178,6 +183,38 @@ def test_models_that_files_name_are_refused(call: Callable[[], object], files: P
     with pytest.raises(DownloadNotAllowed, match="only a file asks for it"):
         call()
     assert Server.asked == []
+
+
+def test_a_table_leads_to_no_other_server(
+    files: Path, address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A table on the disk, or at a URL, that names pictures elsewhere."""
+    rows = f"path\ncounted://{address}/photos/1.png\ncounted://{address}/photos/2.png\n"
+    (files / "rows.csv").write_text(rows)
+    fsspec.filesystem("memory").pipe_file("/tables/rows.csv", rows.encode())
+    for place in ("rows.csv", "memory://tables/rows.csv"):
+        with pytest.raises(InvalidValue, match=f"'counted://{address}/photos'.*allow_download=Tru"):
+            featx.extract(place, dry_run=True)
+        with pytest.raises(InvalidValue, match="allow_download=True"):
+            featx.predict(place, head="head")
+        with pytest.raises(InvalidValue, match="allow_download=True"):
+            find_images([place, "mine"])
+    with pytest.raises(InvalidValue, match="allow_download=True"):
+        featx.compare_scalings("rows.csv", model="builtin:mini")
+    result = Program(monkeypatch, capsys)("extract", "rows.csv", "--dry-run")
+    assert result.status == 2
+    assert "allow it with --allow-download" in result.err
+    with pytest.raises(InvalidType):
+        featx.extract("rows.csv", allow_download="no", dry_run=True)  # type: ignore[arg-type]
+    assert Server.asked == []
+
+
+def test_a_table_leads_to_servers_that_were_named(files: Path, address: str) -> None:
+    (files / "rows.csv").write_text(f"path\ncounted://{address}/photos/1.png\n")
+    pictures = f"counted://{address}/photos/0.png"
+    keys = {item.key for item in find_images(["rows.csv", pictures]).items}
+    assert keys == {"0.png", "1.png"}
+    assert len(find_images("rows.csv", allow_download=True).items) == 1
 
 
 def test_a_key_is_no_address(files: Path, address: str) -> None:

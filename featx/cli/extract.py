@@ -103,6 +103,7 @@ def extract(
             signature=signature,
             layer=layers[0] if layers else None,
             trust_model_code=trust_model_code,
+            allow_download=update.allow_download,
             input=input,
             selection=selection,
             run=run,

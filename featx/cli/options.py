@@ -337,6 +337,7 @@ def make_update(
         int | None,
         typer.Option(min=1, metavar="N", help="Further workers without GPUs. [default: none]"),
     ] = None,
+    allow_download: AllowDownload = False,
 ) -> UpdateOptions:
     """Return how the store is brought up to date."""
     return UpdateOptions(
@@ -354,6 +355,7 @@ def make_update(
         num_cpus=num_cpus,
         num_gpus=num_gpus,
         cpu_workers=cpu_workers,
+        allow_download=allow_download,
     )
 
 

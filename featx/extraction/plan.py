@@ -118,6 +118,7 @@ def find_requested(request: Request, listener: Listener) -> tuple[ImageSet, Sequ
         labels=request.labels,
         selection=request.selection,
         scale=request.run.scale,
+        allow_download=request.update.allow_download,
     )
     listener.note(describe_images(found))
     for note in found.notes:

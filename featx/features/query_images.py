@@ -27,7 +27,7 @@ class QueryImages:
         run: How they are read and the network is run.
         weights: Where the model's weights are now, if they have moved.
         trust_model_code: See `featx.load_model`.
-        allow_download: Whether a model that only a file names may be fetched.
+        allow_download: Whether a model or pictures that only a file names may be fetched.
         in_order: See `featx.images.sources.gather`.
         model: The model that made the features, if it is in memory.
     """
@@ -44,7 +44,11 @@ class QueryImages:
     def find(self, listener: Listener) -> ImageSet:
         """Return the images, and pass on the notes about how they were found."""
         found = gather(
-            self.images, selection=self.selection, scale=self.run.scale, in_order=self.in_order
+            self.images,
+            selection=self.selection,
+            scale=self.run.scale,
+            in_order=self.in_order,
+            allow_download=self.allow_download,
         )
         for note in found.notes:
             listener.note(note)

@@ -101,6 +101,7 @@ def compare_scalings(
     signature: str | None = None,
     layer: str | int | None = None,
     trust_model_code: GivenTrust = False,
+    allow_download: bool = False,
     input: InputOptions | None = None,
     selection: Selection | None = None,
     run: RunOptions | None = None,
@@ -119,6 +120,7 @@ def compare_scalings(
         signature: Of a SavedModel or Hub module.
         layer: The layer to look at; the model's classifier when None, or else its last map.
         trust_model_code: See `featx.load_model`.
+        allow_download: See `featx.extract`.
         input: How else pictures become the model's pixels.
         selection: Which of the images are wanted.
         run: How images are read.
@@ -148,7 +150,9 @@ def compare_scalings(
         trust_model_code,
         fill_group(InputOptions, input, options),
     )
-    found = QueryImages(images, fill_group(Selection, selection, options)).find(listener)
+    chosen = fill_group(Selection, selection, options)
+    query = QueryImages(images, chosen, allow_download=allow_download)
+    found = query.find(listener)
     backbone = tried.load(None)
     if backbone.beginning.text:
         listener.note(f"{backbone.spec.reference} {backbone.beginning.text}")

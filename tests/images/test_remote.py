@@ -204,7 +204,7 @@ def test_a_table_of_urls_may_be_anywhere(memory: Any, tmp_path: Path) -> None:
     local.write_text(rows)
     memory.pipe_file("/tables/m.csv", rows.encode())
     for place in (str(local), "memory://tables/m.csv"):
-        found = find_images(place)
+        found = find_images(place, allow_download=True)
         assert str(found.root) == "memory://photos/dog"
         assert [item.key for item in found.items] == ["2.png", "deep/3.png"]
         assert [item.label for item in found.items] == [None, "deep"]

@@ -18,6 +18,7 @@ from featx.images.sources.keys import ending_of, natural_key
 from featx.images.sources.kinds import describe_broken_sources
 from featx.images.sources.naming import (
     Named,
+    check_addresses,
     check_split,
     common_root,
     name_list,
@@ -39,6 +40,7 @@ def find_images(
     split: str | None = None,
     frame: int | str | None = None,
     table: Table | None = None,
+    allow_download: bool = False,
 ) -> ImageSet:
     """List images in folders (recursively), files, archives, arrays and tables, in natural order.
 
@@ -59,6 +61,7 @@ def find_images(
         frame: Of animations and files of several pages, this frame (from 0), or ``all``; when None
             the first, under the file's own key.
         table: A table in memory instead of `paths`; its paths are absolute.
+        allow_download: Also fetch pictures from servers that only a table names.
 
     Returns:
         The images; what could not be listed is in `failures`.
@@ -83,6 +86,8 @@ def find_images(
         if given:  # Globs that match files, none of which is named like an image.
             _refuse_nothing(given, has_exclusions=False)
         raise ImagesNotFound("No images were given. Name at least one folder or file.")
+    if not allow_download:
+        check_addresses(named)
     collection = _Collection(named, make_exclusion(exclude))
     for one in named:
         collection.add(one, split)

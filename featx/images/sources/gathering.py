@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 import numpy as np
 
+from featx.checks import check_flag
 from featx.errors import InvalidValue, join_names
 from featx.images.roots import MEMORY
 from featx.images.sources.finding import find_images
@@ -129,6 +130,7 @@ def gather(
     selection: Selection = EVERYTHING,
     scale: Scale | None = None,
     in_order: bool = False,
+    allow_download: bool = False,
 ) -> ImageSet:
     """Return the images that an argument names: those at locations, or objects.
 
@@ -139,6 +141,7 @@ def gather(
         scale: See `RunOptions`.
         in_order: Whether several paths are one image each, in the order given; otherwise they are
             locations, and their images come in natural order.
+        allow_download: Also fetch pictures from servers that only a table names.
 
     Raises:
         ImagesNotFound: If there are none.
@@ -149,7 +152,8 @@ def gather(
         >>> len(gather(write_images(3)).items)
         3
     """
-    found = _gather(images, labels, selection, scale, in_order)
+    check_flag("allow_download", allow_download)
+    found = _gather(images, labels, selection, scale, in_order, allow_download)
     if selection.class_names is None:
         return found
     from featx.images.sources.numbered_classes import name_classes
@@ -163,6 +167,7 @@ def _gather(
     selection: Selection,
     scale: Scale | None,
     in_order: bool,
+    allow_download: bool,
 ) -> ImageSet:
     """Return the images that an argument names, with the labels that they bring."""
     is_empty = isinstance(images, (list, tuple)) and not images
@@ -170,7 +175,7 @@ def _gather(
     if selection.image_list is not None and is_default:
         images = ()
     elif not is_empty and not _are_locations(images, labels, in_order):
-        return _gather_objects(images, labels, selection, scale, in_order)
+        return _gather_objects(images, labels, selection, scale, in_order, allow_download)
     if labels is not None:
         from featx.images.sources.python import ORDERED
 
@@ -178,7 +183,8 @@ def _gather(
             f"labels= belongs to {ORDERED}. Files bring theirs: class folders, or a manifest in "
             "CSV with the columns path and label."
         )
-    return _find(cast(str | Path | Sequence[str | Path], images), selection)
+    named = cast(str | Path | Sequence[str | Path], images)
+    return _find(named, selection, allow_download)
 
 
 def _are_locations(images: Images, labels: Labels | None, in_order: bool) -> bool:
@@ -199,6 +205,7 @@ def _gather_objects(
     selection: Selection,
     scale: Scale | None,
     in_order: bool,
+    allow_download: bool,
 ) -> ImageSet:
     from featx.images.sources.python import PathsGiven, gather_images
 
@@ -208,11 +215,12 @@ def _gather_objects(
             return _list_in_order(found)
         paths, labels, notes = found.leave_out()
         if labels is None and found.table is None:
-            listed = _find(paths, selection)
+            listed = _find(paths, selection, allow_download)
         else:
             from featx.images.sources.manifests import make_table
 
-            listed = _find((), selection, make_table(paths, labels, found.table))
+            table = make_table(paths, labels, found.table)
+            listed = _find((), selection, allow_download, table)
         return replace(listed, notes=(*listed.notes, *notes))
     if replace(selection, class_names=None) != EVERYTHING:
         names = [option(name) for name in ("exclude", "image_list", "split", "frame")]
@@ -224,7 +232,10 @@ def _gather_objects(
 
 
 def _find(
-    paths: str | Path | Sequence[str | Path], selection: Selection, table: Table | None = None
+    paths: str | Path | Sequence[str | Path],
+    selection: Selection,
+    allow_download: bool,
+    table: Table | None = None,
 ) -> ImageSet:
     return find_images(
         paths,
@@ -233,6 +244,7 @@ def _find(
         split=selection.split,
         frame=selection.frame,
         table=table,
+        allow_download=allow_download,
     )
 
 

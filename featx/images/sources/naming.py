@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from featx.errors import ImagesNotFound, InvalidValue, join_names
-from featx.images.roots import Root, is_url
+from featx.images.roots import Root, is_url, public_url
 from featx.images.sources import manifests, remote
 from featx.images.sources.endings import IMAGE_SUFFIXES, UNREAD_SUFFIXES
 from featx.images.sources.keys import ending_of, is_utf8
@@ -169,6 +169,29 @@ def check_split(named: Sequence[Named], split: str | None) -> None:
                 f".parquet, .npz). Received: {one.location!r}, which has no splits; name the "
                 "folder of the split instead."
             )
+
+
+def check_addresses(named: Sequence[Named]) -> None:
+    """Refuse tables of URLs on servers that nobody has named: a table may come from anybody.
+
+    Raises:
+        InvalidValue: Names the table and the server.
+    """
+    servers = {_server(one.location) for one in named if is_url(one.location)}
+    for one in named:
+        if one.table is None or not is_url(one.table.folder):
+            continue
+        if _server(one.table.folder) not in servers:
+            raise InvalidValue(
+                f"The images of {public_url(one.shown)!r} are at {one.table.folder!r}. Nothing is "
+                "fetched because a table names it: download them first or, in extract, predict and "
+                f"search, allow it with {option('allow_download', True)}."
+            )
+
+
+def _server(url: str) -> str:
+    """Return the protocol and the host, or the bucket."""
+    return "/".join(public_url(url).split("/")[:3])
 
 
 def common_root(named: Sequence[Named]) -> Root:

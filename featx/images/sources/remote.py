@@ -128,8 +128,7 @@ def _add_file(
         return None
     size, stamp = item_size(info), version_stamp(info)
     if size > MAX_MEMBER_BYTES:
-        reason = f"it has {size:,} bytes: at most {MAX_MEMBER_BYTES:,} are read from a URL"
-        listing.fail(key, reason, size, stamp)
+        listing.fail(key, describe_too_large(size), size, stamp)
         return None
     listing.items.append(ImageItem(key, request.root, label_of(key), size, stamp, reader))
     return key
@@ -285,6 +284,11 @@ def has_wildcard(url: str) -> bool:
 def _fixed(text: str) -> str:
     """Return the folder before the first wildcard."""
     return re.split(r"[*?\[]", text, maxsplit=1)[0].rpartition("/")[0]
+
+
+def describe_too_large(size: int) -> str:
+    """Return why a file of more bytes than are read is refused."""
+    return f"it has {size:,} bytes: at most {MAX_MEMBER_BYTES:,} are read from a URL"
 
 
 def item_size(info: Mapping[str, Any]) -> int:

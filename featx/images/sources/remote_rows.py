@@ -7,11 +7,12 @@ from typing import Any
 
 from featx.errors import ImageError
 from featx.images.roots import Root, is_url, public_url
-from featx.images.sources.items import ImageFailure, ImageItem, make_failure
+from featx.images.sources.items import MAX_MEMBER_BYTES, ImageFailure, ImageItem, make_failure
 from featx.images.sources.keys import label_of, member_key
 from featx.images.sources.remote import (
     RemoteReader,
     describe_error,
+    describe_too_large,
     item_size,
     open_url,
     version_stamp,
@@ -68,8 +69,10 @@ class RemoteRows:
             return make_failure(key, "there is no such file")
         except Exception as error:  # Each filesystem raises errors of its own libraries.
             return make_failure(key, describe_error(error))
-        self._reader.paths[key] = path
         size, stamp = item_size(facts), version_stamp(facts)
+        if size > MAX_MEMBER_BYTES:
+            return make_failure(key, describe_too_large(size), size, stamp)
+        self._reader.paths[key] = path
         return ImageItem(key, self._root, label_of(key), size, stamp, self._reader)
 
     def _find(self, path: str) -> Mapping[str, Any]:
