@@ -84,6 +84,18 @@ def test_nothing_is_found_in_clean_classes(seed: int, tmp_path: Path) -> None:
     assert set(report.kinds) == {"label", "duplicate", "outlier", "overlap", "small_class"}
 
 
+def test_labels_that_no_head_can_tell_apart_are_said_to_be_so(tmp_path: Path) -> None:
+    values = np.random.default_rng(3).normal(size=(300, 8))
+    labels = [f"class {number % 6}" for number in range(300)]
+    notes: list[str] = []
+    listener = featx.Listener()
+    listener.note = notes.append  # type: ignore[method-assign]
+    store = write_vectors(tmp_path / "f.h5", values, labels=labels)
+    report = featx.audit(store, kinds=["label"], listener=listener)
+    assert len(report) > 100
+    assert any("these features tell classes apart in" in note for note in notes)
+
+
 def test_copies_of_a_picture_count_once(tmp_path: Path) -> None:
     """Many copies of one picture under a wrong class, beside another picture of the same."""
     values, labels = make_classes([60] * 3)

@@ -10,6 +10,9 @@ from featx.curation.audit_rows import AuditRows
 from featx.curation.findings import Finding
 from featx.heads.targets import name_labels
 
+MOST_WRONG = 1 / 3
+"""Share of the labels from which on a note says that the heads, not the labels, may be wrong."""
+
 
 class LabelFindings:
     """Pictures that are confidently of another class than the given one.
@@ -34,6 +37,8 @@ class LabelFindings:
         targets = rows.targets[rows.labelled]
         is_wrong = found.is_known & (found.confident >= 0) & (found.confident != targets)
         is_wrong &= found.confident_probability > np.nan_to_num(found.own)
+        if is_wrong.sum() > MOST_WRONG * found.is_known.sum():
+            _note_weak_heads(rows, int(is_wrong.sum()))
         return [
             rows.finding(
                 "label",
@@ -45,6 +50,16 @@ class LabelFindings:
             )
             for place in np.flatnonzero(is_wrong).tolist()
         ]
+
+
+def _note_weak_heads(rows: AuditRows, count: int) -> None:
+    found = rows.predictions
+    right = (found.best == rows.targets[rows.labelled])[found.is_known].mean()
+    rows.listener.note(
+        f"label: {count:,} of {found.is_known.sum():,} labels do not fit, but these features tell "
+        f"classes apart in {right:.0%} of the images only: look at the first ones alone, or at "
+        "another layer or model"
+    )
 
 
 def _find_wrong_labels(rows: AuditRows) -> Sequence[Finding]:
