@@ -114,6 +114,12 @@ def test_finding_that_nothing_is_to_do_imports_neither_engines_nor_decoders(
     assert imported_by(code) == {"h5py", "numpy"}
 
 
+def without_engines(told: str) -> list[str]:
+    """Return what a command said, but not of engines: they are compared in the run that converts
+    the model, and which one that is depends on how long the ones before it took."""
+    return [line for line in told.splitlines() if not line.startswith(("engine ", "comparing e"))]
+
+
 @pytest.mark.tensorflow
 def test_the_chain_as_processes_is_quiet(
     toy_chain: Path,
@@ -131,14 +137,12 @@ def test_the_chain_as_processes_is_quiet(
         assert result.status == 0, result.err
     predicted = featx("predict", "photos", "--json", "-k", "1")
     assert predicted.status == 0
-    # The model is used again, so that it is converted, and engines are compared.
-    about_engines = ("engine ", "comparing engines ")
-    told = [line for line in predicted.err.splitlines() if not line.startswith(about_engines)]
+    told = without_engines(predicted.err)
     assert len(told) == 1, predicted.err
     assert "fitted on all 12 images" in told[0]
     assert len(predicted.out.splitlines()) == 12
     found = run("search", "photos/light/image_1.png", "--json", cwd=toy_chain)
-    assert found.stderr == ""
+    assert without_engines(found.stderr) == []
     best = json.loads(found.stdout.splitlines()[0])
     assert (best["key"], best["rank"]) == ("light/image_1.png", 1)
 
