@@ -17,7 +17,7 @@ from featx.report.map_tables import describe_labels, describe_map, picture_file
 from featx.report.page import Page, Section, element, write_page
 from featx.report.page.gallery import Tile, make_gallery
 from featx.report.page.markup import Content, Markup, embed_data, isolate
-from featx.report.page.sprites import COLUMNS, PER_SHEET, TILE, make_sprites
+from featx.report.page.sprites import COLUMNS, PER_SHEET, TILE, Sprites
 from featx.report.page.thumbnails import Thumbnails
 from featx.units import format_count
 
@@ -74,21 +74,41 @@ def write_map_page(report: MapReport, path: Path, thumbnails: int, listener: Lis
     first = [row for cluster in report.clusters for row in cluster.representatives]
     order = order_by_detail(report.positions, first)
     pictured = order_by_level(report.positions[order[:thumbnails]], FIRST_LEVEL)
-    sprites = make_sprites([picture_file(report, row) for row in order[pictured]], listener)
-    sizes, tiles = np.zeros_like(sprites.sizes), np.empty(len(pictured), "<u4")
-    sizes[pictured], tiles[pictured] = sprites.sizes, np.arange(len(pictured))
-    notes = []
+    sprites = Sprites([picture_file(report, row) for row in order[pictured]], listener)
+    with Thumbnails() as small:
+        clusters = list(_list_clusters(report, small))
+    sections = (
+        Section("Map", [_make_map(report), _embed_pictures(report, order, pictured, sprites)]),
+        Section("Clusters", clusters),
+    )
+    introduction = [element("p", line) for line in describe_map(report)]
+    small_print = (element("p", note) for note in _list_notes(report, sprites))
+    write_page(Page("Map of pictures", introduction, sections, small_print, _read_script()), path)
+    for note in _list_notes(report, sprites):
+        listener.note(note.rstrip("."))
+
+
+def _list_notes(report: MapReport, sprites: Sprites) -> Iterator[str]:
+    """Yield which pictures are not shown, once all sheets were made."""
     if len(report) > len(sprites.sizes):
-        notes.append(
+        yield (
             f"{len(sprites.sizes):,} of {format_count(len(report), 'image')} are shown as "
             "pictures, spread over the map; the others are dots."
         )
     missing = int((sprites.sizes[:, 0] == 0).sum())
     if missing:
         count = format_count(missing, "picture")
-        notes.append(f"{count} cannot be shown, the first because it is {sprites.reason}.")
-    for note in notes:
-        listener.note(note.rstrip("."))
+        yield f"{count} cannot be shown, the first because it is {sprites.reason}."
+
+
+def _embed_pictures(
+    report: MapReport, order: np.ndarray, pictured: np.ndarray, sprites: Sprites
+) -> Iterator[Markup]:
+    """Yield the sheets one at a time, then the data, which has the sizes of all pictures."""
+    for number, sheet in enumerate(sprites.make_sheets()):
+        yield embed_data(f"map-sheet-{number}", sheet)
+    sizes, tiles = np.zeros_like(sprites.sizes), np.empty(len(pictured), "<u4")
+    sizes[pictured], tiles[pictured] = sprites.sizes, np.arange(len(pictured))
     data = {
         "places": _encode(np.rint(report.positions[order] * 65535).astype("<u2")),
         "rows": order.tolist(),
@@ -101,17 +121,7 @@ def write_map_page(report: MapReport, path: Path, thumbnails: int, listener: Lis
         "columns": COLUMNS,
         "perSheet": PER_SHEET,
     }
-    sheets = [
-        embed_data(f"map-sheet-{number}", sheet) for number, sheet in enumerate(sprites.sheets)
-    ]
-    with Thumbnails() as small:
-        sections = (
-            Section("Map", [_make_map(report), embed_data("map-data", data), *sheets]),
-            Section("Clusters", list(_list_clusters(report, small))),
-        )
-    introduction = [element("p", line) for line in describe_map(report)]
-    small_print = [element("p", note) for note in notes]
-    write_page(Page("Map of pictures", introduction, sections, small_print, _read_script()), path)
+    yield embed_data("map-data", data)
 
 
 def _read_script() -> str:

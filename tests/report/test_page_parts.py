@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import re
+import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from featx.curation.pictures import PictureFile
 from featx.errors import InvalidValue
+from featx.events import Listener
+from featx.images.roots import Root
 from featx.report.page import Page, Section, check_page_path, element, write_page
 from featx.report.page.charts import Bin, Point, draw_line, draw_reliability
 from featx.report.page.markup import isolate
+from featx.report.page.sprites import PER_SHEET, Sprites
 from featx.report.page.tables import Bar, make_bars, make_matrix, make_table
 
 
@@ -136,3 +142,33 @@ def test_a_page_replaces_a_page_and_nothing_else(tmp_path: Path) -> None:
         with pytest.raises(InvalidValue, match=message):
             check_page_path(tmp_path / name)
     assert mine.read_text() == "<p>my own page, about featx</p>"
+
+
+def test_a_page_is_written_as_its_content_is_made(tmp_path: Path) -> None:
+    def make_large_parts() -> Iterator[str]:
+        for number in range(40):
+            yield element("p", f"{number} " + "x" * 500_000)
+
+    page = Page("t", "", (Section("a", make_large_parts()),))
+    tracemalloc.start()
+    write_page(page, tmp_path / "page.html")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (tmp_path / "page.html").stat().st_size > 20_000_000
+    assert peak < 5_000_000
+
+
+def test_a_sheet_of_thumbnails_is_given_before_the_next_is_read(tmp_path: Path) -> None:
+    read: list[int] = []
+
+    class Counter(Listener):
+        def advance(self, count: int) -> None:
+            read.append(count)
+
+    root = Root.parse(tmp_path)
+    files = [PictureFile(root, f"{number}.png", bytes(16)) for number in range(2 * PER_SHEET + 1)]
+    sheets = Sprites(files, Counter())
+    made = [sum(read) for _ in sheets.make_sheets()]
+    assert made == [PER_SHEET, 2 * PER_SHEET, 2 * PER_SHEET + 1]
+    assert sheets.reason
+    assert not sheets.sizes.any(), "none of them is there"

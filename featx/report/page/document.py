@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from featx.atomic import replace_file
 from featx.errors import InvalidValue
 from featx.files import describe_wrong_output, is_wrong_output
-from featx.report.page.markup import Content, Markup, element
+from featx.report.page.markup import Content, Markup, element, element_in_parts
 from featx.version import __version__
 
 _ENDINGS = (".html", ".htm")
@@ -67,6 +67,10 @@ class Page:
             >>> "<h1>A &lt;page&gt;</h1>" in page, "http" in page.replace("http-equiv", "")
             (True, False)
         """
+        return "".join(self.parts())
+
+    def parts(self) -> Iterator[str]:
+        """Yield the page of `html` in parts: content that is made on demand never is whole."""
         style = _read_style()
         head = [
             element("meta", charset="utf-8"),
@@ -77,15 +81,18 @@ class Page:
             element("title", self.title),
             element("style", Markup(style)),
         ]
-        body = [
+        body: list[Content] = [
             element("a", "Skip to the content", href="#content", class_="skip"),
             element("header", element("h1", self.title), self.introduction, self._contents()),
-            element("main", _arrange(self.sections), id="content", tabindex=-1),
-            element("footer", self.notes, element("p", f"Made by featx {__version__}.")),
+            element_in_parts("main", _arrange(self.sections), id="content", tabindex=-1),
+            element_in_parts("footer", self.notes, element("p", f"Made by featx {__version__}.")),
             element("script", Markup(self.script)) if self.script else "",
         ]
-        root = element("html", element("head", head), "\n", element("body", body), lang="en")
-        return f"<!DOCTYPE html>\n{root}\n"
+        yield "<!DOCTYPE html>\n"
+        yield from element_in_parts(
+            "html", element("head", head), "\n", element_in_parts("body", body), lang="en"
+        )
+        yield "\n"
 
     def _contents(self) -> Content:
         if len(self.sections) < 3:
@@ -127,8 +134,8 @@ def write_page(page: Page, path: Path) -> None:
     """
     check_page_path(path)
     try:
-        with replace_file(path) as temporary:
-            temporary.write_text(page.html(), encoding="utf-8")
+        with replace_file(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+            file.writelines(page.parts())
     except OSError as error:
         raise InvalidValue(f"{str(path)!r} cannot be written: {error.strerror}.") from error
 
@@ -141,11 +148,11 @@ def _is_page(path: Path) -> bool:
     return f'<meta name="generator" content="{_GENERATOR} '.encode() in head
 
 
-def _arrange(sections: Iterable[Section]) -> Iterable[Markup]:
-    """Return the sections; halves that follow each other share a row where there is room."""
-    halves: list[Markup] = []
+def _arrange(sections: Iterable[Section]) -> Iterator[Content]:
+    """Yield the sections; halves that follow each other share a row where there is room."""
+    halves: list[Content] = []
     for number, section in enumerate(sections, start=1):
-        made = element(
+        made = element_in_parts(
             "section",
             element("h2", section.title, id=f"h{number}"),
             section.content,

@@ -10,7 +10,7 @@ import html
 import json
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
 _EMPTY = frozenset({"br", "img", "input", "meta", "wbr"})
 """Elements of HTML that cannot have content, of those that featx writes."""
@@ -42,13 +42,42 @@ def element(name: str, /, *content: Content, **attributes: Value) -> Markup:
         >>> element("p", "1 < 2 & ", element("b", "so"), class_="note")
         '<p class="note">1 &lt; 2 &amp; <b>so</b></p>'
     """
+    opening = _open(name, attributes)
+    return Markup(opening if name in _EMPTY else f"{opening}{join(content)}</{name}>")
+
+
+def element_in_parts(name: str, /, *content: Content, **attributes: Value) -> Iterator[Markup]:
+    """Yield an element in parts, each made when it is asked for: for content that is large.
+
+    Args:
+        name: Its name.
+        content: What is inside it.
+        attributes: As those of `element`.
+
+    Example:
+        >>> list(element_in_parts("p", ["1 < 2", element("b", "so")]))
+        ['<p>', '1 &lt; 2', '<b>so</b>', '</p>']
+    """
+    yield Markup(_open(name, attributes))
+    yield from _split(content)
+    yield Markup(f"</{name}>")
+
+
+def _split(content: Content) -> Iterator[Markup]:
+    if isinstance(content, str):
+        yield join(content)
+        return
+    for one in content:
+        yield from _split(one)
+
+
+def _open(name: str, attributes: Mapping[str, Value]) -> str:
     pairs = [
         f' {key.rstrip("_").replace("_", "-")}="{html.escape(_write(value))}"'
         for key, value in attributes.items()
         if value is not None
     ]
-    opening = f"<{name}{''.join(pairs)}>"
-    return Markup(opening if name in _EMPTY else f"{opening}{join(content)}</{name}>")
+    return f"<{name}{''.join(pairs)}>"
 
 
 def join(content: Content) -> Markup:

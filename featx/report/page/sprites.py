@@ -6,7 +6,6 @@ import base64
 import io
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
@@ -29,47 +28,48 @@ AHEAD = 256
 """Thumbnails in memory besides the sheet."""
 
 
-@dataclass(frozen=True, slots=True)
 class Sprites:
-    """Pictures of a page.
+    """Small copies of pictures side by side, a sheet of them in memory at a time.
 
     Attributes:
-        sheets: The large pictures, JPEG in base64.
         sizes: Width and height of each picture in pixels, uint8 (n, 2); 0 where there is none.
+            Known once all sheets were made.
         reason: Why the first one that is missing is; empty if none is.
     """
 
-    sheets: tuple[str, ...]
-    sizes: np.ndarray
-    reason: str
+    def __init__(self, files: Sequence[PictureFile], listener: Listener) -> None:
+        """Make no sheet yet.
 
+        Args:
+            files: Where the pictures are.
+            listener: Receives progress.
+        """
+        self.sizes = np.zeros((len(files), 2), np.uint8)
+        self.reason = ""
+        self._files = files
+        self._listener = listener
 
-def make_sprites(files: Sequence[PictureFile], listener: Listener) -> Sprites:
-    """Put small copies of pictures side by side.
+    def make_sheets(self) -> Iterator[str]:
+        """Yield the large pictures, JPEG in base64."""
+        sheet = Image.new("RGB", (TILE * COLUMNS, TILE * COLUMNS))
+        for number, thumbnail in enumerate(read_thumbnails(self._files, self._listener)):
+            place = number % PER_SHEET
+            self._paste(thumbnail, sheet, number)
+            if place == PER_SHEET - 1 or number == len(self._files) - 1:
+                height = TILE * (place // COLUMNS + 1)
+                yield _encode(sheet.crop((0, 0, sheet.width, height)))
+                sheet.paste((0, 0, 0), (0, 0, *sheet.size))
 
-    Args:
-        files: Where the pictures are.
-        listener: Receives progress.
-    """
-    sizes = np.zeros((len(files), 2), np.uint8)
-    sheets: list[str] = []
-    reason = ""
-    sheet = Image.new("RGB", (TILE * COLUMNS, TILE * COLUMNS))
-    for number, thumbnail in enumerate(read_thumbnails(files, listener)):
+    def _paste(self, thumbnail: bytes | ImageError, sheet: Image.Image, number: int) -> None:
         place = number % PER_SHEET
         if isinstance(thumbnail, ImageError):
-            reason = reason or thumbnail.reason
+            self.reason = self.reason or thumbnail.reason
         else:
             with Image.open(io.BytesIO(thumbnail), formats=["JPEG"]) as picture:
                 small = picture.convert("RGB")
             small.thumbnail((TILE, TILE))
             sheet.paste(small, (place % COLUMNS * TILE, place // COLUMNS * TILE))
-            sizes[number] = small.size
-        if place == PER_SHEET - 1 or number == len(files) - 1:
-            height = TILE * (place // COLUMNS + 1)
-            sheets.append(_encode(sheet.crop((0, 0, sheet.width, height))))
-            sheet.paste((0, 0, 0), (0, 0, *sheet.size))
-    return Sprites(tuple(sheets), sizes, reason)
+            self.sizes[number] = small.size
 
 
 def read_thumbnails(
