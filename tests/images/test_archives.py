@@ -247,6 +247,19 @@ def test_a_zip_that_lies_about_sizes_is_unpacked_no_further(tmp_path: Path) -> N
         item.read_bytes()
 
 
+def test_a_zip_member_packed_in_far_more_than_its_bytes_is_not_read(tmp_path: Path) -> None:
+    path = write_zip(
+        tmp_path / "liar.zip", {"a.png": bytes(range(256)) * 64, "b.png": PNG}, zipfile.ZIP_STORED
+    )
+    data = bytearray(path.read_bytes())
+    entry = data.rindex(b"a.png") - 46
+    data[entry + 24 : entry + 28] = struct.pack("<I", 100)
+    path.write_bytes(data)
+    found = find_images(path)
+    assert keys_of(found) == ["b.png"]
+    assert failures_of(found)["a.png"].startswith("damaged: it claims 100 bytes, packed in 16,384")
+
+
 def test_members_that_are_too_large_are_failures(
     write: Callable[[dict[str, bytes]], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,10 @@ BOMB_RATIO = 200
 """A member of more bytes than this, compressed by more than this ratio, is not a picture: formats
 that can be compressed at all (BMP, TIFF, PPM) shrink less, unless they are blank."""
 
+PACKED_RATIO, PACKED_BYTES = 2, 4096
+"""A member takes at most this many times its own bytes, and these, when it is packed: deflate adds
+5 bytes for each block of 16 KiB or more, bzip2 a hundredth and 600 bytes."""
+
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 _SIGNATURE = b"PK\x03\x04"
 _ENCRYPTED, _SIZES_BEHIND, _IS_UTF8 = 1, 8, 0x800
@@ -119,6 +123,8 @@ def _problem(member: _Member, flags: int, mode: int, num_bytes: int) -> str | No
         return "damaged: the archive's directory says that it is beyond the archive's end"
     if member.size > BOMB_BYTES and member.size > BOMB_RATIO * max(1, member.packed):
         return f"it claims {member.size:,} bytes in {member.packed:,}: that is a zip bomb"
+    if member.packed > PACKED_RATIO * member.size + PACKED_BYTES:
+        return f"damaged: it claims {member.size:,} bytes, packed in {member.packed:,}"
     return None
 
 
