@@ -23,7 +23,8 @@ from featx.images.reading import DecodedImage, read_images
 from featx.inference.decided import DecidedNetwork, make_noise, request_chosen
 from featx.inference.trial import FIRST_BATCH
 from featx.ray.connection import LOCAL, connected
-from featx.ray.pool import Pool, PoolSize, choose_size, format_share
+from featx.ray.pool import Pool
+from featx.ray.pool_size import PoolSize, choose_size, format_share
 from featx.store.parts import PartWriter
 from featx.store.shared_work import SharedWork
 from featx.units import format_count

@@ -16,7 +16,8 @@ from featx.errors import ClusterError, InvalidValue, ModelError, StoreError
 from featx.events import Listener
 from featx.options import UpdateOptions
 from featx.ray.connection import check_address, connected
-from featx.ray.pool import MOST_DEATHS, MOST_TRIES, Pool, PoolSize, choose_size
+from featx.ray.pool import MOST_DEATHS, MOST_TRIES, Pool
+from featx.ray.pool_size import PoolSize, choose_size
 from tests.clusters.fake_ray import Call, FakeRay, RayError
 
 
