@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import importlib
 import os
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -127,14 +129,37 @@ def _open(scheme: str, pid: int, settings: tuple[tuple[str, str], ...]) -> Objec
     return client
 
 
-def explain(url: str, error: BaseException, doing: str) -> FeatxError:
-    """Return the error of a failed request, as one that says what came and what to do.
+def split_path(path: str) -> tuple[str, str]:
+    """Return the bucket and the key of a path, ``bucket/key``."""
+    bucket, _, key = path.partition("/")
+    return bucket, key
+
+
+@contextlib.contextmanager
+def explained(
+    url: str, doing: str, translate: Callable[[Exception], Exception] = lambda error: error
+) -> Iterator[None]:
+    """Raise a failed request as an error that says what came and what to do.
 
     Args:
         url: The object's address.
-        error: What the library raised.
-        doing: ``read`` or ``written``.
+        doing: ``read``, ``written`` or ``deleted``.
+        translate: Returns what happened, as Python names it where it can.
+
+    Raises:
+        StoreError: Of whatever the library raised.
+        ObjectChanged: As it was raised.
     """
+    try:
+        yield
+    except ObjectChanged:
+        raise
+    except Exception as error:  # Libraries' errors have no base that says more.
+        cause = translate(error)
+        raise _explain(url, cause, doing) from cause
+
+
+def _explain(url: str, error: BaseException, doing: str) -> FeatxError:
     text = _describe(error)
     name = type(error).__name__
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):

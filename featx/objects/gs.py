@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,8 @@ from featx.objects.client import (
     ObjectClient,
     ObjectFacts,
     Unfinished,
-    explain,
+    explained,
+    split_path,
 )
 
 RETRY = DEFAULT_RETRY.with_timeout(30.0)
@@ -42,8 +42,8 @@ class GSClient(ObjectClient):
 
     def find(self, path: str) -> dict[str, ObjectFacts]:
         """See `ObjectClient`."""
-        bucket, key = _split(path)
-        with _explained(path, "read"):
+        bucket, key = split_path(path)
+        with explained(f"gs://{path}", "read", _translate):
             found = self._client.list_blobs(bucket, prefix=key, fields=_FIELDS, retry=RETRY)
             return {
                 f"{bucket}/{blob.name}": ObjectFacts(str(blob.generation), int(blob.size))
@@ -53,7 +53,7 @@ class GSClient(ObjectClient):
     def read_version(self, path: str) -> str | None:
         """See `ObjectClient`."""
         blob = self._blob(path)
-        with _explained(path, "read"):
+        with explained(f"gs://{path}", "read", _translate):
             try:
                 blob.reload(retry=RETRY)
             except exceptions.NotFound:
@@ -62,7 +62,7 @@ class GSClient(ObjectClient):
 
     def read_head(self, path: str, num_bytes: int = HEAD_BYTES) -> bytes:
         """See `ObjectClient`."""
-        with _explained(path, "read"):
+        with explained(f"gs://{path}", "read", _translate):
             try:
                 asked = {"start": 0, "end": num_bytes - 1, "retry": RETRY}
                 return bytes(self._blob(path).download_as_bytes(**asked))[:num_bytes]
@@ -71,13 +71,13 @@ class GSClient(ObjectClient):
 
     def download(self, path: str, target: Path) -> None:
         """See `ObjectClient`."""
-        with _explained(path, "read"):
+        with explained(f"gs://{path}", "read", _translate):
             self._blob(path).download_to_filename(str(target), retry=RETRY)
 
     def upload(self, source: Path, path: str, version: str | None) -> str:
         """See `ObjectClient`."""
         blob = self._blob(path)
-        with _explained(path, "written"):
+        with explained(f"gs://{path}", "written", _translate):
             try:
                 blob.upload_from_filename(
                     str(source),
@@ -96,7 +96,7 @@ class GSClient(ObjectClient):
     def delete(self, path: str, version: str) -> None:
         """See `ObjectClient`."""
         with (
-            _explained(path, "deleted"),
+            explained(f"gs://{path}", "deleted", _translate),
             contextlib.suppress(exceptions.NotFound, exceptions.PreconditionFailed),
         ):
             self._blob(path).delete(if_generation_match=int(version), retry=RETRY)
@@ -109,24 +109,8 @@ class GSClient(ObjectClient):
         """See `ObjectClient`."""
 
     def _blob(self, path: str) -> Any:
-        bucket, key = _split(path)
+        bucket, key = split_path(path)
         return self._client.bucket(bucket).blob(key)
-
-
-def _split(path: str) -> tuple[str, str]:
-    bucket, _, key = path.partition("/")
-    return bucket, key
-
-
-@contextlib.contextmanager
-def _explained(path: str, doing: str) -> Iterator[None]:
-    try:
-        yield
-    except ObjectChanged:
-        raise
-    except Exception as error:  # Those of credentials, connections and answers have no base.
-        cause = _translate(error)
-        raise explain(f"gs://{path}", cause, doing) from cause
 
 
 def _translate(error: Exception) -> Exception:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ from featx.objects.client import (
     ObjectClient,
     ObjectFacts,
     Unfinished,
-    explain,
+    explained,
+    split_path,
 )
 
 SINGLE_BYTES = 96 << 20
@@ -56,10 +57,10 @@ class S3Client(ObjectClient):
 
     def find(self, path: str) -> dict[str, ObjectFacts]:
         """See `ObjectClient`."""
-        bucket, key = _split(path)
+        bucket, key = split_path(path)
         found: dict[str, ObjectFacts] = {}
         more: dict[str, str] = {}
-        with _explained(path, "read"):
+        with explained(f"s3://{path}", "read"):
             while True:
                 page = self._call("list_objects_v2", Bucket=bucket, Prefix=key, **more)
                 for entry in page.get("Contents", ()):
@@ -71,8 +72,8 @@ class S3Client(ObjectClient):
 
     def read_version(self, path: str) -> str | None:
         """See `ObjectClient`."""
-        bucket, key = _split(path)
-        with _explained(path, "read"):
+        bucket, key = split_path(path)
+        with explained(f"s3://{path}", "read"):
             try:
                 return _version(self._call("head_object", Bucket=bucket, Key=key))
             except Exception as error:
@@ -82,7 +83,7 @@ class S3Client(ObjectClient):
 
     def read_head(self, path: str, num_bytes: int = HEAD_BYTES) -> bytes:
         """See `ObjectClient`."""
-        with _explained(path, "read"):
+        with explained(f"s3://{path}", "read"):
             read = functools.partial(self._files.cat_file, path, start=0, end=num_bytes)
             try:
                 return bytes(self._receive(read))[:num_bytes]  # Some servers answer with all of it.
@@ -93,15 +94,15 @@ class S3Client(ObjectClient):
 
     def download(self, path: str, target: Path) -> None:
         """See `ObjectClient`."""
-        with _explained(path, "read"):
+        with explained(f"s3://{path}", "read"):
             self._receive(lambda: self._files.get_file(path, str(target), max_concurrency=1))
 
     def upload(self, source: Path, path: str, version: str | None) -> str:
         """See `ObjectClient`."""
         condition = {"IfNoneMatch": "*"} if version is None else {"IfMatch": f'"{version}"'}
-        bucket, key = _split(path)
+        bucket, key = split_path(path)
         where = {"Bucket": bucket, "Key": key}
-        with _explained(path, "written"):
+        with explained(f"s3://{path}", "written"):
             try:
                 if source.stat().st_size <= SINGLE_BYTES:
                     body = source.read_bytes()
@@ -117,9 +118,9 @@ class S3Client(ObjectClient):
 
     def delete(self, path: str, version: str) -> None:
         """See `ObjectClient`."""
-        bucket, key = _split(path)
+        bucket, key = split_path(path)
         where = {"Bucket": bucket, "Key": key}
-        with _explained(path, "deleted"):
+        with explained(f"s3://{path}", "deleted"):
             try:
                 self._call("delete_object", IfMatch=f'"{version}"', **where)
             except Exception as error:
@@ -130,8 +131,8 @@ class S3Client(ObjectClient):
 
     def find_unfinished(self, path: str) -> list[Unfinished]:
         """See `ObjectClient`."""
-        bucket, key = _split(path)
-        with _explained(path, "read"):
+        bucket, key = split_path(path)
+        with explained(f"s3://{path}", "read"):
             found = self._call("list_multipart_uploads", Bucket=bucket, Prefix=key)
         return [
             Unfinished(f"{bucket}/{each['Key']}", each["UploadId"], each["Initiated"].timestamp())
@@ -140,9 +141,9 @@ class S3Client(ObjectClient):
 
     def remove_unfinished(self, unfinished: Unfinished) -> None:
         """See `ObjectClient`."""
-        bucket, key = _split(unfinished.path)
+        bucket, key = split_path(unfinished.path)
         where = {"Bucket": bucket, "Key": key, "UploadId": unfinished.upload}
-        with _explained(unfinished.path, "deleted"):
+        with explained(f"s3://{unfinished.path}", "deleted"):
             self._call("abort_multipart_upload", **where)
 
     def _upload_pieces(self, source: Path, where: dict[str, str], condition: dict[str, str]) -> str:
@@ -176,24 +177,9 @@ class S3Client(ObjectClient):
         return self._files.call_s3  # type: ignore[no-any-return]
 
 
-@contextlib.contextmanager
-def _explained(path: str, doing: str) -> Iterator[None]:
-    try:
-        yield
-    except ObjectChanged:
-        raise
-    except Exception as error:  # botocore's errors have no base that says more.
-        raise explain(f"s3://{path}", error, doing) from error
-
-
 def _version(answer: Any) -> str:
     """Return the ETag in an answer; some servers quote it in some answers only."""
     return str(answer["ETag"]).strip('"')
-
-
-def _split(path: str) -> tuple[str, str]:
-    bucket, _, key = path.partition("/")
-    return bucket, key
 
 
 def _status(error: BaseException) -> int | None:
