@@ -28,11 +28,12 @@ from featx.poolings import POOLINGS, pool_features, pooled_shape
 from featx.shown import Shown
 from featx.specs import DEFAULT_READ_POOLING, FeatureSpec
 from featx.store import frames
+from featx.store.dataset_rows import DatasetRows
 from featx.store.format import READ_ERRORS, dataset_name
 from featx.store.key_locator import KeyLocator
 from featx.store.single_rows import read_rows
 from featx.store.stored_columns import StoreColumns
-from featx.store.values import FeatureTable, LayerValues, RowReader, read_dataset
+from featx.store.values import FeatureTable, LayerValues, RowReader
 
 if TYPE_CHECKING:
     import pandas
@@ -144,15 +145,15 @@ class FeatureStore(StoreColumns, Shown):
     def _row_reader(self, spec: FeatureSpec) -> RowReader:
         """Return what reads rows of a layer as stored, and keeps its dataset open meanwhile."""
         dataset = f"features/{dataset_name(self.header.features.index(spec))}"
-        opened: Any = None
+        opened: DatasetRows | None = None
 
         def read(rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
             nonlocal opened
             try:
                 if self.part_files is None:
                     if not opened:  # Or closed with its file.
-                        opened = self._file[dataset]
-                    return read_dataset(opened, rows, out)
+                        opened = DatasetRows(self._file[dataset])
+                    return opened.read(rows, out)
                 if out is None:
                     out = np.empty((len(rows), *spec.shape), self.header.dtype)
                 self.part_files.read(dataset, rows, out)

@@ -17,6 +17,7 @@ from featx.checks import describe_value
 from featx.errors import InvalidSelection, InvalidType, StoreDamaged
 from featx.shown import Shown
 from featx.specs import FeatureSpec, ModelSpec
+from featx.store.dataset_rows import DatasetRows
 from featx.store.format import parts_folder
 from featx.store.opening import open_part
 from featx.store.rows import RowMap
@@ -173,42 +174,6 @@ def _is_key(value: Any) -> bool:
     return isinstance(value, (str, os.PathLike))
 
 
-def read_dataset(
-    dataset: h5py.Dataset, rows: np.ndarray, out: np.ndarray | None = None
-) -> np.ndarray:
-    """Read chosen rows of a dataset, in any order, also repeatedly.
-
-    Args:
-        dataset: (N, *shape).
-        rows: Row numbers, (n,).
-        out: An array (n, *shape) of the dataset's type to be filled, without gaps; a new one when
-            None.
-
-    Returns:
-        (n, *shape).
-    """
-    if not len(rows):
-        return np.empty((0, *dataset.shape[1:]), dataset.dtype) if out is None else out
-    first, last = int(rows.min()), int(rows.max())
-    if len(rows) == last - first + 1 and (np.diff(rows) == 1).all():
-        if out is None:
-            return np.asarray(dataset[first : last + 1])
-        if out.size:
-            dataset.read_direct(out, np.s_[first : last + 1])
-        return out
-    # Chunk by chunk: HDF5's own selection of points takes quadratic time.
-    if out is None:
-        out = np.empty((len(rows), *dataset.shape[1:]), dataset.dtype)
-    chunk_rows = dataset.chunks[0] if dataset.chunks else len(dataset)
-    order = np.argsort(rows, kind="stable")
-    chunks = rows[order] // chunk_rows
-    starts = np.flatnonzero(np.diff(chunks, prepend=-1))
-    for chosen in np.split(order, starts[1:]):
-        low, high = int(rows[chosen[0]]), int(rows[chosen[-1]])
-        out[chosen] = dataset[low : high + 1][rows[chosen] - low]
-    return out
-
-
 class PartFiles:
     """The part files of a view, opened when they are read, a bounded number at a time.
 
@@ -223,7 +188,7 @@ class PartFiles:
         self._salvage = salvage
         self.row_map = row_map
         self._open: OrderedDict[int, h5py.File] = OrderedDict()
-        self._last: tuple[tuple[int, str], h5py.Dataset] | None = None
+        self._last: tuple[tuple[int, str], DatasetRows] | None = None
 
     @property
     def num_open(self) -> int:
@@ -280,12 +245,11 @@ class PartFiles:
         parts = self.row_map.part[rows]
         numbers = np.unique(parts).tolist()
         if len(numbers) == 1:
-            read_dataset(self._dataset(numbers[0], dataset), self.row_map.row[rows], out)
+            self._dataset(numbers[0], dataset).read(self.row_map.row[rows], out)
             return
         for number in numbers:
             chosen = np.flatnonzero(parts == number)
-            values = self._dataset(number, dataset)
-            out[chosen] = read_dataset(values, self.row_map.row[rows[chosen]])
+            out[chosen] = self._dataset(number, dataset).read(self.row_map.row[rows[chosen]])
 
     def close(self) -> None:
         """Close all of them; they are opened again when read."""
@@ -293,11 +257,11 @@ class PartFiles:
         while self._open:
             self._open.popitem()[1].close()
 
-    def _dataset(self, number: int, name: str) -> h5py.Dataset:
+    def _dataset(self, number: int, name: str) -> DatasetRows:
         """Return a dataset of a part; the one that was read last stays open, with its chunk."""
         file = self._file(number)
         if self._last is None or self._last[0] != (number, name) or not self._last[1]:
-            self._last = (number, name), file[name]
+            self._last = (number, name), DatasetRows(file[name])
         return self._last[1]
 
     def _file(self, number: int) -> h5py.File:
