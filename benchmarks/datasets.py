@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="*", default=["batches", *DATASETS.names])
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    table = Table("store", "read as", "order", "MB/s", "h5py, MB/s", "ratio")
+    table = Table("store", "read as", "order", "MB/s", "h5py, MB/s", "ratio", "by CPU time")
     for number, (name, (shape, dtype, limit)) in enumerate(STORES.items()):
         path = arguments.folder / f"{number}-{arguments.megabytes}.h5"
         if not path.exists():
@@ -63,33 +63,39 @@ def main() -> None:
                 rates = measure(path, kind, shuffle, arguments.rounds)
                 if rates is None:
                     continue
-                ours, raw = (statistics.median(rate) for rate in zip(*rates, strict=True))
-                ratio = statistics.median(one / other for one, other in rates)
                 order = "shuffled" if shuffle else "as stored"
-                table.add_row(name, kind, order, f"{ours:,.0f}", f"{raw:,.0f}", f"{ratio:.2f}")
+                table.add_row(
+                    name,
+                    kind,
+                    order,
+                    *(f"{rate:,.{2 * (number > 1)}f}" for number, rate in enumerate(rates)),
+                )
     Console().print(table)
 
 
-def measure(path: Path, kind: str, shuffle: bool, rounds: int) -> list[tuple[float, float]] | None:
-    """Return MB/s of a kind and of h5py in each round; None if there is no such library."""
-    pool = "none"
+def measure(path: Path, kind: str, shuffle: bool, rounds: int) -> list[float] | None:
+    """Return MB/s of a kind and of h5py, and the ratio of rates by the clock and by CPU time.
+
+    Each is the median of the rounds; None if there is no such library.
+    """
     try:
-        data = featx.open_dataset(path, columns=(), pool=pool)
+        data = featx.open_dataset(path, columns=(), pool="none")
         iterate = _iterate(data, kind, shuffle)
     except LibraryMissing:
         return None
     except FeatxError:  # pandas has no maps.
         return None
     size = read_raw(path)
-    rates = []
+    figures = []
     for _ in range(rounds):
         seconds = []
         for run in (iterate, lambda: read_raw(path)):
-            began = time.perf_counter()
+            began, used = time.perf_counter(), time.process_time()
             run()
-            seconds.append(time.perf_counter() - began)
-        rates.append((size / seconds[0] / 1e6, size / seconds[1] / 1e6))
-    return rates
+            seconds.append((time.perf_counter() - began, time.process_time() - used))
+        (ours, our_cpu), (raw, raw_cpu) = seconds
+        figures.append((size / ours / 1e6, size / raw / 1e6, raw / ours, raw_cpu / our_cpu))
+    return [statistics.median(figure) for figure in zip(*figures, strict=True)]
 
 
 def _iterate(data: featx.FeatureDataset, kind: str, shuffle: bool) -> Callable[[], int]:

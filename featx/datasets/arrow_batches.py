@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from featx.checks import require_library
-from featx.datasets.columns import to_float32
 from featx.datasets.feature_dataset import FeatureDataset
 from featx.datasets.options import BatchOptions
 from featx.datasets.reading import iter_batches
@@ -31,7 +30,7 @@ def make(data: FeatureDataset, batches: BatchOptions) -> Any:
         for batch in iter_batches(data, batches):
             arrays = [values.take(arrow.array(batch.rows)) for values in columns.values()]
             for name, values in batch.layers.items():
-                arrays.append(_make_array(arrow, to_float32(values), types[name]))
+                arrays.append(_make_array(arrow, values, types[name]))
             yield arrow.record_batch(arrays, schema=schema)
 
     return arrow.RecordBatchReader.from_batches(schema, generate())

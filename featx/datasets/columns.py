@@ -16,9 +16,6 @@ from featx.store.columns import kind_of
 
 KEY, LABEL, SPLIT = "key", "label", "split"
 
-_WIDENED = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float32)
-"""Every float16 by its bits, as float32."""
-
 NO_CLASS = -1
 """The number of a class where there is none."""
 
@@ -104,9 +101,7 @@ def to_float32(values: Any) -> Any:
     if isinstance(values, str):
         return values
     array = np.asarray(values)
-    if array.dtype != np.float16:
-        return array
-    return _WIDENED.take(array.view(np.uint16), mode="wrap")  # Twice as fast as `astype`.
+    return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
 def _as_objects(values: Sequence[Any]) -> np.ndarray:

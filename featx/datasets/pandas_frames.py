@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from featx.checks import require_library
-from featx.datasets.columns import KEY, to_float32
+from featx.datasets.columns import KEY
 from featx.datasets.feature_dataset import FeatureDataset
 from featx.datasets.options import BatchOptions
 from featx.datasets.reading import iter_batches
@@ -36,22 +36,27 @@ def make(data: FeatureDataset, batches: BatchOptions) -> Iterator[Any]:
                 f"{format_shape(spec.shape)}. Read it as a vector, for example with "
                 f"{option('pool', 'avg')}."
             )
-    types = {name: pandas_type(values) for name, values in data.values.items()}
-    names = {
-        name: [f"{name}_{number}" for number in range(spec.shape[0])]
-        for name, spec in data.specs.items()
+    beside = {
+        name: pandas.Series(values, dtype=pandas_type(values))
+        for name, values in data.values.items()
     }
+    keys = beside.pop(KEY, None)
+    # Made once: for each frame it would take longer than reading the rows.
+    names = pandas.Index(
+        [*beside]
+        + [f"{name}_{n}" for name, spec in data.specs.items() for n in range(spec.shape[0])]
+    )
 
     def make_frame(batch: Batch) -> Any:
-        rows = batch.rows.tolist()
-        columns = {
-            name: pandas.Series([values[row] for row in rows], dtype=types[name])
-            for name, values in data.values.items()
-        }
-        blocks = (
-            pandas.DataFrame(to_float32(v), columns=names[n]) for n, v in batch.layers.items()
-        )
-        frame = pandas.concat([pandas.DataFrame(columns), *blocks], axis=1)
-        return frame.set_index(KEY) if KEY in columns else frame
+        rows = batch.rows
+        index = pandas.RangeIndex(len(rows))
+        if keys is not None:
+            index = pandas.Index(keys.take(rows), name=KEY)
+        columns = [column.take(rows).set_axis(index) for column in beside.values()]
+        # pandas has the memory of the batch, which is not used again as long as it does.
+        blocks = [pandas.DataFrame(v, index=index, copy=False) for v in batch.layers.values()]
+        frame = pandas.concat([*columns, *blocks], axis=1) if columns or blocks[1:] else blocks[0]
+        frame.columns = names
+        return frame
 
     return map(make_frame, iter_batches(data, batches))

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from featx.datasets.options import BatchOptions
 from featx.datasets.order import Blocks, Buffer, Share, follow_rows, shuffle_blocks
-from featx.datasets.row_batches import Batch
+from featx.datasets.row_batches import Batch, RowMemory
 from featx.store.writing import CHUNK_BYTES
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def iter_batches(
 ) -> Iterator[Batch]:
     """Yield the batches of one pass, or of one of several workers that share it.
 
-    While one piece is given out, the next is read in a thread.
+    While the rows of one buffer are given out, the next is read in a thread.
 
     Args:
         data: The rows.
@@ -52,87 +52,78 @@ def iter_batches(
         return
     with data.reopen() as own, ThreadPoolExecutor(1, "featx-rows") as thread:
         sizes = _Sizes.of(own)
-        pieces: Iterator[Buffer]
+        buffers: Iterator[Buffer]
         if options.shuffle:
             blocks = Blocks.group(*_locate(own), sizes.piece_rows)
             buffer_rows = options.buffer_rows or sizes.buffer_rows
-            pieces = shuffle_blocks(blocks, share, (options.seed, epoch), buffer_rows)
+            buffers = shuffle_blocks(blocks, share, (options.seed, epoch), buffer_rows)
         else:
-            pieces = follow_rows(share, own.choice.rows, sizes.read_rows)
-        with _Loader(own, share.batch_size) as loader:
-            yield from _read_ahead(thread, loader, pieces)
+            buffers = follow_rows(share, own.choice.rows, sizes.read_rows)
+        size = min(share.batch_size, share.num_rows)
+        windows = _read_ahead(thread, own, buffers)
+        yield from map(own.memory.widen, _divide(windows, size, own.memory))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Window:
+    """A buffer whose rows have been read.
+
+    Attributes:
+        rows: The rows, as they were read.
+        order: The order in which they are given out; as they are when None.
+    """
+
+    rows: Batch
+    order: np.ndarray | None
 
 
 def _read_ahead(
-    thread: ThreadPoolExecutor, loader: _Loader, pieces: Iterator[Buffer]
-) -> Iterator[Batch]:
-    """Yield batches; while those of one piece are given out, the next piece is read."""
-    coming: deque[Future[Batch]] = deque()
+    thread: ThreadPoolExecutor, data: FeatureDataset, buffers: Iterator[Buffer]
+) -> Iterator[_Window]:
+    """Yield buffers that have been read; while one is given out, the next is read."""
+    like = data.read(np.empty(0, np.int64))
 
-    def read_next() -> None:
-        if not coming:
-            coming.extend(thread.submit(loader.load, piece) for piece in islice(pieces, 1))
-
-    read_next()
-    while coming:
-        loaded = coming.pop().result()
-        for first in range(0, len(loaded), loader.batch_size):
-            yield loaded.cut(first, first + loader.batch_size)
-            read_next()  # Not before: whoever has this batch has given up the memory of others.
-        read_next()
-    if len(loader.rest):
-        yield loader.rest
-
-
-class _Loader:
-    """Reads pieces into memory, and cuts off what does not fill a batch: it goes before the next.
-
-    Attributes:
-        batch_size: Rows of a batch.
-        rest: Rows that have not been given out yet.
-    """
-
-    def __init__(self, data: FeatureDataset, batch_size: int) -> None:
-        self._data, self.batch_size = data, batch_size
-        self._mover = ThreadPoolExecutor(1, "featx-mixing")
-        self.rest = data.read(np.empty(0, np.int64))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._mover.shutdown()
-
-    def load(self, piece: Buffer) -> Batch:
-        """Return whole batches."""
-        kept = len(self.rest)
-        count = kept + sum(map(len, piece.pieces))
-        loaded = self._data.memory.take(self.rest, count)
-        loaded.put(slice(0, kept), self.rest)
-        self._fill(loaded.cut(kept, count), piece)
-        end = count // self.batch_size * self.batch_size
-        self.rest = loaded.cut(end, count)
-        return loaded.cut(0, end)
-
-    def _fill(self, target: Batch, piece: Buffer) -> None:
-        if piece.order is None:
-            (rows,) = piece.pieces
-            self._data.read(rows, target)
-            return
-        places = np.empty(len(target), np.int64)
-        places[piece.order] = np.arange(len(target))
+    def load(buffer: Buffer) -> _Window:
+        rows = data.memory.take(like, sum(map(len, buffer.pieces)))
         start = 0
-        moving: Future[None] | None = None
-        for rows in piece.pieces:
-            read = self._data.memory.take(target, len(rows))
-            self._data.read(rows, read)
-            if moving is not None:
-                moving.result()
-            # While the next chunk is read, the rows of this one go to their places.
-            moving = self._mover.submit(target.put, places[start : start + len(rows)], read)
-            start += len(rows)
-        if moving is not None:
-            moving.result()
+        for piece in buffer.pieces:
+            data.read(piece, rows.cut(start, start + len(piece)))
+            start += len(piece)
+        return _Window(rows, buffer.order)
+
+    coming = deque(thread.submit(load, buffer) for buffer in islice(buffers, 1))
+    while coming:
+        window = coming.pop().result()
+        coming.extend(thread.submit(load, buffer) for buffer in islice(buffers, 1))
+        yield window
+        del window  # Its memory is that of the next but one.
+
+
+def _divide(windows: Iterator[_Window], size: int, memory: RowMemory) -> Iterator[Batch]:
+    """Yield batches: parts of a window where its rows are in order, otherwise copied from it."""
+    batch: Batch | None = None
+    filled = 0
+    for window in windows:
+        first, count = 0, len(window.rows)
+        while first < count:
+            end = min(first + size - filled, count)
+            if window.order is None and end - first == size:
+                yield window.rows.cut(first, end)
+            else:
+                batch = batch or memory.take(window.rows, size)
+                batch.put(filled, window.rows, _choose(window.order, first, end))
+                filled += end - first
+            if batch is not None and filled == size:
+                yield batch
+                batch, filled = None, 0
+            first = end
+        del window  # Before the next one: its memory is used again.
+    if batch is not None:
+        yield batch.cut(0, filled)
+
+
+def _choose(order: np.ndarray | None, first: int, end: int) -> slice | np.ndarray:
+    return slice(first, end) if order is None else order[first:end]
 
 
 @dataclass(frozen=True, slots=True)

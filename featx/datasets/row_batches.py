@@ -11,12 +11,14 @@ from threading import Lock
 
 import numpy as np
 
+from featx.datasets.half_floats import widen
+
 ALIGNMENT = 64
 """Bytes: TensorFlow and Arrow take arrays that begin at a multiple of this without a copy."""
 
-MOST_KEPT = 6
-"""Blocks that are kept for each layer. Of those for buffers, one is filled, one given out, and one
-may still be in use; as many are smaller, for what is read of a chunk."""
+MOST_KEPT = 8
+"""Blocks that are kept for each layer: of those for buffers, one is filled, one given out, and one
+may still be in use; the others are for batches."""
 
 _unused = [np.empty(0)]
 
@@ -30,7 +32,7 @@ class Batch:
 
     Attributes:
         rows: int64 (n,), their rows in the store.
-        layers: Name → (n, *shape), float32, or float16 if they are stored so.
+        layers: Name → (n, *shape), float32, or as they are read float16 if they are stored so.
     """
 
     rows: np.ndarray
@@ -45,11 +47,18 @@ class Batch:
             self.rows[first:end], {name: array[first:end] for name, array in self.layers.items()}
         )
 
-    def put(self, places: slice | np.ndarray, other: Batch) -> None:
-        """Replace rows by others."""
-        self.rows[places] = other.rows
+    def put(self, first: int, other: Batch, chosen: slice | np.ndarray) -> None:
+        """Replace rows from a place on by rows of another batch: a range, or any, int64 (m,)."""
+        _copy(other.rows, chosen, self.rows[first:])
         for name, values in other.layers.items():
-            self.layers[name][places] = values
+            _copy(values, chosen, self.layers[name][first:])
+
+
+def _copy(values: np.ndarray, chosen: slice | np.ndarray, out: np.ndarray) -> None:
+    if isinstance(chosen, slice):
+        out[: chosen.stop - chosen.start] = values[chosen]
+    else:  # With a mode, as NumPy otherwise makes another array first.
+        np.take(values, chosen, axis=0, out=out[: len(chosen)], mode="clip")
 
 
 class RowMemory:
@@ -66,16 +75,33 @@ class RowMemory:
             like: A batch of such rows, which may be empty.
             count: How many.
         """
-        layers = {}
         with self._lock:
-            for name, values in like.layers.items():
-                shape = (count, *values.shape[1:])
-                size = int(np.prod(shape)) * values.itemsize
-                block = self._find_block(size + ALIGNMENT)
-                start = -block.ctypes.data % ALIGNMENT
-                layers[name] = block[start : start + size].view(values.dtype).reshape(shape)
+            layers = {
+                name: self._take_array((count, *values.shape[1:]), values.dtype)
+                for name, values in like.layers.items()
+            }
             del self._blocks[: -MOST_KEPT * len(layers)]
         return Batch(np.empty(count, np.int64), layers)
+
+    def widen(self, batch: Batch) -> Batch:
+        """Return a batch in float32: itself, if it is that."""
+        if all(values.dtype != np.float16 for values in batch.layers.values()):
+            return batch
+        with self._lock:
+            layers = {
+                name: self._take_array(values.shape, np.dtype(np.float32))
+                for name, values in batch.layers.items()
+            }
+            del self._blocks[: -MOST_KEPT * len(layers)]
+        for name, values in batch.layers.items():
+            widen(values, layers[name])
+        return Batch(batch.rows, layers)
+
+    def _take_array(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        size = int(np.prod(shape)) * dtype.itemsize
+        block = self._find_block(size + ALIGNMENT)
+        start = -block.ctypes.data % ALIGNMENT
+        return block[start : start + size].view(dtype).reshape(shape)
 
     def _find_block(self, size: int) -> np.ndarray:
         """Return a block of about that size that nobody uses, or else a new one."""

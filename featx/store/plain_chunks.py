@@ -1,9 +1,8 @@
 """Chunks read from where they are in the file, past HDF5.
 
-HDF5 copies each chunk twice and takes most of the time for its checksum, during which no other
-thread of the program runs. What is read here is read into its place, its checksum is compared, and
-other threads run meanwhile. Whatever is not as expected is left to HDF5, which also says what is
-wrong with it.
+HDF5 copies each chunk twice and takes most of the time for its checksum. Here it is read into its
+place, and the same checksum is compared. Whatever is not as expected is left to HDF5, which also
+says what is wrong with it.
 """
 
 from __future__ import annotations

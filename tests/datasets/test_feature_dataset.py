@@ -17,6 +17,7 @@ import featx
 from featx.datasets.options import BatchOptions
 from featx.datasets.reading import iter_batches
 from featx.errors import InvalidType, InvalidValue, StoreError, UnknownName, UnknownOption
+from featx.store.dataset_rows import DatasetRows
 from tests.datasets.conftest import ROWS
 from tests.store_samples import write_sample, write_view
 
@@ -100,20 +101,23 @@ def test_chunks_and_rows_are_both_mixed(numbered: Path) -> None:
 
 def test_a_chunk_is_read_once_in_a_pass(numbered: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
-    real = h5py.Dataset.read_direct
 
-    def spy(dataset: Any, out: Any, selection: Any) -> Any:
-        if dataset.name == "/features/f001":
-            read.append(selection.start // 7)
-            assert (selection.stop - 1) // 7 == selection.start // 7
-        return real(dataset, out, selection)
+    real = DatasetRows.read
+
+    def spy(layer: DatasetRows, rows: np.ndarray, out: np.ndarray | None = None) -> Any:
+        if len(rows):
+            assert out is not None
+            assert rows.tolist() == list(range(rows[0], rows[-1] + 1))
+            assert rows[0] // 7 == rows[-1] // 7
+            read.append(int(rows[0]) // 7)
+        return real(layer, rows, out)
 
     def read_otherwise(dataset: Any, *rest: Any, **more: Any) -> Any:
         assert dataset.name != "/features/f001"
         return otherwise(dataset, *rest, **more)
 
     otherwise = h5py.Dataset.__getitem__
-    monkeypatch.setattr(h5py.Dataset, "read_direct", spy)
+    monkeypatch.setattr(DatasetRows, "read", spy)
     monkeypatch.setattr(h5py.Dataset, "__getitem__", read_otherwise)
     data = featx.open_dataset(numbered, layers="v")
     for shuffle in (False, True):
