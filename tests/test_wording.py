@@ -36,14 +36,27 @@ OTHER_PROGRAMS = (
 SPELLED = re.compile(r"(?<![\w-])(?:--[a-z][a-z-]*|-[a-zA-Z](?![\w-]))|\bfeatx [a-z-]+`|`featx ")
 
 
+SPELLERS = ("command", "either", "option")
+
 Nodes = tuple[ast.AST, ...]
-"""All nodes of a module."""
+"""The texts of a module, and the calls of `SPELLERS`."""
+
+
+def is_looked_at(node: ast.AST) -> bool:
+    """Of a million nodes, few are: all of them at once would be much to keep."""
+    if isinstance(node, ast.Call):
+        return getattr(node.func, "id", None) in SPELLERS
+    if isinstance(node, ast.Expr):
+        return isinstance(node.value, ast.Constant)
+    return isinstance(node, ast.JoinedStr) or (
+        isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
 
 
 @functools.cache
 def sources() -> tuple[tuple[Path, Nodes], ...]:
     return tuple(
-        (path, tuple(ast.walk(ast.parse(path.read_text(encoding="utf-8")))))
+        (path, tuple(filter(is_looked_at, ast.walk(ast.parse(path.read_text(encoding="utf-8"))))))
         for path in sorted(PACKAGE.rglob("*.py"))
         if path.relative_to(PACKAGE).parts[0] not in THE_SHELL
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -48,10 +49,10 @@ def class_values(targets: list[int], width: int = 4) -> np.ndarray:
     return values.astype(np.float32)
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """30 images of the classes 2 and 10, and 3 without a label; two layers."""
-    path = tmp_path / "f.h5"
+    path = tmp_path_factory.mktemp("written") / "f.h5"
     labels = ["2", "10"] * 15
     values = class_values([int(label == "10") for label in labels])
     unlabelled = np.zeros((3, 4), np.float32)
@@ -64,6 +65,25 @@ def store(tmp_path: Path) -> Path:
         labels=[*labels, None, None, None],
     )
     return path
+
+
+@pytest.fixture
+def store(written: Path, tmp_path: Path) -> Path:
+    """A copy of `written`."""
+    return Path(shutil.copy(written, tmp_path / "f.h5"))
+
+
+@pytest.fixture(scope="module")
+def fitted(written: Path) -> Path:
+    """The folder of a head that was fitted on `written`."""
+    fit_head(written, output=written.with_name("head"))
+    return written.with_name("head")
+
+
+@pytest.fixture
+def head_folder(fitted: Path, tmp_path: Path) -> Path:
+    """A copy of `fitted`, which may be damaged."""
+    return shutil.copytree(fitted, tmp_path / "head")
 
 
 def test_head_of_class_folders(store: Path, tmp_path: Path) -> None:
@@ -352,13 +372,10 @@ def pickle(path: Path) -> None:
         (replace_weights(pickle), "damaged"),
     ],
 )
-def test_damaged_head(
-    store: Path, tmp_path: Path, damage: Callable[[Path], object], message: str
-) -> None:
-    fit_head(store, output=tmp_path / "head")
-    damage(tmp_path / "head")
+def test_damaged_head(head_folder: Path, damage: Callable[[Path], object], message: str) -> None:
+    damage(head_folder)
     with pytest.raises(HeadError, match=message):
-        load_head(tmp_path / "head")
+        load_head(head_folder)
 
 
 def change_weights(name: str, value: float) -> Callable[[Path], None]:
@@ -374,12 +391,11 @@ def change_weights(name: str, value: float) -> Callable[[Path], None]:
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("name", ["mean", "scale", "coefficients", "intercepts"])
 def test_a_head_that_holds_no_numbers_is_refused(
-    store: Path, tmp_path: Path, name: str, value: float
+    head_folder: Path, name: str, value: float
 ) -> None:
-    fit_head(store, output=tmp_path / "head")
-    change_weights(name, value)(tmp_path / "head")
+    change_weights(name, value)(head_folder)
     with pytest.raises(HeadError, match=f"damaged \\('{name}' holds NaN or infinity"):
-        load_head(tmp_path / "head")
+        load_head(head_folder)
 
 
 @pytest.mark.parametrize(
@@ -395,52 +411,47 @@ def test_a_head_that_holds_no_numbers_is_refused(
     ids=lambda value: value if isinstance(value, str) else f"{value.dtype}{value.shape[:2]}",
 )
 def test_arrays_of_other_types_and_shapes_are_refused(
-    store: Path, tmp_path: Path, name: str, values: np.ndarray
+    head_folder: Path, name: str, values: np.ndarray
 ) -> None:
     def change(path: Path) -> None:
         with np.load(path) as arrays:
             np.savez(path, **(dict(arrays) | {name: values}))
 
-    fit_head(store, output=tmp_path / "head")
-    replace_weights(change)(tmp_path / "head")
+    replace_weights(change)(head_folder)
     with pytest.raises(HeadError, match="damaged"):
-        load_head(tmp_path / "head")
+        load_head(head_folder)
 
 
-def test_a_head_that_computes_no_numbers_is_refused(store: Path, tmp_path: Path) -> None:
-    fit_head(store, output=tmp_path / "head")
+def test_a_head_that_computes_no_numbers_is_refused(head_folder: Path) -> None:
     for name in ("coefficients", "mean"):
-        change_weights(name, 3e38)(tmp_path / "head")
+        change_weights(name, 3e38)(head_folder)
     with pytest.raises(HeadError, match="no probability"):
-        load_head(tmp_path / "head").predict_proba(np.full((2, 4), -3e38, np.float32))
+        load_head(head_folder).predict_proba(np.full((2, 4), -3e38, np.float32))
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
-def test_a_description_with_no_numbers_is_refused(store: Path, tmp_path: Path, number: str) -> None:
-    fit_head(store, output=tmp_path / "head")
-    path = tmp_path / "head" / "head.json"
+def test_a_description_with_no_numbers_is_refused(head_folder: Path, number: str) -> None:
+    path = head_folder / "head.json"
     text = path.read_text(encoding="utf-8")
     path.write_text(text.replace('"accuracy": ', f'"accuracy": {number}, "x": ', 1), "utf-8")
     with pytest.raises(HeadError, match=f"the number {number}"):
-        load_head(tmp_path / "head")
+        load_head(head_folder)
 
 
 @pytest.mark.parametrize("field", ["source", "name", "location", "weights_sha256"])
-def test_fields_of_another_type_are_refused(store: Path, tmp_path: Path, field: str) -> None:
-    fit_head(store, output=tmp_path / "head")
-    path = tmp_path / "head" / "head.json"
+def test_fields_of_another_type_are_refused(head_folder: Path, field: str) -> None:
+    path = head_folder / "head.json"
     model = json.loads(path.read_text(encoding="utf-8"))["model"]
     for value in ([], {}, 3, True):
-        edit(model=model | {field: value})(tmp_path / "head")
+        edit(model=model | {field: value})(head_folder)
         with pytest.raises(HeadError, match=f"{field!r} is"):
-            load_head(tmp_path / "head")
+            load_head(head_folder)
 
 
-def test_a_store_of_another_type_is_refused(store: Path, tmp_path: Path) -> None:
-    fit_head(store, output=tmp_path / "head")
-    edit(store={"path": 1.5, "relative": "", "contents": ""})(tmp_path / "head")
+def test_a_store_of_another_type_is_refused(head_folder: Path) -> None:
+    edit(store={"path": 1.5, "relative": "", "contents": ""})(head_folder)
     with pytest.raises(HeadError, match="a list of texts is not one"):
-        load_head(tmp_path / "head")
+        load_head(head_folder)
 
 
 @pytest.mark.parametrize(
@@ -448,12 +459,11 @@ def test_a_store_of_another_type_is_refused(store: Path, tmp_path: Path) -> None
     [("featx-forest", "pip install featx-forest"), (None, "It comes from a newer featx")],
 )
 def test_a_kind_of_head_that_is_not_installed_is_named(
-    store: Path, tmp_path: Path, package: str | None, remedy: str
+    head_folder: Path, package: str | None, remedy: str
 ) -> None:
-    fit_head(store, output=tmp_path / "head")
-    edit(kind="forest", package=package)(tmp_path / "head")
+    edit(kind="forest", package=package)(head_folder)
     with pytest.raises(NotInstalled, match=f"needs the kind of head 'forest'.*{remedy}"):
-        load_head(tmp_path / "head")
+        load_head(head_folder)
 
 
 def test_a_pooling_that_is_not_installed_is_named(toy: str, photos: Path, tmp_path: Path) -> None:
