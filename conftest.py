@@ -1,15 +1,28 @@
-"""Doctests of the package write their files into a temporary folder."""
+"""Doctests of the package write their files into a temporary folder; collecting is no garbage."""
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import pytest
 
 
+def pytest_collection() -> None:
+    """Thousands of tests are made that stay: looking for garbage among them is a fifth of it."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Leave out of what is looked through from now on what stays until the end."""
+    gc.freeze()
+    gc.enable()
+
+
 @pytest.fixture(autouse=True)
 def _doctests_write_elsewhere(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if isinstance(request.node, pytest.DoctestItem):
-        monkeypatch.chdir(tmp_path)
+        folder: Path = request.getfixturevalue("tmp_path")
+        monkeypatch.chdir(folder)

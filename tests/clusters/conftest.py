@@ -1,4 +1,8 @@
-"""A local cluster of Ray, started once; its workers know the toy."""
+"""A local cluster of Ray, started once; its workers know the toy.
+
+It lives as long as the tests of this folder run: its processes are busy even where nobody asks
+them for anything.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from typing import Any
 import pytest
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def ray() -> Iterator[Any]:
     """The module of Ray, connected to a cluster on this machine; skips where it is missing."""
     module = pytest.importorskip("ray")
