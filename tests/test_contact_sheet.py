@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from featx import extract
 from featx.errors import InvalidValue
-from featx.images.sources import find_images
+from featx.images.sources import find_images, folders, is_sheet
 from featx.index.matches import Match
 from featx.index.searching import QueryResult, SearchReport
 from featx.report.contact_sheet import (
@@ -22,6 +23,7 @@ from featx.report.contact_sheet import (
     draw_contact_sheet,
     write_contact_sheet,
 )
+from featx.testing import toy_model, write_images
 
 
 @pytest.fixture
@@ -75,6 +77,27 @@ def test_a_sheet_in_the_folder_is_not_taken_for_a_photograph(
     write_contact_sheet(report, tmp_path / "photos" / "matches.png")
     assert find_images(tmp_path / "photos").items == before
     assert len(find_images(tmp_path / "photos" / "matches.png").items) == 1, "unless it is named"
+
+
+def test_only_pictures_that_are_not_stored_are_looked_at(
+    report: SearchReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = write_images(3, tmp_path / "few")
+    looked_at = []
+
+    def look(path: str) -> bool:
+        looked_at.append(Path(path).name)
+        return is_sheet(path)
+
+    monkeypatch.setattr(folders, "is_sheet", look)
+    extract(photos, model=toy_model(), layers=["mean"], output=tmp_path / "few.h5")
+    assert len(looked_at) == 3
+    looked_at.clear()
+    (photos / "image_0.png").touch()
+    write_contact_sheet(report, photos / "image_1.png.png")
+    again = extract(photos, model=toy_model(), layers=["mean"], output=tmp_path / "few.h5")
+    assert sorted(looked_at) == ["image_0.png", "image_1.png.png"]
+    assert (again.rows, again.done, again.failed) == (3, 0, 0)
 
 
 def test_keys_that_lead_out_of_their_root_are_not_drawn(

@@ -104,16 +104,13 @@ class ExistingWork:
 
 
 @contextlib.contextmanager
-def open_existing(
-    output: Path, overwrite: bool, request: Mapping[str, Any]
-) -> Iterator[ExistingWork]:
+def open_existing(output: Path, overwritten: Mapping[str, Any] | None) -> Iterator[ExistingWork]:
     """Open what there is to go on with: a store, parts of it, or parts that replace it.
 
     Args:
         output: The store.
-        overwrite: Whether the store is to be replaced: then only parts of an interrupted
-            ``--overwrite`` of the same command are used.
-        request: What an interrupted ``--overwrite`` of this command would have recorded.
+        overwritten: Where the store is to be replaced, what an interrupted ``--overwrite`` of this
+            command would have recorded: only parts of such a one are used. Else None.
 
     Raises:
         StoreError: If the store cannot be read, or the parts belong to one that was renamed.
@@ -127,16 +124,16 @@ def open_existing(
             try:
                 base = stack.enter_context(open_store(output))
             except StoreError:
-                if not overwrite:  # A damaged store may be replaced, too.
+                if overwritten is None:  # A damaged store may be replaced, too.
                     raise
         if base is not None:
             first = base.next_part
         else:  # Which parts an unreadable store uses is not known.
             first = next_part_number(folder) if output.exists() else 0
-        replacing = find_overwrite(folder, request if overwrite else None)
+        replacing = find_overwrite(folder, overwritten)
         if replacing is not None and (replacing >= first or (base is None and output.exists())):
             first, parts, base = replacing, list_parts(folder, replacing), None
-        elif overwrite:
+        elif overwritten is not None:
             parts, base = [], None
         else:
             # Where the store itself is gone, its parts still hold what was computed.

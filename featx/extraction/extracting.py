@@ -20,6 +20,7 @@ from featx.extraction.existing import open_existing
 from featx.extraction.plan import Plan, check_failures, find_requested, make_plan, report_failures
 from featx.extraction.report import ExtractReport, Outcome, make_report, make_unchanged_outcome
 from featx.extraction.request import Request, resolve_model
+from featx.extraction.stored import StoredImages
 from featx.files import resolve_link
 from featx.images.sources import Images, ImageSet, Labels
 from featx.keywords import ExtractKeywords
@@ -146,15 +147,18 @@ def _extract(request: Request, listener: Listener, *, is_default: bool) -> Extra
             stack.enter_context(publishing(request.output))
             take_in_abandoned(request.output)
         # Within the lock: while waiting for another process, files may come and go.
-        found, every_item = find_requested(request, listener)
-        record = request.record()
-        overwritten = _record_overwrite(record, found)
-        with open_existing(request.output, update.overwrite, overwritten) as existing:
+        record, requested, overwritten = request.record(), None, None
+        if update.overwrite:
+            requested = find_requested(request, listener)
+            overwritten = _record_overwrite(record, requested[0])
+        with open_existing(request.output, overwritten) as existing:
+            stored = StoredImages(existing.sources)
+            found, every_item = requested or find_requested(request, listener, stored.has_file)
             if is_default and not existing.sources:  # Once: later runs only go on.
                 from featx.models.builtin import describe_default
 
                 listener.note(describe_default())
-            plan = make_plan(request, record, found, existing)
+            plan = make_plan(request, record, found, existing, stored)
             plan = replace(plan, every_item=every_item)
             report_failures(plan, listener)
             if not update.dry_run:

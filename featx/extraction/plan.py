@@ -16,6 +16,7 @@ from featx.extraction.existing import ExistingWork
 from featx.extraction.request import Request
 from featx.extraction.stored import StoredImages
 from featx.images.sources import ImageFailure, ImageItem, ImageSet, gather, label_of
+from featx.images.sources.request import IsStored, is_never_stored
 from featx.units import format_count
 from featx.wording import command, option
 
@@ -81,16 +82,19 @@ class Plan:
 
 
 def make_plan(
-    request: Request, record: Mapping[str, Any], found: ImageSet, existing: ExistingWork
+    request: Request,
+    record: Mapping[str, Any],
+    found: ImageSet,
+    existing: ExistingWork,
+    stored: StoredImages,
 ) -> Plan:
-    """Compare the images with what is there.
+    """Compare the images with what is there; see `Plan`.
 
     Raises:
         FingerprintMismatch: If the store holds the images of another folder.
         StoreDamaged: If a part that the store refers to is missing.
     """
     check_roots(existing, found)
-    stored = StoredImages(existing.sources)
     check_common_images(existing, stored, found)
     changes = compare_folder(
         found,
@@ -101,8 +105,15 @@ def make_plan(
     return Plan(request, record, found, existing, stored, changes)
 
 
-def find_requested(request: Request, listener: Listener) -> tuple[ImageSet, Sequence[ImageItem]]:
+def find_requested(
+    request: Request, listener: Listener, is_stored: IsStored = is_never_stored
+) -> tuple[ImageSet, Sequence[ImageItem]]:
     """Find the images of a request, and note how many there are.
+
+    Args:
+        request: The request.
+        listener: Receives the notes.
+        is_stored: See `featx.images.sources.request.IsStored`.
 
     Returns:
         Those of the request's shard, and those of all shards.
@@ -119,6 +130,7 @@ def find_requested(request: Request, listener: Listener) -> tuple[ImageSet, Sequ
         selection=request.selection,
         scale=request.run.scale,
         allow_download=request.update.allow_download,
+        is_stored=is_stored,
     )
     listener.note(describe_images(found))
     for note in found.notes:

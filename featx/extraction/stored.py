@@ -92,6 +92,16 @@ class StoredImages:
         """Keys that have features."""
         return self._row.keys()
 
+    def has_file(self, key: str, size: int, mtime_ns: int) -> bool:
+        """Whether a key has features of a file of this size and time."""
+        row = self._row.get(key)
+        return (
+            row is not None
+            and self._mtimes.item(row) == mtime_ns
+            and self._sizes.item(row) == size
+            and mtime_ns != -1
+        )
+
     def is_unchanged(self, item: ImageItem) -> bool:
         """Whether an image has features, and the same size and time as when they were computed.
 
@@ -115,8 +125,8 @@ class StoredImages:
         row = self._row.get(item.key)
         return (
             row is not None
-            and self._mtimes[row] == item.mtime_ns
-            and self._sizes[row] == item.size
+            and self._mtimes.item(row) == item.mtime_ns
+            and self._sizes.item(row) == item.size
             and self._labels[row] == item.label
             and self._splits[row] == item.split
             and (item.row is None or self._has_values(row, item.row))

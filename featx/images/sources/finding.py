@@ -26,7 +26,14 @@ from featx.images.sources.naming import (
     resolve_names,
 )
 from featx.images.sources.overlooked import describe_archives
-from featx.images.sources.request import IsExcluded, SourceRequest, Table, make_exclusion
+from featx.images.sources.request import (
+    IsExcluded,
+    IsStored,
+    SourceRequest,
+    Table,
+    is_never_stored,
+    make_exclusion,
+)
 from featx.images.sources.split_folders import Group, divide_by_folders, label_below
 from featx.images.sources.splits import same_split
 from featx.wording import option
@@ -41,6 +48,7 @@ def find_images(
     frame: int | str | None = None,
     table: Table | None = None,
     allow_download: bool = False,
+    is_stored: IsStored = is_never_stored,
 ) -> ImageSet:
     """List images in folders (recursively), files, archives, arrays and tables, in natural order.
 
@@ -62,6 +70,7 @@ def find_images(
             the first, under the file's own key.
         table: A table in memory instead of `paths`; its paths are absolute.
         allow_download: Also fetch pictures from servers that only a table names.
+        is_stored: See `featx.images.sources.request.IsStored`.
 
     Returns:
         The images; what could not be listed is in `failures`.
@@ -88,7 +97,7 @@ def find_images(
         raise ImagesNotFound("No images were given. Name at least one folder or file.")
     if not allow_download:
         check_addresses(named)
-    collection = _Collection(named, make_exclusion(exclude))
+    collection = _Collection(named, make_exclusion(exclude), is_stored)
     for one in named:
         collection.add(one, split)
     collection.describe_matches(given)
@@ -109,11 +118,14 @@ class _Collection:
             read: what to do.
     """
 
-    def __init__(self, named: Sequence[Named], is_excluded: IsExcluded) -> None:
+    def __init__(
+        self, named: Sequence[Named], is_excluded: IsExcluded, is_stored: IsStored
+    ) -> None:
         self.overlooked: list[str] = []
         self._root: Root = common_root(named)
         self._named = named
         self._is_excluded = is_excluded
+        self._is_stored = is_stored
         self._total = Listing()
         self._covered: dict[str, bool] = {}
         self._groups: list[Group] = []
@@ -132,7 +144,15 @@ class _Collection:
             return
         prefix = one.prefix(self._root)
         listing = one.source.list_images(
-            SourceRequest(one.location, self._root, prefix, self._is_excluded, split, one.table)
+            SourceRequest(
+                one.location,
+                self._root,
+                prefix,
+                self._is_excluded,
+                split,
+                one.table,
+                self._is_stored,
+            )
         )
         self._leave_out(listing)
         total = self._total

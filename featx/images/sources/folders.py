@@ -15,7 +15,7 @@ from featx.images.sources.items import ImageFailure, ImageItem, Listing, make_fa
 from featx.images.sources.keys import ending_of, is_hidden, is_utf8, label_of
 from featx.images.sources.kinds import ImageSource
 from featx.images.sources.overlooked import describe_links, is_archive, is_below
-from featx.images.sources.request import IsExcluded, SourceRequest
+from featx.images.sources.request import IsExcluded, IsStored, SourceRequest
 
 SHEET_MARK = "featx-sheet"
 """Keyword of the text chunk that marks a contact sheet of featx, which is not a photograph."""
@@ -41,7 +41,7 @@ class FolderSource(ImageSource):
         listing = Listing(by_folder=True)
         found: Iterator[ImageItem | ImageFailure]
         if os.path.isdir(location):
-            found = _walk(root, key, request.is_excluded, listing)
+            found = _walk(request, key, listing)
         else:
             found = iter([make_item(root, key, partial(os.stat, location))])
         for one in found:
@@ -55,9 +55,7 @@ class FolderSource(ImageSource):
 SOURCE = FolderSource()
 
 
-def _walk(
-    root: Root, key: str, is_excluded: IsExcluded, listing: Listing
-) -> Iterator[ImageItem | ImageFailure]:
+def _walk(request: SourceRequest, key: str, listing: Listing) -> Iterator[ImageItem | ImageFailure]:
     """Yield the images below one folder, unordered; a folder that cannot be listed is a failure.
 
     Archives and pictures that are not read, and links to elsewhere, are noted in `listing`.
@@ -65,6 +63,7 @@ def _walk(
     Folders reached through links come last, and all folders in the order of their names: the key
     of a folder must not depend on the order in which the file system lists it.
     """
+    root = request.root
     seen: set[tuple[int, int]] = set()
     outside: dict[str, str] = {}
     pending = [key]
@@ -84,7 +83,7 @@ def _walk(
             if is_link and not is_below(folder, os.path.join(root.text, key)):
                 outside[current] = os.path.realpath(folder)
             prefix = "" if current == "." else f"{current}/"
-            for name, entry in _scan(folder, prefix, is_excluded):
+            for name, entry in _scan(folder, prefix, request.is_excluded):
                 try:
                     is_folder = entry.is_dir()
                 except OSError as error:  # A link to itself, or to something unreadable.
@@ -92,9 +91,11 @@ def _walk(
                     continue
                 if is_folder:
                     (links if entry.is_symlink() else folders).append(name)
-                elif _is_picture(entry):
+                elif (ending := ending_of(entry.name)) in IMAGE_SUFFIXES:
                     # The entry of a link caches what is_dir() found at its target.
-                    found.append(make_item(root, name, entry.stat))
+                    item = make_item(root, name, entry.stat)
+                    if ending != ".png" or not _is_sheet(item, entry.path, request.is_stored):
+                        found.append(item)
                 elif is_archive(name):
                     listing.archives.append(name)
                 else:
@@ -124,7 +125,7 @@ def _scan(
 def is_sheet(path: str | Path) -> bool:
     """Whether a file is a contact sheet that featx drew; False if it cannot be read."""
     try:
-        # Without a file object, which takes two thirds as long again: each PNG is looked at.
+        # Without a file object, which takes two thirds as long again: each new PNG is looked at.
         descriptor = os.open(path, _READ_BYTES)
         try:
             head = os.read(descriptor, 64)
@@ -136,15 +137,13 @@ def is_sheet(path: str | Path) -> bool:
     return head[37:41] == b"tEXt" and head[41:].startswith(SHEET_MARK.encode() + b"\0")
 
 
-def _is_picture(entry: os.DirEntry[str]) -> bool:
-    """Whether a file is named like a picture and is not a contact sheet of featx."""
-    suffix = ending_of(entry.name)
+def _is_sheet(item: ImageItem | ImageFailure, path: str, is_stored: IsStored) -> bool:
+    """Whether a PNG in a folder is a contact sheet of featx."""
     # The only content that is read while listing. A million PNG files take up to twice as long as
     # a million JPEG files when cached by the system, and several times as long from a disk. Their
     # size cannot replace it: a sheet may be as small or as large as a photograph.
-    if suffix == ".png" and entry.is_file() and is_sheet(entry.path):
-        return False
-    return suffix in IMAGE_SUFFIXES
+    is_file = isinstance(item, ImageItem)
+    return is_file and not is_stored(item.key, item.size, item.mtime_ns) and is_sheet(path)
 
 
 def make_item(

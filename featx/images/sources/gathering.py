@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
@@ -15,7 +16,7 @@ from featx.errors import InvalidValue, join_names
 from featx.images.roots import MEMORY
 from featx.images.sources.finding import find_images
 from featx.images.sources.items import ImageSet
-from featx.images.sources.request import Table
+from featx.images.sources.request import IsStored, Table, is_never_stored
 from featx.options import Scale, Selection
 from featx.wording import option
 
@@ -131,6 +132,7 @@ def gather(
     scale: Scale | None = None,
     in_order: bool = False,
     allow_download: bool = False,
+    is_stored: IsStored = is_never_stored,
 ) -> ImageSet:
     """Return the images that an argument names: those at locations, or objects.
 
@@ -142,6 +144,7 @@ def gather(
         in_order: Whether several paths are one image each, in the order given; otherwise they are
             locations, and their images come in natural order.
         allow_download: Also fetch pictures from servers that only a table names.
+        is_stored: See `featx.images.sources.request.IsStored`.
 
     Raises:
         ImagesNotFound: If there are none.
@@ -153,7 +156,8 @@ def gather(
         3
     """
     check_flag("allow_download", allow_download)
-    found = _gather(images, labels, selection, scale, in_order, allow_download)
+    find = partial(_find, selection=selection, allow_download=allow_download, is_stored=is_stored)
+    found = _gather(images, labels, selection, scale, in_order, find)
     if selection.class_names is None:
         return found
     from featx.images.sources.numbered_classes import name_classes
@@ -167,7 +171,7 @@ def _gather(
     selection: Selection,
     scale: Scale | None,
     in_order: bool,
-    allow_download: bool,
+    find: Callable[..., ImageSet],
 ) -> ImageSet:
     """Return the images that an argument names, with the labels that they bring."""
     is_empty = isinstance(images, (list, tuple)) and not images
@@ -175,7 +179,7 @@ def _gather(
     if selection.image_list is not None and is_default:
         images = ()
     elif not is_empty and not _are_locations(images, labels, in_order):
-        return _gather_objects(images, labels, selection, scale, in_order, allow_download)
+        return _gather_objects(images, labels, selection, scale, in_order, find)
     if labels is not None:
         from featx.images.sources.python import ORDERED
 
@@ -184,7 +188,7 @@ def _gather(
             "CSV with the columns path and label."
         )
     named = cast(str | Path | Sequence[str | Path], images)
-    return _find(named, selection, allow_download)
+    return find(named)
 
 
 def _are_locations(images: Images, labels: Labels | None, in_order: bool) -> bool:
@@ -205,7 +209,7 @@ def _gather_objects(
     selection: Selection,
     scale: Scale | None,
     in_order: bool,
-    allow_download: bool,
+    find: Callable[..., ImageSet],
 ) -> ImageSet:
     from featx.images.sources.python import PathsGiven, gather_images
 
@@ -215,12 +219,12 @@ def _gather_objects(
             return _list_in_order(found)
         paths, labels, notes = found.leave_out()
         if labels is None and found.table is None:
-            listed = _find(paths, selection, allow_download)
+            listed = find(paths)
         else:
             from featx.images.sources.manifests import make_table
 
             table = make_table(paths, labels, found.table)
-            listed = _find((), selection, allow_download, table)
+            listed = find((), table=table)
         return replace(listed, notes=(*listed.notes, *notes))
     if replace(selection, class_names=None) != EVERYTHING:
         names = [option(name) for name in ("exclude", "image_list", "split", "frame")]
@@ -233,8 +237,10 @@ def _gather_objects(
 
 def _find(
     paths: str | Path | Sequence[str | Path],
+    *,
     selection: Selection,
     allow_download: bool,
+    is_stored: IsStored,
     table: Table | None = None,
 ) -> ImageSet:
     return find_images(
@@ -245,6 +251,7 @@ def _find(
         frame=selection.frame,
         table=table,
         allow_download=allow_download,
+        is_stored=is_stored,
     )
 
 

@@ -14,6 +14,10 @@ IsExcluded = Callable[[str], bool] | None
 """Whether ``--exclude`` names a key or a folder; None when nothing is excluded."""
 
 
+IsStored = Callable[[str, int, int], bool]
+"""Whether a store has features of a picture of this key, size and time: it need not be looked at to
+see whether it is one."""
+
 Row = tuple[str, str | None, str | None]
 """Path, label and split of an image that a table names; None where there is none."""
 
@@ -43,6 +47,11 @@ class Table:
     columns: Columns = field(default_factory=dict)
 
 
+def is_never_stored(key: str, size: int, mtime_ns: int) -> bool:
+    """Say that a picture is not stored: there is no store, or nobody asks it."""
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class SourceRequest:
     """One source to list.
@@ -54,6 +63,7 @@ class SourceRequest:
         is_excluded: See `IsExcluded`.
         split: Only rows of this split; sources without splits of their own ignore it.
         table: The rows of a manifest or list, which is read before, to find the root.
+        is_stored: See `IsStored`.
     """
 
     location: str
@@ -62,6 +72,7 @@ class SourceRequest:
     is_excluded: IsExcluded = None
     split: str | None = None
     table: Table | None = None
+    is_stored: IsStored = is_never_stored
 
 
 def make_exclusion(patterns: Sequence[str] | str) -> IsExcluded:
