@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-from featx.engines.engines import ComputeType, Engine, NetworkSettings
+from featx.engines.engines import ComputeType, Engine, Network, NetworkSettings
 from featx.engines.graph import NetworkGraph, NotConvertible
 from featx.errors import ModelError
 from featx.inference.agreement import (
@@ -76,6 +76,9 @@ class Candidate:
         if model is not None:
             return model, None
         memory.check_refusal()
+        converted = self._convert_kept(memory)
+        if converted is not None:
+            return converted
         try:
             with self.trial.timing_load():
                 graph = self._freeze()
@@ -93,6 +96,34 @@ class Candidate:
             if not kept:
                 note_no_cache(self.trial)
         return model, exact
+
+    def _convert_kept(self, memory: EngineMemory) -> tuple[Any, Choice] | None:
+        """Convert the graph that an earlier run has kept: the model need not be loaded.
+
+        Compared are the images that were computed when it was.
+
+        Returns:
+            None if there is no such graph, or it does not give the same: then the model is loaded.
+        """
+        with self.trial.spent.timing("convert"):
+            kept = memory.find_graph()
+        if kept is None:
+            return None
+        try:
+            with self.trial.spent.timing("convert"):
+                model = self.engine.convert(kept.model.graph, kept.model.contract)
+            network = self._open_network(model, "float32")
+            other = replace(self, trial=replace(self.trial, pixels=kept.pixels))
+            again = other._try_out(network, "float32")
+            assert again.results is not None
+            check_same(kept.results, again.results, self.loaded.engine or "")
+        except NotConvertible:
+            return None
+        finally:
+            memory.forget_graph()
+        with self.trial.spent.timing("convert"):
+            memory.keep(model, CONVERTED)
+        return model, self._try_out(network, "float32")
 
     def _freeze(self) -> NetworkGraph:
         graph = self.trial.backbone.freeze(self.trial.names)
@@ -208,11 +239,17 @@ class Candidate:
         Raises:
             NotConvertible: If the engine cannot, or gives other shapes than the backbone states.
         """
+        return self._try_out(self._open_network(model, precision), precision)
+
+    def _open_network(self, model: Any, precision: ComputeType) -> Network:
         settings = NetworkSettings(
             self.trial.names, precision, available_cores(), self.trial.batch_size
         )
         with self.trial.spent.timing("convert"):
-            network = self.engine.open(model, settings)
+            return self.engine.open(model, settings)
+
+    def _try_out(self, network: Network, precision: ComputeType) -> Choice:
+        """Compute the images of the trial with a network that was opened; see `_start`."""
         began = time.perf_counter()
         try:
             results = network(self.trial.pixels)

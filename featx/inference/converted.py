@@ -50,6 +50,12 @@ def is_kept(key: str) -> bool:
         return False
 
 
+def forget_network(key: str) -> None:
+    """Delete a network, if the cache can be written."""
+    with contextlib.suppress(OSError):
+        shutil.rmtree(_folder(key), ignore_errors=True)
+
+
 def keep_network(key: str, write: Callable[[Path], None], facts: Mapping[str, Any]) -> Path | None:
     """Put a converted network into the cache: completely, or not at all.
 

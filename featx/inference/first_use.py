@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 from featx.engines.engines import ENGINES, Engine
+from featx.engines.graph import NotConvertible
+from featx.engines.stored_graph import GraphModel
 from featx.errors import AddOnError
+from featx.inference.kept_graph import KeptGraph
 from featx.inference.loaded import LoadedNetwork
 from featx.inference.memory import EngineMemory, find_lost_seconds, keep_lost_seconds
 from featx.inference.request import AUTO, FAST, EngineRequest
@@ -19,6 +23,9 @@ CONVERTING_SECONDS, CONVERTING_SECONDS_PER_MB = 0.6, 0.012
 
 USUAL_GAIN = 2.0
 """How much faster than the engine that loaded it another one mostly computes a network."""
+
+MOST_KEPT_BYTES = 64 << 20
+"""Of larger results, no graph is kept to be converted by the next run: they are kept with it."""
 
 MEASURED_SHARE = 0.03
 """The part of computing all images that measuring an engine may take."""
@@ -50,7 +57,29 @@ def is_worth_converting(trial: Trial, request: EngineRequest, loaded: LoadedNetw
     # With a converted network, the model would not have been loaded now.
     lost = trial.spent.load + _saved_seconds(loaded, trial.num_images)
     keep_lost_seconds(trial, earlier + lost)
+    if earlier + lost > price:
+        _keep_graph(trial, loaded)
     return False
+
+
+def _keep_graph(trial: Trial, loaded: LoadedNetwork) -> None:
+    """Keep the graph while the model is in memory: the next run converts it without loading it.
+
+    That run, which has to convert, would else take longer than all others.
+    """
+    results = loaded.try_out(trial.pixels)
+    assert results is not None
+    if sum(rows.nbytes for rows in results.values()) > MOST_KEPT_BYTES:
+        return
+    with contextlib.suppress(NotConvertible), trial.spent.timing("convert"):
+        graph = trial.backbone.freeze(trial.names)
+        if graph is None or not isinstance(graph.content, bytes):
+            return
+        model = GraphModel(graph, trial.backbone.spec.input)
+        for engine in _others(loaded):
+            if graph.form in engine.forms:
+                EngineMemory(engine, trial).keep_graph(KeptGraph(model, trial.pixels, results))
+                return
 
 
 def _load(trial: Trial) -> bool:

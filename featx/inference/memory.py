@@ -1,4 +1,4 @@
-"""The memory of engines: converted networks, refusals, precisions, speeds, time lost without them.
+"""The memory of engines: networks, refusals, precisions, speeds, time lost without them.
 
 Nothing is remembered of models whose code was trusted: the code may change while the files of the
 model do not.
@@ -7,24 +7,31 @@ model do not.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 from featx.engines.engines import ENGINES, ComputeType, Engine
 from featx.engines.graph import NotConvertible
-from featx.inference.converted import find_network, is_kept, keep_network
+from featx.inference.converted import find_network, forget_network, is_kept, keep_network
+from featx.inference.kept_graph import KeptGraph, read_kept
 from featx.inference.trial import Choice, Trial
 from featx.machine import describe_machine
 from featx.models.remembered import versions
 from featx.specs import digest
 from featx.user_cache import forget_facts, read_facts, remember_facts
 
+_Read = TypeVar("_Read")
+
 FORMAT = 7
 """Cache format version; entries of other versions are ignored."""
 
 CONVERTED = "converted"
 """The form of a network as it was converted; others are named by the precision they are for."""
+
+GRAPH = "graph"
+"""The form of a network that is still to be converted."""
 
 
 class OtherForm(NotConvertible):
@@ -58,20 +65,35 @@ class EngineMemory:
 
     def find(self, form: str) -> Any:
         """Return a form of the network from the cache; None if it is not there."""
-        folder = find_network(self._key(form)) if self._is_used else None
-        try:
-            return None if folder is None else self.engine.read(folder)
-        except NotConvertible:  # Another process has just deleted it, or it is not of this system.
-            return None
+        return self._find(form, self.engine.read)
 
     def keep(self, model: Any, form: str) -> bool:
         """Put a form of the network into the cache; False where the cache cannot be written."""
+        return self._keep(form, lambda folder: self.engine.save(model, folder))
+
+    def find_graph(self) -> KeptGraph | None:
+        """Return the graph that an earlier run has kept; None if there is none."""
+        return self._find(GRAPH, lambda folder: read_kept(folder, self.trial.names))
+
+    def keep_graph(self, graph: KeptGraph) -> None:
+        """Put a graph into the cache, to be converted by the next run."""
+        self._keep(GRAPH, graph.save)
+
+    def forget_graph(self) -> None:
+        """Delete the graph that an earlier run has kept."""
+        forget_network(self._key(GRAPH))
+
+    def _find(self, form: str, read: Callable[[Path], _Read]) -> _Read | None:
+        folder = find_network(self._key(form)) if self._is_used else None
+        try:
+            return None if folder is None else read(folder)
+        except NotConvertible:  # Another process has just deleted it, or it is not of this system.
+            return None
+
+    def _keep(self, form: str, write: Callable[[Path], None]) -> bool:
         if not self._is_used:
             return True
-        kept = keep_network(
-            self._key(form), lambda folder: self.engine.save(model, folder), self._description()
-        )
-        return kept is not None
+        return keep_network(self._key(form), write, self._description()) is not None
 
     def check_refusal(self) -> None:
         """Refuse at once what could not be converted before: trying again takes as long.
@@ -93,8 +115,8 @@ class EngineMemory:
             remember_facts("refusals", self._key(CONVERTED), facts | self._description())
 
     def has_network(self) -> bool:
-        """Whether a converted network is in the cache, whole or not."""
-        return self._is_used and is_kept(self._key(CONVERTED))
+        """Whether a network, or the graph to be converted, is in the cache, whole or not."""
+        return self._is_used and any(is_kept(self._key(form)) for form in (CONVERTED, GRAPH))
 
     def find_precision(self) -> KnownPrecision | None:
         """Return what was found out about precisions on this machine; None if nothing was."""
