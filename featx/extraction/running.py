@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from featx.events import Listener
 from featx.extraction.carried_columns import CarriedColumns
-from featx.extraction.clustered import compute_on_cluster
 from featx.extraction.failures import FailureCount
 from featx.extraction.plan import Plan
 from featx.extraction.preparing import Prepared
@@ -32,8 +31,11 @@ def run(plan: Plan, prepared: Prepared, listener: Listener) -> Outcome:
         StoreError: If the store cannot be written; what was committed is kept.
     """
     watch = Stopwatch()
-    is_divided = bool(plan.changes.todo) and plan.request.update.cluster is not None
-    compute = compute_on_cluster if is_divided else _compute
+    compute = _compute
+    if plan.changes.todo and plan.request.update.cluster is not None:
+        from featx.extraction.clustered import compute_on_cluster
+
+        compute = compute_on_cluster
     try:
         computed = compute(plan, prepared, watch, listener)
     except KeyboardInterrupt:

@@ -58,10 +58,9 @@ def open_picture(data: bytes) -> Image.Image:
         NotOpened: If it is in none of them.
         ImageError: If only the preview of a camera's raw file could be read.
     """
-    load_plugins()
     refused: NotOpened | None = None
     for name in FORMATS:
-        if name not in Image.OPEN:
+        if not _is_installed(name):
             continue
         factory, accept = Image.OPEN[name]
         accepted: bool | str = False
@@ -102,7 +101,7 @@ _CR2 = b"CR"
 def format_of(data: bytes) -> str | None:
     """Return the format that bytes begin like; None if they begin like none of `FORMATS`."""
     for name in FORMATS:
-        accept = Image.OPEN[name][1] if name in Image.OPEN else None
+        accept = Image.OPEN[name][1] if _is_installed(name) else None
         try:
             if accept is not None and accept(data[:16]):
                 return name
@@ -111,11 +110,28 @@ def format_of(data: bytes) -> str | None:
     return None
 
 
+def _is_installed(name: str) -> bool:
+    """Whether a format can be opened here.
+
+    Most runs are of JPEG or PNG files, and load only what Pillow itself begins with.
+    """
+    _load_usual_plugins()
+    if name not in Image.OPEN:
+        load_plugins()
+    return name in Image.OPEN
+
+
+@functools.cache
+def _load_usual_plugins() -> None:
+    if is_own_process():  # Else Python itself prints what Pillow logs, without the file's name.
+        logging.getLogger("PIL").addHandler(logging.NullHandler())
+    Image.preinit()
+
+
 @functools.cache
 def load_plugins() -> None:
     """Load Pillow's plugins for `FORMATS`."""
-    if is_own_process():  # Else Python itself prints what Pillow logs, without the file's name.
-        logging.getLogger("PIL").addHandler(logging.NullHandler())
+    _load_usual_plugins()
     Image.init()
     with contextlib.suppress(ImportError):
         importlib.import_module("pillow_heif").register_heif_opener()

@@ -17,7 +17,6 @@ from featx.errors import ModelError
 from featx.forks import ProcessLock
 from featx.models.backbone import Backbone, Beginning, Layer, ModelRequest
 from featx.models.file_stamps import stamp_files
-from featx.models.keras_part import keras_layers_of
 from featx.models.sources import SOURCES
 from featx.shown import Shown
 from featx.specs import ModelSpec, digest
@@ -176,6 +175,8 @@ class RememberedBackbone(Shown):
 
     def keras_layers(self) -> KerasLayers | None:
         """Return the layers of Keras that it consists of; None for any other model."""
+        from featx.models.keras_part import keras_layers_of  # What follows a call, for few runs.
+
         return keras_layers_of(self._backbone())
 
     def freeze(self, names: Sequence[str]) -> NetworkGraph | None:

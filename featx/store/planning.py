@@ -228,7 +228,7 @@ class PlannedRows:
             source.close()
 
     def _columns(self, positions: np.ndarray) -> Rows:
-        numbers = np.unique(positions[:, 0]).tolist()
+        numbers = sorted(set(positions[:, 0].tolist()))
         arrays: dict[str, np.ndarray] = {}
         for name in ("content_hash", "file_size", "file_mtime_ns"):
             for number in numbers:
@@ -250,7 +250,7 @@ class PlannedRows:
 
     def _take_further(self, positions: np.ndarray) -> dict[str, np.ndarray]:
         """Return the further columns of rows, (n, 2): source, and row in it."""
-        numbers = np.unique(positions[:, 0]).tolist()
+        numbers = sorted(set(positions[:, 0].tolist()))
         order = np.argsort(positions[:, 0], kind="stable")
         blocks = []
         for number in numbers:
@@ -269,7 +269,7 @@ class PlannedRows:
             spec.name: np.empty((len(positions), *spec.shape), self.header.dtype)
             for spec in self.header.features
         }
-        for number in np.unique(positions[:, 0]).tolist():
+        for number in sorted(set(positions[:, 0].tolist())):
             # There are more parts than files that may be open: only the latest stays open.
             if self._open is not None and self._open != number:
                 self.sources[self._open].close()
