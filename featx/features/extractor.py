@@ -125,7 +125,11 @@ class Extractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # It ha
             ImageError: If images cannot be read and `on_error` is ``raise``: names the first.
             FeatxError: If the model cannot be loaded, as `featx.load_model`.
         """
-        arrays = self._compute(images)
+        return self._call(images, is_only=False)
+
+    def _call(self, images: Images, *, is_only: bool) -> np.ndarray | dict[str, np.ndarray]:
+        """Compute features; `is_only` says that no other images will come."""
+        arrays = self._compute(images, is_only=is_only)
         is_list = self.layer is not None and not isinstance(self.layer, (str, Integral))
         return arrays if is_list or len(arrays) > 1 else next(iter(arrays.values()))
 
@@ -187,12 +191,14 @@ class Extractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # It ha
                 loaded = self._loaded = _load(self, parameters)
         return loaded
 
-    def _compute(self, images: Images) -> dict[str, np.ndarray]:
+    def _compute(self, images: Images, *, is_only: bool = False) -> dict[str, np.ndarray]:
         check_choice("way to treat errors", self.on_error, get_args(OnError))
         POOLINGS.check(check_pool("pool", self.pool))
         loaded = self._load()
         run = fill_group(RunOptions, self.run, {})
         found = gather(images, scale=run.scale, in_order=True)
+        if is_only and found.stream is None:
+            loaded.backbone.num_images = len(found.items)
         rows = compute_rows(found, loaded.backbone, loaded.features, run, run.choose_listener(None))
         if not rows.keys:
             raise ImagesNotFound("No images were given. Name at least one folder, file or picture.")
@@ -271,4 +277,4 @@ def embed(
         [[1.0, 1.0, 1.0]]
     """
     _refuse_unknown(embed, options, EmbedKeywords)
-    return Extractor(model, layer, **options)(images)
+    return Extractor(model, layer, **options)._call(images, is_only=True)

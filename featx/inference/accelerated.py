@@ -61,6 +61,7 @@ class AcceleratedBackbone(Shown):
         choosing: What the choice took.
         concurrency: Batches that may be computed at the same time; 1 before the first.
         batch_size: Images that are best given at a time.
+        num_images: As given; who learns it later may set it before the first batch.
 
     Example:
         >>> from featx.models import load_model
@@ -90,6 +91,7 @@ class AcceleratedBackbone(Shown):
         self.runs_own_code = backbone.runs_own_code
         self.concurrency = 1
         self.batch_size = FIRST_BATCH
+        self.num_images = num_images
         self.run_facts: dict[str, Any] = {}
         self.choosing = Choosing()
         self._backbone = backbone
@@ -97,7 +99,6 @@ class AcceleratedBackbone(Shown):
         self._listener = listener or Listener()
         self._further = further
         self._checked = checked
-        self._num_images = num_images
         self._network: Network | None = None
         self._names: tuple[str, ...] = ()
         self._lock = ProcessLock()
@@ -167,7 +168,7 @@ class AcceleratedBackbone(Shown):
             self._further,
             self._checked,
             self._listener,
-            self._num_images,
+            self.num_images,
         )
         choice = choose_network(trial, self._request)
         if choice.engine in ENGINES:  # Else there was no choice.

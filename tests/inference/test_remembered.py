@@ -20,7 +20,7 @@ from featx.engines.openvino import OpenVino
 from featx.engines.openvino_network import OpenVinoNetwork
 from featx.extraction import preparing
 from featx.features.batch_queue import BatchQueue
-from featx.inference import AcceleratedBackbone, candidates, speed
+from featx.inference import AcceleratedBackbone, candidates, choosing, speed
 from featx.inference.memory import find_lost_seconds, keep_lost_seconds
 from featx.inference.speed import choose_fastest, compare_speeds
 from featx.inference.trial import Choice, Trial
@@ -237,6 +237,23 @@ def make_zeros(
     backbone: GraphBackbone, images: np.ndarray, names: Sequence[str]
 ) -> dict[str, np.ndarray]:
     return {name: np.zeros((len(images), 256), np.float32) for name in names}
+
+
+def test_only_who_says_that_no_more_pictures_will_come_goes_on_without_converting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    counts: list[int | None] = []
+
+    def note(trial: Trial, *others: Any) -> bool:
+        counts.append(trial.num_images)
+        return False
+
+    monkeypatch.setattr(choosing, "is_worth_converting", note)
+    monkeypatch.setattr(GraphBackbone, "__call__", make_zeros)
+    pictures = pixels_for(load_model(MINI), 3)
+    featx.embed(pictures, MINI)
+    featx.Extractor(MINI)(pictures)
+    assert counts == [3, None]
 
 
 @pytest.mark.parametrize("seconds", [-1.0, "many", None, [1]])
