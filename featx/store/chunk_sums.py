@@ -36,7 +36,7 @@ def sum_chunk(data: np.ndarray) -> int:
 
     Example:
         >>> hex(sum_chunk(np.arange(5, dtype=np.uint8)))
-        '0x6080603'
+        '0x8090604'
     """
     row_bytes = 8 * COLUMNS
     whole = len(data) // row_bytes
