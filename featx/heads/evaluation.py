@@ -13,10 +13,10 @@ from featx.heads.measures import (
     calibration_error,
     f1_share,
     fold_interval,
-    log_loss,
-    top_share,
+    mean_log,
     wilson_interval,
 )
+from featx.heads.outcomes import Outcomes, find_outcomes
 from featx.shown import Shown
 
 if TYPE_CHECKING:
@@ -146,21 +146,25 @@ def measure_classes(
         >>> measure_classes(probabilities, np.array([0, 0, 1, 1]), ("cat", "dog")).accuracy
         0.75
     """
-    predicted = probabilities.argmax(axis=1)
-    is_right = predicted == targets
-    bins = calibration_bins(probabilities[np.arange(len(targets)), predicted], is_right)
-    classes = _report_classes(targets, predicted, names)
+    return measure_outcomes(find_outcomes(probabilities, targets), names)
+
+
+def measure_outcomes(outcomes: Outcomes, names: tuple[str, ...]) -> Evaluation:
+    """Return the figures of at least one row, of which not all probabilities are needed."""
+    is_right, targets = outcomes.right, outcomes.targets
+    bins = calibration_bins(outcomes.confidence, is_right)
+    classes = _report_classes(targets, outcomes.predicted, names)
     measured = [one.f1 for one in classes if one.support]
     return Evaluation(
         accuracy=float(is_right.mean()),
         interval=wilson_interval(int(is_right.sum()), len(targets)),
-        top5=top_share(probabilities, targets, TOP) if len(names) > TOP else None,
+        top5=float((outcomes.place < TOP).mean()) if len(names) > TOP else None,
         macro_f1=float(np.mean(measured)),
-        log_loss=log_loss(probabilities, targets),
+        log_loss=mean_log(outcomes.own),
         calibration_error=calibration_error(bins),
         num_examples=len(targets),
         classes=classes,
-        confusions=_list_confusions(targets, predicted, names),
+        confusions=_list_confusions(targets, outcomes.predicted, names),
         few=tuple(one.name for one in classes if 0 < one.support < FEW),
         calibration=bins,
     )

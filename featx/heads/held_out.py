@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from featx.heads.outcomes import Outcomes
 from featx.images.roots import Root
 
 
@@ -112,32 +113,25 @@ Pictures = tuple[Root, Sequence[str], np.ndarray]
 
 
 def hold_out(
-    pictures: Pictures,
-    classes: tuple[str, ...],
-    targets: np.ndarray,
-    probabilities: np.ndarray,
-    straddling: np.ndarray,
+    pictures: Pictures, classes: tuple[str, ...], outcomes: Outcomes, straddling: np.ndarray
 ) -> HeldOut:
-    """Return what is kept of the probabilities of N pictures: not all of the N x C.
+    """Return what is kept of N pictures.
 
     Args:
         pictures: Their root, their N keys, and their content hashes, uint8 (N, 16).
         classes: C class names.
-        targets: True class numbers, (N,).
-        probabilities: Shape (N, C).
+        outcomes: What was said of them.
         straddling: Whether a near-duplicate was fitted on, bool (N,).
     """
     root, keys, content_hash = pictures
-    rows = np.arange(len(targets))
-    predicted = probabilities.argmax(axis=1)
     return HeldOut(
         root,
         tuple(keys),
         content_hash,
         straddling,
         classes,
-        targets,
-        predicted,
-        probabilities[rows, predicted],
-        probabilities[rows, targets],
+        outcomes.targets,
+        outcomes.predicted,
+        outcomes.confidence,
+        outcomes.own,
     )

@@ -28,6 +28,7 @@ from featx.heads.label_evaluation import (
     measure_labels,
 )
 from featx.heads.number_evaluation import NumberEvaluation, measure_numbers
+from featx.heads.outcomes import find_outcomes
 from featx.heads.temperature import (
     Scored,
     choose_temperature,
@@ -107,9 +108,8 @@ class Judge:
             straddling: Whether a near-duplicate was fitted on, bool (N,).
         """
         if self.task == "single":
-            return hold_out(
-                pictures, self.classes, scored.targets, scored.probabilities, straddling
-            )
+            outcomes = find_outcomes(scored.probabilities, scored.targets)
+            return hold_out(pictures, self.classes, outcomes, straddling)
         root, keys, content_hash = pictures
         if self.task == "regression":
             predicted = scored.probabilities[:, 0]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from featx.errors import HeadError
-from featx.heads.evaluation import Evaluation, measure_classes
+from featx.heads.evaluation import Evaluation, measure_outcomes
 from featx.heads.head import Head
 from featx.heads.held_out import (
     AnyHeldOut,
@@ -23,6 +23,7 @@ from featx.heads.judging import AnyEvaluation
 from featx.heads.label_evaluation import measure_labels
 from featx.heads.labels import SHOWN_NAMES
 from featx.heads.number_evaluation import measure_numbers
+from featx.heads.outcomes import Outcomes, find_outcomes, join_outcomes
 from featx.heads.targets import Targets, is_label, make_targets
 from featx.heads.usable_rows import UNUSABLE, find_usable
 from featx.heads.vector_batches import VectorBatch
@@ -52,7 +53,8 @@ class MeasuredRows:
         self._numbers = {name: number for number, name in enumerate(head.classes)}
         self._root = MEMORY
         self._batches: list[VectorBatch] = []
-        self._outputs: list[np.ndarray] = []
+        self._outputs: list[np.ndarray] = []  # Of other tasks than one class.
+        self._outcomes: list[Outcomes] = []
 
     def add(self, batch: VectorBatch) -> None:
         """Predict the images of a batch that can be measured on, and count the others."""
@@ -70,9 +72,13 @@ class MeasuredRows:
             else:
                 used.append(row)
         if used:
-            taken, head = batch.take(np.array(used)), self._head
-            predict = head.predict_proba if head.task == "single" else head.raw_proba
-            self._outputs.append(predict(taken.values))
+            taken = batch.take(np.array(used))
+            if self._head.task == "single":
+                targets = np.array([self._numbers[str(label)] for label in taken.labels])
+                outputs = self._head.predict_proba(taken.values)
+                self._outcomes.append(find_outcomes(outputs, targets))
+            else:
+                self._outputs.append(self._head.raw_proba(taken.values))
             self._batches.append(taken.without_values())
 
     def finish(self) -> tuple[AnyHeldOut, AnyEvaluation]:
@@ -83,13 +89,12 @@ class MeasuredRows:
         """
         if not self._batches:
             raise HeadError(self._explain_nothing())
-        outputs = np.concatenate(self._outputs)
         keys = tuple(key for batch in self._batches for key in batch.keys)
         hashes = np.concatenate([batch.content_hash for batch in self._batches])
         straddling = np.zeros(len(keys), bool)
         if self._head.task == "single":
-            return self._measure_classes((self._root, keys, hashes), outputs, straddling)
-        targets = self._make_targets()
+            return self._measure_classes((self._root, keys, hashes), straddling)
+        outputs, targets = np.concatenate(self._outputs), self._make_targets()
         if self._head.task == "regression":
             true, predicted = targets.values, outputs[:, 0]
             numbers = HeldOutNumbers(self._root, keys, hashes, straddling, true, predicted)
@@ -102,13 +107,11 @@ class MeasuredRows:
         return labels, measure_labels(outputs, truth, applies, classes, thresholds)
 
     def _measure_classes(
-        self, pictures: Pictures, probabilities: np.ndarray, straddling: np.ndarray
+        self, pictures: Pictures, straddling: np.ndarray
     ) -> tuple[HeldOut, Evaluation]:
-        labels = [label for batch in self._batches for label in batch.labels]
-        targets = np.array([self._numbers[str(label)] for label in labels])
-        classes = self._head.classes
-        held_out = hold_out(pictures, classes, targets, probabilities, straddling)
-        return held_out, measure_classes(probabilities, targets, classes)
+        outcomes, classes = join_outcomes(self._outcomes), self._head.classes
+        held_out = hold_out(pictures, classes, outcomes, straddling)
+        return held_out, measure_outcomes(outcomes, classes)
 
     def _make_targets(self) -> Targets:
         """Return the values of several labels, or of a number, of all images measured on."""

@@ -82,26 +82,6 @@ def fold_interval(scores: np.ndarray) -> tuple[float, float]:
     return mean - half, mean + half
 
 
-def top_share(probabilities: np.ndarray, targets: np.ndarray, k: int) -> float:
-    """Return the share of rows whose class is among the k most probable.
-
-    Of equally probable classes, the first comes first.
-
-    Args:
-        probabilities: Shape (N, C), N at least 1.
-        targets: Class numbers, (N,).
-        k: At least 1.
-
-    Example:
-        >>> top_share(np.array([[0.6, 0.3, 0.1], [0.6, 0.3, 0.1]]), np.array([1, 2]), k=2)
-        0.5
-    """
-    own = probabilities[np.arange(len(targets)), targets][:, None]
-    earlier = np.arange(probabilities.shape[1]) < targets[:, None]
-    better = (probabilities > own) | ((probabilities == own) & earlier)
-    return float(np.mean(better.sum(axis=1) < k))
-
-
 def log_loss(probabilities: np.ndarray, targets: np.ndarray) -> float:
     """Return the mean of ``-log(p)``, p the probability of the true class.
 
@@ -113,8 +93,13 @@ def log_loss(probabilities: np.ndarray, targets: np.ndarray) -> float:
         >>> round(log_loss(np.array([[0.5, 0.5], [0.1, 0.9]]), np.array([0, 1])), 4)
         0.3993
     """
-    own = probabilities[np.arange(len(targets)), targets].astype(np.float64)
-    return float(-np.log(np.clip(own, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)).mean())
+    return mean_log(probabilities[np.arange(len(targets)), targets])
+
+
+def mean_log(own: np.ndarray) -> float:
+    """Return the same of the probabilities of the true classes, (N,)."""
+    limited = np.clip(own.astype(np.float64), LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
+    return float(-np.log(limited).mean())
 
 
 def calibration_bins(confidences: np.ndarray, right: np.ndarray) -> tuple[CalibrationBin, ...]:

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from featx.heads.calibration import find_factor
-from featx.heads.evaluation import Calibrated, measure_classes
+from featx.heads.evaluation import Calibrated, measure_outcomes
 from featx.heads.measures import log_loss
 from featx.heads.operations import Temper
+from featx.heads.outcomes import Outcomes, find_outcomes, iter_blocks, join_outcomes
 
 LEAST_ROWS = 50
 """Rows from which a temperature is chosen: fewer say little about confidence."""
 
-MOST_VALUES = 20_000_000
-"""Probabilities from which it is chosen: 160 MB; of more rows, every second, third ..."""
+MOST_VALUES = 4_000_000
+"""Probabilities from which it is chosen: 16 MB; of more rows, every second, third ..."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,9 +52,14 @@ def find_temperature(probabilities: np.ndarray, targets: np.ndarray) -> float:
         >>> round(find_temperature(sure, np.array([0, 0, 1, 1])), 1)  # Three of four are right.
         6.6
     """
-    step = max(1, probabilities.size // MOST_VALUES)
-    logs = np.log(np.maximum(probabilities[::step], np.finfo(np.float32).tiny))
-    return 1 / find_factor(logs, targets[::step])
+    return _find_temperature(Scored(probabilities, targets, targets), np.arange(len(targets)))
+
+
+def _find_temperature(scored: Scored, rows: np.ndarray) -> float:
+    """Return the best temperature of some rows."""
+    chosen = rows[:: max(1, len(rows) * scored.probabilities.shape[1] // MOST_VALUES)]
+    logs = np.log(np.maximum(scored.probabilities[chosen], np.finfo(np.float32).tiny))
+    return 1 / find_factor(logs, scored.targets[chosen])
 
 
 def halve_groups(groups: np.ndarray, seed: int) -> np.ndarray | None:
@@ -95,12 +101,10 @@ def choose_temperature(scored: Scored, names: tuple[str, ...], seed: int) -> Cal
     halves = halve_groups(scored.groups, seed)
     if halves is None:
         return None
-    tempered = np.empty_like(scored.probabilities)
-    for half in (0, 1):
-        other = scored.take(halves != half)
-        temperature = find_temperature(other.probabilities, other.targets)
-        tempered[halves == half] = Temper(temperature)(scored.probabilities[halves == half])
-    measured = measure_classes(tempered, scored.targets, names)
+    rows = [np.flatnonzero(halves == half) for half in (0, 1)]
+    chosen = [_find_temperature(scored, other) for other in reversed(rows)]
+    parts = (_temper(scored, *half) for half in zip(rows, chosen, strict=True))
+    measured = measure_outcomes(join_outcomes(parts), names)
     return Calibrated(
         find_temperature(scored.probabilities, scored.targets),
         measured.log_loss,
@@ -117,8 +121,15 @@ def measure_temperature(chosen: Calibrated, scored: Scored, names: tuple[str, ..
         scored: Held-out rows.
         names: C class names.
     """
-    tempered = Temper(chosen.temperature)(scored.probabilities)
-    measured = measure_classes(tempered, scored.targets, names)
+    tempered = _temper(scored, np.arange(len(scored.targets)), chosen.temperature)
+    measured = measure_outcomes(tempered, names)
     return Calibrated(
         chosen.temperature, measured.log_loss, measured.calibration_error, chosen.used
     )
+
+
+def _temper(scored: Scored, rows: np.ndarray, temperature: float) -> Outcomes:
+    """Return what some rows come down to with a temperature, block by block."""
+    temper = Temper(temperature)
+    blocks = iter_blocks(scored.probabilities, scored.targets, rows)
+    return join_outcomes(find_outcomes(temper(block), targets) for block, targets in blocks)

@@ -106,6 +106,31 @@ def test_near_duplicates_stay_on_one_side(store: Path, tmp_path: Path, cv: int |
         assert sides.get(number) == sides.get(number + 70)
 
 
+def test_settings_kinds_and_layers_are_chosen_without_near_copies_on_both_sides(
+    tmp_path: Path,
+) -> None:
+    # Noise, each picture twice: by heart, all of it is known; of another picture, nothing.
+    random, targets = np.random.default_rng(0), np.tile(np.arange(48) % 2, 2)
+    layers = {
+        name: np.tile(random.normal(size=(48, WIDTH)), (2, 1)).astype(np.float32) for name in "vw"
+    }
+    for values in layers.values():
+        values[48:] *= 1.001
+    path, labels = tmp_path / "f.h5", ["ab"[target] for target in targets]
+    write_sample(path, layers, labels=labels)
+
+    def list_losses(near_duplicates: float | str) -> dict[str, float]:
+        report = fit_head(path, output=tmp_path / "h", layer="all", near_duplicates=near_duplicates)
+        of_layers = {trial.layer: trial.loss for trial in report.layers}
+        return of_layers | {trial.kind: trial.loss or 0.0 for trial in report.tried}
+
+    apart, together = list_losses("off"), list_losses(0.995)
+    assert len(apart) == 7  # Two layers, and five kinds.
+    assert all(together[name] > loss for name, loss in apart.items())
+    assert apart["v"] < 0.5
+    assert min(together.values()) > 0.65  # Of a guess: log(2) = 0.69.
+
+
 def test_near_duplicates_across_a_given_split_are_counted_and_left_out(
     store: Path, tmp_path: Path
 ) -> None:

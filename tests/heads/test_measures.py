@@ -17,9 +17,9 @@ from featx.heads.measures import (
     fold_interval,
     log_loss,
     r_squared,
-    top_share,
     wilson_interval,
 )
+from featx.heads.outcomes import find_outcomes
 
 
 def random_probabilities(count: int, num_classes: int, seed: int) -> np.ndarray:
@@ -62,13 +62,16 @@ def test_top_k(k: int) -> None:
     probabilities = random_probabilities(200, 7, seed=1)
     targets = np.random.default_rng(2).integers(7, size=200)
     expected = metrics.top_k_accuracy_score(targets, probabilities, k=k, labels=range(7))
-    assert top_share(probabilities, targets, k) == pytest.approx(expected)
+    found = find_outcomes(probabilities, targets)
+    assert (found.place < k).mean() == pytest.approx(expected)
+    assert (found.right == (found.place == 0)).all()
 
 
 def test_top_k_agrees_with_the_class_that_is_predicted_among_equals() -> None:
     equal = np.full((3, 3), 1 / 3)
-    assert top_share(equal, np.array([0, 1, 2]), k=1) == pytest.approx(1 / 3)
-    assert top_share(equal, np.array([0, 1, 2]), k=2) == pytest.approx(2 / 3)
+    found = find_outcomes(equal, np.array([0, 1, 2]))
+    assert found.predicted.tolist() == [0, 0, 0]
+    assert found.place.tolist() == [0, 1, 2]
 
 
 def test_log_loss() -> None:

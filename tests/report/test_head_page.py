@@ -13,6 +13,7 @@ from PIL import Image
 import featx
 from featx.heads.evaluation import Calibrated, measure_classes
 from featx.heads.held_out import HeldOut, hold_out
+from featx.heads.outcomes import find_outcomes
 from featx.images.roots import Root
 from featx.models import SOURCES
 from featx.report.contact_sheet import CAPTION, MARGIN, RIGHT, TILE, WRONG
@@ -34,7 +35,8 @@ def _held_out(num_classes: int, count: int, name: str = "class") -> HeldOut:
     probabilities[np.arange(count), predicted] = np.linspace(0.5, 1, count)
     keys = [f"{classes[target]}/{number}.jpg" for number, target in enumerate(targets)]
     pictures = (Root.parse("/no/such/folder"), keys, np.zeros((count, 16), np.uint8))
-    return hold_out(pictures, classes, targets, probabilities, np.zeros(count, bool))
+    outcomes = find_outcomes(probabilities, targets)
+    return hold_out(pictures, classes, outcomes, np.zeros(count, bool))
 
 
 @pytest.fixture(scope="module")
