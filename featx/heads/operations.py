@@ -15,6 +15,9 @@ import numpy as np
 BLOCK_VALUES = 1 << 22
 """Numbers of a block of rows that is computed at once: 16 MB."""
 
+FEW_ROWS = 256
+"""So many are computed at once, however many classes there are."""
+
 
 class Operation(Protocol):
     """Makes float32 (N, K) of float32 (N, D), each row by itself."""
@@ -40,14 +43,25 @@ def compute(operations: Sequence[Operation], values: np.ndarray) -> np.ndarray:
         >>> compute([two, Softmax()], np.array([[0.0]])).tolist()
         [[0.5, 0.5]]
     """
-    step = max(1, BLOCK_VALUES // max(1, values.shape[1]))
-    results = []
-    for start in range(0, max(1, len(values)), step):
-        block = np.asarray(values[start : start + step], np.float32)
-        for operation in operations:
-            block = operation(block)
-        results.append(np.asarray(block, np.float32))
-    return results[0] if len(results) == 1 else np.concatenate(results)
+    width = max(1, values.shape[1])
+    if len(values) > FEW_ROWS:  # There may be more classes than values.
+        width = max(width, _compute(operations, values[:1]).shape[1])
+    step = max(1, BLOCK_VALUES // width)
+    first = _compute(operations, values[:step])
+    if len(values) <= step:
+        return first
+    results = np.empty((len(values), first.shape[1]), np.float32)
+    results[:step] = first
+    for start in range(step, len(values), step):
+        results[start : start + step] = _compute(operations, values[start : start + step])
+    return results
+
+
+def _compute(operations: Sequence[Operation], block: np.ndarray) -> np.ndarray:
+    block = np.asarray(block, np.float32)
+    for operation in operations:
+        block = operation(block)
+    return np.asarray(block, np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
