@@ -20,6 +20,10 @@ EXACT_VALUES = 100_000
 
 MAX_ITERATIONS = 1_000
 
+PAIRS, FEW_PAIRS, MANY_PARAMETERS = 10, 5, 50_000
+"""Steps that L-BFGS remembers, and of how many coefficients (C x R) it remembers fewer: they do not
+fit into a cache then, and ten cost as much as a tenth of a pass without saving one."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LinearMap:
@@ -86,7 +90,12 @@ class Logistic:
         if start is not None:
             vector[:num_classes] = start.intercepts
             vector[num_classes:] = start.coefficients.ravel()
-        options = {"maxiter": MAX_ITERATIONS, "ftol": penalty.tolerance, "gtol": 1e-9}
+        options = {
+            "maxiter": MAX_ITERATIONS,
+            "maxcor": FEW_PAIRS if len(vector) > MANY_PARAMETERS else PAIRS,
+            "ftol": penalty.tolerance,
+            "gtol": 1e-9,
+        }
         reached: list[float] = []
 
         def stop_in_time(intermediate_result: OptimizeResult) -> None:
