@@ -89,12 +89,14 @@ class _Network:
         matched = _RANGE.fullmatch(name)
         if matched is None:
             if name.lstrip("-").isdigit():
-                place = self._place(keyword, int(name))
+                place = self._place(keyword, name, int(name))
                 return self._between(place, place + 1)
             return self._named(name)
         first, last = matched.groups()
-        start = 0 if first is None else self._place(keyword, int(first), is_end=True)
-        stop = self.num_layers if last is None else self._place(keyword, int(last), is_end=True)
+        start = 0 if first is None else self._place(keyword, name, int(first), is_end=True)
+        stop = (
+            self.num_layers if last is None else self._place(keyword, name, int(last), is_end=True)
+        )
         if start >= stop:
             raise InvalidValue(
                 f"A range begins before it ends, as 0:{self.num_layers} does. Received: "
@@ -115,12 +117,13 @@ class _Network:
             raise UnknownName("layer", name, [place.path for place in self.places])
         return inside
 
-    def _place(self, keyword: str, number: int, *, is_end: bool = False) -> int:
+    def _place(self, keyword: str, given: str, number: int, *, is_end: bool = False) -> int:
         """Return the place of a layer, negative ones counted from the end."""
         place = number + self.num_layers if number < 0 else number
         if not 0 <= place < self.num_layers + is_end:
+            last = self.places[-1].path.split("/")[0]
             raise InvalidValue(
-                f"The layers up to the one that the head is on have the numbers 0 to "
-                f"{self.num_layers - 1}. Received: {option(keyword, number)}."
+                f"The layers up to {last!r}, which the head is on, have the numbers 0 to "
+                f"{self.num_layers - 1}. Received: {option(keyword, given)}."
             )
         return place
