@@ -10,6 +10,7 @@ import typer
 
 from featx.cli.options import Json
 from featx.specs import DEFAULT_STORE
+from featx.wording import command
 
 HEAD_FILE = "head.json"
 """By this file, the folder of a head is known."""
@@ -70,9 +71,17 @@ def _describe_head(folder: Path) -> Described:
 
 
 def _describe_store(path: Path) -> Described:
+    from featx.errors import StoreDamaged, StoreNotFound
+    from featx.models.reference import is_file_of_model
     from featx.report.store_tables import show_store
     from featx.store import open_store
     from featx.store.summary import summarize_store
 
-    with open_store(path) as store:
-        return summarize_store(store), show_store
+    try:
+        with open_store(path) as store:
+            return summarize_store(store), show_store
+    except (StoreDamaged, StoreNotFound) as error:
+        if not is_file_of_model(str(path)):
+            raise
+        lister = command("layers", "MODEL")
+        raise type(error)(f"{error} If it is a model, {lister} shows its layers.") from error

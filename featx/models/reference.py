@@ -98,6 +98,11 @@ def _find_source(name: str) -> str:
     raise UnknownName("model", name, known, remedy=f"Name {describe_bare_names()}.")
 
 
+def is_file_of_model(path: str) -> bool:
+    """Whether something that is there, by its name, can be a model: a file or a folder."""
+    return os.path.exists(path) and any(reader.reads(path) for _, reader in usable_sources())
+
+
 def _list_models(folder: str) -> list[str]:
     """Return the first models in a folder, such as those of a download."""
     names: list[str] = []

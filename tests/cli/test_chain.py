@@ -131,6 +131,14 @@ def test_info_as_json(featx: Program, photos: Path) -> None:
     assert summary["input"]["scaling"] == "unit"  # type: ignore[index]
 
 
+def test_info_of_a_model_names_what_lists_its_layers(featx: Program, photos: Path) -> None:
+    Path("net.keras").write_bytes(b"PK")
+    Path("notes.txt").write_bytes(b"PK")
+    expected = "If it is a model, `featx layers MODEL` shows its layers."
+    assert expected in featx("info", "net.keras").err
+    assert "model" not in featx("info", "notes.txt").err
+
+
 def test_layers_by_pattern_and_as_json(featx: Program) -> None:
     listed = lines(featx("layers", "toy:colors", "m*", "--json"))
     assert listed == [
