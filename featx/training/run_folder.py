@@ -30,7 +30,8 @@ LOCK = ".lock"
 EPOCHS = "epochs"
 """The setting that may grow."""
 
-_DAMAGES = (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
+_DAMAGES = (ValueError, KeyError, TypeError, EOFError, MemoryError, zipfile.BadZipFile)
+"""What reading a file of somebody else may raise; an array may claim any size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,8 +219,10 @@ class RunFolder:
         try:
             record = parse_json(arrays.pop("record").tobytes().decode())
             check_seal(record)
-            history = tuple(Epoch(**one) for one in record["history"])
-            return Progress(history, int(record["best"]), arrays)
+            history, best = tuple(Epoch(**one) for one in record["history"]), int(record["best"])
+            if not 0 <= best < len(history):
+                raise ValueError(f"epoch {best} of {len(history)}")
+            return Progress(history, best, arrays)
         except _DAMAGES as error:
             raise self._damaged(PROGRESS) from error
 
@@ -321,7 +324,13 @@ class RunFolder:
         try:
             content = io.BytesIO((self.path / name).read_bytes())
             with np.load(content, allow_pickle=False) as arrays:
-                return {key: arrays[key] for key in arrays.files}
+                # featx writes them uncompressed: anything else may be a decompression bomb.
+                if any(entry.compress_type for entry in arrays.zip.infolist()):
+                    raise ValueError(f"{name} is compressed")
+                found = {key: arrays[key] for key in arrays.files}
+            if not all(isinstance(values, np.ndarray) for values in found.values()):
+                raise ValueError(f"{name} holds something else than arrays")
+            return found
         except (OSError, *_DAMAGES) as error:
             raise self._damaged(name) from error
 

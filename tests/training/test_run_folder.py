@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,33 @@ def test_damage_is_said(tmp_path: Path, name: str) -> None:
     content = damaged.read_bytes()
     damaged.write_bytes(content[: len(content) // 2])
     with pytest.raises(TrainingError, match=f"{name}.*damaged or missing.*overwrite=True"):
+        go_on(folder)
+
+
+CLAIMS = "{'descr': '<f4', 'fortran_order': False, 'shape': (10000000000000,), }"
+
+
+@pytest.mark.parametrize(
+    ("member", "compression"),
+    [
+        (
+            b"\x93NUMPY\1\0" + len(CLAIMS).to_bytes(2, "little") + CLAIMS.encode(),
+            zipfile.ZIP_STORED,
+        ),
+        (b"no array", zipfile.ZIP_STORED),
+        (b"0" * 1000, zipfile.ZIP_DEFLATED),
+    ],
+    ids=["claims 36 TiB", "no array", "compressed"],
+)
+def test_a_state_of_somebody_else_is_read_with_care(
+    tmp_path: Path, member: bytes, compression: int
+) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.open(SETTINGS, overwrite=False)
+    folder.write_progress(make_progress(1.0), {})
+    with zipfile.ZipFile(folder.path / "progress.npz", "a", compression) as archive:
+        archive.writestr("network_1.npy", member)
+    with pytest.raises(TrainingError, match=r"progress.npz.*damaged or missing.*overwrite=True"):
         go_on(folder)
 
 
