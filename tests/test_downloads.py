@@ -177,6 +177,8 @@ def test_no_call_starts_a_request(call: str, files: Path) -> None:
         lambda: featx.predict("mine", head="head"),
         lambda: featx.search("mine", features="features.h5"),
         lambda: featx.search("mine", index="features.faiss"),
+        lambda: featx.export_head("head", output="out"),
+        lambda: featx.fine_tune("mine", head="head"),
     ],
 )
 def test_models_that_files_name_are_refused(call: Callable[[], object], files: Path) -> None:

@@ -16,6 +16,7 @@ from featx.cli.fit_options import (
     parse_similarity,
 )
 from featx.cli.groups import Group
+from featx.cli.options import AllowDownload
 from featx.cli.registry_choice import Choice
 from featx.heads.kinds import HEADS
 from featx.heads.options import FOLDERS, parse_hidden, split_names
@@ -72,6 +73,7 @@ def make_lesson(
         int, typer.Option(help="For the split, the order of images and all else at random.")
     ] = 0,
     sample_weight: SampleWeight = None,
+    allow_download: AllowDownload = False,
 ) -> LessonOptions:
     """Return what is learned from."""
     return LessonOptions(
@@ -86,6 +88,7 @@ def make_lesson(
         parse_similarity(near_duplicates),
         seed,
         sample_weight,
+        allow_download,
     )
 
 

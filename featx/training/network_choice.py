@@ -34,6 +34,7 @@ class NetworkChoice:
         trust_model_code: Whether its code may run.
         kind: The kind of head, and its options.
         head: The head, if one was given.
+        moved: Where the weights of its network are now, if the user says so.
     """
 
     model: Reference
@@ -44,6 +45,7 @@ class NetworkChoice:
     trust_model_code: GivenTrust
     kind: HeadOptions
     head: Head | None = None
+    moved: str | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -67,11 +69,14 @@ class NetworkChoice:
         """What the kind of a given head chose when it was fitted."""
         return None if self.head is None else self.head.report.get("settings") or None
 
-    def load(self) -> Backbone:
-        """Load the network."""
+    def load(self, *, allow_download: bool) -> Backbone:
+        """Load the network; one that a head alone names is fetched only where that is allowed."""
         if self.head is not None:
             return restore_model(
-                self.head.model, weights=self.weights, trust_model_code=self.trust_model_code
+                self.head.model,
+                weights=self.moved,
+                trust_model_code=self.trust_model_code,
+                allow_download=allow_download,
             )
         return load_model(
             self.model,
@@ -158,4 +163,5 @@ def _of_head(head: Head, weights: str | None, trust_model_code: GivenTrust) -> N
         trust_model_code=trust_model_code,
         kind=HeadOptions(head.kind),
         head=head,
+        moved=weights,
     )

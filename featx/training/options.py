@@ -68,6 +68,8 @@ class LessonOptions:
         near_duplicates: Least similarity of pictures that belong on the same side; see
             `featx.EvaluationOptions`.
         seed: For the split, the order of images, and everything else at random.
+        allow_download: Fetch what files alone name and is not here: the model of a head, pictures
+            at the URLs of a table.
     """
 
     labels: str | Path = FOLDERS
@@ -81,9 +83,11 @@ class LessonOptions:
     near_duplicates: float | Literal["auto", "off"] = "auto"
     seed: int = 0
     sample_weight: str | None = None
+    allow_download: bool = False
 
     def __post_init__(self) -> None:
         self.evaluation()
+        check_flag("allow_download", self.allow_download)
         object.__setattr__(self, "label_columns", self.task().label_columns)
         share = check_number("val_size", self.val_size)
         if share is None or not 0 <= share < 1:
@@ -304,6 +308,7 @@ class LessonKeywords(TypedDict, total=False):
     groups: str | None
     near_duplicates: float | Literal["auto", "off"]
     seed: int
+    allow_download: bool
 
 
 class ClassifierKeywords(TypedDict, total=False):

@@ -73,7 +73,8 @@ class Request:
             name: value
             for group in groups
             for name, value in asdict(group).items()
-            if value or name not in NEWER  # Runs that were begun before have none of these.
+            # Runs that were begun before have none of these.
+            if name != "allow_download" and (value or name not in NEWER)
         }
         named["labels"] = str(self.lesson.labels)
         if not isinstance(named["class_weight"], dict | None):
@@ -110,7 +111,12 @@ class Tuned:
 
 def tune(request: Request, folder: RunFolder, *, overwrite: bool, listener: Listener) -> Tuned:
     """Carry out a request, from where the run in the folder has come to; see `featx.fine_tune`."""
-    found = gather(request.images, selection=request.selection, scale=request.run.scale)
+    found = gather(
+        request.images,
+        selection=request.selection,
+        scale=request.run.scale,
+        allow_download=request.lesson.allow_download,
+    )
     items = index_items(found)
     with folder.held():
         if not overwrite:
@@ -164,7 +170,7 @@ def tune(request: Request, folder: RunFolder, *, overwrite: bool, listener: List
 
 def _load(request: Request) -> tuple[Backbone, tuple[str, ...]]:
     """Return the network, which can be trained, and the changes to pictures that it is shown."""
-    backbone = request.network.load()
+    backbone = request.network.load(allow_download=request.lesson.allow_download)
     refuse_untrainable(backbone)
     contract = require_scaling(backbone)
     side = min(contract.height, contract.width)
@@ -242,7 +248,7 @@ def _extract(
         input=choice.input,
         selection=request.selection,
         run=replace(request.run, batch_size=None),
-        update=UpdateOptions(prune=True),
+        update=UpdateOptions(prune=True, allow_download=request.lesson.allow_download),
         listener=listener,
     )
     return report.failures

@@ -20,6 +20,9 @@ from featx.models.backbone import Backbone
 from featx.models.content_hash import hash_arrays
 from featx.models.contracts import APPLICATIONS
 from featx.options import InputOptions
+from featx.testing import write_images
+from featx.training.fine_tuning import fine_tune
+from tests.deploy.pictures import make_head
 from tests.models.small_application import replace_mobilenet
 from tests.real_data import REAL_DATA, needs_real_data
 
@@ -415,6 +418,8 @@ def test_weights_that_only_a_file_asks_for_are_not_fetched_unasked(
     monkeypatch.setattr(keras.applications, "MobileNet", build)
     with pytest.raises(DownloadNotAllowed, match="ImageNet weights of"):
         restore_model(spec)
+    with pytest.raises(DownloadNotAllowed, match="ImageNet weights of"):
+        fine_tune(write_images(2), head=replace(make_head(), model=spec), output=tmp_path / "run")
     assert asked == []
     with pytest.raises(ModelError, match="no network"):
         restore_model(spec, allow_download=True)

@@ -32,7 +32,7 @@ def write_store(folder: Path) -> Path:
 
 def divide(store: Path, options: LessonOptions) -> dict[str, int]:
     """Return the part of each picture."""
-    start = take_start(store, Wanted(options, HeadOptions("linear")), Listener())
+    start = take_start(store, Wanted(options, HeadOptions("lda")), Listener())
     return dict(zip(start.lesson.keys, start.lesson.parts.tolist(), strict=True))
 
 
@@ -75,7 +75,7 @@ def test_another_seed_divides_otherwise(tmp_path: Path) -> None:
     store = write_store(tmp_path)
     options = LessonOptions(near_duplicates="off")
     one, other = (
-        take_start(store, Wanted(options, HeadOptions("linear"), seed=seed), Listener())
+        take_start(store, Wanted(options, HeadOptions("lda"), seed=seed), Listener())
         for seed in (0, 1)
     )
     assert (one.lesson.parts != other.lesson.parts).any()
