@@ -46,7 +46,10 @@ class S3Client(ObjectClient):
     def __init__(self) -> None:
         asked = os.environ.get("AWS_MAX_ATTEMPTS", "")  # botocore reads it.
         self._attempts = max(1, int(asked)) if asked.isdecimal() else ATTEMPTS
-        retries = {} if asked else {"max_attempts": ATTEMPTS, "mode": "standard"}
+        retries: dict[str, Any] = {} if asked else {"max_attempts": ATTEMPTS}
+        # botocore's oldest mode, its default, repeats nothing that is an `HTTPClientError`.
+        if "AWS_RETRY_MODE" not in os.environ:
+            retries["mode"] = "standard"
         self._files: Any = fsspec.filesystem(
             "s3",
             skip_instance_cache=True,

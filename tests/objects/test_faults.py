@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,11 +54,26 @@ def send_in_pieces(server: ObjectServer, monkeypatch: pytest.MonkeyPatch, above:
 def test_a_store_that_is_slow_to_answer_is_asked_again(
     server: ObjectServer, url: str, run_view: Run, try_again: None
 ) -> None:
-    server.fault = lambda request: {3: 500, 7: 503, 8: "break"}.get(request.number)
+    """Whatever is asked for is refused once, and broken off once."""
+    asked: Counter[tuple[str, str]] = Counter()
+
+    def refuse(request: Request) -> int | str | None:
+        what = request.does, request.name
+        asked[what] += 1
+        return {1: 503 if len(asked) % 2 else 500, 2: "break"}.get(asked[what])
+
+    server.fault = refuse
     assert run_view().rows == 4
-    server.clear()
-    server.fault = lambda request: {1: "truncate", 2: "truncate"}.get(request.number)
+    assert {"list", "write", "version"} <= {does for does, _ in asked}
+    reads: Counter[str] = Counter()
+
+    def cut(request: Request) -> str | None:
+        reads[request.name] += request.does == "read"
+        return "truncate" if request.does == "read" and reads[request.name] < 3 else None
+
+    server.fault = cut
     assert values(url).shape == (4, 3)
+    assert max(reads.values()) >= 3
 
 
 @pytest.mark.parametrize("in_pieces", [False, pytest.param(True, marks=pytest.mark.slow)])
@@ -325,9 +341,3 @@ def test_what_is_missing_is_named_with_what_to_install(monkeypatch: pytest.Monke
         monkeypatch.setitem(sys.modules, f"featx.objects.{kind}", None)
         with pytest.raises(InvalidValue, match=rf"pip install 'featx\[{kind}\]'"):
             featx.open_store(f"{kind}://photos/features.h5")
-
-
-def test_a_cluster_needs_a_folder_that_is_shared(server: ObjectServer, url: str, run: Run) -> None:
-    with pytest.raises(InvalidValue, match=f"a folder that all machines share. .*'{url}'"):
-        run(output=url, cluster="local")
-    assert not server.objects()
