@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.server
 import io
 import pickle
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,12 +16,13 @@ import pandas
 import pytest
 
 import featx
-from featx.errors import ImagesNotFound, InvalidValue
+from featx.errors import ImageError, ImagesNotFound, InvalidValue
 from featx.extraction import extract
 from featx.images.roots import public_url
 from featx.images.sources import find_images, gather
 from featx.images.sources.columns import value_at
 from featx.images.sources.detaching import detach
+from featx.images.sources.located_files import locate_file
 from featx.images.sources.locations import LocationReader
 from featx.images.sources.remote import common_root, version_stamp
 from featx.testing import write_images
@@ -283,3 +287,69 @@ def test_what_a_url_did_not_name_is_not_gone(bucket: str, toy: str, tmp_path: Pa
     for part in (f"{bucket}/image_1*.png", f"{bucket}/image_2.png"):
         report = extract(part, model=toy, layers=["mean"], output=store, prune=True)
         assert (report.rows, report.removed, report.missing) == (4, 0, 0)
+
+
+def test_a_table_at_a_url_has_a_largest_size(
+    memory: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("featx.images.sources.table_files.MAX_MEMBER_BYTES", 100)
+    table = pandas.DataFrame({"path": [f"{number}.png" for number in range(100)]})
+    table.to_csv(tmp_path / "m.csv", index=False)
+    table.to_parquet(tmp_path / "m.parquet")
+    for name in ("m.csv", "m.parquet"):
+        memory.pipe_file(f"/photos/{name}", (tmp_path / name).read_bytes())
+        with pytest.raises(ImagesNotFound, match=r"it has [0-9,]+ bytes: at most .*Download it"):
+            find_images(f"memory://photos/{name}")
+
+
+def test_a_row_of_a_table_may_be_too_large(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory.pipe_file("/photos/m.csv", b"path\ncat/1.png\ndog/2.png\n")
+    memory.pipe_file("/photos/dog/2.png", PNG + bytes(100))
+    monkeypatch.setattr("featx.images.sources.remote_rows.MAX_MEMBER_BYTES", len(PNG))
+    found = find_images("memory://photos/m.csv")
+    assert [item.key for item in found.items] == ["cat/1.png"]
+    (failure,) = found.failures
+    assert f"it has {len(PNG) + 100:,} bytes: at most" in failure.reason
+
+
+class Endless(http.server.BaseHTTPRequestHandler):
+    """Says that a picture has ten bytes, knows no ranges, and sends more than anybody asked for."""
+
+    def do_HEAD(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "10" if self.path.endswith(".png") else "100000")
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            while True:
+                self.wfile.write(b"path\n" * 10_000)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def endless(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    pytest.importorskip("aiohttp")
+    for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endless)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_server_that_sends_without_end_is_not_listened_to(
+    endless: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("featx.images.sources.remote.MAX_MEMBER_BYTES", 10_000)
+    (item,) = find_images(f"{endless}/a.png").items
+    with pytest.raises(ImageError, match="at most 10,000 bytes are read from a URL"):
+        item.read_bytes()
+    file = locate_file(f"{endless}/shard.bin")
+    assert file.read(0, 7) == b"path\npa"
+    with pytest.raises(OSError, match="sends only whole files"):
+        file.read(10, 7)

@@ -11,7 +11,14 @@ from typing import IO, Any, Protocol
 
 from featx.errors import ImagesNotFound
 from featx.images.roots import is_url, public_url
-from featx.images.sources.remote import describe_error, open_url, version_stamp
+from featx.images.sources.remote import (
+    WHOLE_FILES,
+    describe_error,
+    is_web,
+    open_url,
+    read_most,
+    version_stamp,
+)
 
 READ_AHEAD_BYTES = 8 << 20
 """Bytes of one request where a file at a URL is read from its beginning to its end."""
@@ -130,11 +137,13 @@ class _RemoteFile:
         if end <= offset:
             return b""
         try:
+            if is_web(self.filesystem):
+                return read_most(self.filesystem, self.path, end - offset, offset)
             data = bytes(self.filesystem.cat_file(self.path, start=offset, end=end))
         except Exception as error:  # Each filesystem raises errors of its own libraries.
             raise OSError(errno.EIO, describe_error(error)) from error
         if len(data) > end - offset:
-            raise OSError(errno.EIO, "the server sends only whole files: download it first")
+            raise OSError(errno.EIO, WHOLE_FILES)
         return data
 
 

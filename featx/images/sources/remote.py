@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import errno
 import hashlib
 import importlib
 import logging
@@ -25,6 +26,12 @@ from featx.images.sources.items import MAX_MEMBER_BYTES, ImageItem, Listing
 from featx.images.sources.keys import is_picture_name, label_of, member_key
 from featx.images.sources.kinds import ImageSource
 from featx.images.sources.request import SourceRequest
+
+WHOLE_FILES = "the server sends only whole files: download it first"
+
+_BLOCK_BYTES = 1 << 20
+_PARTIAL = 206
+"""Status of an answer with the range that was asked for."""
 
 _NOT_AT_URLS = re.compile(r"\.(npy|npz)$", re.IGNORECASE)
 
@@ -185,16 +192,43 @@ class RemoteReader:
         """Return the bytes of one file."""
         path = self.paths[item.key]
         try:
-            if item.size >= 0:
+            if item.size >= 0 and not is_web(self._filesystem):
                 data = bytes(self._filesystem.cat_file(path))
-            else:  # A server need not announce how much it will send.
-                with self._filesystem.open(path, "rb") as file:
-                    data = bytes(file.read(MAX_MEMBER_BYTES + 1))
+            else:  # A server need not say how much it will send, nor keep to it.
+                data = read_most(self._filesystem, path, MAX_MEMBER_BYTES + 1)
         except Exception as error:  # Each filesystem raises errors of its own libraries.
             raise OSError(describe_error(error)) from error
         if len(data) > MAX_MEMBER_BYTES:
             raise ImageError(f"at most {MAX_MEMBER_BYTES:,} bytes are read from a URL")
         return data
+
+
+def is_web(filesystem: Any) -> bool:
+    """Whether what answers is a web server, which may send anything."""
+    return "https" in filesystem.protocol
+
+
+def read_most(filesystem: Any, path: str, size: int, start: int = 0) -> bytes:
+    """Read a file from a position on, but no more than so many bytes, whatever a server sends.
+
+    Raises:
+        OSError: If a web server gives no ranges, and one behind the beginning is asked for.
+    """
+    options: dict[str, Any] = {}
+    if is_web(filesystem):
+        # As a stream. The size is unused there, and saves a request for it.
+        options = {"block_size": 0, "size": 1}
+        if size <= MAX_MEMBER_BYTES:  # Not all that there may be.
+            options["headers"] = {"Range": f"bytes={start}-{start + size - 1}"}
+    data = bytearray()
+    with filesystem.open(path, "rb", **options) as file:
+        if start and options and file.r.status != _PARTIAL:
+            raise OSError(errno.EIO, WHOLE_FILES)
+        if start and not options:
+            file.seek(start)
+        while len(data) < size and (block := file.read(min(size - len(data), _BLOCK_BYTES))):
+            data += block
+    return bytes(data)
 
 
 def make_url_item(key: str, url: str, label: str | None) -> ImageItem:

@@ -10,11 +10,13 @@ import csv
 import io
 import json
 import re
-from typing import Any
+from typing import IO, Any
 
 from featx.errors import ImagesNotFound, join_names
 from featx.images.roots import is_url, public_url
+from featx.images.sources.items import MAX_MEMBER_BYTES
 from featx.images.sources.located_files import locate_file
+from featx.images.sources.remote import describe_too_large
 from featx.images.sources.table_columns import KNOWN_COLUMNS, ReadTable, TableError, fold_name
 from featx.text_files import decode_text
 
@@ -49,13 +51,16 @@ def read_table(path: str, notes: list[str], *, with_columns: bool) -> ReadTable:
 
 
 def _read_bytes(path: str) -> bytes:
-    with locate_file(path).open() as file:
-        return file.read()
+    with _open(path) as file:
+        return bytes(file.read())
 
 
-def _open(path: str) -> Any:
-    """Return what pyarrow reads: a path, or a file at a URL."""
-    return locate_file(path).open() if is_url(path) else path
+def _open(path: str) -> IO[bytes]:
+    """Open a table. What comes from a URL may be as large as its server likes."""
+    file = locate_file(path)
+    if is_url(path) and file.size > MAX_MEMBER_BYTES:
+        raise TableError(f"cannot be read: {describe_too_large(file.size)}. Download it first.")
+    return file.open()
 
 
 # ---- text in columns ----
@@ -205,7 +210,7 @@ def _read_parquet(path: str, notes: list[str] | None) -> ReadTable:
     import pyarrow.parquet
 
     try:
-        with pyarrow.parquet.ParquetFile(_open(path)) as file:
+        with pyarrow.parquet.ParquetFile(_open(path) if is_url(path) else path) as file:
             header = list(file.schema_arrow.names)
             types = [file.schema_arrow.field(i).type for i in range(len(header))]
             others = [i for i, name in enumerate(header) if fold_name(name) not in KNOWN_COLUMNS]
