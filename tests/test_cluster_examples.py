@@ -26,6 +26,7 @@ def spoken(tmp_path: Path) -> Any:
     programs.mkdir()
     log = tmp_path / "log"
     program = f'#!/bin/sh\nprintf "%s\\n" "$(printf "%s\\t" "$@")" >> "{log}"\n'
+    program += "exit ${STATUS:-0}\n"
     # Of GNU parallel, what follows the options and each of the arguments behind :::
     parallel = '#!/bin/sh\necho "$@" > "$PARALLEL_CALL"\n'
     for name, text in (("featx", program), ("parallel", parallel)):
@@ -109,10 +110,25 @@ def test_gnu_parallel(spoken: Any, tmp_path: Path, machines: dict[str, str]) -> 
     given = shlex.split((tmp_path / "parallel").read_text(encoding="utf-8"))
     assert ("--sshloginfile" in given) == bool(machines)
     numbers = given[given.index(":::") + 1 :]
-    template = given[given.index("featx") + 1 : given.index(":::")]
+    template = given[given.index("featx") + 1 : given.index("||")]
     shards = set()
     for number in numbers:
         values = check_call([word.replace("{}", number) for word in template])
         shards.add(values["shard"])
         assert str(values["output"]) == f"shards/shard-{number}.h5"
     assert shards == {f"{number}/{len(numbers)}" for number in range(1, len(numbers) + 1)}
+
+
+def test_pictures_that_cannot_be_used_are_no_failure_of_a_job(spoken: Any, tmp_path: Path) -> None:
+    spoken(["sh", str(FOLDER / "parallel.sh"), "my photos", "shards"])
+    given = (tmp_path / "parallel").read_text(encoding="utf-8")
+    job = yaml.safe_load((FOLDER / "kubernetes.yaml").read_text(encoding="utf-8"))
+    task = {"SLURM_ARRAY_TASK_ID": "3", "JOB_COMPLETION_INDEX": "3"}
+    for script in (
+        ["sh", str(FOLDER / "slurm.sh"), "my photos", "shards"],
+        job["spec"]["template"]["spec"]["containers"][0]["command"],
+        ["sh", "-c", given[given.index("featx") : given.index(":::")]],
+    ):
+        spoken(script, STATUS="3", **task)
+        with pytest.raises(subprocess.CalledProcessError):
+            spoken(script, STATUS="1", **task)

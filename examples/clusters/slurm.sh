@@ -14,5 +14,6 @@
 set -eu
 photos=$1 folder=$2
 mkdir -p "$folder"
-exec featx extract "$photos" --shard auto/8 --workers "${SLURM_CPUS_PER_TASK:-4}" \
-  -o "$folder/shard-$SLURM_ARRAY_TASK_ID.h5"
+# Status 3: some pictures cannot be used and are named; all others are done.
+featx extract "$photos" --shard auto/8 --workers "${SLURM_CPUS_PER_TASK:-4}" \
+  -o "$folder/shard-$SLURM_ARRAY_TASK_ID.h5" || [ $? -eq 3 ]
