@@ -33,7 +33,8 @@ def published(path: Path, publisher: Publisher) -> Iterator[None]:
         del _publishers[path]
 
 
-def _publisher_of(path: Path) -> Publisher | None:
+def find_publisher(path: Path) -> Publisher | None:
+    """Return what sends a file, or the files of its folder; None if nothing does."""
     return _publishers.get(path) or _publishers.get(path.parent)
 
 
@@ -64,7 +65,7 @@ def replace_file(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         sync_path(temporary)
-        publisher = _publisher_of(path)
+        publisher = find_publisher(path)
         if publisher is not None:
             publisher.put(temporary, path)
         os.replace(temporary, path)
@@ -105,7 +106,7 @@ def make_folder(path: Path) -> None:
 
 def remove_file(path: Path) -> None:
     """Delete a file if it exists."""
-    publisher = _publisher_of(path)
+    publisher = find_publisher(path)
     if publisher is not None:
         publisher.remove(path)
     path.unlink(missing_ok=True)

@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
@@ -26,7 +25,8 @@ from featx.ray.connection import LOCAL, connected
 from featx.ray.pool import Pool
 from featx.ray.pool_size import PoolSize, choose_size, format_share
 from featx.store.parts import PartWriter
-from featx.store.shared_work import SharedWork
+from featx.store.shared_objects import open_work
+from featx.store.shared_work import Workplace
 from featx.units import format_count
 
 MOST_TRIED = 1000
@@ -53,11 +53,11 @@ def compute_on_cluster(
         listener.note(f"connecting to Ray at {options.cluster!r}")
     with (
         connected(options.cluster or "") as ray,
-        contextlib.closing(SharedWork(plan.existing.folder, plan.existing.first_part)) as work,
+        contextlib.closing(open_work(plan.existing.output, plan.existing.first_part)) as work,
     ):
         size = choose_size([node["Resources"] for node in ray.nodes() if node["Alive"]], options)
         listener.note(_describe_size(size))
-        job = _make_job(plan, prepared, first_batch, work.path)
+        job = _make_job(plan, prepared, first_batch, work.place)
         job = replace(job, facts={**job.facts, "ray": ray.__version__, "workers": size.total})
         pool: Pool[Task, TaskRecord] = Pool(ray, size, partial(TaskWorker, job), listener)
         division = Division(todo, row_bytes=job.header.row_bytes, num_workers=size.total)
@@ -155,7 +155,7 @@ def _choose_engine(plan: Plan, prepared: Prepared) -> int:
     return size
 
 
-def _make_job(plan: Plan, prepared: Prepared, first_batch: int, work: Path) -> Job:
+def _make_job(plan: Plan, prepared: Prepared, first_batch: int, work: Workplace) -> Job:
     request, backbone = plan.request, prepared.backbone
     spent = 0.0 if prepared.is_chosen else backbone.choosing.seconds
     chosen = replace(prepared, is_chosen=True, choose_seconds=prepared.choose_seconds + spent)

@@ -12,6 +12,7 @@ from featx.errors import StoreDamaged, StoreError
 from featx.input_spec import InputSpec
 from featx.options import InputOptions
 from featx.specs import NAMED_SOURCES, Precision
+from featx.store.part_columns import open_columns
 from featx.store.parts import (
     find_overwrite,
     list_assembled,
@@ -144,9 +145,7 @@ def open_existing(output: Path, overwritten: Mapping[str, Any] | None) -> Iterat
 def _open_part(path: Path) -> FeatureStore:
     """Read a part's columns; its file is opened again when its features are read."""
     try:
-        with contextlib.closing(open_store(path)) as part:
-            part.load_columns()
-        return part
+        return open_columns(path)
     except StoreDamaged as error:
         raise StoreDamaged(
             f"{error} It is a part of an unfinished extraction: delete that one file, and "

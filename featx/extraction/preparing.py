@@ -197,6 +197,8 @@ def _check_disk(plan: Plan, header: StoreHeader) -> None:
         needed = 2 * needed + old
     if is_copy(output):  # What was published may leave the disk.
         needed = min(needed, copies_limit())
+        if plan.request.update.cluster is not None:  # Parts are not even here.
+            needed = min(needed, header.single_file_limit)
     free = shutil.disk_usage(output.absolute().parent).free
     if needed > free:
         raise StoreError(

@@ -14,7 +14,6 @@ from featx.inference import EngineRequest
 from featx.models.file_stamps import stamp_model
 from featx.models.in_memory import Reference, add_signature
 from featx.models.reference import without_trust
-from featx.objects.addresses import is_copy, location_of
 from featx.options import InputOptions, RunOptions, Selection, UpdateOptions
 from featx.poolings import POOLINGS
 from featx.ray.connection import check_address, import_ray
@@ -28,7 +27,7 @@ from featx.specs import (
 )
 from featx.store.opening import is_store
 from featx.trust import GivenTrust
-from featx.wording import command, option
+from featx.wording import option
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +83,6 @@ class Request:
         update = self.update
         if update.cluster is not None:
             check_address(update.cluster)
-            if is_copy(self.output):  # Workers hand over files by renaming them.
-                raise InvalidValue(
-                    f"{option('cluster', update.cluster)} takes a store in a folder that all "
-                    f"machines share. Received: {location_of(self.output)!r}. Extract into such a "
-                    f"folder; {command('pack', 'features.h5', output='s3://...')} copies it."
-                )
             if not update.dry_run:
                 import_ray()
             return

@@ -22,7 +22,7 @@ from featx.inference.decided import DecidedNetwork
 from featx.options import RunOptions
 from featx.store.parts import PartWriter
 from featx.store.rows import StoreHeader
-from featx.store.shared_work import do_once
+from featx.store.shared_work import Workplace
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Job:
         facts: What is recorded of the run.
         options: How images are read and the network is run.
         known: Content hashes that have features.
-        work: The folder for work, where all machines find it.
+        work: Where tasks are done.
     """
 
     network: DecidedNetwork
@@ -43,7 +43,7 @@ class Job:
     facts: Mapping[str, Any]
     options: RunOptions
     known: frozenset[bytes]
-    work: Path
+    work: Workplace
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +126,14 @@ class TaskWorker:
         job: What all tasks share.
 
     Raises:
-        StoreError: If this machine does not find the store's folder.
+        StoreError: If this machine does not reach the store, or does not find the images.
         FingerprintMismatch: If it finds another model than was found where the job began.
         FeatxError: If the model cannot be loaded, as `featx.load_model`.
     """
 
     def __init__(self, job: Job) -> None:
-        _check_folders(job)
+        job.work.check()
+        _check_images(job)
         self._job = job
         self._known = set(job.known)
         self._backbone = job.network.open()
@@ -144,7 +145,7 @@ class TaskWorker:
         Raises:
             StoreError: If the parts cannot be written.
         """
-        record = do_once(self._job.work, task.name, lambda folder: asdict(self._do(task, folder)))
+        record = self._job.work.do_once(task.name, lambda folder: asdict(self._do(task, folder)))
         return TaskRecord.parse(record)
 
     def _do(self, task: Task, folder: Path) -> TaskRecord:
@@ -174,16 +175,11 @@ class TaskWorker:
         )
 
 
-def _check_folders(job: Job) -> None:
-    """Refuse to work where the store or the images are not."""
-    host, root = socket.gethostname(), job.header.root
-    if not job.work.is_dir():
-        raise StoreError(
-            f"{str(job.work.parent)!r} is not there on {host}. The store must be in a folder that "
-            "all machines of the cluster have, under the same path."
-        )
+def _check_images(job: Job) -> None:
+    """Refuse to work where the images are not."""
+    root = job.header.root
     if root.is_on_disk and not root.exists():
         raise StoreError(
-            f"{str(root)!r} is not there on {host}. The images must be in a folder that all "
-            "machines of the cluster have, under the same path."
+            f"{str(root)!r} is not there on {socket.gethostname()}. The images must be in a folder "
+            "that all machines of the cluster have, under the same path."
         )

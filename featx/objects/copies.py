@@ -11,7 +11,7 @@ import contextlib
 import glob
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from featx.errors import StoreDamaged, StoreError
@@ -33,6 +33,7 @@ FETCH_ATTEMPTS = 4
 
 _STORE = b"featx-store\n"
 _PART_NAME = re.compile(r"[a-z]+-[0-9]{6,}\.h5|[a-z]+\.json")
+_WORK = re.compile(r"\.parts/work-[^/]+/")
 _SMALL_BYTES = 2048
 """Objects below this size, and markers, are transferred with the listing."""
 _MARKER_BYTES = 4 << 20
@@ -61,8 +62,15 @@ def copy_of(text: str, *, anew: bool = False) -> str:
     return str(store)
 
 
-def refresh_copy(address: Address, purpose: Purpose) -> dict[str, ObjectFacts]:
+def refresh_copy(
+    address: Address, purpose: Purpose, objects: Mapping[str, ObjectFacts] | None = None
+) -> dict[str, ObjectFacts]:
     """Make a copy list what the object store has now; files that are still the same are kept.
+
+    Args:
+        address: The store.
+        purpose: Which copy of it.
+        objects: What `list_objects` returned; None to ask for it.
 
     Returns:
         The store and its parts, by their paths relative to the store's folder.
@@ -70,7 +78,7 @@ def refresh_copy(address: Address, purpose: Purpose) -> dict[str, ObjectFacts]:
     Raises:
         StoreError: If the object store cannot be reached, or refuses.
     """
-    found = _list_store(address)
+    found = _select_files(address, list_objects(address) if objects is None else objects)
     store = address.copy(purpose)
     known = read_versions(store)
     for name, facts in found.items():
@@ -91,16 +99,22 @@ def refresh_copy(address: Address, purpose: Purpose) -> dict[str, ObjectFacts]:
 
 
 def find_unfinished(file: Path) -> list[str]:
-    """Return the addresses of objects of a store of which an upload never ended; none of a path.
+    """Return the addresses of what writers of a store have begun and not ended; none of a path.
 
-    There are none either where the object store does not tell.
+    These are uploads in pieces, where the object store tells of them, and what workers noted.
     """
-    address, found = Address.of_copy(file), []
+    address = Address.of_copy(file)
     if address is None:
         return []
+    found = [path for path in list_objects(address) if is_work(address, path)]
     with contextlib.suppress(StoreError):
-        found = open_client(address).find_unfinished(address.path)
-    return [Address(address.scheme, each.path).url for each in found if is_of(address, each.path)]
+        found += [each.path for each in open_client(address).find_unfinished(address.path)]
+    return [Address(address.scheme, path).url for path in found if is_of(address, path)]
+
+
+def is_work(address: Address, path: str) -> bool:
+    """Whether an object is one that workers of a cluster note their work in."""
+    return _WORK.match(path.removeprefix(address.path)) is not None
 
 
 def is_of(address: Address, path: str) -> bool:
@@ -200,17 +214,21 @@ def _replaced_meanwhile(address: Address) -> StoreError:
     )
 
 
-def _list_store(address: Address) -> dict[str, ObjectFacts]:
+def list_objects(address: Address) -> dict[str, ObjectFacts]:
+    """Return what is at an address and in its folder of parts, by paths."""
+    found = open_client(address).find(address.path)
+    return {path: facts for path, facts in found.items() if is_of(address, path)}
+
+
+def _select_files(address: Address, objects: Mapping[str, ObjectFacts]) -> dict[str, ObjectFacts]:
     """Return the store at an address and its parts, by their names relative to its folder."""
     folder = address.path.rpartition("/")[0]
-    found = open_client(address).find(address.path)
-    below = {path[len(folder) + 1 :]: facts for path, facts in found.items()}
+    below = {path[len(folder) + 1 :]: facts for path, facts in objects.items()}
     # Beside these may be other objects; what is deeper in the folder of parts is not ours.
     return {
         each: facts
         for each, facts in below.items()
-        if f"{folder}/{each}" == address.path
-        or (is_of(address, f"{folder}/{each}") and _PART_NAME.fullmatch(each.partition("/")[2]))
+        if f"{folder}/{each}" == address.path or _PART_NAME.fullmatch(each.partition("/")[2])
     }
 
 

@@ -16,12 +16,14 @@ import numpy as np
 from featx.arguments import check_given_path, plain_arguments
 from featx.checks import check_text, check_whole_numbers
 from featx.errors import InvalidValue, StoreError, join_names
-from featx.files import HASH_BYTES, describe_wrong_output, resolve_link
+from featx.files import HASH_BYTES, describe_wrong_output
 from featx.images.roots import MEMORY
 from featx.images.sources import ImageFailure
 from featx.images.sources.columns import NoColumn, column_of_values
 from featx.images.sources.pixels import label_text
 from featx.models.in_memory import check_model
+from featx.objects.addresses import is_copy, location_of
+from featx.objects.publishing import SINGLE_FILE_LIMIT, publishing, writing_path
 from featx.options import InputOptions, Layers, RunOptions, fill_group
 from featx.ray.connection import import_ray
 from featx.ray.featurizing import (
@@ -34,6 +36,7 @@ from featx.ray.featurizing import (
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_STORAGE_TYPE, StorageType
 from featx.store.assembly import assemble_store
 from featx.store.lock import lock_for_writing
+from featx.store.part_columns import open_columns
 from featx.store.parts import (
     PartWriter,
     list_parts,
@@ -43,9 +46,9 @@ from featx.store.parts import (
     start_merge,
 )
 from featx.store.planning import PlannedRows, plan_rows
-from featx.store.reader import open_store
-from featx.store.rows import Rows, StoreHeader
-from featx.store.shared_work import SharedWork, do_once
+from featx.store.rows import DEFAULT_SINGLE_FILE_LIMIT, Rows, StoreHeader
+from featx.store.shared_objects import open_work
+from featx.store.shared_work import Workplace
 from featx.store.views import remove_spent_parts
 from featx.trust import GivenTrust
 from featx.version import __version__
@@ -85,7 +88,8 @@ def write_store(
 
     Args:
         dataset: A ``ray.data.Dataset``.
-        output: The store, in a folder that all machines have under the same path.
+        output: The store, in a folder that all machines have under the same path, or in an object
+            store.
         model: As for `features`.
         layers: As for `features`.
         pool: As for `features`.
@@ -108,7 +112,7 @@ def write_store(
         LibraryMissing: If ``featx[ray]`` is not installed.
     """
     import_ray("featx.ray.write_store")
-    target = resolve_link(Path(output)).absolute()
+    target = writing_path(output).absolute()
     _check_new(target)
     network, specs = decide(
         name_model(model, weights, signature, trust_model_code),
@@ -124,6 +128,7 @@ def write_store(
         dtype=dtype,
         root=MEMORY,
         root_relative=MEMORY.text,
+        single_file_limit=(SINGLE_FILE_LIMIT if is_copy(target) else DEFAULT_SINGLE_FILE_LIMIT),
         runs=(
             {
                 "started": datetime.datetime.now(datetime.UTC).isoformat(),
@@ -141,7 +146,7 @@ def _check_new(target: Path) -> None:
         raise StoreError(describe_wrong_output(target))
     if target.exists():
         raise StoreError(
-            f"{str(target)!r} exists and is left alone. Choose another file with "
+            f"{location_of(target)!r} exists and is left alone. Choose another file with "
             f"{option('output')}."
         )
 
@@ -149,12 +154,12 @@ def _check_new(target: Path) -> None:
 def _write(dataset: Any, target: Path, header: StoreHeader, key: str, rows: int) -> int:
     """Let workers write parts, and assemble them."""
     folder = parts_folder(target)
-    with lock_for_writing(folder):
+    with lock_for_writing(folder), publishing(target):
         _check_new(target)  # Again: loading the model took seconds.
         start_merge(target)
         try:
-            with contextlib.closing(SharedWork(folder, 0)) as work:
-                writer = PartsOfRows(work.path, header, key)
+            with contextlib.closing(open_work(target, 0)) as work:
+                writer = PartsOfRows(work.place, header, key)
                 written = dataset.map_batches(writer, batch_format="numpy", batch_size=rows)
                 for record in written.iter_rows():
                     work.take_in(record["task"])
@@ -170,7 +175,7 @@ def _assemble(target: Path, header: StoreHeader) -> int:
     """Make the store of its parts; return how many rows it has."""
     folder = parts_folder(target)
     with contextlib.ExitStack() as stack:
-        sources = [stack.enter_context(open_store(part)) for part in list_parts(folder)]
+        sources = [stack.enter_context(open_columns(part)) for part in list_parts(folder)]
         plan = plan_rows(sources)
         num_keys = sum(len(source) + len(source.failures) for source in sources)
         num_repeated = num_keys - len(plan) - len(plan.failures)
@@ -190,12 +195,12 @@ class PartsOfRows:
     """Writes batches of rows as parts, each once, and returns the name of what it wrote.
 
     Attributes:
-        work: The folder for work.
+        work: Where they are written.
         header: The header of the store.
         key: The column with the keys.
     """
 
-    work: Path
+    work: Workplace
     header: StoreHeader
     key: str
 
@@ -207,7 +212,7 @@ class PartsOfRows:
         for row in zip(keys, batch[HASH_COLUMN], strict=True):
             digest.update(repr(row).encode(errors="surrogatepass"))
         name = digest.hexdigest()
-        do_once(self.work, name, lambda folder: self._write(folder, keys, batch))
+        self.work.do_once(name, lambda folder: self._write(folder, keys, batch))
         return {"task": np.array([name])}
 
     def _check(self, batch: Mapping[str, np.ndarray]) -> None:

@@ -42,11 +42,14 @@ OVERWRITE_NAME = "overwrite.json"
 MERGE_NAME = "merge.json"
 """File in a parts folder whose content was made from other stores and can be made again."""
 
+COLUMNS_KIND = "columns"
+"""How the names of files begin that hold parts without their features; see `part_columns`."""
+
 WORK_PREFIX, CLOSED_WORK_PREFIX = "work-", "closed-work-"
 """How folders in a parts folder are called in which workers write; see `shared_work`."""
 
 
-_NAME = re.compile(r"(part|rows)-([0-9]{6,})\.h5")
+_NAME = re.compile(rf"(part|rows|{COLUMNS_KIND})-([0-9]{{6,}})\.h5")
 
 
 def list_parts(folder: Path, first: int = 0) -> list[Path]:
@@ -57,6 +60,11 @@ def list_parts(folder: Path, first: int = 0) -> list[Path]:
 def list_assembled(folder: Path) -> list[Path]:
     """Return the files in a parts folder that were made from parts or stores, oldest first."""
     return _list(folder, "rows")
+
+
+def list_columns(folder: Path) -> list[Path]:
+    """Return the files in a parts folder that hold columns of parts, oldest first."""
+    return _list(folder, COLUMNS_KIND)
 
 
 def list_work(folder: Path) -> list[Path]:
@@ -254,8 +262,12 @@ def remove_leftovers(
     if not pending:
         remove_file(folder / OVERWRITE_NAME)
     kept = {path.name for path in [*keep, *pending]}
+    numbers = {part_number(path) for path in pending}
     for path in [*list_parts(folder), *list_assembled(folder), *_list_unfinished(folder)]:
         if path.name not in kept:
+            remove_file(path)
+    for path in list_columns(folder):
+        if part_number(path) not in numbers:
             remove_file(path)
     remove_file(folder / MERGE_NAME)
 

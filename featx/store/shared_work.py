@@ -15,10 +15,12 @@ import contextlib
 import json
 import os
 import shutil
+import socket
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from featx.atomic import make_folder, replace_file, sync_path
 from featx.errors import StoreError
@@ -42,6 +44,60 @@ RECORD_NAME = "record.json"
 _RANDOM_DIGITS = 16
 
 
+class Workplace(Protocol):
+    """Where workers do tasks; it is sent to them."""
+
+    def check(self) -> None:
+        """Refuse to work on a machine that does not reach it.
+
+        Raises:
+            StoreError: Says what is missing.
+        """
+
+    def do_once(self, task: str, make: Callable[[Path], Mapping[str, Any]]) -> Mapping[str, Any]:
+        """Do a task, unless it was done; see the function `do_once`."""
+        ...
+
+
+class Work(Protocol):
+    """The writer's side of what workers do: it takes what is finished."""
+
+    @property
+    def place(self) -> Workplace:
+        """Where they do it."""
+        ...
+
+    def take_in(self, task: str) -> None:
+        """Take the parts of a finished task."""
+
+    def close(self) -> None:
+        """Let nobody work here any more; take what is finished and was not taken yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class SharedFolder:
+    """A folder that all machines have under the same path; see `Workplace`.
+
+    Attributes:
+        path: The folder for work, in the parts folder.
+    """
+
+    path: Path
+
+    def check(self) -> None:
+        """See `Workplace`."""
+        if not self.path.is_dir():
+            raise StoreError(
+                f"{str(self.path.parent)!r} is not there on {socket.gethostname()}. The store must "
+                "be in a folder that all machines of the cluster have, under the same path, or in "
+                "an object store."
+            )
+
+    def do_once(self, task: str, make: Callable[[Path], Mapping[str, Any]]) -> Mapping[str, Any]:
+        """See `Workplace`."""
+        return do_once(self.path, task, make)
+
+
 class SharedWork:
     """The writer's side: a new folder for work, from which it takes what is finished.
 
@@ -58,6 +114,11 @@ class SharedWork:
         with explained(self.path):
             make_folder(self.path)
         self._parts = _Numbering(folder, first_number)
+
+    @property
+    def place(self) -> SharedFolder:
+        """See `Work`."""
+        return SharedFolder(self.path)
 
     def take_in(self, task: str) -> None:
         """Take the parts of a finished task."""

@@ -18,6 +18,7 @@ from featx.options import InputOptions, RunOptions
 from featx.ray.featurizing import Featurizer, decide, name_model
 from featx.ray.storing import PartsOfRows
 from featx.store.rows import StoreHeader
+from featx.store.shared_work import SharedFolder
 from featx.testing import write_images
 from tests.clusters.stores import read_all
 
@@ -111,7 +112,7 @@ def test_labels_are_as_extract_has_them(toy: str, tmp_path: Path) -> None:
         "content_hash": np.array(["00" * 16, "11" * 16]),
         "error": np.array(["", ""]),
     }
-    (name,) = PartsOfRows(tmp_path, header, "path")(batch)["task"]
+    (name,) = PartsOfRows(SharedFolder(tmp_path), header, "path")(batch)["task"]
     with featx.open_store(tmp_path / name / "part-000000.h5") as part:
         assert (part.labels, part.splits) == (("3", None), ("train", None))
 

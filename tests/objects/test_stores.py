@@ -79,7 +79,6 @@ def test_a_store_is_the_same_as_on_the_disk(
     assert os.name == "nt" or mode & 0o077 == 0, "other users can read what is in the bucket"
 
 
-@pytest.mark.parametrize("kind", list(SERVERS))
 def test_a_view_is_parts_and_a_small_object(
     server: ObjectServer, url: str, run_view: Run, local: Path, photos: Path
 ) -> None:
