@@ -74,7 +74,7 @@ def iter_embedded(
     """
     found = query.find(listener)
     network = load_network(query, model, feature)
-    backbone = accelerate(network, query.run, listener, _count(found))
+    backbone = accelerate(network, query.run, listener, found)
     items = found.items if found.stream is None else found.stream
     return _iter_computed(found, items, backbone, [feature], query.run, listener)
 
@@ -100,15 +100,12 @@ def load_network(query: QueryImages, model: ModelSpec, feature: FeatureSpec) -> 
 
 
 def accelerate(
-    backbone: Backbone, options: RunOptions, listener: Listener, num_images: int | None = None
+    backbone: Backbone, options: RunOptions, listener: Listener, found: ImageSet | None = None
 ) -> Backbone:
-    """Return a model on the engine that is to compute so many images; None: nobody knows."""
+    """Return a model on the engine that is to compute some images; None: nobody knows how many."""
     request = EngineRequest(options.engine, options.precision or DEFAULT_READ_PRECISION)
-    return AcceleratedBackbone(backbone, request, listener=listener, num_images=num_images)
-
-
-def _count(found: ImageSet) -> int | None:
-    return None if found.stream is not None else len(found.items)
+    count = None if found is None or found.stream is not None else len(found.items)
+    return AcceleratedBackbone(backbone, request, listener=listener, num_images=count)
 
 
 def embed_found(
@@ -120,7 +117,7 @@ def embed_found(
 ) -> EmbeddedImages:
     """Compute one feature of images with a model that is loaded; see `embed_images`."""
     if not isinstance(backbone, AcceleratedBackbone):
-        backbone = accelerate(backbone, options, listener, _count(found))
+        backbone = accelerate(backbone, options, listener, found)
     rows = compute_rows(found, backbone, [feature], options, listener)
     values = rows.values[feature.name].reshape(len(rows.items), math.prod(feature.shape))
     return EmbeddedImages(rows.items, rows.content_hash, values, rows.failures)

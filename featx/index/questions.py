@@ -118,7 +118,7 @@ class QuestionMaker(Asker):
                 f"A part of an image is taken from its picture, and {key!r} cannot be read: "
                 f"{reason.rstrip('.')}."
             ) from error
-        embedded = self._embed([(key, data)], self._crop)
+        embedded = self._embed([(key, data)], self._crop, is_all=False)
         if embedded.failures:
             reason = embedded.failures[0].reason.rstrip(".")
             raise InvalidValue(f"{key!r} cannot be used: {reason}.")
@@ -132,8 +132,16 @@ class QuestionMaker(Asker):
             )
         ]
 
-    def _embed(self, images: Images, crop: Crop | None = None) -> EmbeddedImages:
-        """Compute the feature that an index compares, of all or a part of some pictures."""
+    def _embed(
+        self, images: Images, crop: Crop | None = None, *, is_all: bool = True
+    ) -> EmbeddedImages:
+        """Compute the feature that an index compares, of all or a part of some pictures.
+
+        Args:
+            images: The pictures.
+            crop: The part.
+            is_all: Whether no more will come, but those that are added to these or subtracted.
+        """
         from featx.features.embedding import accelerate, embed_found, load_network
         from featx.images.cropping import crop_images
 
@@ -144,7 +152,9 @@ class QuestionMaker(Asker):
             found = crop_images(found, crop, self._query.run.max_pixels)
         if self._network is None:
             network = load_network(self._query, description.model, description.feature)
-            self._network = accelerate(network, self._query.run, self._listener)
+            self._network = accelerate(
+                network, self._query.run, self._listener, found if is_all else None
+            )
         options = self._query.run
         embedded = embed_found(found, self._network, description.feature, options, self._listener)
         self.failures += embedded.failures

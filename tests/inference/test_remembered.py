@@ -240,7 +240,7 @@ def make_zeros(
 
 
 def test_only_who_says_that_no_more_pictures_will_come_goes_on_without_converting(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     counts: list[int | None] = []
 
@@ -249,11 +249,21 @@ def test_only_who_says_that_no_more_pictures_will_come_goes_on_without_convertin
         return False
 
     monkeypatch.setattr(choosing, "is_worth_converting", note)
-    monkeypatch.setattr(GraphBackbone, "__call__", make_zeros)
+    monkeypatch.setattr(GraphBackbone, "__call__", make_means)
     pictures = pixels_for(load_model(MINI), 3)
     featx.embed(pictures, MINI)
     featx.Extractor(MINI)(pictures)
-    assert counts == [3, None]
+    store = tmp_path / "features.h5"
+    featx.extract(pictures, MINI, output=store)
+    featx.search(pictures[:2], features=store)
+    assert counts == [3, None, 3, 2]
+
+
+def make_means(
+    backbone: GraphBackbone, images: np.ndarray, names: Sequence[str]
+) -> dict[str, np.ndarray]:
+    means = images.mean(axis=(1, 2), dtype=np.float32)
+    return {name: np.resize(means.T, (256, len(images))).T for name in names}
 
 
 @pytest.mark.parametrize("seconds", [-1.0, "many", None, [1]])
