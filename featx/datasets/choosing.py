@@ -19,7 +19,7 @@ from featx.poolings import POOLINGS
 from featx.specs import DEFAULT_READ_POOLING
 from featx.store import FeatureStore, open_store
 from featx.store.choice import require_rows
-from featx.wording import option
+from featx.wording import command, option
 
 
 @plain_arguments(
@@ -92,13 +92,24 @@ def open_dataset(
             known: Columns = {KEY: store.keys, LABEL: store.labels, SPLIT: store.splits}
             allowed &= select_rows(where_column, {**known, **store.columns}, len(store))
         if target is not None:
-            allowed &= read_target(store, target).is_known
+            is_known = read_target(store, target).is_known
+            if not is_known.any():
+                raise _no_target(store, target)
+            allowed &= is_known
         rows = np.flatnonzero(allowed)
         if not len(rows):
             raise _no_rows(store, target)
         return FeatureDataset(
             DatasetChoice(path.absolute(), store.contents, tuple(chosen), pool, names, target, rows)
         )
+
+
+def _no_target(store: FeatureStore, target: str) -> InvalidValue:
+    return InvalidValue(
+        f"No image in {str(store.path)!r} has a {target!r}; expected: at least one, to learn from. "
+        f"{command('extract')} takes labels and columns from class folders and manifests; or name "
+        f"another column: {option('target')}."
+    )
 
 
 def _no_rows(store: FeatureStore, target: str | None) -> InvalidValue:

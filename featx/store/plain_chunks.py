@@ -75,7 +75,7 @@ class PlainChunks:
         """
         if not self.has_sums or sys.byteorder != "little" or out.nbytes > MOST_BYTES:
             return False
-        start = (number * self.num_rows, *[0] * (self.dataset.ndim - 1))
+        start = (number * self.num_rows, *[0] * (out.ndim - 1))
         found = self.dataset.id.get_chunk_info_by_coord(start)
         if found.byte_offset is None or found.filter_mask or found.size != out.nbytes + SUM_BYTES:
             return False

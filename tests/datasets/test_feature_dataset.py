@@ -16,7 +16,14 @@ import pytest
 import featx
 from featx.datasets.options import BatchOptions
 from featx.datasets.reading import iter_batches
-from featx.errors import InvalidType, InvalidValue, StoreError, UnknownName, UnknownOption
+from featx.errors import (
+    InvalidType,
+    InvalidValue,
+    StoreDamaged,
+    StoreError,
+    UnknownName,
+    UnknownOption,
+)
 from featx.store.dataset_rows import DatasetRows
 from tests.datasets.conftest import ROWS
 from tests.store_samples import write_sample, write_view
@@ -124,6 +131,19 @@ def test_a_chunk_is_read_once_in_a_pass(numbered: Path, monkeypatch: pytest.Monk
         read.clear()
         assert len(flat(pass_over(data, shuffle=shuffle, batch_size=5))) == ROWS
         assert sorted(read) == list(range(15))
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_damaged_chunk_ends_a_pass(tmp_path: Path, shuffle: bool) -> None:
+    path = tmp_path / "f.h5"
+    write_sample(path, {"v": np.ones((40, 4), np.float32)})
+    with h5py.File(path, locking=False) as file:
+        begin = file["features/f000"].id.get_chunk_info(0).byte_offset
+    content = bytearray(path.read_bytes())
+    content[begin + 9] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(StoreDamaged, match="rows of 'v' cannot be read"):
+        list(featx.open_dataset(path).batches(shuffle=shuffle))
 
 
 @pytest.mark.parametrize("shuffle", [False, True])
@@ -270,6 +290,8 @@ def test_what_cannot_be_had_is_said(numbered: Path) -> None:
         featx.open_dataset(numbered, label="cow")
     with pytest.raises(InvalidValue, match=r"No row of .* is chosen and has a 'label'"):
         featx.open_dataset(numbered, where_column="price > 1000", target="label")
+    with pytest.raises(UnknownName, match="no layer in the store named 'w'"):
+        featx.open_dataset(numbered, layers="w")
     data = featx.open_dataset(numbered)
     with pytest.raises(UnknownName, match="no kind of data set named 'jax'"):
         data.to("jax")
@@ -279,6 +301,12 @@ def test_what_cannot_be_had_is_said(numbered: Path) -> None:
         data.batches(batch_size=0)
     with pytest.raises(InvalidType, match="epoch"):
         data.batches(epoch="1")  # type: ignore[arg-type]
+
+
+def test_a_store_without_labels_has_none_to_learn(tmp_path: Path) -> None:
+    write_sample(tmp_path / "f.h5", {"v": np.zeros((3, 1), np.float32)}, labels=[None] * 3)
+    with pytest.raises(InvalidValue, match=r"No image in .* has a 'label'.*class folders"):
+        featx.open_dataset(tmp_path / "f.h5", target="label")
 
 
 def test_it_shows_itself(numbered: Path) -> None:

@@ -43,6 +43,7 @@ class DatasetContract:
 
     def test_every_row_is_there_once(self, kind: str, tmp_path: Path) -> None:
         """In the order of the store, with the values of the store."""
+        get_kind(kind)
         store = self.store(tmp_path)
         with open_store(store) as opened:
             expected = opened.to_numpy("mean")
