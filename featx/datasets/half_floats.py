@@ -1,4 +1,4 @@
-"""float16 to float32, five times as fast as NumPy does it."""
+"""float16 to float32, more than three times as fast as NumPy does it."""
 
 from __future__ import annotations
 
