@@ -16,6 +16,8 @@ from featx.heads.kinds import Choice, Examples, FitJob, Task
 from featx.heads.logistic import EXACT_VALUES, LinearMap, Logistic, Penalty, sigmoid_entropy
 from featx.heads.operations import Affine, Operation, Sigmoid, Softmax, Standardise
 from featx.numeric_threads import one_thread
+from featx.units import format_count
+from featx.wording import option
 
 REGULARISATIONS = tuple(10.0**exponent for exponent in range(-5, 2))
 """Inverse strengths C that are tried. For standardised features of some hundred to a few
@@ -71,6 +73,12 @@ class LinearHead:
 
     def choose(self, examples: Examples, job: FitJob) -> Choice:
         """Choose the regularisation; see `featx.heads.kinds.HeadKind.choose`."""
+        if not self.suits(examples):
+            job.listener.note(
+                f"a linear head of {format_count(examples.num_classes, 'class', 'classes')} on "
+                f"{format_count(len(examples), 'image')} may take many minutes; "
+                f"{option('kind', 'ridge')} takes seconds"
+            )
         work = max(1, examples.values.shape[1] * examples.num_classes)
         most = min(max(FEWEST, CHOICE_WORK // work), MOST)
         rows = sample_rows(examples, most, job.seed)

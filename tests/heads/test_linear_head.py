@@ -19,6 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
+from featx.events import Listener
 from featx.heads.evaluation import measure_classes
 from featx.heads.folds import make_folds
 from featx.heads.kinds import Examples, FitJob
@@ -154,6 +155,25 @@ def test_folds_for_small_classes(per_class: int, folds: int) -> None:
         assert settings["C"] == 1.0
     assert set(weights) == {"mean", "scale", "coefficients", "intercepts"}
     assert weights["coefficients"].shape == (2, 6)
+
+
+def test_a_fit_that_takes_long_is_said_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Notes(Listener):
+        def __init__(self) -> None:
+            self.lines: list[str] = []
+
+        def note(self, text: str) -> None:
+            self.lines.append(text)
+
+    values, targets = blobs(3)
+    examples, notes = Examples(values, targets, 3, np.arange(len(targets))), Notes()
+    linear.choose(examples, FitJob(listener=notes))
+    assert not notes.lines
+    monkeypatch.setattr("featx.heads.linear.MOST_CLASSES", 2)
+    linear.choose(examples, FitJob(listener=notes))
+    assert notes.lines == [
+        "a linear head of 3 classes on 36 images may take many minutes; kind='ridge' takes seconds"
+    ]
 
 
 def test_same_seed_same_weights() -> None:
