@@ -96,7 +96,8 @@ def test_figures_are_those_of_the_rows_that_are_written(store: Path, tmp_path: P
 @pytest.mark.parametrize("cv", [None, 4])
 def test_near_duplicates_stay_on_one_side(store: Path, tmp_path: Path, cv: int | None) -> None:
     rows_file = tmp_path / "rows.csv"
-    report = fit_head(store, output=tmp_path / "h", rows=rows_file, cv=cv, test_size=0.3)
+    options = {"rows": rows_file, "cv": cv, "test_size": 0.3, "kind": "ridge"}
+    report = fit_head(store, output=tmp_path / "h", **options)
     found = report.near_duplicates
     assert found is not None
     assert (found.num_images, found.num_groups, found.num_held_out) == (40, 20, 0)
