@@ -48,6 +48,17 @@ def make_augmentation(names: Sequence[str]) -> list[Any]:
     return found
 
 
+def vary(pictures: Any, layers: Iterable[Any]) -> Any:
+    """Return pictures changed by layers, still in [0, 255].
+
+    Keras's layers of colour do not all keep to it: a larger saturation leaves channels below 0.
+    """
+    tensorflow = import_tensorflow()
+    for layer in layers:
+        pictures = layer(pictures, training=True)
+    return tensorflow.clip_by_value(pictures, 0.0, 255.0)
+
+
 def find_seeds(layers: Iterable[Any]) -> list[Any]:
     """Return the variables that say what layers do next at random."""
     variables = {

@@ -12,7 +12,7 @@ from featx.engines.tensorflow import import_tensorflow
 from featx.errors import TrainingError
 from featx.models.keras_settings import build_apart
 from featx.training.goals import Goal
-from featx.training.keras_augmentation import find_seeds, make_augmentation, set_seeds
+from featx.training.keras_augmentation import find_seeds, make_augmentation, set_seeds, vary
 from featx.training.keras_network import TrainableNetwork
 from featx.training.lessons import Batch, epoch_order
 from featx.training.options import TrainingOptions
@@ -209,9 +209,7 @@ class KerasTrainer:
         smoothing = goal.smoothing if smoothing is None else smoothing
 
         def step(pixels: Any, wanted: Any, weights: Any) -> tuple[Any, Any]:
-            pictures = tensorflow.cast(pixels, tensorflow.float32)
-            for layer in self._augmentation:
-                pictures = layer(pictures, training=True)
+            pictures = vary(tensorflow.cast(pixels, tensorflow.float32), self._augmentation)
             with tensorflow.GradientTape() as tape:
                 outputs = tensorflow.cast(model(pictures, training=True), tensorflow.float32)
                 losses = goal.loss(outputs, wanted, smoothing)
