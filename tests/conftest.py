@@ -15,10 +15,10 @@ import pytest
 import featx.testing.toy
 from featx.extraction import ExtractReport, extract
 from featx.models import SOURCES, ModelRequest
-from featx.store.parts import PartWriter
 from featx.testing import ToyBackbone, toy_model
 from featx.user_cache import CACHE_VARIABLE
 from tests.browser import Browser, start_browser
+from tests.store_samples import make_parts_small
 
 # Also where bytecode is not kept: rewriting the assertions of all test modules takes each worker
 # half as long as the rest of its collection.
@@ -61,9 +61,7 @@ def toy() -> Iterator[str]:
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every batch becomes a part of its own, as if a row were 64 MiB."""
-    defaults = PartWriter.__init__.__kwdefaults__
-    assert defaults is not None
-    monkeypatch.setitem(defaults, "max_bytes", 1)
+    make_parts_small(monkeypatch)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+import pytest
 from PIL import Image
 
 from featx.extraction import ExtractReport
@@ -269,6 +270,13 @@ def seal_again(path: Path) -> None:
         made = compute_seal(file, seal.kind).to_bytes()
         file.seek(0)
         file.write(made)
+
+
+def make_parts_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a part of every batch, as if a row were 64 MiB."""
+    defaults = PartWriter.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "max_bytes", 1)
 
 
 def write_color(path: Path, color: Color, *, mtime: int | None = None) -> Path:

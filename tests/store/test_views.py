@@ -15,10 +15,13 @@ import pytest
 
 import featx.store.views as views_module
 from featx.errors import StoreDamaged, StoreError
-from featx.extraction import ExtractReport
-from featx.store import open_store
+from featx.extraction import ExtractReport, extract
+from featx.models import SOURCES
+from featx.store import FeatureStore, open_store
 from featx.store.parts import parts_folder
+from featx.store.values import LayerValues
 from featx.store.views import referenced_parts
+from featx.testing import toy_model
 from tests.store_samples import (
     Color,
     all_rows,
@@ -26,6 +29,7 @@ from tests.store_samples import (
     counts,
     flip,
     list_files,
+    make_parts_small,
     mean_of,
     means,
     write_color,
@@ -38,9 +42,30 @@ LIMIT = 50
 Run = Callable[..., ExtractReport]
 
 
+@pytest.fixture(scope="module")
+def folder_of_the_view(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Nine pictures, and a view of them: made once, since most tests begin with it."""
+    folder = tmp_path_factory.mktemp("view")
+    write_numbered(folder / "photos", 9)
+    options: dict[str, Any] = {"single_file_limit": LIMIT, "batch_size": 4}
+    with pytest.MonkeyPatch.context() as patch:
+        make_parts_small(patch)
+        output = folder / "features.h5"
+        extract(folder / "photos", model=toy_model(), layers=["mean"], output=output, **options)
+    SOURCES.remove("toy")
+    return folder
+
+
 @pytest.fixture
-def view(run: Run, photos: Path, store: Path, small_parts: None) -> Path:
-    """A view of 9 rows in parts of 4, 4 and 1."""
+def view(folder_of_the_view: Path, photos: Path, store: Path, small_parts: None) -> Path:
+    """A view of 9 rows in parts of 4, 4 and 1, with its pictures beside it."""
+    shutil.copytree(folder_of_the_view, photos.parent, dirs_exist_ok=True)
+    return store
+
+
+@pytest.fixture
+def view_made_here(run: Run, photos: Path, store: Path, small_parts: None) -> Path:
+    """The same view, whose parts name this folder as that of their pictures."""
     write_numbered(photos, 9)
     run(single_file_limit=LIMIT, batch_size=4)
     return store
@@ -237,8 +262,9 @@ def test_plain_hdf5_shows_nan_for_a_missing_part(view: Path) -> None:
 
 
 def test_damaged_view_is_refused_and_says_where_the_features_are(
-    view: Path, extend: Callable[[], ExtractReport], run: Run, calls: list[int]
+    view_made_here: Path, extend: Callable[[], ExtractReport], run: Run, calls: list[int]
 ) -> None:
+    view = view_made_here
     before = all_rows(view)
     flip(view, view.stat().st_size // 2)
     for read in (lambda: open_store(view), extend):
@@ -337,8 +363,9 @@ def test_file_is_copied_where_there_are_no_hard_links(
 
 
 def test_view_below_the_limit_becomes_one_file_without_parts(
-    view: Path, photos: Path, run: Run, calls: list[int]
+    view_made_here: Path, photos: Path, run: Run, calls: list[int]
 ) -> None:
+    view = view_made_here
     rows = means(view)
     for number in range(6):
         (photos / f"{number}.png").unlink()
@@ -352,7 +379,10 @@ def test_view_below_the_limit_becomes_one_file_without_parts(
     assert means(view) == {f"{number}.png": rows[f"{number}.png"] for number in (6, 7, 8)}
 
 
-def test_part_that_is_hardly_used_is_written_anew(view: Path, photos: Path, run: Run) -> None:
+def test_part_that_is_hardly_used_is_written_anew(
+    view_made_here: Path, photos: Path, run: Run
+) -> None:
+    view = view_made_here
     rows = means(view)
     parts = list_parts_of(view)
     for number in (0, 1, 4, 5, 6):
@@ -395,8 +425,9 @@ def test_too_many_pieces_are_written_anew_in_order(
 
 @pytest.mark.parametrize("change", ["nothing", "grown", "worn"])
 def test_lost_view_is_made_anew_from_its_parts(
-    view: Path, photos: Path, run: Run, calls: list[int], change: str
+    view_made_here: Path, photos: Path, run: Run, calls: list[int], change: str
 ) -> None:
+    view = view_made_here
     if change == "grown":
         rebuild(run, photos, 10**6)
         rebuild(run, photos, LIMIT)
@@ -471,25 +502,37 @@ def test_lost_view_is_made_anew_although_a_changed_row_was_moved(
 # Readers meanwhile
 
 
+def read_keys(store: FeatureStore) -> None:
+    assert store.keys
+
+
+def read_one_part(store: FeatureStore) -> None:
+    assert len(store.features("mean")[:2]) == 2
+
+
+READERS: dict[str, Callable[[FeatureStore], object]] = {
+    "nothing": lambda store: None,
+    "keys": read_keys,
+    "one part": read_one_part,
+    "closed": lambda store: store.close(),
+}
+"""What a reader has seen → what it did with the store before the store was replaced."""
+
+
 @pytest.mark.parametrize("change", ["replaced", "one file", "one file and view again"])
-@pytest.mark.parametrize("seen", ["nothing", "keys", "one part", "closed"])
-def test_reader_of_a_replaced_view_gets_its_own_rows_or_is_told(
-    view: Path, photos: Path, run: Run, change: str, seen: str
+def test_readers_of_a_replaced_view_get_their_own_rows_or_are_told(
+    view: Path, photos: Path, run: Run, change: str
 ) -> None:
     if change == "one file and view again":  # Which gives the name of a part again.
         rebuild(run, photos, 10**6)
         rebuild(run, photos, LIMIT)
         assert part_names(view) == ["rows-000000.h5", "part-000004.h5"]
-    keys, rows = list(means(view)), np.array(list(means(view).values()))
-    with open_store(view) as store:
-        refusals: list[str] = []
-        values = store.features("mean")
-        if seen == "keys":
-            assert list(store.keys) == keys
-        elif seen == "one part":
-            np.testing.assert_array_equal(values[:2], rows[:2])
-        elif seen == "closed":
-            store.close()
+    rows = means(view)
+    with contextlib.ExitStack() as stack:
+        stores = {seen: stack.enter_context(open_store(view)) for seen in READERS}
+        values = {seen: store.features("mean") for seen, store in stores.items()}
+        for seen, read in READERS.items():
+            read(stores[seen])
         for number in range(9):
             write_color(photos / f"{number}.png", (255, 255, number))
         if change == "replaced":
@@ -499,20 +542,31 @@ def test_reader_of_a_replaced_view_gets_its_own_rows_or_is_told(
         if change == "one file and view again":
             rebuild(run, photos, LIMIT)
             assert "rows-000000.h5" in part_names(view)
-        for selection in (slice(None), [8, 1], slice(0, 2)):
-            try:
-                got = values[selection]
-            except StoreError as error:
-                refusals.append(str(error))
-            else:
-                np.testing.assert_array_equal(got, rows[selection])
+        for seen, store in stores.items():
+            refusals = refusals_or_rows(store, values[seen], rows)
+            assert all("was replaced by a newer version" in text for text in refusals), seen
+            assert refusals or seen != "closed"
+    assert means(view)["3.png"] == mean_of((255, 255, 3))
+
+
+def refusals_or_rows(
+    store: FeatureStore, values: LayerValues, rows: dict[str, list[float]]
+) -> list[str]:
+    """Read a store that has these rows; return the messages of what is refused."""
+    expected = np.array(list(rows.values()))
+    refusals: list[str] = []
+    for selection in (slice(None), [8, 1], slice(0, 2)):
         try:
-            assert list(store.keys) == keys
+            got = values[selection]
         except StoreError as error:
             refusals.append(str(error))
-    assert all("was replaced by a newer version" in refusal for refusal in refusals)
-    assert refusals or seen != "closed"
-    assert means(view)["3.png"] == mean_of((255, 255, 3))
+        else:
+            np.testing.assert_array_equal(got, expected[selection])
+    try:
+        assert store.keys == tuple(rows)
+    except StoreError as error:
+        refusals.append(str(error))
+    return refusals
 
 
 def test_reader_of_a_view_that_only_grew_goes_on(
