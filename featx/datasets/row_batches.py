@@ -85,17 +85,20 @@ class RowMemory:
 
     def widen(self, batch: Batch) -> Batch:
         """Return a batch in float32: itself, if it is that."""
-        if all(values.dtype != np.float16 for values in batch.layers.values()):
+        narrow = {
+            name: values for name, values in batch.layers.items() if values.dtype == np.float16
+        }
+        if not narrow:
             return batch
         with self._lock:
-            layers = {
+            wide = {
                 name: self._take_array(values.shape, np.dtype(np.float32))
-                for name, values in batch.layers.items()
+                for name, values in narrow.items()
             }
-            del self._blocks[: -MOST_KEPT * len(layers)]
-        for name, values in batch.layers.items():
-            widen(values, layers[name])
-        return Batch(batch.rows, layers)
+            del self._blocks[: -MOST_KEPT * len(batch.layers)]
+        for name, values in narrow.items():
+            widen(values, wide[name])
+        return Batch(batch.rows, batch.layers | wide)
 
     def _take_array(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         size = int(np.prod(shape)) * dtype.itemsize

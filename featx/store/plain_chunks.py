@@ -7,9 +7,11 @@ says what is wrong with it.
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import h5py
@@ -24,7 +26,7 @@ SUM_BYTES = 4
 """Bytes of a checksum, which is behind the chunk, little-endian."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class PlainChunks:
     """The chunks of a dataset of numbers, of whole rows and not compressed.
 
@@ -42,8 +44,13 @@ class PlainChunks:
 
     @classmethod
     def of(cls, dataset: h5py.Dataset) -> Self | None:
-        """Return them; None if the dataset is stored in another way, or by another system."""
-        if not hasattr(os, "preadv") or dataset.file.driver != DRIVER or not dataset.chunks:
+        """Return them; None if the dataset is stored in another way, or by another system.
+
+        Also if it is open for writing: what HDF5 has not written yet is not in the file.
+        """
+        if not hasattr(os, "preadv") or not hasattr(dataset.id, "chunk_iter"):  # HDF5 before 1.14.
+            return None
+        if dataset.file.driver != DRIVER or dataset.file.mode != "r" or not dataset.chunks:
             return None
         creation = dataset.id.get_create_plist()
         filters = [creation.get_filter(number)[0] for number in range(creation.get_nfilters())]
@@ -58,10 +65,28 @@ class PlainChunks:
         return cls(dataset, dataset.file.id.get_vfd_handle(), dataset.chunks[0], bool(filters))
 
     def find(self, number: int) -> int:
-        """Return where a chunk begins in the file; -1 if it was never written."""
+        """Return where a chunk begins in the file; -1 if it was never written.
+
+        HDF5 goes through all chunks for each: for more than a few, see `places`.
+        """
         start = (number * self.num_rows, *[0] * (self.dataset.ndim - 1))
         offset = self.dataset.id.get_chunk_info_by_coord(start).byte_offset
         return -1 if offset is None else int(offset)
+
+    @cached_property
+    def places(self) -> dict[int, int]:
+        """Where each chunk begins in the file that has all its bytes and a checksum."""
+        places: dict[int, int] = {}
+        size = math.prod(self.dataset.chunks) * self.dataset.dtype.itemsize
+        if not self.has_sums or sys.byteorder != "little" or size > MOST_BYTES:
+            return places
+
+        def note(chunk: h5py.h5d.StoreInfo) -> None:
+            if chunk.size == size + SUM_BYTES and not chunk.filter_mask:
+                places[chunk.chunk_offset[0] // self.num_rows] = chunk.byte_offset
+
+        self.dataset.id.chunk_iter(note)
+        return places
 
     def read(self, number: int, out: np.ndarray) -> bool:
         """Read a whole chunk and compare its checksum.
@@ -73,13 +98,10 @@ class PlainChunks:
         Returns:
             Whether it is right. Otherwise `out` holds anything, and HDF5 is to be asked.
         """
-        if not self.has_sums or sys.byteorder != "little" or out.nbytes > MOST_BYTES:
-            return False
-        start = (number * self.num_rows, *[0] * (out.ndim - 1))
-        found = self.dataset.id.get_chunk_info_by_coord(start)
-        if found.byte_offset is None or found.filter_mask or found.size != out.nbytes + SUM_BYTES:
+        begin = self.places.get(number)
+        if begin is None:
             return False
         data, stored = out.reshape(-1).view(np.uint8), bytearray(SUM_BYTES)
-        if os.preadv(self.descriptor, [data.data, stored], found.byte_offset) != found.size:
+        if os.preadv(self.descriptor, [data.data, stored], begin) != len(data) + SUM_BYTES:
             return False
         return sum_chunk(data) == int.from_bytes(stored, "little")

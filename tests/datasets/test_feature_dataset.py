@@ -147,6 +147,17 @@ def test_a_damaged_chunk_ends_a_pass(tmp_path: Path, shuffle: bool) -> None:
 
 
 @pytest.mark.parametrize("shuffle", [False, True])
+def test_float16_beside_maps_that_are_pooled(tmp_path: Path, shuffle: bool) -> None:
+    layers = {"maps": np.ones((40, 2, 2, 3), np.float16), "v": np.ones((40, 4), np.float16)}
+    write_sample(tmp_path / "f.h5", layers, dtype="float16")
+    data = featx.open_dataset(tmp_path / "f.h5", layers=["maps", "v"])
+    for batch in data.batches(batch_size=16, shuffle=shuffle):
+        for name, size in (("maps", 3), ("v", 4)):
+            expected = np.ones((len(batch[name]), size), np.float32)
+            np.testing.assert_array_equal(batch[name], expected, strict=True)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
 def test_memory_is_used_again_and_never_while_somebody_has_it(
     tmp_path: Path, shuffle: bool
 ) -> None:

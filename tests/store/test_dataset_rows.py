@@ -88,11 +88,35 @@ def test_other_layouts_are_left_to_hdf5(
 def test_a_chunk_without_its_checksum_is_left_to_hdf5(tmp_path: Path, whole: list[int]) -> None:
     with h5py.File(write(tmp_path / "f.h5"), "r+") as file:
         file["v"].id.write_direct_chunk((20, 0, 0), VALUES[:10].tobytes(), filter_mask=1)
+    with h5py.File(tmp_path / "f.h5") as file:
         given = DatasetRows(file["v"]).read(np.arange(10, 40))
     np.testing.assert_array_equal(
         given, np.concatenate([VALUES[10:20], VALUES[:10], VALUES[30:40]])
     )
     assert whole == [1, 3]
+
+
+def test_what_is_not_in_the_file_yet_is_left_to_hdf5(tmp_path: Path, whole: list[int]) -> None:
+    with h5py.File(write(tmp_path / "f.h5"), "r+") as file:
+        file["v"][:] = -VALUES
+        np.testing.assert_array_equal(DatasetRows(file["v"]).read(np.arange(95)), -VALUES)
+    assert whole == []
+
+
+def test_chunks_are_looked_up_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """HDF5 goes through all of them for each, which takes longer than reading it."""
+    with h5py.File(write(tmp_path / "f.h5")) as file:
+        monkeypatch.setattr(PlainChunks, "find", None)
+        layer = DatasetRows(file["v"])
+        given = [layer.read(np.arange(first, first + 10)) for first in range(0, 90, 10)]
+        begin = [
+            file["v"].id.get_chunk_info_by_coord((first, 0, 0)).byte_offset
+            for first in range(0, 90, 10)
+        ]
+        chunks = PlainChunks.of(file["v"])
+        assert chunks is not None
+        assert [chunks.places[number] for number in range(9)] == begin
+    np.testing.assert_array_equal(np.concatenate(given), VALUES[:90])
 
 
 def flip(place: int) -> Callable[[Path, int], None]:
