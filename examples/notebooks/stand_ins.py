@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits, load_sample_image
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from featx.engines.tensorflow import import_tensorflow
 
@@ -52,7 +53,8 @@ def make_network() -> object:
     x = keras.layers.Flatten(name="flatten")(x)
     (pixels, digits), _ = load_arrays()
     seen = np.asarray(keras.Model(images, x)(pixels[..., np.newaxis]))
-    fitted = LogisticRegression(max_iter=1000).fit(seen, digits)
+    with threadpool_limits(1):  # Threads take longer to start than so little takes to compute.
+        fitted = LogisticRegression(max_iter=1000).fit(seen, digits)
     classifier = keras.layers.Dense(10, activation="softmax", name="classifier")
     network = keras.Model(images, classifier(x))
     classifier.set_weights([fitted.coef_.T, fitted.intercept_])
