@@ -10,6 +10,7 @@ when its record is there, which is written once: parts that no record names are 
 from __future__ import annotations
 
 import json
+import re
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -23,8 +24,10 @@ from featx.objects.addresses import Address, is_copy
 from featx.objects.client import ObjectClient, ObjectFacts, open_client
 from featx.objects.publishing import BEGUN_NAME, StorePublisher, upload_new
 from featx.scratch import scratch_folder
+from featx.sealed_json import parse_json
 from featx.store.part_columns import columns_path, write_columns
 from featx.store.parts import (
+    COLUMNS_KIND,
     WORK_PREFIX,
     explained,
     list_parts,
@@ -41,6 +44,8 @@ SPREAD = 1_000_000
 
 CHECK_SECONDS = 5.0
 """How often the writer asks whether another one has ended its work."""
+
+_PART_NAME = re.compile(r"part-[0-9]{6,}\.h5")
 
 
 def open_work(output: Path, first_number: int) -> Work:
@@ -72,6 +77,21 @@ class SentPart:
     version: str
     head: str
     columns: tuple[int, str] | None
+
+    @classmethod
+    def parse(cls, fields: Mapping[str, Any]) -> SentPart:
+        """Return a part from what a record says of it, which anybody may have written.
+
+        Raises:
+            ValueError: If it is none; also KeyError, TypeError.
+        """
+        name, head, columns = str(fields["name"]), str(fields["head"]), fields["columns"]
+        if _PART_NAME.fullmatch(name) is None:
+            raise ValueError(f"{name!r} is no part")
+        bytes.fromhex(head)
+        if columns is not None:
+            columns = int(columns[0]), str(columns[1])
+        return cls(name, int(fields["size"]), str(fields["version"]), head, columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +129,14 @@ class ObjectPlace:
             record = _Record(uuid.uuid4().hex, dict(result), sent)
             if self._give(task, record, folder / "record.json"):
                 return result
-        for part in sent:
-            self._withdraw(part)
         first = self.read_record(task)
         if first is None:
             self.check()
             raise StoreError(f"{self.note(f'{task}.json')!r} has gone. Run the same again.")
+        named = {part.name for part in first.parts}
+        for part in sent:
+            if part.name not in named:  # Equal bytes that both have sent are one object.
+                self._withdraw(part)
         return first.result
 
     def read_record(self, task: str) -> _Record | None:
@@ -176,7 +198,7 @@ class ObjectPlace:
         return upload_new(self.client, file, self.note(f"{task}.json")) is not None
 
     def _withdraw(self, part: SentPart) -> None:
-        """Delete what another worker has done, too."""
+        """Delete a part that no record names: another worker has done the same."""
         if part.columns is not None:
             columns = columns_path(Path(part.name)).name
             self.client.delete(self.folder + columns, part.columns[1])
@@ -200,10 +222,10 @@ class _Record:
     @classmethod
     def parse(cls, text: str, where: str) -> _Record:
         try:
-            fields = json.loads(text)
-            parts = [SentPart(**each) for each in fields["parts"]]
+            fields = parse_json(text)
+            parts = [SentPart.parse(each) for each in fields["parts"]]
             return cls(str(fields["attempt"]), dict(fields["result"]), parts)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
             raise StoreDamaged(
                 f"{where!r} is damaged ({error}). Delete it; the same command goes on."
             ) from error
@@ -286,5 +308,5 @@ class ObjectWork:
         if path != self.place.folder + part.name or self._publisher.knows(path):
             return False
         kind, _, number = part.stem.partition("-")
-        is_ours = kind in ("part", "columns") and number.isdecimal()
+        is_ours = kind in ("part", COLUMNS_KIND) and number.isdecimal()
         return is_ours and int(number) >= self.place.first_number

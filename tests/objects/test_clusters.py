@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import pickle
 import random
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import featx
-from featx.errors import ClusterError, StoreError
+from featx.errors import ClusterError, StoreDamaged, StoreError
 from featx.extraction import ExtractReport
 from featx.objects.addresses import Address
 from featx.objects.client import ObjectClient, open_client
+from featx.store.shared_objects import ObjectPlace
 from featx.testing import write_images
 from featx.user_cache import CACHE_VARIABLE
 from tests.clusters.fake_ray import Call, FakeRay, in_place_of_ray
 from tests.clusters.stores import check_same
 from tests.objects.server import ObjectServer, Request
+from tests.store_samples import write_sample
 
 PARTS = "features.h5.parts/"
 
@@ -124,6 +129,52 @@ def test_no_credentials_are_sent_to_workers(
     )
     assert len(sent) == 2  # What the worker is made of, and its task.
     assert not any(server.secret.encode() in each for each in sent)
+
+
+@pytest.fixture
+def place(server: ObjectServer, url: str) -> ObjectPlace:
+    """Where a writer waits for work."""
+    server.put(f"{PARTS}work-1/begun.json", b"{}")
+    return ObjectPlace(Address.parse(url), "work-1", 0)
+
+
+def test_a_part_that_two_workers_have_sent_stays(
+    server: ObjectServer, place: ObjectPlace, tmp_path: Path
+) -> None:
+    part = tmp_path / "part-000000.h5"
+    write_sample(part, {"v": np.ones((3, 2), np.float32)})
+
+    def make(folder: Path) -> dict[str, str]:
+        shutil.copy(part, folder)
+        return {"worker": "first"}
+
+    def make_late(folder: Path) -> dict[str, str]:
+        place.do_once("1", make)
+        shutil.copy(part, folder)
+        return {"worker": "second"}
+
+    assert place.do_once("1", make_late) == {"worker": "first"}
+    record = place.read_record("1")
+    assert record is not None
+    assert [f"{PARTS}{sent.name}" in server.objects() for sent in record.parts] == [True]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"name": "../../part-000001.h5"}, {"head": "seal"}, {"size": "many"}, {"columns": [1]}],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_record_of_somebody_else_is_read_with_care(
+    server: ObjectServer, place: ObjectPlace, change: dict[str, Any]
+) -> None:
+    part = {"name": "part-000001.h5", "size": 9, "version": "1", "head": "00", "columns": None}
+    record: dict[str, Any] = {"attempt": "1", "result": {}, "parts": [part]}
+    server.put(f"{PARTS}work-1/1.json", json.dumps(record).encode())
+    assert place.read_record("1") is not None
+    record["parts"] = [part | change]
+    server.put(f"{PARTS}work-1/1.json", json.dumps(record).encode())
+    with pytest.raises(StoreDamaged, match=r"work-1/1.json' is damaged"):
+        place.read_record("1")
 
 
 @pytest.mark.parametrize("seed", slow_seeds(range(40)))
