@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,7 +40,9 @@ class KeptGraph:
         """
         save_graph(self.model, folder)
         layers = {str(number): rows for number, rows in enumerate(self.results.values())}
-        np.savez(folder / RESULTS_NAME, allow_pickle=False, pixels=self.pixels, **layers)
+        # A cache may be shared, but the pictures are nobody else's.
+        with open(folder / RESULTS_NAME, "wb", opener=lambda *file: os.open(*file, 0o600)) as file:
+            np.savez(file, allow_pickle=False, pixels=self.pixels, **layers)
 
 
 def read_kept(folder: Path, names: Sequence[str]) -> KeptGraph:
