@@ -6,6 +6,7 @@ import os
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,7 @@ class KeptGraph:
         save_graph(self.model, folder)
         layers = {str(number): rows for number, rows in enumerate(self.results.values())}
         # A cache may be shared, but the pictures are nobody else's.
-        with open(folder / RESULTS_NAME, "wb", opener=lambda *file: os.open(*file, 0o600)) as file:
+        with open(folder / RESULTS_NAME, "wb", opener=partial(os.open, mode=0o600)) as file:
             np.savez(file, allow_pickle=False, pixels=self.pixels, **layers)
 
 
