@@ -14,20 +14,10 @@ from dataclasses import fields
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from featx.checks import (
-    check_dtype,
-    check_flag,
-    check_flag_or_none,
-    check_layer,
-    check_layers,
-    check_number,
-    check_path,
-    check_pool,
-    check_text,
-    check_texts,
-    check_verbose,
-    check_whole_numbers,
-)
+from featx.checks.flags import check_flag, check_flag_or_none, check_verbose
+from featx.checks.layers import check_dtype, check_layer, check_layers, check_pool
+from featx.checks.numbers import check_number, check_whole_numbers
+from featx.checks.texts import check_path, check_text, check_texts
 from featx.errors import FeatxError, InvalidType, InvalidValue, UnknownOption, join_names
 from featx.events import Listener
 from featx.objects.addresses import is_address, reveal, write_address

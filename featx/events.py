@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Literal, TypeAlias
 
-from featx.checks import check_verbose
+from featx.checks.flags import check_verbose
 from featx.host import is_own_process, is_watched
 
 Verbose: TypeAlias = int | Literal["auto"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
-from featx.checks import check_choice
+from featx.checks.texts import check_choice
 from featx.errors import InvalidValue
 from featx.stored_fields import check_types, known_fields, read_counts
 from featx.wording import option

@@ -13,18 +13,9 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
-from featx.checks import (
-    check_choice,
-    check_flag,
-    check_flag_or_none,
-    check_img_size,
-    check_path,
-    check_shard_or_auto,
-    check_text,
-    check_texts,
-    check_verbose,
-    check_whole_number,
-)
+from featx.checks.flags import check_flag, check_flag_or_none, check_verbose
+from featx.checks.numbers import check_img_size, check_shard_or_auto, check_whole_number
+from featx.checks.texts import check_choice, check_path, check_text, check_texts
 from featx.errors import InvalidType, InvalidValue, RepeatedOption
 from featx.events import Listener, Verbose, choose_listener
 from featx.input_spec import (

@@ -15,14 +15,9 @@ from typer.testing import CliRunner
 
 import featx
 from featx.arguments import SYNONYMS, check_paths
-from featx.checks import (
-    check_dtype,
-    check_layers,
-    check_numbers,
-    check_path,
-    check_text,
-    check_texts,
-)
+from featx.checks.layers import check_dtype, check_layers
+from featx.checks.numbers import check_numbers
+from featx.checks.texts import check_path, check_text, check_texts
 from featx.cli.app import app
 from featx.cli.commands import make_command
 from featx.errors import FeatxError, InvalidType, InvalidValue, UnknownOption

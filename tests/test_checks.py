@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from featx.checks import check_choice, check_layers, check_verbose
+from featx.checks.flags import check_verbose
+from featx.checks.layers import check_layers
+from featx.checks.texts import check_choice
 from featx.errors import InvalidType, UnknownName
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from featx.checks import POOL_SYNONYMS
+from featx.checks.layers import POOL_SYNONYMS
 from featx.cli.options import AllowDownload, CsvSafe, Json, OneLayer, StoreArgument
 from featx.cli.registry_choice import Choice
 from featx.exports.formats import EXPORTS

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from featx.checks import POOL_SYNONYMS
+from featx.checks.layers import POOL_SYNONYMS
 from featx.cli.groups import spread_groups
 from featx.cli.options import (
     SOME_FAILED,

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from featx.checks import POOL_SYNONYMS
+from featx.checks.layers import POOL_SYNONYMS
 from featx.cli.groups import Group
 from featx.cli.registry_choice import Choice
 from featx.input_spec import ChannelOrder, Decode, Exif, Icc, Interpolation, Preprocess, Resize

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from featx.checks import POOL_SYNONYMS
+from featx.checks.layers import POOL_SYNONYMS
 from featx.cli.fit_options import (
     IgnoreSplit,
     LabelColumns,

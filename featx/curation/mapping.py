@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from featx.arguments import check_given_flag, check_given_store, plain_arguments
-from featx.checks import check_text, check_whole_numbers
+from featx.checks.numbers import check_whole_numbers
+from featx.checks.texts import check_text
 from featx.curation.auditing import audit as find_doubtful
 from featx.curation.clustering import CLUSTERINGS, ClusterJob
 from featx.curation.collection import Collection, read_collection

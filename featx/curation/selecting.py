@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from featx.arguments import check_given_store, check_head, plain_arguments
-from featx.checks import check_whole_numbers
+from featx.checks.numbers import check_whole_numbers
 from featx.curation.balance import share_equally, sizes_of_smallest
 from featx.curation.collection import Collection, read_collection
 from featx.curation.manifest import write_manifest

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from featx.arguments import check_given_store, check_names, plain_arguments
-from featx.checks import check_layers, check_text, check_texts
+from featx.checks.layers import check_layers
+from featx.checks.texts import check_text, check_texts
 from featx.datasets.columns import KEY, LABEL, SPLIT, check_column, read_target
 from featx.datasets.feature_dataset import DatasetChoice, FeatureDataset
 from featx.errors import InvalidValue

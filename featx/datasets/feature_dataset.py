@@ -12,7 +12,7 @@ from typing import Any, Self, Unpack
 
 import numpy as np
 
-from featx.checks import check_whole_number
+from featx.checks.numbers import check_whole_number
 from featx.datasets import reading, row_batches
 from featx.datasets.columns import Target, read_numbers, read_target, read_values, to_float32
 from featx.datasets.kinds import DATASETS

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypedDict
 
-from featx.checks import check_flag, check_shard, check_whole_number
+from featx.checks.flags import check_flag
+from featx.checks.numbers import check_shard, check_whole_number
 
 LARGEST_SEED = 2**32 - 1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from featx.checks import require_library
+from featx.checks.libraries import require_library
 from featx.datasets.columns import KEY
 from featx.datasets.feature_dataset import FeatureDataset
 from featx.datasets.options import BatchOptions

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from featx.checks import require_library
+from featx.checks.libraries import require_library
 from featx.datasets.feature_dataset import FeatureDataset
 from featx.datasets.options import BatchOptions
 from featx.datasets.order import Share

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from featx.checks import require_library
+from featx.checks.libraries import require_library
 from featx.datasets.feature_dataset import FeatureDataset
 from featx.datasets.options import BatchOptions
 

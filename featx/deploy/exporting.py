@@ -9,7 +9,7 @@ from typing import Any, get_args
 import numpy as np
 
 from featx.arguments import check_given_path, check_head, plain_arguments
-from featx.checks import check_choice
+from featx.checks.texts import check_choice
 from featx.deploy.card import write_card
 from featx.deploy.checking import ExportComparison, compare, predict_apart, predict_with_featx
 from featx.deploy.forms import FORMS, Form, Job, Predict, choose_form

@@ -12,7 +12,9 @@ from typing import Any
 from PIL import Image
 
 from featx.arguments import check_given_path, check_given_store, plain_arguments
-from featx.checks import check_flag, check_layer, check_text
+from featx.checks.flags import check_flag
+from featx.checks.layers import check_layer
+from featx.checks.texts import check_text
 from featx.errors import ExportError, FeatxError, ImageError, LibraryMissing, first_line
 from featx.events import Listener, choose_listener
 from featx.exports.source import ExportSource

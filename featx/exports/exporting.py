@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from featx.arguments import check_given_path, check_given_store, plain_arguments
-from featx.checks import check_layer, check_pool
+from featx.checks.layers import check_layer, check_pool
 from featx.errors import ExportError, FeatxError, InvalidValue, join_names
 from featx.events import Listener, Verbose, choose_listener
 from featx.exports.formats import EXPORTS, ExportFormat, formats_by_suffix

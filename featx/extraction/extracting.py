@@ -12,7 +12,8 @@ import numpy as np
 
 from featx.arguments import plain_arguments
 from featx.atomic import remove_file
-from featx.checks import check_layers, check_path, check_pool
+from featx.checks.layers import check_layers, check_pool
+from featx.checks.texts import check_path
 from featx.errors import InvalidValue
 from featx.events import Listener
 from featx.extraction.agreement import check_precision

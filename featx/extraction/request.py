@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
-from featx.checks import check_choice
+from featx.checks.texts import check_choice
 from featx.errors import InvalidValue, StoreError
 from featx.files import describe_wrong_output
 from featx.images.sources import Images, Labels

@@ -14,7 +14,8 @@ from typing import Any, Self, Unpack, get_args
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from featx.checks import check_choice, check_layers, check_pool, check_text
+from featx.checks.layers import check_layers, check_pool
+from featx.checks.texts import check_choice, check_text
 from featx.errors import ImageError, ImagesNotFound, InvalidType, UnknownOption
 from featx.features.computing import plan_features
 from featx.features.embedding import compute_rows

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from featx.checks import describe_value
+from featx.checks.messages import describe_value
 from featx.errors import InvalidType, InvalidValue
 from featx.features.vectors import open_if_store
 from featx.heads.measures import r_squared

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from featx.arguments import check_head, plain_arguments
-from featx.checks import check_path
+from featx.checks.texts import check_path
 from featx.events import Listener
 from featx.features.query_images import QueryImages
 from featx.heads.head import Head, load_head

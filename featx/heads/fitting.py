@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from featx.arguments import plain_arguments
-from featx.checks import check_layers, check_path, check_pools
+from featx.checks.layers import check_layers, check_pools
+from featx.checks.texts import check_path
 from featx.errors import HeadError
 from featx.events import Listener, Verbose, choose_listener
 from featx.heads.choosing import KindTrial

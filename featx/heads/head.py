@@ -18,7 +18,7 @@ import numpy as np
 
 from featx.arguments import check_given_path, plain_arguments, plain_method
 from featx.atomic import replace_file
-from featx.checks import check_numbers
+from featx.checks.numbers import check_numbers
 from featx.errors import AddOnError, DimensionMismatch, HeadError, NotInstalled
 from featx.features.vectors import read_vectors
 from featx.files import HASH_BYTES

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from featx.checks import check_pool
+from featx.checks.layers import check_pool
 from featx.errors import HeadError, UnknownName, join_names
 from featx.events import Listener
 from featx.heads.choosing import choose_kind

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypedDict
 
-from featx.checks import check_number, check_texts, check_whole_number, check_widths
+from featx.checks.numbers import check_number, check_whole_number, check_widths
+from featx.checks.texts import check_texts
 from featx.errors import InvalidValue
 from featx.keywords import LayerSynonyms
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_TEST_SIZE

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from featx.checks import require_library
+from featx.checks.libraries import require_library
 from featx.heads.kinds import Task
 from featx.images.sources import ImageFailure, ImageItem
 from featx.options import DecisionOptions

@@ -11,7 +11,8 @@ from typing import Any, Unpack, get_args
 import numpy as np
 
 from featx.arguments import plain_arguments
-from featx.checks import check_layer, check_path
+from featx.checks.layers import check_layer
+from featx.checks.texts import check_path
 from featx.errors import ImagesNotFound, InvalidValue, ModelError
 from featx.events import Listener
 from featx.features.query_images import QueryImages

@@ -12,7 +12,8 @@ import numpy as np
 
 from featx.arguments import plain_arguments
 from featx.atomic import remove_file
-from featx.checks import check_layer, check_path
+from featx.checks.layers import check_layer
+from featx.checks.texts import check_path
 from featx.errors import IndexFileError, InvalidType, InvalidValue
 from featx.events import Listener, Verbose, choose_listener
 from featx.files import describe_wrong_output, resolve_link

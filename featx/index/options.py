@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypedDict, get_args
 
-from featx.checks import check_choice, check_flag, check_text, check_texts, check_whole_number
+from featx.checks.flags import check_flag
+from featx.checks.numbers import check_whole_number
+from featx.checks.texts import check_choice, check_text, check_texts
 from featx.errors import InvalidType, InvalidValue
 from featx.keywords import CodeKeywords, LayerSynonyms, RunKeywords
 from featx.wording import option

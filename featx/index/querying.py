@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from featx.checks import check_numbers
+from featx.checks.numbers import check_numbers
 from featx.errors import UnknownName
 from featx.features.embedding import embed_images
 from featx.features.query_images import QueryImages, require_images

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from featx.arguments import check_given_store, plain_arguments
-from featx.checks import check_pools, check_several_numbers
+from featx.checks.layers import check_pools
+from featx.checks.numbers import check_several_numbers
 from featx.errors import InvalidValue, join_names
 from featx.events import Listener, choose_listener
 from featx.heads.layer_choice import find_layers

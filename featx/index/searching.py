@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from featx.arguments import plain_arguments
-from featx.checks import check_layer, check_path, check_texts, require_library
+from featx.checks.layers import check_layer
+from featx.checks.libraries import require_library
+from featx.checks.texts import check_path, check_texts
 from featx.errors import InvalidValue
 from featx.events import Listener
 from featx.features.query_images import QueryImages, require_images

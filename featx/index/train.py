@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Unpack
 
 from featx.arguments import plain_arguments
-from featx.checks import check_layer, check_whole_numbers
+from featx.checks.layers import check_layer
+from featx.checks.numbers import check_whole_numbers
 from featx.errors import IndexFileError
 from featx.events import Listener, Verbose, choose_listener
 from featx.files import describe_wrong_output, resolve_link

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from featx.arguments import plain_method
-from featx.checks import (
+from featx.checks.numbers import (
     check_count,
-    check_key,
     check_number,
     check_numbers,
     check_rows,
     check_whole_number,
 )
+from featx.checks.texts import check_key
 from featx.errors import (
     DimensionMismatch,
     InvalidType,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import get_args
 
-from featx.checks import check_choice
+from featx.checks.texts import check_choice
 from featx.engines.engines import ENGINES, ComputeType
 from featx.errors import InvalidValue, join_names
 from featx.specs import Precision

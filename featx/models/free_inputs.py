@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from featx.checks import describe_value
+from featx.checks.messages import describe_value
 from featx.engines.tensorflow import import_tensorflow
 from featx.errors import InvalidValue, ModelError, UnknownName, join_names
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from featx.checks import check_text, describe_value
+from featx.checks.messages import describe_value
+from featx.checks.texts import check_text
 from featx.errors import InvalidType, InvalidValue, ModelError
 from featx.models.reference import add_arguments
 from featx.models.sources import SOURCES, usable_sources

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from featx.arguments import check_given_flag, plain_arguments
-from featx.checks import check_layers, check_path, require_library
+from featx.checks.layers import check_layers
+from featx.checks.libraries import require_library
+from featx.checks.texts import check_path
 from featx.input_spec import InputSpec
 from featx.keywords import LoadKeywords
 from featx.models.backbone import Backbone, Described, Layer

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from featx.arguments import plain_arguments
-from featx.checks import check_path
+from featx.checks.texts import check_path
 from featx.errors import FingerprintMismatch, InvalidValue, ModelError
 from featx.input_spec import DECODE_MARGIN, InputSpec
 from featx.keywords import LoadKeywords

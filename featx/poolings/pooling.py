@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from featx.checks import check_choice
+from featx.checks.texts import check_choice
 from featx.errors import AddOnError, DimensionMismatch
 from featx.registry import Registry
 

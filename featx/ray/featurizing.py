@@ -11,7 +11,9 @@ from typing import Any, Unpack
 import numpy as np
 
 from featx.arguments import plain_arguments
-from featx.checks import check_layers, check_path, check_pool, check_whole_numbers
+from featx.checks.layers import check_layers, check_pool
+from featx.checks.numbers import check_whole_numbers
+from featx.checks.texts import check_path
 from featx.errors import InvalidValue, join_names
 from featx.events import Listener
 from featx.features.computing import max_batch_size, plan_features

@@ -14,7 +14,8 @@ from typing import Any, Unpack
 import numpy as np
 
 from featx.arguments import check_given_path, plain_arguments
-from featx.checks import check_text, check_whole_numbers
+from featx.checks.numbers import check_whole_numbers
+from featx.checks.texts import check_text
 from featx.errors import InvalidValue, StoreError, join_names
 from featx.files import HASH_BYTES, describe_wrong_output
 from featx.images.roots import MEMORY

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from featx.arguments import plain_arguments
-from featx.checks import check_layer, check_path
+from featx.checks.layers import check_layer
+from featx.checks.texts import check_path
 from featx.errors import FeatxError, LibraryMissing
 from featx.events import Listener
 from featx.features.query_images import QueryImages

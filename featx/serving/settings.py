@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
-from featx.checks import check_path, check_text, check_texts, check_whole_number
+from featx.checks.numbers import check_whole_number
+from featx.checks.texts import check_path, check_text, check_texts
 from featx.errors import InvalidType, InvalidValue
 from featx.keywords import CodeKeywords, LayerSynonyms, RunKeywords
 from featx.wording import option

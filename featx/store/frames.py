@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from featx.checks import require_library
+from featx.checks.libraries import require_library
 from featx.errors import InvalidValue, join_names
 from featx.images.sources.columns import list_values
 from featx.images.sources.table_columns import PATH_COLUMNS, find_column

@@ -14,7 +14,7 @@ from featx.arguments import (
     check_stores,
     plain_arguments,
 )
-from featx.checks import check_choice
+from featx.checks.texts import check_choice
 from featx.errors import InvalidValue, StoreError, join_names
 from featx.events import Listener, Verbose, choose_listener
 from featx.files import describe_wrong_output, is_same_file, resolve_link

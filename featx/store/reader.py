@@ -15,13 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from featx.arguments import check_given_flag, check_given_store, plain_arguments, plain_method
-from featx.checks import (
-    check_layer,
-    check_pool,
-    check_rows,
-    check_whole_number,
-    check_whole_numbers,
-)
+from featx.checks.layers import check_layer, check_pool
+from featx.checks.numbers import check_rows, check_whole_number, check_whole_numbers
 from featx.errors import InvalidType, StoreError, UnknownName, join_names
 from featx.images.sources import Location
 from featx.poolings import POOLINGS, pool_features, pooled_shape

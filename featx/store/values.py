@@ -13,7 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from featx.checks import describe_value
+from featx.checks.messages import describe_value
 from featx.errors import InvalidSelection, InvalidType, StoreDamaged
 from featx.shown import Shown
 from featx.specs import FeatureSpec, ModelSpec

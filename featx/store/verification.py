@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from featx.arguments import check_given_path, plain_arguments
-from featx.checks import check_path
+from featx.checks.texts import check_path
 from featx.errors import ImageError, ImagesNotFound
 from featx.events import Listener, Verbose, choose_listener
 from featx.files import hash_content

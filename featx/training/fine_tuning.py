@@ -10,7 +10,8 @@ from typing import Any, Unpack
 import numpy as np
 
 from featx.arguments import check_head, plain_arguments
-from featx.checks import check_layer, check_path
+from featx.checks.layers import check_layer
+from featx.checks.texts import check_path
 from featx.events import Listener
 from featx.heads.head import Head
 from featx.heads.held_out import AnyHeldOut

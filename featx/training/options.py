@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypedDict, get_args
 
-from featx.checks import check_choice, check_flag, check_number, check_texts, check_whole_number
+from featx.checks.flags import check_flag
+from featx.checks.numbers import check_number, check_whole_number
+from featx.checks.texts import check_choice, check_texts
 from featx.errors import InvalidValue
 from featx.heads.options import (
     FOLDERS,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 import numpy as np
 
-from featx.checks import check_flag
+from featx.checks.flags import check_flag
 from featx.errors import InvalidValue, join_names
 from featx.images.roots import MEMORY
 from featx.images.sources.finding import find_images

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from featx.checks import describe_value
+from featx.checks.messages import describe_value
 from featx.errors import ImageError, InvalidValue
 from featx.images.roots import MEMORY, is_url, public_url
 from featx.images.sources.columns import is_missing
