@@ -74,6 +74,7 @@ def test_an_index_searches_after_a_fork_with_one_thread(
     threads: list[int] = []
     vectors = np.eye(4, dtype=np.float32)
     index = open_fully("flat", write("flat", vectors, tmp_path / "a.faiss"), space_of(vectors))
+    index.search(vectors, 1)  # With the threads that a child loses.
     become_a_fork(monkeypatch)
     monkeypatch.setattr(faiss, "omp_set_num_threads", threads.append)
     _, rows = index.search(vectors, 1)
