@@ -48,9 +48,9 @@ class PlainChunks:
 
         Also if it is open for writing: what HDF5 has not written yet is not in the file.
         """
-        if not hasattr(os, "preadv") or not hasattr(dataset.id, "chunk_iter"):  # HDF5 before 1.14.
+        if not hasattr(os, "preadv") or dataset.file.driver != DRIVER or not dataset.chunks:
             return None
-        if dataset.file.driver != DRIVER or dataset.file.mode != "r" or not dataset.chunks:
+        if dataset.file.mode != "r" or not hasattr(dataset.id, "chunk_iter"):  # HDF5 before 1.14.
             return None
         creation = dataset.id.get_create_plist()
         filters = [creation.get_filter(number)[0] for number in range(creation.get_nfilters())]
