@@ -11,9 +11,10 @@ from typing import Any
 from featx.atomic import replace_file
 from featx.store.parts import explained
 from featx.store.planning import PlannedRows
-from featx.store.reader import BLOCK_BYTES, FeatureStore
+from featx.store.reader import FeatureStore
 from featx.store.rows import StoreFacts
 from featx.store.shifted import mark_run
+from featx.store.stored_layers import BLOCK_BYTES
 from featx.store.views import make_row_map
 from featx.store.writing import write_store
 

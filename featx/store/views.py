@@ -23,9 +23,10 @@ from featx.store.parts import (
     remove_leftovers,
 )
 from featx.store.planning import Plan, PlannedRows
-from featx.store.reader import BLOCK_BYTES, FeatureStore, open_store
+from featx.store.reader import FeatureStore, open_store
 from featx.store.rows import PartReference, RowMap, StoreFacts
 from featx.store.seal import read_seal
+from featx.store.stored_layers import BLOCK_BYTES
 from featx.store.writing import write_store
 
 MAX_RUNS = 10_000

@@ -164,7 +164,7 @@ def test_far_rows_are_not_read_through_what_lies_between() -> None:
 def test_blocks_are_what_the_memory_allows(
     stores: tuple[FeatureStore, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("featx.store.reader.BLOCK_BYTES", 5 * ROWS[0].nbytes)
+    monkeypatch.setattr("featx.store.stored_layers.BLOCK_BYTES", 5 * ROWS[0].nbytes)
     for store in stores:
         blocks = list(store.iter_features("map"))
         assert [len(block) for block in blocks] == [5, 5, 5, 5, 3]
