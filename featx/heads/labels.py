@@ -86,6 +86,7 @@ def read_label_table(
     further = {name: np.full(len(keys), None) for name in columns if name in table.columns}
     paths = table.paths or ()
     cells = [None] * len(paths) if table.labels is None else table.labels
+    splits = table.splits if any(table.splits or ()) else None
     finder = _RowFinder(keys, path, root)
     labels: list[str | None] = [None] * len(keys)
     sides: list[str | None] = [None] * len(keys)
@@ -105,8 +106,8 @@ def read_label_table(
             continue
         if label:
             _assign(labels, row, label, subject)
-        if table.splits is not None:
-            _assign(sides, row, _read_side(table.splits[number], where), subject, "in ")
+        if splits is not None:
+            _assign(sides, row, _read_side(splits[number], where), subject, "in ")
     if not named:
         known = keys[0] if keys else ""
         raise HeadError(
@@ -115,12 +116,14 @@ def read_label_table(
         )
     unnamed = [key for row, key in enumerate(keys) if row not in named]
     empty = sorted({*columns} & {*table.header} - {*table.columns, *LABEL_COLUMNS})
+    has_none = table.splits is not None and splits is None
     notes = [
         *table.notes,
         *(f"the column {name!r} in {str(path)!r} is empty" for name in empty),
+        *([f"the column of splits in {str(path)!r} is empty"] if has_none else []),
         *_describe_rest(path, unknown, unnamed, finder),
     ]
-    given = tuple(sides) if table.splits is not None else None
+    given = None if splits is None else tuple(sides)
     return RowLabels(tuple(labels), given, tuple(notes), further, tuple(table.columns))
 
 
@@ -229,7 +232,8 @@ def _read_table(path: Path, *, with_columns: bool, needs_labels: bool) -> ImageT
 def _read_side(split: str | None, where: str) -> str:
     side = side_of(split)
     if side is None:
-        raise HeadError(f"{where}: a split is one of {', '.join(SPLITS)}. Received: {split!r}.")
+        received = repr(split) if split else "an empty cell"
+        raise HeadError(f"{where}: a split is one of {', '.join(SPLITS)}. Received: {received}.")
     return side
 
 

@@ -82,6 +82,14 @@ def test_unknown_split(csv: Path) -> None:
         read(csv, "path,label,split\na/1.png,cat,train\na/2.png,cat,fold3\n")
 
 
+def test_empty_cells_of_a_column_of_splits(csv: Path) -> None:
+    found = read(csv, "path,label,split\na/1.png,cat,\na/2.png,cat,\n")
+    assert found.sides is None
+    assert f"the column of splits in {str(csv)!r} is empty" in found.notes
+    with pytest.raises(HeadError, match=r"line 3: a split is one of .*Received: an empty cell"):
+        read(csv, "path,label,split\na/1.png,cat,train\na/2.png,cat,\n")
+
+
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-8-sig", "latin-1"])
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
 def test_tables_of_other_systems(csv: Path, encoding: str, separator: str) -> None:
