@@ -227,6 +227,7 @@ def _fit_head(
             trials: tuple[LayerTrial, ...] = ()
             if len(asked) > 1:
                 unseen = np.zeros(len(labelled.rows), bool) if held_out is None else held_out
+                labelled = replace(labelled, examples=labelled.examples.without_values())
                 labelled, trials = choose_feature(store, asked, labelled, unseen, job)
             if held_out is not None:
                 labelled, held_out = labelled.put_last(held_out)

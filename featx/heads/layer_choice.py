@@ -130,7 +130,7 @@ def choose_feature(
     Args:
         store: The open store.
         features: At least two of its features.
-        labelled: The rows, with one of the features.
+        labelled: The rows, without values.
         held_out: Rows that take no part, bool (N,).
         job: Seed, options and listener.
 

@@ -100,7 +100,7 @@ def read_labelled_rows(store: FeatureStore, choice: RowChoice, listener: Listene
     )
     return LabelledRows(
         root=store.root,
-        table=replace(table, values=table.values[:0]),
+        table=replace(table, values=table.values[:0].copy()),  # A view would keep all of them.
         rows=rows,
         classes=classes,
         examples=Examples(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -167,6 +168,32 @@ def test_a_layer_with_nan_in_held_out_rows_is_not_chosen(tmp_path: Path) -> None
     report = featx.fit_head(tmp_path / "g.h5", output=tmp_path / "other", **options)
     assert report.layer == "noise"
     assert [trial.layer for trial in report.layers] == ["noise"]
+
+
+def test_one_layer_at_a_time_is_in_memory(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    labels, classes = ["cat", "dog"] * 30, np.arange(60, dtype=np.float32) % 2
+    wide = random.normal(size=(60, 20_000)).astype(np.float32)
+    narrow = random.normal(size=(60, 4)).astype(np.float32) + 12 * classes[:, np.newaxis]
+    write_sample(tmp_path / "f.h5", {"narrow": narrow, "wide": wide}, labels=labels)
+    held: list[int] = []
+
+    class Memory(Listener):
+        def trying(self, what: str) -> None:
+            held.append(tracemalloc.get_traced_memory()[0])
+
+        def note(self, text: str) -> None:
+            self.trying(text)
+
+    options = {"layer": "all", "kind": "ridge", "listener": Memory()}
+    featx.fit_head(tmp_path / "f.h5", layer="narrow", kind="ridge", output=tmp_path / "warm")
+    tracemalloc.start()
+    try:
+        report = featx.fit_head(tmp_path / "f.h5", output=tmp_path / "head", **options)
+    finally:
+        tracemalloc.stop()
+    assert report.layer == "narrow"
+    assert max(held) < wide.nbytes
 
 
 def test_that_all_images_chose_the_layer_is_said(store: Path, tmp_path: Path) -> None:
