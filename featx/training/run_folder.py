@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import math
 import shutil
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +31,17 @@ LOCK = ".lock"
 EPOCHS = "epochs"
 """The setting that may grow."""
 
-_DAMAGES = (ValueError, KeyError, TypeError, EOFError, MemoryError, zipfile.BadZipFile)
+_DAMAGES = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    EOFError,
+    MemoryError,
+    zipfile.BadZipFile,
+)
 """What reading a file of somebody else may raise; an array may claim any size."""
 
 
@@ -164,8 +175,8 @@ class RunFolder:
 
     def _go_on(self, settings: Mapping[str, Any]) -> None:
         """Check the settings of a run that is here, and note where it was given more epochs."""
-        data = self._read_json(SETTINGS)
-        known, wanted = data.get("settings", {}).get(EPOCHS), settings.get(EPOCHS)
+        data = self._read_settings()
+        known, wanted = data["settings"].get(EPOCHS), settings.get(EPOCHS)
         progress = self.read_progress()
         if progress is None or known is None or wanted is None or wanted <= known:
             self._compare(data, settings)
@@ -178,11 +189,11 @@ class RunFolder:
     @property
     def resumed(self) -> tuple[int, ...]:
         """Epochs behind which the run was given more of them."""
-        return tuple(self._read_json(SETTINGS).get("resumed", ()))
+        return tuple(self._read_settings().get("resumed", ()))
 
     def check_lesson(self, digest: str) -> None:
         """Note what the run learns from, or refuse other pictures than those it began with."""
-        data = self._read_json(SETTINGS)
+        data = self._read_settings()
         if data.get("lesson") is None:
             self._write_json(SETTINGS, {**data, "lesson": digest})
         elif data["lesson"] != digest:
@@ -219,7 +230,8 @@ class RunFolder:
         try:
             record = parse_json(arrays.pop("record").tobytes().decode())
             check_seal(record)
-            history, best = tuple(Epoch(**one) for one in record["history"]), int(record["best"])
+            history = tuple(_read_epoch(one, n) for n, one in enumerate(record["history"]))
+            best = int(record["best"])
             if not 0 <= best < len(history):
                 raise ValueError(f"epoch {best} of {len(history)}")
             return Progress(history, best, arrays)
@@ -269,13 +281,24 @@ class RunFolder:
             "lesson": None,
         }
 
-    def _compare(self, found: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-        if found.get("format_version") != FORMAT_VERSION:
+    def _read_settings(self) -> dict[str, Any]:
+        """Read what a run is, which somebody else may have written."""
+        data = self._read_json(SETTINGS)
+        if data.get("format_version") != FORMAT_VERSION:
             raise TrainingError(
-                f"The run in {str(self.path)!r} has format version {found.get('format_version')}; "
+                f"The run in {str(self.path)!r} has format version {data.get('format_version')}; "
                 f"this featx reads version {FORMAT_VERSION}. Choose another folder with "
                 f"{option('output')}."
             )
+        settings, resumed = data.get("settings"), data.get("resumed", [])
+        if not isinstance(settings, dict) or not isinstance(resumed, list):
+            raise self._damaged(SETTINGS)
+        numbers = [*resumed, settings.get(EPOCHS, 0)]
+        if not all(isinstance(one, int) for one in numbers) or resumed != sorted(resumed):
+            raise self._damaged(SETTINGS)
+        return data
+
+    def _compare(self, found: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
         wanted = json.loads(json.dumps(settings))
         differences = identity_differences(found["settings"], wanted)
         if differences:
@@ -339,6 +362,25 @@ class RunFolder:
             f"{str(self.path / name)!r} is damaged or missing. Begin the run again: "
             f"{option('overwrite', True)}."
         )
+
+
+def _read_epoch(facts: Mapping[str, Any], number: int) -> Epoch:
+    """Return what an epoch came to, which somebody else may have written.
+
+    Raises:
+        ValueError: If that is none; also TypeError or OverflowError.
+    """
+    epoch = Epoch(**facts)
+    always = ("learning_rate", "seconds", "input_share")
+    for name, value in facts.items():
+        is_number = name != "phase" and (value is not None or name in always)
+        if is_number and not math.isfinite(value):
+            raise ValueError(f"{name} {value}")
+    if epoch.number != number or not epoch.temperature > 0:
+        raise ValueError(f"epoch {epoch.number}")
+    if epoch.phase not in ("start", "top", "network"):
+        raise ValueError(f"phase {epoch.phase!r}")
+    return epoch
 
 
 def _best_name(number: int) -> str:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import json
 import os
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import featx
 from featx.errors import StoreLocked, TrainingError
+from featx.sealed_json import seal
 from featx.training.options import TrainingOptions
 from featx.training.run_folder import LOCK, Epoch, Progress, RunFolder
 from featx.training.schedule import list_phases
@@ -122,6 +125,57 @@ def test_a_state_of_somebody_else_is_read_with_care(
         archive.writestr("network_1.npy", member)
     with pytest.raises(TrainingError, match=r"progress.npz.*damaged or missing.*overwrite=True"):
         go_on(folder)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"settings": None},
+        {"settings": [1]},
+        {"settings": {"epochs": "9"}},
+        {"resumed": 5},
+        {"resumed": ["2"]},
+        {"resumed": [2, 1]},
+    ],
+    ids=str,
+)
+def test_settings_of_somebody_else_are_read_with_care(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.open(SETTINGS | {"epochs": 2}, overwrite=False)
+    folder.write_progress(make_progress(1.0), {})
+    written = folder.path / "run.json"
+    written.write_text(json.dumps(seal(json.loads(written.read_text()) | changes)))
+    with pytest.raises(TrainingError, match=r"run.json.*damaged or missing.*overwrite=True"):
+        folder.open(SETTINGS | {"epochs": 3}, overwrite=False)
+    written.write_text("[1]")
+    with pytest.raises(TrainingError, match=r"run.json.*damaged or missing.*overwrite=True"):
+        go_on(folder)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"number": 7},
+        {"phase": 3},
+        {"val_loss": "1.0"},
+        {"loss": 10**400},
+        {"seconds": None},
+        {"temperature": 0},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_epochs_of_somebody_else_are_read_with_care(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.open(SETTINGS, overwrite=False)
+    epoch = dataclasses.asdict(make_epoch(0)) | changes
+    text = json.dumps(seal({"history": [epoch], "best": 0})).encode()
+    np.savez(folder.path / "progress.npz", record=np.frombuffer(text, np.uint8))
+    with pytest.raises(TrainingError, match=r"progress.npz.*damaged or missing.*overwrite=True"):
+        folder.read_progress()
 
 
 def test_a_full_disk_leaves_the_epoch_before(
