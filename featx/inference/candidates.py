@@ -91,10 +91,7 @@ class Candidate:
             return model, None
         exact = self._start(model, "float32")
         if self._is_compared(exact):
-            with self.trial.spent.timing("convert"):
-                kept = memory.keep(model, CONVERTED)
-            if not kept:
-                note_no_cache(self.trial)
+            self._keep(model)
         return model, exact
 
     def _convert_kept(self, memory: EngineMemory) -> tuple[Any, Choice] | None:
@@ -121,9 +118,15 @@ class Candidate:
             return None
         finally:
             memory.forget_graph()
-        with self.trial.spent.timing("convert"):
-            memory.keep(model, CONVERTED)
+        self._keep(model)
         return model, self._try_out(network, "float32")
+
+    def _keep(self, model: Any) -> None:
+        """Put a network that was compared into the cache, or say that it cannot be."""
+        with self.trial.spent.timing("convert"):
+            kept = EngineMemory(self.engine, self.trial).keep(model, CONVERTED)
+        if not kept:
+            note_no_cache(self.trial)
 
     def _freeze(self) -> NetworkGraph:
         graph = self.trial.backbone.freeze(self.trial.names)

@@ -12,7 +12,8 @@ import pytest
 
 from featx.engines.graph import ONNX, GraphOutput, NetworkGraph
 from featx.engines.openvino import OpenVino
-from featx.inference import AcceleratedBackbone, speed
+from featx.events import Listener
+from featx.inference import AcceleratedBackbone, memory, speed
 from featx.models.backbone import Backbone
 from featx.models.description import ModelDescription
 from featx.models.graph_backbone import GraphBackbone
@@ -33,12 +34,24 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(OpenVino, "has_precision", lambda self, precision: precision == "float32")
 
 
+class Notes(Listener):
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.all: list[str] = []
+
+    def note(self, text: str) -> None:
+        """See `Listener`."""
+        self.all.append(text)
+
+
 class Runs:
     """Runs of one picture each; the engine that loads the model is NumPy."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.num_loads = 0
         self.sign = 1
+        self.listener = Notes()
         self._ahead = 0.0
         real = time.perf_counter
         monkeypatch.setattr(time, "perf_counter", lambda: real() + self._ahead)
@@ -48,7 +61,7 @@ class Runs:
         """Compute a picture in a new backbone; return the engine."""
         known = recall("small", self._load)
         assert known is not None
-        fast = AcceleratedBackbone(known, num_images=1)
+        fast = AcceleratedBackbone(known, listener=self.listener, num_images=1)
         pixels = pixels_for(known, 1)
         received = fast(pixels, ["mean"])
         if self.sign == 1:
@@ -87,6 +100,14 @@ def test_the_run_after_the_one_that_has_lost_enough_does_not_load_the_model(
     (converted,) = (tmp_path / "cache" / "networks").iterdir()
     assert converted.name != kept.name  # A graph that was converted is not needed any more.
     assert (run(), run.num_loads) == ("openvino", 1)
+
+
+def test_a_network_that_cannot_be_kept_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Runs(monkeypatch)
+    run()
+    monkeypatch.setattr(memory, "keep_network", lambda *_: None)
+    assert (run(), run.num_loads) == ("openvino", 1)
+    assert [note for note in run.listener.all if "cache cannot be written" in note]
 
 
 def damage(folder: Path) -> None:
