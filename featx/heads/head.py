@@ -44,6 +44,9 @@ TASK_VERSION = 2
 
 DESCRIPTION_FILE = "head.json"
 
+FIGURES = ("accuracy", "mean_average_precision", "mae")
+"""Keys of an evaluation, the first of which that there is says how good a head is."""
+
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Head(FittedEstimator, Shown):
@@ -259,7 +262,7 @@ def load_head(folder: str | Path) -> Head:
             model=ModelSpec.from_dict(data["model"]),
             weights=weights,
             fitted_on=weights.pop("fitted_on"),
-            report=data["report"],
+            report=_read_report(data["report"]),
             temperature=float(data.get("temperature", 1)),  # featx 0.1 had none.
             evidence=take_evidence(weights, math.prod(feature.shape)),
             store=None if data["store"] is None else StoreReference(**data["store"]),
@@ -278,6 +281,21 @@ def load_head(folder: str | Path) -> Head:
     if not intact:
         raise HeadError(f"The head {str(folder)!r} is damaged: its parts disagree. Fit it again.")
     return head
+
+
+def _read_report(report: dict[str, Any]) -> dict[str, Any]:
+    """Return what was measured of a head, in which the figures that are shown are numbers.
+
+    Raises:
+        KeyError: If they are not; also TypeError, ValueError or AttributeError.
+    """
+    measured = report.get("evaluation") or {}
+    known = [measured[name] for name in FIGURES if measured.get(name) is not None]
+    low, high = measured.get("interval") or (0, 0)
+    counted = [measured["num_examples"]] if known else []
+    if not all(math.isfinite(value) for value in (*known, *counted, low, high)):
+        raise ValueError("a figure is no number")
+    return report
 
 
 def _read_task(data: Mapping[str, Any]) -> dict[str, Any]:

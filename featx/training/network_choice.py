@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from featx.errors import InvalidValue, join_names
+from featx.errors import HeadError, InvalidValue, join_names
 from featx.heads.head import Head, load_head
 from featx.heads.options import HeadOptions
 from featx.models.backbone import Backbone
@@ -151,7 +151,28 @@ def learn_as(head: Head | None, lesson: LessonOptions, training: TrainingOptions
     return lesson
 
 
+def _check_widths(head: Head) -> None:
+    """Refuse a head that names other hidden layers than it has: they might take any memory.
+
+    Raises:
+        HeadError: If it does.
+    """
+    settings = head.report.get("settings") or {}
+    widths: list[int] = []
+    while (found := head.weights.get(f"intercepts_{len(widths)}")) is not None:
+        widths.append(len(found))
+    is_sound = isinstance(settings, dict)
+    if is_sound and settings.get("hidden"):
+        hidden = settings["hidden"]
+        is_sound = isinstance(hidden, list | tuple) and list(hidden) == widths[:-1]
+    if not is_sound:
+        raise HeadError(
+            "The head is damaged: its settings are not those of its arrays. Fit it again."
+        )
+
+
 def _of_head(head: Head, weights: str | None, trust_model_code: GivenTrust) -> NetworkChoice:
+    _check_widths(head)
     request = restore_request(head.model, weights or head.model.location)
     reference = format_reference(head.model.source, request.name, tuple(request.arguments.items()))
     return NetworkChoice(

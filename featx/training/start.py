@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from featx.errors import HeadError, join_names
+from featx.errors import HeadError, first_line, join_names
 from featx.events import Listener
 from featx.heads.choosing import choose_kind
 from featx.heads.held_out import AnyHeldOut
@@ -263,11 +263,19 @@ def _fit(
 ) -> tuple[FrozenHead, FrozenHead]:
     """Return the head to train with, and the one to compare with."""
     train, seen = examples.take(lesson.rows(TRAIN)), examples.take(lesson.parts != TEST)
-    kind = job.options.kind
+    kind, is_given = job.options.kind, settings is not None
     if settings is None:
         picked = choose_kind(seen, job)
         kind, settings = picked.kind, picked.choice.settings
-    frozen = FrozenHead(kind, settings, HEADS[kind].fit(seen, settings, job))
+    try:
+        frozen = FrozenHead(kind, settings, HEADS[kind].fit(seen, settings, job))
+    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+        if not is_given:
+            raise
+        raise HeadError(
+            f"The head is damaged: a {kind} head cannot be fitted with its settings "
+            f"({first_line(error)}). Fit it again."
+        ) from error
     if not frozen.is_trainable:
         job.listener.note(
             f"a {kind} head is not made of layers: the network is trained with a "

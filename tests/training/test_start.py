@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 
+import featx
+from featx.errors import HeadError
 from featx.events import Listener
 from featx.heads.options import HeadOptions
-from featx.training.options import LessonOptions
+from featx.options import InputOptions
+from featx.training.network_choice import choose_network
+from featx.training.options import ClassifierOptions, LessonOptions
 from featx.training.start import TEST, TRAIN, VAL, Wanted, take_start
 from tests.store_samples import write_sample
 
@@ -79,3 +86,34 @@ def test_another_seed_divides_otherwise(tmp_path: Path) -> None:
         for seed in (0, 1)
     )
     assert (one.lesson.parts != other.lesson.parts).any()
+
+
+@pytest.mark.parametrize("settings", [{"folds": 5}, {"C": "x"}])
+def test_settings_of_somebody_else_fit_no_head(tmp_path: Path, settings: dict[str, Any]) -> None:
+    options = LessonOptions(near_duplicates="off")
+    wanted = Wanted(options, HeadOptions("linear"), settings=settings)
+    with pytest.raises(HeadError, match="damaged: a linear head cannot be fitted"):
+        take_start(write_store(tmp_path), wanted, Listener())
+
+
+def test_a_head_that_names_other_layers_than_it_has_is_refused(tmp_path: Path) -> None:
+    store = write_store(tmp_path)
+    featx.fit_head(store, output=tmp_path / "head", kind="mlp", hidden=(4,), near_duplicates="off")
+    head = featx.load_head(tmp_path / "head")
+    assert choose(head).chosen == head.report["settings"]
+    for settings in ({"hidden": [10**9]}, {"hidden": 3}, [1]):
+        given = dataclasses.replace(head, report={"settings": settings})
+        with pytest.raises(HeadError, match="its settings are not those of its arrays"):
+            choose(given)
+
+
+def choose(head: featx.Head) -> Any:
+    return choose_network(
+        head,
+        None,
+        weights=None,
+        top=ClassifierOptions(),
+        input=InputOptions(),
+        trust_model_code=False,
+        lesson=LessonOptions(),
+    )
