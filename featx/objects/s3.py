@@ -14,6 +14,7 @@ import fsspec
 import s3fs  # noqa: F401  (its absence is an error here, not in the middle of a request)
 from botocore.exceptions import ResponseStreamingError
 
+from featx.errors import InvalidValue
 from featx.objects.client import (
     HEAD_BYTES,
     ObjectChanged,
@@ -44,12 +45,10 @@ class S3Client(ObjectClient):
     """S3, with the credentials and the endpoint that the environment gives."""
 
     def __init__(self) -> None:
-        asked = os.environ.get("AWS_MAX_ATTEMPTS", "")  # botocore reads it.
-        self._attempts = max(1, int(asked)) if asked.isdecimal() else ATTEMPTS
-        retries: dict[str, Any] = {} if asked else {"max_attempts": ATTEMPTS}
+        self._attempts = _read_attempts()
         # botocore's oldest mode, its default, repeats nothing that is an `HTTPClientError`.
-        if "AWS_RETRY_MODE" not in os.environ:
-            retries["mode"] = "standard"
+        mode = os.environ.get("AWS_RETRY_MODE") or "standard"
+        retries = {"total_max_attempts": self._attempts, "mode": mode}
         self._files: Any = fsspec.filesystem(
             "s3",
             skip_instance_cache=True,
@@ -178,6 +177,21 @@ class S3Client(ObjectClient):
     @functools.cached_property
     def _call(self) -> Callable[..., Any]:
         return self._files.call_s3  # type: ignore[no-any-return]
+
+
+def _read_attempts() -> int:
+    """Return how often a request is made.
+
+    Raises:
+        InvalidValue: If the environment has something else than a number of times.
+    """
+    asked = os.environ.get("AWS_MAX_ATTEMPTS", "").strip() or str(ATTEMPTS)
+    if not asked.isdecimal() or not int(asked):
+        raise InvalidValue(
+            "AWS_MAX_ATTEMPTS is how often a request is made in all: a whole number, at least 1. "
+            f"Received: {asked!r}."
+        )
+    return int(asked)
 
 
 def _version(answer: Any) -> str:

@@ -313,7 +313,7 @@ def test_a_row_of_a_table_may_be_too_large(memory: Any, monkeypatch: pytest.Monk
 
 
 class Endless(http.server.BaseHTTPRequestHandler):
-    """Says that a picture has ten bytes, knows no ranges, and sends more than anybody asked for."""
+    """Says that a picture has ten bytes, and sends more than was asked for, from the beginning."""
 
     def do_HEAD(self) -> None:
         self.send_response(200)
@@ -321,7 +321,8 @@ class Endless(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 
     def do_GET(self) -> None:
-        self.send_response(200)
+        self.send_response(206 if self.path == "/shifted.bin" else 200)
+        self.send_header("Content-Range", "bytes 0-6/100000")
         self.end_headers()
         with contextlib.suppress(OSError):
             while True:
@@ -351,5 +352,10 @@ def test_a_server_that_sends_without_end_is_not_listened_to(
         item.read_bytes()
     file = locate_file(f"{endless}/shard.bin")
     assert file.read(0, 7) == b"path\npa"
-    with pytest.raises(OSError, match="sends only whole files"):
+    with pytest.raises(OSError, match="sends only whole files") as error:
         file.read(10, 7)
+    assert error.value.strerror == "the server sends only whole files: download it first"
+    shifted = locate_file(f"{endless}/shifted.bin")
+    assert shifted.read(0, 7) == b"path\npa"
+    with pytest.raises(OSError, match="sends another range than it was asked for"):
+        shifted.read(10, 7)

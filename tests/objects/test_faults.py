@@ -76,6 +76,23 @@ def test_a_store_that_is_slow_to_answer_is_asked_again(
     assert max(reads.values()) >= 3
 
 
+@pytest.mark.parametrize("kind", ["s3"])
+def test_the_environment_says_how_often_a_request_is_made(
+    server: ObjectServer, url: str, try_again: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.fault = lambda request: 503
+    for asked, made in (("", 5), ("2", 2)):
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", asked)
+        server.requests.clear()
+        with pytest.raises(StoreError, match="could not be read"):
+            featx.open_store(url)
+        assert len(server.requests) == made
+    for asked in ("0", "-1", "often"):
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", asked)
+        with pytest.raises(InvalidValue, match=f"^AWS_MAX_ATTEMPTS .* at least 1.*'{asked}'"):
+            featx.open_store(url)
+
+
 @pytest.mark.parametrize("in_pieces", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_write_whose_answer_is_lost_was_done(
     server: ObjectServer,

@@ -76,7 +76,8 @@ def locate_file(location: str) -> LocatedFile:
         ) from error
     if info.get("type") == "directory" or info.get("size") is None:
         raise ImagesNotFound(
-            f"{public_url(location)!r} is no file of a known size, as archives and tables are."
+            f"{public_url(location)!r} is no file of a known size, as archives and tables are: "
+            "download it first."
         )
     name = public_url(location).rpartition("/")[2]
     return _RemoteFile(filesystem, path, name, int(info["size"]), version_stamp(info))

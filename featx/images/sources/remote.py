@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import errno
 import hashlib
 import importlib
 import logging
@@ -28,6 +27,7 @@ from featx.images.sources.kinds import ImageSource
 from featx.images.sources.request import SourceRequest
 
 WHOLE_FILES = "the server sends only whole files: download it first"
+_OTHER_RANGE = "the server sends another range than it was asked for: download it first"
 
 _BLOCK_BYTES = 1 << 20
 _PARTIAL = 206
@@ -212,7 +212,8 @@ def read_most(filesystem: Any, path: str, size: int, start: int = 0) -> bytes:
     """Read a file from a position on, but no more than so many bytes, whatever a server sends.
 
     Raises:
-        OSError: If a web server gives no ranges, and one behind the beginning is asked for.
+        OSError: If a web server gives no ranges, and one behind the beginning is asked for; or if
+            it gives another one.
     """
     options: dict[str, Any] = {}
     if is_web(filesystem):
@@ -222,13 +223,22 @@ def read_most(filesystem: Any, path: str, size: int, start: int = 0) -> bytes:
             options["headers"] = {"Range": f"bytes={start}-{start + size - 1}"}
     data = bytearray()
     with filesystem.open(path, "rb", **options) as file:
-        if start and options and file.r.status != _PARTIAL:
-            raise OSError(errno.EIO, WHOLE_FILES)
-        if start and not options:
+        if options:
+            _check_range(file.r, start)
+        elif start:
             file.seek(start)
         while len(data) < size and (block := file.read(min(size - len(data), _BLOCK_BYTES))):
             data += block
     return bytes(data)
+
+
+def _check_range(answer: Any, start: int) -> None:
+    """Refuse an answer of a web server that does not begin at a position."""
+    if answer.status != _PARTIAL:
+        if start:
+            raise OSError(WHOLE_FILES)
+    elif not answer.headers.get("Content-Range", "").lower().startswith(f"bytes {start}-"):
+        raise OSError(_OTHER_RANGE)
 
 
 def make_url_item(key: str, url: str, label: str | None) -> ImageItem:
