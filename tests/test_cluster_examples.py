@@ -26,9 +26,11 @@ def spoken(tmp_path: Path) -> Any:
     programs.mkdir()
     log = tmp_path / "log"
     program = f'#!/bin/sh\nprintf "%s\\n" "$(printf "%s\\t" "$@")" >> "{log}"\n'
-    program += "exit ${STATUS:-0}\n"
-    # Of GNU parallel, what follows the options and each of the arguments behind :::
-    parallel = '#!/bin/sh\necho "$@" > "$PARALLEL_CALL"\n'
+    program += '[ "$1" = merge ] || exit ${STATUS:-0}\n'
+    # Of GNU parallel: the last word before ::: is run with each of those behind it.
+    parallel = '#!/bin/sh\necho "$@" > "$PARALLEL_CALL"\nuntil [ "$2" = ::: ]; do shift; done\n'
+    parallel += "run=$1; shift 2; for each; do\n"
+    parallel += 'sh -c "$(printf %s "$run" | sed "s/{}/$each/g")" || exit 1; done\n'
     for name, text in (("featx", program), ("parallel", parallel)):
         (programs / name).write_text(text, encoding="utf-8")
         (programs / name).chmod(0o755)
@@ -103,31 +105,27 @@ def test_one_index_on_slurm(spoken: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("machines", [{}, {"MACHINES": "machines.txt"}])
 def test_gnu_parallel(spoken: Any, tmp_path: Path, machines: dict[str, str]) -> None:
-    script = ["sh", str(FOLDER / "parallel.sh"), "photos", "shards"]
-    (merge,) = spoken(script, **machines)
+    photos = "Bob's new photos"
+    *extracts, merge = spoken(["sh", str(FOLDER / "parallel.sh"), photos, "all shards"], **machines)
     assert merge[0] == "merge"
     check_call(merge)
-    given = shlex.split((tmp_path / "parallel").read_text(encoding="utf-8"))
-    assert ("--sshloginfile" in given) == bool(machines)
-    numbers = given[given.index(":::") + 1 :]
-    template = given[given.index("featx") + 1 : given.index("||")]
-    shards = set()
-    for number in numbers:
-        values = check_call([word.replace("{}", number) for word in template])
-        shards.add(values["shard"])
-        assert str(values["output"]) == f"shards/shard-{number}.h5"
-    assert shards == {f"{number}/{len(numbers)}" for number in range(1, len(numbers) + 1)}
+    options = shlex.split((tmp_path / "parallel").read_text(encoding="utf-8"))
+    assert ("--sshloginfile" in options) == bool(machines)
+    assert {"photos", "folder"} <= {options[i + 1] for i in range(20) if options[i] == "--env"}
+    for number, call in enumerate(extracts, start=1):
+        values = check_call(call)
+        assert values["shard"] == f"{number}/{len(extracts)}"
+        assert values["images"] == (photos,)
+        assert str(values["output"]) == f"all shards/shard-{number}.h5"
 
 
-def test_pictures_that_cannot_be_used_are_no_failure_of_a_job(spoken: Any, tmp_path: Path) -> None:
-    spoken(["sh", str(FOLDER / "parallel.sh"), "my photos", "shards"])
-    given = (tmp_path / "parallel").read_text(encoding="utf-8")
+def test_pictures_that_cannot_be_used_are_no_failure_of_a_job(spoken: Any) -> None:
     job = yaml.safe_load((FOLDER / "kubernetes.yaml").read_text(encoding="utf-8"))
     task = {"SLURM_ARRAY_TASK_ID": "3", "JOB_COMPLETION_INDEX": "3"}
     for script in (
         ["sh", str(FOLDER / "slurm.sh"), "my photos", "shards"],
         job["spec"]["template"]["spec"]["containers"][0]["command"],
-        ["sh", "-c", given[given.index("featx") : given.index(":::")]],
+        ["sh", str(FOLDER / "parallel.sh"), "my photos", "shards"],
     ):
         spoken(script, STATUS="3", **task)
         with pytest.raises(subprocess.CalledProcessError):

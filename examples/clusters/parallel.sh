@@ -7,9 +7,9 @@
 # Run it again after an interruption: what is done is not computed again. Status 3 of a shard: some
 # pictures cannot be used and are named; all others are done.
 set -eu
-photos=$1 folder=$2
+export photos="$1" folder="$2"
 mkdir -p "$folder"
-parallel --jobs 4 ${MACHINES:+--sshloginfile "$MACHINES"} --retries 3 \
-  "featx extract '$photos' --shard {}/8 --workers 1 -o '$folder/shard-{}.h5' || [ \$? -eq 3 ]" \
+parallel --jobs 4 ${MACHINES:+--sshloginfile "$MACHINES"} --env photos --env folder --retries 3 \
+  'featx extract "$photos" --shard {}/8 --workers 1 -o "$folder/shard-{}.h5" || [ $? -eq 3 ]' \
   ::: 1 2 3 4 5 6 7 8
 featx merge "$folder"/shard-*.h5 -o "$folder/features.h5"
