@@ -12,6 +12,7 @@ import os
 import shutil
 import socket
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -138,7 +139,9 @@ def _hub() -> Iterator[Any]:
         quiet_loggers("absl"),
     ):
         try:
-            import tensorflow_hub
+            with warnings.catch_warnings():  # pkg_resources of setuptools 80 says that it will go.
+                warnings.simplefilter("ignore")
+                import tensorflow_hub
         except ImportError as error:
             raise ModelError(
                 f"tensorflow-hub, which downloads modules, cannot be imported: "
