@@ -8,18 +8,11 @@ from importlib.resources import files
 from typing import Any
 
 import pytest
-import schemathesis
 from hypothesis import HealthCheck, Phase, settings
-from schemathesis.checks import load_all_checks
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    status_code_conformance,
-)
 
 import featx
 from tests.serving.client import Client
 
-load_all_checks()
 EXAMPLES = json.loads((files("featx.serving") / "examples.json").read_text())
 
 
@@ -30,6 +23,14 @@ def is_no_mistake(context: Any, response: Any, case: Any) -> None:
 
 def run(server: featx.Server, examples: int, paths: Sequence[str] = ()) -> int:
     """Send requests to some operations, or all; return how many there were."""
+    import schemathesis  # Takes a second, in each process that only collects tests, too.
+    from schemathesis.checks import load_all_checks
+    from schemathesis.specs.openapi.checks import (
+        content_type_conformance,
+        status_code_conformance,
+    )
+
+    load_all_checks()
     schema = schemathesis.openapi.from_url(f"{server.url}/openapi.json")
     count = 0
     for result in schema.get_all_operations():

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor, ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import get_args
 
 import numpy as np
+import pytest
 
 from featx.heads.kinds import HEADS, Examples, FitJob, Task
 from featx.heads.operations import compute
@@ -116,14 +117,22 @@ class HeadContract:
             predict(kind, read, examples.values), predict(kind, weights, examples.values)
         )
 
-    def test_the_same_seed_gives_the_same_weights_in_another_process(self, kind: str) -> None:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def another_process(cls) -> Iterator[Executor]:
+        """A process that inherits nothing of this one; all kinds of heads are fitted in it."""
+        with ProcessPoolExecutor(1, get_context("spawn")) as process:
+            yield process
+
+    def test_the_same_seed_gives_the_same_weights_in_another_process(
+        self, kind: str, another_process: Executor
+    ) -> None:
         """Nothing depends on the process: hash seeds, the clock, NumPy's global generator."""
         examples, head, job = make_examples(3), HEADS[kind], FitJob(seed=1)
         chosen = head.choose(examples, job)
         here = head.fit(examples, chosen.settings, job)
-        with ProcessPoolExecutor(1, get_context("spawn")) as process:
-            assert process.submit(head.choose, examples, job).result() == chosen
-            there = process.submit(head.fit, examples, chosen.settings, job).result()
+        assert another_process.submit(head.choose, examples, job).result() == chosen
+        there = another_process.submit(head.fit, examples, chosen.settings, job).result()
         assert sorted(here) == sorted(there)
         for name, array in here.items():
             np.testing.assert_array_equal(array, there[name], err_msg=name)
