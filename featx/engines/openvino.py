@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import math
 from collections.abc import Mapping
 from functools import cache
@@ -15,6 +14,7 @@ from featx.engines.openvino_model import FORMS, convert_graph, get_core, reason_
 from featx.engines.openvino_network import BLOCK, OpenVinoNetwork
 from featx.forks import OPENVINO, start_threads
 from featx.input_spec import InputSpec
+from featx.version import version_of
 
 GRAPH_NAME = "network.xml"
 """The first of the two files of a model in OpenVINO's own format; its weights are beside it."""
@@ -33,7 +33,7 @@ class OpenVino:
 
     def versions(self) -> Mapping[str, str]:
         """Return OpenVINO's version, to which a converted network belongs."""
-        return {"openvino": importlib.metadata.version("openvino")}
+        return {"openvino": version_of("openvino")}
 
     def convert(self, graph: NetworkGraph, contract: InputSpec) -> Any:
         """Return an OpenVINO model of uint8 pixels (B, H, W, C), RGB.

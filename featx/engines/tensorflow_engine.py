@@ -6,7 +6,6 @@ This engine computes graphs that come from elsewhere.
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from featx.engines.tensorflow_graph import CompiledLayers, FrozenGraph
 from featx.engines.tensorflow_thread import run_apart
 from featx.errors import first_line
 from featx.input_spec import InputSpec
+from featx.version import version_of
 
 
 class TensorFlow:
@@ -36,7 +36,7 @@ class TensorFlow:
 
     def versions(self) -> Mapping[str, str]:
         """Return TensorFlow's version."""
-        return {"tensorflow": importlib.metadata.version("tensorflow")}
+        return {"tensorflow": version_of("tensorflow")}
 
     def convert(self, graph: NetworkGraph, contract: InputSpec) -> GraphModel:
         """Return the graph with its contract: whether TensorFlow can take it, opening shows."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import importlib.metadata
 import math
 import platform
 import shutil
@@ -34,7 +33,7 @@ from featx.store.parts import list_parts
 from featx.store.rows import DEFAULT_SINGLE_FILE_LIMIT, StoreHeader
 from featx.store.shifted import DECODERS
 from featx.units import format_bytes, format_count, format_shape
-from featx.version import __version__
+from featx.version import __version__, version_of
 from featx.wording import option
 
 MAX_ROW_BYTES = (1 << 32) - 1
@@ -139,11 +138,11 @@ def _describe_run(backbone: Backbone) -> dict[str, Any]:
     }
     for package in ("tensorflow", "keras", "numpy", "pillow"):
         if package in sys.modules or package == "pillow":
-            run[package] = importlib.metadata.version(package)
+            run[package] = version_of(package)
     add_on = backbone.spec.package
     packages = [*backbone.packages, *([] if add_on is None else [add_on])]
     run[DECODERS] = decoder_versions()
-    return run | {package: importlib.metadata.version(package) for package in packages}
+    return run | {package: version_of(package) for package in packages}
 
 
 def _announce(plan: Plan, header: StoreHeader, beginning: Beginning, listener: Listener) -> None:

@@ -8,6 +8,7 @@ import importlib.metadata
 from PIL import Image, features
 
 from featx.images.formats import load_plugins
+from featx.version import version_of
 
 _LIBRARIES = {
     "libjpeg-turbo": "libjpeg_turbo",
@@ -33,11 +34,11 @@ def decoder_versions() -> dict[str, str]:
         >>> "pillow" in decoder_versions()
         True
     """
-    versions = {"pillow": importlib.metadata.version("pillow")}
+    versions = {"pillow": version_of("pillow")}
     for name, feature in _LIBRARIES.items():
         version = features.version(feature)
         if version is not None:
             versions[name] = version
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-        versions["pillow-heif"] = importlib.metadata.version("pillow-heif")
+        versions["pillow-heif"] = version_of("pillow-heif")
     return versions

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +19,7 @@ from featx.models.sources import SOURCES
 from featx.shown import Shown
 from featx.specs import ModelSpec, digest
 from featx.user_cache import forget_facts, read_facts, remember_facts
-from featx.version import __version__
+from featx.version import __version__, version_of
 from featx.wording import option
 
 if TYPE_CHECKING:
@@ -72,9 +70,8 @@ def _versions(source: str) -> list[str]:
     return _find_versions((*SOURCES[source].packages, *([] if package is None else [package])))
 
 
-@cache
 def _find_versions(packages: tuple[str, ...]) -> list[str]:
-    return [importlib.metadata.version(package) for package in packages]
+    return [version_of(package) for package in packages]
 
 
 def _identify_files(files: Iterable[Path]) -> list[list[Any]]:
