@@ -63,6 +63,16 @@ def check_texts(name: str, value: object) -> tuple[str, ...]:
     )
 
 
+def split_names(text: str) -> tuple[str, ...]:
+    """Return names between commas; what is empty between two of them is none.
+
+    Example:
+        >>> split_names("a, b,")
+        ('a', 'b')
+    """
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
 def check_path(name: str, value: object) -> str | None:
     """Return a path as text, or None.
 

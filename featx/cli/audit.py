@@ -71,8 +71,8 @@ def audit(
     Example: featx audit flowers.h5 --report audit.html --suggest labels.csv
     """
     import featx
+    from featx.checks.texts import split_names
     from featx.curation.auditing import check_table_path
-    from featx.heads.options import split_names
     from featx.report.audit_page import write_audit_page
     from featx.report.console import ConsoleListener
     from featx.report.finding_tables import show_audit, write_findings

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from featx.checks.layers import POOL_SYNONYMS
+from featx.checks.texts import split_names
 from featx.cli.groups import spread_groups
 from featx.cli.options import (
     SOME_FAILED,
@@ -94,7 +95,7 @@ def extract(
     from featx.report.scalings import show_scalings
     from featx.report.store_tables import show_extract_report
 
-    layers = [name for value in layer or [] for name in value.split(",")]
+    layers = [name for value in layer or [] for name in split_names(value) or (value,)]
     if input.preprocess == "try":
         trials = featx.compare_scalings(
             images or ".",

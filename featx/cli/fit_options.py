@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from featx.checks.texts import split_names
 from featx.cli.groups import Group
 from featx.cli.options import CsvSafe
 from featx.cli.registry_choice import Choice, Help
@@ -22,7 +23,6 @@ from featx.heads.options import (
     HeadOptions,
     TaskOptions,
     parse_hidden,
-    split_names,
 )
 from featx.poolings import vector_poolings
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_TEST_SIZE

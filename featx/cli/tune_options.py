@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from featx.checks.layers import POOL_SYNONYMS
+from featx.checks.texts import split_names
 from featx.cli.fit_options import (
     IgnoreSplit,
     LabelColumns,
@@ -19,7 +20,7 @@ from featx.cli.groups import Group
 from featx.cli.options import AllowDownload
 from featx.cli.registry_choice import Choice
 from featx.heads.kinds import HEADS
-from featx.heads.options import FOLDERS, parse_hidden, split_names
+from featx.heads.options import FOLDERS, parse_hidden
 from featx.poolings import vector_poolings
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_TEST_SIZE
 from featx.training.options import (

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from featx.checks.layers import check_pool
+from featx.checks.texts import split_names
 from featx.errors import HeadError, UnknownName, join_names
 from featx.events import Listener
 from featx.heads.choosing import choose_kind
@@ -93,7 +94,9 @@ def _split(value: str | int | Sequence[str | int], known: Sequence[str] = ()) ->
     """Return texts of a list, or between commas; a name with commas is one text."""
     texts = [str(value)] if isinstance(value, (str, int)) else [str(one) for one in value]
     return [
-        part.strip() for text in texts for part in ([text] if text in known else text.split(","))
+        part
+        for text in texts  # A text without any name is refused as it is.
+        for part in ((text,) if text in known else split_names(text) or (text,))
     ]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, TypedDict
 
 from featx.checks.numbers import check_number, check_whole_number, check_widths
-from featx.checks.texts import check_texts
+from featx.checks.texts import check_texts, split_names
 from featx.errors import InvalidValue
 from featx.keywords import LayerSynonyms
 from featx.specs import DEFAULT_READ_POOLING, DEFAULT_TEST_SIZE
@@ -195,16 +195,6 @@ class HeadOptions:
             raise InvalidValue(
                 f"Hidden layers have widths of at least 1, such as 128,64. Received: {self.hidden}."
             )
-
-
-def split_names(text: str) -> tuple[str, ...]:
-    """Return names between commas.
-
-    Example:
-        >>> split_names("a, b")
-        ('a', 'b')
-    """
-    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def parse_hidden(text: str) -> tuple[int, ...]:

@@ -13,14 +13,13 @@ from typing import Literal, TypedDict, get_args
 
 from featx.checks.flags import check_flag
 from featx.checks.numbers import check_number, check_whole_number
-from featx.checks.texts import check_choice, check_texts
+from featx.checks.texts import check_choice, check_texts, split_names
 from featx.errors import InvalidValue
 from featx.heads.options import (
     FOLDERS,
     EvaluationOptions,
     HeadOptions,
     TaskOptions,
-    split_names,
 )
 from featx.keywords import (
     CodeKeywords,

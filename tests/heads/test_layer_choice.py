@@ -224,3 +224,11 @@ def test_too_few_images_are_said(tmp_path: Path) -> None:
     )
     with pytest.raises(HeadError, match="too few images"):
         featx.fit_head(tmp_path / "f.h5", layer="all", kind="linear", output=tmp_path / "head")
+
+
+def test_what_is_empty_between_commas_names_nothing(store: Path) -> None:
+    with open_store(store) as opened:
+        wanted = FeatureOptions(layer="deep, ,", pool=",avg")
+        assert list_features(opened, wanted, Listener()) == [FeatureChoice("deep", "avg")]
+        with pytest.raises(UnknownName, match="','"):
+            list_features(opened, FeatureOptions(layer=","), Listener())
