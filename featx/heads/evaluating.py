@@ -130,11 +130,17 @@ def evaluate(
     )
     failures: list[ImageFailure] = []
     measured = MeasuredRows(loaded)
-    for batch in _iter_batches(query, loaded, None if labels is None else Path(labels), listener):
+    predicted = []  # A table is matched with all images at once: outputs wait, not features.
+    for batch in iter_vectors(query, loaded, listener):
         if isinstance(batch, ImageFailure):
             failures.append(batch)
-        else:
+        elif labels is None:
             measured.add(batch)
+        else:
+            predicted.append(measured.predict(batch))
+    if labels is not None:
+        for batch in _label(predicted, Path(labels), loaded.columns, listener):
+            measured.add(batch, is_predicted=True)
     held_out, evaluation = measured.finish()
     if rows is not None:
         paths = tuple(held_out.root.location(key) for key in held_out.keys)
@@ -154,20 +160,6 @@ def evaluate(
         held_out=held_out,
         task=loaded.task,
     )
-
-
-def _iter_batches(
-    query: QueryImages, head: Head, labels: Path | None, listener: Listener
-) -> Iterator[VectorBatch | ImageFailure]:
-    """Yield the features of all images, with the labels that count."""
-    batches = iter_vectors(query, head, listener)
-    if labels is None:
-        yield from batches
-        return
-    found = list(batches)  # A table is matched with all images at once.
-    yield from (one for one in found if isinstance(one, ImageFailure))
-    usable = [one for one in found if not isinstance(one, ImageFailure)]
-    yield from _label(usable, labels, head.columns, listener)
 
 
 def _label(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -56,10 +57,29 @@ class MeasuredRows:
         self._outputs: list[np.ndarray] = []  # Of other tasks than one class.
         self._outcomes: list[Outcomes] = []
 
-    def add(self, batch: VectorBatch) -> None:
-        """Predict the images of a batch that can be measured on, and count the others."""
+    def predict(self, batch: VectorBatch) -> VectorBatch:
+        """Return a batch whose labels follow later, with the head's outputs (B, C) as its values.
+
+        They are NaN for images that are not measured on.
+        """
+        is_new = [row.tobytes() not in self._known for row in batch.content_hash]
+        rows = np.flatnonzero(find_usable(batch.values) & is_new)
+        width = 1 if self._head.task == "regression" else len(self._head.classes)
+        outputs = np.full((len(batch.keys), width), np.nan, np.float32)
+        if len(rows):
+            outputs[rows] = self._compute(batch.values[rows])
+        return replace(batch, values=outputs)
+
+    def add(self, batch: VectorBatch, *, is_predicted: bool = False) -> None:
+        """Predict the images of a batch that can be measured on, and count the others.
+
+        Args:
+            batch: The images.
+            is_predicted: Whether it is what `predict` returned, with the labels that count.
+        """
         self._root = batch.root
-        used, is_usable = [], find_usable(batch.values)
+        used = []
+        is_usable = ~np.isnan(batch.values[:, 0]) if is_predicted else find_usable(batch.values)
         for row, values in enumerate(zip(*self._find_columns(batch), strict=True)):
             if None in values:
                 self.num_unlabelled += 1
@@ -73,13 +93,18 @@ class MeasuredRows:
                 used.append(row)
         if used:
             taken = batch.take(np.array(used))
+            outputs = taken.values if is_predicted else self._compute(taken.values)
             if self._head.task == "single":
                 targets = np.array([self._numbers[str(label)] for label in taken.labels])
-                outputs = self._head.predict_proba(taken.values)
                 self._outcomes.append(find_outcomes(outputs, targets))
             else:
-                self._outputs.append(self._head.raw_proba(taken.values))
+                self._outputs.append(outputs)
             self._batches.append(taken.without_values())
+
+    def _compute(self, values: np.ndarray) -> np.ndarray:
+        """Return what the head says of usable features, (n, C)."""
+        is_single = self._head.task == "single"
+        return self._head.predict_proba(values) if is_single else self._head.raw_proba(values)
 
     def finish(self) -> tuple[AnyHeldOut, AnyEvaluation]:
         """Return what was predicted and the figures.

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +15,12 @@ from sklearn.metrics import accuracy_score
 
 import featx
 from featx.errors import FingerprintMismatch, HeadError, InvalidValue
+from featx.heads import evaluating
 from featx.heads.fitting import fit_head
+from featx.heads.vector_batches import VectorBatch, iter_vectors
+from featx.images.sources import ImageFailure
 from featx.report.evaluation_tables import show_evaluate_report
+from featx.store import stored_layers
 from featx.testing import toy_model, write_images
 from tests.cli.program import Program
 from tests.store_samples import write_sample
@@ -99,6 +106,37 @@ def test_labels_of_a_table_go_before_those_of_the_store(folder: Path, tmp_path: 
     table.write_text(table.read_text().replace(",a", ",x").replace(",b", ",y").replace(",c", ",z"))
     with pytest.raises(HeadError, match="None of the labels is a class of the head.*'x'.*'a'"):
         featx.evaluate(tmp_path / "other.h5", head=folder / "head", labels=table)
+
+
+def test_features_do_not_wait_for_the_labels_of_a_table(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, table = tmp_path / "other.h5", tmp_path / "labels.csv"
+    values = write_store(path, 40, seed=5)
+    values[7] = np.nan
+    keys = [f"5_{number}.png" for number in range(40)]
+    write_sample(path, {"v": values}, keys, labels=[None] * 40)
+    lines = [f"{key},{'abc'[number % 3]}" for number, key in enumerate(keys) if number > 3]
+    table.write_text("path,label\n" + "\n".join(lines))
+    seen: list[weakref.ref[np.ndarray]] = []
+
+    def watch(*arguments: Any) -> Iterator[VectorBatch | ImageFailure]:
+        for batch in iter_vectors(*arguments):
+            assert isinstance(batch, VectorBatch)
+            seen.append(weakref.ref(batch.values))
+            assert sum(one() is not None for one in seen) <= 2
+            yield batch
+
+    monkeypatch.setattr(stored_layers, "BLOCK_BYTES", 5 * 4 * WIDTH)
+    monkeypatch.setattr(evaluating, "iter_vectors", watch)
+    report = featx.evaluate(path, head=folder / "head", labels=table)
+    assert len(seen) == 8
+    assert (report.num_unlabelled, report.num_not_finite) == (4, 1)
+    labels = [None if number <= 3 else "abc"[number % 3] for number in range(40)]
+    write_sample(path, {"v": values}, keys, labels=labels)
+    own = featx.evaluate(path, head=folder / "head")
+    assert own.evaluation.accuracy == report.evaluation.accuracy
+    assert own.evaluation.log_loss == pytest.approx(report.evaluation.log_loss)
 
 
 def test_a_store_of_another_model_is_refused(folder: Path, tmp_path: Path) -> None:
