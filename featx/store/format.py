@@ -57,13 +57,16 @@ def read_header(file: h5py.File, path: Path, *, salvage: bool = False) -> StoreH
         StoreDamaged: If it is incomplete.
     """
     try:
-        header = _parse_header(file, salvage)
-        num_rows, lengths = len(file["keys"]), _measure_columns(file, header)
-        _ = file["split_names"] if "splits" in file else None
-        _ = (file["classes"], text_attribute(file, "contents"))
-        _ = number_attribute(file, "next_part")
-        _ = [file["failures"][name] for name in ("key", "reason", "size", "mtime_ns")]
-        intact = text_attribute(file, "fingerprint") == header.fingerprint
+        root = file["/"]  # h5py looks it up for each attribute of a file.
+        layers = _layers(root)
+        header = _parse_header(root, layers, salvage)
+        num_rows, lengths = len(root["keys"]), _measure_columns(root, header, layers)
+        _ = root["split_names"] if "splits" in root else None
+        _ = (root["classes"], text_attribute(root, "contents"))
+        _ = number_attribute(root, "next_part")
+        failures = root["failures"]
+        _ = [failures[name] for name in ("key", "reason", "size", "mtime_ns")]
+        intact = text_attribute(root, "fingerprint") == header.fingerprint
     except (*READ_ERRORS, LookupError, AttributeError) as error:
         raise StoreDamaged(f"{str(path)!r} is a damaged feature store: {error}") from error
     wrong = {name: length for name, length in lengths.items() if length != num_rows}
@@ -77,7 +80,7 @@ def read_header(file: h5py.File, path: Path, *, salvage: bool = False) -> StoreH
             f"{str(path)!r} is a damaged feature store: its fingerprint does not belong to its "
             "model and features."
         )
-    others = {layer.dtype.name for layer in _layers(file)}.difference([header.dtype])
+    others = {layer.dtype.name for layer in layers}.difference([header.dtype])
     if others:
         raise StoreDamaged(
             f"{str(path)!r} is a damaged feature store: it says that features are {header.dtype}, "
@@ -110,12 +113,11 @@ def check_version(file: h5py.File, path: Path) -> None:
         )
 
 
-def _parse_header(file: h5py.File, salvage: bool) -> StoreHeader:
+def _parse_header(file: h5py.Group, layers: list[h5py.Dataset], salvage: bool) -> StoreHeader:
     return StoreHeader(
         model=ModelSpec.from_dict(parse_json(text_attribute(file, "model"))),
         features=tuple(
-            FeatureSpec.from_dict(parse_json(text_attribute(dataset, "spec")))
-            for dataset in _layers(file)
+            FeatureSpec.from_dict(parse_json(text_attribute(dataset, "spec"))) for dataset in layers
         ),
         dtype=text_attribute(file, "dtype"),  # type: ignore[arg-type]
         root=Root.parse(text_attribute(file, "root")),
@@ -126,11 +128,14 @@ def _parse_header(file: h5py.File, salvage: bool) -> StoreHeader:
     )
 
 
-def _layers(file: h5py.File) -> list[h5py.Dataset]:
-    return [file["features"][dataset_name(i)] for i in range(len(file["features"]))]
+def _layers(file: h5py.Group) -> list[h5py.Dataset]:
+    group = file["features"]
+    return [group[dataset_name(number)] for number in range(len(group))]
 
 
-def _measure_columns(file: h5py.File, header: StoreHeader) -> dict[str, int]:
+def _measure_columns(
+    file: h5py.Group, header: StoreHeader, layers: list[h5py.Dataset]
+) -> dict[str, int]:
     """Return the number of rows of each column and layer.
 
     Raises:
@@ -141,14 +146,14 @@ def _measure_columns(file: h5py.File, header: StoreHeader) -> dict[str, int]:
     columns += ["splits"] if "splits" in file else []
     columns += further_datasets(file, "columns")
     lengths = {name: len(file[name]) for name in columns}
-    for spec, dataset in zip(header.features, _layers(file), strict=True):
+    for spec, dataset in zip(header.features, layers, strict=True):
         lengths[spec.name] = len(dataset)
         if dataset.shape[1:] != spec.shape:
             raise ValueError(f"rows of {spec.name!r} have the shape {dataset.shape[1:]}")
     return lengths
 
 
-def further_datasets(file: h5py.File, group: str) -> list[str]:
+def further_datasets(file: h5py.Group, group: str) -> list[str]:
     """Return the paths of the datasets of further columns; see `featx.store.column_datasets`."""
     count = len(file["column_names"]) if "column_names" in file else 0
     values = [f"{group}/c{number:03d}" for number in range(count)]
@@ -157,7 +162,7 @@ def further_datasets(file: h5py.File, group: str) -> list[str]:
 
 
 def _read_records(
-    file: h5py.File,
+    file: h5py.Group,
     name: str,
     salvage: bool,
     check: Callable[[Any], dict[str, Any]] = dict,
