@@ -13,7 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import featx.engines.tensorflow_graph as engine
 from featx.engines.tensorflow import import_tensorflow
-tensorflow = import_tensorflow()
+from featx.host import own_process
+with own_process():  # Half of the time for the import.
+    tensorflow = import_tensorflow()
 cpu, = tensorflow.config.list_physical_devices("CPU")
 two = [tensorflow.config.LogicalDeviceConfiguration()] * 2
 tensorflow.config.set_logical_device_configuration(cpu, two)
