@@ -75,8 +75,14 @@ def difference(data: bytes, contract: InputSpec) -> float:
     return float(np.abs(fast.astype(np.float64) - exact).mean())
 
 
-@pytest.mark.parametrize("resize", ["stretch", "crop", "pad"])
-@pytest.mark.parametrize("interpolation", ["bilinear", "hamming", "bicubic", "lanczos"])
+@pytest.mark.parametrize(
+    ("interpolation", "resize"),  # The filter does not know of what it is applied to.
+    [
+        *((name, "crop") for name in ("bilinear", "hamming", "bicubic", "lanczos")),
+        ("bicubic", "stretch"),
+        ("bilinear", "pad"),
+    ],
+)
 def test_it_is_within_one_of_255(photo: bytes, interpolation: Any, resize: Any) -> None:
     contract = replace(CONTRACT, interpolation=interpolation, resize=resize)
     assert 0 < difference(photo, contract) < 0.5

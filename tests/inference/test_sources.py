@@ -218,8 +218,14 @@ def test_second_results_of_operations_and_names_like_tensors(tmp_path: Path) -> 
     check_agreement(backbone, all_layers(backbone))
 
 
-@pytest.mark.parametrize("order", ["rgb", "bgr"])
-@pytest.mark.parametrize("scaling", ["caffe", "tf", "torch", "unit", "raw"])
+@pytest.mark.parametrize(
+    ("scaling", "order"),  # Two of them differ from channel to channel.
+    [
+        *((scaling, "rgb") for scaling in ("caffe", "tf", "torch", "unit", "raw")),
+        ("caffe", "bgr"),
+        ("torch", "bgr"),
+    ],
+)
 def test_every_scaling_is_that_of_scale_pixels(
     tmp_path: Path, scaling: Scaling, order: ChannelOrder
 ) -> None:
