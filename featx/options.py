@@ -187,7 +187,9 @@ class RunOptions:
         engine: ``tensorflow``, ``openvino`` (on the CPU; a model that it cannot take runs in
             TensorFlow), or ``auto``: OpenVINO unless TensorFlow is clearly faster here.
         precision: ``float32``; ``bfloat16``; ``mixed``: the first convolutions in float32, the
-            others in bfloat16 with corrected constants; or ``auto``: bfloat16, or else mixed,
+            others in bfloat16 with corrected constants; ``int8``: 8 bits, only for `featx.extract`,
+            calibrated on pictures of the run and measured on others of them (needs
+            ``featx[int8]``); or ``auto``: bfloat16, or else mixed,
             where the processor has it and every row of every layer keeps a cosine of at least
             0.999 to its float32 values, in the first eight images and in one of 16 from all over
             the folder, at most 32. An existing store goes on in the precision in which it was

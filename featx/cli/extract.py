@@ -12,10 +12,10 @@ from featx.checks.texts import split_names
 from featx.cli.groups import spread_groups
 from featx.cli.options import (
     SOME_FAILED,
+    ExtractRunGroup,
     Images,
     InputGroup,
     Json,
-    RunGroup,
     SelectionGroup,
     Signature,
     TrustModelCode,
@@ -78,7 +78,7 @@ def extract(
         StorageType, typer.Option(help="How values are stored.")
     ] = DEFAULT_STORAGE_TYPE,
     input: InputGroup,
-    run: RunGroup,
+    run: ExtractRunGroup,
     update: UpdateGroup,
     trust_model_code: TrustModelCode = False,
     as_json: Json = False,

@@ -13,7 +13,7 @@ from featx.cli.registry_choice import Choice
 from featx.input_spec import ChannelOrder, Decode, Exif, Icc, Interpolation, Preprocess, Resize
 from featx.options import InputOptions, RunOptions, Selection, UpdateOptions
 from featx.poolings import vector_poolings
-from featx.specs import Precision
+from featx.specs import Precision, ReadPrecision
 from featx.units import parse_bytes, parse_img_size
 
 
@@ -53,11 +53,19 @@ EngineOption = Annotated[
 ]
 _PRECISION_HELP = "Of the arithmetic; 'auto' is bfloat16, or mixed, where features hardly change. "
 PrecisionOption = Annotated[
-    Precision | None,
+    ReadPrecision | None,
     typer.Option("--precision", help=f"{_PRECISION_HELP}[default: auto, or the store's own]"),
 ]
+ExtractPrecisionOption = Annotated[
+    Precision | None,
+    typer.Option(
+        "--precision",
+        help=f"{_PRECISION_HELP}'int8' is calibrated on pictures of the run. "
+        "[default: auto, or the store's own]",
+    ),
+]
 ReadPrecisionOption = Annotated[
-    Precision | None, typer.Option("--precision", help=f"{_PRECISION_HELP}[default: float32]")
+    ReadPrecision | None, typer.Option("--precision", help=f"{_PRECISION_HELP}[default: float32]")
 ]
 MovedWeights = Annotated[
     str | None,
@@ -266,6 +274,17 @@ def make_run(
     return RunOptions(max_pixels, batch_size, workers, engine, precision)
 
 
+def make_extract_run(
+    max_pixels: MaxPixels = None,
+    batch_size: BatchSize = None,
+    workers: Workers = None,
+    engine: EngineOption = "auto",
+    precision: ExtractPrecisionOption = None,
+) -> RunOptions:
+    """Return the same for pictures on which 8 bits can be calibrated."""
+    return RunOptions(max_pixels, batch_size, workers, engine, precision)
+
+
 def make_read_run(
     max_pixels: MaxPixels = None,
     batch_size: BatchSize = None,
@@ -362,6 +381,7 @@ def make_update(
 InputGroup = Annotated[InputOptions, Group(make_input)]
 SelectionGroup = Annotated[Selection, Group(make_selection)]
 RunGroup = Annotated[RunOptions, Group(make_run)]
+ExtractRunGroup = Annotated[RunOptions, Group(make_extract_run)]
 ReadRunGroup = Annotated[RunOptions, Group(make_read_run)]
 UpdateGroup = Annotated[UpdateOptions, Group(make_update)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from featx.engines.graph import NetworkGraph
 from featx.input_spec import InputSpec
@@ -14,7 +14,7 @@ from featx.registry import Registry
 if TYPE_CHECKING:
     import numpy as np  # Not needed to explain ``--engine``.
 
-ComputeType = Literal["float32", "mixed", "bfloat16"]
+ComputeType = Literal["float32", "mixed", "bfloat16", "int8"]
 """A precision in which a network is computed; its results are float32 in any case."""
 
 Results: TypeAlias = "dict[str, np.ndarray]"
@@ -138,6 +138,28 @@ class Engine(Protocol):
 
         Raises:
             NotConvertible: If it cannot.
+        """
+        ...
+
+
+@runtime_checkable
+class Quantizing(Protocol):
+    """What an `Engine` has besides, if it computes in integers of 8 bits (``int8``).
+
+    They are none of its `precisions`: only who asks for them gets them.
+    """
+
+    def quantize(self, model: Any, images: Sequence[np.ndarray]) -> Any:
+        """Return the form of a model that is opened in ``int8``.
+
+        Args:
+            model: A model that the engine converted; not modified.
+            images: Those that its ranges are calibrated on: uint8 (H, W, C). The same ones give the
+                same network.
+
+        Raises:
+            InvalidValue: If a library is missing; names the extra.
+            NotConvertible: If the model has nothing to quantise.
         """
         ...
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from featx.engines.engines import ComputeType, Network, NetworkSettings
 from featx.engines.graph import NetworkGraph, NotConvertible
 from featx.engines.openvino_model import FORMS, convert_graph, get_core, reason_of
 from featx.engines.openvino_network import BLOCK, OpenVinoNetwork
+from featx.errors import InvalidValue
 from featx.forks import OPENVINO, start_threads
 from featx.input_spec import InputSpec
 from featx.version import version_of
+
+if TYPE_CHECKING:
+    import numpy as np
 
 GRAPH_NAME = "network.xml"
 """The first of the two files of a model in OpenVINO's own format; its weights are beside it."""
@@ -75,6 +79,24 @@ class OpenVino:
         try:
             return correct(get_core(), model)
         except NotConvertible:
+            raise
+        except Exception as error:
+            raise NotConvertible(reason_of(error)) from error
+
+    def quantize(self, model: Any, images: Sequence[np.ndarray]) -> Any:
+        """Return a model whose convolutions compute in 8 bits, calibrated on pictures.
+
+        Raises:
+            ForkError: If OpenVINO has computed something before this process was forked.
+            InvalidValue: If NNCF is not installed.
+            NotConvertible: If it has no convolutions.
+        """
+        start_threads(OPENVINO)
+        from featx.engines.quantization import quantize
+
+        try:
+            return quantize(model, images)
+        except (InvalidValue, NotConvertible):
             raise
         except Exception as error:
             raise NotConvertible(reason_of(error)) from error

@@ -28,9 +28,10 @@ CALL_SECONDS, MAX_BATCH = 0.03, 32
 MAX_STREAMS = 16
 """Each takes memory of its own: 100 MB for VGG19 in float32. More cores share streams."""
 
-_PRECISIONS = {"float32": "f32", "mixed": "bf16", "bfloat16": "bf16"}
+_PRECISIONS = {"float32": "f32", "mixed": "bf16", "bfloat16": "bf16", "int8": "f32"}
 """Ours → OpenVINO's name of the type in which it computes; for `mixed`, the type of operations that
-are not marked in the model."""
+are not marked in the model, and for `int8` of those that are not quantised: bfloat16 is no faster
+there (``benchmarks/LOG.md``)."""
 
 
 class OpenVinoNetwork:
@@ -77,7 +78,7 @@ class OpenVinoNetwork:
             self._requests.put(compiled.create_infer_request())
 
     def _options(self, settings: NetworkSettings) -> dict[str, Any]:
-        is_exact = settings.precision == "float32"
+        is_exact = settings.precision in ("float32", "int8")
         return {
             "INFERENCE_PRECISION_HINT": _PRECISIONS[settings.precision],
             "EXECUTION_MODE_HINT": "ACCURACY" if is_exact else "PERFORMANCE",

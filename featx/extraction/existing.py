@@ -68,6 +68,22 @@ class ExistingWork:
         precisions = self.precisions
         return "auto" if not precisions else precisions[0] if len(precisions) == 1 else "float32"
 
+    @property
+    def quantized(self) -> str:
+        """The 8-bit network that rows were computed with; empty where none were.
+
+        Raises:
+            StoreError: If there are several, as after a merge: new rows could belong to one only.
+        """
+        names = {name for source in self.sources for name in source.header.quantized}
+        if len(names) > 1:
+            raise StoreError(
+                f"The features in {str(self.output)!r} were computed by {len(names)} 8-bit "
+                "networks, and new ones would suit only one of them. Write to another file with "
+                f"{option('output')}."
+            )
+        return "".join(names)
+
     def continue_with(self, input: InputOptions) -> InputOptions:
         """Return how pictures become pixels: as the stored ones did where nothing else is asked.
 

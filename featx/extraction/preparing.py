@@ -20,8 +20,10 @@ from featx.extraction.decoding import choose_decoding
 from featx.extraction.plan import Plan
 from featx.features.computing import Stopwatch, plan_features
 from featx.images.decoders import decoder_versions
-from featx.images.reading import read_spread
+from featx.images.reading import read_sample, read_spread
 from featx.inference import AcceleratedBackbone, EngineRequest
+from featx.inference.quantized import SAMPLES
+from featx.inference.request import AUTO, INT8
 from featx.models import load_model
 from featx.models.backbone import Backbone, Beginning
 from featx.models.input_contract import require_scaling
@@ -82,21 +84,18 @@ def prepare(plan: Plan, listener: Listener) -> Prepared:
     )
     for source in plan.existing.sources:
         loaded.spec = as_recorded(loaded.spec, source.model)
-    spread = partial(
-        read_spread,
-        plan.changes.todo,
-        loaded.spec.input,
-        workers=request.run.workers,
-        max_pixels=request.run.max_pixels,
-    )
+    reading: dict[str, Any] = {
+        "workers": request.run.workers,
+        "max_pixels": request.run.max_pixels,
+    }
+    todo, contract = plan.changes.todo, loaded.spec.input
     backbone = AcceleratedBackbone(
         loaded,
-        EngineRequest(
-            request.run.engine, request.precision, stored_precision=plan.existing.precision
-        ),
+        _request_engine(plan),
         listener=listener,
-        further=spread,
-        checked=partial(spread, most=CHECKED),
+        further=partial(read_spread, todo, contract, **reading),
+        checked=partial(read_spread, todo, contract, most=CHECKED, **reading),
+        samples=partial(read_sample, todo, contract, SAMPLES, **reading),
         num_images=len(plan.changes.todo) if plan.found.stream is None else None,
     )
     require_scaling(backbone)
@@ -108,6 +107,18 @@ def prepare(plan: Plan, listener: Listener) -> Prepared:
     _announce(plan, header, backbone.beginning, listener)
     is_chosen = backbone.choosing.seconds > 0
     return Prepared(backbone, header, load_seconds, choose_seconds, is_chosen)
+
+
+def _request_engine(plan: Plan) -> EngineRequest:
+    """Return what is to compute; features in 8 bits go on with their own network, or not at all."""
+    asked, stored = plan.request.precision, plan.existing.precision
+    precision = INT8 if (asked, stored) == (AUTO, INT8) else asked
+    return EngineRequest(
+        plan.request.run.engine,
+        precision,
+        stored_precision=stored,
+        quantized=plan.existing.quantized if precision == INT8 else "",
+    )
 
 
 def _make_header(plan: Plan, backbone: Backbone) -> StoreHeader:

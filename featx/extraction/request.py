@@ -70,6 +70,12 @@ class Request:
         check_choice("storage type", self.dtype, get_args(StorageType))
         EngineRequest(self.run.engine, self.precision)  # Checks both.
         self._check_cluster()
+        if self.precision == "int8" and (self.update.shard or self.update.cluster):
+            name = "shard" if self.update.shard else "cluster"
+            raise InvalidValue(
+                f"Each part of {option(name)} would calibrate an 8-bit network of its own, and "
+                f"their features differ. Use {option('precision', 'auto')}."
+            )
         output = self.output
         if output.is_dir() or not output.absolute().parent.is_dir():
             raise StoreError(describe_wrong_output(output))

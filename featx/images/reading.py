@@ -175,10 +175,27 @@ def read_spread(
     Returns:
         Pixels uint8 (H, W, C) of at most `most` images and one in 16, without those that fail.
     """
+    count = min(most, sum(item.reader is None for item in items) // SPREAD_SHARE)
+    sample = read_sample(items, contract, count, workers=workers, max_pixels=max_pixels)
+    return [image.pixels for image in sample]
+
+
+def read_sample(
+    items: Sequence[ImageItem],
+    contract: InputSpec,
+    count: int,
+    *,
+    workers: int | None = None,
+    max_pixels: int | None = None,
+) -> list[DecodedImage]:
+    """Decode `count` images from all over a list, or all there are, without those that fail.
+
+    See `read_spread`.
+    """
     files = [item for item in items if item.reader is None]
-    chosen = [files[position] for position in spread_positions(len(files), most)]
+    chosen = [files[position] for position in _positions(len(files), min(count, len(files)))]
     results = read_images(chosen, contract, workers=workers, max_pixels=max_pixels)
-    return [result.pixels for result in results if isinstance(result, DecodedImage)]
+    return [result for result in results if isinstance(result, DecodedImage)]
 
 
 def spread_positions(total: int, most: int = SPREAD) -> list[int]:
@@ -188,7 +205,10 @@ def spread_positions(total: int, most: int = SPREAD) -> list[int]:
         >>> spread_positions(48)
         [8, 24, 40]
     """
-    count = min(most, total // SPREAD_SHARE)
+    return _positions(total, min(most, total // SPREAD_SHARE))
+
+
+def _positions(total: int, count: int) -> list[int]:
     return [(2 * number + 1) * total // (2 * count) for number in range(count)]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,9 +16,12 @@ from featx.forks import ProcessLock
 from featx.inference.agreement import Agreement, compare_results
 from featx.inference.choosing import choose_network
 from featx.inference.request import EngineRequest
-from featx.inference.trial import FIRST_BATCH, Choice, Trial, no_further_images
+from featx.inference.trial import FIRST_BATCH, Choice, Trial, no_further_images, no_samples
 from featx.models.backbone import Backbone, Layer
 from featx.shown import Shown
+
+if TYPE_CHECKING:
+    from featx.images.reading import DecodedImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class AcceleratedBackbone(Shown):
         listener: Is told what was chosen, and why.
         further: Gives more images to compare precisions on, where the first ones agree.
         checked: Gives a few of them, to check a precision that was chosen for other images.
+        samples: Gives pictures with their labels, on which 8 bits are calibrated and compared.
         num_images: How many images there are in all; None where that is not known. For few, the
             network is not converted.
 
@@ -80,6 +84,7 @@ class AcceleratedBackbone(Shown):
         listener: Listener | None = None,
         further: Callable[[], Sequence[np.ndarray]] = no_further_images,
         checked: Callable[[], Sequence[np.ndarray]] = no_further_images,
+        samples: Callable[[], Sequence[DecodedImage]] = no_samples,
         num_images: int | None = None,
     ) -> None:
         self.spec = backbone.spec
@@ -99,6 +104,7 @@ class AcceleratedBackbone(Shown):
         self._listener = listener or Listener()
         self._further = further
         self._checked = checked
+        self._samples = samples
         self._network: Network | None = None
         self._names: tuple[str, ...] = ()
         self._lock = ProcessLock()
@@ -167,6 +173,7 @@ class AcceleratedBackbone(Shown):
             batch_size,
             self._further,
             self._checked,
+            self._samples,
             self._listener,
             self.num_images,
         )

@@ -21,14 +21,20 @@ LOWEST_COSINE = 0.999
 
 
 def lowest_cosine(reference: np.ndarray, values: np.ndarray) -> float:
-    """Return the lowest cosine between rows of two arrays; two rows of zeros agree.
-
-    A row with NaN or infinity has the cosine 0.
+    """Return the lowest cosine between rows of two arrays; see `row_cosines`.
 
     Example:
         >>> rows = np.eye(2, dtype=np.float32)
         >>> lowest_cosine(rows, 2 * rows), lowest_cosine(rows, rows[::-1])
         (1.0, 0.0)
+    """
+    return float(row_cosines(reference, values).min(initial=1.0))
+
+
+def row_cosines(reference: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return the cosines between rows of two arrays, (N,); two rows of zeros agree.
+
+    A row with NaN or infinity has the cosine 0.
     """
     first = reference.reshape(len(reference), -1).astype(np.float64)
     second = values.reshape(len(values), -1).astype(np.float64)
@@ -37,7 +43,7 @@ def lowest_cosine(reference: np.ndarray, values: np.ndarray) -> float:
         products = (first * second).sum(axis=1)
         both_zero = ~(first.any(axis=1) | second.any(axis=1))
         cosines = np.where(both_zero, 1.0, products / np.where(lengths > 0, lengths, math.inf))
-    return float(np.nan_to_num(cosines, nan=0.0).min(initial=1.0))
+    return np.nan_to_num(cosines, nan=0.0)
 
 
 def compare_results(expected: Results, received: Results) -> dict[str, float]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from featx.inference.trial import Choice, Trial
-from featx.specs import describe_precision, describe_speed
+from featx.specs import describe_precision, describe_quantization, describe_speed
 from featx.units import format_count
 from featx.user_cache import CACHE_VARIABLE
 
@@ -29,6 +29,7 @@ def describe_choice(facts: Mapping[str, Any]) -> str:
             f"lowest cosine of {compared} to float32 in "
             f"{format_count(facts['compared_images'], 'image')}: {cosine:.5f} ({layer})"
         )
+        parts += filter(None, [describe_quantization(facts)])
     return "; ".join(parts) if len(parts) > 1 else ""
 
 

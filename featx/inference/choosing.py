@@ -15,7 +15,7 @@ from featx.inference.candidates import Candidate
 from featx.inference.first_use import is_worth_converting, measuring_seconds
 from featx.inference.loaded import LoadedNetwork
 from featx.inference.memory import OtherForm
-from featx.inference.request import AUTO, FAST, EngineRequest
+from featx.inference.request import AUTO, FAST, EngineRequest, precisions_of
 from featx.inference.speed import choose_fastest
 from featx.inference.trial import Choice, Trial
 from featx.specs import describe_precision
@@ -102,11 +102,12 @@ def _find_engines(trial: Trial, request: EngineRequest, loaded: LoadedNetwork) -
                 raise
             trial.listener.note(str(error))
     precision = request.precision
-    if precision in FAST:
+    if request.asks_for_fast:
         engines = [
             engine
             for engine in engines
-            if precision in engine.precisions and engine.has_precision(precision)
+            if precision in precisions_of(engine)
+            and (precision not in FAST or engine.has_precision(precision))
         ]
         if not engines:
             raise InvalidValue(

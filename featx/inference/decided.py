@@ -101,4 +101,8 @@ def request_chosen(facts: Mapping[str, Any]) -> EngineRequest:
     """
     if facts.get("engine") not in ENGINES:
         return EngineRequest()
-    return EngineRequest(facts["engine"], facts.get("precision", "float32"))
+    return EngineRequest(
+        facts["engine"],
+        facts.get("precision", "float32"),
+        quantized=facts.get("quantization", {}).get("network", ""),
+    )

@@ -12,7 +12,7 @@ from featx.errors import AddOnError
 from featx.inference.kept_graph import KeptGraph
 from featx.inference.loaded import LoadedNetwork
 from featx.inference.memory import EngineMemory, find_lost_seconds, keep_lost_seconds
-from featx.inference.request import AUTO, FAST, EngineRequest
+from featx.inference.request import AUTO, FAST, INT8, EngineRequest
 from featx.inference.speed import LONGEST
 from featx.inference.trial import Trial
 from featx.models.remembered import RememberedBackbone
@@ -43,7 +43,7 @@ def is_worth_converting(trial: Trial, request: EngineRequest, loaded: LoadedNetw
     if (
         trial.num_images is None
         or request.engine != AUTO
-        or request.wanted_precision in FAST
+        or request.wanted_precision in (*FAST, INT8)
         or any(EngineMemory(engine, trial).has_network() for engine in _others(loaded))
         or not _load(trial)
         or loaded.try_out(trial.pixels) is None

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import get_args
+from typing import Literal, get_args
 
 from featx.checks.texts import check_choice
-from featx.engines.engines import ENGINES, ComputeType
+from featx.engines.engines import ENGINES, ComputeType, Engine, Quantizing
 from featx.errors import InvalidValue, join_names
 from featx.specs import Precision
 from featx.wording import option
 
 AUTO = "auto"
+INT8: Literal["int8"] = "int8"
+"""Only computed in where asked for."""
 
 FAST: tuple[ComputeType, ...] = ("bfloat16", "mixed")
 """Precisions to try instead of float32, the fastest first."""
@@ -23,9 +25,11 @@ class EngineRequest:
 
     Attributes:
         engine: ``auto``, for the fastest, or the name of one in `featx.engines.engines.ENGINES`.
-        precision: ``auto``, ``float32``, ``mixed`` or ``bfloat16``.
+        precision: ``auto``, ``float32``, ``mixed``, ``bfloat16`` or ``int8``.
         stored_precision: The precision of the existing features, in which ``auto`` continues if
             this machine can; ``auto`` if there are none.
+        quantized: The 8-bit network of the existing features, with which new ones are computed;
+            empty if there are none.
 
     Raises:
         UnknownName: If there is no such engine or precision.
@@ -41,6 +45,7 @@ class EngineRequest:
     engine: str = AUTO
     precision: Precision = "auto"
     stored_precision: Precision = "auto"
+    quantized: str = ""
 
     def __post_init__(self) -> None:
         check_choice("precision", self.precision, get_args(Precision))
@@ -48,9 +53,9 @@ class EngineRequest:
             return
         if self.engine not in ENGINES:
             check_choice("engine", self.engine, (AUTO, *ENGINES))
-        precisions = ENGINES[self.engine].precisions
+        precisions = precisions_of(ENGINES[self.engine])
         if self.precision not in (AUTO, *precisions):
-            able = [name for name in ENGINES if self.precision in ENGINES[name].precisions]
+            able = [name for name in ENGINES if self.precision in precisions_of(ENGINES[name])]
             raise InvalidValue(
                 f"The engine {self.engine} computes in "
                 f"{join_names(list(precisions), conjunction='and')}. "
@@ -60,9 +65,14 @@ class EngineRequest:
     @property
     def asks_for_fast(self) -> bool:
         """Whether a precision other than float32 was asked for."""
-        return self.precision in FAST
+        return self.precision in (*FAST, INT8)
 
     @property
     def wanted_precision(self) -> Precision:
         """The precision to begin with: what was asked for, else what is stored."""
         return self.stored_precision if self.precision == AUTO else self.precision
+
+
+def precisions_of(engine: Engine) -> tuple[ComputeType, ...]:
+    """Return the precisions that an engine can be asked for."""
+    return (*engine.precisions, *((INT8,) if isinstance(engine, Quantizing) else ()))

@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,9 +14,17 @@ from featx.engines.engines import Network, Results
 from featx.events import Listener
 from featx.models.backbone import Backbone
 
+if TYPE_CHECKING:
+    from featx.images.reading import DecodedImage
+
 FIRST_BATCH = 8
 """Images of the first batch, on which precisions and engines are compared. Unless the user sets
 a batch size, the batch has no more, so that nothing is computed twice."""
+
+
+def no_samples() -> Sequence[DecodedImage]:
+    """Return no pictures: there are none that 8 bits could be calibrated on."""
+    return ()
 
 
 def no_further_images() -> Sequence[np.ndarray]:
@@ -57,6 +65,7 @@ class Trial:
         batch_size: Images of the first batch, of which `pixels` may be only some.
         further: Gives more images to compare precisions on: uint8 (H, W, C) each.
         checked: Gives a few of them, to check a precision that was chosen earlier.
+        samples: Gives pictures with their labels, on which 8 bits are calibrated and compared.
         listener: Told what was chosen, and why.
         num_images: How many images are to be computed in all; None where that is not known.
         spent: Where the time goes.
@@ -68,6 +77,7 @@ class Trial:
     batch_size: int
     further: Callable[[], Sequence[np.ndarray]] = no_further_images
     checked: Callable[[], Sequence[np.ndarray]] = no_further_images
+    samples: Callable[[], Sequence[DecodedImage]] = no_samples
     listener: Listener = field(default_factory=Listener)
     num_images: int | None = None
     spent: Spent = field(default_factory=Spent)

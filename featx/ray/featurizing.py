@@ -243,6 +243,11 @@ def decide(
             f"Which precision suits is measured on pictures, and none is here yet: "
             f"{option('precision', 'float32', 'bfloat16', 'mixed')}."
         )
+    if run.precision == "int8":
+        raise InvalidValue(
+            "8 bits are calibrated on pictures, and none is here yet: "
+            f"{option('precision', 'float32', 'bfloat16', 'mixed')}."
+        )
     loaded = load_model(
         model.reference,
         weights=model.weights,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from featx.images.roots import Root
 from featx.report.drawing import make_table, print_facts, print_result
 from featx.report.text import short_path
-from featx.specs import describe_precision, describe_speed
+from featx.specs import describe_precision, describe_quantization, describe_speed
 from featx.store.shifted import DECODERS
 from featx.units import format_bytes, format_count, format_rate, format_shape
 from featx.wording import command, option
@@ -299,7 +299,7 @@ def _describe_rate(run: Mapping[str, Any]) -> str:
 _RUN_FACTS = (
     "started", "computed", "seconds", "engine", "precision", "lowest_cosine", "compared_images",
     "compared_precision", "compared_engine", "speed_ratio", "choosing_seconds", "choosing_images",
-    *_BEGINNING, "decoders", "decoding", "shifted",
+    *_BEGINNING, "decoders", "decoding", "shifted", "quantization",
 )  # fmt: skip
 
 
@@ -312,6 +312,7 @@ def _describe_comparison(run: Mapping[str, Any]) -> str:
         cosine = min(run["lowest_cosine"].values())
         images = format_count(run["compared_images"], "image")
         parts.append(f"lowest cosine {of}{cosine:.5f} in {images}")
+    parts += filter(None, [describe_quantization(run)])
     if run.get("decoding"):
         cosine = min(run["decoding"]["lowest_cosine"].values())
         images = format_count(run["decoding"]["images"], "image")

@@ -212,6 +212,12 @@ def _note_differences(opened: Sequence[FeatureStore], listener: Listener) -> Non
             "the features were computed in several precisions: "
             f"{join_names([*precisions], conjunction='and')}; new ones will be in float32"
         )
+    networks = {name for store in opened for name in store.header.quantized}
+    if len(networks) > 1:
+        listener.note(
+            f"the features were computed by {len(networks)} 8-bit networks, each calibrated on "
+            "pictures of its own; new ones cannot be added"
+        )
 
 
 def _header(first: FeatureStore, target: Path, single_file_limit: int | None) -> StoreHeader:

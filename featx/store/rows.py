@@ -69,6 +69,12 @@ class StoreHeader:
         return tuple(dict.fromkeys(str(run["precision"]) for run in runs))
 
     @property
+    def quantized(self) -> tuple[str, ...]:
+        """The 8-bit networks that rows were computed with, oldest first."""
+        facts = [run.get("quantization", {}) for run in self.runs if run.get("computed")]
+        return tuple(dict.fromkeys(str(one["network"]) for one in facts if "network" in one))
+
+    @property
     def row_bytes(self) -> int:
         """Bytes of the features of one row."""
         values = sum(int(np.prod(spec.shape)) for spec in self.features)

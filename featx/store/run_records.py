@@ -28,6 +28,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     "lowest_cosine": (dict,),
     "decoders": (dict,),
     "decoding": (dict,),
+    "quantization": (dict,),
     "shifted": (list,),
 }
 """Type of each entry that featx reads. Others, such as versions of packages, are only shown."""
@@ -68,12 +69,29 @@ def check_run(run: Any) -> dict[str, Any]:
         _check_entry("images", decoding["images"], (int,))
         if not decoding["lowest_cosine"]:
             raise ValueError("'decoding' of a run names no layer")
+    _check_quantization(run.get("quantization", {}))
     for name, needed in NEEDED_BY.items():
         if name in run and needed not in run:
             raise ValueError(f"a run has {name!r} without {needed!r}")
     if run.get("speed_ratio", 1) <= 0:
         raise ValueError(f"'speed_ratio' of a run is {run['speed_ratio']!r}")
     return dict(run)
+
+
+def _check_quantization(facts: Mapping[str, Any]) -> None:
+    """Check what a run says of 8 bits: see `featx.inference.quantized.measure_quantized`."""
+    if "network" in facts:
+        _check_entry("network", facts["network"], (str,))
+    if "median_cosine" in facts:
+        _check_entry("calibrated", facts.get("calibrated"), (int,))
+    for name in ("median_cosine", "same_nearest", "accuracy"):
+        values = facts.get(name, {})
+        _check_entry(name, values, (dict,))
+        for value in values.values():
+            if name == "accuracy" and (type(value) is not list or len(value) != 2):
+                raise TypeError(f"{name!r} of a run is {value!r:.60}")
+            for number in value if name == "accuracy" else [value]:
+                _check_entry(name, number, NUMBER)
 
 
 def _check_entries(run: Mapping[str, Any]) -> None:

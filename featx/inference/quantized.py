@@ -1,0 +1,193 @@
+"""8 bits: a network is calibrated on pictures of the run, kept, and measured on others of them."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from featx.engines.engines import Network, Quantizing, Results
+from featx.engines.graph import NotConvertible
+from featx.inference.agreement import row_cosines
+from featx.inference.memory import EngineMemory
+from featx.inference.trial import FIRST_BATCH, Trial
+from featx.poolings import pool_features
+from featx.specs import digest
+from featx.wording import option
+
+if TYPE_CHECKING:  # Help texts and `info` need no decoders.
+    from featx.images.reading import DecodedImage
+
+SAMPLES = 192
+"""Pictures that are taken from all over those to be computed: every second one calibrates, the
+others are compared."""
+
+FEWEST = 32
+
+GOOD_COSINE = 0.99
+"""Below, the median cosine of a layer is a warning."""
+
+
+def quantize_network(
+    memory: EngineMemory, model: Any, samples: Sequence[DecodedImage]
+) -> tuple[str, Any]:
+    """Return the 8-bit network of some pictures, made now or when they were first seen.
+
+    Args:
+        memory: The engine's, for the layers.
+        model: The engine's model of them.
+        samples: Pictures of the run.
+
+    Returns:
+        What it is called in the cache and in stores, and the network.
+
+    Raises:
+        InvalidValue: If a library is missing.
+        NotConvertible: If there are too few pictures, or nothing to quantise.
+    """
+    if len(samples) < FEWEST:
+        raise NotConvertible(
+            f"it is calibrated on pictures in files, at least {FEWEST} of a run of `extract`, and "
+            f"there {'is' if len(samples) == 1 else 'are'} {len(samples)}"
+        )
+    images = [sample.pixels for sample in samples[::2]]
+    name = _name(images)
+    network = memory.find(_form(name))
+    if network is None:
+        assert isinstance(memory.engine, Quantizing)
+        network = memory.engine.quantize(model, images)
+        if not memory.keep(network, _form(name)) or memory.find(_form(name)) is None:
+            memory.trial.listener.note(
+                "the 8-bit network cannot be kept, so no later run can add images to this store"
+            )
+    return name, network
+
+
+def find_quantized(memory: EngineMemory, name: str) -> Any:
+    """Return the 8-bit network of existing features.
+
+    Raises:
+        NotConvertible: If it is not in the cache.
+    """
+    network = memory.find(_form(name))
+    if network is None:
+        raise NotConvertible(
+            "the 8-bit network of the existing features is not in the cache any more, or was made "
+            f"on another machine or by other versions: start over with {option('overwrite', True)}"
+        )
+    return network
+
+
+def _form(name: str) -> str:
+    return f"int8-{name}"
+
+
+def _name(images: Sequence[np.ndarray]) -> str:
+    """Identify a calibration: its pictures, and what calibrates."""
+    try:
+        version = importlib.metadata.version("nncf")
+    except importlib.metadata.PackageNotFoundError:
+        version = ""
+    pictures = [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
+    return digest({"nncf": version, "pictures": pictures})
+
+
+def measure_quantized(
+    trial: Trial, exact: Network, quantized: Network, samples: Sequence[DecodedImage]
+) -> dict[str, Any]:
+    """Compare an 8-bit network with float32, on the pictures on which it was not calibrated.
+
+    Args:
+        trial: Names the layers.
+        exact: The network in float32.
+        quantized: The one in 8 bits.
+        samples: The pictures, as they were given to `quantize_network`.
+
+    Returns:
+        What is recorded: how many calibrated it; of each layer the median cosine, the share of
+        pictures whose nearest neighbour among those compared is the same, and, where the pictures
+        have classes, how many of them are classified rightly by the nearest mean of the classes
+        of the calibrating pictures, in float32 and in 8 bits.
+    """
+    labels = [sample.item.label for sample in samples]
+    pixels = [sample.pixels for sample in samples]
+    before, after = _compute(exact, pixels), _compute(quantized, pixels)
+    lowest, median, same, accuracy = {}, {}, {}, {}
+    for name in trial.names:
+        cosines = row_cosines(before[name][1::2], after[name][1::2])
+        lowest[name] = round(float(cosines.min()), 6)
+        median[name] = round(float(np.median(cosines)), 6)
+        rows = [_unit_rows(results[name]) for results in (before, after)]
+        nearest = [_nearest(some[1::2]) for some in rows]
+        same[name] = round(float((nearest[0] == nearest[1]).mean()), 4)
+        shares = [classify_held_out(some, labels) for some in rows]
+        accuracy[name] = [round(share, 4) for share in shares if share is not None]
+    facts = {
+        "calibrated": len(samples[::2]),
+        "median_cosine": median,
+        "same_nearest": same,
+        **({"accuracy": accuracy} if all(accuracy.values()) else {}),
+    }
+    return {"lowest_cosine": lowest, "compared_images": len(samples[1::2]), "quantization": facts}
+
+
+def _compute(network: Network, pixels: Sequence[np.ndarray]) -> Results:
+    """Compute pictures on all streams of a network."""
+    batches = [
+        np.stack(pixels[start : start + FIRST_BATCH])
+        for start in range(0, len(pixels), FIRST_BATCH)
+    ]
+    with ThreadPoolExecutor(network.concurrency) as threads:
+        results = [network(batches[0]), *threads.map(network, batches[1:])]
+    return {name: np.concatenate([some[name] for some in results]) for name in results[0]}
+
+
+def _unit_rows(values: np.ndarray) -> np.ndarray:
+    """Return vectors of length 1, of maps their means: float64 (N, D)."""
+    rows = pool_features(values, "avg") if values.ndim == 4 else values
+    rows = rows.reshape(len(rows), -1).astype(np.float64)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.where(lengths > 0, lengths, 1.0)
+
+
+def _nearest(rows: np.ndarray) -> np.ndarray:
+    """Return the nearest other row of each."""
+    cosines = rows @ rows.T
+    np.fill_diagonal(cosines, -np.inf)
+    nearest: np.ndarray = cosines.argmax(axis=1)
+    return nearest
+
+
+def classify_held_out(rows: np.ndarray, labels: Sequence[str | None]) -> float | None:
+    """Return how many rows at odd places are nearest to the mean of their class at even ones.
+
+    Only rows of classes that have both count; None if these are not two classes.
+
+    Example:
+        >>> rows = np.array([[1.0, 0], [0.9, 0.1], [0, 1], [0.1, 0.9], [1, 0], [0.2, 0.8]])
+        >>> classify_held_out(rows, ["a", "a", "b", "b", "a", "a"])
+        0.6666666666666666
+    """
+    names = np.array([label or "" for label in labels])
+    classes = sorted({*names[::2]} & {*names[1::2]} - {""})
+    if len(classes) < 2:
+        return None
+    means = np.stack([rows[::2][names[::2] == name].mean(axis=0) for name in classes])
+    counted = np.isin(names[1::2], classes)
+    found = np.array(classes)[(rows[1::2][counted] @ _unit_rows(means).T).argmax(axis=1)]
+    return float((found == names[1::2][counted]).mean())
+
+
+def warn_of_quantization(trial: Trial, facts: Mapping[str, Any]) -> None:
+    """Warn where 8 bits change features too much to search in them."""
+    layer, cosine = min(facts["quantization"]["median_cosine"].items(), key=lambda pair: pair[1])
+    if cosine < GOOD_COSINE:
+        trial.listener.note(
+            f"warning: 8 bits keep a median cosine of only {cosine:.4f} ({layer}) to float32, less "
+            f"than {GOOD_COSINE}: searches will find other images; "
+            f"{option('precision', 'auto')} keeps them"
+        )
