@@ -7,9 +7,6 @@ from pathlib import Path
 
 import pytest
 
-GARBAGE = 20_000
-"""New objects before garbage is looked for; Python's own 700 are a twentieth of the whole run."""
-
 
 def pytest_collection() -> None:
     """Thousands of tests are made that stay: looking for garbage among them is a fifth of it."""
@@ -17,9 +14,8 @@ def pytest_collection() -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Look for garbage seldom, and leave out what stays until the end."""
+    """Leave out of what is looked through from now on what stays until the end."""
     gc.freeze()
-    gc.set_threshold(GARBAGE)
     gc.enable()
 
 
