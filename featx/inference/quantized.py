@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from featx.engines.engines import Network, Quantizing, Results
+from featx.engines.engines import Network, Quantizing
 from featx.engines.graph import NotConvertible
 from featx.inference.agreement import row_cosines
 from featx.inference.memory import EngineMemory
@@ -114,14 +114,13 @@ def measure_quantized(
         of the calibrating pictures, in float32 and in 8 bits.
     """
     labels = [sample.item.label for sample in samples]
-    pixels = [sample.pixels for sample in samples]
-    before, after = _compute(exact, pixels), _compute(quantized, pixels)
+    compared = _compare(exact, quantized, [sample.pixels for sample in samples])
     lowest, median, same, accuracy = {}, {}, {}, {}
     for name in trial.names:
-        cosines = row_cosines(before[name][1::2], after[name][1::2])
+        cosines, *rows = compared[name]
+        cosines = cosines[1::2]
         lowest[name] = round(float(cosines.min()), 6)
         median[name] = round(float(np.median(cosines)), 6)
-        rows = [_unit_rows(results[name]) for results in (before, after)]
         nearest = [_nearest(some[1::2]) for some in rows]
         same[name] = round(float((nearest[0] == nearest[1]).mean()), 4)
         shares = [classify_held_out(some, labels) for some in rows]
@@ -135,15 +134,36 @@ def measure_quantized(
     return {"lowest_cosine": lowest, "compared_images": len(samples[1::2]), "quantization": facts}
 
 
-def _compute(network: Network, pixels: Sequence[np.ndarray]) -> Results:
-    """Compute pictures on all streams of a network."""
-    batches = [
-        np.stack(pixels[start : start + FIRST_BATCH])
-        for start in range(0, len(pixels), FIRST_BATCH)
-    ]
-    with ThreadPoolExecutor(network.concurrency) as threads:
-        results = [network(batches[0]), *threads.map(network, batches[1:])]
-    return {name: np.concatenate([some[name] for some in results]) for name in results[0]}
+def _compare(
+    exact: Network, quantized: Network, pixels: Sequence[np.ndarray]
+) -> dict[str, list[np.ndarray]]:
+    """Compute pictures in both; of each layer, return the cosines and the vectors of each.
+
+    Maps are kept no longer than a batch: those of early layers are large.
+    """
+
+    def compare(start: int) -> dict[str, list[np.ndarray]]:
+        batch = np.stack(pixels[start : start + FIRST_BATCH])
+        before, after = exact(batch), quantized(batch)
+        return {
+            name: [
+                row_cosines(before[name], after[name]),
+                _unit_rows(before[name]),
+                _unit_rows(after[name]),
+            ]
+            for name in before
+        }
+
+    first = compare(0)  # The first call of a network may compile it.
+    with ThreadPoolExecutor(min(exact.concurrency, quantized.concurrency)) as threads:
+        others = list(threads.map(compare, range(FIRST_BATCH, len(pixels), FIRST_BATCH)))
+    return {
+        name: [
+            np.concatenate(parts)
+            for parts in zip(*(one[name] for one in (first, *others)), strict=True)
+        ]
+        for name in first
+    }
 
 
 def _unit_rows(values: np.ndarray) -> np.ndarray:
