@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     import pyarrow
     from PIL import Image
 
+PAGE_VALUES = 1024
+"""Values in a page of memory."""
+
 
 @plain_arguments(path=check_given_store)
 def open_store(path: str | Path) -> FeatureStore:
@@ -98,6 +101,9 @@ class FeatureStore(StoreLayers, Shown):
         """
         spec = self.vector_spec(layer, pool)
         values = np.empty((len(self), *spec.shape), np.float32)
+        # The system clears memory without Python's lock, which reading takes for each chunk: so
+        # what another thread does meanwhile (an import) does not stop both of them.
+        values.reshape(-1)[::PAGE_VALUES] = 0
         read, step = self.vector_reader(layer, pool), self._step(self.spec(layer))
         is_direct = np.dtype(self.header.dtype) == values.dtype  # HDF5 converts slowly.
         for start in range(0, len(self), step):
