@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import combinations_with_replacement, islice
+from itertools import combinations_with_replacement
 
 import numpy as np
-
-from featx.machine import available_cores
 
 FEW_DIRECTIONS = 12
 """The most spread directions, in which nearly all rows are seen to be apart: half the work."""
@@ -76,14 +73,8 @@ def _compare(points: np.ndarray, radius: float) -> Iterator[np.ndarray]:
         tiles = [compare_tile(one[row], two[column]) for row, column in np.argwhere(is_wanted)]
         return np.concatenate([np.zeros((0, 2), np.int64), *tiles])
 
-    blocks = combinations_with_replacement(range(0, len(points), LEAF), 2)
-    if len(points) <= LEAF:
-        yield from map(compare_block, blocks)
-        return
-    cores = available_cores()
-    with ThreadPoolExecutor(cores) as pool:
-        while some := list(islice(blocks, 2 * cores)):  # No more than these hold pairs at a time.
-            yield from pool.map(compare_block, some)
+    # In one thread: products of tiles are so small that two wait for Python's lock all the time.
+    yield from map(compare_block, combinations_with_replacement(range(0, len(points), LEAF), 2))
 
 
 def _arrange(points: np.ndarray) -> np.ndarray:

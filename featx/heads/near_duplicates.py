@@ -34,7 +34,7 @@ projection, so that none is missed."""
 SAMPLE = 512
 """Rows from which these directions are computed."""
 
-BLOCK_BYTES = 8 << 20
+BLOCK_BYTES = 2 << 20
 
 MOST_PAIRS = 64
 """Candidates for each row, above which features are too much alike to tell copies."""
@@ -60,7 +60,7 @@ def find_alike(
 
     The search is exact up to rounding: candidates are rows that are close in a few principal
     directions of the centred vectors of unit length, and all of them are compared in full. Memory
-    beyond the values is about 32 MiB for each core and 100 bytes a row.
+    beyond the values is about 8 MiB for each core and 100 bytes a row.
 
     Args:
         values: Features, (N, D).
@@ -168,8 +168,8 @@ def _project(values: np.ndarray, mean: np.ndarray, seed: int) -> tuple[np.ndarra
     directions = np.linalg.qr(sample.T @ axes)[0].astype(np.float32)
 
     def project(block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        vectors, is_usable = scale_rows(block, mean)
-        return vectors[is_usable] @ directions, is_usable
+        centred, lengths, is_usable = _centre(block, mean)
+        return (centred @ directions)[is_usable] / lengths[is_usable, np.newaxis], is_usable
 
     projected, usable = zip(*_over_blocks(project, values), strict=True)
     return np.concatenate(projected), np.flatnonzero(np.concatenate(usable))
@@ -201,10 +201,16 @@ def scale_rows(values: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, np.nda
     Returns:
         float32 (n, D), and which rows have a direction, bool (n,).
     """
-    centred = values.astype(np.float32) - mean
-    lengths = np.linalg.norm(centred, axis=1)
-    usable = lengths > 1e-6 * max(1.0, float(np.linalg.norm(mean)))
-    return centred / np.where(usable, lengths, 1)[:, None], usable
+    centred, lengths, usable = _centre(values, mean)
+    centred /= np.where(usable, lengths, 1)[:, None]
+    return centred, usable
+
+
+def _centre(values: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return rows less a mean, float32 (n, D), their lengths, and which are not the mean, (n,)."""
+    centred = np.subtract(values, mean, dtype=np.float32)
+    lengths = np.sqrt(np.einsum("ij,ij->i", centred, centred))
+    return centred, lengths, lengths > 1e-6 * max(1.0, float(np.linalg.norm(mean)))
 
 
 def _over_blocks(function: Callable[[np.ndarray], Result], values: np.ndarray) -> list[Result]:
