@@ -6,12 +6,13 @@ import random
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from featx.errors import ModelError
+from featx.features import batch_queue
 from featx.features.batch_queue import BATCHES_AHEAD, ComputedBatch
 from featx.features.computing import compute_features
 from featx.images.reading import DecodedImage, KnownImage, ReadResult
@@ -115,6 +116,51 @@ def test_failures_come_where_they_were(concurrency: int) -> None:
         )
     computed = [name for name in order if name[0].isdigit()]
     assert computed == [f"{number}.png" for number in range(20, 60)]
+
+
+class DoubtedBackbone(SlowBackbone):
+    """Gives wrong values until it is settled, if it is not right."""
+
+    def __init__(self, concurrency: int, *, is_right: bool) -> None:
+        super().__init__(concurrency)
+        self.is_right = is_right
+        self.is_settled = False
+        self.computed = 0
+
+    def compute_unsettled(self, images: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+        is_wrong = not (self.is_settled or self.is_right)
+        results = self(images, names)
+        self.computed += len(images)
+        return {"value": results["value"] + 100 * is_wrong}
+
+    def settle(self) -> bool:
+        was_settled, self.is_settled = self.is_settled, True
+        return was_settled or self.is_right
+
+
+@CONCURRENCY
+@pytest.mark.parametrize("is_right", [True, False])
+def test_nothing_leaves_before_its_precision_is_checked(
+    concurrency: int, is_right: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backbone = DoubtedBackbone(concurrency, is_right=is_right)
+    monkeypatch.setattr(batch_queue, "UNSETTLED_BYTES", 30 * 16)  # 12 of pixels, 4 of a value.
+    images = [image(n + 20) for n in range(60)]
+    images[7] = image(25)  # Twins are computed once, also when it is done again.
+    images[50] = image(13)
+    found, before = [], []
+    results = compute_features(
+        iter(images), backbone, SPECS, batch_size=3, known=set(), settling=cast(Any, backbone)
+    )
+    for result in results:
+        before.append(backbone.is_settled)
+        found += names(result)
+    assert all(before)
+    expected = [f"{n + 20}.png" for n in range(60) if n not in (7, 50)]
+    assert [name for name in found if name[0].isdigit()] == expected
+    assert sorted(set(found) - set(expected)) == ["failed 13.png", "known 25.png"]
+    most = 30 + 3 * (concurrency + BATCHES_AHEAD)
+    assert backbone.computed <= 59 + (0 if is_right else most)
 
 
 @CONCURRENCY

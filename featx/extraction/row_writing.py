@@ -203,6 +203,7 @@ def take_rows(
         dtype=header.dtype,
         stopwatch=watch,
         known=rows.known,
+        settling=computation.backbone,
     )
     with contextlib.closing(results):
         for result in results:

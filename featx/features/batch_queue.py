@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,6 +14,7 @@ import numpy as np
 from featx.errors import ModelError
 from featx.images.reading import DecodedImage, KnownImage
 from featx.images.sources import ImageFailure, ImageItem
+from featx.inference import AcceleratedBackbone
 from featx.models.backbone import Backbone
 from featx.poolings import pool_features
 from featx.specs import FeatureSpec, StorageType
@@ -21,6 +23,9 @@ from featx.wording import option
 
 BATCHES_AHEAD = 2
 """Batches that wait beside those that are computed."""
+
+UNSETTLED_BYTES = 64 << 20
+"""Most bytes of pixels and features that are held while the precision that computes is checked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +41,28 @@ class BatchQueue:
     """Batches in the network, in order: as many as it computes at the same time, and a few more.
 
     The first batch is computed alone: then the backbone knows how many it takes at a time.
-    Those that wait beside them keep the network busy while parts are written.
+    Those that wait beside them keep the network busy while parts are written. No batch leaves the
+    queue before the precision in which it was computed is checked.
+
+    Args:
+        backbone: The network.
+        specs: The features.
+        dtype: Type of the results.
+        settling: The network, if its precision may be checked while it computes.
     """
 
     def __init__(
-        self, backbone: Backbone, specs: Sequence[FeatureSpec], dtype: StorageType
+        self,
+        backbone: Backbone,
+        specs: Sequence[FeatureSpec],
+        dtype: StorageType,
+        settling: AcceleratedBackbone | None = None,
     ) -> None:
         # Content hash of images that wait or are being computed → identical images.
         self._twins: dict[bytes, list[ImageItem]] = {}
         self._backbone = backbone
+        self._settling = settling
+        self._run = backbone if settling is None else settling.compute_unsettled
         self._specs = specs
         self._dtype = dtype
         self._names = [spec.name for spec in specs]
@@ -66,14 +84,27 @@ class BatchQueue:
     @property
     def is_full(self) -> bool:
         """Whether a result has to be taken before the next batch is put."""
-        return len(self) >= (
-            1 if self._pool is None else self._backbone.concurrency + BATCHES_AHEAD
-        )
+        if len(self) < self._backbone.concurrency + BATCHES_AHEAD:
+            return False
+        return self._is_settled or self._num_bytes >= UNSETTLED_BYTES
 
     @property
     def is_done(self) -> bool:
         """Whether the oldest batch is computed: it need not wait for images that come late."""
-        return bool(self._batches) and self._batches[0].future.done()
+        return bool(self._batches) and self._batches[0].future.done() and self._is_settled
+
+    @property
+    def _is_settled(self) -> bool:
+        return self._settling is None or self._settling.is_settled
+
+    @property
+    def _num_bytes(self) -> int:
+        values = sum(math.prod(spec.shape) for spec in self._specs)
+        row_bytes = values * np.dtype(self._dtype).itemsize
+        return sum(
+            len(batch.images) * (batch.images[0].pixels.nbytes + row_bytes)
+            for batch in self._batches
+        )
 
     def note_twin(self, image: DecodedImage) -> bool:
         """Whether an identical image waits or is being computed: this one gets its features."""
@@ -89,6 +120,7 @@ class BatchQueue:
         if self._pool is None:
             future: Future[_Computed] = Future()
             future.set_result(self._compute(images))
+            self._pool = ThreadPoolExecutor(self._backbone.concurrency, "featx-network")
         else:
             future = self._pool.submit(self._compute, images)
         self._batches.append(_QueuedBatch(images, future, []))
@@ -99,10 +131,10 @@ class BatchQueue:
 
     def get(self) -> tuple[ComputedBatch, list[ImageFailure], list[KnownImage | ImageFailure]]:
         """Return the oldest batch, its failures, and what follows, such as identical images."""
+        if self._settling is not None and not self._settling.settle():
+            self._compute_again()
         images, future, behind = self._batches.popleft()
         batch, failed = future.result()
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(self._backbone.concurrency, "featx-network")
         same = {image.content_hash: self._twins.pop(image.content_hash, []) for image in images}
         failures = [
             ImageFailure(item.key, reason, item.size, item.mtime_ns)
@@ -112,8 +144,17 @@ class BatchQueue:
         twins = [KnownImage(item, h) for h, items in same.items() for item in items]
         return batch, failures, [*twins, *behind]
 
+    def _compute_again(self) -> None:
+        """Give all batches to the network that has taken the place of another one."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+        waiting, self._batches, self._pool = self._batches, deque(), None
+        for batch in waiting:
+            self.put(batch.images)
+            self._batches[-1].behind.extend(batch.behind)
+
     def _compute(self, images: list[DecodedImage]) -> _Computed:
-        arrays = self._backbone(np.stack([image.pixels for image in images]), self._names)
+        arrays = self._run(np.stack([image.pixels for image in images]), self._names)
         _check_rows(arrays, len(images))
         pooled = {spec.name: pool_features(arrays[spec.name], spec.pool) for spec in self._specs}
         return _split_storable(images, pooled, self._dtype)

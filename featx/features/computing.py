@@ -9,6 +9,7 @@ from collections.abc import Container, Generator, Iterable, Iterator, Sequence
 from featx.features.batch_queue import BatchQueue, ComputedBatch
 from featx.images.reading import DecodedImage, KnownImage, ReadResult
 from featx.images.sources import ImageFailure
+from featx.inference import AcceleratedBackbone
 from featx.models.backbone import Backbone
 from featx.models.selection import select_layers
 from featx.poolings import POOLINGS, pooled_shape
@@ -71,6 +72,7 @@ def compute_features(
     dtype: StorageType = "float32",
     stopwatch: Stopwatch | None = None,
     known: Container[bytes] | None = None,
+    settling: AcceleratedBackbone | None = None,
 ) -> Generator[ComputedBatch | KnownImage | ImageFailure, None, None]:
     """Run images through a backbone, several layers in one pass, pooled and cast.
 
@@ -85,6 +87,8 @@ def compute_features(
         known: Content hashes that have features; the caller adds those of each batch. Identical
             images are then computed once, and the others come as "known", behind the batch. When
             None, each is computed.
+        settling: The backbone, if its precision may be checked while it computes; what did not suit
+            is computed again before it is yielded.
 
     Yields:
         Batches, and failures and known images as they come. An image for which the
@@ -94,7 +98,7 @@ def compute_features(
         ModelError: If a layer does not give one row for each image.
     """
     watch = stopwatch or Stopwatch()
-    queue = BatchQueue(backbone, specs, dtype)
+    queue = BatchQueue(backbone, specs, dtype, settling)
     waiting: list[DecodedImage] = []
     errors: list[Exception] = []
     source = _until_error(images, errors)

@@ -15,6 +15,7 @@ from featx.events import Listener
 from featx.forks import ProcessLock
 from featx.inference.agreement import Agreement, compare_results
 from featx.inference.choosing import choose_network
+from featx.inference.pending import PendingCheck
 from featx.inference.request import EngineRequest
 from featx.inference.trial import FIRST_BATCH, Choice, Trial, no_further_images, no_samples
 from featx.models.backbone import Backbone, Layer
@@ -106,6 +107,7 @@ class AcceleratedBackbone(Shown):
         self._checked = checked
         self._samples = samples
         self._network: Network | None = None
+        self._pending: PendingCheck | None = None
         self._names: tuple[str, ...] = ()
         self._lock = ProcessLock()
 
@@ -124,9 +126,57 @@ class AcceleratedBackbone(Shown):
 
     def __call__(self, images: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
         """Compute layers; see `featx.models.backbone.Backbone`. Pixels are uint8."""
+        self.settle()
+        return self._compute(images, names, is_checked_later=False)
+
+    def compute_unsettled(self, images: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Compute layers as a call does, but let a known precision be checked meanwhile.
+
+        No result may be kept before `settle`, and none from before where that returns False: for
+        one that calls, in one or several threads.
+        """
+        return self._compute(images, names, is_checked_later=True)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether `settle` would return at once."""
+        pending = self._pending
+        return pending is None or pending.is_done
+
+    def settle(self) -> bool:
+        """Wait until the precision that computes is checked, and replace one that does not suit.
+
+        Returns:
+            False where it was replaced: what was computed before has to be computed again.
+        """
+        pending = self._pending
+        if pending is None:
+            return True
+        pending.wait()  # Others compute meanwhile.
+        with self._lock:
+            began, before = time.perf_counter(), self._network
+            choice = pending.settle()
+            self._take(choice)
+            self._pending = None
+            if choice.network is before:
+                return True
+            seconds, spent = time.perf_counter() - began, pending.trial.spent
+            self.choosing = Choosing(
+                self.choosing.seconds + seconds, loading=spent.load, converting=spent.convert
+            )
+            return False
+
+    def _compute(
+        self, images: np.ndarray, names: Sequence[str], *, is_checked_later: bool
+    ) -> dict[str, np.ndarray]:
         with self._lock:
             if self._network is None or self._names != tuple(names):
-                choice = self._choose(images[:FIRST_BATCH], tuple(names), len(images))
+                choice = self._choose(
+                    images[:FIRST_BATCH],
+                    tuple(names),
+                    len(images),
+                    is_checked_later=is_checked_later,
+                )
                 results = choice.results if len(images) <= FIRST_BATCH else None
                 if results is not None and self.choosing.seconds:
                     self.choosing = replace(
@@ -163,7 +213,14 @@ class AcceleratedBackbone(Shown):
             agreement = agreement.add(compared, len(exact[some]))
         return agreement
 
-    def _choose(self, first: np.ndarray, names: tuple[str, ...], batch_size: int) -> Choice:
+    def _choose(
+        self,
+        first: np.ndarray,
+        names: tuple[str, ...],
+        batch_size: int,
+        *,
+        is_checked_later: bool = False,
+    ) -> Choice:
         """Choose what computes from now on, by the first images."""
         began = time.perf_counter()
         trial = Trial(
@@ -176,13 +233,20 @@ class AcceleratedBackbone(Shown):
             self._samples,
             self._listener,
             self.num_images,
+            is_checked_later,
         )
         choice = choose_network(trial, self._request)
         if choice.engine in ENGINES:  # Else there was no choice.
             seconds, spent = time.perf_counter() - began, trial.spent
             self.choosing = Choosing(seconds, loading=spent.load, converting=spent.convert)
-        self._network, self._names = choice.network, names
+        self._names = names
+        self._take(choice)
+        if choice.check is not None:
+            self._pending = PendingCheck(trial, self._request, choice)
+        return choice
+
+    def _take(self, choice: Choice) -> None:
+        self._network = choice.network
         self.run_facts = choice.facts
         self.concurrency = choice.network.concurrency
         self.batch_size = choice.network.batch_size
-        return choice

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from featx.engines.engines import Network, Results
+from featx.engines.engines import ComputeType, Network, Results
 from featx.engines.graph import NotConvertible
 from featx.inference.trial import Trial
 
@@ -103,6 +104,15 @@ class Agreement:
     def is_enough(self) -> bool:
         """Whether every row of every layer keeps `LOWEST_COSINE`."""
         return min(self.cosines.values()) >= LOWEST_COSINE
+
+
+def describe_agreement(agreement: Agreement, precision: ComputeType) -> dict[str, Any]:
+    """Return what is recorded of a comparison of a precision with float32."""
+    return {
+        "compared_precision": precision,
+        "compared_images": agreement.num_images,
+        "lowest_cosine": {name: round(cosine, 6) for name, cosine in agreement.cosines.items()},
+    }
 
 
 def compare_precisions(

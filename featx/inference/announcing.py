@@ -33,6 +33,13 @@ def describe_choice(facts: Mapping[str, Any]) -> str:
     return "; ".join(parts) if len(parts) > 1 else ""
 
 
+def announce_choice(trial: Trial, facts: Mapping[str, Any]) -> None:
+    """Say what was chosen, if anything was measured."""
+    text = describe_choice(facts)
+    if text:
+        trial.listener.note(text)
+
+
 def note_refusals(trial: Trial, refusals: Mapping[str, str], chosen: str) -> None:
     """Say which engines cannot take a model, why, and what runs it."""
     for engine, reason in refusals.items():

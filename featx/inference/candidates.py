@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from featx.engines.engines import ComputeType, Engine, Network, NetworkSettings
@@ -17,6 +18,7 @@ from featx.inference.agreement import (
     check_shapes,
     compare_precisions,
     compare_results,
+    describe_agreement,
 )
 from featx.inference.announcing import note_no_cache, note_not_compared, note_other_pictures
 from featx.inference.loaded import LoadedNetwork
@@ -28,7 +30,7 @@ from featx.inference.quantized import (
     warn_of_quantization,
 )
 from featx.inference.request import AUTO, FAST, INT8, EngineRequest
-from featx.inference.trial import Choice, Trial
+from featx.inference.trial import Choice, Spent, Trial
 from featx.machine import available_cores
 
 CLOSE = 0.0003
@@ -182,7 +184,7 @@ class Candidate:
             agreement = compare_precisions(
                 self.trial, (exact.network, exact.results), (fast.network, fast.results)
             )
-            facts = _describe(agreement, precision)
+            facts = describe_agreement(agreement, precision)
             cosines.append(min(agreement.cosines.values()))
             if agreement.is_enough:
                 memory.keep_precision(KnownPrecision(precision, cosines[-1]))
@@ -210,21 +212,16 @@ class Candidate:
             fast = self._start_fast(model, known.precision)
         except NotConvertible:
             return None
-        is_close = known.cosine < LOWEST_COSINE + CLOSE
-        count = len(self.trial.pixels) if is_close else math.ceil(len(self.trial.pixels) / 2)
-        few = replace(self.trial, pixels=self.trial.pixels[:count], further=self.trial.checked)
-        exact = exact or replace(self, trial=few)._start(model, "float32")
-        assert exact.results is not None
-        assert fast.results is not None
-        expected = {name: rows[:count] for name, rows in exact.results.items()}
-        received = {name: rows[:count] for name, rows in fast.results.items()}
-        agreement = compare_precisions(few, (exact.network, expected), (fast.network, received))
-        facts = _describe(agreement, known.precision)
+        few = self._with_few(known)
+        if exact is None and self.trial.is_checked_later:
+            return replace(fast, check=partial(few._check, model, fast))
+        exact = exact or few._start(model, "float32")
+        agreement = few._compare(exact, fast)
+        facts = describe_agreement(agreement, known.precision)
         if agreement.is_enough:
             return replace(fast, facts=fast.facts | facts, reference=exact.network)
-        EngineMemory(self.engine, self.trial).forget_precision()
-        note_other_pictures(self.trial, facts)
-        if len(expected[self.trial.names[0]]) < len(self.trial.pixels):
+        refuse_known(self.engine, self.trial, facts)
+        if len(few.trial.pixels) < len(self.trial.pixels):
             exact = replace(exact, results=None)
         return replace(exact, facts=exact.facts | facts)
 
@@ -246,7 +243,7 @@ class Candidate:
             agreement = Agreement(
                 compare_results(exact.results, fast.results), len(self.trial.pixels)
             )
-            facts = {**_describe(agreement, INT8), "quantization": {"network": known}}
+            facts = {**describe_agreement(agreement, INT8), "quantization": {"network": known}}
             return replace(fast, facts=fast.facts | facts)
         samples = self.trial.samples()
         with self.trial.spent.timing("convert"):
@@ -257,6 +254,35 @@ class Candidate:
         facts["quantization"]["network"] = name
         facts["compared_precision"] = INT8
         return replace(fast, facts=fast.facts | facts)
+
+    def _with_few(self, known: KnownPrecision) -> Candidate:
+        """Return the same candidate with the images on which a known precision is checked."""
+        is_close = known.cosine < LOWEST_COSINE + CLOSE
+        count = len(self.trial.pixels) if is_close else math.ceil(len(self.trial.pixels) / 2)
+        pixels = self.trial.pixels[:count]
+        return replace(self, trial=replace(self.trial, pixels=pixels, further=self.trial.checked))
+
+    def _check(self, model: Any, fast: Choice) -> Agreement:
+        """Compare a network with float32 on one core, beside what it computes on the others.
+
+        Raises:
+            NotConvertible: If float32 cannot be computed now.
+        """
+        beside = replace(self, trial=replace(self.trial, spent=Spent()))
+        network = beside._open_network(model, "float32", num_threads=1)
+        return beside._compare(beside._try_out(network, "float32"), fast)
+
+    def _compare(self, exact: Choice, fast: Choice) -> Agreement:
+        """Compare two precisions on the images of the trial, and on further ones.
+
+        The first of their results are of these images.
+        """
+        count = len(self.trial.pixels)
+        expected, received = (
+            (one.network, {name: rows[:count] for name, rows in (one.results or {}).items()})
+            for one in (exact, fast)
+        )
+        return compare_precisions(self.trial, expected, received)
 
     def _start_fast(self, model: Any, precision: ComputeType) -> Choice:
         """Open a network in another precision than float32, and try it.
@@ -283,9 +309,11 @@ class Candidate:
         """
         return self._try_out(self._open_network(model, precision), precision)
 
-    def _open_network(self, model: Any, precision: ComputeType) -> Network:
+    def _open_network(
+        self, model: Any, precision: ComputeType, num_threads: int | None = None
+    ) -> Network:
         settings = NetworkSettings(
-            self.trial.names, precision, available_cores(), self.trial.batch_size
+            self.trial.names, precision, num_threads or available_cores(), self.trial.batch_size
         )
         with self.trial.spent.timing("convert"):
             return self.engine.open(model, settings)
@@ -305,10 +333,13 @@ class Candidate:
         return Choice(self.engine.name, network, facts, results, seconds)
 
 
-def _describe(agreement: Agreement, precision: ComputeType) -> dict[str, Any]:
-    """Return what is recorded of a comparison of a precision with float32."""
-    return {
-        "compared_precision": precision,
-        "compared_images": agreement.num_images,
-        "lowest_cosine": {name: round(cosine, 6) for name, cosine in agreement.cosines.items()},
-    }
+def refuse_known(engine: Engine, trial: Trial, facts: dict[str, Any]) -> None:
+    """Forget a precision that suited other pictures and not these, and say so.
+
+    Args:
+        engine: The engine that computed it.
+        trial: What it computed.
+        facts: What was found out; see `describe_agreement`.
+    """
+    EngineMemory(engine, trial).forget_precision()
+    note_other_pictures(trial, facts)

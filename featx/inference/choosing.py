@@ -10,7 +10,7 @@ import numpy as np
 from featx.engines.engines import ENGINES, Engine
 from featx.engines.graph import NotConvertible
 from featx.errors import AddOnError, InvalidValue
-from featx.inference.announcing import describe_choice, note_other_precision, note_refusals
+from featx.inference.announcing import announce_choice, note_other_precision, note_refusals
 from featx.inference.candidates import Candidate
 from featx.inference.first_use import is_worth_converting, measuring_seconds
 from featx.inference.loaded import LoadedNetwork
@@ -51,9 +51,8 @@ def choose_network(trial: Trial, request: EngineRequest) -> Choice:
         seconds = measuring_seconds(trial, loaded)
         chosen = _choose(trial, request, _Candidates(opened, own, refusals, seconds))
         note_refusals(trial, refusals, chosen.engine)
-    announcement = describe_choice(chosen.facts)
-    if announcement:
-        trial.listener.note(announcement)
+    if chosen.check is None:
+        announce_choice(trial, chosen.facts)
     stored = request.stored_precision
     if request.precision == AUTO and stored in FAST and chosen.facts.get("precision") != stored:
         note_other_precision(trial, stored, chosen)

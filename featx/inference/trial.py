@@ -16,6 +16,7 @@ from featx.models.backbone import Backbone
 
 if TYPE_CHECKING:
     from featx.images.reading import DecodedImage
+    from featx.inference.agreement import Agreement
 
 FIRST_BATCH = 8
 """Images of the first batch, on which precisions and engines are compared. Unless the user sets
@@ -68,6 +69,8 @@ class Trial:
         samples: Gives pictures with their labels, on which 8 bits are calibrated and compared.
         listener: Told what was chosen, and why.
         num_images: How many images are to be computed in all; None where that is not known.
+        is_checked_later: Whether a precision that is known may compute before it is checked; see
+            `Choice.check`.
         spent: Where the time goes.
     """
 
@@ -80,6 +83,7 @@ class Trial:
     samples: Callable[[], Sequence[DecodedImage]] = no_samples
     listener: Listener = field(default_factory=Listener)
     num_images: int | None = None
+    is_checked_later: bool = False
     spent: Spent = field(default_factory=Spent)
 
     def timing_load(self) -> contextlib.AbstractContextManager[None]:
@@ -108,6 +112,8 @@ class Choice:
         is_warm: Whether it has computed before, so that its next images show its speed.
         seconds_per_image: How long it took for each of the trial's images; 0 where that was not
             measured.
+        check: Compares its precision with float32, where that is still to be done: until then no
+            result of it may be kept. May be called in another thread than computes.
     """
 
     engine: str
@@ -119,3 +125,4 @@ class Choice:
     reference: Network | None = None
     is_warm: bool = False
     seconds_per_image: float = 0.0
+    check: Callable[[], Agreement] | None = None

@@ -21,6 +21,8 @@ from featx.engines.openvino_network import OpenVinoNetwork
 from featx.extraction import preparing
 from featx.features.batch_queue import BatchQueue
 from featx.inference import AcceleratedBackbone, candidates, choosing, speed
+from featx.inference.agreement import Agreement
+from featx.inference.candidates import Candidate
 from featx.inference.memory import find_lost_seconds, keep_lost_seconds
 from featx.inference.speed import choose_fastest, compare_speeds
 from featx.inference.trial import Choice, Trial
@@ -347,6 +349,27 @@ def test_a_folder_on_which_the_remembered_precision_is_wrong(
     program("extract", str(dark), "-o", "again.h5")  # Compared anew: it was forgotten.
     run = last_run("again.h5")
     assert (run["precision"], run["compared_images"]) == ("bfloat16", 8 + 1)
+
+
+@pytest.mark.usefixtures("_bfloat16")
+def test_a_check_that_cannot_be_made_lets_everything_be_chosen_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_pictures(tmp_path / "dark", [60] * 20)
+    featx.extract(folder, output=tmp_path / "first.h5")
+
+    def fail(candidate: Candidate, model: Any, fast: Choice) -> Agreement:
+        raise NotConvertible("no memory")
+
+    monkeypatch.setattr(Candidate, "_check", fail)
+    featx.extract(folder, output=tmp_path / "second.h5")
+    run = last_run(str(tmp_path / "second.h5"))
+    assert (run["precision"], run["compared_images"]) == ("bfloat16", 4 + 1)
+    with (
+        featx.open_store(tmp_path / "first.h5") as first,
+        featx.open_store(tmp_path / "second.h5") as second,
+    ):
+        np.testing.assert_array_equal(first.features()[:], second.features()[:])
 
 
 def last_run(store: str) -> dict[str, Any]:
