@@ -21,6 +21,7 @@ from onnx import TensorProto, helper, numpy_helper
 import featx
 from featx.errors import InvalidValue, ModelError
 from featx.inference.accelerated import AcceleratedBackbone
+from featx.inference.request import EngineRequest
 from featx.models import load_model, onnx_format
 from featx.models.backbone import Backbone
 from featx.models.loading import load_classifier
@@ -129,7 +130,7 @@ def test_a_batch_size_inside_the_network(tmp_path: Path, batch: int, kind: str) 
         run_onnxruntime(path, padded[start : start + batch], ["relu", "logits"])
         for start in range(0, 5, batch)
     ]
-    accelerated = AcceleratedBackbone(backbone)
+    accelerated = AcceleratedBackbone(backbone, EngineRequest(precision="float32"))
     for model in (backbone, accelerated):
         received = model(images, ["relu", "logits"])
         for name, values in received.items():

@@ -160,7 +160,7 @@ def test_channels_first_is_turned(
 ) -> None:
     with_channels_first.save(tmp_path / "net.keras")
     backbone = load_model(str(tmp_path / "net.keras"), input=UNIT)
-    result = AcceleratedBackbone(backbone, EngineRequest(engine))(pixels, list(expected))
+    result = AcceleratedBackbone(backbone, EngineRequest(engine, "float32"))(pixels, list(expected))
     for name, values in expected.items():
         np.testing.assert_allclose(result[name], values, atol=1e-5, err_msg=name)
     np.testing.assert_allclose(result["turned"], result["pool"], atol=1e-6)
@@ -177,7 +177,7 @@ def test_channels_first_in_an_export(
     export = load_model(str(tmp_path / "exported"), input=UNIT)
     (relu,) = select_layers(["*/Relu"], export.features())
     assert relu.shape == (12, 16, 5)
-    result = AcceleratedBackbone(export, EngineRequest(engine))(pixels, [relu.name])
+    result = AcceleratedBackbone(export, EngineRequest(engine, "float32"))(pixels, [relu.name])
     np.testing.assert_allclose(result[relu.name], expected["relu"], atol=1e-5)
 
 
