@@ -2,10 +2,12 @@
 
 In a network of small convolutions, bfloat16 does most of its damage not by rounding activations but
 by rounding constants: weights and biases keep 8 of their 24 bits, the error is the same for every
-image, and later layers multiply it. Constants can be corrected once, without any images:
+image, and later layers multiply it. Constants can be corrected once, without anybody's images:
 
-- Each output channel of a convolution is scaled so that rounding its weights loses least. The scale
-  is undone after the convolution, in float32.
+- Weights of dense convolutions are rounded by their effect on the outputs for images of noise
+  (`featx.engines.rounding.round_by_effect`).
+- Each channel of a depthwise convolution, which has few weights, is also scaled so that rounding
+  loses least. The scale is undone after the convolution, in float32.
 - Biases stay in float32, and compensate for what rounded weights change at the mean of their input
   (Nagel et al., Data-Free Quantization Through Weight Equalization and Bias Correction, 2019; there
   for 8-bit integers, with means from batch normalisation).
@@ -24,6 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from featx.engines.graph import NotConvertible
+from featx.engines.rounding import correlate_window, damp, round_by_effect, round_weights
 from featx.machine import available_cores
 from featx.scratch import scratch_folder
 
@@ -32,8 +35,12 @@ FLOAT32_CONVOLUTIONS = 3
 0.9988; with none in float32 it is 0.995, with four to six 0.999 at 0.8 of the speed
 (``benchmarks/LOG.md``)."""
 
-_SCALES = np.float32(2) ** (np.arange(32, dtype=np.float32) / 32)
-"""Scales tried for each channel; further powers of two would change nothing."""
+MAX_COLUMNS = 1280
+"""Dense convolutions with more weights for each channel are rounded like depthwise ones: their
+covariance would take seconds."""
+
+_MAX_MEASURED = 2**24
+"""Numbers of covariances that are in memory at a time: 64 MiB."""
 
 _NUM_IMAGES = 16
 _BLOCK = 4
@@ -71,11 +78,33 @@ class _Convolution(NamedTuple):
         return bool(self.node.get_type_name() == "GroupConvolution")
 
     @property
+    def num_moments(self) -> int:
+        """How many products of two channels its rounding needs."""
+        channels = self.weights.shape[1]
+        is_small = self.weights[0].size <= MAX_COLUMNS
+        return channels**2 if is_small and not self.is_depthwise else 0
+
+    @property
     def bias(self) -> np.ndarray:
         """The bias of each output channel."""
         if self.add is None:
             return np.zeros(len(self.weights), np.float32)
         return np.asarray(self.add.input_value(1).get_node().data).reshape(-1)
+
+
+class _Measured(NamedTuple):
+    """What goes into a convolution: means of channels (C,), of products of two, (C, C) or None."""
+
+    means: np.ndarray
+    moments: np.ndarray | None
+
+
+class _Rounded(NamedTuple):
+    """Weights that bfloat16 represents exactly, scales of their results (N,), if any, bias (N,)."""
+
+    weights: np.ndarray
+    scales: np.ndarray | None
+    bias: np.ndarray
 
 
 def correct(core: Any, model: Any) -> Any:
@@ -107,12 +136,16 @@ def correct(core: Any, model: Any) -> Any:
     found = [one for one in _convolutions(model) if one.name not in exact]
     if not found:
         raise NotConvertible(_NOTHING)
-    means = _mean_inputs(core, model, found)
+    rounded = {
+        one.name: _round(one, measured)
+        for group in _in_groups(found)
+        for one, measured in zip(group, _measure(core, model, group), strict=True)
+    }
     _mark(tree, exact)
     model = _read(core, tree, weights)
     for one in list(_convolutions(model)):  # Find all before the first one changes.
-        if one.name in means:
-            _correct_convolution(one, means[one.name])
+        if one.name in rounded:
+            _replace(one, rounded[one.name])
     model.validate_nodes_and_infer_types()
     return model
 
@@ -158,13 +191,27 @@ def _find_bias(node: Any, num_channels: int) -> Any | None:
     return users[0] if is_constant and bias.data.shape in shapes else None
 
 
-def _mean_inputs(core: Any, model: Any, found: list[_Convolution]) -> dict[str, np.ndarray]:
-    """Return the means of the channels that go into convolutions, for images of noise."""
+def _in_groups(found: list[_Convolution]) -> Iterator[list[_Convolution]]:
+    """Divide convolutions so that what is measured for each group fits into memory."""
+    group: list[_Convolution] = []
+    total = 0
+    for one in found:
+        if group and total + one.num_moments > _MAX_MEASURED:
+            yield group
+            group, total = [], 0
+        group.append(one)
+        total += one.num_moments
+    yield group
+
+
+def _measure(core: Any, model: Any, group: list[_Convolution]) -> list[_Measured]:
+    """Measure what goes into convolutions, for images of noise; summed inside OpenVINO."""
     import openvino
     from openvino import opset13 as ops
 
-    means = [ops.reduce_mean(one.node.input_value(0), [0, 2, 3]).output(0) for one in found]
-    measured = openvino.Model(means, model.get_parameters(), "means").clone()
+    results = [ops.reduce_mean(one.node.input_value(0), [0, 2, 3]).output(0) for one in group]
+    results += [_multiply_channels(one.node.input_value(0)) for one in group if one.num_moments]
+    measured = openvino.Model(results, model.get_parameters(), "measured").clone()
     _, height, width, channels = measured.input(0).get_partial_shape()
     measured.reshape([_BLOCK, height, width, channels])
     settings = {
@@ -173,12 +220,28 @@ def _mean_inputs(core: Any, model: Any, found: list[_Convolution]) -> dict[str, 
     }
     compiled = core.compile_model(measured, "CPU", settings)
     images = make_noise(*(size.get_length() for size in (height, width, channels)))
-    blocks = [
-        [values.astype(np.float64) for values in compiled([block]).to_tuple()]
-        for block in np.split(images, _NUM_IMAGES // _BLOCK)
+    blocks = np.split(images, _NUM_IMAGES // _BLOCK)
+    totals: list[Any] = [0.0] * len(results)
+    for block in blocks:
+        totals = [
+            total + values / len(blocks)
+            for total, values in zip(totals, compiled([block]).to_tuple(), strict=True)
+        ]
+    moments = iter(totals[len(group) :])
+    return [
+        _Measured(means.astype(np.float64), next(moments) if one.num_moments else None)
+        for one, means in zip(group, totals, strict=False)
     ]
-    totals = [np.mean(values, axis=0) for values in zip(*blocks, strict=True)]
-    return {one.name: total for one, total in zip(found, totals, strict=True)}
+
+
+def _multiply_channels(maps: Any) -> Any:
+    """Return the mean products of all pairs of channels: (C, C)."""
+    from openvino import opset13 as ops
+
+    flat = ops.reshape(maps, [0, 0, -1], True)  # (B, C, h * w)
+    products = ops.reduce_mean(ops.matmul(flat, flat, False, True), [0])
+    size = ops.convert(ops.reduce_prod(ops.gather(ops.shape_of(maps), [2, 3], 0), [0]), "f32")
+    return ops.divide(products, size).output(0)
 
 
 def make_noise(height: int, width: int, channels: int) -> np.ndarray:
@@ -232,71 +295,39 @@ def _mark(tree: ElementTree.Element, names: set[str]) -> None:
             ElementTree.SubElement(info, "attribute", MARK)
 
 
-def _correct_convolution(convolution: _Convolution, mean: np.ndarray) -> None:
-    """Replace weights and bias by rounded weights, their scales and a corrected bias."""
+def _round(convolution: _Convolution, measured: _Measured) -> _Rounded:
+    """Round the weights of a convolution, and correct its bias by what that changes."""
+    weights = convolution.weights
+    rows = weights.reshape(len(weights), -1)
+    window = correlate_window(*weights.shape[-2:])
+    scales = None
+    if measured.moments is not None:
+        moments = measured.moments.astype(np.float64)
+        covariance = moments - np.outer(measured.means, measured.means)
+        rounded = round_by_effect(rows, damp(np.kron(covariance, window)))
+    else:
+        rounded, scales = round_weights(rows)
+        if convolution.is_depthwise:
+            rounded = round_by_effect(rows / scales[:, None], damp(window))
+    products = rounded.astype(np.float64) * (1 if scales is None else scales[:, None])
+    lost = (weights - products.reshape(weights.shape)).sum(axis=(-2, -1))
+    change = lost[:, 0, 0] * measured.means if convolution.is_depthwise else lost @ measured.means
+    bias = (convolution.bias + change).astype(np.float32)
+    return _Rounded(rounded.reshape(weights.shape), scales, bias)
+
+
+def _replace(convolution: _Convolution, rounded: _Rounded) -> None:
+    """Replace weights and bias of a convolution."""
     from openvino import opset13 as ops
 
-    weights = convolution.weights
-    rounded, scales = round_weights(weights.reshape(len(weights), -1))
-    products = rounded.astype(np.float64) * scales[:, None]
-    lost = weights - products.reshape(weights.shape)
-    if convolution.is_depthwise:
-        change = lost.sum(axis=(1, 2, 3, 4)) * mean
-    else:
-        change = lost.sum(axis=(2, 3)) @ mean
-    bias = (convolution.bias + change).astype(np.float32)
     result = convolution.node if convolution.add is None else convolution.add
     targets = list(result.output(0).get_target_inputs())
-    convolution.node.input(1).replace_source_output(
-        ops.constant(rounded.reshape(weights.shape)).output(0)
-    )
+    convolution.node.input(1).replace_source_output(ops.constant(rounded.weights).output(0))
     # Changes nothing, but keeps the plugin from folding scale and bias into the convolution, where
     # they would be rounded too.
     result = ops.clamp(convolution.node.output(0), -_UNLIMITED, _UNLIMITED)
-    result = ops.multiply(result, ops.constant(scales.reshape(1, -1, 1, 1)))
-    result = ops.add(result, ops.constant(bias.reshape(1, -1, 1, 1)))
+    if rounded.scales is not None:
+        result = ops.multiply(result, ops.constant(rounded.scales.reshape(1, -1, 1, 1)))
+    result = ops.add(result, ops.constant(rounded.bias.reshape(1, -1, 1, 1)))
     for target in targets:
         target.replace_source_output(result.output(0))
-
-
-def round_weights(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Round rows to bfloat16 times a scale that minimises the squared error.
-
-    Args:
-        rows: float32 (N, K).
-
-    Returns:
-        Rows that bfloat16 represents exactly, (N, K), and scales (N,); rows times scales are
-        close to `rows`.
-
-    Example:
-        >>> rows = np.array([[1.01, 2.02]], np.float32)
-        >>> rounded, scales = round_weights(rows)
-        >>> np.allclose(rounded * scales[:, None], rows), np.allclose(to_bfloat16(rows), rows)
-        (True, False)
-    """
-    best = np.full(len(rows), np.inf)
-    rounded = np.zeros_like(rows)
-    scales = np.ones(len(rows), np.float32)
-    exact = rows.astype(np.float64)  # Squares of small weights underflow in float32.
-    for scale in _SCALES:
-        candidate = to_bfloat16(rows * scale).astype(np.float64)
-        squares = (candidate * candidate).sum(axis=1)
-        back = (candidate * exact).sum(axis=1) / np.where(squares > 0, squares, 1)
-        error = ((candidate * back[:, None] - exact) ** 2).sum(axis=1)
-        better = error < best
-        best[better], scales[better] = error[better], back[better]
-        rounded[better] = candidate[better]
-    return rounded, scales
-
-
-def to_bfloat16(values: np.ndarray) -> np.ndarray:
-    """Round float32 numbers to the nearest bfloat16, ties to even.
-
-    Example:
-        >>> to_bfloat16(np.array([1.0, 1.001, 1.005], np.float32)).tolist()
-        [1.0, 1.0, 1.0078125]
-    """
-    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-    nearest = bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
-    return (nearest & np.uint32(0xFFFF0000)).view(np.float32)

@@ -24,7 +24,7 @@ from featx.user_cache import forget_facts, read_facts, remember_facts
 
 _Read = TypeVar("_Read")
 
-FORMAT = 7
+FORMAT = 8
 """Cache format version; entries of other versions are ignored."""
 
 CONVERTED = "converted"

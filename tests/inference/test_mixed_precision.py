@@ -14,7 +14,7 @@ import featx
 from featx.engines import mixed_precision
 from featx.engines.engines import ENGINES, NetworkSettings
 from featx.engines.graph import NotConvertible
-from featx.engines.mixed_precision import correct, make_noise, round_weights, to_bfloat16
+from featx.engines.mixed_precision import correct, make_noise
 from featx.engines.openvino import OpenVino
 from featx.engines.openvino_model import get_core
 from featx.engines.openvino_network import OpenVinoNetwork
@@ -42,32 +42,6 @@ needs_bfloat16 = pytest.mark.skipif(
 @pytest.fixture(autouse=True)
 def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
-
-
-# ---- rounding ----
-
-
-def test_rounding_is_that_of_the_reference() -> None:
-    ml_dtypes = pytest.importorskip("ml_dtypes")
-    random = np.random.default_rng(0)
-    values = (random.normal(size=9999) * 10.0 ** random.integers(-30, 30, 9999)).astype(np.float32)
-    ties = np.array([1 + 2**-8, 1 + 3 * 2**-8, -1 - 2**-8, 0.0, -0.0], np.float32)
-    values = np.concatenate([values, ties])
-    np.testing.assert_array_equal(
-        to_bfloat16(values), values.astype(ml_dtypes.bfloat16).astype(np.float32)
-    )
-
-
-def test_scaled_rows_lose_less_than_rounded_ones() -> None:
-    rows = np.random.default_rng(0).normal(size=(200, 9)).astype(np.float32)
-    rows[5] = 0
-    rounded, scales = round_weights(rows)
-    np.testing.assert_array_equal(to_bfloat16(rounded), rounded)
-    before = np.square(to_bfloat16(rows) - rows).sum(axis=1)
-    after = np.square(rounded * scales[:, None] - rows).sum(axis=1)
-    assert np.all(after <= before * (1 + 1e-6))
-    assert after.sum() < 0.5 * before.sum()
-    assert not rounded[5].any()
 
 
 @pytest.mark.parametrize("shape", [(20, 30, 3), (1, 1, 1), (7, 1, 4)])
@@ -237,12 +211,6 @@ def test_several_layers_keep_their_order(names: tuple[str, str]) -> None:
     for name in names:
         assert lowest_cosine(expected[name], received[name]) > 0.9999
     assert lowest_cosine(expected[names[0]], received[names[1]]) < 0.99
-
-
-def test_tiny_weights_are_not_lost() -> None:
-    rows = np.array([[1e-25, 3e-25, -2.7e-25]], np.float32)
-    rounded, scales = round_weights(rows)
-    np.testing.assert_allclose(rounded * scales[:, None], rows, rtol=0.01)
 
 
 @needs_bfloat16
