@@ -23,6 +23,9 @@ if TYPE_CHECKING:  # The command line imports this module, and should start fast
     import logging
     import re
 
+_REPORTS = "openvino_telemetry"
+"""Sends each import of OpenVINO to Google Analytics, unless somebody has declined."""
+
 _is_own = False
 _environment = ProcessLock()
 _redirecting = ProcessLock()
@@ -66,6 +69,24 @@ def importing_without(modules: Iterable[str]) -> Iterator[None]:
             del sys.modules[name]
         if collects:
             gc.enable()
+
+
+@contextlib.contextmanager
+def importing_without_reports() -> Iterator[None]:
+    """Let an import of OpenVINO or NNCF do without what would report it to their makers.
+
+    Also in a process that is not featx's own: nobody who calls featx has asked for it. Who has
+    imported ``openvino_telemetry`` keeps it.
+    """
+    before = sys.modules.get(_REPORTS)
+    sys.modules[_REPORTS] = None  # type: ignore[assignment]  # To import it is an error.
+    try:
+        yield
+    finally:
+        if before is None:
+            del sys.modules[_REPORTS]
+        else:
+            sys.modules[_REPORTS] = before
 
 
 def is_notebook() -> bool:

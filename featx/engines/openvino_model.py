@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from featx.engines.graph import ONNX, OPENVINO, TENSORFLOW, NetworkGraph, NotConvertible
 from featx.forks import ProcessLock
-from featx.host import importing_without
+from featx.host import importing_without, importing_without_reports
 from featx.images.preprocess import CAFFE_MEAN, TORCH_MEAN, TORCH_STD
 from featx.input_spec import InputSpec
 from featx.scratch import scratch_folder
@@ -27,8 +27,8 @@ _importing = ProcessLock()
 
 
 def import_openvino() -> Any:
-    """Import OpenVINO; in featx's own process without its converter."""
-    with _importing, importing_without([_CONVERTER]):
+    """Import OpenVINO, which then reports nothing; in featx's own process without its converter."""
+    with _importing, importing_without([_CONVERTER]), importing_without_reports():
         import openvino
     return openvino
 

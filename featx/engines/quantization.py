@@ -12,7 +12,6 @@ correcting all at once (``benchmarks/LOG.md``).
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -22,10 +21,14 @@ import numpy as np
 from featx.engines.graph import NotConvertible
 from featx.errors import InvalidValue
 from featx.forks import ProcessLock
-from featx.host import importing_without, printing_to_stderr, quiet_loggers
+from featx.host import (
+    importing_without,
+    importing_without_reports,
+    printing_to_stderr,
+    quiet_loggers,
+)
 
 _CONVOLUTIONS = ("Convolution", "GroupConvolution")
-_TELEMETRY = "openvino_telemetry"
 _NOT_NEEDED = ("torch", "onnx", "tensorflow")
 """What NNCF imports if it is there: most of the time of its import."""
 
@@ -67,7 +70,7 @@ def import_nncf() -> Any:
     Raises:
         InvalidValue: If it is not installed.
     """
-    with _importing, importing_without(_NOT_NEEDED), _without_telemetry():
+    with _importing, importing_without(_NOT_NEEDED), importing_without_reports():
         try:
             import nncf
         except ImportError as error:
@@ -75,20 +78,6 @@ def import_nncf() -> Any:
                 f"8 bits need the library nncf ({error}): pip install 'featx[int8]'"
             ) from error
     return nncf
-
-
-@contextmanager
-def _without_telemetry() -> Iterator[None]:
-    """Let NNCF be imported as if there were no telemetry; who has imported that keeps it."""
-    before = sys.modules.get(_TELEMETRY)
-    sys.modules[_TELEMETRY] = None  # type: ignore[assignment]  # To import it is an error.
-    try:
-        yield
-    finally:
-        if before is None:
-            del sys.modules[_TELEMETRY]
-        else:
-            sys.modules[_TELEMETRY] = before
 
 
 @contextmanager
