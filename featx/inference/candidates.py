@@ -17,18 +17,12 @@ from featx.inference.agreement import (
     check_same,
     check_shapes,
     compare_precisions,
-    compare_results,
     describe_agreement,
 )
 from featx.inference.announcing import note_no_cache, note_not_compared, note_other_pictures
 from featx.inference.loaded import LoadedNetwork
 from featx.inference.memory import CONVERTED, EngineMemory, KnownPrecision, OtherForm
-from featx.inference.quantized import (
-    find_quantized,
-    measure_quantized,
-    quantize_network,
-    warn_of_quantization,
-)
+from featx.inference.quantized import start_quantized
 from featx.inference.request import AUTO, FAST, INT8, EngineRequest
 from featx.inference.trial import Choice, Spent, Trial
 from featx.machine import available_cores
@@ -64,7 +58,9 @@ class Candidate:
         model, exact = self._convert()
         wanted = self.request.wanted_precision
         if wanted == INT8:
-            return self._start_quantized(model, exact or self._start(model, "float32"))
+            exact = exact or self._start(model, "float32")
+            memory = EngineMemory(self.engine, self.trial)
+            return start_quantized(memory, self.request.quantized, model, exact, self._start)
         if wanted in FAST and wanted in self.engine.precisions:
             try:
                 return self._start_fast(model, wanted)
@@ -224,36 +220,6 @@ class Candidate:
         if len(few.trial.pixels) < len(self.trial.pixels):
             exact = replace(exact, results=None)
         return replace(exact, facts=exact.facts | facts)
-
-    def _start_quantized(self, model: Any, exact: Choice) -> Choice:
-        """Return the network in 8 bits: that of existing features, or one calibrated now.
-
-        Raises:
-            InvalidValue: If a library is missing.
-            NotConvertible: If it cannot be made, or that of existing features is not there.
-        """
-        memory = EngineMemory(self.engine, self.trial)
-        known = self.request.quantized
-        if known:
-            with self.trial.spent.timing("convert"):
-                prepared = find_quantized(memory, known)
-            fast = self._start(prepared, INT8)
-            assert exact.results is not None
-            assert fast.results is not None
-            agreement = Agreement(
-                compare_results(exact.results, fast.results), len(self.trial.pixels)
-            )
-            facts = {**describe_agreement(agreement, INT8), "quantization": {"network": known}}
-            return replace(fast, facts=fast.facts | facts)
-        samples = self.trial.samples()
-        with self.trial.spent.timing("convert"):
-            name, prepared = quantize_network(memory, model, samples)
-        fast = self._start(prepared, INT8)
-        facts = measure_quantized(self.trial, exact.network, fast.network, samples)
-        warn_of_quantization(self.trial, facts)
-        facts["quantization"]["network"] = name
-        facts["compared_precision"] = INT8
-        return replace(fast, facts=fast.facts | facts)
 
     def _with_few(self, known: KnownPrecision) -> Candidate:
         """Return the same candidate with the images on which a known precision is checked."""

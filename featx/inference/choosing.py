@@ -150,7 +150,11 @@ def _describe_failure(trial: Trial, request: EngineRequest, refusals: dict[str, 
     if request.asks_for_fast:
         layers = ", ".join(trial.names)
         what = f"compute {layers} of {trial.reference} in {describe_precision(request.precision)}"
-        remedy = f"Use {option('precision', 'auto')}."
+        remedy = (
+            f"Start over with {option('overwrite', True)}."
+            if request.quantized  # The existing features say which network it is.
+            else f"Use {option('precision', 'auto')}."
+        )
     else:
         what = f"take {trial.reference}"
         remedy = (

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from featx.engines.engines import Network, Quantizing
+from featx.engines.engines import ComputeType, Network, Quantizing
 from featx.engines.graph import NotConvertible
 from featx.inference.agreement import row_cosines
 from featx.inference.memory import EngineMemory
-from featx.inference.trial import FIRST_BATCH, Trial
+from featx.inference.request import INT8
+from featx.inference.trial import FIRST_BATCH, Choice, Trial
 from featx.poolings import pool_features
 from featx.specs import digest
 from featx.wording import option
@@ -30,6 +32,44 @@ FEWEST = 32
 
 GOOD_COSINE = 0.99
 """Below, the median cosine of a layer is a warning."""
+
+
+def start_quantized(
+    memory: EngineMemory,
+    known: str,
+    model: Any,
+    exact: Choice,
+    start: Callable[[Any, ComputeType], Choice],
+) -> Choice:
+    """Return the network in 8 bits: that of existing features, or one that is calibrated now.
+
+    Args:
+        memory: The engine's, for the layers.
+        known: What the network of existing features is called; empty if there are none.
+        model: The engine's model of the layers.
+        exact: The network in float32.
+        start: Opens a model in a precision, and tries it.
+
+    Raises:
+        InvalidValue: If a library is missing.
+        NotConvertible: If it cannot be made, or that of existing features is not there.
+    """
+    trial = memory.trial
+    if known:
+        with trial.spent.timing("convert"):
+            prepared = find_quantized(memory, known)
+        fast = start(prepared, INT8)
+        facts = _measure_again(exact, fast)
+    else:
+        samples = trial.samples()
+        with trial.spent.timing("convert"):
+            known, prepared = quantize_network(memory, model, samples)
+        fast = start(prepared, INT8)
+        facts = measure_quantized(trial, exact.network, fast.network, samples)
+        warn_of_quantization(trial, facts)
+    quantization = {**facts.get("quantization", {}), "network": known}
+    facts |= {"compared_precision": INT8, "quantization": quantization}
+    return replace(fast, facts=fast.facts | facts)
 
 
 def quantize_network(
@@ -51,8 +91,9 @@ def quantize_network(
     """
     if len(samples) < FEWEST:
         raise NotConvertible(
-            f"it is calibrated on pictures in files, at least {FEWEST} of a run of `extract`, and "
-            f"there {'is' if len(samples) == 1 else 'are'} {len(samples)}"
+            f"it is calibrated on at least {FEWEST} pictures of a run of `extract` that are files, "
+            f"not in archives or arrays, and here {'is' if len(samples) == 1 else 'are'} "
+            f"{len(samples)}"
         )
     images = [sample.pixels for sample in samples[::2]]
     name = _name(images)
@@ -77,7 +118,7 @@ def find_quantized(memory: EngineMemory, name: str) -> Any:
     if network is None:
         raise NotConvertible(
             "the 8-bit network of the existing features is not in the cache any more, or was made "
-            f"on another machine or by other versions: start over with {option('overwrite', True)}"
+            "on another machine or by other versions"
         )
     return network
 
@@ -108,17 +149,18 @@ def measure_quantized(
         samples: The pictures, as they were given to `quantize_network`.
 
     Returns:
-        What is recorded: how many calibrated it; of each layer the median cosine, the share of
-        pictures whose nearest neighbour among those compared is the same, and, where the pictures
-        have classes, how many of them are classified rightly by the nearest mean of the classes
-        of the calibrating pictures, in float32 and in 8 bits.
+        What is recorded: how many calibrated it; of each layer, maps averaged as `search` does,
+        the lowest and the median cosine, the share of pictures whose nearest neighbour among those
+        compared is the same, and, where the pictures have classes, how many of them are classified
+        rightly by the nearest mean of the classes of the calibrating pictures, in float32 and in
+        8 bits.
     """
     labels = [sample.item.label for sample in samples]
     compared = _compare(exact, quantized, [sample.pixels for sample in samples])
     lowest, median, same, accuracy = {}, {}, {}, {}
     for name in trial.names:
-        cosines, *rows = compared[name]
-        cosines = cosines[1::2]
+        rows = compared[name]
+        cosines = row_cosines(*(some[1::2] for some in rows))
         lowest[name] = round(float(cosines.min()), 6)
         median[name] = round(float(np.median(cosines)), 6)
         nearest = [_nearest(some[1::2]) for some in rows]
@@ -134,10 +176,21 @@ def measure_quantized(
     return {"lowest_cosine": lowest, "compared_images": len(samples[1::2]), "quantization": facts}
 
 
+def _measure_again(exact: Choice, quantized: Choice) -> dict[str, Any]:
+    """Compare the 8-bit network of existing features on the first of the new pictures."""
+    assert exact.results is not None
+    assert quantized.results is not None
+    lowest, count = {}, 0
+    for name, values in exact.results.items():
+        cosines = row_cosines(_unit_rows(values), _unit_rows(quantized.results[name]))
+        lowest[name], count = round(float(cosines.min()), 6), len(cosines)
+    return {"lowest_cosine": lowest, "compared_images": count}
+
+
 def _compare(
     exact: Network, quantized: Network, pixels: Sequence[np.ndarray]
 ) -> dict[str, list[np.ndarray]]:
-    """Compute pictures in both; of each layer, return the cosines and the vectors of each.
+    """Compute pictures in both, and return of each layer the vectors of each.
 
     Maps are kept no longer than a batch: those of early layers are large.
     """
@@ -145,14 +198,7 @@ def _compare(
     def compare(start: int) -> dict[str, list[np.ndarray]]:
         batch = np.stack(pixels[start : start + FIRST_BATCH])
         before, after = exact(batch), quantized(batch)
-        return {
-            name: [
-                row_cosines(before[name], after[name]),
-                _unit_rows(before[name]),
-                _unit_rows(after[name]),
-            ]
-            for name in before
-        }
+        return {name: [_unit_rows(before[name]), _unit_rows(after[name])] for name in before}
 
     first = compare(0)  # The first call of a network may compile it.
     with ThreadPoolExecutor(min(exact.concurrency, quantized.concurrency)) as threads:
