@@ -29,6 +29,7 @@ class Outcome:
         seconds: Where the time went; see `ExtractReport`.
         total_seconds: From the first image to the finished store; 0 where nothing was run.
         images_choosing: Images that were computed while engine and precision were chosen.
+        run: What computed them; see `ExtractReport`.
     """
 
     rows: int
@@ -41,6 +42,7 @@ class Outcome:
     seconds: Mapping[str, float] = field(default_factory=dict)
     total_seconds: float = 0.0
     images_choosing: int = 0
+    run: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def images_per_second(self) -> float:
@@ -93,6 +95,8 @@ class ExtractReport(Shown):
             engines, precisions and ways of decoding, and computing the first images, which
             ``compute`` holds too), ``read`` (waiting for images), ``compute``, ``write``.
         failures: The images that failed, with the reason.
+        run: What computed them, as the store records it: ``engine``, ``precision``, and what was
+            measured of both, such as ``lowest_cosine``; empty where nothing was computed.
     """
 
     output: str
@@ -108,6 +112,7 @@ class ExtractReport(Shown):
     dry_run: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
     failures: tuple[ImageFailure, ...] = ()
+    run: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON-serialisable values; of a failure, its key and its reason."""
@@ -149,4 +154,5 @@ def make_report(plan: Plan, outcome: Outcome) -> ExtractReport:
         dry_run=update.dry_run,
         failures=tuple(outcome.failures.values()),
         seconds=dict(outcome.seconds),
+        run=dict(outcome.run),
     )

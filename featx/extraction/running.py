@@ -56,6 +56,7 @@ def run(plan: Plan, prepared: Prepared, listener: Listener) -> Outcome:
         seconds=split_seconds(prepared, watch),
         total_seconds=watch.total + prepared.choose_seconds,
         images_choosing=prepared.backbone.choosing.num_images,
+        run=prepared.backbone.run_facts if computed.done else {},
     )
 
 

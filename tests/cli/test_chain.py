@@ -65,6 +65,7 @@ def test_outputs_in_the_folder_are_not_taken_for_images(featx: Program, photos: 
         "dry_run": False,
         "seconds": 0,
         "failures": [],
+        "run": {},
     }
 
 
@@ -77,6 +78,7 @@ def test_extract_reports_and_stores_what_was_asked(featx: Program, photos: Path)
     assert report["done"] == 12
     assert report["images_per_second"] > 0  # type: ignore[operator]
     assert set(report["seconds"]) == {"load", "read", "compute", "write"}  # type: ignore[call-overload]
+    assert report["run"]["precision"] == "float32"  # type: ignore[index]
     assert "12 images in" in outcome.err
     assert "2 class folders" in outcome.err
     with open_store("f.h5") as store:

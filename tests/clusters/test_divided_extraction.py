@@ -95,9 +95,8 @@ def test_a_store_is_brought_up_to_date(
     (mixed / "dog" / "new.png").write_bytes((mixed / "dog" / "image_1.png").read_bytes())
     write_images(1, mixed / "dog", size=(6, 6))
     reports = [run(output=alone, prune=True), divided(prune=True)]
-    assert reports[0].to_dict() | {"output": "", "seconds": {}, "images_per_second": 0} == (
-        reports[1].to_dict() | {"output": "", "seconds": {}, "images_per_second": 0}
-    )
+    differing: dict[str, Any] = {"output": "", "seconds": {}, "images_per_second": 0, "run": {}}
+    assert reports[0].to_dict() | differing == reports[1].to_dict() | differing
     assert (reports[1].done, reports[1].reused, reports[1].renamed) == (1, 2, 1)
     check_same(alone, store)
 
