@@ -26,7 +26,9 @@ from featx.inference.announcing import describe_choice
 from featx.inference.quantized import classify_held_out, measure_quantized
 from featx.inference.request import EngineRequest
 from featx.inference.trial import Trial
+from featx.models import load_model
 from featx.report.store_tables import describe_run
+from featx.testing.contracts.engines import EngineCase, EngineContract
 from featx.testing.images import write_images
 from featx.user_cache import CACHE_VARIABLE
 from tests.inference.test_choice import Notes
@@ -74,7 +76,7 @@ def test_what_8_bits_change_is_measured_on_other_pictures_and_told(
     calibrations: list[list[np.ndarray]], photos: Path, tmp_path: Path
 ) -> None:
     notes = Notes()
-    featx.extract(photos, output=tmp_path / "a.h5", precision="int8", listener=notes)
+    report = featx.extract(photos, output=tmp_path / "a.h5", precision="int8", listener=notes)
     assert [len(images) for images in calibrations] == [20]
     (run,) = runs_of(tmp_path / "a.h5")
     assert (run["engine"], run["precision"]) == ("openvino", "int8")
@@ -87,6 +89,7 @@ def test_what_8_bits_change_is_measured_on_other_pictures_and_told(
     assert "the nearest neighbour unchanged for 100%, right by the nearest mean of a class" in line
     assert "calibrated on 20 others" in line
     assert any("calibrated on 20 others" in line for line in describe_run(run))
+    assert report.to_dict()["run"]["quantization"] == run["quantization"]
 
 
 def test_a_store_goes_on_with_its_own_network_or_not_at_all(
@@ -102,7 +105,7 @@ def test_a_store_goes_on_with_its_own_network_or_not_at_all(
     assert second["quantization"] == {"network": first["quantization"]["network"]}
     write_images(56, photos, classes=CLASSES)
     shutil.rmtree(cache)
-    with pytest.raises(ModelError, match="is not in the cache any more"):
+    with pytest.raises(ModelError, match=r"by other versions\. Start over with overwrite=True\.$"):
         featx.extract(photos, output=store)
     with pytest.raises(FingerprintMismatch, match="expected int8, received float32"):
         featx.extract(photos, output=store, precision="float32")
@@ -145,9 +148,9 @@ def test_8_bits_are_never_chosen_unasked(
 
 def test_too_few_pictures(calibrations: list[list[np.ndarray]], tmp_path: Path) -> None:
     photos = write_images(31, tmp_path / "few")
-    with pytest.raises(ModelError, match="at least 32 of a run of `extract`, and there are 31"):
+    with pytest.raises(ModelError, match="at least 32 pictures of a run .* and here are 31"):
         featx.extract(photos, output=tmp_path / "a.h5", precision="int8")
-    with pytest.raises(ModelError, match="and there are 0"):
+    with pytest.raises(ModelError, match="in archives or arrays, and here are 0. Use precision"):
         featx.Extractor(precision="int8").fit_transform(np.zeros((2, 8, 8, 3), np.uint8))
     assert not calibrations
 
@@ -229,6 +232,17 @@ def test_measures_are_of_the_pictures_that_did_not_calibrate() -> None:
     assert "unchanged for 75%, right by the nearest mean of a class 100.0% → 75.0%" in said
 
 
+def test_maps_are_averaged_as_searches_average_them() -> None:
+    random = np.random.default_rng(0)
+    exact = random.normal(5, 1, (8, 3, 2, 4))
+    shuffled = exact[:, ::-1]  # Other maps, and the same means.
+    trial: Any = Trial(None, ("a",), np.zeros((8, 1, 1, 3), np.uint8), 8)  # type: ignore[arg-type]
+    first: Network = Fixed(exact)
+    facts = measure_quantized(trial, first, Fixed(shuffled), make_samples([None] * 8))
+    assert facts["lowest_cosine"] == {"a": pytest.approx(1.0)}
+    assert facts["quantization"]["median_cosine"] == {"a": pytest.approx(1.0)}
+
+
 def test_classes_that_are_not_on_both_sides_do_not_count() -> None:
     rows = np.eye(2)[[0, 0, 1, 1]]
     assert classify_held_out(rows, ["a", "a", "b", "c"]) is None
@@ -256,6 +270,23 @@ def test_quantised_twice_it_is_the_same_and_near_to_float32(
     assert (rows[0] != rows[2]).any()
     units = [some / np.linalg.norm(some, axis=1, keepdims=True) for some in rows]
     assert np.median((units[0] * units[2]).sum(axis=1)) > 0.95
+
+
+@needs_nncf
+def test_the_contract_of_engines_that_quantise(tmp_path: Path) -> None:
+    case = EngineCase("openvino", load_model("builtin:mini"), ("embedding",))
+    EngineContract().test_8_bits(case, tmp_path)
+
+
+@pytest.mark.parametrize("process", ["own_process", "nullcontext"])
+def test_openvino_reports_nothing(process: str) -> None:
+    program = (
+        "import sys\nfrom contextlib import nullcontext\nfrom featx.host import own_process\n"
+        "from featx.engines.openvino_model import import_openvino\n"
+        f"with {process}():\n    import_openvino()\n"
+        "assert not [name for name in sys.modules if name.startswith('openvino_telemetry')]\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 TELEMETRY = """

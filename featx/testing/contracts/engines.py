@@ -19,8 +19,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from featx.engines.engines import ENGINES, ComputeType, Engine, Network, NetworkSettings
+from featx.engines.engines import (
+    ENGINES,
+    ComputeType,
+    Engine,
+    Network,
+    NetworkSettings,
+    Quantizing,
+)
 from featx.engines.graph import GraphOutput, NetworkGraph, NotConvertible
+from featx.errors import InvalidValue
 from featx.inference.agreement import SAME_COSINE, lowest_cosine
 from featx.models.backbone import Backbone
 
@@ -187,3 +195,27 @@ class EngineContract:
             for name, values in received.items():
                 assert values.dtype == np.float32
                 assert lowest_cosine(expected[name], values) > 0.9, (precision, name)
+
+    def test_8_bits(self, case: EngineCase, tmp_path: Path) -> None:
+        """If it quantises, the same pictures give the same network, which it saves and reads."""
+        engine = case.engine
+        if not isinstance(engine, Quantizing):
+            pytest.skip("it does not compute in 8 bits")
+        assert "int8" not in engine.precisions
+        pixels = case.make_pixels(8)
+        expected = case.open(case.model)(pixels)
+        try:
+            models = [engine.quantize(case.model, list(pixels)) for _ in range(2)]
+        except (InvalidValue, NotConvertible) as error:
+            pytest.skip(str(error))
+        engine.save(models[0], tmp_path)
+        models.append(engine.read(tmp_path))
+        settings = NetworkSettings(case.layers, "int8", 2, 8)
+        first, *others = (engine.open(model, settings)(pixels) for model in models)
+        for name, values in first.items():
+            assert values.dtype == np.float32
+            assert lowest_cosine(expected[name], values) > 0.9, name
+            for other in others:
+                np.testing.assert_array_equal(other[name], values)
+        for name, values in case.open(case.model)(pixels).items():  # It was not modified.
+            np.testing.assert_array_equal(values, expected[name])
