@@ -72,6 +72,20 @@ def has_gpu() -> bool:
 
 
 @cache
+def describe_instructions() -> str:
+    """Describe the instructions that the processor has, as far as Linux tells them.
+
+    A virtual machine may hide some: the name of its processor does not say which there are.
+    """
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            found = next((line for line in file if line.startswith(("flags", "Features"))), "")
+    except OSError:  # Not Linux.
+        return ""
+    return found.partition(":")[2].strip()
+
+
+@cache
 def describe_machine() -> str:
     """Describe the processor, the cores in use and the GPUs, to which a measured speed belongs."""
     processor = platform.processor()

@@ -164,6 +164,39 @@ class Quantizing(Protocol):
         ...
 
 
+@runtime_checkable
+class Compiling(Protocol):
+    """What an `Engine` has besides, if its opened networks can be kept, to be opened sooner.
+
+    They are kept beside the models that `Engine.save` writes, and read only if no bit of them has
+    changed. One that cannot be read is made from its model again.
+    """
+
+    def describe_compiled(self, settings: NetworkSettings) -> Mapping[str, Any]:
+        """Return all that an opened network belongs to, besides its model and the versions.
+
+        Returns:
+            The processor, and what the engine makes of the settings; JSON-serialisable.
+        """
+        ...
+
+    def is_worth_keeping(self, network: Network) -> bool:
+        """Whether a network that `open` returned is opened sooner if it is kept."""
+        ...
+
+    def save_compiled(self, network: Network, folder: Path) -> None:
+        """Write a network that `open` returned, and that has not computed yet, into a folder."""
+        ...
+
+    def read_compiled(self, folder: Path, settings: NetworkSettings) -> Network:
+        """Open a network that `save_compiled` wrote: it gives the same results, bit for bit.
+
+        Raises:
+            NotConvertible: If it cannot.
+        """
+        ...
+
+
 ENGINES: Registry[Engine] = Registry(
     "engine",
     "featx.engines",

@@ -15,6 +15,7 @@ from featx.engines.openvino_network import BLOCK, OpenVinoNetwork
 from featx.errors import InvalidValue
 from featx.forks import OPENVINO, start_threads
 from featx.input_spec import InputSpec
+from featx.machine import describe_instructions, describe_machine
 from featx.version import version_of
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 GRAPH_NAME = "network.xml"
 """The first of the two files of a model in OpenVINO's own format; its weights are beside it."""
+
+COMPILED_NAME = "compiled.blob"
+"""The one file of a network that OpenVINO has compiled."""
 
 
 class OpenVino:
@@ -109,9 +113,45 @@ class OpenVino:
             NotConvertible: If OpenVINO cannot.
         """
         start_threads(OPENVINO)
-        # Blocks that divide a batch: none has to be filled up.
-        num_blocks = math.ceil(settings.batch_size / BLOCK)
-        return OpenVinoNetwork(model, settings, math.ceil(settings.batch_size / num_blocks))
+        return OpenVinoNetwork(model, settings, _choose_block(settings))
+
+    def describe_compiled(self, settings: NetworkSettings) -> Mapping[str, Any]:
+        """Return processor, block, precision and threads, to which a compiled network belongs."""
+        return {
+            "processor": [describe_machine(), describe_instructions()],
+            "block": _choose_block(settings),
+            "precision": settings.precision,
+            "threads": settings.num_threads,
+        }
+
+    def is_worth_keeping(self, network: Network) -> bool:
+        """Whether it takes less to read than to compile: not if it is few large operations."""
+        return isinstance(network, OpenVinoNetwork) and network.is_worth_keeping
+
+    def save_compiled(self, network: Network, folder: Path) -> None:
+        """Write what OpenVINO has compiled, weights included."""
+        assert isinstance(network, OpenVinoNetwork)
+        (folder / COMPILED_NAME).write_bytes(network.export())
+
+    def read_compiled(self, folder: Path, settings: NetworkSettings) -> Network:
+        """Open what `save_compiled` wrote.
+
+        Raises:
+            ForkError: If OpenVINO has computed something before this process was forked.
+            NotConvertible: If OpenVINO refuses it: what another version has compiled, too.
+        """
+        start_threads(OPENVINO)
+        try:
+            content = (folder / COMPILED_NAME).read_bytes()
+        except OSError as error:
+            raise NotConvertible(str(error)) from error
+        return OpenVinoNetwork(content, settings)
+
+
+def _choose_block(settings: NetworkSettings) -> int:
+    """Return the size of blocks that divide a batch: none has to be filled up."""
+    num_blocks = math.ceil(settings.batch_size / BLOCK)
+    return math.ceil(settings.batch_size / num_blocks)
 
 
 @cache

@@ -25,6 +25,13 @@ of it, for MobileNetV2, ResNet50, VGG19 and the built-in network (``benchmarks/L
 CALL_SECONDS, MAX_BATCH = 0.03, 32
 """How long a call with several blocks should take: its overhead is about 0.5 ms."""
 
+MAX_EXPORTED = 64 << 20
+"""Bytes of weights of a network that is kept as it was compiled, which takes as many again."""
+
+BYTES_PER_OPERATION = 200_000
+"""Compiling takes time for each operation, reading what was compiled for each byte: 39 instead of
+102 ms for MobileNetV2, as long for 10 convolutions with 17 MB, 206 instead of 142 ms for VGG19."""
+
 MAX_STREAMS = 16
 """Each takes memory of its own: 100 MB for VGG19 in float32. More cores share streams."""
 
@@ -40,7 +47,7 @@ class OpenVinoNetwork:
     The first call also measures how many images are best given in one call.
 
     Args:
-        model: An OpenVINO model.
+        model: An OpenVINO model, or what `export` returned for the same settings.
         settings: How it is to run.
         block: Images that go through the network together, unless the model takes only one number
             of them. It is compiled for that number: a shape that is known is up to a sixth faster,
@@ -49,21 +56,24 @@ class OpenVinoNetwork:
     Attributes:
         concurrency: Calls from several threads that are computed at the same time.
         batch_size: Images that are best given in one call: `block` before the first.
+        is_worth_keeping: Whether reading it will take less than compiling its model did.
 
     Raises:
-        NotConvertible: If OpenVINO cannot compile it.
+        NotConvertible: If OpenVINO cannot compile it, or refuses what was exported.
     """
 
     def __init__(self, model: Any, settings: NetworkSettings, block: int = BLOCK) -> None:
         self.concurrency = min(settings.num_threads, MAX_STREAMS)
+        self.is_worth_keeping = False
         try:
-            model = model.clone()
-            shape = model.input(0).get_partial_shape()
-            if shape[0].is_static:  # What is inside the network may depend on it.
-                block = shape[0].get_length()
-            shape[0] = block
-            model.reshape(shape)
-            compiled = get_core().compile_model(model, "CPU", self._options(settings))
+            options = self._options(settings)
+            if isinstance(model, bytes):
+                compiled = get_core().import_model(model, "CPU", options)
+            else:
+                model = _with_block(model, block)
+                self.is_worth_keeping = _is_quick_to_read(model)
+                compiled = get_core().compile_model(model, "CPU", options)
+            block = compiled.input(0).shape[0]
             if settings.precision == "mixed" and not _keeps_float32(compiled):
                 raise NotConvertible("this version of it keeps no single operation in float32")
             self._ports = dict(zip(settings.names, compiled.outputs, strict=True))
@@ -72,6 +82,7 @@ class OpenVinoNetwork:
         except Exception as error:
             raise NotConvertible(reason_of(error)) from error
         self.batch_size = self._block = block
+        self._compiled = compiled
         self._is_new = True
         self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
         for _ in range(self.concurrency):
@@ -87,6 +98,11 @@ class OpenVinoNetwork:
             # Else each process binds its threads to the first cores, and several share these.
             "ENABLE_CPU_PINNING": False,
         }
+
+    def export(self) -> bytes:
+        """Return it as OpenVINO has compiled it, to be opened by the same version."""
+        content: bytes = self._compiled.export_model().getvalue()
+        return content
 
     def __call__(self, pixels: np.ndarray) -> Results:
         """Compute layers of pixels: uint8 (B, H, W, C), RGB, not scaled.
@@ -143,6 +159,25 @@ class OpenVinoNetwork:
         finally:
             self._requests.put(request)
         return results
+
+
+def _with_block(model: Any, block: int) -> Any:
+    """Return a copy of a model for one number of images, unless it has one already."""
+    model = model.clone()
+    shape = model.input(0).get_partial_shape()
+    if shape[0].is_dynamic:  # Else what is inside the network may depend on it.
+        shape[0] = block
+    model.reshape(shape)
+    return model
+
+
+def _is_quick_to_read(model: Any) -> bool:
+    """Whether a compiled model is small for its number of operations."""
+    nodes = model.get_ops()
+    constants = [node for node in nodes if node.get_type_name() == "Constant"]
+    size: int = sum(node.get_byte_size() for node in constants)
+    num_operations = len(nodes) - len(constants)
+    return size <= min(MAX_EXPORTED, num_operations * BYTES_PER_OPERATION)
 
 
 def _keeps_float32(compiled: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from featx.inference.agreement import (
     describe_agreement,
 )
 from featx.inference.announcing import note_no_cache, note_not_compared, note_other_pictures
+from featx.inference.forms import Form, LostNetwork, kept_form
 from featx.inference.loaded import LoadedNetwork
 from featx.inference.memory import CONVERTED, EngineMemory, KnownPrecision, OtherForm
 from featx.inference.quantized import start_quantized
@@ -55,33 +57,47 @@ class Candidate:
             NotConvertible: If the engine cannot compute it, or not in the precision that was asked
                 for; the message says why.
         """
-        model, exact = self._convert()
+        try:
+            return self._open(kept_form(self._memory, CONVERTED))
+        except LostNetwork:  # It is damaged, or was deleted just now.
+            return self._open(None)
+
+    def _open(self, kept: Form | None) -> Choice:
+        """Open the network that is in the cache, or convert it."""
+        form, exact = (kept, None) if kept else self._convert()
         wanted = self.request.wanted_precision
         if wanted == INT8:
-            exact = exact or self._start(model, "float32")
-            memory = EngineMemory(self.engine, self.trial)
-            return start_quantized(memory, self.request.quantized, model, exact, self._start)
+            exact = exact or self._start(form, "float32")
+            return start_quantized(form, self.request.quantized, exact, self._start)
         if wanted in FAST and wanted in self.engine.precisions:
             try:
-                return self._start_fast(model, wanted)
+                return self._start_fast(form, wanted)
             except NotConvertible as error:
                 if self.request.asks_for_fast:
                     raise
-                exact = exact or self._start(model, "float32")
+                exact = exact or self._start(form, "float32")
                 return replace(exact, missing_precision=str(error))
         if wanted != AUTO:
-            return exact or self._start(model, "float32")
-        known = EngineMemory(self.engine, self.trial).find_precision()
-        chosen = None if known is None else self._check_precision(model, exact, known)
-        return chosen or self._choose_precision(model, exact or self._start(model, "float32"))
+            return exact or self._start(form, "float32")
+        known = self._memory.find_precision()
+        chosen = None if known is None else self._check_precision(form, exact, known)
+        return chosen or self._choose_precision(form, exact or self._start(form, "float32"))
 
-    def _convert(self) -> tuple[Any, Choice | None]:
+    @property
+    def _memory(self) -> EngineMemory:
+        return EngineMemory(self.engine, self.trial)
+
+    def _made(self, model: Any) -> Form:
+        """Return what was converted just now as a form."""
+        return Form(self._memory, CONVERTED, lambda: model, is_known=False)
+
+    def _convert(self) -> tuple[Form, Choice | None]:
         """Return the engine's model, and its network in float32 if that was compared just now."""
-        memory = EngineMemory(self.engine, self.trial)
+        memory = self._memory
         with self.trial.spent.timing("convert"):
             model = memory.find(CONVERTED)
         if model is not None:
-            return model, None
+            return self._made(model), None
         memory.check_refusal()
         converted = self._convert_kept(memory)
         if converted is not None:
@@ -95,13 +111,13 @@ class Candidate:
             memory.keep_refusal(error)
             raise
         if graph.form == self.engine.name:  # Built for this engine, and compared by its own tests.
-            return model, None
-        exact = self._start(model, "float32")
+            return self._made(model), None
+        exact = self._start(self._made(model), "float32")
         if self._is_compared(exact):
             self._keep(model)
-        return model, exact
+        return self._made(model), exact
 
-    def _convert_kept(self, memory: EngineMemory) -> tuple[Any, Choice] | None:
+    def _convert_kept(self, memory: EngineMemory) -> tuple[Form, Choice] | None:
         """Convert the graph that an earlier run has kept: the model need not be loaded.
 
         Compared are the images that were computed when it was.
@@ -116,7 +132,7 @@ class Candidate:
         try:
             with self.trial.spent.timing("convert"):
                 model = self.engine.convert(kept.model.graph, kept.model.contract)
-            network = self._open_network(model, "float32")
+            network = self._compile(self._made(model), "float32")
             other = replace(self, trial=replace(self.trial, pixels=kept.pixels))
             again = other._try_out(network, "float32")
             assert again.results is not None
@@ -126,12 +142,12 @@ class Candidate:
         finally:
             memory.forget_graph()
         self._keep(model)
-        return model, self._try_out(network, "float32")
+        return self._made(model), self._try_out(network, "float32")
 
     def _keep(self, model: Any) -> None:
         """Put a network that was compared into the cache, or say that it cannot be."""
         with self.trial.spent.timing("convert"):
-            kept = EngineMemory(self.engine, self.trial).keep(model, CONVERTED)
+            kept = self._memory.keep(model, CONVERTED)
         if not kept:
             note_no_cache(self.trial)
 
@@ -165,15 +181,15 @@ class Candidate:
         check_same(expected, exact.results, loaded.engine)
         return True
 
-    def _choose_precision(self, model: Any, exact: Choice) -> Choice:
+    def _choose_precision(self, form: Form, exact: Choice) -> Choice:
         """Return the fastest precision whose results hardly differ from float32."""
         facts: dict[str, Any] = {}
         cosines = [0.0]  # Of the last precision that was compared.
-        memory = EngineMemory(self.engine, self.trial)
+        form = replace(form, is_known=False)  # Some of what is tried is not taken.
         assert exact.results is not None
         for precision in self.engine.precisions[1:]:
             try:
-                fast = self._start_fast(model, precision)
+                fast = self._start_fast(form, precision)
             except NotConvertible:
                 continue
             assert fast.results is not None
@@ -183,14 +199,14 @@ class Candidate:
             facts = describe_agreement(agreement, precision)
             cosines.append(min(agreement.cosines.values()))
             if agreement.is_enough:
-                memory.keep_precision(KnownPrecision(precision, cosines[-1]))
+                self._memory.keep_precision(KnownPrecision(precision, cosines[-1]))
                 return replace(fast, facts=fast.facts | facts, reference=exact.network)
         if facts:
-            memory.keep_precision(KnownPrecision("float32", max(cosines)))
+            self._memory.keep_precision(KnownPrecision("float32", max(cosines)))
         return replace(exact, facts=exact.facts | facts)
 
     def _check_precision(
-        self, model: Any, exact: Choice | None, known: KnownPrecision
+        self, form: Form, exact: Choice | None, known: KnownPrecision
     ) -> Choice | None:
         """Return the network in a precision that suited other pictures, if it suits these.
 
@@ -203,15 +219,15 @@ class Candidate:
         """
         if known.precision == "float32":
             is_close = known.cosine >= LOWEST_COSINE - CLOSE
-            return None if is_close else exact or self._start(model, "float32")
+            return None if is_close else exact or self._start(form, "float32")
         try:
-            fast = self._start_fast(model, known.precision)
+            fast = self._start_fast(form, known.precision)
         except NotConvertible:
             return None
         few = self._with_few(known)
         if exact is None and self.trial.is_checked_later:
-            return replace(fast, check=partial(few._check, model, fast))
-        exact = exact or few._start(model, "float32")
+            return replace(fast, check=partial(few._check, form, fast))
+        exact = exact or few._start(form, "float32")
         agreement = few._compare(exact, fast)
         facts = describe_agreement(agreement, known.precision)
         if agreement.is_enough:
@@ -228,15 +244,15 @@ class Candidate:
         pixels = self.trial.pixels[:count]
         return replace(self, trial=replace(self.trial, pixels=pixels, further=self.trial.checked))
 
-    def _check(self, model: Any, fast: Choice) -> Agreement:
+    def _check(self, form: Form, fast: Choice) -> Agreement:
         """Compare a network with float32 on one core, beside what it computes on the others.
 
         Raises:
+            LostNetwork: If the network is not in the cache any more.
             NotConvertible: If float32 cannot be computed now.
         """
         beside = replace(self, trial=replace(self.trial, spent=Spent()))
-        network = beside._open_network(model, "float32", num_threads=1)
-        return beside._compare(beside._try_out(network, "float32"), fast)
+        return beside._compare(beside._start(form, "float32", num_threads=1), fast)
 
     def _compare(self, exact: Choice, fast: Choice) -> Agreement:
         """Compare two precisions on the images of the trial, and on further ones.
@@ -250,7 +266,7 @@ class Candidate:
         )
         return compare_precisions(self.trial, expected, received)
 
-    def _start_fast(self, model: Any, precision: ComputeType) -> Choice:
+    def _start_fast(self, form: Form, precision: ComputeType) -> Choice:
         """Open a network in another precision than float32, and try it.
 
         Raises:
@@ -258,31 +274,31 @@ class Candidate:
         """
         if not self.engine.has_precision(precision):
             raise NotConvertible("for which this processor has no instructions")
-        memory = EngineMemory(self.engine, self.trial)
-        prepared = memory.find(precision)
-        if prepared is None:
-            with self.trial.spent.timing("convert"):
-                prepared = self.engine.prepare(model, precision)
-                if prepared is not model:
-                    memory.keep(prepared, precision)
-        return self._start(prepared, precision)
+        return self._start(form.prepare(precision), precision)
 
-    def _start(self, model: Any, precision: ComputeType) -> Choice:
-        """Open a network and try it.
+    def _start(self, form: Form, precision: ComputeType, num_threads: int | None = None) -> Choice:
+        """Open a network, as it was compiled if that is kept, and try it.
 
         Raises:
             NotConvertible: If the engine cannot, or gives other shapes than the backbone states.
         """
-        return self._try_out(self._open_network(model, precision), precision)
+        with self.trial.spent.timing("convert"):
+            network = form.find_compiled(self._settings(precision, num_threads))
+        if network is not None:
+            with contextlib.suppress(NotConvertible):  # Then it is compiled again.
+                return self._try_out(network, precision)
+        return self._try_out(self._compile(form, precision, num_threads), precision)
 
-    def _open_network(
-        self, model: Any, precision: ComputeType, num_threads: int | None = None
+    def _compile(
+        self, form: Form, precision: ComputeType, num_threads: int | None = None
     ) -> Network:
-        settings = NetworkSettings(
+        with self.trial.spent.timing("convert"):
+            return form.compile(self._settings(precision, num_threads))
+
+    def _settings(self, precision: ComputeType, num_threads: int | None) -> NetworkSettings:
+        return NetworkSettings(
             self.trial.names, precision, num_threads or available_cores(), self.trial.batch_size
         )
-        with self.trial.spent.timing("convert"):
-            return self.engine.open(model, settings)
 
     def _try_out(self, network: Network, precision: ComputeType) -> Choice:
         """Compute the images of the trial with a network that was opened; see `_start`."""

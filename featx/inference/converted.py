@@ -50,6 +50,13 @@ def is_kept(key: str) -> bool:
         return False
 
 
+def touch_network(key: str) -> bool:
+    """Whether a converted network is there, which counts as a use, without looking into it."""
+    with contextlib.suppress(OSError):
+        os.utime(_folder(key))
+    return is_kept(key)
+
+
 def forget_network(key: str) -> None:
     """Delete a network, if the cache can be written."""
     with contextlib.suppress(OSError):

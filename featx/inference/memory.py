@@ -12,9 +12,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from featx.engines.engines import ENGINES, ComputeType, Engine
+from featx.engines.engines import (
+    ENGINES,
+    Compiling,
+    ComputeType,
+    Engine,
+    Network,
+    NetworkSettings,
+)
 from featx.engines.graph import NotConvertible
-from featx.inference.converted import find_network, forget_network, is_kept, keep_network
+from featx.inference.converted import (
+    find_network,
+    forget_network,
+    is_kept,
+    keep_network,
+    touch_network,
+)
 from featx.inference.kept_graph import KeptGraph, read_kept
 from featx.inference.trial import Choice, Trial
 from featx.machine import describe_machine
@@ -71,6 +84,28 @@ class EngineMemory:
         """Put a form of the network into the cache; False where the cache cannot be written."""
         return self._keep(form, lambda folder: self.engine.save(model, folder))
 
+    def touch(self, form: str) -> bool:
+        """Whether a form of the network is in the cache, perhaps damaged; it counts as used."""
+        return self._is_used and touch_network(self._key(form))
+
+    def find_compiled(self, form: str, settings: NetworkSettings) -> Network | None:
+        """Open a form of the network as it was compiled here; None if it is not in the cache."""
+        engine = self.engine
+        if not isinstance(engine, Compiling):
+            return None
+        name = _compiled_name(form, engine.describe_compiled(settings))
+        return self._find(name, lambda folder: engine.read_compiled(folder, settings))
+
+    def keep_compiled(self, network: Network, form: str, settings: NetworkSettings) -> None:
+        """Put a network into the cache as it was compiled, in place of one that was not read."""
+        engine = self.engine
+        if not isinstance(engine, Compiling) or not engine.is_worth_keeping(network):
+            return
+        facts = {"form": form, **engine.describe_compiled(settings)}
+        name = _compiled_name(form, engine.describe_compiled(settings))
+        forget_network(self._key(name))
+        self._keep(name, lambda folder: engine.save_compiled(network, folder), compiled=facts)
+
     def find_graph(self) -> KeptGraph | None:
         """Return the graph that an earlier run has kept; None if there is none."""
         return self._find(GRAPH, lambda folder: read_kept(folder, self.trial.names))
@@ -90,10 +125,11 @@ class EngineMemory:
         except NotConvertible:  # Another process has just deleted it, or it is not of this system.
             return None
 
-    def _keep(self, form: str, write: Callable[[Path], None]) -> bool:
+    def _keep(self, form: str, write: Callable[[Path], None], **facts: Any) -> bool:
         if not self._is_used:
             return True
-        return keep_network(self._key(form), write, self._description()) is not None
+        facts = self._description() | facts
+        return keep_network(self._key(form), write, facts) is not None
 
     def check_refusal(self) -> None:
         """Refuse at once what could not be converted before: trying again takes as long.
@@ -162,6 +198,10 @@ class EngineMemory:
     def _description(self) -> dict[str, Any]:
         """Describe the entry to a person who looks into the cache."""
         return {"model": self.trial.reference, "layers": list(self.trial.names)}
+
+
+def _compiled_name(form: str, description: Mapping[str, Any]) -> str:
+    return f"{form}-compiled-{digest(description)}"
 
 
 def speeds_key(trial: Trial, candidates: Sequence[Choice]) -> str:

@@ -11,6 +11,7 @@ from featx.inference.agreement import describe_agreement
 from featx.inference.announcing import announce_choice
 from featx.inference.candidates import refuse_known
 from featx.inference.choosing import choose_network
+from featx.inference.forms import LostNetwork
 from featx.inference.request import EngineRequest
 from featx.inference.trial import Choice, Trial
 
@@ -51,7 +52,7 @@ class PendingCheck:
         trial = replace(self.trial, is_checked_later=False)
         try:
             agreement = self._agreement.result()
-        except NotConvertible:
+        except (LostNetwork, NotConvertible):
             return choose_network(trial, self._request)
         facts = describe_agreement(agreement, self._choice.facts["precision"])
         if agreement.is_enough:

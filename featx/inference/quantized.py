@@ -14,6 +14,7 @@ import numpy as np
 from featx.engines.engines import ComputeType, Network, Quantizing
 from featx.engines.graph import NotConvertible
 from featx.inference.agreement import row_cosines
+from featx.inference.forms import Form
 from featx.inference.memory import EngineMemory
 from featx.inference.request import INT8
 from featx.inference.trial import FIRST_BATCH, Choice, Trial
@@ -35,36 +36,34 @@ GOOD_COSINE = 0.99
 
 
 def start_quantized(
-    memory: EngineMemory,
+    form: Form,
     known: str,
-    model: Any,
     exact: Choice,
-    start: Callable[[Any, ComputeType], Choice],
+    start: Callable[[Form, ComputeType], Choice],
 ) -> Choice:
     """Return the network in 8 bits: that of existing features, or one that is calibrated now.
 
     Args:
-        memory: The engine's, for the layers.
+        form: The engine's model of the layers.
         known: What the network of existing features is called; empty if there are none.
-        model: The engine's model of the layers.
         exact: The network in float32.
-        start: Opens a model in a precision, and tries it.
+        start: Opens a form in a precision, and tries it.
 
     Raises:
         InvalidValue: If a library is missing.
         NotConvertible: If it cannot be made, or that of existing features is not there.
     """
-    trial = memory.trial
+    trial = form.memory.trial
     if known:
         with trial.spent.timing("convert"):
-            prepared = find_quantized(memory, known)
-        fast = start(prepared, INT8)
+            quantized = find_quantized(form.memory, known)
+        fast = start(quantized, INT8)
         facts = _measure_again(exact, fast)
     else:
         samples = trial.samples()
         with trial.spent.timing("convert"):
-            known, prepared = quantize_network(memory, model, samples)
-        fast = start(prepared, INT8)
+            known, quantized = quantize_network(form, samples)
+        fast = start(quantized, INT8)
         facts = measure_quantized(trial, exact.network, fast.network, samples)
         warn_of_quantization(trial, facts)
     quantization = {**facts.get("quantization", {}), "network": known}
@@ -72,14 +71,11 @@ def start_quantized(
     return replace(fast, facts=fast.facts | facts)
 
 
-def quantize_network(
-    memory: EngineMemory, model: Any, samples: Sequence[DecodedImage]
-) -> tuple[str, Any]:
+def quantize_network(form: Form, samples: Sequence[DecodedImage]) -> tuple[str, Form]:
     """Return the 8-bit network of some pictures, made now or when they were first seen.
 
     Args:
-        memory: The engine's, for the layers.
-        model: The engine's model of them.
+        form: The engine's model of the layers.
         samples: Pictures of the run.
 
     Returns:
@@ -96,19 +92,19 @@ def quantize_network(
             f"{len(samples)}"
         )
     images = [sample.pixels for sample in samples[::2]]
-    name = _name(images)
+    name, memory = _name(images), form.memory
     network = memory.find(_form(name))
     if network is None:
         assert isinstance(memory.engine, Quantizing)
-        network = memory.engine.quantize(model, images)
+        network = memory.engine.quantize(form.get(), images)
         if not memory.keep(network, _form(name)) or memory.find(_form(name)) is None:
             memory.trial.listener.note(
                 "the 8-bit network cannot be kept, so no later run can add images to this store"
             )
-    return name, network
+    return name, Form(memory, _form(name), lambda: network, is_known=True)
 
 
-def find_quantized(memory: EngineMemory, name: str) -> Any:
+def find_quantized(memory: EngineMemory, name: str) -> Form:
     """Return the 8-bit network of existing features.
 
     Raises:
@@ -120,7 +116,7 @@ def find_quantized(memory: EngineMemory, name: str) -> Any:
             "the 8-bit network of the existing features is not in the cache any more, or was made "
             "on another machine or by other versions"
         )
-    return network
+    return Form(memory, _form(name), lambda: network, is_known=True)
 
 
 def _form(name: str) -> str:

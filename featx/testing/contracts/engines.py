@@ -10,6 +10,7 @@ Write it like this, for an engine ``mine`` and a model whose graph it takes::
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,6 +22,7 @@ import pytest
 
 from featx.engines.engines import (
     ENGINES,
+    Compiling,
     ComputeType,
     Engine,
     Network,
@@ -167,6 +169,23 @@ class EngineContract:
         received = case.open(case.engine.read(tmp_path / "second"))(pixels)
         for name, values in case.open(case.model)(pixels).items():
             np.testing.assert_allclose(received[name], values, rtol=1e-6, atol=1e-6)
+
+    def test_what_it_compiles_it_reads(self, case: EngineCase, tmp_path: Path) -> None:
+        """Engines whose opened networks are kept: they give the same features, bit for bit."""
+        engine, settings = case.engine, NetworkSettings(case.layers, "float32", 2, 8)
+        if not isinstance(engine, Compiling):
+            pytest.skip("networks of this engine are not kept as they are compiled")
+        network, pixels = engine.open(case.model, settings), case.make_pixels(3)
+        assert json.dumps(engine.describe_compiled(settings))
+        (tmp_path / "first").mkdir()
+        engine.save_compiled(network, tmp_path / "first")
+        (tmp_path / "first").rename(tmp_path / "second")
+        received = engine.read_compiled(tmp_path / "second", settings)(pixels)
+        for name, values in network(pixels).items():
+            np.testing.assert_array_equal(received[name], values)
+        (tmp_path / "empty").mkdir()
+        with pytest.raises(NotConvertible):
+            engine.read_compiled(tmp_path / "empty", settings)
 
     def test_an_empty_folder_is_refused(self, case: EngineCase, tmp_path: Path) -> None:
         """What is not a saved model raises NotConvertible."""
