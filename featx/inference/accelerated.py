@@ -62,7 +62,8 @@ class AcceleratedBackbone(Shown):
             network is not converted.
 
     Attributes:
-        run_facts: Engine and precision, and what was measured; empty before the first batch.
+        run_facts: Engine and precision, and what was measured; empty before the first batch, and
+            until a precision is checked.
         choosing: What the choice took.
         concurrency: Batches that may be computed at the same time; 1 before the first.
         batch_size: Images that are best given at a time.
@@ -242,6 +243,7 @@ class AcceleratedBackbone(Shown):
         self._names = names
         self._take(choice)
         if choice.check is not None:
+            self.run_facts = {}  # A part may be written meanwhile, of failures and copies.
             self._pending = PendingCheck(trial, self._request, choice)
         return choice
 

@@ -79,11 +79,14 @@ def _join_runs(sources: Sequence[FeatureStore]) -> tuple[Mapping[str, Any], ...]
     runs: dict[str, dict[str, Any]] = {}
     for source in sources:
         for run in source.header.runs:
-            known = runs.setdefault(
-                str(run.get("started")), dict(run) | {"computed": 0, "seconds": 0}
-            )
-            known["computed"] += run.get("computed", 0)
-            known["seconds"] = round(known["seconds"] + run.get("seconds", 0.0), 3)
+            started = str(run.get("started"))
+            known = runs.get(started, {"computed": 0, "seconds": 0})
+            runs[started] = {
+                **known,
+                **run,  # A first part of failures and copies does not say what computes.
+                "computed": known["computed"] + run.get("computed", 0),
+                "seconds": round(known["seconds"] + run.get("seconds", 0.0), 3),
+            }
     ordered = sorted(runs.values(), key=lambda run: str(run.get("started")))
     older, newest = ordered[:-MAX_RECORDED_RUNS], ordered[-MAX_RECORDED_RUNS:]
     # The last run of each older precision is kept: a continued extraction asks for it.

@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from featx.engines.engines import NetworkSettings
 from featx.engines.graph import NotConvertible
 from featx.engines.openvino import OpenVino
 from featx.engines.openvino_network import OpenVinoNetwork
-from featx.extraction import preparing
+from featx.extraction import preparing, running
 from featx.features.batch_queue import BatchQueue
 from featx.inference import AcceleratedBackbone, candidates, choosing, speed
 from featx.inference.agreement import Agreement
@@ -30,6 +31,7 @@ from featx.models import load_model
 from featx.models.backbone import Backbone
 from featx.models.graph_backbone import GraphBackbone
 from featx.models.remembered import recall, remember
+from featx.store.parts import PartWriter, list_parts
 from featx.user_cache import CACHE_VARIABLE, remember_facts
 from tests.cli.program import Program
 from tests.inference.agreement import pixels_for
@@ -370,6 +372,48 @@ def test_a_check_that_cannot_be_made_lets_everything_be_chosen_anew(
         featx.open_store(tmp_path / "second.h5") as second,
     ):
         np.testing.assert_array_equal(first.features()[:], second.features()[:])
+
+
+@pytest.mark.usefixtures("_bfloat16")
+def test_parts_that_are_written_before_anything_is_decided(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They hold failures and copies, and do not say what computes; the run does in the end."""
+    monkeypatch.setattr("featx.engines.openvino.OpenVinoNetwork", LosesBrightPictures)
+    monkeypatch.setattr(running, "PartWriter", partial(PartWriter, max_seconds=0.0))
+    dark = write_pictures(tmp_path / "dark", [60] * 20)
+    other = write_pictures(tmp_path / "other", [60] * 10 + [200] * 10)
+    for folder in (dark, other):
+        (folder / "000.png").write_bytes(b"no picture")
+    featx.extract(dark, output=tmp_path / "dark.h5", listener=Notes())
+    run = last_run(str(tmp_path / "dark.h5"))
+    assert (run["precision"], run["computed"]) == ("bfloat16", 19)
+
+    first_parts = []
+    real = Candidate._check
+
+    def check_later(candidate: Candidate, model: Any, fast: Choice) -> Agreement:
+        with featx.open_store(list_parts(tmp_path / "other.h5.parts")[0]) as part:
+            first_parts.append(dict(part.header.runs[0]))
+        return real(candidate, model, fast)
+
+    monkeypatch.setattr(Candidate, "_check", check_later)
+    featx.extract(other, output=tmp_path / "other.h5", listener=Notes())
+    assert [(run["computed"], "precision" in run) for run in first_parts] == [(0, False)]
+    run = last_run(str(tmp_path / "other.h5"))
+    assert (run["precision"], run["computed"]) == ("float32", 19)
+
+
+@pytest.mark.usefixtures("_bfloat16")
+def test_what_computes_is_not_said_before_its_precision_is_checked(tmp_path: Path) -> None:
+    photos = write_pictures(tmp_path / "dark", [60] * 20)
+    featx.extract(photos, output=tmp_path / "first.h5")
+    fast = AcceleratedBackbone(load_model(MINI))
+    pixels = pixels_for(fast)
+    fast.compute_unsettled(pixels, [fast.default_layer or ""])
+    assert fast.run_facts == {}
+    assert fast.settle()
+    assert (fast.run_facts["precision"], fast.run_facts["compared_images"]) == ("bfloat16", 1)
 
 
 def last_run(store: str) -> dict[str, Any]:
