@@ -21,29 +21,29 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from featx.engines.graph import NotConvertible
-from featx.engines.rounding import correlate_window, damp, round_by_effect, round_weights
-from featx.machine import available_cores
+from featx.engines.noise_statistics import Maps, Statistics, measure
+from featx.engines.rounding import (
+    correlate_window,
+    damp,
+    round_by_effect,
+    round_weights,
+    to_bfloat16,
+)
 from featx.scratch import scratch_folder
 
 FLOAT32_CONVOLUTIONS = 3
-"""In MobileNetV2, the stem and the first block. The lowest cosine over 540 photographs is then
-0.9988; with none in float32 it is 0.995, with four to six 0.999 at 0.8 of the speed
-(``benchmarks/LOG.md``)."""
+"""In MobileNetV2, the stem and the first block. With two, the lowest cosine over 540 photographs is
+0.995 instead of 0.999 (``benchmarks/LOG.md``)."""
 
 MAX_COLUMNS = 1280
 """Dense convolutions with more weights for each channel are rounded like depthwise ones: their
 covariance would take seconds."""
-
-_MAX_MEASURED = 2**24
-"""Numbers of covariances that are in memory at a time: 64 MiB."""
-
-_NUM_IMAGES = 16
-_BLOCK = 4
 
 _UNLIMITED = 1e30
 
@@ -78,11 +78,19 @@ class _Convolution(NamedTuple):
         return bool(self.node.get_type_name() == "GroupConvolution")
 
     @property
-    def num_moments(self) -> int:
-        """How many products of two channels its rounding needs."""
-        channels = self.weights.shape[1]
-        is_small = self.weights[0].size <= MAX_COLUMNS
-        return channels**2 if is_small and not self.is_depthwise else 0
+    def is_rounded_by_effect(self) -> bool:
+        """Whether its rounding needs to know how the channels of its input are correlated."""
+        return not self.is_depthwise and self.weights[0].size <= MAX_COLUMNS
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether its results are scaled: where little else helps."""
+        return not self.is_rounded_by_effect
+
+    @property
+    def input(self) -> Maps:
+        """What has to be measured."""
+        return Maps(self.node.input_value(0), self.is_rounded_by_effect)
 
     @property
     def bias(self) -> np.ndarray:
@@ -90,13 +98,6 @@ class _Convolution(NamedTuple):
         if self.add is None:
             return np.zeros(len(self.weights), np.float32)
         return np.asarray(self.add.input_value(1).get_node().data).reshape(-1)
-
-
-class _Measured(NamedTuple):
-    """What goes into a convolution: means of channels (C,), of products of two, (C, C) or None."""
-
-    means: np.ndarray
-    moments: np.ndarray | None
 
 
 class _Rounded(NamedTuple):
@@ -119,7 +120,8 @@ def correct(core: Any, model: Any) -> Any:
         rounding of its weights.
 
     Raises:
-        NotConvertible: If it has no convolutions that can be corrected.
+        NotConvertible: If it has no convolutions that can be corrected, or computes numbers that
+            are too large for float32.
     """
     from openvino._offline_transformations import apply_moc_transformations
 
@@ -136,10 +138,9 @@ def correct(core: Any, model: Any) -> Any:
     found = [one for one in _convolutions(model) if one.name not in exact]
     if not found:
         raise NotConvertible(_NOTHING)
+    measured = measure(core, model, [one.input for one in found])
     rounded = {
-        one.name: _round(one, measured)
-        for group in _in_groups(found)
-        for one, measured in zip(group, _measure(core, model, group), strict=True)
+        one.name: _round(one, statistics) for one, statistics in zip(found, measured, strict=True)
     }
     _mark(tree, exact)
     model = _read(core, tree, weights)
@@ -176,6 +177,8 @@ def _convolutions(model: Any) -> Iterator[_Convolution]:
         weights = np.asarray(kernel.data)
         if weights.dtype != np.float32 or weights.ndim != 4 + is_grouped:
             continue
+        if not np.abs(weights).max() < _UNLIMITED:  # Or they are no numbers.
+            continue
         if not is_grouped or weights.shape[1:3] == (1, 1):
             yield _Convolution(node, _find_bias(node, len(weights)), weights)
 
@@ -189,83 +192,6 @@ def _find_bias(node: Any, num_channels: int) -> Any | None:
     is_constant = bias.get_type_name() == "Constant" and bias.data.dtype == np.float32
     shapes = ((1, num_channels, 1, 1), (num_channels, 1, 1))
     return users[0] if is_constant and bias.data.shape in shapes else None
-
-
-def _in_groups(found: list[_Convolution]) -> Iterator[list[_Convolution]]:
-    """Divide convolutions so that what is measured for each group fits into memory."""
-    group: list[_Convolution] = []
-    total = 0
-    for one in found:
-        if group and total + one.num_moments > _MAX_MEASURED:
-            yield group
-            group, total = [], 0
-        group.append(one)
-        total += one.num_moments
-    yield group
-
-
-def _measure(core: Any, model: Any, group: list[_Convolution]) -> list[_Measured]:
-    """Measure what goes into convolutions, for images of noise; summed inside OpenVINO."""
-    import openvino
-    from openvino import opset13 as ops
-
-    results = [ops.reduce_mean(one.node.input_value(0), [0, 2, 3]).output(0) for one in group]
-    results += [_multiply_channels(one.node.input_value(0)) for one in group if one.num_moments]
-    measured = openvino.Model(results, model.get_parameters(), "measured").clone()
-    _, height, width, channels = measured.input(0).get_partial_shape()
-    measured.reshape([_BLOCK, height, width, channels])
-    settings = {
-        "INFERENCE_PRECISION_HINT": "f32",
-        "INFERENCE_NUM_THREADS": available_cores(),
-    }
-    compiled = core.compile_model(measured, "CPU", settings)
-    images = make_noise(*(size.get_length() for size in (height, width, channels)))
-    blocks = np.split(images, _NUM_IMAGES // _BLOCK)
-    totals: list[Any] = [0.0] * len(results)
-    for block in blocks:
-        totals = [
-            total + values / len(blocks)
-            for total, values in zip(totals, compiled([block]).to_tuple(), strict=True)
-        ]
-    moments = iter(totals[len(group) :])
-    return [
-        _Measured(means.astype(np.float64), next(moments) if one.num_moments else None)
-        for one, means in zip(group, totals, strict=False)
-    ]
-
-
-def _multiply_channels(maps: Any) -> Any:
-    """Return the mean products of all pairs of channels: (C, C)."""
-    from openvino import opset13 as ops
-
-    flat = ops.reshape(maps, [0, 0, -1], True)  # (B, C, h * w)
-    products = ops.reduce_mean(ops.matmul(flat, flat, False, True), [0])
-    size = ops.convert(ops.reduce_prod(ops.gather(ops.shape_of(maps), [2, 3], 0), [0]), "f32")
-    return ops.divide(products, size).output(0)
-
-
-def make_noise(height: int, width: int, channels: int) -> np.ndarray:
-    """Return images of noise with the spectrum of photographs, the same ones every time.
-
-    The amplitude of photographs falls with frequency, about as 1/f (Field, Relations between the
-    statistics of natural images and the response properties of cortical cells, 1987). For the
-    means of the inputs of layers, such noise serves as well as photographs.
-
-    Returns:
-        uint8 (16, height, width, channels).
-    """
-    random = np.random.default_rng(0)
-    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)[None])
-    frequency[0, 0] = 1.0
-    images = []
-    for _ in range(_NUM_IMAGES):
-        white = np.fft.fft2(random.normal(size=(channels, height, width)))
-        layers = np.fft.ifft2(white / frequency ** random.uniform(0.9, 1.4)).real
-        layers = layers[:1] + 0.5 * layers  # Mostly grey, as photographs are.
-        layers = (layers - layers.mean()) / (layers.std() or 1.0)
-        pixels = np.clip(128 + 60 * layers + 30 * random.normal(), 0, 255)
-        images.append(pixels.astype(np.uint8).transpose(1, 2, 0))
-    return np.stack(images)
 
 
 def _write(model: Any) -> tuple[ElementTree.Element, np.ndarray]:
@@ -295,25 +221,32 @@ def _mark(tree: ElementTree.Element, names: set[str]) -> None:
             ElementTree.SubElement(info, "attribute", MARK)
 
 
-def _round(convolution: _Convolution, measured: _Measured) -> _Rounded:
+def _round(convolution: _Convolution, measured: Statistics) -> _Rounded:
     """Round the weights of a convolution, and correct its bias by what that changes."""
     weights = convolution.weights
     rows = weights.reshape(len(weights), -1)
-    window = correlate_window(*weights.shape[-2:])
-    scales = None
-    if measured.moments is not None:
-        moments = measured.moments.astype(np.float64)
-        covariance = moments - np.outer(measured.means, measured.means)
-        rounded = round_by_effect(rows, damp(np.kron(covariance, window)))
-    else:
-        rounded, scales = round_weights(rows)
-        if convolution.is_depthwise:
-            rounded = round_by_effect(rows / scales[:, None], damp(window))
+    rounded, scales = round_weights(rows) if convolution.is_scaled else (to_bfloat16(rows), None)
+    covariance = _find_covariance(convolution, measured)
+    if covariance is not None:
+        exact = rows if scales is None else rows / scales[:, None]
+        # Not positive definite: in float32, means have cancelled variances far below their squares.
+        with suppress(np.linalg.LinAlgError):
+            rounded = round_by_effect(exact, damp(covariance))
     products = rounded.astype(np.float64) * (1 if scales is None else scales[:, None])
     lost = (weights - products.reshape(weights.shape)).sum(axis=(-2, -1))
     change = lost[:, 0, 0] * measured.means if convolution.is_depthwise else lost @ measured.means
     bias = (convolution.bias + change).astype(np.float32)
     return _Rounded(rounded.reshape(weights.shape), scales, bias)
+
+
+def _find_covariance(convolution: _Convolution, measured: Statistics) -> np.ndarray | None:
+    """Return how the inputs of one sum of products are correlated, (K, K), if that is known."""
+    window = correlate_window(*convolution.weights.shape[-2:])
+    if convolution.is_depthwise:
+        return window
+    if measured.products is None:
+        return None
+    return np.kron(measured.products - np.outer(measured.means, measured.means), window)
 
 
 def _replace(convolution: _Convolution, rounded: _Rounded) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,10 +14,12 @@ import featx
 from featx.engines import mixed_precision
 from featx.engines.engines import ENGINES, NetworkSettings
 from featx.engines.graph import NotConvertible
-from featx.engines.mixed_precision import correct, make_noise
+from featx.engines.mixed_precision import correct
+from featx.engines.noise_statistics import make_noise
 from featx.engines.openvino import OpenVino
 from featx.engines.openvino_model import get_core
 from featx.engines.openvino_network import OpenVinoNetwork
+from featx.engines.rounding import to_bfloat16
 from featx.errors import FingerprintMismatch, InvalidValue
 from featx.inference import AcceleratedBackbone, EngineRequest, agreement, speed
 from featx.inference.agreement import lowest_cosine
@@ -42,14 +44,6 @@ needs_bfloat16 = pytest.mark.skipif(
 @pytest.fixture(autouse=True)
 def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
-
-
-@pytest.mark.parametrize("shape", [(20, 30, 3), (1, 1, 1), (7, 1, 4)])
-def test_noise_is_the_same_every_time(shape: tuple[int, int, int]) -> None:
-    noise = make_noise(*shape)
-    assert noise.shape == (16, *shape)
-    assert noise.dtype == np.uint8
-    np.testing.assert_array_equal(noise, make_noise(*shape))
 
 
 # ---- a network ----
@@ -190,6 +184,60 @@ def test_what_follows_a_convolution_is_not_changed(behind: str) -> None:
     assert not np.array_equal(received, expected)  # Some weights are rounded.
     np.testing.assert_allclose(received, expected, atol=0.02 * largest)
     assert lowest_cosine(expected, received) > 0.9999
+
+
+def change_constants(
+    model: Any, shape: tuple[int, ...], change: Callable[[np.ndarray], np.ndarray], first: int = 0
+) -> Any:
+    """Change constants of a shape, from the first of them that is to be changed."""
+    from openvino import opset13 as ops
+
+    nodes = [node for node in model.get_ordered_ops() if node.get_type_name() == "Constant"]
+    for node in [node for node in nodes if tuple(node.get_output_shape(0)) == shape][first:]:
+        changed = ops.constant(change(np.array(node.data)).astype(np.float32))
+        for target in list(node.output(0).get_target_inputs()):
+            target.replace_source_output(changed.output(0))
+    return model
+
+
+def biased_network() -> Any:
+    backbone = make_backbone(lambda names: small_network(BEHIND["a bias of each channel"], names))
+    return converted(backbone)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -3.4e38, 1e31])
+def test_weights_that_no_rounding_suits_are_left_alone(value: float) -> None:
+    def change(weights: np.ndarray) -> np.ndarray:
+        weights[3, 5] = value
+        return weights
+
+    model = change_constants(biased_network(), (24, 24, 1, 1), change, first=-1)
+    prepared = ENGINE.prepare(model, "mixed")
+    weights = [one.weights for one in mixed_precision._convolutions(prepared)]
+    assert len(weights) == 5
+    is_rounded = [np.array_equal(to_bfloat16(one), one) for one in weights]
+    assert is_rounded == [False, False, False, True, True]
+
+
+@pytest.mark.parametrize("offset", [1e3, 1e5])
+def test_means_far_above_the_deviations_do_no_harm(offset: float) -> None:
+    """In float32, nothing is left of the covariance then."""
+    model = change_constants(biased_network(), (24, 1, 1), lambda bias: bias + offset)
+    pixels = pixels_for(make_backbone(), 4)
+    expected, received = (
+        run(one, "float32", pixels) for one in (model, ENGINE.prepare(model, "mixed"))
+    )
+    np.testing.assert_allclose(received, expected, rtol=0.01)
+
+
+def test_the_same_network_is_prepared_the_same_way() -> None:
+    first, again = (ENGINE.prepare(converted(make_backbone()), "mixed") for _ in range(2))
+    constants = [
+        [np.array(node.data) for node in one.get_ordered_ops() if hasattr(node, "data")]
+        for one in (first, again)
+    ]
+    for one, other in zip(*constants, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize(
