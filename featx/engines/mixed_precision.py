@@ -7,7 +7,8 @@ image, and later layers multiply it. Constants can be corrected once, without an
 - Weights of dense convolutions are rounded by their effect on the outputs for images of noise
   (`featx.engines.rounding.round_by_effect`).
 - Each channel of a depthwise convolution, which has few weights, is also scaled so that rounding
-  loses least. The scale is undone after the convolution, in float32.
+  loses least, and so are those of dense convolutions with small maps, where it costs little time.
+  The scale is undone after the convolution, in float32.
 - Biases stay in float32, and compensate for what rounded weights change at the mean of their input
   (Nagel et al., Data-Free Quantization Through Weight Equalization and Bias Correction, 2019; there
   for 8-bit integers, with means from batch normalisation).
@@ -44,6 +45,10 @@ FLOAT32_CONVOLUTIONS = 3
 MAX_COLUMNS = 1280
 """Dense convolutions with more weights for each channel are rounded like depthwise ones: their
 covariance would take seconds."""
+
+MAX_SCALED_PIXELS = 56 * 56
+"""Of maps whose channels are scaled behind dense convolutions. Larger maps, of which MobileNetV2
+has one in bfloat16, take more time than they bring (``benchmarks/LOG.md``)."""
 
 _UNLIMITED = 1e30
 
@@ -84,8 +89,10 @@ class _Convolution(NamedTuple):
 
     @property
     def is_scaled(self) -> bool:
-        """Whether its results are scaled: where little else helps."""
-        return not self.is_rounded_by_effect
+        """Whether its results are scaled: where that takes little time, or little else helps."""
+        height, width = list(self.node.get_output_partial_shape(0))[2:]
+        num_pixels = height.get_length() * width.get_length()
+        return not self.is_rounded_by_effect or num_pixels <= MAX_SCALED_PIXELS
 
     @property
     def input(self) -> Maps:

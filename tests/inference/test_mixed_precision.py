@@ -230,6 +230,20 @@ def test_means_far_above_the_deviations_do_no_harm(offset: float) -> None:
     np.testing.assert_allclose(received, expected, rtol=0.01)
 
 
+@pytest.mark.parametrize(("limit", "num_scaled"), [(SIZE * SIZE - 1, 0), (SIZE * SIZE, 3)])
+def test_channels_of_small_maps_are_scaled(
+    limit: int, num_scaled: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mixed_precision, "MAX_SCALED_PIXELS", limit)
+    prepared = ENGINE.prepare(biased_network(), "mixed")
+    shapes = [
+        tuple(node.input_value(1).get_shape())
+        for node in prepared.get_ordered_ops()
+        if node.get_type_name() == "Multiply"
+    ]
+    assert shapes.count((1, 24, 1, 1)) == num_scaled
+
+
 def test_the_same_network_is_prepared_the_same_way() -> None:
     first, again = (ENGINE.prepare(converted(make_backbone()), "mixed") for _ in range(2))
     constants = [
