@@ -19,11 +19,12 @@ from featx.files import HASH_BYTES
 from featx.images.reading import LOOKAHEAD, read_images
 from featx.images.sources import ImageFailure, ImageItem, ImageSet
 from featx.images.sources.keys import natural_key
-from featx.inference import AcceleratedBackbone, EngineRequest
+from featx.inference import AcceleratedBackbone
+from featx.inference.request import request_reading
 from featx.models import restore_model
 from featx.models.backbone import Backbone
 from featx.options import RunOptions
-from featx.specs import DEFAULT_READ_PRECISION, FeatureSpec, ModelSpec
+from featx.specs import FeatureSpec, ModelSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ def accelerate(
     backbone: Backbone, options: RunOptions, listener: Listener, found: ImageSet | None = None
 ) -> Backbone:
     """Return a model on the engine that is to compute some images; None: nobody knows how many."""
-    request = EngineRequest(options.engine, options.precision or DEFAULT_READ_PRECISION)
+    request = request_reading(options.engine, options.precision)
     count = None if found is None or found.stream is not None else len(found.items)
     return AcceleratedBackbone(backbone, request, listener=listener, num_images=count)
 

@@ -21,14 +21,15 @@ from featx.features.computing import plan_features
 from featx.features.embedding import compute_rows
 from featx.forks import ProcessLock
 from featx.images.sources import ImageFailure, Images, gather
-from featx.inference import AcceleratedBackbone, EngineRequest
+from featx.inference import AcceleratedBackbone
+from featx.inference.request import request_reading
 from featx.keywords import EmbedKeywords, ExtractorKeywords
 from featx.models import load_model
 from featx.models.in_memory import InMemory, add_signature, check_model
 from featx.models.input_contract import require_scaling
 from featx.options import InputOptions, Layers, OnError, RunOptions, fill_group
 from featx.poolings import POOLINGS
-from featx.specs import DEFAULT_MODEL, DEFAULT_READ_POOLING, DEFAULT_READ_PRECISION, FeatureSpec
+from featx.specs import DEFAULT_MODEL, DEFAULT_READ_POOLING, FeatureSpec
 from featx.trust import GivenTrust, add_objects
 
 _LOADING = ProcessLock()
@@ -226,7 +227,7 @@ def _load(extractor: Extractor, parameters: dict[str, Any]) -> _Loaded:
         warnings.warn(backbone.beginning.warning, UserWarning, stacklevel=2)
     layers = check_layers("layer", extractor.layer)
     features = plan_features(backbone, layers, check_pool("pool", extractor.pool))
-    engine = EngineRequest(run.engine, run.precision or DEFAULT_READ_PRECISION)
+    engine = request_reading(run.engine, run.precision)
     return _Loaded(parameters, AcceleratedBackbone(backbone, engine), features)
 
 

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from featx.checks.texts import check_choice
 from featx.engines.engines import ENGINES, ComputeType, Engine, Quantizing
 from featx.errors import InvalidValue, join_names
-from featx.specs import Precision
+from featx.specs import DEFAULT_READ_PRECISION, Precision
 from featx.wording import option
 
 AUTO = "auto"
@@ -71,6 +71,25 @@ class EngineRequest:
     def wanted_precision(self) -> Precision:
         """The precision to begin with: what was asked for, else what is stored."""
         return self.stored_precision if self.precision == AUTO else self.precision
+
+
+def request_reading(engine: str, precision: Precision | None) -> EngineRequest:
+    """Return what computes features that no store keeps: of queries, or of arrays.
+
+    Raises:
+        InvalidValue: If it should be in 8 bits: only those of a run of `extract` are calibrated.
+        UnknownName: If there is no such engine or precision.
+
+    Example:
+        >>> request_reading("auto", None).precision
+        'float32'
+    """
+    if precision == INT8:
+        raise InvalidValue(
+            "8 bits are calibrated on the pictures of `extract`, and only it computes in them: "
+            f"{option('precision', 'float32', 'bfloat16', 'mixed')}."
+        )
+    return EngineRequest(engine, precision or DEFAULT_READ_PRECISION)
 
 
 def precisions_of(engine: Engine) -> tuple[ComputeType, ...]:

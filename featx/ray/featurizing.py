@@ -22,8 +22,9 @@ from featx.images.roots import MEMORY, is_url
 from featx.images.sources import ImageItem, ImageSet
 from featx.images.sources.pictures import HeldPicture, PathPicture
 from featx.images.sources.remote import make_url_item
-from featx.inference import AcceleratedBackbone, EngineRequest
+from featx.inference import AcceleratedBackbone
 from featx.inference.decided import DecidedNetwork, make_noise, request_chosen
+from featx.inference.request import request_reading
 from featx.inference.trial import FIRST_BATCH
 from featx.keywords import InputKeywords, RunKeywords
 from featx.models import load_model
@@ -36,7 +37,6 @@ from featx.ray.pool import share_machine
 from featx.specs import (
     DEFAULT_MODEL,
     DEFAULT_READ_POOLING,
-    DEFAULT_READ_PRECISION,
     FeatureSpec,
 )
 from featx.trust import GivenTrust
@@ -233,7 +233,7 @@ def decide(
     """Load a model here, and decide what computes its layers everywhere.
 
     Raises:
-        InvalidValue: If the precision is to be found out.
+        InvalidValue: If the precision is to be found out, or 8 bits are to be calibrated.
         UnknownName: If the model, a layer or the pooling does not exist.
     """
     pooling = check_pool("pool", pool)
@@ -243,11 +243,7 @@ def decide(
             f"Which precision suits is measured on pictures, and none is here yet: "
             f"{option('precision', 'float32', 'bfloat16', 'mixed')}."
         )
-    if run.precision == "int8":
-        raise InvalidValue(
-            "8 bits are calibrated on pictures, and none is here yet: "
-            f"{option('precision', 'float32', 'bfloat16', 'mixed')}."
-        )
+    request = request_reading(run.engine, run.precision)
     loaded = load_model(
         model.reference,
         weights=model.weights,
@@ -258,7 +254,6 @@ def decide(
     specs = plan_features(loaded, check_layers("layers", layers), pooling)
     names = tuple(spec.name for spec in specs)
     size = min(run.batch_size or FIRST_BATCH, max_batch_size(loaded, names))
-    request = EngineRequest(run.engine, run.precision or DEFAULT_READ_PRECISION)
     backbone = AcceleratedBackbone(loaded, request)
     backbone(make_noise(loaded.spec, size), names)
     network = DecidedNetwork(

@@ -150,9 +150,18 @@ def test_too_few_pictures(calibrations: list[list[np.ndarray]], tmp_path: Path) 
     photos = write_images(31, tmp_path / "few")
     with pytest.raises(ModelError, match="at least 32 pictures of a run .* and here are 31"):
         featx.extract(photos, output=tmp_path / "a.h5", precision="int8")
+    pixels = np.zeros((40, 8, 8, 3), np.uint8)
     with pytest.raises(ModelError, match="in archives or arrays, and here are 0. Use precision"):
-        featx.Extractor(precision="int8").fit_transform(np.zeros((2, 8, 8, 3), np.uint8))
+        featx.extract(pixels, output=tmp_path / "a.h5", precision="int8")
     assert not calibrations
+
+
+def test_only_extract_computes_in_8_bits(photos: Path) -> None:
+    refused = "only it computes in them: precision='float32'"
+    with pytest.raises(InvalidValue, match=refused):
+        featx.Extractor(precision="int8").fit_transform(np.zeros((2, 8, 8, 3), np.uint8))
+    with pytest.raises(InvalidValue, match=refused):
+        featx.embed(photos, precision="int8")
 
 
 @pytest.mark.parametrize("option", [{"shard": (1, 2)}, {"cluster": "local"}])
