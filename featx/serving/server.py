@@ -16,6 +16,7 @@ from featx.errors import FeatxError, LibraryMissing
 from featx.events import Listener
 from featx.features.query_images import QueryImages
 from featx.index.ready import IndexRequest
+from featx.inference.request import request_reading
 from featx.models.in_memory import InMemory, check_model
 from featx.options import RunOptions, fill_group
 from featx.serving.settings import ServeKeywords, ServerOptions
@@ -190,6 +191,7 @@ def open_server(
     from featx.serving.security import Sessions
     from featx.serving.service import Service
 
+    request_reading(query.run.engine, query.run.precision)  # Checks both.
     sessions = Sessions(options.read_token())
     readers = options.describe_readers()
     if readers is not None:

@@ -162,6 +162,9 @@ def test_only_extract_computes_in_8_bits(photos: Path) -> None:
         featx.Extractor(precision="int8").fit_transform(np.zeros((2, 8, 8, 3), np.uint8))
     with pytest.raises(InvalidValue, match=refused):
         featx.embed(photos, precision="int8")
+    pytest.importorskip("uvicorn")
+    with pytest.raises(InvalidValue, match=refused):
+        featx.serve("any.h5", precision="int8")
 
 
 @pytest.mark.parametrize("option", [{"shard": (1, 2)}, {"cluster": "local"}])
