@@ -215,8 +215,8 @@ def _note_differences(opened: Sequence[FeatureStore], listener: Listener) -> Non
     networks = {name for store in opened for name in store.header.quantized}
     if len(networks) > 1:
         listener.note(
-            f"the features were computed by {len(networks)} 8-bit networks, each calibrated on "
-            "pictures of its own; new ones cannot be added"
+            "the features were computed by several 8-bit networks, each calibrated on pictures of "
+            "its own; new ones cannot be added"
         )
 
 
