@@ -31,7 +31,7 @@ class Choosing:
 
     Attributes:
         seconds: All of it: converting the network, comparing results, measuring, and computing
-            the first images.
+            the first images. Of a check beside what computes, the time after the last image.
         num_images: Images whose results came out of it.
         loading: The part of `seconds` in which the model was loaded, if it was known from earlier.
         converting: The part in which its network was converted, or read from the cache, and
@@ -109,6 +109,7 @@ class AcceleratedBackbone(Shown):
         self._samples = samples
         self._network: Network | None = None
         self._pending: PendingCheck | None = None
+        self._computed_at = 0.0  # When the last images were computed.
         self._names: tuple[str, ...] = ()
         self._lock = ProcessLock()
 
@@ -153,18 +154,19 @@ class AcceleratedBackbone(Shown):
         pending = self._pending
         if pending is None:
             return True
+        began, before = time.perf_counter(), self._network
         pending.wait()  # Others compute meanwhile.
         with self._lock:
-            began, before = time.perf_counter(), self._network
+            idle_since = max(began, self._computed_at)
             choice = pending.settle()
             self._take(choice)
             self._pending = None
+            seconds = self.choosing.seconds + time.perf_counter() - idle_since
             if choice.network is before:
+                self.choosing = replace(self.choosing, seconds=seconds)
                 return True
-            seconds, spent = time.perf_counter() - began, pending.trial.spent
-            self.choosing = Choosing(
-                self.choosing.seconds + seconds, loading=spent.load, converting=spent.convert
-            )
+            spent = pending.trial.spent
+            self.choosing = Choosing(seconds, loading=spent.load, converting=spent.convert)
             return False
 
     def _compute(
@@ -187,7 +189,9 @@ class AcceleratedBackbone(Shown):
                     return results
             network = self._network
         assert network is not None
-        return network(images)
+        results = network(images)
+        self._computed_at = time.perf_counter()
+        return results
 
     def compare_decoding(
         self, names: Sequence[str], exact: np.ndarray, fast: np.ndarray, batch_size: int

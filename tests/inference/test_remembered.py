@@ -25,6 +25,7 @@ from featx.inference import AcceleratedBackbone, candidates, choosing, speed
 from featx.inference.agreement import Agreement
 from featx.inference.candidates import Candidate
 from featx.inference.memory import find_lost_seconds, keep_lost_seconds
+from featx.inference.pending import PendingCheck
 from featx.inference.speed import choose_fastest, compare_speeds
 from featx.inference.trial import Choice, Trial
 from featx.models import load_model
@@ -488,3 +489,16 @@ def test_the_first_pictures_are_computed_not_compared(
     spent = featx.extract("photos", **options).seconds
     assert (round(spent["compute"] / 1000), round(spent["compare"] / 1000)) == (2, 0)
     assert round(last_run("features.h5")["comparing_seconds"] / 1000) == 0
+
+
+@pytest.mark.usefixtures("_bfloat16")
+def test_waiting_for_a_check_is_comparing_not_computing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_pictures(tmp_path / "photos", [60] * 8)
+    featx.extract("photos", output="first.h5")
+    Clock(monkeypatch).slow_down(PendingCheck, "wait", 1000)
+    spent = featx.extract("photos", output="second.h5").seconds
+    assert (round(spent["compute"] / 1000), round(spent["compare"] / 1000)) == (0, 1)
+    assert round(last_run("second.h5")["comparing_seconds"] / 1000) == 1
