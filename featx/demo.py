@@ -140,7 +140,7 @@ def _write_digits(folder: Path) -> tuple[int, int]:
         num_queries += is_query
         digit_folder = folder / ("queries" if is_query else "digits") / str(digit)
         path = digit_folder / f"{'query' if is_query else 'digit'}_{number:03d}.png"
-        if path.exists():
+        if path.exists() and path.stat().st_size:  # Nothing is in it after a power cut.
             continue
         digit_folder.mkdir(parents=True, exist_ok=True)
         grey = np.round(255 - pixels * 255 / 16).astype(np.uint8)  # 0 to 16, ink is dark
