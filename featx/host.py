@@ -29,6 +29,7 @@ _REPORTS = "openvino_telemetry"
 _is_own = False
 _environment = ProcessLock()
 _redirecting = ProcessLock()
+_hiding = ProcessLock()
 
 
 @contextlib.contextmanager
@@ -78,15 +79,16 @@ def importing_without_reports() -> Iterator[None]:
     Also in a process that is not featx's own: nobody who calls featx has asked for it. Who has
     imported ``openvino_telemetry`` keeps it.
     """
-    before = sys.modules.get(_REPORTS)
-    sys.modules[_REPORTS] = None  # type: ignore[assignment]  # To import it is an error.
-    try:
-        yield
-    finally:
-        if before is None:
-            del sys.modules[_REPORTS]
-        else:
-            sys.modules[_REPORTS] = before
+    with _hiding:
+        before = sys.modules.get(_REPORTS)
+        sys.modules[_REPORTS] = None  # type: ignore[assignment]  # To import it is an error.
+        try:
+            yield
+        finally:
+            if before is None:
+                del sys.modules[_REPORTS]
+            else:
+                sys.modules[_REPORTS] = before
 
 
 def is_notebook() -> bool:

@@ -33,6 +33,7 @@ _NOT_NEEDED = ("torch", "onnx", "tensorflow")
 """What NNCF imports if it is there: most of the time of its import."""
 
 _importing = ProcessLock()
+_quieting = ProcessLock()
 
 
 def quantize(model: Any, images: Sequence[np.ndarray]) -> Any:
@@ -86,8 +87,9 @@ def _without_bars() -> Iterator[None]:
     from rich import get_console  # NNCF needs rich, and has no setting for it.
 
     console = get_console()
-    before, console.quiet = console.quiet, True
-    try:
-        yield
-    finally:
-        console.quiet = before
+    with _quieting:  # Of two threads, each would take the other's setting for the one before.
+        before, console.quiet = console.quiet, True
+        try:
+            yield
+        finally:
+            console.quiet = before

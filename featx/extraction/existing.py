@@ -78,8 +78,8 @@ class ExistingWork:
         names = {name for source in self.sources for name in source.header.quantized}
         if len(names) > 1:
             raise StoreError(
-                f"The features in {str(self.output)!r} were computed by several 8-bit networks, and "
-                "new ones would suit only one of them. Write to another file with "
+                f"The features in {str(self.output)!r} were computed by several 8-bit networks, "
+                "and new ones would suit only one of them. Write to another file with "
                 f"{option('output')}."
             )
         return "".join(names)

@@ -6,7 +6,9 @@ import importlib.util
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -299,6 +301,23 @@ def test_openvino_reports_nothing(process: str) -> None:
         "assert not [name for name in sys.modules if name.startswith('openvino_telemetry')]\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_bars_of_two_threads_stay_off_stdout() -> None:
+    from rich import get_console
+
+    console, before = get_console(), get_console().quiet
+    seen = []
+
+    def hold(number: int) -> None:
+        with quantization._without_bars():
+            time.sleep(0.01 * number)
+            seen.append(console.quiet)
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(hold, range(4)))
+    assert seen == [True] * 4
+    assert console.quiet == before
 
 
 TELEMETRY = """
