@@ -36,6 +36,7 @@ from featx.engines.rounding import (
     round_weights,
     to_bfloat16,
 )
+from featx.numeric_threads import one_thread
 from featx.scratch import scratch_folder
 
 FLOAT32_CONVOLUTIONS = 3
@@ -146,9 +147,8 @@ def correct(core: Any, model: Any) -> Any:
     if not found:
         raise NotConvertible(_NOTHING)
     measured = measure(core, model, [one.input for one in found])
-    rounded = {
-        one.name: _round(one, statistics) for one, statistics in zip(found, measured, strict=True)
-    }
+    with one_thread():  # Of two, each mostly waits for the other: the matrices are small.
+        rounded = {one.name: _round(one, known) for one, known in zip(found, measured, strict=True)}
     _mark(tree, exact)
     model = _read(core, tree, weights)
     for one in list(_convolutions(model)):  # Find all before the first one changes.
