@@ -39,6 +39,7 @@ NOT_RUN = {
     "docs/reference/head-and-index.md": 1,
     "docs/how-to/search.md": 1,
     "docs/how-to/serve.md": 2,
+    "docs/how-to/speed.md": 1,
     "docs/index.md": 1,
     "docs/tutorial.md": 1,
 }
