@@ -58,16 +58,12 @@ def importing_without(modules: Iterable[str]) -> Iterator[None]:
     if not _is_own:
         yield
         return
-    absent = [name for name in modules if name not in sys.modules]
     collects = gc.isenabled()
     gc.disable()
-    for name in absent:
-        sys.modules[name] = None  # type: ignore[assignment]  # To import it is an error.
     try:
-        yield
+        with _hiding_modules([name for name in modules if name not in sys.modules]):
+            yield
     finally:
-        for name in absent:
-            del sys.modules[name]
         if collects:
             gc.enable()
 
@@ -79,16 +75,24 @@ def importing_without_reports() -> Iterator[None]:
     Also in a process that is not featx's own: nobody who calls featx has asked for it. Who has
     imported ``openvino_telemetry`` keeps it.
     """
-    with _hiding:
-        before = sys.modules.get(_REPORTS)
-        sys.modules[_REPORTS] = None  # type: ignore[assignment]  # To import it is an error.
-        try:
-            yield
-        finally:
-            if before is None:
-                del sys.modules[_REPORTS]
+    with _hiding, _hiding_modules([_REPORTS]):
+        yield
+
+
+@contextlib.contextmanager
+def _hiding_modules(names: Iterable[str]) -> Iterator[None]:
+    """Make it an error to import modules; those that were imported before are there again after."""
+    before = {name: sys.modules.get(name) for name in names}
+    for name in before:
+        sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        for name, module in before.items():
+            if module is None:
+                del sys.modules[name]
             else:
-                sys.modules[_REPORTS] = before
+                sys.modules[name] = module
 
 
 def is_notebook() -> bool:
