@@ -101,8 +101,8 @@ class EngineMemory:
         engine = self.engine
         if not isinstance(engine, Compiling) or not engine.is_worth_keeping(network):
             return
-        facts = {"form": form, **engine.describe_compiled(settings)}
-        name = _compiled_name(form, engine.describe_compiled(settings))
+        description = engine.describe_compiled(settings)
+        name, facts = _compiled_name(form, description), {"form": form, **description}
         forget_network(self._key(name))
         self._keep(name, lambda folder: engine.save_compiled(network, folder), compiled=facts)
 

@@ -20,6 +20,7 @@ from featx.inference.request import INT8
 from featx.inference.trial import FIRST_BATCH, Choice, Trial
 from featx.poolings import pool_features
 from featx.specs import digest
+from featx.version import version_of
 from featx.wording import option
 
 if TYPE_CHECKING:  # Help texts and `info` need no decoders.
@@ -126,7 +127,7 @@ def _form(name: str) -> str:
 def _name(images: Sequence[np.ndarray]) -> str:
     """Identify a calibration: its pictures, and what calibrates."""
     try:
-        version = importlib.metadata.version("nncf")
+        version = version_of("nncf")
     except importlib.metadata.PackageNotFoundError:
         version = ""
     pictures = [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
