@@ -26,6 +26,7 @@ from featx.models.remembered import RememberedBackbone
 from featx.options import InputOptions
 from featx.user_cache import CACHE_VARIABLE, read_facts, remember_facts
 from tests.inference.agreement import pixels_for
+from tests.inference.damage import flip, truncate
 from tests.models.model_files import SOURCES
 
 UNIT = InputOptions(preprocess="unit")
@@ -109,16 +110,6 @@ def filled(
 def test_a_network_is_converted_once(cache: Path, net: str, conversions: list[str]) -> None:
     check_same(compute(net), compute(net))
     assert len(conversions) == 1
-
-
-def flip(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-
-
-def truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-40])
 
 
 def garbage(content: bytes) -> Callable[[Path], None]:

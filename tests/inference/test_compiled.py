@@ -23,6 +23,7 @@ from featx.specs import ModelSpec
 from featx.user_cache import CACHE_VARIABLE
 from tests.inference.agreement import pixels_for
 from tests.inference.built import LAST, make_backbone
+from tests.inference.damage import flip, truncate
 from tests.inference.test_graph import CONTRACT, LAYERS, expected_values, onnx_model
 from tests.inference.test_quantized import needs_nncf
 
@@ -117,16 +118,6 @@ def test_the_network_itself_is_not_read_then(
 
 
 # ---- damage ----
-
-
-def flip(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-
-
-def truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-40])
 
 
 @pytest.mark.parametrize(
